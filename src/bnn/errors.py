@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that can go wrong by the user's hand, one class per kind of cause.
+
+Every message is one line that names the file (or argument) and the reason, and
+says what to do where that is not obvious. The command line prints that line and
+nothing else.
+"""
+
+
+class BnnError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ProgramError(BnnError):
+    """A program that cannot exist: wrong shapes, precisions or accumulator widths."""
+
+
+class ModelFileError(BnnError):
+    """A ``.bnn`` file that is missing, damaged or lying about its contents."""
+
+
+class ParameterError(BnnError):
+    """An original parameter folder or archive that is missing, incomplete or damaged."""
+
+
+class DataError(BnnError):
+    """A data set or picture that cannot be read."""
+
+
+class InputError(BnnError, ValueError):
+    """Inputs of a shape, type or value range that the model does not take."""
+
+
+class UnknownNameError(BnnError, LookupError):
+    """A model, runtime, data set or network name that nobody knows."""
+
+
+class RuntimeUnavailableError(BnnError, RuntimeError):
+    """A runtime that this machine does not have (no accelerator, no native module)."""

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The precision of one number: how many bits it has and which values they mean.
+
+A precision is a value that one asks questions of (``low``, ``high``, ``allows``);
+nobody compares names. It knows no backend.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import ProgramError
+
+Kind = Literal["bipolar", "unsigned", "signed", "narrow"]
+
+#: Widest precision of any edge: an accumulator is at most a 32-bit integer.
+MAX_BITS = 32
+
+
+@dataclass(frozen=True)
+class Precision:
+    """``bits`` bits read as ``kind``.
+
+    ========== ============================ =====================================
+    kind       values                       code of value v
+    ========== ============================ =====================================
+    bipolar    -1, +1 (one bit)             0, 1
+    unsigned   0 .. 2^b - 1                 v
+    signed     -2^(b-1) .. 2^(b-1) - 1      two's complement
+    narrow     -2^(b-1) + 1 .. 2^(b-1) - 1  two's complement; -2^(b-1) never occurs
+    ========== ============================ =====================================
+    """
+
+    bits: int
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        least = {"bipolar": 1, "unsigned": 1, "signed": 1, "narrow": 2}.get(self.kind)
+        if least is None or type(self.bits) is not int:
+            raise ProgramError(f"no such precision: {self.kind!r} of {self.bits!r} bits")
+        most = 1 if self.kind == "bipolar" else MAX_BITS
+        if not least <= self.bits <= most:
+            raise ProgramError(f"{self.kind} precision cannot have {self.bits} bits")
+
+    @property
+    def low(self) -> int:
+        """Smallest value."""
+        match self.kind:
+            case "bipolar":
+                return -1
+            case "unsigned":
+                return 0
+            case "signed":
+                return -(1 << (self.bits - 1))
+            case "narrow":
+                return 1 - (1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        """Largest value."""
+        match self.kind:
+            case "bipolar":
+                return 1
+            case "unsigned":
+                return (1 << self.bits) - 1
+            case "signed" | "narrow":
+                return (1 << (self.bits - 1)) - 1
+
+    @property
+    def name(self) -> str:
+        """Short spelling, read back by :func:`parse`: ``bipolar``, ``uint4``, ``int4``, ``int2n``."""
+        match self.kind:
+            case "bipolar":
+                return "bipolar"
+            case "unsigned":
+                return f"uint{self.bits}"
+            case "signed":
+                return f"int{self.bits}"
+            case "narrow":
+                return f"int{self.bits}n"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def allows(self, values: NDArray[Any] | int) -> bool:
+        """Whether every one of the integers ``values`` has a code."""
+        array = np.asarray(values)
+        if array.size == 0:
+            return True
+        if self.kind == "bipolar":
+            return bool(np.isin(array, (-1, 1)).all())
+        return bool(array.min() >= self.low and array.max() <= self.high)
+
+    def covers(self, low: int, high: int) -> bool:
+        """Whether all integers from ``low`` to ``high`` have a code."""
+        if self.kind == "bipolar":
+            return low in (-1, 1) and high in (-1, 1) and low == high
+        return self.low <= low and high <= self.high
+
+    def encode(self, values: NDArray[Any]) -> NDArray[np.uint32]:
+        """Codes of the integers ``values`` (any shape), each in the low ``bits`` bits."""
+        if not self.allows(values):
+            raise ProgramError(f"values leave {self.name}")
+        wide = np.asarray(values).astype(np.int64)
+        if self.kind == "bipolar":
+            return (wide > 0).astype(np.uint32)
+        return (wide & ((1 << self.bits) - 1)).astype(np.uint32)
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[np.int32]:
+        """Integers meant by ``codes`` (any shape, bits above ``bits`` are zero)."""
+        wide = np.asarray(codes).astype(np.int64)
+        if self.kind == "bipolar":
+            wide = 2 * wide - 1
+        elif self.kind != "unsigned":
+            wide = wide - ((wide >> (self.bits - 1)) << self.bits)
+        if not self.allows(wide):
+            raise ProgramError(f"a code means no value of {self.name}")
+        return wide.astype(np.int32)
+
+
+BIPOLAR = Precision(1, "bipolar")
+
+
+def UINT(bits: int) -> Precision:
+    """Unsigned integer of ``bits`` bits."""
+    return Precision(bits, "unsigned")
+
+
+def INT(bits: int, *, narrow: bool = False) -> Precision:
+    """Two's complement integer of ``bits`` bits, symmetric around zero if ``narrow``."""
+    return Precision(bits, "narrow" if narrow else "signed")
+
+
+#: -1, 0, +1 in two bits: what BNN-PYNQ calls 2-bit weights and activations.
+TERNARY = INT(2, narrow=True)
+
+_NAME = re.compile(r"(u?)int([1-9][0-9]?)(n?)")
+
+
+def parse(name: str) -> Precision:
+    """The precision spelled ``name`` (see :attr:`Precision.name`)."""
+    if name == "bipolar":
+        return BIPOLAR
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None or (match[1] and match[3]):
+        raise ProgramError(f"no such precision: {name!r}")
+    return UINT(int(match[2])) if match[1] else INT(int(match[2]), narrow=bool(match[3]))
