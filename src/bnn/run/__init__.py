@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runtimes: ways to run a program, all equal bit for bit.
+
+A runtime is one module here with a function ``prepare(program, **options)`` that
+returns an object with the one method of :class:`Runtime`. The set is open: a new
+runtime is a new module and its line in :data:`RUNTIMES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import UnknownNameError
+from bnn.program import Program
+
+#: Name of each runtime and the module that prepares it.
+RUNTIMES = {
+    "cpu": "bnn.run.cpu",
+    "reference": "bnn.run.reference",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a run gives.
+
+    Attributes:
+        scores: int32 (N, classes).
+        decisions: int64 (N,), the program's own arg max; None where it has none.
+        seconds: time spent on computing, without the host's preparation of inputs.
+        details: what else a runtime can tell (cycles, stalls, bytes moved).
+    """
+
+    scores: NDArray[np.int32]
+    decisions: NDArray[np.int64] | None
+    seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """A program made ready to run: parameters are where they must be."""
+
+    def run(self, inputs: NDArray[Any]) -> Outputs:
+        """Run a batch.
+
+        Args:
+            inputs: what the ``check`` method of the program's input returned: uint8
+                bytes (N, height, width, channels) for pictures, else int16 integers
+                (N, *shape).
+        """
+        ...
+
+
+def prepare(name: str, program: Program, **options: Any) -> Runtime:
+    """The runtime called ``name`` with ``program`` loaded into it.
+
+    Raises:
+        UnknownNameError: there is no such runtime.
+        RuntimeUnavailableError: this machine lacks what it needs.
+    """
+    if name not in RUNTIMES:
+        known = ", ".join(RUNTIMES)
+        raise UnknownNameError(f"no runtime is called {name!r}; there are: {known}")
+    module = importlib.import_module(RUNTIMES[name])
+    return cast(Runtime, module.prepare(program, **options))

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The reference runtime: plain NumPy, and the definition of every operation.
+
+Slow and short on purpose. Every other runtime must equal it bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._typing import assert_never
+from bnn.program import INPUT, Add, ArgMax, Borders, Dot, Op, Pair, Pool, Program, Threshold, Window
+from bnn.run import Outputs
+
+#: Values that one chunk of images may hold in its largest edge, to bound memory.
+CHUNK_VALUES = 1 << 22
+
+Array = NDArray[Any]
+
+
+def prepare(program: Program) -> ReferenceRuntime:
+    """A reference runtime for ``program``; it has no options."""
+    return ReferenceRuntime(program)
+
+
+class ReferenceRuntime:
+    """Evaluates the operations in order, a chunk of images at a time."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        largest = max(int(np.prod(edge.shape)) for edge in program.edges.values())
+        self._chunk = max(1, CHUNK_VALUES // largest)
+
+    def run(self, inputs: Array) -> Outputs:
+        """See :class:`bnn.run.Runtime`."""
+        start = time.perf_counter()
+        program = self.program
+        scores = np.empty((len(inputs), program.classes), np.int32)
+        decisions = None if program.decision is None else np.empty(len(inputs), np.int64)
+        for first in range(0, len(inputs), self._chunk):
+            chunk = slice(first, first + self._chunk)
+            edges = evaluate(program, inputs[chunk])
+            scores[chunk] = edges[program.scores][:, 0, 0, :]
+            if decisions is not None and program.decision is not None:
+                decisions[chunk] = edges[program.decision][:, 0, 0, 0]
+        return Outputs(scores, decisions, time.perf_counter() - start)
+
+
+def evaluate(program: Program, inputs: Array) -> dict[str, Array]:
+    """Every edge of ``program`` by name, int64 (N, height, width, channels), for a batch."""
+    integers = program.input.integers(inputs).astype(np.int64)
+    edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
+    for op in program.ops:
+        edges[op.name] = apply(op, edges, program)
+    return edges
+
+
+def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
+    """The edge that ``op`` makes of the edges made before."""
+    source = edges[op.source]
+    match op:
+        case Window():
+            return window(source, op)
+        case Dot():
+            bounds = program.edges[op.source]
+            return dot(source, op, max(abs(bounds.low), abs(bounds.high)))
+        case Threshold():
+            return threshold(source, op)
+        case Pool():
+            return pool(source, op)
+        case Add():
+            return source + edges[op.other]
+        case ArgMax():
+            return arg_max(source.reshape(len(source), -1), op.rule).reshape(-1, 1, 1, 1)
+    assert_never(op)
+
+
+def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: int) -> Array:
+    """Views (N, out height, out width, channels, kernel height, kernel width)."""
+    top, left, bottom, right = padding
+    padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
+    patches: Array = views[:, :: stride[0], :: stride[1]]
+    return patches
+
+
+def window(maps: Array, op: Window) -> Array:
+    """Patches in the order kernel row, kernel column, channel."""
+    views = _patches(maps, op.kernel, op.stride, op.padding, op.pad_value)
+    height, width = views.shape[1:3]
+    columns = maps.shape[3] * op.kernel[0] * op.kernel[1]
+    return views.transpose(0, 1, 2, 4, 5, 3).reshape(len(maps), height, width, columns)
+
+
+def dot(maps: Array, op: Dot, largest: int) -> Array:
+    """Exact integer matrix product.
+
+    Done in floating point, which has fast matrix products, where every sum of
+    magnitudes stays below the integers that the format holds exactly.
+    """
+    magnitude = int(np.abs(op.weights.astype(np.int64)).sum(axis=1).max()) * largest
+    kind: Any = np.float32 if magnitude < 1 << 24 else np.float64
+    product = maps.astype(kind) @ op.weights.astype(kind).T
+    sums: Array = product.astype(np.int64)
+    return sums if op.bias is None else sums + op.bias
+
+
+def threshold(maps: Array, op: Threshold) -> Array:
+    """Count of thresholds reached, scaled and offset."""
+    signed = maps if op.signs is None else maps * op.signs
+    count = np.zeros_like(signed)
+    for level in op.thresholds.T.astype(np.int64):
+        count += level <= signed
+    return op.base + op.step * count
+
+
+def pool(maps: Array, op: Pool) -> Array:
+    """Maximum over each window; padding is below every value."""
+    lowest = np.iinfo(np.int64).min
+    views = _patches(maps, op.kernel, op.stride, op.padding, lowest)
+    largest: Array = views.max(axis=(4, 5))
+    return largest
+
+
+def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
+    """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.RULES`."""
+    match rule:
+        case "first":
+            return values.argmax(axis=1)
+        case "first-positive":
+            return np.where(values.max(axis=1) > 0, values.argmax(axis=1), 0)
+        case "highest-positive":
+            fired = values > 0
+            highest = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
+            return highest * fired.any(axis=1)
+    raise ValueError(rule)
