@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Every command does its own set-up in $(VENV) and needs the network the first time only.
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?= -n 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
+TOOLS := $(VENV)/.tools-installed
+INSTALLED := $(VENV)/.package-installed
+NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f)
+# Warnings stop our own machines, not a user with a newer compiler.
+WERROR := $(if $(CI),ON,OFF)
+
+# Real data next to the checkout, unless the environment says where it is.
+SHARED_DATA := $(wildcard $(abspath ../shared/data))
+ifneq ($(SHARED_DATA),)
+export BNN_DATA ?= $(SHARED_DATA)
+export BNN_PARAMS ?= $(SHARED_DATA)/bnn-pynq-params
+endif
+
+.PHONY: demo test test-native lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	@$(BIN)/bnn demo
+
+# pytest comes last, so that its summary closes the output.
+test: lint test-native
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-native: $(TOOLS)
+	@$(BIN)/cmake -S . -B build/native-tests -G Ninja --log-level=WARNING \
+	    -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN)/ninja)" -DCMAKE_BUILD_TYPE=Release \
+	    -DBNN_PYTHON=OFF -DBNN_TESTS=ON -DBNN_WERROR=$(WERROR)
+	@$(BIN)/cmake --build build/native-tests -- --quiet
+	$(BIN)/ctest --test-dir build/native-tests --output-on-failure --progress
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Editable: Python sources are used in place, so only native/ and pyproject.toml ask for this again.
+# Without build isolation the build works offline and keeps its object files.
+$(INSTALLED): $(TOOLS) pyproject.toml README.md $(NATIVE_SOURCES)
+	@echo "building the package in $(VENV)"
+	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[test,dev]'
+	@touch $@
+
+# What builds the package, as pyproject.toml says, and cmake and ninja whatever the machine has.
+$(TOOLS): tools/build_requires.py pyproject.toml | $(BIN)/python
+	@echo "installing the build tools in $(VENV)"
+	@$(BIN)/python tools/build_requires.py | xargs $(PIP) install cmake ninja
+	@touch $@
+
+$(BIN)/python:
+	@tools/check-machine "$(PYTHON)"
+	@echo "creating $(VENV)"
+	@"$(PYTHON)" -m venv "$(VENV)"

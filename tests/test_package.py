@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The package as installed: version, imports that stay light, the entry point."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import bnn
+
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+def _run(*args: str | Path) -> str:
+    done = subprocess.run([*map(str, args)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _modules_after(statement: str) -> set[str]:
+    out = _run(sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)")
+    return {name.partition(".")[0] for name in out.split()}
+
+
+def test_version_is_the_one_declared() -> None:
+    declared = re.search(r'^version = "(.+)"$', PYPROJECT.read_text(), re.MULTILINE)
+    assert declared is not None
+    assert bnn.__version__ == declared[1]
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import bnn", {"PIL", "safetensors", "torch", "typer", "rich"}),
+        ("import bnn.cli", {"PIL", "safetensors", "torch"}),
+    ],
+)
+def test_import_stays_light(statement: str, heavy: set[str]) -> None:
+    loaded = _modules_after(statement)
+    assert "bnn" in loaded
+    assert not loaded & heavy
+
+
+def test_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = bnn.no_such_thing  # type: ignore[attr-defined]
+
+
+def test_entry_point() -> None:
+    script = Path(sysconfig.get_path("scripts")) / "bnn"
+    assert "Usage: bnn" in _run(script, "--help")
+    assert _run(script, "--version") == f"bnn {bnn.__version__}\n"
