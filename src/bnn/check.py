@@ -167,7 +167,8 @@ def _dot_edge(op: Dot, source: Edge) -> Edge:
     rows, columns = op.weights.shape
     if columns != source.shape[2] or rows < 1:
         raise ProgramError(
-            f"{op.name}: weights are {op.weights.shape}, {op.source!r} has {source.shape[2]} channels"
+            f"{op.name}: weights are {op.weights.shape}, "
+            f"{op.source!r} has {source.shape[2]} channels"
         )
     if op.bias is not None and op.bias.shape != (rows,):
         raise ProgramError(f"{op.name}: {rows} rows, but bias has shape {op.bias.shape}")

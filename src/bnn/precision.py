@@ -73,7 +73,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """Short spelling, read back by :func:`parse`: ``bipolar``, ``uint4``, ``int4``, ``int2n``."""
+        """Short spelling, read by :func:`parse`: ``bipolar``, ``uint4``, ``int4``, ``int2n``."""
         match self.kind:
             case "bipolar":
                 return "bipolar"

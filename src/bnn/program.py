@@ -105,7 +105,7 @@ class Dot:
 
 @dataclass(frozen=True, eq=False)
 class Threshold:
-    """Counts the thresholds that are reached: ``y = base + step * #{k: T[c, k] <= sign[c] * x[c]}``.
+    """Counts the thresholds reached: ``y = base + step * #{k: T[c, k] <= sign[c] * x[c]}``.
 
     Attributes:
         thresholds: int32 (channels, levels), ascending along levels; values beyond the

@@ -128,13 +128,14 @@ def pool(maps: Array, op: Pool) -> Array:
 
 def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
     """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.RULES`."""
+    winner: NDArray[np.int64] = values.argmax(axis=1)
     match rule:
         case "first":
-            return values.argmax(axis=1)
+            return winner
         case "first-positive":
-            return np.where(values.max(axis=1) > 0, values.argmax(axis=1), 0)
+            return np.where(values.max(axis=1) > 0, winner, 0)
         case "highest-positive":
             fired = values > 0
-            highest = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
+            highest: NDArray[np.int64] = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
             return highest * fired.any(axis=1)
     raise ValueError(rule)
