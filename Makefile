@@ -39,9 +39,9 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 test-native: $(TOOLS)
-	@$(BIN)/cmake -S . -B build/native-tests -G Ninja --log-level=WARNING \
+	@$(BIN)/cmake -S . -B build/native-tests -G Ninja \
 	    -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN)/ninja)" -DCMAKE_BUILD_TYPE=Release \
-	    -DBNN_PYTHON=OFF -DBNN_TESTS=ON -DBNN_WERROR=$(WERROR)
+	    -DBNN_PYTHON=OFF -DBNN_TESTS=ON -DBNN_WERROR=$(WERROR) >/dev/null
 	@$(BIN)/cmake --build build/native-tests -- --quiet
 	$(BIN)/ctest --test-dir build/native-tests --output-on-failure --progress
 
