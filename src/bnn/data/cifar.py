@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""CIFAR-10's binary records: one label byte, then the red, green and blue planes.
+
+    3073 bytes = label, 1024 red, 1024 green, 1024 blue; each plane 32x32, row by row
+
+A file is nothing but records, so its size is the only thing that can be checked. See
+https://www.cs.toronto.edu/~kriz/cifar.html ; a file may be packed with gz or xz.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bnn.data.files import Source, open_unpacked, source_name, write_file
+from bnn.errors import DataError, InputError
+
+RECORD_BYTES = 1 + 3 * 32 * 32
+
+
+def read_records(
+    source: Source, *, lenient: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read records into images uint8 (N, 32, 32, 3), channels last, and labels uint8 (N,).
+
+    An incomplete last record is an error; ``lenient`` drops it, as BNN-PYNQ did.
+
+    Raises `DataError` for a file that is missing, damaged, or without a whole record.
+    """
+    with open_unpacked(source) as file:
+        data = file.read()
+    return parse_records(data, source_name(source), lenient=lenient)
+
+
+def parse_records(
+    data: bytes | bytearray, name: str, *, lenient: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """`read_records` on bytes that are there already; ``name`` is what messages call them."""
+    count, surplus = divmod(len(data), RECORD_BYTES)
+    if surplus and not lenient:
+        raise DataError(
+            f"{name}: {len(data)} bytes are {count} CIFAR records of {RECORD_BYTES} bytes "
+            f"and an incomplete one of {surplus}"
+        )
+    if not count:
+        raise DataError(f"{name}: {len(data)} bytes hold no CIFAR record of {RECORD_BYTES} bytes")
+    records = np.frombuffer(data, np.uint8, count * RECORD_BYTES).reshape(count, RECORD_BYTES)
+    planes = records[:, 1:].reshape(count, 3, 32, 32)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].copy()
+
+
+def to_records(images: ArrayLike, labels: ArrayLike = 1) -> bytes:
+    """The records of images uint8 (N, 32, 32, 3) and labels (N,) or one label for all.
+
+    Without labels every record gets 1, as in BNN-PYNQ's own conversion. Raises
+    `InputError` for other shapes, types and label values beyond one byte.
+    """
+    pixels, numbers = np.asarray(images), np.asarray(labels)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (32, 32, 3):
+        raise InputError(
+            f"CIFAR records take uint8 (N, 32, 32, 3), not {pixels.dtype} {pixels.shape}"
+        )
+    typed = numbers.dtype.kind in "iu" or not numbers.size
+    if not typed or numbers.shape not in ((), (len(pixels),)):
+        raise InputError(
+            f"CIFAR records take {len(pixels)} integer labels, not {numbers.dtype} {numbers.shape}"
+        )
+    if numbers.size and not (0 <= numbers.min() and numbers.max() <= 255):
+        raise InputError("a label of a CIFAR record is one byte, 0 to 255")
+    records = np.empty((len(pixels), RECORD_BYTES), np.uint8)
+    records[:, 0] = numbers
+    records[:, 1:] = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+    return records.tobytes()
+
+
+def write_records(path: str | os.PathLike[str], images: ArrayLike, labels: ArrayLike = 1) -> None:
+    """Write `to_records` to a file (packed for a name in ``.gz``, ``.xz``)."""
+    write_file(path, to_records(images, labels))
