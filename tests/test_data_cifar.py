@@ -3,7 +3,6 @@
 
 import gzip
 import lzma
-import os
 from pathlib import Path
 
 import numpy as np
@@ -99,14 +98,8 @@ def test_writer_refuses(images: NDArray[np.uint8], labels: list[int] | int) -> N
         cifar.to_records(images, labels)
 
 
-def test_real_cifar10() -> None:
-    for root in os.environ.get("BNN_DATA", "").split(os.pathsep):
-        path = Path(root) / "cifar10" / "test_batch.bin.xz"
-        if root and path.exists():
-            break
-    else:
-        pytest.skip("CIFAR-10 is not under BNN_DATA")
-    images, labels = cifar.read_records(path)
+def test_real_cifar10(data_dir: Path) -> None:
+    images, labels = cifar.read_records(data_dir / "cifar10" / "test_batch.bin.xz")
     assert images.shape == (10_000, 32, 32, 3)
     assert np.bincount(labels).tolist() == 10 * [1000]
     # The published means of the test set, red, green and blue.

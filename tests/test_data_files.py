@@ -3,6 +3,7 @@
 
 import gzip
 import lzma
+import re
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,13 @@ def test_damage_is_an_error_or_harmless(packing: str, data: bytes, where: float,
     packed = bytearray(PACK[packing](data))
     packed[6 + int(where * (len(packed) - 7))] ^= flip  # beyond the magic
     try:
-        assert everything(bytes(packed)) == data  # a bit of a gz header that means nothing
+        outcome: bytes | str = everything(bytes(packed))
     except DataError as error:
-        assert str(error).startswith("<bytes>: ")
-        assert "\n" not in str(error)
+        outcome = str(error)
+    if isinstance(outcome, bytes):
+        assert outcome == data  # a bit of the gz header that means nothing
+    else:
+        assert re.fullmatch("<bytes>: .+", outcome)
 
 
 @pytest.mark.parametrize("packing", ["gz", "xz"])

@@ -2,7 +2,6 @@
 """IDX files: round trips, the original's lenient rule, and headers that lie."""
 
 import gzip
-import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -134,16 +133,9 @@ def test_writer_refuses(tmp_path: Path, images: NDArray[np.uint8]) -> None:
     assert not (tmp_path / "file").exists()
 
 
-def test_real_mnist(mnist: Path) -> None:
+def test_real_mnist(data_dir: Path) -> None:
+    mnist = data_dir / "mnist"
     images = idx.read_images(mnist / "t10k-images-idx3-ubyte.gz")
     labels = idx.read_labels(mnist / "t10k-labels-idx1-ubyte.gz")
     assert images.shape == (10_000, 28, 28)
     assert list(np.bincount(labels)) == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-
-
-@pytest.fixture
-def mnist() -> Path:
-    for root in os.environ.get("BNN_DATA", "").split(os.pathsep):
-        if root and (Path(root) / "mnist" / "t10k-images-idx3-ubyte.gz").exists():
-            return Path(root) / "mnist"
-    pytest.skip("MNIST is not under BNN_DATA")

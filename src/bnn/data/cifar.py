@@ -67,11 +67,11 @@ def to_records(images: ArrayLike, labels: ArrayLike = 1) -> bytes:
         raise InputError(
             f"CIFAR records take {len(pixels)} integer labels, not {numbers.dtype} {numbers.shape}"
         )
-    if numbers.size and not (0 <= numbers.min() and numbers.max() <= 255):
+    if numbers.size and (numbers.min() < 0 or numbers.max() > 255):
         raise InputError("a label of a CIFAR record is one byte, 0 to 255")
     records = np.empty((len(pixels), RECORD_BYTES), np.uint8)
     records[:, 0] = numbers
-    records[:, 1:] = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+    records[:, 1:] = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), RECORD_BYTES - 1)
     return records.tobytes()
 
 

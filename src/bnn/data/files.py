@@ -96,7 +96,7 @@ def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
     """
     name = source_name(source)
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as raw:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as raw:
             yield Unpacked(_unpacking(raw), name, limit)
     except BnnError:
         raise
