@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Random programs: small networks over every operation, precision and odd shape.
+
+A runtime that equals the reference on these is right. :func:`networks` is a hypothesis
+strategy: hypothesis draws the structure, so that a failure shrinks to a small network, and
+a seed draws the numbers. :class:`Limits` keeps networks within what a runtime can take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bnn import check
+from bnn.errors import ProgramError
+from bnn.inputs import Input, IntegerInput, PictureInput, RealInput
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program import (
+    INPUT,
+    RULES,
+    Add,
+    Affine,
+    ArgMax,
+    Dot,
+    Edge,
+    Op,
+    Pool,
+    Program,
+    Threshold,
+    Window,
+)
+
+INT32 = np.iinfo(np.int32)
+
+#: Every precision that a weight or an activation may have; the common ones first.
+PRECISIONS = (
+    BIPOLAR,
+    TERNARY,
+    *(UINT(bits) for bits in range(1, 9)),
+    *(INT(bits) for bits in range(1, 9)),
+    *(INT(bits, narrow=True) for bits in range(3, 9)),
+)
+
+Draw = Callable[..., Any]
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large and how strange a random network may be.
+
+    Attributes:
+        side: largest height and width of the input.
+        channels: most channels of the input and most rows of a dot.
+        ops: most operations before the last dot.
+        levels: most thresholds of one channel.
+        kinds: operations to draw from; a window and a dot always end the network.
+        inputs: kinds of input to draw from.
+        weights, activations: precisions to draw from.
+        extremes: whether some thresholds lie at the ends of 32 bits.
+        patch: most values of a window's patch.
+    """
+
+    side: int = 7
+    channels: int = 9
+    ops: int = 6
+    levels: int = 5
+    kinds: tuple[type, ...] = (Window, Dot, Threshold, Pool, Add)
+    inputs: tuple[type, ...] = (PictureInput, IntegerInput, RealInput)
+    weights: tuple[Precision, ...] = PRECISIONS
+    activations: tuple[Precision, ...] = PRECISIONS
+    extremes: bool = True
+    patch: int = 600
+
+
+SMALL = Limits()
+
+
+@dataclass
+class Growing:
+    """A network while operations are added to it."""
+
+    limits: Limits
+    random: Random
+    input: Input
+    edges: dict[str, Edge]
+    ops: list[Op] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Of the next operation."""
+        return f"op{len(self.ops)}"
+
+    def add(self, op: Op) -> str:
+        """Append ``op``; :class:`ProgramError` where it is not legal."""
+        self.edges[op.name] = check._op_edge(op, self.edges)
+        self.ops.append(op)
+        return op.name
+
+    def legal(self, kind: type) -> list[str]:
+        """Edges that an operation of this kind can read, the newest first."""
+        wants_values = kind in (Window, Dot)
+        return [n for n, e in reversed(self.edges.items()) if e.is_value or not wants_values]
+
+
+def numbers(random: Random, precision: Precision, shape: Any) -> NDArray[np.int16]:
+    """Random integers that ``precision`` allows."""
+    if precision == BIPOLAR:
+        return (2 * random.integers(0, 2, shape) - 1).astype(np.int16)
+    return random.integers(precision.low, precision.high + 1, shape).astype(np.int16)
+
+
+@st.composite
+def networks(draw: Draw, limits: Limits = SMALL) -> Program:
+    """Programs that :func:`bnn.check.infer` accepts."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    given = _input(draw, limits, random)
+    shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
+    edge = Edge(shape, given.precision, given.precision.low, given.precision.high)
+    net = Growing(limits, random, given, {INPUT: edge})
+    for _ in range(draw(st.integers(0, limits.ops))):
+        _grow(draw, net)
+    return _finish(draw, net)
+
+
+def batches(program: Program, size: int, seed: int) -> NDArray[Any]:
+    """``size`` random inputs as runtimes take them (after ``program.input.check``)."""
+    random = np.random.default_rng(seed)
+    shape = (size, *program.input.shape)
+    if isinstance(program.input, PictureInput):
+        return random.integers(0, 256, shape).astype(np.uint8)
+    return numbers(random, program.input.precision, shape)
+
+
+def _input(draw: Draw, limits: Limits, random: Random) -> Input:
+    kind = draw(st.sampled_from(limits.inputs))
+    precision = draw(st.sampled_from(limits.activations))
+    side, channels = st.integers(1, limits.side), st.integers(1, limits.channels)
+    if draw(st.booleans()):
+        shape = (draw(side), draw(side), draw(channels))
+    else:
+        shape = (draw(side) * draw(side) * draw(channels),)
+    if kind is PictureInput:
+        return PictureInput(shape, precision, numbers(random, precision, 256))
+    if kind is RealInput:
+        return RealInput(shape, precision, np.float32([0.5]), np.float32([0.25]))
+    return IntegerInput(shape, precision)
+
+
+def _grow(draw: Draw, net: Growing) -> None:
+    kind = draw(st.sampled_from(net.limits.kinds))
+    sources = net.legal(kind)
+    if not sources:
+        return
+    source = draw(st.sampled_from(sources[:3]))
+    try:
+        _MAKERS[kind](draw, net, source)
+    except ProgramError:
+        return  # this one would have left its accumulator
+
+
+def _slide(draw: Draw, net: Growing, source: str, padded: bool) -> tuple[Any, Any, Any] | None:
+    height, width, _ = net.edges[source].shape
+    kernel = (draw(st.integers(1, min(height, 4))), draw(st.integers(1, min(width, 4))))
+    stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    padding = (0, 0, 0, 0)
+    if padded and draw(st.booleans()):
+        padding = tuple(draw(st.integers(0, kernel[axis % 2] - 1)) for axis in range(4))
+    return kernel, stride, padding
+
+
+def _window(draw: Draw, net: Growing, source: str) -> str:
+    edge = net.edges[source]
+    if draw(st.integers(0, 3)) == 0:  # a dense layer on a map
+        kernel, stride, padding = edge.shape[:2], (1, 1), (0, 0, 0, 0)
+    else:
+        kernel, stride, padding = _slide(draw, net, source, padded=True)
+    if kernel[0] * kernel[1] * edge.shape[2] > net.limits.patch:
+        raise ProgramError("the patch is too large for a small network")
+    fill = int(numbers(net.random, edge.precision, ()))
+    name = net.add(Window(net.name, source, kernel, stride, padding, fill))
+    return name if draw(st.integers(0, 7)) == 0 else _dot(draw, net, name)
+
+
+def _dot(draw: Draw, net: Growing, source: str, rows: int | None = None) -> str:
+    precision = draw(st.sampled_from(net.limits.weights))
+    rows = rows or draw(st.integers(1, net.limits.channels))
+    weights = numbers(net.random, precision, (rows, net.edges[source].shape[2]))
+    bias = net.random.integers(-40, 40, rows) if draw(st.booleans()) else None
+    name = net.add(Dot(net.name, source, weights, precision, bias))
+    return name if draw(st.integers(0, 2)) == 0 else _after_dot(draw, net, name)
+
+
+def _after_dot(draw: Draw, net: Growing, source: str) -> str:
+    order = draw(st.sampled_from([(Threshold,), (Threshold, Pool), (Pool, Threshold)]))
+    for kind in order:
+        if kind in net.limits.kinds:
+            source = _MAKERS[kind](draw, net, source)
+    return source
+
+
+def _threshold(draw: Draw, net: Growing, source: str) -> str:
+    edge, random = net.edges[source], net.random
+    precision = draw(st.sampled_from(net.limits.activations))
+    base, step, most = _lattice(draw, precision)
+    levels = draw(st.integers(1, max(1, min(most, net.limits.levels))))
+    channels = edge.shape[2]
+    # Near the middle, where the sums are, and a little beyond the bounds.
+    middle, reach = (edge.low + edge.high) // 2, max(2, (edge.high - edge.low) // 6)
+    spread = draw(st.sampled_from([reach, 4 * reach]))
+    thresholds = random.integers(middle - spread, middle + spread + 1, (channels, levels))
+    if net.limits.extremes and draw(st.integers(0, 4)) == 0:
+        ends = [INT32.min, INT32.min + 1, INT32.max, INT32.max - 1, edge.low, edge.high + 1]
+        mask = random.random(thresholds.shape) < 0.3
+        thresholds = np.where(mask, random.choice(ends, thresholds.shape), thresholds)
+    thresholds = np.sort(np.clip(thresholds, INT32.min, INT32.max), axis=1)
+    signs = numbers(random, BIPOLAR, channels) if draw(st.booleans()) else None
+    return net.add(Threshold(net.name, source, thresholds, precision, base, step, signs))
+
+
+def _lattice(draw: Draw, precision: Precision) -> tuple[int, int, int]:
+    """Base, step and most levels whose outputs ``precision`` allows."""
+    rising = draw(st.integers(0, 3)) != 0
+    if precision == BIPOLAR:
+        return (-1, 2, 1) if rising else (1, -2, 1)
+    width = precision.high - precision.low
+    step = draw(st.integers(1, max(1, min(3, width))))
+    most = width // step
+    return (precision.low, step, most) if rising else (precision.high, -step, most)
+
+
+def _pool(draw: Draw, net: Growing, source: str) -> str:
+    kernel, stride, padding = _slide(draw, net, source, padded=True)
+    if draw(st.booleans()):  # the usual one: windows side by side
+        stride, padding = kernel, (0, 0, 0, 0)
+    return net.add(Pool(net.name, source, kernel, stride, padding))
+
+
+def _add(draw: Draw, net: Growing, source: str) -> str:
+    shape = net.edges[source].shape
+    others = [name for name, edge in net.edges.items() if edge.shape == shape]
+    return net.add(Add(net.name, source, draw(st.sampled_from(others))))
+
+
+_MAKERS: dict[type, Callable[..., str]] = {
+    Window: _window,
+    Dot: _dot,
+    Threshold: _threshold,
+    Pool: _pool,
+    Add: _add,
+}
+
+
+def _finish(draw: Draw, net: Growing) -> Program:
+    """End in a vector of scores, and decide the class in one of the possible ways."""
+    scores = _ending(draw, net)
+    ending = draw(st.sampled_from([*RULES, "affine", "plain"]))
+    affine = decision = None
+    if ending == "affine":
+        classes = net.edges[scores].shape[2]
+        affine = Affine(net.random.normal(size=classes), net.random.normal(size=classes))
+    elif ending != "plain":
+        decision = net.add(ArgMax(net.name, scores, ending))
+    return Program(net.input, tuple(net.ops), scores, decision, affine)
+
+
+def _ending(draw: Draw, net: Growing) -> str:
+    vectors = [op.name for op in net.ops if net.edges[op.name].shape[:2] == (1, 1)]
+    if vectors and draw(st.integers(0, 3)) == 0:
+        return draw(st.sampled_from(vectors))
+    source = net.legal(Window)[0]
+    height, width, channels = net.edges[source].shape
+    kernel = (height, width)
+    if height * width * channels > net.limits.patch:  # then look at a corner of it
+        kernel = (1, 1)
+    stride = (height, width)
+    flat = net.add(Window(net.name, source, kernel, stride))
+    weights = numbers(net.random, BIPOLAR, (3, net.edges[flat].shape[2]))
+    last = net.add(Dot(net.name, flat, weights, BIPOLAR))
+    return _after_dot(draw, net, last) if draw(st.booleans()) else last
