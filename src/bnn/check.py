@@ -100,7 +100,7 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
 
 
 def _source(name: str, source: str, edges: dict[str, Edge]) -> Edge:
-    if source not in edges:
+    if not isinstance(source, str) or source not in edges:
         raise ProgramError(f"{name}: reads {source!r}, which no earlier operation makes")
     return edges[source]
 
@@ -198,7 +198,7 @@ def _threshold_edge(op: Threshold, source: Edge) -> Edge:
         raise ProgramError(f"{op.name}: thresholds of a channel must ascend")
     if op.signs is not None and (op.signs.shape != (channels,) or not BIPOLAR.allows(op.signs)):
         raise ProgramError(f"{op.name}: signs must be {channels} of +1 and -1")
-    if type(op.base) is not int or type(op.step) is not int or op.step == 0:
+    if any(type(v) is not int or abs(v) > 255 for v in (op.base, op.step)) or op.step == 0:
         raise ProgramError(f"{op.name}: base and step must be whole numbers, step not zero")
     values = op.base + op.step * np.arange(levels + 1)
     if op.precision.bits > MAX_VALUE_BITS or not op.precision.allows(values):
@@ -216,8 +216,8 @@ def _add_edge(op: Add, source: Edge, other: Edge) -> Edge:
 
 
 def _check_ends(program: Program, edges: dict[str, Edge]) -> None:
-    if program.scores not in edges or program.scores == INPUT:
-        raise ProgramError(f"scores name {program.scores!r}, which no operation makes")
+    if _source("scores", program.scores, edges) is edges[INPUT]:
+        raise ProgramError("scores must be made by an operation")
     shape = edges[program.scores].shape
     if shape[:2] != (1, 1):
         raise ProgramError(f"scores must be a vector, {program.scores!r} has shape {shape}")

@@ -128,14 +128,14 @@ def pool(maps: Array, op: Pool) -> Array:
 
 def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
     """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.RULES`."""
-    winner: NDArray[np.int64] = values.argmax(axis=1)
+    first: NDArray[np.int64] = values.argmax(axis=1)
+    fired = values > 0
     match rule:
         case "first":
-            return winner
+            return first
         case "first-positive":
-            return np.where(values.max(axis=1) > 0, winner, 0)
+            return first * fired.any(axis=1)
         case "highest-positive":
-            fired = values > 0
-            highest: NDArray[np.int64] = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
-            return highest * fired.any(axis=1)
+            from_end: NDArray[np.int64] = fired[:, ::-1].argmax(axis=1)
+            return (values.shape[1] - 1 - from_end) * fired.any(axis=1)
     raise ValueError(rule)

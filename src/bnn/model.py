@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A model: a program, the names of its classes, and how pictures become its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from bnn.errors import ProgramError
+from bnn.pictures import Preprocess
+from bnn.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What a ``.bnn`` file holds.
+
+    Attributes:
+        program: what runs.
+        classes: a name for each score, in order.
+        preprocess: how any picture becomes the input's bytes; None for models that
+            are not about pictures.
+        provenance: where it came from, as plain JSON values (training recipe,
+            accuracy, converted file ...). Nothing here changes a result.
+        name: how to call it in messages.
+    """
+
+    program: Program
+    classes: tuple[str, ...]
+    preprocess: Preprocess | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "model"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        if any(not isinstance(name, str) for name in self.classes):
+            raise ProgramError("class names must be text")
+        if len(self.classes) != self.program.classes:
+            raise ProgramError(
+                f"{len(self.classes)} class names for {self.program.classes} scores"
+            )

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The ``.bnn`` file: one safetensors file that holds a whole model.
+
+The metadata entry ``bnn`` is a JSON text with the program (its arrays left out),
+the class names, the preprocessing and the provenance. The arrays are tensors:
+
+======================  =======  ==============================================
+tensor                  dtype    shape
+======================  =======  ==============================================
+``<op>.weights``        uint8    (bits, out, ceil(in / 8)): one bit-plane of the
+                                 weight codes after another, column 0 in bit 0
+``<op>.bias``           int32    (out,), may be absent
+``<op>.thresholds``     int32    (channels, levels)
+``<op>.signs``          int8     (channels,), may be absent
+``input.table``         int16    (256,), pictures only
+``input.scale``, ``input.zero_point``    float32, real inputs only
+``affine.scale``, ``affine.offset``      float64 (classes,), may be absent
+======================  =======  ==============================================
+
+Loading executes nothing from the file and believes nothing: everything goes
+through the same checks as a program made in Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn import precision as precisions
+from bnn.errors import BnnError, ModelFileError
+from bnn.inputs import Input, IntegerInput, PictureInput, RealInput
+from bnn.model import Model
+from bnn.pictures import Preprocess
+from bnn.precision import Precision
+from bnn.program import Add, Affine, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+
+FORMAT = 1
+SUFFIX = ".bnn"
+MAX_FILE_BYTES = 1 << 30
+
+Tensors = dict[str, NDArray[Any]]
+
+OPS: dict[str, type[Op]] = {
+    "window": Window,
+    "dot": Dot,
+    "threshold": Threshold,
+    "pool": Pool,
+    "add": Add,
+    "arg-max": ArgMax,
+}
+INPUTS: dict[str, type[Input]] = {
+    "picture": PictureInput,
+    "integer": IntegerInput,
+    "real": RealInput,
+}
+#: dtype of each array attribute in the file (weights are packed, see above).
+ARRAYS = {
+    "weights": np.uint8,
+    "bias": np.int32,
+    "thresholds": np.int32,
+    "signs": np.int8,
+    "table": np.int16,
+    "scale": np.float32,
+    "zero_point": np.float32,
+}
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` to ``path``, whole or not at all.
+
+    Raises:
+        ModelFileError: it cannot be written.
+    """
+    from safetensors.numpy import save as serialize
+
+    tensors: Tensors = {}
+    program = model.program
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "name": model.name,
+        "classes": list(model.classes),
+        "input": _describe("input", program.input, INPUTS, tensors),
+        "ops": [_describe(op.name, op, OPS, tensors) for op in program.ops],
+        "scores": program.scores,
+        "decision": program.decision,
+        "preprocess": None if model.preprocess is None else model.preprocess.to_json(),
+        "provenance": dict(model.provenance),
+    }
+    if program.affine is not None:
+        tensors["affine.scale"] = np.array(program.affine.scale)
+        tensors["affine.offset"] = np.array(program.affine.offset)
+    try:
+        write_whole(path, serialize(tensors, {"bnn": json.dumps(head)}))
+    except (TypeError, ValueError) as reason:
+        raise ModelFileError(f"{path}: cannot be written: {reason}") from reason
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path`` so that no reader ever sees half of it."""
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as reason:
+        raise ModelFileError(f"{path}: cannot be written: {reason.strerror}") from reason
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as reason:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise ModelFileError(f"{path}: cannot be written: {reason.strerror}") from reason
+
+
+def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
+    """``part`` as JSON values; its arrays go to ``tensors``."""
+    kind = next(kind for kind, cls in kinds.items() if type(part) is cls)
+    described: dict[str, Any] = {"kind": kind}
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if isinstance(value, Precision):
+            value = value.name
+        elif item.name == "weights":
+            described["columns"] = value.shape[1]
+            tensors[f"{name}.weights"] = pack_planes(value, part.precision)
+            continue
+        elif isinstance(value, np.ndarray):
+            tensors[f"{name}.{item.name}"] = np.ascontiguousarray(value)
+            continue
+        elif item.name in ARRAYS:
+            continue
+        described[item.name] = value
+    return described
+
+
+def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
+    """Codes (rows, columns) to bit-planes (bits, rows, ceil(columns / 8)), column 0 in bit 0."""
+    codes = precision.encode(values)
+    planes = [(codes >> bit) & 1 for bit in range(precision.bits)]
+    return np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
+
+
+def unpack_planes(
+    planes: NDArray[np.uint8], precision: Precision, columns: int
+) -> NDArray[np.int32]:
+    """Inverse of :func:`pack_planes`."""
+    if planes.ndim != 3 or planes.shape[0] != precision.bits:
+        raise ModelFileError(f"weights of shape {planes.shape} are no {precision.bits} bit-planes")
+    if type(columns) is not int or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]:
+        raise ModelFileError(f"weights of shape {planes.shape} have no {columns!r} columns")
+    codes = np.zeros((planes.shape[1], columns), np.uint32)
+    for bit, plane in enumerate(planes):
+        bits = np.unpackbits(plane, axis=1, bitorder="little")
+        if bits[:, columns:].any():
+            raise ModelFileError("weights have bits beyond their last column")
+        codes |= bits[:, :columns].astype(np.uint32) << bit
+    return precision.decode(codes)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or does not hold a legal program;
+            the message names the file and the reason.
+    """
+    try:
+        head, tensors = _read(path)
+        return _model(head, tensors)
+    except ModelFileError as reason:
+        message = str(reason)
+        raise ModelFileError(message if str(path) in message else f"{path}: {message}") from reason
+    except BnnError as reason:
+        raise ModelFileError(f"{path}: {reason}") from reason
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
+    """Header and tensors of a safetensors file; the library checks sizes against the file's."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if os.path.getsize(path) > MAX_FILE_BYTES:
+            raise ModelFileError(f"larger than {MAX_FILE_BYTES} bytes")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as reason:
+        raise ModelFileError(f"cannot be read: {reason.strerror or reason}") from reason
+    except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as reason:
+        raise ModelFileError(f"is no .bnn file: {_line(reason)}") from reason
+    if "bnn" not in metadata:
+        raise ModelFileError("is a safetensors file, but not a .bnn file (no 'bnn' metadata)")
+    try:
+        head = json.loads(metadata["bnn"])
+    except (ValueError, RecursionError) as reason:
+        raise ModelFileError(f"metadata is no JSON: {_line(reason)}") from reason
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise ModelFileError("was written in another version of the format")
+    return head, tensors
+
+
+def _line(reason: BaseException) -> str:
+    return " ".join(str(reason).split())[:200]
+
+
+def _model(head: dict[str, Any], tensors: Tensors) -> Model:
+    ops = _typed(head, "ops", list)
+    program = Program(
+        input=_build("input", _typed(head, "input", dict), INPUTS, tensors),
+        ops=tuple(_build(_op_name(op), op, OPS, tensors) for op in ops),
+        scores=_typed(head, "scores", str),
+        decision=_optional(head, "decision", str),
+        affine=_affine(tensors),
+    )
+    if tensors:
+        raise ModelFileError(f"has tensors that nothing uses: {sorted(tensors)[0]!r}")
+    preprocess = _optional(head, "preprocess", dict)
+    return Model(
+        program=program,
+        classes=tuple(_typed(head, "classes", list)),
+        preprocess=None if preprocess is None else Preprocess.from_json(preprocess),
+        provenance=_typed(head, "provenance", dict),
+        name=_typed(head, "name", str),
+    )
+
+
+def _typed(table: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    value = table.get(key)
+    if type(value) is not kind:
+        raise ModelFileError(f"{key!r} must be a {kind.__name__}")
+    return value
+
+
+def _optional(table: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    return None if table.get(key) is None else _typed(table, key, kind)
+
+
+def _op_name(op: Any) -> str:
+    if not isinstance(op, dict):
+        raise ModelFileError("operations must be objects")
+    return str(_typed(op, "name", str))
+
+
+def _affine(tensors: Tensors) -> Affine | None:
+    parts = [tensors.pop(f"affine.{name}", None) for name in ("scale", "offset")]
+    if parts[0] is None and parts[1] is None:
+        return None
+    if any(part is None or part.dtype != np.float64 for part in parts):
+        raise ModelFileError("affine must be two float64 tensors")
+    return Affine(*parts)
+
+
+def _build(name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
+    """The inverse of :func:`_describe`."""
+    given = dict(given)
+    kind = given.pop("kind", None)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ModelFileError(f"{name}: there is no {kind!r}")
+    values: dict[str, Any] = {}
+    for item in fields(kinds[kind]):
+        if item.name in ARRAYS:
+            reader: Callable[..., Any] = _read_array
+            value = reader(name, item.name, given, tensors)
+            if value is not None:
+                values[item.name] = value
+        elif item.name in given:
+            values[item.name] = _plain(item.name, given.pop(item.name))
+        elif item.default is MISSING:
+            raise ModelFileError(f"{name}: {item.name!r} is missing")
+    if given:
+        raise ModelFileError(f"{name}: {kind} has no {sorted(given)[0]!r}")
+    try:
+        return kinds[kind](**values)
+    except TypeError as reason:
+        raise ModelFileError(f"{name}: {_line(reason)}") from reason
+
+
+def _plain(field_name: str, value: Any) -> Any:
+    if field_name == "precision":
+        return precisions.parse(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _read_array(name: str, field_name: str, given: dict[str, Any], tensors: Tensors) -> Any:
+    array = tensors.pop(f"{name}.{field_name}", None)
+    if array is None:
+        return None
+    if array.dtype != ARRAYS[field_name]:
+        raise ModelFileError(f"{name}: {field_name} must be {np.dtype(ARRAYS[field_name])}")
+    if field_name != "weights":
+        return array
+    precision = precisions.parse(given.get("precision", ""))
+    return unpack_planes(array, precision, given.pop("columns", None))
