@@ -1,15 +1,125 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""BNN-PYNQ re-created: networks of bits on the CPU, in simulation and on PYNQ boards."""
+"""BNN-PYNQ re-created: networks of bits on the CPU, in simulation and on PYNQ boards.
+
+    model = bnn.load("lfc-w1a1")                 # a bundled name, a .bnn file, an original folder
+    clf = bnn.Classifier(model, runtime="cpu")
+    clf.classify(["three.png"])                  # -> int64 (N,)
+
+Everything is imported on first use, so that ``import bnn`` costs nothing.
+"""
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bnn.classifier import Classifier, Run
+    from bnn.errors import (
+        BnnError,
+        DataError,
+        InputError,
+        ModelFileError,
+        ParameterError,
+        ProgramError,
+        RuntimeUnavailableError,
+        UnknownNameError,
+    )
+    from bnn.library import bundled, load
+    from bnn.model import Model
+    from bnn.modelfile import save
+    from bnn.original import (
+        NETWORK_CNVW1A1,
+        NETWORK_CNVW1A2,
+        NETWORK_CNVW2A2,
+        NETWORK_LFCW1A1,
+        NETWORK_LFCW1A2,
+        RUNTIME_HW,
+        RUNTIME_SW,
+        CnvClassifier,
+        LfcClassifier,
+        PynqBNN,
+        available_params,
+    )
+    from bnn.program import Program
+
+    __version__: str
+
+#: Module of each public name.
+_HOMES = {
+    "bnn.classifier": ["Classifier", "Run"],
+    "bnn.errors": [
+        "BnnError",
+        "DataError",
+        "InputError",
+        "ModelFileError",
+        "ParameterError",
+        "ProgramError",
+        "RuntimeUnavailableError",
+        "UnknownNameError",
+    ],
+    "bnn.library": ["bundled", "load"],
+    "bnn.model": ["Model"],
+    "bnn.modelfile": ["save"],
+    "bnn.original": [
+        "NETWORK_CNVW1A1",
+        "NETWORK_CNVW1A2",
+        "NETWORK_CNVW2A2",
+        "NETWORK_LFCW1A1",
+        "NETWORK_LFCW1A2",
+        "RUNTIME_HW",
+        "RUNTIME_SW",
+        "CnvClassifier",
+        "LfcClassifier",
+        "PynqBNN",
+        "available_params",
+    ],
+    "bnn.program": ["Program"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "NETWORK_CNVW1A1",
+    "NETWORK_CNVW1A2",
+    "NETWORK_CNVW2A2",
+    "NETWORK_LFCW1A1",
+    "NETWORK_LFCW1A2",
+    "RUNTIME_HW",
+    "RUNTIME_SW",
+    "BnnError",
+    "Classifier",
+    "CnvClassifier",
+    "DataError",
+    "InputError",
+    "LfcClassifier",
+    "Model",
+    "ModelFileError",
+    "ParameterError",
+    "Program",
+    "ProgramError",
+    "PynqBNN",
+    "Run",
+    "RuntimeUnavailableError",
+    "UnknownNameError",
+    "__version__",
+    "available_params",
+    "bundled",
+    "load",
+    "save",
+]
 
 
-def __getattr__(name: str) -> str:
-    """Look up ``__version__`` on first use, so that ``import bnn`` costs nothing."""
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("bnn-pynq")
+    if name in _HOME:
+        value: object = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

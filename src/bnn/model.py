@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bnn.errors import ProgramError
-from bnn.pictures import Preprocess
+from bnn.preprocess import Preprocess
 from bnn.program import Program
 
 
@@ -39,6 +39,4 @@ class Model:
         if any(not isinstance(name, str) for name in self.classes):
             raise ProgramError("class names must be text")
         if len(self.classes) != self.program.classes:
-            raise ProgramError(
-                f"{len(self.classes)} class names for {self.program.classes} scores"
-            )
+            raise ProgramError(f"{len(self.classes)} class names for {self.program.classes} scores")

@@ -27,7 +27,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from bnn import precision as precisions
 from bnn.errors import BnnError, ModelFileError
 from bnn.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.model import Model
-from bnn.pictures import Preprocess
+from bnn.preprocess import Preprocess
 from bnn.precision import Precision
 from bnn.program import Add, Affine, ArgMax, Dot, Op, Pool, Program, Threshold, Window
 
@@ -114,11 +114,11 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
     except OSError as reason:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            Path(temporary).unlink()
         raise ModelFileError(f"{path}: cannot be written: {reason.strerror}") from reason
 
 
@@ -189,7 +189,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        if os.path.getsize(path) > MAX_FILE_BYTES:
+        if Path(path).stat().st_size > MAX_FILE_BYTES:
             raise ModelFileError(f"larger than {MAX_FILE_BYTES} bytes")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -223,7 +223,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
         affine=_affine(tensors),
     )
     if tensors:
-        raise ModelFileError(f"has tensors that nothing uses: {sorted(tensors)[0]!r}")
+        raise ModelFileError(f"has tensors that nothing uses: {min(tensors)!r}")
     preprocess = _optional(head, "preprocess", dict)
     return Model(
         program=program,
@@ -252,15 +252,17 @@ def _op_name(op: Any) -> str:
 
 
 def _affine(tensors: Tensors) -> Affine | None:
-    parts = [tensors.pop(f"affine.{name}", None) for name in ("scale", "offset")]
-    if parts[0] is None and parts[1] is None:
+    scale, offset = tensors.pop("affine.scale", None), tensors.pop("affine.offset", None)
+    if scale is None and offset is None:
         return None
-    if any(part is None or part.dtype != np.float64 for part in parts):
+    if scale is None or offset is None or {scale.dtype, offset.dtype} != {np.dtype(np.float64)}:
         raise ModelFileError("affine must be two float64 tensors")
-    return Affine(*parts)
+    return Affine(scale, offset)
 
 
-def _build(name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
+def _build(
+    name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors
+) -> Any:
     """The inverse of :func:`_describe`."""
     given = dict(given)
     kind = given.pop("kind", None)
@@ -269,8 +271,7 @@ def _build(name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], ten
     values: dict[str, Any] = {}
     for item in fields(kinds[kind]):
         if item.name in ARRAYS:
-            reader: Callable[..., Any] = _read_array
-            value = reader(name, item.name, given, tensors)
+            value = _read_array(name, item.name, given, tensors)
             if value is not None:
                 values[item.name] = value
         elif item.name in given:
@@ -278,7 +279,7 @@ def _build(name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], ten
         elif item.default is MISSING:
             raise ModelFileError(f"{name}: {item.name!r} is missing")
     if given:
-        raise ModelFileError(f"{name}: {kind} has no {sorted(given)[0]!r}")
+        raise ModelFileError(f"{name}: {kind} has no {min(given)!r}")
     try:
         return kinds[kind](**values)
     except TypeError as reason:

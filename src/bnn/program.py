@@ -11,6 +11,9 @@ of the edge that it makes; the input's edge is called ``input``.
 
 A convolution is a :class:`Window` followed by a :class:`Dot`; a dense layer on a
 map is a window of the map's size followed by a dot; flattening costs nothing else.
+
+Arrays may be given in any integer type; an operation keeps a read-only copy of the
+type that its attribute declares.
 """
 
 from __future__ import annotations
@@ -92,9 +95,9 @@ class Dot:
 
     name: str
     source: str
-    weights: NDArray[np.int16]
+    weights: NDArray[Any]
     precision: Precision
-    bias: NDArray[np.int32] | None = None
+    bias: NDArray[Any] | None = None
     accumulator_bits: int = 32
 
     def __post_init__(self) -> None:
@@ -118,11 +121,11 @@ class Threshold:
 
     name: str
     source: str
-    thresholds: NDArray[np.int32]
+    thresholds: NDArray[Any]
     precision: Precision
     base: int = 0
     step: int = 1
-    signs: NDArray[np.int8] | None = None
+    signs: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         _freeze(self, "thresholds", np.int32, 2)

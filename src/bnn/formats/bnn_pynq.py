@@ -17,9 +17,10 @@ import io
 import os
 import re
 import tarfile
+import zlib
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from bnn.errors import ParameterError
 from bnn.inputs import PictureInput, fixed_point_table, sign_table
 from bnn.model import Model
-from bnn.pictures import Preprocess
+from bnn.preprocess import Digit, Thumbnail
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program import ArgMax, Dot, Op, Pool, Program, Threshold, Window
 
@@ -104,9 +105,7 @@ def _cnv_layers(folding: tuple[tuple[int, int], ...]) -> tuple[Layer, ...]:
     shapes = [(64, 27), (64, 576), (128, 576), (128, 1152), (256, 1152), (256, 2304)]
     shapes += [(512, 256), (512, 512), (64, 512)]
     return tuple(
-        Layer(
-            *shape, *fold, shape[1], convolution=index < 6, pool=index in (1, 3), last=index == 8
-        )
+        Layer(*shape, *fold, shape[1], convolution=index < 6, pool=index in (1, 3), last=index == 8)
         for index, (shape, fold) in enumerate(zip(shapes, folding, strict=True))
     )
 
@@ -150,27 +149,26 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
     files = _read_folder(location) if location.is_dir() else _read_archive(location)
     original = _recognise(location, files, network)
     classes_text, classes = _classes(location, files)
-    layers = [_read_layer(location, files, original, i, len(classes)) for i in range(_count(original))]
+    layers = [
+        _read_layer(location, files, original, index, len(classes))
+        for index in range(len(original.layers))
+    ]
     program = _cnv(original, layers) if original.is_cnv else _lfc(original, layers)
     return Model(
         program=program,
         classes=classes,
-        preprocess=Preprocess(kind="thumbnail") if original.is_cnv else Preprocess(kind="digit"),
+        preprocess=Thumbnail() if original.is_cnv else Digit(),
         provenance={"format": "bnn-pynq", "network": original.name, "classes.txt": classes_text},
         name=original.name,
     )
 
 
-def _count(original: OriginalNetwork) -> int:
-    return len(original.layers)
-
-
 def _read_folder(folder: Path) -> Files:
     try:
-        names = [name for name in os.listdir(folder) if _MEMBER.fullmatch(name)]
-        if sum((folder / name).stat().st_size for name in names) > MAX_SET_BYTES:
+        paths = [path for path in folder.iterdir() if _MEMBER.fullmatch(path.name)]
+        if sum(path.stat().st_size for path in paths) > MAX_SET_BYTES:
             raise ParameterError(f"{folder}: larger than any parameter set")
-        return {name: (folder / name).read_bytes() for name in names}
+        return {path.name: path.read_bytes() for path in paths}
     except OSError as reason:
         raise ParameterError(f"{folder}: cannot be read: {reason.strerror}") from reason
 
@@ -190,19 +188,12 @@ def _read_archive(archive: Path) -> Files:
                     groups.setdefault(folder, {})[name] = stream.read()
     except FileNotFoundError as reason:
         raise ParameterError(f"{archive}: no such parameter folder or archive") from reason
-    except (tarfile.TarError, EOFError, OSError, ValueError, *_decompression_errors()) as reason:
+    except (tarfile.TarError, EOFError, OSError, ValueError, LZMAError, zlib.error) as reason:
         raise ParameterError(f"{archive}: no readable tar archive: {reason}") from reason
     if len(groups) != 1:
         found = "no parameter files" if not groups else f"{len(groups)} parameter folders"
         raise ParameterError(f"{archive}: holds {found}, one folder is wanted")
     return next(iter(groups.values()))
-
-
-def _decompression_errors() -> tuple[type[Exception], ...]:
-    import lzma
-    import zlib
-
-    return lzma.LZMAError, zlib.error
 
 
 def _recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
@@ -251,7 +242,7 @@ def _classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
 def _read_layer(
     location: Path, files: Files, network: OriginalNetwork, index: int, classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Weights (rows, columns) and raw thresholds (rows, levels); the last layer's pad rows dropped."""
+    """Weights (rows, columns), raw thresholds (rows, levels); pad rows are dropped."""
     layer = network.layers[index]
     rows = classes if layer.last else layer.rows
     fold = layer.neuron_fold
@@ -261,32 +252,32 @@ def _read_layer(
     bits = 24 if network.is_cnv and index == 0 else 16
     thresholds = np.zeros((fold, layer.pe, levels), np.int64)
     for pe in range(layer.pe):
-        words = _words(location, files, f"{index}-{pe}-weights.bin", fold, layer.synapse_fold, used_folds[pe])
+        name = f"{index}-{pe}-weights.bin"
+        words = _words(location, files, name, (fold, layer.synapse_fold), used_folds[pe])
         weights[:, pe] = _weights(words, layer, network.weight_bits)
         if levels:
-            words = _words(location, files, f"{index}-{pe}-thres.bin", fold, levels, used_folds[pe])
+            name = f"{index}-{pe}-thres.bin"
+            words = _words(location, files, name, (fold, levels), used_folds[pe])
             low = words.astype(np.int64) & ((1 << bits) - 1)
             thresholds[:, pe] = low - ((low >> (bits - 1)) << bits)
     return weights.reshape(layer.rows, -1)[:rows], thresholds.reshape(layer.rows, -1)[:rows]
 
 
 def _words(
-    location: Path, files: Files, name: str, folds: int, per_fold: int, used_folds: int
+    location: Path, files: Files, name: str, shape: tuple[int, int], used_folds: int
 ) -> NDArray[np.uint64]:
-    """The words of a file, (folds, per_fold); missing ones are 0 if only pad rows miss them."""
+    """The words of a file, (folds, words a fold); missing ones are 0 if only pad rows miss them."""
     data = files.get(name)
     if data is None:
-        if used_folds:
-            raise ParameterError(f"{location}: {name} is missing")
-        data = b""
-    expected = folds * per_fold
-    if len(data) % 8 or len(data) > 8 * expected or len(data) < 8 * used_folds * per_fold:
+        raise ParameterError(f"{location}: {name} is missing")
+    expected = shape[0] * shape[1]
+    if len(data) % 8 or len(data) > 8 * expected or len(data) < 8 * used_folds * shape[1]:
         raise ParameterError(
             f"{location}: {name} has {len(data)} bytes, {8 * expected} are expected"
         )
     words = np.zeros(expected, np.uint64)
     words[: len(data) // 8] = np.frombuffer(data, "<u8")
-    return words.reshape(folds, per_fold)
+    return words.reshape(shape)
 
 
 def _weights(words: NDArray[np.uint64], layer: Layer, bits: int) -> NDArray[np.int64]:
@@ -400,26 +391,27 @@ def _lfc(network: OriginalNetwork, parsed: Parsed) -> Program:
     bits = Threshold("fired", scores, parsed[-1][1] + 1, UINT(1))
     return Program(
         PictureInput((28, 28, 1), BIPOLAR, sign_table()),
-        (Window("pixels", "input", (28, 28)), *ops, bits, ArgMax("class", "fired", "highest-positive")),
+        (
+            Window("pixels", "input", (28, 28)),
+            *ops,
+            bits,
+            ArgMax("class", "fired", "highest-positive"),
+        ),
         scores,
         decision="class",
     )
 
 
 def sets_under(root: Path, network: str) -> dict[str, Path]:
-    """Data set name -> parameter set of ``network`` under ``root``, in directory order.
+    """Data set name -> parameter set of ``network`` under ``root``, in order of names.
 
     A set is ``<root>/<dataset>/<network>/`` or ``<root>/<dataset>-<network>.tar.xz``.
     """
     found: dict[str, Path] = {}
     ending = f"-{network}.tar.xz"
-    try:
-        entries: list[Any] = sorted(os.listdir(root))
-    except OSError:
-        return found
-    for entry in entries:
-        if (root / entry / network).is_dir():
-            found.setdefault(entry, root / entry / network)
-        elif entry.endswith(ending) and (root / entry).is_file():
-            found.setdefault(entry[: -len(ending)], root / entry)
+    for entry in sorted(root.iterdir()) if root.is_dir() else ():
+        if (entry / network).is_dir():
+            found.setdefault(entry.name, entry / network)
+        elif entry.name.endswith(ending) and entry.is_file():
+            found.setdefault(entry.name[: -len(ending)], entry)
     return found

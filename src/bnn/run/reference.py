@@ -128,14 +128,16 @@ def pool(maps: Array, op: Pool) -> Array:
 
 def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
     """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.RULES`."""
-    first: NDArray[np.int64] = values.argmax(axis=1)
-    fired = values > 0
+    fired: NDArray[np.bool_] = values > 0
+    classes: NDArray[np.int64] = values.argmax(axis=1)
     match rule:
         case "first":
-            return first
+            return classes
         case "first-positive":
-            return first * fired.any(axis=1)
+            classes[~fired.any(axis=1)] = 0
+            return classes
         case "highest-positive":
-            from_end: NDArray[np.int64] = fired[:, ::-1].argmax(axis=1)
-            return (values.shape[1] - 1 - from_end) * fired.any(axis=1)
+            classes = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
+            classes[~fired.any(axis=1)] = 0
+            return classes
     raise ValueError(rule)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models by name or by place: bundled ones, ``.bnn`` files, original parameter sets."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import cache
+from pathlib import Path
+
+from bnn.errors import UnknownNameError
+from bnn.formats import bnn_pynq
+from bnn.model import Model
+from bnn.modelfile import SUFFIX
+from bnn.modelfile import load as load_file
+
+MODELS = Path(__file__).parent / "models"
+
+
+def load(source: str | os.PathLike[str]) -> Model:
+    """The model called or stored at ``source``.
+
+    Args:
+        source: a bundled name (``lfc-w1a1``, see :func:`bundled`), a ``.bnn`` file, or a
+            parameter folder or tar archive of the original BNN-PYNQ; also the name
+            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``.
+
+    Raises:
+        UnknownNameError: there is no such thing; the message lists what there is.
+        ModelFileError, ParameterError: it is there, but damaged.
+    """
+    name = os.fspath(source)
+    if name in bundled():
+        return load_file(MODELS / (name + SUFFIX))
+    path = Path(name)
+    if path.suffix == SUFFIX:
+        return load_file(path)
+    if path.exists():
+        return bnn_pynq.load(path)
+    for dataset, network, place in parameter_sets():
+        if name == f"{dataset}-{network}":
+            return bnn_pynq.load(place, network)
+    raise UnknownNameError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    known = [*bundled(), *(f"{dataset}-{network}" for dataset, network, _ in parameter_sets())]
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known models: {', '.join(known) or 'none'}"
+    return f"{name}: no such file, folder or model; {hint}"
+
+
+@cache
+def bundled() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    return tuple(sorted(path.stem for path in MODELS.glob(f"*{SUFFIX}")))
+
+
+def parameter_roots() -> list[Path]:
+    """The folders that the environment variable ``BNN_PARAMS`` lists, like ``PATH``."""
+    return [Path(root) for root in os.environ.get("BNN_PARAMS", "").split(os.pathsep) if root]
+
+
+def parameter_sets() -> list[tuple[str, str, Path]]:
+    """(data set, network, place) of every original parameter set under the roots."""
+    return [
+        (dataset, network, place)
+        for root in parameter_roots()
+        for network in bnn_pynq.NETWORKS
+        for dataset, place in bnn_pynq.sets_under(root, network).items()
+    ]
+
+
+def bundled_sets() -> list[tuple[str, str, str]]:
+    """(data set, original network, bundled name) of models that stand in for original sets."""
+    found = []
+    for name in bundled():
+        origin = load_file(MODELS / (name + SUFFIX)).provenance
+        if origin.get("network") in bnn_pynq.NETWORKS and isinstance(origin.get("dataset"), str):
+            found.append((origin["dataset"], origin["network"], name))
+    return found

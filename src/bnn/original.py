@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The original's Python interface, complete (specification, section 5).
+
+A script written for BNN-PYNQ runs unchanged with ``BNN_PARAMS`` set. What differs on
+purpose is listed in docs/original-api.md: where the original printed an error and went
+on half-built, or killed the process, an error is raised; parameters belong to the
+object and are not shared between two classifiers of one network.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bnn.classifier import decide
+from bnn.data import cifar, idx
+from bnn.errors import DataError, ParameterError, RuntimeUnavailableError, UnknownNameError
+from bnn.formats.bnn_pynq import NETWORKS
+from bnn.formats.bnn_pynq import load as load_parameter_set
+from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
+from bnn.model import Model
+from bnn.pictures import image_to_cifar_array, open_picture
+from bnn.program import ArgMax
+from bnn.run import Outputs, Runtime, prepare
+from bnn.run import reference
+
+RUNTIME_HW = "python_hw"
+RUNTIME_SW = "python_sw"
+
+NETWORK_CNVW1A1 = "cnvW1A1"
+NETWORK_CNVW1A2 = "cnvW1A2"
+NETWORK_CNVW2A2 = "cnvW2A2"
+NETWORK_LFCW1A1 = "lfcW1A1"
+NETWORK_LFCW1A2 = "lfcW1A2"
+
+#: The original's input buffer; more images killed the process, here they are refused.
+MAX_CNV_IMAGES = 10_000
+
+Ints = NDArray[np.int32]
+
+
+def available_params(network: str) -> list[str]:
+    """Names of the data sets that have parameters for ``network``; none for other names."""
+    names = [dataset for dataset, known, _ in parameter_sets() if known == network]
+    names += [dataset for dataset, known, _ in bundled_sets() if known == network]
+    return list(dict.fromkeys(names))
+
+
+def _set_for(network: str, dataset: str) -> Model:
+    for name, known, place in parameter_sets():
+        if (name, known) == (dataset, network):
+            return load_parameter_set(place, network)
+    for name, known, bundled in bundled_sets():
+        if (name, known) == (dataset, network):
+            return load(bundled)
+    there = ", ".join(available_params(network)) or "none"
+    raise ParameterError(
+        f"{dataset}: no parameters for {network} under BNN_PARAMS or bundled; there are: {there}"
+    )
+
+
+class PynqBNN:
+    """One network on one runtime.
+
+    Args:
+        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime; :data:`RUNTIME_HW` needs an
+            accelerator.
+        network: ``cnvW1A1`` ...
+        load_overlay: accepted for old scripts; there is no overlay to share.
+
+    Attributes:
+        classes: names of the classes, after :meth:`load_parameters`.
+        usecPerImage: microseconds per image of the last call, the network alone.
+
+    Raises:
+        RuntimeUnavailableError: RUNTIME_HW on a machine without an accelerator.
+        UnknownNameError: no such runtime or network.
+    """
+
+    def __init__(self, runtime: str, network: str, load_overlay: bool = True) -> None:
+        if network not in NETWORKS:
+            raise UnknownNameError(
+                f"no network is called {network!r}; there are: {', '.join(NETWORKS)}"
+            )
+        _check_runtime(runtime)
+        self.runtime = runtime
+        self.network = network
+        self.load_overlay = load_overlay
+        self.classes: list[str] = []
+        self.usecPerImage = 0.0
+        self._model: Model | None = None
+        self._runtime: Runtime | None = None
+
+    def load_parameters(self, params: str | os.PathLike[str]) -> None:
+        """Load a parameter set.
+
+        Args:
+            params: an absolute path, or ``<dataset>/<network>`` under a root in
+                ``BNN_PARAMS`` (or the data set of a bundled model).
+
+        Raises:
+            ParameterError: there is none, or it is damaged.
+        """
+        self._use(self._find(Path(params)))
+
+    def _find(self, params: Path) -> Model:
+        if params.is_absolute():
+            return load_parameter_set(params, self.network)
+        for root in parameter_roots():
+            if (root / params).exists():
+                return load_parameter_set(root / params, self.network)
+        if params.name == self.network:
+            params = params.parent
+        return _set_for(self.network, str(params))
+
+    def _use(self, model: Model) -> None:
+        self._model = model
+        self._runtime = prepare("cpu", model.program)
+        self.classes = list(model.classes)
+
+    def _run(self, images: NDArray[np.uint8]) -> Outputs:
+        if self._model is None or self._runtime is None:
+            raise ParameterError("load_parameters comes before inference")
+        outputs = self._runtime.run(self._model.program.input.check(images))
+        self.usecPerImage = max(1e6 * outputs.seconds / len(images), 1e-3)
+        return outputs
+
+    def _read(self, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+        """Images of a CIFAR or IDX file, as leniently as the original read them."""
+        if self.network.startswith("cnv"):
+            images, _ = cifar.read_records(path, lenient=True)
+            return images
+        return _fit_lfc(idx.read_images(path, lenient=True))
+
+    def inference(self, path: str | os.PathLike[str]) -> int:
+        """Class of the first image in a file, by the single-image rule."""
+        return self._single(self._read(path))[0]
+
+    def detailed_inference(self, path: str | os.PathLike[str]) -> Ints:
+        """Scores of the first image in a file, int32 (classes,); LFC: one-hot at its class."""
+        return self._single(self._read(path))[1]
+
+    def inference_multiple(self, path: str | os.PathLike[str]) -> Ints:
+        """Classes of all images in a file, int32 (count,), by the multiple-image rule."""
+        return self._multiple(self._read(path))[0]
+
+    def inference_multiple_detail(self, path: str | os.PathLike[str]) -> Ints:
+        """Scores of all images in a file, flat int32 (classes * count,)."""
+        return self._multiple(self._read(path))[1].reshape(-1)
+
+    def class_name(self, index: int) -> str:
+        """Name of a class."""
+        if not -len(self.classes) <= index < len(self.classes):
+            raise UnknownNameError(f"there is no class {index}")
+        return self.classes[index]
+
+    def _single(self, images: NDArray[np.uint8]) -> tuple[int, Ints]:
+        outputs = self._run(images[:1])
+        print(f"Inference took {self.usecPerImage:.2f} microseconds")
+        self._print_rate()
+        if self.network.startswith("cnv"):
+            scores = outputs.scores[0]
+            return int(scores.argmax()), scores
+        index = self._lfc_single(outputs)
+        return index, np.asarray(np.arange(len(self.classes)) == index, dtype=np.int32)
+
+    def _multiple(self, images: NDArray[np.uint8]) -> tuple[Ints, Ints]:
+        if self.network.startswith("cnv") and len(images) > MAX_CNV_IMAGES:
+            raise DataError(
+                f"{len(images)} images in one call; the original's buffers hold {MAX_CNV_IMAGES}"
+            )
+        outputs = self._run(images)
+        total = self.usecPerImage * len(images)
+        print(
+            f"Inference took {total:.2f} microseconds, {self.usecPerImage:.2f} usec per image"
+        )
+        self._print_rate()
+        if self.network.startswith("cnv"):
+            classes = reference.arg_max(outputs.scores, "first-positive")
+            return classes.astype(np.int32), outputs.scores
+        assert self._model is not None
+        classes = decide(self._model.program, outputs)
+        one_hot = classes[:, None] == np.arange(len(self.classes))
+        return classes.astype(np.int32), one_hot.astype(np.int32)
+
+    def _print_rate(self) -> None:
+        print(f"Classification rate: {1e6 / self.usecPerImage:.2f} images per second")
+
+    def _lfc_single(self, outputs: Outputs) -> int:
+        """round(log2(word of fired bits)), halves away from zero; it may exceed the top bit."""
+        assert self._model is not None
+        program = self._model.program
+        decision = None if program.decision is None else program.op(program.decision)
+        if not isinstance(decision, ArgMax) or decision.rule != "highest-positive":
+            return int(decide(program, outputs)[0])
+        edges = {program.scores: outputs.scores[:1, None, None, :].astype(np.int64)}
+        bits = reference.apply(program.op(decision.source), edges, program)
+        word = sum(1 << c for c in range(len(self.classes)) if bits[0, 0, 0, c] > 0)
+        return math.floor(math.log2(word) + 0.5) if word else 0
+
+
+def _check_runtime(runtime: str) -> None:
+    if runtime == RUNTIME_HW:
+        raise RuntimeUnavailableError(
+            "RUNTIME_HW: this machine has no accelerator; use RUNTIME_SW, the cpu runtime"
+        )
+    if runtime != RUNTIME_SW:
+        raise UnknownNameError(
+            f"no runtime is called {runtime!r}; there are: {RUNTIME_HW}, {RUNTIME_SW}"
+        )
+
+
+def _fit_lfc(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """IDX images of any size as (N, 28, 28, 1): the original takes pixels in order.
+
+    It packs an image's pixels into its 832 input bits without looking at rows and
+    columns; pixels beyond 784 would meet pad weights, so such images are refused.
+    """
+    pixels = images.reshape(len(images), -1)
+    if pixels.shape[1] > 784:
+        raise DataError(f"images of {images.shape[1:]} pixels; LFC networks take 28 x 28")
+    padded = np.zeros((len(images), 784), np.uint8)
+    padded[:, : pixels.shape[1]] = pixels
+    return padded.reshape(-1, 28, 28, 1)
+
+
+class _Classifier:
+    """What the two classifiers share."""
+
+    def __init__(self, network: str, params: str, runtime: str = RUNTIME_HW) -> None:
+        if network not in NETWORKS or not network.startswith(self._family):
+            known = ", ".join(name for name in NETWORKS if name.startswith(self._family))
+            raise UnknownNameError(f"no network here is called {network!r}; there are: {known}")
+        self.net = network
+        self.params = params
+        self.runtime = runtime
+        self.usecPerImage = 0.0
+        self.bnn = PynqBNN(runtime, network)
+        self.bnn.load_parameters(Path(params) / network)
+        self.classes = self.bnn.classes
+
+    _family = ""
+
+    def class_name(self, index: int) -> str:
+        """Name of a class."""
+        return self.bnn.class_name(index)
+
+    def _timed(self, call: Callable[[Any], Any], argument: Any) -> Any:
+        result = call(argument)
+        self.usecPerImage = self.bnn.usecPerImage
+        return result
+
+
+class CnvClassifier(_Classifier):
+    """Pictures with a CNV network (section 5).
+
+    Args:
+        network: ``cnvW1A1``, ``cnvW1A2`` or ``cnvW2A2``.
+        params: name of a data set that has parameters for it.
+        runtime: :data:`RUNTIME_SW` or :data:`RUNTIME_HW`.
+
+    Pictures are PIL images and are left shrunk to 32x32, as the original left them.
+    """
+
+    _family = "cnv"
+
+    def image_to_cifar(self, im: Image.Image, fp: IO[bytes]) -> None:
+        """Write a picture as one CIFAR-10 record to an open binary file."""
+        fp.write(cifar.to_records(image_to_cifar_array(im)[None]))
+
+    def classify_image(self, im: Image.Image) -> int:
+        """Class of one picture."""
+        return int(self._timed(self.bnn._single, _cifar([im]))[0])
+
+    def classify_images(self, ims: Sequence[Image.Image]) -> Ints:
+        """Classes of pictures, int32 (count,)."""
+        return self._many(_cifar(ims))[0]
+
+    def classify_image_details(self, im: Image.Image) -> Ints:
+        """Scores of one picture, int32 (classes,)."""
+        scores: Ints = self._timed(self.bnn._single, _cifar([im]))[1]
+        return scores
+
+    def classify_images_details(self, ims: Sequence[Image.Image]) -> Ints:
+        """Scores of pictures, flat int32 (classes * count,)."""
+        return self._many(_cifar(ims))[1].reshape(-1)
+
+    def classify_path(self, path: str | os.PathLike[str]) -> int:
+        """Class of one picture file."""
+        return self.classify_image(open_picture(path))
+
+    def classify_paths(self, paths: Sequence[str | os.PathLike[str]]) -> Ints:
+        """Classes of picture files, int32 (count,)."""
+        return self.classify_images([open_picture(path) for path in paths])
+
+    def classify_cifar(self, path: str | os.PathLike[str]) -> int:
+        """Class of the first record of a CIFAR-10 file."""
+        return int(self._timed(self.bnn.inference, path))
+
+    def classify_cifars(self, path: str | os.PathLike[str]) -> Ints:
+        """Classes of all records of a CIFAR-10 file, int32 (count,)."""
+        classes: Ints = self._timed(self.bnn.inference_multiple, path)
+        return classes
+
+    def classify_cifar_details(self, path: str | os.PathLike[str]) -> Ints:
+        """Scores of the first record of a CIFAR-10 file, int32 (classes,)."""
+        scores: Ints = self._timed(self.bnn.detailed_inference, path)
+        return scores
+
+    def classify_cifars_details(self, path: str | os.PathLike[str]) -> Ints:
+        """Scores of all records of a CIFAR-10 file, flat int32 (classes * count,)."""
+        scores: Ints = self._timed(self.bnn.inference_multiple_detail, path)
+        return scores
+
+    def _many(self, images: NDArray[np.uint8]) -> tuple[Ints, Ints]:
+        if not len(images):
+            empty = np.zeros(0, np.int32)
+            return empty, empty
+        results: tuple[Ints, Ints] = self._timed(self.bnn._multiple, images)
+        return results
+
+
+def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
+    arrays = [image_to_cifar_array(im) for im in ims]
+    return np.stack(arrays) if arrays else np.empty((0, 32, 32, 3), np.uint8)
+
+
+class LfcClassifier(_Classifier):
+    """MNIST-like files with an LFC network (section 5); arguments as `CnvClassifier`'s."""
+
+    _family = "lfc"
+
+    def classify_mnist(self, path: str | os.PathLike[str]) -> int:
+        """Class of the first image of an IDX file."""
+        return int(self._timed(self.bnn.inference, path))
+
+    def classify_mnists(self, path: str | os.PathLike[str]) -> Ints:
+        """Classes of all images of an IDX file, int32 (count,)."""
+        classes: Ints = self._timed(self.bnn.inference_multiple, path)
+        return classes
