@@ -147,7 +147,7 @@ def _with_channel(model: Model, batch: NDArray[Any]) -> NDArray[Any]:
 def _one(model: Model, image: Any) -> NDArray[np.uint8]:
     shape = model.program.input.shape
     if isinstance(image, np.ndarray):
-        array = _with_channel(model, image[None])[0]
+        array: NDArray[np.uint8] = _with_channel(model, image[None])[0]
         if array.shape != shape or array.dtype != np.uint8:
             raise InputError(
                 f"a picture is {image.dtype} {image.shape}, the model takes uint8 {shape}"
@@ -157,4 +157,5 @@ def _one(model: Model, image: Any) -> NDArray[np.uint8]:
         raise InputError("the model does not say how pictures become its input; give arrays")
     if not _is_picture(image):
         raise InputError(f"cannot classify a {type(image).__name__}")
-    return model.preprocess.to_array(image, (shape[0], shape[1], shape[2]))
+    pixels: NDArray[np.uint8] = model.preprocess.to_array(image, (shape[0], shape[1], shape[2]))
+    return pixels

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json as json_text
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import bnn
+
+if TYPE_CHECKING:
+    from bnn.classifier import Classifier
 
 app = typer.Typer(
     name="bnn",
@@ -15,7 +21,17 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
 )
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+]
+RuntimeName = Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", "-t", min=1, help="Threads of the cpu runtime.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -34,6 +50,137 @@ def _options(
     pass
 
 
+@app.command()
+def classify(
+    model: ModelName,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, IDX or CIFAR-10 files.")
+    ],
+    runtime: RuntimeName = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Classify pictures.
+
+    Example: [bold]bnn classify lfc-w1a1 three.png --json[/bold]
+    """
+    from bnn.imagefiles import read_images
+
+    classifier = _classifier(model, runtime, threads)
+    names, batch = read_images(classifier.model, images)
+    scores, classes = classifier.run(batch)
+    us = classifier.last_run.us_per_image
+    if not json:
+        from bnn.show import scores_table
+
+        _print(scores_table(classifier.model, names, scores, classes, {runtime: us}))
+        return
+    for name, row, index in zip(names, scores, classes, strict=True):
+        _print_json(
+            {
+                "image": name,
+                "class_index": int(index),
+                "class_name": classifier.classes[index],
+                "scores": row.tolist(),
+                "us": us,
+            }
+        )
+
+
+@app.command()
+def evaluate(
+    model: ModelName,
+    data: Annotated[str, typer.Option("--data", help="mnist, cifar10, or a folder.")],
+    runtime: RuntimeName = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Measure a model's accuracy on a test set.
+
+    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class.
+
+    Example: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold]
+    """
+    from bnn.evaluate import evaluate as measure
+    from bnn.show import progress
+
+    classifier = _classifier(model, runtime, threads)
+    with progress("evaluating") as advance:
+        result = measure(classifier, data, advance)
+    if json:
+        _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json()})
+    else:
+        typer.echo(
+            f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
+            f"{result.us_per_image:.1f} us per image ({runtime})"
+        )
+
+
+@app.command()
+def info(model: ModelName, json: Json = False) -> None:
+    """Show a model's layers, precisions, operations and bytes.
+
+    Example: [bold]bnn info cnv-w1a1[/bold]
+    """
+    loaded = bnn.load(model)
+    if json:
+        from bnn.summary import as_json
+
+        _print_json(as_json(loaded))
+        return
+    from bnn.show import info_table
+
+    _print(info_table(loaded))
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List the bundled models, and parameter sets under BNN_PARAMS."""
+    from bnn.library import parameter_sets
+
+    names = [(name, "bundled") for name in bnn.bundled()]
+    names += [(f"{data}-{net}", str(place)) for data, net, place in parameter_sets()]
+    for name, place in names:
+        if json:
+            _print_json({"name": name, "place": place})
+        else:
+            typer.echo(f"{name:24} {place}")
+
+
+@app.command()
+def demo() -> None:
+    """Classify the bundled pictures on the cpu and the reference runtime, side by side."""
+    from bnn.demo import show
+
+    for part in show():
+        _print(part)
+
+
+def _classifier(model: str, runtime: str, threads: int | None) -> Classifier:
+    options = {} if threads is None else {"threads": threads}
+    return bnn.Classifier(bnn.load(model), runtime, **options)
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    typer.echo(json_text.dumps(values))
+
+
 def main() -> None:
-    """Run the command line on ``sys.argv``."""
-    app()
+    """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
+    from bnn.errors import BnnError
+
+    try:
+        app()
+    except BnnError as reason:
+        typer.echo(f"bnn: {reason}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `bnn models | head -1`.
+        sys.stderr.close()
+        sys.exit(1)

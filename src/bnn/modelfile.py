@@ -39,8 +39,8 @@ from bnn import precision as precisions
 from bnn.errors import BnnError, ModelFileError
 from bnn.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.model import Model
-from bnn.preprocess import Preprocess
 from bnn.precision import Precision
+from bnn.preprocess import Preprocess
 from bnn.program import Add, Affine, ArgMax, Dot, Op, Pool, Program, Threshold, Window
 
 FORMAT = 1

@@ -28,8 +28,7 @@ from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
 from bnn.model import Model
 from bnn.pictures import image_to_cifar_array, open_picture
 from bnn.program import ArgMax
-from bnn.run import Outputs, Runtime, prepare
-from bnn.run import reference
+from bnn.run import Outputs, Runtime, prepare, reference
 
 RUNTIME_HW = "python_hw"
 RUNTIME_SW = "python_sw"
@@ -178,9 +177,7 @@ class PynqBNN:
             )
         outputs = self._run(images)
         total = self.usecPerImage * len(images)
-        print(
-            f"Inference took {total:.2f} microseconds, {self.usecPerImage:.2f} usec per image"
-        )
+        print(f"Inference took {total:.2f} microseconds, {self.usecPerImage:.2f} usec per image")
         self._print_rate()
         if self.network.startswith("cnv"):
             classes = reference.arg_max(outputs.scores, "first-positive")

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from bnn.errors import ParameterError
 from bnn.inputs import PictureInput, fixed_point_table, sign_table
 from bnn.model import Model
-from bnn.preprocess import Digit, Thumbnail
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.preprocess import Digit, Thumbnail
 from bnn.program import ArgMax, Dot, Op, Pool, Program, Threshold, Window
 
 MAX_CLASSES = 64

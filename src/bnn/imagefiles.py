@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files that a user names on the command line, as one batch of a model's input.
+
+A file is a picture, an IDX file of images (MNIST), or CIFAR-10 records; the last two
+hold many images and are recognised by their contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.classifier import as_batch
+from bnn.data import cifar, idx
+from bnn.errors import DataError, InputError
+from bnn.inputs import PictureInput
+from bnn.model import Model
+
+_IDX_MAGIC = b"\x00\x00\x08\x03"
+
+
+def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
+    """Names and batch (N, *input shape) of the images in ``paths``.
+
+    An image of a file that holds several is called ``file[index]``.
+
+    Raises:
+        DataError: a file is missing or no picture.
+        InputError: the model is not about pictures, or its input has another shape.
+    """
+    if not isinstance(model.program.input, PictureInput):
+        raise InputError(f"{model.name} does not take pictures; use bnn.Classifier on arrays")
+    names: list[str] = []
+    parts = []
+    for path in paths:
+        images = as_batch(model, _read(path, model.program.input.shape))
+        if images.shape[1:] != model.program.input.shape:
+            raise InputError(
+                f"{path}: images of {images.shape[1:]}, {model.name} takes "
+                f"{model.program.input.shape}"
+            )
+        several = len(images) > 1
+        names += [f"{path}[{index}]" if several else str(path) for index in range(len(images))]
+        parts.append(images)
+    return names, np.concatenate(parts)
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Any:
+    """Images of a data file, or the path itself if it must be a picture."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+        size = path.stat().st_size
+    except OSError as reason:
+        raise DataError(f"{path}: cannot be read: {reason.strerror}") from reason
+    if head == _IDX_MAGIC:
+        return idx.read_images(path)
+    if shape == (32, 32, 3) and path.suffix == ".bin" and size:
+        return cifar.read_records(path)[0]
+    return path

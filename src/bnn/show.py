@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables, score bars and progress bars for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bnn.classifier import logits
+from bnn.model import Model
+from bnn.program import INPUT
+from bnn.summary import input_text, rows
+
+#: Classes with a score bar for each picture.
+TOP = 3
+BAR = 20
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error if that is a terminal; yields ``advance(done, of)``."""
+    console = Console(stderr=True)
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+
+        def advance(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        yield advance
+
+
+def scores_table(
+    model: Model,
+    names: Sequence[str],
+    scores: NDArray[np.int32],
+    classes: NDArray[np.int64],
+    us: dict[str, float],
+) -> Table:
+    """Class and score bars of each picture; ``us`` is microseconds per image by runtime."""
+    timing = ", ".join(f"{runtime} {time:,.1f} us per image" for runtime, time in us.items())
+    table = Table(title=f"{model.name}: {timing}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("picture", "class", "scores"):
+        table.add_column(heading, overflow="fold")
+    for name, row, index in zip(names, scores, classes, strict=True):
+        table.add_row(Text(name), Text(model.classes[index], "bold"), bars(model, row))
+    return table
+
+
+def bars(model: Model, scores: NDArray[np.int32]) -> Text:
+    """The best classes with a bar each, from the picture's lowest score to its highest."""
+    values = logits(model.program, scores[None])[0]
+    best = np.argsort(-values, kind="stable")[:TOP]
+    low, span = values.min(), max(float(np.ptp(values)), 1e-9)
+    text = Text()
+    for index in best:
+        length = max(1, round(BAR * float(values[index] - low) / span))
+        text.append(f"{model.classes[index]:>12} ")
+        text.append("█" * length, "green" if index == best[0] else "dim")
+        text.append(f" {scores[index]}\n" if index != best[-1] else f" {scores[index]}")
+    return text
+
+
+def info_table(model: Model) -> Table:
+    """Layers, precisions, operations and bytes."""
+    table = Table(
+        title=f"{model.name}: {input_text(model.program.input, model.program.edges[INPUT])}",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        show_footer=True,
+    )
+    layers = rows(model.program)
+    operations = sum(row.operations for row in layers)
+    size = (sum(row.parameter_bits for row in layers) + 7) // 8
+    table.add_column("layer", f"{len(model.classes)} classes")
+    table.add_column("kind")
+    table.add_column("output")
+    table.add_column("precision")
+    table.add_column("weights")
+    table.add_column("operations", f"{operations:,}", justify="right")
+    table.add_column("bytes", f"{size:,}", justify="right")
+    for row in layers:
+        shape = "x".join(map(str, row.shape))
+        cells: list[Any] = [row.name, row.kind, shape, row.precision, row.weights]
+        table.add_row(*cells, f"{row.operations:,}", f"{(row.parameter_bits + 7) // 8:,}")
+    return table
