@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The .bnn file: what goes in comes out, and nothing hostile gets further."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import programs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialize
+
+from bnn.errors import BnnError, ModelFileError
+from bnn.inputs import PictureInput, identity_table
+from bnn.model import Model
+from bnn.modelfile import load, pack_planes, save, unpack_planes
+from bnn.precision import BIPOLAR, INT, UINT
+from bnn.preprocess import Thumbnail
+from bnn.program import Affine, Dot, Program, Threshold, Window
+
+SAME_FILE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _model() -> Model:
+    random = np.random.default_rng(7)
+    program = Program(
+        PictureInput((2, 2, 3), UINT(8), identity_table()),
+        (
+            Window("flat", "input", (2, 2)),
+            Dot("d0", "flat", random.integers(-4, 4, (5, 12)), INT(3), bias=[1, 2, 3, 4, 5]),
+            Threshold("t0", "d0", random.integers(-9, 9, (5, 1)), BIPOLAR, -1, 2, [1, 1, -1, 1, 1]),
+            Dot("d1", "t0", random.choice([-1, 1], (2, 5)), BIPOLAR),
+        ),
+        "d1",
+        affine=Affine(np.array([0.5, 2.0]), np.array([0.0, -1.0])),
+    )
+    return Model(program, ("no", "yes"), Thumbnail(), {"epochs": 3, "note": "x"}, "small")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "m.bnn"
+    save(_model(), path)
+    return path
+
+
+def _rewrite(path: Path, change: Any, tensors: Any = None) -> None:
+    """Change a model file's JSON head with ``change`` and its tensors with ``tensors``."""
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["bnn"])
+    head = change(head) or head
+    arrays = parse(data)
+    if tensors is not None:
+        tensors(arrays)
+    path.write_bytes(serialize(arrays, {"bnn": json.dumps(head)}))
+
+
+def test_everything_comes_back(path: Path) -> None:
+    before, after = _model(), load(path)
+    assert after.program.digest() == before.program.digest()
+    assert after.classes == before.classes
+    assert after.preprocess == before.preprocess
+    assert dict(after.provenance) == dict(before.provenance)
+    assert after.name == "small"
+
+
+@SAME_FILE
+@given(program=programs.networks())
+def test_random_programs_come_back(program: Program, tmp_path: Path) -> None:
+    names = tuple(f"class {index}" for index in range(program.classes))
+    save(Model(program, names), tmp_path / "random.bnn")
+    assert load(tmp_path / "random.bnn").program.digest() == program.digest()
+
+
+@pytest.mark.parametrize("columns", [1, 7, 8, 9, 17])
+@pytest.mark.parametrize("precision", [BIPOLAR, UINT(3), INT(8)], ids=str)
+def test_planes(precision: Any, columns: int) -> None:
+    values = programs.numbers(np.random.default_rng(columns), precision, (3, columns))
+    planes = pack_planes(values, precision)
+    assert planes.shape == (precision.bits, 3, (columns + 7) // 8)
+    assert (unpack_planes(planes, precision, columns) == values).all()
+
+
+def _set(*keys: Any, value: Any) -> Any:
+    def change(head: Any) -> None:
+        for key in keys[:-1]:
+            head = head[key]
+        head[keys[-1]] = value
+
+    return change
+
+
+def _drop(key: str) -> Any:
+    def change(head: Any) -> None:
+        del head[key]
+
+    return change
+
+
+HOSTILE_HEADS = [
+    lambda _head: [1],
+    _set("format", value=2),
+    *(_drop(key) for key in ("ops", "input", "classes", "scores", "name", "provenance")),
+    _set("classes", value=["one"]),
+    _set("classes", value=[1, 2]),
+    _set("classes", value="no"),
+    _set("scores", value="d9"),
+    _set("scores", value={}),
+    _set("decision", value="d1"),
+    _set("ops", value=[]),
+    _set("ops", value=[3]),
+    _set("ops", 0, "kind", value="eval"),
+    _set("ops", 0, "kind", value=[]),
+    _set("ops", 0, "kernel", value=[10**9, 10**9]),
+    _set("ops", 0, "kernel", value=[1.0, 1.0]),
+    _set("ops", 0, "kernel", value="22"),
+    _set("ops", 0, "stride", value=[0, 0]),
+    _set("ops", 0, "padding", value=[60000, 60000, 60000, 60000]),
+    _set("ops", 0, "pad_value", value=10**400),
+    _set("ops", 0, "source", value=["input"]),
+    _set("ops", 0, "name", value="__class__.x"),
+    _set("ops", 0, "surprise", value=1),
+    _set("ops", 1, "columns", value=13),
+    _set("ops", 1, "columns", value=-1),
+    _set("ops", 1, "columns", value=10**30),
+    _set("ops", 1, "columns", value=None),
+    _set("ops", 1, "precision", value="int9"),
+    _set("ops", 1, "precision", value="int4"),
+    _set("ops", 1, "precision", value=3),
+    _set("ops", 1, "accumulator_bits", value=4),
+    _set("ops", 1, "accumulator_bits", value=True),
+    _set("ops", 2, "base", value=10**100),
+    _set("ops", 2, "step", value=1.5),
+    _set("ops", 2, "precision", value="uint1"),
+    _set("input", "kind", value="picture()"),
+    _set("input", "shape", value=[2, 2]),
+    _set("input", "shape", value=[10**6, 10**6, 3]),
+    _set("input", "shape", value=[2, 2, -3]),
+    _set("input", "precision", value="uint7"),
+    _set("preprocess", value={"kind": "os.system"}),
+    _set("preprocess", value={}),
+    _set("provenance", value=[]),
+]
+
+
+@pytest.mark.parametrize("index", range(len(HOSTILE_HEADS)))
+def test_hostile_heads_are_refused_in_one_line(path: Path, index: int) -> None:
+    _rewrite(path, HOSTILE_HEADS[index])
+    _refused(path)
+
+
+def _refused(path: Path) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert len(message) < 500 + len(str(path))
+
+
+def _replace(name: str, array: Any) -> Any:
+    def change(tensors: dict[str, Any]) -> None:
+        if array is None:
+            del tensors[name]
+        else:
+            tensors[name] = array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("d0.weights", None),
+        ("d0.weights", np.zeros((3, 5, 3), np.uint8)),
+        ("d0.weights", np.zeros((2, 5, 2), np.uint8)),
+        ("d0.weights", np.zeros((3, 0, 2), np.uint8)),
+        ("d0.weights", np.zeros((3, 5, 2), np.float32)),
+        ("d0.weights", np.full((3, 5, 2), 255, np.uint8)),
+        ("d0.bias", np.zeros(4, np.int32)),
+        ("d0.bias", np.zeros(5, np.int64)),
+        ("d0.bias", np.full(5, 2**31 - 1, np.int32)),
+        ("t0.thresholds", None),
+        ("t0.thresholds", np.zeros((5, 0), np.int32)),
+        ("t0.thresholds", np.zeros((5, 2), np.int32)),
+        ("t0.signs", np.zeros(5, np.int8)),
+        ("input.table", np.zeros(255, np.int16)),
+        ("input.table", np.full(256, 300, np.int16)),
+        ("affine.scale", None),
+        ("affine.scale", np.ones(2, np.float32)),
+        ("affine.scale", np.array([1.0, np.nan])),
+        ("affine.offset", np.ones(3)),
+        ("stowaway", np.ones(3)),
+    ],
+)
+def test_hostile_tensors_are_refused(path: Path, name: str, array: Any) -> None:
+    _rewrite(path, lambda head: head, _replace(name, array))
+    _refused(path)
+
+
+def test_huge_sizes_in_the_container_are_refused(path: Path) -> None:
+    data = path.read_bytes()
+    for size in (0, 1, 1 << 40, (1 << 64) - 1):
+        path.write_bytes(struct.pack("<Q", size) + data[8:])
+        _refused(path)
+    head = {"x": {"dtype": "U8", "shape": [1 << 60], "data_offsets": [0, 1 << 60]}}
+    text = json.dumps(head).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    _refused(path)
+
+
+def test_deep_json_is_refused(path: Path) -> None:
+    path.write_bytes(serialize({"x": np.ones(1)}, {"bnn": "[" * 100_000}))
+    _refused(path)
+
+
+def test_other_safetensors_missing_files_and_folders(tmp_path: Path, path: Path) -> None:
+    path.write_bytes(serialize({"x": np.ones(1)}))
+    _refused(path)
+    _refused(tmp_path / "missing.bnn")
+    (tmp_path / "folder.bnn").mkdir()
+    _refused(tmp_path / "folder.bnn")
+
+
+@SAME_FILE
+@given(data=st.data())
+def test_damage_anywhere_is_an_error_or_harmless(data: Any, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.bnn"
+    save(_model(), path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.sampled_from([len(content), data.draw(st.integers(0, len(content)))]))
+    path.write_bytes(content[:cut])
+    with contextlib.suppress(BnnError):
+        load(path)
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        save(_model(), tmp_path / "no" / "m.bnn")
+    hopeless = Model(_model().program, ("a", "b"), None, {"x": object()})
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        save(hopeless, tmp_path / "m.bnn")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which programs can exist, and that what is proved of them is true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import programs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnn.errors import ProgramError
+from bnn.inputs import IntegerInput, PictureInput, identity_table
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program import Add, Affine, ArgMax, Dot, Pool, Program, Threshold, Window
+from bnn.run.reference import evaluate
+
+INPUT = IntegerInput((4, 5, 2), INT(4))
+VECTOR = IntegerInput((6,), INT(4))
+
+
+def _dot(rows: int = 3, columns: int = 6, **more: Any) -> Dot:
+    given = {
+        "name": "d",
+        "source": "input",
+        "weights": np.ones((rows, columns)),
+        "precision": INT(2),
+    }
+    return Dot(**{**given, **more})
+
+
+def _program(*ops: Any, **more: Any) -> Program:
+    return Program(**{"input": VECTOR, "ops": ops, "scores": ops[-1].name, **more})
+
+
+def _error(*ops: Any, **more: Any) -> str:
+    with pytest.raises(ProgramError) as caught:
+        _program(*ops, **more)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_shapes_of_a_convolution() -> None:
+    window = Window("w", "input", (3, 2), stride=(2, 1), padding=(1, 0, 1, 3), pad_value=-8)
+    edges = Program(
+        INPUT,
+        (
+            window,
+            _dot(7, 12, source="w"),
+            Pool("p", "d", (2, 7), (1, 1)),
+            Add("a", "p", "p"),
+        ),
+        "a",
+    ).edges
+    assert edges["w"].shape == (2, 7, 12)
+    assert edges["d"].shape == (2, 7, 7)
+    assert edges["a"].shape == (1, 1, 7)
+
+
+def test_bounds_are_exact_for_a_dot() -> None:
+    weights = np.array([[1, -2, 0, 1, 1, 1], [-2, -2, -2, -2, -2, -2]])
+    edge = _program(_dot(weights=weights, bias=np.array([5, 0]))).edges["d"]
+    assert (edge.low, edge.high) == (-12 * 7, 12 * 8)
+
+
+def test_accumulator_width_is_proved() -> None:
+    # 6 columns of weight 1 on values -8..7: sums from -48 to 42 need 7 bits.
+    assert _program(_dot(accumulator_bits=7)).edges["d"].precision == INT(7)
+    assert "6-bit accumulator" in _error(_dot(accumulator_bits=6))
+
+
+def test_bias_counts_in_the_accumulator() -> None:
+    assert "7-bit" in _error(_dot(accumulator_bits=7, bias=np.array([0, 0, 22])))
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (_dot(columns=5), "channels"),
+        (_dot(weights=np.full((3, 6), 2)), "weights leave int2"),
+        (_dot(source="nowhere"), "nowhere"),
+        (_dot(name="input"), "two operations"),
+        (_dot(name="no name"), "identifier"),
+        (_dot(bias=np.zeros(2)), "bias"),
+        (_dot(accumulator_bits=33), "1 to 32"),
+        (_dot(precision=INT(9)), "8 bits"),
+        (Window("w", "input", (2, 1)), "larger than the padded map"),
+        (Window("w", "input", (0, 1)), "whole numbers"),
+        (Window("w", "input", (1, 1), padding=(0, 0, 1, 0), pad_value=9), "pad value"),
+        (Pool("p", "input", (1, 1), (1, 1), padding=(1, 0, 0, 0)), "pool padding"),
+        (Threshold("t", "input", np.zeros((5, 1)), UINT(1)), "channels"),
+        (Threshold("t", "input", np.zeros((6, 2)), UINT(1)), "outputs 0..2"),
+        (Threshold("t", "input", np.tile([1, 0], (6, 1)), UINT(2)), "ascend"),
+        (Threshold("t", "input", np.zeros((6, 1)), UINT(1), signs=np.zeros(6)), "signs"),
+        (Threshold("t", "input", np.zeros((6, 1)), UINT(1), step=0), "step"),
+        (Threshold("t", "input", np.zeros((6, 2)), BIPOLAR, base=-1, step=1), "no bipolar"),
+        (Add("a", "input", "b"), "b"),
+        (ArgMax("a", "input", rule="last"), "arg max"),  # type: ignore[arg-type]
+    ],
+)
+def test_illegal_operations_say_what_is_wrong(op: Any, reason: str) -> None:
+    assert reason in _error(op)
+
+
+def test_arrays_must_be_whole_and_fit() -> None:
+    with pytest.raises(ProgramError, match="whole numbers"):
+        _dot(weights=np.full((3, 6), 0.5))
+    with pytest.raises(ProgramError, match="int32"):
+        Threshold("t", "input", np.full((6, 1), 1 << 31), UINT(1))
+
+
+def test_accumulators_must_be_thresholded_before_the_next_dot() -> None:
+    assert "accumulators" in _error(_dot(), _dot(name="e", source="d", columns=3))
+
+
+def test_padding_a_bipolar_map_needs_ternary() -> None:
+    given = PictureInput((2, 2, 1), BIPOLAR, np.where(np.arange(256) > 9, 1, -1))
+    window = Window("w", "input", (3, 3), padding=(1, 1, 0, 0))
+    with pytest.raises(ProgramError, match="pad value"):
+        Program(given, (window,), "w")
+    wide = Threshold("t", "input", np.zeros((1, 1)), TERNARY, base=-1, step=2)
+    Program(given, (wide, Window("w", "t", (3, 3), padding=(1, 1, 0, 0))), "w")
+
+
+def test_ends() -> None:
+    affine = Affine(np.ones(3), np.zeros(3))
+    decision = ArgMax("class", "d")
+    assert "not by both" in _error(_dot(), decision, scores="d", decision="class", affine=affine)
+    assert "no arg max" in _error(_dot(), decision="d")
+    assert "affine is for 3" in _error(_dot(rows=2), affine=affine)
+    assert "made by an operation" in _error(_dot(), scores="input")
+    with pytest.raises(ProgramError, match="vector"):
+        Program(INPUT, (Pool("p", "input", (1, 1), (1, 1)),), "p")
+
+
+def test_huge_edges_are_refused() -> None:
+    given = PictureInput((8192, 8192, 1), UINT(8), identity_table())
+    with pytest.raises(ProgramError, match="too large"):
+        Program(given, (Window("w", "input", (3, 3)),), "w")
+
+
+def test_a_program_is_frozen() -> None:
+    program = _program(_dot())
+    with pytest.raises(ValueError, match="read-only"):
+        program.ops[0].weights[0, 0] = 0  # type: ignore[union-attr]
+    with pytest.raises(TypeError):
+        program.edges["x"] = program.edges["d"]  # type: ignore[index]
+
+
+def test_digest_tells_programs_apart() -> None:
+    other = np.ones((3, 6))
+    other[2, 5] = -1
+    digests = {
+        _program(_dot()).digest(),
+        _program(_dot(weights=other)).digest(),
+        _program(_dot(accumulator_bits=16)).digest(),
+        _program(_dot(), affine=Affine(np.ones(3), np.ones(3))).digest(),
+    }
+    assert len(digests) == 4
+    assert _program(_dot()).digest() == _program(_dot()).digest()
+
+
+@settings(max_examples=150)
+@given(program=programs.networks(), seed=st.integers(0, 99))
+def test_every_value_of_every_edge_keeps_what_was_proved(program: Program, seed: int) -> None:
+    inputs = program.input.check(programs.batches(program, 3, seed))
+    for name, values in evaluate(program, inputs).items():
+        edge = program.edges[name]
+        assert values.shape[1:] == edge.shape
+        assert edge.low <= values.min()
+        assert values.max() <= edge.high
+        assert edge.precision.allows(values)
