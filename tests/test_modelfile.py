@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import programs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
+import programs
 from bnn.errors import BnnError, ModelFileError
 from bnn.inputs import PictureInput, identity_table
 from bnn.model import Model

@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import programs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import programs
 from bnn.errors import ProgramError
 from bnn.inputs import IntegerInput, PictureInput, identity_table
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT

@@ -139,8 +139,10 @@ def _window_edge(op: Window, source: Edge) -> Edge:
     if not source.is_value:
         raise ProgramError(f"{op.name}: a window cannot read the accumulators {op.source!r}")
     low, high = source.low, source.high
+    if type(op.pad_value) is not int or abs(op.pad_value) > 255:
+        raise ProgramError(f"{op.name}: pad value must be a small whole number")
     if any(op.padding):
-        if type(op.pad_value) is not int or not source.precision.allows(op.pad_value):
+        if not source.precision.allows(op.pad_value):
             raise ProgramError(f"{op.name}: pad value {op.pad_value!r} is no {source.precision}")
         low, high = min(low, op.pad_value), max(high, op.pad_value)
     shape = (height, width, op.kernel[0] * op.kernel[1] * channels)
