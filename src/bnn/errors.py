@@ -37,3 +37,7 @@ class UnknownNameError(BnnError, LookupError):
 
 class RuntimeUnavailableError(BnnError, RuntimeError):
     """A runtime that this machine does not have (no accelerator, no native module)."""
+
+
+class NetworkError(BnnError):
+    """A trained network or topology that makes no sense, or that integers cannot say exactly."""

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lowering: a trained :class:`~bnn.network.Network` to the integer program it equals.
+
+The derivation is in ``docs/lowering.md``. In short: an activation after any chain of
+real-valued layers is a monotone function of the integer sum before it, so it is
+described by the sums at which it switches; these are searched for, channel by channel,
+with the chain evaluated in the source's own arithmetic.
+"""
+
+from __future__ import annotations
+
+from bnn.lower.graph import Lowered, trace
+from bnn.network import Network
+from bnn.program import Program
+
+__all__ = ["Lowered", "lower", "trace"]
+
+
+def lower(network: Network) -> Program:
+    """The program that equals ``network``: every activation, every score, every class.
+
+    Raises:
+        NetworkError: something in the network cannot be said in integers; names the layer.
+        ProgramError: the program would leave what the waist allows (accumulators, bits).
+    """
+    return trace(network).program

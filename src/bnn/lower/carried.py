@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What lowering knows of a layer's result while it walks through a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bnn.errors import NetworkError
+from bnn.network import (
+    Integers,
+    MaxPool,
+    Real,
+    RealLayer,
+    Shape,
+    direction,
+    real_layer,
+    vector,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """An integer edge of the program, and the real-valued layers still to be applied to it.
+
+    The edge holds integers q; the layer's whole numbers are ``v = step * q + base``, its
+    real values ``pending(scale * v)``.
+
+    Attributes:
+        edge: name of the edge. shape: its shape. low, high: bounds of q.
+        step, base: int64 (channels,), step not zero.
+        scale: real, (1,) or (channels,).
+        pending: real-valued layers and max pools after it, in order.
+        is_codes: whether q is an activation or input, hence readable by a window or dot.
+        is_owned: whether the edge is a dot's and nobody else reads it, so that its rows
+            may be negated.
+    """
+
+    edge: str
+    shape: Shape
+    low: int
+    high: int
+    step: Integers
+    base: Integers
+    scale: Real
+    pending: tuple[RealLayer | MaxPool, ...] = ()
+    is_codes: bool = False
+    is_owned: bool = False
+
+    def then(self, layer: RealLayer | MaxPool) -> Carried:
+        """With one more layer to be applied."""
+        return replace(self, pending=(*self.pending, layer))
+
+    @property
+    def pools(self) -> tuple[MaxPool, ...]:
+        """Max pools among the pending layers."""
+        return tuple(layer for layer in self.pending if isinstance(layer, MaxPool))
+
+    def without_pools(self) -> Carried:
+        """With the real-valued layers only."""
+        kept = tuple(layer for layer in self.pending if not isinstance(layer, MaxPool))
+        return replace(self, pending=kept)
+
+    def real(self, q: Integers) -> Real:
+        """Real values of the integers ``q`` (n, channels), pools left out.
+
+        Raises:
+            NetworkError: they overflow the arithmetic.
+        """
+        kind: Any = self.scale.dtype.type
+        with np.errstate(all="ignore"):
+            x = (self.step * q + self.base).astype(kind) * self.scale
+            for layer in self.without_pools().pending:
+                x = real_layer(layer, x)  # type: ignore[arg-type]
+                if not np.isfinite(x).all():
+                    raise NetworkError(f"{layer.name}: values overflow {x.dtype}")
+        return x
+
+    def directions(self) -> list[Integers]:
+        """Signs (channels,) of the slopes up to the first pool, between pools, after the last."""
+        kind: Any = self.scale.dtype.type
+        parts = [np.sign(self.step) * np.where(vector(self.scale, kind) < 0, -1, 1)]
+        for layer in self.pending:
+            if isinstance(layer, MaxPool):
+                parts.append(np.ones_like(self.step))
+            else:
+                parts[-1] = parts[-1] * direction(layer, kind)
+        return parts

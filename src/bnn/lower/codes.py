@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the values of an activation are coded on an edge of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bnn.errors import NetworkError
+from bnn.network import Activation
+from bnn.precision import BIPOLAR, INT, UINT, Precision
+from bnn.program import MAX_VALUE_BITS
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A threshold's ``q = base + step * level``, and the whole number that q means.
+
+    Attributes:
+        precision: of q.
+        base, step: of the threshold.
+        unit, shift: the activation's whole number is ``v = unit * q + shift``.
+    """
+
+    precision: Precision
+    base: int
+    step: int
+    unit: int = 1
+    shift: int = 0
+
+
+def coding(layer: Activation, pads: Iterable[int]) -> Coding:
+    """The coding of ``layer``'s values, able to hold the pad values (whole numbers v) too.
+
+    The values themselves where they and the pads fit in 8 bits, else the level's number.
+
+    Raises:
+        NetworkError: a pad value has no code.
+    """
+    pads = list(pads)
+    top = layer.base + layer.step * layer.levels
+    plain = tightest([layer.base, top, *pads], layer.levels == 1)
+    if plain.bits <= MAX_VALUE_BITS:
+        return Coding(plain, layer.base, layer.step)
+    counts = [0, layer.levels]
+    for pad in pads:
+        count, rest = divmod(pad - layer.base, layer.step)
+        if rest:
+            raise NetworkError(f"{layer.name}: the pad value of its reader lies between its values")
+        counts.append(count)
+    precision = tightest(counts, False)
+    if precision.bits > MAX_VALUE_BITS:
+        raise NetworkError(f"{layer.name}: its values need more than {MAX_VALUE_BITS} bits")
+    return Coding(precision, 0, 1, layer.step, layer.base)
+
+
+def tightest(values: list[int], two_values: bool) -> Precision:
+    """The narrowest precision that holds ``values`` (all between them unless ``two_values``)."""
+    if two_values and set(values) == {-1, 1}:
+        return BIPOLAR
+    low, high = min(values), max(values)
+    if low >= 0:
+        return UINT(max(1, high.bit_length()))
+    bits = signed_bits(low, high)
+    return INT(bits, narrow=bits > 1 and low > -(1 << (bits - 1)))
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Width of the two's complement integers that hold ``low`` to ``high``."""
+    return max((low if low >= 0 else ~low).bit_length(), high.bit_length()) + 1

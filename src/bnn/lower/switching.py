@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where a monotone function of an integer switches from level to level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bnn.errors import NetworkError
+from bnn.network import Integers
+
+#: Points at which monotony is checked before it is relied on.
+PROBES = 65
+
+LevelFunction = Callable[[Integers], Integers]
+
+
+def switching_points(
+    name: str, level: LevelFunction, levels: int, low: int, high: int, rises: Integers
+) -> Integers:
+    """Smallest t at which each level is reached, for ``t = rises * q``, ``low <= q <= high``.
+
+    Args:
+        name: of the layer, for messages.
+        level: integers q (n, channels) to levels (n, channels), 0 to ``levels``.
+        levels: number of thresholds a channel.
+        low, high: proved bounds of q.
+        rises: (channels,), +1 where level rises with q, -1 where it falls.
+
+    Returns:
+        int64 (channels, levels), ascending along levels. A level that is always reached
+        has the least t; one that never is, the largest plus one.
+
+    Raises:
+        NetworkError: level is not monotone; so no thresholds can say it.
+    """
+    least = np.where(rises > 0, low, -high)
+    most = np.where(rises > 0, high, -low)
+    _check_monotone(name, level, least, most, rises)
+    wanted = np.arange(1, levels + 1)[:, None]
+    first = np.broadcast_to(least, (levels, least.size)).copy()
+    last = np.broadcast_to(most + 1, first.shape).copy()
+    while (first < last).any():
+        middle = (first + last) // 2
+        reached = level(rises * np.minimum(middle, most)) >= wanted
+        reached |= middle > most
+        last = np.where(reached, middle, last)
+        first = np.where(reached, first, middle + 1)
+    return first.T
+
+
+def _check_monotone(
+    name: str, level: LevelFunction, least: Integers, most: Integers, rises: Integers
+) -> None:
+    spread = np.linspace(0, 1, PROBES)[:, None]
+    probes = least + np.floor(spread * (most - least)).astype(np.int64)
+    if (np.diff(level(rises * probes), axis=0) < 0).any():
+        raise NetworkError(f"{name}: its levels do not rise or fall with the sum before it")
