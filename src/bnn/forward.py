@@ -189,19 +189,26 @@ def _weighted(layer: Conv2d | Linear, source: Value, network: Network) -> Value:
 
 def _sums(layer: Conv2d | Linear, source: Value, network: Network) -> Integers:
     assert source.integers is not None
-    weights = layer.weights.astype(np.int64)
+    # Sums of whole numbers stay far below 2^53: products in float64 are exact, and fast.
+    weights = layer.weights.astype(np.float64)
     if isinstance(layer, Linear):
-        return source.integers @ weights.T
+        return _whole(source.integers @ weights.T)
     top, left, bottom, right = layer.padding
     pad = whole_pad(layer, network.signals[layer.source].scale or 1.0)
     padded = np.pad(
-        source.integers, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=pad
+        source.integers.astype(np.float64),
+        ((0, 0), (top, bottom), (left, right), (0, 0)),
+        constant_values=pad,
     )
     kernel = weights.shape[1:3]
     views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
     patches = views[:, :: layer.stride[0], :: layer.stride[1]]
-    total: Integers = np.einsum("nyxcij,oijc->nyxo", patches, weights, optimize=True)
-    return total
+    return _whole(np.einsum("nyxcij,oijc->nyxo", patches, weights, optimize=True))
+
+
+def _whole(total: Any) -> Integers:
+    whole: Integers = total.astype(np.int64)
+    return whole
 
 
 def _pool(maps: Any, layer: MaxPool) -> Any:

@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from equality import assert_lowered_exactly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from bnn.network import (
 )
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Threshold
+from lowered_exactly import assert_lowered_exactly
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8)[:, None]
 
@@ -49,9 +49,7 @@ def every_sum(weights: list[int], layers: list, arithmetic: str) -> Network:
     """One byte in, ``weights`` times it as sums, then ``layers`` and a dense layer."""
     first = Linear("sum", np.array(weights)[:, None], INT(3))
     last = Linear("scores", np.eye(len(weights)), UINT(1), 2.0)
-    return Network(
-        IntegerInput((1,), UINT(8)), (first, *layers, last), arithmetic=arithmetic
-    )
+    return Network(IntegerInput((1,), UINT(8)), (first, *layers, last), arithmetic=arithmetic)
 
 
 @settings(max_examples=150, deadline=None)
