@@ -10,6 +10,10 @@ https://www.cs.toronto.edu/~kriz/cifar.html ; a file may be packed with gz or xz
 from __future__ import annotations
 
 import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,13 +35,40 @@ def read_records(
     """
     with open_unpacked(source) as file:
         data = file.read()
-    return parse_records(data, source_name(source), lenient=lenient)
+    return _parse(data, source_name(source), lenient=lenient)
 
 
-def parse_records(
+def read_archive(
+    source: Source, members: Sequence[str]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The files ``members`` of the official tar archive, one after the other.
+
+    Nothing is unpacked to disk; folders inside the archive do not matter. Returns and
+    raises as `read_records`, also for an archive without one of them.
+    """
+    name = source_name(source)
+    parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+    with open_unpacked(source) as file:
+        try:
+            with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|") as archive:
+                for entry in archive:
+                    member = PurePosixPath(entry.name).name
+                    if member not in members or entry.issparse():
+                        continue  # a sparse entry can be huge without any bytes behind it
+                    if (content := archive.extractfile(entry)) is not None:
+                        parts[member] = _parse(content.read(), f"{name}: {member}")
+        except tarfile.TarError as error:
+            raise DataError(f"{name}: damaged tar archive: {error}") from error
+    for member in members:
+        if member not in parts:
+            raise DataError(f"{name}: has no {member}")
+    images, labels = zip(*(parts[member] for member in members), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _parse(
     data: bytes | bytearray, name: str, *, lenient: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """`read_records` on bytes that are there already; ``name`` is what messages call them."""
     count, surplus = divmod(len(data), RECORD_BYTES)
     if surplus and not lenient:
         raise DataError(
