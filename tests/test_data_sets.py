@@ -276,7 +276,7 @@ class Home:
         self.asked = asked
 
         class Handler(SimpleHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 asked.append(self.path)
                 super().do_GET()
 
