@@ -132,7 +132,7 @@ def _array(model: Model, values: Any) -> NDArray[Any]:
     except ValueError as reason:
         raise InputError(f"inputs are no array: {reason}") from reason
     if array.shape == (0,):
-        return array.reshape(0, *model.program.input.shape)
+        return np.empty((0, *model.program.input.shape), np.int16)
     return array
 
 

@@ -9,6 +9,7 @@ runtime is a new module and its line in :data:`RUNTIMES`.
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -60,11 +61,13 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
     """The runtime called ``name`` with ``program`` loaded into it.
 
     Raises:
-        UnknownNameError: there is no such runtime.
+        UnknownNameError: there is no such runtime, or it has no such option.
         RuntimeUnavailableError: this machine lacks what it needs.
     """
     if name not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise UnknownNameError(f"no runtime is called {name!r}; there are: {known}")
     module = importlib.import_module(RUNTIMES[name])
+    for option in options.keys() - inspect.signature(module.prepare).parameters.keys():
+        raise UnknownNameError(f"the {name} runtime has no option {option!r}")
     return cast(Runtime, module.prepare(program, **options))

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Original parameter sets: the files' quirks on made-up sets, the recorded scores on real ones.
+
+Figures come from sections 10 and 11 of the specification.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bnn.data import cifar, idx
+from bnn.errors import ParameterError
+from bnn.formats.bnn_pynq import NETWORKS, OriginalNetwork, load
+from bnn.model import Model
+from bnn.pictures import image_to_cifar_array, thumbnail_pillow6
+from bnn.run.reference import ReferenceRuntime, evaluate
+from param_sets import CLASSES, archive, made, write
+
+
+def _direct(network: OriginalNetwork, files: dict[str, bytes], image: Any) -> Any:
+    """Section 2 read literally, on padded matrices: the last accumulator of every row."""
+    value = image
+    for index, layer in enumerate(network.layers):
+        rows = []
+        for row in range(layer.rows):
+            words = np.frombuffer(files[f"{index}-{row % layer.pe}-weights.bin"], "<u8")
+            base = (row // layer.pe) * layer.synapse_fold
+            rows.append(
+                [
+                    int(words[base + c // layer.simd]) >> (network.weight_bits * (c % layer.simd))
+                    & (2**network.weight_bits - 1)
+                    for c in range(layer.columns)
+                ]
+            )
+        value = _layer(network, files, index, np.array(rows), value)
+    return value
+
+
+def _layer(network: Any, files: dict[str, bytes], index: int, codes: Any, bits: Any) -> Any:
+    layer = network.layers[index]
+    one_bit_input = index == 0 or network.activation_bits == 1
+    counts = one_bit_input and network.activation_bits == 1
+    if counts:
+        sums = (codes == bits).sum(axis=1)
+    else:
+        inputs = 2 * bits - 1 if one_bit_input else bits
+        sums = ((2 * codes - 1) * inputs).sum(axis=1)
+    if layer.last:
+        return sums
+    levels = network.levels(index)
+    fired = []
+    for row, total in enumerate(sums):
+        words = np.frombuffer(files[f"{index}-{row % layer.pe}-thres.bin"], "<i8")
+        own = words[(row // layer.pe) * levels :][:levels]
+        fired.append(int((own < total).sum()) - (levels == 2))
+    return np.array(fired)
+
+
+@pytest.mark.parametrize("name", ["lfcW1A1", "lfcW1A2"])
+def test_lfc_equals_the_specification_read_literally(name: str, tmp_path: Path) -> None:
+    files = made(name)
+    model = load(write(tmp_path / name, files))
+    random = np.random.default_rng(1)
+    picture = random.integers(0, 256, (1, 28, 28, 1), dtype=np.uint8)
+    padded = np.zeros(832, int)
+    padded[:784] = picture.ravel() >= 128
+    expected = _direct(NETWORKS[name], files, padded)[:CLASSES]
+    assert ReferenceRuntime(model.program).run(picture).scores[0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_is_recognised_by_itsmade(name: str, tmp_path: Path) -> None:
+    model = load(write(tmp_path / "set", made(name)))
+    assert model.name == name
+    assert model.classes == tuple(f"class {c}" for c in range(CLASSES))
+
+
+@pytest.mark.parametrize("packing", ["", "gz", "bz2", "xz"])
+def test_archives_equal_folders(packing: str, tmp_path: Path) -> None:
+    files = made("lfcW1A1")
+    packed = archive(tmp_path / f"a.tar.{packing}", files, f"w:{packing}")
+    folder = write(tmp_path / "folder", files)
+    assert load(packed).program.digest() == load(folder).program.digest()
+
+
+def test_pad_rows_do_not_matter_and_may_be_missing(tmp_path: Path) -> None:
+    """As chars_merged and streetview are stored (section 3)."""
+    for name, last in (("lfcW1A1", 3), ("cnvW1A1", 8)):
+        files = dict(made(name))
+        whole = load(write(tmp_path / f"{name}-whole", files)).program.digest()
+        layer = NETWORKS[name].layers[last]
+        for pe in range(layer.pe):
+            used = len(range(pe, CLASSES, layer.pe))
+            key = f"{last}-{pe}-weights.bin"
+            files[key] = files[key][: 8 * used * layer.synapse_fold]
+        short = load(write(tmp_path / f"{name}-short", files)).program.digest()
+        assert short == whole
+        files["8-0-thres.bin"] = b"unused"
+        assert load(write(tmp_path / f"{name}-short", files)).program.digest() == whole
+
+
+def test_classes(tmp_path: Path) -> None:
+    files = {**made("lfcW1A1"), "classes.txt": b" a \r\n\r\nc\n"}
+    assert load(write(tmp_path / "s", files)).classes == ("a", "", "c")
+    for text in (b"", b"x\n" * 65):
+        with pytest.raises(ParameterError, match=r"classes\.txt has"):
+            load(write(tmp_path / "s", {**files, "classes.txt": text}))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("0-3-weights.bin", lambda data: data[:-8]),
+        ("0-3-weights.bin", lambda data: data[:-1]),
+        ("0-3-weights.bin", lambda data: data + data[:8]),
+        ("3-9-weights.bin", lambda data: data[: 8 * 127]),
+        ("1-63-thres.bin", lambda data: data[:-8]),
+        ("1-63-thres.bin", lambda _data: b""),
+        ("3-0-weights.bin", lambda _data: None),
+        ("2-31-thres.bin", lambda _data: None),
+        ("classes.txt", lambda _data: None),
+    ],
+)
+def test_damage_names_the_file(name: str, change: Any, tmp_path: Path) -> None:
+    files = dict(made("lfcW1A1"))
+    data = change(files.pop(name))
+    if data is not None:
+        files[name] = data
+    folder = write(tmp_path / "lfcW1A1", files)
+    with pytest.raises(ParameterError) as caught:
+        load(folder)
+    assert str(folder) in str(caught.value)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_parameter_set(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no archive")
+    (tmp_path / "cut.tar.xz").write_bytes(lzma.compress(b"\0" * 10_240)[:-20])
+    two = archive(tmp_path / "two.tar", made("lfcW1A1"), "w", "a/")
+    with tarfile.open(two, "a") as tar:
+        tar.addfile(tarfile.TarInfo("b/classes.txt"), io.BytesIO())
+    for name in ("missing", "empty", "text", "cut.tar.xz", "two.tar"):
+        with pytest.raises(ParameterError, match=name):
+            load(tmp_path / name)
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.tar.xz"
+    with tarfile.open(bomb, "w:xz", preset=0) as tar:
+        member = tarfile.TarInfo("0-0-weights.bin")
+        member.size = 1 << 27
+        tar.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(ParameterError, match="larger than any"):
+        load(bomb)
+
+
+@cache
+def _real(params: Path, name: str) -> Model:
+    return load(params / f"{name}.tar.xz")
+
+
+def _scores(model: Model, image: Any) -> list[int]:
+    scores: list[int] = ReferenceRuntime(model.program).run(image).scores[0].tolist()
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("car.png", [258, 417, 233, 206, 238, 215, 222, 238, 236, 249]),
+        ("airplane.jpg", [412, 237, 233, 214, 248, 239, 242, 234, 250, 247]),
+        ("bird.jpg", [268, 241, 387, 262, 284, 289, 236, 248, 230, 227]),
+    ],
+)
+def test_recorded_pictures(name: str, expected: Any, data_dir: Path, params_dir: Path) -> None:
+    """The notebook shrinks to 64x64 before it classifies."""
+    with Image.open(data_dir / "images" / name) as image:
+        thumbnail_pillow6(image, (64, 64))
+        array = image_to_cifar_array(image)
+    assert _scores(_real(params_dir, "cifar10-cnvW1A1"), array[None]) == expected
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        ("cnvW1A1", [228, 229, 251, 250, 412, 253, 230, 262, 222, 239]),
+        ("cnvW1A2", [-26, -44, -32, -8, 264, 2, -12, -32, -46, -36]),
+        ("cnvW2A2", [-22, -27, -16, -10, 239, 1, -9, -17, -15, -27]),
+    ],
+)
+def test_recorded_deer(network: str, expected: Any, data_dir: Path, params_dir: Path) -> None:
+    images, _ = cifar.read_records(data_dir / "images" / "deer.bin")
+    assert _scores(_real(params_dir, f"cifar10-{network}"), images) == expected
+
+
+@pytest.mark.parametrize(
+    ("network", "scores", "thresholds"),
+    [
+        (
+            "lfcW1A1",
+            [509, 491, 490, 817, 460, 504, 517, 515, 527, 515],
+            [664, 645, 644, 644, 665, 659, 644, 640, 694, 674],
+        ),
+        (
+            "lfcW1A2",
+            [31, -63, -29, 587, -17, -15, 7, -7, 51, 19],
+            [269, 219, 243, 238, 272, 263, 280, 231, 357, 329],
+        ),
+    ],
+)
+def test_recorded_three(
+    network: str, scores: Any, thresholds: Any, data_dir: Path, params_dir: Path
+) -> None:
+    model = _real(params_dir, f"mnist-{network}")
+    images = idx.read_images(data_dir / "images" / "3.image-idx3-ubyte")[..., None]
+    edges = evaluate(model.program, images)
+    assert edges[model.program.scores].ravel().tolist() == scores
+    assert edges["fired"].ravel().tolist() == [c == 3 for c in range(10)]
+    assert edges["class"].item() == 3
+    fired = model.program.op("fired")
+    assert (fired.thresholds.ravel() - 1).tolist() == thresholds  # type: ignore[union-attr]
