@@ -88,6 +88,35 @@ def classify(
 
 
 @app.command()
+def evaluate(
+    model: ModelName,
+    data: Annotated[str, typer.Option("--data", help="mnist, cifar10, or a folder.")],
+    runtime: RuntimeName = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Measure a model's accuracy on a test set.
+
+    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class.
+
+    Example: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold]
+    """
+    from bnn.evaluate import evaluate as measure
+    from bnn.show import progress
+
+    classifier = _classifier(model, runtime, threads)
+    with progress("evaluating") as advance:
+        result = measure(classifier, data, advance)
+    if json:
+        _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json()})
+    else:
+        typer.echo(
+            f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
+            f"{result.us_per_image:.1f} us per image ({runtime})"
+        )
+
+
+@app.command()
 def info(model: ModelName, json: Json = False) -> None:
     """Show a model's layers, precisions, operations and bytes.
 

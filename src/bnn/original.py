@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -291,11 +292,14 @@ class CnvClassifier(_Classifier):
 
     def classify_path(self, path: str | os.PathLike[str]) -> int:
         """Class of one picture file."""
-        return self.classify_image(open_picture(path))
+        with open_picture(path) as image:
+            return self.classify_image(image)
 
     def classify_paths(self, paths: Sequence[str | os.PathLike[str]]) -> Ints:
         """Classes of picture files, int32 (count,)."""
-        return self.classify_images([open_picture(path) for path in paths])
+        with ExitStack() as open_files:
+            images = [open_files.enter_context(open_picture(path)) for path in paths]
+            return self.classify_images(images)
 
     def classify_cifar(self, path: str | os.PathLike[str]) -> int:
         """Class of the first record of a CIFAR-10 file."""

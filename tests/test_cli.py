@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: what it prints, and one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bnn
+from bnn.cli import main
+from bnn.data import cifar, idx
+from bnn.inputs import IntegerInput, PictureInput, sign_table
+from bnn.model import Model
+from bnn.precision import BIPOLAR, INT
+from bnn.preprocess import Stretch
+from bnn.program import Dot, Program, Window
+from param_sets import archive, made
+
+
+class Terminal:
+    """Runs ``bnn`` in this process and keeps what it printed."""
+
+    def __init__(self, capsys: Any, monkeypatch: Any) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *args: Any, status: int = 0) -> str:
+        self._monkeypatch.setattr("sys.argv", ["bnn", *map(str, args)])
+        with pytest.raises(SystemExit) as stopped:
+            sys.exit(main())  # type: ignore[func-returns-value]
+        printed = self._capsys.readouterr()
+        assert (stopped.value.code or 0) == status, printed.err
+        if status == 0:
+            assert printed.err == ""
+            return str(printed.out)
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        return str(printed.err)
+
+    def json(self, *args: Any) -> list[Any]:
+        return [json.loads(line) for line in self(*args, "--json").splitlines()]
+
+    def fails(self, *args: Any) -> str:
+        message = self(*args, status=1)
+        assert message.count("\n") == 1, message
+        assert message.startswith("bnn: ")
+        return message
+
+
+@pytest.fixture
+def terminal(capsys: Any, monkeypatch: Any) -> Terminal:
+    return Terminal(capsys, monkeypatch)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Dark or light, from the sum of four pixels."""
+    program = Program(
+        PictureInput((2, 2, 1), BIPOLAR, sign_table()),
+        (
+            Window("flat", "input", (2, 2)),
+            Dot("d", "flat", [[-1] * 4, [1] * 4], BIPOLAR),
+        ),
+        "d",
+    )
+    path = tmp_path / "shade.bnn"
+    bnn.save(Model(program, ("dark", "light"), Stretch(), {"data": "none"}, "shade"), path)
+    return path
+
+
+def _picture(path: Path, level: int) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.new("L", (2, 2), level).save(path)
+    return path
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "reference"])
+def test_classify(terminal: Terminal, model: Path, tmp_path: Path, runtime: str) -> None:
+    paths = [_picture(tmp_path / "a.png", 200), _picture(tmp_path / "b.png", 3)]
+    first, second = terminal.json("classify", model, *paths, "--runtime", runtime)
+    assert first["us"] > 0
+    del first["us"], second["us"]
+    light = {"class_index": 1, "class_name": "light", "scores": [-4, 4]}
+    dark = {"class_index": 0, "class_name": "dark", "scores": [4, -4]}
+    assert first == {"image": str(paths[0]), **light}
+    assert second == {"image": str(paths[1]), **dark}
+    text = terminal("classify", model, *paths, "-r", runtime)
+    assert "light" in text
+    assert "us per image" in text
+
+
+def test_files_of_many_images(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "some-idx3-ubyte"
+    idx.write_images(path, np.uint8([[[255, 255], [0, 255]], [[0, 0], [0, 0]]]))
+    found = terminal.json("classify", model, path)
+    assert [(one["image"], one["class_index"]) for one in found] == [
+        (f"{path}[0]", 1),
+        (f"{path}[1]", 0),
+    ]
+
+
+def test_cifar_records(terminal: Terminal, tmp_path: Path) -> None:
+    parameters = archive(tmp_path / "x-cnvW1A1.tar", made("cnvW1A1"), "w")
+    images = np.random.default_rng(5).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    cifar.write_records(tmp_path / "two.bin", images)
+    found = terminal.json("classify", parameters, tmp_path / "two.bin")
+    expected = bnn.Classifier(parameters, "reference").scores(images)
+    assert [one["scores"] for one in found] == expected.tolist()
+
+
+def _folder(root: Path) -> Path:
+    for name, levels in (("dark", [0, 5, 250]), ("light", [255])):
+        for index, level in enumerate(levels):
+            _picture(root / name / f"{index}.png", level)
+    return root
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "reference"])
+def test_evaluate(terminal: Terminal, model: Path, tmp_path: Path, runtime: str) -> None:
+    folder = _folder(tmp_path / "test")
+    (result,) = terminal.json("evaluate", model, "--data", folder, "-r", runtime)
+    assert (result["images"], result["correct"], result["accuracy"]) == (4, 3, 0.75)
+    assert result["confusion"] == [[2, 1], [0, 1]]
+    assert "75.00 % of 4 images" in terminal("evaluate", model, "--data", folder)
+
+
+def test_info_and_models(terminal: Terminal, model: Path) -> None:
+    text = terminal("info", model)
+    assert "bipolar" in text
+    (found,) = terminal.json("info", model)
+    assert [layer["kind"] for layer in found["layers"]] == ["window", "dot"]
+    assert found["operations"] == 16
+    assert found["parameter_bytes"] == 1
+    assert {line["name"] for line in terminal.json("models")} >= set(bnn.bundled())
+
+
+def test_figures_of_the_original_networks(terminal: Terminal, tmp_path: Path) -> None:
+    """Section 1 counts 118 978 048 operations with 64 rows in the last layer; here are 10."""
+    parameters = archive(tmp_path / "x-cnvW1A1.tar", made("cnvW1A1"), "w")
+    (found,) = terminal.json("info", parameters)
+    dots = [layer for layer in found["layers"] if layer["kind"] == "dot"]
+    assert sum(layer["operations"] for layer in dots) == 118_978_048 - 2 * 54 * 512
+
+
+def test_wrong_names(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    picture = _picture(tmp_path / "a.png", 1)
+    assert "nobody" in terminal.fails("classify", "nobody", picture)
+    assert "gone.png" in terminal.fails("classify", model, tmp_path / "gone.png")
+    assert "fpga" in terminal.fails("classify", model, picture, "-r", "fpga")
+    assert "nowhere" in terminal.fails("evaluate", model, "--data", "nowhere")
+    assert "nobody" in terminal.fails("info", "nobody")
+
+
+def test_wrong_files(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    assert "text.png" in terminal.fails("classify", model, text)
+    assert "is a directory" in terminal.fails("classify", model, tmp_path).lower()
+    cut = tmp_path / "cut-idx3-ubyte"
+    idx.write_images(cut, np.zeros((3, 2, 2), np.uint8))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    assert "cut-idx3-ubyte" in terminal.fails("classify", model, cut)
+    large = tmp_path / "large-idx3-ubyte"
+    idx.write_images(large, np.zeros((1, 3, 3), np.uint8))
+    assert "large-idx3-ubyte" in terminal.fails("classify", model, large)
+    damaged = tmp_path / "damaged.bnn"
+    damaged.write_bytes(model.read_bytes()[:-1])
+    assert "damaged.bnn" in terminal.fails("info", damaged)
+    parameters = archive(tmp_path / "x-cnvW1A1.tar", made("cnvW1A1"), "w")
+    (tmp_path / "cut.bin").write_bytes(bytes(3072))
+    assert "cut.bin" in terminal.fails("classify", parameters, tmp_path / "cut.bin")
+
+
+def test_data_that_the_model_does_not_know(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "test")
+    _picture(folder / "purple" / "0.png", 3)
+    assert "purple" in terminal.fails("evaluate", model, "--data", folder)
+
+
+def test_models_that_are_not_about_pictures(terminal: Terminal, tmp_path: Path) -> None:
+    program = Program(IntegerInput((2,), INT(8)), (Dot("d", "input", np.eye(2), INT(2)),), "d")
+    path = tmp_path / "v.bnn"
+    bnn.save(Model(program, ("x", "y")), path)
+    message = terminal.fails("classify", path, _picture(tmp_path / "a.png", 1))
+    assert "does not take pictures" in message
+    assert "does not take pictures" in terminal.fails("evaluate", path, "--data", tmp_path)
