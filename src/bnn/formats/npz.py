@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""NumPy archives (``.npz``) from strangers: bounded, and nothing in them is unpickled."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+import zipfile
+import zlib
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from bnn.errors import ParameterError
+
+#: Unpacked size of a whole archive; far above any network of bits.
+MAX_BYTES = 1 << 28
+MAX_MEMBERS = 4096
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of real numbers in the archive at ``path``, by name, in its order.
+
+    The sizes that the archive's directory declares are added up before anything is
+    unpacked, and no member is unpacked beyond the size that it declares.
+
+    Raises:
+        ParameterError: it is missing, damaged, too large, or holds something that is no
+            array of real numbers (pickled objects are refused); names file and array.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS or sum(one.file_size for one in members) > MAX_BYTES:
+                raise ParameterError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MiB")
+            return {_name(path, one): _member(path, archive, one) for one in members}
+    except FileNotFoundError as reason:
+        raise ParameterError(f"{path}: no such file") from reason
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+    ) as reason:
+        raise ParameterError(f"{path}: no readable .npz archive: {reason}") from reason
+
+
+def _name(path: Any, member: zipfile.ZipInfo) -> str:
+    name = member.filename
+    if not name.endswith(".npy"):
+        raise ParameterError(f"{path}: member {name!r} is no array (.npy)")
+    return name[: -len(".npy")]
+
+
+def _member(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(member) as file:
+        data = file.read(member.file_size + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote: (24L,)
+            return _array(data)
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError) as reason:
+        line = " ".join(str(reason).split())[:200]
+        raise ParameterError(f"{path}: {member.filename}: {line}") from reason
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    """The array in a ``.npy`` file; its header is believed only as far as the bytes go."""
+    stream = io.BytesIO(data)
+    version = npy.read_magic(stream)
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"version {version} of the .npy format is not known")
+    shape, fortran, dtype = readers[version](stream)
+    if dtype.hasobject:
+        raise ValueError("holds pickled objects, which are not loaded")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"holds {dtype}, not real numbers")
+    count = 1
+    for size in shape:
+        count *= size
+    start = stream.tell()
+    if count < 0 or count * dtype.itemsize != len(data) - start:
+        raise ValueError(f"{len(data) - start} bytes are no array {shape} of {dtype}")
+    flat = np.frombuffer(data, dtype, count, start)
+    array = flat.reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="))
