@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -292,14 +291,11 @@ class CnvClassifier(_Classifier):
 
     def classify_path(self, path: str | os.PathLike[str]) -> int:
         """Class of one picture file."""
-        with open_picture(path) as image:
-            return self.classify_image(image)
+        return int(self._timed(self.bnn._single, _picture(path)[None])[0])
 
     def classify_paths(self, paths: Sequence[str | os.PathLike[str]]) -> Ints:
         """Classes of picture files, int32 (count,)."""
-        with ExitStack() as open_files:
-            images = [open_files.enter_context(open_picture(path)) for path in paths]
-            return self.classify_images(images)
+        return self._many(_stack([_picture(path) for path in paths]))[0]
 
     def classify_cifar(self, path: str | os.PathLike[str]) -> int:
         """Class of the first record of a CIFAR-10 file."""
@@ -329,7 +325,15 @@ class CnvClassifier(_Classifier):
 
 
 def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
-    arrays = [image_to_cifar_array(im) for im in ims]
+    return _stack([image_to_cifar_array(im) for im in ims])
+
+
+def _picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    with open_picture(path) as image:
+        return image_to_cifar_array(image)
+
+
+def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack(arrays) if arrays else np.empty((0, 32, 32, 3), np.uint8)
 
 
