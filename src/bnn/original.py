@@ -30,6 +30,10 @@ from bnn.pictures import image_to_cifar_array, open_picture
 from bnn.program import ArgMax
 from bnn.run import Outputs, Runtime, prepare, reference
 
+# Scripts of the original say Image.ANTIALIAS, a name that Pillow 10 dropped.
+if not hasattr(Image, "ANTIALIAS"):
+    Image.ANTIALIAS = Image.Resampling.LANCZOS  # type: ignore[attr-defined]
+
 RUNTIME_HW = "python_hw"
 RUNTIME_SW = "python_sw"
 
