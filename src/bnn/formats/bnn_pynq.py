@@ -18,7 +18,8 @@ import os
 import re
 import tarfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from lzma import LZMAError
 from pathlib import Path
 
@@ -38,8 +39,13 @@ MAX_SET_BYTES = 1 << 26
 MAX_MEMBERS = 10_000
 
 ACCUMULATOR_BITS = 16
+WORD_BITS = 64
+
+#: The C header that :func:`save` writes beside the parameters; it tells the folding.
+CONFIG = "hw/config.h"
 
 Files = dict[str, bytes]
+Folding = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,42 @@ NETWORKS = {
     )
 }
 
-_MEMBER = re.compile(r"[0-9]{1,2}-[0-9]{1,3}-(weights|thres)\.bin|classes\.txt")
+_MEMBER = re.compile(r"[0-9]{1,2}-[0-9]{1,4}-(weights|thres)\.bin|classes\.txt")
+_CONSTANT = re.compile(rb"#define L([0-9]{1,2})_(PE|SIMD|WPI|API) ([0-9]{1,4})\s")
+
+
+def refold(network: OriginalNetwork, folding: Folding) -> OriginalNetwork:
+    """``network`` with another (PE, SIMD) for each layer.
+
+    Raises:
+        ParameterError: it does not divide a layer, or a word cannot hold SIMD weights.
+    """
+    if len(folding) != len(network.layers):
+        raise ParameterError(
+            f"{network.name} has {len(network.layers)} layers, the folding {len(folding)}"
+        )
+    for index, (layer, (pe, simd)) in enumerate(zip(network.layers, folding, strict=True)):
+        if pe < 1 or simd < 1 or layer.rows % pe or layer.columns % simd:
+            raise ParameterError(
+                f"{network.name} layer {index}: PE {pe} and SIMD {simd} "
+                f"do not divide {layer.rows} rows and {layer.columns} columns"
+            )
+        if simd * network.weight_bits > WORD_BITS:
+            raise ParameterError(
+                f"{network.name} layer {index}: {simd} weights of {network.weight_bits} bits "
+                f"exceed a word of {WORD_BITS}"
+            )
+    layers = zip(network.layers, folding, strict=True)
+    folded = tuple(replace(layer, pe=pe, simd=simd) for layer, (pe, simd) in layers)
+    return replace(network, layers=folded)
 
 
 def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
     """Read a parameter set.
 
     Args:
-        path: a folder, or a tar archive (plain, gz, bz2, xz).
+        path: a folder, or a tar archive (plain, gz, bz2, xz). A ``hw/config.h`` in it, as
+            :func:`save` writes it, tells the folding and network; else it is the original's.
         network: ``cnvW1A1`` ...; by default what the path says, else what the files fit best.
 
     Raises:
@@ -147,7 +181,38 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
     """
     location = Path(path)
     files = _read_folder(location) if location.is_dir() else _read_archive(location)
-    original = _recognise(location, files, network)
+    return from_files(location, files, _recognise(location, files, network))
+
+
+def save(
+    model: Model, folder: str | os.PathLike[str], folding: Folding | None = None
+) -> tuple[str, ...]:
+    """Write ``model`` as a parameter set that the original's overlays run.
+
+    Args:
+        model: one of the five networks: read from such a set, or trained and lowered.
+        folder: is made; it must not hold anything yet. ``hw/config.h`` in it has the
+            constants that the original's build needed.
+        folding: (PE, SIMD) of every layer; the original's by default.
+
+    Returns:
+        What the set cannot say, a line each.
+
+    Raises:
+        ParameterError: the model is no such network, or its values have no place there.
+    """
+    from bnn.formats.bnn_pynq_files import encode, write
+    from bnn.formats.bnn_pynq_program import parameters_of
+
+    parameters, notes = parameters_of(model)
+    if folding is not None:
+        parameters = replace(parameters, network=refold(parameters.network, folding))
+    write(encode(parameters), folder)
+    return notes
+
+
+def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model:
+    """The model in ``files``; ``location`` is for messages."""
     classes_text, classes = _classes(location, files)
     layers = [
         _read_layer(location, files, original, index, len(classes))
@@ -158,17 +223,33 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
         program=program,
         classes=classes,
         preprocess=Thumbnail() if original.is_cnv else Digit(),
-        provenance={"format": "bnn-pynq", "network": original.name, "classes.txt": classes_text},
+        provenance={
+            "format": "bnn-pynq",
+            "network": original.name,
+            "classes.txt": classes_text,
+            "half steps": half_steps(layers[0][1]) if original.is_cnv else "",
+        },
         name=original.name,
     )
 
 
+def half_steps(raw: NDArray[np.int64]) -> str:
+    """Lowest bits of CNV's first thresholds, as hexadecimal digits.
+
+    They decide nothing (sums there are whole, thresholds have halves), but a set that is
+    written again should have them.
+    """
+    return np.packbits((raw & 1).astype(np.uint8).ravel()).tobytes().hex()
+
+
 def _read_folder(folder: Path) -> Files:
     try:
-        paths = [path for path in folder.iterdir() if _MEMBER.fullmatch(path.name)]
-        if sum(path.stat().st_size for path in paths) > MAX_SET_BYTES:
+        paths = {path.name: path for path in folder.iterdir() if _MEMBER.fullmatch(path.name)}
+        if (folder / CONFIG).is_file():
+            paths[CONFIG] = folder / CONFIG
+        if sum(path.stat().st_size for path in paths.values()) > MAX_SET_BYTES:
             raise ParameterError(f"{folder}: larger than any parameter set")
-        return {path.name: path.read_bytes() for path in paths}
+        return {name: path.read_bytes() for name, path in paths.items()}
     except OSError as reason:
         raise ParameterError(f"{folder}: cannot be read: {reason.strerror}") from reason
 
@@ -183,8 +264,10 @@ def _read_archive(archive: Path) -> Files:
                 if total > MAX_SET_BYTES or count > MAX_MEMBERS:
                     raise ParameterError(f"{archive}: larger than any parameter set")
                 folder, name = os.path.split(member.name)
+                if member.name.endswith(f"/{CONFIG}") or member.name == CONFIG:
+                    folder, name = member.name[: -len(CONFIG)].rstrip("/"), CONFIG
                 stream = tar.extractfile(member) if member.isreg() else None
-                if stream is not None and _MEMBER.fullmatch(name):
+                if stream is not None and (name == CONFIG or _MEMBER.fullmatch(name)):
                     groups.setdefault(folder, {})[name] = stream.read()
     except FileNotFoundError as reason:
         raise ParameterError(f"{archive}: no such parameter folder or archive") from reason
@@ -198,9 +281,11 @@ def _read_archive(archive: Path) -> Files:
 
 def _recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
     """The network asked for, else named by the path, else the one that most files fit."""
+    if name is not None and name not in NETWORKS:
+        raise ParameterError(f"no network is called {name!r}; there are: {', '.join(NETWORKS)}")
+    if CONFIG in files:
+        return _configured(location, files[CONFIG], name)
     if name is not None:
-        if name not in NETWORKS:
-            raise ParameterError(f"no network is called {name!r}; there are: {', '.join(NETWORKS)}")
         return NETWORKS[name]
     fits = {known.name: _fit(known, files) for known in NETWORKS.values()}
     best = max(fits.values())
@@ -210,6 +295,21 @@ def _recognise(location: Path, files: Files, name: str | None) -> OriginalNetwor
     if len(named) == 1 and fits[named[0]] > 0:
         return NETWORKS[named[0]]
     return next(known for known in NETWORKS.values() if fits[known.name] == best)
+
+
+def _configured(location: Path, header: bytes, name: str | None) -> OriginalNetwork:
+    """The network, and its folding, that a C header of constants describes."""
+    found = {
+        (int(index), key.decode()): int(value) for index, key, value in _CONSTANT.findall(header)
+    }
+    count = 1 + max((index for index, _ in found), default=-1)
+    bits = (found.get((0, "WPI")), found.get((0, "API")))
+    for known in NETWORKS.values():
+        same = (known.weight_bits, known.activation_bits) == bits and len(known.layers) == count
+        if same and name in (None, known.name):
+            folding = [(found.get((n, "PE"), 0), found.get((n, "SIMD"), 0)) for n in range(count)]
+            return refold(known, folding)
+    raise ParameterError(f"{location}: {CONFIG} describes another network than {name or 'known'}")
 
 
 def _fit(network: OriginalNetwork, files: Files) -> int:
@@ -231,12 +331,17 @@ def _classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
         text = files["classes.txt"].decode()
     except UnicodeDecodeError:
         text = files["classes.txt"].decode("latin-1")
-    names = tuple(line.strip() for line in io.StringIO(text, newline=None))
+    names = parse_classes(text)
     if not 1 <= len(names) <= MAX_CLASSES:
         raise ParameterError(
             f"{location}: classes.txt has {len(names)} lines, 1 to {MAX_CLASSES} are possible"
         )
     return text, names
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Names in the text of a ``classes.txt``; an empty line stays a class."""
+    return tuple(line.strip() for line in io.StringIO(text, newline=None))
 
 
 def _read_layer(

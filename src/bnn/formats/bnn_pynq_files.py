@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parameter sets of the original BNN-PYNQ, written: weights, thresholds, classes, constants.
+
+Section 3 of the specification is the layout, section 9 the C header. Reading is in
+:mod:`bnn.formats.bnn_pynq`; what a program's values are in these files is decided in
+:mod:`bnn.formats.bnn_pynq_program`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import ParameterError
+from bnn.formats.bnn_pynq import CONFIG, Files, Layer, OriginalNetwork
+
+#: The threshold of a pad row, which never fires.
+NEVER = 32767
+
+
+@dataclass(frozen=True, eq=False)
+class LayerParameters:
+    """Values of one layer as the files hold them, without pad rows and pad columns.
+
+    Attributes:
+        weights: int64 (rows, columns), of -1, +1 or -1, 0, +1.
+        thresholds: int64 (rows, levels), the raw numbers; levels may be 0.
+    """
+
+    weights: NDArray[np.int64]
+    thresholds: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """All values of a parameter set, and the text of ``classes.txt``."""
+
+    network: OriginalNetwork
+    layers: tuple[LayerParameters, ...]
+    classes_text: str
+
+
+def encode(parameters: Parameters) -> Files:
+    """Contents of every file by name, in the folding of ``parameters.network``."""
+    network = parameters.network
+    files: Files = {}
+    for index, (layer, values) in enumerate(zip(network.layers, parameters.layers, strict=True)):
+        bits = network.weight_bits
+        for pe, words in enumerate(_weight_words(layer, values.weights, bits)):
+            files[f"{index}-{pe}-weights.bin"] = words.astype("<u8").tobytes()
+        if values.thresholds.shape[1]:
+            for pe, numbers in enumerate(_threshold_words(layer, values.thresholds)):
+                files[f"{index}-{pe}-thres.bin"] = numbers.tobytes()
+    files["classes.txt"] = parameters.classes_text.encode()
+    files[CONFIG] = header(network).encode()
+    return files
+
+
+def _weight_words(
+    layer: Layer, weights: NDArray[np.int64], bits: int
+) -> Iterator[NDArray[np.uint64]]:
+    """Words of each PE. Pad columns are +1; pad rows are +1 in one bit, 0 in two."""
+    rows, columns = weights.shape
+    padded = np.full((layer.rows, layer.columns), 1 if bits == 1 else 0, np.int64)
+    padded[:rows, :columns] = weights
+    padded[:rows, columns:] = 1
+    codes = (padded > 0) if bits == 1 else (padded & 3)
+    lanes = np.arange(layer.simd, dtype=np.uint64) * np.uint64(bits)
+    shape = (layer.neuron_fold, layer.pe, layer.synapse_fold, layer.simd)
+    words = (codes.astype(np.uint64).reshape(shape) << lanes).sum(axis=3, dtype=np.uint64)
+    return iter(words.transpose(1, 0, 2))
+
+
+def _threshold_words(layer: Layer, thresholds: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Words of each PE; pad rows never fire."""
+    rows, levels = thresholds.shape
+    padded = np.full((layer.rows, levels), NEVER, np.int64)
+    padded[:rows] = thresholds
+    return iter(padded.astype("<i8").reshape(layer.neuron_fold, layer.pe, levels).swapaxes(0, 1))
+
+
+def header(network: OriginalNetwork) -> str:
+    """The C header with the constants that the original's build took: a block per layer."""
+    size, lines = 32, ["// Constants of " + network.name, ""]
+    for index, layer in enumerate(network.layers):
+        shape = {"MW": layer.columns, "MH": layer.rows}
+        if layer.convolution:
+            out = size - 2
+            shape = {
+                "K": 3,
+                "IFM_CH": layer.columns // 9,
+                "IFM_DIM": size,
+                "OFM_CH": layer.rows,
+                "OFM_DIM": out,
+            }
+            size = out // 2 if layer.pool else out
+        values = {
+            **shape,
+            "SIMD": layer.simd,
+            "PE": layer.pe,
+            "WMEM": layer.weight_words,
+            "TMEM": layer.neuron_fold,
+            "WPI": network.weight_bits,
+            "API": network.levels(index) or 16,  # without thresholds, 16-bit accumulators
+            "WPF": 0,
+            "APF": 0,
+        }
+        lines += [f"#define L{index}_{name} {value}" for name, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write(files: Files, folder: str | os.PathLike[str]) -> None:
+    """Make ``folder`` with ``files`` in it, whole or not at all.
+
+    Raises:
+        ParameterError: it exists already and is not empty, or cannot be written.
+    """
+    target = Path(folder)
+    try:
+        if target.is_dir() and any(target.iterdir()):
+            raise ParameterError(f"{target}: exists already and is not empty")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as reason:
+        raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
+    try:
+        for name, data in files.items():
+            path = temporary / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        temporary.chmod(0o755)
+        temporary.rename(target)
+    except OSError as reason:
+        raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A program's values as the original's five networks take them.
+
+Only exact translations are made: what comes out gives the same activations on the
+original overlays, and the same scores up to one factor and one offset for all classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import ParameterError
+from bnn.formats.bnn_pynq import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, parse_classes
+from bnn.formats.bnn_pynq_files import LayerParameters, Parameters
+from bnn.inputs import PictureInput, fixed_point_table, sign_table
+from bnn.model import Model
+from bnn.precision import BIPOLAR, TERNARY
+from bnn.program import INPUT, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+
+Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A dot and what surrounds it in a plain stack."""
+
+    window: Window | None
+    dot: Dot
+    threshold: Threshold | None
+    pool: Pool | None
+
+
+def parameters_of(model: Model) -> tuple[Parameters, tuple[str, ...]]:
+    """The parameter set that says what ``model`` does, and notes on what it cannot say.
+
+    Raises:
+        ParameterError: the model is none of the five networks, or computes something that
+            their files cannot hold; the message names the operation.
+    """
+    program = model.program
+    stages = _stages(model)
+    network = _network(model, stages)
+    layers: list[LayerParameters] = []
+    before: Threshold | None = None
+    for index, stage in enumerate(stages[:-1]):
+        layers.append(_hidden(network, index, stage, before))
+        before = stage.threshold
+    last, notes = _last(program, network, stages[-1], before)
+    restored = _half_steps(model, network, layers[0])
+    parameters = Parameters(network, (restored, *layers[1:], last), classes_text(model))
+    return parameters, notes
+
+
+# --- recognising the stack -----------------------------------------------------------
+
+
+def _stages(model: Model) -> list[Stage]:
+    """The program as a plain stack; every edge is read once, arg max aside."""
+    program = model.program
+    readers: dict[str, list[Op]] = {}
+    for op in program.ops:
+        if not isinstance(op, ArgMax):
+            for source in filter(None, (op.source, getattr(op, "other", None))):
+                readers.setdefault(source, []).append(op)
+    stages: list[Stage] = []
+    edge = INPUT
+    while edge in readers:
+        found: dict[type, Op] = {}
+        for kind in (Window, Dot, Threshold, Pool):
+            following = readers.get(edge, [])
+            if len(following) == 1 and isinstance(following[0], kind):
+                found[kind] = following[0]
+                edge = following[0].name
+        dot = found.get(Dot)
+        if dot is None:
+            names = ", ".join(op.name for op in readers[edge])
+            raise ParameterError(f"{model.name}: {names} has no place in an original network")
+        stages.append(Stage(found.get(Window), dot, found.get(Threshold), found.get(Pool)))  # type: ignore[arg-type]
+    return stages
+
+
+def _network(model: Model, stages: list[Stage]) -> OriginalNetwork:
+    """The one of the five networks that ``stages`` are."""
+    for network in NETWORKS.values():
+        if _is(network, model, stages):
+            _check_input(model, network)
+            return network
+    listed = ", ".join(NETWORKS)
+    raise ParameterError(f"{model.name}: is none of the original networks ({listed})")
+
+
+def _is(network: OriginalNetwork, model: Model, stages: list[Stage]) -> bool:
+    weights = BIPOLAR if network.weight_bits == 1 else TERNARY
+    if len(stages) != len(network.layers) or model.program.classes > MAX_CLASSES:
+        return False
+    return all(
+        _fits(layer, stage, model.program)
+        and weights.allows(stage.dot.weights)
+        and (network.weight_bits == 2 or stage.dot.precision == BIPOLAR)
+        and (layer.last or _levels(stage) == network.activation_bits)
+        for layer, stage in zip(network.layers, stages, strict=True)
+    )
+
+
+def _fits(layer: Layer, stage: Stage, program: Program) -> bool:
+    rows = program.classes if layer.last else layer.rows
+    plain_pool = stage.pool is not None and (
+        (stage.pool.kernel, stage.pool.stride, stage.pool.padding) == ((2, 2), (2, 2), (0, 0, 0, 0))
+    )
+    window = stage.window
+    plain_window = window is not None and (
+        (window.kernel, window.stride, window.padding) == ((3, 3), (1, 1), (0, 0, 0, 0))
+    )
+    return (
+        stage.dot.weights.shape == (rows, layer.used_columns)
+        and (plain_window or not layer.convolution)
+        and (layer.convolution or program.edges[stage.dot.name].shape[:2] == (1, 1))
+        and (plain_pool if layer.pool else stage.pool is None)
+    )
+
+
+def _levels(stage: Stage) -> int:
+    return 0 if stage.threshold is None else int(stage.threshold.thresholds.shape[1])
+
+
+def _check_input(model: Model, network: OriginalNetwork) -> None:
+    given, table = model.program.input, fixed_point_table() if network.is_cnv else sign_table()
+    if not isinstance(given, PictureInput) or not np.array_equal(given.table, table):
+        raise ParameterError(f"{model.name}: its input is not quantized as {network.name} does")
+    shape = (32, 32, 3) if network.is_cnv else (28, 28, 1)
+    if given.shape != shape and given.shape != (int(np.prod(shape)),):
+        raise ParameterError(f"{model.name}: its input is {given.shape}, not {shape}")
+
+
+# --- values --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """A dot's sums in terms of the original's.
+
+    The original's values are ``u = -1 + (2 / levels) * count``, ours
+    ``base + step * count`` with the same count; then, with S the sum of a row's weights,
+    original sum ``= -S + (2 / levels) * (ours - bias - base * S) / step``.
+    """
+
+    dot: Dot
+    base: int
+    step: int
+    levels: int
+
+    @classmethod
+    def of(cls, dot: Dot, before: Threshold | None) -> Sums:
+        if before is None:  # the input: its integers are the original's
+            return cls(dot, -1, 2, 1)
+        if before.step < 1:
+            raise ParameterError(f"{before.name}: its values fall, which no original file says")
+        return cls(dot, before.base, before.step, int(before.thresholds.shape[1]))
+
+    @property
+    def row_sums(self) -> Whole:
+        sums: Whole = self.dot.weights.astype(np.int64).sum(axis=1)
+        return sums
+
+    @property
+    def offset(self) -> Whole:
+        """Ours where every count is 0."""
+        bias = 0 if self.dot.bias is None else self.dot.bias.astype(np.int64)
+        return bias + self.base * self.row_sums
+
+    def reached(self, thresholds: NDArray[np.int32]) -> Whole:
+        """Thresholds (rows, levels) that ours reach, as ones that the original's sums reach."""
+        above = thresholds.astype(np.int64) - self.offset[:, None]
+        unit = 2 // self.levels
+        if unit != self.step:
+            above = unit * -(-above // self.step)
+        return above - self.row_sums[:, None]
+
+
+def _hidden(
+    network: OriginalNetwork, index: int, stage: Stage, before: Threshold | None
+) -> LayerParameters:
+    threshold = stage.threshold
+    assert threshold is not None
+    if threshold.signs is not None and (threshold.signs < 0).any():
+        raise ParameterError(f"{threshold.name}: counts falling sums, which no original file says")
+    weights = stage.dot.weights.astype(np.int64)
+    if network.is_cnv and index == 0:
+        bias = 0 if stage.dot.bias is None else stage.dot.bias.astype(np.int64)[:, None]
+        raw = 2 * (threshold.thresholds.astype(np.int64) - bias) - 2  # T < 2 * sum
+        return LayerParameters(weights, np.clip(raw, -(1 << 23), (1 << 23) - 1))
+    reached = Sums.of(stage.dot, before).reached(threshold.thresholds)
+    return LayerParameters(weights, raw_thresholds(network, network.layers[index], reached))
+
+
+def raw_thresholds(network: OriginalNetwork, layer: Layer, reached: Whole) -> Whole:
+    """Numbers for the files, from the signed sums (unpadded) from which levels are reached."""
+    if network.activation_bits == 1:
+        raw = (reached + layer.used_columns - 1) // 2  # T < (columns + sum) / 2
+    else:
+        raw = reached - 1 - (layer.columns - layer.used_columns)  # T < sum, pad inputs are -1
+    return np.clip(raw, -32768, 32767)
+
+
+def _last(
+    program: Program, network: OriginalNetwork, stage: Stage, before: Threshold | None
+) -> tuple[LayerParameters, tuple[str, ...]]:
+    sums = Sums.of(stage.dot, before)
+    if program.scores != stage.dot.name or _levels(stage) > 1:
+        raise ParameterError(f"{program.scores}: the scores are not the sums of the last layer")
+    if network.is_cnv:
+        weights = stage.dot.weights.astype(np.int64) * _score_sign(program, stage, sums)
+        return LayerParameters(weights, np.zeros((len(weights), 0), np.int64)), ()
+    layer = network.layers[-1]
+    notes: tuple[str, ...] = ()
+    if stage.threshold is not None and program.affine is None:
+        reached, weights = stage.threshold.thresholds, stage.dot.weights.astype(np.int64)
+    else:
+        notes = ("the class is the highest one whose logit is not negative, not the largest",)
+        signs, reached = _fires(program, stage)
+        weights = stage.dot.weights.astype(np.int64) * signs[:, None]
+        bias = None if stage.dot.bias is None else (stage.dot.bias * signs).astype(np.int32)
+        negated = Dot(stage.dot.name, stage.dot.source, weights, stage.dot.precision, bias)
+        sums = Sums.of(negated, before)
+    return LayerParameters(weights, raw_thresholds(network, layer, sums.reached(reached))), notes
+
+
+def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
+    """+1 or -1: whether logits rise or fall with the original's scores, alike in all classes."""
+    # Ours is factor * (the original's sum) + constant, a constant a class.
+    constant = sums.offset + sums.step * sums.levels * sums.row_sums / 2
+    scale = np.ones(program.classes) if program.affine is None else program.affine.scale
+    offset = scale * constant + (0 if program.affine is None else program.affine.offset)
+    if stage.threshold is not None or len(set(scale)) > 1 or len(set(offset)) > 1 or not scale[0]:
+        raise ParameterError(
+            f"{stage.dot.name}: scale or offset differ by class; an original folder has "
+            "no place for them (train with one scalar batch norm at the end)"
+        )
+    return 1 if scale[0] > 0 else -1
+
+
+def _fires(program: Program, stage: Stage) -> tuple[Whole, NDArray[np.int32]]:
+    """Signs (classes,) and thresholds (classes, 1): where ``logit >= 0`` by signed sums."""
+    if program.affine is None:
+        raise ParameterError(f"{stage.dot.name}: LFC needs a threshold or logits for each class")
+    edge = program.edges[program.scores]
+    rows = range(program.classes)
+    signs = np.where(program.affine.scale < 0, -1, 1)
+    reached = np.zeros((program.classes, 1), np.int32)
+    for row in rows:
+        ordered = np.arange(edge.low, edge.high + 1, dtype=np.int64)[:: signs[row]]
+        fires = ordered * program.affine.scale[row] + program.affine.offset[row] >= 0
+        first = int(fires.argmax()) if fires.any() else len(ordered)
+        lowest = edge.low if signs[row] > 0 else -edge.high
+        reached[row] = lowest + first
+    return signs.astype(np.int64), reached
+
+
+# --- what an original file said beyond its meaning ------------------------------------
+
+
+def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) -> LayerParameters:
+    """``first`` with the bits that the reader kept, so that files come out the same."""
+    kept = model.provenance.get("half steps")
+    if not network.is_cnv or not isinstance(kept, str):
+        return first
+    size = first.thresholds.size
+    try:
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(kept), np.uint8))
+    except ValueError:
+        return first
+    if bits.size != -(-size // 8) * 8:
+        return first
+    odd = bits[:size].reshape(first.thresholds.shape).astype(np.int64)
+    return LayerParameters(first.weights, first.thresholds | odd)
+
+
+def classes_text(model: Model) -> str:
+    """Contents of ``classes.txt``: as it was read, else one name a line.
+
+    Raises:
+        ParameterError: the names would not be read back.
+    """
+    kept = model.provenance.get("classes.txt")
+    if isinstance(kept, str) and parse_classes(kept) == model.classes:
+        return kept
+    text = "\n".join(model.classes)
+    if parse_classes(text) != model.classes:
+        raise ParameterError(f"{model.name}: a class name is no line of classes.txt")
+    return text
