@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers whose weights and activations are small integers, as plain PyTorch modules.
+
+In training mode they use the framework's fused kernels, in bfloat16 under autocast.
+In evaluation mode their arithmetic is *defined*: sums of integers are exact, and what
+is real is float32 in the stated order of operations. ``bnn.train.extract`` turns the
+second into a :class:`bnn.network.Network`, so the deployed integers are not close to
+the trained forward pass but equal to it.
+
+Maps are (N, channels, height, width) in PyTorch's ``channels_last`` memory format.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from bnn.precision import BIPOLAR, Precision
+from bnn.program import Borders, Pair
+from bnn.train.quantizers import quantize_activation, quantize_weight
+
+
+class Weighted(nn.Module):
+    """What a convolution and a dense layer share: real weights, used as integers.
+
+    Args:
+        shape: of the weights, outputs first.
+        precision: of the integers.
+        bias: whether a real bias is added; needless before a batch norm, which has one.
+
+    Attributes:
+        weight: float32 parameter of ``shape``, kept within [-1, 1] by :meth:`project`.
+        bias: float32 parameter (outputs,), or None.
+    """
+
+    def __init__(self, shape: tuple[int, ...], precision: Precision, bias: bool) -> None:
+        super().__init__()
+        self.precision = precision
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-0.5, 0.5))
+        self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
+
+    def integers(self) -> Tensor:
+        """The weights as they are deployed: whole numbers, float32 of the same shape."""
+        return quantize_weight(self.weight.detach(), self.precision)
+
+    def project(self) -> None:
+        """Clip the real weights; to be called after every step of the optimiser."""
+        self.weight.data.clamp_(-1, 1)
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        return quantize_weight(self.weight.to(x.dtype), self.precision)
+
+    def _finish(self, sums: Tensor) -> Tensor:
+        if not self.training:
+            # Some convolution algorithms are inexact even where all sums fit float32.
+            sums = sums.round_()
+        if self.bias is None:
+            return sums
+        return sums + self.bias.to(sums.dtype).view(-1, *[1] * (sums.dim() - 2))
+
+
+class Dense(Weighted):
+    """``y = W x``, plus a bias if asked for.
+
+    Shapes: (N, inputs) to (N, outputs).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, precision: Precision = BIPOLAR, bias: bool = False
+    ) -> None:
+        super().__init__((outputs, inputs), precision, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._finish(F.linear(x, self._quantized(x)))
+
+
+class Conv2d(Weighted):
+    """Correlation, plus a bias if asked for.
+
+    Shapes: (N, inputs, height, width) to (N, outputs, ...).
+
+    Args:
+        kernel, stride: (vertical, horizontal).
+        padding: (top, left, bottom, right) zeros.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Pair = (3, 3),
+        precision: Precision = BIPOLAR,
+        stride: Pair = (1, 1),
+        padding: Borders = (0, 0, 0, 0),
+        bias: bool = False,
+    ) -> None:
+        super().__init__((outputs, inputs, *kernel), precision, bias)
+        self.weight.data = self.weight.data.contiguous(memory_format=torch.channels_last)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if any(self.padding):
+            top, left, bottom, right = self.padding
+            x = F.pad(x, (left, right, top, bottom))
+        return self._finish(F.conv2d(x, self._quantized(x), stride=self.stride))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization of each channel (axis 1), or of all values alike.
+
+    Evaluation: ``(x - mean) * (gamma * inv_std) + beta``, every operation rounded to
+    float32, ``inv_std = 1 / sqrt(variance + epsilon)``.
+
+    gamma is kept positive. For a falling activation the maximum of a pool would have to
+    come first, which accelerators of this family do not do (specification, section 8),
+    and nothing is lost: a layer may negate a row of its weights instead.
+
+    Args:
+        channels: number of channels; 1 for one set of parameters in all.
+        epsilon: added to the variance.
+        gain: what gamma starts from.
+    """
+
+    MOMENTUM, LEAST_GAMMA = 0.1, 1e-2
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, epsilon: float = 1e-4, gain: float = 1.0) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.gamma = nn.Parameter(torch.full((channels,), gain))
+        self.beta = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            alike = x.view(-1, 1) if len(self.gamma) == 1 else x
+            args = self.mean, self.variance, self.gamma, self.beta
+            return F.batch_norm(alike, *args, True, self.MOMENTUM, self.epsilon).view_as(x)
+        shape = (-1, *[1] * (x.dim() - 2))
+        slope = (self.gamma * self.inv_std()).view(shape)
+        # Three separate operations: a fused multiply-add would round once less.
+        return (x - self.mean.view(shape)).mul_(slope).add_(self.beta.view(shape))
+
+    def inv_std(self) -> Tensor:
+        """float32 (channels,), as evaluation uses it."""
+        return 1 / torch.sqrt(self.variance + self.epsilon)
+
+    def project(self) -> None:
+        """Keep gamma positive; to be called after every step of the optimiser."""
+        self.gamma.data.clamp_(min=self.LEAST_GAMMA)
+
+
+class Activation(nn.Module):
+    """Real values to integers of ``precision``; see :func:`.quantizers.quantize_activation`."""
+
+    def __init__(self, precision: Precision = BIPOLAR, estimator: str = "ste") -> None:
+        super().__init__()
+        self.precision, self.estimator = precision, estimator
+
+    def forward(self, x: Tensor) -> Tensor:
+        return quantize_activation(x, self.precision, self.estimator)
+
+
+class MaxPool(nn.Module):
+    """Maximum over windows, of quantized or real maps. Incomplete windows are dropped."""
+
+    def __init__(self, kernel: Pair = (2, 2), stride: Pair | None = None) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride or kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel, self.stride)
+
+
+class Flatten(nn.Module):
+    """(N, channels, height, width) to (N, height * width * channels), channels fastest."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A topology as a trainable stack of layers, and what is asked of it as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from bnn.precision import BIPOLAR
+from bnn.quantizers import encoded_input
+from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.train import layers
+
+#: Standard deviation of the logits at first: enough for the loss to tell classes apart.
+LOGIT_GAIN = 2.0
+
+
+class Stack(nn.Module):
+    """A trainable network: bytes, uint8 (N, *input shape), to logits, float32 (N, classes).
+
+    Args:
+        topology: see :func:`deployable`.
+        estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
+
+    Attributes:
+        topology: that which is trained.
+        body: layers up to the integer scores.
+        head: a batch norm that makes logits of the scores, or nothing.
+    """
+
+    table: Tensor
+
+    def __init__(self, topology: Topology, estimator: str = "ste") -> None:
+        super().__init__()
+        self.topology = deployable(topology)
+        built = list(_layers(self.topology, estimator))
+        cut = 1 + max(i for i, one in enumerate(built) if isinstance(one, layers.Weighted))
+        self.body, self.head = nn.ModuleList(built[:cut]), nn.ModuleList(built[cut:])
+        self.input, _ = encoded_input(topology.input, topology.encoding)
+        table = torch.from_numpy(self.input.table.astype("float32"))
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits; in training under autocast, all but the head in its 16-bit type."""
+        device = pictures.device.type
+        fast = self.training and torch.is_autocast_enabled(device)
+        kind = torch.get_autocast_dtype(device) if fast else torch.float32
+        # Layers choose their types themselves: autocast would cast every weight once more.
+        with torch.autocast(device, enabled=False):
+            x = self._sums(pictures, kind).float()
+            for layer in self.head:
+                x = layer(x)
+        return x
+
+    @torch.no_grad()
+    def scores(self, pictures: Tensor) -> Tensor:
+        """Integer scores, int32 (N, classes). In evaluation mode only."""
+        assert not self.training
+        with torch.autocast(pictures.device.type, enabled=False):
+            return self._sums(pictures, torch.float32).to(torch.int32)
+
+    def project(self) -> None:
+        """Bring every parameter back to where it may be, after a step of the optimiser."""
+        for layer in (*self.body, *self.head):
+            if isinstance(layer, layers.Weighted | layers.BatchNorm):
+                layer.project()
+
+    def _sums(self, pictures: Tensor, kind: torch.dtype) -> Tensor:
+        x = self.table.to(kind)[pictures.int()]
+        x = x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+        for layer in self.body:
+            x = layer(x)
+        return x
+
+
+def deployable(topology: Topology) -> Topology:
+    """``topology`` without what training or deployment would not notice, or would regret.
+
+    A bias before a batch norm is subtracted again at once. At the end stands one batch
+    norm over all classes: it leaves the largest integer score the winner, so that no
+    runtime and no accelerator needs real numbers to decide.
+    """
+    kept = list(topology.layers)
+    for index, layer in enumerate(kept):
+        behind = [one for one in kept[index + 1 :] if not isinstance(one, Pool)]
+        if isinstance(layer, Conv | Dense) and (not behind or isinstance(behind[0], Norm)):
+            kept[index] = replace(layer, bias=False)
+    while isinstance(kept[-1], Norm):
+        kept.pop()
+    return replace(topology, layers=(*kept, Norm(scalar=True)))
+
+
+def _layers(topology: Topology, estimator: str) -> Iterator[nn.Module]:
+    shapes = topology.shapes()
+    for index, layer in enumerate(topology.layers):
+        height, width, channels = shapes[index]
+        match layer:
+            case Conv():
+                sizes = channels, layer.channels, layer.kernel
+                more = layer.stride, layer.padding, layer.bias
+                yield layers.Conv2d(*sizes, layer.weights, *more)
+            case Dense():
+                inputs = height * width * channels
+                yield layers.Flatten()
+                yield layers.Dense(inputs, layer.units, layer.weights, layer.bias)
+            case Norm():
+                gain = _gain(topology, index)
+                yield layers.BatchNorm(1 if layer.scalar else channels, layer.epsilon, gain)
+            case Pool():
+                yield layers.MaxPool(layer.kernel, layer.stride)
+            case Act():
+                yield layers.Activation(layer.precision, estimator)
+
+
+def _gain(topology: Topology, index: int) -> float:
+    """What a batch norm's gamma starts from: the range of the activation behind it."""
+    for layer in topology.layers[index + 1 :]:
+        if isinstance(layer, Act):
+            return 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)
+    return LOGIT_GAIN
