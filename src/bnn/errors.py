@@ -41,5 +41,7 @@ class RuntimeUnavailableError(BnnError, RuntimeError):
 
 class NetworkError(BnnError):
     """A trained network or topology that makes no sense, or that integers cannot say exactly."""
+
+
 class TrainError(BnnError):
     """A training that cannot start or go on: wrong settings, checkpoint or data, NaN loss."""

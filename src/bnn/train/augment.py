@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Random variations of a batch of pictures, computed where the batch lies (on the GPU, say).
+
+Every function takes and returns uint8 (N, height, width, channels), so that the network
+sees bytes of the same kind as after deployment.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+
+def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
+    """Mirror half of the pictures; move each up to ``reach`` pixels, the border reflected."""
+    count, height, width, _ = pictures.shape
+    device = pictures.device
+    rows = _shifted(count, height, reach, device)
+    columns = _shifted(count, width, reach, device)
+    mirrored = torch.rand(count, 1, device=device) < 0.5
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    which = torch.arange(count, device=device).view(-1, 1, 1)
+    return pictures[which, rows[:, :, None], columns[:, None, :]]
+
+
+def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
+    """Source positions (count, size) along an axis, moved at random, reflected at its ends."""
+    moved = torch.arange(size, device=device) + torch.randint(
+        -reach, reach + 1, (count, 1), device=device
+    )
+    last = max(size - 1, 1)
+    return (last - (last - moved.abs()).abs()).clamp_(0, size - 1)
+
+
+def distort(pictures: Tensor) -> Tensor:
+    """Rotate, shear, scale, shift and bend each picture a little: handwriting's own freedom.
+
+    Rotation to 12 degrees, shear to 0.2, scale 0.88 to 1.14 along each axis, shift to a
+    fourteenth of the size, and a smooth random displacement field of 7 x 7 knots. What
+    comes in from outside is black.
+    """
+    count, _, _, channels = pictures.shape
+    maps = pictures.permute(0, 3, 1, 2).float()
+    height, width = maps.shape[2:]
+    grid = F.affine_grid(
+        _affine(count, maps.device), [count, channels, height, width], align_corners=False
+    )
+    bend = torch.randn(count, 2, 7, 7, device=maps.device) * 0.035
+    bend = F.interpolate(bend, size=(height, width), mode="bicubic", align_corners=True)
+    moved = F.grid_sample(maps, grid + bend.permute(0, 2, 3, 1), align_corners=False)
+    return moved.round_().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _affine(count: int, device: torch.device) -> Tensor:
+    """Random maps (count, 2, 3) from target to source coordinates in [-1, 1]."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(count, device=device).uniform_(low, high)
+
+    angle, shear = uniform(-math.pi / 15, math.pi / 15), uniform(-0.2, 0.2)
+    wide, high = uniform(0.88, 1.14), uniform(0.88, 1.14)
+    right, down = uniform(-1 / 7, 1 / 7), uniform(-1 / 7, 1 / 7)
+    cosine, sine = angle.cos(), angle.sin()
+    first = torch.stack([cosine * wide, shear - sine, right], 1)
+    return torch.stack([first, torch.stack([sine, cosine * high, down], 1)], 1)
+
+
+#: By the name that a recipe uses.
+AUGMENTATIONS = {"none": lambda pictures: pictures, "flip-shift": flip_and_shift, "distort": distort}

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Recipes: everything that decides how a network is trained, one readable row each.
+
+What each choice was measured to bring is told in ``docs/training.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bnn.topology import Conv, Topology
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Rates fall to zero along half a cosine after a short linear warm-up.
+
+    Attributes:
+        epochs: passes over the training part.
+        batch: pictures a step.
+        rate: Adam's for the real weights behind the integers, which live in [-1, 1];
+            large, because a weight must cross zero to change anything.
+        norm_rate: Adam's for all other parameters.
+        warm_up: steps.
+        smoothing: of the labels, in the cross entropy.
+        augment: one of ``bnn.train.augment.AUGMENTATIONS``.
+        estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
+    """
+
+    epochs: int
+    batch: int
+    rate: float
+    norm_rate: float = 2e-3
+    warm_up: int = 200
+    smoothing: float = 0.0
+    augment: str = "none"
+    estimator: str = "ste"
+
+
+#: Dense networks on handwriting and the like.
+DENSE = Recipe(epochs=60, batch=256, rate=2e-2, smoothing=0.1, augment="distort")
+#: Convolutional networks on small colour pictures.
+CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=1e-2, warm_up=500, augment="flip-shift")
+
+
+def recipe_for(topology: Topology, data: str) -> Recipe:
+    """The recipe for ``topology`` on data set ``data`` (its name or folder)."""
+    if any(isinstance(layer, Conv) for layer in topology.layers):
+        return CONVOLUTIONAL
+    # Clothes are photographed upright; only people's hands shear and bend.
+    return DENSE if data == "mnist" else replace(DENSE, augment="flip-shift")
