@@ -69,4 +69,8 @@ def _affine(count: int, device: torch.device) -> Tensor:
 
 
 #: By the name that a recipe uses.
-AUGMENTATIONS = {"none": lambda pictures: pictures, "flip-shift": flip_and_shift, "distort": distort}
+AUGMENTATIONS = {
+    "none": lambda pictures: pictures,
+    "flip-shift": flip_and_shift,
+    "distort": distort,
+}

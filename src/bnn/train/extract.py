@@ -45,8 +45,9 @@ def _layer(layer: nn.Module, name: str) -> net.Layer:
             matrix = _array(layer.integers()).astype(np.int16)
             return net.Linear(name, matrix, layer.precision, bias=_bias(layer))
         case layers.BatchNorm():
-            values = layer.gamma, layer.beta, layer.mean, layer.inv_std()
-            return net.BatchNorm(name, *map(_array, values), order="scaled")
+            gamma, beta = _array(layer.gamma), _array(layer.beta)
+            mean, inv_std = _array(layer.mean), _array(layer.inv_std())
+            return net.BatchNorm(name, gamma, beta, mean, inv_std, order="scaled")
         case layers.Activation(precision=precision) if precision == BIPOLAR:
             return net.Sign(name)
         case layers.Activation():

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from bnn.inputs import PictureInput
 from bnn.precision import BIPOLAR
 from bnn.quantizers import encoded_input
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
@@ -40,6 +41,7 @@ class Stack(nn.Module):
         cut = 1 + max(i for i, one in enumerate(built) if isinstance(one, layers.Weighted))
         self.body, self.head = nn.ModuleList(built[:cut]), nn.ModuleList(built[cut:])
         self.input, _ = encoded_input(topology.input, topology.encoding)
+        assert isinstance(self.input, PictureInput)
         table = torch.from_numpy(self.input.table.astype("float32"))
         self.register_buffer("table", table, persistent=False)
 
@@ -55,11 +57,10 @@ class Stack(nn.Module):
                 x = layer(x)
         return x
 
-    @torch.no_grad()
     def scores(self, pictures: Tensor) -> Tensor:
         """Integer scores, int32 (N, classes). In evaluation mode only."""
         assert not self.training
-        with torch.autocast(pictures.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
             return self._sums(pictures, torch.float32).to(torch.int32)
 
     def project(self) -> None:

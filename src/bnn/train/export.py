@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A trained stack as a model: lowered, named, and with its history in its provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bnn.lower import lower
+from bnn.model import Model
+from bnn.preprocess import Preprocess
+from bnn.train.extract import extract
+from bnn.train.stack import Stack
+
+
+def to_model(
+    stack: Stack,
+    classes: tuple[str, ...],
+    preprocess: Preprocess,
+    dataset: str,
+    history: Mapping[str, Any],
+) -> Model:
+    """The deployable model of ``stack``, whose integer scores equal ``stack.scores``.
+
+    Args:
+        stack: trained; it is put into evaluation mode.
+        classes: their names.
+        preprocess: how any picture reaches the network's input.
+        dataset: name of what it was trained on.
+        history: how it was trained, as plain JSON values, for the provenance.
+    """
+    stack.eval()
+    name = stack.topology.name
+    provenance = {"dataset": dataset, "network": original_name(name), **history}
+    return Model(lower(extract(stack)), classes, preprocess, provenance, name)
+
+
+def original_name(network: str) -> str:
+    """The name of a zoo network as the original spelled it: ``lfcW1A1`` for ``lfc-w1a1``."""
+    match = re.fullmatch(r"([a-z]+)-w(\d)a(\d)", network)
+    return network if match is None else f"{match[1]}W{match[2]}A{match[3]}"
