@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a converter read, what it left aside, and what it could not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bnn.network import Network
+
+
+@dataclass
+class Report:
+    """Told layer by layer while a file is read.
+
+    Attributes:
+        format: name of the format that was read.
+        layers: (layer, what it is, arrays used as ``name (shape)``).
+        ignored: names of arrays and nodes that decide nothing.
+        lost: what the converted network does not say, or says otherwise; one line each.
+    """
+
+    format: str
+    layers: list[tuple[str, str, str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def used(self, layer: str, what: str, arrays: Mapping[str, Any] | None = None) -> None:
+        """Note a layer and the arrays (by name) that it is made of."""
+        named = (f"{name} {_shape(array)}" for name, array in (arrays or {}).items())
+        self.layers.append((layer, what, ", ".join(named)))
+
+    def lines(self) -> list[str]:
+        """The report as text, one line each."""
+        text = [f"read {self.format}"]
+        text += [f"  {name}: {what}" + (f"; {a}" if a else "") for name, what, a in self.layers]
+        text += [f"  not used: {name}" for name in self.ignored]
+        text += [f"  not kept: {note}" for note in self.lost]
+        return text
+
+
+def _shape(array: Any) -> str:
+    return f"({', '.join(map(str, np.shape(array)))})"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A network read from another framework's file.
+
+    Attributes:
+        network: what was trained.
+        report: how it was read.
+        classes: names, if the file has them.
+    """
+
+    network: Network
+    report: Report
+    classes: tuple[str, ...] | None = None
