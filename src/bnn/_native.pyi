@@ -1,4 +1,53 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Signatures of native/bindings.cpp; a test holds the names equal.
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Pair: TypeAlias = tuple[int, int]
+_Borders: TypeAlias = tuple[int, int, int, int]
 
 def cpu_features() -> list[str]: ...
+def kernels() -> list[tuple[str, str, bool]]: ...
+
+class Program:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        lattice: tuple[int, int, int],
+        table: NDArray[np.int16] | None,
+    ) -> None: ...
+    def window(
+        self, source: int, kernel: _Pair, stride: _Pair, padding: _Borders, pad_value: int
+    ) -> int: ...
+    def dot(
+        self, source: int, weights: NDArray[np.int16], bias: NDArray[np.int32] | None
+    ) -> int: ...
+    def threshold(
+        self,
+        source: int,
+        thresholds: NDArray[np.int32],
+        signs: NDArray[np.int8] | None,
+        base: int,
+        step: int,
+    ) -> int: ...
+    def pool(self, source: int, kernel: _Pair, stride: _Pair, padding: _Borders) -> int: ...
+    def add(self, source: int, other: int) -> int: ...
+    def arg_max(self, source: int, rule: int) -> int: ...
+
+class Plan:
+    def __init__(self, program: Program, scores: int, decision: int, kernel: str) -> None: ...
+    @property
+    def kernel(self) -> str: ...
+    @property
+    def weight_bytes(self) -> int: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    def run(
+        self,
+        inputs: NDArray[Any],
+        scores: NDArray[np.int32],
+        decisions: NDArray[np.int64] | None,
+        threads: int,
+    ) -> None: ...

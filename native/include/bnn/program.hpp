@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The integer program as the C++ core sees it: edges by number, every operation checked when it
+// is added. What the operations mean is told in src/bnn/program.py and src/bnn/run/reference.py.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+namespace bnn {
+
+// Something in a program is not legal; the message is one line.
+struct ProgramError : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+struct Shape {
+  int height = 1, width = 1, channels = 1;
+  size_t pixels() const { return size_t(height) * width; }
+  size_t values() const { return pixels() * channels; }
+  bool operator==(const Shape&) const = default;
+};
+
+// The values that an activation can take: base + step * code, code = 0 .. codes - 1, step > 0.
+// Kernels work on codes; base and step are folded into what follows a dot.
+struct Lattice {
+  int base = 0, step = 1, codes = 1;
+  int last() const { return base + step * (codes - 1); }
+  bool operator==(const Lattice&) const = default;
+};
+
+// Integers from low to high; `lattice` where they are few enough to be activations.
+struct Edge {
+  Shape shape;
+  int64_t low = 0, high = 0;
+  std::optional<Lattice> lattice;
+};
+
+// Row-major (rows, columns).
+template <class T>
+struct Matrix {
+  int rows = 0, columns = 0;
+  std::vector<T> values;
+  const T* row(int r) const { return values.data() + size_t(r) * columns; }
+};
+
+// A rectangle that slides over a map: of a window or of a pool.
+struct Slide {
+  std::array<int, 2> kernel{1, 1}, stride{1, 1};
+  std::array<int, 4> padding{0, 0, 0, 0};  // top, left, bottom, right
+  bool padded() const { return padding != std::array<int, 4>{0, 0, 0, 0}; }
+};
+
+enum class Kind { window, dot, threshold, pool, add, arg_max };
+enum class Rule { first, first_positive, highest_positive };
+
+struct Op {
+  Kind kind;
+  int source = 0;  // number of the edge that it reads
+  int other = 0;   // add
+  Slide slide{};   // window, pool
+  int pad_value = 0;
+  Matrix<int16_t> weights{};     // dot
+  std::vector<int32_t> bias{};   // dot; empty: zeros
+  Matrix<int32_t> thresholds{};  // (channels, levels)
+  std::vector<int8_t> signs{};   // threshold; empty: all +1
+  int base = 0, step = 1;      // threshold
+  Rule rule = Rule::first;     // arg max
+};
+
+// What the host feeds: integers of a lattice, or bytes with a table of such integers.
+struct Input {
+  Shape shape;
+  Lattice lattice;
+  std::vector<int16_t> table;  // 256 entries, or none
+};
+
+// Edge 0 is the input; the n-th operation added makes edge n (from 1) and returns n. Nothing that
+// a caller passes is trusted: every method throws ProgramError where the operation is not legal.
+class Program {
+ public:
+  explicit Program(Input input);
+
+  int window(int source, Slide slide, int pad_value);
+  int dot(int source, Matrix<int16_t> weights, std::vector<int32_t> bias);
+  int threshold(int source, Matrix<int32_t> thresholds, std::vector<int8_t> signs, int base,
+                int step);
+  int pool(int source, Slide slide);
+  int add(int source, int other);
+  int arg_max(int source, Rule rule);
+
+  const Input& input() const { return input_; }
+  const std::vector<Edge>& edges() const { return edges_; }
+  const Edge& edge(int number) const;
+  // The operation that makes edge `number`, which must not be the input.
+  const Op& op(int number) const { return ops_[size_t(number) - 1]; }
+  int size() const { return int(ops_.size()); }
+
+ private:
+  int append(Op op, Edge edge);
+
+  Input input_;
+  std::vector<Op> ops_;
+  std::vector<Edge> edges_;
+};
+
+}  // namespace bnn

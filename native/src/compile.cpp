@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Steps are made in the order of the operations. An edge is stored in the form that its maker
+// finds natural (codes in bits or bytes, accumulators in words); a reader that needs another form
+// asks for it, and the conversion becomes a step, once. Windows are never stored for a dot: the
+// dot reads patches of the map. Thresholds and pools behind a dot become part of it.
+#include "compile.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "dot_step.hpp"
+
+namespace bnn {
+namespace {
+
+// Below this, a pixel's bits would be mostly padding of its 64-bit word, and bytes are as good.
+constexpr int least_bit_channels = 24;
+
+class Compiler {
+ public:
+  Compiler(const Program& program, int scores, int decision, const Kernels& kernels)
+      : program_(program), kernels_(kernels), readers_(program.edges().size()), made_(program.edges().size()),
+        fused_(program.edges().size()) {
+    count_readers({scores, decision});
+    for (int number = 1; number <= program.size(); ++number)
+      if (readers_[size_t(number)] > 0 && !fused_[size_t(number)]) make(number);
+    add_step(scores_step(program.edge(scores).shape.channels, need(scores, Form::words)));
+    if (decision >= 0) add_step(decisions_step(need(decision, Form::words)));
+  }
+  Compiled result() { return std::move(result_); }
+
+ private:
+  struct Stored {
+    Map map;
+    Slot slot;
+  };
+
+  const Edge& edge(int number) const { return program_.edge(number); }
+  void add_step(StepPointer step) { result_.steps.push_back(std::move(step)); }
+
+  void count_readers(std::initializer_list<int> roots) {
+    for (int root : roots)
+      if (root >= 0) ++readers_[size_t(root)];
+    for (int number = program_.size(); number >= 1; --number) {
+      if (readers_[size_t(number)] == 0) continue;
+      const Op& op = program_.op(number);
+      ++readers_[size_t(op.source)];
+      if (op.kind == Kind::add) ++readers_[size_t(op.other)];
+    }
+    roots_ = roots;
+  }
+
+  // The one operation that reads `number`, if there is only one; else 0.
+  int only_reader(int number) const {
+    if (readers_[size_t(number)] != 1 || std::find(roots_.begin(), roots_.end(), number) != roots_.end()) return 0;
+    for (int reader = number + 1; reader <= program_.size(); ++reader) {
+      if (readers_[size_t(reader)] == 0) continue;
+      const Op& op = program_.op(reader);
+      if (op.source == number || (op.kind == Kind::add && op.other == number)) return reader;
+    }
+    return 0;
+  }
+
+  Slot buffer(const Map& map) {
+    result_.buffers.push_back({map.bytes(), 0});
+    return Slot(result_.buffers.size()) - 1;
+  }
+
+  Map map_of(int number, Form form) const {
+    const Edge& of = edge(number);
+    return {of.shape, form, of.lattice ? std::max(1, of.lattice->codes - 1) : 1};
+  }
+
+  const Stored& store(int number, const Map& map) {
+    return store(number, map, buffer(map));
+  }
+  const Stored& store(int number, const Map& map, Slot slot) {
+    return made_[size_t(number)].insert_or_assign(map.form, Stored{map, slot}).first->second;
+  }
+
+  // Where edge `number` is stored in `form`; makes it so if it is not yet.
+  Slot need(int number, Form form) {
+    auto& forms = made_[size_t(number)];
+    if (const auto found = forms.find(form); found != forms.end()) return found->second.slot;
+    if (number > 0 && program_.op(number).kind == Kind::window && form != Form::bits) return need_patches(number, form);
+    if (number > 0 && is_flat(number) && form == Form::bits && edge(program_.op(number).source).shape.channels % 64 == 0)
+      return store(number, map_of(number, form), need(program_.op(number).source, form)).slot;
+    if (number == 0 && forms.empty()) {
+      const Stored& loaded = store(0, map_of(0, Form::bytes));
+      add_step(load_step(program_.input(), loaded.slot));
+      if (form == Form::bytes) return loaded.slot;
+    }
+    // words <-> bytes <-> bits
+    const Form by = form != Form::bytes              ? Form::bytes
+                    : forms.count(Form::bits) > 0 ? Form::bits
+                                                  : Form::words;
+    const Slot from = need(number, by);
+    const Stored& to = store(number, map_of(number, form));
+    add_step(convert_step(map_of(number, by), from, to.map, to.slot, *edge(number).lattice));
+    return to.slot;
+  }
+
+  // A window over the whole map without a border only reshapes.
+  bool is_flat(int number) const {
+    if (number == 0 || program_.op(number).kind != Kind::window) return false;
+    const Op& op = program_.op(number);
+    const Shape& from = edge(op.source).shape;
+    return !op.slide.padded() && op.slide.kernel == std::array{from.height, from.width};
+  }
+
+  Slot need_patches(int number, Form form) {
+    const Op& op = program_.op(number);
+    if (is_flat(number)) return store(number, map_of(number, form), need(op.source, form)).slot;
+    if (form == Form::words) {
+      const Slot from = need(number, Form::bytes);
+      const Stored& to = store(number, map_of(number, form));
+      add_step(convert_step(map_of(number, Form::bytes), from, to.map, to.slot, *edge(number).lattice));
+      return to.slot;
+    }
+    const Stored from = bordered(number, form);
+    const Stored& to = store(number, map_of(number, form));
+    add_step(patches_step(from.map, from.slot, {op.slide.kernel, op.slide.stride}, to.slot));
+    return to.slot;
+  }
+
+  // The map under a window, in codes of the window's lattice, with the border around it.
+  Stored bordered(int number, Form form) {
+    const Op& op = program_.op(number);
+    const Lattice from = *edge(op.source).lattice, to = *edge(number).lattice;
+    if (!op.slide.padded()) return {map_of(op.source, form), need(op.source, form)};
+    std::vector<uint8_t> recode;
+    if (from != to) {
+      if (form == Form::bits) return packed(bordered(number, Form::bytes), to);
+      for (int code = 0; code < 256; ++code)
+        recode.push_back(uint8_t((from.base + from.step * std::min(code, from.codes - 1) - to.base) / to.step));
+    }
+    Stored result{map_of(op.source, form), 0};
+    const Map inner = result.map;
+    const auto& [top, left, bottom, right] = op.slide.padding;
+    result.map.shape.height += top + bottom;
+    result.map.shape.width += left + right;
+    result.map.planes = std::max(1, to.codes - 1);
+    result.slot = buffer(result.map);
+    const int fill = (op.pad_value - to.base) / to.step;
+    add_step(border_step(inner, need(op.source, form), op.slide, fill, std::move(recode), result.slot));
+    return result;
+  }
+
+  Stored packed(const Stored& bytes, const Lattice& lattice) {
+    Stored bits{{bytes.map.shape, Form::bits, lattice.codes - 1}, 0};
+    bits.slot = buffer(bits.map);
+    add_step(convert_step(bytes.map, bytes.slot, bits.map, bits.slot, lattice));
+    return bits;
+  }
+
+  void make(int number) {
+    const Op& op = program_.op(number);
+    switch (op.kind) {
+      case Kind::window: return;  // when somebody needs it
+      case Kind::dot: return make_dot(number);
+      case Kind::threshold: {
+        const Slot from = need(op.source, Form::words);
+        return add_step(threshold_step(op, edge(number).shape, from, store(number, map_of(number, Form::bytes)).slot));
+      }
+      case Kind::pool: return make_pool(number);
+      case Kind::add: {
+        const Slot one = need(op.source, Form::words), two = need(op.other, Form::words);
+        const Slot to = store(number, map_of(number, Form::words)).slot;
+        return add_step(bnn::add_step(edge(number).shape.values(), one, two, to));
+      }
+      case Kind::arg_max: {
+        const Slot from = need(op.source, Form::words);
+        const Slot to = store(number, map_of(number, Form::words)).slot;
+        return add_step(arg_max_step(op.rule, edge(op.source).shape.channels, from, to));
+      }
+    }
+  }
+
+  void make_pool(int number) {
+    const Op& op = program_.op(number);
+    const auto& forms = made_[size_t(op.source)];
+    const Form form = forms.count(Form::bits) > 0  ? Form::bits
+                      : edge(number).lattice ? Form::bytes
+                                             : Form::words;
+    const Slot from = need(op.source, form);
+    add_step(pool_step(map_of(op.source, form), from, op.slide, store(number, map_of(number, form)).slot));
+  }
+
+  // Weight planes of a dot that bits can do, else 0.
+  int planes_for(const Op& dot, const Map& source, const Lattice& lattice) const {
+    const bool few = lattice.codes == 2 || lattice.codes == 3;
+    if (!few || (source.shape.channels < least_bit_channels && source.shape.pixels() > 1)) return 0;
+    const int planes = bit_planes(dot.weights);
+    return planes > 0 && fits_kernels(dot, lattice, planes) ? planes : 0;
+  }
+
+  void make_dot(int number) {
+    const Op& op = program_.op(number);
+    const int read = op.source;
+    DotTask task;
+    task.dot = &op;
+    task.lattice = *edge(read).lattice;
+    const bool windowed = read > 0 && program_.op(read).kind == Kind::window && !is_flat(read);
+    const int under = windowed ? program_.op(read).source : read;
+    if (windowed) task.slide = program_.op(read).slide;
+    task.slide.padding = {0, 0, 0, 0};
+    task.weight_planes = planes_for(op, map_of(under, Form::bits), task.lattice);
+    const Form form = task.weight_planes > 0 ? Form::bits : Form::bytes;
+    const Stored source = windowed ? bordered(read, form) : Stored{map_of(read, form), need(read, form)};
+    task.source = source.map;
+    task.from = source.slot;
+    if (task.weight_planes == 0 && !fits_kernels(op, task.lattice, 0)) {
+      const Stored& to = store(number, map_of(number, Form::words));
+      task.target = to.map;
+      task.to = to.slot;
+      return add_step(wide_dot_step(task));
+    }
+    const int last = fuse(number, task);
+    const bool bits = task.threshold != nullptr && task.threshold->thresholds.columns <= 2;
+    const Form made = bits ? Form::bits : task.threshold ? Form::bytes : Form::words;
+    const Stored& to = store(last, map_of(last, made));
+    task.target = to.map;
+    task.to = to.slot;
+    add_step(dot_step(task, kernels_, result_.weight_bytes));
+  }
+
+  // Takes the threshold and the pool behind a dot into the task; the edge that it then makes.
+  int fuse(int number, DotTask& task) {
+    const auto kind = [&](int reader) { return program_.op(reader).kind; };
+    int last = number, next = only_reader(number);
+    if (next > 0 && kind(next) == Kind::pool && is_tiling(next)) {
+      const int after = only_reader(next);
+      if (after == 0 || kind(after) != Kind::threshold) return last;
+      task.pool = &program_.op(next);
+      task.threshold = &program_.op(after);
+      task.pool_first = true;
+      fused_[size_t(next)] = fused_[size_t(after)] = true;
+      return after;
+    }
+    if (next == 0 || kind(next) != Kind::threshold) return last;
+    task.threshold = &program_.op(next);
+    fused_[size_t(next)] = true;
+    last = next;
+    next = only_reader(last);
+    if (next == 0 || kind(next) != Kind::pool || !is_tiling(next)) return last;
+    task.pool = &program_.op(next);
+    fused_[size_t(next)] = true;
+    return next;
+  }
+
+  // A pool whose windows lie side by side.
+  bool is_tiling(int number) const {
+    const Slide& slide = program_.op(number).slide;
+    return slide.kernel == slide.stride && !slide.padded();
+  }
+
+  const Program& program_;
+  const Kernels& kernels_;
+  std::vector<int> readers_, roots_;
+  std::vector<std::map<Form, Stored>> made_;
+  std::vector<bool> fused_;
+  Compiled result_;
+};
+
+}  // namespace
+
+Compiled compile(const Program& program, int scores, int decision, const Kernels& kernels) {
+  return Compiler(program, scores, decision, kernels).result();
+}
+
+}  // namespace bnn

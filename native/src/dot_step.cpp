@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dot_step.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace bnn {
+namespace {
+
+Range range_of(const Op& dot, const Lattice& lattice) {
+  const auto [low, high] = std::minmax_element(dot.weights.values.begin(), dot.weights.values.end());
+  return {lattice.codes - 1, *low, *high};
+}
+
+std::vector<int32_t> narrow(const std::vector<int64_t>& wide) {
+  return {wide.begin(), wide.end()};  // modulo 2^32, as the sums are
+}
+
+// Byte offsets of the patches of a map, those of one pool window together.
+std::vector<uint32_t> patch_offsets(const Map& map, const Slide& slide, std::array<int, 2> pool) {
+  const int height = (map.shape.height - slide.kernel[0]) / slide.stride[0] + 1;
+  const int width = (map.shape.width - slide.kernel[1]) / slide.stride[1] + 1;
+  std::vector<uint32_t> offsets;
+  for (int y = 0; y + pool[0] <= height; y += pool[0])
+    for (int x = 0; x + pool[1] <= width; x += pool[1])
+      for (int r = 0; r < pool[0]; ++r)
+        for (int c = 0; c < pool[1]; ++c) {
+          const size_t pixel = size_t((y + r) * slide.stride[0]) * size_t(map.shape.width) +
+                               size_t((x + c) * slide.stride[1]);
+          offsets.push_back(uint32_t(pixel * map.pixel_bytes()));
+        }
+  return offsets;
+}
+
+class DotStep final : public Step {
+ public:
+  DotStep(const DotTask& task, const Kernels& kernels, size_t& packed)
+      : from_(task.from), to_(task.to), weight_planes_(task.weight_planes), source_planes_(task.source.planes) {
+    pack(task, kernels);
+    packed += weights_.size();
+    const auto pool = task.pool ? task.pool->slide.kernel : std::array<int, 2>{1, 1};
+    patches_ = patch_offsets(task.source, task.slide, pool);
+    const Folded folded = fold_dot(*task.dot, task.lattice, task.weight_planes);
+    job_.step = folded.step;
+    job_.divisor = folded.divisor;
+    offset_ = narrow(folded.offset);
+    zero_ = narrow(folded.zero);
+    falling_.assign(size_t(job_.panels), 0);
+    rising_.assign(size_t(job_.panels), 0);
+    if (task.threshold) {
+      FoldedThresholds thresholds = fold_thresholds(*task.threshold, folded);
+      thresholds_ = std::move(thresholds.levels);
+      falling_ = std::move(thresholds.falling);
+      job_.levels = task.threshold->thresholds.columns;
+    }
+    // The maximum of codes that fall with the sum: flip, then pool. Of sums: pool, then flip.
+    job_.flip_before = task.pool_first ? rising_.data() : falling_.data();
+    job_.flip_after = task.pool_first ? falling_.data() : rising_.data();
+    job_.pool = pool[0] * pool[1];
+    job_.form = task.target.form;
+    job_.image_stride = task.source.bytes();
+    job_.row_stride = size_t(task.source.shape.width) * task.source.pixel_bytes();
+    job_.out_image_stride = task.target.bytes();
+    job_.out_stride = task.target.pixel_bytes();
+    job_.patches = patches_.data();
+    job_.positions = int(patches_.size());
+    job_.weights = weights_.data();
+    job_.thresholds = thresholds_.data();
+    job_.offset = offset_.data();
+    job_.zero = zero_.data();
+  }
+
+  void run(const Frame& frame) const override {
+    Job job = job_;
+    job.images = frame.images;
+    job.source = frame.at(from_);
+    job.out = frame.at(to_);
+    bits_ ? bits_->run(job, source_planes_, weight_planes_) : bytes_->run(job, burst_);
+  }
+
+ private:
+  void pack(const DotTask& task, const Kernels& kernels) {
+    const Matrix<int16_t>& weights = task.dot->weights;
+    const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1], task.source.shape.channels};
+    job_.rows = layout.rows;
+    job_.channels = weights.rows;
+    job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
+    if (weight_planes_ > 0) {
+      bits_ = kernels.bits;
+      const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
+      job_.groups = bits.groups;
+      weights_ = bnn::pack(bits, *bits_);
+      return;
+    }
+    const Range range = range_of(*task.dot, task.lattice);
+    bytes_ = takes(*kernels.bytes[0], range) ? kernels.bytes[0] : kernels.bytes[1];
+    burst_ = bytes_->burst(range);
+    const ByteWeights bytes = byte_weights(weights, layout);
+    job_.groups = bytes.groups;
+    weights_ = bnn::pack(bytes, *bytes_);
+  }
+
+  Slot from_, to_;
+  int weight_planes_, source_planes_;
+  const BitEngine* bits_ = nullptr;
+  const ByteEngine* bytes_ = nullptr;
+  int burst_ = 0;
+  std::vector<uint8_t> weights_;
+  std::vector<uint32_t> patches_;
+  std::vector<int32_t> thresholds_, offset_, zero_;
+  std::vector<uint64_t> falling_, rising_;
+  Job job_;
+};
+
+// For sums of codes that leave 32 bits although the accumulators do not.
+class WideDotStep final : public Step {
+ public:
+  explicit WideDotStep(const DotTask& task)
+      : task_(task), weights_(task.dot->weights), folded_(fold_dot(*task.dot, task.lattice, 0)),
+        patches_(patch_offsets(task.source, task.slide, {1, 1})) {}
+
+  void run(const Frame& frame) const override {
+    for (int image = 0; image < frame.images; ++image) {
+      auto* out = frame.as<int32_t>(task_.to, image);
+      for (uint32_t patch : patches_)
+        for (int row = 0; row < weights_.rows; ++row)
+          *out++ = int32_t(folded_.offset[size_t(row)] + folded_.step * sum(frame.at(task_.from, image) + patch, row));
+    }
+  }
+
+ private:
+  int64_t sum(const uint8_t* patch, int row) const {
+    const int run = task_.slide.kernel[1] * task_.source.shape.channels;
+    const int16_t* weights = weights_.row(row);
+    int64_t total = 0;
+    for (int r = 0; r < task_.slide.kernel[0]; ++r, weights += run) {
+      const uint8_t* codes = patch + size_t(r) * size_t(task_.source.shape.width) * task_.source.pixel_bytes();
+      for (int i = 0; i < run; ++i) total += weights[i] * codes[i];
+    }
+    return total;
+  }
+
+  DotTask task_;
+  Matrix<int16_t> weights_;
+  Folded folded_;
+  std::vector<uint32_t> patches_;
+};
+
+}  // namespace
+
+bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes) {
+  const Folded folded = fold_dot(dot, lattice, weight_planes);
+  const auto least = *std::min_element(folded.low.begin(), folded.low.end());
+  const auto most = *std::max_element(folded.high.begin(), folded.high.end());
+  using Limits = std::numeric_limits<int32_t>;
+  return least >= Limits::min() && most < Limits::max();
+}
+
+StepPointer dot_step(const DotTask& task, const Kernels& kernels, size_t& packed) {
+  return std::make_unique<DotStep>(task, kernels, packed);
+}
+
+StepPointer wide_dot_step(const DotTask& task) { return std::make_unique<WideDotStep>(task); }
+
+}  // namespace bnn

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a kernel set offers to the plan: engines that run a Job, each with its own weight layout.
+//
+// Plain data without inline functions: kernel sources are compiled for instructions that this CPU
+// may lack, so nothing that a linker could share with other sources may come out of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "job.hpp"
+
+namespace bnn {
+
+// Weights of a dot in the order of its patches, before they are packed for an engine.
+// One plane of packed bits for weights of -1 and +1, two for -1, 0, +1 (the value is half their
+// sum). A bit is 1 where the weight is -1, so that what adds to the sum are ones of `code xor bit`.
+struct BitWeights {
+  int channels = 0, rows = 0, groups = 0, planes = 1, source_planes = 1;
+  std::vector<uint64_t> words;  // [channel][row][group][plane]
+};
+
+struct ByteWeights {
+  int channels = 0, rows = 0, groups = 0;
+  std::vector<int16_t> values;  // [channel][row][group][4]
+};
+
+// How large the factors of a dot are: what decides which sums of products fit.
+struct Range {
+  int code = 0;           // largest code
+  int low = 0, high = 0;  // of the weights
+};
+
+// [panel][strip][row][group][vector][plane][lane]: a strip is `vectors` vectors of `lanes` channels.
+struct Strips {
+  int lanes, vectors;
+};
+
+struct BitEngine {
+  Strips strips;
+  // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
+  void (*run)(const Job& job, int source_planes, int weight_planes);
+};
+
+struct ByteEngine {
+  Strips strips;
+  int weight_bytes;  // 1 or 2
+  // Groups that may be added up before a flush, or 0: the products are too large.
+  int (*burst)(const Range& range);
+  void (*run)(const Job& job, int burst);
+};
+
+// One choice of instructions for the whole plan.
+struct Kernels {
+  const char* name;
+  const char* uses;      // what it is built on, for people
+  bool (*available)();   // on this CPU
+  const BitEngine* bits;
+  const ByteEngine* bytes[2];  // the faster one first; the last one takes everything
+};
+
+// Every kernel set that was compiled in, the best first; "portable" is the last.
+const std::vector<Kernels>& all_kernels();
+// The best available one, or the one called `name`; std::invalid_argument says what there is.
+const Kernels& choose_kernels(const std::string& name);
+
+std::vector<uint8_t> pack(const BitWeights& weights, const BitEngine& engine);
+std::vector<uint8_t> pack(const ByteWeights& weights, const ByteEngine& engine);
+bool takes(const ByteEngine& engine, const Range& range);
+
+}  // namespace bnn

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The algorithm of every kernel but the look-up tables': patches times weights, then thresholds,
+// pooling and packing while the sums are still in registers.
+//
+// It is written once over a small vector vocabulary V, one struct for each instruction set and
+// kind of group:
+//   Group             what is broadcast: uint64_t (packed codes) or uint32_t (four byte codes)
+//   Weights           a vector of weights, `bytes` long: one group for each of `lanes` channels
+//   Part, Acc         running sums; a Part takes `burst` groups, then flush adds it to the Acc
+//   P, Q              tile: positions x vectors of channels; (P, Q) Parts and Accs in registers
+//   zero_part(), zero_acc(), broadcast(Group), load(const uint8_t*),
+//   mac(Part&, A, W), flush(Acc&, Part&), reach(Acc, const int32_t* thresholds) -> bits,
+//   store(Acc, int32_t*)
+// Bursts that depend on the precision (Job-independent sums of bytes in 16 bits) come as an
+// argument of gemm().
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "engine.hpp"
+
+#define BNN_INLINE inline __attribute__((always_inline))
+#define BNN_LAMBDA_INLINE __attribute__((always_inline))
+
+namespace bnn {
+// Unnamed on purpose, in a header on purpose: every kernel source must keep its own copy. A linker
+// would choose one of them for all, and that one might need AVX-512.
+namespace {
+
+// Loops whose index is a constant early enough for compilers to keep arrays of vectors in registers.
+template <class F, size_t... I>
+BNN_INLINE void unrolled(F&& body, std::index_sequence<I...>) {
+  (body(std::integral_constant<int, int(I)>{}), ...);
+}
+template <int N, class F>
+BNN_INLINE void unroll(F&& body) {
+  unrolled(body, std::make_index_sequence<size_t(N)>{});
+}
+
+// Walks over the positions of all images: where each one's patch begins.
+class Patches {
+ public:
+  explicit Patches(const Job& job) : job_(job), image_(job.source) {}
+  // Patch of the next position; the last one again when there are no more.
+  const uint8_t* next() {
+    if (position_ == job_.positions) {
+      if (left_ > 1) {
+        --left_;
+        image_ += job_.image_stride;
+        position_ = 0;
+      } else {
+        return image_ + job_.patches[job_.positions - 1];
+      }
+    }
+    return image_ + job_.patches[position_++];
+  }
+
+ private:
+  const Job& job_;
+  const uint8_t* image_;
+  int position_ = 0;
+  int left_ = job_.images;
+};
+
+// Walks over the outputs of all images.
+class Outputs {
+ public:
+  explicit Outputs(const Job& job)
+      : job_(job), image_(job.out), next_(job.out), outputs_(job.positions / job.pool), left_(outputs_) {}
+  uint8_t* next() {
+    uint8_t* here = next_;
+    next_ += job_.out_stride;
+    if (--left_ == 0) {
+      image_ += job_.out_image_stride;
+      next_ = image_;
+      left_ = outputs_;
+    }
+    return here;
+  }
+
+ private:
+  const Job& job_;
+  uint8_t* image_;
+  uint8_t* next_;
+  int outputs_, left_;
+};
+
+// Pools and stores packed codes of one panel: the planes of a position at a time.
+template <int Planes>
+class BitWriter {
+ public:
+  BitWriter(const Job& job, int panel)
+      : job_(job), outputs_(job), panel_(panel), before_(job.flip_before[panel]), after_(job.flip_after[panel]) {}
+
+  BNN_INLINE void put(const uint64_t* planes) {
+    uint64_t code[Planes];
+    flip(planes, before_, code);
+    for (int plane = 0; plane < Planes; ++plane) pooled_[plane] |= code[plane];
+    if (++seen_ < job_.pool) return;
+    flip(pooled_, after_, code);
+    std::memcpy(outputs_.next() + size_t(panel_) * sizeof code, code, sizeof code);
+    for (int plane = 0; plane < Planes; ++plane) pooled_[plane] = 0;
+    seen_ = 0;
+  }
+
+ private:
+  // Planes are a thermometer: plane k says whether the code is greater than k.
+  static BNN_INLINE void flip(const uint64_t* from, uint64_t mask, uint64_t* to) {
+    for (int plane = 0; plane < Planes; ++plane)
+      to[plane] = (from[plane] & ~mask) | (~from[Planes - 1 - plane] & mask);
+  }
+  const Job& job_;
+  Outputs outputs_;
+  int panel_;
+  uint64_t before_, after_;
+  uint64_t pooled_[Planes] = {};
+  int seen_ = 0;
+};
+
+// Thresholds, pools and stores byte codes of one panel: the sums of a position at a time.
+class ByteWriter {
+ public:
+  ByteWriter(const Job& job, int panel)
+      : job_(job),
+        outputs_(job),
+        first_(panel * panel_channels),
+        count_(std::min(panel_channels, job.channels - first_)),
+        thresholds_(job.thresholds + size_t(panel) * job.levels * panel_channels) {
+    for (int c = 0; c < panel_channels; ++c) {
+      before_[c] = (job.flip_before[panel] >> c & 1) ? 0xff : 0;
+      after_[c] = (job.flip_after[panel] >> c & 1) ? 0xff : 0;
+    }
+  }
+
+  void put(const int32_t* sums) {
+    uint8_t code[panel_channels] = {};
+    for (int level = 0; level < job_.levels; ++level) {
+      const int32_t* threshold = thresholds_ + level * panel_channels;
+      for (int c = 0; c < panel_channels; ++c) code[c] = uint8_t(code[c] + (sums[c] >= threshold[c]));
+    }
+    flip(code, before_);
+    for (int c = 0; c < panel_channels; ++c) pooled_[c] = std::max(pooled_[c], code[c]);
+    if (++seen_ < job_.pool) return;
+    flip(pooled_, after_);
+    std::memcpy(outputs_.next() + first_, pooled_, size_t(count_));
+    std::memset(pooled_, 0, sizeof pooled_);
+    seen_ = 0;
+  }
+
+ private:
+  void flip(uint8_t* code, const uint8_t* mask) const {
+    const auto most = uint8_t(job_.levels + 1);
+    for (int c = 0; c < panel_channels; ++c) code[c] = uint8_t((code[c] ^ mask[c]) + (mask[c] & most));
+  }
+  const Job& job_;
+  Outputs outputs_;
+  int first_, count_;
+  const int32_t* thresholds_;
+  uint8_t before_[panel_channels], after_[panel_channels];
+  uint8_t pooled_[panel_channels] = {};
+  int seen_ = 0;
+};
+
+// Stores accumulators of one panel: the sums of a position at a time.
+class WordWriter {
+ public:
+  WordWriter(const Job& job, int panel)
+      : job_(job),
+        outputs_(job),
+        first_(panel * panel_channels),
+        count_(std::min(panel_channels, job.channels - first_)) {}
+
+  void put(const int32_t* sums) {
+    uint8_t* out = outputs_.next() + size_t(first_) * sizeof(int32_t);
+    for (int c = 0; c < count_; ++c) {
+      // Unsigned: step * dot alone may leave 32 bits, the accumulator does not.
+      const auto dot = uint32_t((int64_t(sums[c]) - job_.zero[first_ + c]) / job_.divisor);
+      const uint32_t sum = uint32_t(job_.offset[first_ + c]) + uint32_t(job_.step) * dot;
+      std::memcpy(out + size_t(c) * sizeof sum, &sum, sizeof sum);
+    }
+  }
+
+ private:
+  const Job& job_;
+  Outputs outputs_;
+  int first_, count_;
+};
+
+// Bytes of one panel's weights.
+template <class V>
+size_t panel_bytes(const Job& job) {
+  return size_t(job.rows) * size_t(job.groups) * (panel_channels / V::lanes) * V::bytes;
+}
+
+// Sums of P patches with the 64 channels of a panel, handed out Q vectors at a time.
+template <class V, class Emit>
+BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* const* patch, int burst, Emit&& emit) {
+  for (int vector = 0; vector < panel_channels / V::lanes; vector += V::Q) {
+    typename V::Acc acc[V::P][V::Q];
+    typename V::Part part[V::P][V::Q];
+    unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+      unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE {
+        acc[p][q] = V::zero_acc();
+        part[p][q] = V::zero_part();
+      });
+    });
+    const auto flush = [&]() BNN_LAMBDA_INLINE {
+      unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+        unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { V::flush(acc[p][q], part[p][q]); });
+      });
+    };
+    int room = burst;
+    for (int row = 0; row < job.rows; ++row) {
+      size_t at = size_t(row) * job.row_stride;
+      for (int left = job.groups; left > 0;) {
+        const int now = std::min(left, room);
+        for (int group = 0; group < now; ++group) {
+          typename V::Weights w[V::Q];
+          unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { w[q] = V::load(weights + q * V::bytes); });
+          unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+            typename V::Group bits;
+            std::memcpy(&bits, patch[p] + at, sizeof bits);
+            const auto a = V::broadcast(bits);
+            unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { V::mac(part[p][q], a, w[q]); });
+          });
+          at += sizeof(typename V::Group);
+          weights += size_t(V::Q) * V::bytes;
+        }
+        left -= now;
+        room -= now;
+        if (room == 0) {
+          flush();
+          room = burst;
+        }
+      }
+    }
+    flush();
+    unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+      unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { emit(p, vector + q, acc[p][q]); });
+    });
+  }
+}
+
+template <class V, int Planes>
+void gemm_bits(const Job& job, int burst) {
+  const int64_t total = int64_t(job.positions) * job.images;
+  for (int panel = 0; panel < job.panels; ++panel) {
+    const int32_t* thresholds = job.thresholds + size_t(panel) * Planes * panel_channels;
+    const uint8_t* weights = job.weights + size_t(panel) * panel_bytes<V>(job);
+    Patches patches(job);
+    BitWriter<Planes> writer(job, panel);
+    for (int64_t first = 0; first < total; first += V::P) {
+      const uint8_t* patch[V::P];
+      for (auto& p : patch) p = patches.next();
+      uint64_t planes[V::P][Planes] = {};
+      tile<V>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
+        unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
+          const int32_t* reach = thresholds + plane * panel_channels + vector * V::lanes;
+          planes[p][plane] |= uint64_t(V::reach(acc, reach)) << (vector * V::lanes);
+        });
+      });
+      const auto count = int(std::min<int64_t>(V::P, total - first));
+      for (int p = 0; p < count; ++p) writer.put(planes[p]);
+    }
+  }
+}
+
+template <class V, class Writer>
+void gemm_sums(const Job& job, int burst) {
+  const int64_t total = int64_t(job.positions) * job.images;
+  for (int panel = 0; panel < job.panels; ++panel) {
+    const uint8_t* weights = job.weights + size_t(panel) * panel_bytes<V>(job);
+    Patches patches(job);
+    Writer writer(job, panel);
+    for (int64_t first = 0; first < total; first += V::P) {
+      const uint8_t* patch[V::P];
+      for (auto& p : patch) p = patches.next();
+      alignas(64) int32_t sums[V::P][panel_channels];  // of one tile, in the nearest cache
+      tile<V>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
+        V::store(acc, &sums[p][vector * V::lanes]);
+      });
+      const auto count = int(std::min<int64_t>(V::P, total - first));
+      for (int p = 0; p < count; ++p) writer.put(sums[p]);
+    }
+  }
+}
+
+// Runs `job`, flushing every `burst` groups.
+template <class V>
+void gemm(const Job& job, int burst) {
+  if (job.form == Form::words) return gemm_sums<V, WordWriter>(job, burst);
+  if (job.form == Form::bytes) return gemm_sums<V, ByteWriter>(job, burst);
+  return job.levels == 1 ? gemm_bits<V, 1>(job, burst) : gemm_bits<V, 2>(job, burst);
+}
+
+constexpr int no_limit = std::numeric_limits<int>::max();
+
+// V<1> and V<2> are the vocabulary for one and two planes of weights.
+template <template <int> class V>
+constexpr BitEngine bit_engine() {
+  return {{V<1>::lanes, V<1>::Q}, [](const Job& job, int, int weight_planes) {
+            weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
+          }};
+}
+
+// V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
+template <class V>
+constexpr ByteEngine byte_engine() {
+  return {{V::lanes, V::Q}, sizeof(typename V::Element), V::burst, gemm<V>};
+}
+
+}  // namespace
+}  // namespace bnn

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// AVX2.
+#include <immintrin.h>
+
+#include <array>
+
+#include "gemm.hpp"
+#include "kernels.hpp"
+
+namespace bnn {
+namespace {
+
+// The scalar population count.
+template <int Planes>
+struct Popcount {
+  using Group = uint64_t;
+  using Weights = std::array<uint64_t, Planes>;
+  using Part = uint64_t;
+  using Acc = uint64_t;
+  static constexpr int lanes = 1, bytes = 8 * Planes, P = 4, Q = 2, burst = no_limit;
+
+  static BNN_INLINE Part zero_part() { return 0; }
+  static BNN_INLINE Acc zero_acc() { return 0; }
+  static BNN_INLINE uint64_t broadcast(Group bits) { return bits; }
+  static BNN_INLINE Weights load(const uint8_t* from) {
+    Weights w;
+    std::memcpy(w.data(), from, sizeof w);
+    return w;
+  }
+  static BNN_INLINE void mac(Part& part, uint64_t a, const Weights& w) {
+    for (uint64_t plane : w) part += uint64_t(_mm_popcnt_u64(a ^ plane));
+  }
+  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
+  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) { return int64_t(acc) >= *threshold; }
+  static BNN_INLINE void store(Acc acc, int32_t* to) { *to = int32_t(acc); }
+};
+
+BNN_INLINE uint32_t sign_bits(__m256i lanes) {
+  return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(lanes)));
+}
+
+BNN_INLINE uint32_t reach_epi32(__m256i acc, const int32_t* threshold) {
+  const __m256i least = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(threshold));
+  return ~sign_bits(_mm256_cmpgt_epi32(least, acc)) & 0xff;
+}
+
+// vpmaddubsw adds two products in 16 bits; pairs of channels' sums stay there for a burst.
+struct MultiplyAdd {
+  using Group = uint32_t;
+  using Element = int8_t;
+  using Weights = __m256i;
+  using Part = __m256i;  // 16 bits: two halves of each of 8 channels' sums
+  using Acc = __m256i;   // 32 bits
+  static constexpr int lanes = 8, bytes = 32, P = 2, Q = 4;
+  static constexpr int burst(const Range& range) {
+    const int factor = range.code * std::max(-range.low, range.high);
+    return factor == 0 ? 32767 : 32767 / (2 * factor);
+  }
+
+  static BNN_INLINE Part zero_part() { return _mm256_setzero_si256(); }
+  static BNN_INLINE Acc zero_acc() { return _mm256_setzero_si256(); }
+  static BNN_INLINE __m256i broadcast(Group codes) { return _mm256_set1_epi32(int(codes)); }
+  static BNN_INLINE Weights load(const uint8_t* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  static BNN_INLINE void mac(Part& part, __m256i a, Weights w) {
+    part = _mm256_add_epi16(part, _mm256_maddubs_epi16(a, w));
+  }
+  static BNN_INLINE void flush(Acc& acc, Part& part) {
+    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
+    part = _mm256_setzero_si256();
+  }
+  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) { return reach_epi32(acc, threshold); }
+  static BNN_INLINE void store(Acc acc, int32_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), acc);
+  }
+};
+
+// Weights of 16 bits, for products that leave the one above.
+struct WideMultiplyAdd {
+  using Group = uint32_t;
+  using Element = int16_t;
+  struct Weights {
+    __m256i low, high;  // channels 0..3 and 4..7, four weights each
+  };
+  using Part = Weights;  // each channel's sum in two halves
+  using Acc = Weights;
+  static constexpr int lanes = 8, bytes = 64, P = 2, Q = 2;
+  static constexpr int burst(const Range&) { return no_limit; }
+
+  static BNN_INLINE Part zero_part() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static BNN_INLINE Acc zero_acc() { return zero_part(); }
+  static BNN_INLINE __m256i broadcast(Group codes) { return _mm256_cvtepu8_epi16(_mm_set1_epi32(int(codes))); }
+  static BNN_INLINE Weights load(const uint8_t* from) {
+    const auto* vectors = reinterpret_cast<const __m256i*>(from);
+    return {_mm256_loadu_si256(vectors), _mm256_loadu_si256(vectors + 1)};
+  }
+  static BNN_INLINE void mac(Part& part, __m256i a, const Weights& w) {
+    part.low = _mm256_add_epi32(part.low, _mm256_madd_epi16(a, w.low));
+    part.high = _mm256_add_epi32(part.high, _mm256_madd_epi16(a, w.high));
+  }
+  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }
+  static BNN_INLINE __m256i whole(const Acc& acc) {
+    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.low, acc.high), 0xd8);
+  }
+  static BNN_INLINE uint32_t reach(const Acc& acc, const int32_t* threshold) {
+    return reach_epi32(whole(acc), threshold);
+  }
+  static BNN_INLINE void store(const Acc& acc, int32_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), whole(acc));
+  }
+};
+
+constexpr BitEngine bits = bit_engine<Popcount>();
+constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
+constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
+
+bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"); }
+
+}  // namespace
+
+Kernels avx2_kernels() { return {"avx2", "AVX2", available, &bits, {&bytes, &wide}}; }
+
+}  // namespace bnn

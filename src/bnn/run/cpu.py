@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cpu runtime: the C++ core of ``native/``, with kernels chosen for this CPU.
+
+This module hands a program over, operation by operation, and arrays in and out. How
+the core works is told in ``native/README.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._typing import assert_never
+from bnn.errors import RuntimeUnavailableError, UnknownNameError
+from bnn.inputs import PictureInput
+from bnn.precision import BIPOLAR
+from bnn.program import INPUT, RULES, Add, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+from bnn.run import Outputs
+
+if TYPE_CHECKING:
+    from bnn import _native
+
+#: Environment variable that forces a kernel, as the argument ``kernel`` does.
+KERNEL_VARIABLE = "BNN_KERNEL"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel set of this build: what it needs, and whether this CPU has it."""
+
+    name: str
+    uses: str
+    available: bool
+
+
+@dataclass(frozen=True)
+class Description:
+    """Which kernel runs here and why; what ``bnn info --cpu`` prints."""
+
+    kernel: str
+    reason: str
+    kernels: tuple[Kernel, ...]
+    features: tuple[str, ...]
+    threads: int
+
+
+def prepare(
+    program: Program, *, threads: int | None = None, kernel: str | None = None
+) -> CpuRuntime:
+    """A cpu runtime for ``program``.
+
+    Args:
+        threads: most threads that share a batch; None: as many as this process may use.
+        kernel: a name from :func:`kernels`; None: what ``BNN_KERNEL`` says, else the best.
+
+    Raises:
+        UnknownNameError: there is no such kernel.
+        RuntimeUnavailableError: this CPU lacks what the kernel needs, or the package was
+            installed without its native module.
+    """
+    native = _load()
+    name, _ = _choose(kernel)
+    handed, numbers = _hand_over(native, program)
+    decision = -1 if program.decision is None else numbers[program.decision]
+    plan = native.Plan(handed, numbers[program.scores], decision, name)
+    return CpuRuntime(program, plan, _threads(threads))
+
+
+class CpuRuntime:
+    """A program with packed weights and fused operations.
+
+    Attributes:
+        kernel: name of the kernel set in use.
+        threads: most threads that share a batch.
+    """
+
+    def __init__(self, program: Program, plan: _native.Plan, threads: int) -> None:
+        self.program = program
+        self.kernel = plan.kernel
+        self.threads = threads
+        self._plan = plan
+
+    def run(self, inputs: NDArray[Any]) -> Outputs:
+        """See :class:`bnn.run.Runtime`. Contiguous arrays are read where they are."""
+        dtype = np.uint8 if isinstance(self.program.input, PictureInput) else np.int16
+        batch = np.ascontiguousarray(inputs, dtype)
+        scores = np.empty((len(batch), self.program.classes), np.int32)
+        decisions = None if self.program.decision is None else np.empty(len(batch), np.int64)
+        start = time.perf_counter()
+        self._plan.run(batch, scores, decisions, self.threads)
+        seconds = time.perf_counter() - start
+        return Outputs(scores, decisions, seconds, {"kernel": self.kernel})
+
+
+def kernels() -> tuple[Kernel, ...]:
+    """Every kernel set of this build, the best first."""
+    return tuple(Kernel(*row) for row in _load().kernels())
+
+
+def describe(kernel: str | None = None) -> Description:
+    """Which kernel :func:`prepare` takes here, and why."""
+    name, reason = _choose(kernel)
+    features = tuple(_load().cpu_features())
+    return Description(name, reason, kernels(), features, _threads(None))
+
+
+def _load() -> Any:
+    try:
+        from bnn import _native
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"the native module of bnn is not installed ({error}); use the reference runtime"
+        ) from None
+    return _native
+
+
+def _choose(kernel: str | None) -> tuple[str, str]:
+    """Name of the kernel to use, and the reason."""
+    forced = kernel or os.environ.get(KERNEL_VARIABLE)
+    known = kernels()
+    if not forced:
+        best = next(k for k in known if k.available)
+        return best.name, f"the best one that this CPU can run ({best.uses})"
+    source = "asked for" if kernel else f"{KERNEL_VARIABLE} says so"
+    for candidate in known:
+        if candidate.name == forced:
+            if not candidate.available:
+                raise RuntimeUnavailableError(
+                    f"kernel {forced!r} needs {candidate.uses}, which this CPU does not offer"
+                )
+            return forced, source
+    names = ", ".join(k.name for k in known)
+    raise UnknownNameError(f"no kernel is called {forced!r} ({source}); there are: {names}")
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    if type(threads) is not int or not 1 <= threads <= 1024:
+        raise RuntimeUnavailableError(f"threads must be a whole number from 1 to 1024: {threads!r}")
+    return threads
+
+
+def _hand_over(native: Any, program: Program) -> tuple[Any, dict[str, int]]:
+    """The program as the core sees it, and each edge's number there."""
+    edge = program.edges[INPUT]
+    handed = native.Program(edge.shape, _lattice(program), _table(program))
+    numbers = {INPUT: 0}
+    for op in program.ops:
+        numbers[op.name] = _hand_over_op(handed, op, numbers.__getitem__)
+    return handed, numbers
+
+
+def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
+    source = number(op.source)
+    made: int
+    match op:
+        case Window():
+            made = handed.window(source, op.kernel, op.stride, op.padding, op.pad_value)
+        case Dot():
+            made = handed.dot(source, op.weights, op.bias)
+        case Threshold():
+            made = handed.threshold(source, op.thresholds, op.signs, op.base, op.step)
+        case Pool():
+            made = handed.pool(source, op.kernel, op.stride, op.padding)
+        case Add():
+            made = handed.add(source, number(op.other))
+        case ArgMax():
+            made = handed.arg_max(source, RULES.index(op.rule))
+        case _:
+            assert_never(op)
+    return made
+
+
+def _table(program: Program) -> NDArray[np.int16] | None:
+    return program.input.table if isinstance(program.input, PictureInput) else None
+
+
+def _lattice(program: Program) -> tuple[int, int, int]:
+    """Base, step and count of the values that the input can take."""
+    if isinstance(program.input, PictureInput):
+        values = np.unique(program.input.table).astype(int)
+        step = int(np.gcd.reduce(np.diff(values))) if len(values) > 1 else 1
+        return int(values[0]), step, int(values[-1] - values[0]) // step + 1
+    precision = program.input.precision
+    if precision == BIPOLAR:
+        return -1, 2, 2
+    return precision.low, 1, precision.high - precision.low + 1

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cpu runtime equals the reference, bit for bit, with every kernel that runs here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnn.errors import RuntimeUnavailableError, UnknownNameError
+from bnn.program import Program
+from bnn.run import cpu, reference
+from programs import Limits, batches, networks
+
+KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
+
+#: Channels on both sides of a byte, a vector and a word; deep sums; few odd operations.
+WIDE = Limits(side=5, channels=140, ops=3, extremes=False, patch=1300)
+
+
+def assert_equal(program: Program, size: int, kernel: str, threads: int = 1) -> None:
+    inputs = batches(program, size, seed=size)
+    wanted = reference.prepare(program).run(inputs)
+    got = cpu.prepare(program, kernel=kernel, threads=threads).run(inputs)
+    np.testing.assert_array_equal(got.scores, wanted.scores)
+    assert got.scores.dtype == np.int32
+    if wanted.decisions is None:
+        assert got.decisions is None
+    else:
+        np.testing.assert_array_equal(got.decisions, wanted.decisions)
+        assert got.decisions is not None
+        assert got.decisions.dtype == np.int64
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=500)
+@given(networks(), st.integers(0, 5), st.integers(1, 3))
+def test_random_programs(kernel: str, program: Program, size: int, threads: int) -> None:
+    assert_equal(program, size, kernel, threads)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=100)
+@given(networks(WIDE), st.integers(1, 5))
+def test_wide_programs(kernel: str, program: Program, size: int) -> None:
+    assert_equal(program, size, kernel)
+
+
+def test_kernel_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cpu.KERNEL_VARIABLE, "portable")
+    assert cpu.describe().kernel == "portable"
+    assert cpu.KERNEL_VARIABLE in cpu.describe().reason
+    assert cpu.describe("portable").reason == "asked for"
+    monkeypatch.setenv(cpu.KERNEL_VARIABLE, "abacus")
+    with pytest.raises(UnknownNameError, match="abacus"):
+        cpu.describe()
+    monkeypatch.delenv(cpu.KERNEL_VARIABLE)
+    assert cpu.describe().kernel == KERNELS[0]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, 1 << 20])
+def test_threads_are_a_whole_number(threads: int) -> None:
+    with pytest.raises(RuntimeUnavailableError, match="threads"):
+        cpu._threads(threads)
