@@ -180,6 +180,9 @@ def main() -> None:
     except BnnError as reason:
         typer.echo(f"bnn: {reason}", err=True)
         sys.exit(1)
+    except MemoryError:
+        typer.echo("bnn: not enough memory", err=True)
+        sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has gone, as in `bnn models | head -1`.
         sys.stderr.close()

@@ -19,9 +19,10 @@ from bnn.model import Model
 from bnn.program import INPUT
 from bnn.summary import input_text, rows
 
-#: Classes with a score bar for each picture.
+#: Classes with a score bar for each picture; widths of a bar and of a name.
 TOP = 3
 BAR = 20
+NAME = 16
 
 
 @contextmanager
@@ -48,25 +49,28 @@ def scores_table(
     """Class and score bars of each picture; ``us`` is microseconds per image by runtime."""
     timing = ", ".join(f"{runtime} {time:,.1f} us per image" for runtime, time in us.items())
     table = Table(title=f"{model.name}: {timing}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("picture", "class", "scores"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("picture", overflow="fold")
+    table.add_column("class", overflow="fold")
+    table.add_column("scores", no_wrap=True)
     for name, row, index in zip(names, scores, classes, strict=True):
         table.add_row(Text(name), Text(model.classes[index], "bold"), bars(model, row))
     return table
 
 
 def bars(model: Model, scores: NDArray[np.int32]) -> Text:
-    """The best classes with a bar each, from the picture's lowest score to its highest."""
+    """The best classes, a line with a bar each, from the picture's lowest score to its highest."""
     values = logits(model.program, scores[None])[0]
     best = np.argsort(-values, kind="stable")[:TOP]
     low, span = values.min(), max(float(np.ptp(values)), 1e-9)
-    text = Text()
+    lines = []
     for index in best:
         length = max(1, round(BAR * float(values[index] - low) / span))
-        text.append(f"{model.classes[index]:>12} ")
-        text.append("█" * length, "green" if index == best[0] else "dim")
-        text.append(f" {scores[index]}\n" if index != best[-1] else f" {scores[index]}")
-    return text
+        style = "green" if index == best[0] else "dim"
+        bar = Text("█" * length + " " * (BAR - length), style)
+        name = Text(model.classes[index])
+        name.truncate(NAME, overflow="ellipsis", pad=True)
+        lines.append(Text.assemble(f"{scores[index]:>6} ", bar, " ", name))
+    return Text("\n").join(lines)
 
 
 def info_table(model: Model) -> Table:
