@@ -91,7 +91,7 @@ def test_classify(terminal: Terminal, model: Path, tmp_path: Path, runtime: str)
     assert second == {"image": str(paths[1]), **dark}
     text = terminal("classify", model, *paths, "-r", runtime)
     assert "light" in text
-    assert "us per image" in text
+    assert "us/image" in text
 
 
 def test_files_of_many_images(terminal: Terminal, model: Path, tmp_path: Path) -> None:

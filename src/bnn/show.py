@@ -47,7 +47,7 @@ def scores_table(
     us: dict[str, float],
 ) -> Table:
     """Class and score bars of each picture; ``us`` is microseconds per image by runtime."""
-    timing = ", ".join(f"{runtime} {time:,.1f} us per image" for runtime, time in us.items())
+    timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
     table = Table(title=f"{model.name}: {timing}", title_justify="left", box=None, pad_edge=False)
     table.add_column("picture", overflow="fold")
     table.add_column("class", overflow="fold")
