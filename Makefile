@@ -24,7 +24,7 @@ export BNN_DATA ?= $(SHARED_DATA)
 export BNN_PARAMS ?= $(SHARED_DATA)/bnn-pynq-params
 endif
 
-.PHONY: demo test test-native lint format clean
+.PHONY: demo test test-slow test-native lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -33,6 +33,10 @@ demo: $(INSTALLED)
 # pytest comes last, so that its summary closes the output.
 test: lint test-native
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What takes minutes: whole test sets on the reference runtime.
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
