@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bnn
+from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
     from bnn.classifier import Classifier
@@ -154,6 +155,10 @@ def demo() -> None:
 
     for part in show():
         _print(part)
+
+
+app.command()(train_commands.train)
+app.command()(train_commands.certify)
 
 
 def _classifier(model: str, runtime: str, threads: int | None) -> Classifier:

@@ -63,6 +63,10 @@ class Stack(nn.Module):
         with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
             return self._sums(pictures, torch.float32).to(torch.int32)
 
+    def weights(self) -> list[nn.Parameter]:
+        """The real weights behind the integers, which optimisers treat differently."""
+        return [layer.weight for layer in self.body if isinstance(layer, layers.Weighted)]
+
     def project(self) -> None:
         """Bring every parameter back to where it may be, after a step of the optimiser."""
         for layer in (*self.body, *self.head):

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The certificate: that the deployed model equals the trained one, over the whole test set.
+
+Three computations of every score are compared: PyTorch's evaluation of the trained
+stack, the ``reference`` runtime and the ``cpu`` runtime of the file that was written.
+No tolerance: a certificate with one differing score is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bnn.errors import TrainError
+from bnn.modelfile import load, save, write_whole
+from bnn.run import prepare
+from bnn.train.data import Batches, Part, Parts
+from bnn.train.export import to_model
+from bnn.train.stack import Stack
+
+MODEL, REPORT, PAGE, CARD = "model.bnn", "report.json", "report.html", "card.md"
+RUNTIMES = ("reference", "cpu")
+BATCH = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What was found; written as JSON, as a page and as a model card.
+
+    Attributes:
+        network, dataset: names.
+        classes: their names.
+        sha256: of the model file.
+        differing: number of scores, of ``images`` times classes, in which a runtime
+            differs from PyTorch, by its name.
+        accuracy: on the test part, by ``pytorch`` or the runtime's name.
+        labels, predicted: int64 (images,), the truth, and the class that PyTorch gives.
+        scores: int32 (images, classes), PyTorch's.
+        history: a row of figures for each epoch.
+        settings: of the run.
+        machine: which made this.
+    """
+
+    network: str
+    dataset: str
+    classes: tuple[str, ...]
+    sha256: str
+    differing: dict[str, int]
+    accuracy: dict[str, float]
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    scores: NDArray[np.int32]
+    history: list[dict[str, float]]
+    settings: dict[str, Any]
+    machine: str
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(classes, classes): how many of each row's class were taken for each column's."""
+        count = len(self.classes)
+        pairs = self.labels * count + self.predicted
+        return np.bincount(pairs, minlength=count * count).reshape(count, count)
+
+    def most_confused(self, most: int) -> NDArray[np.int64]:
+        """Indexes of the wrong answers given with the most conviction, surest first."""
+        rows = np.arange(len(self.labels))
+        margin = self.scores[rows, self.predicted] - self.scores[rows, self.labels]
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        return wrong[np.argsort(-margin[wrong], kind="stable")][:most]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the single pictures' results."""
+        return {
+            "network": self.network,
+            "dataset": self.dataset,
+            "classes": list(self.classes),
+            "sha256": self.sha256,
+            "images": len(self.labels),
+            "differing_scores": self.differing,
+            "accuracy": self.accuracy,
+            "confusion": self.confusion.tolist(),
+            "history": self.history,
+            "settings": self.settings,
+            "machine": self.machine,
+        }
+
+
+def certify(
+    stack: Stack,
+    parts: Parts,
+    history: list[dict[str, float]],
+    settings: dict[str, Any],
+    folder: Path,
+) -> Certificate:
+    """Deploy ``stack`` into ``folder``, compare, and write the results there.
+
+    Raises:
+        TrainError: a score differs (this would be a defect of ours); the results are
+            written all the same.
+    """
+    from bnn.train.page import card, page
+
+    kept = {key: settings[key] for key in ("recipe", "seed", "torch")}
+    model = to_model(stack, parts.classes, parts.preprocess, parts.name, kept)
+    save(model, folder / MODEL)
+    found = _compare(stack, parts, history, settings, folder / MODEL)
+    write_whole(folder / REPORT, (json.dumps(found.as_json(), indent=1) + "\n").encode())
+    write_whole(folder / PAGE, page(found, parts.test.pictures.numpy()).encode())
+    write_whole(folder / CARD, card(found).encode())
+    if any(found.differing.values()):
+        raise TrainError(f"{folder / REPORT}: scores differ from the trained ones: report this")
+    return found
+
+
+def _compare(
+    stack: Stack,
+    parts: Parts,
+    history: list[dict[str, float]],
+    settings: dict[str, Any],
+    path: Path,
+) -> Certificate:
+    program = load(path).program
+    scores = trained_scores(stack, parts.test)
+    labels = parts.test.labels.numpy()
+    predicted = scores.argmax(axis=1)
+    differing, accuracy = {}, {"pytorch": float((predicted == labels).mean())}
+    for runtime in RUNTIMES:
+        deployed = prepare(runtime, program).run(parts.test.pictures.numpy())
+        differing[runtime] = int((deployed.scores != scores).sum())
+        accuracy[runtime] = float((deployed.scores.argmax(axis=1) == labels).mean())
+    return Certificate(
+        network=stack.topology.name,
+        dataset=parts.name,
+        classes=parts.classes,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        differing=differing,
+        accuracy=accuracy,
+        labels=labels,
+        predicted=predicted,
+        scores=scores,
+        history=history,
+        settings=settings,
+        machine=machine(),
+    )
+
+
+def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
+    """PyTorch's integer scores of a part, int32 (N, classes), computed on a CPU."""
+    stack.eval()
+    scores = [stack.scores(pictures) for pictures, _ in Batches(part, BATCH)]
+    found: NDArray[np.int32] = torch.cat(scores).numpy()
+    return found
+
+
+def machine() -> str:
+    """The processor and the GPU, in words."""
+    cpu = Path("/proc/cpuinfo")
+    text = cpu.read_text(errors="replace") if cpu.exists() else ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    name = f"{len(names)} x {names[0]}" if names else platform.machine()
+    return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name

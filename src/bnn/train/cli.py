@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The commands ``bnn train`` and ``bnn certify``. PyTorch is imported when one is run."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bnn.errors import TrainError
+
+if TYPE_CHECKING:
+    from bnn.train.certificate import Certificate
+
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def train(
+    network: Annotated[
+        str, typer.Argument(metavar="NET", help="A network's name, or a .toml topology file.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="mnist, fashion-mnist, cifar10, or a folder.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")
+    ],
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate of the weights.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    devices: Annotated[str, typer.Option(help="auto, how many, or a list such as 0,2.")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed; the fastest by default.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="Of a folder's pictures: thumbnail, stretch or digit.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
+
+    Ctrl-C ends training early and keeps the best epoch so far.
+
+    Example: [bold]bnn train lfc-w1a1 --data mnist -o runs/digits[/bold]
+    """
+    _require_extra()
+    from bnn.train.loop import FitOptions
+    from bnn.train.run import Settings
+    from bnn.train.run import train as start
+
+    settings = Settings.make(network, data, preprocess, seed, epochs=epochs, batch=batch, rate=rate)
+    options = FitOptions(devices, precision, patience, progress=sys.stderr.isatty() and not json)
+    _show(start(settings, output, options, resume=resume), output, json)
+
+
+def certify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training.")],
+    json: Json = False,
+) -> None:
+    """Compare a run's trained network with its deployed model once more.
+
+    Also after a run was cut short: the best epoch is deployed.
+    """
+    _require_extra()
+    from bnn.train.run import recertify
+
+    _show(recertify(run), run, json)
+
+
+def _require_extra() -> None:
+    for name in ("torch", "lightning"):
+        if find_spec(name) is None:
+            raise TrainError(f"training needs {name}: pip install 'bnn-pynq[train]'")
+
+
+def _show(found: Certificate, folder: Path, json: bool) -> None:
+    if json:
+        typer.echo(json_text.dumps(found.as_json()))
+        return
+    typer.echo(
+        f"{found.network} on {found.dataset}: {100 * found.accuracy['cpu']:.2f} % of "
+        f"{len(found.labels)} test pictures right; {found.scores.size} scores equal on "
+        f"PyTorch, {' and '.join(found.differing)}; see {folder / 'report.html'}"
+    )

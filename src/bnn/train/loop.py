@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The training loop: what happens at every step and epoch, run by Lightning.
+
+Lightning brings devices, processes, mixed precision, checkpoints and progress bars;
+what is special to integer networks is below.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L  # noqa: N812
+import torch
+import torch.nn.functional as F  # noqa: N812
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+
+from bnn.errors import TrainError
+from bnn.train.augment import AUGMENTATIONS
+from bnn.train.data import Batches, Parts
+from bnn.train.recipes import Recipe
+from bnn.train.stack import Stack
+
+#: Checkpoints in a run's folder.
+BEST, LAST = "best.ckpt", "last.ckpt"
+#: What the best epoch is chosen by: share of the validation part that is right when deployed.
+MONITOR = "validation_accuracy"
+VALIDATION_BATCH = 500
+#: Key of a checkpoint under which the network that it belongs to is spelled out.
+OWNER = "bnn_topology"
+
+
+class Task(L.LightningModule):
+    """A stack, its data and its recipe, as Lightning drives them.
+
+    Args:
+        stack: trained in place.
+        parts: its data; moved whole to the device when training starts.
+        recipe: how.
+        seed: of the order of the pictures.
+    """
+
+    def __init__(self, stack: Stack, parts: Parts, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        self.stack, self.parts, self.recipe, self.seed = stack, parts, recipe, seed
+        self._augment = AUGMENTATIONS[recipe.augment]
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Lightning's hook: bring the data to where the network is."""
+        device = self.trainer.strategy.root_device
+        self._training = self.parts.training.to(device)
+        self._validation = self.parts.validation.to(device)
+
+    def train_dataloader(self) -> Batches:
+        """An epoch's batches; asked for anew each epoch."""
+        ranks = self.trainer.global_rank, self.trainer.world_size
+        seed = self.seed * 100_003 + self.trainer.current_epoch
+        return Batches(self._training, self.recipe.batch, seed, *ranks)
+
+    def val_dataloader(self) -> Batches:
+        """The validation part in its own order, in every process a share."""
+        ranks = self.trainer.global_rank, self.trainer.world_size
+        return Batches(self._validation, VALIDATION_BATCH, None, *ranks)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Loss of one batch."""
+        pictures, labels = batch
+        logits = self.stack(self._augment(pictures))
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing)
+        # Looking at a number makes a GPU wait, so not at every step.
+        if index % 50 == 0 and not torch.isfinite(loss):
+            raise TrainError(
+                f"the loss is no number any more in epoch {self.current_epoch + 1}: "
+                "train with a lower --rate; the best epoch before is kept"
+            )
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: note whose values these are."""
+        checkpoint[OWNER] = repr(self.stack.topology)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lightning's hook, after the optimiser's step."""
+        self.stack.project()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
+        """Accuracy of the integers that would be deployed now."""
+        pictures, labels = batch
+        right = self.stack.scores(pictures).argmax(1).eq(labels).float().mean()
+        self.log(MONITOR, right, prog_bar=True, batch_size=len(labels), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Adam at two rates, each along a warm-up and half a cosine."""
+        weights = self.stack.weights()
+        known = {id(weight) for weight in weights}
+        others = [one for one in self.stack.parameters() if id(one) not in known]
+        groups = [
+            {"params": weights, "lr": self.recipe.rate},
+            {"params": others, "lr": self.recipe.norm_rate},
+        ]
+        optimizer = torch.optim.Adam(groups, fused=True)
+        steps = max(1, self.recipe.epochs * len(self.train_dataloader()))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(step, steps, self.recipe.warm_up)
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def rate_factor(step: int, steps: int, warm_up: int) -> float:
+    """What the rates are multiplied by: up to 1 within ``warm_up`` steps, to 0 at the end."""
+    rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
+    return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+class History(Callback):
+    """A row of figures for every epoch; part of the checkpoint, so that resuming goes on."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
+        """Lightning's hook; it comes after validation and before the checkpoint is written."""
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        seconds = time.perf_counter() - self._start
+        self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What the checkpoint kept."""
+        self.rows = list(state["rows"])
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds: tensors and plain values, nothing that runs.
+
+    Raises:
+        TrainError: it is missing, damaged or not one of ours.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict) or OWNER not in checkpoint:
+            raise TrainError("is no checkpoint of bnn train")
+    except OSError as reason:
+        raise TrainError(f"{path}: cannot be read: {reason.strerror or reason}") from reason
+    # On damaged files PyTorch raises nearly every kind of exception.
+    except Exception as reason:
+        why = (str(reason).splitlines() or ["it is empty"])[0][:200]
+        raise TrainError(f"{path}: is no usable checkpoint: {why}") from reason
+    return checkpoint
+
+
+def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
+    """Load the values of a checkpoint into ``stack``; its history is returned.
+
+    Raises:
+        TrainError: it cannot be read, or belongs to another network.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint[OWNER] != repr(stack.topology):
+        raise TrainError(f"{path}: is the checkpoint of another network than {stack.topology.name}")
+    prefix = "stack."
+    state = {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items()}
+    try:
+        stack.load_state_dict(state)
+        rows = next(one["rows"] for one in checkpoint["callbacks"].values() if "rows" in one)
+    except (RuntimeError, KeyError, StopIteration, TypeError, AttributeError) as reason:
+        raise TrainError(f"{path}: does not fit its network, it is damaged") from reason
+    return list(rows)
+
+
+def fit(task: Task, folder: Path, options: FitOptions) -> None:
+    """Train ``task`` and leave ``best.ckpt``, ``last.ckpt`` and logs in ``folder``.
+
+    Ctrl-C ends it early, as if it were done; what is best so far stays.
+
+    Raises:
+        TrainError: the loss is no number, the disk is full, or a checkpoint does not fit.
+    """
+    last = folder / LAST
+    callbacks: list[Callback] = [History(), *_checkpoints(folder)]
+    if options.patience is not None:
+        callbacks.append(EarlyStopping(MONITOR, mode="max", patience=options.patience))
+    if options.progress:
+        callbacks.append(RichProgressBar())
+    with _quiet(), _readable_errors(folder):
+        trainer = L.Trainer(
+            devices=options.devices,
+            precision=options.precision or fastest_precision(),  # type: ignore[arg-type]
+            max_epochs=task.recipe.epochs,
+            callbacks=callbacks,
+            logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="tensorboard")],
+            enable_progress_bar=options.progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            log_every_n_steps=1,
+        )
+        with _interruptible():
+            resumed = None
+            if last.exists():
+                restore(task.stack, last)  # says clearly what does not fit
+                resumed = str(last)
+            trainer.fit(task, ckpt_path=resumed, weights_only=True)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to run, as far as it does not decide the result.
+
+    Attributes:
+        devices: as Lightning takes it: ``auto``, how many, or a list like ``0,2``.
+        precision: as Lightning takes it (``32-true``, ``bf16-mixed``); None for the fastest.
+        patience: epochs without a better one after which to stop; None for never.
+        progress: whether to show progress bars.
+    """
+
+    devices: str = "auto"
+    precision: str | None = None
+    patience: int | None = None
+    progress: bool = True
+
+
+def fastest_precision() -> str:
+    """bfloat16 where the machine multiplies it natively, else float32.
+
+    Weights and activations of one or two bits are exact in it, and what the sums lose
+    in training, evaluation does not see.
+    """
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    features = torch.cpu.get_capabilities()
+    return "bf16-mixed" if features.get("amx_bf16") or features.get("avx512_bf16") else "32-true"
+
+
+def _checkpoints(folder: Path) -> list[Callback]:
+    """The best epoch so far, and the last one to resume from."""
+    common: dict[str, Any] = {
+        "dirpath": folder,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    best = ModelCheckpoint(filename=Path(BEST).stem, monitor=MONITOR, mode="max", **common)
+    return [best, ModelCheckpoint(filename=Path(LAST).stem, **common)]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's advice to developers, which our users cannot follow."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(lightning|torch|tensorboard)\b.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers Ctrl-C by ending the process; we go on with what is there."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _readable_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as reason:
+        why = reason.strerror or str(reason)
+        raise TrainError(f"{folder}: cannot be written: {why}; what is there is kept") from reason

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The certificate for people: one HTML page that needs nothing else, and a model card."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    from bnn.train.certificate import Certificate
+
+MOST_PICTURES = 30
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
+       color: #222; background: #fff }
+table { border-collapse: collapse } td, th { padding: .2em .7em; text-align: right }
+.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
+figure { display: inline-block; margin: .4em; text-align: center; font-size: 12px }
+figure img { width: 84px; image-rendering: pixelated; border: 1px solid #ccc }
+.proof { padding: .6em 1em; border-left: 5px solid #2a7 } .failed { border-color: #c22 }
+svg text { font-size: 11px; fill: #555 }
+"""
+
+
+def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
+    """One self-contained page: the comparison, curves, confusion matrix, confused pictures.
+
+    Args:
+        found: the certificate.
+        pictures: of the test part, uint8 (images, height, width, channels).
+    """
+    title = escape(f"{found.network} on {found.dataset}")
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
+        f"<style>{STYLE}</style><h1>{title}</h1>",
+        _proof(found),
+        _accuracies(found),
+        "<h2>Training</h2>",
+        _curves(found.history),
+        "<h2>Confusion matrix</h2><p>Rows: the truth. Columns: the answer.</p>",
+        _confusion(found),
+        "<h2>Most confused</h2><p>Wrong answers, those given with the most conviction first.</p>",
+        *(_figure(found, pictures, index) for index in found.most_confused(MOST_PICTURES)),
+        f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _proof(found: Certificate) -> str:
+    count = len(found.labels) * len(found.classes)
+    worst = max(found.differing.values())
+    said = "all equal" if worst == 0 else f"{worst} differ"
+    return (
+        f'<p class="proof{" failed" if worst else ""}">'
+        f"{len(found.labels)} test pictures, {count} scores, computed by the trained PyTorch "
+        f"network and by the runtimes {' and '.join(found.differing)}: <b>{said}</b>.<br>"
+        f"Model file SHA-256: <code>{found.sha256}</code></p>"
+    )
+
+
+def _accuracies(found: Certificate) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(name)}<td>{100 * value:.2f} %" for name, value in found.accuracy.items()
+    )
+    return f"<h2>Accuracy</h2><table>{rows}</table>"
+
+
+def _settings(found: Certificate) -> str:
+    lines = [f"{key}: {value}" for key, value in found.settings.items()]
+    return "\n".join([*lines, f"machine: {found.machine}"])
+
+
+# --- curves --------------------------------------------------------------------------
+
+WIDTH, HEIGHT, MARGIN = 420, 220, 36
+
+
+def _curves(history: Sequence[dict[str, float]]) -> str:
+    drawn = [("loss", "loss"), ("validation_accuracy", "accuracy on the validation part")]
+    return "".join(_curve([row[key] for row in history if key in row], what) for key, what in drawn)
+
+
+def _curve(values: Sequence[float], what: str) -> str:
+    """One curve over the epochs as SVG, from its least to its greatest value."""
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    step = (WIDTH - 2 * MARGIN) / max(1, len(values) - 1)
+    points = " ".join(
+        f"{MARGIN + step * n:.1f},{HEIGHT - MARGIN - (v - low) / span * (HEIGHT - 2 * MARGIN):.1f}"
+        for n, v in enumerate(values)
+    )
+    return (
+        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{what}">'
+        f'<polyline points="{points}" fill="none" stroke="#26c" stroke-width="1.5"/>'
+        f'<text x="{MARGIN}" y="18">{what}</text>'
+        f'<text x="2" y="{MARGIN + 4}">{high:.4g}</text>'
+        f'<text x="2" y="{HEIGHT - MARGIN + 4}">{low:.4g}</text>'
+        f'<text x="{MARGIN}" y="{HEIGHT - 10}">epoch 1 to {len(values)}</text></svg>'
+    )
+
+
+# --- confusion -----------------------------------------------------------------------
+
+
+def _confusion(found: Certificate) -> str:
+    matrix = found.confusion
+    head = "".join(f"<th>{escape(name)}" for name in found.classes)
+    rows = [
+        f"<tr><th>{escape(name)}" + "".join(_cell(row, n, n == own) for n in range(len(row)))
+        for own, (name, row) in enumerate(zip(found.classes, matrix, strict=True))
+    ]
+    return f'<table class="confusion"><tr><th>{head}{"".join(rows)}</table>'
+
+
+def _cell(row: NDArray[np.int64], column: int, right: bool) -> str:
+    share = row[column] / max(1, row.sum())
+    colour = "40,160,110" if right else "210,50,40"
+    strength = share * 0.6 if right else min(1.0, share * 8)
+    return f'<td style="background:rgba({colour},{strength:.2f})">{row[column] or ""}'
+
+
+def _figure(found: Certificate, pictures: NDArray[np.uint8], index: int) -> str:
+    truth, answer = (found.classes[one[index]] for one in (found.labels, found.predicted))
+    pixels = pictures[index]
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<figure><img alt="test picture {index}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(truth)}<br>taken for {escape(answer)}</figcaption></figure>"
+    )
+
+
+# --- model card ----------------------------------------------------------------------
+
+
+def card(found: Certificate) -> str:
+    """The model card, in Markdown."""
+    settings, recipe = found.settings, found.settings["recipe"]
+    seconds = sum(row.get("seconds", 0.0) for row in found.history)
+    best = max((row.get("validation_accuracy", 0.0) for row in found.history), default=0.0)
+    options = "".join(
+        f" --{key} {recipe[key]}" for key in ("epochs", "batch", "rate") if key in recipe
+    )
+    command = (
+        f"bnn train {settings['network']} --data {settings['data']} "
+        f"--seed {settings['seed']}{options} -o RUN"
+    )
+    chosen = ", ".join(f"{key} {value}" for key, value in recipe.items())
+    return f"""# {found.network} on {found.dataset}
+
+- Test accuracy of this file on the integer runtimes: **{100 * found.accuracy["cpu"]:.2f} %** of
+  {len(found.labels)} pictures. The test part was used once, after training.
+- Equal to the trained PyTorch network in every one of {found.scores.size} scores on the runtimes
+  {" and ".join(found.differing)}: {sum(found.differing.values())} differ.
+- Classes: {", ".join(found.classes)}.
+- Data: {found.dataset}; the epoch was chosen on a validation part of the training data
+  ({100 * best:.2f} % there).
+- Recipe: {chosen}; seed {settings["seed"]}. `bnn.train.recipes` explains each.
+- Compute: {len(found.history)} epochs, {seconds / 60:.0f} minutes in all on {found.machine}.
+- Command: `{command}`
+- SHA-256: `{found.sha256}`
+"""

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A run: a folder in which a training keeps its settings, checkpoints, logs and results.
+
+settings.json           what was asked for; resuming and certifying read it
+best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
+csv/, tensorboard/      logs
+model.bnn               the best epoch, deployed
+report.json, .html      the certificate (bnn.train.certificate)
+card.md                 the model card
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L  # noqa: N812
+import torch
+
+from bnn import topology as topologies
+from bnn import zoo
+from bnn.errors import BnnError, TrainError
+from bnn.lower import lower
+from bnn.modelfile import write_whole
+from bnn.topology import Topology
+from bnn.train.certificate import Certificate, certify
+from bnn.train.data import Parts, load_classes, load_parts
+from bnn.train.extract import extract
+from bnn.train.loop import BEST, LAST, FitOptions, Task, fit, restore
+from bnn.train.recipes import Recipe, recipe_for
+from bnn.train.stack import Stack
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result of a training.
+
+    Attributes:
+        network: a name of ``bnn.zoo``, or a topology file.
+        data: a name or folder that ``bnn.data.sets`` knows.
+        preprocess: how pictures reach the network's input, see ``bnn.train.data``.
+        seed: of weights, order and augmentation.
+        recipe: see ``bnn.train.recipes``.
+    """
+
+    network: str
+    data: str
+    preprocess: str | None
+    seed: int
+    recipe: Recipe
+
+    @classmethod
+    def make(
+        cls,
+        network: str,
+        data: str,
+        preprocess: str | None = None,
+        seed: int = 1,
+        **changes: float | None,
+    ) -> Settings:
+        """Settings with the recipe that fits, changed where ``changes`` are not None.
+
+        Raises:
+            BnnError: unknown names, or values out of range.
+        """
+        recipe = recipe_for(topology_of(network, 2, check=False), data)
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        for name, value in wanted.items():
+            if value <= 0:
+                raise TrainError(f"{name} must be positive, not {value}")
+        # A path is kept whole: the run may be certified from elsewhere.
+        data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
+        return cls(network, data, preprocess, seed, replace(recipe, **wanted))  # type: ignore[arg-type]
+
+
+def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
+    """The topology of a zoo name or file, for ``classes`` classes."""
+    if not network.endswith(".toml"):
+        return zoo.topology(network, classes)
+    found = topologies.load(network)
+    if check and found.classes != classes:
+        raise TrainError(
+            f"{network}: ends in {found.classes} units, the data has {classes} classes"
+        )
+    return found
+
+
+def train(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Certificate:
+    """Train into ``folder``, deploy the best epoch and certify it.
+
+    Args:
+        settings: what to train.
+        folder: of the run; made if missing.
+        options: how to run.
+        resume: go on with the run that ``folder`` holds (it may then have more epochs).
+
+    Raises:
+        BnnError: bad input of any kind, in one line. What was trained is kept.
+    """
+    _prepare(folder, settings, resume=resume)
+    L.seed_everything(settings.seed, verbose=False)
+    topology = topology_of(settings.network, len(load_classes(settings.data)))
+    stack = Stack(topology, settings.recipe.estimator)
+    lower(extract(stack))  # what cannot be deployed is refused now, not after hours
+    parts = load_parts(settings.data, topology.input, settings.preprocess)
+    if len(parts.training) < settings.recipe.batch:
+        raise TrainError(
+            f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
+            f"of {settings.recipe.batch}; use a smaller --batch"
+        )
+    fit(Task(stack, parts, settings.recipe, settings.seed), folder, options)
+    return finish(settings, folder, parts)
+
+
+def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
+    """Deploy and certify the best epoch of the run in ``folder``."""
+    stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
+    if not (folder / BEST).exists():
+        raise TrainError(f"{folder}: ended before its first epoch did, there is nothing to keep")
+    restore(stack, folder / BEST)
+    history = restore(Stack(stack.topology), folder / LAST)
+    return certify(stack, parts, history, describe(settings), folder)
+
+
+def recertify(folder: Path) -> Certificate:
+    """Certify the run in ``folder`` once more, from its checkpoint and its data."""
+    settings = read_settings(folder)
+    size = topology_of(settings.network, len(load_classes(settings.data))).input
+    return finish(settings, folder, load_parts(settings.data, size, settings.preprocess))
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """Settings as plain JSON values."""
+    return {**asdict(settings), "torch": torch.__version__}
+
+
+def _prepare(folder: Path, settings: Settings, *, resume: bool) -> None:
+    """Make the folder, or see that it may be used once more."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise TrainError(f"{folder}: cannot be made: {reason.strerror}") from reason
+    there = (folder / LAST).exists()
+    if there and not resume:
+        raise TrainError(f"{folder}: holds a run already; --resume goes on with it")
+    if resume and not there:
+        raise TrainError(f"{folder}: holds no run to resume")
+    if resume:
+        before = read_settings(folder)
+        longer = replace(before.recipe, epochs=settings.recipe.epochs)
+        if replace(before, recipe=longer) != settings:
+            raise TrainError(f"{folder}: holds a run of other settings than these, see {SETTINGS}")
+    text = json.dumps(asdict(settings), indent=2) + "\n"
+    write_whole(folder / SETTINGS, text.encode())
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings of the run in ``folder``.
+
+    Raises:
+        TrainError: there is no run, or its settings are damaged.
+    """
+    path = folder / SETTINGS
+    try:
+        values = json.loads(path.read_bytes())
+        recipe = Recipe(**{field.name: values["recipe"][field.name] for field in fields(Recipe)})
+        named = {field.name: values[field.name] for field in fields(Settings)}
+        return Settings(**{**named, "recipe": recipe})
+    except OSError as reason:
+        raise TrainError(f"{folder}: is no run: {SETTINGS}: {reason.strerror}") from reason
+    except (ValueError, KeyError, TypeError, BnnError) as reason:
+        raise TrainError(f"{path}: is damaged: {reason}") from reason
