@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A whole training, from a folder of pictures to a certified model, and what can go wrong."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
+pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
+
+import bnn  # noqa: E402
+from bnn.errors import BnnError, DataError, TrainError  # noqa: E402
+from bnn.train.loop import BEST, LAST, FitOptions, Task, rate_factor  # noqa: E402
+from bnn.train.run import SETTINGS, Settings, read_settings, recertify, train  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:::torch")
+
+QUIET = FitOptions(devices="1", precision="32-true", progress=False)
+
+TOPOLOGY = """
+name = "tiny"
+input = [6, 9, 1]
+encoding = "bytes"
+activations = "int2n"
+layers = [{ conv = 6, kernel = [2, 3] }, { pool = 2 }, "norm", "act", { dense = 3 }]
+"""
+
+
+def write_pictures(folder, counts, size=(9, 6)):
+    """Classes that differ by where the picture is bright; sizes differ from picture to picture."""
+    rng = np.random.default_rng(1)
+    for label, count in enumerate(counts):
+        place = folder / f"class{label}"
+        place.mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 90, (size[1] + number % 3, size[0]), dtype=np.uint8)
+            pixels[:, 3 * label : 3 * label + 3] += 150
+            Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"), (40, 30, 50))
+
+
+@pytest.fixture(scope="session")
+def topology_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("topology") / "tiny.toml"
+    path.write_text(TOPOLOGY)
+    return path
+
+
+@pytest.fixture
+def settings(pictures, topology_file):
+    return Settings.make(str(topology_file), str(pictures), epochs=3, batch=16, rate=0.05)
+
+
+@pytest.fixture(scope="session")
+def done(pictures, topology_file, tmp_path_factory):
+    """A finished run: its folder and certificate."""
+    folder = tmp_path_factory.mktemp("runs") / "done"
+    wanted = Settings.make(str(topology_file), str(pictures), epochs=6, batch=16, rate=0.05)
+    return folder, train(wanted, folder, QUIET, resume=False)
+
+
+def test_it_learns_and_nothing_is_lost(done):
+    folder, found = done
+    assert found.differing == {"reference": 0, "cpu": 0}
+    assert len(set(found.accuracy.values())) == 1
+    assert found.accuracy["cpu"] > 0.8, "three bright bars are easy to tell apart"
+    model = bnn.load(folder / "model.bnn")
+    assert model.classes == ("class0", "class1", "class2")
+    assert model.provenance["seed"] == 1
+
+
+def test_the_model_classifies_pictures_of_any_size(done, pictures):
+    classifier = bnn.Classifier(bnn.load(done[0] / "model.bnn"))
+    paths = [pictures / f"class{label}" / f"{label}.png" for label in range(3)]
+    assert classifier.classify(paths).tolist() == [0, 1, 2]
+
+
+def test_the_report_tells_what_was_found(done):
+    folder, found = done
+    report = json.loads((folder / "report.json").read_text())
+    assert report["differing_scores"] == {"reference": 0, "cpu": 0}
+    assert [row["epoch"] for row in report["history"]] == [1, 2, 3, 4, 5, 6]
+    assert np.array(report["confusion"]).sum() == report["images"] == 12
+    assert np.trace(report["confusion"]) == round(12 * found.accuracy["cpu"])
+    page = (folder / "report.html").read_text()
+    assert "all equal" in page
+    assert not re.search(r"(src|href)=[\"']?(?!data:)", page), "the page must need nothing else"
+    assert found.sha256 in (folder / "card.md").read_text()
+
+
+def test_certifying_again_finds_the_same(done):
+    folder, found = done
+    again = recertify(folder)
+    assert again.as_json() == found.as_json()
+
+
+def test_resuming_goes_on_where_it_stopped(settings, tmp_path):
+    train(settings, tmp_path / "run", QUIET, resume=False)
+    longer = Settings.make(settings.network, settings.data, epochs=5, batch=16, rate=0.05)
+    found = train(longer, tmp_path / "run", QUIET, resume=True)
+    assert [row["epoch"] for row in found.history] == [1, 2, 3, 4, 5]
+
+
+def test_one_seed_gives_one_result(settings, tmp_path):
+    one, other = (train(settings, tmp_path / name, QUIET, resume=False) for name in "ab")
+    assert np.array_equal(one.scores, other.scores)
+
+
+def test_interrupting_keeps_the_best(settings, tmp_path, monkeypatch):
+    step = Task.training_step
+    monkeypatch.setattr(
+        Task,
+        "training_step",
+        lambda self, batch, index: (
+            (_ for _ in ()).throw(KeyboardInterrupt)
+            if self.current_epoch == 2
+            else step(self, batch, index)
+        ),
+    )
+    found = train(settings, tmp_path / "run", QUIET, resume=False)
+    assert [row["epoch"] for row in found.history] == [1, 2]
+    assert (tmp_path / "run" / "model.bnn").exists()
+
+
+def test_a_loss_that_is_no_number_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatch):
+    forward = bnn.train.stack.Stack.forward
+    monkeypatch.setattr(
+        bnn.train.stack.Stack,
+        "forward",
+        lambda self, x: forward(self, x) * (np.nan if (tmp_path / "run" / LAST).exists() else 1),
+    )
+    with pytest.raises(TrainError, match="no number any more in epoch 2"):
+        train(settings, tmp_path / "run", QUIET, resume=False)
+    assert recertify(tmp_path / "run").differing == {"reference": 0, "cpu": 0}
+
+
+def test_a_full_disk_is_said(settings, tmp_path, monkeypatch):
+    import lightning.pytorch.callbacks as callbacks
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(callbacks.ModelCheckpoint, "_save_checkpoint", full)
+    with pytest.raises(TrainError, match="No space left on device"):
+        train(settings, tmp_path / "run", QUIET, resume=False)
+
+
+def test_a_run_is_not_overwritten(done, settings):
+    with pytest.raises(TrainError, match="holds a run already"):
+        train(settings, done[0], QUIET, resume=False)
+
+
+def test_only_the_same_run_is_resumed(done, pictures):
+    other = Settings.make("tfc-w1a1", str(pictures), epochs=9, batch=16)
+    with pytest.raises(TrainError, match="other settings"):
+        train(other, done[0], QUIET, resume=True)
+
+
+def test_nothing_to_resume(settings, tmp_path):
+    with pytest.raises(TrainError, match="holds no run to resume"):
+        train(settings, tmp_path / "none", QUIET, resume=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"hello", b"PK\x03\x04", None])
+def test_a_damaged_checkpoint_is_said(done, tmp_path, damage):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / SETTINGS).write_bytes((done[0] / SETTINGS).read_bytes())
+    content = (done[0] / LAST).read_bytes()
+    (folder / LAST).write_bytes(content[: len(content) // 2] if damage is None else damage)
+    (folder / BEST).write_bytes(content)
+    with pytest.raises(TrainError, match=r"last.ckpt: is no usable checkpoint"):
+        recertify(folder)
+
+
+def test_a_checkpoint_of_another_network_is_said(done, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    values = json.loads((done[0] / SETTINGS).read_text())
+    (folder / SETTINGS).write_text(json.dumps({**values, "network": "tfc-w1a1"}))
+    for name in (BEST, LAST):
+        (folder / name).write_bytes((done[0] / name).read_bytes())
+    with pytest.raises(TrainError, match="checkpoint of another network than tfc-w1a1"):
+        recertify(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"recipe": 3}', None])
+def test_damaged_settings_are_said(tmp_path, text):
+    if text is not None:
+        (tmp_path / SETTINGS).write_text(text)
+    with pytest.raises(TrainError, match=SETTINGS):
+        read_settings(tmp_path)
+
+
+def test_fewer_pictures_than_a_batch(topology_file, pictures, tmp_path):
+    wanted = Settings.make(str(topology_file), str(pictures), epochs=1)
+    with pytest.raises(TrainError, match="fewer than a batch of"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [((9, 0, 9), "class1: has no pictures"), ((30,), "one class only"), ((1, 1, 1), "has no pict")],
+)
+def test_classes_that_cannot_be_learned(topology_file, tmp_path, counts, said):
+    write_pictures(tmp_path / "data", counts)
+    wanted = Settings.make(
+        str(topology_file) if len(counts) > 1 else "tfc-w1a1", str(tmp_path / "data"), batch=2
+    )
+    with pytest.raises(BnnError, match=said):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_an_unreadable_picture_is_named(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (9, 9, 9))
+    (tmp_path / "data" / "class1" / "4.png").write_bytes(b"no picture")
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4)
+    with pytest.raises(DataError, match=r"class1/4\.png: is no picture"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_a_topology_for_other_classes(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (9, 9))
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4)
+    with pytest.raises(TrainError, match="ends in 3 units, the data has 2 classes"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_what_cannot_be_deployed_is_refused_before_training(pictures, tmp_path):
+    path = tmp_path / "padded.toml"
+    path.write_text(
+        'input = [6, 9, 1]\nlayers = [{ conv = 4, padding = 1 }, "norm", "act", '
+        '{ conv = 4, padding = 1 }, "norm", "act", { dense = 3 }]'
+    )
+    wanted = Settings.make(str(path), str(pictures), batch=16)
+    with pytest.raises(BnnError):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+    assert not (tmp_path / "run" / LAST).exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rate": -1.0}, {"epochs": 0}, {"network": "vgg"}, {"preprocess": "magic"}]
+)
+def test_settings_out_of_range(pictures, topology_file, tmp_path, changes):
+    values = {"network": str(topology_file), "data": str(pictures), "batch": 16, **changes}
+    with pytest.raises(BnnError):
+        train(Settings.make(**values), tmp_path / "run", QUIET, resume=False)
+
+
+def test_rates_rise_then_fall_to_zero():
+    factors = [rate_factor(step, 1000, 200) for step in range(1001)]
+    assert factors[0] == pytest.approx(1 / 200)
+    assert max(factors) == pytest.approx(factors[199], rel=0.01)
+    assert factors[-1] == pytest.approx(0, abs=1e-9)
+    assert rate_factor(0, 0, 200) >= 0
