@@ -24,7 +24,7 @@ export BNN_DATA ?= $(SHARED_DATA)
 export BNN_PARAMS ?= $(SHARED_DATA)/bnn-pynq-params
 endif
 
-.PHONY: demo test test-slow test-native lint format clean
+.PHONY: demo test test-slow test-train test-native lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -37,6 +37,12 @@ test: lint test-native
 # What takes minutes: whole test sets on the reference runtime.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow
+
+# Training's own lane: PyTorch is large (a GPU's libraries come with it, unless a CPU build is
+# installed in $(VENV) first), so the main suite does without and skips these tests by name.
+test-train: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[train]'
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/train
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -29,7 +29,11 @@ def stacks(weights, act):
     layers = (
         *(Conv(8, weights=weights), Norm(), Act(act)),
         *(Conv(12, (2, 3), weights=weights), Pool(), Norm(), Act(act)),
-        *(Conv(6, (1, 2), weights=weights, bias=True), Act(act), Pool((2, 1), (1, 1))),
+        *(
+            Conv(6, (1, 2), (2, 1), (1, 0, 0, 1), weights, bias=True),
+            Act(act),
+            Pool((2, 1), (1, 1)),
+        ),
         *(Dense(5, weights), Norm()),
     )
     return [Stack(dense), Stack(Topology("conv", (9, 11, 3), layers, "fixed-point"))]

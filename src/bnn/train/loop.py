@@ -7,6 +7,7 @@ what is special to integer networks is below.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import signal
@@ -156,11 +157,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         TrainError: it is missing, damaged or not one of ours.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = io.BytesIO(path.read_bytes())
+    except OSError as reason:
+        raise TrainError(f"{path}: cannot be read: {reason.strerror}") from reason
+    try:
+        checkpoint = torch.load(content, map_location="cpu", weights_only=True)
         if not isinstance(checkpoint, dict) or OWNER not in checkpoint:
             raise TrainError("is no checkpoint of bnn train")
-    except OSError as reason:
-        raise TrainError(f"{path}: cannot be read: {reason.strerror or reason}") from reason
     # On damaged files PyTorch raises nearly every kind of exception.
     except Exception as reason:
         why = (str(reason).splitlines() or ["it is empty"])[0][:200]
