@@ -17,12 +17,15 @@ namespace {
 // Below this, a pixel's bits would be mostly padding of its 64-bit word, and bytes are as good.
 constexpr int least_bit_channels = 24;
 
+constexpr size_t least_scratch = 32 << 10;
+
 class Compiler {
  public:
   Compiler(const Program& program, int scores, int decision, const Kernels& kernels)
       : program_(program), kernels_(kernels), readers_(program.edges().size()), made_(program.edges().size()),
         fused_(program.edges().size()) {
     count_readers({scores, decision});
+    result_.buffers.push_back({.fixed_bytes = least_scratch});  // slot 0, for all dots
     for (int number = 1; number <= program.size(); ++number)
       if (readers_[size_t(number)] > 0 && !fused_[size_t(number)]) make(number);
     add_step(scores_step(program.edge(scores).shape.channels, need(scores, Form::words)));
@@ -63,7 +66,7 @@ class Compiler {
   }
 
   Slot buffer(const Map& map) {
-    result_.buffers.push_back({map.bytes(), 0});
+    result_.buffers.push_back({.image_bytes = map.bytes()});
     return Slot(result_.buffers.size()) - 1;
   }
 
@@ -216,6 +219,9 @@ class Compiler {
       task.to = to.slot;
       return add_step(wide_dot_step(task));
     }
+    // Indices of one map at least take 8 times its bytes; of more maps, what fits a first-level cache.
+    size_t& scratch = result_.buffers[size_t(task.scratch)].fixed_bytes;
+    if (form == Form::bits) scratch = std::max(scratch, 8 * source.map.bytes());
     const int last = fuse(number, task);
     const bool bits = task.threshold != nullptr && task.threshold->thresholds.columns <= 2;
     const Form made = bits ? Form::bits : task.threshold ? Form::bytes : Form::words;

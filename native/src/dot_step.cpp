@@ -35,12 +35,12 @@ std::vector<uint32_t> patch_offsets(const Map& map, const Slide& slide, std::arr
 class DotStep final : public Step {
  public:
   DotStep(const DotTask& task, const Kernels& kernels, size_t& packed)
-      : from_(task.from), to_(task.to), weight_planes_(task.weight_planes), source_planes_(task.source.planes) {
-    pack(task, kernels);
+      : from_(task.from), to_(task.to), scratch_(task.scratch), weight_planes_(task.weight_planes), source_planes_(task.source.planes) {
+    const Folded folded = fold_dot(*task.dot, task.lattice, task.weight_planes);
+    pack(task, kernels, *std::max_element(folded.high.begin(), folded.high.end()));
     packed += weights_.size();
     const auto pool = task.pool ? task.pool->slide.kernel : std::array<int, 2>{1, 1};
     patches_ = patch_offsets(task.source, task.slide, pool);
-    const Folded folded = fold_dot(*task.dot, task.lattice, task.weight_planes);
     job_.step = folded.step;
     job_.divisor = folded.divisor;
     offset_ = narrow(folded.offset);
@@ -75,18 +75,20 @@ class DotStep final : public Step {
     job.images = frame.images;
     job.source = frame.at(from_);
     job.out = frame.at(to_);
+    job.scratch = frame.at(scratch_);
+    job.scratch_bytes = (*frame.buffers)[size_t(scratch_)].fixed_bytes;
     bits_ ? bits_->run(job, source_planes_, weight_planes_) : bytes_->run(job, burst_);
   }
 
  private:
-  void pack(const DotTask& task, const Kernels& kernels) {
+  void pack(const DotTask& task, const Kernels& kernels, int64_t most) {
     const Matrix<int16_t>& weights = task.dot->weights;
     const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1], task.source.shape.channels};
     job_.rows = layout.rows;
     job_.channels = weights.rows;
     job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
     if (weight_planes_ > 0) {
-      bits_ = kernels.bits;
+      bits_ = kernels.bits[most <= kernels.bits[0]->most ? 0 : 1];
       const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
       job_.groups = bits.groups;
       weights_ = bnn::pack(bits, *bits_);
@@ -100,7 +102,7 @@ class DotStep final : public Step {
     weights_ = bnn::pack(bytes, *bytes_);
   }
 
-  Slot from_, to_;
+  Slot from_, to_, scratch_;
   int weight_planes_, source_planes_;
   const BitEngine* bits_ = nullptr;
   const ByteEngine* bytes_ = nullptr;

@@ -16,7 +16,7 @@ struct DotTask {
   Slide slide{};                  // of the window
   Lattice lattice{};              // of what the dot reads
   Map source{}, target{};
-  Slot from = 0, to = 0;
+  Slot from = 0, to = 0, scratch = 0;
   int weight_planes = 0;  // of the weights, with a source of form bits
 };
 

@@ -39,6 +39,10 @@ struct Strips {
 
 struct BitEngine {
   Strips strips;
+  // Instead of strips: [panel][row][look-up][64 channels], a byte being a nibble of weights: four
+  // channels of one plane, or two channels of two planes. Such an engine needs Job::scratch.
+  bool nibbles;
+  int most;  // largest raw sum that it can add up
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
 };
@@ -56,8 +60,9 @@ struct Kernels {
   const char* name;
   const char* uses;      // what it is built on, for people
   bool (*available)();   // on this CPU
-  const BitEngine* bits;
-  const ByteEngine* bytes[2];  // the faster one first; the last one takes everything
+  // The faster one first; the second one, if any, takes everything.
+  const BitEngine* bits[2];
+  const ByteEngine* bytes[2];
 };
 
 // Every kernel set that was compiled in, the best first; "portable" is the last.

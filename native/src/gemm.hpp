@@ -43,7 +43,8 @@ BNN_INLINE void unroll(F&& body) {
 // Walks over the positions of all images: where each one's patch begins.
 class Patches {
  public:
-  explicit Patches(const Job& job) : job_(job), image_(job.source) {}
+  // Offsets are for a map whose elements are `scale` times as large.
+  explicit Patches(const Job& job, size_t scale = 1) : job_(job), image_(job.source), scale_(scale) {}
   // Patch of the next position; the last one again when there are no more.
   const uint8_t* next() {
     if (position_ == job_.positions) {
@@ -52,15 +53,16 @@ class Patches {
         image_ += job_.image_stride;
         position_ = 0;
       } else {
-        return image_ + job_.patches[job_.positions - 1];
+        return image_ + job_.patches[job_.positions - 1] * scale_;
       }
     }
-    return image_ + job_.patches[position_++];
+    return image_ + job_.patches[position_++] * scale_;
   }
 
  private:
   const Job& job_;
   const uint8_t* image_;
+  size_t scale_;
   int position_ = 0;
   int left_ = job_.images;
 };
@@ -301,7 +303,7 @@ constexpr int no_limit = std::numeric_limits<int>::max();
 // V<1> and V<2> are the vocabulary for one and two planes of weights.
 template <template <int> class V>
 constexpr BitEngine bit_engine() {
-  return {{V<1>::lanes, V<1>::Q}, [](const Job& job, int, int weight_planes) {
+  return {{V<1>::lanes, V<1>::Q}, false, no_limit, [](const Job& job, int, int weight_planes) {
             weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
           }};
 }

@@ -56,6 +56,10 @@ struct Job {
   const int32_t* zero = nullptr;
   int step = 1, divisor = 1;
 
+  // memory to work in, for engines that look up
+  uint8_t* scratch = nullptr;
+  size_t scratch_bytes = 0;
+
   Form form = Form::bits;
   uint8_t* out = nullptr;       // of the first image
   size_t out_image_stride = 0;  // bytes

@@ -31,9 +31,30 @@ std::vector<uint8_t> pack_strips(const std::vector<From>& values, int channels, 
   return packed;
 }
 
+// Nibbles of four channels (one plane) or two channels (two planes), 64 output channels a look-up.
+std::vector<uint8_t> pack_nibbles(const BitWeights& w) {
+  const int panels = (w.channels + panel_channels - 1) / panel_channels;
+  const int step = w.planes == 2 ? 2 : 4;  // channels of a look-up
+  const int words = w.rows * w.groups;     // source planes have the same weights: the first one's will do
+  std::vector<uint8_t> packed;
+  packed.reserve(size_t(panels) * size_t(words / w.source_planes) * size_t(64 / step) * panel_channels);
+  for (int panel = 0; panel < panels; ++panel)
+    for (int word = 0; word < words; word += w.source_planes)
+      for (int bit = 0; bit < 64; bit += step)
+        for (int lane = 0; lane < panel_channels; ++lane) {
+          const int channel = panel * panel_channels + lane;
+          const size_t at = (size_t(channel) * size_t(words) + size_t(word)) * size_t(w.planes);
+          if (channel >= w.channels) packed.push_back(0);
+          else if (w.planes == 1) packed.push_back(uint8_t(w.words[at] >> bit & 15));
+          else packed.push_back(uint8_t((w.words[at] >> bit & 3) | (w.words[at + 1] >> bit & 3) << 2));
+        }
+  return packed;
+}
+
 }  // namespace
 
 std::vector<uint8_t> pack(const BitWeights& w, const BitEngine& engine) {
+  if (engine.nibbles) return pack_nibbles(w);
   return pack_strips<uint64_t>(w.words, w.channels, w.rows * w.groups, w.planes, 1, engine.strips);
 }
 

@@ -68,7 +68,7 @@ struct Plan::State {
     block = int(std::clamp<size_t>(block_bytes / std::max<size_t>(image, 1), 1, most_images));
     for (Buffer& buffer : compiled.buffers) {
       buffer.offset = arena_bytes;
-      arena_bytes += aligned(buffer.image_bytes * size_t(block) + slack);
+      arena_bytes += aligned(buffer.image_bytes * size_t(block) + buffer.fixed_bytes + slack);
     }
   }
 };

@@ -11,11 +11,12 @@
 
 namespace bnn {
 
-// Which buffer of an arena; every buffer holds one map an image.
+// Which buffer of an arena; a buffer holds one map an image, or is there to work in.
 using Slot = int;
 
 struct Buffer {
   size_t image_bytes = 0;
+  size_t fixed_bytes = 0;  // however many images there are
   size_t offset = 0;  // of the first image in the arena
 };
 

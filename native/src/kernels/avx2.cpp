@@ -6,6 +6,7 @@
 
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "lut.hpp"
 
 namespace bnn {
 namespace {
@@ -111,6 +112,8 @@ struct WideMultiplyAdd {
   }
 };
 
+// Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
+constexpr BitEngine look_up{{0, 0}, true, 32767, run_look_up};
 constexpr BitEngine bits = bit_engine<Popcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
@@ -119,6 +122,6 @@ bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 }  // namespace
 
-Kernels avx2_kernels() { return {"avx2", "AVX2", available, &bits, {&bytes, &wide}}; }
+Kernels avx2_kernels() { return {"avx2", "AVX2", available, {&look_up, &bits}, {&bytes, &wide}}; }
 
 }  // namespace bnn

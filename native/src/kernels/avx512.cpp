@@ -112,7 +112,7 @@ bool available() {
 }  // namespace
 
 Kernels avx512_kernels() {
-  return {"avx512", "AVX-512 with VPOPCNTDQ and VNNI", available, &bits, {&bytes, &wide}};
+  return {"avx512", "AVX-512 with VPOPCNTDQ and VNNI", available, {&bits, nullptr}, {&bytes, &wide}};
 }
 
 }  // namespace bnn

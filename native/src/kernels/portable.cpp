@@ -76,7 +76,7 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 }  // namespace
 
 Kernels portable_kernels() {
-  return {"portable", "plain C++", [] { return true; }, &bits, {&bytes, nullptr}};
+  return {"portable", "plain C++", [] { return true; }, {&bits, nullptr}, {&bytes, nullptr}};
 }
 
 }  // namespace bnn
