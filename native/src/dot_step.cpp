@@ -32,6 +32,16 @@ std::vector<uint32_t> patch_offsets(const Map& map, const Slide& slide, std::arr
   return offsets;
 }
 
+// Neighbours `shift` bytes apart, taken together.
+std::vector<Job::Pair> pair_up(const std::vector<uint32_t>& patches, uint32_t shift) {
+  std::vector<Job::Pair> pairs;
+  for (size_t at = 0; at < patches.size(); at += pairs.back().size) {
+    const bool two = at + 1 < patches.size() && patches[at + 1] - patches[at] == shift;
+    pairs.push_back({patches[at], two ? 2u : 1u});
+  }
+  return pairs;
+}
+
 class DotStep final : public Step {
  public:
   DotStep(const DotTask& task, const Kernels& kernels, size_t& packed)
@@ -41,6 +51,10 @@ class DotStep final : public Step {
     packed += weights_.size();
     const auto pool = task.pool ? task.pool->slide.kernel : std::array<int, 2>{1, 1};
     patches_ = patch_offsets(task.source, task.slide, pool);
+    job_.pair_shift = uint32_t(size_t(task.slide.stride[1]) * task.source.pixel_bytes());
+    pairs_ = pair_up(patches_, job_.pair_shift);
+    job_.pairs = pairs_.data();
+    job_.pair_count = int(pairs_.size());
     job_.step = folded.step;
     job_.divisor = folded.divisor;
     offset_ = narrow(folded.offset);
@@ -109,6 +123,7 @@ class DotStep final : public Step {
   int burst_ = 0;
   std::vector<uint8_t> weights_;
   std::vector<uint32_t> patches_;
+  std::vector<Job::Pair> pairs_;
   std::vector<int32_t> thresholds_, offset_, zero_;
   std::vector<uint64_t> falling_, rising_;
   Job job_;

@@ -56,6 +56,15 @@ struct Job {
   const int32_t* zero = nullptr;
   int step = 1, divisor = 1;
 
+  // The positions again, in their order, for engines that take two neighbours of one image together.
+  struct Pair {
+    uint32_t offset;  // of the first one's patch
+    uint32_t size;    // 2, or 1 where the next position is not `pair_shift` bytes further
+  };
+  const Pair* pairs = nullptr;
+  int pair_count = 0;
+  uint32_t pair_shift = 0;
+
   // memory to work in, for engines that look up
   uint8_t* scratch = nullptr;
   size_t scratch_bytes = 0;

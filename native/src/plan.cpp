@@ -66,6 +66,7 @@ struct Plan::State {
     size_t image = 0;
     for (const Buffer& buffer : compiled.buffers) image += buffer.image_bytes;
     block = int(std::clamp<size_t>(block_bytes / std::max<size_t>(image, 1), 1, most_images));
+    if (block > 1) block -= block % 2;  // some kernels take two images at a time
     for (Buffer& buffer : compiled.buffers) {
       buffer.offset = arena_bytes;
       arena_bytes += aligned(buffer.image_bytes * size_t(block) + buffer.fixed_bytes + slack);

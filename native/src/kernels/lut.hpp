@@ -6,7 +6,9 @@
 //   pair:    1-bit codes and weights, four channels a look-up; or 2-bit weights, two channels.
 //            Two images share a table: a byte is the sum of the one (low nibble) and of the other.
 //   single:  2-bit codes and 1-bit weights, four channels a look-up, one image.
-// Every look-up adds at most 4 to a nibble, or 8 to a byte.
+// Every look-up adds at most 4 to a nibble, or 8 to a byte. An image without a partner is its own:
+// two neighbouring positions share a table. A dense layer of one image has one position only; there
+// one table serves the vectors of several panels.
 #pragma once
 
 #include <immintrin.h>
@@ -22,6 +24,8 @@ constexpr int pair_burst = 63, single_burst = 31;  // look-ups whose sum fits a 
 // table[codes][nibble]; filled once at load.
 struct Tables {
   alignas(64) uint8_t pair1[256][16], pair2[2][256][16], single[256][16];
+  // The low nibbles of the pairs only.
+  alignas(64) uint8_t alone1[256][16], alone2[2][256][16];
 
   Tables() {
     for (int codes = 0; codes < 256; ++codes)
@@ -29,8 +33,11 @@ struct Tables {
         const int low = codes & 15, high = codes >> 4;
         pair1[codes][w] = uint8_t(ones(low ^ w) | ones(high ^ w) << 4);
         single[codes][w] = uint8_t(ones(low ^ w) + ones(high ^ w));
-        for (int planes = 1; planes <= 2; ++planes)
+        alone1[codes][w] = uint8_t(ones(low ^ w));
+        for (int planes = 1; planes <= 2; ++planes) {
           pair2[planes - 1][codes][w] = uint8_t(two(low, w, planes) | two(high, w, planes) << 4);
+          alone2[planes - 1][codes][w] = uint8_t(two(low, w, planes));
+        }
       }
   }
 
@@ -46,6 +53,14 @@ struct Tables {
   }
 };
 const Tables tables;
+
+BNN_INLINE __m256i load_table(const uint8_t* from) {
+  return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+BNN_INLINE __m256i load_weights(const uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
 
 BNN_INLINE __m128i load_word(const uint64_t* from) {
   return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
@@ -160,7 +175,7 @@ struct PairTile {
     for (int rest = count % 3; rest > 0; --rest, weights += 64)
       for (int i = 0; i < 4; ++i) {
         const uint16_t at = i < 2 ? *index0 : *index1;
-        const __m256i s = _mm256_shuffle_epi8(broadcast(table + at), load(weights + 32 * (i % 2)));
+        const __m256i s = _mm256_shuffle_epi8(load_table(table + at), load_weights(weights + 32 * (i % 2)));
         a[i] = _mm256_add_epi8(a[i], s);
         b[i] = _mm256_add_epi8(b[i], _mm256_srli_epi16(s, 4));
         if (i == 1) ++index0;
@@ -176,13 +191,6 @@ struct PairTile {
       sums[i / 2][0][i % 2].add(low);
       sums[i / 2][1][i % 2].add(high);
     }
-  }
-
-  static BNN_INLINE __m256i broadcast(const uint8_t* from) {
-    return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
-  }
-  static BNN_INLINE __m256i load(const uint8_t* from) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }
 };
 
@@ -230,6 +238,7 @@ struct Indexing {
   int run;           // indices of such a run: 16 or 32
   int source_planes;
   const uint8_t* table;
+  const uint8_t* alone;  // the table for one position of one image
   int scale;         // raw sums are so many times what is looked up
 
   size_t bytes(size_t map_bytes) const { return map_bytes / 8 / size_t(word_words) * size_t(run) * 2; }
@@ -313,11 +322,11 @@ struct LutSums : Writer {
   int scale_;
 };
 
-// `job` is a part of the images whose indices are in `indices`; every Tile::images of them share one.
+// The images of `job`, each Tile::images of which share indices.
 template <class Tile, class Writer>
 void run_part(const Job& job, const Indexing& by, const uint8_t* indices) {
   const size_t factor = by.bytes(job.image_stride) / job.image_stride;
-  const int shared = (job.images + Tile::images - 1) / Tile::images;  // maps of indices
+  const int shared = job.images / Tile::images;  // maps of indices
   const int row_look_ups = job.groups / by.word_words * by.run;
   const size_t panel_bytes = size_t(job.rows) * size_t(row_look_ups) * 64;
   Job maps = job;
@@ -332,7 +341,6 @@ void run_part(const Job& job, const Indexing& by, const uint8_t* indices) {
     Writer first(each, panel, by.scale);
     each.out += job.out_image_stride;
     Writer second(each, panel, by.scale);
-    const int64_t seconds = int64_t(job.positions) * (job.images / 2);  // an odd last image has no partner
     for (int64_t at = 0; at < total; at += Tile::positions) {
       const uint8_t* patch[Tile::positions];
       for (auto& p : patch) p = patches.next();
@@ -342,38 +350,138 @@ void run_part(const Job& job, const Indexing& by, const uint8_t* indices) {
       const auto count = int(std::min<int64_t>(Tile::positions, total - at));
       for (int p = 0; p < count; ++p) first.put(sums[p][0]);
       if constexpr (Tile::images == 2) {
-        for (int p = 0; p < count && at + p < seconds; ++p) second.put(sums[p][1]);
+        for (int p = 0; p < count; ++p) second.put(sums[p][1]);
       }
     }
   }
 }
 
-template <class Tile>
-void run_lut(const Job& job, const Indexing& by) {
-  const size_t map = by.bytes(job.image_stride);
-  const int maps = int(std::max<size_t>(1, job.scratch_bytes / map)), images = maps * Tile::images;
-  Job part = job;
-  for (int first = 0; first < job.images; first += images) {
-    part.images = std::min(images, job.images - first);
-    part.source = job.source + size_t(first) * job.image_stride;
-    part.out = job.out + size_t(first) * job.out_image_stride;
-    for (int image = 0, to = 0; image < part.images; image += Tile::images, ++to) {
-      const uint8_t* one = part.source + size_t(image) * job.image_stride;
-      const uint8_t* other = image + 1 < part.images ? one + job.image_stride : one;
-      by.expand(one, other, job.image_stride, reinterpret_cast<uint16_t*>(job.scratch + size_t(to) * map));
+// One image: pairs of neighbouring positions (Job::pairs) share the indices.
+template <class Writer>
+void run_neighbours(const Job& job, const Indexing& by, const uint8_t* indices) {
+  const size_t factor = by.bytes(job.image_stride) / job.image_stride;
+  const int row_look_ups = job.groups / by.word_words * by.run;
+  const size_t panel_bytes = size_t(job.rows) * size_t(row_look_ups) * 64;
+  for (int panel = 0; panel < job.panels; ++panel) {
+    Writer writer(job, panel, by.scale);
+    for (int at = 0; at < job.pair_count; at += PairTile::positions) {
+      const uint8_t* patch[PairTile::positions];
+      for (int p = 0; p < PairTile::positions; ++p)
+        patch[p] = indices + job.pairs[std::min(at + p, job.pair_count - 1)].offset * factor;
+      Sum16 sums[PairTile::positions][2][2];
+      sum_patch<PairTile>(job, row_look_ups, job.row_stride * factor, patch,
+                          job.weights + size_t(panel) * panel_bytes, by.table, sums);
+      for (int p = 0; p < PairTile::positions && at + p < job.pair_count; ++p)
+        for (uint32_t i = 0; i < job.pairs[at + p].size; ++i) writer.put(sums[p][i]);
     }
-    if (job.form == Form::words) run_part<Tile, LutSums<WordWriter>>(part, by, job.scratch);
-    else if (job.form == Form::bytes) run_part<Tile, LutSums<ByteWriter>>(part, by, job.scratch);
-    else if (job.levels == 1) run_part<Tile, LutBits<1>>(part, by, job.scratch);
-    else run_part<Tile, LutBits<2>>(part, by, job.scratch);
   }
 }
 
+// One position of one image with the vectors of four panels.
+template <class Writer>
+void run_position(const Job& job, const Indexing& by, const uint8_t* indices) {
+  constexpr int panels = 4, vectors = 2 * panels;
+  const int row_look_ups = job.groups / by.word_words * by.run;
+  const size_t panel_bytes = size_t(job.rows) * size_t(row_look_ups) * 64;
+  const size_t factor = by.bytes(job.image_stride) / job.image_stride;
+  for (int first = 0; first < job.panels; first += panels) {
+    const uint8_t* weights[panels];
+    for (int i = 0; i < panels; ++i)
+      weights[i] = job.weights + size_t(std::min(first + i, job.panels - 1)) * panel_bytes;
+    Sum16 sums[vectors];
+    for (Sum16& sum : sums) sum.clear();
+    for (int row = 0; row < job.rows; ++row) {
+      const auto* index = reinterpret_cast<const uint16_t*>(indices + job.patches[0] * factor +
+                                                            size_t(row) * job.row_stride * factor);
+      for (int left = row_look_ups; left > 0;) {
+        const int now = std::min(left, single_burst);
+        __m256i s[vectors];
+        unroll<vectors>([&](auto v) BNN_LAMBDA_INLINE { s[v] = _mm256_setzero_si256(); });
+        for (int i = 0; i < now; ++i) {
+          const __m256i table = load_table(by.alone + *index++);
+          unroll<vectors>([&](auto v) BNN_LAMBDA_INLINE {
+            const __m256i w = load_weights(weights[v / 2] + 64 * i + 32 * (v % 2));
+            s[v] = _mm256_add_epi8(s[v], _mm256_shuffle_epi8(table, w));
+          });
+        }
+        unroll<vectors>([&](auto v) BNN_LAMBDA_INLINE { sums[v].add(s[v]); });
+        unroll<panels>([&](auto i) BNN_LAMBDA_INLINE { weights[i] += 64 * now; });
+        left -= now;
+      }
+    }
+    for (int i = 0; i < panels && first + i < job.panels; ++i) Writer(job, first + i, by.scale).put(&sums[2 * i]);
+  }
+}
+
+enum class Sharing { images, neighbours, position };
+
+template <class Tile, class Writer>
+void run_shared(const Job& job, const Indexing& by, Sharing sharing) {
+  if (sharing == Sharing::position) return run_position<Writer>(job, by, job.scratch);
+  if constexpr (Tile::images == 2) {
+    if (sharing == Sharing::neighbours) return run_neighbours<Writer>(job, by, job.scratch);
+  }
+  run_part<Tile, Writer>(job, by, job.scratch);
+}
+
+template <class Tile>
+void run_form(const Job& job, const Indexing& by, Sharing sharing) {
+  if (job.form == Form::words) return run_shared<Tile, LutSums<WordWriter>>(job, by, sharing);
+  if (job.form == Form::bytes) return run_shared<Tile, LutSums<ByteWriter>>(job, by, sharing);
+  if (job.levels == 1) return run_shared<Tile, LutBits<1>>(job, by, sharing);
+  run_shared<Tile, LutBits<2>>(job, by, sharing);
+}
+
+// `images` of the job, from `first` on, as a job of its own.
+Job part_of(const Job& job, int first, int images) {
+  Job part = job;
+  part.images = images;
+  part.source = job.source + size_t(first) * job.image_stride;
+  part.out = job.out + size_t(first) * job.out_image_stride;
+  return part;
+}
+
+// An image that has no partner, or shares with none.
+template <class Tile>
+void run_alone(const Job& job, const Indexing& by) {
+  auto* indices = reinterpret_cast<uint16_t*>(job.scratch);
+  if (job.positions == 1 || Tile::images == 1) {
+    by.expand(job.source, job.source, job.image_stride, indices);
+    return run_form<Tile>(job, by, job.positions == 1 ? Sharing::position : Sharing::images);
+  }
+  // Where there is no neighbour to the right, nobody looks at its indices.
+  const size_t shift = std::min<size_t>(job.pair_shift, job.image_stride), shifted = job.image_stride - shift;
+  by.expand(job.source, job.source + shift, shifted, indices);
+  by.expand(job.source + shifted, job.source + shifted, shift, indices + by.bytes(shifted) / 2);
+  run_form<Tile>(job, by, Sharing::neighbours);
+}
+
+template <class Tile>
+void run_lut(const Job& job, const Indexing& by) {
+  const size_t map = by.bytes(job.image_stride);
+  const int most = int(std::min<size_t>(std::max<size_t>(1, job.scratch_bytes / map), 1 << 16)) * Tile::images;
+  const int shared = job.images == 1 ? 0 : job.images / Tile::images * Tile::images;
+  for (int first = 0; first < shared; first += most) {
+    const Job part = part_of(job, first, std::min(most, shared - first));
+    for (int image = 0; image < part.images; image += Tile::images) {
+      const uint8_t* one = part.source + size_t(image) * job.image_stride;
+      const uint8_t* other = Tile::images == 2 ? one + job.image_stride : one;
+      by.expand(one, other, job.image_stride,
+                reinterpret_cast<uint16_t*>(job.scratch + size_t(image / Tile::images) * map));
+    }
+    run_form<Tile>(part, by, Sharing::images);
+  }
+  if (shared < job.images) run_alone<Tile>(part_of(job, shared, 1), by);
+}
+
 void run_look_up(const Job& job, int source_planes, int weight_planes) {
-  if (weight_planes == 2)
-    return run_lut<PairTile>(job, {2, source_planes, 32, source_planes, tables.pair2[source_planes - 1][0], source_planes});
-  if (source_planes == 2) return run_lut<SingleTile>(job, {1, 2, 16, 2, tables.single[0], 1});
-  run_lut<PairTile>(job, {2, 1, 16, 1, tables.pair1[0], 1});
+  const int planes = source_planes - 1;
+  if (weight_planes == 2) {
+    const Indexing by{2, source_planes, 32, source_planes, tables.pair2[planes][0], tables.alone2[planes][0], source_planes};
+    return run_lut<PairTile>(job, by);
+  }
+  if (source_planes == 2) return run_lut<SingleTile>(job, {1, 2, 16, 2, tables.single[0], tables.single[0], 1});
+  run_lut<PairTile>(job, {2, 1, 16, 1, tables.pair1[0], tables.alone1[0], 1});
 }
 
 }  // namespace
