@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn._typing import assert_never
+from bnn.arithmetic import accumulator_scale, real_layer, vector, whole_pad
 from bnn.errors import NetworkError
 from bnn.network import (
     Add,
@@ -31,10 +32,6 @@ from bnn.network import (
     Real,
     Scale,
     Sign,
-    accumulator_scale,
-    real_layer,
-    vector,
-    whole_pad,
 )
 from bnn.program import INPUT, Affine
 
@@ -117,7 +114,7 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
     scale = np.ones(signal.shape[2])
     offset = np.zeros(signal.shape[2])
     if isinstance(layer, Conv2d | Linear):
-        source_scale = network.signals[layer.source].scale or 1.0
+        source_scale = network.source_scale(layer)
         scale = scale * accumulator_scale(layer, source_scale, np.float64)
         offset = offset if layer.bias is None else offset + vector(layer.bias, np.float64)
     elif signal.scale is not None:
@@ -180,7 +177,7 @@ def _quantized(integers: Integers, scale: float, network: Network) -> Value:
 def _weighted(layer: Conv2d | Linear, source: Value, network: Network) -> Value:
     total = _sums(layer, source, network)
     kind: Any = network.kind
-    scale = accumulator_scale(layer, network.signals[layer.source].scale or 1.0, kind)
+    scale = accumulator_scale(layer, network.source_scale(layer), kind)
     real = total.astype(kind) * scale
     if layer.bias is not None:
         return Value(real + vector(layer.bias, kind))
@@ -194,7 +191,7 @@ def _sums(layer: Conv2d | Linear, source: Value, network: Network) -> Integers:
     if isinstance(layer, Linear):
         return _whole(source.integers @ weights.T)
     top, left, bottom, right = layer.padding
-    pad = whole_pad(layer, network.signals[layer.source].scale or 1.0)
+    pad = whole_pad(layer, network.source_scale(layer))
     padded = np.pad(
         source.integers.astype(np.float64),
         ((0, 0), (top, bottom), (left, right), (0, 0)),

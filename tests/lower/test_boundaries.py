@@ -41,6 +41,7 @@ activations = st.sampled_from(
         Quantize("act", INT(8), 0.3, rounding="zero"),
         MultiThreshold("act", [[-3.0, 0.0, 0.0, 2.5]], 0.5, 2, -3),
         MultiThreshold("act", [[5.0, -np.inf, np.inf]]),
+        MultiThreshold("act", [np.linspace(-300, 300, 255)], 0.5, 2, -255),  # beyond 8 bits
     ]
 )
 

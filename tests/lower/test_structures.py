@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Maps, pools on either side, padding, residuals: random networks, equality throughout."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -148,6 +150,29 @@ def test_pool_before_the_norm(gamma, weights, padding, pad, order) -> None:
     assert (ops.index(Threshold) < ops.index(Pool)) == (order == "levels")
     mirrored = gamma < 0 and order == "levels"
     assert (program.op("next").weights[:, 1] == (-1 if mirrored else 1)).all()
+
+
+@pytest.mark.parametrize("gamma", [2.0, -2.0])
+def test_levels_stand_for_values_beyond_8_bits(gamma: float) -> None:
+    """255 levels two apart are coded by their number; unit and shift go into the next sums."""
+    network = pooled(gamma, BIPOLAR)
+    fine = MultiThreshold("act", [np.linspace(-30, 30, 255)], 0.5, 2, -255)
+    layers = tuple(fine if layer.name == "act" else layer for layer in network.layers)
+    changed = Network(network.input, layers_by_order(layers), network.lattice)
+    program = assert_lowered_exactly(changed, IMAGES)
+    assert program.op("act").precision == UINT(8)
+
+
+def layers_by_order(layers: tuple) -> tuple:
+    """Layers that read what stands before them."""
+    return tuple(replace(layer, source="") for layer in layers)
+
+
+def test_bounds_are_the_input_precisions() -> None:
+    """A table that leaves part of its precision unused still gives wide enough accumulators."""
+    dim = PictureInput((3,), INT(8), np.arange(256) // 64)
+    network = Network(dim, (Linear("dense", np.ones((2, 3)), BIPOLAR),))
+    assert_lowered_exactly(network, np.array([[0, 128, 255]], np.uint8))
 
 
 def test_zero_padding_widens_bipolar_to_ternary() -> None:

@@ -8,17 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bnn.arithmetic import direction, real_layer, vector
 from bnn.errors import NetworkError
-from bnn.network import (
-    Integers,
-    MaxPool,
-    Real,
-    RealLayer,
-    Shape,
-    direction,
-    real_layer,
-    vector,
-)
+from bnn.network import Integers, MaxPool, Real, RealLayer, Shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bnn._typing import assert_never
-from bnn.check import dot_bounds
+from bnn.arithmetic import accumulator_scale, whole_pad
 from bnn.errors import NetworkError
 from bnn.forward import head
 from bnn.inputs import Input, PictureInput
 from bnn.lower import pooling
 from bnn.lower.carried import Carried
 from bnn.lower.codes import Coding, coding, signed_bits, tightest
+from bnn.lower.emit import Emitter
 from bnn.lower.switching import switching_points
 from bnn.network import (
     Activation,
@@ -33,13 +33,12 @@ from bnn.network import (
     Network,
     Quantize,
     Scale,
+    Shape,
     Sign,
     Weighted,
-    accumulator_scale,
-    whole_pad,
 )
 from bnn.network import Add as AddLayer
-from bnn.program import INPUT, Add, Affine, Borders, Dot, Op, Pool, Program, Threshold, Window
+from bnn.program import INPUT, Add, Affine, Dot, Program, Threshold, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +61,12 @@ def trace(network: Network) -> Lowered:
 
 
 class _Walk:
-    """The operations emitted so far, by name and in order."""
+    """One rule a layer kind; what each layer left behind is in ``carried``."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.readers = network.readers()
-        self.ops: dict[str, Op] = {}
-        self.reads: dict[str, tuple[int, int]] = {}  # bounds of what each dot reads
-        self.names = _identifiers(network)
+        self.emit = Emitter(network)
         self.input = self._input()
         self.carried: dict[str, Carried] = {INPUT: self._carried_input()}
 
@@ -77,11 +74,10 @@ class _Walk:
         for layer in self.network.layers:
             self.carried[layer.name] = self._layer(layer, self.carried[layer.source])
         last = head(self.network)
-        scores = self._offset_into_bias(self._pooled(self.carried[last.layer]))
-        affine = Affine(
-            last.affine.scale * scores.step, last.affine.scale * scores.base + last.affine.offset
-        )
-        program = Program(self.input, tuple(self.ops.values()), scores.edge, affine=affine)
+        scores = self.emit.with_base_as_bias(self._pooled(self.carried[last.layer]))
+        scale, offset = last.affine.scale, last.affine.offset
+        affine = Affine(scale * scores.step, scale * scores.base + offset)
+        program = Program(self.input, tuple(self.emit.ops.values()), scores.edge, affine=affine)
         held = {n: c for n, c in self.carried.items() if not (c.pending or c.is_owned)}
         return Lowered(program, held)
 
@@ -103,15 +99,19 @@ class _Walk:
                 return self._flatten(layer, source)
         assert_never(layer)
 
-    # --- input -----------------------------------------------------------------------
+    def _shared(self, layer: Layer, made: Carried) -> Carried:
+        """``made``, no longer owned when several layers read it."""
+        return replace(made, is_owned=made.is_owned and len(self.readers[layer.name]) <= 1)
+
+    def _shape(self, layer: Layer) -> Shape:
+        return self.network.signals[layer.name].shape
+
+    # --- input and padding -----------------------------------------------------------
 
     def _input(self) -> Input:
         """The network's input, its precision widened where a picture is padded with a new value."""
-        given = self.network.input
-        pads = [
-            self._pad_code(INPUT, pad, self.network.lattice.step, self.network.lattice.base)
-            for pad in self._pads(INPUT)
-        ]
+        given, lattice = self.network.input, self.network.lattice
+        pads = [_code(INPUT, pad, lattice.step, lattice.base) for pad in self._pads(INPUT)]
         if not isinstance(given, PictureInput) or all(map(given.precision.allows, pads)):
             return given
         values = [int(given.table.min()), int(given.table.max()), *pads]
@@ -119,23 +119,17 @@ class _Walk:
 
     def _carried_input(self) -> Carried:
         lattice, shape = self.network.lattice, self.network.signals[INPUT].shape
-        precision = self.input.precision
-        low, high = precision.low, precision.high
-        if isinstance(self.input, PictureInput):
-            low, high = int(self.input.table.min()), int(self.input.table.max())
         channels = np.ones(shape[2], np.int64)
         return Carried(
             INPUT,
             shape,
-            low,
-            high,
+            self.input.precision.low,
+            self.input.precision.high,
             lattice.step * channels,
             lattice.base * channels,
             np.full(1, lattice.scale, self.network.kind),
             is_codes=True,
         )
-
-    # --- padding ---------------------------------------------------------------------
 
     def _pads(self, name: str) -> set[int]:
         """Pad values (whole numbers v) that readers want on the edge of layer ``name``."""
@@ -148,17 +142,9 @@ class _Walk:
         return pads
 
     def _whole_pad(self, layer: Conv2d) -> int:
-        scale = self.network.signals[layer.source].scale
-        assert scale is not None
-        return whole_pad(layer, scale)
+        return whole_pad(layer, self.network.source_scale(layer))
 
-    def _pad_code(self, name: str, pad: int, step: int, base: int) -> int:
-        code, rest = divmod(pad - base, step)
-        if rest:
-            raise NetworkError(f"{name}: the pad value of its reader lies between its values")
-        return code
-
-    # --- dots ------------------------------------------------------------------------
+    # --- sums ------------------------------------------------------------------------
 
     def _codes(self, layer: Layer, source: Carried) -> Carried:
         """``source`` with its pools done, readable by a window or dot."""
@@ -168,90 +154,42 @@ class _Walk:
         return pooled
 
     def _weighted(self, layer: Weighted, source: Carried) -> Carried:
-        name = self.names[layer.name]
-        edge, taps = source.edge, 1
-        low, high = source.low, source.high
+        edge, low, high = source.edge, source.low, source.high
         if isinstance(layer, Conv2d):
-            kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
-            taps = kernel[0] * kernel[1]
-            if (kernel, layer.stride) != ((1, 1), (1, 1)) or any(layer.padding):
-                edge = self._window(layer, source, kernel)
-                window = self.ops[edge]
-                assert isinstance(window, Window)
-                if any(layer.padding):
-                    low, high = min(low, window.pad_value), max(high, window.pad_value)
+            edge, low, high = self._window(layer, source)
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
-        unit = int(abs(source.step[0]))
+        taps = rows.shape[1] // source.shape[2]
         weights = rows * np.tile(np.sign(source.step), taps)
-        base = rows @ np.tile(source.base, taps)
-        low, high = self._dot(Dot(name, edge, weights, layer.precision), low, high)
-        shape = self.network.signals[layer.name].shape
-        source_scale = self.network.signals[layer.source].scale
-        assert source_scale is not None
+        name = self.emit.names[layer.name]
+        low, high = self.emit.dot(Dot(name, edge, weights, layer.precision), low, high)
         made = Carried(
             name,
-            shape,
+            self._shape(layer),
             low,
             high,
-            np.full(len(rows), unit),
-            base,
-            accumulator_scale(layer, source_scale, self.network.kind),
+            np.full(len(rows), abs(source.step[0])),
+            rows @ np.tile(source.base, taps),
+            accumulator_scale(layer, self.network.source_scale(layer), self.network.kind),
             is_owned=True,
         )
         if layer.bias is not None:
             made = made.then(Scale(layer.name, offset=layer.bias))
         return self._shared(layer, made)
 
-    def _window(self, layer: Conv2d, source: Carried, kernel: tuple[int, int]) -> str:
+    def _window(self, layer: Conv2d, source: Carried) -> tuple[str, int, int]:
+        """The edge of patches that the dot reads, and its bounds; none for 1x1 kernels."""
+        kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
+        low, high = source.low, source.high
+        if (kernel, layer.stride) == ((1, 1), (1, 1)) and not any(layer.padding):
+            return source.edge, low, high
         pad = 0
         if any(layer.padding):
-            wanted = self._whole_pad(layer)
-            pad = self._pad_code(layer.name, wanted, int(source.step[0]), int(source.base[0]))
-        name = self._unused(f"{self.names[layer.name]}_window")
-        self.ops[name] = Window(name, source.edge, kernel, layer.stride, layer.padding, pad)
-        return name
-
-    def _dot(self, op: Dot, low: int, high: int) -> tuple[int, int]:
-        """Emit (or replace) a dot with as narrow an accumulator as can be; its bounds."""
-        least, most = dot_bounds(op.weights, op.bias, low, high)
-        bounds = int(least.min()), int(most.max())
-        self.reads[op.name] = (low, high)
-        self.ops[op.name] = replace(op, accumulator_bits=signed_bits(*bounds))
-        return bounds
-
-    def _negate(self, source: Carried, rows: Mask) -> Carried:
-        """``source`` with the dot's ``rows`` (bool) negated, and what that means for v.
-
-        The weights' precision grows where it must.
-        """
-        op = self.ops[source.edge]
-        assert isinstance(op, Dot)
-        signs = np.where(rows, -1, 1)
-        weights = op.weights * signs[:, None]
-        precision = op.precision
-        if not precision.allows(weights):
-            precision = tightest([int(weights.min()), int(weights.max())], two_values=False)
-        negated = replace(op, weights=weights, precision=precision)
-        low, high = self._dot(negated, *self.reads[op.name])
-        return replace(source, low=low, high=high, step=source.step * signs)
-
-    def _negatable(self, source: Carried) -> Mask:
-        """Rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
-        op = self.ops.get(source.edge)
-        if not source.is_owned or not isinstance(op, Dot):
-            return np.zeros(source.shape[2], bool)
-        return np.array([op.precision.allows(-row) for row in op.weights.astype(np.int64)])
-
-    def _offset_into_bias(self, scores: Carried) -> Carried:
-        """Whole scores v themselves, where a bias of the last dot can make them so."""
-        op = self.ops.get(scores.edge)
-        if not isinstance(op, Dot) or not scores.is_owned or (scores.step != 1).any():
-            return scores
-        if not scores.base.any():
-            return scores
-        biased = replace(op, bias=scores.base.astype(np.int32))
-        self._dot(biased, *self.reads[op.name])
-        return replace(scores, base=np.zeros_like(scores.base))
+            step, base = int(source.step[0]), int(source.base[0])
+            pad = _code(layer.name, self._whole_pad(layer), step, base)
+            low, high = min(low, pad), max(high, pad)
+        name = self.emit.unused(f"{self.emit.names[layer.name]}_window")
+        self.emit.put(Window(name, source.edge, kernel, layer.stride, layer.padding, pad))
+        return name, low, high
 
     # --- activations and pools -------------------------------------------------------
 
@@ -262,31 +200,33 @@ class _Walk:
             source = self._pool_sums(source, plan.negate)
         levels = self._threshold(layer, source, code, plan.mirror)
         for pool in source.pools:
-            levels = self._pool(pool, levels)
+            levels = self.emit.pool(pool, levels, self._shape(pool))
         return levels
 
     def _threshold(self, layer: Activation, source: Carried, code: Coding, mirror: Mask) -> Carried:
         """The threshold, with levels counted downwards where ``mirror`` (bool)."""
         rises = np.prod(source.directions(), axis=0) * np.where(mirror, -1, 1)
-        negate = (rises < 0) & self._negatable(source)
-        if negate.any():
-            source = self._negate(source, negate)
-            rises = np.where(negate, 1, rises)
-        bare = source.without_pools()
+        negate = (rises < 0) & self.emit.negatable(source)
+        source = self.emit.negated(source, negate)
+        rises = np.where(negate, 1, rises)
 
         def level(q: Integers) -> Integers:
-            climbed = layer.level(bare.real(q))
+            climbed = layer.level(source.real(q))
             return np.where(mirror, layer.levels - climbed, climbed)
 
         points = switching_points(layer.name, level, layer.levels, source.low, source.high, rises)
-        name = self.names[layer.name]
-        signs = rises.astype(np.int8) if (rises < 0).any() else None
-        self.ops[name] = Threshold(
-            name, source.edge, points.astype(np.int32), code.precision, code.base, code.step, signs
+        op = Threshold(
+            self.emit.names[layer.name],
+            source.edge,
+            points.astype(np.int32),
+            code.precision,
+            code.base,
+            code.step,
+            rises.astype(np.int8) if (rises < 0).any() else None,
         )
         ends = (code.base, code.base + code.step * layer.levels)
         return Carried(
-            name,
+            self.emit.put(op),
             source.shape,
             min(ends),
             max(ends),
@@ -299,100 +239,74 @@ class _Walk:
     def _can_mirror(self, layer: Activation) -> bool:
         """Whether every reader can negate its weights for channels whose values are mirrored."""
         symmetric = 2 * layer.base + layer.step * layer.levels == 0
-        readers = self._dots_reading(layer.name)
-        return bool(readers) and all(
-            isinstance(reader, Conv2d | Linear)
-            and reader.precision.allows(-reader.weights.astype(np.int64))
-            and not (
-                isinstance(reader, Conv2d)
-                and any(reader.padding)
-                and not (symmetric and self._whole_pad(reader) == 0)
-            )
-            for reader in readers
-        )
+        readers = self._past_flattening(layer.name)
+        return bool(readers) and all(self._can_undo(reader, symmetric) for reader in readers)
 
-    def _dots_reading(self, name: str) -> list[Layer]:
+    def _can_undo(self, reader: Layer, symmetric: bool) -> bool:
+        """Whether ``reader`` can negate its weights, and its pad value does not mind."""
+        if not isinstance(reader, Conv2d | Linear):
+            return False
+        pad = reader.pad_value if isinstance(reader, Conv2d) and any(reader.padding) else None
+        if pad is not None and not (symmetric and pad == 0):
+            return False
+        return reader.precision.allows(-reader.weights.astype(np.int64))
+
+    def _past_flattening(self, name: str) -> list[Layer]:
+        """The readers of a layer, and those of the flattenings among them instead of these."""
         found: list[Layer] = []
         for reader in self.readers[name]:
-            found += self._dots_reading(reader.name) if isinstance(reader, Flatten) else [reader]
+            flat = isinstance(reader, Flatten)
+            found += self._past_flattening(reader.name) if flat else [reader]
         return found
 
     def _pool_sums(self, source: Carried, negate: Mask) -> Carried:
-        """Pools on the accumulators themselves, rows negated first where sums must be mirrored."""
+        """Pools of the sums themselves, rows negated first where sums must be mirrored."""
         if negate.any() and not source.is_owned:
             raise NetworkError(f"{source.pools[0].name}: pools falling values of shared sums")
-        if negate.any():
-            source = self._negate(source, negate)
-        pools, pooled = source.pools, source.without_pools()
-        for pool in pools:
-            pooled = self._pool(pool, pooled)
+        source = self.emit.negated(source, negate)
+        pooled = source.without_pools()
+        for pool in source.pools:
+            pooled = self.emit.pool(pool, pooled, self._shape(pool))
         return replace(pooled, is_owned=False)
 
     def _pooled(self, source: Carried) -> Carried:
         """``source`` with its pending pools done, for a reader of whole numbers."""
         if not source.pools:
             return source
-        first = source.directions()[0]
         if len(source.pending) > len(source.pools):
             raise NetworkError(f"{source.pools[0].name}: pools real values that no activation ends")
-        return self._pool_sums(source, first < 0)
+        return self._pool_sums(source, source.directions()[0] < 0)
 
-    def _pool(self, pool: MaxPool, source: Carried) -> Carried:
-        name = self.names[pool.name]
-        if name in self.ops:
-            name = self._unused(name)
-        self.ops[name] = Pool(name, source.edge, pool.kernel, pool.stride, pool.padding)
-        return replace(source, edge=name, shape=self.network.signals[pool.name].shape)
-
-    # --- adding, flattening, fan-out --------------------------------------------------
+    # --- adding and flattening --------------------------------------------------------
 
     def _add(self, layer: AddLayer, source: Carried) -> Carried:
         one, two = self._pooled(source), self._pooled(self.carried[layer.other])
         if (one.step != two.step).any():
             raise NetworkError(f"{layer.name}: adds maps whose integers differ in unit")
         low, high = one.low + two.low, one.high + two.high
-        name = self.names[layer.name]
-        self.ops[name] = Add(name, one.edge, two.edge, signed_bits(low, high))
-        return Carried(
-            name, one.shape, low, high, one.step, one.base + two.base, one.scale, is_codes=False
-        )
+        op = Add(self.emit.names[layer.name], one.edge, two.edge, signed_bits(low, high))
+        edge = self.emit.put(op)
+        return Carried(edge, one.shape, low, high, one.step, one.base + two.base, one.scale)
 
     def _flatten(self, layer: Flatten, source: Carried) -> Carried:
-        height, width, channels = self.network.signals[layer.source].shape
-        if (height, width) == (1, 1):
+        height, width, _ = self.network.signals[layer.source].shape
+        taps = height * width
+        if taps == 1:
             return self._shared(layer, source)
         source = self._codes(layer, source)
-        name, whole = self.names[layer.name], (height, width)
-        borders: Borders = (0, 0, 0, 0)
-        self.ops[name] = Window(name, source.edge, whole, (1, 1), borders)
-        taps = height * width
+        name = self.emit.names[layer.name]
         return replace(
             source,
-            edge=name,
-            shape=(1, 1, taps * channels),
+            edge=self.emit.put(Window(name, source.edge, (height, width))),
+            shape=self._shape(layer),
             step=np.tile(source.step, taps),
             base=np.tile(source.base, taps),
         )
 
-    def _shared(self, layer: Layer, made: Carried) -> Carried:
-        """``made``, no longer owned when several layers read it."""
-        return replace(made, is_owned=made.is_owned and len(self.readers[layer.name]) <= 1)
 
-    def _unused(self, name: str) -> str:
-        while name in self.ops or name in self.names.values() or name == INPUT:
-            name += "_"
-        return name
-
-
-def _identifiers(network: Network) -> dict[str, str]:
-    """An operation name for each layer: its own, made an identifier, made unique."""
-    names: dict[str, str] = {}
-    taken = {INPUT}
-    for layer in network.layers:
-        name = re.sub(r"\W", "_", layer.name, flags=re.ASCII)
-        name = name if name.isidentifier() else f"_{name}"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        names[layer.name] = name
-    return names
+def _code(name: str, pad: int, step: int, base: int) -> int:
+    """The integer q that means the whole number ``pad = step * q + base``."""
+    code, rest = divmod(pad - base, step)
+    if rest:
+        raise NetworkError(f"{name}: the pad value of its reader lies between its values")
+    return code

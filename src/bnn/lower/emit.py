@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The program under construction: operations by name, in order, with their bounds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from bnn.check import dot_bounds
+from bnn.lower.carried import Carried
+from bnn.lower.codes import signed_bits, tightest
+from bnn.network import Mask, MaxPool, Network, Shape
+from bnn.program import INPUT, Dot, Op, Pool
+
+
+class Emitter:
+    """Operations emitted so far.
+
+    Attributes:
+        ops: by name, in order.
+        names: an operation name for each layer: its own, made an identifier, made unique.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.ops: dict[str, Op] = {}
+        self.names = _identifiers(network)
+        self._read: dict[str, tuple[int, int]] = {}  # bounds of what each dot reads
+
+    def put(self, op: Op) -> str:
+        """Emit ``op``, or replace the operation of its name; its name."""
+        self.ops[op.name] = op
+        return op.name
+
+    def unused(self, name: str) -> str:
+        """``name``, changed until nothing is called so."""
+        while name in self.ops or name in self.names.values() or name == INPUT:
+            name += "_"
+        return name
+
+    def dot(self, op: Dot, low: int, high: int) -> tuple[int, int]:
+        """Emit or replace a dot, its accumulator as narrow as can be; bounds of its sums.
+
+        ``low`` and ``high`` bound what it reads.
+        """
+        least, most = dot_bounds(op.weights, op.bias, low, high)
+        bounds = int(least.min()), int(most.max())
+        self._read[op.name] = (low, high)
+        self.put(replace(op, accumulator_bits=signed_bits(*bounds)))
+        return bounds
+
+    def negatable(self, source: Carried) -> Mask:
+        """Rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
+        op = self.ops.get(source.edge)
+        if not source.is_owned or not isinstance(op, Dot):
+            return np.zeros(source.shape[2], bool)
+        return np.array([op.precision.allows(-row) for row in op.weights.astype(np.int64)])
+
+    def negated(self, source: Carried, rows: Mask) -> Carried:
+        """``source`` after negating the dot's ``rows`` (bool), and what that means for v.
+
+        The weights' precision grows where it must.
+        """
+        if not rows.any():
+            return source
+        op = self.ops[source.edge]
+        assert isinstance(op, Dot)
+        signs = np.where(rows, -1, 1)
+        weights = op.weights * signs[:, None]
+        precision = op.precision
+        if not precision.allows(weights):
+            precision = tightest([int(weights.min()), int(weights.max())], two_values=False)
+        changed = replace(op, weights=weights, precision=precision)
+        low, high = self.dot(changed, *self._read[op.name])
+        return replace(source, low=low, high=high, step=source.step * signs)
+
+    def with_base_as_bias(self, scores: Carried) -> Carried:
+        """``scores`` without a base, where a bias of their dot can take it over."""
+        op = self.ops.get(scores.edge)
+        is_plain = isinstance(op, Dot) and scores.is_owned and (scores.step == 1).all()
+        if not is_plain or not scores.base.any():
+            return scores
+        assert isinstance(op, Dot)
+        low, high = self.dot(replace(op, bias=scores.base.astype(np.int32)), *self._read[op.name])
+        return replace(scores, low=low, high=high, base=np.zeros_like(scores.base))
+
+    def pool(self, layer: MaxPool, source: Carried, shape: Shape) -> Carried:
+        """A max pool of the edge under ``source``, which gives ``shape``."""
+        name = self.names[layer.name]
+        name = self.unused(name) if name in self.ops else name
+        self.put(Pool(name, source.edge, layer.kernel, layer.stride, layer.padding))
+        return replace(source, edge=name, shape=shape)
+
+
+def _identifiers(network: Network) -> dict[str, str]:
+    names: dict[str, str] = {}
+    taken = {INPUT}
+    for layer in network.layers:
+        name = re.sub(r"\W", "_", layer.name, flags=re.ASCII)
+        name = name if name.isidentifier() else f"_{name}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        names[layer.name] = name
+    return names
