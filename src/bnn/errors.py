@@ -45,3 +45,11 @@ class NetworkError(BnnError):
 
 class TrainError(BnnError):
     """A training that cannot start or go on: wrong settings, checkpoint or data, NaN loss."""
+
+
+class BuildError(BnnError):
+    """A model, folding or board that no hardware can be built for; names layer or key."""
+
+
+class DriverError(BnnError, RuntimeError):
+    """An accelerator that refuses or fails: wrong design, bad set-up, no answer."""

@@ -23,6 +23,7 @@ from bnn.program import Program
 RUNTIMES = {
     "cpu": "bnn.run.cpu",
     "reference": "bnn.run.reference",
+    "sim": "bnn.run.sim",
 }
 
 

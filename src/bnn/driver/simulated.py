@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The transport to a simulated system: registers, memory and interrupt of the Verilator model."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import DriverError, RuntimeUnavailableError
+
+BASE = 0x1000_0000
+_PAGE = 4096
+
+
+class SimulatedBuffer:
+    """Part of the simulated memory."""
+
+    def __init__(self, address: int, words: NDArray[np.uint64]) -> None:
+        self.address = address
+        self.words = words
+
+    def flush(self) -> None:
+        """Nothing: there is no cache."""
+
+    def invalidate(self) -> None:
+        """Nothing: there is no cache."""
+
+
+class SimulatedTransport:
+    """A simulated board.
+
+    Args:
+        library: from :func:`bnn.hw.verilator.build`.
+        memory: bytes behind the accelerator.
+        latency: cycles from a burst's address to its first word, and to a write's response.
+        stall: per cent of cycles in which each channel of the memory is not ready.
+        seed: of the stalls.
+        limit: cycles that one start may take.
+    """
+
+    def __init__(
+        self,
+        library: Path,
+        *,
+        memory: int = 1 << 26,
+        latency: int = 20,
+        stall: int = 0,
+        seed: int = 1,
+        limit: int = 1 << 40,
+    ) -> None:
+        if not (0 <= latency < 1 << 20 and 0 <= stall < 100):
+            raise DriverError("a simulated memory has a latency from 0 and 0 to 99 % stalls")
+        try:
+            self._api = _api(ctypes.CDLL(str(library)))
+        except OSError as reason:
+            raise RuntimeUnavailableError(f"{library}: the simulator does not load") from reason
+        self._board = self._api.bnn_open(BASE, memory, latency, stall, seed)
+        self._limit = limit
+        pointer = self._api.bnn_memory(self._board)
+        octets = np.ctypeslib.as_array(pointer, shape=(memory,))
+        self._memory = octets.view(np.uint64)
+        self._used = 0
+        self.largest = memory // 16 - 2 * _PAGE
+
+    def close(self) -> None:
+        """End the simulation; buffers must not be used any more."""
+        if self._board:
+            self._api.bnn_close(self._board)
+            self._board = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_board", None):
+            self.close()
+
+    def read(self, offset: int) -> int:
+        """A 32-bit register."""
+        return int(self._api.bnn_read(self._board, offset))
+
+    def write(self, offset: int, value: int) -> None:
+        """Set a 32-bit register."""
+        self._api.bnn_write(self._board, offset, value)
+
+    def write_many(self, offset: int, values: NDArray[np.uint32] | Sequence[int]) -> None:
+        """Set one register to many values, one after the other."""
+        data = np.ascontiguousarray(values, dtype=np.uint32)
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
+        self._api.bnn_write_many(self._board, offset, pointer, len(data))
+
+    def allocate(self, words: int) -> SimulatedBuffer:
+        """A buffer at a fresh page; memory is used in a circle."""
+        pages = -(-8 * words // _PAGE)
+        if self._used + pages * _PAGE > self._memory.nbytes:
+            self._used = 0
+        if pages * _PAGE > self._memory.nbytes:
+            raise DriverError(f"{8 * words} bytes exceed the simulated memory")
+        first = self._used // 8
+        buffer = SimulatedBuffer(BASE + self._used, self._memory[first : first + words])
+        self._used += pages * _PAGE
+        return buffer
+
+    def wait(self) -> bool:
+        """Run the clock until the interrupt."""
+        came = bool(self._api.bnn_wait(self._board, self._limit))
+        violation = self._api.bnn_violation(self._board).decode()
+        if violation:
+            raise DriverError(f"the accelerator breaks the bus protocol: {violation}")
+        return came
+
+    def now(self) -> dict[str, Any]:
+        """The clock cycle since power-on."""
+        return {"cycle": int(self._api.bnn_cycles(self._board))}
+
+    def trace(self, path: Path) -> None:
+        """Write waveforms (VCD) to ``path`` from now on; the library must have been built for it."""
+        if not self._api.bnn_trace(self._board, str(path).encode()):
+            raise DriverError(f"{path}: waveforms cannot be written")
+
+
+def _api(library: ctypes.CDLL) -> ctypes.CDLL:
+    board, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+    signatures = {
+        "bnn_open": (board, [u64, u64, u32, u32, u64]),
+        "bnn_close": (None, [board]),
+        "bnn_reset": (None, [board]),
+        "bnn_write": (None, [board, u32, u32]),
+        "bnn_write_many": (None, [board, u32, ctypes.POINTER(u32), u64]),
+        "bnn_read": (u32, [board, u32]),
+        "bnn_wait": (ctypes.c_int, [board, u64]),
+        "bnn_trace": (ctypes.c_int, [board, ctypes.c_char_p]),
+        "bnn_memory": (ctypes.POINTER(ctypes.c_uint8), [board]),
+        "bnn_cycles": (u64, [board]),
+        "bnn_violation": (ctypes.c_char_p, [board]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every hardware block is to Python: parameters, golden result and cycle count in one object.
+
+A block's circuit is one file of ``bnn/hw/rtl``; its object renders the instance's parameters,
+computes the words that must come out, and the cycles that one image takes when no stream
+stalls. Blocks meet only at valid/ready streams of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+Generic = int | str
+Words = Sequence[int]
+
+
+class Block(Protocol):
+    """One kind of circuit with its parameters."""
+
+    #: Name of the SystemVerilog module.
+    module: ClassVar[str]
+    #: Whether the module has a ``level`` port (words in its output FIFO).
+    has_level: ClassVar[bool]
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of one image when neither side stalls."""
+        ...
+
+    @property
+    def output_bits(self) -> int:
+        """Width of an output word."""
+        ...
+
+    @property
+    def output_words(self) -> int:
+        """Words out for each image."""
+        ...
+
+    def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance."""
+        ...
+
+
+def divisors(number: int) -> list[int]:
+    """Every divisor of ``number``, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Folding: how many rows, columns and positions of each matrix work at once.
+
+A choice apart from the program: the same program with another folding is other hardware with
+the same scores. Files are FINN's folding configuration: JSON objects keyed by node name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bnn.errors import BuildError
+from bnn.hw.block import divisors
+from bnn.program import Dot, Program
+
+STYLES = ("auto", "block", "distributed")
+
+
+@dataclass(frozen=True)
+class LayerFolding:
+    """One matrix.
+
+    Attributes:
+        pe: rows at once; simd: columns at once; pixels: positions at once.
+        rows: pad to so many rows; 0 pads to a multiple of ``pe`` (last layer only).
+        style: memory style of the weights, one of :data:`STYLES`.
+    """
+
+    pe: int = 1
+    simd: int = 1
+    pixels: int = 1
+    rows: int = 0
+    style: str = "auto"
+
+
+@dataclass(frozen=True)
+class Folding:
+    """The folding of every dot of a program, by the dot's name.
+
+    Attributes:
+        loadable: parameters are written at run time; otherwise they are constants.
+    """
+
+    layers: Mapping[str, LayerFolding]
+    loadable: bool = False
+
+    def of(self, name: str) -> LayerFolding:
+        """Folding of the dot ``name``."""
+        if name not in self.layers:
+            raise BuildError(f"the folding says nothing of layer {name!r}")
+        return self.layers[name]
+
+
+def dots(program: Program) -> list[Dot]:
+    """The matrices of a program in order."""
+    return [op for op in program.ops if isinstance(op, Dot)]
+
+
+def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
+    """Cycles that a matrix takes for an image."""
+    height, width, _ = program.edges[dot.name].shape
+    rows, columns = dot.weights.shape
+    groups = -(-height * width // fold.pixels)
+    return groups * -(-max(rows, fold.rows) // fold.pe) * -(-columns // fold.simd)
+
+
+def balanced(program: Program, target: int = 1024, *, loadable: bool = False) -> Folding:
+    """The least parallelism with which every matrix takes at most ``target`` cycles an image.
+
+    Layers that cannot be that fast get all the rows and columns they have.
+    """
+    return Folding({dot.name: _least(program, dot, target) for dot in dots(program)}, loadable)
+
+
+def _least(program: Program, dot: Dot, target: int) -> LayerFolding:
+    rows, columns = dot.weights.shape
+    channels = program.edges[dot.source].shape[2]
+    widths = [d for d in divisors(channels) if d <= 256]
+    choices = [LayerFolding(pe, simd) for pe in divisors(rows) for simd in widths]
+    fast = [c for c in choices if cycles(program, dot, c) <= target]
+    if not fast:
+        return min(choices, key=lambda c: cycles(program, dot, c))
+    # The smallest circuit; of equal ones the widest, because columns cost less than rows.
+    return min(fast, key=lambda c: (c.pe * c.simd, c.pe))
+
+
+#: (rows, columns) -> (PE, SIMD) of the original's engines, by weight bits (specification, section 1).
+_CNV_SHAPES = ((64, 27), (64, 576), (128, 576), (128, 1152), (256, 1152), (256, 2304))
+_CNV_SHAPES += ((512, 256), (512, 512), (64, 512))
+_LFC_SHAPES = ((1024, 784), (1024, 1024), (1024, 1024), (64, 1024))
+_CNV_1 = ((16, 3), (32, 32), (16, 32), (16, 32), (4, 32), (1, 32), (1, 4), (1, 8), (4, 1))
+_CNV_2 = ((8, 3), (16, 16), (8, 16), (8, 16), (4, 8), (1, 8), (1, 2), (2, 2), (4, 1))
+_LFC = ((32, 64), (64, 32), (32, 64), (16, 8))
+_ORIGINAL = ((_CNV_SHAPES, 1, _CNV_1), (_CNV_SHAPES, 2, _CNV_2), (_LFC_SHAPES, 1, _LFC))
+
+
+def original(program: Program) -> Folding:
+    """The original's folding of its five networks, parameters loadable, 64 rows at the end."""
+    layers = dots(program)
+    shapes = [dot.weights.shape for dot in layers]
+    for wanted, bits, folds in _ORIGINAL:
+        fits = len(shapes) == len(wanted) and shapes[:-1] == list(wanted[:-1])
+        if (
+            fits
+            and shapes[-1][1] == wanted[-1][1]
+            and shapes[-1][0] <= 64
+            and layers[0].precision.bits == bits
+        ):
+            chosen = {
+                dot.name: LayerFolding(*fold) for dot, fold in zip(layers, folds, strict=True)
+            }
+            last = layers[-1].name
+            chosen[last] = replace(chosen[last], rows=64)
+            return Folding(chosen, loadable=True)
+    raise BuildError(
+        "there is an original folding for LFC and CNV only; this model's layers are "
+        + ", ".join(f"{rows}x{columns}" for rows, columns in shapes)
+    )
+
+
+_FINN_MATRIX = re.compile(r"(?:MVAU|MatrixVectorActivation|StreamingFCLayer_Batch)\w*?_(\d+)")
+#: FINN nodes whose folding follows from the matrices' here.
+_FINN_OTHER = re.compile(
+    r"(?:ConvolutionInputGenerator|StreamingFIFO|StreamingDataWidthConverter|StreamingMaxPool|FMPadding"
+    r"|LabelSelect|Thresholding|IODMA|AddStreams|DuplicateStreams|ChannelwiseOp|Pool|Defaults)\w*"
+)
+_KEYS = {"PE": "pe", "SIMD": "simd", "pixels": "pixels", "MMV": "pixels", "rows": "rows"}
+_FINN_ATTRIBUTES = {
+    *("mem_mode", "resType", "runtime_writeable_weights", "inFIFODepths", "outFIFODepths"),
+    *("preferred_impl_style", "mac_resource", "M"),
+}
+
+
+def read(path: Path, program: Program) -> Folding:
+    """A folding from FINN-style JSON; keys are our layer names or FINN's ``MVAU_hls_<n>``.
+
+    ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``;
+    ``"loadable": true`` at the top makes parameters loadable.
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as reason:
+        raise BuildError(f"{path}: no readable folding: {reason}") from reason
+    if not isinstance(given, dict):
+        raise BuildError(f"{path}: a folding is one JSON object")
+    names = [dot.name for dot in dots(program)]
+    loadable = given.pop("loadable", False)
+    if not isinstance(loadable, bool):
+        raise BuildError(f"{path}: key 'loadable' must be true or false")
+    layers = {}
+    for key, values in given.items():
+        name = _layer(path, key, names)
+        if name is not None:
+            layers[name] = _layer_folding(path, key, values)
+    missing = [name for name in names if name not in layers]
+    if missing:
+        raise BuildError(f"{path}: no key for layer {missing[0]!r}")
+    return Folding(layers, loadable)
+
+
+def _layer(path: Path, key: str, names: list[str]) -> str | None:
+    if key in names:
+        return key
+    match = _FINN_MATRIX.fullmatch(key)
+    if match and int(match[1]) < len(names):
+        return names[int(match[1])]
+    if not match and _FINN_OTHER.fullmatch(key):
+        return None
+    raise BuildError(f"{path}: key {key!r} is no layer; there are: {', '.join(names)}")
+
+
+def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:
+    if not isinstance(values, dict):
+        raise BuildError(f"{path}: key {key!r} must hold an object")
+    numbers = {}
+    style = "auto"
+    for item, value in values.items():
+        if item == "ram_style":
+            if value not in STYLES:
+                raise BuildError(f"{path}: key {key}.{item} must be one of {', '.join(STYLES)}")
+            style = value
+        elif item in _KEYS:
+            if type(value) is not int or not 1 <= value <= 1 << 16:
+                raise BuildError(f"{path}: key {key}.{item} must be a whole number from 1")
+            numbers[_KEYS[item]] = value
+        elif item not in _FINN_ATTRIBUTES:
+            raise BuildError(f"{path}: key {key}.{item} is unknown")
+    return LayerFolding(**numbers, style=style)
+
+
+def as_json(folding: Folding) -> dict[str, Any]:
+    """What :func:`read` reads back."""
+    layers = {
+        name: {
+            "PE": f.pe,
+            "SIMD": f.simd,
+            "pixels": f.pixels,
+            **({"rows": f.rows} if f.rows else {}),
+            "ram_style": f.style,
+        }
+        for name, f in folding.layers.items()
+    }
+    return {"loadable": folding.loadable, **layers}
+
+
+def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> Folding:
+    """A folding from what a user says: one, ``original``, a file, or nothing."""
+    if isinstance(given, Folding):
+        return given
+    if given is None:
+        try:
+            return original(program)
+        except BuildError:
+            return balanced(program)
+    return original(program) if given == "original" else read(Path(given), program)

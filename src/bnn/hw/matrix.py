@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The matrix-vector-threshold unit: how weights, inputs and thresholds become bits.
+
+The circuit sums population counts of bit planes (see ``bnn_lane.sv``). With x the *code* of an
+input and A that sum, a row's accumulator is ``acc = alpha * A + beta[row]``:
+
+========================= ======= ===== ==============================================
+weights, inputs           op      alpha beta, besides the program's own bias
+========================= ======= ===== ==============================================
+bipolar, bipolar          XNOR    2     -(number of columns)
+bipolar, unsigned b bits  XNOR    1     -(2^b - 1) * (number of -1 weights)
+bipolar, signed           XNOR    1     +(number of -1 weights)
+other, bipolar            AND     2     -(sum of weights)
+other, other              AND     1     0
+========================= ======= ===== ==============================================
+
+Because ``sum_i w_i x_i = popcount(XNOR) - #{w = -1}`` for x in {0, 1}, plane by plane, the planes'
+weights being 2^j, and -2^j at the top of a signed number: together 2^b - 1, or -1.
+So thresholds are moved, ``T <= acc`` iff ``ceil((T - beta) / alpha) <= A``, and the circuit
+never sees a sign. Pad columns hold weights that count nothing against inputs of code 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.hw.block import Generic, Words
+from bnn.hw.levels import Levels, least_signed_bits
+from bnn.hw.words import pack_rows, unpack_rows
+from bnn.precision import Precision
+from bnn.program import Dot, Threshold
+from bnn.run import reference
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a unit's memories hold.
+
+    Attributes:
+        weights: words [row fold * SF + column fold][PE].
+        levels: words [row fold][PE].
+    """
+
+    weights: list[list[int]]
+    levels: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """``bnn_matrix``: dot products and what is done with them.
+
+    Attributes:
+        rows, columns: padded; ``pe`` divides the rows and ``simd`` the columns.
+        positions: vectors of an image; ``pixels`` of them share each weight read.
+        weight, source: precisions.
+        levels: what follows the accumulator.
+        depth: words of the output FIFO, at least what hides the pipeline's latency.
+        loadable: parameters written at run time; else constants of the circuit.
+        style: memory style of the weights (``auto``, ``block``, ``distributed``).
+    """
+
+    module: ClassVar[str] = "bnn_matrix"
+    has_level: ClassVar[bool] = True
+    rows: int
+    columns: int
+    positions: int
+    pe: int
+    simd: int
+    pixels: int
+    weight: Precision
+    source: Precision
+    levels: Levels
+    depth: int = 0
+    loadable: bool = False
+    style: str = "auto"
+    name: str = "matrix"
+
+    @property
+    def row_folds(self) -> int:
+        """NF: rows / PE."""
+        return self.rows // self.pe
+
+    @property
+    def column_folds(self) -> int:
+        """SF: columns / SIMD."""
+        return self.columns // self.simd
+
+    @property
+    def groups(self) -> int:
+        """Groups of positions in an image."""
+        return -(-self.positions // self.pixels)
+
+    @property
+    def cycles(self) -> int:
+        return self.groups * self.row_folds * self.column_folds
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last input word's issue to the result's entry in the FIFO."""
+        count = 1 if self.simd <= 6 else 3 if self.simd <= 144 else 4
+        planes = (self.source.bits > 1) + (self.weight.bits > 1)
+        return 1 + count + planes + 1 + 2
+
+    @property
+    def fifo_depth(self) -> int:
+        """Deep enough for a result every cycle."""
+        return max(self.depth, self.latency + 4)
+
+    @property
+    def output_bits(self) -> int:
+        return self.pixels * self.pe * self.levels.bits
+
+    @property
+    def output_words(self) -> int:
+        return self.groups * self.row_folds
+
+    @property
+    def xnor(self) -> bool:
+        """Whether weights are bipolar."""
+        return self.weight.kind == "bipolar"
+
+    @property
+    def weight_word_bits(self) -> int:
+        """Of one PE's weight word."""
+        return self.simd * self.weight.bits
+
+    @property
+    def synapses(self) -> int:
+        """Bit products a cycle."""
+        return self.pe * self.simd * self.pixels * self.weight.bits * self.source.bits
+
+    def generics(self) -> dict[str, Generic]:
+        return {
+            "PE": self.pe,
+            "SIMD": self.simd,
+            "NF": self.row_folds,
+            "SF": self.column_folds,
+            "PIXELS": self.pixels,
+            "WBITS": self.weight.bits,
+            "ABITS": self.source.bits,
+            "XNOR": int(self.xnor),
+            "WSIGNED": int(_signed(self.weight)),
+            "ASIGNED": int(_signed(self.source)),
+            **self.levels.generics(),
+            "DEPTH": self.fifo_depth,
+            "LOADABLE": int(self.loadable),
+            "WFILE": "" if self.loadable else f"{self.name}_weights.mem",
+            "TFILE": "" if self.loadable else f"{self.name}_levels.mem",
+            "WSTYLE": self.style,
+        }
+
+    def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:
+        """Words for the parameter memories, from one layer of a program."""
+        rows, columns = dot.weights.shape
+        codes = np.full((self.rows, self.columns), int(self.xnor), np.int64)
+        codes[:rows, :columns] = self.weight.encode(dot.weights)
+        if self.xnor:
+            codes[:rows, columns:] = 1
+        planes = codes[:, :, None] >> np.arange(self.weight.bits) & 1
+        # word bits: plane slowest, then lane; (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane)
+        split = planes.reshape(
+            self.row_folds, self.pe, self.column_folds, self.simd, self.weight.bits
+        ).transpose(0, 2, 1, 4, 3)
+        flat = pack_rows(split.reshape(-1, self.weight_word_bits), 1)
+        weights = [flat[at : at + self.pe] for at in range(0, len(flat), self.pe)]
+        alpha, beta = correction(dot, self.source)
+        words = self.levels.words(threshold, alpha, beta, self.rows)
+        levels = [words[at : at + self.pe] for at in range(0, len(words), self.pe)]
+        return Contents(weights, levels)
+
+    def golden(self, words: Words, dot: Dot, threshold: Threshold | None) -> list[int]:
+        """Words out for one image's words in, from the program's definition of the layer."""
+        wide = unpack_rows(words, self.source.bits, self.pixels * self.simd)
+        folds = wide.reshape(self.groups, self.column_folds, self.pixels, self.simd)
+        vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)[:, : dot.weights.shape[1]]
+        values = self.source.decode(vectors).astype(np.int64)
+        acc = reference.dot(values, dot, 1 << self.source.bits)
+        if threshold is None:
+            codes = acc & (1 << self.levels.bits) - 1
+        else:
+            codes = threshold.precision.encode(reference.threshold(acc, threshold)).astype(np.int64)
+        rows = np.zeros((len(codes), self.rows), np.int64)
+        rows[:, : codes.shape[1]] = codes
+        rows[:, codes.shape[1] :] = self.levels.pad_code
+        out = rows.reshape(self.groups, self.pixels, self.row_folds, self.pe)
+        flat = out.transpose(0, 2, 1, 3).reshape(self.output_words, self.pixels * self.pe)
+        return pack_rows(flat, self.levels.bits)
+
+
+def _signed(precision: Precision) -> bool:
+    return precision.kind in ("signed", "narrow")
+
+
+def correction(dot: Dot, source: Precision) -> tuple[int, NDArray[np.int64]]:
+    """(alpha, beta) of the module's docstring."""
+    weights = dot.weights.astype(np.int64)
+    bipolar_source = source.kind == "bipolar"
+    if dot.precision.kind == "bipolar":
+        planes = -1 if _signed(source) else (1 << source.bits) - 1
+        negative = (weights < 0).sum(axis=1)
+        beta = np.full(len(weights), -weights.shape[1]) if bipolar_source else -negative * planes
+    else:
+        beta = -weights.sum(axis=1) if bipolar_source else np.zeros(len(weights), np.int64)
+    if dot.bias is not None:
+        beta = beta + dot.bias
+    return 2 if bipolar_source else 1, beta.astype(np.int64)
+
+
+def accumulator_bits(columns: int, weight: Precision, source: Precision) -> tuple[int, int, int]:
+    """Width, least and most of A over all weights and inputs of these precisions."""
+    low, high = (0, 1) if source.kind == "bipolar" else _code_bounds(source)
+    if weight.kind != "bipolar":
+        least, most = _code_bounds(weight)
+        products = [a * b for a in (low, high) for b in (least, most)]
+        low, high = min(0, *products), max(0, *products)
+    low, high = low * columns, high * columns
+    return least_signed_bits(low, high + 1), low, high
+
+
+def _code_bounds(precision: Precision) -> tuple[int, int]:
+    """Least and most number that the bits can say, were every code legal."""
+    if _signed(precision):
+        return -(1 << (precision.bits - 1)), (1 << (precision.bits - 1)) - 1
+    return 0, (1 << precision.bits) - 1

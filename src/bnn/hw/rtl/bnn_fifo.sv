@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// First-in first-out buffer between two valid/ready streams.
+//
+// Holds DEPTH words in memory and one more in its output register, so that o_valid and o_data
+// are registers. Latency 2 cycles, one word a cycle. `level` counts the words inside.
+// No i_ready depends on o_ready within a cycle: a FIFO cuts every path of back-pressure.
+`default_nettype none
+module bnn_fifo #(
+    parameter int BITS  = 8,
+    parameter int DEPTH = 2,
+    /* verilator lint_off UNUSEDPARAM */  // an attribute only
+    parameter     STYLE = "auto"
+    /* verilator lint_on UNUSEDPARAM */
+) (
+    input  wire                          clk,
+    input  wire                          rst,
+    input  wire                          i_valid,
+    output wire                          i_ready,
+    input  wire  [BITS-1:0]              i_data,
+    output logic                         o_valid,
+    input  wire                          o_ready,
+    output logic [BITS-1:0]              o_data,
+    output wire  [$clog2(DEPTH + 2)-1:0] level
+);
+    localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
+    localparam int CW = $clog2(DEPTH + 2);
+    localparam logic [AW-1:0] LAST = AW'(DEPTH - 1);
+
+    (* ram_style = STYLE *) logic [BITS-1:0] mem[DEPTH];
+    logic [AW-1:0] head, tail;
+    logic [CW-1:0] count;
+
+    wire push = i_valid && i_ready;
+    wire pop  = (count != 0) && (!o_valid || o_ready);
+
+    assign i_ready = count != CW'(DEPTH);
+    assign level   = count + CW'(o_valid);
+
+    always_ff @(posedge clk) begin
+        if (push) mem[tail] <= i_data;
+        if (pop) o_data <= mem[head];
+    end
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            head    <= '0;
+            tail    <= '0;
+            count   <= '0;
+            o_valid <= 1'b0;
+        end else begin
+            if (push) tail <= tail == LAST ? '0 : tail + 1'b1;
+            if (pop) head <= head == LAST ? '0 : head + 1'b1;
+            count <= count + CW'(push) - CW'(pop);
+            if (pop) o_valid <= 1'b1;
+            else if (o_ready) o_valid <= 1'b0;
+        end
+    end
+endmodule
+`default_nettype wire

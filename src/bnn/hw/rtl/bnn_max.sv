@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Maximum over a window: reduces each POSITIONS x FOLDS words (as bnn_window emits them,
+// channel folds fastest) to FOLDS words, lane by lane. Behind a window it is the max pool.
+//
+// One input word a cycle. Output words leave while the last position passes.
+`default_nettype none
+module bnn_max #(
+    parameter int LANES     = 1,
+    parameter int BITS      = 1,
+    parameter int SIGNED    = 0,
+    parameter int FOLDS     = 1,
+    parameter int POSITIONS = 4
+) (
+    input  wire                   clk,
+    input  wire                   rst,
+    input  wire                   i_valid,
+    output wire                   i_ready,
+    input  wire  [LANES*BITS-1:0] i_data,
+    output logic                  o_valid,
+    input  wire                   o_ready,
+    output logic [LANES*BITS-1:0] o_data
+);
+    localparam int W  = LANES * BITS;
+    localparam int FW = FOLDS > 1 ? $clog2(FOLDS) : 1;
+    localparam int PW = POSITIONS > 1 ? $clog2(POSITIONS) : 1;
+
+    logic [W-1:0] best[FOLDS];
+    logic [FW-1:0] fold;
+    logic [PW-1:0] at;
+    wire first = at == '0;
+    wire last = at == PW'(POSITIONS - 1);
+    wire [W-1:0] kept = best[fold];
+    logic [W-1:0] larger;
+    wire take = i_valid && i_ready;
+
+    assign i_ready = !last || !o_valid || o_ready;
+
+    for (genvar l = 0; l < LANES; l++) begin : gen_lane
+        // Flipping the sign bit turns a signed comparison into an unsigned one.
+        localparam logic [BITS-1:0] FLIP = SIGNED != 0 ? BITS'(1) << (BITS - 1) : '0;
+        wire [BITS-1:0] a = i_data[l*BITS+:BITS];
+        wire [BITS-1:0] b = kept[l*BITS+:BITS];
+        assign larger[l*BITS+:BITS] = first || (a ^ FLIP) > (b ^ FLIP) ? a : b;
+    end
+
+    always_ff @(posedge clk) begin
+        if (take) best[fold] <= larger;
+        if (take && last) o_data <= larger;
+    end
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            fold    <= '0;
+            at      <= '0;
+            o_valid <= 1'b0;
+        end else begin
+            if (take) begin
+                fold <= fold == FW'(FOLDS - 1) ? '0 : fold + 1'b1;
+                if (fold == FW'(FOLDS - 1)) at <= last ? '0 : at + 1'b1;
+            end
+            if (take && last) o_valid <= 1'b1;
+            else if (o_ready) o_valid <= 1'b0;
+        end
+    end
+endmodule
+`default_nettype wire

