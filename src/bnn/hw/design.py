@@ -398,7 +398,10 @@ class _Builder:
             port = self._gather(op, fold, port)
         rows, columns = self._padded(op, fold, port)
         groups = fold.pixels
+        narrow = port.lanes < fold.simd
         port = self._lanes(_grouped(port, groups), fold.simd, op.name, groups)
+        if narrow and rows > fold.pe:
+            port = self._vector_fifo(op, port, columns // fold.simd, groups)
         threshold = next((t for t, dot in self.merged.items() if dot is op), None)
         after = self.program.op(threshold) if threshold is not None else None
         assert after is None or isinstance(after, Threshold)
@@ -432,6 +435,17 @@ class _Builder:
                 lanes=rows,
             )
         self._offer(after.name if after else op.name, made)
+
+    def _vector_fifo(self, op: Dot, port: Port, folds: int, groups: int) -> Port:
+        """Room for a vector that comes slower than the matrix takes it.
+
+        The matrix reads all column folds at once, then nothing until its last row fold; the next
+        vector is put together meanwhile.
+        """
+        fifo = Fifo(port.bits * groups, max(2, folds), port.words)
+        return replace(
+            port, stream=self._place(f"{port.stream}_fifo", op.name, fifo, (port.stream,))
+        )
 
     def _gather(self, op: Dot, fold: LayerFolding, port: Port) -> Port:
         """Neighbouring positions side by side, by a window of one position."""
@@ -485,13 +499,13 @@ class _Builder:
         """Output words that a matrix behind takes at once, so that neither waits for the other.
 
         A dense layer reads its whole vector during its first row fold; until then the vector
-        must be able to grow in the FIFO.
+        must be able to grow in the FIFO. Where words are widened on the way, see `_vector_fifo`.
         """
         shape = self.program.edges[edge].shape
         reader = _only(self.readers.get(edge, []))
         if isinstance(reader, Window) and self._flattens(reader):
             return shape[0] * shape[1] * rows // fold.pe
-        if isinstance(reader, Dot):
+        if isinstance(reader, Dot) and self.folding.of(reader.name).simd <= fold.pe:
             return rows // fold.pe
         return 0
 
