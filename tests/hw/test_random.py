@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from hw.foldings import foldings
-from programs import Limits, batches, networks
 
 from bnn.errors import BuildError
 from bnn.hw import folding as folds
 from bnn.run import prepare
+from hw.foldings import foldings
+from programs import Limits, batches, networks
 
 pytestmark = pytest.mark.hw
 
@@ -39,7 +39,8 @@ def test_random_programs_equal_the_reference(data: st.DataObject) -> None:
     try:
         runtime = prepare("sim", program, folding=chosen, stall=stall)
     except BuildError as reason:
-        assert "arg max" in str(reason) or "decision" in str(reason), reason
+        if "decision" not in str(reason):
+            raise
         return
     outputs = runtime.run(inputs)
     expected = prepare("reference", program).run(inputs)

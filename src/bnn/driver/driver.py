@@ -41,7 +41,9 @@ class Metadata:
     def from_json(cls, values: Any) -> Metadata:
         """The opposite of :meth:`as_json`; :class:`DriverError` for anything else."""
         try:
-            numbers = [values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")]
+            numbers = [
+                values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
+            ]
             probes = tuple(values["probes"])
         except (KeyError, TypeError) as reason:
             raise DriverError(f"driver metadata lack {reason}") from reason
@@ -49,7 +51,8 @@ class Metadata:
             raise DriverError("driver metadata must be whole numbers of 32 bits")
         if not all(isinstance(name, str) for name in probes):
             raise DriverError("driver metadata: probes must be names")
-        return cls(*numbers, probes)
+        design, words_in, words_out, writes = numbers
+        return cls(design, words_in, words_out, writes, probes)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ class Driver:
     @property
     def largest_batch(self) -> int:
         """Most images of one start."""
-        return max(1, self.transport.largest // max(self.metadata.words_in, self.metadata.words_out))
+        return max(
+            1, self.transport.largest // max(self.metadata.words_in, self.metadata.words_out)
+        )
 
     def load(self, loads: Loads) -> None:
         """Copy all parameters to the accelerator, once."""
@@ -182,9 +187,7 @@ class Driver:
         first = self._wide(reg.FIRST_LOW, reg.FIRST_HIGH)
         last = self._wide(reg.LAST_LOW, reg.LAST_HIGH)
         interval = (last - first) / (images - 1) if images > 1 else float(cycles)
-        streams = {
-            name: self._probe(number) for number, name in enumerate(self.metadata.probes)
-        }
+        streams = {name: self._probe(number) for number, name in enumerate(self.metadata.probes)}
         return Report(images, cycles, first, interval, streams)
 
     def _probe(self, number: int) -> dict[str, int]:

@@ -116,7 +116,7 @@ class SimulatedTransport:
         return {"cycle": int(self._api.bnn_cycles(self._board))}
 
     def trace(self, path: Path) -> None:
-        """Write waveforms (VCD) to ``path`` from now on; the library must have been built for it."""
+        """Write waveforms (VCD) to ``path`` from now on, if the library was built for it."""
         if not self._api.bnn_trace(self._board, str(path).encode()):
             raise DriverError(f"{path}: waveforms cannot be written")
 

@@ -27,6 +27,4 @@ class Accelerated:
         self, words: NDArray[np.uint64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
         """Memory words (N, words_out) to scores and decisions."""
-        if not len(words):
-            words = np.zeros((0, self.design.target.memory_words), np.uint64)
         return finish(self.design.program, self._edge, self.design.target.unpack(words))

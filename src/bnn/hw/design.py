@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from bnn._typing import assert_never
 from bnn.errors import BuildError
 from bnn.hw.adder import Adder
@@ -233,9 +235,7 @@ class _Builder:
         ports = []
         for name in names:
             depth = max(2, port.words + 2)
-            stream = self._place(
-                f"{name}_fifo", edge, Fifo(port.bits, depth, port.words), (name,)
-            )
+            stream = self._place(f"{name}_fifo", edge, Fifo(port.bits, depth, port.words), (name,))
             ports.append(replace(port, stream=stream))
         self.waiting[edge] = ports
 
@@ -329,9 +329,7 @@ class _Builder:
             resize = Resize(port.precision.bits, whole, port.words)
             stream = self._place("output_element", self.target, resize, (stream,))
         if total != port.words:
-            stream = self._place(
-                "output_pad", self.target, Pad(word, port.words, total), (stream,)
-            )
+            stream = self._place("output_pad", self.target, Pad(word, port.words, total), (stream,))
         if word != MEMORY_BITS:
             widen = Widen(word, MEMORY_BITS // word, total)
             stream = self._place("output_word", self.target, widen, (stream,))
@@ -364,11 +362,13 @@ class _Builder:
         dot = self._reading_dot(op)
         pixels = 1 if dot is None else self.folding.of(dot.name).pixels
         if self._flattens(op) and pixels == 1:
-            self._offer(op.name, replace(port, channels=port.channels * port.positions, positions=1))
+            self._offer(
+                op.name, replace(port, channels=port.channels * port.positions, positions=1)
+            )
             return
         lanes = self._window_lanes(op, edge.shape[2])
         port = self._lanes(port, lanes, op.name)
-        pad = int(edge.precision.encode(_array(op.pad_value))[0]) if any(op.padding) else 0
+        pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
         block = SlidingWindow(
             edge.shape,
             edge.precision.bits,
@@ -381,7 +381,7 @@ class _Builder:
         )
         if pixels > block.out_shape[1]:
             raise BuildError(
-                f"{op.name}: {pixels} pixels at once, but a row has only {block.out_shape[1]} positions"
+                f"{op.name}: {pixels} pixels at once, but a row has {block.out_shape[1]}"
             )
         stream = self._place(op.name, op.name, block, (port.stream,))
         _, _, columns = self.program.edges[op.name].shape
@@ -542,9 +542,7 @@ class _Builder:
         bits, signed = port.precision.bits, port.precision.kind in ("signed", "narrow")
         # Padding never wins: the least code of the precision.
         pad = 1 << (bits - 1) if signed else 0
-        window = SlidingWindow(
-            shape, bits, port.lanes, op.kernel, op.stride, op.padding, pad
-        )
+        window = SlidingWindow(shape, bits, port.lanes, op.kernel, op.stride, op.padding, pad)
         stream = self._place(f"{op.name}_window", op.name, window, (port.stream,))
         height, width = window.out_shape
         block = Maximum(
@@ -583,10 +581,6 @@ def _only(readers: list[Op]) -> Op | None:
     return readers[0] if len({id(op) for op in readers}) == 1 else None
 
 
-def _array(value: int) -> list[int]:
-    return [value]
-
-
 def _accumulator(block: Matrix) -> Precision:
     assert block.levels.output is not None
     return block.levels.output
@@ -595,5 +589,3 @@ def _accumulator(block: Matrix) -> Precision:
 def _grouped(port: Port, pixels: int) -> Port:
     """The words of a stream whose positions come in groups."""
     return replace(port, positions=-(-port.positions // pixels))
-
-

@@ -20,6 +20,7 @@ from bnn.precision import Precision
 MEMORY_BITS = 64
 #: Widest register that splits memory words; beyond it stream words get slots of their own.
 WIDEST_GEARBOX = 576
+#: Bits that are unpacked at a time.
 _CHUNK = 1 << 22
 
 
@@ -69,7 +70,7 @@ class InputLayout:
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
         """Integers (N, ...) to memory words (N, memory_words)."""
-        flat = values.reshape(len(values), -1)
+        flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))
         for at in range(0, len(flat), step):
@@ -127,6 +128,8 @@ class OutputLayout:
 
     def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Memory words (N, memory_words) to integers (N, values)."""
+        if not len(words):
+            return np.zeros((0, self.values), np.int32)
         raw = np.ascontiguousarray(words).astype("<u8", copy=False)
         if self.element_bits >= 8:
             kind = np.dtype(f"<u{self.element_bits // 8}")

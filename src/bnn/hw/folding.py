@@ -65,7 +65,7 @@ def dots(program: Program) -> list[Dot]:
 def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
     """Cycles that a matrix takes for an image."""
     height, width, _ = program.edges[dot.name].shape
-    rows, columns = dot.weights.shape
+    rows, columns = map(int, dot.weights.shape)
     groups = -(-height * width // fold.pixels)
     return groups * -(-max(rows, fold.rows) // fold.pe) * -(-columns // fold.simd)
 
@@ -79,7 +79,7 @@ def balanced(program: Program, target: int = 1024, *, loadable: bool = False) ->
 
 
 def _least(program: Program, dot: Dot, target: int) -> LayerFolding:
-    rows, columns = dot.weights.shape
+    rows = dot.weights.shape[0]
     channels = program.edges[dot.source].shape[2]
     widths = [d for d in divisors(channels) if d <= 256]
     choices = [LayerFolding(pe, simd) for pe in divisors(rows) for simd in widths]
@@ -90,9 +90,11 @@ def _least(program: Program, dot: Dot, target: int) -> LayerFolding:
     return min(fast, key=lambda c: (c.pe * c.simd, c.pe))
 
 
-#: (rows, columns) -> (PE, SIMD) of the original's engines, by weight bits (specification, section 1).
-_CNV_SHAPES = ((64, 27), (64, 576), (128, 576), (128, 1152), (256, 1152), (256, 2304))
-_CNV_SHAPES += ((512, 256), (512, 512), (64, 512))
+#: Shapes (rows, columns) of the original's engines and their (PE, SIMD): specification, section 1.
+_CNV_SHAPES = (
+    *((64, 27), (64, 576), (128, 576), (128, 1152), (256, 1152), (256, 2304)),
+    *((512, 256), (512, 512), (64, 512)),
+)
 _LFC_SHAPES = ((1024, 784), (1024, 1024), (1024, 1024), (64, 1024))
 _CNV_1 = ((16, 3), (32, 32), (16, 32), (16, 32), (4, 32), (1, 32), (1, 4), (1, 8), (4, 1))
 _CNV_2 = ((8, 3), (16, 16), (8, 16), (8, 16), (4, 8), (1, 8), (1, 2), (2, 2), (4, 1))

@@ -161,7 +161,7 @@ class Matrix:
         if self.xnor:
             codes[:rows, columns:] = 1
         planes = codes[:, :, None] >> np.arange(self.weight.bits) & 1
-        # word bits: plane slowest, then lane; (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane)
+        # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
         split = planes.reshape(
             self.row_folds, self.pe, self.column_folds, self.simd, self.weight.bits
         ).transpose(0, 2, 1, 4, 3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Blocks that move words without changing values: FIFO, width converters, trim, pad, fork, order."""
+"""Blocks that move words without changing values: FIFO, converters, trim, pad, fork, order."""
 
 from __future__ import annotations
 

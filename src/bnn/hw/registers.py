@@ -79,7 +79,9 @@ FIRST_LOW = Register("FIRST_LOW", 0x48, "r", "cycles from start to the first res
 FIRST_HIGH = Register("FIRST_HIGH", 0x4C, "r", "high half")
 LAST_LOW = Register("LAST_LOW", 0x50, "r", "cycles from start to the last result, low half")
 LAST_HIGH = Register("LAST_HIGH", 0x54, "r", "high half")
-PROBE = Register("PROBE", 0x60, "rw", "bits 15:2 stream, bits 1:0 what: words, stalls, starves, level")
+PROBE = Register(
+    "PROBE", 0x60, "rw", "bits 15:2 stream, bits 1:0 what: words, stalls, starves, level"
+)
 PROBE_VALUE = Register("PROBE_VALUE", 0x64, "r", "the chosen count of the last start")
 
 REGISTERS = (

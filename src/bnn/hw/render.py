@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A design as files: the core that joins its blocks, the top around it, memory images.
 
-``bnn_core`` is the pipeline; ``bnn_top`` adds registers and the memory master. The blocks themselves
-are the files of ``bnn/hw/rtl``, the same for every design.
+``bnn_core`` is the pipeline; ``bnn_top`` adds registers and the memory master. The blocks
+themselves are the files of ``bnn/hw/rtl``, the same for every design.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def _instance(instance: Instance) -> str:
         ports.append(f".p_valid(p_valid && p_unit == 8'd{instance.unit}), .p_levels(p_levels)")
         ports.append(".p_item(p_item), .p_index(p_index), .p_data(p_data)")
     joined = ",\n        ".join(ports)
-    return f"{before}    {instance.block.module} #({generics}) i_{instance.name} (\n        {joined}\n    );"
+    head = f"{before}    {instance.block.module} #({generics}) i_{instance.name} ("
+    return f"{head}\n        {joined}\n    );"
 
 
 def _probes(design: Design, levels: Mapping[str, int]) -> str:
@@ -277,8 +278,14 @@ module bnn_top (
     input  wire        m_axi_bvalid,
     output wire        m_axi_bready
 );
-    assign {{m_axi_arsize, m_axi_arburst, m_axi_arcache, m_axi_arprot}} = {{3'd3, 2'd1, 4'd3, 3'd0}};
-    assign {{m_axi_awsize, m_axi_awburst, m_axi_awcache, m_axi_awprot}} = {{3'd3, 2'd1, 4'd3, 3'd0}};
+    assign m_axi_arsize = 3'd3;
+    assign m_axi_arburst = 2'd1;
+    assign m_axi_arcache = 4'd3;
+    assign m_axi_arprot = 3'd0;
+    assign m_axi_awsize = 3'd3;
+    assign m_axi_awburst = 2'd1;
+    assign m_axi_awcache = 4'd3;
+    assign m_axi_awprot = 3'd0;
     assign m_axi_wstrb = '1;
     wire unused = m_axi_rlast;  // the reader counts
 

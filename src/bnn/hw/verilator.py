@@ -84,7 +84,9 @@ def build(sources: Sources, *, trace: bool = False, progress: Progress = silent)
     """
     root, cxx = verilator_root(), compiler()
     harness = (resources.files("bnn.hw") / "sim" / "harness.cpp").read_text(encoding="utf-8")
-    text = "\0".join([str(cache_folder()), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)])
+    text = "\0".join(
+        [str(cache_folder()), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)]
+    )
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
     folder = cache_folder() / "sim" / key
     library = folder / f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
@@ -96,12 +98,12 @@ def build(sources: Sources, *, trace: bool = False, progress: Progress = silent)
         _build(work, sources, harness, flags, trace, progress)
         made = work / "made"
         made.mkdir()
-        os.replace(work / "simulator", made / library.name)
+        (work / "simulator").replace(made / library.name)
         for name in sources.files:
             if name.endswith(".mem"):
-                os.replace(work / name, made / name)
+                (work / name).replace(made / name)
         with suppress(OSError):  # another process was faster: it made the same
-            os.replace(made, folder)
+            made.replace(folder)
     return library
 
 
@@ -213,7 +215,7 @@ def _runtime(command: list[str], trace: bool) -> list[Path]:
             for name in names:
                 _run(work, [*command, "-O2", "-c", "-o", f"runtime/{name}.o", str(include / name)])
             with suppress(OSError):  # another process was faster
-                os.replace(made, folder)
+                made.replace(folder)
     return objects
 
 
