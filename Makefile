@@ -24,7 +24,7 @@ export BNN_DATA ?= $(SHARED_DATA)
 export BNN_PARAMS ?= $(SHARED_DATA)/bnn-pynq-params
 endif
 
-.PHONY: demo test test-slow test-train test-native lint format clean
+.PHONY: demo test test-slow test-train test-hw test-native lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -43,6 +43,12 @@ test-slow: $(INSTALLED)
 test-train: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[train]'
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/train
+
+# The accelerator's slow lanes: many simulated builds, original sets, proofs, synthesis. Each is
+# skipped by name where its tool is missing; CXX is the compiler of the simulators.
+test-hw: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[hw]'
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m hw
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -71,7 +77,7 @@ $(INSTALLED): $(TOOLS) pyproject.toml $(NATIVE_SOURCES)
 	@echo "building the package in $(VENV)"
 	@if [ -d "$(HEADERS)" ]; then export CPLUS_INCLUDE_PATH="$(HEADERS)" \
 	    SKBUILD_CMAKE_DEFINE="Python_INCLUDE_DIR=$$(echo "$(HEADERS)"/python3*)"; fi; \
-	$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[test,dev]'
+	$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[test,dev,sim]'
 	@touch $@
 
 # What builds the package, as pyproject.toml says, and cmake and ninja whatever the machine has.

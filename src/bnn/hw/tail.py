@@ -49,7 +49,7 @@ def finish(
     program: Program, device: str, values: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
     """Scores (N, classes) and decisions (N,) from the device's values (N, n)."""
-    edges: dict[str, Any] = {device: values.astype(np.int64).reshape(len(values), 1, 1, -1)}
+    edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
     for op in tail(program, device):
         edges[op.name] = reference.apply(op, edges, program)
     scores = edges[program.scores][:, 0, 0, :].astype(np.int32)
