@@ -8,21 +8,32 @@ sees bytes of the same kind as after deployment.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
-def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
-    """Mirror half of the pictures; move each up to ``reach`` pixels, the border reflected."""
+def shift(pictures: Tensor, reach: int = 3) -> Tensor:
+    """Move each picture up to ``reach`` pixels along each axis, its border reflected."""
     count, height, width, _ = pictures.shape
-    device = pictures.device
-    rows = _shifted(count, height, reach, device)
-    columns = _shifted(count, width, reach, device)
-    mirrored = torch.rand(count, 1, device=device) < 0.5
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    which = torch.arange(count, device=device).view(-1, 1, 1)
+    rows = _shifted(count, height, reach, pictures.device)
+    columns = _shifted(count, width, reach, pictures.device)
+    return _gather(pictures, rows, columns)
+
+
+def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
+    """The same, and half of the pictures mirrored: only where left and right are alike."""
+    count, height, width, _ = pictures.shape
+    rows = _shifted(count, height, reach, pictures.device)
+    columns = _shifted(count, width, reach, pictures.device)
+    mirrored = torch.rand(count, 1, device=pictures.device) < 0.5
+    return _gather(pictures, rows, torch.where(mirrored, columns.flip(1), columns))
+
+
+def _gather(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    which = torch.arange(len(pictures), device=pictures.device).view(-1, 1, 1)
     return pictures[which, rows[:, :, None], columns[:, None, :]]
 
 
@@ -69,8 +80,9 @@ def _affine(count: int, device: torch.device) -> Tensor:
 
 
 #: By the name that a recipe uses.
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda pictures: pictures,
+    "shift": shift,
     "flip-shift": flip_and_shift,
     "distort": distort,
 }

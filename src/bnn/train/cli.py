@@ -44,6 +44,7 @@ def train(
     preprocess: Annotated[
         str | None, typer.Option(help="Of a folder's pictures: thumbnail, stretch or digit.")
     ] = None,
+    augment: Annotated[str | None, typer.Option(help="none, shift, flip-shift or distort.")] = None,
     json: Json = False,
 ) -> None:
     """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
@@ -57,9 +58,13 @@ def train(
     from bnn.train.run import Settings
     from bnn.train.run import train as start
 
-    settings = Settings.make(network, data, preprocess, seed, epochs=epochs, batch=batch, rate=rate)
+    settings = Settings.make(
+        network, data, preprocess, seed, epochs=epochs, batch=batch, rate=rate, augment=augment
+    )
     options = FitOptions(devices, precision, patience, progress=sys.stderr.isatty() and not json)
-    _show(start(settings, output, options, resume=resume), output, json)
+    found = start(settings, output, options, resume=resume)
+    if found is not None:
+        _show(found, output, json)
 
 
 def certify(

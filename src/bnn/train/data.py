@@ -161,8 +161,10 @@ class Batches:
         self.rank, self.ranks = rank, ranks
 
     def __len__(self) -> int:
-        whole = len(self.part) if self.seed is None else len(self.part) - self.size * self.ranks + 1
-        return max(0, -(-whole // (self.size * self.ranks)))
+        if self.seed is None:
+            share = len(range(self.rank, len(self.part), self.ranks))
+            return -(-share // self.size)
+        return len(self.part) // (self.size * self.ranks)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.arange(len(self.part))

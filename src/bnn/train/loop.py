@@ -190,10 +190,11 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
     return list(rows)
 
 
-def fit(task: Task, folder: Path, options: FitOptions) -> None:
+def fit(task: Task, folder: Path, options: FitOptions) -> bool:
     """Train ``task`` and leave ``best.ckpt``, ``last.ckpt`` and logs in ``folder``.
 
-    Ctrl-C ends it early, as if it were done; what is best so far stays.
+    Ctrl-C ends it early, as if it were done; what is best so far stays. Returns whether
+    this process is the first of those that trained together, whose work it is to go on.
 
     Raises:
         TrainError: the loss is no number, the disk is full, or a checkpoint does not fit.
@@ -223,6 +224,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> None:
                 restore(task.stack, last)  # says clearly what does not fit
                 resumed = str(last)
             trainer.fit(task, ckpt_path=resumed, weights_only=True)
+    return trainer.is_global_zero
 
 
 @dataclass(frozen=True)

@@ -150,9 +150,7 @@ def card(found: Certificate) -> str:
     settings, recipe = found.settings, found.settings["recipe"]
     seconds = sum(row.get("seconds", 0.0) for row in found.history)
     best = max((row.get("validation_accuracy", 0.0) for row in found.history), default=0.0)
-    options = "".join(
-        f" --{key} {recipe[key]}" for key in ("epochs", "batch", "rate") if key in recipe
-    )
+    options = "".join(f" --{key} {recipe[key]}" for key in ("epochs", "batch", "rate", "augment"))
     command = (
         f"bnn train {settings['network']} --data {settings['data']} "
         f"--seed {settings['seed']}{options} -o RUN"

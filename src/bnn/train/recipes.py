@@ -37,15 +37,19 @@ class Recipe:
     estimator: str = "ste"
 
 
-#: Dense networks on handwriting and the like.
-DENSE = Recipe(epochs=60, batch=256, rate=2e-2, smoothing=0.1, augment="distort")
-#: Convolutional networks on small colour pictures.
-CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=1e-2, warm_up=500, augment="flip-shift")
+#: Dense networks.
+DENSE = Recipe(epochs=60, batch=256, rate=2e-2, smoothing=0.1)
+#: Convolutional networks on small pictures.
+CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=1e-2, warm_up=500)
+
+#: What may be varied without changing the class. Of unknown pictures, only where they lie:
+#: a mirrored road sign is another road sign.
+AUGMENT = {"mnist": "distort", "fashion-mnist": "flip-shift", "cifar10": "flip-shift"}
+ELSE_AUGMENT = "shift"
 
 
 def recipe_for(topology: Topology, data: str) -> Recipe:
     """The recipe for ``topology`` on data set ``data`` (its name or folder)."""
-    if any(isinstance(layer, Conv) for layer in topology.layers):
-        return CONVOLUTIONAL
-    # Clothes are photographed upright; only people's hands shear and bend.
-    return DENSE if data == "mnist" else replace(DENSE, augment="flip-shift")
+    convolutional = any(isinstance(layer, Conv) for layer in topology.layers)
+    recipe = CONVOLUTIONAL if convolutional else DENSE
+    return replace(recipe, augment=AUGMENT.get(data, ELSE_AUGMENT))

@@ -26,6 +26,7 @@ from bnn.errors import BnnError, TrainError
 from bnn.lower import lower
 from bnn.modelfile import write_whole
 from bnn.topology import Topology
+from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
 from bnn.train.data import Parts, load_classes, load_parts
 from bnn.train.extract import extract
@@ -61,7 +62,7 @@ class Settings:
         data: str,
         preprocess: str | None = None,
         seed: int = 1,
-        **changes: float | None,
+        **changes: float | str | None,
     ) -> Settings:
         """Settings with the recipe that fits, changed where ``changes`` are not None.
 
@@ -71,8 +72,10 @@ class Settings:
         recipe = recipe_for(topology_of(network, 2, check=False), data)
         wanted = {name: value for name, value in changes.items() if value is not None}
         for name, value in wanted.items():
-            if value <= 0:
+            if not isinstance(value, str) and not value > 0:
                 raise TrainError(f"{name} must be positive, not {value}")
+        if wanted.get("augment", "none") not in AUGMENTATIONS:
+            raise TrainError(f"augment is one of {', '.join(AUGMENTATIONS)}")
         # A path is kept whole: the run may be certified from elsewhere.
         data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
         return cls(network, data, preprocess, seed, replace(recipe, **wanted))  # type: ignore[arg-type]
@@ -90,7 +93,9 @@ def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
     return found
 
 
-def train(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Certificate:
+def train(
+    settings: Settings, folder: Path, options: FitOptions, *, resume: bool
+) -> Certificate | None:
     """Train into ``folder``, deploy the best epoch and certify it.
 
     Args:
@@ -98,6 +103,9 @@ def train(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
         folder: of the run; made if missing.
         options: how to run.
         resume: go on with the run that ``folder`` holds (it may then have more epochs).
+
+    Returns:
+        The certificate; None in all but the first of several processes.
 
     Raises:
         BnnError: bad input of any kind, in one line. What was trained is kept.
@@ -113,8 +121,8 @@ def train(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
             f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
             f"of {settings.recipe.batch}; use a smaller --batch"
         )
-    fit(Task(stack, parts, settings.recipe, settings.seed), folder, options)
-    return finish(settings, folder, parts)
+    first = fit(Task(stack, parts, settings.recipe, settings.seed), folder, options)
+    return finish(settings, folder, parts) if first else None
 
 
 def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Augmentations keep what they must: bytes, shapes, and whose picture it is."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
+
+from bnn.train.augment import AUGMENTATIONS, flip_and_shift, shift  # noqa: E402
+
+
+def numbered(count, height, width):
+    """Pictures in which every pixel of a picture has its own value, and its picture's number."""
+    places = torch.arange(height * width, dtype=torch.uint8).view(1, height, width, 1)
+    owner = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1)
+    return torch.cat([places.expand(count, -1, -1, -1), owner.expand(count, height, width, 1)], 3)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_bytes_and_shapes_stay(name):
+    pictures = torch.randint(0, 256, (5, 9, 13, 3), dtype=torch.uint8)
+    before = pictures.clone()
+    found = AUGMENTATIONS[name](pictures)
+    assert found.dtype == torch.uint8
+    assert found.shape == pictures.shape
+    assert torch.equal(pictures, before)
+
+
+@pytest.mark.parametrize("change", [shift, flip_and_shift])
+def test_moved_pictures_are_their_own(change):
+    torch.manual_seed(1)
+    pictures = numbered(200, 8, 10)
+    moved = change(pictures)
+    assert torch.equal(moved[..., 1], pictures[..., 1])
+    # Neighbours in a row stay neighbours, reflection turns them round.
+    steps = moved[:, :, 1:, 0].int() - moved[:, :, :-1, 0].int()
+    assert set(steps.unique().tolist()) <= {-1, 1}
+    assert len({tuple(one.flatten().tolist()) for one in moved[..., 0]}) > 40
+
+
+def test_only_flip_and_shift_mirrors():
+    torch.manual_seed(1)
+    pictures = numbered(300, 8, 12)
+    middle = slice(5, 7)  # farther from the border than pictures move
+    turned = {
+        change: (moved[:, :, middle, 0].int().diff(dim=2) < 0).flatten(1).all(1).float().mean()
+        for change in (shift, flip_and_shift)
+        for moved in [change(pictures)]
+    }
+    assert turned[shift] == 0
+    assert 0.4 < turned[flip_and_shift] < 0.6
+
+
+def test_a_picture_smaller_than_its_shift():
+    pictures = torch.randint(0, 256, (20, 1, 2, 1), dtype=torch.uint8)
+    assert shift(pictures).shape == pictures.shape
+
+
+def test_distortion_keeps_a_digit_about_where_it_was():
+    torch.manual_seed(1)
+    pictures = torch.zeros(64, 28, 28, 1, dtype=torch.uint8)
+    pictures[:, 10:18, 10:18] = 255
+    moved = AUGMENTATIONS["distort"](pictures).float()
+    assert 0.5 < moved.sum() / pictures.float().sum() < 1.5
+    assert moved[:, 8:20, 8:20].sum() > 0.8 * moved.sum()
+    assert (moved[0] - moved[1]).abs().max() > 100, "each picture its own way"
