@@ -139,7 +139,7 @@ NETWORKS = {
 }
 
 _MEMBER = re.compile(r"[0-9]{1,2}-[0-9]{1,4}-(weights|thres)\.bin|classes\.txt")
-_CONSTANT = re.compile(rb"#define L([0-9]{1,2})_(PE|SIMD|WPI|API) ([0-9]{1,4})\s")
+_CONSTANT = re.compile(rb"#define[ \t]+L([0-9]{1,2})_(PE|SIMD|WPI|API)[ \t]+([0-9]{1,4})\b")
 
 
 def refold(network: OriginalNetwork, folding: Folding) -> OriginalNetwork:
@@ -283,8 +283,9 @@ def _recognise(location: Path, files: Files, name: str | None) -> OriginalNetwor
     """The network asked for, else named by the path, else the one that most files fit."""
     if name is not None and name not in NETWORKS:
         raise ParameterError(f"no network is called {name!r}; there are: {', '.join(NETWORKS)}")
-    if CONFIG in files:
-        return _configured(location, files[CONFIG], name)
+    configured = _configured(files)
+    if configured is not None and name in (None, configured.name):
+        return configured
     if name is not None:
         return NETWORKS[name]
     fits = {known.name: _fit(known, files) for known in NETWORKS.values()}
@@ -297,19 +298,23 @@ def _recognise(location: Path, files: Files, name: str | None) -> OriginalNetwor
     return next(known for known in NETWORKS.values() if fits[known.name] == best)
 
 
-def _configured(location: Path, header: bytes, name: str | None) -> OriginalNetwork:
-    """The network, and its folding, that a C header of constants describes."""
+def _configured(files: Files) -> OriginalNetwork | None:
+    """The network and folding that a C header of constants describes, if there is one.
+
+    Headers by others, which tell less, are not relied on.
+    """
     found = {
-        (int(index), key.decode()): int(value) for index, key, value in _CONSTANT.findall(header)
+        (int(index), key.decode()): int(value)
+        for index, key, value in _CONSTANT.findall(files.get(CONFIG, b""))
     }
     count = 1 + max((index for index, _ in found), default=-1)
     bits = (found.get((0, "WPI")), found.get((0, "API")))
+    folding = [(found.get((n, "PE"), 0), found.get((n, "SIMD"), 0)) for n in range(count)]
     for known in NETWORKS.values():
         same = (known.weight_bits, known.activation_bits) == bits and len(known.layers) == count
-        if same and name in (None, known.name):
-            folding = [(found.get((n, "PE"), 0), found.get((n, "SIMD"), 0)) for n in range(count)]
+        if same and all(map(all, folding)):
             return refold(known, folding)
-    raise ParameterError(f"{location}: {CONFIG} describes another network than {name or 'known'}")
+    return None
 
 
 def _fit(network: OriginalNetwork, files: Files) -> int:
