@@ -12,7 +12,8 @@ from bnn import modelfile, zoo
 from bnn.assemble import assemble, random_parameters
 from bnn.errors import ParameterError
 from bnn.formats import bnn_pynq
-from bnn.formats.bnn_pynq_files import header
+from bnn.formats.bnn_pynq_files import LayerParameters, Parameters, encode, header
+from bnn.formats.bnn_pynq_program import firing_level, parameters_of
 from bnn.lower import lower
 from bnn.model import Model
 from bnn.program import Affine
@@ -70,6 +71,27 @@ def test_refolded_computes_the_same(original: Path, tmp_path: Path) -> None:
     assert bnn_pynq.load(tmp_path / "back").program.digest() == model.program.digest()
 
 
+@pytest.mark.parametrize("name", bnn_pynq.NETWORKS)
+def test_any_values_survive(name: str) -> None:
+    """Random weights and raw thresholds of the whole range: files, program, files again."""
+    network, rng = bnn_pynq.NETWORKS[name], np.random.default_rng(len(name))
+    layers = []
+    for index, layer in enumerate(network.layers):
+        shape = (10 if layer.last else layer.rows, layer.used_columns)
+        weights = rng.choice([-1, 1] if network.weight_bits == 1 else [-1, 0, 1], shape)
+        reach = 8 << rng.integers(0, 21 if network.is_cnv and index == 0 else 13, shape[0])
+        raw = rng.integers(-reach, reach, (network.levels(index), shape[0]))
+        layers.append(LayerParameters(weights, np.sort(raw.T.astype(np.int64), axis=1)))
+    given = Parameters(network, tuple(layers), "\n".join("abcdefghij"))
+    model = bnn_pynq.from_files(Path("set"), encode(given), network)
+    found, _ = parameters_of(model)
+    assert found.network == network
+    assert found.classes_text == given.classes_text
+    for index, (one, two) in enumerate(zip(given.layers, found.layers, strict=True)):
+        np.testing.assert_array_equal(one.weights, two.weights, err_msg=str(index))
+        np.testing.assert_array_equal(one.thresholds, two.thresholds, err_msg=str(index))
+
+
 def trained(name: str, seed: int = 0, classes: int = 12) -> Model:
     """A network of random values, lowered exactly."""
     stack = zoo.topology(name, classes)
@@ -102,7 +124,7 @@ def test_a_trained_cnv_keeps_its_activations_and_order(name: str, tmp_path: Path
 def test_a_trained_lfc_fires_where_logits_are_not_negative(name: str, tmp_path: Path) -> None:
     model = trained(name, seed=5)
     notes = bnn_pynq.save(model, tmp_path / "set")
-    assert notes == ("the class is the highest one whose logit is not negative, not the largest",)
+    assert notes == ("the class is the highest one whose logit reaches 0, not the largest",)
     written = bnn_pynq.load(tmp_path / "set")
     images = np.random.default_rng(1).integers(0, 256, (40, 28, 28, 1), np.uint8)
     ours = reference.prepare(model.program).run(images).scores
@@ -110,6 +132,23 @@ def test_a_trained_lfc_fires_where_logits_are_not_negative(name: str, tmp_path: 
     expected = model.program.affine.logits(ours) >= 0
     np.testing.assert_array_equal(fired, expected)
     assert 0.1 < expected.mean() < 0.9
+
+
+def test_lfc_fires_at_a_level_that_fits(tmp_path: Path) -> None:
+    model = trained("lfc-w1a1", seed=6)
+    images = np.random.default_rng(1).integers(0, 256, (200, 28, 28, 1), np.uint8)
+    logits = model.program.affine.logits(reference.prepare(model.program).run(images).scores)
+    level = firing_level(logits)
+    agreed = []
+    for folder, fires_at in (("zero", None), ("fits", level)):
+        bnn_pynq.save(model, tmp_path / folder, fires_at=fires_at)
+        written = bnn_pynq.load(tmp_path / folder).program
+        decided = reference.prepare(written).run(images).decisions
+        agreed.append((decided == logits.argmax(axis=1)).sum())
+    assert agreed[0] < agreed[1]
+    keeping = replace(model, provenance={"fires at": level})
+    bnn_pynq.save(keeping, tmp_path / "kept")
+    assert bnn_pynq.load(tmp_path / "kept").program.digest() == written.digest()
 
 
 def test_the_header_is_sections_1s_table() -> None:

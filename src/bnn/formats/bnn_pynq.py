@@ -185,7 +185,10 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
 
 
 def save(
-    model: Model, folder: str | os.PathLike[str], folding: Folding | None = None
+    model: Model,
+    folder: str | os.PathLike[str],
+    folding: Folding | None = None,
+    fires_at: float | None = None,
 ) -> tuple[str, ...]:
     """Write ``model`` as a parameter set that the original's overlays run.
 
@@ -194,6 +197,9 @@ def save(
         folder: is made; it must not hold anything yet. ``hw/config.h`` in it has the
             constants that the original's build needed.
         folding: (PE, SIMD) of every layer; the original's by default.
+        fires_at: the logit from which a class of an LFC network fires, where the model has
+            logits; by default what its provenance says (``fires at``), else 0. See
+            :func:`bnn.formats.bnn_pynq_program.firing_level`.
 
     Returns:
         What the set cannot say, a line each.
@@ -204,7 +210,7 @@ def save(
     from bnn.formats.bnn_pynq_files import encode, write
     from bnn.formats.bnn_pynq_program import parameters_of
 
-    parameters, notes = parameters_of(model)
+    parameters, notes = parameters_of(model, fires_at)
     if folding is not None:
         parameters = replace(parameters, network=refold(parameters.network, folding))
     write(encode(parameters), folder)

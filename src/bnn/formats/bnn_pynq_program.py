@@ -33,8 +33,20 @@ class Stage:
     pool: Pool | None
 
 
-def parameters_of(model: Model) -> tuple[Parameters, tuple[str, ...]]:
+#: Key of a model's provenance: the logit from which a class of an LFC network fires.
+FIRES_AT = "fires at"
+#: How many levels :func:`firing_level` tries.
+LEVELS_TRIED = 1000
+
+
+def parameters_of(
+    model: Model, fires_at: float | None = None
+) -> tuple[Parameters, tuple[str, ...]]:
     """The parameter set that says what ``model`` does, and notes on what it cannot say.
+
+    Args:
+        model: the network.
+        fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Raises:
         ParameterError: the model is none of the five networks, or computes something that
@@ -48,7 +60,10 @@ def parameters_of(model: Model) -> tuple[Parameters, tuple[str, ...]]:
     for index, stage in enumerate(stages[:-1]):
         layers.append(_hidden(network, index, stage, before))
         before = stage.threshold
-    last, notes = _last(program, network, stages[-1], before)
+    if fires_at is None:
+        kept = model.provenance.get(FIRES_AT, 0.0)
+        fires_at = float(kept) if isinstance(kept, int | float) else 0.0
+    last, notes = _last(program, network, stages[-1], before, fires_at)
     restored = _half_steps(model, network, layers[0])
     parameters = Parameters(network, (restored, *layers[1:], last), classes_text(model))
     return parameters, notes
@@ -206,7 +221,11 @@ def raw_thresholds(network: OriginalNetwork, layer: Layer, reached: Whole) -> Wh
 
 
 def _last(
-    program: Program, network: OriginalNetwork, stage: Stage, before: Threshold | None
+    program: Program,
+    network: OriginalNetwork,
+    stage: Stage,
+    before: Threshold | None,
+    fires_at: float,
 ) -> tuple[LayerParameters, tuple[str, ...]]:
     sums = Sums.of(stage.dot, before)
     if program.scores != stage.dot.name or _levels(stage) > 1:
@@ -219,8 +238,8 @@ def _last(
     if stage.threshold is not None and program.affine is None:
         reached, weights = stage.threshold.thresholds, stage.dot.weights.astype(np.int64)
     else:
-        notes = ("the class is the highest one whose logit is not negative, not the largest",)
-        signs, reached = _fires(program, stage)
+        notes = (f"the class is the highest one whose logit reaches {fires_at:g}, not the largest",)
+        signs, reached = _fires(program, stage, fires_at)
         weights = stage.dot.weights.astype(np.int64) * signs[:, None]
         bias = None if stage.dot.bias is None else (stage.dot.bias * signs).astype(np.int32)
         negated = Dot(stage.dot.name, stage.dot.source, weights, stage.dot.precision, bias)
@@ -242,8 +261,28 @@ def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
     return 1 if scale[0] > 0 else -1
 
 
-def _fires(program: Program, stage: Stage) -> tuple[Whole, NDArray[np.int32]]:
-    """Signs (classes,) and thresholds (classes, 1): where ``logit >= 0`` by signed sums."""
+def firing_level(logits: NDArray[np.float64]) -> float:
+    """The level at which "the highest class that reaches it" is most often the largest logit.
+
+    LFC sets have no scores: every class has one bit, and the highest that fires is the
+    class. A network that was trained for the largest logit needs a level that fits it.
+
+    Args:
+        logits: float64 (N, classes), of pictures like those to come (no labels are needed).
+    """
+    wanted, classes = logits.argmax(axis=1), logits.shape[1]
+    best, most = 0.0, -1
+    for level in (0.0, *np.quantile(logits.max(axis=1), np.linspace(0, 1, LEVELS_TRIED))):
+        fired = logits >= level
+        highest = (classes - 1 - fired[:, ::-1].argmax(axis=1)) * fired.any(axis=1)
+        same = int((highest == wanted).sum())
+        if same > most:
+            best, most = float(level), same
+    return best
+
+
+def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDArray[np.int32]]:
+    """Signs (classes,) and thresholds (classes, 1): where logits reach a level, by signed sums."""
     if program.affine is None:
         raise ParameterError(f"{stage.dot.name}: LFC needs a threshold or logits for each class")
     edge = program.edges[program.scores]
@@ -252,7 +291,8 @@ def _fires(program: Program, stage: Stage) -> tuple[Whole, NDArray[np.int32]]:
     reached = np.zeros((program.classes, 1), np.int32)
     for row in rows:
         ordered = np.arange(edge.low, edge.high + 1, dtype=np.int64)[:: signs[row]]
-        fires = ordered * program.affine.scale[row] + program.affine.offset[row] >= 0
+        logits = ordered * program.affine.scale[row] + program.affine.offset[row]
+        fires = logits >= fires_at
         first = int(fires.argmax()) if fires.any() else len(ordered)
         lowest = edge.low if signs[row] > 0 else -edge.high
         reached[row] = lowest + first
