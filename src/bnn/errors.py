@@ -53,3 +53,7 @@ class BuildError(BnnError):
 
 class DriverError(BnnError, RuntimeError):
     """An accelerator that refuses or fails: wrong design, bad set-up, no answer."""
+
+
+class FormatError(BnnError):
+    """Another framework's file that is damaged, or that says what this package cannot hold."""

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Inputs that a source model does not quantize: on which 8-bit grid do its values lie?
+
+Frameworks feed such a network real numbers; nearly always these are bytes, scaled. The
+integers must know how, so that every input that occurs is held exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnn.errors import FormatError, ProgramError
+from bnn.inputs import RealInput, Shape
+from bnn.network import Lattice
+from bnn.precision import BIPOLAR, UINT, Precision, parse
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values ``scale * (q - zero_point)`` with q of ``precision``, as the framework is fed.
+
+    Attributes:
+        name: how it is spelled on the command line.
+        meaning: the same in words.
+    """
+
+    name: str
+    meaning: str
+    precision: Precision
+    scale: float = 1.0
+    zero_point: float = 0.0
+
+    def input(self, shape: Shape) -> RealInput:
+        """The input of arrays (N, *shape)."""
+        one = np.float32(1)
+        return RealInput(shape, self.precision, one * self.scale, one * self.zero_point)
+
+    def lattice(self, factor: float = 1.0, offset: float = 0.0) -> Lattice:
+        """Real values of q after ``factor * x + offset``."""
+        start = offset - factor * self.scale * self.zero_point
+        return Lattice.of(factor * self.scale, start, "input")
+
+
+GRIDS = (
+    Grid("bytes", "whole numbers from 0 to 255", UINT(8)),
+    Grid("unit", "bytes divided by 255", UINT(8), 1 / 255),
+    Grid("symmetric", "bytes divided by 127.5, minus 1", UINT(8), 1 / 127.5, 127.5),
+    Grid("bipolar", "-1 and +1", BIPOLAR),
+)
+
+
+def grid(name: str) -> Grid:
+    """The grid called ``name``: one of :data:`GRIDS`, or a precision such as ``int4``."""
+    for known in GRIDS:
+        if known.name == name:
+            return known
+    try:
+        precision = parse(name)
+    except ProgramError:
+        known_names = ", ".join(known.name for known in GRIDS)
+        raise FormatError(
+            f"no such input: {name!r}; there are {known_names}, and precisions like int4"
+        ) from None
+    meaning = f"whole numbers from {precision.low} to {precision.high}"
+    return Grid(name, meaning, precision)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reading an ONNX file as data: nodes, constants, shapes. Nothing is executed or trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+
+MAX_FILE = 1 << 29
+#: Values of one constant.
+MAX_VALUES = 1 << 26
+MAX_NODES = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation of the graph.
+
+    Attributes:
+        name: its own, or what stands in for it; unique.
+        kind: operator type. domain: of the operator, "" for standard ONNX.
+        inputs, outputs: names of tensors; an empty input is an omitted one.
+        attributes: Python values and arrays.
+    """
+
+    name: str
+    kind: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"node {self.name!r} ({self.kind})"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model with one input and one output.
+
+    Attributes:
+        path: of the file, for messages.
+        nodes: in an order in which every node comes after what it reads.
+        constants: arrays by name.
+        input, output: names of the tensors.
+        shape: of the input, the batch included; unknown sizes are 1.
+        datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
+    """
+
+    path: Path
+    nodes: tuple[Node, ...]
+    constants: dict[str, NDArray[Any]]
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    datatype: str = ""
+    opset: int = field(default=13)
+
+
+def read(path: Path) -> Graph:
+    """The graph in the ONNX file ``path``.
+
+    Raises:
+        FormatError: it is missing, damaged, too large, or has several inputs or outputs.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise FormatError(
+            f"{path}: reading ONNX needs the onnx package: pip install 'bnn-pynq[convert]'"
+        ) from None
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(_bytes(path))
+    except (DecodeError, RuntimeError, ValueError):
+        raise FormatError(f"{path}: is no ONNX file, or a damaged one") from None
+    if not model.graph.node:
+        raise FormatError(f"{path}: is no ONNX file, or an empty one")
+    if len(model.graph.node) > MAX_NODES:
+        raise FormatError(f"{path}: has more than {MAX_NODES} nodes")
+    return _graph(path, model)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise FormatError(f"{path}: is larger than {MAX_FILE >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _graph(path: Path, model: Any) -> Graph:
+    graph = model.graph
+    constants = {item.name: _array(path, item, item.name) for item in graph.initializer}
+    inputs = [item for item in graph.input if item.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise FormatError(
+            f"{path}: has {len(inputs)} inputs and {len(graph.output)} outputs; one each can be read"
+        )
+    nodes = _ordered(path, _nodes(path, graph), {*constants, inputs[0].name})
+    return Graph(
+        path,
+        nodes,
+        constants,
+        inputs[0].name,
+        graph.output[0].name,
+        _shape(path, inputs[0]),
+        _datatype(graph, inputs[0].name),
+        max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=13),
+    )
+
+
+def _shape(path: Path, item: Any) -> tuple[int, ...]:
+    shape = tuple(max(1, dim.dim_value) for dim in item.type.tensor_type.shape.dim)
+    if len(shape) not in (2, 4):
+        raise FormatError(
+            f"{path}: input {item.name!r} has shape {shape}; vectors (N, features) "
+            "and pictures with four dimensions can be read"
+        )
+    if np.prod(shape[1:], dtype=float) > MAX_VALUES:
+        raise FormatError(f"{path}: input {item.name!r} of shape {shape} is too large")
+    return (1, *shape[1:])
+
+
+def _datatype(graph: Any, name: str) -> str:
+    for note in graph.quantization_annotation:
+        if note.tensor_name == name:
+            for entry in note.quant_parameter_tensor_names:
+                if entry.key == "finn_datatype":
+                    return str(entry.value)
+    return ""
+
+
+def _nodes(path: Path, graph: Any) -> list[Node]:
+    nodes, taken = [], set()
+    for index, item in enumerate(graph.node):
+        name = item.name or f"{item.op_type}_{index}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        attributes = {a.name: _attribute(path, a, name) for a in item.attribute}
+        nodes.append(
+            Node(name, item.op_type, item.domain, tuple(item.input), tuple(item.output), attributes)
+        )
+    return nodes
+
+
+def _ordered(path: Path, nodes: list[Node], known: set[str]) -> tuple[Node, ...]:
+    ordered, waiting, have = [], nodes, {"", *known}
+    while waiting:
+        ready = [node for node in waiting if have.issuperset(node.inputs)]
+        if not ready:
+            missing = sorted(set(waiting[0].inputs) - have)[0]
+            raise FormatError(f"{path}: {waiting[0]} reads {missing!r}, which nothing makes")
+        for node in ready:
+            have.update(node.outputs)
+        taken = {id(node) for node in ready}
+        ordered += ready
+        waiting = [node for node in waiting if id(node) not in taken]
+    return tuple(ordered)
+
+
+def _attribute(path: Path, item: Any, node: str) -> Any:
+    import onnx
+
+    if item.type == onnx.AttributeProto.TENSOR:
+        return _array(path, item.t, f"{node}.{item.name}")
+    if item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+        raise FormatError(f"{path}: node {node!r} holds a graph of its own; that cannot be read")
+    value = onnx.helper.get_attribute_value(item)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+
+
+def _array(path: Path, item: Any, name: str) -> NDArray[Any]:
+    import onnx
+
+    if np.prod(item.dims, dtype=float) > MAX_VALUES or any(d < 0 for d in item.dims):
+        raise FormatError(f"{path}: constant {name!r} of shape {tuple(item.dims)} is too large")
+    try:
+        if item.data_location == onnx.TensorProto.EXTERNAL:
+            return _external(path, item)
+        return np.asarray(onnx.numpy_helper.to_array(item))
+    except (ValueError, TypeError, KeyError, OverflowError):
+        raise FormatError(f"{path}: constant {name!r} is damaged") from None
+
+
+def _external(path: Path, item: Any) -> NDArray[Any]:
+    """A constant kept in a file beside the model; nothing outside of its folder is opened."""
+    import onnx
+
+    where = {entry.key: entry.value for entry in item.external_data}
+    location = where.get("location", "")
+    folder = path.parent.resolve()
+    other = (folder / location).resolve()
+    if not location or not other.is_relative_to(folder) or not other.is_file():
+        raise FormatError(f"{path}: its data file {location!r} is not in the same folder")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(item.data_type))
+    wanted = int(np.prod(item.dims, dtype=np.int64)) * dtype.itemsize
+    with other.open("rb") as file:
+        file.seek(int(where.get("offset", 0)))
+        data = file.read(wanted)
+    return np.frombuffer(data, dtype.newbyteorder("<")).reshape(tuple(item.dims))

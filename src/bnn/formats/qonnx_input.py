@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The input of a QONNX graph: quantized by the graph itself, or on an 8-bit grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnn.errors import FormatError, ProgramError
+from bnn.formats.grids import Grid, grid
+from bnn.formats.onnx_file import Graph
+from bnn.formats.qonnx_quant import Quant
+from bnn.formats.qonnx_tensor import RawInput
+from bnn.inputs import Input, RealInput
+from bnn.network import Lattice
+from bnn.precision import BIPOLAR, INT, UINT
+
+
+@dataclass(frozen=True)
+class Fed:
+    """An input and the real values of its integers."""
+
+    input: Input
+    lattice: Lattice
+
+
+def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
+    """The host's quantizer that does what ``given`` does to ``factor * x + offset``.
+
+    None where the host has none (odd rounding, more than 8 bits, turned round).
+    """
+    factor = raw.factor.astype(np.float64)
+    if (factor <= 0).any() or given.scale.size != 1 or given.zero_point.size != 1:
+        return None
+    scale, zero = float(given.scale.reshape(-1)[0]), float(given.zero_point.reshape(-1)[0])
+    if given.bipolar:
+        if zero:
+            return None
+        # sign(factor * x + offset) is the sign of x / (1 / factor) + offset
+        host = RealInput(raw.given_shape, BIPOLAR, _f32(1 / factor), _f32(raw.offset))
+        return Fed(host, Lattice(scale))
+    if given.rounding not in ("ROUND", "HALF_EVEN") or zero != round(zero):
+        return None
+    for precision in [UINT(n) for n in range(1, 9)] + [INT(n) for n in range(2, 9)]:
+        for one in (precision, INT(precision.bits, narrow=precision.bits > 1)):
+            if (one.low, one.high) == (given.low, given.high):
+                host = RealInput(
+                    raw.given_shape, one, _f32(scale / factor), _f32(raw.offset / scale + zero)
+                )
+                return Fed(host, Lattice(scale, 1, -int(zero)))
+    return None
+
+
+def _f32(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.asarray(value, np.float32)
+
+
+def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
+    """What an input that nothing quantizes is taken for.
+
+    FINN's annotation if there is one; bytes if the graph divides by 255 or so itself;
+    else pictures in [0, 1], as PyTorch loads them, and other features as whole numbers.
+    """
+    if graph.datatype and graph.datatype != "FLOAT32":
+        name = graph.datatype.lower()
+        try:
+            return grid("uint1" if name == "binary" else "int2n" if name == "ternary" else name)
+        except (FormatError, ProgramError):
+            pass
+    if float(np.abs(raw.factor).max()) < 1 / 64:
+        return grid("bytes")
+    return grid("unit" if len(raw.given_shape) == 3 else "int8")

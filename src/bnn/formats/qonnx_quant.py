@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""QONNX's quantizers: what they compute, and the activation layers that say the same.
+
+Definitions: the operator documents of the QONNX specification; the arithmetic is that of
+its executor (NumPy, float32), in its order of operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.onnx_file import Node
+from bnn.network import Activation, Lattice, MultiThreshold, Quantize, Rounding, Sign
+from bnn.precision import INT, UINT
+
+Array = NDArray[Any]
+
+MAX_BITS = 8
+MAX_LEVELS = 255
+
+#: The executor's rounding functions, by their QONNX names.
+ROUND: dict[str, Callable[[Array], Array]] = {
+    "ROUND": np.rint,
+    "HALF_EVEN": np.rint,
+    "CEIL": np.ceil,
+    "FLOOR": np.floor,
+    "UP": lambda x: np.sign(x) * np.ceil(np.abs(x)),
+    "DOWN": np.trunc,
+    "HALF_UP": lambda x: np.sign(x) * np.floor(np.abs(x) + x.dtype.type(0.5)),
+    "HALF_DOWN": lambda x: np.sign(x) * np.ceil(np.abs(x) - x.dtype.type(0.5)),
+}
+_PLAIN: dict[str, Rounding] = {
+    "ROUND": "even",
+    "HALF_EVEN": "even",
+    "CEIL": "ceil",
+    "FLOOR": "floor",
+    "DOWN": "zero",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Quant:
+    """A Quant, IntQuant or BipolarQuant node.
+
+    Attributes:
+        node: for messages.
+        scale, zero_point: float32 arrays that broadcast to the tensor.
+        low, high: bounds of the integers, zero point included.
+        bipolar: -1 and +1 by the sign, instead of rounding.
+        rounding: a key of :data:`ROUND`.
+    """
+
+    node: Node
+    scale: Array
+    zero_point: Array
+    low: int
+    high: int
+    bipolar: bool = False
+    rounding: str = "ROUND"
+
+    def integers(self, x: Array) -> Array:
+        """Integers q of real values ``x`` (float32), as float32."""
+        if self.bipolar:
+            return np.where(self._scaled(x) >= 0, np.float32(1), np.float32(-1))
+        clipped = np.clip(self._scaled(x), np.float32(self.low), np.float32(self.high))
+        return ROUND[self.rounding](clipped)
+
+    def _scaled(self, x: Array) -> Array:
+        return x if self.node.kind == "BipolarQuant" else x / self.scale + self.zero_point
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a scalar scale and a whole scalar zero point are all there is."""
+        return self.scale.size == 1 and self.zero_point.size == 1 and self.whole_zero_point
+
+    @property
+    def whole_zero_point(self) -> bool:
+        """Whether the zero point is whole."""
+        return bool((self.zero_point == np.rint(self.zero_point)).all())
+
+
+def quant(node: Node, scale: Array, zero_point: Array, bits: Array | None) -> Quant:
+    """The quantizer of ``node``, whose parameters are constants.
+
+    Raises:
+        FormatError: parameters that make no quantizer, or one of more than 8 bits.
+    """
+    scale = np.asarray(scale, np.float32)
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise FormatError(f"{node}: scale must be positive")
+    if bits is None:
+        return Quant(node, scale, np.zeros((), np.float32), -1, 1, bipolar=True)
+    width = float(np.asarray(bits).reshape(-1)[0])
+    if np.size(bits) != 1 or width != round(width) or not 1 <= width <= 32:
+        raise FormatError(f"{node}: bit width must be one whole number, not {bits}")
+    signed = bool(node.attributes.get("signed", 1))
+    narrow = bool(node.attributes.get("narrow", 0))
+    if signed and width == 1:
+        zero = np.asarray(zero_point, np.float32)
+        return Quant(node, scale, zero, -1, 1, bipolar=True)
+    levels = 1 << int(width)
+    low = (-levels // 2 + narrow) if signed else 0
+    high = levels // 2 - 1 if signed else levels - 1 - narrow
+    rounding = str(node.attributes.get("rounding_mode", "ROUND")).upper()
+    if rounding not in ROUND:
+        raise FormatError(f"{node}: no such rounding mode: {rounding!r}")
+    return Quant(node, scale, np.asarray(zero_point, np.float32), low, high, False, rounding)
+
+
+def trunc_levels(node: Node, values: list[Array], nonnegative: bool) -> tuple[Any, int, int, float, float]:
+    """A Trunc node as (level function, lowest, highest integer, scale, offset).
+
+    ``nonnegative`` tells whether its input can be negative: version 1 does not clip.
+    """
+    scale, zero, width = (np.float32(value.reshape(-1)[0]) for value in values[:3])
+    rounding = ROUND.get(str(node.attributes.get("rounding_mode", "FLOOR")).upper())
+    if rounding is None or any(value.size != 1 for value in values):
+        raise FormatError(f"{node}: needs scalar parameters and a known rounding mode")
+    if len(values) >= 5:
+        out_scale, out_bits = (np.float32(value.reshape(-1)[0]) for value in values[3:5])
+        shift = np.float32(2 ** np.round(np.log2(out_scale / scale)))
+        signed = bool(node.attributes.get("signed", 1))
+        narrow = bool(node.attributes.get("narrow", 0))
+        levels = 1 << int(out_bits)
+        low = (-levels // 2 + narrow) if signed else 0
+        high = levels // 2 - 1 if signed else levels - 1 - narrow
+        offset = -float(zero / shift) * float(out_scale)
+    else:
+        out_scale, bits = scale, int(values[3].reshape(-1)[0])
+        shift = np.float32(2.0 ** (float(width) - bits))
+        low, high = 0 if nonnegative else -(1 << (bits - 1)), (1 << bits) - 1
+        if not nonnegative:
+            high = (1 << (bits - 1)) - 1
+        offset = -float(zero) * float(scale)
+
+    def integers(x: Array) -> Array:
+        y = np.rint(x / scale + zero) / shift
+        return rounding(np.clip(y, np.float32(low), np.float32(high)))
+
+    return integers, low, high, float(out_scale), offset
+
+
+def activation(name: str, given: Quant, channels: int, source: str) -> Activation:
+    """The layer that says what ``given`` does to a map of ``channels`` channels."""
+    scale = _one_scale(given)
+    if given.bipolar and given.whole_zero_point and not given.zero_point.any():
+        return Sign(name, scale, source=source)
+    plain = _PLAIN.get(given.rounding)
+    if given.rounding == "HALF_UP" and given.low >= 0:
+        plain = "half-up"
+    kinds = [UINT(n) for n in range(1, 9)] + [INT(n) for n in range(2, 9)]
+    kinds += [INT(n, narrow=True) for n in range(2, 9)]
+    precision = next((p for p in kinds if (p.low, p.high) == (given.low, given.high)), None)
+    if not given.bipolar and given.is_plain and plain and precision is not None:
+        zero = int(given.zero_point.reshape(-1)[0])
+        return Quantize(name, precision, scale, zero, plain, source)
+    if given.high - given.low > MAX_LEVELS:
+        raise FormatError(f"{given.node}: activations have at most {MAX_BITS} bits")
+    zero_point = np.unique(given.zero_point)
+    if zero_point.size != 1:
+        raise FormatError(f"{given.node}: a zero point per channel cannot be held")
+    step = 2 if given.bipolar else 1
+    levels = (given.high - given.low) // step
+    lattice = Lattice.of(scale * step, scale * (given.low - float(zero_point[0])), name)
+
+    def level(x: Array) -> Array:
+        return (given.integers(x) - given.low) / step
+
+    table = float_thresholds(level, levels)[None, :]
+    return MultiThreshold(name, table, lattice.scale, lattice.step, lattice.base, source)
+
+
+def _one_scale(given: Quant) -> float:
+    scales = np.unique(given.scale)
+    if scales.size != 1:
+        raise FormatError(
+            f"{given.node}: an activation with a scale per channel cannot be held; "
+            "the scales of the next layer's inputs would differ"
+        )
+    return float(scales[0])
+
+
+def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np.float32]:
+    """Smallest float32 at which a rising ``level`` reaches 1, 2, ..., ``levels``.
+
+    Found by bisection over all float32 in order, so rounding of any kind is kept exactly.
+    """
+    wanted = np.arange(1, levels + 1)
+    last = np.full(levels, _ordinal(np.float32(np.inf)), np.int64)
+    first = np.full(levels, -last[0], np.int64)
+    while (first < last).any():
+        middle = (first + last) // 2
+        with np.errstate(all="ignore"):
+            reached = level(_float(middle)) >= wanted
+        last = np.where(reached, middle, last)
+        first = np.where(reached, first, middle + 1)
+    return _float(first)
+
+
+def _ordinal(x: Any) -> int:
+    """Position of a non-negative float32 among all float32."""
+    return int(np.asarray(x, np.float32).view(np.int32))
+
+
+def _float(ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
+    """float32 at these positions; negative positions are the negative numbers."""
+    sizes = np.abs(ordinals).astype(np.int32).view(np.float32)
+    return np.where(ordinals < 0, -sizes, sizes).astype(np.float32)

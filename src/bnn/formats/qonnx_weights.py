@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weights of QONNX convolutions and dense layers, in the order that our layers want."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.onnx_file import Node
+from bnn.formats.onnx_fold import Constant
+from bnn.formats.stack import dilated, grouped
+from bnn.formats.weights import Weights, from_real, whole
+from bnn.precision import BIPOLAR, TERNARY
+from bnn.program import Pair
+
+Array = NDArray[Any]
+
+
+def _constant(node: Node, inputs: Sequence[object], index: int, what: str) -> Constant:
+    value = inputs[index] if index < len(inputs) else None
+    if not isinstance(value, Constant):
+        raise FormatError(f"{node}: its {what} must be constants")
+    return value
+
+
+def kernel_of(
+    node: Node, inputs: Sequence[object], channels: int, last: bool
+) -> tuple[Weights, Pair]:
+    """Kernels (out, height, width, in) of a Conv on ``channels`` channels, and its dilation.
+
+    Groups and dilation are written out with zeros.
+    """
+    given = _constant(node, inputs, 1, "weights")
+    if given.value.ndim != 4:
+        raise FormatError(f"{node}: of convolutions, those over two dimensions can be converted")
+    weights = _weights(node, given if last else given.moved(lambda a: a.transpose(0, 2, 3, 1)))
+    groups = int(node.attributes.get("group", 1))
+    if groups < 1 or len(weights.integers) % groups or weights.integers.shape[3] * groups != channels:
+        raise FormatError(
+            f"{node}: weights of shape {given.value.shape} in {groups} groups do not fit "
+            f"{channels} channels"
+        )
+    dilations = node.attributes.get("dilations", [1, 1])
+    spread: Pair = (int(dilations[0]), int(dilations[1]))
+    integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
+    integers = integers if spread == (1, 1) else dilated(integers, spread)
+    precision = weights.precision
+    if integers.size != weights.integers.size and precision == BIPOLAR:
+        precision = TERNARY  # for the zeros
+    return replace(weights, integers=integers, precision=precision), spread
+
+
+def matrix_of(node: Node, inputs: Sequence[object], channels: int) -> Weights:
+    """Weights (units, inputs) of a MatMul or Gemm."""
+    given = _constant(node, inputs, 1, "weights")
+    if given.value.ndim != 2 or node.attributes.get("transA", 0):
+        raise FormatError(f"{node}: of products, those with a constant matrix can be converted")
+    if not node.attributes.get("transB", 0):
+        given = given.moved(np.transpose)
+    if given.value.shape[1] != channels:
+        raise FormatError(
+            f"{node}: weights of shape {given.value.shape} do not fit {channels} inputs"
+        )
+    weights = _weights(node, given)
+    alpha = float(node.attributes.get("alpha", 1.0))
+    if alpha != 1:
+        weights = replace(weights, scale=weights.scale * np.float32(alpha))
+    return weights
+
+
+def _weights(node: Node, given: Constant) -> Weights:
+    if given.integers is None or given.scale is None:
+        return from_real(given.value, str(node))
+    rows = given.scale.reshape(len(given.scale), -1)
+    if (rows != rows[:, :1]).any():
+        raise FormatError(f"{node}: its weights have a scale per input; that cannot be held")
+    scale = rows[:1, 0] if (rows == rows[0, 0]).all() else rows[:, 0]
+    low, high = given.low, given.high
+    if high - low > 255 or low < -128 or high > 255:
+        low, high = int(given.integers.min()), int(given.integers.max())
+    if high - low > 255:
+        raise FormatError(f"{node}: weights have at most 8 bits")
+    return whole(given.integers, scale, low, high)
+
+
+def bias_of(node: Node, inputs: Sequence[object], units: int) -> NDArray[np.float32] | None:
+    """Bias (units,) of a Conv or Gemm, or None."""
+    if len(inputs) < 3 or inputs[2] is None:
+        return None
+    value = _constant(node, inputs, 2, "bias").value.reshape(-1)
+    if value.size not in (1, units):
+        raise FormatError(f"{node}: bias of {value.size} values for {units} outputs")
+    beta = np.float32(node.attributes.get("beta", 1.0))
+    return np.broadcast_to(value.astype(np.float32) * beta, (units,)).copy()

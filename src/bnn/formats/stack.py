@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Network layers collected by a reader, and the shapes that recur in every framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.network import (
+    Activation,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    Network,
+    Quantize,
+    Scale,
+    Sign,
+)
+from bnn.precision import BIPOLAR, INT, UINT
+from bnn.program import Borders, Pair
+
+#: Weights of an average pool written as a convolution.
+MAX_AVERAGE_WEIGHTS = 1 << 24
+
+
+class Stack:
+    """Layers in order, under unique names."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self._names = {"input", ""}
+
+    def name(self, wanted: str) -> str:
+        """``wanted``, made unique and taken."""
+        name = wanted or "layer"
+        while name in self._names:
+            name += "_"
+        self._names.add(name)
+        return name
+
+    def add(self, layer: Layer) -> str:
+        """Append ``layer``, whose name came from :meth:`name`; its name."""
+        self.layers.append(layer)
+        return layer.name
+
+
+def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: str) -> Conv2d:
+    """Average over windows, as a convolution of ones: the integers are the sums."""
+    taps = kernel[0] * kernel[1]
+    if channels * channels * taps > MAX_AVERAGE_WEIGHTS:
+        raise FormatError(f"{name}: an average over {taps} positions of {channels} channels is too large")
+    weights = np.zeros((channels, *kernel, channels), np.int16)
+    weights[np.arange(channels), :, :, np.arange(channels)] = 1
+    return Conv2d(name, weights, UINT(1), np.float32(1 / taps), None, stride, source=source)
+
+
+def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
+    """Kernels (out, height, width, in / groups) as (out, height, width, in) with zeros."""
+    out, height, width, each = weights.shape
+    full = np.zeros((out, height, width, each * groups), weights.dtype)
+    rows = out // groups
+    for group in range(groups):
+        mine = slice(group * rows, (group + 1) * rows)
+        full[mine, :, :, group * each : (group + 1) * each] = weights[mine]
+    return full
+
+
+def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
+    """Kernels (out, height, width, in) with zeros between their positions."""
+    out, height, width, channels = weights.shape
+    size = ((height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1)
+    full = np.zeros((out, *size, channels), weights.dtype)
+    full[:, :: dilation[0], :: dilation[1]] = weights
+    return full
+
+
+def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True) -> Borders:
+    """``same`` padding: as many windows as strides; the odd position goes to the end."""
+    pads = []
+    for axis in range(2):
+        windows = -(-size[axis] // stride[axis])
+        total = max((windows - 1) * stride[axis] + kernel[axis] - size[axis], 0)
+        pads.append((total // 2, total - total // 2) if low_first else (total - total // 2, total // 2))
+    return (pads[0][0], pads[1][0], pads[0][1], pads[1][1])
+
+
+def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -> None:
+    """One output becomes two scores, minus it and it: class 1 where it is positive."""
+    match network_output:
+        case Linear():
+            doubled = np.concatenate([-network_output.weights, network_output.weights])
+            precision = network_output.precision
+            if not precision.allows(doubled):
+                precision = INT(precision.bits + 1, narrow=True)
+            bias = network_output.bias
+            both = None if bias is None else np.concatenate([-np.asarray(bias), np.asarray(bias)])
+            stack.layers[stack.layers.index(network_output)] = Linear(
+                network_output.name, doubled, precision, network_output.scale, both, source
+            )
+        case _:
+            raise FormatError(f"{network_output.name}: an output of one value must be a dense layer's")
+
+
+def append_two_classes(stack: Stack, source: str) -> str:
+    """The same after a quantized output."""
+    weights = np.array([[-1], [1]], np.int16)
+    return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
+
+
+def split_for_padding(stack: Stack, source: str, scale: float) -> tuple[str, str]:
+    """Positive and negative parts of a map whose values have no zero, quantized to ``scale``.
+
+    Bytes on [-1, 1] have no byte for 0, but zero padding wants one: the parts do.
+    """
+    positive = stack.add(Quantize(stack.name("positive"), UINT(8), scale, source=source))
+    turned = stack.add(Scale(stack.name("turned"), factor=-1.0, source=source))
+    negative = stack.add(Quantize(stack.name("negative"), UINT(8), scale, source=turned))
+    return positive, negative
+
+
+__all__ = [
+    "Flatten",
+    "Network",
+    "Sign",
+    "Stack",
+    "append_two_classes",
+    "average_pool",
+    "dilated",
+    "grouped",
+    "same_padding",
+    "split_for_padding",
+    "two_classes",
+]

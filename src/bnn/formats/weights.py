@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Real weights back to the small integers that they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.lower.codes import tightest
+from bnn.precision import BIPOLAR, INT, UINT, Precision
+
+#: Weights are integers times a scale up to float32's rounding.
+TOLERANCE = 1e-5
+#: The smallest weight of a row may be this multiple of the scale.
+MAX_SMALLEST = 16
+MAX_WEIGHT = 127
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Integer weights.
+
+    Attributes:
+        integers: int16 (out channels, ...).
+        precision: that holds them.
+        scale: float32 (1,) or (out channels,); the real weight is ``scale * integers``.
+    """
+
+    integers: NDArray[np.int16]
+    precision: Precision
+    scale: NDArray[np.float32]
+
+
+def signs(real: NDArray[Any]) -> Weights:
+    """Latent weights (out, ...) binarized: -1 below zero, else +1."""
+    return Weights(np.where(real < 0, -1, 1).astype(np.int16), BIPOLAR, np.ones(1, np.float32))
+
+
+def whole(integers: NDArray[Any], scale: NDArray[Any], low: int, high: int) -> Weights:
+    """Integers known to lie within ``low`` to ``high``, in the narrowest precision for these."""
+    two = bool(np.abs(integers).min() == 1 == np.abs(integers).max()) if integers.size else False
+    precision = tightest([-1, 1] if two and (low, high) == (-1, 1) else [low, high], two)
+    return Weights(integers.astype(np.int16), precision, np.asarray(scale, np.float32).reshape(-1))
+
+
+def from_real(real: NDArray[Any], name: str) -> Weights:
+    """Weights (out, ...) that are already integers times one scale, or one a row.
+
+    Raises:
+        FormatError: they are not; ``name`` says whose they are.
+    """
+    rows = real.reshape(len(real), -1).astype(np.float64)
+    if not np.isfinite(rows).all():
+        raise FormatError(f"{name}: weights are not finite")
+    for one_scale in (True, False):
+        scale = _scales(rows if not one_scale else rows.reshape(1, -1))
+        if scale is not None:
+            integers = np.rint(rows / scale[:, None]).reshape(real.shape)
+            return Weights(
+                integers.astype(np.int16), _precision(integers), scale.astype(np.float32)
+            )
+    raise FormatError(
+        f"{name}: its weights are not quantized (no small integers times a scale), "
+        "and nothing in the file says how to quantize them"
+    )
+
+
+def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """One scale a row such that rows / scale are whole and small, or None."""
+    scales = np.ones(len(rows))
+    for index, row in enumerate(rows):
+        sizes = np.unique(np.abs(row[row != 0]))
+        if sizes.size == 0:
+            continue
+        if sizes.size > MAX_WEIGHT * MAX_SMALLEST:
+            return None
+        for smallest in range(1, MAX_SMALLEST + 1):
+            ratios = sizes / sizes[0] * smallest
+            if np.abs(ratios - np.rint(ratios)).max() < TOLERANCE * ratios.max():
+                break
+        else:
+            return None
+        if round(float(ratios.max())) > MAX_WEIGHT:
+            return None
+        scales[index] = sizes[0] / smallest
+    if len(scales) == 1 and (rows == np.rint(rows)).all() and np.abs(rows).max() <= MAX_WEIGHT:
+        return np.ones(1)
+    return scales
+
+
+def _precision(integers: NDArray[Any]) -> Precision:
+    if (np.abs(integers) == 1).all():
+        return BIPOLAR
+    low, high = int(integers.min()), int(integers.max())
+    if low >= 0:
+        return UINT(max(1, high.bit_length()))
+    return INT(max(-low, high).bit_length() + 1, narrow=True)
