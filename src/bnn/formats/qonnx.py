@@ -169,7 +169,19 @@ class _Reader:
     # --- input -----------------------------------------------------------------------
 
     def _tensor(self, node: Node, value: Value | None) -> Tensor:
-        """``value`` as a layer's result; an input not quantized so far lies on a grid."""
+        """``value`` as a layer's result of its own shape."""
+        tensor = self._on_map(node, value)
+        if not tensor.flat:
+            return tensor
+        name = self.stack.add(Flatten(self.stack.name(tensor.flat), tensor.layer))
+        self.report.used(name, f"flatten to {tensor.shape[1]}")
+        return replace(tensor, layer=name, flat="")
+
+    def _on_map(self, node: Node, value: Value | None) -> Tensor:
+        """The same, but a flattened map may still be a map.
+
+        An input that nothing quantized so far is put on a grid.
+        """
         if isinstance(value, Tensor):
             return value
         if not isinstance(value, RawInput):
@@ -196,12 +208,9 @@ class _Reader:
 
     def _flat(self, name: str, tensor: Tensor) -> Tensor:
         """The map ``tensor`` as a vector."""
-        count, layer = int(np.prod(tensor.shape)), tensor.layer
-        if tensor.height_width != (1, 1):
-            layer = self.stack.add(Flatten(self.stack.name(name), layer))
-            self.report.used(layer, f"flatten to {count}")
-        order = flat_order(tensor)
-        return replace(tensor, layer=layer, shape=(1, count), axes=VECTOR, order=order)
+        count, order = int(np.prod(tensor.shape)), flat_order(tensor)
+        flat = tensor.flat or ("" if tensor.height_width == (1, 1) else name)
+        return replace(tensor, shape=(1, count), axes=VECTOR, order=order, flat=flat)
 
     # --- quantizers ------------------------------------------------------------------
 
@@ -217,9 +226,11 @@ class _Reader:
                 self.lattice = fed.lattice
                 made = self._fed(fed.input, source)
                 return replace(made, nonnegative=given.low >= 0)
-        tensor = self._real(node, source)
+        one = given.scale.size == 1
+        tensor = self._real_map(node, source) if one else self._real(node, source)
         if not given.bipolar and given.high - given.low > 255 and self._is_last(node):
-            self.report.lost.append(f"{node}: rounding of the scores to {given.high - given.low + 1} levels")
+            levels = given.high - given.low + 1
+            self.report.lost.append(f"{node}: rounding of the scores to {levels} levels")
             return tensor
         channels = replace(given, scale=per_channel(node, given.scale, tensor))
         layer = activation(self.stack.name(node.name), channels, tensor.channels, tensor.layer)
@@ -270,7 +281,7 @@ class _Reader:
         return replace(tensor, layer=name, quantized=True, nonnegative=offset >= 0)
 
     def _sign(self, node: Node, inputs: list[Value | None]) -> Tensor:
-        tensor = self._real(node, inputs[0])
+        tensor = self._real_map(node, inputs[0])
         name = self.stack.add(Sign(self.stack.name(node.name), at_zero=0, source=tensor.layer))
         self.report.used(node.name, "sign, 0 at 0")
         return replace(tensor, layer=name, quantized=True, nonnegative=False)
@@ -282,7 +293,11 @@ class _Reader:
 
     def _real(self, node: Node, value: Value | None) -> Tensor:
         """A tensor with nothing waiting: gain and shift become a layer."""
-        tensor = self._tensor(node, value)
+        return self._real_map(node, self._tensor(node, value))
+
+    def _real_map(self, node: Node, value: Value | None) -> Tensor:
+        """The same, but a flattened map may still be a map."""
+        tensor = self._on_map(node, value)
         if tensor.gain == 1 and tensor.shift == 0:
             return tensor
         return self._scaled(node, tensor, np.float32(tensor.gain), np.float32(tensor.shift))
@@ -311,10 +326,11 @@ class _Reader:
             return replace(
                 tensor, factor=tensor.factor * factor, offset=tensor.offset * factor + offset
             )
+        tensor = tensor if factor.size == 1 == offset.size else self._tensor(node, tensor)
         if tensor.quantized and factor.size == 1 == offset.size and factor[0] > 0:
             gain, shift = float(factor[0]), float(offset[0])
             return replace(tensor, gain=tensor.gain * gain, shift=tensor.shift * gain + shift)
-        tensor = self._real(node, tensor)
+        tensor = self._real_map(node, tensor)
         self.report.used(node.name, "scale and offset", {node.name: value})
         return self._scaled(node, tensor, factor, offset)
 
@@ -355,7 +371,7 @@ class _Reader:
         return replace(tensor, layer=name, quantized=False, nonnegative=False)
 
     def _clip(self, node: Node, inputs: list[Value | None]) -> Tensor:
-        tensor = self._real(node, inputs[0])
+        tensor = self._real_map(node, inputs[0])
         low, high = 0.0, np.inf
         if node.kind == "Clip":
             bounds = [item.value.item() if isinstance(item, Constant) else None for item in inputs[1:]]
@@ -553,6 +569,7 @@ class _Reader:
     def _finish(self, value: Value) -> None:
         if not isinstance(value, Tensor) or not self.stack.layers:
             raise FormatError("the output does not depend on any layer")
+        value = self._tensor(self.nodes[-1], value)
         if value.height_width != (1, 1):
             raise FormatError(f"the output is a map of {value.shape}; it must be a vector of scores")
         if value.order is not None and len(value.axes) == 2 and value.channels > 1:

@@ -37,6 +37,8 @@ class Tensor:
         quantized: whether the layer is quantized, so that ``gain`` and ``shift`` may wait.
         gain, shift: the tensor is ``gain * layer + shift``, for the next layer to take in.
         nonnegative: whether it is known to have no negative values.
+        flat: name for the flattening that waits until the values of a map are quantized,
+            or "".
         is_final: whether only the class matters any more (after a softmax).
     """
 
@@ -48,6 +50,7 @@ class Tensor:
     gain: float = 1.0
     shift: float = 0.0
     nonnegative: bool = False
+    flat: str = ""
     is_final: bool = False
 
     @property
