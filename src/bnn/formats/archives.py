@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Zip archives, npz files and HDF5 read with bounds: what a file claims is not believed.
+"""Zip archives and HDF5 read with bounds: what a file claims is not believed.
 
 Nothing is unpickled, no link out of the file is followed, and nothing is read that is
 larger than a trained network of small integers can be.
@@ -79,40 +79,6 @@ def member(path: Path, name: str) -> bytes:
     if len(data) != info.file_size:
         raise FormatError(f"{path}: its member {name!r} has another size than it claims")
     return data
-
-
-def npz(path: Path) -> dict[str, Array]:
-    """Arrays of an npz file by name, objects refused."""
-    arrays = {}
-    for name in members(path):
-        if name.endswith(".npy"):
-            arrays[name[:-4]] = _npy(path, name)
-    if not arrays:
-        raise FormatError(f"{path}: holds no arrays")
-    return arrays
-
-
-def _npy(path: Path, name: str) -> Array:
-    file = io.BytesIO(member(path, name))
-    try:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    except (ValueError, EOFError, SyntaxError, TypeError):
-        raise FormatError(f"{path}: array {name[:-4]!r} is damaged") from None
-    if dtype.hasobject:
-        raise FormatError(
-            f"{path}: array {name[:-4]!r} holds pickled Python objects; these are not loaded"
-        )
-    data = file.read()
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if count > MAX_VALUES or count * dtype.itemsize != len(data):
-        raise FormatError(f"{path}: array {name[:-4]!r} of shape {shape} does not fit its data")
-    if count == 0 or dtype.itemsize == 0:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 class Hdf5:

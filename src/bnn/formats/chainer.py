@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Chainer models saved with ``save_npz``, and trainer snapshots, to a network.
+
+Such a file holds arrays by the path of their link (``predictor/l1/W``) and nothing of the
+forward pass. Its order is taken from a topology; without one, links with weights and batch
+norms are paired by their numbers and taken for dense - batch norm - sign, which is what
+binarized multi-layer perceptrons are. In GUINNESS' key style (``conv0``, ``b0``, ``fc0``) the
+input is bytes, and a dense layer with as many inputs as channels reads the signs of an
+average over the whole map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError, NetworkError
+from bnn.formats import npz
+from bnn.formats.grids import Grid, grid
+from bnn.formats.report import Converted, Report
+from bnn.formats.stack import Stack, average_pool
+from bnn.inputs import Input, RealInput, Shape
+from bnn.network import BatchNorm, Conv2d, Flatten, Lattice, Linear, MaxPool, Network, Sign
+from bnn.precision import INT
+from bnn.program import Borders
+from bnn.quantizers import activation, quantize_weights, unit_scale
+from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
+
+#: Chainer's default; the file does not say.
+EPSILON = 2e-5
+#: A topology that says nothing else has this one, which is the original's and not Chainer's.
+_TOPOLOGY_EPSILON = Norm().epsilon
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def recognises(names: Any) -> bool:
+    """Whether an npz with arrays called ``names`` is Chainer's."""
+    return any(name == "W" or name.endswith("/W") for name in names)
+
+
+def read(
+    path: str | Path, topology: Topology | None = None, given_input: str | None = None
+) -> Converted:
+    """The network in the Chainer file ``path``.
+
+    Args:
+        path: an npz of ``save_npz``, or a trainer snapshot.
+        topology: the order of layers, their padding, pools, precisions; needed as soon as
+            there are convolutions.
+        given_input: the values that occur, a name of :func:`bnn.formats.grids.grid`; by
+            default the topology's, bytes for GUINNESS, else bytes scaled to [-1, 1].
+
+    Raises:
+        ParameterError: the file is damaged, or holds pickled objects.
+        FormatError: an array is missing, too many, or of a wrong shape; names it.
+        NetworkError: what it says makes no network.
+    """
+    path = Path(path)
+    arrays = npz.read(path)
+    report = Report("Chainer")
+    try:
+        links = _links(arrays, report)
+        reader = _Assembly(links, report, None if given_input is None else grid(given_input))
+        return reader.converted(topology or _stack_of(links))
+    except (FormatError, NetworkError) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+# --- links ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """A link: its path, and its parameters by name."""
+
+    name: str
+    arrays: Arrays
+
+    def array(self, key: str) -> NDArray[Any]:
+        """The parameter ``key``."""
+        if key not in self.arrays:
+            raise FormatError(f"array {self.name}/{key} is missing")
+        return self.arrays[key]
+
+
+@dataclass(frozen=True)
+class Links:
+    """Links in the order of their numbers."""
+
+    convs: tuple[Link, ...]
+    denses: tuple[Link, ...]
+    norms: tuple[Link, ...]
+
+    @property
+    def is_guinness(self) -> bool:
+        """Whether they are named as GUINNESS does."""
+        return bool(self.convs) and all(
+            re.fullmatch(r"(.*/)?(conv|fc)[0-9]+", link.name) for link in self.convs + self.denses
+        ) and all(re.fullmatch(r"(.*/)?b[0-9]+", link.name) for link in self.norms)
+
+
+_WEIGHT_KEYS = {"W", "b"}
+_NORM_KEYS = {"gamma", "beta", "avg_mean", "avg_var", "N"}
+
+
+def _links(arrays: Arrays, report: Report) -> Links:
+    model = _model(arrays)
+    report.ignored += [name for name in arrays if name not in model]
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for path in model.values():
+        link, _, key = path.rpartition("/")
+        found.setdefault(link, {})[key] = arrays[next(n for n, p in model.items() if p == path)]
+    convs, denses, norms = [], [], []
+    for name in sorted(found, key=_natural):
+        link = Link(name, found[name])
+        keys = set(link.arrays)
+        extra = keys - (_WEIGHT_KEYS if "W" in keys else _NORM_KEYS)
+        if extra:
+            raise FormatError(f"array {name}/{min(extra)} belongs to no linear, convolution or batch norm")
+        if "W" not in keys:
+            if keys <= _WEIGHT_KEYS:
+                raise FormatError(f"array {name}/W is missing")
+            norms.append(link)
+        elif link.array("W").ndim == 4:
+            convs.append(link)
+        elif link.array("W").ndim == 2:
+            denses.append(link)
+        else:
+            raise FormatError(f"array {name}/W has shape {link.array('W').shape}")
+    if not convs + denses:
+        raise FormatError("holds no link with weights (no array called W)")
+    return Links(tuple(convs), tuple(denses), tuple(norms))
+
+
+def _model(arrays: Arrays) -> dict[str, str]:
+    """Arrays that are the model's, by their path inside of it."""
+    main = "updater/model:main/"
+    if any(name.startswith(main) for name in arrays):
+        return {name: name[len(main) :] for name in arrays if name.startswith(main)}
+    return {name: name for name in arrays}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key in which l10 comes after l9."""
+    return [(int(part or -1) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _stack_of(links: Links) -> Topology:
+    """Dense - batch norm - sign, as many as there are; the last without sign."""
+    if links.convs:
+        raise FormatError(
+            "has convolutions, but nothing in the file tells their padding, pools and order; "
+            "give a topology"
+        )
+    count = len(links.denses)
+    if len(links.norms) not in (count, count - 1):
+        raise FormatError(
+            f"has {count} linear links and {len(links.norms)} batch norms; give a topology"
+        )
+    layers: list[Any] = []
+    for index, link in enumerate(links.denses):
+        layers.append(Dense(link.array("W").shape[0], bias="b" in link.arrays))
+        if index < len(links.norms):
+            layers.append(Norm())
+        if index < count - 1:
+            layers.append(Act())
+    inputs = links.denses[0].array("W").shape[1]
+    return Topology("chainer", (inputs,), tuple(layers), "bytes")
+
+
+# --- assembly ------------------------------------------------------------------------
+
+
+class _Assembly:
+    """Topology and links made a network."""
+
+    def __init__(self, links: Links, report: Report, chosen: Grid | None) -> None:
+        self.links = links
+        self.report = report
+        self.chosen = chosen
+        self.stack = Stack()
+
+    def converted(self, topology: Topology) -> Converted:
+        given, lattice = self._input(topology)
+        # Chainer's pools make a last, partial window unless told otherwise (cover_all).
+        last = FormatError("")
+        for cover_all in (True, False):
+            self.stack, self.report.layers = Stack(), []
+            try:
+                self._layers(topology, cover_all)
+            except _Mismatch as error:
+                last = FormatError(str(error))
+                continue
+            return Converted(Network(given, tuple(self.stack.layers), lattice), self.report)
+        raise last
+
+    def _input(self, topology: Topology) -> tuple[Input, Lattice]:
+        shape = topology.input
+        chosen = self.chosen
+        if chosen is None and self.links.is_guinness:
+            chosen = grid("bytes")
+        if chosen is None and topology.name != "chainer":
+            return encoded_reals(shape, topology.encoding)
+        if chosen is None:
+            chosen = grid("symmetric")
+        self.report.lost.append(
+            f"the file does not tell what its inputs are; taken as {chosen.name}: {chosen.meaning}"
+        )
+        return chosen.input(shape), chosen.lattice()
+
+    def _layers(self, topology: Topology, cover_all: bool) -> None:
+        convs, denses = iter(self.links.convs), iter(self.links.denses)
+        norms = iter(self.links.norms)
+        top = topology.input if len(topology.input) == 3 else (1, 1, *topology.input)
+        shape: tuple[int, int, int] = (top[0], top[1], top[2])
+        for layer in topology.layers:
+            match layer:
+                case Conv():
+                    shape = self._conv(layer, _next(convs, "convolution"), shape)
+                case Dense():
+                    shape = self._dense(layer, _next(denses, "linear"), shape)
+                case Norm():
+                    self._norm(layer, _next(norms, "batch norm"), shape)
+                case Pool():
+                    shape = self._pool(layer, shape, cover_all)
+                case Act():
+                    name = self.stack.name("act")
+                    self.stack.add(activation(name, layer.precision))
+                    self.report.used(name, f"activation, {layer.precision}")
+        for what, rest in (("convolution", convs), ("linear", denses), ("batch norm", norms)):
+            for link in rest:
+                raise FormatError(f"link {link.name} is a {what} that the topology does not have")
+
+    def _conv(
+        self, layer: Conv, link: Link, shape: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        weights = link.array("W")
+        wanted = (layer.channels, shape[2], *layer.kernel)
+        if weights.shape != wanted:
+            raise FormatError(f"array {link.name}/W has shape {weights.shape}, not {wanted}")
+        integers = quantize_weights(weights.transpose(0, 2, 3, 1), layer.weights)
+        name = self.stack.name(link.name)
+        made = Conv2d(
+            name,
+            integers,
+            layer.weights,
+            unit_scale(layer.weights),
+            self._bias(link, layer.channels),
+            layer.stride,
+            layer.padding,
+        )
+        self.stack.add(made)
+        self.report.used(name, f"convolution, {layer.weights} weights", link.arrays)
+        return (*_slid(shape, layer.kernel, layer.stride, layer.padding), layer.channels)
+
+    def _dense(
+        self, layer: Dense, link: Link, shape: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        weights = link.array("W")
+        height, width, channels = shape
+        if (height, width) != (1, 1) and weights.shape == (layer.units, channels):
+            self._average(shape)
+        elif weights.shape != (layer.units, height * width * channels):
+            raise _Mismatch(
+                f"array {link.name}/W has shape {weights.shape}, "
+                f"not {(layer.units, height * width * channels)}"
+            )
+        elif (height, width) != (1, 1):
+            self.stack.add(Flatten(self.stack.name("flatten")))
+            # Chainer flattens channel, row, column.
+            maps = weights.reshape(-1, channels, height, width)
+            weights = maps.transpose(0, 2, 3, 1).reshape(len(weights), -1)
+        integers = quantize_weights(weights, layer.weights)
+        name = self.stack.name(link.name)
+        bias = self._bias(link, layer.units)
+        self.stack.add(Linear(name, integers, layer.weights, unit_scale(layer.weights), bias))
+        self.report.used(name, f"dense, {layer.weights} weights", link.arrays)
+        return (1, 1, layer.units)
+
+    def _average(self, shape: tuple[int, int, int]) -> None:
+        name = self.stack.name("average")
+        source = self.stack.layers[-1].name
+        self.stack.add(average_pool(name, shape[2], shape[:2], (1, 1), source))
+        self.report.used(name, f"average over the map of {shape[0]}x{shape[1]}")
+        act = self.stack.add(Sign(self.stack.name("average_sign")))
+        self.report.used(act, "sign")
+
+    def _bias(self, link: Link, units: int) -> NDArray[np.float32] | None:
+        bias = link.arrays.get("b")
+        if bias is not None and bias.shape != (units,):
+            raise FormatError(f"array {link.name}/b has shape {bias.shape}, not ({units},)")
+        return None if bias is None else bias.astype(np.float32)
+
+    def _norm(self, layer: Norm, link: Link, shape: tuple[int, int, int]) -> None:
+        one = np.ones(shape[2], np.float32)
+        values = {
+            "gamma": link.arrays.get("gamma", one),
+            "beta": link.arrays.get("beta", one * 0),
+            "avg_mean": link.array("avg_mean"),
+            "avg_var": link.array("avg_var"),
+        }
+        for key, value in values.items():
+            if value.shape != (shape[2],):
+                raise FormatError(f"array {link.name}/{key} has shape {value.shape}, not ({shape[2]},)")
+        epsilon = EPSILON if layer.epsilon == _TOPOLOGY_EPSILON else layer.epsilon
+        name = self.stack.name(link.name)
+        gamma, beta, mean, variance = values.values()
+        self.stack.add(
+            BatchNorm.from_variance(name, gamma, beta, mean, variance, epsilon, "centered")
+        )
+        self.report.used(name, f"batch norm, epsilon {epsilon:g}", link.arrays)
+
+    def _pool(
+        self, layer: Pool, shape: tuple[int, int, int], cover_all: bool
+    ) -> tuple[int, int, int]:
+        pads = [0, 0, 0, 0]
+        for axis in range(2):
+            over = -(shape[axis] - layer.kernel[axis]) % layer.stride[axis]
+            if cover_all and over < layer.kernel[axis]:
+                pads[axis + 2] = over
+        padding: Borders = (pads[0], pads[1], pads[2], pads[3])
+        name = self.stack.name("pool")
+        self.stack.add(MaxPool(name, layer.kernel, layer.stride, padding))
+        self.report.used(name, f"max pool {layer.kernel[0]}x{layer.kernel[1]}")
+        return (*_slid(shape, layer.kernel, layer.stride, padding), shape[2])
+
+
+class _Mismatch(FormatError):
+    """A dense layer of another size: the pools may be of the other kind."""
+
+
+def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
+    """A topology's input encoding for networks that are fed real values in [-1, 1].
+
+    ``sign`` and ``fixed-point`` as :func:`bnn.quantizers.encoded_input` codes the bytes
+    2p/255 - 1; ``bytes`` for real values p/255.
+    """
+    one = np.float32(1)
+    match encoding:
+        case "sign":
+            return grid("bipolar").input(shape), Lattice()
+        case "fixed-point":
+            return RealInput(shape, INT(8), one / 128, 0 * one, "up"), Lattice(1 / 128)
+    return grid("unit").input(shape), grid("unit").lattice()
+
+
+def _next(links: Iterator[Link], what: str) -> Link:
+    link = next(links, None)
+    if link is None:
+        raise FormatError(f"the topology has more {what} layers than the file")
+    return link
+
+
+def _slid(
+    shape: tuple[int, int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: Borders
+) -> tuple[int, int]:
+    height = shape[0] + padding[0] + padding[2] - kernel[0]
+    width = shape[1] + padding[1] + padding[3] - kernel[1]
+    return height // stride[0] + 1, width // stride[1] + 1
