@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Graph:
         input, output: names of the tensors.
         shape: of the input, the batch included; unknown sizes are 1.
         datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
+        classes: names that :mod:`bnn.formats.qonnx_write` noted.
     """
 
     path: Path
@@ -61,7 +63,7 @@ class Graph:
     output: str
     shape: tuple[int, ...]
     datatype: str = ""
-    opset: int = field(default=13)
+    classes: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Graph:
@@ -116,7 +118,7 @@ def _graph(path: Path, model: Any) -> Graph:
         graph.output[0].name,
         _shape(path, inputs[0]),
         _datatype(graph, inputs[0].name),
-        max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=13),
+        _classes(model),
     )
 
 
@@ -139,6 +141,18 @@ def _datatype(graph: Any, name: str) -> str:
                 if entry.key == "finn_datatype":
                     return str(entry.value)
     return ""
+
+
+def _classes(model: Any) -> tuple[str, ...]:
+    for entry in model.metadata_props:
+        if entry.key == "classes":
+            try:
+                names = json.loads(entry.value)
+            except (ValueError, RecursionError):
+                return ()
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                return tuple(names)
+    return ()
 
 
 def _nodes(path: Path, graph: Any) -> list[Node]:

@@ -21,7 +21,7 @@ from bnn.formats import onnx_file
 from bnn.formats.grids import Grid, grid
 from bnn.formats.onnx_file import Graph, Node
 from bnn.formats.onnx_fold import Constant, axes_of, fold, reshaped
-from bnn.formats.qonnx_input import quantized_input, unquantized_input
+from bnn.formats.qonnx_input import quantized_input, thresholded_input, unquantized_input
 from bnn.formats.qonnx_quant import Quant, activation, float_thresholds, quant, trunc_levels
 from bnn.formats.qonnx_tensor import (
     FIRST,
@@ -123,7 +123,9 @@ class _Reader:
         assert self.input is not None
         network = Network(self.input, tuple(self.stack.layers), self.lattice)
         self.report.ignored += [k for k in self.graph.constants if k not in self.used]
-        return Converted(network, self.report)
+        classes = self.graph.classes
+        count = network.signals[network.layers[-1].name].shape[2]
+        return Converted(network, self.report, classes if len(classes) == count else None)
 
     def _note_constants(self, node: Node) -> None:
         for name in node.inputs:
@@ -142,6 +144,8 @@ class _Reader:
         tensors = [item for item in inputs if isinstance(item, Tensor)]
         if any(t.is_final for t in tensors) and node.kind not in _LAYOUT | _FINAL:
             raise FormatError(f"{node}: stands after a softmax; that cannot be converted")
+        if any(any(t.padding) for t in tensors) and node.kind not in ("Conv", "Pad"):
+            raise FormatError(f"{node}: follows a Pad; only a convolution can")
         return handler(self, node, inputs)
 
     def _quantized_constant(self, node: Node, inputs: list[Constant]) -> Constant | None:
@@ -252,6 +256,12 @@ class _Reader:
         return self._thresholds(node, tensor, table, scale, scale * low + offset)
 
     def _multi_threshold(self, node: Node, inputs: list[Value | None]) -> Tensor:
+        if isinstance(inputs[0], RawInput) and self.chosen is None and not self.graph.datatype:
+            scale, offset = _outputs(node)
+            fed = thresholded_input(inputs[0], inputs[1], Lattice.of(scale, offset, node.name))
+            if fed is not None:
+                self.lattice = fed.lattice
+                return replace(self._fed(fed.input, inputs[0]), nonnegative=offset >= 0)
         tensor = self._real(node, inputs[0])
         if len(inputs) < 2 or not isinstance(inputs[1], Constant):
             raise FormatError(f"{node}: its thresholds must be constants")
@@ -263,9 +273,7 @@ class _Reader:
         if table.ndim != 2 or len(table) not in (1, tensor.channels):
             raise FormatError(f"{node}: thresholds of shape {table.shape} do not fit the tensor")
         rows = np.sort(ordered(table, tensor), axis=1)  # their count has no order
-        scale = float(node.attributes.get("out_scale", 1.0))
-        offset = float(node.attributes.get("out_bias", 0.0))
-        return self._thresholds(node, tensor, rows, scale, offset)
+        return self._thresholds(node, tensor, rows, *_outputs(node))
 
     def _thresholds(
         self, node: Node, tensor: Tensor, table: Array, scale: float, offset: float
@@ -321,11 +329,14 @@ class _Reader:
         value = constant.value
         if np.broadcast_shapes(value.shape, tensor.shape) != tensor.shape:
             raise FormatError(f"{node}: its constant would make the tensor larger")
-        factor, offset = _affine(node, per_channel(node, value, tensor), isinstance(one, Constant))
+        first, rows = isinstance(one, Constant), per_channel(node, value, tensor)
         if isinstance(tensor, RawInput):
+            # Composed in float64, so that what was one scale is the same float32 again.
+            factor, offset = _affine(node, rows.astype(np.float64), first)
             return replace(
                 tensor, factor=tensor.factor * factor, offset=tensor.offset * factor + offset
             )
+        factor, offset = _affine(node, rows.astype(np.float32), first)
         tensor = tensor if factor.size == 1 == offset.size else self._tensor(node, tensor)
         if tensor.quantized and factor.size == 1 == offset.size and factor[0] > 0:
             gain, shift = float(factor[0]), float(offset[0])
@@ -392,6 +403,10 @@ class _Reader:
         weights, dilation = kernel_of(node, inputs, tensor.channels, last)
         size = (int(weights.integers.shape[1]), int(weights.integers.shape[2]))
         stride, padding = _slide(node, tensor, size)
+        if any(padding) and any(tensor.padding) and tensor.pad_value:
+            raise FormatError(f"{node}: pads with zeros what a Pad has padded otherwise")
+        top, left, bottom, right = tensor.padding
+        padding = (padding[0] + top, padding[1] + left, padding[2] + bottom, padding[3] + right)
         bias = bias_of(node, inputs, len(weights.integers))
         name = self.stack.name(node.name)
         layer = Conv2d(
@@ -402,7 +417,8 @@ class _Reader:
             bias,
             stride,
             padding,
-            source=tensor.layer,
+            tensor.pad_value / tensor.gain,
+            tensor.layer,
         )
         if tensor.shift:
             raise FormatError(f"{node}: reads values with an offset; that cannot be converted")
@@ -439,6 +455,22 @@ class _Reader:
         if maps and len(tensor.axes) != 4:
             raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
         return tensor
+
+    def _pad(self, node: Node, inputs: list[Value | None]) -> Tensor:
+        tensor = self._map(node, inputs[0])
+        values = [item.value if isinstance(item, Constant) else None for item in inputs[1:3]]
+        given = node.attributes.get("pads") if len(inputs) < 2 else values[0]
+        filled = float(node.attributes.get("value", 0.0))
+        if len(values) > 1 and values[1] is not None:
+            filled = float(values[1].reshape(-1)[0])
+        pads = [] if given is None else [int(n) for n in np.asarray(given).reshape(-1)]
+        if node.attributes.get("mode", "constant") != "constant" or len(pads) != 8 or min(pads) < 0:
+            raise FormatError(f"{node}: of pads, those with a constant can be converted")
+        sides = {axis: (pads[i], pads[i + 4]) for i, axis in enumerate(tensor.axes)}
+        if any(sides["N"]) or any(sides["C"]) or any(tensor.padding):
+            raise FormatError(f"{node}: pads more than height and width, or twice")
+        (top, bottom), (left, right) = sides["H"], sides["W"]
+        return replace(tensor, padding=(top, left, bottom, right), pad_value=filled)
 
     # --- pools -----------------------------------------------------------------------
 
@@ -607,8 +639,7 @@ def _quantizer(node: Node, inputs: list[Constant]) -> Quant:
 
 
 def _affine(node: Node, value: Array, constant_first: bool) -> tuple[Array, Array]:
-    value = np.asarray(value, np.float32)
-    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    one, zero = np.ones(1, value.dtype), np.zeros(1, value.dtype)
     match node.kind:
         case "Add":
             return one, value
@@ -621,6 +652,12 @@ def _affine(node: Node, value: Array, constant_first: bool) -> tuple[Array, Arra
     raise FormatError(f"{node}: divides by the tensor, or by zero; that cannot be converted")
 
 
+def _outputs(node: Node) -> tuple[float, float]:
+    """Scale and offset of a MultiThreshold's outputs."""
+    attributes = node.attributes
+    return float(attributes.get("out_scale", 1.0)), float(attributes.get("out_bias", 0.0))
+
+
 def _same_order(one: Tensor, two: Tensor) -> bool:
     if one.order is None or two.order is None:
         return one.order is two.order
@@ -629,7 +666,8 @@ def _same_order(one: Tensor, two: Tensor) -> bool:
 
 def _after_weights(tensor: Tensor, name: str, height: int, width: int, channels: int) -> Tensor:
     change = {"quantized": False, "gain": 1.0, "shift": 0.0, "nonnegative": False}
-    return tensor.slid(name, height, width, channels, **change)
+    no_pads = {"padding": (0, 0, 0, 0), "pad_value": 0.0}
+    return tensor.slid(name, height, width, channels, **change, **no_pads)
 
 
 def _arrays(node: Node, inputs: list[Value | None]) -> dict[str, Array]:
@@ -738,4 +776,5 @@ _HANDLERS: dict[str, Callable[[_Reader, Node, list[Value | None]], Value]] = {
     "Conv": _Reader._conv,
     "Transpose": _Reader._transpose,
     "Shape": _Reader._shape,
+    "Pad": _Reader._pad,
 }

@@ -10,6 +10,7 @@ import numpy as np
 from bnn.errors import FormatError, ProgramError
 from bnn.formats.grids import Grid, grid
 from bnn.formats.onnx_file import Graph
+from bnn.formats.onnx_fold import Constant
 from bnn.formats.qonnx_quant import Quant
 from bnn.formats.qonnx_tensor import RawInput
 from bnn.inputs import Input, RealInput
@@ -49,6 +50,38 @@ def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
                     raw.given_shape, one, _f32(scale / factor), _f32(raw.offset / scale + zero)
                 )
                 return Fed(host, Lattice(scale, 1, -int(zero)))
+    return None
+
+
+def thresholded_input(raw: RawInput, table: object, levels: Lattice) -> Fed | None:
+    """The host's quantizer that does what evenly spaced thresholds do to the input, or None."""
+    if not isinstance(table, Constant) or table.value.ndim != 2 or (raw.factor <= 0).any():
+        return None
+    rows = np.sort(table.value.astype(np.float64), axis=1)
+    if (rows != rows[:1]).any() or not np.isfinite(rows).all():
+        return None
+    steps = np.diff(rows[0])
+    step = 1.0 if steps.size == 0 else float(steps.mean())
+    if step <= 0 or np.abs(steps - step).max(initial=0) > 1e-5 * step:
+        return None
+    count, first = rows.shape[1], float(rows[0, 0])
+    scale, zero = step / raw.factor, (raw.offset - first) / step
+    if count == 1:
+        # -1 and +1 for 0 and 1 thresholds reached
+        host = RealInput(raw.given_shape, BIPOLAR, _f32(scale), _f32(zero))
+        if levels.step == 1 and levels.base % 2:
+            return Fed(host, Lattice(levels.scale, 1, levels.base + 1))
+        return Fed(host, Lattice(levels.scale / 2, levels.step, 2 * levels.base + levels.step))
+    bits = count.bit_length()
+    if count == (1 << bits) - 1 and bits <= 8:
+        host = RealInput(raw.given_shape, UINT(bits), _f32(scale), _f32(zero + 0.5), "up")
+        return Fed(host, levels)
+    if count == (1 << bits) - 2 and bits <= 8:
+        half = count // 2
+        host = RealInput(
+            raw.given_shape, INT(bits, narrow=True), _f32(scale), _f32(zero + 0.5 - half), "up"
+        )
+        return Fed(host, Lattice(levels.scale, levels.step, levels.base + levels.step * half))
     return None
 
 

@@ -37,6 +37,7 @@ class Tensor:
         quantized: whether the layer is quantized, so that ``gain`` and ``shift`` may wait.
         gain, shift: the tensor is ``gain * layer + shift``, for the next layer to take in.
         nonnegative: whether it is known to have no negative values.
+        padding, pad_value: positions that the next convolution has to add (a Pad node).
         flat: name for the flattening that waits until the values of a map are quantized,
             or "".
         is_final: whether only the class matters any more (after a softmax).
@@ -50,6 +51,8 @@ class Tensor:
     gain: float = 1.0
     shift: float = 0.0
     nonnegative: bool = False
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: float = 0.0
     flat: str = ""
     is_final: bool = False
 
