@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bnn
+from bnn.convert_cli import convert
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -159,6 +160,9 @@ def demo() -> None:
 
 app.command()(train_commands.train)
 app.command()(train_commands.certify)
+
+
+app.command()(convert)
 
 
 def _classifier(model: str, runtime: str, threads: int | None) -> Classifier:

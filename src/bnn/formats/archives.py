@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ MAX_MEMBERS = 1 << 14
 MAX_VALUES = 1 << 26
 
 Array = NDArray[Any]
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def size_checked(path: Path) -> Path:
@@ -97,11 +100,13 @@ class Hdf5:
                 f"{path}: reading HDF5 needs the h5py package: pip install 'bnn-pynq[convert]'"
             ) from None
         try:
-            self._file = h5py.File(io.BytesIO(data) if data is not None else size_checked(path), "r")
+            self._file = h5py.File(
+                io.BytesIO(data) if data is not None else size_checked(path), "r"
+            )
         except (OSError, ValueError, RuntimeError, KeyError):
             raise FormatError(f"{path}: is no HDF5 file, or a truncated one") from None
 
-    def __enter__(self) -> Hdf5:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bnn import zoo
 from bnn.errors import BnnError, FormatError, NetworkError
 from bnn.formats import torch_file
+from bnn.formats.grids import real_input
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack
 from bnn.formats.weights import Weights, signs, whole
@@ -77,7 +78,9 @@ def read(path: str | Path, network: str | None = None) -> Converted:
     held = held.get("state_dict", held) if isinstance(held, dict) else held
     if not isinstance(held, dict):
         raise FormatError(f"{path}: holds no state dictionary")
-    state = {str(k).removeprefix("module."): v for k, v in held.items() if isinstance(v, np.ndarray)}
+    state = {
+        str(k).removeprefix("module."): v for k, v in held.items() if isinstance(v, np.ndarray)
+    }
     try:
         return _converted(state, _named_bits(path, network))
     except (FormatError, NetworkError) as error:
@@ -91,7 +94,8 @@ def from_module(module: Any) -> Converted:
         FormatError: it is another kind of module.
     """
     state = {
-        name: np.asarray(tensor.detach().cpu().numpy()) for name, tensor in module.state_dict().items()
+        name: np.asarray(tensor.detach().cpu().numpy())
+        for name, tensor in module.state_dict().items()
     }
     weights = [_bits_of(m.weight_quant) for m in module.modules() if hasattr(m, "weight_quant")]
     acts = [_bits_of(m.act_quant) for m in module.modules() if hasattr(m, "act_quant")]
@@ -108,7 +112,9 @@ def _bits_of(quantizer: Any) -> int:
 
 
 def _named_bits(path: Path, network: str | None) -> Bits:
-    for name in [network] if network else [path.stem, *path.stem.split("-"), path.stem.split(".")[0]]:
+    for name in (
+        [network] if network else [path.stem, *path.stem.split("-"), path.stem.split(".")[0]]
+    ):
         try:
             spelled = zoo.canonical(name)
         except BnnError:
@@ -149,7 +155,9 @@ def _modules(state: State, report: Report) -> list[Module]:
             )
         found.setdefault((part[0], int(part[1])), {})[part[2]] = value
     order = list(_EPSILON)
-    return [(*place, found[place]) for place in sorted(found, key=lambda p: (order.index(p[0]), p[1]))]
+    return [
+        (*place, found[place]) for place in sorted(found, key=lambda p: (order.index(p[0]), p[1]))
+    ]
 
 
 class _Reader:
@@ -186,13 +194,13 @@ class _Reader:
         else:
             shape = (28, 28, 1) if first.shape[1] == 784 else (int(first.shape[1]),)
         # x in [0, 1]; 2x - 1 is quantized on [-1, 1], or [-1, 1) in 8 bits.
-        bits, one = self.bits.input, np.float32(1)
+        bits = self.bits.input
         if bits == 1:
-            given, scale = RealInput(shape, BIPOLAR, one / 2, -one), 1.0
+            given, scale = real_input(shape, BIPOLAR, 0.5, -1), 1.0
         else:
             high = (1 << (bits - 1)) - (bits != 8)
             precision = INT(bits) if bits == 8 else INT(bits, narrow=True)
-            given, scale = RealInput(shape, precision, one / (2 * high), -one * high), 1.0 / high
+            given, scale = real_input(shape, precision, 1 / (2 * high), -high), 1.0 / high
         self.report.used("input", f"{given.precision} of shape {shape}")
         height, width, channels = shape if len(shape) == 3 else (1, 1, *shape)
         return given, Lattice(scale), (height, width, channels)
@@ -252,10 +260,11 @@ class _Reader:
         epsilon: float,
     ) -> None:
         self._only(name, tensors, {"weight", *_KEYS})
-        values = [tensors[key] for key in ("weight", *_KEYS)]
-        if any(value.shape != (shape[2],) for value in values):
+        weight, bias, mean, variance = (tensors[key] for key in ("weight", *_KEYS))
+        if any(value.shape != (shape[2],) for value in tensors.values()):
             raise FormatError(f"tensors of {name} are not for {shape[2]} channels")
-        self.stack.add(BatchNorm.from_variance(self.stack.name(name), *values, epsilon, "folded"))
+        unique = self.stack.name(name)
+        self.stack.add(BatchNorm.from_variance(unique, weight, bias, mean, variance, epsilon))
         self._used(name, f"batch norm, epsilon {epsilon:g}", tensors)
 
     def _tensor_norm(self, name: str, tensors: dict[str, NDArray[Any]]) -> None:

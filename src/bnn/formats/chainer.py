@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
 from bnn.formats import npz
-from bnn.formats.grids import Grid, grid
+from bnn.formats.grids import Grid, grid, real_input
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack, average_pool
-from bnn.inputs import Input, RealInput, Shape
+from bnn.inputs import Input, Shape
 from bnn.network import BatchNorm, Conv2d, Flatten, Lattice, Linear, MaxPool, Network, Sign
 from bnn.precision import INT
 from bnn.program import Borders
@@ -101,9 +101,14 @@ class Links:
     @property
     def is_guinness(self) -> bool:
         """Whether they are named as GUINNESS does."""
-        return bool(self.convs) and all(
-            re.fullmatch(r"(.*/)?(conv|fc)[0-9]+", link.name) for link in self.convs + self.denses
-        ) and all(re.fullmatch(r"(.*/)?b[0-9]+", link.name) for link in self.norms)
+        return (
+            bool(self.convs)
+            and all(
+                re.fullmatch(r"(.*/)?(conv|fc)[0-9]+", link.name)
+                for link in self.convs + self.denses
+            )
+            and all(re.fullmatch(r"(.*/)?b[0-9]+", link.name) for link in self.norms)
+        )
 
 
 _WEIGHT_KEYS = {"W", "b"}
@@ -114,16 +119,20 @@ def _links(arrays: Arrays, report: Report) -> Links:
     model = _model(arrays)
     report.ignored += [name for name in arrays if name not in model]
     found: dict[str, dict[str, NDArray[Any]]] = {}
-    for path in model.values():
-        link, _, key = path.rpartition("/")
-        found.setdefault(link, {})[key] = arrays[next(n for n, p in model.items() if p == path)]
-    convs, denses, norms = [], [], []
+    for full, inner in model.items():
+        place, _, key = inner.rpartition("/")
+        found.setdefault(place, {})[key] = arrays[full]
+    convs: list[Link] = []
+    denses: list[Link] = []
+    norms: list[Link] = []
     for name in sorted(found, key=_natural):
         link = Link(name, found[name])
         keys = set(link.arrays)
         extra = keys - (_WEIGHT_KEYS if "W" in keys else _NORM_KEYS)
         if extra:
-            raise FormatError(f"array {name}/{min(extra)} belongs to no linear, convolution or batch norm")
+            raise FormatError(
+                f"array {name}/{min(extra)} belongs to no linear, convolution or batch norm"
+            )
         if "W" not in keys:
             if keys <= _WEIGHT_KEYS:
                 raise FormatError(f"array {name}/W is missing")
@@ -195,7 +204,7 @@ class _Assembly:
             self.stack, self.report.layers = Stack(), []
             try:
                 self._layers(topology, cover_all)
-            except _Mismatch as error:
+            except _MismatchError as error:
                 last = FormatError(str(error))
                 continue
             return Converted(Network(given, tuple(self.stack.layers), lattice), self.report)
@@ -238,9 +247,7 @@ class _Assembly:
             for link in rest:
                 raise FormatError(f"link {link.name} is a {what} that the topology does not have")
 
-    def _conv(
-        self, layer: Conv, link: Link, shape: tuple[int, int, int]
-    ) -> tuple[int, int, int]:
+    def _conv(self, layer: Conv, link: Link, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         weights = link.array("W")
         wanted = (layer.channels, shape[2], *layer.kernel)
         if weights.shape != wanted:
@@ -260,15 +267,13 @@ class _Assembly:
         self.report.used(name, f"convolution, {layer.weights} weights", link.arrays)
         return (*_slid(shape, layer.kernel, layer.stride, layer.padding), layer.channels)
 
-    def _dense(
-        self, layer: Dense, link: Link, shape: tuple[int, int, int]
-    ) -> tuple[int, int, int]:
+    def _dense(self, layer: Dense, link: Link, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         weights = link.array("W")
         height, width, channels = shape
         if (height, width) != (1, 1) and weights.shape == (layer.units, channels):
             self._average(shape)
         elif weights.shape != (layer.units, height * width * channels):
-            raise _Mismatch(
+            raise _MismatchError(
                 f"array {link.name}/W has shape {weights.shape}, "
                 f"not {(layer.units, height * width * channels)}"
             )
@@ -308,7 +313,9 @@ class _Assembly:
         }
         for key, value in values.items():
             if value.shape != (shape[2],):
-                raise FormatError(f"array {link.name}/{key} has shape {value.shape}, not ({shape[2]},)")
+                raise FormatError(
+                    f"array {link.name}/{key} has shape {value.shape}, not ({shape[2]},)"
+                )
         epsilon = EPSILON if layer.epsilon == _TOPOLOGY_EPSILON else layer.epsilon
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()
@@ -332,7 +339,7 @@ class _Assembly:
         return (*_slid(shape, layer.kernel, layer.stride, padding), shape[2])
 
 
-class _Mismatch(FormatError):
+class _MismatchError(FormatError):
     """A dense layer of another size: the pools may be of the other kind."""
 
 
@@ -342,12 +349,11 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
     ``sign`` and ``fixed-point`` as :func:`bnn.quantizers.encoded_input` codes the bytes
     2p/255 - 1; ``bytes`` for real values p/255.
     """
-    one = np.float32(1)
     match encoding:
         case "sign":
             return grid("bipolar").input(shape), Lattice()
         case "fixed-point":
-            return RealInput(shape, INT(8), one / 128, 0 * one, "up"), Lattice(1 / 128)
+            return real_input(shape, INT(8), 1 / 128, 0, "up"), Lattice(1 / 128)
     return grid("unit").input(shape), grid("unit").lattice()
 
 

@@ -8,8 +8,10 @@ integers must know how, so that every input that occurs is held exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bnn.errors import FormatError, ProgramError
 from bnn.inputs import RealInput, Shape
@@ -34,13 +36,24 @@ class Grid:
 
     def input(self, shape: Shape) -> RealInput:
         """The input of arrays (N, *shape)."""
-        one = np.float32(1)
-        return RealInput(shape, self.precision, one * self.scale, one * self.zero_point)
+        return real_input(shape, self.precision, self.scale, self.zero_point)
 
     def lattice(self, factor: float = 1.0, offset: float = 0.0) -> Lattice:
         """Real values of q after ``factor * x + offset``."""
         start = offset - factor * self.scale * self.zero_point
         return Lattice.of(factor * self.scale, start, "input")
+
+
+def real_input(
+    shape: Shape,
+    precision: Precision,
+    scale: ArrayLike,
+    zero_point: ArrayLike,
+    rounding: Literal["even", "up"] = "even",
+) -> RealInput:
+    """A :class:`~bnn.inputs.RealInput` from numbers of any type."""
+    scales, zeros = np.asarray(scale, np.float32), np.asarray(zero_point, np.float32)
+    return RealInput(shape, precision, scales, zeros, rounding)
 
 
 GRIDS = (

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
 from bnn.formats import keras_file
-from bnn.formats.grids import GRIDS, Grid, grid
+from bnn.formats.grids import Grid, grid, real_input
 from bnn.formats.keras_file import KerasLayer
 from bnn.formats.keras_quantizers import (
     Named,
@@ -142,7 +142,9 @@ class _Reader:
             return self._input(layer, "batch_shape", "batch_input_shape")
         handler = _HANDLERS.get(layer.kind)
         if handler is None:
-            why = "holds code, which is not run" if layer.kind == "Lambda" else "cannot be converted"
+            why = (
+                "holds code, which is not run" if layer.kind == "Lambda" else "cannot be converted"
+            )
             raise FormatError(f"{layer}: {why}")
         sources = [self.flows[name] for name in layer.sources]
         if not sources:
@@ -197,10 +199,9 @@ class _Reader:
         """The input quantized by the host, if it can do what ``given`` does."""
         if self.chosen is not None or flow.factor <= 0:
             return None
-        scale, zero = np.float32(1 / flow.factor), np.float32(flow.offset)
-        shape = self.input_shape
+        scale, zero, shape = 1 / flow.factor, flow.offset, self.input_shape
         if given.name in ("ste_sign", "approx_sign", "swish_sign"):
-            host = RealInput(shape, BIPOLAR, scale, zero)
+            host = real_input(shape, BIPOLAR, scale, zero)
             if padded:
                 host = padded_sign(shape, flow.factor, flow.offset)
             return self._fed(flow, host, Lattice())
@@ -209,7 +210,7 @@ class _Reader:
             if not 1 <= steps <= 255:
                 return None
             bits = UINT(steps.bit_length())
-            host = RealInput(shape, bits, scale / np.float32(steps), zero * np.float32(steps))
+            host = real_input(shape, bits, scale / steps, zero * steps)
             return self._fed(flow, host, Lattice(1 / steps))
         return None
 
@@ -303,7 +304,9 @@ class _Reader:
         pads = any(flow.padding) or layer.config.get("padding") == "same"
         pad_value = float(layer.config.get("pad_values") or 0.0)
         if any(flow.padding) and pad_value:
-            raise FormatError(f"{layer}: is padded with zeros before it, and with {pad_value} by it")
+            raise FormatError(
+                f"{layer}: is padded with zeros before it, and with {pad_value} by it"
+            )
         flow = self._codes(layer, flow, padded=pads and not pad_value)
         channels = flow.shape[2]
         if depthwise:
@@ -361,9 +364,7 @@ class _Reader:
         )
         turned = (-conv.weights).astype(np.int16)
         two = self.stack.add(
-            replace(
-                conv, name=self.stack.name(f"{name}_negative"), weights=turned, source=negative
-            )
+            replace(conv, name=self.stack.name(f"{name}_negative"), weights=turned, source=negative)
         )
         return self.stack.add(Add(name, two, one))
 
@@ -489,7 +490,9 @@ class _Reader:
         given = layer.config.get("padding", 1)
         pairs = given if isinstance(given, list) else [given, given]
         rows = [pair if isinstance(pair, list) else [pair, pair] for pair in pairs]
-        if len(rows) != 2 or any(len(r) != 2 or not all(isinstance(n, int) for n in r) for r in rows):
+        if len(rows) != 2 or any(
+            len(r) != 2 or not all(isinstance(n, int) for n in r) for r in rows
+        ):
             raise FormatError(f"{layer}: padding {given!r} makes no sense")
         top, left, bottom, right = flow.padding
         padding = (top + rows[0][0], left + rows[1][0], bottom + rows[0][1], right + rows[1][1])
@@ -522,13 +525,11 @@ def padded_sign(shape: tuple[int, ...], factor: float, offset: float) -> RealInp
     Half the smallest normal float32 is what is taken for zero: x / tiny + 3/4, clipped to
     -1 .. 1 and rounded upwards from the half, is +1 from 0 on and -1 below -1.25 tiny.
     """
-    tiny = np.finfo(np.float32).tiny
+    tiny = float(np.finfo(np.float32).tiny)
     if offset == 0:
-        return RealInput(shape, TERNARY, np.float32(tiny), np.float32(0.75), "up")
-    scale = np.float32(2.0**-60)
-    return RealInput(
-        shape, TERNARY, scale / np.float32(factor), np.float32(offset) / scale, "up"
-    )
+        return real_input(shape, TERNARY, tiny, 0.75, "up")
+    scale = 2.0**-60
+    return real_input(shape, TERNARY, scale / factor, offset / scale, "up")
 
 
 def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
@@ -589,7 +590,16 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
         _Reader._passed,
     ),
     **dict.fromkeys(
-        ("ReLU", "Softmax", "SteSign", "ApproxSign", "SwishSign", "SteTern", "SteHeaviside", "DoReFa"),
+        (
+            "ReLU",
+            "Softmax",
+            "SteSign",
+            "ApproxSign",
+            "SwishSign",
+            "SteTern",
+            "SteHeaviside",
+            "DoReFa",
+        ),
         _Reader._activation_layer,
     ),
     "Activation": _Reader._activation,
@@ -599,5 +609,3 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
     "Rescaling": _Reader._rescaling,
     "Add": _Reader._add,
 }
-
-__all__ = ["GRIDS", "padded_sign", "read"]

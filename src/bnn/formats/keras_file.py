@@ -196,7 +196,8 @@ def _model(
     version: int,
 ) -> KerasModel:
     sequential = config["class_name"] == "Sequential"
-    layers, before = {}, ()
+    layers: dict[str, KerasLayer] = {}
+    before: tuple[str, ...] = ()
     for one in listed:
         name = one["config"]["name"]
         sources = before if sequential else _sources(path, one)

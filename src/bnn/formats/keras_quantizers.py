@@ -103,7 +103,8 @@ def _ternary(where: str, given: Named, x: Real) -> Real:
     delta = _F(_number(where, given, "threshold_value", 0.05))
     if given.config.get("ternary_weight_networks"):
         delta = _F(0.7) * np.abs(x).sum(dtype=np.float32) / _F(x.size)
-    return np.sign(np.sign(x + delta) + np.sign(x - delta))
+    signs_of: Real = np.sign(np.sign(x + delta) + np.sign(x - delta))
+    return signs_of
 
 
 def _dorefa_weights(bits: int, latent: Real) -> Weights:
@@ -132,14 +133,14 @@ def activation_of(where: str, given: Named, name: str, source: str) -> Activatio
             return MultiThreshold(name, np.full((1, 1), above), source=source)
         case "ste_tern":
             if given.config.get("ternary_weight_networks"):
-                raise FormatError(f"{where}: ternary_weight_networks is for weights, not for inputs")
+                raise FormatError(
+                    f"{where}: ternary_weight_networks is for weights, not for inputs"
+                )
             table = float_thresholds(lambda x: _ternary(where, given, x) + 1, 2)
             return MultiThreshold(name, table[None, :], 1.0, 1, -1, source)
         case "dorefa_quantizer" if given.config.get("mode", "activations") == "activations":
             steps = (1 << _bits(where, given)) - 1
-            table = float_thresholds(
-                lambda x: np.rint(np.clip(x, _F(0), _F(1)) * _F(steps)), steps
-            )
+            table = float_thresholds(lambda x: np.rint(np.clip(x, _F(0), _F(1)) * _F(steps)), steps)
             return MultiThreshold(name, table[None, :], float(_F(1) / _F(steps)), source=source)
     raise FormatError(f"{where}: activation {given.name!r} cannot be converted")
 

@@ -107,7 +107,8 @@ def _graph(path: Path, model: Any) -> Graph:
     inputs = [item for item in graph.input if item.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise FormatError(
-            f"{path}: has {len(inputs)} inputs and {len(graph.output)} outputs; one each can be read"
+            f"{path}: has {len(inputs)} inputs and {len(graph.output)} outputs; "
+            "one each can be read"
         )
     nodes = _ordered(path, _nodes(path, graph), {*constants, inputs[0].name})
     return Graph(
@@ -174,7 +175,7 @@ def _ordered(path: Path, nodes: list[Node], known: set[str]) -> tuple[Node, ...]
     while waiting:
         ready = [node for node in waiting if have.issuperset(node.inputs)]
         if not ready:
-            missing = sorted(set(waiting[0].inputs) - have)[0]
+            missing = min(set(waiting[0].inputs) - have)
             raise FormatError(f"{path}: {waiting[0]} reads {missing!r}, which nothing makes")
         for node in ready:
             have.update(node.outputs)

@@ -237,7 +237,7 @@ class _Reader:
             self.report.lost.append(f"{node}: rounding of the scores to {levels} levels")
             return tensor
         channels = replace(given, scale=per_channel(node, given.scale, tensor))
-        layer = activation(self.stack.name(node.name), channels, tensor.channels, tensor.layer)
+        layer = activation(self.stack.name(node.name), channels, tensor.layer)
         self.stack.add(layer)
         self.report.used(node.name, f"quantizer, {layer.levels + 1} levels")
         nonnegative = given.low >= 0 and not given.zero_point.any()
@@ -282,9 +282,7 @@ class _Reader:
         self.report.used(node.name, f"{table.shape[1]} thresholds", {"thresholds": table})
         name = self.stack.name(node.name)
         self.stack.add(
-            MultiThreshold(
-                name, table, lattice.scale, lattice.step, lattice.base, tensor.layer
-            )
+            MultiThreshold(name, table, lattice.scale, lattice.step, lattice.base, tensor.layer)
         )
         return replace(tensor, layer=name, quantized=True, nonnegative=offset >= 0)
 
@@ -313,9 +311,7 @@ class _Reader:
     def _scaled(self, node: Node, tensor: Tensor, factor: Any, offset: Any) -> Tensor:
         name = self.stack.name(node.name)
         self.stack.add(Scale(name, factor, offset, tensor.layer))
-        return replace(
-            tensor, layer=name, quantized=False, gain=1.0, shift=0.0, nonnegative=False
-        )
+        return replace(tensor, layer=name, quantized=False, gain=1.0, shift=0.0, nonnegative=False)
 
     def _elementwise(self, node: Node, inputs: list[Value | None]) -> Value:
         if len(inputs) != 2:
@@ -377,7 +373,9 @@ class _Reader:
             )
         )
         self.report.used(
-            node.name, f"batch norm, epsilon {epsilon:g}", dict(zip(node.inputs[1:], values, strict=True))
+            node.name,
+            f"batch norm, epsilon {epsilon:g}",
+            dict(zip(node.inputs[1:], values, strict=True)),
         )
         return replace(tensor, layer=name, quantized=False, nonnegative=False)
 
@@ -385,7 +383,9 @@ class _Reader:
         tensor = self._real_map(node, inputs[0])
         low, high = 0.0, np.inf
         if node.kind == "Clip":
-            bounds = [item.value.item() if isinstance(item, Constant) else None for item in inputs[1:]]
+            bounds = [
+                item.value.item() if isinstance(item, Constant) else None for item in inputs[1:]
+            ]
             bounds += [None] * (2 - len(bounds))
             low = float(node.attributes.get("min", -np.inf) if bounds[0] is None else bounds[0])
             high = float(node.attributes.get("max", np.inf) if bounds[1] is None else bounds[1])
@@ -400,7 +400,7 @@ class _Reader:
         last = node.domain.endswith("channels_last")
         if tensor.axes != (LAST if last else FIRST):
             raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")
-        weights, dilation = kernel_of(node, inputs, tensor.channels, last)
+        weights = kernel_of(node, inputs, tensor.channels, last)
         size = (int(weights.integers.shape[1]), int(weights.integers.shape[2]))
         stride, padding = _slide(node, tensor, size)
         if any(padding) and any(tensor.padding) and tensor.pad_value:
@@ -423,7 +423,9 @@ class _Reader:
         if tensor.shift:
             raise FormatError(f"{node}: reads values with an offset; that cannot be converted")
         self.stack.add(layer)
-        self.report.used(node.name, f"convolution, {weights.precision} weights", _arrays(node, inputs))
+        self.report.used(
+            node.name, f"convolution, {weights.precision} weights", _arrays(node, inputs)
+        )
         height, width = _slid(node, tensor.height_width, size, stride, padding)
         return _after_weights(tensor, name, height, width, len(weights.integers))
 
@@ -533,7 +535,11 @@ class _Reader:
             return self._flattened(node, tensor, count)
         if len(wanted) == 4 and len(tensor.axes) == 2:
             return self._unflattened(node, tensor, wanted)
-        if len(tensor.axes) == 4 and sorted(wanted) == sorted(tensor.shape) and count == tensor.channels:
+        if (
+            len(tensor.axes) == 4
+            and sorted(wanted) == sorted(tensor.shape)
+            and count == tensor.channels
+        ):
             axes = FIRST if wanted[1] == count else LAST
             return replace(tensor, shape=wanted, axes=axes)
         raise FormatError(f"{node}: from shape {tensor.shape} to {wanted} cannot be converted")
@@ -558,13 +564,9 @@ class _Reader:
         if tensor.factor.size > 1 or tensor.offset.size > 1:
             raise FormatError(f"{node}: flattens an input that was scaled by channel")
         order = flat_order(tensor)
-        return replace(
-            tensor, shape=(1, count), axes=VECTOR, map=tensor.map or tensor, order=order
-        )
+        return replace(tensor, shape=(1, count), axes=VECTOR, map=tensor.map or tensor, order=order)
 
-    def _unflattened(
-        self, node: Node, tensor: Tensor | RawInput, wanted: tuple[int, ...]
-    ) -> Value:
+    def _unflattened(self, node: Node, tensor: Tensor | RawInput, wanted: tuple[int, ...]) -> Value:
         axes = _axes_of(wanted, self.nodes)
         if isinstance(tensor, RawInput):
             self.report.lost.append(
@@ -593,7 +595,7 @@ class _Reader:
 
     def _final(self, node: Node, inputs: list[Value | None]) -> Tensor:
         tensor = self._tensor(node, inputs[0])
-        if node.kind in ("TopK",) and self.values[node.inputs[1]].value.reshape(-1)[0] != 1:  # type: ignore[union-attr]
+        if node.kind == "TopK" and self.values[node.inputs[1]].value.reshape(-1)[0] != 1:  # type: ignore[union-attr]
             raise FormatError(f"{node}: of the best classes only the first can be kept")
         self.report.lost.append(f"{node}: scores are what it reads; the class is the same")
         return replace(tensor, is_final=True)
@@ -603,11 +605,15 @@ class _Reader:
             raise FormatError("the output does not depend on any layer")
         value = self._tensor(self.nodes[-1], value)
         if value.height_width != (1, 1):
-            raise FormatError(f"the output is a map of {value.shape}; it must be a vector of scores")
+            raise FormatError(
+                f"the output is a map of {value.shape}; it must be a vector of scores"
+            )
         if value.order is not None and len(value.axes) == 2 and value.channels > 1:
             raise FormatError("the output is a flattened map in another order")
         if not value.is_final and (value.gain != 1 or value.shift != 0):
-            value = self._scaled(self.nodes[-1], value, np.float32(value.gain), np.float32(value.shift))
+            value = self._scaled(
+                self.nodes[-1], value, np.float32(value.gain), np.float32(value.shift)
+            )
         if value.channels == 1:
             self._two_classes(value)
 
@@ -729,7 +735,13 @@ def _input_axes(graph: Graph, nodes: list[Node]) -> tuple[str, ...]:
         if node.kind == "Transpose" and "perm" in node.attributes:
             perm = [perm[int(i)] for i in node.attributes["perm"]]
             names = {node.outputs[0]}
-        elif node.kind in ("Conv", "MaxPool", "BatchNormalization", "AveragePool", "MultiThreshold"):
+        elif node.kind in (
+            "Conv",
+            "MaxPool",
+            "BatchNormalization",
+            "AveragePool",
+            "MultiThreshold",
+        ):
             inner = LAST if _reads_last(node) else FIRST
             axes = [""] * 4
             for axis, source in zip(inner, perm, strict=True):

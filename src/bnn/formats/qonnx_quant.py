@@ -113,7 +113,9 @@ def quant(node: Node, scale: Array, zero_point: Array, bits: Array | None) -> Qu
     return Quant(node, scale, np.asarray(zero_point, np.float32), low, high, False, rounding)
 
 
-def trunc_levels(node: Node, values: list[Array], nonnegative: bool) -> tuple[Any, int, int, float, float]:
+def trunc_levels(
+    node: Node, values: list[Array], nonnegative: bool
+) -> tuple[Any, int, int, float, float]:
     """A Trunc node as (level function, lowest, highest integer, scale, offset).
 
     ``nonnegative`` tells whether its input can be negative: version 1 does not clip.
@@ -146,8 +148,8 @@ def trunc_levels(node: Node, values: list[Array], nonnegative: bool) -> tuple[An
     return integers, low, high, float(out_scale), offset
 
 
-def activation(name: str, given: Quant, channels: int, source: str) -> Activation:
-    """The layer that says what ``given`` does to a map of ``channels`` channels."""
+def activation(name: str, given: Quant, source: str) -> Activation:
+    """The layer that says what ``given`` does."""
     scale = _one_scale(given)
     if given.bipolar and given.whole_zero_point and not given.zero_point.any():
         return Sign(name, scale, source=source)

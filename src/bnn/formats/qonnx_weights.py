@@ -28,10 +28,8 @@ def _constant(node: Node, inputs: Sequence[object], index: int, what: str) -> Co
     return value
 
 
-def kernel_of(
-    node: Node, inputs: Sequence[object], channels: int, last: bool
-) -> tuple[Weights, Pair]:
-    """Kernels (out, height, width, in) of a Conv on ``channels`` channels, and its dilation.
+def kernel_of(node: Node, inputs: Sequence[object], channels: int, last: bool) -> Weights:
+    """Kernels (out, height, width, in) of a Conv on ``channels`` channels.
 
     Groups and dilation are written out with zeros.
     """
@@ -40,7 +38,11 @@ def kernel_of(
         raise FormatError(f"{node}: of convolutions, those over two dimensions can be converted")
     weights = _weights(node, given if last else given.moved(lambda a: a.transpose(0, 2, 3, 1)))
     groups = int(node.attributes.get("group", 1))
-    if groups < 1 or len(weights.integers) % groups or weights.integers.shape[3] * groups != channels:
+    if (
+        groups < 1
+        or len(weights.integers) % groups
+        or weights.integers.shape[3] * groups != channels
+    ):
         raise FormatError(
             f"{node}: weights of shape {given.value.shape} in {groups} groups do not fit "
             f"{channels} channels"
@@ -52,7 +54,7 @@ def kernel_of(
     precision = weights.precision
     if integers.size != weights.integers.size and precision == BIPOLAR:
         precision = TERNARY  # for the zeros
-    return replace(weights, integers=integers, precision=precision), spread
+    return replace(weights, integers=integers, precision=precision)
 
 
 def matrix_of(node: Node, inputs: Sequence[object], channels: int) -> Weights:

@@ -48,7 +48,9 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
     try:
         import onnx
     except ImportError:
-        raise FormatError("writing ONNX needs the onnx package: pip install 'bnn-pynq[convert]'") from None
+        raise FormatError(
+            "writing ONNX needs the onnx package: pip install 'bnn-pynq[convert]'"
+        ) from None
     writer = _Writer(model)
     graph = writer.graph()
     made = onnx.helper.make_model(
@@ -125,7 +127,9 @@ class _Writer:
 
     # --- pieces ----------------------------------------------------------------------
 
-    def _node(self, kind: str, inputs: list[str], output: str, domain: str = "", **more: Any) -> str:
+    def _node(
+        self, kind: str, inputs: list[str], output: str, domain: str = "", **more: Any
+    ) -> str:
         from onnx import helper
 
         name = f"{kind}_{len(self.nodes)}"
@@ -334,7 +338,9 @@ class _Writer:
         if window.kernel == (rows, cols) and not any(window.padding):
             moved = f"{op.source}_map"
             if moved not in self.rank:
-                self._node("Transpose", [self._map(window.source)], f"{moved}_nhwc", perm=[0, 2, 3, 1])
+                self._node(
+                    "Transpose", [self._map(window.source)], f"{moved}_nhwc", perm=[0, 2, 3, 1]
+                )
                 self._node("Flatten", [f"{moved}_nhwc"], moved, axis=1)
                 self._shaped(f"{moved}_nhwc", [1, rows, cols, channels])
                 self._shaped(moved, [1, rows * cols * channels])
@@ -420,8 +426,10 @@ def _picture_thresholds(given: PictureInput) -> Array:
     """Smallest byte at which each integer is reached."""
     if (np.diff(given.table) < 0).any():
         raise FormatError("the picture table does not rise; QONNX cannot say it")
-    levels = np.array([-1, 1]) if given.precision == BIPOLAR else np.arange(
-        given.precision.low, given.precision.high + 1
+    levels = (
+        np.array([-1, 1])
+        if given.precision == BIPOLAR
+        else np.arange(given.precision.low, given.precision.high + 1)
     )
     return np.searchsorted(given.table, levels[1:], side="left").astype(np.float32)
 

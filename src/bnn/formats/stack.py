@@ -52,7 +52,9 @@ def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: s
     """Average over windows, as a convolution of ones: the integers are the sums."""
     taps = kernel[0] * kernel[1]
     if channels * channels * taps > MAX_AVERAGE_WEIGHTS:
-        raise FormatError(f"{name}: an average over {taps} positions of {channels} channels is too large")
+        raise FormatError(
+            f"{name}: an average over {taps} positions of {channels} channels is too large"
+        )
     weights = np.zeros((channels, *kernel, channels), np.int16)
     weights[np.arange(channels), :, :, np.arange(channels)] = 1
     return Conv2d(name, weights, UINT(1), np.float32(1 / taps), None, stride, source=source)
@@ -84,7 +86,9 @@ def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True)
     for axis in range(2):
         windows = -(-size[axis] // stride[axis])
         total = max((windows - 1) * stride[axis] + kernel[axis] - size[axis], 0)
-        pads.append((total // 2, total - total // 2) if low_first else (total - total // 2, total // 2))
+        pads.append(
+            (total // 2, total - total // 2) if low_first else (total - total // 2, total // 2)
+        )
     return (pads[0][0], pads[1][0], pads[0][1], pads[1][1])
 
 
@@ -102,7 +106,9 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
                 network_output.name, doubled, precision, network_output.scale, both, source
             )
         case _:
-            raise FormatError(f"{network_output.name}: an output of one value must be a dense layer's")
+            raise FormatError(
+                f"{network_output.name}: an output of one value must be a dense layer's"
+            )
 
 
 def append_two_classes(stack: Stack, source: str) -> str:

@@ -200,7 +200,9 @@ class _Program:
         if min([offset, *sizes, *steps], default=0) < 0:
             raise ValueError
         last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
-        if np.prod(sizes, dtype=float) > archives.MAX_VALUES or (0 not in sizes and last >= flat.size):
+        if np.prod(sizes, dtype=float) > archives.MAX_VALUES or (
+            0 not in sizes and last >= flat.size
+        ):
             raise ValueError
         item = storage.dtype.itemsize
         view: NDArray[Any] = np.lib.stride_tricks.as_strided(

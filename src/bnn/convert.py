@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From another framework's file to a model, and from a model to other formats.
+
+One module per format in :mod:`bnn.formats`; here a file is recognised, read, lowered and
+checked. Nothing in a file is executed, and nothing is written before all is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bnn.errors import BnnError, FormatError
+from bnn.formats import archives
+from bnn.formats.report import Converted, Report
+from bnn.lower import lower
+from bnn.model import Model
+from bnn.network import Network
+from bnn.topology import Topology
+
+#: Formats that are read, and those that are written.
+SOURCES = ("bnn-pynq", "brevitas", "chainer", "keras", "qonnx", "theano")
+TARGETS = ("bnn-pynq", "qonnx")
+
+Folding = Literal["exact", "original"]
+Path_ = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a source file does not say.
+
+    Attributes:
+        topology: order of layers and precisions, or the name of a network in
+            :mod:`bnn.zoo`, or the path of a TOML file (:mod:`bnn.topology`).
+        classes: names of the classes, in order; numbers by default.
+        input: the values that occur at an input that nothing quantizes, a name of
+            :func:`bnn.formats.grids.grid`.
+        folding: ``original`` for Theano archives: round as the original's own tool did.
+    """
+
+    topology: Topology | str | None = None
+    classes: Sequence[str] | None = None
+    input: str | None = None
+    folding: Folding = "exact"
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A converted model.
+
+    Attributes:
+        model: what runs.
+        report: what was read, left aside and not kept.
+        network: the trained network it was lowered from; None where the source holds
+            integers already (the original's folders, the original's folding).
+    """
+
+    model: Model
+    report: Report
+    network: Network | None = field(default=None)
+
+
+def convert(
+    source: Path_, source_format: str | None = None, options: Options | None = None
+) -> Conversion:
+    """The model in a file or folder of another framework.
+
+    Args:
+        source: the file, or the original's parameter folder.
+        source_format: one of :data:`SOURCES`; by default what the file looks like.
+        options: what the file does not say.
+
+    Raises:
+        FormatError, ParameterError, NetworkError, ProgramError: the file is damaged, or
+            something in it cannot be converted; one line that names it.
+    """
+    path, options = Path(source), options or Options()
+    name = source_format or recognise(path)
+    if name == "bnn-pynq":
+        return _original(path, options)
+    if name == "theano" and options.folding == "original":
+        return _theano_folded(path, options)
+    reader = _READERS.get(name)
+    if reader is None:
+        raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
+    converted = reader(path, options)
+    try:
+        program = lower(converted.network)
+        classes = _classes(converted, options, program.classes)
+    except BnnError as error:
+        raise type(error)(f"{path}: {error}") from None
+    provenance = {"format": name, "file": path.name, "not kept": list(converted.report.lost)}
+    model = Model(program, classes, None, provenance, path.stem)
+    model = replace(model, preprocess=_preprocess(model))
+    return Conversion(model, converted.report, converted.network)
+
+
+def recognise(path: Path) -> str:
+    """The format of a file or folder by what it begins with.
+
+    Raises:
+        FormatError: it looks like none of :data:`SOURCES`.
+    """
+    if path.is_dir():
+        return "bnn-pynq"
+    with archives.size_checked(path).open("rb") as file:
+        head = file.read(264)
+    if head.startswith(b"PK"):
+        return _recognise_zip(path)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "keras"
+    if head.startswith((b"\xfd7zXZ\x00", b"\x1f\x8b", b"BZh")) or head[257:262] == b"ustar":
+        return "bnn-pynq"
+    if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head):
+        return "qonnx"
+    raise FormatError(f"{path}: is in none of the formats {', '.join(SOURCES)}")
+
+
+def _recognise_zip(path: Path) -> str:
+    from bnn.formats import chainer, torch_file
+
+    names = archives.members(path)
+    arrays = [name[:-4] for name in names if name.endswith(".npy")]
+    if "config.json" in names:
+        return "keras"
+    if torch_file.is_checkpoint(names):
+        return "brevitas"
+    if chainer.recognises(arrays):
+        return "chainer"
+    if any(name.startswith("arr_") for name in arrays):
+        return "theano"
+    raise FormatError(f"{path}: is a zip archive in none of the formats {', '.join(SOURCES)}")
+
+
+# --- readers -------------------------------------------------------------------------
+
+
+def _keras(path: Path, options: Options) -> Converted:
+    from bnn.formats import keras
+
+    _without_topology(path, options)
+    return keras.read(path, options.input)
+
+
+def _qonnx(path: Path, options: Options) -> Converted:
+    from bnn.formats import qonnx
+
+    _without_topology(path, options)
+    return qonnx.read(path, options.input)
+
+
+def _chainer(path: Path, options: Options) -> Converted:
+    from bnn.formats import chainer
+
+    topology = None if options.topology is None else _topology(options)
+    return chainer.read(path, topology, options.input)
+
+
+def _brevitas(path: Path, options: Options) -> Converted:
+    from bnn.formats import brevitas
+
+    if options.topology is not None and not isinstance(options.topology, str):
+        raise FormatError(f"{path}: of a checkpoint's topology the name is enough (cnv-w1a1)")
+    return brevitas.read(path, options.topology)
+
+
+def _theano(path: Path, options: Options) -> Converted:
+    from bnn.formats import theano_npz
+
+    return theano_npz.read(path, _theano_topology(options))
+
+
+_READERS: dict[str, Callable[[Path, Options], Converted]] = {
+    "keras": _keras,
+    "qonnx": _qonnx,
+    "chainer": _chainer,
+    "brevitas": _brevitas,
+    "theano": _theano,
+}
+
+
+def _original(path: Path, options: Options) -> Conversion:
+    from bnn.formats import bnn_pynq
+
+    network = options.topology if isinstance(options.topology, str) else None
+    model = bnn_pynq.load(path, network)
+    if options.classes is not None:
+        model = replace(model, classes=tuple(options.classes))
+    report = Report("bnn-pynq")
+    report.used(model.name, f"{len(model.classes)} classes")
+    return Conversion(model, report)
+
+
+def _theano_folded(path: Path, options: Options) -> Conversion:
+    from bnn.formats import theano_npz
+
+    trained = theano_npz.open_archive(path, _theano_topology(options))
+    model = theano_npz.load(path, _theano_topology(options), options.classes, "original")
+    trained.report.lost.append(
+        "folded as the original's tool did, its rounding included: not what was trained"
+    )
+    return Conversion(model, trained.report)
+
+
+def _theano_topology(options: Options) -> Topology | str | None:
+    """``lfc`` and ``cnv`` alone are what the archive's shapes say anyway."""
+    if options.topology in ("lfc", "cnv", None):
+        return None
+    if isinstance(options.topology, str) and not options.topology.endswith(".toml"):
+        return options.topology
+    return _topology(options)
+
+
+def _topology(options: Options) -> Topology:
+    from bnn import topology, zoo
+
+    given = options.topology
+    if isinstance(given, Topology):
+        return given
+    assert given is not None
+    if given.endswith(".toml"):
+        return topology.load(given)
+    count = 10 if options.classes is None else len(options.classes)
+    return zoo.topology(f"{given}-w1a1" if given in ("lfc", "cnv") else given, count)
+
+
+def _without_topology(path: Path, options: Options) -> None:
+    if options.topology is not None:
+        raise FormatError(f"{path}: tells its topology itself; do not give one")
+
+
+def _classes(converted: Converted, options: Options, count: int) -> tuple[str, ...]:
+    names = options.classes if options.classes is not None else converted.classes
+    if names is None:
+        return tuple(map(str, range(count)))
+    if len(names) != count:
+        raise FormatError(f"{len(names)} class names were given for {count} classes")
+    return tuple(names)
+
+
+def read_classes(path: Path_) -> tuple[str, ...]:
+    """Class names from a text file, one a line (specification, section 3).
+
+    Raises:
+        FormatError: it cannot be read, or holds no names.
+    """
+    from bnn.formats.bnn_pynq import parse_classes
+
+    try:
+        if Path(path).stat().st_size > 1 << 20:
+            raise FormatError(f"{path}: is too large for class names")
+        names = parse_classes(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise FormatError(f"{path}: is no text file") from None
+    if not any(names):
+        raise FormatError(f"{path}: holds no class names")
+    return names
+
+
+# --- pictures ------------------------------------------------------------------------
+
+
+def _preprocess(model: Model) -> Any:
+    from bnn.inputs import PictureInput
+    from bnn.preprocess import Digit, Stretch, Thumbnail
+
+    given = model.program.input
+    shape = given.shape
+    if not isinstance(given, PictureInput) or len(shape) != 3 or shape[2] not in (1, 3):
+        return None
+    return {(28, 28, 1): Digit(), (32, 32, 3): Thumbnail()}.get(shape, Stretch())
+
+
+def taking_pictures(model: Model, grid: str) -> Model:
+    """``model`` with pictures as its input: a byte is fed as ``grid`` says.
+
+    Args:
+        model: whose input is real values or integers of a picture's shape.
+        grid: how bytes became the values that the model was trained on: ``unit`` (byte /
+            255), ``symmetric`` (byte / 127.5 - 1) or ``bytes``.
+
+    Raises:
+        FormatError: no such grid, or the model's input is no picture.
+    """
+    from bnn.formats.grids import grid as named
+    from bnn.inputs import IntegerInput, PictureInput, RealInput
+
+    given, chosen = model.program.input, named(grid)
+    if chosen.precision.bits != 8 or chosen.precision.low:
+        raise FormatError(f"{grid!r} does not say what bytes become; unit, symmetric and bytes do")
+    if isinstance(given, PictureInput):
+        return model
+    if len(given.shape) != 3:
+        raise FormatError(f"{model.name}: its input of shape {given.shape} is no picture")
+    table = byte_values(grid)
+    maps = np.broadcast_to(table[:, None, None, None], (256, *given.shape))
+    match given:
+        case RealInput():
+            coded = given.check(maps)
+        case IntegerInput():
+            coded = given.check(np.rint(maps).astype(np.int64))
+    if (coded != coded[:, :1, :1, :1]).any():
+        raise FormatError(f"{model.name}: scales its channels differently; it takes no pictures")
+    program = replace(
+        model.program, input=PictureInput(given.shape, given.precision, coded[:, 0, 0, 0])
+    )
+    made = replace(model, program=program)
+    return replace(made, preprocess=_preprocess(made))
+
+
+def byte_values(grid: str) -> Any:
+    """What the bytes 0 to 255 become, float32 (256,), computed as frameworks' users do."""
+    byte = np.arange(256, dtype=np.float32)
+    match grid:
+        case "unit":
+            return byte / np.float32(255)
+        case "symmetric":
+            return byte / np.float32(127.5) - np.float32(1)
+    return byte
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def export(model: Model, target: str, out: Path_) -> tuple[str, ...]:
+    """Write ``model`` in another format.
+
+    Args:
+        model: any model for ``qonnx``; one of the original's five networks for ``bnn-pynq``.
+        target: one of :data:`TARGETS`.
+        out: a file for ``qonnx``, a new folder for ``bnn-pynq``.
+
+    Returns:
+        What the format cannot say, a line each.
+
+    Raises:
+        FormatError, ParameterError, ModelFileError: it cannot be said, or not written;
+            nothing is left behind.
+    """
+    if target == "bnn-pynq":
+        from bnn.formats import bnn_pynq
+
+        return bnn_pynq.save(model, out)
+    if target == "qonnx":
+        from bnn.formats import qonnx_write
+
+        return qonnx_write.save(model, out)
+    raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn convert``: from another framework's file to ``.bnn``, or from a model elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bnn.convert import Conversion, Options
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="File or folder of another framework, or a model.")
+]
+
+
+def convert(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder to write.")],
+    source_format: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="bnn-pynq, brevitas, chainer, keras, qonnx or theano; else recognised."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="bnn-pynq or qonnx, instead of .bnn.")
+    ] = None,
+    topology: Annotated[
+        str | None,
+        typer.Option("--topology", help="lfc, cnv, a network's name, or a TOML file."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="Text file of class names, one a line.")
+    ] = None,
+    given_input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="Values of an unquantized input: unit, symmetric, bytes, bipolar, int4 ...",
+        ),
+    ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option("--pictures", help="Take pictures; bytes become unit, symmetric or bytes."),
+    ] = None,
+    fold: Annotated[
+        str, typer.Option("--fold", help="exact, or original: the original tool's rounding.")
+    ] = "exact",
+    verify: Annotated[
+        str | None,
+        typer.Option("--verify", metavar="DATA", help="mnist, cifar10, a folder, or an npz."),
+    ] = None,
+) -> None:
+    """Convert a trained network of another framework, or write a model in another format.
+
+    Example: [bold]bnn convert trained.h5 --verify mnist -o trained.bnn[/bold]
+    """
+    from bnn.convert import Options, export, read_classes, taking_pictures
+    from bnn.errors import FormatError
+    from bnn.modelfile import SUFFIX, save
+
+    if fold not in ("exact", "original"):
+        raise FormatError(f"--fold is exact or original, not {fold!r}")
+    if to is None and out.suffix != SUFFIX:
+        raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
+    names = None if classes is None else read_classes(classes)
+    options = Options(topology, names, given_input, "original" if fold == "original" else "exact")
+    conversion = _conversion(source, source_format, options, is_exported=to is not None)
+    for line in conversion.report.lines():
+        typer.echo(line)
+    if verify is not None:
+        _verify(conversion, verify, pictures or given_input)
+    model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
+    if to is None:
+        save(model, out)
+    else:
+        for note in export(model, to, out):
+            typer.echo(f"  not kept: {note}")
+    typer.echo(f"wrote {out}")
+
+
+def _conversion(
+    source: str, source_format: str | None, options: Options, *, is_exported: bool
+) -> Conversion:
+    """``source`` converted; a model of our own is one already, and only to be exported."""
+    import bnn
+    from bnn.convert import Conversion, convert, recognise
+    from bnn.errors import FormatError
+    from bnn.formats.report import Report
+    from bnn.modelfile import SUFFIX
+
+    path = Path(source)
+    is_model = not path.exists() or path.suffix == SUFFIX
+    if source_format is None and is_model:
+        model = bnn.load(source)
+        if not is_exported:
+            raise FormatError(f"{source}: is a model already; say with --to what it shall become")
+        return Conversion(model, Report(f"model {model.name}"))
+    return convert(path, source_format or recognise(path), options)
+
+
+def _verify(conversion: Conversion, data: str, grid: str | None) -> None:
+    from bnn.verify import read_samples, verify
+
+    known = grid if grid in ("unit", "symmetric", "bytes") else None
+    for line in verify(conversion, read_samples(data, conversion, known)).lines():
+        typer.echo(line)
