@@ -80,6 +80,16 @@ def test_random_programs_come_back(program: Program, tmp_path: Path) -> None:
     assert load(tmp_path / "random.bnn").program.digest() == program.digest()
 
 
+def test_weights_in_column_order_come_back(tmp_path: Path) -> None:
+    weights = np.asfortranarray(np.where(np.arange(33).reshape(3, 11) % 4, 1, -1))
+    dot = Dot("dot", "input", weights, BIPOLAR)
+    image = PictureInput((11,), UINT(8), identity_table())
+    save(Model(Program(image, (dot,), "dot"), ("a", "b", "c")), tmp_path / "x.bnn")
+    again = load(tmp_path / "x.bnn").program.op("dot")
+    assert isinstance(again, Dot)
+    np.testing.assert_array_equal(again.weights, weights)
+
+
 @pytest.mark.parametrize("columns", [1, 7, 8, 9, 17])
 @pytest.mark.parametrize("precision", [BIPOLAR, UINT(3), INT(8)], ids=str)
 def test_planes(precision: Any, columns: int) -> None:

@@ -147,7 +147,8 @@ def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]
     """Codes (rows, columns) to bit-planes (bits, rows, ceil(columns / 8)), column 0 in bit 0."""
     codes = precision.encode(values)
     planes = [(codes >> bit) & 1 for bit in range(precision.bits)]
-    return np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
+    packed = np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
+    return np.ascontiguousarray(packed)  # safetensors writes the memory as it lies
 
 
 def unpack_planes(
