@@ -175,6 +175,48 @@ def test_bounds_are_the_input_precisions() -> None:
     assert_lowered_exactly(network, np.array([[0, 128, 255]], np.uint8))
 
 
+PICTURE = PictureInput((6, 5, 3), UINT(8), identity_table())
+
+
+def first_act(*before, act=None) -> Network:
+    """An activation of raw bytes, a padded convolution, a dense layer."""
+    layers = (
+        *before,
+        act or Quantize("act", TERNARY, rounding="half-up"),
+        Conv2d("conv", np.ones((2, 3, 3, 3)), BIPOLAR, padding=(1, 1, 1, 1)),
+        Sign("sign"),
+        Flatten("flat"),
+        Linear("dense", np.ones((2, 60)), BIPOLAR),
+    )
+    return Network(PICTURE, layers, Lattice(1 / 255))
+
+
+def test_first_activation_becomes_the_pictures_table() -> None:
+    images = np.arange(270).astype(np.uint8).reshape(3, 6, 5, 3)
+    normal = Scale("normal", 2.0, -1.0)
+    program = assert_lowered_exactly(first_act(normal), images)
+    assert program.ops[0].name == "conv_window"
+    assert program.input.precision == TERNARY
+    assert program.input.table[[0, 63, 64, 191, 192, 255]].tolist() == [-1, -1, 0, 0, 1, 1]
+    program = assert_lowered_exactly(first_act(normal, act=Sign("act")), images)
+    assert program.input.precision == TERNARY  # bipolar, and the pad
+    by_channel = Scale("normal", [1.0, 2.0, -2.0], [0.0, -1.0, 1.0])
+    program = assert_lowered_exactly(first_act(by_channel), images)
+    assert (program.ops[0].name, program.input.precision) == ("act", UINT(8))
+
+
+def test_first_activation_read_beside_the_input_stays() -> None:
+    layers = (
+        Sign("act", source="input"),
+        Linear("a", np.ones((2, 3)), BIPOLAR, source="act"),
+        Linear("b", np.ones((2, 3)), BIPOLAR, 255.0, source="input"),
+        Add("sum", "a"),
+    )
+    network = Network(PictureInput((3,), UINT(8), identity_table()), layers, Lattice(1 / 255))
+    program = assert_lowered_exactly(network, np.array([[0, 128, 255]], np.uint8))
+    assert program.ops[0].name == "act"
+
+
 def test_zero_padding_widens_bipolar_to_ternary() -> None:
     program = assert_lowered_exactly(pooled(1.0, BIPOLAR, padding=1), IMAGES)
     act = program.op("act")

@@ -26,8 +26,8 @@ class Carried:
         scale: real, (1,) or (channels,).
         pending: real-valued layers and max pools after it, in order.
         is_codes: whether q is an activation or input, hence readable by a window or dot.
-        is_owned: whether the edge is a dot's and nobody else reads it, so that its rows
-            may be negated.
+        is_owned: whether nobody else reads the edge, a dot's or the input, so that it may
+            still be changed (rows negated, a table folded).
     """
 
     edge: str

@@ -50,6 +50,10 @@ class Emitter:
         self.put(replace(op, accumulator_bits=signed_bits(*bounds)))
         return bounds
 
+    def is_own_dot(self, source: Carried) -> bool:
+        """Whether the edge under ``source`` is a dot that nobody else reads."""
+        return source.is_owned and isinstance(self.ops.get(source.edge), Dot)
+
     def negatable(self, source: Carried) -> Mask:
         """Rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
         op = self.ops.get(source.edge)

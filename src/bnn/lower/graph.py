@@ -78,7 +78,11 @@ class _Walk:
         scale, offset = last.affine.scale, last.affine.offset
         affine = Affine(scale * scores.step, scale * scores.base + offset)
         program = Program(self.input, tuple(self.emit.ops.values()), scores.edge, affine=affine)
-        held = {n: c for n, c in self.carried.items() if not (c.pending or c.is_owned)}
+        held = {
+            name: carried
+            for name, carried in self.carried.items()
+            if not carried.pending and not self.emit.is_own_dot(carried)
+        }
         return Lowered(program, held)
 
     def _layer(self, layer: Layer, source: Carried) -> Carried:
@@ -129,6 +133,7 @@ class _Walk:
             lattice.base * channels,
             np.full(1, lattice.scale, self.network.kind),
             is_codes=True,
+            is_owned=len(self.readers[INPUT]) == 1,
         )
 
     def _pads(self, name: str) -> set[int]:
@@ -195,6 +200,9 @@ class _Walk:
 
     def _activation(self, layer: Activation, source: Carried) -> Carried:
         code = coding(layer, self._pads(layer.name))
+        folded = self._into_table(layer, source, code)
+        if folded is not None:
+            return folded
         plan = pooling.plan(layer.name, source, self._can_mirror(layer))
         if plan.pool_first:
             source = self._pool_sums(source, plan.negate)
@@ -202,6 +210,29 @@ class _Walk:
         for pool in source.pools:
             levels = self.emit.pool(pool, levels, self._shape(pool))
         return levels
+
+    def _into_table(self, layer: Activation, source: Carried, code: Coding) -> Carried | None:
+        """The activation as part of the picture's table, if all channels and readers allow it."""
+        given = self.input
+        is_whole = source.edge == INPUT and source.is_owned and not source.pools
+        if not is_whole or not isinstance(given, PictureInput):
+            return None
+        levels = layer.level(source.real(np.tile(given.table[:, None], source.shape[2])))
+        if (levels != levels[:, :1]).any():
+            return None
+        table = (code.base + code.step * levels[:, 0]).astype(np.int16)
+        self.input = replace(given, table=table, precision=code.precision)
+        del self.carried[INPUT]  # no edge holds it any more
+        return Carried(
+            INPUT,
+            source.shape,
+            code.precision.low,
+            code.precision.high,
+            np.full_like(source.step, code.unit),
+            np.full_like(source.base, code.shift),
+            np.full(1, layer.scale, self.network.kind),
+            is_codes=True,
+        )
 
     def _threshold(self, layer: Activation, source: Carried, code: Coding, mirror: Mask) -> Carried:
         """The threshold, with levels counted downwards where ``mirror`` (bool)."""
@@ -261,8 +292,10 @@ class _Walk:
 
     def _pool_sums(self, source: Carried, negate: Mask) -> Carried:
         """Pools of the sums themselves, rows negated first where sums must be mirrored."""
-        if negate.any() and not source.is_owned:
-            raise NetworkError(f"{source.pools[0].name}: pools falling values of shared sums")
+        if negate.any() and not self.emit.is_own_dot(source):
+            raise NetworkError(
+                f"{source.pools[0].name}: pools falling values that are not the sums of one layer"
+            )
         source = self.emit.negated(source, negate)
         pooled = source.without_pools()
         for pool in source.pools:
