@@ -42,12 +42,15 @@ class Options:
         input: the values that occur at an input that nothing quantizes, a name of
             :func:`bnn.formats.grids.grid`.
         folding: ``original`` for Theano archives: round as the original's own tool did.
+        flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
+            the original did not use).
     """
 
     topology: Topology | str | None = None
     classes: Sequence[str] | None = None
     input: str | None = None
     folding: Folding = "exact"
+    flipped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +176,7 @@ def _brevitas(path: Path, options: Options) -> Converted:
 def _theano(path: Path, options: Options) -> Converted:
     from bnn.formats import theano_npz
 
-    return theano_npz.read(path, _theano_topology(options))
+    return theano_npz.read(path, _theano_topology(options), flipped=options.flipped)
 
 
 _READERS: dict[str, Callable[[Path, Options], Converted]] = {
@@ -200,8 +203,9 @@ def _original(path: Path, options: Options) -> Conversion:
 def _theano_folded(path: Path, options: Options) -> Conversion:
     from bnn.formats import theano_npz
 
-    trained = theano_npz.open_archive(path, _theano_topology(options))
-    model = theano_npz.load(path, _theano_topology(options), options.classes, "original")
+    topology, flipped = _theano_topology(options), options.flipped
+    trained = theano_npz.open_archive(path, topology, flipped=flipped)
+    model = theano_npz.load(path, topology, options.classes, "original", flipped=flipped)
     trained.report.lost.append(
         "folded as the original's tool did, its rounding included: not what was trained"
     )
@@ -330,13 +334,14 @@ def byte_values(grid: str) -> Any:
 # --- writing -------------------------------------------------------------------------
 
 
-def export(model: Model, target: str, out: Path_) -> tuple[str, ...]:
+def export(model: Model, target: str, out: Path_, fires_at: float | None = None) -> tuple[str, ...]:
     """Write ``model`` in another format.
 
     Args:
         model: any model for ``qonnx``; one of the original's five networks for ``bnn-pynq``.
         target: one of :data:`TARGETS`.
         out: a file for ``qonnx``, a new folder for ``bnn-pynq``.
+        fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Returns:
         What the format cannot say, a line each.
@@ -348,7 +353,7 @@ def export(model: Model, target: str, out: Path_) -> tuple[str, ...]:
     if target == "bnn-pynq":
         from bnn.formats import bnn_pynq
 
-        return bnn_pynq.save(model, out)
+        return bnn_pynq.save(model, out, fires_at=fires_at)
     if target == "qonnx":
         from bnn.formats import qonnx_write
 

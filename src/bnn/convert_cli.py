@@ -49,6 +49,13 @@ def convert(
     fold: Annotated[
         str, typer.Option("--fold", help="exact, or original: the original tool's rounding.")
     ] = "exact",
+    flipped: Annotated[
+        bool, typer.Option("--flipped", help="Theano: kernels are turned (Lasagne's default).")
+    ] = False,
+    fires_at: Annotated[
+        float | None,
+        typer.Option("--fires-at", help="To bnn-pynq, LFC: the logit from which a class fires."),
+    ] = None,
     verify: Annotated[
         str | None,
         typer.Option("--verify", metavar="DATA", help="mnist, cifar10, a folder, or an npz."),
@@ -58,7 +65,7 @@ def convert(
 
     Example: [bold]bnn convert trained.h5 --verify mnist -o trained.bnn[/bold]
     """
-    from bnn.convert import Options, export, read_classes, taking_pictures
+    from bnn.convert import Folding, Options, export, read_classes, taking_pictures
     from bnn.errors import FormatError
     from bnn.modelfile import SUFFIX, save
 
@@ -67,7 +74,8 @@ def convert(
     if to is None and out.suffix != SUFFIX:
         raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
     names = None if classes is None else read_classes(classes)
-    options = Options(topology, names, given_input, "original" if fold == "original" else "exact")
+    folding: Folding = "original" if fold == "original" else "exact"
+    options = Options(topology, names, given_input, folding, flipped)
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
         typer.echo(line)
@@ -77,7 +85,7 @@ def convert(
     if to is None:
         save(model, out)
     else:
-        for note in export(model, to, out):
+        for note in export(model, to, out, fires_at):
             typer.echo(f"  not kept: {note}")
     typer.echo(f"wrote {out}")
 
