@@ -24,7 +24,7 @@ export BNN_DATA ?= $(SHARED_DATA)
 export BNN_PARAMS ?= $(SHARED_DATA)/bnn-pynq-params
 endif
 
-.PHONY: demo test test-slow test-train test-hw test-native lint format clean
+.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -66,6 +66,25 @@ test-native: $(TOOLS)
 	    -DBNN_PYTHON=OFF -DBNN_TESTS=ON -DBNN_WERROR=$(WERROR) >/dev/null
 	@$(BIN)/cmake --build build/native-tests -- --quiet
 	$(BIN)/ctest --test-dir build/native-tests --output-on-failure --progress
+
+# The same tests under the address and undefined-behaviour sanitizers.
+sanitize: $(TOOLS)
+	@$(BIN)/cmake -S . -B build/sanitize -G Ninja \
+	    -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN)/ninja)" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	    -DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+	    -DBNN_PYTHON=OFF -DBNN_TESTS=ON >/dev/null
+	@$(BIN)/cmake --build build/sanitize -- --quiet
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --progress
+
+# The same tests for ARM under qemu-user, where Debian's cross compilers are installed.
+test-cross: $(TOOLS)
+	@CMAKE=$(BIN)/cmake tools/cross-test aarch64
+	@CMAKE=$(BIN)/cmake tools/cross-test armv7
+
+# Ours beside the engines that a user would pick instead; writes docs/benchmarks.md. Minutes.
+bench: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[bench]'
+	$(BIN)/python bench/compare.py --write docs/benchmarks.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,11 +8,13 @@ namespace bnn {
 
 const std::vector<Kernels>& all_kernels() {
   static const std::vector<Kernels> all = {
-#if defined(__x86_64__)
+#ifdef BNN_KERNELS_AVX512
       avx512_kernels(),
+#endif
+#ifdef BNN_KERNELS_AVX2
       avx2_kernels(),
 #endif
-#if defined(__ARM_NEON)
+#ifdef BNN_KERNELS_NEON
       neon_kernels(),
 #endif
       portable_kernels(),

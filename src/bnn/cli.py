@@ -12,6 +12,7 @@ import typer
 
 import bnn
 from bnn.convert_cli import convert
+from bnn import bench_command
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -119,11 +120,24 @@ def evaluate(
 
 
 @app.command()
-def info(model: ModelName, json: Json = False) -> None:
+def info(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or folder.")
+    ] = None,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="Show which kernel the cpu runtime takes here, and why.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show a model's layers, precisions, operations and bytes.
 
     Example: [bold]bnn info cnv-w1a1[/bold]
     """
+    if cpu:
+        bench_command.show_cpu(json)
+        return
+    if model is None:
+        raise typer.BadParameter("name a model, or ask for --cpu")
     loaded = bnn.load(model)
     if json:
         from bnn.summary import as_json
@@ -158,6 +172,7 @@ def demo() -> None:
         _print(part)
 
 
+app.command()(bench_command.bench)
 app.command()(train_commands.train)
 app.command()(train_commands.certify)
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The kernel sets, one source file each, compiled with flags of its own.
+// The kernel sets, one source file each, compiled with flags of its own; CMake says
+// which ones there are by BNN_KERNELS_<NAME>.
 #pragma once
 
 #include "engine.hpp"
@@ -7,12 +8,8 @@
 namespace bnn {
 
 Kernels portable_kernels();
-#if defined(__x86_64__)
 Kernels avx2_kernels();
 Kernels avx512_kernels();
-#endif
-#if defined(__ARM_NEON)
 Kernels neon_kernels();
-#endif
 
 }  // namespace bnn

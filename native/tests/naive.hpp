@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The operations as bnn.run.reference defines them, in the plainest loops: what plans must equal.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "bnn/program.hpp"
+
+namespace naive {
+
+using Values = std::vector<int64_t>;  // [height][width][channel]
+
+template <class F>
+void each_position(const bnn::Shape& from, const bnn::Shape& to, const bnn::Slide& slide, F&& body) {
+  for (int y = 0; y < to.height; ++y)
+    for (int x = 0; x < to.width; ++x)
+      for (int r = 0; r < slide.kernel[0]; ++r)
+        for (int c = 0; c < slide.kernel[1]; ++c) {
+          const int row = y * slide.stride[0] + r - slide.padding[0];
+          const int column = x * slide.stride[1] + c - slide.padding[1];
+          const bool inside = row >= 0 && row < from.height && column >= 0 && column < from.width;
+          const size_t pixel = inside ? size_t(row) * size_t(from.width) + size_t(column) : 0;
+          body(size_t(y) * size_t(to.width) + size_t(x), r * slide.kernel[1] + c, inside, pixel);
+        }
+}
+
+inline Values window(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& to, const Values& in) {
+  Values out(to.values());
+  const auto channels = size_t(from.channels);
+  each_position(from, to, op.slide, [&](size_t position, int tap, bool inside, size_t pixel) {
+    for (size_t i = 0; i < channels; ++i)
+      out[position * size_t(to.channels) + size_t(tap) * channels + i] =
+          inside ? in[pixel * channels + i] : op.pad_value;
+  });
+  return out;
+}
+
+inline Values dot(const bnn::Op& op, const Values& in, size_t pixels) {
+  Values out;
+  for (size_t pixel = 0; pixel < pixels; ++pixel)
+    for (int row = 0; row < op.weights.rows; ++row) {
+      int64_t sum = op.bias.empty() ? 0 : op.bias[size_t(row)];
+      for (int i = 0; i < op.weights.columns; ++i)
+        sum += op.weights.row(row)[i] * in[pixel * size_t(op.weights.columns) + size_t(i)];
+      out.push_back(sum);
+    }
+  return out;
+}
+
+inline Values threshold(const bnn::Op& op, const Values& in) {
+  Values out;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const auto c = int(i % size_t(op.thresholds.rows));
+    const int64_t value = in[i] * (op.signs.empty() ? 1 : op.signs[size_t(c)]);
+    int64_t count = 0;
+    for (int level = 0; level < op.thresholds.columns; ++level) count += op.thresholds.row(c)[level] <= value;
+    out.push_back(op.base + op.step * count);
+  }
+  return out;
+}
+
+inline Values pool(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& to, const Values& in) {
+  Values out(to.values(), std::numeric_limits<int64_t>::min());
+  const auto channels = size_t(from.channels);
+  each_position(from, to, op.slide, [&](size_t position, int, bool inside, size_t pixel) {
+    for (size_t i = 0; inside && i < channels; ++i)
+      out[position * channels + i] = std::max(out[position * channels + i], in[pixel * channels + i]);
+  });
+  return out;
+}
+
+// Every edge of one image, from the values of edge 0.
+inline std::vector<Values> evaluate(const bnn::Program& program, Values input) {
+  std::vector<Values> edges{std::move(input)};
+  for (int number = 1; number <= program.size(); ++number) {
+    const bnn::Op& op = program.op(number);
+    const bnn::Shape &from = program.edge(op.source).shape, &to = program.edge(number).shape;
+    const Values& in = edges[size_t(op.source)];
+    switch (op.kind) {
+      case bnn::Kind::window: edges.push_back(window(op, from, to, in)); break;
+      case bnn::Kind::dot: edges.push_back(dot(op, in, from.pixels())); break;
+      case bnn::Kind::threshold: edges.push_back(threshold(op, in)); break;
+      case bnn::Kind::pool: edges.push_back(pool(op, from, to, in)); break;
+      case bnn::Kind::add: {
+        Values sum = in;
+        for (size_t i = 0; i < sum.size(); ++i) sum[i] += edges[size_t(op.other)][i];
+        edges.push_back(sum);
+        break;
+      }
+      case bnn::Kind::arg_max: edges.push_back({std::max_element(in.begin(), in.end()) - in.begin()}); break;
+    }
+  }
+  return edges;
+}
+
+}  // namespace naive
