@@ -63,7 +63,7 @@ def report(batches: list[int], threads: int, rounds: int) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench` (`bench/compare.py`); do not edit. Images per second, NumPy arrays",
+        "Written by `make bench` (`bench/compare.py`); do not edit. Images a second, NumPy arrays",
         "in, NumPy scores out: by CPU time of the best round, and in brackets by wall time of the",
         "median round. The weights are random: speed does not depend on them.",
         "",

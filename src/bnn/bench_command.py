@@ -35,7 +35,9 @@ def bench(
     from bnn.bench import machine
 
     program = bnn.load(model).program
-    timings = measure(program, numbers("batch", batch), numbers("threads", threads), runtime=runtime)
+    timings = measure(
+        program, numbers("batch", batch), numbers("threads", threads), runtime=runtime
+    )
     if json:
         for timing in timings:
             typer.echo(json_text.dumps({"model": model, "machine": machine(), **timing.as_dict()}))
