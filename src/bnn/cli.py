@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bnn
-from bnn.convert_cli import convert
 from bnn import bench_command
+from bnn.convert_cli import convert
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
