@@ -153,7 +153,9 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
             v = layer.base + layer.step * layer.level(source.real)
             return _quantized(v, layer.scale, network)
         case MaxPool():
-            whole = None if source.integers is None else _pool(source.integers, layer)
+            # The largest real value has the smallest whole number where the scale is negative.
+            sign = -1 if (network.signals[layer.name].scale or 1) < 0 else 1
+            whole = None if source.integers is None else sign * _pool(sign * source.integers, layer)
             return Value(_pool(source.real, layer), whole)
         case Add():
             one, other = source.integers, values[layer.other].integers

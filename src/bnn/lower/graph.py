@@ -81,7 +81,9 @@ class _Walk:
         held = {
             name: carried
             for name, carried in self.carried.items()
-            if not carried.pending and not self.emit.is_own_dot(carried)
+            if self.network.signals[name].scale is not None
+            and not carried.pending
+            and not self.emit.is_own_dot(carried)
         }
         return Lowered(program, held)
 
