@@ -3,11 +3,12 @@
 
     python bench/train_step.py [lfc|cnv] [--batch 128] [--rounds 5] [--device cpu|cuda]
 
-Three ways to write one topology, with the same optimiser and batch:
+Ways to write one topology, with the same optimiser and batch:
 
     float      real weights, ReLU: ordinary training
     textbook   sign written as most tutorials do, on PyTorch's own modules:
                ``x + (where(x >= 0, 1, -1) - clamp(x, -1, 1)).detach()`` and so on
+    brevitas   the bnn_pynq example of Brevitas, where it is installed
     ours       bnn.train
 
 The rounds of all variants take turns, so that other work on the machine disturbs them
@@ -86,6 +87,17 @@ def plain(topology: Topology, *, binary: bool) -> nn.Module:
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
+def brevitas(stack: str) -> dict[str, nn.Module]:
+    """Brevitas' own LFC and CNV at W1A1, or nothing."""
+    try:
+        from brevitas_examples.bnn_pynq.models.CNV import CNV
+        from brevitas_examples.bnn_pynq.models.FC import FC
+    except ImportError:
+        return {}
+    model = CNV(10, 1, 1, 8, 3) if stack == "cnv" else FC(10, 1, 1, 1, 1, [1024, 1024, 1024])
+    return {"brevitas": nn.Sequential(Bytes(), model.to(memory_format=torch.channels_last))}
+
+
 def step_of(model: nn.Module, batch: tuple[Tensor, Tensor], half: bool) -> Callable[[], None]:
     """One training step of ``model``, as a call."""
     pictures, labels = batch
@@ -139,6 +151,7 @@ def main() -> None:
         for name, model in {
             "float": plain(topology, binary=False),
             "textbook": plain(topology, binary=True),
+            **brevitas(options.stack),
             "ours": Stack(topology),
         }.items():
             steps[name, half] = step_of(model.to(options.device).train(), batch, half)
