@@ -54,6 +54,15 @@ class Emitter:
         """Whether the edge under ``source`` is a dot that nobody else reads."""
         return source.is_owned and isinstance(self.ops.get(source.edge), Dot)
 
+    def own_dot(self, source: Carried) -> Carried:
+        """``source`` on a dot that nobody else reads: a second one, if others read its dot."""
+        op = self.ops.get(source.edge)
+        if source.is_owned or not isinstance(op, Dot):
+            return source
+        name = self.unused(op.name)
+        self.dot(replace(op, name=name), *self._read[op.name])
+        return replace(source, edge=name, is_owned=True)
+
     def negatable(self, source: Carried) -> Mask:
         """Rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
         op = self.ops.get(source.edge)

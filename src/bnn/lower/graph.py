@@ -294,6 +294,7 @@ class _Walk:
 
     def _pool_sums(self, source: Carried, negate: Mask) -> Carried:
         """Pools of the sums themselves, rows negated first where sums must be mirrored."""
+        source = self.emit.own_dot(source) if negate.any() else source
         if negate.any() and not self.emit.is_own_dot(source):
             raise NetworkError(
                 f"{source.pools[0].name}: pools falling values that are not the sums of one layer"
