@@ -13,6 +13,7 @@ import typer
 import bnn
 from bnn import bench_command
 from bnn.convert_cli import convert
+from bnn.hw import cli as hardware_commands
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ app = typer.Typer(
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
 ]
-RuntimeName = Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")]
+RuntimeName = Annotated[str, typer.Option("--runtime", "-r", help="cpu, reference or sim.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", "-t", min=1, help="Threads of the cpu runtime.")
 ]
@@ -175,6 +176,7 @@ def demo() -> None:
 app.command()(bench_command.bench)
 app.command()(train_commands.train)
 app.command()(train_commands.certify)
+app.command()(hardware_commands.build)
 
 
 app.command()(convert)

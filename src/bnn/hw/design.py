@@ -20,7 +20,7 @@ from bnn.errors import BuildError
 from bnn.hw.adder import Adder
 from bnn.hw.block import Block, divisors
 from bnn.hw.edges import MEMORY_BITS, InputLayout, OutputLayout
-from bnn.hw.folding import Folding, LayerFolding
+from bnn.hw.folding import Folding, LayerFolding, cycles
 from bnn.hw.levels import Levels, ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.matrix import Contents, Matrix, accumulator_bits
 from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
@@ -64,6 +64,7 @@ class Port:
         stream: its name; a word has ``lanes`` values of ``bits`` bits.
         channels: of a position, a multiple of the lanes; positions: of an image.
         precision: of a value.
+        pace: cycles that the slowest block before takes for an image.
     """
 
     stream: str
@@ -71,6 +72,7 @@ class Port:
     channels: int
     positions: int
     precision: Precision
+    pace: int
 
     @property
     def bits(self) -> int:
@@ -292,7 +294,9 @@ class _Builder:
         if layout.slot_bits != layout.word_bits:
             cut = Resize(layout.slot_bits, layout.word_bits, layout.stream_words)
             stream = self._place("input_cut", INPUT, cut, (stream,))
-        self._offer(INPUT, Port(stream, lanes, channels, positions, edge.precision))
+        self._offer(
+            INPUT, Port(stream, lanes, channels, positions, edge.precision, layout.stream_words)
+        )
         return layout
 
     def _first_dot(self) -> Dot | None:
@@ -379,6 +383,7 @@ class _Builder:
             pad,
             pixels,
         )
+        block = replace(block, rows=self._window_rows(block, port, dot))
         if pixels > block.out_shape[1]:
             raise BuildError(
                 f"{op.name}: {pixels} pixels at once, but a row has {block.out_shape[1]}"
@@ -388,7 +393,28 @@ class _Builder:
         height, width = block.out_shape
         if pixels > 1:
             self.grouped.add(op.name)
-        self._offer(op.name, Port(stream, lanes, columns, height * width, edge.precision))
+        self._offer(
+            op.name, Port(stream, lanes, columns, height * width, edge.precision, port.pace)
+        )
+
+    def _window_rows(self, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
+        """Rows of the buffer: enough that an image's start does not hold up the slowest matrix.
+
+        An image's first window needs all rows of a kernel at once. With room for no more than the
+        next rows it waits, at the pace of the block before, for the others; where the
+        matrix has no time for that, the next image's rows are kept beside this one's last.
+        """
+        usual = block.buffer_rows
+        slowest = max(
+            cycles(self.program, each, self.folding.of(each.name))
+            for each in self._needed()
+            if isinstance(each, Dot)
+        )
+        if dot is None:
+            return usual
+        slack = slowest - cycles(self.program, dot, self.folding.of(dot.name))
+        wait = (block.kernel[0] - block.stride[0]) * port.pace // block.shape[0]
+        return max(usual, block.least_rows + block.kernel[0]) if wait > slack else usual
 
     def _dot(self, op: Dot) -> None:
         fold = self.folding.of(op.name)
@@ -425,7 +451,9 @@ class _Builder:
         stream = self._place(op.name, op.name, block, (port.stream,))
         self._unit(op.name)
         self.contents[op.name] = block.contents(op, after)
-        made = Port(stream, fold.pe, rows, positions, block.levels.output or _accumulator(block))
+        assert block.levels.output is not None
+        pace = max(port.pace, block.cycles)
+        made = Port(stream, fold.pe, rows, positions, block.levels.output, pace)
         if fold.pixels > 1:
             field_bits = fold.pe * block.levels.bits
             serial = Serialize(field_bits, fold.pixels, block.row_folds, positions)
@@ -579,11 +607,6 @@ def _sources(op: Op) -> tuple[str, ...]:
 
 def _only(readers: list[Op]) -> Op | None:
     return readers[0] if len({id(op) for op in readers}) == 1 else None
-
-
-def _accumulator(block: Matrix) -> Precision:
-    assert block.levels.output is not None
-    return block.levels.output
 
 
 def _grouped(port: Port, pixels: int) -> Port:

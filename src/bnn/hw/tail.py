@@ -38,7 +38,7 @@ def tail(program: Program, device: str) -> list[Op]:
         sources = {op.source, op.other} if isinstance(op, Add) else {op.source}
         if not sources <= known:
             raise BuildError(
-                f"{op.name}: the decision reads {min(sources - known)!r}, "
+                f"{program.decision}: the decision needs {op.name!r}, "
                 "which does not follow from the scores"
             )
         known.add(op.name)

@@ -39,7 +39,7 @@ def cache_folder() -> Path:
     """Where simulators are kept: ``$BNN_CACHE`` or the user's cache folder."""
     given = os.environ.get("BNN_CACHE")
     if given:
-        return Path(given)
+        return Path(given).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "bnn"
 

@@ -21,6 +21,7 @@ from bnn.program import Program
 
 #: Name of each runtime and the module that prepares it.
 RUNTIMES = {
+    "board": "bnn.run.board",
     "cpu": "bnn.run.cpu",
     "reference": "bnn.run.reference",
     "sim": "bnn.run.sim",

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sessions: what a driver says to an accelerator and hears from it, recorded and replayed.
+
+A recording is JSON lines, one for each crossing of the transport. Replaying it checks that the
+driver says exactly the same again; so a session with a board can be tested without one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.driver.transport import Buffer, Transport
+from bnn.errors import DriverError
+
+Event = list[Any]
+
+
+class RecordedBuffer:
+    """A buffer whose hand-overs are events."""
+
+    def __init__(self, session: Recorder | Replay, number: int, address: int, words: Any) -> None:
+        self._session = session
+        self._number = number
+        self.address = address
+        self.words: NDArray[np.uint64] = words
+
+    def flush(self) -> None:
+        """The host hands it over."""
+        self._session.flush(self._number, self.words)
+
+    def invalidate(self) -> None:
+        """The host takes it back."""
+        self._session.invalidate(self._number, self.words)
+
+
+class Recorder:
+    """A transport that passes everything on and writes it down."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._buffers: list[Buffer] = []
+        self.events: list[Event] = []
+        self.largest = transport.largest
+
+    def save(self, path: Path) -> None:
+        """Write the recording."""
+        lines = [json.dumps(["largest", self.largest]), *map(json.dumps, self.events)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def read(self, offset: int) -> int:
+        value = self._transport.read(offset)
+        self.events.append(["read", offset, value])
+        return value
+
+    def write(self, offset: int, value: int) -> None:
+        self.events.append(["write", offset, value])
+        self._transport.write(offset, value)
+
+    def write_many(self, offset: int, values: NDArray[np.uint32] | Sequence[int]) -> None:
+        self.events.append(["write_many", offset, [int(value) for value in values]])
+        self._transport.write_many(offset, values)
+
+    def allocate(self, words: int) -> RecordedBuffer:
+        buffer = self._transport.allocate(words)
+        self._buffers.append(buffer)
+        self.events.append(["allocate", words, buffer.address])
+        return RecordedBuffer(self, len(self._buffers) - 1, buffer.address, buffer.words)
+
+    def flush(self, number: int, words: NDArray[np.uint64]) -> None:
+        self._buffers[number].flush()
+        self.events.append(["flush", number, words.tolist()])
+
+    def invalidate(self, number: int, words: NDArray[np.uint64]) -> None:
+        self._buffers[number].invalidate()
+        self.events.append(["invalidate", number, words.tolist()])
+
+    def wait(self) -> bool:
+        came = self._transport.wait()
+        self.events.append(["wait", came])
+        return came
+
+    def now(self) -> dict[str, Any]:
+        return self._transport.now()
+
+
+class Replay:
+    """A transport that answers as recorded, and insists on being asked as recorded."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            events = [json.loads(line) for line in lines]
+            self.largest = int(events[0][1])
+        except (OSError, ValueError, LookupError, TypeError) as reason:
+            raise DriverError(f"{path}: no readable session: {reason}") from reason
+        self._events = iter(events[1:])
+        self._count = 0
+        self._buffers = 0
+
+    def _next(self, *said: Any) -> Event:
+        """The next event; what was said must be how it begins."""
+        event = next(self._events, ["end"])
+        self._count += 1
+        if event[: len(said)] != list(said):
+            raise DriverError(f"event {self._count}: {list(said)} instead of {event[: len(said)]}")
+        return list(event)
+
+    def finished(self) -> bool:
+        """Whether the whole session was replayed."""
+        return next(self._events, None) is None
+
+    def read(self, offset: int) -> int:
+        return int(self._next("read", offset)[2])
+
+    def write(self, offset: int, value: int) -> None:
+        self._next("write", offset, value)
+
+    def write_many(self, offset: int, values: NDArray[np.uint32] | Sequence[int]) -> None:
+        self._next("write_many", offset, [int(value) for value in values])
+
+    def allocate(self, words: int) -> RecordedBuffer:
+        address = int(self._next("allocate", words)[2])
+        self._buffers += 1
+        return RecordedBuffer(self, self._buffers - 1, address, np.zeros(words, np.uint64))
+
+    def flush(self, number: int, words: NDArray[np.uint64]) -> None:
+        self._next("flush", number, words.tolist())
+
+    def invalidate(self, number: int, words: NDArray[np.uint64]) -> None:
+        words[:] = np.array(self._next("invalidate", number)[2], np.uint64)
+
+    def wait(self) -> bool:
+        return bool(self._next("wait")[1])
+
+    def now(self) -> dict[str, Any]:
+        return {"event": self._count}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn build``, as a function of typed arguments for the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def build(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    board: Annotated[str, typer.Option("--board", help="pynq-z1 or pynq-z2.")] = "pynq-z2",
+    folding: Annotated[
+        str | None,
+        typer.Option("--folding", help="original, or a FINN-style JSON file; else balanced."),
+    ] = None,
+    loadable: Annotated[
+        bool | None,
+        typer.Option(
+            "--loadable/--constants",
+            help="Parameters written at run time, or baked into the circuit.",
+        ),
+    ] = None,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Count LUTs, FFs, BRAMs and DSPs with Yosys.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Make FPGA hardware of a model: sources, constraints, a Vivado script, driver data, a report.
+
+    Example: [bold]bnn build lfc-w1a1 --board pynq-z2 --folding original -o accelerator[/bold]
+    """
+    import bnn
+    from bnn.hw import export, report
+    from bnn.hw import folding as folds
+    from bnn.hw.boards import board as find_board
+    from bnn.hw.design import build as make
+
+    target = find_board(board)
+    program = bnn.load(model).program
+    chosen = folds.choose(program, folding)
+    if loadable is not None:
+        chosen = dataclasses.replace(chosen, loadable=loadable)
+    design = make(program, chosen)
+    cells = None
+    if synth:
+        from bnn.hw import synth as synthesis
+        from bnn.hw.render import sources
+
+        modules = {instance.name: instance.block.module for instance in design.instances}
+        cells = synthesis.cells(sources(design, probes=False), modules)
+    values = export.write(design, target, output, cells)
+    typer.echo(json_text.dumps(values) if json else report.as_text(values), nl=json)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a design will do, in numbers: as plain values, as text, as a page with a picture."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from bnn.hw.boards import Board
+from bnn.hw.design import Design, Instance
+from bnn.hw.levels import ThresholdUnit
+from bnn.hw.matrix import Matrix
+from bnn.hw.window import SlidingWindow
+
+#: Utilisation of one block or of all: cell kind -> count.
+Cells = dict[str, float]
+
+
+def as_json(design: Design, board: Board, cells: dict[str, Cells] | None = None) -> dict[str, Any]:
+    """The report as plain values.
+
+    Args:
+        cells: LUT, FF, BRAM36 and DSP by instance and for ``total``, where synthesis has run.
+    """
+    cycles = design.cycles
+    clock = board.clock_mhz * 1e6
+    report: dict[str, Any] = {
+        "board": board.name,
+        "part": board.part,
+        "clock_mhz": board.clock_mhz,
+        "cycles": cycles,
+        "fps": clock / cycles,
+        "bottleneck": design.bottleneck.name,
+        "loadable": design.folding.loadable,
+        "words_in": design.source.memory_words,
+        "words_out": design.target.memory_words,
+        "blocks": [_block(instance, cycles) for instance in design.instances],
+    }
+    if cells is not None:
+        report["cells"] = cells
+        report["used"] = {
+            kind: cells["total"].get(kind, 0) / have
+            for kind, have in (
+                ("LUT", board.luts),
+                ("FF", board.ffs),
+                ("BRAM36", board.bram36),
+                ("DSP", board.dsps),
+            )
+        }
+    return report
+
+
+def _block(instance: Instance, slowest: int) -> dict[str, Any]:
+    block = instance.block
+    values: dict[str, Any] = {
+        "name": instance.name,
+        "layer": instance.layer,
+        "block": block.module,
+        "cycles": block.cycles,
+        "busy": block.cycles / slowest,
+        "bits": block.output_bits,
+        "words": block.output_words,
+    }
+    if isinstance(block, Matrix):
+        values |= {
+            "rows": block.rows,
+            "columns": block.columns,
+            "positions": block.positions,
+            "pe": block.pe,
+            "simd": block.simd,
+            "pixels": block.pixels,
+            "weight": block.weight.name,
+            "source": block.source.name,
+            "weight_bits": block.rows * block.columns * block.weight.bits,
+            "level_bits": block.rows * block.levels.word_bits,
+            "synapses": block.synapses,
+        }
+    if isinstance(block, ThresholdUnit):
+        values |= {"level_bits": block.channels * block.levels.word_bits}
+    if isinstance(block, SlidingWindow):
+        values |= {"buffer_bits": block.pixels * block.buffer_rows * _row_bits(block)}
+    return values
+
+
+def _row_bits(block: SlidingWindow) -> int:
+    return block.shape[1] * block.shape[2] * block.bits
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report for a terminal."""
+    speed = f"{report['cycles']} cycles an image, {report['fps']:.0f} images/s"
+    where = "written at run time" if report["loadable"] else "constants"
+    sizes = f"an image is {8 * report['words_in']} bytes, a result {8 * report['words_out']}"
+    lines = [
+        f"{report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz",
+        f"{speed}; slowest: {report['bottleneck']}",
+        f"parameters: {where}; {sizes}",
+        "",
+        f"{'block':24}{'cycles':>9}{'busy':>7}{'bits':>7}  parallelism",
+    ]
+    lines += [
+        f"{block['name']:24}{block['cycles']:>9}{100 * block['busy']:>6.0f}%"
+        f"{block['bits']:>7}  {_parallelism(block)}"
+        for block in report["blocks"]
+    ]
+    if "cells" in report:
+        lines += ["", f"{'cells':24}{'LUT':>9}{'FF':>9}{'BRAM36':>9}{'DSP':>7}"]
+        for name, counts in report["cells"].items():
+            lines.append(
+                f"{name:24}{counts.get('LUT', 0):>9.0f}{counts.get('FF', 0):>9.0f}"
+                f"{counts.get('BRAM36', 0):>9.1f}{counts.get('DSP', 0):>7.0f}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _parallelism(block: dict[str, Any]) -> str:
+    if "pe" not in block:
+        return str(block["block"]).removeprefix("bnn_")
+    text = f"{block['rows']} x {block['columns']}: PE {block['pe']}, SIMD {block['simd']}"
+    if block["pixels"] > 1:
+        text += f", {block['pixels']} pixels"
+    return f"{text}; {block['weight']} x {block['source']}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 64em; color: #1a1a2e }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; text-align: right }}
+td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
+tr:nth-child(even) {{ background: #f3f4f8 }} svg {{ max-width: 100%; height: auto }}
+text {{ font: 12px system-ui, sans-serif }}
+</style>
+<h1>{title}</h1>
+<p>{summary}</p>
+{picture}
+{table}
+</html>
+"""
+
+
+def as_html(report: dict[str, Any]) -> str:
+    """The report as a page of its own: summary, picture of the pipeline, table."""
+    lines = as_text(report).splitlines()
+    head = "".join(
+        f"<th>{name}</th>" for name in ("block", "cycles", "busy", "bits", "parallelism")
+    )
+    rows = "".join(
+        f"<tr><td>{html.escape(block['name'])}</td><td>{block['cycles']}</td>"
+        f"<td>{100 * block['busy']:.0f} %</td><td>{block['bits']}</td>"
+        f"<td>{html.escape(_parallelism(block))}</td></tr>"
+        for block in report["blocks"]
+    )
+    return _PAGE.format(
+        title=f"bnn accelerator for {html.escape(report['board'])}",
+        summary="<br>".join(html.escape(line) for line in lines[:3]),
+        picture=_picture(report["blocks"]),
+        table=f"<table><tr>{head}</tr>{rows}</table>",
+    )
+
+
+def _picture(blocks: list[dict[str, Any]]) -> str:
+    """Boxes in the order of the data; the bar in a box is the share of cycles that it works."""
+    width, height, across = 150, 54, 6
+    parts = []
+    for place, block in enumerate(blocks):
+        row, column = divmod(place, across)
+        if row % 2:  # every other row runs back, so that neighbours stay neighbours
+            column = across - 1 - column
+        x, y = 10 + column * (width + 20), 10 + row * (height + 30)
+        busy = block["busy"]
+        colour = "#d1495b" if busy == 1 else "#30638e" if "pe" in block else "#8d99ae"
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="#fff" '
+            f'stroke="{colour}" stroke-width="2"/>'
+            f'<rect x="{x + 6}" y="{y + height - 14}" width="{(width - 12) * busy:.1f}" '
+            f'height="8" fill="{colour}"/>'
+            f'<text x="{x + 8}" y="{y + 17}" font-weight="bold">{html.escape(block["name"])}</text>'
+            f'<text x="{x + 8}" y="{y + 33}">{block["cycles"]} cycles</text>'
+        )
+        if place + 1 < len(blocks):
+            parts.append(_arrow(x, y, width, height, row, (place + 1) % across == 0))
+    rows = -(-len(blocks) // across)
+    size = f"0 0 {across * (width + 20) + 10} {rows * (height + 30) + 10}"
+    return f'<svg viewBox="{size}" role="img" aria-label="pipeline">{"".join(parts)}</svg>'
+
+
+def _arrow(x: int, y: int, width: int, height: int, row: int, down: bool) -> str:
+    if down:
+        middle = x + width // 2
+        points = f"{middle},{y + height} {middle},{y + height + 30}"
+    elif row % 2:
+        points = f"{x},{y + height // 2} {x - 20},{y + height // 2}"
+    else:
+        points = f"{x + width},{y + height // 2} {x + width + 20},{y + height // 2}"
+    return f'<polyline points="{points}" fill="none" stroke="#444" stroke-width="2"/>'

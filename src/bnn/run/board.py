@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The accelerator on a PYNQ board, from the folder that ``bnn build`` and Vivado made.
+
+Needs the ``pynq`` package, which is on every PYNQ image: a bitstream loader, the register
+window, buffers shared with the accelerator, and the clocks. No ``.hwh`` file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.driver.board import BoardTransport
+from bnn.driver.driver import Driver, Metadata
+from bnn.errors import BuildError, DriverError
+from bnn.hw import folding as folds
+from bnn.hw.accelerated import Accelerated
+from bnn.hw.design import build
+from bnn.hw.loading import loads, metadata
+from bnn.hw.render import sources
+from bnn.program import Program
+from bnn.run import Outputs
+
+#: Where the folder is looked for when ``build`` is not given.
+VARIABLE = "BNN_ACCELERATOR"
+
+
+def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
+    """``program`` on the board's accelerator.
+
+    Args:
+        build: the folder of ``bnn build`` with ``bnn.bit`` in it; by default what the
+            environment variable ``BNN_ACCELERATOR`` names.
+
+    Raises:
+        RuntimeUnavailableError: this is no PYNQ board.
+        DriverError: the folder is incomplete or was built for another model.
+    """
+    place = build or os.environ.get(VARIABLE)
+    if not place:
+        raise DriverError(f"no accelerator is named: give build=FOLDER or set {VARIABLE}")
+    folder = Path(place)
+    values = read_metadata(folder)
+    accelerated, known = match(program, folder, values)
+    transport = BoardTransport(
+        folder / "bnn.bit", int(values["base"]), int(values["span"]), float(values["mhz"])
+    )
+    return attach(accelerated, known, transport)
+
+
+def attach(accelerated: Accelerated, known: Metadata, transport: Any) -> BoardRuntime:
+    """The runtime over an opened transport, parameters loaded."""
+    driver = Driver(transport, known)
+    if accelerated.design.folding.loadable:
+        driver.load(loads(accelerated.design))
+    return BoardRuntime(accelerated, driver)
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """``driver.json`` of a built folder."""
+    try:
+        values = json.loads((folder / "driver.json").read_text(encoding="utf-8"))
+        numbers = [float(values[name]) for name in ("base", "span", "mhz")]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as reason:
+        raise DriverError(f"{folder}: no readable driver.json: {reason}") from reason
+    if not all(0 <= number < 1 << 40 for number in numbers):
+        raise DriverError(f"{folder}/driver.json: no such address or clock")
+    return dict(values)
+
+
+def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
+    """The design that ``folder`` holds, if it is one for ``program``."""
+    try:
+        design = build(program, folds.read(folder / "folding.json", program))
+    except BuildError as reason:
+        raise DriverError(f"{folder}: built for another model: {reason}") from reason
+    known = Metadata.from_json(values)
+    if metadata(design, sources(design)) != known:
+        raise DriverError(f"{folder}: built for another model, or by another version of bnn")
+    return Accelerated(design), known
+
+
+class BoardRuntime:
+    """A program on an accelerator.
+
+    Attributes:
+        driver: for asynchronous use: ``driver.start(packed)`` and ``driver.wait()``.
+    """
+
+    def __init__(self, accelerated: Accelerated, driver: Driver) -> None:
+        self.accelerated = accelerated
+        self.driver = driver
+
+    def run(self, inputs: NDArray[Any]) -> Outputs:
+        """See :class:`bnn.run.Runtime`; while one batch computes, the next one is packed."""
+        step = self.driver.largest_batch
+        results: list[NDArray[np.uint64]] = []
+        reports = []
+        seconds = 0.0
+        packed = self.accelerated.pack(inputs[:step])
+        for first in range(0, len(inputs), step):
+            started = time.perf_counter()
+            self.driver.start(packed)
+            packed = self.accelerated.pack(inputs[first + step : first + 2 * step])
+            results.append(self.driver.wait())
+            seconds += time.perf_counter() - started
+            reports.append(asdict(self.driver.report()))
+        words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
+        scores, decisions = self.accelerated.finish(words)
+        details = {"starts": reports, "ledger": self.driver.ledger.as_json()}
+        return Outputs(scores, decisions, seconds, details)

