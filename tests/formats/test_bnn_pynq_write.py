@@ -12,8 +12,8 @@ from bnn import modelfile, zoo
 from bnn.assemble import assemble, random_parameters
 from bnn.errors import ParameterError
 from bnn.formats import bnn_pynq
-from bnn.formats.bnn_pynq_files import LayerParameters, Parameters, encode, header
-from bnn.formats.bnn_pynq_program import firing_level, parameters_of
+from bnn.formats.bnn_pynq.extracting import firing_level, parameters_of
+from bnn.formats.bnn_pynq.writing import LayerParameters, Parameters, encode, header
 from bnn.lower import lower
 from bnn.model import Model
 from bnn.program import Affine

@@ -11,7 +11,7 @@ from bnn import zoo
 from bnn.assemble import Statistics, Weights
 from bnn.errors import ParameterError
 from bnn.formats import bnn_pynq, theano_fold, theano_npz
-from bnn.formats.bnn_pynq_program import parameters_of
+from bnn.formats.bnn_pynq.extracting import parameters_of
 from bnn.run import reference
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology, loads
 from lowered_exactly import assert_lowered_exactly

@@ -22,7 +22,7 @@ from bnn.assemble import Statistics, Weights
 from bnn.errors import ParameterError
 from bnn.formats import bnn_pynq
 from bnn.formats.bnn_pynq import NETWORKS, Layer, OriginalNetwork
-from bnn.formats.bnn_pynq_files import LayerParameters, Parameters, encode, write
+from bnn.formats.bnn_pynq.writing import LayerParameters, Parameters, encode, write
 from bnn.model import Model
 from bnn.topology import Topology
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import ParameterError
-from bnn.formats.bnn_pynq import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, parse_classes
-from bnn.formats.bnn_pynq_files import LayerParameters, Parameters
+from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork
+from bnn.formats.bnn_pynq.reading import parse_classes
+from bnn.formats.bnn_pynq.writing import LayerParameters, Parameters
 from bnn.inputs import PictureInput, fixed_point_table, sign_table
 from bnn.model import Model
 from bnn.precision import BIPOLAR, TERNARY

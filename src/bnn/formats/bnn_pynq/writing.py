@@ -3,7 +3,7 @@
 
 Section 3 of the specification is the layout, section 9 the C header. Reading is in
 :mod:`bnn.formats.bnn_pynq`; what a program's values are in these files is decided in
-:mod:`bnn.formats.bnn_pynq_program`.
+:mod:`bnn.formats.bnn_pynq.extracting`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import ParameterError
-from bnn.formats.bnn_pynq import CONFIG, Files, Layer, OriginalNetwork
+from bnn.formats.bnn_pynq.networks import Layer, OriginalNetwork
+from bnn.formats.bnn_pynq.reading import CONFIG, Files
 
 #: The threshold of a pad row, which never fires.
 NEVER = 32767

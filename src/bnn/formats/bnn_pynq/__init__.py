@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parameter sets of the original BNN-PYNQ: a folder, or a tar archive of one.
+
+Files ``L-P-weights.bin``, ``L-P-thres.bin`` and ``classes.txt`` (specification, section 3).
+
+``networks``    the five networks and their foldings
+``reading``     files to numbers
+``building``    numbers to a program
+``extracting``  a program to numbers
+``writing``     numbers to files
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.formats.bnn_pynq.building import program_of
+from bnn.formats.bnn_pynq.extracting import parameters_of
+from bnn.formats.bnn_pynq.networks import (
+    MAX_CLASSES,
+    NETWORKS,
+    Folding,
+    Layer,
+    OriginalNetwork,
+    refold,
+)
+from bnn.formats.bnn_pynq.reading import (
+    Files,
+    parse_classes,
+    read,
+    read_classes,
+    read_layer,
+    recognise,
+)
+from bnn.formats.bnn_pynq.writing import encode, write
+from bnn.model import Model
+from bnn.preprocess import Digit, Thumbnail
+
+__all__ = [
+    "MAX_CLASSES",
+    "NETWORKS",
+    "Files",
+    "Folding",
+    "Layer",
+    "OriginalNetwork",
+    "from_files",
+    "half_steps",
+    "load",
+    "parse_classes",
+    "refold",
+    "save",
+    "sets_under",
+]
+
+
+def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
+    """Read a parameter set.
+
+    Args:
+        path: a folder, or a tar archive (plain, gz, bz2, xz). A ``hw/config.h`` in it, as
+            :func:`save` writes it, tells the folding and network; else it is the original's.
+        network: ``cnvW1A1`` ...; by default what the path says, else what the files fit best.
+
+    Raises:
+        ParameterError: something is missing or of a wrong size; the message names the file.
+    """
+    location = Path(path)
+    files = read(location)
+    return from_files(location, files, recognise(location, files, network))
+
+
+def save(
+    model: Model,
+    folder: str | os.PathLike[str],
+    folding: Folding | None = None,
+    fires_at: float | None = None,
+) -> tuple[str, ...]:
+    """Write ``model`` as a parameter set that the original's overlays run.
+
+    Args:
+        model: one of the five networks: read from such a set, or trained and lowered.
+        folder: is made; it must not hold anything yet. ``hw/config.h`` in it has the
+            constants that the original's build needed.
+        folding: (PE, SIMD) of every layer; the original's by default.
+        fires_at: the logit from which a class of an LFC network fires, where the model has
+            logits; by default what its provenance says (``fires at``), else 0. See
+            :func:`bnn.formats.bnn_pynq.extracting.firing_level`.
+
+    Returns:
+        What the set cannot say, a line each.
+
+    Raises:
+        ParameterError: the model is no such network, or its values have no place there.
+    """
+    parameters, notes = parameters_of(model, fires_at)
+    if folding is not None:
+        parameters = replace(parameters, network=refold(parameters.network, folding))
+    write(encode(parameters), folder)
+    return notes
+
+
+def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model:
+    """The model in ``files``; ``location`` is for messages."""
+    classes_text, classes = read_classes(location, files)
+    layers = [
+        read_layer(location, files, original, index, len(classes))
+        for index in range(len(original.layers))
+    ]
+    return Model(
+        program=program_of(original, layers),
+        classes=classes,
+        preprocess=Thumbnail() if original.is_cnv else Digit(),
+        provenance={
+            "format": "bnn-pynq",
+            "network": original.name,
+            "classes.txt": classes_text,
+            "half steps": half_steps(layers[0][1]) if original.is_cnv else "",
+        },
+        name=original.name,
+    )
+
+
+def half_steps(raw: NDArray[np.int64]) -> str:
+    """Lowest bits of CNV's first thresholds, as hexadecimal digits.
+
+    They decide nothing (sums there are whole, thresholds have halves), but a set that is
+    written again should have them.
+    """
+    return np.packbits((raw & 1).astype(np.uint8).ravel()).tobytes().hex()
+
+
+def sets_under(root: Path, network: str) -> dict[str, Path]:
+    """Data set name -> parameter set of ``network`` under ``root``, in order of names.
+
+    A set is ``<root>/<dataset>/<network>/`` or ``<root>/<dataset>-<network>.tar.xz``.
+    """
+    found: dict[str, Path] = {}
+    ending = f"-{network}.tar.xz"
+    for entry in sorted(root.iterdir()) if root.is_dir() else ():
+        if (entry / network).is_dir():
+            found.setdefault(entry.name, entry / network)
+        elif entry.name.endswith(ending) and entry.is_file():
+            found.setdefault(entry.name[: -len(ending)], entry)
+    return found

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From the files of a parameter set to numbers (specification, section 3)."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+import zlib
+from lzma import LZMAError
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import ParameterError
+from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, refold
+
+#: The largest original set has 2.9 MB; anything near this bound is no parameter set.
+MAX_SET_BYTES = 1 << 26
+MAX_MEMBERS = 10_000
+#: The C header that we write beside the parameters; it tells the folding.
+CONFIG = "hw/config.h"
+
+Files = dict[str, bytes]
+
+_MEMBER = re.compile(r"[0-9]{1,2}-[0-9]{1,4}-(weights|thres)\.bin|classes\.txt")
+_CONSTANT = re.compile(rb"#define[ \t]+L([0-9]{1,2})_(PE|SIMD|WPI|API)[ \t]+([0-9]{1,4})\b")
+
+
+def read(location: Path) -> Files:
+    """The files of a set by name; what is neither parameters nor classes is passed over."""
+    return _read_folder(location) if location.is_dir() else _read_archive(location)
+
+
+def _read_folder(folder: Path) -> Files:
+    try:
+        paths = {path.name: path for path in folder.iterdir() if _MEMBER.fullmatch(path.name)}
+        if (folder / CONFIG).is_file():
+            paths[CONFIG] = folder / CONFIG
+        if sum(path.stat().st_size for path in paths.values()) > MAX_SET_BYTES:
+            raise ParameterError(f"{folder}: larger than any parameter set")
+        return {name: path.read_bytes() for name, path in paths.items()}
+    except OSError as reason:
+        raise ParameterError(f"{folder}: cannot be read: {reason.strerror}") from reason
+
+
+def _read_archive(archive: Path) -> Files:
+    groups: dict[str, Files] = {}
+    total = 0
+    try:
+        with tarfile.open(archive, "r|*") as tar:
+            for count, member in enumerate(tar):
+                total += max(member.size, 0)
+                if total > MAX_SET_BYTES or count > MAX_MEMBERS:
+                    raise ParameterError(f"{archive}: larger than any parameter set")
+                folder, name = os.path.split(member.name)
+                if member.name.endswith(f"/{CONFIG}") or member.name == CONFIG:
+                    folder, name = member.name[: -len(CONFIG)].rstrip("/"), CONFIG
+                stream = tar.extractfile(member) if member.isreg() else None
+                if stream is not None and (name == CONFIG or _MEMBER.fullmatch(name)):
+                    groups.setdefault(folder, {})[name] = stream.read()
+    except FileNotFoundError as reason:
+        raise ParameterError(f"{archive}: no such parameter folder or archive") from reason
+    except (tarfile.TarError, EOFError, OSError, ValueError, LZMAError, zlib.error) as reason:
+        raise ParameterError(f"{archive}: no readable tar archive: {reason}") from reason
+    if len(groups) != 1:
+        found = "no parameter files" if not groups else f"{len(groups)} parameter folders"
+        raise ParameterError(f"{archive}: holds {found}, one folder is wanted")
+    return next(iter(groups.values()))
+
+
+def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
+    """The network asked for, else named by the path, else the one that most files fit."""
+    if name is not None and name not in NETWORKS:
+        raise ParameterError(f"no network is called {name!r}; there are: {', '.join(NETWORKS)}")
+    configured = _configured(files)
+    if configured is not None and name in (None, configured.name):
+        return configured
+    if name is not None:
+        return NETWORKS[name]
+    fits = {known.name: _fit(known, files) for known in NETWORKS.values()}
+    best = max(fits.values())
+    if best == 0:
+        raise ParameterError(f"{location}: holds no parameter files of a known network")
+    named = [known for known in NETWORKS if known.lower() in location.name.lower()]
+    if len(named) == 1 and fits[named[0]] > 0:
+        return NETWORKS[named[0]]
+    return next(known for known in NETWORKS.values() if fits[known.name] == best)
+
+
+def _configured(files: Files) -> OriginalNetwork | None:
+    """The network and folding that a C header of constants describes, if there is one.
+
+    Headers by others, which tell less, are not relied on.
+    """
+    found = {
+        (int(index), key.decode()): int(value)
+        for index, key, value in _CONSTANT.findall(files.get(CONFIG, b""))
+    }
+    count = 1 + max((index for index, _ in found), default=-1)
+    bits = (found.get((0, "WPI")), found.get((0, "API")))
+    folding = [(found.get((n, "PE"), 0), found.get((n, "SIMD"), 0)) for n in range(count)]
+    for known in NETWORKS.values():
+        same = (known.weight_bits, known.activation_bits) == bits and len(known.layers) == count
+        if same and all(map(all, folding)):
+            return refold(known, folding)
+    return None
+
+
+def _fit(network: OriginalNetwork, files: Files) -> int:
+    """How many files have the size that this network expects."""
+    fit = 0
+    for index, layer in enumerate(network.layers):
+        for pe in range(layer.pe):
+            fit += len(files.get(f"{index}-{pe}-weights.bin", b"")) == 8 * layer.weight_words
+            words = layer.neuron_fold * network.levels(index)
+            fit += words > 0 and len(files.get(f"{index}-{pe}-thres.bin", b"")) == 8 * words
+    return fit
+
+
+def read_classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
+    """The text of ``classes.txt`` and its names; an empty line stays a class."""
+    if "classes.txt" not in files:
+        raise ParameterError(f"{location}: classes.txt is missing")
+    try:
+        text = files["classes.txt"].decode()
+    except UnicodeDecodeError:
+        text = files["classes.txt"].decode("latin-1")
+    names = parse_classes(text)
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise ParameterError(
+            f"{location}: classes.txt has {len(names)} lines, 1 to {MAX_CLASSES} are possible"
+        )
+    return text, names
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Names in the text of a ``classes.txt``; an empty line stays a class."""
+    return tuple(line.strip() for line in io.StringIO(text, newline=None))
+
+
+def read_layer(
+    location: Path, files: Files, network: OriginalNetwork, index: int, classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Weights (rows, columns), raw thresholds (rows, levels); pad rows are dropped."""
+    layer = network.layers[index]
+    rows = classes if layer.last else layer.rows
+    fold = layer.neuron_fold
+    used_folds = [len(range(pe, rows, layer.pe)) for pe in range(layer.pe)]
+    weights = np.zeros((fold, layer.pe, layer.columns), np.int64)
+    levels = network.levels(index)
+    bits = 24 if network.is_cnv and index == 0 else 16
+    thresholds = np.zeros((fold, layer.pe, levels), np.int64)
+    for pe in range(layer.pe):
+        name = f"{index}-{pe}-weights.bin"
+        words = _words(location, files, name, (fold, layer.synapse_fold), used_folds[pe])
+        weights[:, pe] = _weights(words, layer, network.weight_bits)
+        if levels:
+            name = f"{index}-{pe}-thres.bin"
+            words = _words(location, files, name, (fold, levels), used_folds[pe])
+            low = words.astype(np.int64) & ((1 << bits) - 1)
+            thresholds[:, pe] = low - ((low >> (bits - 1)) << bits)
+    return weights.reshape(layer.rows, -1)[:rows], thresholds.reshape(layer.rows, -1)[:rows]
+
+
+def _words(
+    location: Path, files: Files, name: str, shape: tuple[int, int], used_folds: int
+) -> NDArray[np.uint64]:
+    """The words of a file, (folds, words a fold); missing ones are 0 if only pad rows miss them."""
+    data = files.get(name)
+    if data is None:
+        raise ParameterError(f"{location}: {name} is missing")
+    expected = shape[0] * shape[1]
+    if len(data) % 8 or len(data) > 8 * expected or len(data) < 8 * used_folds * shape[1]:
+        raise ParameterError(
+            f"{location}: {name} has {len(data)} bytes, {8 * expected} are expected"
+        )
+    words = np.zeros(expected, np.uint64)
+    words[: len(data) // 8] = np.frombuffer(data, "<u8")
+    return words.reshape(shape)
+
+
+def _weights(words: NDArray[np.uint64], layer: Layer, bits: int) -> NDArray[np.int64]:
+    """Words (NF, SF) to weights (NF, columns): lane i of a word is bits [i*b, (i+1)*b)."""
+    lanes = np.arange(layer.simd, dtype=np.uint64) * np.uint64(bits)
+    codes = (words[:, :, None] >> lanes) & np.uint64((1 << bits) - 1)
+    values = codes.astype(np.int64).reshape(len(words), layer.columns)
+    if bits == 1:
+        return 2 * values - 1
+    return values - ((values >> 1) << 2)
