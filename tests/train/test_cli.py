@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two commands, and that nobody else pays for PyTorch."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+from typer.testing import CliRunner
+
+import bnn.train.cli as commands
+from bnn.cli import app, main
+from bnn.errors import TrainError
+
+runner = CliRunner()
+
+
+def test_the_command_line_does_not_load_pytorch():
+    code = (
+        "import sys, bnn, bnn.cli, bnn.train.cli\n"
+        "assert not {'torch', 'lightning', 'tensorboard'} & set(sys.modules), 'loaded'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("missing", ["torch", "lightning"])
+@pytest.mark.parametrize(
+    "arguments", [["train", "tfc-w1a1", "--data", "x", "-o", "y"], ["certify", "y"]]
+)
+def test_without_the_extra_it_says_what_to_install(monkeypatch, missing, arguments):
+    monkeypatch.setattr(commands, "find_spec", lambda name: None if name == missing else object())
+    result = runner.invoke(app, arguments)
+    assert isinstance(result.exception, TrainError)
+    assert str(result.exception) == f"training needs {missing}: pip install 'bnn-pynq[train]'"
+
+
+@pytest.mark.parametrize("command", ["train", "certify"])
+def test_help(command):
+    result = runner.invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "RUN" in result.output
+
+
+@pytest.mark.skipif(find_spec("lightning") is None, reason="needs bnn-pynq[train]")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "vgg", "--data", "mnist", "-o", "r"], "no network is called 'vgg'"),
+        (["train", "no.toml", "--data", "mnist", "-o", "r"], "no.toml"),
+        (["train", "tfc-w1a1", "--data", "nowhere", "-o", "r"], "nowhere: no such folder"),
+        (["train", "tfc-w1a1", "--data", "mnist", "--rate", "-1", "-o", "r"], "must be positive"),
+        (["certify", "nowhere"], "nowhere: is no run"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bnn", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("bnn: ")
+    assert errors.count("\n") == 1
+    assert said in errors
