@@ -85,6 +85,8 @@ test-cross: $(TOOLS)
 bench: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[bench]'
 	$(BIN)/python bench/compare.py --write docs/benchmarks.md
+	$(BIN)/python bench/train_step.py cnv
+	$(BIN)/python bench/train_step.py lfc --batch 256
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
