@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
+from bnn.precision import BIPOLAR, TERNARY, UINT
 from bnn.program import Program
 from bnn.run import cpu, reference
 from programs import Limits, batches, networks
@@ -19,32 +20,48 @@ KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
 WIDE = Limits(side=5, channels=140, ops=3, extremes=False, patch=1300)
 
 
-def assert_equal(program: Program, size: int, kernel: str, threads: int = 1) -> None:
+def assert_equal(program: Program, size: int, threads: int = 1) -> None:
     inputs = batches(program, size, seed=size)
     wanted = reference.prepare(program).run(inputs)
-    got = cpu.prepare(program, kernel=kernel, threads=threads).run(inputs)
-    np.testing.assert_array_equal(got.scores, wanted.scores)
-    assert got.scores.dtype == np.int32
-    if wanted.decisions is None:
-        assert got.decisions is None
-    else:
-        np.testing.assert_array_equal(got.decisions, wanted.decisions)
-        assert got.decisions is not None
-        assert got.decisions.dtype == np.int64
+    for kernel in KERNELS:
+        got = cpu.prepare(program, kernel=kernel, threads=threads).run(inputs)
+        np.testing.assert_array_equal(got.scores, wanted.scores, err_msg=kernel)
+        assert got.scores.dtype == np.int32
+        if wanted.decisions is None:
+            assert got.decisions is None
+        else:
+            np.testing.assert_array_equal(got.decisions, wanted.decisions, err_msg=kernel)
+            assert got.decisions is not None
+            assert got.decisions.dtype == np.int64
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@settings(max_examples=500)
+@settings(max_examples=1000)
 @given(networks(), st.integers(0, 5), st.integers(1, 3))
-def test_random_programs(kernel: str, program: Program, size: int, threads: int) -> None:
-    assert_equal(program, size, kernel, threads)
+def test_random_programs(program: Program, size: int, threads: int) -> None:
+    assert_equal(program, size, threads)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(networks(WIDE), st.integers(1, 5))
-def test_wide_programs(kernel: str, program: Program, size: int) -> None:
-    assert_equal(program, size, kernel)
+def test_wide_programs(program: Program, size: int) -> None:
+    assert_equal(program, size)
+
+
+#: Only what the look-up tables and the tiles are for: bits and ternaries, many images.
+FEW_BITS = Limits(
+    side=6,
+    channels=130,
+    ops=4,
+    weights=(BIPOLAR, TERNARY),
+    activations=(BIPOLAR, UINT(1), TERNARY),
+    patch=1300,
+)
+
+
+@settings(max_examples=150)
+@given(networks(FEW_BITS), st.sampled_from([1, 2, 3, 9, 40]))
+def test_bits_and_ternaries(program: Program, size: int) -> None:
+    assert_equal(program, size)
 
 
 def test_kernel_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ namespace {
 // Below this, a pixel's bits would be mostly padding of its 64-bit word, and bytes are as good.
 constexpr int least_bit_channels = 24;
 
-constexpr size_t least_scratch = 32 << 10;
+// Largest pool that becomes part of a dot: kernels keep its window together.
+constexpr int most_pooled = 16;
 
 class Compiler {
  public:
@@ -25,11 +26,13 @@ class Compiler {
       : program_(program), kernels_(kernels), readers_(program.edges().size()), made_(program.edges().size()),
         fused_(program.edges().size()) {
     count_readers({scores, decision});
-    result_.buffers.push_back({.fixed_bytes = least_scratch});  // slot 0, for all dots
+    result_.buffers.emplace_back();  // slot 0: scratch, for all dots
     for (int number = 1; number <= program.size(); ++number)
       if (readers_[size_t(number)] > 0 && !fused_[size_t(number)]) make(number);
     add_step(scores_step(program.edge(scores).shape.channels, need(scores, Form::words)));
     if (decision >= 0) add_step(decisions_step(need(decision, Form::words)));
+    result_.weight_bytes = needs_.weights;
+    result_.buffers[0].fixed_bytes = needs_.scratch;
   }
   Compiled result() { return std::move(result_); }
 
@@ -219,16 +222,13 @@ class Compiler {
       task.to = to.slot;
       return add_step(wide_dot_step(task));
     }
-    // Indices of one map at least take 8 times its bytes; of more maps, what fits a first-level cache.
-    size_t& scratch = result_.buffers[size_t(task.scratch)].fixed_bytes;
-    if (form == Form::bits) scratch = std::max(scratch, 8 * source.map.bytes());
     const int last = fuse(number, task);
     const bool bits = task.threshold != nullptr && task.threshold->thresholds.columns <= 2;
     const Form made = bits ? Form::bits : task.threshold ? Form::bytes : Form::words;
     const Stored& to = store(last, map_of(last, made));
     task.target = to.map;
     task.to = to.slot;
-    add_step(dot_step(task, kernels_, result_.weight_bytes));
+    add_step(dot_step(task, kernels_, needs_));
   }
 
   // Takes the threshold and the pool behind a dot into the task; the edge that it then makes.
@@ -255,10 +255,10 @@ class Compiler {
     return next;
   }
 
-  // A pool whose windows lie side by side.
+  // A small pool whose windows lie side by side.
   bool is_tiling(int number) const {
     const Slide& slide = program_.op(number).slide;
-    return slide.kernel == slide.stride && !slide.padded();
+    return slide.kernel == slide.stride && !slide.padded() && int64_t(slide.kernel[0]) * slide.kernel[1] <= most_pooled;
   }
 
   const Program& program_;
@@ -266,6 +266,7 @@ class Compiler {
   std::vector<int> readers_, roots_;
   std::vector<std::map<Form, Stored>> made_;
   std::vector<bool> fused_;
+  Needs needs_;
   Compiled result_;
 };
 

@@ -8,6 +8,9 @@ namespace bnn {
 
 const std::vector<Kernels>& all_kernels() {
   static const std::vector<Kernels> all = {
+#ifdef BNN_KERNELS_AMX
+      amx_kernels(),
+#endif
 #ifdef BNN_KERNELS_AVX512
       avx512_kernels(),
 #endif

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "pack.hpp"
+
 namespace bnn {
 namespace {
 
@@ -12,8 +14,11 @@ Range range_of(const Op& dot, const Lattice& lattice) {
   return {lattice.codes - 1, *low, *high};
 }
 
+// Modulo 2^32, as the sums are, and with zeros up to a whole panel.
 std::vector<int32_t> narrow(const std::vector<int64_t>& wide) {
-  return {wide.begin(), wide.end()};  // modulo 2^32, as the sums are
+  std::vector<int32_t> values(wide.begin(), wide.end());
+  values.resize((wide.size() + panel_channels - 1) / panel_channels * panel_channels);
+  return values;
 }
 
 // Byte offsets of the patches of a map, those of one pool window together.
@@ -42,19 +47,98 @@ std::vector<Job::Pair> pair_up(const std::vector<uint32_t>& patches, uint32_t sh
   return pairs;
 }
 
+// Weights in the layout of an engine by bits or by bytes.
+struct Packed {
+  const BitEngine* bits = nullptr;
+  const ByteEngine* bytes = nullptr;
+  int burst = 0;
+  Bytes weights;
+};
+
+// Bytes to work in that engines of any layout can ask for: indices of one map take at most 8 times
+// its bytes, those of more maps should fit a first-level cache; 128 patches and their sums.
+size_t scratch_for(const Map& source, const Job& job) {
+  const size_t indices = std::max<size_t>(32 << 10, 8 * source.bytes());
+  const size_t patch = size_t(job.rows) * size_t(job.groups) * (source.form == Form::bits ? 64 : 4);
+  return std::max(source.form == Form::bits ? indices : 0, 128 * (patch + 64 + 4 * panel_channels));
+}
+
 class DotStep final : public Step {
  public:
-  DotStep(const DotTask& task, const Kernels& kernels, size_t& packed)
-      : from_(task.from), to_(task.to), scratch_(task.scratch), weight_planes_(task.weight_planes), source_planes_(task.source.planes) {
+  DotStep(const DotTask& task, const Kernels& kernels, Needs& needs)
+      : from_(task.from), to_(task.to), scratch_(task.scratch), weight_planes_(task.weight_planes),
+        source_planes_(task.source.planes), few_(kernels.few) {
     const Folded folded = fold_dot(*task.dot, task.lattice, task.weight_planes);
     pack(task, kernels, *std::max_element(folded.high.begin(), folded.high.end()));
-    packed += weights_.size();
+    lay_out_patches(task);
+    set_result(task, folded);
+    needs.weights += many_.weights.size() + those_few_.weights.size();
+    needs.scratch = std::max(needs.scratch, scratch_for(task.source, job_));
+  }
+
+  void run(const Frame& frame) const override {
+    Job job = job_;
+    job.images = frame.images;
+    job.source = frame.at(from_);
+    job.out = frame.at(to_);
+    job.scratch = frame.at(scratch_);
+    job.scratch_bytes = (*frame.buffers)[size_t(scratch_)].fixed_bytes;
+    const bool few = int64_t(job.positions) * job.images < few_;
+    const Packed& packed = few && !those_few_.weights.empty() ? those_few_ : many_;
+    job.weights = packed.weights.data();
+    packed.bits ? packed.bits->run(job, source_planes_, weight_planes_) : packed.bytes->run(job, packed.burst);
+  }
+
+ private:
+  void pack(const DotTask& task, const Kernels& kernels, int64_t most) {
+    const Matrix<int16_t>& weights = task.dot->weights;
+    const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1], task.source.shape.channels};
+    job_.rows = layout.rows;
+    job_.channels = weights.rows;
+    job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
+    const auto by = [](const auto* engine, const auto& loose) { return bnn::pack(loose, *engine); };
+    if (weight_planes_ > 0) {
+      const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
+      job_.groups = bits.groups;
+      many_.bits = kernels.bits[most <= kernels.bits[0]->most ? 0 : 1];
+      many_.weights = by(many_.bits, bits);
+      if (kernels.few_bits) those_few_ = {kernels.few_bits, nullptr, 0, by(kernels.few_bits, bits)};
+      return;
+    }
+    const Range range = range_of(*task.dot, task.lattice);
+    const auto fits = [&](const ByteEngine& engine) {
+      const int row = layout.run * layout.channels;
+      return takes(engine, range, layout.rows * ((row + engine.group - 1) / engine.group * engine.group));
+    };
+    const auto* engine = kernels.bytes;
+    while (!fits(**engine)) ++engine;
+    many_.bytes = *engine;
+    const ByteWeights bytes = byte_weights(weights, layout, many_.bytes->group);
+    job_.groups = bytes.groups;
+    many_.burst = many_.bytes->burst(range);
+    many_.weights = by(many_.bytes, bytes);
+    if (kernels.few_bytes && kernels.few_bytes != many_.bytes && fits(*kernels.few_bytes))
+      those_few_ = {nullptr, kernels.few_bytes, kernels.few_bytes->burst(range), by(kernels.few_bytes, bytes)};
+  }
+
+  void lay_out_patches(const DotTask& task) {
     const auto pool = task.pool ? task.pool->slide.kernel : std::array<int, 2>{1, 1};
     patches_ = patch_offsets(task.source, task.slide, pool);
+    job_.pool = pool[0] * pool[1];
+    job_.patches = patches_.data();
+    job_.positions = int(patches_.size());
     job_.pair_shift = uint32_t(size_t(task.slide.stride[1]) * task.source.pixel_bytes());
     pairs_ = pair_up(patches_, job_.pair_shift);
     job_.pairs = pairs_.data();
     job_.pair_count = int(pairs_.size());
+    job_.image_stride = task.source.bytes();
+    job_.row_stride = size_t(task.source.shape.width) * task.source.pixel_bytes();
+    job_.out_image_stride = task.target.bytes();
+    job_.out_stride = task.target.pixel_bytes();
+  }
+
+  void set_result(const DotTask& task, const Folded& folded) {
+    job_.form = task.target.form;
     job_.step = folded.step;
     job_.divisor = folded.divisor;
     offset_ = narrow(folded.offset);
@@ -70,58 +154,14 @@ class DotStep final : public Step {
     // The maximum of codes that fall with the sum: flip, then pool. Of sums: pool, then flip.
     job_.flip_before = task.pool_first ? rising_.data() : falling_.data();
     job_.flip_after = task.pool_first ? falling_.data() : rising_.data();
-    job_.pool = pool[0] * pool[1];
-    job_.form = task.target.form;
-    job_.image_stride = task.source.bytes();
-    job_.row_stride = size_t(task.source.shape.width) * task.source.pixel_bytes();
-    job_.out_image_stride = task.target.bytes();
-    job_.out_stride = task.target.pixel_bytes();
-    job_.patches = patches_.data();
-    job_.positions = int(patches_.size());
-    job_.weights = weights_.data();
     job_.thresholds = thresholds_.data();
     job_.offset = offset_.data();
     job_.zero = zero_.data();
   }
 
-  void run(const Frame& frame) const override {
-    Job job = job_;
-    job.images = frame.images;
-    job.source = frame.at(from_);
-    job.out = frame.at(to_);
-    job.scratch = frame.at(scratch_);
-    job.scratch_bytes = (*frame.buffers)[size_t(scratch_)].fixed_bytes;
-    bits_ ? bits_->run(job, source_planes_, weight_planes_) : bytes_->run(job, burst_);
-  }
-
- private:
-  void pack(const DotTask& task, const Kernels& kernels, int64_t most) {
-    const Matrix<int16_t>& weights = task.dot->weights;
-    const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1], task.source.shape.channels};
-    job_.rows = layout.rows;
-    job_.channels = weights.rows;
-    job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
-    if (weight_planes_ > 0) {
-      bits_ = kernels.bits[most <= kernels.bits[0]->most ? 0 : 1];
-      const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
-      job_.groups = bits.groups;
-      weights_ = bnn::pack(bits, *bits_);
-      return;
-    }
-    const Range range = range_of(*task.dot, task.lattice);
-    bytes_ = takes(*kernels.bytes[0], range) ? kernels.bytes[0] : kernels.bytes[1];
-    burst_ = bytes_->burst(range);
-    const ByteWeights bytes = byte_weights(weights, layout);
-    job_.groups = bytes.groups;
-    weights_ = bnn::pack(bytes, *bytes_);
-  }
-
   Slot from_, to_, scratch_;
-  int weight_planes_, source_planes_;
-  const BitEngine* bits_ = nullptr;
-  const ByteEngine* bytes_ = nullptr;
-  int burst_ = 0;
-  std::vector<uint8_t> weights_;
+  int weight_planes_, source_planes_, few_;
+  Packed many_, those_few_;
   std::vector<uint32_t> patches_;
   std::vector<Job::Pair> pairs_;
   std::vector<int32_t> thresholds_, offset_, zero_;
@@ -173,8 +213,8 @@ bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes) {
   return least >= Limits::min() && most < Limits::max();
 }
 
-StepPointer dot_step(const DotTask& task, const Kernels& kernels, size_t& packed) {
-  return std::make_unique<DotStep>(task, kernels, packed);
+StepPointer dot_step(const DotTask& task, const Kernels& kernels, Needs& needs) {
+  return std::make_unique<DotStep>(task, kernels, needs);
 }
 
 StepPointer wide_dot_step(const DotTask& task) { return std::make_unique<WideDotStep>(task); }

@@ -22,8 +22,12 @@ struct DotTask {
 
 // Whether the raw sums fit what kernels compare (32 bits).
 bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes);
-// `packed` grows by the bytes of packed weights.
-StepPointer dot_step(const DotTask& task, const Kernels& kernels, size_t& packed);
+// What a step needs besides its maps.
+struct Needs {
+  size_t weights = 0;  // bytes of packed weights, summed up
+  size_t scratch = 0;  // bytes to work in, the most of all
+};
+StepPointer dot_step(const DotTask& task, const Kernels& kernels, Needs& needs);
 // Accumulators of any dot, slowly, in 64 bits.
 StepPointer wide_dot_step(const DotTask& task);
 

@@ -23,7 +23,8 @@ struct BitWeights {
 
 struct ByteWeights {
   int channels = 0, rows = 0, groups = 0;
-  std::vector<int16_t> values;  // [channel][row][group][4]
+  int each = 4;                 // weights of a group
+  std::vector<int16_t> values;  // [channel][row][group][each]
 };
 
 // How large the factors of a dot are: what decides which sums of products fit.
@@ -37,11 +38,16 @@ struct Strips {
   int lanes, vectors;
 };
 
+enum class BitLayout {
+  words,    // strips of 64-bit words
+  nibbles,  // [panel][row][look-up][64 channels], a byte being a nibble of weights: four channels
+            // of one plane, or two channels of two planes
+  bytes,    // strips of four bytes: the sum of the planes' -1 and +1
+};
+
 struct BitEngine {
   Strips strips;
-  // Instead of strips: [panel][row][look-up][64 channels], a byte being a nibble of weights: four
-  // channels of one plane, or two channels of two planes. Such an engine needs Job::scratch.
-  bool nibbles;
+  BitLayout layout;
   int most;  // largest raw sum that it can add up
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
@@ -50,6 +56,9 @@ struct BitEngine {
 struct ByteEngine {
   Strips strips;
   int weight_bytes;  // 1 or 2
+  int group;         // codes that it takes at once: 2 or 4
+  int least;         // codes of a patch from which on it is worth it
+  bool one_burst;    // the whole patch must fit one burst
   // Groups that may be added up before a flush, or 0: the products are too large.
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);
@@ -60,18 +69,18 @@ struct Kernels {
   const char* name;
   const char* uses;      // what it is built on, for people
   bool (*available)();   // on this CPU
-  // The faster one first; the second one, if any, takes everything.
+  // The fastest first; the last one, before a null, takes everything.
   const BitEngine* bits[2];
-  const ByteEngine* bytes[2];
+  const ByteEngine* bytes[3];
+  // For fewer positions than `few` (of all images together), if there are better ones for that.
+  int few;
+  const BitEngine* few_bits;
+  const ByteEngine* few_bytes;
 };
 
 // Every kernel set that was compiled in, the best first; "portable" is the last.
 const std::vector<Kernels>& all_kernels();
 // The best available one, or the one called `name`; std::invalid_argument says what there is.
 const Kernels& choose_kernels(const std::string& name);
-
-std::vector<uint8_t> pack(const BitWeights& weights, const BitEngine& engine);
-std::vector<uint8_t> pack(const ByteWeights& weights, const ByteEngine& engine);
-bool takes(const ByteEngine& engine, const Range& range);
 
 }  // namespace bnn

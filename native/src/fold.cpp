@@ -40,10 +40,10 @@ BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLa
   return bits;
 }
 
-ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout) {
+ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each) {
   const int run = layout.run * layout.channels;  // codes of a kernel row
-  ByteWeights bytes{weights.rows, layout.rows, (run + 3) / 4, {}};
-  const size_t padded = size_t(bytes.groups) * 4;
+  ByteWeights bytes{weights.rows, layout.rows, (run + each - 1) / each, each, {}};
+  const size_t padded = size_t(bytes.groups) * size_t(each);
   bytes.values.resize(padded * size_t(bytes.rows) * size_t(weights.rows));
   int16_t* to = bytes.values.data();
   for (int row = 0; row < weights.rows; ++row)

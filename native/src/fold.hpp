@@ -30,7 +30,8 @@ struct Folded {
 int bit_planes(const Matrix<int16_t>& weights);
 
 BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout, int source_planes);
-ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout);
+// In groups of `each` codes.
+ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each);
 
 // The dot over codes of `lattice`, by bits (of so many weight planes) or, with 0 planes, by bytes.
 Folded fold_dot(const Op& dot, const Lattice& lattice, int weight_planes);

@@ -4,7 +4,7 @@
 //
 // It is written once over a small vector vocabulary V, one struct for each instruction set and
 // kind of group:
-//   Group             what is broadcast: uint64_t (packed codes) or uint32_t (four byte codes)
+//   Group             what is broadcast: uint64_t (packed codes), uint32_t or uint16_t (byte codes)
 //   Weights           a vector of weights, `bytes` long: one group for each of `lanes` channels
 //   Part, Acc         running sums; a Part takes `burst` groups, then flush adds it to the Acc
 //   P, Q              tile: positions x vectors of channels; (P, Q) Parts and Accs in registers
@@ -70,8 +70,13 @@ class Patches {
 // Walks over the outputs of all images.
 class Outputs {
  public:
-  explicit Outputs(const Job& job)
-      : job_(job), image_(job.out), next_(job.out), outputs_(job.positions / job.pool), left_(outputs_) {}
+  // `first` counts the outputs of all images.
+  explicit Outputs(const Job& job, int64_t first) : job_(job), outputs_(job.positions / job.pool) {
+    const auto skipped = int(first % outputs_);
+    image_ = job.out + size_t(first / outputs_) * job.out_image_stride;
+    next_ = image_ + size_t(skipped) * job.out_stride;
+    left_ = outputs_ - skipped;
+  }
   uint8_t* next() {
     uint8_t* here = next_;
     next_ += job_.out_stride;
@@ -85,17 +90,17 @@ class Outputs {
 
  private:
   const Job& job_;
+  int outputs_, left_;
   uint8_t* image_;
   uint8_t* next_;
-  int outputs_, left_;
 };
 
 // Pools and stores packed codes of one panel: the planes of a position at a time.
 template <int Planes>
 class BitWriter {
  public:
-  BitWriter(const Job& job, int panel)
-      : job_(job), outputs_(job), panel_(panel), before_(job.flip_before[panel]), after_(job.flip_after[panel]) {}
+  BitWriter(const Job& job, int panel, int64_t first_output = 0)
+      : job_(job), outputs_(job, first_output), panel_(panel), before_(job.flip_before[panel]), after_(job.flip_after[panel]) {}
 
   BNN_INLINE void put(const uint64_t* planes) {
     uint64_t code[Planes];
@@ -125,9 +130,9 @@ class BitWriter {
 // Thresholds, pools and stores byte codes of one panel: the sums of a position at a time.
 class ByteWriter {
  public:
-  ByteWriter(const Job& job, int panel)
+  ByteWriter(const Job& job, int panel, int64_t first_output = 0)
       : job_(job),
-        outputs_(job),
+        outputs_(job, first_output),
         first_(panel * panel_channels),
         count_(std::min(panel_channels, job.channels - first_)),
         thresholds_(job.thresholds + size_t(panel) * job.levels * panel_channels) {
@@ -169,9 +174,9 @@ class ByteWriter {
 // Stores accumulators of one panel: the sums of a position at a time.
 class WordWriter {
  public:
-  WordWriter(const Job& job, int panel)
+  WordWriter(const Job& job, int panel, int64_t first_output = 0)
       : job_(job),
-        outputs_(job),
+        outputs_(job, first_output),
         first_(panel * panel_channels),
         count_(std::min(panel_channels, job.channels - first_)) {}
 
@@ -303,7 +308,7 @@ constexpr int no_limit = std::numeric_limits<int>::max();
 // V<1> and V<2> are the vocabulary for one and two planes of weights.
 template <template <int> class V>
 constexpr BitEngine bit_engine() {
-  return {{V<1>::lanes, V<1>::Q}, false, no_limit, [](const Job& job, int, int weight_planes) {
+  return {{V<1>::lanes, V<1>::Q}, BitLayout::words, no_limit, [](const Job& job, int, int weight_planes) {
             weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
           }};
 }
@@ -311,7 +316,7 @@ constexpr BitEngine bit_engine() {
 // V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
 template <class V>
 constexpr ByteEngine byte_engine() {
-  return {{V::lanes, V::Q}, sizeof(typename V::Element), V::burst, gemm<V>};
+  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, V::burst, gemm<V>};
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ struct Job {
   const uint64_t* flip_after = nullptr;
   int pool = 1;  // positions per output
 
-  // or accumulators
+  // or accumulators; [channel], up to whole panels
   const int32_t* offset = nullptr;
   const int32_t* zero = nullptr;
   int step = 1, divisor = 1;

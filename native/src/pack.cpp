@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Weights into the layout that an engine streams through.
-#include <cstring>
+#include "pack.hpp"
 
-#include "engine.hpp"
+#include <cstring>
 
 namespace bnn {
 namespace {
 
+constexpr size_t weight_slack = 2048;  // tiles may be read to their end
+
 // `each` weights of a plane, a vector of channels at a time; channels beyond the last one get zeros.
 template <class To, class From>
-std::vector<uint8_t> pack_strips(const std::vector<From>& values, int channels, int steps, int planes, int each,
+Bytes pack_strips(const std::vector<From>& values, int channels, int steps, int planes, int each,
                                  Strips strips) {
   const int panels = (channels + panel_channels - 1) / panel_channels;
   const int strip = strips.lanes * strips.vectors;
-  std::vector<uint8_t> packed(size_t(panels) * panel_channels * size_t(steps) * size_t(planes * each) * sizeof(To));
+  Bytes packed(size_t(panels) * panel_channels * size_t(steps) * size_t(planes * each) * sizeof(To));
   uint8_t* to = packed.data();
   for (int first = 0; first < panels * panel_channels; first += strip)
     for (int step = 0; step < steps; ++step)
@@ -32,11 +33,11 @@ std::vector<uint8_t> pack_strips(const std::vector<From>& values, int channels, 
 }
 
 // Nibbles of four channels (one plane) or two channels (two planes), 64 output channels a look-up.
-std::vector<uint8_t> pack_nibbles(const BitWeights& w) {
+Bytes pack_nibbles(const BitWeights& w) {
   const int panels = (w.channels + panel_channels - 1) / panel_channels;
   const int step = w.planes == 2 ? 2 : 4;  // channels of a look-up
   const int words = w.rows * w.groups;     // source planes have the same weights: the first one's will do
-  std::vector<uint8_t> packed;
+  Bytes packed;
   packed.reserve(size_t(panels) * size_t(words / w.source_planes) * size_t(64 / step) * panel_channels);
   for (int panel = 0; panel < panels; ++panel)
     for (int word = 0; word < words; word += w.source_planes)
@@ -51,22 +52,45 @@ std::vector<uint8_t> pack_nibbles(const BitWeights& w) {
   return packed;
 }
 
+// Planes of bits to sums of -1 and +1. Beyond the channels the codes are zero, whatever stands here.
+ByteWeights spread(const BitWeights& w) {
+  ByteWeights bytes{w.channels, w.rows, w.groups / w.source_planes * 16, 4, {}};
+  const size_t words = size_t(w.channels) * size_t(w.rows) * size_t(w.groups);
+  for (size_t word = 0; word < words; word += size_t(w.source_planes))
+    for (int bit = 0; bit < 64; ++bit) {
+      int sum = 0;
+      for (int plane = 0; plane < w.planes; ++plane)
+        sum += (w.words[word * size_t(w.planes) + size_t(plane)] >> bit & 1) != 0 ? -1 : 1;
+      bytes.values.push_back(int16_t(sum));
+    }
+  return bytes;
+}
+
+Bytes pack_bytes(const ByteWeights& w, int weight_bytes, Strips strips) {
+  const int steps = w.rows * w.groups;
+  auto packed = weight_bytes == 1 ? pack_strips<int8_t>(w.values, w.channels, steps, 1, w.each, strips)
+                                  : pack_strips<int16_t>(w.values, w.channels, steps, 1, w.each, strips);
+  packed.resize(packed.size() + weight_slack);
+  return packed;
+}
+
 }  // namespace
 
-std::vector<uint8_t> pack(const BitWeights& w, const BitEngine& engine) {
-  if (engine.nibbles) return pack_nibbles(w);
+Bytes pack(const BitWeights& w, const BitEngine& engine) {
+  if (engine.layout == BitLayout::nibbles) return pack_nibbles(w);
+  if (engine.layout == BitLayout::bytes) return pack_bytes(spread(w), 1, engine.strips);
   return pack_strips<uint64_t>(w.words, w.channels, w.rows * w.groups, w.planes, 1, engine.strips);
 }
 
-std::vector<uint8_t> pack(const ByteWeights& w, const ByteEngine& engine) {
-  const int steps = w.rows * w.groups;
-  if (engine.weight_bytes == 1) return pack_strips<int8_t>(w.values, w.channels, steps, 1, 4, engine.strips);
-  return pack_strips<int16_t>(w.values, w.channels, steps, 1, 4, engine.strips);
+Bytes pack(const ByteWeights& w, const ByteEngine& engine) {
+  return pack_bytes(w, engine.weight_bytes, engine.strips);
 }
 
-bool takes(const ByteEngine& engine, const Range& range) {
+bool takes(const ByteEngine& engine, const Range& range, int codes) {
+  if (codes < engine.least) return false;
   if (engine.weight_bytes == 1 && (range.low < -128 || range.high > 127)) return false;
-  return engine.burst(range) > 0;
+  const int burst = engine.burst(range);
+  return engine.one_burst ? int64_t(burst) * engine.group >= codes : burst > 0;
 }
 
 }  // namespace bnn

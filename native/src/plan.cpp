@@ -15,7 +15,7 @@ namespace {
 constexpr size_t alignment = 64;
 constexpr size_t slack = 64;               // kernels may read (never write) so far beyond a map
 constexpr size_t block_bytes = 512 << 10;  // buffers of a block of images: half of a usual L2 cache
-constexpr int most_images = 64;            // of a block
+constexpr int most_images = 256;           // of a block
 
 size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 

@@ -53,6 +53,7 @@ struct MultiplyAdd {
   using Part = __m256i;  // 16 bits: two halves of each of 8 channels' sums
   using Acc = __m256i;   // 32 bits
   static constexpr int lanes = 8, bytes = 32, P = 2, Q = 4;
+  static constexpr bool one_burst = false;
   static constexpr int burst(const Range& range) {
     const int factor = range.code * std::max(-range.low, range.high);
     return factor == 0 ? 32767 : 32767 / (2 * factor);
@@ -77,6 +78,47 @@ struct MultiplyAdd {
   }
 };
 
+// Sums that fit 16 bits as a whole, as in a first layer of few channels.
+struct ShortMultiplyAdd {
+  using Group = uint16_t;
+  using Element = int8_t;
+  using Weights = __m256i;
+  using Part = __m256i;
+  using Acc = __m256i;
+  static constexpr int lanes = 16, bytes = 32, P = 2, Q = 4;
+  static constexpr bool one_burst = true;
+  static constexpr int burst(const Range& range) {
+    const int factor = range.code * std::max(-range.low, range.high);
+    return factor == 0 ? 16383 : 32766 / (2 * factor);
+  }
+
+  static BNN_INLINE Part zero_part() { return _mm256_setzero_si256(); }
+  static BNN_INLINE Acc zero_acc() { return _mm256_setzero_si256(); }
+  static BNN_INLINE __m256i broadcast(Group codes) { return _mm256_set1_epi16(int16_t(codes)); }
+  static BNN_INLINE Weights load(const uint8_t* from) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  static BNN_INLINE void mac(Part& part, __m256i a, Weights w) {
+    part = _mm256_add_epi16(part, _mm256_maddubs_epi16(a, w));
+  }
+  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
+  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
+    const auto* thresholds = reinterpret_cast<const __m256i*>(threshold);
+    const __m256i low = _mm256_loadu_si256(thresholds), high = _mm256_loadu_si256(thresholds + 1);
+    // Sums stay below 32767, so saturated thresholds are never reached.
+    const __m256i least = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+    const __m256i missed = _mm256_cmpgt_epi16(least, acc);
+    const __m128i bytes =
+        _mm_packs_epi16(_mm256_castsi256_si128(missed), _mm256_extracti128_si256(missed, 1));
+    return ~uint32_t(_mm_movemask_epi8(bytes)) & 0xffff;
+  }
+  static BNN_INLINE void store(Acc acc, int32_t* to) {
+    auto* sums = reinterpret_cast<__m256i*>(to);
+    _mm256_storeu_si256(sums, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(acc)));
+    _mm256_storeu_si256(sums + 1, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(acc, 1)));
+  }
+};
+
 // Weights of 16 bits, for products that leave the one above.
 struct WideMultiplyAdd {
   using Group = uint32_t;
@@ -87,6 +129,7 @@ struct WideMultiplyAdd {
   using Part = Weights;  // each channel's sum in two halves
   using Acc = Weights;
   static constexpr int lanes = 8, bytes = 64, P = 2, Q = 2;
+  static constexpr bool one_burst = false;
   static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -113,8 +156,9 @@ struct WideMultiplyAdd {
 };
 
 // Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
-constexpr BitEngine look_up{{0, 0}, true, 32767, run_look_up};
+constexpr BitEngine look_up{{0, 0}, BitLayout::nibbles, 32767, run_look_up};
 constexpr BitEngine bits = bit_engine<Popcount>();
+constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
@@ -122,6 +166,6 @@ bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 }  // namespace
 
-Kernels avx2_kernels() { return {"avx2", "AVX2", available, {&look_up, &bits}, {&bytes, &wide}}; }
+Kernels avx2_kernels() { return {"avx2", "AVX2", available, {&look_up, &bits}, {&shorts, &bytes, &wide}, 0, nullptr, nullptr}; }
 
 }  // namespace bnn

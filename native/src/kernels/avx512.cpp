@@ -48,6 +48,7 @@ struct MultiplyAdd {
   using Part = __m512i;
   using Acc = __m512i;
   static constexpr int lanes = 16, bytes = 64, P = 4, Q = 4;
+  static constexpr bool one_burst = false;
   static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return _mm512_setzero_si512(); }
@@ -72,6 +73,7 @@ struct WideMultiplyAdd {
   using Part = Weights;  // each channel's sum in two halves
   using Acc = Weights;
   static constexpr int lanes = 16, bytes = 128, P = 2, Q = 4;
+  static constexpr bool one_burst = false;
   static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
@@ -112,7 +114,7 @@ bool available() {
 }  // namespace
 
 Kernels avx512_kernels() {
-  return {"avx512", "AVX-512 with VPOPCNTDQ and VNNI", available, {&bits, nullptr}, {&bytes, &wide}};
+  return {"avx512", "AVX-512 with VPOPCNTDQ and VNNI", available, {&bits, nullptr}, {&bytes, &wide, nullptr}, 0, nullptr, nullptr};
 }
 
 }  // namespace bnn

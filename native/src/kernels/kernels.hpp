@@ -10,6 +10,7 @@ namespace bnn {
 Kernels portable_kernels();
 Kernels avx2_kernels();
 Kernels avx512_kernels();
+Kernels amx_kernels();
 Kernels neon_kernels();
 
 }  // namespace bnn

@@ -59,6 +59,7 @@ struct MultiplyAdd {
   };
   using Acc = Part;
   static constexpr int lanes = 4, bytes = 32, P = 2, Q = 1;
+  static constexpr bool one_burst = false;
   static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() {
@@ -106,6 +107,6 @@ bool available() {
 
 }  // namespace
 
-Kernels neon_kernels() { return {"neon", "NEON", available, {&bits, nullptr}, {&bytes, nullptr}}; }
+Kernels neon_kernels() { return {"neon", "NEON", available, {&bits, nullptr}, {&bytes, nullptr, nullptr}, 0, nullptr, nullptr}; }
 
 }  // namespace bnn

@@ -45,6 +45,7 @@ struct MultiplyAdd {
   using Acc = std::array<int32_t, 8>;
   using Part = Acc;
   static constexpr int lanes = 8, bytes = 64, P = 1, Q = 2;
+  static constexpr bool one_burst = false;
   static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return {}; }
@@ -76,7 +77,7 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 }  // namespace
 
 Kernels portable_kernels() {
-  return {"portable", "plain C++", [] { return true; }, {&bits, nullptr}, {&bytes, nullptr}};
+  return {"portable", "plain C++", [] { return true; }, {&bits, nullptr}, {&bytes, nullptr, nullptr}, 0, nullptr, nullptr};
 }
 
 }  // namespace bnn
