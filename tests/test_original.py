@@ -215,9 +215,15 @@ def test_load_parameters_takes_absolute_and_relative_paths(roots: Path) -> None:
     assert net.inference_multiple_detail(roots / "x.bin").shape == (CLASSES,)
 
 
-def test_errors_are_raised(roots: Path) -> None:
-    with pytest.raises(RuntimeUnavailableError, match="accelerator"):
+@pytest.mark.usefixtures("roots")
+def test_no_accelerator_and_no_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BNN_ACCELERATOR", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(RuntimeUnavailableError, match=r"simulator.*pip install"):
         bnn.CnvClassifier("cnvW1A2", "signs")
+
+
+def test_errors_are_raised(roots: Path) -> None:
     with pytest.raises(ParameterError, match=r"nothing.*cnvW1A2"):
         bnn.CnvClassifier("cnvW1A2", "nothing", bnn.RUNTIME_SW)
     with pytest.raises(ParameterError, match="missing"):

@@ -13,6 +13,7 @@ import typer
 import bnn
 from bnn import bench_command
 from bnn.convert_cli import convert
+from bnn.errors import BnnError
 from bnn.hw import cli as hardware_commands
 from bnn.train import cli as train_commands
 
@@ -62,6 +63,9 @@ def classify(
     ],
     runtime: RuntimeName = "cpu",
     threads: Threads = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Write waveforms (VCD) of the runtime sim.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Classify pictures.
@@ -70,7 +74,7 @@ def classify(
     """
     from bnn.imagefiles import read_images
 
-    classifier = _classifier(model, runtime, threads)
+    classifier = _classifier(model, runtime, threads, trace)
     names, batch = read_images(classifier.model, images)
     scores, classes = classifier.run(batch)
     us = classifier.last_run.us_per_image
@@ -182,9 +186,23 @@ app.command()(hardware_commands.build)
 app.command()(convert)
 
 
-def _classifier(model: str, runtime: str, threads: int | None) -> Classifier:
-    options = {} if threads is None else {"threads": threads}
-    return bnn.Classifier(bnn.load(model), runtime, **options)
+def _classifier(
+    model: str, runtime: str, threads: int | None, trace: Path | None = None
+) -> Classifier:
+    options: dict[str, Any] = {} if threads is None else {"threads": threads}
+    loaded = bnn.load(model)
+    if runtime != "sim":
+        if trace is not None:
+            raise BnnError("--trace is for the runtime sim")
+        return bnn.Classifier(loaded, runtime, **options)
+    from bnn.show import progress
+
+    if threads is not None:
+        raise BnnError("--threads is for the runtime cpu")
+    with progress("building the simulator") as advance:
+        return bnn.Classifier(
+            loaded, "sim", trace=trace, progress=lambda _, part: advance(round(100 * part), 100)
+        )
 
 
 def _print(renderable: Any) -> None:
@@ -199,8 +217,6 @@ def _print_json(values: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
-    from bnn.errors import BnnError
-
     try:
         app()
     except BnnError as reason:

@@ -21,14 +21,14 @@ from PIL import Image
 
 from bnn.classifier import decide
 from bnn.data import cifar, idx
-from bnn.errors import DataError, ParameterError, RuntimeUnavailableError, UnknownNameError
+from bnn.errors import DataError, ParameterError, UnknownNameError
 from bnn.formats.bnn_pynq import NETWORKS
 from bnn.formats.bnn_pynq import load as load_parameter_set
 from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
 from bnn.model import Model
 from bnn.pictures import image_to_cifar_array, open_picture
 from bnn.program import ArgMax
-from bnn.run import Outputs, Runtime, prepare, reference
+from bnn.run import Outputs, Runtime, check_hardware, hardware, prepare, reference
 
 # Scripts of the original say Image.ANTIALIAS, a name that Pillow 10 dropped.
 if not hasattr(Image, "ANTIALIAS"):
@@ -73,8 +73,8 @@ class PynqBNN:
     """One network on one runtime.
 
     Args:
-        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime; :data:`RUNTIME_HW` needs an
-            accelerator.
+        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime; :data:`RUNTIME_HW` the accelerator
+            that ``BNN_ACCELERATOR`` names, else a simulated one (slow, the same circuit).
         network: ``cnvW1A1`` ...
         load_overlay: accepted for old scripts; there is no overlay to share.
 
@@ -83,7 +83,7 @@ class PynqBNN:
         usecPerImage: microseconds per image of the last call, the network alone.
 
     Raises:
-        RuntimeUnavailableError: RUNTIME_HW on a machine without an accelerator.
+        RuntimeUnavailableError: RUNTIME_HW where there is neither board nor simulator.
         UnknownNameError: no such runtime or network.
     """
 
@@ -125,7 +125,8 @@ class PynqBNN:
 
     def _use(self, model: Model) -> None:
         self._model = model
-        self._runtime = prepare("cpu", model.program)
+        name = hardware() if self.runtime == RUNTIME_HW else "cpu"
+        self._runtime = prepare(name, model.program)
         self.classes = list(model.classes)
 
     def _run(self, images: NDArray[np.uint8]) -> Outputs:
@@ -209,10 +210,8 @@ class PynqBNN:
 
 def _check_runtime(runtime: str) -> None:
     if runtime == RUNTIME_HW:
-        raise RuntimeUnavailableError(
-            "RUNTIME_HW: this machine has no accelerator; use RUNTIME_SW, the cpu runtime"
-        )
-    if runtime != RUNTIME_SW:
+        check_hardware()
+    elif runtime != RUNTIME_SW:
         raise UnknownNameError(
             f"no runtime is called {runtime!r}; there are: {RUNTIME_HW}, {RUNTIME_SW}"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -73,3 +74,17 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
     for option in options.keys() - inspect.signature(module.prepare).parameters.keys():
         raise UnknownNameError(f"the {name} runtime has no option {option!r}")
     return cast(Runtime, module.prepare(program, **options))
+
+
+def hardware() -> str:
+    """The runtime that is an accelerator here: ``board`` where one is named, else ``sim``."""
+    return "board" if os.environ.get("BNN_ACCELERATOR") else "sim"
+
+
+def check_hardware() -> None:
+    """:class:`~bnn.errors.RuntimeUnavailableError` where :func:`hardware` cannot work."""
+    if hardware() == "sim":
+        from bnn.hw import verilator
+
+        verilator.verilator_root()
+        verilator.compiler()
