@@ -32,7 +32,7 @@ app = typer.Typer(
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
 ]
-RuntimeName = Annotated[str, typer.Option("--runtime", "-r", help="cpu, reference or sim.")]
+RuntimeName = Annotated[str, typer.Option("--runtime", "-r", help="cpu, reference, sim or board.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", "-t", min=1, help="Threads of the cpu runtime.")
 ]

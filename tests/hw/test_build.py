@@ -19,7 +19,7 @@ from bnn.hw import folding as folds
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.hw.registers import REGISTERS
+from bnn.hw.registers import REGISTERS, table
 from bnn.hw.render import sources
 from bnn.model import Model
 from bnn.program import ArgMax, Program
@@ -62,6 +62,11 @@ def test_parameters_beside_a_loadable_design(tmp_path: Path) -> None:
     with np.load(tmp_path / "parameters.npz") as kept:
         assert kept["lengths"].sum() == len(kept["data"]) == sources(design).parameter_writes
     assert not list((tmp_path / "rtl").glob("*.mem"))
+
+
+def test_documentation_holds_the_register_map() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
+    assert table() in text
 
 
 def test_register_map_is_sound() -> None:
