@@ -39,9 +39,10 @@ from bnn.formats.stack import (
     same_padding,
     split_for_padding,
     two_classes,
+    zeros_fit,
 )
 from bnn.formats.weights import Weights
-from bnn.inputs import Input, RealInput
+from bnn.inputs import Input
 from bnn.network import (
     Add,
     BatchNorm,
@@ -127,7 +128,8 @@ class _Reader:
             raise FormatError("its output does not depend on any layer with weights")
         if last.shape[2] == 1:
             self._two_classes()
-        network = Network(self.input, tuple(self.stack.layers), self.lattice)
+        given = zeros_fit(self.input, self.stack.layers)
+        network = Network(given, tuple(self.stack.layers), self.lattice)
         return Converted(network, self.report)
 
     def _two_classes(self) -> None:
@@ -195,16 +197,13 @@ class _Reader:
         lattice = chosen.lattice(flow.factor, flow.offset)
         return self._fed(flow, chosen.input(self.input_shape), lattice)
 
-    def _quantized_input(self, given: Named, flow: _Flow, *, padded: bool) -> _Flow | None:
+    def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:
         """The input quantized by the host, if it can do what ``given`` does."""
         if self.chosen is not None or flow.factor <= 0:
             return None
         scale, zero, shape = 1 / flow.factor, flow.offset, self.input_shape
         if given.name in ("ste_sign", "approx_sign", "swish_sign"):
-            host = real_input(shape, BIPOLAR, scale, zero)
-            if padded:
-                host = padded_sign(shape, flow.factor, flow.offset)
-            return self._fed(flow, host, Lattice())
+            return self._fed(flow, real_input(shape, BIPOLAR, scale, zero), Lattice())
         if given.name == "dorefa_quantizer" and given.config.get("mode") != "weights":
             steps = (1 << int(given.config.get("k_bit", 2))) - 1
             if not 1 <= steps <= 255:
@@ -229,14 +228,14 @@ class _Reader:
 
     # --- layers with weights ---------------------------------------------------------
 
-    def _codes(self, layer: KerasLayer, flow: _Flow, *, padded: bool = False) -> _Flow:
+    def _codes(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         """``flow`` after the layer's input quantizer."""
         where = str(layer)
         given = named(where, layer.config.get("input_quantizer"))
         if given is None or given.name == "no_op":
             return self._known(flow)
         if not flow.layer:
-            fed = self._quantized_input(given, flow, padded=padded)
+            fed = self._quantized_input(given, flow)
             if fed is not None:
                 return self._known(fed)
         flow = self._map(flow)
@@ -301,13 +300,12 @@ class _Reader:
 
     def _conv(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         depthwise = "Depthwise" in layer.kind
-        pads = any(flow.padding) or layer.config.get("padding") == "same"
         pad_value = float(layer.config.get("pad_values") or 0.0)
         if any(flow.padding) and pad_value:
             raise FormatError(
                 f"{layer}: is padded with zeros before it, and with {pad_value} by it"
             )
-        flow = self._codes(layer, flow, padded=pads and not pad_value)
+        flow = self._codes(layer, flow)
         channels = flow.shape[2]
         if depthwise:
             weights, bias = self._kernel(
@@ -517,19 +515,6 @@ class _Reader:
 
     def _passed(self, _: KerasLayer, flow: _Flow) -> _Flow:
         return flow
-
-
-def padded_sign(shape: tuple[int, ...], factor: float, offset: float) -> RealInput:
-    """Sign of ``factor * x + offset`` in two bits, because zeros will stand around it.
-
-    Half the smallest normal float32 is what is taken for zero: x / tiny + 3/4, clipped to
-    -1 .. 1 and rounded upwards from the half, is +1 from 0 on and -1 below -1.25 tiny.
-    """
-    tiny = float(np.finfo(np.float32).tiny)
-    if offset == 0:
-        return real_input(shape, TERNARY, tiny, 0.75, "up")
-    scale = 2.0**-60
-    return real_input(shape, TERNARY, scale / factor, offset / scale, "up")
 
 
 def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:

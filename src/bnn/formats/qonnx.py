@@ -37,7 +37,15 @@ from bnn.formats.qonnx_tensor import (
 )
 from bnn.formats.qonnx_weights import bias_of, kernel_of, matrix_of
 from bnn.formats.report import Converted, Report
-from bnn.formats.stack import Stack, append_two_classes, average_pool, same_padding, two_classes
+from bnn.formats.stack import (
+    Stack,
+    append_two_classes,
+    average_pool,
+    same_padding,
+    two_classes,
+    zeros_fit,
+)
+from bnn.formats.weights import Weights
 from bnn.inputs import Input
 from bnn.network import (
     Add,
@@ -103,6 +111,7 @@ class _Reader:
         self.stack = Stack()
         self.values: dict[str, Value] = {k: Constant(v) for k, v in graph.constants.items()}
         self.used: set[str] = set()
+        self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
         self.input: Input | None = None
         self.lattice = Lattice()
         self.input_tensor: Tensor | None = None
@@ -116,20 +125,37 @@ class _Reader:
 
     def converted(self) -> Converted:
         for node in self.nodes:
-            inputs = [self.values[name] if name else None for name in node.inputs]
-            self._note_constants(node)
-            self.values[node.outputs[0]] = self._result(node, inputs)
-        self._finish(self.values[self.graph.output])
+            inputs = [self._value(node, name) if name else None for name in node.inputs]
+            self._note_constants(node, inputs)
+            result = self._result(node, inputs)
+            outputs = node.outputs if node.kind in _FINAL else node.outputs[:1]
+            self.values.update(dict.fromkeys(outputs, result))
+        self._finish(self._value(self.nodes[-1], self.graph.output))
         assert self.input is not None
-        network = Network(self.input, tuple(self.stack.layers), self.lattice)
+        given = zeros_fit(self.input, self.stack.layers)
+        network = Network(given, tuple(self.stack.layers), self.lattice)
         self.report.ignored += [k for k in self.graph.constants if k not in self.used]
         classes = self.graph.classes
         count = network.signals[network.layers[-1].name].shape[2]
         return Converted(network, self.report, classes if len(classes) == count else None)
 
-    def _note_constants(self, node: Node) -> None:
-        for name in node.inputs:
-            self.used.add(name)
+    def _value(self, node: Node, name: str) -> Value:
+        if name not in self.values:
+            raise FormatError(f"{node}: reads {name!r}, a second output that is not kept")
+        return self.values[name]
+
+    def _note_constants(self, node: Node, inputs: list[Value | None]) -> None:
+        """Which of the file's arrays each constant comes from."""
+        origins = [self.origins.get(name, ()) for name in node.inputs if name]
+        found = tuple(dict.fromkeys(name for names in origins for name in names))
+        self.used.update(found)
+        if all(item is None or isinstance(item, Constant) for item in inputs):
+            self.origins[node.outputs[0]] = found
+
+    def _arrays(self, node: Node) -> dict[str, Array]:
+        """The file's arrays that ``node`` is made of, by name."""
+        names = [name for given in node.inputs for name in self.origins.get(given, ())]
+        return {name: self.graph.constants[name] for name in dict.fromkeys(names)}
 
     def _result(self, node: Node, inputs: list[Value | None]) -> Value:
         constants = [item for item in inputs if isinstance(item, Constant)]
@@ -279,7 +305,7 @@ class _Reader:
         self, node: Node, tensor: Tensor, table: Array, scale: float, offset: float
     ) -> Tensor:
         lattice = Lattice.of(scale, offset, node.name)
-        self.report.used(node.name, f"{table.shape[1]} thresholds", {"thresholds": table})
+        self.report.used(node.name, f"{table.shape[1]} thresholds", self._arrays(node))
         name = self.stack.name(node.name)
         self.stack.add(
             MultiThreshold(name, table, lattice.scale, lattice.step, lattice.base, tensor.layer)
@@ -311,7 +337,15 @@ class _Reader:
     def _scaled(self, node: Node, tensor: Tensor, factor: Any, offset: Any) -> Tensor:
         name = self.stack.name(node.name)
         self.stack.add(Scale(name, factor, offset, tensor.layer))
-        return replace(tensor, layer=name, quantized=False, gain=1.0, shift=0.0, nonnegative=False)
+        rises = bool(np.all(factor >= 0) and np.all(offset >= 0))
+        return replace(
+            tensor,
+            layer=name,
+            quantized=False,
+            gain=1.0,
+            shift=0.0,
+            nonnegative=tensor.nonnegative and rises,
+        )
 
     def _elementwise(self, node: Node, inputs: list[Value | None]) -> Value:
         if len(inputs) != 2:
@@ -338,7 +372,7 @@ class _Reader:
             gain, shift = float(factor[0]), float(offset[0])
             return replace(tensor, gain=tensor.gain * gain, shift=tensor.shift * gain + shift)
         tensor = self._real_map(node, tensor)
-        self.report.used(node.name, "scale and offset", {node.name: value})
+        self.report.used(node.name, "scale and offset", self._arrays(node))
         return self._scaled(node, tensor, factor, offset)
 
     def _add_tensors(self, node: Node, one: Value | None, two: Value | None) -> Tensor:
@@ -372,11 +406,7 @@ class _Reader:
                 name, gamma, beta, mean, variance, epsilon, "folded", tensor.layer
             )
         )
-        self.report.used(
-            node.name,
-            f"batch norm, epsilon {epsilon:g}",
-            dict(zip(node.inputs[1:], values, strict=True)),
-        )
+        self.report.used(node.name, f"batch norm, epsilon {epsilon:g}", self._arrays(node))
         return replace(tensor, layer=name, quantized=False, nonnegative=False)
 
     def _clip(self, node: Node, inputs: list[Value | None]) -> Tensor:
@@ -389,9 +419,42 @@ class _Reader:
             bounds += [None] * (2 - len(bounds))
             low = float(node.attributes.get("min", -np.inf) if bounds[0] is None else bounds[0])
             high = float(node.attributes.get("max", np.inf) if bounds[1] is None else bounds[1])
+        if tensor.quantized:
+            return self._clipped_codes(node, tensor, low, high)
         name = self.stack.add(Clip(self.stack.name(node.name), low, high, tensor.layer))
         self.report.used(node.name, f"clip to {low:g} .. {high:g}")
         return replace(tensor, layer=name, quantized=False, nonnegative=low >= 0)
+
+    def _clipped_codes(self, node: Node, tensor: Tensor, low: float, high: float) -> Tensor:
+        """A clipped quantized tensor is quantized still, with fewer levels."""
+        made = self._activation_of(tensor)
+        scale = float(np.float32(made.scale))
+        values = [made.base + made.step * level for level in range(made.levels + 1)]
+        kept = [v for v in values if low <= v * scale <= high]
+        below = bool(kept) and (low <= values[0] * scale or low == kept[0] * scale)
+        above = bool(kept) and (high >= values[-1] * scale or high == kept[-1] * scale)
+        name = self.stack.name(node.name)
+        if not below or not above:
+            # A bound between two values: the tensor is no longer on one scale.
+            self.stack.add(Clip(name, low, high, tensor.layer))
+            self.report.used(node.name, f"clip to {low:g} .. {high:g}")
+            return replace(tensor, layer=name, quantized=False, nonnegative=low >= 0)
+        middles = [(v - made.step / 2) * scale for v in kept[1:]] or [np.inf]
+        table = np.array(middles, np.float32)[None, :]
+        self.stack.add(MultiThreshold(name, table, scale, made.step, kept[0], tensor.layer))
+        self.report.used(node.name, f"clip to {low:g} .. {high:g}, {len(kept)} levels")
+        return replace(tensor, layer=name, nonnegative=low >= 0)
+
+    def _activation_of(self, tensor: Tensor) -> Any:
+        """The activation layer whose values ``tensor`` has, pools and flattening aside."""
+        by_name = {layer.name: layer for layer in self.stack.layers}
+        layer = by_name.get(tensor.layer)
+        while isinstance(layer, MaxPool | Flatten):
+            before = layer.source
+            layer = by_name.get(before)
+        if layer is None:
+            return _InputLevels(self.input, self.lattice)
+        return layer
 
     # --- weights ---------------------------------------------------------------------
 
@@ -407,25 +470,20 @@ class _Reader:
             raise FormatError(f"{node}: pads with zeros what a Pad has padded otherwise")
         top, left, bottom, right = tensor.padding
         padding = (padding[0] + top, padding[1] + left, padding[2] + bottom, padding[3] + right)
-        bias = bias_of(node, inputs, len(weights.integers))
         name = self.stack.name(node.name)
         layer = Conv2d(
             name,
             weights.integers,
             weights.precision,
             weights.scale * np.float32(tensor.gain),
-            bias,
+            _shifted_bias(weights, bias_of(node, inputs, len(weights.integers)), tensor.shift),
             stride,
             padding,
-            tensor.pad_value / tensor.gain,
+            (tensor.pad_value - tensor.shift) / tensor.gain,
             tensor.layer,
         )
-        if tensor.shift:
-            raise FormatError(f"{node}: reads values with an offset; that cannot be converted")
         self.stack.add(layer)
-        self.report.used(
-            node.name, f"convolution, {weights.precision} weights", _arrays(node, inputs)
-        )
+        self.report.used(node.name, f"convolution, {weights.precision} weights", self._arrays(node))
         height, width = _slid(node, tensor.height_width, size, stride, padding)
         return _after_weights(tensor, name, height, width, len(weights.integers))
 
@@ -435,11 +493,8 @@ class _Reader:
             raise FormatError(f"{node}: multiplies along axis {tensor.axes[-1]}")
         weights = matrix_of(node, inputs, tensor.channels)
         rows = in_order(weights.integers, tensor)
-        bias = bias_of(node, inputs, len(rows))
+        bias = _shifted_bias(weights, bias_of(node, inputs, len(rows)), tensor.shift)
         scale = weights.scale * np.float32(tensor.gain)
-        if tensor.shift:
-            extra = weights.scale * rows.sum(axis=1).astype(np.float32) * np.float32(tensor.shift)
-            bias = extra if bias is None else bias + extra
         name = self.stack.name(node.name)
         if len(tensor.axes) == 2:
             self.stack.add(Linear(name, rows, weights.precision, scale, bias, tensor.layer))
@@ -448,7 +503,7 @@ class _Reader:
             self.stack.add(
                 Conv2d(name, kernel, weights.precision, scale, bias, source=tensor.layer)
             )
-        self.report.used(node.name, f"dense, {weights.precision} weights", _arrays(node, inputs))
+        self.report.used(node.name, f"dense, {weights.precision} weights", self._arrays(node))
         height, width = tensor.height_width
         return replace(_after_weights(tensor, name, height, width, len(rows)), order=None)
 
@@ -631,6 +686,19 @@ class _Reader:
             raise FormatError("an output of one value must be a dense layer's or a quantizer's")
 
 
+class _InputLevels:
+    """The input's values as an activation has them."""
+
+    def __init__(self, given: Input | None, lattice: Lattice) -> None:
+        assert given is not None
+        precision = given.precision
+        self.scale = lattice.scale
+        bipolar = precision.kind == "bipolar"
+        self.step = lattice.step * (2 if bipolar else 1)
+        self.base = lattice.step * precision.low + lattice.base
+        self.levels = 1 if bipolar else precision.high - precision.low
+
+
 # --- helpers -------------------------------------------------------------------------
 
 
@@ -664,6 +732,15 @@ def _outputs(node: Node) -> tuple[float, float]:
     return float(attributes.get("out_scale", 1.0)), float(attributes.get("out_bias", 0.0))
 
 
+def _shifted_bias(weights: Weights, bias: Any, shift: float) -> Any:
+    """``bias``, and what ``shift`` on every input adds to the sums."""
+    if not shift:
+        return bias
+    sums = weights.integers.reshape(len(weights.integers), -1).sum(axis=1)
+    extra = weights.scale * sums.astype(np.float32) * np.float32(shift)
+    return extra if bias is None else bias + extra
+
+
 def _same_order(one: Tensor, two: Tensor) -> bool:
     if one.order is None or two.order is None:
         return one.order is two.order
@@ -674,11 +751,6 @@ def _after_weights(tensor: Tensor, name: str, height: int, width: int, channels:
     change = {"quantized": False, "gain": 1.0, "shift": 0.0, "nonnegative": False}
     no_pads = {"padding": (0, 0, 0, 0), "pad_value": 0.0}
     return tensor.slid(name, height, width, channels, **change, **no_pads)
-
-
-def _arrays(node: Node, inputs: list[Value | None]) -> dict[str, Array]:
-    pairs = zip(node.inputs, inputs, strict=True)
-    return {name: item.value for name, item in pairs if isinstance(item, Constant)}
 
 
 def _pair(node: Node, key: str, default: Pair) -> Pair:

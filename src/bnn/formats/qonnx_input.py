@@ -92,8 +92,8 @@ def _f32(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
     """What an input that nothing quantizes is taken for.
 
-    FINN's annotation if there is one; bytes if the graph divides by 255 or so itself;
-    else pictures in [0, 1], as PyTorch loads them, and other features as whole numbers.
+    FINN's annotation if there is one; bytes if the graph divides by 255 or so itself; else
+    square pictures in [0, 1], as PyTorch loads them, and other features as whole numbers.
     """
     if graph.datatype and graph.datatype != "FLOAT32":
         name = graph.datatype.lower()
@@ -103,4 +103,6 @@ def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
             pass
     if float(np.abs(raw.factor).max()) < 1 / 64:
         return grid("bytes")
-    return grid("unit" if len(raw.given_shape) == 3 else "int8")
+    shape = raw.given_shape
+    is_picture = len(shape) == 3 and shape[0] == shape[1] > 1
+    return grid("unit" if is_picture else "int8")

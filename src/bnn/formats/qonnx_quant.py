@@ -136,8 +136,9 @@ def trunc_levels(
     else:
         out_scale, bits = scale, int(values[3].reshape(-1)[0])
         shift = np.float32(2.0 ** (float(width) - bits))
+        # Nothing says whether the integers are signed: room for both, if there is.
         low, high = 0 if nonnegative else -(1 << (bits - 1)), (1 << bits) - 1
-        if not nonnegative:
+        if high - low > MAX_LEVELS:
             high = (1 << (bits - 1)) - 1
         offset = -float(zero) * float(scale)
 

@@ -3,24 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.network import (
-    Activation,
-    Conv2d,
-    Flatten,
-    Layer,
-    Linear,
-    Network,
-    Quantize,
-    Scale,
-    Sign,
-)
-from bnn.precision import BIPOLAR, INT, UINT
+from bnn.inputs import Input, RealInput
+from bnn.network import Activation, Conv2d, Layer, Linear, MaxPool, Quantize, Scale
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Borders, Pair
 
 #: Weights of an average pool written as a convolution.
@@ -128,16 +120,32 @@ def split_for_padding(stack: Stack, source: str, scale: float) -> tuple[str, str
     return positive, negative
 
 
-__all__ = [
-    "Flatten",
-    "Network",
-    "Sign",
-    "Stack",
-    "append_two_classes",
-    "average_pool",
-    "dilated",
-    "grouped",
-    "same_padding",
-    "split_for_padding",
-    "two_classes",
-]
+def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
+    """``given``; a sign that convolutions pad with zeros becomes one of two bits.
+
+    Its values are -1 and +1 all the same: x / scale + zero point is blown up until only
+    its sign is left, clipped to -1 .. 1, and rounded upwards from the half. Between what
+    is certainly -1 and certainly +1, 0 remains for the numbers closest below the
+    boundary: less than 1.75e-38, or the very last float32.
+    """
+    padded = any(isinstance(layer, Conv2d) and any(layer.padding) for layer in _readers(layers))
+    if not padded or not isinstance(given, RealInput) or given.precision != BIPOLAR:
+        return given
+    if not given.zero_point.any():
+        tiny = np.full(given.scale.shape, np.finfo(np.float32).tiny)
+        return RealInput(given.shape, TERNARY, tiny, np.full(1, 0.75, np.float32), "up")
+    scale = given.scale * np.float32(2.0**-60)
+    above = np.nextafter(given.zero_point, np.float32(np.inf)) * np.float32(2.0**60)
+    return RealInput(given.shape, TERNARY, scale, above, "up")
+
+
+def _readers(layers: Sequence[Layer]) -> list[Layer]:
+    """Layers that read the input, max pools aside."""
+    sources, found = {"input"}, []
+    for index, layer in enumerate(layers):
+        source = layer.source or (layers[index - 1].name if index else "input")
+        if source in sources:
+            found.append(layer)
+            if isinstance(layer, MaxPool):
+                sources.add(layer.name)
+    return found

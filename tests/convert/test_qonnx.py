@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""QONNX read and written: against the operators' definitions, on random graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+pytest.importorskip("onnx")
+
+import onnx
+
+import programs
+from bnn.classifier import Classifier
+from bnn.convert import convert
+from bnn.formats import qonnx_write
+from bnn.model import Model
+from bnn.program import Program
+from qonnx_executor import execute
+from qonnx_graphs import graphs
+
+SAME_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def channels_last(inputs: Any) -> Any:
+    return inputs.transpose(0, 2, 3, 1) if inputs.ndim == 4 else inputs
+
+
+def channels_first(inputs: Any) -> Any:
+    return inputs.transpose(0, 3, 1, 2) if inputs.ndim == 4 else inputs
+
+
+@settings(parent=SAME_FILE, max_examples=150)
+@given(graph=graphs())
+def test_random_graphs_give_the_executors_logits(graph: Any, tmp_path: Path) -> None:
+    model, inputs = graph
+    onnx.save(model, tmp_path / "x.onnx")
+    converted = convert(tmp_path / "x.onnx").model
+    logits = Classifier(converted, "reference").logits(channels_last(inputs))
+    np.testing.assert_array_equal(logits, execute(model, inputs))
+
+
+@settings(parent=SAME_FILE, max_examples=60)
+@given(program=programs.networks())
+def test_random_programs_written_give_their_logits(program: Program, tmp_path: Path) -> None:
+    model = Model(program, tuple(map(str, range(program.classes))))
+    qonnx_write.save(model, tmp_path / "x.onnx")
+    onnx.checker.check_model(str(tmp_path / "x.onnx"))
+    inputs = programs.batches(program, 3, 0)
+    wanted = Classifier(model, "reference").logits(inputs)
+    written = onnx.load(tmp_path / "x.onnx")
+    found = execute(written, channels_first(inputs.astype(np.float32)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
