@@ -16,9 +16,6 @@ from bnn.model import Model
 from bnn.run import RUNTIMES
 from converted import CASES, FIXTURES, IDS, Case, mnist
 
-pytest.importorskip("h5py")
-pytest.importorskip("onnx")
-
 
 @pytest.fixture(scope="module")
 def pictures(data_dir: Path) -> Any:

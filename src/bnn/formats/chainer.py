@@ -128,14 +128,14 @@ def _links(arrays: Arrays, report: Report) -> Links:
     for name in sorted(found, key=_natural):
         link = Link(name, found[name])
         keys = set(link.arrays)
+        if keys == {"b"}:
+            raise FormatError(f"array {name}/W is missing")
         extra = keys - (_WEIGHT_KEYS if "W" in keys else _NORM_KEYS)
         if extra:
             raise FormatError(
                 f"array {name}/{min(extra)} belongs to no linear, convolution or batch norm"
             )
         if "W" not in keys:
-            if keys <= _WEIGHT_KEYS:
-                raise FormatError(f"array {name}/W is missing")
             norms.append(link)
         elif link.array("W").ndim == 4:
             convs.append(link)

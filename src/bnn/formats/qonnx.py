@@ -304,13 +304,15 @@ class _Reader:
     def _thresholds(
         self, node: Node, tensor: Tensor, table: Array, scale: float, offset: float
     ) -> Tensor:
-        lattice = Lattice.of(scale, offset, node.name)
+        turned = -1.0 if scale < 0 else 1.0  # the next layer's weights take the sign in
+        lattice = Lattice.of(turned * scale, turned * offset, node.name)
         self.report.used(node.name, f"{table.shape[1]} thresholds", self._arrays(node))
         name = self.stack.name(node.name)
         self.stack.add(
             MultiThreshold(name, table, lattice.scale, lattice.step, lattice.base, tensor.layer)
         )
-        return replace(tensor, layer=name, quantized=True, nonnegative=offset >= 0)
+        most = max(0.0, -scale * table.shape[1])
+        return replace(tensor, layer=name, quantized=True, gain=turned, nonnegative=offset >= most)
 
     def _sign(self, node: Node, inputs: list[Value | None]) -> Tensor:
         tensor = self._real_map(node, inputs[0])

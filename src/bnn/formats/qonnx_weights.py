@@ -62,12 +62,11 @@ def matrix_of(node: Node, inputs: Sequence[object], channels: int) -> Weights:
     given = _constant(node, inputs, 1, "weights")
     if given.value.ndim != 2 or node.attributes.get("transA", 0):
         raise FormatError(f"{node}: of products, those with a constant matrix can be converted")
+    shape = given.value.shape
     if not node.attributes.get("transB", 0):
         given = given.moved(np.transpose)
     if given.value.shape[1] != channels:
-        raise FormatError(
-            f"{node}: weights of shape {given.value.shape} do not fit {channels} inputs"
-        )
+        raise FormatError(f"{node}: weights of shape {shape} do not fit {channels} inputs")
     weights = _weights(node, given)
     alpha = float(node.attributes.get("alpha", 1.0))
     if alpha != 1:

@@ -90,6 +90,7 @@ class _Writer:
         self.annotations: list[Any] = []
         self.notes: list[str] = []
         self.windows: dict[str, Window] = {}
+        self.unwritten: set[str] = set()
         self.rank: dict[str, int] = {}  # 4: channels first; 2: vector
 
     def graph(self) -> Any:
@@ -297,22 +298,33 @@ class _Writer:
     def _arg_max(self, op: ArgMax) -> None:
         if op.name == self.program.decision and op.rule != "first":
             self.notes.append(f"the class is decided by the rule {op.rule!r}; scores are written")
-        elif op.name != self.program.decision:
-            raise FormatError(f"{op.name}: an arg max inside of a network cannot be written")
+        self.unwritten.add(op.name)
 
     def _read(self, name: str) -> str:
         if name in self.windows:
-            raise FormatError(f"{name}: a window that no dot reads cannot be written")
+            raise FormatError(f"{name}: a window that something else than a dot reads")
+        if name in self.unwritten:
+            raise FormatError(f"{name}: an arg max inside of a network cannot be written")
         return name
 
     def _map(self, name: str) -> str:
+        """A vector as a 1x1 map."""
         self._read(name)
-        if self.rank[name] == 2:
-            raise FormatError(f"{name}: a vector is read as a map; that cannot be written")
-        return name
+        if self.rank[name] == 4:
+            return name
+        mapped = f"{name}_map"
+        if mapped not in self.rank:
+            channels = self.program.edges[name].shape[2]
+            sizes = self._constant(f"{mapped}_shape", np.array([1, channels, 1, 1], np.int64))
+            self._node("Reshape", [name, sizes], mapped)
+            self._shaped(mapped, [1, channels, 1, 1])
+            self._annotate(mapped, datatype(self.program.edges[name].precision))
+            self.rank[mapped] = 4
+        return mapped
 
     def _vector(self, name: str) -> str:
         """A 1x1 map as a vector."""
+        self._read(name)
         if self.rank[name] == 2:
             return name
         flat = f"{name}_flat"
@@ -336,7 +348,10 @@ class _Writer:
     def _windowed(self, op: Dot, window: Window) -> None:
         rows, cols, channels = self.program.edges[window.source].shape
         if window.kernel == (rows, cols) and not any(window.padding):
-            moved = f"{op.source}_map"
+            if self.rank[self._read(window.source)] == 2:
+                self._matmul(op, window.source)
+                return
+            moved = f"{op.source}_flat"
             if moved not in self.rank:
                 self._node(
                     "Transpose", [self._map(window.source)], f"{moved}_nhwc", perm=[0, 2, 3, 1]
@@ -402,8 +417,6 @@ class _Writer:
             self._between(op.source, source)
             low, high = min(low, -high), max(high, -low)
         table = np.clip(op.thresholds.astype(np.int64), low, high + 1)
-        if op.step < 0:
-            raise FormatError(f"{op.name}: a threshold that counts downwards cannot be written")
         name = self._constant(f"{op.name}_thresholds", table.astype(np.float32))
         self._threshold_node(source, name, op.name, op.precision, op.base, op.step, rank)
         self._made(op.name, rank)
