@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ class Conversion:
 
     model: Model
     report: Report
-    network: Network | None = field(default=None)
+    network: Network | None = None
 
 
 def convert(
@@ -94,12 +94,32 @@ def convert(
         raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
     converted = reader(path, options)
     try:
-        program = lower(converted.network)
-        classes = _classes(converted, options, program.classes)
+        return _lowered(converted, options.classes, path.stem, {"format": name, "file": path.name})
     except BnnError as error:
         raise type(error)(f"{path}: {error}") from None
-    provenance = {"format": name, "file": path.name, "not kept": list(converted.report.lost)}
-    model = Model(program, classes, None, provenance, path.stem)
+
+
+def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
+    """The model of a live Brevitas module: one of its bnn_pynq networks (TFC, SFC, LFC, CNV).
+
+    Other modules are exported with ``brevitas.export.export_qonnx`` and converted as files.
+
+    Raises:
+        FormatError, NetworkError: it is another kind of module.
+    """
+    from bnn.formats import brevitas
+
+    name = type(module).__name__
+    return _lowered(brevitas.from_module(module), classes, name, {"format": "brevitas"})
+
+
+def _lowered(
+    converted: Converted, names: Sequence[str] | None, name: str, origin: dict[str, Any]
+) -> Conversion:
+    program = lower(converted.network)
+    classes = _classes(converted, names, program.classes)
+    origin = {**origin, "not kept": list(converted.report.lost)}
+    model = Model(program, classes, None, origin, name)
     model = replace(model, preprocess=_preprocess(model))
     return Conversion(model, converted.report, converted.network)
 
@@ -239,8 +259,8 @@ def _without_topology(path: Path, options: Options) -> None:
         raise FormatError(f"{path}: tells its topology itself; do not give one")
 
 
-def _classes(converted: Converted, options: Options, count: int) -> tuple[str, ...]:
-    names = options.classes if options.classes is not None else converted.classes
+def _classes(converted: Converted, given: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    names = given if given is not None else converted.classes
     if names is None:
         return tuple(map(str, range(count)))
     if len(names) != count:
@@ -267,6 +287,21 @@ def read_classes(path: Path_) -> tuple[str, ...]:
     if not any(names):
         raise FormatError(f"{path}: holds no class names")
     return names
+
+
+def parse_folding(text: str) -> tuple[tuple[int, int], ...]:
+    """(PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
+
+    Raises:
+        FormatError: it is none.
+    """
+    pairs = []
+    for part in text.split(","):
+        sizes = part.strip().split("x")
+        if len(sizes) != 2 or not all(size.isdecimal() and len(size) < 6 for size in sizes):
+            raise FormatError(f"a folding is PExSIMD of every layer, as 32x64,64x32, not {text!r}")
+        pairs.append((int(sizes[0]), int(sizes[1])))
+    return tuple(pairs)
 
 
 # --- pictures ------------------------------------------------------------------------
@@ -334,13 +369,20 @@ def byte_values(grid: str) -> Any:
 # --- writing -------------------------------------------------------------------------
 
 
-def export(model: Model, target: str, out: Path_, fires_at: float | None = None) -> tuple[str, ...]:
+def export(
+    model: Model,
+    target: str,
+    out: Path_,
+    folding: Sequence[tuple[int, int]] | None = None,
+    fires_at: float | None = None,
+) -> tuple[str, ...]:
     """Write ``model`` in another format.
 
     Args:
         model: any model for ``qonnx``; one of the original's five networks for ``bnn-pynq``.
         target: one of :data:`TARGETS`.
         out: a file for ``qonnx``, a new folder for ``bnn-pynq``.
+        folding: (PE, SIMD) of every layer, for ``bnn-pynq``; the original's by default.
         fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Returns:
@@ -353,7 +395,9 @@ def export(model: Model, target: str, out: Path_, fires_at: float | None = None)
     if target == "bnn-pynq":
         from bnn.formats import bnn_pynq
 
-        return bnn_pynq.save(model, out, fires_at=fires_at)
+        return bnn_pynq.save(model, out, folding, fires_at=fires_at)
+    if folding is not None:
+        raise FormatError(f"{target} has no folding; that is for bnn-pynq")
     if target == "qonnx":
         from bnn.formats import qonnx_write
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from bnn.convert import Conversion, Options
+    from bnn.convert import Conversion, Folding, Options
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="File or folder of another framework, or a model.")
@@ -56,6 +56,10 @@ def convert(
         float | None,
         typer.Option("--fires-at", help="To bnn-pynq, LFC: the logit from which a class fires."),
     ] = None,
+    folding: Annotated[
+        str | None,
+        typer.Option("--folding", help="bnn-pynq: PExSIMD of every layer, as 32x64,64x32,..."),
+    ] = None,
     verify: Annotated[
         str | None,
         typer.Option("--verify", metavar="DATA", help="mnist, cifar10, a folder, or an npz."),
@@ -65,7 +69,7 @@ def convert(
 
     Example: [bold]bnn convert trained.h5 --verify mnist -o trained.bnn[/bold]
     """
-    from bnn.convert import Folding, Options, export, read_classes, taking_pictures
+    from bnn.convert import Options, export, parse_folding, read_classes, taking_pictures
     from bnn.errors import FormatError
     from bnn.modelfile import SUFFIX, save
 
@@ -74,8 +78,9 @@ def convert(
     if to is None and out.suffix != SUFFIX:
         raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
     names = None if classes is None else read_classes(classes)
-    folding: Folding = "original" if fold == "original" else "exact"
-    options = Options(topology, names, given_input, folding, flipped)
+    how: Folding = "original" if fold == "original" else "exact"
+    options = Options(topology, names, given_input, how, flipped)
+    pairs = None if folding is None else parse_folding(folding)
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
         typer.echo(line)
@@ -85,7 +90,7 @@ def convert(
     if to is None:
         save(model, out)
     else:
-        for note in export(model, to, out, fires_at):
+        for note in export(model, to, out, pairs, fires_at):
             typer.echo(f"  not kept: {note}")
     typer.echo(f"wrote {out}")
 

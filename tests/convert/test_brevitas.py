@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Brevitas' bnn_pynq networks: live modules, and on to the original's overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bnn
+from bnn.convert import convert, convert_module, export, taking_pictures
+from bnn.errors import FormatError
+from bnn.formats import torch_file
+from converted import FIXTURES
+
+
+class Tensor:
+    """As much of a torch tensor as is needed to get at its values."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def detach(self) -> Tensor:
+        return self
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def numpy(self) -> Any:
+        return self.values
+
+
+class Module:
+    """As much of a Brevitas module as is needed: its state, and the bits of its quantizers."""
+
+    def __init__(self, state: dict[str, Any], weights: Any, acts: Any, first: Any) -> None:
+        self.state = state
+        self.bits = (weights, acts, first)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: Tensor(values) for name, values in self.state.items()}
+
+    def modules(self) -> Iterator[Any]:
+        weights, acts, first = (SimpleNamespace(bit_width=lambda b=b: b) for b in self.bits)
+        yield SimpleNamespace(act_quant=first)
+        yield SimpleNamespace(weight_quant=weights)
+        yield SimpleNamespace(act_quant=acts)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("tfc-w1a2", (1.0, 2.0, 2.0)), ("cnv-w2a2", (2, 2, 8))])
+def test_a_live_module_is_its_checkpoint(name: str, bits: Any) -> None:
+    path = FIXTURES / "brevitas" / f"{name}.tar"
+    module = Module(torch_file.read(path)["state_dict"], *bits)
+    live, stored = convert_module(module).model, convert(path).model
+    assert live.program.digest() == stored.program.digest()
+
+
+def test_other_modules_are_refused() -> None:
+    state = torch_file.read(FIXTURES / "brevitas" / "tfc-w1a1.tar")["state_dict"]
+    with pytest.raises(FormatError, match="not quantized"):
+        convert_module(Module(state, None, 1, 1))
+    with pytest.raises(FormatError, match="conv1"):
+        convert_module(Module({"conv1.weight": np.ones((1, 1, 3, 3))}, 1, 1, 1))
+
+
+def random_cnv(rng: np.random.Generator) -> dict[str, Any]:
+    """State of Brevitas' CNV in its full size."""
+    state: dict[str, Any] = {}
+
+    def norm(name: str, count: int) -> None:
+        state[f"{name}.weight"] = rng.normal(1, 0.3, count)
+        state[f"{name}.bias"] = rng.normal(0, 0.3, count)
+        state[f"{name}.running_mean"] = rng.normal(0, 5, count)
+        state[f"{name}.running_var"] = rng.uniform(50, 900, count)
+
+    channels = [3, 64, 64, 128, 128, 256, 256]
+    for number, one, two in zip((1, 4, 8, 11, 15, 18), channels, channels[1:], strict=False):
+        state[f"conv_features.{number}.weight"] = rng.uniform(-1, 1, (two, one, 3, 3))
+        norm(f"conv_features.{number + 1}", two)
+    for number, one, two in ((0, 256, 512), (3, 512, 512), (6, 512, 10)):
+        state[f"linear_features.{number}.weight"] = rng.uniform(-1, 1, (two, one))
+        norm(f"linear_features.{number + 1}", 1 if number == 6 else two)
+    return {name: np.asarray(values, np.float32) for name, values in state.items()}
+
+
+@pytest.mark.parametrize(("weights", "acts"), [(1, 1), (2, 2)])
+def test_from_brevitas_to_the_overlays(weights: int, acts: int, tmp_path: Path) -> None:
+    """Trained in Brevitas, written as the original's files, and the same classes there."""
+    module = Module(random_cnv(np.random.default_rng(0)), weights, acts, 8)
+    model = taking_pictures(convert_module(module).model, "unit")
+    assert export(model, "bnn-pynq", tmp_path / "set") == ()
+    pictures = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    found = bnn.Classifier(bnn.load(tmp_path / "set")).classify(pictures)
+    np.testing.assert_array_equal(found, bnn.Classifier(model).classify(pictures))
+    assert len(set(found)) > 1

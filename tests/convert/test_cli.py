@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn convert`` from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bnn
+from bnn.cli import main
+from converted import CASES, FIXTURES, mnist
+
+
+@pytest.fixture
+def convert(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command; its standard output, or the line on standard error."""
+
+    def run(*arguments: Any) -> str:
+        monkeypatch.setattr("sys.argv", ["bnn", "convert", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stopped:
+            if stopped.code:
+                return capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_report_verification_and_pictures(convert: Any, tmp_path: Path, data_dir: Path) -> None:
+    (tmp_path / "names.txt").write_text(
+        "zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine"
+    )
+    out = convert(
+        FIXTURES / "brevitas" / "tfc-w1a1.tar",
+        *("-o", tmp_path / "x.bnn", "--classes", tmp_path / "names.txt"),
+        *("--pictures", "unit", "--verify", "mnist"),
+    )
+    assert "features.2: dense, bipolar weights; features.2.weight (40, 784)" in out
+    assert "not used: features.3.num_batches_tracked" in out
+    assert "accuracy: 82.39 %" in out
+    assert "real numbers: 0 of 1000" in out
+    model = bnn.load(tmp_path / "x.bnn")
+    assert model.classes[3] == "three"
+    pictures = mnist(data_dir)[:50]
+    case = next(case for case in CASES if case.file == "brevitas/tfc-w1a1.tar")
+    np.testing.assert_array_equal(
+        bnn.Classifier(model).classify(pictures), case.logits()[:50].argmax(axis=1)
+    )
+
+
+def test_verification_against_stored_answers(convert: Any, tmp_path: Path, data_dir: Path) -> None:
+    case = next(case for case in CASES if case.file == "keras/larq-tutorial.h5")
+    inputs, logits = case.prepare(mnist(data_dir)[:100]), case.logits()[:100]
+    logits[:3] = logits[:3, ::-1]
+    np.savez(tmp_path / "known.npz", inputs=inputs, logits=logits)
+    out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
+    assert "stored ones: 3 of 100" in out
+    assert "taken as symmetric" in out
+
+
+def test_to_qonnx_and_back(convert: Any, tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.path.name == "mixed.onnx")
+    convert(case.path, "-o", tmp_path / "x.bnn")
+    assert convert(tmp_path / "x.bnn", "--to", "qonnx", "-o", tmp_path / "x.onnx").endswith(
+        "x.onnx\n"
+    )
+    convert(tmp_path / "x.onnx", "-o", tmp_path / "y.bnn")
+    one, two = bnn.load(tmp_path / "x.bnn"), bnn.load(tmp_path / "y.bnn")
+    inputs = np.random.default_rng(0).uniform(0, 1, (5, *one.program.input.shape))
+    wanted = bnn.Classifier(one).logits(inputs.astype(np.float32))
+    np.testing.assert_allclose(bnn.Classifier(two).logits(inputs.astype(np.float32)), wanted, 1e-5)
+
+
+def test_refolding_keeps_the_scores(convert: Any, tmp_path: Path) -> None:
+    convert("lfc-w1a1", "--to", "bnn-pynq", "-o", tmp_path / "one")
+    out = convert(
+        tmp_path / "one",
+        *("--to", "bnn-pynq", "-o", tmp_path / "two", "--folding", "64x16,32x32,16x64,8x8"),
+    )
+    assert "wrote" in out
+    convert(
+        tmp_path / "two",
+        "--to",
+        "bnn-pynq",
+        "-o",
+        tmp_path / "three",
+        "--folding",
+        "32x64,64x32,32x64,16x8",
+    )
+    first = {path.name: path.read_bytes() for path in (tmp_path / "one").glob("*.bin")}
+    third = {path.name: path.read_bytes() for path in (tmp_path / "three").glob("*.bin")}
+    assert first == third
+    assert "do not divide" in convert(
+        "lfc-w1a1", "--to", "bnn-pynq", "-o", tmp_path / "x", "--folding", "3x2,1x1,1x1,1x1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["keras/larq-tutorial.h5", "-o", "x.onnx"], ".bnn"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--from", "caffe"], "caffe"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--to", "caffe"], "caffe"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--input", "float"], "float"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--topology", "lfc"], "topology"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--from", "qonnx"], "ONNX"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--fold", "twice"], "twice"),
+        (["keras/larq-tutorial.h5", "-o", "x", "--to", "bnn-pynq"], "original"),
+        (["keras/missing.h5", "-o", "x.bnn"], "missing.h5"),
+        (["mnist.py", "-o", "x.bnn"], "formats"),
+        (["chainer/mlp.npz", "-o", "x.bnn", "--classes", "mnist.py"], "class names"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], words: str, convert: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absolute = [str(FIXTURES / a) if "/" in a or a == "mnist.py" else a for a in arguments]
+    line = convert(*absolute)
+    assert line.count("\n") == 1
+    assert words in line
+    assert not list(tmp_path.iterdir())
