@@ -34,10 +34,22 @@ def test_answers_of_the_framework(case: Case, pictures: Any) -> None:
     np.testing.assert_array_equal(np.rint((wanted - affine.offset) / affine.scale), scores)
 
 
-@pytest.mark.parametrize("runtime", sorted(RUNTIMES))
-@pytest.mark.parametrize(
-    "name", ["larq-padded.keras", "guinness.model", "mixed.onnx", "larq-quantizers.h5"]
-)
+RUN = ["larq-quantizers.h5", "larq-padded.keras", "guinness.model", "mixed.onnx"]
+
+
+def _runs() -> list[Any]:
+    """Every model on every runtime but the board, which has to be there; it runs what sim does."""
+    return [
+        # Simulators of convolutions take a minute to build.
+        pytest.param(
+            name, runtime, marks=[pytest.mark.hw] if runtime == "sim" and name != RUN[0] else []
+        )
+        for name in RUN
+        for runtime in sorted(set(RUNTIMES) - {"board"})
+    ]
+
+
+@pytest.mark.parametrize(("name", "runtime"), _runs())
 def test_every_runtime_after_saving(name: str, runtime: str, pictures: Any, tmp_path: Path) -> None:
     case = next(case for case in CASES if case.path.name == name)
     converted = convert(case.path, None, case.options).model
