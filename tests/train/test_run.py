@@ -143,15 +143,35 @@ def test_a_loss_that_is_no_number_is_said_and_the_best_is_kept(settings, tmp_pat
     assert recertify(tmp_path / "run").differing == {"reference": 0, "cpu": 0}
 
 
-def test_a_full_disk_is_said(settings, tmp_path, monkeypatch):
-    import lightning.pytorch.callbacks as callbacks
+def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
 
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
+    class FullDisk:
+        """A file on a disk that has room for one epoch's checkpoints and for small files."""
 
-    monkeypatch.setattr(callbacks.ModelCheckpoint, "_save_checkpoint", full)
-    with pytest.raises(TrainError, match="No space left on device"):
-        train(settings, tmp_path / "run", QUIET, resume=False)
+        def __init__(self, handle, mode):
+            self.file = open(handle, mode)  # noqa: PTH123, SIM115
+            self.full = (folder / LAST).exists()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def write(self, data):
+            if self.full:
+                self.file.write(data[: len(data) // 2])
+                raise OSError(28, "No space left on device")
+            self.file.write(data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bnn.modelfile.os.fdopen", FullDisk)
+        with pytest.raises(BnnError, match=r"ckpt: cannot be written: No space left on device"):
+            train(settings, folder, QUIET, resume=False)
+    assert sorted(path.name for path in folder.glob(".*")) == []
+    found = recertify(folder)
+    assert [row["epoch"] for row in found.history] == [1]
 
 
 def test_a_run_is_not_overwritten(done, settings):

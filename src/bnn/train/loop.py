@@ -24,9 +24,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from bnn.errors import TrainError
+from bnn.modelfile import write_whole
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.data import Batches, Parts
 from bnn.train.recipes import Recipe
@@ -211,6 +213,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
             precision=options.precision or fastest_precision(),  # type: ignore[arg-type]
             max_epochs=task.recipe.epochs,
             callbacks=callbacks,
+            plugins=[WholeFiles()],
             logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="tensorboard")],
             enable_progress_bar=options.progress,
             enable_model_summary=False,
@@ -254,6 +257,19 @@ def fastest_precision() -> str:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     features = torch.cpu.get_capabilities()
     return "bf16-mixed" if features.get("amx_bf16") or features.get("avx512_bf16") else "32-true"
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all: a full disk must not cost the one before."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Lightning's hook."""
+        del storage_options  # of remote file systems
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_whole(path, buffer.getvalue())
 
 
 def _checkpoints(folder: Path) -> list[Callback]:
