@@ -118,6 +118,7 @@ CASES = [
     _keras("larq-tutorial.h5", "larq-tutorial", symmetric),
     _keras("larq-tutorial-quantized.h5", "larq-tutorial", symmetric),
     _keras("larq-padded.keras", "larq-padded", symmetric),
+    _keras("larq-bordered.h5", "larq-bordered", symmetric),
     _keras("larq-quantizers.h5", "larq-quantizers", flat_unit),
     _keras("larq-quantizers.keras", "larq-quantizers", flat_unit),
     *_brevitas("tfc-w1a1", unit),

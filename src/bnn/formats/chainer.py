@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from bnn.errors import FormatError, NetworkError
 from bnn.formats import npz
 from bnn.formats.grids import Grid, grid, real_input
 from bnn.formats.report import Converted, Report
-from bnn.formats.stack import Stack, average_pool
+from bnn.formats.stack import Stack, add_conv, average_pool, zeros_fit
 from bnn.inputs import Input, Shape
 from bnn.network import BatchNorm, Conv2d, Flatten, Lattice, Linear, MaxPool, Network, Sign
 from bnn.precision import INT
@@ -194,10 +194,11 @@ class _Assembly:
         self.links = links
         self.report = report
         self.chosen = chosen
+        self.lattice = Lattice()
         self.stack = Stack()
 
     def converted(self, topology: Topology) -> Converted:
-        given, lattice = self._input(topology)
+        given, self.lattice = self._input(topology)
         # Chainer's pools make a last, partial window unless told otherwise (cover_all).
         last = FormatError("")
         for cover_all in (True, False):
@@ -207,7 +208,8 @@ class _Assembly:
             except _MismatchError as error:
                 last = FormatError(str(error))
                 continue
-            return Converted(Network(given, tuple(self.stack.layers), lattice), self.report)
+            given = zeros_fit(given, self.stack.layers)
+            return Converted(Network(given, tuple(self.stack.layers), self.lattice), self.report)
         raise last
 
     def _input(self, topology: Topology) -> tuple[Input, Lattice]:
@@ -263,7 +265,9 @@ class _Assembly:
             layer.stride,
             layer.padding,
         )
-        self.stack.add(made)
+        if len(self.stack.layers) == 0:
+            made = replace(made, source="input")
+        add_conv(self.stack, made, self.lattice)
         self.report.used(name, f"convolution, {layer.weights} weights", link.arrays)
         return (*_slid(shape, layer.kernel, layer.stride, layer.padding), layer.channels)
 

@@ -33,11 +33,11 @@ from bnn.formats.keras_quantizers import (
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import (
     Stack,
+    add_conv,
     average_pool,
     dilated,
     grouped,
     same_padding,
-    split_for_padding,
     two_classes,
     zeros_fit,
 )
@@ -335,36 +335,20 @@ class _Reader:
         stride = _pair(layer, "strides", (1, 1))
         padding = _padding(layer, flow, size, stride)
         made = Conv2d(
-            "", integers, precision, weights.scale, bias, stride, padding, pad_value, flow.layer
+            self.stack.name(layer.name),
+            integers,
+            precision,
+            weights.scale,
+            bias,
+            stride,
+            padding,
+            pad_value,
+            flow.layer,
         )
-        name = self._placed(layer, made)
+        name = add_conv(self.stack, made, self.lattice)
         shape = _slid(layer, flow.shape, size, stride, padding)
         made_flow = replace(flow, layer=name, shape=(*shape, len(integers)), padding=_NONE)
         return self._activated(layer, made_flow)
-
-    def _placed(self, layer: KerasLayer, conv: Conv2d) -> str:
-        """Add a convolution; in two parts where the input's integers have no zero to pad with."""
-        name = self.stack.name(layer.name)
-        lattice = self.lattice
-        has_zero = lattice.base % lattice.step == 0
-        if conv.source != "input" or not any(conv.padding) or has_zero or conv.pad_value:
-            return self.stack.add(replace(conv, name=name))
-        if np.size(conv.scale) != 1 or conv.bias is not None:
-            raise FormatError(
-                f"{layer}: pads an input that has no zero; that can be done without bias and "
-                "with one scale only"
-            )
-        if lattice.step * 255 + min(lattice.base, 0) > 255:
-            raise FormatError(f"{layer}: pads an input that has no zero")
-        positive, negative = split_for_padding(self.stack, "input", lattice.scale)
-        one = self.stack.add(
-            replace(conv, name=self.stack.name(f"{name}_positive"), source=positive)
-        )
-        turned = (-conv.weights).astype(np.int16)
-        two = self.stack.add(
-            replace(conv, name=self.stack.name(f"{name}_negative"), weights=turned, source=negative)
-        )
-        return self.stack.add(Add(name, two, one))
 
     # --- batch norm, activations -----------------------------------------------------
 

@@ -39,6 +39,7 @@ from bnn.formats.qonnx_weights import bias_of, kernel_of, matrix_of
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import (
     Stack,
+    add_conv,
     append_two_classes,
     average_pool,
     same_padding,
@@ -484,7 +485,7 @@ class _Reader:
             (tensor.pad_value - tensor.shift) / tensor.gain,
             tensor.layer,
         )
-        self.stack.add(layer)
+        name = add_conv(self.stack, layer, self.lattice)
         self.report.used(node.name, f"convolution, {weights.precision} weights", self._arrays(node))
         height, width = _slid(node, tensor.height_width, size, stride, padding)
         return _after_weights(tensor, name, height, width, len(weights.integers))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError
 from bnn.inputs import Input, RealInput
-from bnn.network import Activation, Conv2d, Layer, Linear, MaxPool, Quantize, Scale
+from bnn.network import (
+    Activation,
+    Add,
+    Conv2d,
+    Lattice,
+    Layer,
+    Linear,
+    MaxPool,
+    Quantize,
+    Scale,
+)
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Borders, Pair
 
@@ -109,15 +120,43 @@ def append_two_classes(stack: Stack, source: str) -> str:
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 
 
-def split_for_padding(stack: Stack, source: str, scale: float) -> tuple[str, str]:
-    """Positive and negative parts of a map whose values have no zero, quantized to ``scale``.
+def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
+    """Append ``conv``, whose name came from ``stack``; the name of its result.
 
-    Bytes on [-1, 1] have no byte for 0, but zero padding wants one: the parts do.
+    Bytes on [-1, 1] have no byte for 0, but zero padding wants one. Their positive and
+    their negative part have it: conv(x) = conv(x+) - conv(x-), exactly.
+
+    Raises:
+        FormatError: the parts do not fit in 8 bits.
     """
-    positive = stack.add(Quantize(stack.name("positive"), UINT(8), scale, source=source))
-    turned = stack.add(Scale(stack.name("turned"), factor=-1.0, source=source))
-    negative = stack.add(Quantize(stack.name("negative"), UINT(8), scale, source=turned))
-    return positive, negative
+    pad = conv.pad_value / lattice.scale
+    fits = pad == round(pad) and (round(pad) - lattice.base) % lattice.step == 0
+    if conv.source != "input" or not any(conv.padding) or fits:
+        return stack.add(conv)
+    if conv.pad_value or 255 * lattice.step + lattice.base > 255 or lattice.base < -255:
+        raise FormatError(f"{conv.name}: its input has no integer for the padding")
+    positive, negative = _parts(stack, lattice.scale)
+    turned = (-conv.weights.astype(np.int32)).astype(np.int16)
+    precision = conv.precision
+    if not precision.allows(turned):
+        precision = INT(precision.bits + 1, narrow=True)
+    plain = replace(conv, scale=np.ones(1, np.float32), bias=None)
+    one = stack.add(replace(plain, name=stack.name(f"{conv.name}_positive"), source=positive))
+    name = stack.name(f"{conv.name}_negative")
+    two = stack.add(replace(plain, name=name, weights=turned, precision=precision, source=negative))
+    both = stack.add(Add(stack.name(f"{conv.name}_sum"), two, one))
+    offset = 0.0 if conv.bias is None else conv.bias
+    return stack.add(Scale(conv.name, conv.scale, offset, both))
+
+
+def _parts(stack: Stack, scale: float) -> tuple[str, str]:
+    """The input's positive and its turned negative part, quantized to ``scale``; made once."""
+    names = {layer.name for layer in stack.layers}
+    if {"positive", "negative"} <= names:
+        return "positive", "negative"
+    positive = stack.add(Quantize(stack.name("positive"), UINT(8), scale, source="input"))
+    turned = stack.add(Scale(stack.name("turned"), factor=-1.0, source="input"))
+    return positive, stack.add(Quantize(stack.name("negative"), UINT(8), scale, source=turned))
 
 
 def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
