@@ -7,7 +7,8 @@
 //   Group             what is broadcast: uint64_t (packed codes), uint32_t or uint16_t (byte codes)
 //   Weights           a vector of weights, `bytes` long: one group for each of `lanes` channels
 //   Part, Acc         running sums; a Part takes `burst` groups, then flush adds it to the Acc
-//   P, Q              tile: positions x vectors of channels; (P, Q) Parts and Accs in registers
+//   P, Q              tile: positions x vectors of channels; (P, Q) Parts and Accs in registers.
+//                     Positions that do not fill a tile are done one by one.
 //   zero_part(), zero_acc(), broadcast(Group), load(const uint8_t*),
 //   mac(Part&, A, W), flush(Acc&, Part&), reach(Acc, const int32_t* thresholds) -> bits,
 //   store(Acc, int32_t*)
@@ -203,19 +204,19 @@ size_t panel_bytes(const Job& job) {
 }
 
 // Sums of P patches with the 64 channels of a panel, handed out Q vectors at a time.
-template <class V, class Emit>
+template <class V, int P, class Emit>
 BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* const* patch, int burst, Emit&& emit) {
   for (int vector = 0; vector < panel_channels / V::lanes; vector += V::Q) {
-    typename V::Acc acc[V::P][V::Q];
-    typename V::Part part[V::P][V::Q];
-    unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+    typename V::Acc acc[P][V::Q];
+    typename V::Part part[P][V::Q];
+    unroll<P>([&](auto p) BNN_LAMBDA_INLINE {
       unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE {
         acc[p][q] = V::zero_acc();
         part[p][q] = V::zero_part();
       });
     });
     const auto flush = [&]() BNN_LAMBDA_INLINE {
-      unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+      unroll<P>([&](auto p) BNN_LAMBDA_INLINE {
         unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { V::flush(acc[p][q], part[p][q]); });
       });
     };
@@ -227,7 +228,7 @@ BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* cons
         for (int group = 0; group < now; ++group) {
           typename V::Weights w[V::Q];
           unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { w[q] = V::load(weights + q * V::bytes); });
-          unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+          unroll<P>([&](auto p) BNN_LAMBDA_INLINE {
             typename V::Group bits;
             std::memcpy(&bits, patch[p] + at, sizeof bits);
             const auto a = V::broadcast(bits);
@@ -245,10 +246,26 @@ BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* cons
       }
     }
     flush();
-    unroll<V::P>([&](auto p) BNN_LAMBDA_INLINE {
+    unroll<P>([&](auto p) BNN_LAMBDA_INLINE {
       unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { emit(p, vector + q, acc[p][q]); });
     });
   }
+}
+
+// The planes of P positions of a panel, from the registers to the writer.
+template <class V, int P, int Planes>
+BNN_INLINE void put_bits(const Job& job, const uint8_t* weights, const int32_t* thresholds, int burst,
+                         Patches& patches, BitWriter<Planes>& writer) {
+  const uint8_t* patch[P];
+  for (auto& p : patch) p = patches.next();
+  uint64_t planes[P][Planes] = {};
+  tile<V, P>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
+    unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
+      const int32_t* reach = thresholds + plane * panel_channels + vector * V::lanes;
+      planes[p][plane] |= uint64_t(V::reach(acc, reach)) << (vector * V::lanes);
+    });
+  });
+  for (const auto& position : planes) writer.put(position);
 }
 
 template <class V, int Planes>
@@ -259,20 +276,22 @@ void gemm_bits(const Job& job, int burst) {
     const uint8_t* weights = job.weights + size_t(panel) * panel_bytes<V>(job);
     Patches patches(job);
     BitWriter<Planes> writer(job, panel);
-    for (int64_t first = 0; first < total; first += V::P) {
-      const uint8_t* patch[V::P];
-      for (auto& p : patch) p = patches.next();
-      uint64_t planes[V::P][Planes] = {};
-      tile<V>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
-        unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
-          const int32_t* reach = thresholds + plane * panel_channels + vector * V::lanes;
-          planes[p][plane] |= uint64_t(V::reach(acc, reach)) << (vector * V::lanes);
-        });
-      });
-      const auto count = int(std::min<int64_t>(V::P, total - first));
-      for (int p = 0; p < count; ++p) writer.put(planes[p]);
-    }
+    int64_t at = 0;
+    for (; at + V::P <= total; at += V::P) put_bits<V, V::P>(job, weights, thresholds, burst, patches, writer);
+    for (; at < total; ++at) put_bits<V, 1>(job, weights, thresholds, burst, patches, writer);
   }
+}
+
+// The same by way of the nearest cache.
+template <class V, int P, class Writer>
+BNN_INLINE void put_sums(const Job& job, const uint8_t* weights, int burst, Patches& patches, Writer& writer) {
+  const uint8_t* patch[P];
+  for (auto& p : patch) p = patches.next();
+  alignas(64) int32_t sums[P][panel_channels];
+  tile<V, P>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
+    V::store(acc, &sums[p][vector * V::lanes]);
+  });
+  for (const auto& position : sums) writer.put(position);
 }
 
 template <class V, class Writer>
@@ -282,16 +301,9 @@ void gemm_sums(const Job& job, int burst) {
     const uint8_t* weights = job.weights + size_t(panel) * panel_bytes<V>(job);
     Patches patches(job);
     Writer writer(job, panel);
-    for (int64_t first = 0; first < total; first += V::P) {
-      const uint8_t* patch[V::P];
-      for (auto& p : patch) p = patches.next();
-      alignas(64) int32_t sums[V::P][panel_channels];  // of one tile, in the nearest cache
-      tile<V>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
-        V::store(acc, &sums[p][vector * V::lanes]);
-      });
-      const auto count = int(std::min<int64_t>(V::P, total - first));
-      for (int p = 0; p < count; ++p) writer.put(sums[p]);
-    }
+    int64_t at = 0;
+    for (; at + V::P <= total; at += V::P) put_sums<V, V::P>(job, weights, burst, patches, writer);
+    for (; at < total; ++at) put_sums<V, 1>(job, weights, burst, patches, writer);
   }
 }
 

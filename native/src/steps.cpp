@@ -3,6 +3,7 @@
 #include "steps.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -29,13 +30,25 @@ StepPointer each_image(F body) {
 
 uint64_t low_bits(int count) { return count >= 64 ? ~uint64_t(0) : (uint64_t(1) << count) - 1; }
 
-// Codes of up to 64 channels to planes of a thermometer.
+// The lowest bits of eight bytes, the first byte's lowest.
+uint64_t gather_bits(uint64_t bytes) {
+  constexpr uint64_t ones = 0x0101010101010101, places = 0x0102040810204080;
+  return (bytes & ones) * places >> 56;
+}
+
+// Codes (0, 1 or 2) of up to 64 channels to planes of a thermometer.
 void pack_word(const uint8_t* codes, int count, int planes, uint64_t* words) {
-  for (int plane = 0; plane < planes; ++plane) {
-    uint64_t word = 0;
-    for (int c = 0; c < count; ++c) word |= uint64_t(codes[c] > plane) << c;
-    words[plane] = word;
+  uint64_t any = 0, two = 0;
+  for (int c = 0; c < count; c += 8) {
+    uint64_t bytes = 0;
+    if (count - c >= 8) std::memcpy(&bytes, codes + c, 8);
+    else std::memcpy(&bytes, codes + c, size_t(count - c));
+    if constexpr (std::endian::native == std::endian::big) bytes = __builtin_bswap64(bytes);
+    any |= gather_bits(bytes | bytes >> 1) << c;
+    two |= gather_bits(bytes >> 1) << c;
   }
+  words[0] = any;
+  if (planes == 2) words[1] = two;
 }
 
 void unpack_word(const uint64_t* words, int planes, int count, uint8_t* codes) {
@@ -93,6 +106,15 @@ StepPointer pool_of(const Map& from, Slot source, const Slide& slide, Slot targe
   });
 }
 
+// Where the table is one step from code 0 to code 1: the first byte of code 1. Else 0.
+int threshold_of(const Input& input) {
+  const auto low = int16_t(input.lattice.base), high = int16_t(input.lattice.base + input.lattice.step);
+  const auto first = std::find(input.table.begin(), input.table.end(), high);
+  const bool step = std::all_of(input.table.begin(), first, [=](int16_t value) { return value == low; }) &&
+                    std::all_of(first, input.table.end(), [=](int16_t value) { return value == high; });
+  return step && first != input.table.end() ? int(first - input.table.begin()) : 0;
+}
+
 int class_of(Rule rule, const int32_t* values, int count) {
   if (rule == Rule::highest_positive) {
     for (int i = count - 1; i > 0; --i)
@@ -113,6 +135,13 @@ StepPointer load_step(const Input& input, Slot to) {
       const int16_t* from = frame.integers + size_t(image) * values;
       uint8_t* codes = frame.at(to, image);
       for (size_t i = 0; i < values; ++i) codes[i] = uint8_t((from[i] - lattice.base) / lattice.step);
+    });
+  const int threshold = threshold_of(input);
+  if (threshold > 0)
+    return each_image([=](const Frame& frame, int image) {
+      const uint8_t* from = frame.bytes + size_t(image) * values;
+      uint8_t* codes = frame.at(to, image);
+      for (size_t i = 0; i < values; ++i) codes[i] = from[i] >= threshold;  // vectorised, unlike the table
     });
   std::vector<uint8_t> table;
   for (int value : input.table) table.push_back(uint8_t((value - lattice.base) / lattice.step));
