@@ -286,11 +286,11 @@ BNN_INLINE void sum_patch(const Job& job, int row_look_ups, size_t row_stride, c
   tile.flush(sums);
 }
 
-// Thresholds of a panel as limits that sums of 16 bits must exceed.
-void narrow_limits(const int32_t* thresholds, int count, int scale, int16_t* limits) {
+// Thresholds of a panel (none is negative) as limits that sums of 16 bits must exceed.
+inline void narrow_limits(const int32_t* thresholds, int count, int scale, int16_t* limits) {
   for (int i = 0; i < count; ++i) {
-    const int64_t least = (int64_t(thresholds[i]) + scale - 1) / scale;
-    limits[i] = int16_t(std::clamp<int64_t>(least - 1, -1, 32767));
+    const int32_t all = thresholds[i], half = (all >> 1) + (all & 1);  // scale is 1 or 2
+    limits[i] = int16_t(std::min((scale == 2 ? half : all) - 1, 32767));
   }
 }
 
