@@ -15,6 +15,7 @@ from bnn import bench_command
 from bnn.convert_cli import convert
 from bnn.errors import BnnError
 from bnn.hw import cli as hardware_commands
+from bnn.terminal import harmless, plain_where_needed
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def models(json: Json = False) -> None:
         if json:
             _print_json({"name": name, "place": place})
         else:
-            typer.echo(f"{name:24} {place}")
+            typer.echo(harmless(f"{name:24} {place}"))
 
 
 @app.command()
@@ -217,10 +218,11 @@ def _print_json(values: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
+    plain_where_needed()
     try:
         app()
     except BnnError as reason:
-        typer.echo(f"bnn: {reason}", err=True)
+        typer.echo(f"bnn: {harmless(str(reason))}", err=True)
         sys.exit(1)
     except MemoryError:
         typer.echo("bnn: not enough memory", err=True)
@@ -228,4 +230,8 @@ def main() -> None:
     except BrokenPipeError:
         # Whoever read our output has gone, as in `bnn models | head -1`.
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as reason:
+        # A full disk, say. What goes wrong with a user's files is a BnnError already.
+        typer.echo(f"bnn: {harmless(str(reason))}", err=True)
         sys.exit(1)

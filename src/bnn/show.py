@@ -18,11 +18,14 @@ from bnn.classifier import logits
 from bnn.model import Model
 from bnn.program import INPUT
 from bnn.summary import input_text, rows
+from bnn.terminal import harmless
 
-#: Classes with a score bar for each picture; widths of a bar and of a name.
+#: Classes with a score bar for each picture; widths of a bar and of a name where there is room.
 TOP = 3
 BAR = 20
 NAME = 16
+#: Columns of a terminal that pictures and their classes need besides.
+BESIDES = 36
 
 
 @contextmanager
@@ -48,40 +51,44 @@ def scores_table(
 ) -> Table:
     """Class and score bars of each picture; ``us`` is microseconds per image by runtime."""
     timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
-    table = Table(title=f"{model.name}: {timing}", title_justify="left", box=None, pad_edge=False)
+    table = _table(f"{model.name}: {timing}")
     table.add_column("picture", overflow="fold")
     table.add_column("class", overflow="fold")
     table.add_column("scores", no_wrap=True)
+    # On a narrow terminal the bars give way, not the answer.
+    room = min(max((Console().width - BESIDES) / (BAR + NAME + 8), 0.0), 1.0)
+    widths = max(1, int(room * BAR)), max(1, int(room * NAME))
     for name, row, index in zip(names, scores, classes, strict=True):
-        table.add_row(Text(name), Text(model.classes[index], "bold"), bars(model, row))
+        best = Text(harmless(model.classes[index]), "bold")
+        table.add_row(Text(harmless(name)), best, bars(model, row, *widths))
     return table
 
 
-def bars(model: Model, scores: NDArray[np.int32]) -> Text:
+def _table(title: str) -> Table:
+    # As Text, for brackets in a name are no markup.
+    return Table(title=Text(harmless(title)), title_justify="left", box=None, pad_edge=False)
+
+
+def bars(model: Model, scores: NDArray[np.int32], width: int = BAR, name_width: int = NAME) -> Text:
     """The best classes, a line with a bar each, from the picture's lowest score to its highest."""
     values = logits(model.program, scores[None])[0]
     best = np.argsort(-values, kind="stable")[:TOP]
     low, span = values.min(), max(float(np.ptp(values)), 1e-9)
     lines = []
     for index in best:
-        length = max(1, round(BAR * float(values[index] - low) / span))
+        length = max(1, round(width * float(values[index] - low) / span))
         style = "green" if index == best[0] else "dim"
-        bar = Text("█" * length + " " * (BAR - length), style)
-        name = Text(model.classes[index])
-        name.truncate(NAME, overflow="ellipsis", pad=True)
+        bar = Text("█" * length + " " * (width - length), style)
+        name = Text(harmless(model.classes[index]))
+        name.truncate(name_width, overflow="ellipsis", pad=True)
         lines.append(Text.assemble(f"{scores[index]:>6} ", bar, " ", name))
     return Text("\n").join(lines)
 
 
 def info_table(model: Model) -> Table:
     """Layers, precisions, operations and bytes."""
-    table = Table(
-        title=f"{model.name}: {input_text(model.program.input, model.program.edges[INPUT])}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        show_footer=True,
-    )
+    table = _table(f"{model.name}: {input_text(model.program.input, model.program.edges[INPUT])}")
+    table.show_footer = True
     layers = rows(model.program)
     operations = sum(row.operations for row in layers)
     size = (sum(row.parameter_bits for row in layers) + 7) // 8
@@ -94,6 +101,6 @@ def info_table(model: Model) -> Table:
     table.add_column("bytes", f"{size:,}", justify="right")
     for row in layers:
         shape = "x".join(map(str, row.shape))
-        cells: list[Any] = [row.name, row.kind, shape, row.precision, row.weights]
+        cells: list[Any] = [Text(harmless(row.name)), row.kind, shape, row.precision, row.weights]
         table.add_row(*cells, f"{row.operations:,}", f"{(row.parameter_bits + 7) // 8:,}")
     return table

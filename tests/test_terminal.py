@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Any terminal: without Unicode, narrow, gone, full; and names that would steer it."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bnn
+from bnn.cli import main
+from bnn.terminal import harmless
+
+SAMPLES = Path(bnn.__file__).parent / "samples" / "mnist"
+THREE = str(SAMPLES / "3.png")
+
+#: Clearing the screen, markup of rich, line breaks, text from right to left, no name.
+HOSTILE = (
+    *("\x1b[2J\x07", "\x9b2J", "[/b]", "[red]x", "a\nb", "\r"),
+    *("\u202eevil", "", "漢字" * 9, "9"),
+)
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *args: str, encoding: str = "utf-8") -> str:
+    """What ``bnn`` writes to a standard output of ``encoding``."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr("sys.argv", ["bnn", *args])
+    monkeypatch.setattr("sys.stdout", output)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    output.flush()
+    assert isinstance(output.buffer, io.BytesIO)
+    return output.buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_bars_where_there_is_no_unicode(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    text = _run(monkeypatch, "classify", "lfc-w1a1", THREE, encoding=encoding)
+    assert "#" * 20 + " 3" in text
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_a_narrow_terminal_still_shows_the_class(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, columns: int
+) -> None:
+    names = [f"class-{index}" for index in range(10)]
+    model = dataclasses.replace(bnn.load("lfc-w1a1"), classes=tuple(names))
+    bnn.save(model, tmp_path / "m.bnn")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.chdir(SAMPLES)
+    text = _run(monkeypatch, "classify", str(tmp_path / "m.bnn"), "3.png")
+    assert "3.png" in text
+    assert "class-3 " in text
+    assert max(map(len, text.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("command", [("classify", THREE, str(SAMPLES / "0.png")), ("info",)])
+def test_names_in_a_file_do_not_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = str(tmp_path / "m.bnn")
+    model = dataclasses.replace(bnn.load("lfc-w1a1"), classes=HOSTILE, name="\x1b[31m[/nope]")
+    bnn.save(model, path)
+    text = _run(monkeypatch, command[0], path, *command[1:])
+    assert r"\x1b[31m[/nope]" in text
+    assert text == "\n".join(map(harmless, text.split("\n")))
+
+
+def test_messages_are_harmless(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["bnn", "info", "a\x1b[2J\nb"])
+    with pytest.raises(SystemExit):
+        main()
+    assert r"a\x1b[2J\nb" in capsys.readouterr().err
+
+
+class _Full(io.StringIO):
+    """A file on a full disk."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("command", [("models",), ("info", "lfc-w1a1")])
+def test_a_full_disk_is_one_line(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bnn", *command])
+    monkeypatch.setattr("sys.stdout", _Full())
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "bnn: [Errno 28] No space left on device\n"
+
+
+def test_harmless_leaves_text_alone() -> None:
+    assert harmless("50 km/h, Straße, 漢字 []") == "50 km/h, Straße, 漢字 []"
+    assert harmless("a\tb\x00\udcff") == r"a\tb\x00\udcff"
