@@ -143,6 +143,14 @@ def test_damage_names_the_file(name: str, change: Any, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_may_never_end_is_not_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "lfcW1A1", made("lfcW1A1"))
+    (folder / "0-3-weights.bin").unlink()
+    (folder / "0-3-weights.bin").symlink_to("/dev/zero")
+    with pytest.raises(ParameterError, match=r"lfcW1A1: 0-3-weights\.bin is no file"):
+        load(folder)
+
+
 def test_what_is_no_parameter_set(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("no archive")

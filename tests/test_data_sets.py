@@ -200,6 +200,25 @@ def test_unknown_names(tmp_path: Path) -> None:
         load_test(tmp_path)
 
 
+def test_folders_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    too_long = "x" * 5000
+    with pytest.raises(DataError, match="x: cannot be read: File name too long"):
+        sets.load_test(too_long)
+    monkeypatch.setenv("BNN_DATA", too_long)
+    with pytest.raises(DataError, match="idx3-ubyte: cannot be read: File name too long"):
+        sets.load_test("mnist")
+
+
+def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(DataError, match="set XDG_CACHE_HOME"):
+        fetch.cache_folder()
+
+
 def test_incomplete_sets(tmp_path: Path) -> None:
     mnist, pictures = put_mnist(tmp_path / "mnist"), put_cifar(tmp_path / "cifar10")
     (mnist / "t10k-labels-idx1-ubyte").unlink()

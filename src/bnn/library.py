@@ -35,7 +35,11 @@ def load(source: str | os.PathLike[str]) -> Model:
     path = Path(name)
     if path.suffix == SUFFIX:
         return load_file(path)
-    if path.exists():
+    try:
+        there = path.exists()
+    except OSError as reason:
+        raise UnknownNameError(f"{name}: cannot be read: {reason.strerror}") from reason
+    if there:
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
         if name == f"{dataset}-{network}":

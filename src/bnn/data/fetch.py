@@ -13,7 +13,10 @@ from bnn.errors import DataError
 
 def cache_folder() -> Path:
     """Where fetched files stay: ``$XDG_CACHE_HOME/bnn-pynq``, by default under ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnn-pynq"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnn-pynq"
+    except RuntimeError:
+        raise DataError("no home folder to keep fetched files in: set XDG_CACHE_HOME") from None
 
 
 def cached_files(name: str, homes: Iterable[str], files: Mapping[str, str]) -> Path:

@@ -63,6 +63,14 @@ def load_train(source: _Path, where: _Path | None = None) -> DataSet | PictureFo
 
 def _load(source: _Path, split: Split, where: _Path | None) -> DataSet | PictureFolder:
     name = os.fspath(source)
+    try:
+        return _found(name, split, where)
+    except OSError as reason:  # a folder that may not be entered, say
+        place = reason.filename or name
+        raise DataError(f"{place}: cannot be read: {reason.strerror or reason}") from reason
+
+
+def _found(name: str, split: Split, where: _Path | None) -> DataSet | PictureFolder:
     if name in KNOWN:
         return _known(KNOWN[name], split, where)
     folder = Path(name)

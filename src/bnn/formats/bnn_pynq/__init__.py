@@ -12,6 +12,7 @@ Files ``L-P-weights.bin``, ``L-P-thres.bin`` and ``classes.txt`` (specification,
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -138,12 +139,21 @@ def sets_under(root: Path, network: str) -> dict[str, Path]:
     """Data set name -> parameter set of ``network`` under ``root``, in order of names.
 
     A set is ``<root>/<dataset>/<network>/`` or ``<root>/<dataset>-<network>.tar.xz``.
+    A root that is no folder, or that may not be listed, has none.
     """
     found: dict[str, Path] = {}
     ending = f"-{network}.tar.xz"
-    for entry in sorted(root.iterdir()) if root.is_dir() else ():
-        if (entry / network).is_dir():
-            found.setdefault(entry.name, entry / network)
-        elif entry.name.endswith(ending) and entry.is_file():
-            found.setdefault(entry.name[: -len(ending)], entry)
+    for entry in _entries(root):
+        with contextlib.suppress(OSError):  # what may not be read is not there
+            if (entry / network).is_dir():
+                found.setdefault(entry.name, entry / network)
+            elif entry.name.endswith(ending) and entry.is_file():
+                found.setdefault(entry.name[: -len(ending)], entry)
     return found
+
+
+def _entries(root: Path) -> list[Path]:
+    try:
+        return sorted(root.iterdir())
+    except OSError:
+        return []

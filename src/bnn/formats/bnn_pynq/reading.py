@@ -39,6 +39,9 @@ def _read_folder(folder: Path) -> Files:
         paths = {path.name: path for path in folder.iterdir() if _MEMBER.fullmatch(path.name)}
         if (folder / CONFIG).is_file():
             paths[CONFIG] = folder / CONFIG
+        for name, path in paths.items():
+            if not path.is_file():  # a device or pipe may never end
+                raise ParameterError(f"{folder}: {name} is no file")
         if sum(path.stat().st_size for path in paths.values()) > MAX_SET_BYTES:
             raise ParameterError(f"{folder}: larger than any parameter set")
         return {name: path.read_bytes() for name, path in paths.items()}
