@@ -182,6 +182,13 @@ def test_data_that_the_model_does_not_know(terminal: Terminal, model: Path, tmp_
     assert "purple" in terminal.fails("evaluate", model, "--data", folder)
 
 
+def test_data_of_another_shape_is_named(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    idx.write_images(tmp_path / "t10k-images-idx3-ubyte", np.zeros((2, 3, 3), np.uint8))
+    idx.write_labels(tmp_path / "t10k-labels-idx1-ubyte", np.zeros(2, np.uint8))
+    message = terminal.fails("evaluate", model, "--data", tmp_path)
+    assert f"{tmp_path}: pictures of (3, 3, 1), shade takes (2, 2, 1)" in message
+
+
 def test_models_that_are_not_about_pictures(terminal: Terminal, tmp_path: Path) -> None:
     program = Program(IntegerInput((2,), INT(8)), (Dot("d", "input", np.eye(2), INT(2)),), "d")
     path = tmp_path / "v.bnn"

@@ -216,6 +216,14 @@ def test_hostile_tensors_are_refused(path: Path, name: str, array: Any) -> None:
     _refused(path)
 
 
+@pytest.mark.parametrize("name", ["d0.weights", "t0.thresholds", "input.table"])
+def test_a_missing_tensor_is_named(path: Path, name: str) -> None:
+    _rewrite(path, lambda head: head, _replace(name, None))
+    owner, array = name.split(".")
+    with pytest.raises(ModelFileError, match=rf"{owner}: '{array}' is missing"):
+        load(path)
+
+
 def test_huge_sizes_in_the_container_are_refused(path: Path) -> None:
     data = path.read_bytes()
     for size in (0, 1, 1 << 40, (1 << 64) - 1):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from PIL import Image
 
 import bnn
 from bnn.data import cifar, idx
-from bnn.errors import BnnError, DataError, ParameterError, RuntimeUnavailableError
+from bnn.errors import (
+    BnnError,
+    DataError,
+    InputError,
+    ParameterError,
+    RuntimeUnavailableError,
+)
 from bnn.original import _fit_lfc
 from bnn.run import Outputs
 from bnn.run.reference import ReferenceRuntime, arg_max
@@ -74,6 +81,15 @@ def test_available_params() -> None:
     assert bnn.available_params(bnn.NETWORK_CNVW1A2)[:2] == ["signs", "other"]
     assert "digits" in bnn.available_params(bnn.NETWORK_LFCW1A1)
     assert bnn.available_params("nonsense") == []
+
+
+@pytest.mark.usefixtures("roots")
+def test_a_root_that_cannot_be_read_has_no_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bnn.available_params("cnvW1A2")
+    monkeypatch.setenv("BNN_PARAMS", f"{'x' * 5000}:{__file__}:{os.environ['BNN_PARAMS']}")
+    assert bnn.available_params("cnvW1A2") == before
+    with pytest.raises(BnnError, match="cannot be read"):
+        bnn.load("x" * 5000)
 
 
 def test_the_first_root_wins(roots: Path) -> None:
@@ -233,6 +249,8 @@ def test_errors_are_raised(roots: Path) -> None:
             bnn.CnvClassifier(wrong, "signs", bnn.RUNTIME_SW)
     with pytest.raises(BnnError, match="python_xx"):
         bnn.PynqBNN("python_xx", "cnvW1A2")
+    with pytest.raises(InputError, match="not a str"):
+        bnn.CnvClassifier("cnvW1A2", "signs", bnn.RUNTIME_SW).classify_image("deer.jpg")  # type: ignore[arg-type]
     clf = bnn.LfcClassifier("lfcW1A1", "digits", bnn.RUNTIME_SW)
     with pytest.raises(DataError, match=r"gone\.idx"):
         clf.classify_mnist(roots / "gone.idx")

@@ -74,9 +74,15 @@ def evaluate(
         DataError: the data set is missing or damaged, or has classes that the model lacks.
         InputError: the model does not take pictures, or pictures of another shape.
     """
-    if not isinstance(classifier.model.program.input, PictureInput):
+    given = classifier.model.program.input
+    if not isinstance(given, PictureInput):
         raise InputError(f"{classifier.model.name} does not take pictures")
     test = load_test(data)
+    if isinstance(test, DataSet) and test.images.shape[1:] != given.shape:
+        raise InputError(
+            f"{test.name}: pictures of {test.images.shape[1:]}, "
+            f"{classifier.model.name} takes {given.shape}"
+        )
     images: Any = test.images if isinstance(test, DataSet) else test.paths
     labels = _labels(test, classifier.classes)
     total, count = len(labels), len(classifier.classes)

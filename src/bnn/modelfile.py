@@ -277,7 +277,7 @@ def _build(
                 values[item.name] = value
         elif item.name in given:
             values[item.name] = _plain(item.name, given.pop(item.name))
-        elif item.default is MISSING:
+        if item.name not in values and item.default is MISSING:
             raise ModelFileError(f"{name}: {item.name!r} is missing")
     if given:
         raise ModelFileError(f"{name}: {kind} has no {min(given)!r}")

@@ -21,7 +21,7 @@ from PIL import Image
 
 from bnn.classifier import decide
 from bnn.data import cifar, idx
-from bnn.errors import DataError, ParameterError, UnknownNameError
+from bnn.errors import DataError, InputError, ParameterError, UnknownNameError
 from bnn.formats.bnn_pynq import NETWORKS
 from bnn.formats.bnn_pynq import load as load_parameter_set
 from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
@@ -273,7 +273,7 @@ class CnvClassifier(_Classifier):
 
     def image_to_cifar(self, im: Image.Image, fp: IO[bytes]) -> None:
         """Write a picture as one CIFAR-10 record to an open binary file."""
-        fp.write(cifar.to_records(image_to_cifar_array(im)[None]))
+        fp.write(cifar.to_records(_shrunk(im)[None]))
 
     def classify_image(self, im: Image.Image) -> int:
         """Class of one picture."""
@@ -328,7 +328,13 @@ class CnvClassifier(_Classifier):
 
 
 def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
-    return _stack([image_to_cifar_array(im) for im in ims])
+    return _stack([_shrunk(im) for im in ims])
+
+
+def _shrunk(im: Image.Image) -> NDArray[np.uint8]:
+    if not isinstance(im, Image.Image):
+        raise InputError(f"a PIL picture is wanted, not a {type(im).__name__}")
+    return image_to_cifar_array(im)
 
 
 def _picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
