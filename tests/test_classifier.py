@@ -109,6 +109,7 @@ def test_other_inputs(runtime: str) -> None:
     assert clf.scores(np.array([[1, -128, 127]])).tolist() == [[1, -128, 127]]
     real = bnn.Classifier(_vector(RealInput((3,), INT(8), [0.5], [0])), runtime)
     assert real.scores([[0.4, -0.3, 1e9]]).tolist() == [[1, -1, 127]]
+    assert real.scores([[1e300, -np.inf, 1e-300]]).tolist() == [[127, -128, 0]]
 
 
 @pytest.mark.parametrize(

@@ -149,11 +149,10 @@ class RealInput:
         batch = check_batch(array, self.shape)
         if not (np.issubdtype(batch.dtype, np.floating) or np.issubdtype(batch.dtype, np.integer)):
             raise InputError(f"the model takes real numbers, these are {batch.dtype}")
-        real = batch.astype(np.float32)
-        if np.isnan(real).any():
+        if np.isnan(batch).any():
             raise InputError("inputs hold NaN")
-        with np.errstate(over="ignore"):
-            real = real / self.scale + self.zero_point
+        with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
+            real = batch.astype(np.float32) / self.scale + self.zero_point
         if self.precision == BIPOLAR:
             return np.where(real >= 0, 1, -1).astype(np.int16)
         real = np.clip(real, np.float32(self.precision.low), np.float32(self.precision.high))
