@@ -152,7 +152,7 @@ class RealInput:
         if np.isnan(batch).any():
             raise InputError("inputs hold NaN")
         with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
-            real = batch.astype(np.float32) / self.scale + self.zero_point
+            real: NDArray[np.float32] = batch.astype(np.float32) / self.scale + self.zero_point
         if self.precision == BIPOLAR:
             return np.where(real >= 0, 1, -1).astype(np.int16)
         real = np.clip(real, np.float32(self.precision.low), np.float32(self.precision.high))
