@@ -17,7 +17,9 @@ from bnn.data.folder import PictureFolder
 from bnn.data.sets import load_test
 from bnn.errors import DataError
 from bnn.formats import npz
-from bnn.inputs import PictureInput
+from bnn.formats.grids import grid
+from bnn.inputs import PictureInput, RealInput
+from bnn.precision import BIPOLAR
 
 #: The trained network in real numbers is slow; so many samples are compared with it.
 COMPARED = 1000
@@ -52,6 +54,8 @@ class Verification:
         differing: how many of these got another class there.
         answers_differing: how many got another class than the source framework's own
             answer; None without answers.
+        off_grid: how many had input values that the assumed input cannot hold, so that
+            they were rounded or clipped; None where the source quantizes its input.
     """
 
     samples: int
@@ -59,12 +63,15 @@ class Verification:
     compared: int
     differing: int
     answers_differing: int | None
+    off_grid: int | None = None
 
     def lines(self) -> list[str]:
         """As text, one line each."""
         text = [f"verified on {self.samples} samples"]
         if self.correct is not None:
             text.append(f"  accuracy: {100 * self.correct / max(1, self.samples):.2f} %")
+        if self.off_grid is not None:
+            text.append(f"  inputs off the assumed grid: {self.off_grid} of {self.samples}")
         if self.compared:
             text.append(
                 f"  predictions that differ from the trained network in real numbers: "
@@ -98,14 +105,30 @@ def verify(conversion: Conversion, samples: Samples, runtime: str = "cpu") -> Ve
         compared,
         differing,
         None if samples.answers is None else int((samples.answers != classes).sum()),
+        _off_grid(conversion, samples.inputs),
     )
+
+
+def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
+    """How many samples the assumed input changes; float32's rounding is no change."""
+    model, name = conversion.model, conversion.report.assumed
+    given = model.program.input
+    if not name or not isinstance(given, RealInput):
+        return None
+    assumed = grid(name)
+    batch = as_batch(model, inputs)
+    if assumed.precision == BIPOLAR:
+        return None  # a sign, which every number has
+    held = assumed.scale * (given.check(batch) - assumed.zero_point)
+    far = np.abs(held - batch) > 1e-3 * assumed.scale
+    return int(far.reshape(len(batch), -1).any(axis=1).sum())
 
 
 def _agreeing(classes: Array, labels: Array | None) -> int | None:
     return None if labels is None else int((classes == labels).sum())
 
 
-def read_samples(source: str, conversion: Conversion, grid: str | None = None) -> Samples:
+def read_samples(source: str, conversion: Conversion, mapping: str | None = None) -> Samples:
     """Samples from an npz file, or from a data set of pictures by name or folder.
 
     Args:
@@ -113,7 +136,7 @@ def read_samples(source: str, conversion: Conversion, grid: str | None = None) -
             framework's outputs) or ``predictions``; or what
             :func:`bnn.data.sets.load_test` takes.
         conversion: for whose input they are.
-        grid: what the bytes of pictures become, see
+        mapping: what the bytes of pictures become, see
             :func:`bnn.convert.taking_pictures`; ``unit`` by default.
 
     Raises:
@@ -132,7 +155,7 @@ def read_samples(source: str, conversion: Conversion, grid: str | None = None) -
         raise DataError(f"{source}: has pictures of {images.shape[1:]}, the model takes {shape}")
     if isinstance(given, PictureInput):
         return Samples(images, test.labels)
-    return Samples(byte_values(grid or "unit")[images], test.labels)
+    return Samples(byte_values(mapping or "unit")[images], test.labels)
 
 
 def _from_arrays(source: str, arrays: Mapping[str, Array]) -> Samples:

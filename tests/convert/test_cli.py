@@ -60,6 +60,11 @@ def test_verification_against_stored_answers(convert: Any, tmp_path: Path, data_
     out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
     assert "stored ones: 3 of 100" in out
     assert "taken as symmetric" in out
+    assert "off the assumed grid: 0 of 100" in out
+    inputs[:7, 0, 0, 0] += np.float32(0.003)
+    np.savez(tmp_path / "known.npz", inputs=inputs)
+    out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
+    assert "off the assumed grid: 7 of 100" in out
 
 
 def test_to_qonnx_and_back(convert: Any, tmp_path: Path) -> None:

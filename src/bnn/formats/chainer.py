@@ -224,6 +224,7 @@ class _Assembly:
         self.report.lost.append(
             f"the file does not tell what its inputs are; taken as {chosen.name}: {chosen.meaning}"
         )
+        self.report.assumed = chosen.name
         return chosen.input(shape), chosen.lattice()
 
     def _layers(self, topology: Topology, cover_all: bool) -> None:

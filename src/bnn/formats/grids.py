@@ -65,16 +65,25 @@ GRIDS = (
 
 
 def grid(name: str) -> Grid:
-    """The grid called ``name``: one of :data:`GRIDS`, or a precision such as ``int4``."""
+    """The grid called ``name``: one of :data:`GRIDS`, a precision such as ``int4``, or a
+    precision of fractions such as ``int8/16`` (sixteenths).
+    """
     for known in GRIDS:
         if known.name == name:
             return known
+    spelled, _, parts = name.partition("/")
     try:
-        precision = parse(name)
-    except ProgramError:
+        precision = parse(spelled)
+        divisor = float(parts) if parts else 1.0
+    except (ProgramError, ValueError):
         known_names = ", ".join(known.name for known in GRIDS)
         raise FormatError(
-            f"no such input: {name!r}; there are {known_names}, and precisions like int4"
+            f"no such input: {name!r}; there are {known_names}, precisions like int4, and "
+            "fractions like int8/16"
         ) from None
+    if not 0 < divisor < 1e6:
+        raise FormatError(f"no such input: {name!r}: cannot divide by {parts}")
     meaning = f"whole numbers from {precision.low} to {precision.high}"
-    return Grid(name, meaning, precision)
+    if divisor != 1:
+        meaning += f" divided by {parts}"
+    return Grid(name, meaning, precision, 1 / divisor)

@@ -194,6 +194,7 @@ class _Reader:
             self.report.lost.append(
                 f"the model does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
             )
+        self.report.assumed = chosen.name
         lattice = chosen.lattice(flow.factor, flow.offset)
         return self._fed(flow, chosen.input(self.input_shape), lattice)
 

@@ -223,6 +223,7 @@ class _Reader:
             self.report.lost.append(
                 f"the graph does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
             )
+        self.report.assumed = chosen.name
         if value.factor.size > 1 or value.offset.size > 1:
             raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
         self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))

@@ -21,12 +21,15 @@ class Report:
         layers: (layer, what it is, arrays used as ``name (shape)``).
         ignored: names of arrays and nodes that decide nothing.
         lost: what the converted network does not say, or says otherwise; one line each.
+        assumed: the grid (:mod:`bnn.formats.grids`) on which the values of an input are that
+            nothing in the file quantizes; "" where the file tells.
     """
 
     format: str
     layers: list[tuple[str, str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    assumed: str = ""
 
     def used(self, layer: str, what: str, arrays: Mapping[str, Any] | None = None) -> None:
         """Note a layer and the arrays (by name) that it is made of."""
