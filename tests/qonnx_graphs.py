@@ -220,14 +220,21 @@ class Graph:
 
 
 @st.composite
-def graphs(draw: Any) -> tuple[ModelProto, Any]:
-    """A random graph, and inputs for it (4, ...) in quarters."""
+def graphs(draw: Any) -> tuple[ModelProto, Any, str | None]:
+    """A random graph, inputs for it (4, ...) in quarters, and how to read its input.
+
+    Quarters where the graph does not quantize it, or not as the host can.
+    """
     is_map = draw(st.booleans())
     shape: tuple[int, ...] = (1, draw(st.integers(3, 12)))
     if is_map:
         shape = (1, draw(st.integers(1, 3)), draw(st.integers(4, 7)), draw(st.integers(4, 7)))
     graph = Graph(draw, shape)
-    graph.quantize_input()
+    grid = draw(st.sampled_from([None, "int8/4"]))
+    if grid is None:
+        graph.quantize_input()
+    elif graph.flip():
+        graph.quantize()
     for _ in range(draw(st.integers(0, 2)) if is_map else 0):
         graph.conv()
         graph.between()
@@ -244,4 +251,4 @@ def graphs(draw: Any) -> tuple[ModelProto, Any]:
         graph.quantize()
     graph.dense(draw(st.integers(2, 4)))
     inputs = graph.rng.integers(-20, 20, (4, *shape[1:])) / np.float32(4)
-    return graph.model(), inputs.astype(np.float32)
+    return graph.model(), inputs.astype(np.float32), grid

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, event, given, reject, settings
 
 import programs
 from bnn.classifier import Classifier
-from bnn.convert import convert
+from bnn.convert import Options, convert
 from bnn.errors import FormatError
 from bnn.formats import qonnx_write
 from bnn.inputs import IntegerInput, RealInput
@@ -37,9 +37,10 @@ def channels_first(inputs: Any) -> Any:
 @settings(parent=SAME_FILE, max_examples=150)
 @given(graph=graphs())
 def test_random_graphs_give_the_executors_logits(graph: Any, tmp_path: Path) -> None:
-    model, inputs = graph
+    model, inputs, given_input = graph
     onnx.save(model, tmp_path / "x.onnx")
-    converted = convert(tmp_path / "x.onnx").model
+    options = Options(input=given_input)
+    converted = convert(tmp_path / "x.onnx", None, options).model
     logits = Classifier(converted, "reference").logits(channels_last(inputs))
     np.testing.assert_array_equal(logits, execute(model, inputs))
 
