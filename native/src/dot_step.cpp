@@ -101,6 +101,7 @@ class DotStep final : public Step {
       const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
       job_.groups = bits.groups;
       many_.bits = kernels.bits[most <= kernels.bits[0]->most ? 0 : 1];
+      if (kernels.ternary && weight_planes_ == 2 && most <= kernels.ternary->most) many_.bits = kernels.ternary;
       many_.weights = by(many_.bits, bits);
       if (kernels.few_bits) those_few_ = {kernels.few_bits, nullptr, 0, by(kernels.few_bits, bits)};
       return;

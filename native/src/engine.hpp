@@ -72,6 +72,7 @@ struct Kernels {
   // The fastest first; the last one, before a null, takes everything.
   const BitEngine* bits[2];
   const ByteEngine* bytes[3];
+  const BitEngine* ternary;  // for two planes of weights and sums that it can add up, or null
   // For fewer positions than `few` (of all images together), if there are better ones for that.
   int few;
   const BitEngine* few_bits;

@@ -19,7 +19,10 @@ namespace {
 
 constexpr int tile_rows = 16, tile_bytes = 64;
 constexpr int block = 2 * tile_rows;  // patches at a time
-constexpr int gathered_blocks = 4;    // while the weights of a strip stay in the nearest cache
+// More blocks at a time, while a strip of weights stays in the nearest cache; where all weights
+// nearly do, the patches should, too.
+constexpr int most_blocks = 4;
+constexpr size_t few_weights = 80 << 10;
 constexpr int strip = 32;             // channels at a time: half a panel
 constexpr size_t step_bytes = size_t(tile_rows) * 2 * tile_bytes;  // weights of 64 codes for a strip
 
@@ -143,7 +146,8 @@ void run_tiles(const Job& job) {
   const Tiles tiles;
   const size_t used = From::row_bytes(job) * size_t(job.rows);
   const size_t length = (used + tile_bytes - 1) / tile_bytes * tile_bytes;
-  constexpr int most = gathered_blocks * block;
+  const bool near = length * size_t(job.panels) * panel_channels <= few_weights;
+  const int most = near ? block : most_blocks * block;
   auto* sums = reinterpret_cast<int32_t*>(job.scratch);
   uint8_t* gathered = job.scratch + size_t(most) * panel_channels * sizeof(int32_t);
   for (int p = 0; p < most; ++p) std::memset(gathered + size_t(p) * length + used, 0, length - used);
@@ -197,7 +201,7 @@ bool available() {
 Kernels amx_kernels() {
   const Kernels base = avx512_kernels();
   return {"amx", "AMX tiles of 8-bit integers, and AVX-512", available, {&bits, base.bits[0]},
-          {&bytes, base.bytes[0], base.bytes[1]}, 8, base.bits[0], base.bytes[0]};
+          {&bytes, base.bytes[0], base.bytes[1]}, nullptr, 8, base.bits[0], base.bytes[0]};
 }
 
 }  // namespace bnn

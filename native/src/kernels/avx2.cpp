@@ -166,6 +166,6 @@ bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 }  // namespace
 
-Kernels avx2_kernels() { return {"avx2", "AVX2", available, {&look_up, &bits}, {&shorts, &bytes, &wide}, 0, nullptr, nullptr}; }
+Kernels avx2_kernels() { return {"avx2", "AVX2", available, {&look_up, &bits}, {&shorts, &bytes, &wide}, nullptr, 0, nullptr, nullptr}; }
 
 }  // namespace bnn

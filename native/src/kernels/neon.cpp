@@ -107,6 +107,6 @@ bool available() {
 
 }  // namespace
 
-Kernels neon_kernels() { return {"neon", "NEON", available, {&bits, nullptr}, {&bytes, nullptr, nullptr}, 0, nullptr, nullptr}; }
+Kernels neon_kernels() { return {"neon", "NEON", available, {&bits, nullptr}, {&bytes, nullptr, nullptr}, nullptr, 0, nullptr, nullptr}; }
 
 }  // namespace bnn

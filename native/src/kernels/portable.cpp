@@ -77,7 +77,7 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 }  // namespace
 
 Kernels portable_kernels() {
-  return {"portable", "plain C++", [] { return true; }, {&bits, nullptr}, {&bytes, nullptr, nullptr}, 0, nullptr, nullptr};
+  return {"portable", "plain C++", [] { return true; }, {&bits, nullptr}, {&bytes, nullptr, nullptr}, nullptr, 0, nullptr, nullptr};
 }
 
 }  // namespace bnn
