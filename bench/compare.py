@@ -65,10 +65,11 @@ def report(batches: list[int], threads: int, rounds: int) -> str:
         "",
         "Written by `make bench` (`bench/compare.py`); do not edit. Images a second, NumPy arrays",
         "in, NumPy scores out: by CPU time of the best round, and in brackets by wall time of the",
-        "median round. The weights are random: speed does not depend on them.",
+        "median round; where the two differ much, the machine was busy with other things. The",
+        "weights are random: speed does not depend on them.",
         "",
-        f"Machine: {bench.machine()}; kernel `{chosen.kernel}` ({chosen.reason});",
-        f"{rounds} rounds, interleaved.",
+        f"Machine: {bench.machine()}; {rounds} rounds, interleaved.",
+        f"Kernel `{chosen.kernel}`: {chosen.reason}.",
     ]
     if missing:
         lines.append(f"Not installed, hence not measured: {', '.join(missing)}.")
