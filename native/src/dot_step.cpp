@@ -55,12 +55,13 @@ struct Packed {
   Bytes weights;
 };
 
-// Bytes to work in that engines of any layout can ask for: indices of one map take at most 8 times
-// its bytes, those of more maps should fit a first-level cache; 128 patches and their sums.
-size_t scratch_for(const Map& source, const Job& job) {
-  const size_t indices = std::max<size_t>(32 << 10, 8 * source.bytes());
-  const size_t patch = size_t(job.rows) * size_t(job.groups) * (source.form == Form::bits ? 64 : 4);
-  return std::max(source.form == Form::bits ? indices : 0, 128 * (patch + 64 + 4 * panel_channels));
+// Bytes to work in. Indices of one map take at most 8 times its bytes, those of more maps should fit
+// a first-level cache; or 128 patches in codes, and their sums.
+size_t scratch_for(const Packed& packed, const Map& source, const Job& job) {
+  if (packed.bits && packed.bits->layout == BitLayout::nibbles) return std::max<size_t>(32 << 10, 8 * source.bytes());
+  if (packed.bits ? packed.bits->layout == BitLayout::words : !packed.bytes->gathers) return 0;
+  const size_t patch = size_t(job.rows) * size_t(job.groups) * (packed.bits ? 64 : 4);
+  return 128 * (patch + 64 + 4 * panel_channels);
 }
 
 class DotStep final : public Step {
@@ -73,7 +74,7 @@ class DotStep final : public Step {
     lay_out_patches(task);
     set_result(task, folded);
     needs.weights += many_.weights.size() + those_few_.weights.size();
-    needs.scratch = std::max(needs.scratch, scratch_for(task.source, job_));
+    needs.scratch = std::max(needs.scratch, scratch_for(many_, task.source, job_));
   }
 
   void run(const Frame& frame) const override {

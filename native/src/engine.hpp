@@ -43,7 +43,7 @@ enum class BitLayout {
   nibbles,  // [panel][row][look-up][64 channels], a byte being a nibble of weights: four channels
             // of one plane, or two channels of two planes
   bytes,    // strips of four bytes: the sum of the planes' -1 and +1
-};
+};  // Nibbles and bytes need Job::scratch.
 
 struct BitEngine {
   Strips strips;
@@ -59,6 +59,7 @@ struct ByteEngine {
   int group;         // codes that it takes at once: 2 or 4
   int least;         // codes of a patch from which on it is worth it
   bool one_burst;    // the whole patch must fit one burst
+  bool gathers;      // it copies patches to Job::scratch
   // Groups that may be added up before a flush, or 0: the products are too large.
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);

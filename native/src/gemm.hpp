@@ -328,7 +328,7 @@ constexpr BitEngine bit_engine() {
 // V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
 template <class V>
 constexpr ByteEngine byte_engine() {
-  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, V::burst, gemm<V>};
+  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, false, V::burst, gemm<V>};
 }
 
 }  // namespace

@@ -183,7 +183,7 @@ constexpr BitEngine bits{{tile_rows, 2}, BitLayout::bytes, no_limit,
                          [](const Job& job, int planes, int) {
                            planes == 1 ? run_form<FromBits<1>>(job) : run_form<FromBits<2>>(job);
                          }};
-constexpr ByteEngine bytes{{tile_rows, 2}, 1, 4, tile_bytes, false, [](const Range&) { return no_limit; },
+constexpr ByteEngine bytes{{tile_rows, 2}, 1, 4, tile_bytes, false, true, [](const Range&) { return no_limit; },
                            [](const Job& job, int) { run_form<FromBytes>(job); }};
 
 bool available() {
