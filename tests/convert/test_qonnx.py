@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from hypothesis import HealthCheck, event, given, reject, settings
 
 import programs
@@ -18,7 +19,7 @@ from bnn.formats import qonnx_write
 from bnn.inputs import IntegerInput, RealInput
 from bnn.model import Model
 from bnn.program import Program
-from qonnx_executor import execute
+from qonnx_executor import DOMAIN, execute
 from qonnx_graphs import graphs
 
 SAME_FILE = settings(
@@ -60,3 +61,38 @@ def test_random_programs_written_give_their_logits(program: Program, tmp_path: P
     written = onnx.load(tmp_path / "x.onnx")
     found = execute(written, channels_first(inputs.astype(np.float32)))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (1, 1, 2, 3), (1, 2, 3, 3)])
+@pytest.mark.parametrize("kind", ["BatchNormalization", "Mul"])
+def test_inputs_scaled_number_by_number_before_they_are_quantized(
+    shape: tuple[int, ...], kind: str, tmp_path: Path
+) -> None:
+    """As keyword spotting begins: rows, or maps flattened, normalized and quantized."""
+    rng, count = np.random.default_rng(0), int(np.prod(shape))
+    factors, beta, mean = 2.0 ** rng.integers(-2, 2, count), np.full(count, 0.5), np.ones(count)
+    parts = {"g": factors, "b": beta, "m": mean, "v": np.ones(count), "one": np.ones(())}
+    parts |= {"zero": np.zeros(()), "bits": np.array(8), "w": rng.choice([-1, 1], (count, 3))}
+    reads = ["f", "g", "b", "m", "v"] if kind == "BatchNormalization" else ["f", "g"]
+    extra = {"epsilon": 0.0} if kind == "BatchNormalization" else {}
+    nodes = [
+        onnx.helper.make_node("Flatten", ["x"], ["f"]),
+        onnx.helper.make_node(kind, reads, ["n"], **extra),
+        onnx.helper.make_node("Quant", ["n", "one", "zero", "bits"], ["q"], domain=DOMAIN),
+        onnx.helper.make_node("MatMul", ["q", "w"], ["y"]),
+    ]
+    real = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [onnx.helper.make_tensor_value_info("x", real, shape)],
+        [onnx.helper.make_tensor_value_info("y", real, (1, 3))],
+        [onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in parts.items()],
+    )
+    opsets = [onnx.helper.make_opsetid("", 15), onnx.helper.make_opsetid(DOMAIN, 1)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx.save(model, tmp_path / "x.onnx")
+    inputs = rng.integers(-90, 90, (20, *shape[1:])).astype(np.float32) / np.float32(4)
+    converted = convert(tmp_path / "x.onnx").model
+    logits = Classifier(converted, "reference").logits(inputs.reshape(20, count))
+    np.testing.assert_array_equal(logits, execute(model, inputs))

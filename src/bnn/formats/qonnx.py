@@ -367,9 +367,7 @@ class _Reader:
         if isinstance(tensor, RawInput):
             # Composed in float64, so that what was one scale is the same float32 again.
             factor, offset = _affine(node, rows.astype(np.float64), first)
-            return replace(
-                tensor, factor=tensor.factor * factor, offset=tensor.offset * factor + offset
-            )
+            return self._affine_input(tensor, factor, offset)
         factor, offset = _affine(node, rows.astype(np.float32), first)
         tensor = tensor if factor.size == 1 == offset.size else self._tensor(node, tensor)
         if tensor.quantized and factor.size == 1 == offset.size and factor[0] > 0:
@@ -394,8 +392,10 @@ class _Reader:
         nonnegative = first.nonnegative and second.nonnegative
         return replace(first, layer=name, quantized=False, nonnegative=nonnegative)
 
-    def _batch_norm(self, node: Node, inputs: list[Value | None]) -> Tensor:
-        tensor = self._real(node, inputs[0])
+    def _batch_norm(self, node: Node, inputs: list[Value | None]) -> Value:
+        first = inputs[0]
+        raw = isinstance(first, RawInput) and self.chosen is None
+        tensor = first if isinstance(first, RawInput) and raw else self._real(node, first)
         values = [item.value for item in inputs[1:] if isinstance(item, Constant)]
         if len(values) != 4:
             raise FormatError(f"{node}: its parameters must be constants")
@@ -403,15 +403,30 @@ class _Reader:
         if tensor.axes[axis] != "C" or any(v.shape != (tensor.channels,) for v in values):
             raise FormatError(f"{node}: its parameters do not fit the tensor's channels")
         gamma, beta, mean, variance = (ordered(value, tensor) for value in values)
-        name = self.stack.name(node.name)
         epsilon = float(node.attributes.get("epsilon", 1e-5))
+        self.report.used(node.name, f"batch norm, epsilon {epsilon:g}", self._arrays(node))
+        if isinstance(tensor, RawInput):
+            factor = gamma / np.sqrt(variance.astype(np.float64) + epsilon)
+            return self._affine_input(tensor, factor, beta - mean * factor)
+        name = self.stack.name(node.name)
         self.stack.add(
             BatchNorm.from_variance(
                 name, gamma, beta, mean, variance, epsilon, "folded", tensor.layer
             )
         )
-        self.report.used(node.name, f"batch norm, epsilon {epsilon:g}", self._arrays(node))
         return replace(tensor, layer=name, quantized=False, nonnegative=False)
+
+    def _affine_input(self, raw: RawInput, factor: Array, offset: Array) -> RawInput:
+        """``raw`` times ``factor`` plus ``offset``, each (1,) or (channels,), float64."""
+        if raw.map is not None and max(factor.size, offset.size) > 1:
+            count = raw.channels
+            self.report.lost.append(
+                f"the input is scaled number by number: it is a row of {count}, flattened as there"
+            )
+            if raw.order is not None:
+                factor, offset = (v if v.size == 1 else v[raw.order] for v in (factor, offset))
+            raw = replace(raw, map=None, order=None)
+        return replace(raw, factor=raw.factor * factor, offset=raw.offset * factor + offset)
 
     def _clip(self, node: Node, inputs: list[Value | None]) -> Tensor:
         tensor = self._real_map(node, inputs[0])
