@@ -128,6 +128,14 @@ CASES = [
     *_brevitas("cnv-w2a2", bordered),
     *_brevitas("mixed", unit),
     *_brevitas("narrow", unit),
+    *(
+        Case(f"qonnx/{file}.onnx", f"qonnx/{file.split('.')[0]}.answers.npz", prepare, "qonnx")
+        for file, prepare in (
+            ("cnv-w2a2.channels-last", bordered),
+            ("cnv-w2a2.lowered", bordered),
+            ("mixed.scales", unit),
+        )
+    ),
     *(_checkpoint(f"tfc-{bits}", unit) for bits in ("w1a1", "w1a2", "w2a2")),
     *(_checkpoint(f"cnv-{bits}", bordered) for bits in ("w1a1", "w2a2")),
 ]

@@ -42,6 +42,7 @@ from bnn.formats.stack import (
     add_conv,
     append_two_classes,
     average_pool,
+    dilated,
     same_padding,
     two_classes,
     zeros_fit,
@@ -62,6 +63,7 @@ from bnn.network import (
     Scale,
     Sign,
 )
+from bnn.precision import BIPOLAR, TERNARY
 from bnn.program import Borders, Pair
 
 Array = NDArray[Any]
@@ -171,8 +173,10 @@ class _Reader:
         tensors = [item for item in inputs if isinstance(item, Tensor)]
         if any(t.is_final for t in tensors) and node.kind not in _LAYOUT | _FINAL:
             raise FormatError(f"{node}: stands after a softmax; that cannot be converted")
-        if any(any(t.padding) for t in tensors) and node.kind not in ("Conv", "Pad"):
+        if any(any(t.padding) for t in tensors) and node.kind not in ("Conv", "MatMul"):
             raise FormatError(f"{node}: follows a Pad; only a convolution can")
+        if any(t.patches for t in tensors) and node.kind != "MatMul":
+            raise FormatError(f"{node}: follows an Im2Col; only a product can")
         return handler(self, node, inputs)
 
     def _quantized_constant(self, node: Node, inputs: list[Constant]) -> Constant | None:
@@ -514,6 +518,10 @@ class _Reader:
         rows = in_order(weights.integers, tensor)
         bias = _shifted_bias(weights, bias_of(node, inputs, len(rows)), tensor.shift)
         scale = weights.scale * np.float32(tensor.gain)
+        if tensor.patches:
+            return self._patched(node, tensor, replace(weights, integers=rows), scale, bias)
+        if any(tensor.padding):
+            raise FormatError(f"{node}: follows a Pad; only a convolution can")
         name = self.stack.name(node.name)
         if len(tensor.axes) == 2:
             self.stack.add(Linear(name, rows, weights.precision, scale, bias, tensor.layer))
@@ -531,6 +539,54 @@ class _Reader:
         if maps and len(tensor.axes) != 4:
             raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
         return tensor
+
+    def _im2col(self, node: Node, inputs: list[Value | None]) -> Tensor:
+        """Patches of a channels-last map, ordered kernel row, kernel column, channel."""
+        tensor = self._map(node, inputs[0])
+        attributes = node.attributes
+        if tensor.axes != LAST or attributes.get("depthwise", 0) or any(tensor.padding):
+            raise FormatError(f"{node}: of patches, those of a channels-last map can be converted")
+        size = _pair(node, "kernel_size", (0, 0))
+        stride, dilation = _pair(node, "stride", (1, 1)), _pair(node, "dilations", (1, 1))
+        pads = [int(n) for n in attributes.get("pad_amount", [0, 0, 0, 0])]
+        if len(pads) != 4 or min(pads) < 0 or min(*size, *stride, *dilation) < 1:
+            raise FormatError(f"{node}: its sizes make no sense")
+        padding: Borders = (pads[0], pads[1], pads[2], pads[3])
+        extent = _extent(size, dilation)
+        height, width = _slid(node, tensor.height_width, extent, stride, padding)
+        made = tensor.slid(tensor.layer, height, width, tensor.channels * size[0] * size[1])
+        return replace(
+            made,
+            padding=padding,
+            pad_value=float(attributes.get("pad_value", 0)),
+            patches=(size, stride, dilation),
+        )
+
+    def _patched(
+        self, node: Node, tensor: Tensor, weights: Weights, scale: Array, bias: Any
+    ) -> Tensor:
+        """The convolution of an Im2Col and a product."""
+        size, stride, dilation = tensor.patches
+        kernel = weights.integers.reshape(len(weights.integers), *size, -1)
+        precision = weights.precision
+        if dilation != (1, 1):
+            kernel = dilated(kernel, dilation)
+            precision = TERNARY if precision == BIPOLAR else precision  # for the zeros
+        layer = Conv2d(
+            self.stack.name(node.name),
+            kernel,
+            precision,
+            scale,
+            bias,
+            stride,
+            tensor.padding,
+            (tensor.pad_value - tensor.shift) / tensor.gain,
+            tensor.layer,
+        )
+        name = add_conv(self.stack, layer, self.lattice)
+        self.report.used(node.name, f"convolution, {precision} weights", self._arrays(node))
+        height, width = tensor.height_width
+        return replace(_after_weights(tensor, name, height, width, len(kernel)), patches=())
 
     def _pad(self, node: Node, inputs: list[Value | None]) -> Tensor:
         tensor = self._map(node, inputs[0])
@@ -801,6 +857,10 @@ def _slid(node: Node, size: Pair, kernel: Pair, stride: Pair, padding: Borders) 
     return height // stride[0] + 1, width // stride[1] + 1
 
 
+def _extent(size: Pair, dilation: Pair) -> Pair:
+    return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
+
+
 def _ceil(node: Node, tensor: Tensor, size: Pair, stride: Pair, padding: Borders) -> Borders:
     """More padding at the end where ``ceil_mode`` wants a last, partial window."""
     if any(d != 1 for d in node.attributes.get("dilations", [1, 1])):
@@ -826,20 +886,12 @@ def _input_axes(graph: Graph, nodes: list[Node]) -> tuple[str, ...]:
         if node.kind == "Transpose" and "perm" in node.attributes:
             perm = [perm[int(i)] for i in node.attributes["perm"]]
             names = {node.outputs[0]}
-        elif node.kind in (
-            "Conv",
-            "MaxPool",
-            "BatchNormalization",
-            "AveragePool",
-            "MultiThreshold",
-        ):
+        elif node.kind in _PINNING:
             inner = LAST if _reads_last(node) else FIRST
             axes = [""] * 4
             for axis, source in zip(inner, perm, strict=True):
                 axes[source] = axis
             return tuple(axes)
-        elif node.kind == "Im2Col" or (node.kind == "MatMul" and perm == [0, 1, 2, 3]):
-            return LAST
         elif node.kind in ("Reshape", "Flatten"):
             break
         else:
@@ -848,7 +900,9 @@ def _input_axes(graph: Graph, nodes: list[Node]) -> tuple[str, ...]:
 
 
 def _reads_last(node: Node) -> bool:
-    return node.domain.endswith("channels_last") or node.attributes.get("data_layout") == "NHWC"
+    """Whether ``node`` reads channels last."""
+    last = node.domain.endswith("channels_last") or node.kind in ("Im2Col", "MatMul")
+    return last or node.attributes.get("data_layout") == "NHWC"
 
 
 def _axes_of(shape: tuple[int, ...], nodes: list[Node]) -> tuple[str, ...]:
@@ -859,6 +913,16 @@ def _axes_of(shape: tuple[int, ...], nodes: list[Node]) -> tuple[str, ...]:
     return LAST if last else FIRST
 
 
+#: Operations that know which axis of a picture has the channels.
+_PINNING = {
+    "Conv",
+    "MaxPool",
+    "AveragePool",
+    "BatchNormalization",
+    "MultiThreshold",
+    "Im2Col",
+    "MatMul",
+}
 _QUANTS = {"BipolarQuant", "Quant", "IntQuant"}
 _LAYOUT = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose", "Shape"}
 _FINAL = {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Hardmax"}
@@ -880,4 +944,5 @@ _HANDLERS: dict[str, Callable[[_Reader, Node, list[Value | None]], Value]] = {
     "Transpose": _Reader._transpose,
     "Shape": _Reader._shape,
     "Pad": _Reader._pad,
+    "Im2Col": _Reader._im2col,
 }

@@ -38,6 +38,8 @@ class Tensor:
         gain, shift: the tensor is ``gain * layer + shift``, for the next layer to take in.
         nonnegative: whether it is known to have no negative values.
         padding, pad_value: positions that the next convolution has to add (a Pad node).
+        patches: kernel, stride and dilation of an Im2Col, which the next product makes a
+            convolution.
         flat: name for the flattening that waits until the values of a map are quantized,
             or "".
         is_final: whether only the class matters any more (after a softmax).
@@ -53,6 +55,7 @@ class Tensor:
     nonnegative: bool = False
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: float = 0.0
+    patches: tuple[tuple[int, int], ...] = ()
     flat: str = ""
     is_final: bool = False
 
