@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Single blocks in cocotb, at least 100 000 beats each with random stalls, against their objects."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hw.examples import signs
+
+from bnn.hw import verilator
+from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.matrix import Matrix, accumulator_bits
+from bnn.hw.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.render import library
+from bnn.hw.window import Maximum, SlidingWindow
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program import Dot, Threshold
+
+pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
+
+BEATS = 100_000
+
+
+@dataclass
+class Bench:
+    """A block, the words of one image, and what must come out for an image.
+
+    Attributes:
+        mask: of the bits that are defined in every output word of an image, or None for all.
+    """
+
+    block: Any
+    bits: int
+    words: int
+    golden: Callable[[Sequence[int]], list[int]]
+    files: dict[str, str]
+    mask: list[int] | None = None
+
+
+def _plain(block: Any, bits: int, words: int) -> Bench:
+    return Bench(block, bits, words, block.golden, {})
+
+
+def _window() -> Bench:
+    block = SlidingWindow((7, 6, 4), 2, 2, (3, 2), (2, 1), (1, 1, 1, 0), 3, pixels=4)
+    height, width = block.out_shape
+    tail = height * width - (block.groups - 1) * block.pixels
+    full, rest = (1 << block.output_bits) - 1, (1 << tail * 4) - 1
+    steps = block.output_steps
+    mask = [full] * (block.output_words - steps) + [rest] * steps
+    return Bench(block, 4, block.input_words, block.golden, {}, mask)
+
+
+def _matrix(weight: Any, source: Any, levels: int, pixels: int) -> Bench:
+    draw = np.random.default_rng(1)
+    weights = signs(draw, 6, 12) if weight == BIPOLAR else draw.integers(-1, 2, (6, 12))
+    dot = Dot("d", "input", weights, weight)
+    acc, low, high = accumulator_bits(12, weight, source)
+    thresholds = np.sort(draw.integers(-9, 9, (6, levels)), axis=1)
+    output = BIPOLAR if levels == 1 else UINT(2)
+    base, step = (-1, 2) if levels == 1 else (0, 1)
+    threshold = Threshold("t", "d", thresholds, output, base, step, signs(draw, 6))
+    made = of_threshold(threshold, acc, low, high, falling=True)
+    block = Matrix(6, 12, 8, 2, 4, pixels, weight, source, made, name="dut")
+    contents = block.contents(dot, threshold)
+    from bnn.hw.render import _hex
+
+    files = {
+        "dut_weights.mem": _hex(contents.weights, block.weight_word_bits),
+        "dut_levels.mem": _hex(contents.levels, made.word_bits),
+    }
+    words = block.groups * block.column_folds
+    bits = pixels * 4 * source.bits
+    return Bench(block, bits, words, lambda w: block.golden(w, dot, threshold), files)
+
+
+def _threshold() -> Bench:
+    draw = np.random.default_rng(2)
+    thresholds = np.sort(draw.integers(-9, 9, (6, 3)), axis=1)
+    threshold = Threshold("t", "input", thresholds, UINT(2), signs=signs(draw, 6))
+    acc, low, high = threshold_bounds(INT(5))
+    made = of_threshold(threshold, acc, low, high)
+    block = ThresholdUnit(6, 4, 2, INT(5), made, name="dut")
+    from bnn.hw.render import _hex
+
+    files = {"dut_levels.mem": _hex(block.contents(threshold), made.word_bits)}
+    return Bench(block, 10, block.output_words, lambda w: block.golden(w, threshold), files)
+
+
+BENCHES: dict[str, Callable[[], Bench]] = {
+    "fifo": lambda: _plain(Fifo(9, 5, 10), 9, 10),
+    "widen": lambda: _plain(Widen(3, 4, 12, 2), 6, 12),
+    "narrow": lambda: _plain(Narrow(3, 4, 5, 2), 24, 5),
+    "trim": lambda: _plain(Trim(5, 3, 7), 5, 7),
+    "pad": lambda: _plain(Pad(5, 3, 7), 5, 3),
+    "serialize": lambda: _plain(Serialize(3, 4, 2, 10), 12, 6),
+    "max": lambda: _plain(Maximum(3, 4, True, 2, 6, 36), 12, 36),
+    "window": _window,
+    "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, 1, 1),
+    "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, 3, 4),
+    "matrix-ternary": lambda: _matrix(TERNARY, INT(4), 3, 2),
+    "threshold": _threshold,
+}
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_block(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb (extra `hw`)")
+    bench = BENCHES[name]()
+    luck = random.Random(name)
+    images = -(-BEATS // max(bench.words, bench.block.output_words))
+    per_image = [[_word(luck, bench) for _ in range(bench.words)] for _ in range(images)]
+    expected = [word for image in per_image for word in bench.golden(image)]
+    assert max(bench.words, bench.block.output_words) * images >= BEATS
+    task = {
+        "seed": 5,
+        "offer": 0.7,
+        "accept": 0.6,
+        "words": [word for image in per_image for word in image],
+        "expected": len(expected),
+        "result": str(tmp_path / "result.json"),
+    }
+    (tmp_path / "task.json").write_text(json.dumps(task))
+    for file, text in {**library(), **bench.files}.items():
+        (tmp_path / file).write_text(text)
+    root = verilator.verilator_root()
+    monkeypatch.setenv("VERILATOR_ROOT", str(root))
+    monkeypatch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("BNN_BENCH", str(tmp_path / "task.json"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # the runner hands the path on
+    runner = runner_module.get_runner("verilator")
+    generics = {
+        key: f'"{value}"' if isinstance(value, str) and "'h" not in value else value
+        for key, value in bench.block.generics().items()
+    }
+    runner.build(
+        sources=[tmp_path / file for file in library() if file.endswith(".sv")],
+        hdl_toplevel=bench.block.module,
+        parameters=generics,
+        build_dir=tmp_path,
+        build_args=["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-std=c++20"],
+        log_file=tmp_path / "build.log",
+    )
+    runner.test(
+        hdl_toplevel=bench.block.module,
+        test_module="stream_bench",
+        build_dir=tmp_path,
+        test_dir=tmp_path,
+        log_file=tmp_path / "test.log",
+    )
+    got = json.loads((tmp_path / "result.json").read_text())
+    mask = (bench.mask or [-1] * bench.block.output_words) * images
+    assert [a & m for a, m in zip(got, mask, strict=True)] == [
+        a & m for a, m in zip(expected, mask, strict=True)
+    ]
+
+
+def _word(luck: random.Random, bench: Bench) -> int:
+    """A random word; for a matrix with ternary inputs, of legal codes only."""
+    source = getattr(bench.block, "source", None)
+    if source != TERNARY:
+        return luck.getrandbits(bench.bits)
+    codes = [luck.choice((0, 1, 3)) for _ in range(bench.bits // 2)]
+    return sum(code << (2 * place) for place, code in enumerate(codes))
