@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Single blocks in cocotb, at least 100 000 beats each with random stalls, against their objects."""
+"""Single blocks in cocotb, 100 000 beats and more with random stalls, against their objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hw.examples import signs
 
 from bnn.hw import verilator
 from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
@@ -23,6 +22,7 @@ from bnn.hw.render import library
 from bnn.hw.window import Maximum, SlidingWindow
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Dot, Threshold
+from hw.examples import signs
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
 
