@@ -18,7 +18,7 @@ from bnn.hw import verilator
 from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.matrix import Matrix, accumulator_bits
 from bnn.hw.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
-from bnn.hw.render import library
+from bnn.hw.render import image, library
 from bnn.hw.window import Maximum, SlidingWindow
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Dot, Threshold
@@ -71,11 +71,9 @@ def _matrix(weight: Any, source: Any, levels: int, pixels: int) -> Bench:
     made = of_threshold(threshold, acc, low, high, falling=True)
     block = Matrix(6, 12, 8, 2, 4, pixels, weight, source, made, name="dut")
     contents = block.contents(dot, threshold)
-    from bnn.hw.render import _hex
-
     files = {
-        "dut_weights.mem": _hex(contents.weights, block.weight_word_bits),
-        "dut_levels.mem": _hex(contents.levels, made.word_bits),
+        "dut_weights.mem": image(contents.weights, block.weight_word_bits),
+        "dut_levels.mem": image(contents.levels, made.word_bits),
     }
     words = block.groups * block.column_folds
     bits = pixels * 4 * source.bits
@@ -89,9 +87,7 @@ def _threshold() -> Bench:
     acc, low, high = threshold_bounds(INT(5))
     made = of_threshold(threshold, acc, low, high)
     block = ThresholdUnit(6, 4, 2, INT(5), made, name="dut")
-    from bnn.hw.render import _hex
-
-    files = {"dut_levels.mem": _hex(block.contents(threshold), made.word_bits)}
+    files = {"dut_levels.mem": image(block.contents(threshold), made.word_bits)}
     return Bench(block, 10, block.output_words, lambda w: block.golden(w, threshold), files)
 
 
@@ -118,13 +114,13 @@ def test_block(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     luck = random.Random(name)
     images = -(-BEATS // max(bench.words, bench.block.output_words))
     per_image = [[_word(luck, bench) for _ in range(bench.words)] for _ in range(images)]
-    expected = [word for image in per_image for word in bench.golden(image)]
+    expected = [word for words in per_image for word in bench.golden(words)]
     assert max(bench.words, bench.block.output_words) * images >= BEATS
     task = {
         "seed": 5,
         "offer": 0.7,
         "accept": 0.6,
-        "words": [word for image in per_image for word in image],
+        "words": [word for words in per_image for word in words],
         "expected": len(expected),
         "result": str(tmp_path / "result.json"),
     }

@@ -177,12 +177,13 @@ class Matrix:
         wide = unpack_rows(words, self.source.bits, self.pixels * self.simd)
         folds = wide.reshape(self.groups, self.column_folds, self.pixels, self.simd)
         vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)[:, : dot.weights.shape[1]]
-        values = self.source.decode(vectors).astype(np.int64)
+        values = self.source.decode(vectors).astype(np.int64)[None, None]
         acc = reference.dot(values, dot, 1 << self.source.bits)
         if threshold is None:
-            codes = acc & (1 << self.levels.bits) - 1
+            codes = acc[0, 0] & (1 << self.levels.bits) - 1
         else:
-            codes = threshold.precision.encode(reference.threshold(acc, threshold)).astype(np.int64)
+            codes = threshold.precision.encode(reference.threshold(acc, threshold)[0, 0])
+            codes = codes.astype(np.int64)
         rows = np.zeros((len(codes), self.rows), np.int64)
         rows[:, : codes.shape[1]] = codes
         rows[:, codes.shape[1] :] = self.levels.pad_code

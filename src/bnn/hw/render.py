@@ -82,12 +82,17 @@ def images(design: Design) -> dict[str, str]:
         block = design.instance(name).block
         assert isinstance(block, Matrix | ThresholdUnit)
         if contents.weights and isinstance(block, Matrix):
-            files[f"{name}_weights.mem"] = _hex(contents.weights, block.weight_word_bits)
-        files[f"{name}_levels.mem"] = _hex(contents.levels, block.levels.word_bits)
+            files[f"{name}_weights.mem"] = image(contents.weights, block.weight_word_bits)
+        files[f"{name}_levels.mem"] = image(contents.levels, block.levels.word_bits)
     return files
 
 
-def _hex(words: list[list[int]], bits: int) -> str:
+def image(words: list[list[int]], bits: int) -> str:
+    """A memory's contents for ``$readmemh``: a line for each fold, item 0 lowest.
+
+    Args:
+        words: [fold][item], each of ``bits`` bits.
+    """
     digits = (len(words[0]) * bits + 3) // 4
     lines = []
     for row in words:
