@@ -89,7 +89,11 @@ def read(path: Path) -> Graph:
         raise FormatError(f"{path}: is no ONNX file, or an empty one")
     if len(model.graph.node) > MAX_NODES:
         raise FormatError(f"{path}: has more than {MAX_NODES} nodes")
-    return _graph(path, model)
+    try:
+        return _graph(path, model)
+    except (TypeError, UnicodeDecodeError, AttributeError):
+        # Text that is no UTF-8 comes as bytes.
+        raise FormatError(f"{path}: holds damaged names") from None
 
 
 def _bytes(path: Path) -> bytes:
