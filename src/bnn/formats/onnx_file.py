@@ -163,6 +163,9 @@ def _classes(model: Any) -> tuple[str, ...]:
 def _nodes(path: Path, graph: Any) -> list[Node]:
     nodes, taken = [], set()
     for index, item in enumerate(graph.node):
+        texts = [item.name, item.op_type, item.domain, *item.input, *item.output]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("bytes")
         name = item.name or f"{item.op_type}_{index}"
         while name in taken:
             name += "_"

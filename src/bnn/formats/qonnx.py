@@ -184,7 +184,10 @@ class _Reader:
             return None
         given = _quantizer(node, inputs)
         value = inputs[0].value.astype(np.float32)
-        integers = given.integers(value)
+        with np.errstate(all="ignore"):
+            integers = given.integers(value)
+        if not np.isfinite(integers).all():
+            raise FormatError(f"{node}: what it quantizes is not finite")
         try:
             scale = np.broadcast_to(given.scale, value.shape)
         except ValueError:
