@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnn.terminal import harmless
+
 if TYPE_CHECKING:
     from bnn.convert import Conversion, Folding, Options
 
@@ -83,7 +85,7 @@ def convert(
     pairs = None if folding is None else parse_folding(folding)
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
-        typer.echo(line)
+        typer.echo(harmless(line))
     if verify is not None:
         _verify(conversion, verify, pictures or given_input)
     model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
@@ -91,7 +93,7 @@ def convert(
         save(model, out)
     else:
         for note in export(model, to, out, pairs, fires_at):
-            typer.echo(f"  not kept: {note}")
+            typer.echo(harmless(f"  not kept: {note}"))
     typer.echo(f"wrote {out}")
 
 

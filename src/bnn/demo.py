@@ -17,7 +17,9 @@ from bnn.show import progress, scores_table
 
 SAMPLES = Path(__file__).parent / "samples"
 #: Model -> folder of samples that it is shown on.
-SHOWN = {"lfc-w1a1": "mnist"}
+SHOWN = {"lfc-w1a1": "mnist", "cnv-w1a1": "cifar10"}
+#: What the simulated accelerator runs: its circuit is built in a minute, CNV's in several.
+ACCELERATED = "lfc-w1a1"
 RUNTIMES = ("cpu", "reference")
 REPEATS = 50
 #: The boards' clock, and how many pictures show the accelerator's steady rate.
@@ -29,7 +31,7 @@ def show() -> Iterator[Any]:
     """What the demo prints, part by part."""
     for name, folder in SHOWN.items():
         yield from _show(name, SAMPLES / folder)
-        yield from _show_accelerator(name, SAMPLES / folder)
+    yield from _show_accelerator(ACCELERATED, SAMPLES / SHOWN[ACCELERATED])
 
 
 def _show(name: str, folder: Path) -> Iterator[Any]:
@@ -78,13 +80,12 @@ def _show_accelerator(name: str, folder: Path) -> Iterator[Any]:
     same = "equal" if np.array_equal(scores, cpu.run(batch)[0]) else "NOT EQUAL"
     yield f"\nscores of cpu and simulated accelerator: {same}"
     yield (
-        f"one picture: {latency_us:.1f} us on the accelerator ({latency} cycles), {one_us:.1f} us "
-        f"on this CPU: {one_us / latency_us:.2f} times as fast"
+        f"one picture: {latency_us:.1f} us on the accelerator ({latency} cycles), "
+        f"{one_us:.1f} us on this CPU"
     )
     yield (
         f"a stream of pictures: {interval_us:.2f} us each on the accelerator ({interval:.0f} "
-        f"cycles; the original's slowest layer: 512), {many_us:.2f} us on this CPU: "
-        f"{many_us / interval_us:.2f} times as fast\n"
+        f"cycles; the original's slowest layer: 512), {many_us:.2f} us on this CPU\n"
     )
 
 

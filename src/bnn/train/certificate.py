@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bnn.classifier import logits
 from bnn.errors import TrainError
+from bnn.formats.bnn_pynq.extracting import firing_level
+from bnn.model import Model
 from bnn.modelfile import load, save, write_whole
 from bnn.run import prepare
 from bnn.train.data import Batches, Part, Parts
@@ -110,6 +113,7 @@ def certify(
 
     kept = {key: settings[key] for key in ("recipe", "seed", "torch")}
     model = to_model(stack, parts.classes, parts.preprocess, parts.name, kept)
+    model = with_firing_level(model, trained_scores(stack, parts.validation))
     save(model, folder / MODEL)
     found = _compare(stack, parts, history, settings, folder / MODEL)
     write_whole(folder / REPORT, (json.dumps(found.as_json(), indent=1) + "\n").encode())
@@ -118,6 +122,20 @@ def certify(
     if any(found.differing.values()):
         raise TrainError(f"{folder / REPORT}: scores differ from the trained ones: report this")
     return found
+
+
+def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
+    """An LFC with the logit from which a class fires on the original's hardware (``fires at``).
+
+    That hardware has one bit a class and no scores, so ``bnn convert --to bnn-pynq`` needs it.
+
+    Args:
+        scores: int32 (N, classes), of validation pictures.
+    """
+    if not str(model.provenance["network"]).startswith("lfc"):
+        return model
+    level = firing_level(logits(model.program, scores))
+    return replace(model, provenance={**model.provenance, "fires at": level})
 
 
 def _compare(
