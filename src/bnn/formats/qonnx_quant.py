@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError
 from bnn.formats.onnx_file import Node
+from bnn.formats.onnx_fold import Constant
 from bnn.network import Activation, Lattice, MultiThreshold, Quantize, Rounding, Sign
 from bnn.precision import INT, UINT
 
@@ -24,6 +25,8 @@ Array = NDArray[Any]
 MAX_BITS = 8
 MAX_LEVELS = 255
 
+#: Operator types of quantizers.
+QUANTS = {"BipolarQuant", "Quant", "IntQuant"}
 #: The executor's rounding functions, by their QONNX names.
 ROUND: dict[str, Callable[[Array], Array]] = {
     "ROUND": np.rint,
@@ -111,6 +114,17 @@ def quant(node: Node, scale: Array, zero_point: Array, bits: Array | None) -> Qu
     if rounding not in ROUND:
         raise FormatError(f"{node}: no such rounding mode: {rounding!r}")
     return Quant(node, scale, np.asarray(zero_point, np.float32), low, high, False, rounding)
+
+
+def quantizer(node: Node, inputs: list[Constant]) -> Quant:
+    """The quantizer ``node`` of constants: what it quantizes, scale, zero point, bit width."""
+    if node.kind == "BipolarQuant":
+        if len(inputs) != 2:
+            raise FormatError(f"{node}: needs a tensor and a scale")
+        return quant(node, inputs[1].value, np.zeros(()), None)
+    if len(inputs) != 4:
+        raise FormatError(f"{node}: needs a tensor, scale, zero point and bit width")
+    return quant(node, inputs[1].value, inputs[2].value, inputs[3].value)
 
 
 def trunc_levels(

@@ -158,6 +158,13 @@ def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
     return None if np.array_equal(order, mine) else order
 
 
+def flattened(name: str, tensor: Tensor) -> Tensor:
+    """The map ``tensor`` as a vector; ``name`` is for the flattening, if one is needed."""
+    count, order = int(np.prod(tensor.shape)), flat_order(tensor)
+    flat = tensor.flat or ("" if tensor.height_width == (1, 1) else name)
+    return replace(tensor, shape=(1, count), axes=VECTOR, order=order, flat=flat)
+
+
 def in_order(weights: Array, tensor: Tensor | RawInput) -> Array:
     """Weights (units, inputs) with their columns brought into our order."""
     if tensor.order is None:

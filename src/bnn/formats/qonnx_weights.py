@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bnn.errors import FormatError
 from bnn.formats.onnx_file import Node
 from bnn.formats.onnx_fold import Constant
+from bnn.formats.qonnx_quant import QUANTS, quantizer
 from bnn.formats.stack import dilated, grouped
 from bnn.formats.weights import Weights, from_real, whole
 from bnn.precision import BIPOLAR, TERNARY
@@ -26,6 +27,33 @@ def _constant(node: Node, inputs: Sequence[object], index: int, what: str) -> Co
     if not isinstance(value, Constant):
         raise FormatError(f"{node}: its {what} must be constants")
     return value
+
+
+def quantized_constant(node: Node, inputs: list[Constant]) -> Constant | None:
+    """Weights that the graph quantizes; None where ``node`` is no quantizer."""
+    if node.kind not in QUANTS:
+        return None
+    given = quantizer(node, inputs)
+    value = inputs[0].value.astype(np.float32)
+    with np.errstate(all="ignore"):
+        integers = given.integers(value)
+    if not np.isfinite(integers).all():
+        raise FormatError(f"{node}: what it quantizes is not finite")
+    try:
+        scale = np.broadcast_to(given.scale, value.shape)
+    except ValueError:
+        raise FormatError(f"{node}: scale and weights have different shapes") from None
+    if not given.whole_zero_point:
+        raise FormatError(f"{node}: weights with a fractional zero point cannot be held")
+    zero = given.zero_point
+    shift = int(zero.min()), int(zero.max())
+    return Constant(
+        (integers - zero) * scale,
+        integers - zero,
+        scale,
+        given.low - shift[1],
+        given.high - shift[0],
+    )
 
 
 def kernel_of(node: Node, inputs: Sequence[object], channels: int, last: bool) -> Weights:

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The walk over a QONNX graph: what it knows so far, and a node's inputs as it needs them.
+
+Rules (:mod:`bnn.formats.qonnx_rules`) ask here for a tensor of its own shape, for one
+with no gain waiting, or for a map, and put their layers on the stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.grids import Grid
+from bnn.formats.onnx_file import Graph, Node
+from bnn.formats.onnx_fold import Constant
+from bnn.formats.qonnx_axes import input_axes
+from bnn.formats.qonnx_input import unquantized_input
+from bnn.formats.qonnx_tensor import VECTOR, RawInput, Tensor, flattened
+from bnn.formats.report import Report
+from bnn.formats.stack import Stack
+from bnn.inputs import Input
+from bnn.network import Flatten, Lattice, Scale
+
+Array = NDArray[Any]
+Value = Constant | Tensor | RawInput
+#: A node's inputs; None for an omitted one.
+Inputs = list[Value | None]
+
+
+class Walk:
+    """Values of tensors by name, and the layers made so far."""
+
+    def __init__(self, graph: Graph, chosen: Grid | None) -> None:
+        self.graph = graph
+        self.chosen = chosen
+        self.report = Report("QONNX")
+        self.stack = Stack()
+        self.values: dict[str, Value] = {k: Constant(v) for k, v in graph.constants.items()}
+        self.used: set[str] = set()
+        self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
+        self.input: Input | None = None
+        self.lattice = Lattice()
+        self.nodes, idle = needed(graph)
+        self.report.ignored += [str(node) for node in idle]
+        axes = VECTOR if len(graph.shape) == 2 else input_axes(graph, self.nodes)
+        one, zero = np.ones(1), np.zeros(1)
+        self.values[graph.input] = RawInput(graph.shape, axes, one, zero)
+
+    def value(self, node: Node, name: str) -> Value:
+        """The value of the tensor ``name``, which ``node`` reads."""
+        if name not in self.values:
+            raise FormatError(f"{node}: reads {name!r}, a second output that is not kept")
+        return self.values[name]
+
+    def note_constants(self, node: Node, inputs: Inputs) -> None:
+        """Which of the file's arrays each constant comes from."""
+        origins = [self.origins.get(name, ()) for name in node.inputs if name]
+        found = tuple(dict.fromkeys(name for names in origins for name in names))
+        self.used.update(found)
+        if all(item is None or isinstance(item, Constant) for item in inputs):
+            self.origins[node.outputs[0]] = found
+
+    def arrays(self, node: Node) -> dict[str, Array]:
+        """The file's arrays that ``node`` is made of, by name."""
+        names = [name for given in node.inputs for name in self.origins.get(given, ())]
+        return {name: self.graph.constants[name] for name in dict.fromkeys(names)}
+
+    def is_last(self, node: Node) -> bool:
+        """Whether ``node`` makes the graph's output."""
+        return node.outputs[0] == self.graph.output
+
+    def tensor(self, node: Node, value: Value | None) -> Tensor:
+        """``value`` as a layer's result of its own shape."""
+        tensor = self.on_map(node, value)
+        if not tensor.flat:
+            return tensor
+        name = self.stack.add(Flatten(self.stack.name(tensor.flat), tensor.layer))
+        self.report.used(name, f"flatten to {tensor.shape[1]}")
+        return replace(tensor, layer=name, flat="")
+
+    def on_map(self, node: Node, value: Value | None) -> Tensor:
+        """As :meth:`tensor`, but a flattened map may still be a map.
+
+        An input that nothing quantized so far is put on a grid.
+        """
+        if isinstance(value, Tensor):
+            return value
+        if not isinstance(value, RawInput):
+            raise FormatError(f"{node}: needs a tensor where it has a constant")
+        chosen = self.chosen
+        if chosen is None:
+            chosen = unquantized_input(self.graph, value)
+            self.report.lost.append(
+                f"the graph does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
+            )
+        self.report.assumed = chosen.name
+        if value.factor.size > 1 or value.offset.size > 1:
+            raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
+        self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))
+        return self.fed(chosen.input(value.given_shape), value)
+
+    def real(self, node: Node, value: Value | None) -> Tensor:
+        """A tensor with nothing waiting: gain and shift become a layer."""
+        return self.real_map(node, self.tensor(node, value))
+
+    def real_map(self, node: Node, value: Value | None) -> Tensor:
+        """As :meth:`real`, but a flattened map may still be a map."""
+        tensor = self.on_map(node, value)
+        if tensor.gain == 1 and tensor.shift == 0:
+            return tensor
+        return self.scaled(node, tensor, np.float32(tensor.gain), np.float32(tensor.shift))
+
+    def map_of(self, node: Node, value: Value | None) -> Tensor:
+        """``value`` as a layer's result that is a map."""
+        tensor = self.tensor(node, value)
+        if len(tensor.axes) != 4:
+            raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
+        return tensor
+
+    def scaled(self, node: Node, tensor: Tensor, factor: Any, offset: Any) -> Tensor:
+        """``tensor * factor + offset``, as a layer."""
+        name = self.stack.name(node.name)
+        self.stack.add(Scale(name, factor, offset, tensor.layer))
+        rises = bool(np.all(factor >= 0) and np.all(offset >= 0))
+        return replace(
+            tensor,
+            layer=name,
+            quantized=False,
+            gain=1.0,
+            shift=0.0,
+            nonnegative=tensor.nonnegative and rises,
+        )
+
+    def fed(self, given: Input, raw: RawInput) -> Tensor:
+        """The network's input, now that its integers are known."""
+        if self.input is not None:
+            raise FormatError("the input is read twice, with different scales")
+        self.input = given
+        self.report.used("input", f"{given.precision} of shape {given.shape}")
+        top = raw.map or raw
+        tensor = Tensor("input", top.shape, top.axes, quantized=True)
+        return tensor if raw.map is None else flattened("flatten", tensor)
+
+
+def needed(graph: Graph) -> tuple[list[Node], list[Node]]:
+    """Nodes that the output depends on, and the others."""
+    wanted, kept, idle = {graph.output}, [], []
+    for node in reversed(graph.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+        else:
+            idle.append(node)
+    return kept[::-1], idle[::-1]
