@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2
 
+# Installed before the extras that want it, which then take no newer one: where a CPU build of this
+# very version is at hand as a file, pip prefers it to the index's, with its GPU libraries.
+TORCH ?= torch==2.13.0
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 TOOLS := $(VENV)/.tools-installed
@@ -41,6 +45,7 @@ test-slow: $(INSTALLED)
 # Training's own lane: PyTorch is large (a GPU's libraries come with it, unless a CPU build is
 # installed in $(VENV) first), so the main suite does without and skips these tests by name.
 test-train: $(INSTALLED)
+	@$(PIP) install $(TORCH)
 	@$(PIP) install --no-build-isolation --editable '.[train]'
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/train
 
@@ -83,6 +88,7 @@ test-cross: $(TOOLS)
 
 # Ours beside the engines that a user would pick instead; writes docs/benchmarks.md. Minutes.
 bench: $(INSTALLED)
+	@$(PIP) install $(TORCH)
 	@$(PIP) install --no-build-isolation --editable '.[bench]'
 	$(BIN)/python bench/compare.py --write docs/benchmarks.md
 	$(BIN)/python bench/train_step.py cnv
