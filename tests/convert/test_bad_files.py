@@ -230,6 +230,7 @@ SIGNS = np.array([[1, -1], [1, 1], [-1, 1]])
         (small(SIGNS, helper.make_node("BatchNormalization", ["q"] * 5, ["r"], "bn")), ["bn"]),
         (small(SIGNS, helper.make_node("Reshape", ["q", "bits"], ["r"], "bent")), ["bent"]),
         (small(SIGNS, helper.make_node("Conv", ["q", "w"], ["r"], "conv")), ["conv"]),
+        (small(SIGNS, helper.make_node("Add", ["q", "w"], ["r"], "sum")), ["sum", "do not fit"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )

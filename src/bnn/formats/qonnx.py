@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bnn.errors import FormatError, NetworkError
+from bnn.errors import BnnError, FormatError, NetworkError
 from bnn.formats import onnx_file
 from bnn.formats.grids import grid
 from bnn.formats.onnx_file import Node
@@ -60,7 +60,7 @@ def _converted(walk: Walk) -> Converted:
     for node in walk.nodes:
         inputs = [walk.value(node, name) if name else None for name in node.inputs]
         walk.note_constants(node, inputs)
-        result = _result(walk, node, inputs)
+        result = _fitting(walk, node, inputs)
         outputs = node.outputs if node.kind in FINAL else node.outputs[:1]
         walk.values.update(dict.fromkeys(outputs, result))
     finish(walk, walk.value(walk.nodes[-1], walk.graph.output))
@@ -71,6 +71,16 @@ def _converted(walk: Walk) -> Converted:
     classes = walk.graph.classes
     count = network.signals[network.layers[-1].name].shape[2]
     return Converted(network, walk.report, classes if len(classes) == count else None)
+
+
+def _fitting(walk: Walk, node: Node, inputs: Inputs) -> Value:
+    """The node's result; arrays that NumPy finds not to fit each other are the file's fault."""
+    try:
+        return _result(walk, node, inputs)
+    except BnnError:
+        raise
+    except ValueError as error:
+        raise FormatError(f"{node}: its arrays do not fit: {error}") from error
 
 
 def _result(walk: Walk, node: Node, inputs: Inputs) -> Value:
