@@ -34,6 +34,17 @@ def test_answers_of_the_framework(case: Case, pictures: Any) -> None:
     np.testing.assert_array_equal(np.rint((wanted - affine.offset) / affine.scale), scores)
 
 
+@pytest.mark.hw
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_the_simulated_accelerator_gives_the_same_scores(case: Case, pictures: Any) -> None:
+    model = convert(case.path, None, case.options).model
+    inputs = case.prepare(pictures)[:2]
+    scores, classes = bnn.Classifier(model, "sim").run(inputs)
+    expected, decided = bnn.Classifier(model, "reference").run(inputs)
+    np.testing.assert_array_equal(scores, expected)
+    np.testing.assert_array_equal(classes, decided)
+
+
 RUN = ["larq-quantizers.h5", "larq-padded.keras", "guinness.model", "mixed.onnx"]
 
 
