@@ -15,7 +15,9 @@ from bnn.hw import verilator
 from bnn.hw.design import build
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
-from bnn.program import Program
+from bnn.inputs import IntegerInput
+from bnn.precision import INT
+from bnn.program import Program, Window
 from bnn.run import prepare
 from bnn.run.sim import SimRuntime
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
@@ -58,6 +60,14 @@ def test_every_block_equals_the_reference(stall: int) -> None:
     runtime = prepare("sim", program, folding=RESIDUAL_FOLDING, stall=stall, latency=5)
     assert isinstance(runtime, SimRuntime)
     _equal(runtime, program, 12)
+
+
+def test_a_window_needs_no_matrix_behind_it() -> None:
+    given = IntegerInput((2, 4, 5), INT(4))
+    program = Program(given, (Window("w", "input", (2, 4)),), "w")
+    runtime = prepare("sim", program)
+    assert isinstance(runtime, SimRuntime)
+    _equal(runtime, program, 3)
 
 
 def test_no_images() -> None:

@@ -405,13 +405,13 @@ class _Builder:
         matrix has no time for that, the next image's rows are kept beside this one's last.
         """
         usual = block.buffer_rows
+        if dot is None:
+            return usual
         slowest = max(
             cycles(self.program, each, self.folding.of(each.name))
             for each in self._needed()
             if isinstance(each, Dot)
         )
-        if dot is None:
-            return usual
         slack = slowest - cycles(self.program, dot, self.folding.of(dot.name))
         wait = (block.kernel[0] - block.stride[0]) * port.pace // block.shape[0]
         return max(usual, block.least_rows + block.kernel[0]) if wait > slack else usual
