@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import struct
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_random_programs_come_back(program: Program, tmp_path: Path) -> None:
     names = tuple(f"class {index}" for index in range(program.classes))
     save(Model(program, names), tmp_path / "random.bnn")
     assert load(tmp_path / "random.bnn").program.digest() == program.digest()
+
+
+def test_a_copied_model_is_the_same(path: Path) -> None:
+    model = load(path)
+    again = copy.deepcopy(model)
+    assert again.program.digest() == model.program.digest()
+    assert (again.classes, again.name, again.provenance, again.preprocess) == (
+        model.classes,
+        model.name,
+        model.provenance,
+        model.preprocess,
+    )
 
 
 def test_weights_in_column_order_come_back(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -172,3 +173,16 @@ def test_every_value_of_every_edge_keeps_what_was_proved(program: Program, seed:
         assert edge.low <= values.min()
         assert values.max() <= edge.high
         assert edge.precision.allows(values)
+
+
+@settings(max_examples=20)
+@given(programs.networks())
+def test_a_copied_program_is_the_same_and_still_frozen(program: Program) -> None:
+    again = copy.deepcopy(program)
+    assert again.digest() == program.digest()
+    assert dict(again.edges) == dict(program.edges)
+    for op in again.ops:
+        if isinstance(op, Dot | Threshold):
+            table = op.weights if isinstance(op, Dot) else op.thresholds
+            with pytest.raises(ValueError, match="read-only"):
+                table[...] = 0

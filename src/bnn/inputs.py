@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn._made import Made
 from bnn.errors import InputError, ProgramError
 from bnn.precision import BIPOLAR, Precision
 
@@ -45,7 +46,7 @@ def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureInput:
+class PictureInput(Made):
     """8-bit pictures, each byte looked up in a table.
 
     Attributes:
@@ -111,7 +112,7 @@ class IntegerInput:
 
 
 @dataclass(frozen=True, eq=False)
-class RealInput:
+class RealInput(Made):
     """Real values, quantized on the host in float32 (ONNX Quant, QONNX BipolarQuant).
 
     For bipolar precision ``q = +1 if x / scale + zero_point >= 0 else -1``, else

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from bnn._made import Made
 from bnn.errors import ProgramError
 from bnn.preprocess import Preprocess
 from bnn.program import Program
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Made):
     """What a ``.bnn`` file holds.
 
     Attributes:

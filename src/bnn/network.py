@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn._made import Made
 from bnn._typing import assert_never
 from bnn.arithmetic import accumulator_scale
 from bnn.errors import NetworkError
@@ -95,7 +96,7 @@ class Signal:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Made):
     """A checked stack (or acyclic graph) of layers. :class:`NetworkError` if it cannot be.
 
     The last layer gives the class scores; what is after the last integer sum must be

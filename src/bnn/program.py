@@ -27,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn._made import Made
 from bnn.errors import ProgramError
 from bnn.inputs import Input
 from bnn.precision import INT, Precision
@@ -80,7 +81,7 @@ class Window:
 
 
 @dataclass(frozen=True, eq=False)
-class Dot:
+class Dot(Made):
     """Matrix times every position's vector: ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``.
 
     Attributes:
@@ -107,7 +108,7 @@ class Dot:
 
 
 @dataclass(frozen=True, eq=False)
-class Threshold:
+class Threshold(Made):
     """Counts the thresholds reached: ``y = base + step * #{k: T[c, k] <= sign[c] * x[c]}``.
 
     Attributes:
@@ -176,7 +177,7 @@ RULES = ("first", "first-positive", "highest-positive")
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class Affine(Made):
     """Turns integer scores into real-valued logits on the host: ``scale * score + offset``.
 
     Attributes:
@@ -202,7 +203,7 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class Program(Made):
     """A checked network. An invalid one cannot be made: :class:`ProgramError` says why.
 
     Attributes:
