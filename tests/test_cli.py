@@ -94,8 +94,9 @@ def test_classify(terminal: Terminal, model: Path, tmp_path: Path, runtime: str)
     assert "us/image" in text
 
 
-def test_files_of_many_images(terminal: Terminal, model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "some-idx3-ubyte"
+@pytest.mark.parametrize("packed", ["", ".gz", ".xz"])
+def test_files_of_many_images(terminal: Terminal, model: Path, tmp_path: Path, packed: str) -> None:
+    path = tmp_path / f"some-idx3-ubyte{packed}"
     idx.write_images(path, np.uint8([[[255, 255], [0, 255]], [[0, 0], [0, 0]]]))
     found = terminal.json("classify", model, path)
     assert [(one["image"], one["class_index"]) for one in found] == [
@@ -104,11 +105,12 @@ def test_files_of_many_images(terminal: Terminal, model: Path, tmp_path: Path) -
     ]
 
 
-def test_cifar_records(terminal: Terminal, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["two.bin", "two.bin.gz"])
+def test_cifar_records(terminal: Terminal, tmp_path: Path, name: str) -> None:
     parameters = archive(tmp_path / "x-cnvW1A1.tar", made("cnvW1A1"), "w")
     images = np.random.default_rng(5).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    cifar.write_records(tmp_path / "two.bin", images)
-    found = terminal.json("classify", parameters, tmp_path / "two.bin")
+    cifar.write_records(tmp_path / name, images)
+    found = terminal.json("classify", parameters, tmp_path / name)
     expected = bnn.Classifier(parameters, "reference").scores(images)
     assert [one["scores"] for one in found] == expected.tolist()
 

@@ -21,7 +21,7 @@ import programs
 from bnn.errors import BnnError, ModelFileError
 from bnn.inputs import PictureInput, identity_table
 from bnn.model import Model
-from bnn.modelfile import load, pack_planes, save, unpack_planes
+from bnn.modelfile import load, pack_planes, provenance, save, unpack_planes
 from bnn.precision import BIPOLAR, INT, UINT
 from bnn.preprocess import Thumbnail
 from bnn.program import Affine, Dot, Program, Threshold, Window
@@ -79,6 +79,14 @@ def test_random_programs_come_back(program: Program, tmp_path: Path) -> None:
     names = tuple(f"class {index}" for index in range(program.classes))
     save(Model(program, names), tmp_path / "random.bnn")
     assert load(tmp_path / "random.bnn").program.digest() == program.digest()
+
+
+def test_provenance_alone(path: Path, tmp_path: Path) -> None:
+    assert provenance(path) == load(path).provenance
+    other = tmp_path / "other.bnn"
+    other.write_bytes(b"no model")
+    with pytest.raises(ModelFileError, match=r"other\.bnn: is no \.bnn file"):
+        provenance(other)
 
 
 def test_a_copied_model_is_the_same(path: Path) -> None:

@@ -2,7 +2,7 @@
 """Files that a user names on the command line, as one batch of a model's input.
 
 A file is a picture, an IDX file of images (MNIST), or CIFAR-10 records; the last two
-hold many images and are recognised by their contents.
+hold many images, may be packed, and are recognised by their contents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from bnn.classifier import as_batch
 from bnn.data import cifar, idx
-from bnn.errors import DataError, InputError
+from bnn.data.files import PACKED, open_unpacked
+from bnn.errors import InputError
 from bnn.inputs import PictureInput
 from bnn.model import Model
 
@@ -51,14 +52,11 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
 
 def _read(path: Path, shape: tuple[int, ...]) -> Any:
     """Images of a data file, or the path itself if it must be a picture."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-        size = path.stat().st_size
-    except OSError as reason:
-        raise DataError(f"{path}: cannot be read: {reason.strerror}") from reason
+    with open_unpacked(path) as file:
+        head = bytes(file.read(4))
     if head == _IDX_MAGIC:
         return idx.read_images(path)
-    if shape == (32, 32, 3) and path.suffix == ".bin" and size:
+    plain = path.with_suffix("") if path.suffix in PACKED else path
+    if shape == (32, 32, 3) and plain.suffix == ".bin" and head:
         return cifar.read_records(path)[0]
     return path

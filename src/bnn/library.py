@@ -11,7 +11,7 @@ from pathlib import Path
 from bnn.errors import UnknownNameError
 from bnn.formats import bnn_pynq
 from bnn.model import Model
-from bnn.modelfile import SUFFIX
+from bnn.modelfile import SUFFIX, provenance
 from bnn.modelfile import load as load_file
 
 MODELS = Path(__file__).parent / "models"
@@ -79,7 +79,7 @@ def bundled_sets() -> list[tuple[str, str, str]]:
     """(data set, original network, bundled name) of models that stand in for original sets."""
     found = []
     for name in bundled():
-        origin = load_file(MODELS / (name + SUFFIX)).provenance
+        origin = provenance(MODELS / (name + SUFFIX))
         if origin.get("network") in bnn_pynq.NETWORKS and isinstance(origin.get("dataset"), str):
             found.append((origin["dataset"], origin["network"], name))
     return found

@@ -185,7 +185,20 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{path}: {reason}") from reason
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
+def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Where the model in a file came from; its tensors are neither read nor checked.
+
+    Raises:
+        ModelFileError: as :func:`load` does.
+    """
+    try:
+        head, _ = _read(path, arrays=False)
+        return dict(_typed(head, "provenance", dict))
+    except ModelFileError as reason:
+        raise ModelFileError(f"{path}: {reason}") from reason
+
+
+def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, Any], Tensors]:
     """Header and tensors of a safetensors file; the library checks sizes against the file's."""
     from safetensors import SafetensorError, safe_open
 
@@ -194,7 +207,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
             raise ModelFileError(f"larger than {MAX_FILE_BYTES} bytes")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if arrays else ()
+            tensors = {name: file.get_tensor(name) for name in names}
     except OSError as reason:
         raise ModelFileError(f"cannot be read: {reason.strerror or reason}") from reason
     except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as reason:

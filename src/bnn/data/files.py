@@ -26,6 +26,9 @@ Source = str | os.PathLike[str] | bytes
 #: kind, EMNIST by class, is about half as large.
 MAX_BYTES = 1 << 30
 
+#: How the names of packed files end.
+PACKED = (".gz", ".xz")
+
 _CHUNK = 1 << 20
 _XZ_MEMORY = 256 << 20  # `xz -9` needs 65 MiB to unpack; a hostile file may ask for 4 GiB
 _GZ_MAGIC = b"\x1f\x8b"
