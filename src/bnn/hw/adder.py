@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from bnn.hw.block import Generic, Words
+from bnn.hw.block import Generic, WordPasser, Words
 from bnn.hw.words import pack_rows, unpack_rows
 from bnn.precision import Precision
 
 
 @dataclass(frozen=True)
-class Adder:
+class Adder(WordPasser):
     """``bnn_add``: element by element, ``lanes`` at once.
 
     Attributes:
@@ -24,7 +24,6 @@ class Adder:
     """
 
     module: ClassVar[str] = "bnn_add"
-    has_level: ClassVar[bool] = False
     first: Precision
     second: Precision
     lanes: int
@@ -32,16 +31,8 @@ class Adder:
     words: int
 
     @property
-    def cycles(self) -> int:
-        return self.words
-
-    @property
     def output_bits(self) -> int:
         return self.lanes * self.bits
-
-    @property
-    def output_words(self) -> int:
-        return self.words
 
     def generics(self) -> dict[str, Generic]:
         # A bipolar code c means 2c - 1.

@@ -43,6 +43,33 @@ class Block(Protocol):
         ...
 
 
+class WordPasser:
+    """Defaults of a block that takes and gives one word a cycle.
+
+    Attributes:
+        bits: of a word; words: that come in for each image.
+    """
+
+    has_level: ClassVar[bool] = False
+    bits: int
+    words: int
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of one image: the longer of its two sides."""
+        return max(self.words, self.output_words)
+
+    @property
+    def output_bits(self) -> int:
+        """Width of an output word."""
+        return self.bits
+
+    @property
+    def output_words(self) -> int:
+        """Words out for each image."""
+        return self.words
+
+
 def divisors(number: int) -> list[int]:
     """Every divisor of ``number``, ascending."""
     return [d for d in range(1, number + 1) if number % d == 0]

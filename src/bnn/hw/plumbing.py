@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bnn.hw.block import Generic, Words
+from bnn.hw.block import Generic, WordPasser, Words
 from bnn.hw.words import pack, unpack
 
 
 @dataclass(frozen=True)
-class Fifo:
+class Fifo(WordPasser):
     """``bnn_fifo``: ``depth`` words of memory and one in its output register; latency 2 cycles."""
 
     module: ClassVar[str] = "bnn_fifo"
@@ -20,18 +20,6 @@ class Fifo:
     depth: int
     words: int
     style: str = "auto"
-
-    @property
-    def cycles(self) -> int:
-        return self.words
-
-    @property
-    def output_bits(self) -> int:
-        return self.bits
-
-    @property
-    def output_words(self) -> int:
-        return self.words
 
     def generics(self) -> dict[str, Generic]:
         return {"BITS": self.bits, "DEPTH": self.depth, "STYLE": self.style}
@@ -42,19 +30,14 @@ class Fifo:
 
 
 @dataclass(frozen=True)
-class Widen:
+class Widen(WordPasser):
     """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
 
     module: ClassVar[str] = "bnn_widen"
-    has_level: ClassVar[bool] = False
     bits: int
     ratio: int
     words: int
     groups: int = 1
-
-    @property
-    def cycles(self) -> int:
-        return self.words
 
     @property
     def output_bits(self) -> int:
@@ -78,19 +61,14 @@ class Widen:
 
 
 @dataclass(frozen=True)
-class Narrow:
+class Narrow(WordPasser):
     """``bnn_narrow``: one word of ``groups`` fields becomes ``ratio`` words."""
 
     module: ClassVar[str] = "bnn_narrow"
-    has_level: ClassVar[bool] = False
     bits: int
     ratio: int
     words: int
     groups: int = 1
-
-    @property
-    def cycles(self) -> int:
-        return self.output_words
 
     @property
     def output_bits(self) -> int:
@@ -114,11 +92,13 @@ class Narrow:
 
 
 @dataclass(frozen=True)
-class Trim:
-    """``bnn_trim``: keeps the first ``keep`` of every ``total`` words."""
+class _Framed(WordPasser):
+    """``keep`` words on one side, ``total`` on the other.
 
-    module: ClassVar[str] = "bnn_trim"
-    has_level: ClassVar[bool] = False
+    Attributes:
+        bits: of a word.
+    """
+
     bits: int
     keep: int
     total: int
@@ -127,16 +107,19 @@ class Trim:
     def cycles(self) -> int:
         return self.total
 
-    @property
-    def output_bits(self) -> int:
-        return self.bits
+    def generics(self) -> dict[str, Generic]:
+        return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
+
+
+@dataclass(frozen=True)
+class Trim(_Framed):
+    """``bnn_trim``: keeps the first ``keep`` of every ``total`` words."""
+
+    module: ClassVar[str] = "bnn_trim"
 
     @property
     def output_words(self) -> int:
         return self.keep
-
-    def generics(self) -> dict[str, Generic]:
-        return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
 
     def golden(self, words: Words) -> list[int]:
         """The words kept."""
@@ -144,29 +127,14 @@ class Trim:
 
 
 @dataclass(frozen=True)
-class Pad:
+class Pad(_Framed):
     """``bnn_pad``: after every ``keep`` words, zeros up to ``total``."""
 
     module: ClassVar[str] = "bnn_pad"
-    has_level: ClassVar[bool] = False
-    bits: int
-    keep: int
-    total: int
-
-    @property
-    def cycles(self) -> int:
-        return self.total
-
-    @property
-    def output_bits(self) -> int:
-        return self.bits
 
     @property
     def output_words(self) -> int:
         return self.total
-
-    def generics(self) -> dict[str, Generic]:
-        return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
 
     def golden(self, words: Words) -> list[int]:
         """The words with the zeros."""
@@ -177,26 +145,17 @@ class Pad:
 
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(WordPasser):
     """``bnn_resize``: cuts or zero-extends words at the top; wires only."""
 
     module: ClassVar[str] = "bnn_resize"
-    has_level: ClassVar[bool] = False
     bits: int
     to: int
     words: int
 
     @property
-    def cycles(self) -> int:
-        return self.words
-
-    @property
     def output_bits(self) -> int:
         return self.to
-
-    @property
-    def output_words(self) -> int:
-        return self.words
 
     def generics(self) -> dict[str, Generic]:
         return {"FROM": self.bits, "TO": self.to}
@@ -207,26 +166,13 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class Fork:
+class Fork(WordPasser):
     """``bnn_fork``: the same words to ``copies`` consumers."""
 
     module: ClassVar[str] = "bnn_fork"
-    has_level: ClassVar[bool] = False
     bits: int
     copies: int
     words: int
-
-    @property
-    def cycles(self) -> int:
-        return self.words
-
-    @property
-    def output_bits(self) -> int:
-        return self.bits
-
-    @property
-    def output_words(self) -> int:
-        return self.words
 
     def generics(self) -> dict[str, Generic]:
         return {"BITS": self.bits, "COPIES": self.copies}

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bnn.hw.block import Generic, Words
+from bnn.hw.block import Generic, WordPasser, Words
 from bnn.hw.words import pack, pack_rows, unpack_rows
 from bnn.program import Borders, Pair
 
@@ -131,21 +131,16 @@ class SlidingWindow:
 
 
 @dataclass(frozen=True)
-class Maximum:
+class Maximum(WordPasser):
     """``bnn_max``: the largest of ``positions`` values, channel by channel."""
 
     module: ClassVar[str] = "bnn_max"
-    has_level: ClassVar[bool] = False
     lanes: int
     bits: int
     signed: bool
     folds: int
     positions: int
     words: int
-
-    @property
-    def cycles(self) -> int:
-        return self.words
 
     @property
     def output_bits(self) -> int:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From a program and a folding to a design: blocks, the streams that join them, and contents.
+
+Each operation becomes the block that computes it; a dot takes the threshold that alone reads it
+along. Width converters, serializers and forks are put where two neighbours differ. What the
+accelerator delivers is the scores; an arg max (and whatever else follows the scores) is the
+host's, see :mod:`bnn.hw.tail`.
+"""
+
+from __future__ import annotations
+
+from bnn._typing import assert_never
+from bnn.errors import BuildError
+from bnn.hw.design.dots import dot
+from bnn.hw.design.elements import add, threshold
+from bnn.hw.design.ends import input_end, output_end
+from bnn.hw.design.needs import Needs
+from bnn.hw.design.parts import Design, Instance, Port
+from bnn.hw.design.windows import pool, window
+from bnn.hw.design.wiring import Wiring
+from bnn.hw.folding import Folding
+from bnn.program import Add, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+
+__all__ = ["Design", "Instance", "Port", "build"]
+
+
+def build(program: Program, folding: Folding) -> Design:
+    """The design of ``program``; :class:`BuildError` names the layer that cannot be built."""
+    wiring = Wiring(program, folding, Needs.of(program))
+    source = input_end(wiring)
+    for op in wiring.needs.ops:
+        if op.name not in wiring.needs.merged:
+            _place(wiring, op)
+    target = output_end(wiring)
+    return Design(
+        program,
+        folding,
+        tuple(wiring.instances),
+        wiring.streams,
+        wiring.contents,
+        source,
+        target,
+    )
+
+
+def _place(wiring: Wiring, op: Op) -> None:
+    match op:
+        case Window():
+            window(wiring, op)
+        case Dot():
+            dot(wiring, op)
+        case Threshold():
+            threshold(wiring, op)
+        case Pool():
+            pool(wiring, op)
+        case Add():
+            add(wiring, op)
+        case ArgMax():
+            raise BuildError(f"{op.name}: an arg max in the middle of a network has no block")
+        case _:
+            assert_never(op)

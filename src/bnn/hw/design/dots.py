@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A matrix, with the thresholds that alone read it, and what joins it to its neighbours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from bnn.errors import BuildError
+from bnn.hw.design.parts import Port
+from bnn.hw.design.windows import gather
+from bnn.hw.design.wiring import Wiring
+from bnn.hw.folding import LayerFolding
+from bnn.hw.levels import Levels, of_threshold
+from bnn.hw.matrix import Matrix, accumulator_bits
+from bnn.hw.plumbing import Fifo, Serialize
+from bnn.program import Dot, Threshold, Window
+
+#: Most places of a parameter memory that the parameter bus can address.
+MAX_INDEX = 1 << 20
+MAX_ITEMS = 1 << 16
+
+
+def dot(wiring: Wiring, op: Dot) -> None:
+    """The matrix unit and the converters around it."""
+    fold = wiring.folding.of(op.name)
+    after = wiring.needs.threshold_of(op)
+    made = after or op
+    port, rows = _input(wiring, op, fold)
+    positions = math.prod(wiring.program.edges[op.name].shape[:2])
+    block = Matrix(
+        rows=rows,
+        columns=port.channels,
+        positions=positions,
+        pe=fold.pe,
+        simd=fold.simd,
+        pixels=fold.pixels,
+        weight=op.precision,
+        source=port.precision,
+        levels=_levels(wiring, op, after, port.channels),
+        depth=_vector_words(wiring, made.name, fold, rows),
+        loadable=wiring.folding.loadable,
+        style=fold.style,
+        name=op.name,
+    )
+    _check_memory(op.name, block)
+    stream = wiring.place_unit(op.name, block, block.contents(op, after), port.stream)
+    assert block.levels.output is not None
+    pace = max(port.pace, block.cycles)
+    result = Port(stream, fold.pe, rows, positions, block.levels.output, pace)
+    if fold.pixels > 1:
+        serial = Serialize(result.bits, fold.pixels, block.row_folds, positions)
+        stream = wiring.place(f"{op.name}_serial", op.name, serial, stream)
+        result = replace(result, stream=stream, lanes=rows)
+    wiring.offer(made.name, result)
+
+
+def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
+    """The stream that the matrix reads, SIMD values in each pixel's field; the padded rows."""
+    port = wiring.take(op.source)
+    # Otherwise a window has already gathered the pixels of a group.
+    if fold.pixels > 1 and op.source not in wiring.grouped:
+        port = gather(wiring, op, fold, port)
+    rows = _padded_rows(wiring, op, fold, port)
+    narrow = port.lanes < fold.simd
+    # From here on a word carries a whole group of positions.
+    port = replace(port, positions=-(-port.positions // fold.pixels))
+    port = wiring.lanes(port, fold.simd, op.name, fold.pixels)
+    if narrow and rows > fold.pe:
+        # The matrix reads all column folds at once, then nothing until its last row fold; the
+        # next vector, which comes slower than it is taken, is put together meanwhile.
+        fifo = Fifo(port.bits * fold.pixels, max(2, port.channels // fold.simd), port.words)
+        stream = wiring.place(f"{port.stream}_fifo", op.name, fifo, port.stream)
+        port = replace(port, stream=stream)
+    return port, rows
+
+
+def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
+    """Rows with padding, or the reason why they or the columns do not fold."""
+    rows, columns = op.weights.shape
+    if min(fold.pe, fold.simd, fold.pixels) < 1:
+        raise BuildError(f"{op.name}: PE, SIMD and pixels are at least 1")
+    made = wiring.needs.threshold_of(op) or op
+    padded: int = rows
+    if made.name == wiring.needs.target:
+        padded = -(-max(rows, fold.rows) // fold.pe) * fold.pe
+    if padded % fold.pe or fold.pe > padded:
+        raise BuildError(f"{op.name}: PE {fold.pe} does not divide its {rows} rows")
+    if port.channels % fold.simd:
+        raise BuildError(f"{op.name}: SIMD {fold.simd} does not divide its {columns} columns")
+    return padded
+
+
+def _levels(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) -> Levels:
+    source = wiring.program.edges[op.source].precision
+    acc, low, high = accumulator_bits(columns, op.precision, source)
+    if after is not None:
+        return of_threshold(after, acc, low, high)
+    made = wiring.program.edges[op.name].precision
+    return Levels(
+        acc=acc,
+        low=low,
+        high=high,
+        count=0,
+        falling=False,
+        base=0,
+        step=1,
+        shift=int(source.kind == "bipolar"),
+        bits=made.bits,
+        output=made,
+    )
+
+
+def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> int:
+    """Output words that a matrix behind takes at once, so that neither waits for the other.
+
+    A dense layer reads its whole vector during its first row fold; until then the vector
+    must be able to grow in the FIFO. Where words are widened on the way, see :func:`_input`.
+    """
+    shape = wiring.program.edges[edge].shape
+    reader = wiring.needs.only_reader(edge)
+    if isinstance(reader, Window) and wiring.needs.flattens(reader):
+        return shape[0] * shape[1] * rows // fold.pe
+    if isinstance(reader, Dot) and wiring.folding.of(reader.name).simd <= fold.pe:
+        return rows // fold.pe
+    return 0
+
+
+def _check_memory(name: str, block: Matrix) -> None:
+    depth = block.row_folds * block.column_folds
+    chunks = block.pe * max(-(-block.weight_word_bits // 32), -(-block.levels.word_bits // 32))
+    if block.loadable and (depth > MAX_INDEX or chunks > MAX_ITEMS):
+        raise BuildError(
+            f"{name}: its parameters exceed what one unit can load "
+            f"({depth} words of {chunks} chunks); raise PE or SIMD, or bake them in"
+        )

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is done element by element: thresholds that follow no matrix, and sums of two edges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from bnn.hw.adder import Adder
+from bnn.hw.design.wiring import Wiring
+from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.matrix import Contents
+from bnn.program import Add, Threshold
+
+
+def threshold(wiring: Wiring, op: Threshold) -> None:
+    """Thresholds on a stream that comes from no matrix."""
+    port = wiring.take(op.source)
+    block = ThresholdUnit(
+        channels=port.channels,
+        positions=port.positions,
+        lanes=port.lanes,
+        source=port.precision,
+        levels=of_threshold(op, *threshold_bounds(port.precision)),
+        loadable=wiring.folding.loadable,
+        name=op.name,
+    )
+    stream = wiring.place_unit(op.name, block, Contents([], block.contents(op)), port.stream)
+    wiring.offer(op.name, replace(port, stream=stream, precision=op.precision))
+
+
+def add(wiring: Wiring, op: Add) -> None:
+    """The sum of two edges."""
+    first, second = wiring.take(op.source), wiring.take(op.other)
+    lanes = math.gcd(first.lanes, second.lanes)
+    first = wiring.lanes(first, lanes, op.name)
+    second = wiring.lanes(second, lanes, op.name)
+    made = wiring.program.edges[op.name].precision
+    block = Adder(first.precision, second.precision, lanes, made.bits, first.words)
+    stream = wiring.place(op.name, op.name, block, first.stream, second.stream)
+    wiring.offer(op.name, replace(first, stream=stream, precision=made))

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two ends of the pipeline: from memory words to values, and back."""
+
+from __future__ import annotations
+
+from bnn.hw.design.parts import Port
+from bnn.hw.design.windows import window_lanes
+from bnn.hw.design.wiring import Wiring
+from bnn.hw.edges import MEMORY_BITS, InputLayout, OutputLayout
+from bnn.hw.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
+from bnn.program import INPUT, Dot, Window
+
+
+def input_end(wiring: Wiring) -> InputLayout:
+    """Memory words to the program's input edge; how images lie in memory."""
+    edge = wiring.program.edges[INPUT]
+    height, width, channels = edge.shape
+    positions = height * width
+    dot = _first_dot(wiring)
+    if dot is None:
+        lanes = _lanes(wiring, channels)
+    else:  # a matrix that reads the whole image as one vector
+        lanes = wiring.folding.of(dot.name).simd
+        channels, positions = -(-positions * channels // lanes) * lanes, 1
+    layout = InputLayout(height * width * edge.shape[2], lanes, edge.precision)
+    stream = "memory_in"
+    wiring.streams[stream] = MEMORY_BITS
+    words, slot, gear = layout.memory_words, layout.slot_bits, layout.gear_bits
+    if gear != MEMORY_BITS:
+        widen = Widen(MEMORY_BITS, gear // MEMORY_BITS, words)
+        stream = wiring.place("input_gear", INPUT, widen, stream)
+        words = widen.output_words
+    if gear != slot:
+        narrow = Narrow(slot, gear // slot, words)
+        stream = wiring.place("input_slot", INPUT, narrow, stream)
+        words = narrow.output_words
+    if words != layout.stream_words:
+        trim = Trim(slot, layout.stream_words, words)
+        stream = wiring.place("input_trim", INPUT, trim, stream)
+    if slot != layout.word_bits:
+        cut = Resize(slot, layout.word_bits, layout.stream_words)
+        stream = wiring.place("input_cut", INPUT, cut, stream)
+    wiring.offer(
+        INPUT, Port(stream, lanes, channels, positions, edge.precision, layout.stream_words)
+    )
+    return layout
+
+
+def _first_dot(wiring: Wiring) -> Dot | None:
+    """The dot that alone reads the input as one vector, flattened or not."""
+    needs = wiring.needs
+    first = needs.only_reader(INPUT)
+    if isinstance(first, Window) and needs.flattens(first):
+        first = needs.only_reader(first.name)
+    elif wiring.program.edges[INPUT].shape[:2] != (1, 1):
+        return None
+    return first if isinstance(first, Dot) else None
+
+
+def _lanes(wiring: Wiring, channels: int) -> int:
+    first = wiring.needs.only_reader(INPUT)
+    if isinstance(first, Window):
+        return window_lanes(wiring, first, channels)
+    if isinstance(first, Dot):
+        simd = wiring.folding.of(first.name).simd
+        return simd if channels % simd == 0 else channels
+    return 1
+
+
+def output_end(wiring: Wiring) -> OutputLayout:
+    """The delivered edge to memory words; how results lie in memory."""
+    target = wiring.needs.target
+    port = wiring.take(target)
+    edge = wiring.program.edges[target]
+    layout = OutputLayout(edge.shape[2], port.channels, port.precision.bits, port.precision)
+    whole = layout.element_bits
+    if port.precision.bits != whole or MEMORY_BITS % (port.lanes * whole):
+        port = wiring.lanes(port, 1, target)
+    word = port.lanes * whole
+    total = layout.memory_words * MEMORY_BITS // word
+    stream = port.stream
+    if port.precision.bits != whole:
+        resize = Resize(port.precision.bits, whole, port.words)
+        stream = wiring.place("output_element", target, resize, stream)
+    if total != port.words:
+        stream = wiring.place("output_pad", target, Pad(word, port.words, total), stream)
+    if word != MEMORY_BITS:
+        widen = Widen(word, MEMORY_BITS // word, total)
+        stream = wiring.place("output_word", target, widen, stream)
+    wiring.place("memory_out", target, Fifo(MEMORY_BITS, 2, layout.memory_words), stream)
+    return layout

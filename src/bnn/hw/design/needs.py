@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What of a program the accelerator computes, and who reads which edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bnn.hw.tail import device_edge
+from bnn.program import INPUT, Add, Dot, Op, Program, Threshold, Window
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The operations behind the edge that is delivered.
+
+    Attributes:
+        target: that edge.
+        ops: in the program's order.
+        readers: edge -> operations that read it, one for each reading.
+        merged: a threshold that a dot takes along -> the dot.
+    """
+
+    program: Program
+    target: str
+    ops: tuple[Op, ...]
+    readers: Mapping[str, tuple[Op, ...]]
+    merged: Mapping[str, Dot]
+
+    @classmethod
+    def of(cls, program: Program) -> Needs:
+        """What ``program`` needs for its scores."""
+        target = device_edge(program)
+        wanted = {target}
+        kept: list[Op] = []
+        for op in reversed(program.ops):
+            if op.name in wanted:
+                kept.append(op)
+                wanted |= set(_sources(op))
+        ops = tuple(reversed(kept))
+        readers: dict[str, tuple[Op, ...]] = {INPUT: (), **{op.name: () for op in ops}}
+        for op in ops:
+            for name in _sources(op):
+                readers[name] += (op,)
+        merged = {}
+        for op in ops:
+            after = readers[op.name]
+            alone = op.name != target and len(after) == 1
+            if isinstance(op, Dot) and alone and isinstance(after[0], Threshold):
+                merged[after[0].name] = op
+        return cls(program, target, ops, readers, merged)
+
+    @property
+    def dots(self) -> tuple[Dot, ...]:
+        """The matrices."""
+        return tuple(op for op in self.ops if isinstance(op, Dot))
+
+    def only_reader(self, edge: str) -> Op | None:
+        """The one operation that reads ``edge``, however often."""
+        readers = self.readers.get(edge, ())
+        return readers[0] if len({id(op) for op in readers}) == 1 else None
+
+    def reading_dot(self, op: Op) -> Dot | None:
+        """The dot that alone reads what ``op`` makes."""
+        reader = self.only_reader(op.name)
+        return reader if isinstance(reader, Dot) and op.name != self.target else None
+
+    def threshold_of(self, dot: Dot) -> Threshold | None:
+        """The threshold that ``dot`` takes along."""
+        name = next((name for name, each in self.merged.items() if each is dot), None)
+        op = None if name is None else self.program.op(name)
+        assert op is None or isinstance(op, Threshold)
+        return op
+
+    def flattens(self, window: Window) -> bool:
+        """Whether the window is the whole map: then nothing moves."""
+        shape = self.program.edges[window.source].shape
+        return window.kernel == shape[:2] and not any(window.padding)
+
+
+def _sources(op: Op) -> tuple[str, ...]:
+    return (op.source, op.other) if isinstance(op, Add) else (op.source,)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a design is made of: instances of blocks, the streams between them, and contents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bnn.hw.block import Block
+from bnn.hw.edges import InputLayout, OutputLayout
+from bnn.hw.folding import Folding
+from bnn.hw.matrix import Contents
+from bnn.precision import Precision
+from bnn.program import Program
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One block in its place.
+
+    Attributes:
+        name: of the instance.
+        layer: the program's operation that it serves.
+        inputs, outputs: names of streams.
+        unit: number on the parameter bus, or None.
+    """
+
+    name: str
+    layer: str
+    block: Block
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    unit: int | None = None
+
+
+@dataclass(frozen=True)
+class Port:
+    """The stream that carries an edge at some point.
+
+    Attributes:
+        stream: its name; a word has ``lanes`` values of ``bits`` bits.
+        channels: of a position, a multiple of the lanes; positions: of an image.
+        precision: of a value.
+        pace: cycles that the slowest block before takes for an image.
+    """
+
+    stream: str
+    lanes: int
+    channels: int
+    positions: int
+    precision: Precision
+    pace: int
+
+    @property
+    def bits(self) -> int:
+        """Of a word."""
+        return self.lanes * self.precision.bits
+
+    @property
+    def words(self) -> int:
+        """Of an image."""
+        return self.positions * self.channels // self.lanes
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Hardware for a program.
+
+    Attributes:
+        program, folding: what it was made from.
+        instances: in order of the data's way.
+        streams: bits of each stream.
+        contents: of the units with parameters: weights [fold][PE] (may be empty) and levels.
+        source, target: layouts in memory.
+    """
+
+    program: Program
+    folding: Folding
+    instances: tuple[Instance, ...]
+    streams: Mapping[str, int]
+    contents: Mapping[str, Contents]
+    source: InputLayout
+    target: OutputLayout
+
+    @property
+    def cycles(self) -> int:
+        """Cycles an image of the slowest block."""
+        return self.bottleneck.block.cycles
+
+    @property
+    def bottleneck(self) -> Instance:
+        """The slowest block."""
+        return max(self.instances, key=lambda instance: instance.block.cycles)
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """Streams that have a probe, in the order of their numbers."""
+        return tuple(self.streams)
+
+    def instance(self, name: str) -> Instance:
+        """The instance called ``name``."""
+        return next(instance for instance in self.instances if instance.name == name)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Windows of maps: before a matrix, for the positions it takes at once, and in a pool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bnn.errors import BuildError
+from bnn.hw.block import divisors
+from bnn.hw.design.parts import Port
+from bnn.hw.design.wiring import Wiring
+from bnn.hw.folding import LayerFolding, cycles
+from bnn.hw.window import Maximum, SlidingWindow
+from bnn.program import Dot, Pool, Window
+
+#: Widest word of a pool.
+POOL_BITS = 256
+
+
+def window_lanes(wiring: Wiring, op: Window, channels: int) -> int:
+    """Values of a word out of a window: the reading matrix's SIMD where that divides."""
+    dot = wiring.needs.reading_dot(op)
+    if dot is None:
+        return channels
+    simd = wiring.folding.of(dot.name).simd
+    return simd if channels % simd == 0 else channels
+
+
+def window(wiring: Wiring, op: Window) -> None:
+    """The patches of a map, or nothing at all where the window is the whole map."""
+    port = wiring.take(op.source)
+    edge = wiring.program.edges[op.source]
+    dot = wiring.needs.reading_dot(op)
+    pixels = 1 if dot is None else wiring.folding.of(dot.name).pixels
+    if wiring.needs.flattens(op) and pixels == 1:
+        wiring.offer(op.name, replace(port, channels=port.channels * port.positions, positions=1))
+        return
+    lanes = window_lanes(wiring, op, edge.shape[2])
+    port = wiring.lanes(port, lanes, op.name)
+    pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
+    block = SlidingWindow(
+        edge.shape, edge.precision.bits, lanes, op.kernel, op.stride, op.padding, pad, pixels
+    )
+    block = replace(block, rows=_rows(wiring, block, port, dot))
+    if pixels > block.out_shape[1]:
+        raise BuildError(f"{op.name}: {pixels} pixels at once, but a row has {block.out_shape[1]}")
+    stream = wiring.place(op.name, op.name, block, port.stream)
+    height, width, columns = wiring.program.edges[op.name].shape
+    if pixels > 1:
+        wiring.grouped.add(op.name)
+    wiring.offer(op.name, Port(stream, lanes, columns, height * width, edge.precision, port.pace))
+
+
+def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
+    """Rows of the buffer: enough that an image's start does not hold up the slowest matrix.
+
+    An image's first window needs all rows of a kernel at once. With room for no more than the
+    next rows it waits, at the pace of the block before, for the others; where the
+    matrix has no time for that, the next image's rows are kept beside this one's last.
+    """
+    usual = block.buffer_rows
+    if dot is None:
+        return usual
+    taken = {
+        each.name: cycles(wiring.program, each, wiring.folding.of(each.name))
+        for each in wiring.needs.dots
+    }
+    slack = max(taken.values()) - taken[dot.name]
+    wait = (block.kernel[0] - block.stride[0]) * port.pace // block.shape[0]
+    return max(usual, block.least_rows + block.kernel[0]) if wait > slack else usual
+
+
+def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
+    """Neighbouring positions side by side, by a window of one position."""
+    shape = wiring.program.edges[op.source].shape
+    if fold.pixels > shape[1]:
+        raise BuildError(f"{op.name}: {fold.pixels} pixels at once, but a row has {shape[1]}")
+    lanes = fold.simd if shape[2] % fold.simd == 0 else shape[2]
+    port = wiring.lanes(port, lanes, op.name)
+    one = (1, 1)
+    block = SlidingWindow(shape, port.precision.bits, lanes, one, one, (0, 0, 0, 0), 0, fold.pixels)
+    return replace(port, stream=wiring.place(f"{op.name}_gather", op.name, block, port.stream))
+
+
+def pool(wiring: Wiring, op: Pool) -> None:
+    """A window and the maximum behind it."""
+    port = wiring.take(op.source)
+    shape = wiring.program.edges[op.source].shape
+    port = wiring.lanes(port, _pool_lanes(port), op.name)
+    bits, signed = port.precision.bits, port.precision.kind in ("signed", "narrow")
+    # Padding never wins: the least code of the precision.
+    pad = 1 << (bits - 1) if signed else 0
+    block = SlidingWindow(shape, bits, port.lanes, op.kernel, op.stride, op.padding, pad)
+    stream = wiring.place(f"{op.name}_window", op.name, block, port.stream)
+    height, width = block.out_shape
+    size = op.kernel[0] * op.kernel[1]
+    largest = Maximum(port.lanes, bits, signed, block.folds, size, block.output_words)
+    stream = wiring.place(op.name, op.name, largest, stream)
+    wiring.offer(op.name, replace(port, stream=stream, positions=height * width))
+
+
+def _pool_lanes(port: Port) -> int:
+    """As many channels at once as keep a pool's word narrow: it must not be the bottleneck."""
+    fit = [n for n in divisors(port.channels) if n * port.precision.bits <= POOL_BITS]
+    return max(fit, default=1)

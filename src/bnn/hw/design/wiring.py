@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A design while it grows: instances placed so far, and the streams that wait for a reader."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+from bnn.errors import BuildError
+from bnn.hw.block import Block
+from bnn.hw.design.needs import Needs
+from bnn.hw.design.parts import Instance, Port
+from bnn.hw.folding import Folding
+from bnn.hw.matrix import Contents
+from bnn.hw.plumbing import Fifo, Fork, Narrow, Widen
+from bnn.program import Program
+
+#: Units that the parameter bus can address.
+MAX_UNITS = 256
+
+
+@dataclass
+class Wiring:
+    """What the rooms of this package add to.
+
+    Attributes:
+        program, folding, needs: what is built.
+        instances, streams, contents: as in :class:`bnn.hw.design.Design`.
+        grouped: edges whose stream carries the positions of a group side by side.
+    """
+
+    program: Program
+    folding: Folding
+    needs: Needs
+    instances: list[Instance] = field(default_factory=list)
+    streams: dict[str, int] = field(default_factory=dict)
+    contents: dict[str, Contents] = field(default_factory=dict)
+    grouped: set[str] = field(default_factory=set)
+    #: Streams that wait for a reader, one for each.
+    _waiting: dict[str, list[Port]] = field(default_factory=dict)
+    _units: int = 0
+
+    def place(self, name: str, layer: str, block: Block, *inputs: str) -> str:
+        """Add an instance with one output; its stream bears the instance's name."""
+        self.instances.append(Instance(name, layer, block, inputs, (name,)))
+        self.streams[name] = block.output_bits
+        return name
+
+    def place_unit(self, name: str, block: Block, contents: Contents, source: str) -> str:
+        """Add an instance that has parameters, with a number on the parameter bus."""
+        if self._units == MAX_UNITS:
+            raise BuildError(f"{name}: more than {MAX_UNITS} layers with parameters")
+        self.place(name, name, block, source)
+        self.instances[-1] = replace(self.instances[-1], unit=self._units)
+        self._units += 1
+        self.contents[name] = contents
+        return name
+
+    def offer(self, edge: str, port: Port) -> None:
+        """Hand an edge's stream to its readers, through a fork where there are several."""
+        copies = len(self.needs.readers[edge]) + (edge == self.needs.target)
+        if copies == 1:
+            self._waiting[edge] = [port]
+            return
+        names = tuple(f"{edge}_copy{n}" for n in range(copies))
+        fork = Fork(port.bits, copies, port.words)
+        self.instances.append(Instance(f"{edge}_fork", edge, fork, (port.stream,), names))
+        self.streams.update(dict.fromkeys(names, port.bits))
+        # A branch may have to hold an image while the other one computes it.
+        fifo = Fifo(port.bits, max(2, port.words + 2), port.words)
+        self._waiting[edge] = [
+            replace(port, stream=self.place(f"{name}_fifo", edge, fifo, name)) for name in names
+        ]
+
+    def take(self, edge: str) -> Port:
+        """The stream of ``edge`` for its next reader."""
+        return self._waiting[edge].pop(0)
+
+    def lanes(self, port: Port, lanes: int, layer: str, groups: int = 1) -> Port:
+        """``port`` with words of ``lanes`` values in each of ``groups`` fields."""
+        if lanes == port.lanes:
+            return port
+        meet = math.lcm(lanes, port.lanes)
+        bits, words = port.precision.bits, port.words
+        stream = port.stream
+        if meet != port.lanes:
+            widen = Widen(port.lanes * bits, meet // port.lanes, words, groups)
+            stream = self.place(f"{stream}_w", layer, widen, stream)
+            words = widen.output_words
+        if meet != lanes:
+            narrow = Narrow(lanes * bits, meet // lanes, words, groups)
+            stream = self.place(f"{stream}_n", layer, narrow, stream)
+        return replace(port, stream=stream, lanes=lanes)
