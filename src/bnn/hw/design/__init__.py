@@ -15,7 +15,7 @@ from bnn.hw.design.dots import dot
 from bnn.hw.design.elements import add, threshold
 from bnn.hw.design.ends import input_end, output_end
 from bnn.hw.design.needs import Needs
-from bnn.hw.design.parts import Design, Instance, Port
+from bnn.hw.design.parts import Design, Instance, LazyContents, Port
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding
@@ -37,7 +37,7 @@ def build(program: Program, folding: Folding) -> Design:
         folding,
         tuple(wiring.instances),
         wiring.streams,
-        wiring.contents,
+        LazyContents(wiring.contents),
         source,
         target,
     )

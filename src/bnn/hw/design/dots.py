@@ -44,7 +44,7 @@ def dot(wiring: Wiring, op: Dot) -> None:
         name=op.name,
     )
     _check_memory(op.name, block)
-    stream = wiring.place_unit(op.name, block, block.contents(op, after), port.stream)
+    stream = wiring.place_unit(op.name, block, lambda: block.contents(op, after), port.stream)
     assert block.levels.output is not None
     pace = max(port.pace, block.cycles)
     result = Port(stream, fold.pe, rows, positions, block.levels.output, pace)

@@ -25,7 +25,9 @@ def threshold(wiring: Wiring, op: Threshold) -> None:
         loadable=wiring.folding.loadable,
         name=op.name,
     )
-    stream = wiring.place_unit(op.name, block, Contents([], block.contents(op)), port.stream)
+    stream = wiring.place_unit(
+        op.name, block, lambda: Contents([], block.contents(op)), port.stream
+    )
     wiring.offer(op.name, replace(port, stream=stream, precision=op.precision))
 
 

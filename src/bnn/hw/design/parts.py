@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bnn.hw.block import Block
@@ -60,6 +60,25 @@ class Port:
     def words(self) -> int:
         """Of an image."""
         return self.positions * self.channels // self.lanes
+
+
+class LazyContents(Mapping[str, Contents]):
+    """Contents by unit, packed when first asked for: a planner asks for none."""
+
+    def __init__(self, packers: Mapping[str, Callable[[], Contents]]) -> None:
+        self._packers = packers
+        self._packed: dict[str, Contents] = {}
+
+    def __getitem__(self, name: str) -> Contents:
+        if name not in self._packed:
+            self._packed[name] = self._packers[name]()
+        return self._packed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packers)
+
+    def __len__(self) -> int:
+        return len(self._packers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bnn.errors import BuildError
@@ -25,7 +26,8 @@ class Wiring:
 
     Attributes:
         program, folding, needs: what is built.
-        instances, streams, contents: as in :class:`bnn.hw.design.Design`.
+        instances, streams: as in :class:`bnn.hw.design.Design`.
+        contents: what packs a unit's parameters.
         grouped: edges whose stream carries the positions of a group side by side.
     """
 
@@ -34,7 +36,7 @@ class Wiring:
     needs: Needs
     instances: list[Instance] = field(default_factory=list)
     streams: dict[str, int] = field(default_factory=dict)
-    contents: dict[str, Contents] = field(default_factory=dict)
+    contents: dict[str, Callable[[], Contents]] = field(default_factory=dict)
     grouped: set[str] = field(default_factory=set)
     #: Streams that wait for a reader, one for each.
     _waiting: dict[str, list[Port]] = field(default_factory=dict)
@@ -46,7 +48,9 @@ class Wiring:
         self.streams[name] = block.output_bits
         return name
 
-    def place_unit(self, name: str, block: Block, contents: Contents, source: str) -> str:
+    def place_unit(
+        self, name: str, block: Block, contents: Callable[[], Contents], source: str
+    ) -> str:
         """Add an instance that has parameters, with a number on the parameter bus."""
         if self._units == MAX_UNITS:
             raise BuildError(f"{name}: more than {MAX_UNITS} layers with parameters")
