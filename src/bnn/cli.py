@@ -15,6 +15,7 @@ from bnn import bench_command
 from bnn.convert_cli import convert
 from bnn.errors import BnnError
 from bnn.hw import cli as hardware_commands
+from bnn.plan import cli as plan_commands
 from bnn.terminal import harmless, plain_where_needed
 from bnn.train import cli as train_commands
 
@@ -182,6 +183,7 @@ app.command()(bench_command.bench)
 app.command()(train_commands.train)
 app.command()(train_commands.certify)
 app.command()(hardware_commands.build)
+app.command()(plan_commands.plan)
 
 
 app.command()(convert)

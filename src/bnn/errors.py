@@ -51,6 +51,10 @@ class BuildError(BnnError):
     """A model, folding or board that no hardware can be built for; names layer or key."""
 
 
+class PlanError(BnnError):
+    """A wish for a plan that cannot be met; says what is exceeded and the nearest that can."""
+
+
 class DriverError(BnnError, RuntimeError):
     """An accelerator that refuses or fails: wrong design, bad set-up, no answer."""
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn plan``, as a function of typed arguments for the command line."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Fps = Annotated[float | None, typer.Option("--fps", help="Images a second that are wanted.")]
+Most = Annotated[bool, typer.Option("--max", help="As fast as the part holds.")]
+Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be taken.")]
+
+
+def plan(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+    ],
+    fps: Fps = None,
+    most: Most = False,
+    part: Annotated[str, typer.Option("--part", help="xc7z020, xczu3eg, or a board.")] = "xc7z020",
+    clock: Annotated[
+        float | None, typer.Option("--clock", help="MHz; else the original's on that part.")
+    ] = None,
+    loadable: Annotated[
+        bool,
+        typer.Option(
+            "--loadable/--constants",
+            help="Parameters written at run time, or baked into the circuit.",
+        ),
+    ] = False,
+    fill: Fill = 85.0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the folding (JSON) here.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Will it fit, and how fast: choose the parallelism of every layer, in seconds.
+
+    Example: [bold]bnn plan cnv-w1a1 --fps 12000 -o folding.json[/bold]
+    """
+    from bnn.plan.planner import plan as make
+
+    one_wish(fps, most)
+    found = make(model, fps=fps, on=part, clock_mhz=clock, loadable=loadable, fill=fill / 100)
+    if output is not None:
+        write_folding(output, found.as_json()["folding"])
+    if json:
+        typer.echo(json_text.dumps(found.as_json()))
+        return
+    from rich.console import Console
+
+    from bnn.plan.show import plan_table
+
+    wish = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
+    Console().print(plan_table(found, f"{model}, {wish}"))
+
+
+def one_wish(fps: float | None, most: bool) -> None:
+    """Refuse both wishes together; neither means ``--max``."""
+    from bnn.errors import PlanError
+
+    if fps is not None and most:
+        raise PlanError("--fps and --max are two wishes; say one")
+
+
+def write_folding(path: Path, folding: object) -> None:
+    """Write what ``bnn build --folding`` reads."""
+    from bnn.errors import PlanError
+
+    try:
+        path.write_text(json_text.dumps(folding, indent=1) + "\n", encoding="utf-8")
+    except OSError as reason:
+        raise PlanError(f"{path}: cannot be written: {reason.strerror}") from reason

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What blocks cost: LUTs, flip-flops, block RAMs and DSPs from the parameters of their modules.
+
+Block RAMs are computed (:mod:`bnn.plan.memory`). LUTs and flip-flops are sums of features
+(:mod:`bnn.plan.features`) with coefficients fitted to synthesis of many single blocks;
+``coefficients.json`` beside this file holds them and the errors of the fit, and
+``tools/calibrate_costs.py`` makes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from bnn.hw.block import Block, Generic
+from bnn.hw.design import Design
+from bnn.plan.features import features, memories
+from bnn.plan.memory import mapped
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cells of a 7-series part, before packing, as ``bnn build --synth`` counts them."""
+
+    lut: float = 0.0
+    ff: float = 0.0
+    bram36: float = 0.0
+    dsp: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.lut + other.lut,
+            self.ff + other.ff,
+            self.bram36 + other.bram36,
+            self.dsp + other.dsp,
+        )
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.lut - other.lut,
+            self.ff - other.ff,
+            self.bram36 - other.bram36,
+            self.dsp - other.dsp,
+        )
+
+
+@cache
+def coefficients() -> Mapping[str, Any]:
+    """Module -> LUT and FF -> feature -> cells; ``errors`` -> kind -> per cent."""
+    text = (resources.files(__package__) / "coefficients.json").read_text(encoding="utf-8")
+    loaded: Mapping[str, Any] = json.loads(text)
+    return loaded
+
+
+def of_module(module: str, generics: Mapping[str, Generic]) -> Cost:
+    """Cost of one instance of ``module`` with these parameters."""
+    table = coefficients()["modules"].get(module, {})
+    found = features(module, generics)
+    cells = {
+        kind: sum(table.get(kind, {}).get(name, 0.0) * value for name, value in found.items())
+        for kind in ("LUT", "FF")
+    }
+    bram36 = sum(mapped(memory).bram36 for memory in memories(module, generics))
+    return Cost(cells["LUT"], cells["FF"], bram36, found.get("dsp", 0.0))
+
+
+def of_block(block: Block) -> Cost:
+    """Cost of one block."""
+    return of_module(block.module, block.generics())
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """Their sum."""
+    return sum(costs, Cost())
+
+
+def around(design: Design) -> Cost:
+    """Registers, memory master and parameter bus: what every design has outside its blocks."""
+    units = sum(instance.unit is not None for instance in design.instances)
+    bus = Cost(lut=units) if design.folding.loadable else Cost()
+    ends: tuple[tuple[str, dict[str, Generic]], ...] = (
+        ("bnn_control", {}),
+        ("bnn_reader", {"WORDS": design.source.memory_words}),
+        ("bnn_writer", {"WORDS": design.target.memory_words}),
+    )
+    return total((bus, *(of_module(module, generics) for module, generics in ends)))
+
+
+def of_design(design: Design) -> Cost:
+    """Cost of the whole accelerator (``bnn_top`` without probes)."""
+    return total((around(design), *(of_block(each.block) for each in design.instances)))
+
+
+def errors() -> Mapping[str, float]:
+    """Measured errors in per cent: ``LUT``, ``FF``, ``BRAM36`` (mean over designs not fitted)."""
+    found: Mapping[str, float] = coefficients()["errors"]
+    return found

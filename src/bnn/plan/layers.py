@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What one matrix of a network can be: foldings, their cycles and costs.
+
+A layer here is a dot with the window that it alone reads. Its blocks are made by the very
+functions that make a design's, so cycles are those of the design.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import BuildError
+from bnn.hw.block import Block, divisors
+from bnn.hw.design import Port
+from bnn.hw.design.dots import dot as place_dot
+from bnn.hw.design.needs import Needs
+from bnn.hw.design.windows import window as place_window
+from bnn.hw.design.windows import window_lanes
+from bnn.hw.design.wiring import Wiring
+from bnn.hw.folding import Folding, LayerFolding
+from bnn.hw.matrix import Matrix
+from bnn.plan import cost
+from bnn.plan.cost import Cost
+from bnn.program import INPUT, Dot, Op, Threshold, Window
+
+#: Foldings of a layer whose parallelism is at most this much more than the least that is fast
+#: enough are worth a look: more columns or pixels can be cheaper than fewer rows.
+_SLACK = 1.5
+#: So many of them are costed.
+_MOST = 28
+#: Most columns at once: a popcount of more has no stages.
+_WIDEST = 1152
+#: Where converters would meet at more than this many values, they cost more than they bring.
+_MEETING = 4608
+STYLES = ("auto", "block", "distributed")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One folding of a layer: its cycles an image and what its blocks cost."""
+
+    fold: LayerFolding
+    cycles: int
+    cost: Cost
+
+
+@dataclass
+class Layer:
+    """A dot of a program, and what it can be.
+
+    Attributes:
+        needs: of the program.
+        loadable: see :class:`bnn.hw.folding.Folding`.
+    """
+
+    needs: Needs
+    dot: Dot
+    loadable: bool
+    banned: set[LayerFolding] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        program = self.needs.program
+        source = next((op for op in self.needs.ops if op.name == self.dot.source), None)
+        alone = isinstance(source, Window) and self.needs.reading_dot(source) is self.dot
+        self.window = source if alone and isinstance(source, Window) else None
+        self.after: Threshold | None = self.needs.threshold_of(self.dot)
+        height, self.width, _ = program.edges[self.dot.name].shape
+        self.positions = height * self.width
+        read = program.edges[self.window.source if self.window else self.dot.source]
+        self.edge = read
+        flat = self.window is not None and self.needs.flattens(self.window)
+        self.vector = flat or (self.window is None and read.shape[:2] == (1, 1))
+        rows, columns = map(int, self.dot.weights.shape)
+        self.rows, self.columns = rows, columns
+        first = self.window.source if self.window else self.dot.source
+        self.is_first = first == INPUT and self.vector
+        self._table = self._grid()
+        self._known: dict[LayerFolding, tuple[Option, ...]] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the dot."""
+        return self.dot.name
+
+    def _grid(self) -> NDArray[np.int64]:
+        """All foldings: columns PE, SIMD, pixels, cycles, parallelism."""
+        # A vector that comes from memory is padded to a multiple of SIMD.
+        columns = -(-self.columns // 64) * 64 if self.is_first else self.columns
+        widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _WIDEST}
+        channels = self.edge.shape[2]
+        if not self.is_first:
+            widths = {d for d in widths if math.lcm(d, channels) <= max(_MEETING, channels)}
+        most = 1 if self.vector else self.width
+        groups = {-(-self.positions // p): p for p in range(most, 0, -1)}
+        grid = np.array(
+            [
+                (pe, simd, pixels, count * (self.rows // pe) * -(-self.columns // simd))
+                for pe in divisors(self.rows)
+                for simd in sorted(widths)
+                for count, pixels in groups.items()
+            ],
+            np.int64,
+        )
+        work = grid[:, 0] * grid[:, 1] * grid[:, 2]
+        return np.column_stack([grid, work])
+
+    @property
+    def fastest(self) -> int:
+        """Least cycles of any folding's matrix."""
+        return int(self._table[:, 3].min())
+
+    def options(self, bound: int) -> Iterator[Option]:
+        """Options with at most ``bound`` cycles an image, in no order."""
+        fast = self._table[self._table[:, 3] <= bound]
+        if not len(fast):
+            return
+        near = fast[fast[:, 4] <= _SLACK * fast[:, 4].min()]
+        for pe, simd, pixels, _, _ in near[np.argsort(near[:, 4], kind="stable")][:_MOST]:
+            fold = LayerFolding(int(pe), int(simd), int(pixels))
+            for option in self._costed(fold):
+                if option.cycles <= bound and option.fold not in self.banned:
+                    yield option
+
+    def _costed(self, fold: LayerFolding) -> tuple[Option, ...]:
+        """``fold`` in every memory style that makes a difference."""
+        if fold not in self._known:
+            self._known[fold] = self._options_of(fold)
+        return self._known[fold]
+
+    def _options_of(self, fold: LayerFolding) -> tuple[Option, ...]:
+        try:
+            blocks = self.blocks(fold)
+        except BuildError:
+            return ()
+        cycles = max(block.cycles for block in blocks)
+        matrix = next(block for block in blocks if isinstance(block, Matrix))
+        rest = cost.total(cost.of_block(block) for block in blocks if block is not matrix)
+        found: dict[Cost, Option] = {}
+        for style in STYLES:
+            whole = rest + cost.of_block(replace(matrix, style=style))
+            found.setdefault(whole, Option(replace(fold, style=style), cycles, whole))
+        return tuple(found.values())
+
+    def blocks(self, fold: LayerFolding) -> list[Block]:
+        """Window, matrix and what joins them, as a design would have them."""
+        return [instance.block for instance in self._wired(fold).instances]
+
+    def _wired(self, fold: LayerFolding) -> Wiring:
+        made: Op = self.after or self.dot
+        ops: tuple[Op, ...] = (*((self.window,) if self.window else ()), self.dot)
+        merged = {self.after.name: self.dot} if self.after else {}
+        chain = (*ops, *((self.after,) if self.after else ()))
+        source = chain[0].source if isinstance(chain[0], Window | Dot) else ""
+        readers: dict[str, tuple[Op, ...]] = {source: (chain[0],), made.name: ()}
+        for before, op in itertools.pairwise(chain):
+            readers[before.name] = (op,)
+        needs = Needs(self.needs.program, made.name, ops, readers, merged)
+        wiring = Wiring(self.needs.program, Folding({self.name: fold}, self.loadable), needs)
+        height, width, channels = self.edge.shape
+        positions = height * width
+        lanes = fold.simd
+        if self.is_first:
+            channels, positions = -(-positions * channels // lanes) * lanes, 1
+        elif self.window is not None and not self.vector:
+            lanes = window_lanes(wiring, self.window, channels)
+        elif channels % lanes:
+            lanes = channels
+        port = Port("source", lanes, channels, positions, self.edge.precision, 0)
+        wiring.offer(source, port)
+        if self.window is not None:
+            place_window(wiring, self.window)
+        place_dot(wiring, self.dot)
+        return wiring
+
+
+def layers(needs: Needs, *, loadable: bool) -> list[Layer]:
+    """The layers of a program, in order."""
+    return [Layer(needs, dot, loadable) for dot in needs.dots]

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which memories a 7-series synthesiser makes of an array: block RAM, LUT RAM or logic.
+
+Yosys' ``memory_libmap`` takes the cheapest of what its library offers, by the costs repeated
+here; so block RAMs are computed, not fitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Block RAMs: (RAMB36, cost, shapes as (bits, words)).
+_BLOCKS = (
+    (0.5, 129, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))),
+    (1.0, 257, ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))),
+)
+#: (bits, words) of four LUTs as simple dual-port RAM: RAM32M, RAM64M.
+_QUADS = ((6, 32), (3, 64))
+#: Cost of four LUTs: a base, and a share for the bits used.
+_QUAD_BASE, _QUAD_WIDTH = 1, 7
+#: Cost of a bit of a constant memory in logic: a LUT6 holds 64.
+_CONSTANT_BIT = 1 / 64
+#: Cost of a two-way multiplexer's bit behind memories that are not deep enough.
+_MULTIPLEXER = 0.5
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``count`` arrays of ``depth`` words of ``bits`` bits.
+
+    Attributes:
+        constant: never written.
+        style: ``auto``, ``block`` or ``distributed``.
+        registered: whether its read port has a register, as a block RAM's must.
+    """
+
+    bits: int
+    depth: int
+    count: int = 1
+    constant: bool = False
+    style: str = "auto"
+    registered: bool = True
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What an array becomes: RAMB36, and bits of LUT RAM quads, of logic, and multiplexed.
+
+    Attributes:
+        quads: groups of four LUTs used as RAM.
+        logic: LUTs of a constant memory.
+        multiplexed: bits behind depth multiplexers.
+    """
+
+    bram36: float = 0.0
+    quads: int = 0
+    logic: float = 0.0
+    multiplexed: float = 0.0
+
+
+def mapped(memory: Memory) -> Mapped:
+    """What all arrays of ``memory`` become together."""
+    cost, block = _block(memory.bits, memory.depth)
+    other_cost, other = _other(memory)
+    # Without a choice of style, a single word or bit is never worth a memory.
+    auto = memory.style == "auto" and cost < other_cost
+    forced = memory.style == "block" and memory.depth > 1
+    best = block if memory.registered and (auto or forced) else other
+    return Mapped(
+        best.bram36 * memory.count,
+        best.quads * memory.count,
+        best.logic * memory.count,
+        best.multiplexed * memory.count,
+    )
+
+
+def _block(bits: int, depth: int) -> tuple[float, Mapped]:
+    found = []
+    for size, price, shapes in _BLOCKS:
+        for width, words in shapes:
+            deep = -(-depth // words)
+            count = -(-bits // width) * deep
+            switch = bits * (deep - 1)
+            found.append((price * count + _MULTIPLEXER * switch, size * count, switch))
+    cost, bram36, switch = min(found)
+    return cost, Mapped(bram36=bram36, multiplexed=switch)
+
+
+def _other(memory: Memory) -> tuple[float, Mapped]:
+    bits, depth = memory.bits, memory.depth
+    if memory.constant:
+        return bits * depth * _CONSTANT_BIT, Mapped(logic=_logic(bits, depth))
+    found = []
+    for width, words in _QUADS:
+        deep = -(-depth // words)
+        wide = -(-bits // width)
+        switch = bits * (deep - 1)
+        full = wide * _QUAD_BASE + _QUAD_WIDTH * bits / width
+        found.append((full * deep + _MULTIPLEXER * switch, wide * deep, switch))
+    cost, quads, switch = min(found)
+    return cost, Mapped(quads=quads, multiplexed=switch)
+
+
+def _logic(bits: int, depth: int) -> float:
+    """LUTs of a constant memory: one for 64 words of a bit, and what chooses between them.
+
+    The part's own multiplexers choose between four. Of few words there are few different columns.
+    """
+    tables = -(-depth // 64)
+    each = tables if tables <= 2 else 4 if tables <= 4 else 1.25 * tables
+    return each * (min(bits, 2**depth - 2) if depth < 16 else bits)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A wish, and the plan that meets it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from bnn.errors import PlanError
+from bnn.hw import folding as folds
+from bnn.hw.design import Design, Instance
+from bnn.hw.folding import Folding, LayerFolding
+from bnn.hw.matrix import Matrix
+from bnn.model import Model
+from bnn.plan import cost
+from bnn.plan.cost import Cost
+from bnn.plan.parts import Part, part
+from bnn.plan.search import Budget, Found, Search, none_so_fast
+from bnn.program import Program
+
+#: Share of a part's LUTs that a plan may take: fuller ones seldom route.
+FILL = 0.85
+_KINDS = ("LUT", "FF", "BRAM36", "DSP")
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One matrix of a plan with what joins it to its neighbours.
+
+    Attributes:
+        cycles: an image, of the slowest of its blocks.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    fold: LayerFolding
+    cycles: int
+    cost: Cost
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A design for a part at a clock, with its estimated size.
+
+    Attributes:
+        design: what ``folding`` makes of the program.
+        cost: of the whole accelerator, estimated.
+        fill: share of the LUTs that was allowed.
+    """
+
+    design: Design
+    cost: Cost
+    part: Part
+    clock_mhz: float
+    fill: float
+
+    @property
+    def folding(self) -> Folding:
+        """For ``bnn build`` and the runtime ``sim``."""
+        return self.design.folding
+
+    @property
+    def cycles(self) -> int:
+        """From one image to the next."""
+        return self.design.cycles
+
+    @property
+    def fps(self) -> float:
+        """Images a second."""
+        return self.clock_mhz * 1e6 / self.cycles
+
+    @property
+    def bottleneck(self) -> str:
+        """The layer whose block is the slowest."""
+        return self.design.bottleneck.layer
+
+    @property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        """The matrices in order, each with the blocks before it that no matrix has yet."""
+        found: list[LayerPlan] = []
+        waiting: list[Instance] = []
+        for instance in self.design.instances:
+            waiting.append(instance)
+            if isinstance(instance.block, Matrix):
+                found.append(_layer(waiting, instance.block, self.folding))
+                waiting = []
+        return tuple(found)
+
+    @property
+    def used(self) -> dict[str, tuple[float, float]]:
+        """Kind of cell -> (estimated use, what the part has)."""
+        have = (self.part.luts, self.part.ffs, self.part.bram36, self.part.dsps)
+        use = (self.cost.lut, self.cost.ff, self.cost.bram36, self.cost.dsp)
+        return dict(zip(_KINDS, zip(use, map(float, have), strict=True), strict=True))
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as plain values; ``folding`` is what ``bnn build --folding`` reads."""
+        return {
+            "part": self.part.name,
+            "clock_mhz": self.clock_mhz,
+            "cycles": self.cycles,
+            "fps": self.fps,
+            "bottleneck": self.bottleneck,
+            "used": {kind: use for kind, (use, _) in self.used.items()},
+            "available": {kind: have for kind, (_, have) in self.used.items()},
+            "error_percent": dict(cost.errors()),
+            "layers": [
+                {
+                    "name": layer.name,
+                    "rows": layer.rows,
+                    "columns": layer.columns,
+                    "pe": layer.fold.pe,
+                    "simd": layer.fold.simd,
+                    "pixels": layer.fold.pixels,
+                    "style": layer.fold.style,
+                    "cycles": layer.cycles,
+                    "lut": layer.cost.lut,
+                    "bram36": layer.cost.bram36,
+                }
+                for layer in self.layers
+            ],
+            "folding": folds.as_json(self.folding),
+        }
+
+
+def _layer(instances: list[Instance], matrix: Matrix, folding: Folding) -> LayerPlan:
+    blocks = [instance.block for instance in instances]
+    return LayerPlan(
+        matrix.name,
+        matrix.rows,
+        matrix.columns,
+        folding.of(matrix.name),
+        max(block.cycles for block in blocks),
+        cost.total(map(cost.of_block, blocks)),
+    )
+
+
+def plan(
+    model: Model | Program | str,
+    *,
+    fps: float | None = None,
+    on: Part | str = "xc7z020",
+    clock_mhz: float | None = None,
+    loadable: bool = False,
+    fill: float = FILL,
+) -> Plan:
+    """The cheapest plan with at least ``fps`` images a second, or the fastest that fits.
+
+    Args:
+        model: a model, a program, or what :func:`bnn.load` takes.
+        fps: images a second; None for the most that the part holds.
+        on: the part or board.
+        clock_mhz: None for the clock of the original on that part.
+        loadable: parameters written at run time; else constants, which are smaller.
+        fill: share of the part's LUTs that may be taken.
+
+    Raises:
+        PlanError: the wish cannot be met; says what is exceeded and the nearest plan.
+        BuildError: no hardware can be made of the program at all.
+    """
+    target = part(on) if isinstance(on, str) else on
+    clock = target.clock_mhz if clock_mhz is None else clock_mhz
+    if not (0 < clock <= 1000 and math.isfinite(clock)):
+        raise PlanError(f"a clock of {clock:g} MHz makes no sense; say one up to 1000")
+    if not 0 < fill <= 1:
+        raise PlanError(f"at most 100 % of the LUTs can be taken, not {100 * fill:g} %")
+    program = _program(model)
+    budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
+    search = Search(program, budget, loadable=loadable)
+    if fps is None:
+        found = search.fastest()
+        if found is None:
+            raise PlanError(_too_large(search, budget, target))
+        return Plan(found.design, found.cost, target, clock, fill)
+    if not (fps > 0 and math.isfinite(fps)):
+        raise PlanError(f"{fps:g} images a second cannot be planned; say a positive number")
+    bound = int(clock * 1e6 / fps)
+    wished = search.within(bound) if bound >= search.least_cycles() else None
+    if wished is not None and not budget.excess(wished.cost):
+        return Plan(wished.design, wished.cost, target, clock, fill)
+    raise _unmet(search, wished, target, fps, clock)
+
+
+def _program(model: Model | Program | str) -> Program:
+    if isinstance(model, Program):
+        return model
+    if isinstance(model, Model):
+        return model.program
+    import bnn
+
+    return bnn.load(model).program
+
+
+def _unmet(
+    search: Search, wished: Found | None, target: Part, fps: float, clock: float
+) -> PlanError:
+    nearest = search.fastest()
+    if wished is None:
+        bound = int(clock * 1e6 / fps)
+        if nearest is None:
+            return none_so_fast(search, bound, clock * 1e6)
+        why = (
+            f"at most {bound} cycles an image, and {_slow(search)} has {search.least_cycles()} "
+            "with all its rows, columns and positions of a row at once"
+        )
+    else:
+        why = _excess(search.budget, wished)
+    if nearest is None:
+        return PlanError(f"{fps:g} fps on {target.name} take {why}; no slower plan fits either")
+    cycles = nearest.design.cycles
+    return PlanError(
+        f"{fps:g} fps on {target.name} take {why}; the nearest plan that fits has "
+        f"{clock * 1e6 / cycles:.0f} fps ({cycles} cycles an image, {nearest.cost.lut:.0f} LUT, "
+        f"{nearest.cost.bram36:g} BRAM36)"
+    )
+
+
+def _slow(search: Search) -> str:
+    return search.slowest_layer().name
+
+
+def _excess(budget: Budget, found: Found) -> str:
+    parts = [
+        f"{used:.0f} {kind} of {allowed:.0f} ({used - allowed:.0f} too many)"
+        for kind, (used, allowed) in budget.excess(found.cost).items()
+    ]
+    return " and ".join(parts)
+
+
+def _too_large(search: Search, budget: Budget, target: Part) -> str:
+    least = search.within(search.most_cycles())
+    if least is None:
+        return f"{target.name}: no folding of {_slow(search)} can be built"
+    return f"{target.name} is too small: even the narrowest design takes {_excess(budget, least)}"

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cheapest foldings within a number of cycles, and the least cycles that a part holds.
+
+Layers choose independently: each takes the option that is cheapest in LUTs plus a price for
+block RAMs, and the price is raised until the block RAMs fit. What joins layers is not known before
+they are chosen; its cost is measured on the whole design and taken off the budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bnn.errors import PlanError
+from bnn.hw.design import Design, build
+from bnn.hw.design.needs import Needs
+from bnn.hw.folding import Folding, LayerFolding
+from bnn.plan import cost
+from bnn.plan.cost import Cost
+from bnn.plan.layers import Layer, Option, layers
+from bnn.program import Program
+
+#: LUTs that a block RAM may cost at most, when there are too few of them.
+_DEAREST = 1 << 12
+_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Most cells that a plan may take."""
+
+    lut: float
+    ff: float
+    bram36: float
+    dsp: float
+
+    def excess(self, used: Cost) -> dict[str, tuple[float, float]]:
+        """Kinds that ``used`` takes too many of -> (used, allowed)."""
+        pairs = {
+            "LUT": (used.lut, self.lut),
+            "FF": (used.ff, self.ff),
+            "BRAM36": (used.bram36, self.bram36),
+            "DSP": (used.dsp, self.dsp),
+        }
+        return {kind: pair for kind, pair in pairs.items() if pair[0] > pair[1]}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A design and what it is estimated to cost."""
+
+    design: Design
+    cost: Cost
+
+
+class Search:
+    """Foldings of one program.
+
+    Args:
+        loadable: whether parameters are written at run time.
+    """
+
+    def __init__(self, program: Program, budget: Budget, *, loadable: bool = False) -> None:
+        self.program = program
+        self.budget = budget
+        self.loadable = loadable
+        self.layers = layers(Needs.of(program), loadable=loadable)
+        self._found: dict[int, Found | None] = {}
+
+    def within(self, bound: int) -> Found | None:
+        """The cheapest design found with at most ``bound`` cycles an image; None if there is none.
+
+        It may exceed the budget: then nothing cheaper was found.
+        """
+        if bound not in self._found:
+            self._found[bound] = self._within(bound)
+        return self._found[bound]
+
+    def fastest(self) -> Found | None:
+        """The design of least cycles that the budget holds; None if it holds none."""
+        low, high = self.least_cycles(), self.most_cycles()
+        best = self._fitting(high)
+        if best is None:
+            return None
+        high = best.design.cycles
+        while low < high:  # the least bound that fits lies within low .. high
+            middle = math.isqrt(low * high)
+            found = self._fitting(middle)
+            if found is None:
+                low = middle + 1
+            else:
+                best, high = found, min(middle, found.design.cycles)
+        return best
+
+    def least_cycles(self) -> int:
+        """No design is faster: the slowest layer at its full width."""
+        return max((layer.fastest for layer in self.layers), default=1)
+
+    def most_cycles(self) -> int:
+        """Cycles of the narrowest design, those of its slowest block."""
+        narrow = Folding({layer.name: LayerFolding() for layer in self.layers}, self.loadable)
+        return build(self.program, narrow).cycles
+
+    def slowest_layer(self) -> Layer:
+        """The layer that cannot be made faster than :meth:`least_cycles`."""
+        return max(self.layers, key=lambda layer: layer.fastest)
+
+    def _fitting(self, bound: int) -> Found | None:
+        found = self.within(bound)
+        return None if found is None or self.budget.excess(found.cost) else found
+
+    def _within(self, bound: int) -> Found | None:
+        best: Found | None = None
+        joins = Cost()
+        for _ in range(_ROUNDS):
+            chosen = self._choose(bound, self.budget.bram36 - joins.bram36)
+            if chosen is None:
+                return best
+            folding = Folding(
+                {
+                    layer.name: option.fold
+                    for layer, option in zip(self.layers, chosen, strict=True)
+                },
+                self.loadable,
+            )
+            design = build(self.program, folding)
+            if design.cycles > bound:
+                if not self._ban(design, chosen, bound):
+                    return best
+                continue
+            found = Found(design, cost.of_design(design))
+            if best is None or self._rank(found) < self._rank(best):
+                best = found
+            before, joins = joins, found.cost - cost.total(option.cost for option in chosen)
+            if found.cost.bram36 <= self.budget.bram36 or before == joins:
+                break
+        return best
+
+    def _rank(self, found: Found) -> tuple[bool, float]:
+        return (found.cost.bram36 > self.budget.bram36, found.cost.lut)
+
+    def _ban(self, design: Design, chosen: list[Option], bound: int) -> bool:
+        """Give up the option whose converters are too slow; whether there was one."""
+        slow = {each.layer for each in design.instances if each.block.cycles > bound}
+        banned = False
+        for layer, option in zip(self.layers, chosen, strict=True):
+            made = layer.after.name if layer.after else layer.name
+            names = {layer.name, made} | ({layer.window.name} if layer.window else set())
+            if names & slow:
+                layer.banned.add(option.fold)
+                banned = True
+        return banned
+
+    def _choose(self, bound: int, brams: float) -> list[Option] | None:
+        """An option for each layer: least LUTs with at most ``brams`` block RAMs, or nearly."""
+        table = [list(layer.options(bound)) for layer in self.layers]
+        if not all(table):
+            return None
+
+        def priced(price: float) -> list[Option]:
+            def rank(option: Option) -> tuple[float, float, int]:
+                used = option.cost
+                return (used.lut + price * used.bram36, used.bram36, option.cycles)
+
+            return [min(options, key=rank) for options in table]
+
+        return _least_price(priced, brams)
+
+
+def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[Option]:
+    """The choice at the least price of a block RAM that brings them under ``brams``."""
+
+    def used(chosen: list[Option]) -> float:
+        return cost.total(option.cost for option in chosen).bram36
+
+    free = priced(0.0)
+    if used(free) <= brams:
+        return free
+    low, high = 0.0, float(_DEAREST)
+    best = priced(high)
+    if used(best) > brams:
+        return best
+    for _ in range(14):
+        middle = (low + high) / 2
+        chosen = priced(middle)
+        if used(chosen) <= brams:
+            best, high = chosen, middle
+        else:
+            low = middle
+    return best
+
+
+def none_so_fast(search: Search, bound: int, clock: float) -> PlanError:
+    """Why no folding has ``bound`` cycles, and what the nearest has."""
+    layer, least = search.slowest_layer(), search.least_cycles()
+    return PlanError(
+        f"{layer.name}: at most {bound} cycles an image are wanted, but with all its rows, columns "
+        f"and positions of a row at once it takes {least}; the nearest is {clock / least:.0f} fps"
+    )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A plan for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bnn.plan import cost
+from bnn.plan.planner import Plan
+from bnn.terminal import harmless
+
+_BAR = 24
+
+
+def plan_table(plan: Plan, title: str) -> RenderableType:
+    """Foldings, cycles and costs of the layers; use of the part; speed."""
+    return Group(_layers(plan, title), Text(), _parts(plan), Text(), _speed(plan))
+
+
+def _layers(plan: Plan, title: str) -> Table:
+    table = Table(title=harmless(title), title_justify="left", title_style="bold", box=None)
+    table.add_column("layer")
+    for name in ("matrix", "PE", "SIMD", "pixels", "style", "cycles", "LUT", "BRAM36"):
+        table.add_column(name, justify="right")
+    for layer in plan.layers:
+        slowest = layer.cycles == plan.cycles
+        table.add_row(
+            harmless(layer.name) + (" <-- slowest" if slowest else ""),
+            f"{layer.rows}x{layer.columns}",
+            str(layer.fold.pe),
+            str(layer.fold.simd),
+            str(layer.fold.pixels),
+            layer.fold.style,
+            f"{layer.cycles:,}",
+            f"{layer.cost.lut:,.0f}",
+            f"{layer.cost.bram36:g}",
+            style="bold" if slowest else None,
+        )
+    return table
+
+
+def _parts(plan: Plan) -> Table:
+    table = Table(box=None, show_header=False)
+    errors = cost.errors()
+    for kind, (use, have) in plan.used.items():
+        share = use / have
+        margin = f"+-{errors[kind]:.0f} %" if kind in errors else "exact"
+        table.add_row(
+            kind,
+            ProgressBar(total=1.0, completed=min(share, 1.0), width=_BAR),
+            f"{use:,.0f}" if kind != "BRAM36" else f"{use:,.1f}",
+            margin,
+            f"of {have:,.0f}",
+            f"{100 * share:.0f} %",
+        )
+    return table
+
+
+def _speed(plan: Plan) -> Text:
+    where = "written at run time" if plan.folding.loadable else "constants"
+    return Text(
+        f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
+        f"{plan.cycles:,} cycles an image; slowest: {harmless(plan.bottleneck)}; "
+        f"parameters: {where}"
+    )

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn plan`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from bnn.cli import app
+from bnn.errors import PlanError
+
+
+def run(*args: str):
+    return CliRunner().invoke(app, ["plan", *args])
+
+
+def test_the_table_names_layers_bottleneck_and_margins() -> None:
+    done = run("lfc-w1a1", "--fps", "50000")
+    assert done.exit_code == 0, done.output
+    for part in ("layer1", "slowest", "BRAM36", "of 53,200", "images/s", "SIMD"):
+        assert part in done.output
+
+
+def test_json_and_the_folding_file_agree(tmp_path) -> None:
+    path = tmp_path / "folding.json"
+    done = run("lfc-w1a1", "--fps", "50000", "--loadable", "--json", "-o", str(path))
+    values = json.loads(done.output)
+    assert values["fps"] >= 50_000
+    assert values["cycles"] == max(layer["cycles"] for layer in values["layers"])
+    assert values["used"]["LUT"] <= 0.85 * values["available"]["LUT"]
+    folding = json.loads(path.read_text())
+    assert folding == values["folding"]
+    assert folding["loadable"] is True
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (("--fps", "1000000"), "nearest plan"),
+        (("--fps", "100", "--max"), "two wishes"),
+        (("--part", "xc7"), "there are: xc7z020"),
+        (("--fps", "0"), "positive"),
+        (("-o", "/nowhere/folding.json"), "cannot be written"),
+    ],
+)
+def test_bad_wishes_are_one_line(args: tuple[str, ...], reason: str) -> None:
+    done = run("lfc-w1a1", *args)
+    assert isinstance(done.exception, PlanError)
+    assert reason in str(done.exception)
+    assert "\n" not in str(done.exception)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cost model: memories as the synthesiser maps them, and larger is never smaller."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnn.hw.levels import Levels
+from bnn.hw.matrix import Matrix
+from bnn.hw.window import SlidingWindow
+from bnn.plan import cost
+from bnn.plan.memory import Memory, mapped
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT
+
+LEVELS = Levels(12, -500, 500, 1, False, -1, 2, 0, 1, BIPOLAR)
+
+
+@pytest.mark.parametrize(
+    ("bits", "depth", "bram36", "quads"),
+    # Counts of Yosys 0.70 for bnn_parameters, LOADABLE = 1.
+    [
+        *((9, 16, 0, 2), (32, 16, 0, 6), (9, 72, 0, 6), (32, 72, 0.5, 0), (9, 288, 0.5, 0)),
+        *((32, 512, 0.5, 0), (9, 1152, 0.5, 0), (32, 1152, 1.5, 0), (9, 4608, 1.5, 0)),
+        (32, 4608, 4.5, 0),
+    ],
+)
+def test_memories_as_yosys_maps_them(bits: int, depth: int, bram36: float, quads: int) -> None:
+    found = mapped(Memory(bits, depth))
+    assert (found.bram36, found.quads) == (bram36, quads)
+
+
+@pytest.mark.parametrize(
+    ("bits", "depth", "bram36"),
+    [(64, 144, 0), (8, 288, 0), (64, 288, 1), (8, 512, 0), (64, 512, 1), (8, 2304, 1)],
+)
+def test_constant_memories_as_yosys_maps_them(bits: int, depth: int, bram36: float) -> None:
+    assert mapped(Memory(bits, depth, constant=True)).bram36 == bram36
+
+
+@st.composite
+def matrices(draw) -> Matrix:
+    pe, simd = draw(st.integers(1, 32)), draw(st.integers(1, 256))
+    return Matrix(
+        rows=pe * draw(st.integers(1, 8)),
+        columns=simd * draw(st.integers(1, 8)),
+        positions=64,
+        pe=pe,
+        simd=simd,
+        pixels=draw(st.integers(1, 8)),
+        weight=draw(st.sampled_from([BIPOLAR, TERNARY, INT(4)])),
+        source=draw(st.sampled_from([BIPOLAR, UINT(2), INT(8)])),
+        levels=LEVELS,
+        loadable=draw(st.booleans()),
+        style=draw(st.sampled_from(["auto", "block", "distributed"])),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(block=matrices(), factor=st.integers(2, 4))
+def test_more_in_parallel_is_never_smaller(block: Matrix, factor: int) -> None:
+    """Logic only: what is read at once may well sit in fewer memories."""
+    block = replace(block, style="block")
+    small = cost.of_block(block)
+    for more in (
+        replace(block, pixels=block.pixels * factor),
+        replace(block, pe=block.pe * factor, rows=block.rows * factor),
+        replace(block, simd=block.simd * factor, columns=block.columns * factor),
+    ):
+        large = cost.of_block(more)
+        assert large.lut >= small.lut
+        assert large.ff >= small.ff
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    channels=st.integers(1, 64),
+    side=st.integers(3, 32),
+    pixels=st.integers(1, 8),
+    bits=st.integers(1, 8),
+)
+def test_a_larger_window_is_never_smaller(channels, side, pixels, bits) -> None:
+    block = SlidingWindow(
+        (side, side, channels),
+        bits,
+        channels,
+        (3, 3),
+        (1, 1),
+        (0, 0, 0, 0),
+        0,
+        pixels,
+        style="block",
+    )
+    small = cost.of_block(block)
+    more = cost.of_block(replace(block, pixels=pixels + 1))
+    assert more.lut >= small.lut
+    assert more.bram36 >= small.bram36

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Plans keep what they promise: never over the budget, never slower than asked."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bnn
+from bnn.errors import BuildError, PlanError
+from bnn.hw import folding as folds
+from bnn.hw.design import build
+from bnn.plan import cost, plan
+from bnn.plan.search import Budget, Search
+from hw.examples import dense, residual
+from programs import Limits, networks
+
+LIMITS = Limits(side=6, channels=6, ops=6, levels=4, patch=120)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    program=networks(LIMITS),
+    luts=st.integers(2_000, 30_000),
+    brams=st.sampled_from([0, 2, 10, 140]),
+    loadable=st.booleans(),
+    wish=st.integers(1, 5_000),
+)
+def test_never_over_the_budget_and_never_slower(program, luts, brams, loadable, wish) -> None:
+    budget = Budget(luts, 100_000, brams, 0)
+    try:
+        search = Search(program, budget, loadable=loadable)
+        best = search.fastest()
+    except BuildError:  # no hardware can be made of this program at all
+        return
+    if best is not None:
+        assert not budget.excess(best.cost)
+        again = build(program, best.design.folding)
+        assert again.cycles == best.design.cycles
+        assert cost.of_design(again) == best.cost
+    found = search.within(wish)
+    if found is not None:
+        assert found.design.cycles <= wish
+        if not budget.excess(found.cost):
+            assert best is not None
+            assert best.design.cycles <= found.design.cycles
+
+
+def test_a_plan_is_a_folding_that_build_takes(tmp_path) -> None:
+    import json
+
+    program = residual()
+    found = plan(program, fps=1e5, clock_mhz=100)
+    assert found.cycles <= 1000
+    path = tmp_path / "folding.json"
+    path.write_text(json.dumps(found.as_json()["folding"]))
+    assert build(program, folds.read(path, program)).cycles == found.cycles
+
+
+@pytest.mark.parametrize("name", ["cnv-w1a1", "lfc-w1a1"])
+def test_bundled_models_are_planned_within_seconds(name: str) -> None:
+    model = bnn.load(name)
+    start = time.process_time()
+    found = plan(model)
+    assert time.process_time() - start < 5
+    for use, have in found.used.values():
+        assert use <= have
+    assert found.used["LUT"][0] <= 0.85 * found.part.luts
+    # What is wished for is not missed, and costs no more than the fastest.
+    slower = plan(model, fps=found.fps / 3)
+    assert slower.fps >= found.fps / 3
+    assert slower.cost.lut < found.cost.lut
+
+
+def test_another_part_holds_more() -> None:
+    small, large = (plan("cnv-w1a1", on=name, clock_mhz=100) for name in ("pynq-z2", "ultra96"))
+    assert large.cycles < small.cycles
+    assert large.part.name == "xczu3eg"
+
+
+def test_wishes_that_cannot_be_met() -> None:
+    with pytest.raises(PlanError, match=r"too many\); the nearest plan that fits has \d+ fps"):
+        plan("lfc-w1a1", fps=1_000_000)
+    with pytest.raises(PlanError, match=r"layer1 has \d+ with all its rows.*nearest plan.* fps"):
+        plan("lfc-w1a1", fps=1e9)
+    with pytest.raises(PlanError, match="no part is called 'xc7'; there are: xc7z020"):
+        plan(dense(), on="xc7")
+    with pytest.raises(PlanError, match="positive"):
+        plan(dense(), fps=-1)
+    with pytest.raises(PlanError, match="positive"):
+        plan(dense(), fps=float("nan"))
+    with pytest.raises(PlanError, match="clock"):
+        plan(dense(), clock_mhz=0)
+    with pytest.raises(PlanError, match="100 %"):
+        plan(dense(), fill=2)
+    with pytest.raises(PlanError, match=r"too small: .* LUT of 53 \(\d+ too many\)"):
+        plan(dense(), fill=0.001)
