@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bnn
-from bnn import bench_command
+from bnn import bench_command, plan_command
 from bnn.convert_cli import convert
 from bnn.errors import BnnError
 from bnn.hw import cli as hardware_commands
-from bnn.plan import cli as plan_commands
 from bnn.terminal import harmless, plain_where_needed
 from bnn.train import cli as train_commands
 
@@ -183,7 +182,7 @@ app.command()(bench_command.bench)
 app.command()(train_commands.train)
 app.command()(train_commands.certify)
 app.command()(hardware_commands.build)
-app.command()(plan_commands.plan)
+app.command()(plan_command.plan)
 
 
 app.command()(convert)

@@ -12,8 +12,15 @@ from bnn.cli import app
 from bnn.errors import PlanError
 
 
-def run(*args: str):
-    return CliRunner().invoke(app, ["plan", *args])
+def run(*args: str, command: str = "plan"):
+    return CliRunner().invoke(app, [command, *args])
+
+
+def test_build_takes_a_wish(tmp_path) -> None:
+    done = run("lfc-w1a1", "--fps", "50000", "--json", "-o", str(tmp_path), command="build")
+    assert json.loads(done.output)["fps"] >= 50_000
+    both = run("lfc-w1a1", "--max", "--folding", "original", "-o", "x", command="build")
+    assert "say one" in str(both.exception)
 
 
 def test_the_table_names_layers_bottleneck_and_margins() -> None:

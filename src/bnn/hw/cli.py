@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from bnn.plan_command import Fps, Most, one_wish
+
 
 def build(
     model: Annotated[
@@ -21,6 +23,8 @@ def build(
         str | None,
         typer.Option("--folding", help="original, or a FINN-style JSON file; else balanced."),
     ] = None,
+    fps: Fps = None,
+    most: Most = False,
     loadable: Annotated[
         bool | None,
         typer.Option(
@@ -45,7 +49,14 @@ def build(
 
     target = find_board(board)
     program = bnn.load(model).program
-    chosen = folds.choose(program, folding)
+    if fps is not None or most:
+        one_wish(fps, most, folding)
+        from bnn.plan import plan
+
+        planned = plan(program, fps=fps, on=target.part, loadable=bool(loadable))
+        chosen = planned.folding
+    else:
+        chosen = folds.choose(program, folding)
     if loadable is not None:
         chosen = dataclasses.replace(chosen, loadable=loadable)
     design = make(program, chosen)

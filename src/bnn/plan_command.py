@@ -58,12 +58,14 @@ def plan(
     Console().print(plan_table(found, f"{model}, {wish}"))
 
 
-def one_wish(fps: float | None, most: bool) -> None:
-    """Refuse both wishes together; neither means ``--max``."""
+def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
+    """Refuse more than one wish."""
     from bnn.errors import PlanError
 
     if fps is not None and most:
         raise PlanError("--fps and --max are two wishes; say one")
+    if folding is not None:
+        raise PlanError("--folding says what --fps or --max would choose; say one")
 
 
 def write_folding(path: Path, folding: object) -> None:
