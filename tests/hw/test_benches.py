@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,17 @@ import numpy as np
 import pytest
 
 from bnn.hw import verilator
+from bnn.hw.adder import Adder
 from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.matrix import Matrix, accumulator_bits
-from bnn.hw.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
 from bnn.hw.render import image, library
 from bnn.hw.window import Maximum, SlidingWindow
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Dot, Threshold
 from hw.examples import signs
 
-pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
+pytestmark = pytest.mark.hw
 
 BEATS = 100_000
 
@@ -34,19 +36,27 @@ class Bench:
     """A block, the words of one image, and what must come out for an image.
 
     Attributes:
+        bits: of a word of each stream in; words: of an image on each of them.
+        golden: the streams' words of an image to the words out.
+        files: memory images.
         mask: of the bits that are defined in every output word of an image, or None for all.
     """
 
     block: Any
-    bits: int
+    bits: tuple[int, ...]
     words: int
-    golden: Callable[[Sequence[int]], list[int]]
+    golden: Callable[..., list[int]]
     files: dict[str, str]
     mask: list[int] | None = None
 
+    @property
+    def beats(self) -> int:
+        """Of an image on its busiest stream."""
+        return max(self.words, self.block.output_words)
 
-def _plain(block: Any, bits: int, words: int) -> Bench:
-    return Bench(block, bits, words, block.golden, {})
+
+def _plain(block: Any, bits: int | tuple[int, ...], words: int) -> Bench:
+    return Bench(block, (bits,) if isinstance(bits, int) else bits, words, block.golden, {})
 
 
 def _window() -> Bench:
@@ -56,7 +66,7 @@ def _window() -> Bench:
     full, rest = (1 << block.output_bits) - 1, (1 << tail * 4) - 1
     steps = block.output_steps
     mask = [full] * (block.output_words - steps) + [rest] * steps
-    return Bench(block, 4, block.input_words, block.golden, {}, mask)
+    return Bench(block, (4,), block.input_words, block.golden, {}, mask)
 
 
 def _matrix(weight: Any, source: Any, levels: int, pixels: int) -> Bench:
@@ -77,7 +87,7 @@ def _matrix(weight: Any, source: Any, levels: int, pixels: int) -> Bench:
     }
     words = block.groups * block.column_folds
     bits = pixels * 4 * source.bits
-    return Bench(block, bits, words, lambda w: block.golden(w, dot, threshold), files)
+    return Bench(block, (bits,), words, lambda w: block.golden(w, dot, threshold), files)
 
 
 def _threshold() -> Bench:
@@ -88,17 +98,27 @@ def _threshold() -> Bench:
     made = of_threshold(threshold, acc, low, high)
     block = ThresholdUnit(6, 4, 2, INT(5), made, name="dut")
     files = {"dut_levels.mem": image(block.contents(threshold), made.word_bits)}
-    return Bench(block, 10, block.output_words, lambda w: block.golden(w, threshold), files)
+    return Bench(block, (10,), block.output_words, lambda w: block.golden(w, threshold), files)
 
 
-BENCHES: dict[str, Callable[[], Bench]] = {
+#: Small blocks, which Icarus simulates too.
+SMALL: dict[str, Callable[[], Bench]] = {
     "fifo": lambda: _plain(Fifo(9, 5, 10), 9, 10),
+    "fifo-of-one": lambda: _plain(Fifo(9, 1, 10), 9, 10),
     "widen": lambda: _plain(Widen(3, 4, 12, 2), 6, 12),
     "narrow": lambda: _plain(Narrow(3, 4, 5, 2), 24, 5),
     "trim": lambda: _plain(Trim(5, 3, 7), 5, 7),
     "pad": lambda: _plain(Pad(5, 3, 7), 5, 3),
+    "resize-cut": lambda: _plain(Resize(8, 5, 10), 8, 10),
+    "resize-extend": lambda: _plain(Resize(5, 8, 10), 5, 10),
     "serialize": lambda: _plain(Serialize(3, 4, 2, 10), 12, 6),
     "max": lambda: _plain(Maximum(3, 4, True, 2, 6, 36), 12, 36),
+    "fork": lambda: _plain(Fork(7, 3, 10), 7, 10),
+    "add": lambda: _plain(Adder(INT(4), UINT(3), 3, 6, 10), (12, 9), 10),
+    "add-bipolar": lambda: _plain(Adder(BIPOLAR, INT(5), 2, 7, 10), (2, 10), 10),
+}
+
+LARGE: dict[str, Callable[[], Bench]] = {
     "window": _window,
     "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, 1, 1),
     "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, 3, 4),
@@ -106,63 +126,93 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "threshold": _threshold,
 }
 
+#: What the simulators are told.
+ARGUMENTS = {
+    "verilator": ["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-std=c++20"],
+    "icarus": ["-g2012"],
+}
 
-@pytest.mark.parametrize("name", BENCHES)
+
+@pytest.mark.parametrize("name", [*SMALL, *LARGE])
+@pytest.mark.usefixtures("simulator")
 def test_block(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb (extra `hw`)")
-    bench = BENCHES[name]()
-    luck = random.Random(name)
-    images = -(-BEATS // max(bench.words, bench.block.output_words))
-    per_image = [[_word(luck, bench) for _ in range(bench.words)] for _ in range(images)]
-    expected = [word for words in per_image for word in bench.golden(words)]
-    assert max(bench.words, bench.block.output_words) * images >= BEATS
-    task = {
-        "seed": 5,
-        "offer": 0.7,
-        "accept": 0.6,
-        "words": [word for words in per_image for word in words],
-        "expected": len(expected),
-        "result": str(tmp_path / "result.json"),
-    }
-    (tmp_path / "task.json").write_text(json.dumps(task))
-    for file, text in {**library(), **bench.files}.items():
-        (tmp_path / file).write_text(text)
     root = verilator.verilator_root()
     monkeypatch.setenv("VERILATOR_ROOT", str(root))
     monkeypatch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("BNN_BENCH", str(tmp_path / "task.json"))
+    _bench(name, {**SMALL, **LARGE}[name](), "verilator", tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_second_opinion(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("iverilog") is None:
+        pytest.skip("Icarus is not installed (Debian's package iverilog)")
+    _bench(name, SMALL[name](), "icarus", tmp_path, monkeypatch)
+
+
+def _bench(
+    name: str, bench: Bench, simulator: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb (extra `hw`)")
+    luck = random.Random(name)
+    images = -(-BEATS // bench.beats)
+    drawn = [
+        [[_word(luck, bench, bits) for _ in range(bench.words)] for bits in bench.bits]
+        for _ in range(images)
+    ]
+    expected = [word for streams in drawn for word in bench.golden(*streams)]
+    assert bench.beats * images >= BEATS
+    names = ("i",) if len(bench.bits) == 1 else ("a", "b")
+    copies = getattr(bench.block, "copies", 1)
+    task = {
+        "seed": 5,
+        "inputs": [
+            {"name": port, "chance": 0.7, "words": [w for streams in drawn for w in streams[at]]}
+            for at, port in enumerate(names)
+        ],
+        "output": {
+            "copies": copies,
+            "bits": bench.block.output_bits,
+            "chance": 0.6 if copies == 1 else 0.8,
+            "words": len(expected),
+        },
+        "result": str(folder / "result.json"),
+    }
+    (folder / "task.json").write_text(json.dumps(task))
+    for file, text in {**library(), **bench.files}.items():
+        (folder / file).write_text(text)
+    monkeypatch.setenv("BNN_BENCH", str(folder / "task.json"))
     monkeypatch.syspath_prepend(str(Path(__file__).parent))  # the runner hands the path on
-    runner = runner_module.get_runner("verilator")
+    runner = runner_module.get_runner(simulator)
     generics = {
         key: f'"{value}"' if isinstance(value, str) and "'h" not in value else value
         for key, value in bench.block.generics().items()
     }
     runner.build(
-        sources=[tmp_path / file for file in library() if file.endswith(".sv")],
+        sources=[folder / file for file in library() if file.endswith(".sv")],
         hdl_toplevel=bench.block.module,
         parameters=generics,
-        build_dir=tmp_path,
-        build_args=["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-std=c++20"],
-        log_file=tmp_path / "build.log",
+        build_dir=folder,
+        build_args=ARGUMENTS[simulator],
+        timescale=("1ns", "1ns") if simulator == "icarus" else None,
+        log_file=folder / "build.log",
     )
     runner.test(
         hdl_toplevel=bench.block.module,
         test_module="stream_bench",
-        build_dir=tmp_path,
-        test_dir=tmp_path,
-        log_file=tmp_path / "test.log",
+        build_dir=folder,
+        test_dir=folder,
+        log_file=folder / "test.log",
     )
-    got = json.loads((tmp_path / "result.json").read_text())
     mask = (bench.mask or [-1] * bench.block.output_words) * images
-    assert [a & m for a, m in zip(got, mask, strict=True)] == [
-        a & m for a, m in zip(expected, mask, strict=True)
-    ]
+    for got in json.loads((folder / "result.json").read_text()):
+        assert [a & m for a, m in zip(got, mask, strict=True)] == [
+            a & m for a, m in zip(expected, mask, strict=True)
+        ]
 
 
-def _word(luck: random.Random, bench: Bench) -> int:
+def _word(luck: random.Random, bench: Bench, bits: int) -> int:
     """A random word; for a matrix with ternary inputs, of legal codes only."""
-    source = getattr(bench.block, "source", None)
-    if source != TERNARY:
-        return luck.getrandbits(bench.bits)
-    codes = [luck.choice((0, 1, 3)) for _ in range(bench.bits // 2)]
+    if getattr(bench.block, "source", None) != TERNARY:
+        return luck.getrandbits(bits)
+    codes = [luck.choice((0, 1, 3)) for _ in range(bits // 2)]
     return sum(code << (2 * place) for place, code in enumerate(codes))
