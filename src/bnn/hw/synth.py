@@ -68,6 +68,8 @@ def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str =
     ]
     if apart:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {_selection(apart)}")
+    # Of a constant table in LUTs Vivado says "distributed"; that is no RAM to Yosys, but logic.
+    lines.append("setattr -unset rom_style -set logic_block 1 */a:rom_style=distributed")
     # The top's ports end at the processing system, not at pins.
     lines.append(f"synth_xilinx -family xc7 -flatten -noiopad -top {top}")
     lines.append("delete t:$scopeinfo")  # no later tool knows these
