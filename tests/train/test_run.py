@@ -3,6 +3,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,38 @@ def test_resuming_goes_on_where_it_stopped(settings, tmp_path):
     longer = Settings.make(settings.network, settings.data, epochs=5, batch=16, rate=0.05)
     found = train(longer, tmp_path / "run", QUIET, resume=True)
     assert [row["epoch"] for row in found.history] == [1, 2, 3, 4, 5]
+
+
+def test_learning_from_another_run(done, settings, tmp_path):
+    learning = {"epochs": 1, "batch": 16, "rate": 1e-3, "init": done[0], "teachers": [done[0]]}
+    taught = Settings.make(settings.network, settings.data, **learning)
+    found = train(taught, tmp_path / "run", QUIET, resume=False)
+    assert found.accuracy["cpu"] > 0.8, "one careful epoch keeps what it started from"
+    assert found.differing == {"reference": 0, "cpu": 0}
+    assert read_settings(tmp_path / "run") == taught
+    assert (
+        f"--init {done[0].name} --teacher {done[0].name}"
+        in (tmp_path / "run" / "card.md").read_text()
+    )
+    with pytest.raises(TrainError, match="other settings"):
+        train(settings, tmp_path / "run", QUIET, resume=True)
+
+
+@pytest.mark.parametrize("option", ["init", "teachers"])
+def test_learning_from_no_run(settings, tmp_path, option):
+    nothing = tmp_path / "nothing"
+    wrong = replace(settings, **{option: str(nothing) if option == "init" else (str(nothing),)})
+    with pytest.raises(TrainError, match="nothing: is no run"):
+        train(wrong, tmp_path / "run", QUIET, resume=False)
+
+
+def test_runs_of_before_are_read(done, tmp_path):
+    values = json.loads((done[0] / SETTINGS).read_text())
+    for new in ("init", "teachers"):
+        del values[new]
+    del values["recipe"]["taught"]
+    (tmp_path / SETTINGS).write_text(json.dumps(values))
+    assert read_settings(tmp_path) == read_settings(done[0])
 
 
 def test_one_seed_gives_one_result(settings, tmp_path):

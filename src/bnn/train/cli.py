@@ -34,6 +34,14 @@ def train(
     rate: Annotated[float | None, typer.Option(help="Learning rate of the weights.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Start from that run's weights, where they fit."),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Learn from that run's answers too (may be repeated)."),
+    ] = None,
     devices: Annotated[str, typer.Option(help="auto, how many, or a list such as 0,2.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="32-true or bf16-mixed; the fastest by default.")
@@ -59,7 +67,16 @@ def train(
     from bnn.train.run import train as start
 
     settings = Settings.make(
-        network, data, preprocess, seed, epochs=epochs, batch=batch, rate=rate, augment=augment
+        network,
+        data,
+        preprocess,
+        seed,
+        init,
+        teacher or (),
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        augment=augment,
     )
     options = FitOptions(devices, precision, patience, progress=sys.stderr.isatty() and not json)
     found = start(settings, output, options, resume=resume)

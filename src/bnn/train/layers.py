@@ -52,7 +52,7 @@ class Weighted(nn.Module):
         return quantize_weight(self.weight.to(x.dtype), self.precision)
 
     def _finish(self, sums: Tensor) -> Tensor:
-        if not self.training:
+        if sums.dtype == torch.float32 and not self.training:
             # Some convolution algorithms are inexact even where all sums fit float32.
             sums = sums.round_()
         if self.bias is None:
@@ -103,7 +103,12 @@ class Conv2d(Weighted):
         if any(self.padding):
             top, left, bottom, right = self.padding
             x = F.pad(x, (left, right, top, bottom))
-        return self._finish(F.conv2d(x, self._quantized(x), stride=self.stride))
+        weight = self._quantized(x)
+        if self.training and x.shape[2:] == weight.shape[2:]:
+            # One window a picture: as a matrix product ten times faster backward on a CPU.
+            rows = (one.permute(0, 2, 3, 1).flatten(1) for one in (x, weight))
+            return self._finish(F.linear(*rows)[:, :, None, None])
+        return self._finish(F.conv2d(x, weight, stride=self.stride))
 
 
 class BatchNorm(nn.Module):
@@ -140,6 +145,10 @@ class BatchNorm(nn.Module):
             alike = x.view(-1, 1) if len(self.gamma) == 1 else x
             args = self.mean, self.variance, self.gamma, self.beta
             return F.batch_norm(alike, *args, True, self.MOMENTUM, self.epsilon).view_as(x)
+        if x.dtype != torch.float32:  # a teacher's forward pass: any rounding will do
+            args = self.mean, self.variance, self.gamma, self.beta
+            alike = x.view(-1, 1) if len(self.gamma) == 1 else x
+            return F.batch_norm(alike, *args, False, 0.0, self.epsilon).view_as(x)
         shape = (-1, *[1] * (x.dim() - 2))
         slope = (self.gamma * self.inv_std()).view(shape)
         # Three separate operations: a fused multiply-add would round once less.

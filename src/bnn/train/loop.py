@@ -33,6 +33,7 @@ from bnn.train.augment import AUGMENTATIONS
 from bnn.train.data import Batches, Parts
 from bnn.train.recipes import Recipe
 from bnn.train.stack import Stack
+from bnn.train.transfer import Teachers
 
 #: Checkpoints in a run's folder.
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -51,11 +52,20 @@ class Task(L.LightningModule):
         parts: its data; moved whole to the device when training starts.
         recipe: how.
         seed: of the order of the pictures.
+        teachers: networks to learn from besides the labels.
     """
 
-    def __init__(self, stack: Stack, parts: Parts, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        parts: Parts,
+        recipe: Recipe,
+        seed: int,
+        teachers: Teachers | None = None,
+    ) -> None:
         super().__init__()
         self.stack, self.parts, self.recipe, self.seed = stack, parts, recipe, seed
+        self._teachers = teachers
         self._augment = AUGMENTATIONS[recipe.augment]
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
@@ -63,6 +73,8 @@ class Task(L.LightningModule):
         device = self.trainer.strategy.root_device
         self._training = self.parts.training.to(device)
         self._validation = self.parts.validation.to(device)
+        if self._teachers is not None:
+            self._teachers.to(device)
 
     def train_dataloader(self) -> Batches:
         """An epoch's batches; asked for anew each epoch."""
@@ -78,8 +90,12 @@ class Task(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Loss of one batch."""
         pictures, labels = batch
-        logits = self.stack(self._augment(pictures))
+        pictures = self._augment(pictures)
+        logits = self.stack(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing)
+        if self._teachers is not None:
+            taught = self.recipe.taught
+            loss = (1 - taught) * loss + taught * self._teachers.loss(pictures, logits)
         # Looking at a number makes a GPU wait, so not at every step.
         if index % 50 == 0 and not torch.isfinite(loss):
             raise TrainError(

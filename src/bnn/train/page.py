@@ -7,6 +7,7 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,8 +152,12 @@ def card(found: Certificate) -> str:
     seconds = sum(row.get("seconds", 0.0) for row in found.history)
     best = max((row.get("validation_accuracy", 0.0) for row in found.history), default=0.0)
     options = "".join(f" --{key} {recipe[key]}" for key in ("epochs", "batch", "rate", "augment"))
+    start = settings.get("init")
+    origins = [("init", start)] if start else []
+    origins += [("teacher", one) for one in settings.get("teachers", ())]
+    options += "".join(f" --{option} {Path(run).name}" for option, run in origins)
     command = (
-        f"bnn train {settings['network']} --data {settings['data']} "
+        f"bnn train {Path(settings['network']).name} --data {settings['data']} "
         f"--seed {settings['seed']}{options} -o RUN"
     )
     chosen = ", ".join(f"{key} {value}" for key, value in recipe.items())

@@ -25,6 +25,8 @@ class Recipe:
         smoothing: of the labels, in the cross entropy.
         augment: one of ``bnn.train.augment.AUGMENTATIONS``.
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
+        taught: share of the teachers in the loss, where there are any.
+        temperature: of their answers, see ``bnn.train.transfer``.
     """
 
     epochs: int
@@ -35,6 +37,8 @@ class Recipe:
     smoothing: float = 0.0
     augment: str = "none"
     estimator: str = "ste"
+    taught: float = 0.8
+    temperature: float = 2.0
 
 
 #: Dense networks.

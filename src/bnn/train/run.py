@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from bnn.train.extract import extract
 from bnn.train.loop import BEST, LAST, FitOptions, Task, fit, restore
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack
+from bnn.train.transfer import Teachers, check_teacher, transfer
 
 SETTINGS = "settings.json"
 
@@ -47,6 +49,8 @@ class Settings:
         preprocess: how pictures reach the network's input, see ``bnn.train.data``.
         seed: of weights, order and augmentation.
         recipe: see ``bnn.train.recipes``.
+        init: folder of a run whose weights to start from, or None.
+        teachers: folders of runs to learn from.
     """
 
     network: str
@@ -54,6 +58,8 @@ class Settings:
     preprocess: str | None
     seed: int
     recipe: Recipe
+    init: str | None = None
+    teachers: tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -62,6 +68,8 @@ class Settings:
         data: str,
         preprocess: str | None = None,
         seed: int = 1,
+        init: str | os.PathLike[str] | None = None,
+        teachers: Sequence[str | os.PathLike[str]] = (),
         **changes: float | str | None,
     ) -> Settings:
         """Settings with the recipe that fits, changed where ``changes`` are not None.
@@ -77,8 +85,12 @@ class Settings:
         if wanted.get("augment", "none") not in AUGMENTATIONS:
             raise TrainError(f"augment is one of {', '.join(AUGMENTATIONS)}")
         # A path is kept whole: the run may be certified from elsewhere.
+        network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
         data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
-        return cls(network, data, preprocess, seed, replace(recipe, **wanted))  # type: ignore[arg-type]
+        start = None if init is None else os.path.abspath(init)  # noqa: PTH100
+        taught_by = tuple(os.path.abspath(one) for one in teachers)  # noqa: PTH100
+        recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
+        return cls(network, data, preprocess, seed, recipe, start, taught_by)
 
 
 def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
@@ -115,14 +127,36 @@ def train(
     topology = topology_of(settings.network, len(load_classes(settings.data)))
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
+    teachers = _learn_from(settings, stack)
     parts = load_parts(settings.data, topology.input, settings.preprocess)
     if len(parts.training) < settings.recipe.batch:
         raise TrainError(
             f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
             f"of {settings.recipe.batch}; use a smaller --batch"
         )
-    first = fit(Task(stack, parts, settings.recipe, settings.seed), folder, options)
+    task = Task(stack, parts, settings.recipe, settings.seed, teachers)
+    first = fit(task, folder, options)
     return finish(settings, folder, parts) if first else None
+
+
+def _learn_from(settings: Settings, stack: Stack) -> Teachers | None:
+    """Start ``stack`` from another run, and find its teachers, as the settings say."""
+    if settings.init is not None:
+        path = Path(settings.init)
+        transfer(trained(path), stack, path)
+    stacks = [trained(Path(one)) for one in settings.teachers]
+    for teacher, name in zip(stacks, settings.teachers, strict=True):
+        check_teacher(teacher, stack, Path(name))
+    return Teachers(stacks, settings.recipe.temperature) if stacks else None
+
+
+def trained(folder: Path) -> Stack:
+    """The best epoch of the run in ``folder``."""
+    settings = read_settings(folder)
+    classes = len(load_classes(settings.data))
+    stack = Stack(topology_of(settings.network, classes), settings.recipe.estimator)
+    restore(stack, folder / BEST)
+    return stack
 
 
 def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
@@ -176,10 +210,20 @@ def read_settings(folder: Path) -> Settings:
     path = folder / SETTINGS
     try:
         values = json.loads(path.read_bytes())
-        recipe = Recipe(**{field.name: values["recipe"][field.name] for field in fields(Recipe)})
-        named = {field.name: values[field.name] for field in fields(Settings)}
-        return Settings(**{**named, "recipe": recipe})
+        recipe = Recipe(**_given(Recipe, values["recipe"]))
+        named = _given(Settings, values)
+        teachers = tuple(named.get("teachers", ()))
+        return Settings(**{**named, "recipe": recipe, "teachers": teachers})
     except OSError as reason:
         raise TrainError(f"{folder}: is no run: {SETTINGS}: {reason.strerror}") from reason
     except (ValueError, KeyError, TypeError, BnnError) as reason:
         raise TrainError(f"{path}: is damaged: {reason}") from reason
+
+
+def _given(kind: type[Recipe | Settings], values: dict[str, Any]) -> dict[str, Any]:
+    """The values of the fields of ``kind``; what a run of before did not know is as it was."""
+    return {
+        field.name: values[field.name]
+        for field in fields(kind)
+        if field.default is MISSING or field.name in values
+    }

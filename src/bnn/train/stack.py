@@ -46,9 +46,9 @@ class Stack(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits; in training under autocast, all but the head in its 16-bit type."""
+        """Logits; under autocast, all but the head in its 16-bit type (and then not exact)."""
         device = pictures.device.type
-        fast = self.training and torch.is_autocast_enabled(device)
+        fast = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if fast else torch.float32
         # Layers choose their types themselves: autocast would cast every weight once more.
         with torch.autocast(device, enabled=False):
