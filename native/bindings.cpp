@@ -14,6 +14,7 @@
 #include "bnn/cpu_features.hpp"
 #include "bnn/plan.hpp"
 #include "bnn/program.hpp"
+#include "bnn/training.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -69,6 +70,84 @@ void run(const bnn::Plan& plan, const Batch<T>& inputs, const Out<int32_t, 2>& s
   else plan.run(nullptr, data, n, to, decided, threads);
 }
 
+// bfloat16 arrays come as uint16, their bits.
+using Bits = In<uint16_t, 2>;
+using Reals = In<float, 1>;
+
+template <class... Arrays>
+void check_channels(size_t channels, const Arrays&... arrays) {
+  if (((arrays.shape(0) != channels) || ...)) throw std::invalid_argument("channels differ");
+}
+
+template <class A, class... Arrays>
+void check_alike(const A& one, const Arrays&... others) {
+  const auto same = [&one](const auto& other) {
+    for (size_t axis = 0; axis < one.ndim(); ++axis) {
+      if (one.shape(axis) != other.shape(axis)) return false;
+    }
+    return true;
+  };
+  if (!(same(others) && ...)) throw std::invalid_argument("shapes differ");
+}
+
+bnn::training::Shape shape_of(const Bits& x) {
+  if (x.shape(0) == 0 || x.shape(1) > 1 << 26) throw std::invalid_argument("no rows, or too many channels");
+  return {int64_t(x.shape(0)), int(x.shape(1))};
+}
+
+// Of maps (images, height, width, channels) and what a pool of 2x2 leaves of them.
+template <class A, class B>
+bnn::training::Maps maps_of(const A& x, const B& y) {
+  const size_t most = 1 << 26;
+  if (y.shape(0) != x.shape(0) || y.shape(1) != x.shape(1) / 2 || y.shape(2) != x.shape(2) / 2 ||
+      y.shape(3) != x.shape(3) || x.shape(1) > most || x.shape(2) > most || x.shape(3) > most) {
+    throw std::invalid_argument("maps have the wrong shape");
+  }
+  return {int64_t(x.shape(0)), int(x.shape(1)), int(x.shape(2)), int(x.shape(3))};
+}
+
+void norm_act_forward(const Bits& x, const Reals& gamma, const Reals& beta, float epsilon,
+                      std::tuple<float, float, bool, bool> quantizer, const Out<uint16_t, 2>& y,
+                      const Out<float, 1>& mean, const Out<float, 1>& inv_std, const Out<float, 1>& variance,
+                      int threads) {
+  check_alike(x, y);
+  check_channels(x.shape(1), gamma, beta, mean, inv_std, variance);
+  const auto [low, high, bipolar, quadratic] = quantizer;
+  const nb::gil_scoped_release released;
+  bnn::training::norm_act_forward(shape_of(x), x.data(), gamma.data(), beta.data(), epsilon,
+                                  {low, high, bipolar, quadratic}, y.data(), mean.data(), inv_std.data(),
+                                  variance.data(), threads);
+}
+
+void norm_act_backward(const Bits& grad, const Bits& x, const Reals& gamma, const Reals& beta, const Reals& mean,
+                       const Reals& inv_std, std::tuple<float, float, bool, bool> quantizer,
+                       const Out<uint16_t, 2>& grad_x, const Out<float, 1>& grad_gamma,
+                       const Out<float, 1>& grad_beta, int threads) {
+  check_alike(x, grad, grad_x);
+  check_channels(x.shape(1), gamma, beta, mean, inv_std, grad_gamma, grad_beta);
+  const auto [low, high, bipolar, quadratic] = quantizer;
+  const nb::gil_scoped_release released;
+  bnn::training::norm_act_backward(shape_of(x), grad.data(), x.data(),
+                                   {gamma.data(), beta.data(), mean.data(), inv_std.data()},
+                                   {low, high, bipolar, quadratic}, grad_x.data(), grad_gamma.data(),
+                                   grad_beta.data(), threads);
+}
+
+void pool_forward(const In<uint16_t, 4>& x, const Out<uint16_t, 4>& y, int threads) {
+  const auto maps = maps_of(x, y);
+  const nb::gil_scoped_release released;
+  bnn::training::pool_forward(maps, x.data(), y.data(), threads);
+}
+
+void pool_backward(const In<uint16_t, 4>& grad, const In<uint16_t, 4>& x, const In<uint16_t, 4>& y,
+                   const Out<uint16_t, 4>& grad_x, int threads) {
+  const auto maps = maps_of(x, y);
+  check_alike(y, grad);
+  check_alike(x, grad_x);
+  const nb::gil_scoped_release released;
+  bnn::training::pool_backward(maps, grad.data(), x.data(), y.data(), grad_x.data(), threads);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -84,6 +163,12 @@ NB_MODULE(_native, m) {
         return all;
       },
       "Kernel sets, the best first: name, what it is built on, whether this CPU can run it.");
+
+  m.def("norm_act_forward", &norm_act_forward, "See native/include/bnn/training.hpp; the quantizer is (low, high, "
+        "bipolar, quadratic).");
+  m.def("norm_act_backward", &norm_act_backward, "See native/include/bnn/training.hpp.");
+  m.def("pool_forward", &pool_forward, "See native/include/bnn/training.hpp.");
+  m.def("pool_backward", &pool_backward, "See native/include/bnn/training.hpp.");
 
   using bnn::Program;
   using bnn::Slide;

@@ -11,6 +11,40 @@ _Borders: TypeAlias = tuple[int, int, int, int]
 def cpu_features() -> list[str]: ...
 def kernels() -> list[tuple[str, str, bool]]: ...
 
+_Bits: TypeAlias = NDArray[np.uint16]  # of bfloat16
+_Reals: TypeAlias = NDArray[np.float32]
+_Quantizer: TypeAlias = tuple[float, float, bool, bool]
+
+def norm_act_forward(
+    x: _Bits,
+    gamma: _Reals,
+    beta: _Reals,
+    epsilon: float,
+    quantizer: _Quantizer,
+    y: _Bits,
+    mean: _Reals,
+    inv_std: _Reals,
+    variance: _Reals,
+    threads: int,
+    /,
+) -> None: ...
+def norm_act_backward(
+    grad: _Bits,
+    x: _Bits,
+    gamma: _Reals,
+    beta: _Reals,
+    mean: _Reals,
+    inv_std: _Reals,
+    quantizer: _Quantizer,
+    grad_x: _Bits,
+    grad_gamma: _Reals,
+    grad_beta: _Reals,
+    threads: int,
+    /,
+) -> None: ...
+def pool_forward(x: _Bits, y: _Bits, threads: int, /) -> None: ...
+def pool_backward(grad: _Bits, x: _Bits, y: _Bits, grad_x: _Bits, threads: int, /) -> None: ...
+
 class Program:
     def __init__(
         self,

@@ -53,7 +53,7 @@ def test_a_coarser_network_has_the_same_signs_and_ranges(weights, mean):
     for old, new in zip(olds, news, strict=True):
         assert torch.equal(old.sign(), new.sign())
         assert new.abs().max() <= 1
-        assert new.abs().mean() == pytest.approx(mean, rel=0.1)
+        assert new.abs().mean() == pytest.approx(mean, rel=0.2)  # what leaves [-1, 1] is clipped
     for old, new, ratio in zip(before, after, (7, 7, 1), strict=True):
         assert torch.allclose(old.gamma, new.gamma * ratio)
         assert torch.allclose(old.beta, new.beta * ratio)

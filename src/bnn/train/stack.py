@@ -13,7 +13,7 @@ from bnn.inputs import PictureInput
 from bnn.precision import BIPOLAR
 from bnn.quantizers import encoded_input
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
-from bnn.train import layers
+from bnn.train import fused, layers
 
 #: Standard deviation of the logits at first: enough for the loss to tell classes apart.
 LOGIT_GAIN = 2.0
@@ -76,9 +76,7 @@ class Stack(nn.Module):
     def _sums(self, pictures: Tensor, kind: torch.dtype) -> Tensor:
         x = self.table.to(kind)[pictures.int()]
         x = x.permute(0, 3, 1, 2) if x.dim() == 4 else x
-        for layer in self.body:
-            x = layer(x)
-        return x
+        return fused.run(self.body, x)
 
 
 def deployable(topology: Topology) -> Topology:

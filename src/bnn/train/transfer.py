@@ -48,10 +48,10 @@ def transfer(source: Stack, target: Stack, path: Path) -> int:
             copied += 1
     if not copied:
         raise TrainError(f"{path}: no layer of {source.topology.name} fits {target.topology.name}")
-    for (old, before), (new, after) in zip(_norms(source), _norms(target), strict=False):
-        if old.gamma.shape == new.gamma.shape:
-            new.gamma.data.copy_(old.gamma.data * (after / before))
-            new.beta.data.copy_(old.beta.data * (after / before))
+    for (norm, high), (later, wanted) in zip(_norms(source), _norms(target), strict=False):
+        if norm.gamma.shape == later.gamma.shape:
+            later.gamma.data.copy_(norm.gamma.data * (wanted / high))
+            later.beta.data.copy_(norm.beta.data * (wanted / high))
     target.project()
     return copied
 

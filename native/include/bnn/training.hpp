@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What training spends most of its memory traffic on, with each pass doing all it can: batch norm
+// and quantizer in one, and 2x2 maximum pooling. The network's matrix products are PyTorch's.
+//
+// Arrays are bfloat16 as raw bits, row-major, channels last; sums are made in double precision.
+// Results depend on the number of threads only by the rounding of these sums.
+#pragma once
+
+#include <cstdint>
+
+namespace bnn::training {
+
+using Bf16 = uint16_t;
+
+// rows x channels values. A position of a map is a row.
+struct Shape {
+  int64_t rows;
+  int channels;
+};
+
+// q(z), z = gamma * (x - mean) * inv_std + beta; of its gradient only a window passes.
+struct Quantizer {
+  float low, high;  // least and largest value
+  bool bipolar;     // q = z >= 0 ? +1 : -1; else floor(clip(z) + 1/2)
+  bool quadratic;   // gradient 2 - 2|z| within (-1, 1); else 1 within (low, high)
+};
+
+struct Norm {
+  const float *gamma, *beta, *mean, *inv_std;  // (channels)
+};
+
+// Batch statistics into mean, inv_std and (biased) variance, each (channels), and q(z) into y.
+void norm_act_forward(Shape shape, const Bf16* x, const float* gamma, const float* beta, float epsilon,
+                      const Quantizer& quantizer, Bf16* y, float* mean, float* inv_std, float* variance,
+                      int threads);
+
+// From the gradient of q(z) those of x, gamma and beta.
+void norm_act_backward(Shape shape, const Bf16* grad, const Bf16* x, const Norm& norm, const Quantizer& quantizer,
+                       Bf16* grad_x, float* grad_gamma, float* grad_beta, int threads);
+
+// Maps of images x height x width pixels; what a pool of 2x2 leaves over is dropped.
+struct Maps {
+  int64_t images;
+  int height, width, channels;
+};
+
+void pool_forward(const Maps& maps, const Bf16* x, Bf16* y, int threads);
+
+// The gradient goes to the first maximum of each window, row by row.
+void pool_backward(const Maps& maps, const Bf16* grad, const Bf16* x, const Bf16* y, Bf16* grad_x, int threads);
+
+}  // namespace bnn::training

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "training_loops.hpp"
+
+namespace bnn::training {
+
+Loops avx512_training() { return loops; }
+
+}  // namespace bnn::training

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Batch norm and activation in one, and 2x2 pools, by the native module: training on a CPU.
+
+PyTorch reads and writes each map a dozen times between two convolutions, and that, not
+the arithmetic, is what takes the time. These need two passes forward and two backward, and
+keep one map instead of three. Only in training and in bfloat16, where rounding is free:
+what is deployed is computed by :mod:`bnn.train.layers` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bnn import _native
+from bnn.precision import BIPOLAR
+from bnn.train.layers import Activation, BatchNorm, MaxPool
+
+
+def run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """``layers`` one after the other, fused where that is faster."""
+    for layer in _fused(list(layers)) if _suits(layers, x) else layers:
+        x = layer(x)
+    return x
+
+
+def _suits(layers: Iterable[nn.Module], x: Tensor) -> bool:
+    training = any(layer.training for layer in layers)
+    return training and x.device.type == "cpu" and x.dtype == torch.bfloat16
+
+
+def _fused(layers: list[nn.Module]) -> Iterator[Any]:
+    """The layers as functions; a batch norm and the activation behind it are one."""
+    index = 0
+    while index < len(layers):
+        match layers[index : index + 2]:
+            case [BatchNorm() as norm, Activation() as act] if len(norm.gamma) > 1:
+                yield lambda x, norm=norm, act=act: norm_act(x, norm, act)
+                index += 1
+            case [MaxPool(kernel=(2, 2), stride=(2, 2)), *_]:
+                yield pool
+            case [layer, *_]:
+                yield layer
+        index += 1
+
+
+def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
+    """``act(norm(x))`` of a training step, bfloat16 (N, channels[, height, width])."""
+    precision = act.precision
+    bipolar = precision == BIPOLAR
+    quantizer = (precision.low, precision.high, bipolar, bipolar and act.estimator == "approx")
+    result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
+    return result
+
+
+def pool(x: Tensor) -> Tensor:
+    """The maximum over windows of 2x2, bfloat16 (N, channels, height, width)."""
+    result: Tensor = _Pool.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _NormAct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        norm: BatchNorm,
+        quantizer: tuple[float, float, bool, bool],
+    ) -> Tensor:
+        x = _channels_last(x)
+        y = torch.empty_like(x)
+        mean, inv_std, variance = (torch.empty_like(gamma) for _ in range(3))
+        _native.norm_act_forward(
+            _rows(x),
+            _reals(gamma),
+            _reals(beta),
+            norm.epsilon,
+            quantizer,
+            _rows(y),
+            _reals(mean),
+            _reals(inv_std),
+            _reals(variance),
+            torch.get_num_threads(),
+        )
+        count = x.numel() // len(gamma)
+        norm.mean.lerp_(mean, norm.MOMENTUM)
+        norm.variance.lerp_(variance * (count / max(1, count - 1)), norm.MOMENTUM)
+        ctx.save_for_backward(x, gamma, beta, mean, inv_std)
+        ctx.quantizer = quantizer
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, gamma, beta, mean, inv_std = ctx.saved_tensors
+        grad_x, grad_gamma, grad_beta = (torch.empty_like(one) for one in (x, gamma, beta))
+        _native.norm_act_backward(
+            _rows(_channels_last(grad)),
+            _rows(x),
+            _reals(gamma),
+            _reals(beta),
+            _reals(mean),
+            _reals(inv_std),
+            ctx.quantizer,
+            _rows(grad_x),
+            _reals(grad_gamma),
+            _reals(grad_beta),
+            torch.get_num_threads(),
+        )
+        return grad_x, grad_gamma, grad_beta, None, None
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = _channels_last(x)
+        count, channels, height, width = x.shape
+        y = torch.empty(
+            (count, channels, height // 2, width // 2),
+            dtype=x.dtype,
+            memory_format=torch.channels_last,
+        )
+        _native.pool_forward(_maps(x), _maps(y), torch.get_num_threads())
+        ctx.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        grad_x = torch.empty_like(x)
+        grad_bits, threads = _maps(_channels_last(grad)), torch.get_num_threads()
+        _native.pool_backward(grad_bits, _maps(x), _maps(y), _maps(grad_x), threads)
+        return grad_x
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    order = torch.channels_last if x.dim() == 4 else torch.contiguous_format
+    return x.contiguous(memory_format=order)
+
+
+def _maps(x: Tensor) -> NDArray[np.uint16]:
+    """The bits of maps, uint16 (N, height, width, channels), in place."""
+    maps: NDArray[np.uint16] = (
+        x.detach().permute(0, 2, 3, 1).view(torch.int16).numpy().view(np.uint16)
+    )
+    return maps
+
+
+def _rows(x: Tensor) -> NDArray[np.uint16]:
+    """The bits of maps or rows, uint16 (positions, channels), in place."""
+    if x.dim() == 4:
+        return _maps(x).reshape(-1, x.shape[1])
+    rows: NDArray[np.uint16] = x.detach().view(torch.int16).numpy().view(np.uint16)
+    return rows
+
+
+def _reals(values: Tensor) -> NDArray[np.float32]:
+    reals: NDArray[np.float32] = values.detach().numpy()
+    return reals
