@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""When every word of every stream moves: the pipeline as a timed marked graph.
+
+All blocks take and give words in numbers that do not depend on the data, and each moves a word as
+soon as it can. So the cycle in which word k of a stream moves is the latest of what it waits
+for: its producer's offer, its consumer's readiness, and the cycle after word k - 1. A block is a
+generator that reads the cycles in which words moved and posts offers and readiness, a few lines
+that say the handshake of its RTL (:mod:`bnn.plan.handshakes`); there is no clock to step through.
+
+As in every marked graph, whether it can stop for good depends on no delay: a design that runs
+through here has no deadlock under any stalls of the memory (Commoner et al., 1971).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from bnn.errors import PlanError
+from bnn.hw.design import Design
+from bnn.plan import handshakes, memory_bus
+from bnn.plan.streams import Events, Stream
+
+#: A block: waits for what it yields.
+Process = Generator[Events, None, None]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What happens in one start of a design.
+
+    Attributes:
+        finished: cycle, counted from the start, in which each image's last word is written.
+        levels: most words at once in each stream's FIFO, where it has one.
+    """
+
+    finished: tuple[int, ...]
+    levels: dict[str, int]
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the start to the first result."""
+        return self.finished[0]
+
+    @property
+    def mean_interval(self) -> float:
+        """Cycles from one result to the next, as the driver reports it."""
+        if len(self.finished) == 1:
+            return float(self.finished[0])
+        return (self.finished[-1] - self.finished[0]) / (len(self.finished) - 1)
+
+    @property
+    def interval(self) -> int:
+        """Cycles between the last two results: by then the pipeline has found its pace."""
+        gaps = [b - a for a, b in pairwise(self.finished)]
+        return gaps[-1] if gaps else self.finished[0]
+
+
+def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
+    """Run ``images`` images through ``design``.
+
+    Args:
+        latency: of the memory, as of :class:`bnn.driver.simulated.SimulatedTransport`.
+
+    Raises:
+        PlanError: the pipeline stops for good; names the streams that wait.
+    """
+    streams = {name: Stream(name) for name in design.streams}
+    for instance in design.instances:  # wires alone: both ends are one stream
+        if instance.block.module == "bnn_resize":
+            streams[instance.outputs[0]] = streams[instance.inputs[0]]
+    processes: list[Process] = []
+    held: dict[str, handshakes.Held] = {}
+    for instance in design.instances:
+        inputs = [streams[name] for name in instance.inputs]
+        outputs = [streams[name] for name in instance.outputs]
+        made = handshakes.of(instance.block, inputs, outputs, images)
+        processes += made.processes
+        if made.held is not None:
+            held[instance.outputs[0]] = made.held
+    finished: list[int] = []
+    read = design.source.memory_words * images
+    processes += memory_bus.reader(streams["memory_in"], design.source.memory_words, read, latency)
+    processes.append(
+        memory_bus.writer(
+            streams["memory_out"], design.target.memory_words, images, latency, finished
+        )
+    )
+    _run(processes)
+    if len(finished) < images:
+        waiting = [s.name for s in streams.values() if len(s.offers) > len(s.moved)]
+        raise PlanError(f"the pipeline stops for good: words wait on {', '.join(waiting)}")
+    return Timing(tuple(finished), {name: _level(each) for name, each in held.items()})
+
+
+def _run(processes: list[Process]) -> None:
+    """Let every process go on whenever what it waits for has come."""
+    ready: deque[Process] = deque(processes)
+    while ready:
+        process = ready.popleft()
+        wanted = next(process, None)
+        if wanted is not None:
+            wanted.wait(process, ready)
+
+
+def _level(held: handshakes.Held) -> int:
+    """Most words that have gone in and not yet out."""
+    entered, left = np.array(held.entered), np.array(held.left)
+    if not len(entered):
+        return 0
+    inside = np.arange(1, len(entered) + 1) - np.searchsorted(left, entered, side="right")
+    return int(inside.max())

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The handshake of every block: what a word of its streams waits for.
+
+Each function says of one file of ``bnn/hw/rtl`` in which cycle it can take a word and in which it
+shows one. A signal that is registered is seen a cycle after its cause: hence the ``+ 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bnn.hw.adder import Adder
+from bnn.hw.block import Block
+from bnn.hw.levels import ThresholdUnit
+from bnn.hw.matrix import Matrix
+from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.window import Maximum, SlidingWindow
+from bnn.plan.streams import Events, Stream
+
+Process = Generator[Events, None, None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Cycles in which words entered and left a FIFO."""
+
+    entered: Events
+    left: Events
+
+
+class Made(NamedTuple):
+    """A block's processes, and its output FIFO if it has one."""
+
+    processes: list[Process]
+    held: Held | None = None
+
+
+def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -> Made:
+    """The processes of ``block`` for a number of images."""
+    source, target = inputs[0], outputs[0]
+    match block:
+        case Resize():
+            return Made([])
+        case Fifo():
+            fifo = [_fifo_in(source, pops := Events(), block.depth), _queue(source, target, pops)]
+            return Made(fifo, Held(source.moved, target.moved))
+        case Widen():
+            return Made([_widen(source, target, block.ratio)])
+        case Narrow():
+            return Made([_narrow(source, target, block.ratio)])
+        case Trim():
+            return Made([_trim(source, target, block), _trim_back(source, target, block)])
+        case Pad():
+            return Made([_pad(source, target, block), _pad_back(source, target, block)])
+        case Fork():
+            forward = [_fork(source, outputs, each) for each in outputs]
+            return Made([*forward, _fork_back(source, outputs)])
+        case Adder():
+            return Made(
+                [
+                    _add_back(inputs[0], inputs[1], target),
+                    _add_back(inputs[1], inputs[0], target),
+                    _add(source, target),
+                ]
+            )
+        case Serialize():
+            return Made([_serialize(source, target, block)])
+        case Maximum():
+            return Made([_maximum(source, target, block)])
+        case SlidingWindow():
+            freed = Events()
+            return Made(
+                [_window_in(source, freed, block, images), _window(source, target, freed, block)]
+            )
+        case Matrix():
+            pushed = Stream("results")
+            issue = _matrix(source, target, pushed, block)
+            return Made([issue, _queue(pushed, target, Events())], Held(pushed.moved, target.moved))
+        case ThresholdUnit():
+            pushed = Stream("results")
+            issue = _threshold(source, target, pushed, int(block.generics()["DEPTH"]))
+            return Made([issue, _queue(pushed, target, Events())], Held(pushed.moved, target.moved))
+    raise NotImplementedError(block.module)
+
+
+# ---- bnn_fifo -------------------------------------------------------------------------------
+
+
+def _fifo_in(source: Stream, pops: Events, depth: int) -> Process:
+    """There is room for a word once the one ``depth`` before has gone to the output register."""
+    for _ in range(depth):
+        source.take(0)
+    at = 0
+    while True:
+        while len(pops) <= at:
+            yield pops
+        source.take(pops[at] + 1)
+        at += 1
+
+
+def _queue(source: Stream, target: Stream, pops: Events) -> Process:
+    """From memory to the output register, when that is free or just read."""
+    entered, left = source.moved, target.moved
+    at = last = 0
+    while True:
+        while len(entered) <= at:
+            yield entered
+        pop = entered[at] + 1
+        if at:
+            while len(left) < at:
+                yield left
+            pop = max(pop, left[at - 1], last + 1)
+        pops.post(pop)
+        target.offer(pop + 1)
+        last = pop
+        at += 1
+
+
+# ---- converters -----------------------------------------------------------------------------
+
+
+def _widen(source: Stream, target: Stream, ratio: int) -> Process:
+    """The first part of a word may come while the word before leaves."""
+    source.take(0)
+    at = 0
+    while True:
+        for _ in range(ratio - 1):
+            source.take(0)
+        at += ratio
+        while len(source.moved) < at:
+            yield source.moved
+        target.offer(source.moved[at - 1] + 1)
+        group = at // ratio
+        while len(target.moved) < group:
+            yield target.moved
+        source.take(target.moved[group - 1])
+
+
+def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
+    """The next word may come while the last part of the one before leaves."""
+    source.take(0)
+    at = 0
+    while True:
+        while len(source.moved) <= at:
+            yield source.moved
+        for _ in range(ratio):
+            target.offer(source.moved[at] + 1)
+        at += 1
+        while len(target.moved) < at * ratio:
+            yield target.moved
+        source.take(target.moved[at * ratio - 1])
+
+
+def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:
+    """A full group moves over when the one before has left, or is just leaving."""
+    tail = block.positions - (block.groups - 1) * block.pixels
+    source.take(0)
+    at = out = group = 0
+    while True:
+        for _ in range(block.folds - 1):
+            source.take(0)
+        at += block.folds
+        while len(source.moved) < at:
+            yield source.moved
+        move = source.moved[at - 1] + 1
+        if out:
+            while len(target.moved) < out:
+                yield target.moved
+            move = max(move, target.moved[out - 1])
+        group += 1
+        size = block.pixels if group % block.groups else tail
+        for _ in range(size):
+            target.offer(move + 1)
+        out += size
+        source.take(move)
+
+
+# ---- words that pass through -----------------------------------------------------------------
+
+
+def _trim(source: Stream, target: Stream, block: Trim) -> Process:
+    """Words to keep pass within the cycle, after the dropped ones before them."""
+    at = 0
+    while True:
+        if at % block.total < block.keep:
+            while len(source.offers) <= at:
+                yield source.offers
+            while len(source.moved) < at:
+                yield source.moved
+            before = source.moved[at - 1] + 1 if at else 0
+            target.offer(max(source.offers[at], before))
+        at += 1
+
+
+def _trim_back(source: Stream, target: Stream, block: Trim) -> Process:
+    at = 0
+    while True:
+        for _ in range(block.keep):
+            while len(target.takes) <= at:
+                yield target.takes
+            source.take(target.takes[at])
+            at += 1
+        for _ in range(block.total - block.keep):
+            source.take(0)
+
+
+def _pad(source: Stream, target: Stream, block: Pad) -> Process:
+    """Zeros are there at once."""
+    at = 0
+    while True:
+        for _ in range(block.keep):
+            while len(source.offers) <= at:
+                yield source.offers
+            target.offer(source.offers[at])
+            at += 1
+        for _ in range(block.total - block.keep):
+            target.offer(0)
+
+
+def _pad_back(source: Stream, target: Stream, block: Pad) -> Process:
+    at = 0
+    while True:
+        if at % block.total < block.keep:
+            while len(target.takes) <= at:
+                yield target.takes
+            while len(target.moved) < at:
+                yield target.moved
+            before = target.moved[at - 1] + 1 if at else 0
+            source.take(max(target.takes[at], before))
+        at += 1
+
+
+def _fork(source: Stream, targets: list[Stream], target: Stream) -> Process:
+    """A word moves when all consumers take it."""
+    at = 0
+    while True:
+        while len(source.offers) <= at:
+            yield source.offers
+        latest = source.offers[at]
+        for each in targets:
+            if each is not target:
+                while len(each.takes) <= at:
+                    yield each.takes
+                latest = max(latest, each.takes[at])
+        target.offer(latest)
+        at += 1
+
+
+def _fork_back(source: Stream, targets: list[Stream]) -> Process:
+    at = 0
+    while True:
+        latest = 0
+        for each in targets:
+            while len(each.takes) <= at:
+                yield each.takes
+            latest = max(latest, each.takes[at])
+        source.take(latest)
+        at += 1
+
+
+# ---- element by element ----------------------------------------------------------------------
+
+
+def _add(source: Stream, target: Stream) -> Process:
+    """A sum is there the cycle after both have come."""
+    at = 0
+    while True:
+        while len(source.moved) <= at:
+            yield source.moved
+        target.offer(source.moved[at] + 1)
+        at += 1
+
+
+def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
+    """One is taken when the other is there and the sum before is gone, or is just going."""
+    at = 0
+    while True:
+        while len(other.offers) <= at:
+            yield other.offers
+        ready = other.offers[at]
+        if at:
+            while len(target.moved) < at:
+                yield target.moved
+            ready = max(ready, target.moved[at - 1])
+        source.take(ready)
+        at += 1
+
+
+def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
+    """Only the last position's words wait for the output."""
+    free = (block.positions - 1) * block.folds
+    at = out = 0
+    while True:
+        for _ in range(free):
+            source.take(0)
+        at += free
+        for _ in range(block.folds):
+            if out:
+                while len(target.moved) < out:
+                    yield target.moved
+                source.take(target.moved[out - 1])
+            else:
+                source.take(0)
+            while len(source.moved) <= at:
+                yield source.moved
+            target.offer(source.moved[at] + 1)
+            at += 1
+            out += 1
+
+
+# ---- window ----------------------------------------------------------------------------------
+
+
+def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
+    """Of every group of an image: rows that it needs, and rows given up when it has been read."""
+    height, width = block.out_shape
+    positions, rows = height * width, block.shape[0]
+    needed, freed = [], []
+    for group in range(block.groups):
+        last = min((group + 1) * block.pixels, positions) - 1
+        needed.append(
+            min(last // width * block.stride[0] + block.kernel[0] - block.padding[0], rows)
+        )
+        first = (group + 1) * block.pixels // width * block.stride[0] - block.padding[0]
+        freed.append(rows if group == block.groups - 1 else min(max(first, 0), rows))
+    return needed, freed
+
+
+def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) -> Process:
+    """A row's words are taken when so many rows have been given up that one fits.
+
+    ``ends`` are the cycles of the last step of each group.
+    """
+    words = block.shape[1] * block.folds
+    rows = block.shape[0]
+    _, freed = _groups(block)
+    group = 0
+    for row in range(images * rows):
+        wanted = row - block.buffer_rows + 1  # rows given up since the start
+        cycle = 0
+        if wanted > 0:
+            while True:
+                image, place = divmod(group, block.groups)
+                if image * rows + freed[place] >= wanted:
+                    break
+                group += 1
+            while len(ends) <= group:
+                yield ends
+            cycle = ends[group] + 1
+        for _ in range(words):
+            source.take(cycle)
+
+
+def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) -> Process:
+    """A group is read when its rows are complete, a word a cycle that the output is free."""
+    needed, _ = _groups(block)
+    row_words = block.shape[1] * block.folds
+    image_words = block.input_words
+    steps = block.output_steps
+    entered, left = source.moved, target.moved
+    out = image = 0
+    last = -1
+    while True:
+        for rows in needed:
+            ready = 0
+            if rows > 0:
+                word = image * image_words + rows * row_words
+                while len(entered) < word:
+                    yield entered
+                ready = entered[word - 1] + 1
+            for _ in range(steps):
+                step = max(ready, last + 1)
+                if out:
+                    while len(left) < out:
+                        yield left
+                    step = max(step, left[out - 1])
+                target.offer(step + 1)
+                last = step
+                out += 1
+            ends.post(last)
+        image += 1
+
+
+# ---- units that hold credits -----------------------------------------------------------------
+
+
+def _matrix(source: Stream, target: Stream, pushed: Stream, block: Matrix) -> Process:
+    """A row fold a step; the step that completes it holds a place in the output FIFO."""
+    depth, latency = block.fifo_depth, block.latency
+    row_folds, column_folds = block.row_folds, block.column_folds
+    entered, left = source.moved, target.moved
+    at = result = 0
+    end = -1
+    while True:
+        for row in range(row_folds):
+            credit = 0
+            if result >= depth:
+                while len(left) <= result - depth:
+                    yield left
+                credit = left[result - depth] + 1
+            if row == 0:
+                for fold in range(column_folds):
+                    ready = end + 1 if fold == 0 else 0
+                    source.take(max(ready, credit) if fold == column_folds - 1 else ready)
+                at += column_folds
+                while len(entered) < at:
+                    yield entered
+                end = entered[at - 1]
+            else:
+                end = max(end + column_folds, credit)
+            pushed.take(0)
+            pushed.offer(end + latency)
+            result += 1
+
+
+def _threshold(source: Stream, target: Stream, pushed: Stream, depth: int) -> Process:
+    at = 0
+    while True:
+        credit = 0
+        if at >= depth:
+            while len(target.moved) <= at - depth:
+                yield target.moved
+            credit = target.moved[at - depth] + 1
+        source.take(credit)
+        while len(source.moved) <= at:
+            yield source.moved
+        pushed.take(0)
+        pushed.offer(source.moved[at] + 3)
+        at += 1

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two ends of the pipeline at the memory: bursts of ``bnn_reader`` and ``bnn_writer``.
+
+The memory behind them is the simulated board's (``hw/sim/harness.cpp``) without stalls: a read's
+first beat comes ``latency`` cycles after its address, a write's answer as late after its last beat;
+eight of either may be on their way; buffers begin at a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from bnn.plan.handshakes import _queue
+from bnn.plan.streams import Events, Stream
+
+Process = Generator[Events, None, None]
+
+#: Words of a 4 KiB page and of the longest burst; bursts on their way.
+_PAGE, _BURST, _FLYING = 512, 16, 8
+#: Words of the FIFOs of ``bnn_reader`` and ``bnn_writer``.
+_READ_DEPTH, _WRITE_DEPTH = 64, 32
+
+
+def reader(target: Stream, image_words: int, total: int, latency: int) -> list[Process]:
+    """``total`` words in bursts that end with an image or a page."""
+    pushed = Stream("read")
+    return [_bursts(target, pushed, image_words, total, latency), _queue(pushed, target, Events())]
+
+
+def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latency: int) -> Process:
+    asked = 0
+    size_from = 1  # the cycle after the start
+    beat = 0
+    ended: list[int] = []
+    while asked < total:
+        size = min(_BURST, _PAGE - asked % _PAGE, image_words - asked % image_words)
+        cycle = size_from
+        if (
+            asked > _READ_DEPTH - _BURST
+        ):  # words asked for and not yet given leave no room for a burst
+            given = asked - (_READ_DEPTH - _BURST)
+            while len(target.moved) < given:
+                yield target.moved
+            cycle = max(cycle, target.moved[given - 1] + 1)
+        address = cycle + 1
+        if len(ended) >= _FLYING:
+            address = max(address, ended[-_FLYING] + 1)
+        for _ in range(size):
+            beat = max(address + 1 + latency, beat + 1)
+            pushed.take(0)
+            pushed.offer(beat)
+        ended.append(beat)
+        asked += size
+        size_from = address + 1
+
+
+def writer(
+    source: Stream, image_words: int, images: int, latency: int, finished: list[int]
+) -> Process:
+    """Bursts of what has come; posts the cycle of every image's last word to ``finished``."""
+    pops = 0
+    for _ in range(_WRITE_DEPTH):
+        source.take(0)
+    moved = source.moved
+    total = image_words * images
+    sent = 0
+    size_from = 1
+    last = -1
+    answered: list[int] = []
+    while sent < total:
+        while len(moved) <= sent:
+            yield moved
+        cycle = max(size_from, moved[sent] + 1)
+        limit = min(_BURST, _PAGE - sent % _PAGE, image_words - sent % image_words)
+        count = 1
+        while count < limit:
+            while len(moved) <= sent + count:
+                yield moved
+            if moved[sent + count] >= cycle:
+                break
+            count += 1
+        address = cycle + 1
+        if len(answered) >= _FLYING:
+            address = max(address, answered[-_FLYING] + 1)
+        for place in range(count):
+            pop = moved[sent] + 1
+            if sent:
+                pop = max(pop, last, pops + 1)
+            pops = pop
+            source.take(pop + 1)
+            last = max(address + 1 + place, last + 1, pop + 1)
+            sent += 1
+        answer = last + 1 + latency
+        answered.append(max(answer, answered[-1] + 1) if answered else answer)
+        if sent % image_words == 0:
+            finished.append(last)
+        size_from = last + 1

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A valid/ready stream between two blocks, as the cycles in which things happen on it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+
+
+class Events(list[int]):
+    """Cycles in order, posted one after the other; processes wait for the next.
+
+    ``process`` is a generator that yields the events it waits for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Generator[Events, None, None]] = []
+        self._queue: deque[Generator[Events, None, None]] | None = None
+
+    def wait(
+        self,
+        process: Generator[Events, None, None],
+        queue: deque[Generator[Events, None, None]],
+    ) -> None:
+        """Put ``process`` into ``queue`` after the next post."""
+        self._waiting.append(process)
+        self._queue = queue
+
+    def post(self, cycle: int) -> None:
+        """The next event happens in ``cycle``."""
+        self.append(cycle)
+        if self._waiting and self._queue is not None:
+            self._queue.extend(self._waiting)
+            self._waiting.clear()
+
+
+class Stream:
+    """Word by word: offered from a cycle on, taken from a cycle on, moved in the later one.
+
+    Attributes:
+        offers: first cycle in which the producer shows each word, were its turn come.
+        takes: first cycle in which the consumer is ready for it.
+        moved: the cycle in which it moves.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.offers = Events()
+        self.takes = Events()
+        self.moved = Events()
+
+    def offer(self, cycle: int) -> None:
+        """The producer shows the next word from ``cycle`` on."""
+        self.offers.post(cycle)
+        if len(self.takes) >= len(self.offers):
+            self._move(cycle, self.takes[len(self.offers) - 1])
+
+    def take(self, cycle: int) -> None:
+        """The consumer is ready for the next word from ``cycle`` on."""
+        self.takes.post(cycle)
+        if len(self.offers) >= len(self.takes):
+            self._move(cycle, self.offers[len(self.takes) - 1])
+
+    def _move(self, first: int, second: int) -> None:
+        moved = self.moved
+        cycle = max(second, first)
+        if moved and moved[-1] >= cycle:
+            cycle = moved[-1] + 1
+        moved.post(cycle)

@@ -1,0 +1,428 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure single blocks with Yosys and fit the planner's cost model to them.
+
+    nice python tools/calibrate_costs.py [--minutes 20] [--fit-only]
+
+Synthesizes the blocks listed below that ``tools/costs.json`` does not have yet (or has of another
+RTL), a few in each run of Yosys, and writes that file after every run: stop it at any time and
+go on later. Then fits ``src/bnn/plan/coefficients.json`` by least squares of the relative error,
+weights not negative, and prints what the fit misses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.hw import synth
+from bnn.hw.adder import Adder
+from bnn.hw.block import Block
+from bnn.hw.levels import Levels, ThresholdUnit, threshold_bounds
+from bnn.hw.matrix import Matrix, accumulator_bits
+from bnn.hw.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.render import image, library
+from bnn.hw.window import Maximum, SlidingWindow
+from bnn.plan.features import features, memories
+from bnn.plan.memory import mapped
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tools" / "costs.json"
+COEFFICIENTS = ROOT / "src" / "bnn" / "plan" / "coefficients.json"
+#: Blocks of one run of Yosys.
+TOGETHER = 8
+KINDS = ("LUT", "FF")
+
+
+# ---- the blocks -----------------------------------------------------------------------------
+
+
+def matrix(
+    pe: int,
+    simd: int,
+    *,
+    folds: tuple[int, int] = (4, 4),
+    pixels: int = 1,
+    weight: Precision = BIPOLAR,
+    source: Precision = BIPOLAR,
+    levels: int = 1,
+    loadable: bool = False,
+    style: str = "auto",
+) -> Matrix:
+    """A matrix with NF, SF = ``folds``."""
+    columns = simd * folds[1]
+    acc, low, high = accumulator_bits(columns, weight, source)
+    bits = 16 if not levels else 1 if levels == 1 else 2
+    output = INT(16) if not levels else BIPOLAR if levels == 1 else TERNARY
+    made = Levels(acc, low, high, levels, False, -1, 1 + (levels == 1), 0, bits, output)
+    return Matrix(
+        rows=pe * folds[0],
+        columns=columns,
+        positions=pixels * 4,
+        pe=pe,
+        simd=simd,
+        pixels=pixels,
+        weight=weight,
+        source=source,
+        levels=made,
+        loadable=loadable,
+        style=style,
+    )
+
+
+def window(side: int, channels: int, lanes: int, bits: int, pixels: int, k: int = 3) -> Block:
+    """A window without padding, or a pool's where k is 2."""
+    step = (1, 1) if k != 2 else (2, 2)
+    return SlidingWindow(
+        (side, side, channels), bits, lanes, (k, k), step, (0, 0, 0, 0), 0, pixels
+    )
+
+
+def wanted() -> Iterator[Block]:
+    """Every block that is measured; the most telling first."""
+    yield from matrices()
+    yield from windows()
+    yield from plumbing()
+
+
+def matrices() -> Iterator[Block]:
+    # Columns, with everything else small.
+    for simd in (3, 6, 9, 16, 27, 32, 64, 96, 144, 192, 288, 512):
+        yield matrix(4 if simd < 200 else 2, simd, folds=(2, 3), loadable=simd in (9, 64, 192))
+    # Precisions.
+    for weight, source in (
+        *((BIPOLAR, INT(8)), (TERNARY, INT(8)), (BIPOLAR, TERNARY), (TERNARY, TERNARY)),
+        *((INT(4), UINT(4)), (BIPOLAR, UINT(2))),
+    ):
+        for simd in (9, 27, 64):
+            yield matrix(2, simd, weight=weight, source=source, levels=2 if simd == 64 else 1)
+    # Pixels, rows, levels, memories.
+    for pixels in (2, 4, 7):
+        yield matrix(2, 36, pixels=pixels, folds=(16, 8))
+        yield matrix(4, 27, pixels=pixels, source=INT(8), folds=(16, 1), loadable=pixels == 4)
+    for levels in (0, 1, 2, 3):
+        yield matrix(8, 8, levels=levels, folds=(8, 16), loadable=levels == 2)
+    for folds in ((1, 1), (1, 16), (16, 1), (64, 9), (128, 16)):
+        yield matrix(2, 16, folds=folds)
+        yield matrix(4, 32, folds=folds, loadable=True)
+    yield matrix(16, 3, source=INT(8), folds=(4, 9))
+    yield matrix(16, 32, folds=(8, 18), loadable=True)
+    yield matrix(8, 64, folds=(8, 4))
+
+
+def windows() -> Iterator[Block]:
+    for side, channels, lanes, bits, pixels in (
+        *((32, 3, 3, 8, 1), (32, 3, 3, 8, 7), (30, 64, 64, 1, 1), (30, 64, 32, 1, 4)),
+        *((14, 64, 64, 1, 2), (12, 128, 32, 1, 5), (5, 128, 128, 1, 1), (14, 64, 16, 2, 2)),
+        *((28, 64, 64, 1, 2), (28, 1, 1, 8, 1), (16, 8, 4, 4, 3)),
+    ):
+        yield window(side, channels, lanes, bits, pixels)
+    for side, lanes, bits in ((28, 64, 1), (10, 128, 1), (28, 64, 2)):
+        yield window(side, lanes, lanes, bits, 1, k=2)
+
+
+def plumbing() -> Iterator[Block]:
+    for bits, depth in ((64, 2), (24, 16), (64, 128), (16, 600), (128, 40), (8, 2000)):
+        yield Fifo(bits, depth, 8)
+    for bits, ratio in ((8, 4), (64, 9), (3, 16), (32, 2)):
+        yield Widen(bits, ratio, 8)
+        yield Narrow(bits, ratio, 8)
+    for bits, pixels, folds in ((16, 2, 4), (4, 7, 16), (8, 4, 1), (2, 14, 32)):
+        yield Serialize(bits, pixels, folds, pixels * 3)
+    for lanes, bits, folds in ((64, 1, 1), (128, 1, 2), (64, 2, 1), (16, 8, 2)):
+        yield Maximum(lanes, bits, bits > 1, folds, 4, 4 * folds)
+    for lanes, a, b in ((8, 4, 4), (32, 6, 2), (4, 16, 16)):
+        yield Adder(INT(a), INT(b), lanes, max(a, b) + 1, 8)
+    for lanes, bits, levels in ((8, 8, 1), (16, 6, 2), (4, 16, 3)):
+        source = INT(bits)
+        acc, low, high = threshold_bounds(source)
+        made = Levels(acc, low, high, levels, False, -1, 1, 0, 2, TERNARY)
+        yield ThresholdUnit(4 * lanes, 8, lanes, source, made, loadable=levels == 2)
+    yield Trim(24, 1024, 1032)
+    yield Trim(64, 13, 16)
+    yield Pad(8, 10, 16)
+    yield Pad(16, 5, 8)
+
+
+#: What every design has outside its blocks: module -> parameters.
+AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("bnn_control", {"PARAMETERS": 0}),
+    ("bnn_reader", {"WORDS": 384}),
+    ("bnn_writer", {"WORDS": 16}),
+)
+
+
+# ---- measuring ------------------------------------------------------------------------------
+
+
+def key(module: str, generics: dict[str, Any]) -> str:
+    """What a measurement is found by."""
+    given = {k: v for k, v in generics.items() if not k.endswith("FILE")}
+    return module + " " + json.dumps(given, sort_keys=True)
+
+
+def fingerprint(module: str) -> str:
+    """Of the sources that ``module`` is made of."""
+    files = library()
+    todo, seen = [module], []
+    while todo:
+        name = todo.pop()
+        if name not in seen and f"{name}.sv" in files:
+            seen.append(name)
+            text = files[f"{name}.sv"]
+            todo += [other[:-3] for other in files if other[:-3] in text]
+    text = "".join(files[f"{name}.sv"] for name in sorted(seen))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
+    """Cells of each block, all in one run of Yosys."""
+    with tempfile.TemporaryDirectory(prefix="bnn-costs-") as name:
+        folder = Path(name)
+        for file, text in library().items():
+            (folder / file).write_text(text, encoding="utf-8")
+        lines = [f"read_verilog -defer -sv -DSYNTHESIS {' '.join(sorted(_verilog()))} tops.sv"]
+        (folder / "tops.sv").write_text(_tops(folder, batch), encoding="utf-8")
+        lines += [
+            "hierarchy -check -top tops",
+            "setattr -mod -set keep_hierarchy 1 "
+            + " ".join(f"$paramod*{m}* {m}" for m in sorted({m for m, _ in batch})),
+            "synth_xilinx -family xc7 -flatten -noiopad -top tops",
+            "delete t:$scopeinfo",
+            "write_json netlist.json",
+        ]
+        run(folder, "\n".join(lines) + "\n")
+        modules = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))["modules"]
+    cells = modules["tops"]["cells"]
+    return [synth._all(modules, cells[f"i{n}"]["type"]) for n in range(len(batch))]
+
+
+def _verilog() -> list[str]:
+    return [name for name in library() if name.endswith(".sv")]
+
+
+def run(folder: Path, script: str) -> None:
+    """With the native Yosys of ``pyosys`` where it is installed: three times as fast."""
+    try:
+        import pyosys  # noqa: F401
+    except ImportError:
+        synth.run(folder, script)
+        return
+    (folder / "run.ys").write_text(script, encoding="utf-8")
+    code = "from pyosys import libyosys as ys; ys.run_pass('script run.ys', ys.Design())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
+
+
+def _literal(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) and "'" not in value else str(value)
+
+
+def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
+    """Random constants for memories that are baked in."""
+    if generics.get("LOADABLE", 1):
+        return {}
+    draw = random.Random(number)
+    g = generics
+    level_bits = g["LEVELS"] * g["ACC"] + g["FALLING"] if g["LEVELS"] else g["OBITS"]
+    items, folds = (g["PE"], g["NF"]) if module == "bnn_matrix" else (g["LANES"], g["FOLDS"])
+    sizes = {"TFILE": (level_bits, folds)}
+    if module == "bnn_matrix":
+        sizes["WFILE"] = (g["SIMD"] * g["WBITS"], g["NF"] * g["SF"])
+    names = {}
+    for which, (bits, depth) in sizes.items():
+        words = [[draw.getrandbits(bits) for _ in range(items)] for _ in range(depth)]
+        names[which] = f"{which.lower()}{number}.mem"
+        (folder / names[which]).write_text(image(words, bits), encoding="utf-8")
+    return names
+
+
+_PORT = re.compile(
+    r"^\s*(input|output)\s+(?:wire|logic)\s*(?:signed)?\s*(\[[^\]]*\])?\s*([\w, ]+?)\s*[,)]?\s*$"
+)
+
+
+def _tops(folder: Path, batch: list[tuple[str, dict[str, Any]]]) -> str:
+    """One module that holds every block; all their ports are its own."""
+    files = library()
+    lines, ports = [], ["input wire clk", "input wire rst"]
+    for number, (module, generics) in enumerate(batch):
+        given = {**generics, **_images(folder, number, module, generics)}
+        header = files[f"{module}.sv"].split(") (", 1)[1].split(");", 1)[0]
+        wires = []
+        for line in header.splitlines():
+            match = _PORT.match(line.split("//")[0].rstrip())
+            if match is None:
+                continue
+            for port in (name.strip() for name in match[3].split(",")):
+                if port in ("clk", "rst", ""):
+                    continue
+                bits = _width(match[2], files[f"{module}.sv"], given)
+                ports.append(f"{match[1]} wire [{bits - 1}:0] {port}_{number}")
+                wires.append(f".{port}({port}_{number})")
+        clocks = [f".{name}({name})" for name in ("clk", "rst") if f" {name}" in header]
+        parameters = ", ".join(f".{k}({_literal(v)})" for k, v in given.items())
+        lines.append(f"{module} #({parameters}) i{number} ({', '.join(clocks + wires)});")
+    return f"module tops({', '.join(ports)});\n" + "\n".join(lines) + "\nendmodule\n"
+
+
+def _width(text: str | None, source: str, generics: dict[str, Any]) -> int:
+    """Bits of a port's range, from the parameters given and the defaults of the others."""
+    if text is None:
+        return 1
+    names = {k: v for k, v in generics.items() if isinstance(v, int)}
+    for name, value in re.findall(r"parameter int (\w+)\s*=\s*(\d+)", source):
+        names.setdefault(name, int(value))
+    high = text.strip("[]").split(":")[0].replace("$clog2", "clog2")
+    names["clog2"] = lambda n: max(0, (n - 1).bit_length())
+    return int(_value(high, names)) + 1
+
+
+def _value(text: str, names: dict[str, Any]) -> int:
+    def walk(node: ast.AST) -> Any:
+        match node:
+            case ast.Expression(body=body):
+                return walk(body)
+            case ast.BinOp(left=a, op=op, right=b):
+                left, right = walk(a), walk(b)
+                done: dict[type, Callable[[], int]] = {
+                    ast.Add: lambda: left + right,
+                    ast.Sub: lambda: left - right,
+                    ast.Mult: lambda: left * right,
+                }
+                return done[type(op)]()
+            case ast.Call(func=ast.Name(id=name), args=[argument]):
+                return names[name](walk(argument))
+            case ast.Name(id=name):
+                return names[name]
+            case ast.Constant(value=value):
+                return value
+        raise SystemExit(f"a port's width is not understood: {text}")
+
+    return int(walk(ast.parse(text, mode="eval")))
+
+
+# ---- fitting --------------------------------------------------------------------------------
+
+
+def least_squares(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Weights x >= 0 that bring a @ x nearest to b (Lawson and Hanson, 1974)."""
+    scale = np.linalg.norm(a, axis=0)
+    scale[scale == 0] = 1
+    a = a / scale
+    x = np.zeros(a.shape[1])
+    free: list[int] = []
+    for _ in range(10 * len(x)):
+        gradient = a.T @ (b - a @ x)
+        gradient[free] = -np.inf
+        if not len(gradient) or gradient.max() <= 1e-9:
+            break
+        free.append(int(gradient.argmax()))
+        while True:
+            solved = np.linalg.lstsq(a[:, free], b, rcond=None)[0]
+            if (solved > 0).all():
+                break
+            low = [n for n, value in enumerate(solved) if value <= 0]
+            step = min(x[free[n]] / (x[free[n]] - solved[n]) for n in low)
+            x[free] += step * (solved - x[free])
+            free = [index for index in free if x[index] > 1e-12]
+            x[[n for n in range(len(x)) if n not in free]] = 0
+        x[:] = 0
+        x[free] = solved
+    return x / scale
+
+
+def fit(data: dict[str, Any]) -> dict[str, Any]:
+    """Coefficients of every module, and the errors of the fit in per cent."""
+    modules: dict[str, Any] = {}
+    for module in sorted({entry["module"] for entry in data.values()}):
+        entries = [e for e in data.values() if e["module"] == module]
+        rows = [features(module, e["generics"]) for e in entries]
+        names = sorted({name for row in rows for name in row if name != "dsp"})
+        a = np.array([[row.get(name, 0.0) for name in names] for row in rows])
+        modules[module] = {}
+        text = f"{module:16} {len(entries):3} blocks"
+        for kind in KINDS:
+            b = np.array([e["cells"][kind] for e in entries])
+            weight = 1 / (b + 40)  # relative, but a handful of cells more or less is no matter
+            x = least_squares(a * weight[:, None], b * weight)
+            modules[module][kind] = {
+                name: float(f"{value:.4g}") for name, value in zip(names, x, strict=True) if value
+            }
+            missed = (a @ x - b) / np.maximum(b, 1)
+            text += f"  {kind} mean {100 * np.abs(missed[b > 60]).mean():5.1f} %" if (
+                b > 60
+            ).any() else f"  {kind} (small)"
+        print(text)
+    return modules
+
+
+def blocks_missed(data: dict[str, Any]) -> None:
+    """Print the blocks that the fit and the memory model miss most."""
+    from bnn.plan import cost
+
+    cost.coefficients.cache_clear()
+    for name, entry in data.items():
+        module, generics, cells = entry["module"], entry["generics"], entry["cells"]
+        brams = sum(mapped(m).bram36 for m in memories(module, generics))
+        guess = cost.of_module(module, generics)
+        off = guess.lut - cells["LUT"]
+        if brams != cells["BRAM36"] or (abs(off) > 0.15 * cells["LUT"] and abs(off) > 40):
+            print(f"  {name[:150]}: LUT {cells['LUT']:.0f} guess {guess.lut:.0f}, "
+                  f"BRAM36 {cells['BRAM36']:g} guess {brams:g}")
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--fit-only", action="store_true")
+    asked = parser.parse_args()
+    data: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    todo = [(block.module, dict(block.generics())) for block in wanted()] + list(AROUND)
+    prints = {module: fingerprint(module) for module, _ in todo}
+    listed = {key(module, generics) for module, generics in todo}
+    data = {k: e for k, e in data.items() if k in listed}
+    missing = [
+        (m, g) for m, g in todo if data.get(key(m, g), {}).get("rtl") != prints[m]
+    ]
+    end = time.monotonic() + 60 * asked.minutes
+    while missing and not asked.fit_only and time.monotonic() < end:
+        batch, missing = missing[:TOGETHER], missing[TOGETHER:]
+        start = time.monotonic()
+        for (module, generics), cells in zip(batch, measure(batch), strict=True):
+            data[key(module, generics)] = {
+                "module": module,
+                "generics": {k: v for k, v in generics.items() if not k.endswith("FILE")},
+                "cells": {k: v for k, v in cells.items() if k != "CARRY4"},
+                "rtl": prints[module],
+            }
+        lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(e)}" for k, e in sorted(data.items()))
+        DATA.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+        print(f"{len(missing)} blocks to go, {time.monotonic() - start:.0f} s", flush=True)
+    old = json.loads(COEFFICIENTS.read_text()) if COEFFICIENTS.exists() else {}
+    made = {"modules": {**old.get("modules", {}), **fit(data)}, "errors": old.get("errors", {})}
+    COEFFICIENTS.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    blocks_missed(data)
+
+
+if __name__ == "__main__":
+    main()
