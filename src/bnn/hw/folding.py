@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,13 @@ class Folding:
 
     Attributes:
         loadable: parameters are written at run time; otherwise they are constants.
+        fifos: words of a FIFO behind the block of that name, or of the FIFO of that name, where
+            another depth than the design's own is wanted.
     """
 
     layers: Mapping[str, LayerFolding]
     loadable: bool = False
+    fifos: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, name: str) -> LayerFolding:
         """Folding of the dot ``name``."""
@@ -143,7 +146,7 @@ def read(path: Path, program: Program) -> Folding:
     """A folding from FINN-style JSON; keys are our layer names or FINN's ``MVAU_hls_<n>``.
 
     ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``;
-    ``"loadable": true`` at the top makes parameters loadable.
+    ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
     """
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
@@ -152,6 +155,7 @@ def read(path: Path, program: Program) -> Folding:
     if not isinstance(given, dict):
         raise BuildError(f"{path}: a folding is one JSON object")
     names = [dot.name for dot in dots(program)]
+    fifos = _fifos(path, given.pop("fifos", {}))
     loadable = given.pop("loadable", False)
     if not isinstance(loadable, bool):
         raise BuildError(f"{path}: key 'loadable' must be true or false")
@@ -163,7 +167,16 @@ def read(path: Path, program: Program) -> Folding:
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
-    return Folding(layers, loadable)
+    return Folding(layers, loadable, fifos)
+
+
+def _fifos(path: Path, given: Any) -> dict[str, int]:
+    if not isinstance(given, dict):
+        raise BuildError(f"{path}: key 'fifos' must hold an object")
+    for name, depth in given.items():
+        if type(depth) is not int or not 1 <= depth <= 1 << 20:
+            raise BuildError(f"{path}: key fifos.{name} must be a whole number from 1")
+    return given
 
 
 def _layer(path: Path, key: str, names: list[str]) -> str | None:
@@ -208,7 +221,8 @@ def as_json(folding: Folding) -> dict[str, Any]:
         }
         for name, f in folding.layers.items()
     }
-    return {"loadable": folding.loadable, **layers}
+    fifos = {"fifos": dict(folding.fifos)} if folding.fifos else {}
+    return {"loadable": folding.loadable, **fifos, **layers}
 
 
 def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> Folding:

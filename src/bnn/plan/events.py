@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -55,9 +54,13 @@ class Timing:
 
     @property
     def interval(self) -> int:
-        """Cycles between the last two results: by then the pipeline has found its pace."""
-        gaps = [b - a for a, b in pairwise(self.finished)]
-        return gaps[-1] if gaps else self.finished[0]
+        """Cycles from one result to the next, over the later half of the run, rounded up."""
+        half = len(self.finished) // 2
+        if len(self.finished) == 1:
+            return self.finished[0]
+        first = max(half - 1, 0)
+        gaps = len(self.finished) - 1 - first
+        return -(-(self.finished[-1] - self.finished[first]) // gaps)
 
 
 def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:

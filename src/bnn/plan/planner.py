@@ -15,6 +15,8 @@ from bnn.hw.matrix import Matrix
 from bnn.model import Model
 from bnn.plan import cost
 from bnn.plan.cost import Cost
+from bnn.plan.events import Timing
+from bnn.plan.fifos import sized
 from bnn.plan.parts import Part, part
 from bnn.plan.search import Budget, Found, Search, none_so_fast
 from bnn.program import Program
@@ -47,14 +49,15 @@ class Plan:
     Attributes:
         design: what ``folding`` makes of the program.
         cost: of the whole accelerator, estimated.
-        fill: share of the LUTs that was allowed.
+        timing: of a run through the event model; None for designs whose words are too many for
+            one, then the pace is that of the slowest block.
     """
 
     design: Design
     cost: Cost
     part: Part
     clock_mhz: float
-    fill: float
+    timing: Timing | None
 
     @property
     def folding(self) -> Folding:
@@ -64,7 +67,7 @@ class Plan:
     @property
     def cycles(self) -> int:
         """From one image to the next."""
-        return self.design.cycles
+        return self.design.cycles if self.timing is None else self.timing.interval
 
     @property
     def fps(self) -> float:
@@ -101,6 +104,7 @@ class Plan:
             "part": self.part.name,
             "clock_mhz": self.clock_mhz,
             "cycles": self.cycles,
+            "latency": None if self.timing is None else self.timing.latency,
             "fps": self.fps,
             "bottleneck": self.bottleneck,
             "used": {kind: use for kind, (use, _) in self.used.items()},
@@ -170,17 +174,27 @@ def plan(
     budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
     search = Search(program, budget, loadable=loadable)
     if fps is None:
-        found = search.fastest()
-        if found is None:
+        fastest = search.fastest()
+        if fastest is None:
             raise PlanError(_too_large(search, budget, target))
-        return Plan(found.design, found.cost, target, clock, fill)
+        return _plan(fastest, target, clock)
     if not (fps > 0 and math.isfinite(fps)):
         raise PlanError(f"{fps:g} images a second cannot be planned; say a positive number")
-    bound = int(clock * 1e6 / fps)
-    wished = search.within(bound) if bound >= search.least_cycles() else None
-    if wished is not None and not budget.excess(wished.cost):
-        return Plan(wished.design, wished.cost, target, clock, fill)
-    raise _unmet(search, wished, target, fps, clock)
+    bound = wanted = int(clock * 1e6 / fps)
+    while True:
+        wished = search.within(bound) if bound >= search.least_cycles() else None
+        if wished is None or budget.excess(wished.cost):
+            raise _unmet(search, wished, target, fps, clock)
+        made = _plan(wished, target, clock)
+        if made.cycles <= wanted and not budget.excess(made.cost):
+            return made
+        # It stalls: ask for somewhat faster layers.
+        bound = min(bound - 1, bound * wanted // made.cycles)
+
+
+def _plan(found: Found, target: Part, clock: float) -> Plan:
+    design, timing = sized(found.design)
+    return Plan(design, cost.of_design(design), target, clock, timing)
 
 
 def _program(model: Model | Program | str) -> Program:

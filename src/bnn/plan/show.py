@@ -26,7 +26,7 @@ def _layers(plan: Plan, title: str) -> Table:
     for name in ("matrix", "PE", "SIMD", "pixels", "style", "cycles", "LUT", "BRAM36"):
         table.add_column(name, justify="right")
     for layer in plan.layers:
-        slowest = layer.cycles == plan.cycles
+        slowest = layer.cycles == plan.design.cycles
         table.add_row(
             harmless(layer.name) + (" <-- slowest" if slowest else ""),
             f"{layer.rows}x{layer.columns}",
@@ -61,8 +61,12 @@ def _parts(plan: Plan) -> Table:
 
 def _speed(plan: Plan) -> Text:
     where = "written at run time" if plan.folding.loadable else "constants"
+    first = ""
+    if plan.timing is not None:
+        first = f"first result after {plan.timing.latency:,} cycles; "
     return Text(
         f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
         f"{plan.cycles:,} cycles an image; slowest: {harmless(plan.bottleneck)}; "
+        f"{first}"
         f"parameters: {where}"
     )

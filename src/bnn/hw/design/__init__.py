@@ -32,6 +32,9 @@ def build(program: Program, folding: Folding) -> Design:
         if op.name not in wiring.needs.merged:
             _place(wiring, op)
     target = output_end(wiring)
+    for name in folding.fifos:
+        if name not in wiring.streams:
+            raise BuildError(f"fifos.{name}: no block of the design is called so")
     return Design(
         program,
         folding,

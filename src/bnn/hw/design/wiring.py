@@ -42,11 +42,22 @@ class Wiring:
     _waiting: dict[str, list[Port]] = field(default_factory=dict)
     _units: int = 0
 
-    def place(self, name: str, layer: str, block: Block, *inputs: str) -> str:
-        """Add an instance with one output; its stream bears the instance's name."""
-        self.instances.append(Instance(name, layer, block, inputs, (name,)))
+    def place(
+        self, name: str, layer: str, block: Block, *inputs: str, unit: int | None = None
+    ) -> str:
+        """Add an instance with one output, which bears its name; the stream to read is returned.
+
+        That is the output of a FIFO behind it where the folding wants one.
+        """
+        depth = self.folding.fifos.get(name)
+        if depth is not None and isinstance(block, Fifo):
+            block = replace(block, depth=depth)
+        self.instances.append(Instance(name, layer, block, inputs, (name,), unit))
         self.streams[name] = block.output_bits
-        return name
+        if depth is None or isinstance(block, Fifo):
+            return name
+        fifo = Fifo(block.output_bits, depth, block.output_words)
+        return self.place(f"{name}_buffer", layer, fifo, name)
 
     def place_unit(
         self, name: str, block: Block, contents: Callable[[], Contents], source: str
@@ -54,11 +65,9 @@ class Wiring:
         """Add an instance that has parameters, with a number on the parameter bus."""
         if self._units == MAX_UNITS:
             raise BuildError(f"{name}: more than {MAX_UNITS} layers with parameters")
-        self.place(name, name, block, source)
-        self.instances[-1] = replace(self.instances[-1], unit=self._units)
-        self._units += 1
         self.contents[name] = contents
-        return name
+        self._units += 1
+        return self.place(name, name, block, source, unit=self._units - 1)
 
     def offer(self, edge: str, port: Port) -> None:
         """Hand an edge's stream to its readers, through a fork where there are several."""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""FIFOs as large as the pace needs, found by running the event model.
+
+A design holds a whole image behind every fork, which is always enough; most branches need a few
+rows. And where a matrix wants its vector faster than the block before gives it, a FIFO for that
+vector lets the next one come together meanwhile. A longer FIFO never makes a marked graph slower,
+so the least depth that keeps the pace is found by bisection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bnn.errors import PlanError
+from bnn.hw.design import Design, build
+from bnn.hw.matrix import Matrix
+from bnn.hw.plumbing import Fifo, Fork
+from bnn.plan.events import Timing, simulate
+
+#: Words that a run may move in all, and images that it takes to find the pace.
+_WORDS = 1_200_000
+_IMAGES = 4
+
+
+def words(design: Design) -> int:
+    """Words that all blocks give for an image."""
+    return sum(instance.block.output_words for instance in design.instances)
+
+
+def pace(design: Design) -> Timing | None:
+    """A run long enough to know the interval; None where that would take minutes."""
+    images = min(_IMAGES, _WORDS // words(design))
+    return simulate(design, images) if images >= 2 else None
+
+
+def sized(design: Design) -> tuple[Design, Timing | None]:
+    """``design`` with the FIFOs that it needs, and how it runs."""
+    timing = pace(design)
+    if timing is None:
+        return design, None
+    if timing.interval > design.cycles:
+        design, timing = _with_vectors(design, timing)
+    for name, depth in _behind_forks(design).items():
+        design, timing = _shortest(design, timing, name, depth)
+    return design, timing
+
+
+def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
+    """FIFOs for a vector before the matrices, where they bring anything."""
+    made = {each.outputs[0]: each for each in design.instances}
+    for each in design.instances:
+        source = made.get(each.inputs[0])
+        if not isinstance(each.block, Matrix) or source is None or isinstance(source.block, Fifo):
+            continue
+        depth = max(2, each.block.column_folds)
+        tried = _with_fifos(design, {source.name: depth})
+        found = pace(tried)
+        if found is not None and found.interval < timing.interval:
+            design, timing = tried, found
+        if timing.interval <= design.cycles:
+            break
+    return design, timing
+
+
+def _behind_forks(design: Design) -> dict[str, int]:
+    """FIFOs behind forks and their depths, the deepest first."""
+    branches = {
+        name for each in design.instances if isinstance(each.block, Fork) for name in each.outputs
+    }
+    found = {
+        each.name: each.block.depth
+        for each in design.instances
+        if isinstance(each.block, Fifo) and each.inputs[0] in branches
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _shortest(design: Design, timing: Timing, name: str, depth: int) -> tuple[Design, Timing]:
+    """The FIFO ``name`` as short as keeps the pace."""
+    low, high = 1, min(depth, max(1, timing.levels.get(name, depth)))
+    while low < high:
+        middle = (low + high) // 2
+        tried = _with_fifos(design, {name: middle})
+        found = _runs(tried)
+        if found is not None and found.interval <= timing.interval:
+            high = middle
+        else:
+            low = middle + 1
+    tried = _with_fifos(design, {name: high})
+    found = _runs(tried)
+    if high >= depth or found is None or found.interval > timing.interval:
+        return design, timing
+    return tried, found
+
+
+def _runs(design: Design) -> Timing | None:
+    try:
+        return pace(design)
+    except PlanError:
+        return None
+
+
+def _with_fifos(design: Design, depths: Mapping[str, int]) -> Design:
+    fifos = {**design.folding.fifos, **depths}
+    return build(design.program, replace(design.folding, fifos=fifos))

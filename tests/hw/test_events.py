@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The event model against the RTL: every cycle that the simulated accelerator reports is equal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from bnn.errors import BuildError, PlanError
+from bnn.hw import folding as folds
+from bnn.hw.design import Design, build
+from bnn.hw.folding import Folding
+from bnn.plan import plan
+from bnn.plan.events import simulate
+from bnn.plan.fifos import sized
+from bnn.plan.search import Budget, Search
+from bnn.program import Program
+from bnn.run import prepare
+from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
+from programs import Limits, batches, networks
+
+LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
+
+
+def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> None:
+    """First result, pace and FIFO levels, as the hardware's own counters say them."""
+    program = design.program
+    runtime = prepare("sim", program, folding=design.folding, latency=latency)
+    outputs = runtime.run(batches(program, images, seed=1))
+    (start,) = outputs.details["starts"]
+    timing = simulate(design, images, latency=latency)
+    assert timing.latency == start["latency"]
+    assert timing.mean_interval == start["interval"]
+    levels = {name: start["streams"][name]["level"] for name in timing.levels}
+    assert timing.levels == levels
+
+
+@pytest.mark.usefixtures("simulator")
+@pytest.mark.parametrize("latency", [0, 20])
+@pytest.mark.parametrize(
+    ("program", "folding"), [(dense(), DENSE_FOLDING), (residual(), RESIDUAL_FOLDING)]
+)
+def test_every_cycle_is_that_of_the_rtl(program: Program, folding: Folding, latency: int) -> None:
+    assert_equal_to_rtl(build(program, folding), latency=latency)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_planned_residual_network_keeps_its_pace_with_short_fifos() -> None:
+    program = residual()
+    found = plan(program, fps=1e8 / 150)
+    assert found.cycles == found.design.cycles <= 150
+    whole = build(program, Folding(found.folding.layers))
+    branches = [each for each in whole.instances if "_copy" in each.name]
+    assert branches
+    assert all(found.folding.fifos[each.name] < each.block.depth for each in branches)
+    assert_equal_to_rtl(found.design)
+    runtime = prepare("sim", program, folding=found.folding, stall=40)
+    inputs = batches(program, 9, seed=1)
+    expected = prepare("reference", program).run(inputs)
+    np.testing.assert_array_equal(runtime.run(inputs).scores, expected.scores)
+
+
+def test_a_fifo_too_short_for_its_branch_is_a_deadlock_that_is_named() -> None:
+    folding = Folding(RESIDUAL_FOLDING.layers, fifos={"t0_copy1_fifo": 1})
+    with pytest.raises(PlanError, match=r"stops for good: words wait on .*t0_copy1"):
+        simulate(build(residual(), folding))
+
+
+def test_fifos_of_a_folding_are_read_and_refused(tmp_path) -> None:
+    import json
+
+    program = residual()
+    folding = Folding(RESIDUAL_FOLDING.layers, fifos={"d1": 7, "t0_copy1_fifo": 90})
+    path = tmp_path / "folding.json"
+    path.write_text(json.dumps(folds.as_json(folding)))
+    assert folds.read(path, program) == folding
+    design = build(program, folding)
+    assert design.instance("d1_buffer").block.depth == 7
+    assert design.instance("t0_copy1_fifo").block.depth == 90
+    with pytest.raises(BuildError, match=r"fifos\.d9: no block"):
+        build(program, Folding(RESIDUAL_FOLDING.layers, fifos={"d9": 7}))
+    path.write_text(json.dumps({"fifos": {"d1": 0}}))
+    with pytest.raises(BuildError, match=r"fifos\.d1 must be a whole number from 1"):
+        folds.read(path, program)
+
+
+@pytest.mark.hw
+@pytest.mark.usefixtures("simulator")
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data())
+def test_thirty_random_plans_run_as_planned(data: st.DataObject) -> None:
+    """Cycles equal, and with random stalls of the memory no deadlock and equal scores."""
+    program = data.draw(networks(LIMITS))
+    try:
+        search = Search(
+            program, Budget(40_000, 100_000, 140, 220), loadable=data.draw(st.booleans())
+        )
+    except BuildError:
+        return
+    slowest = search.most_cycles()
+    bound = max(search.least_cycles(), slowest // data.draw(st.integers(1, 30)))
+    found = search.within(bound)
+    if found is None:
+        return
+    design, timing = sized(found.design)
+    note(f"{folds.as_json(design.folding)}")
+    assert timing is not None
+    assert timing.interval <= bound
+    assert_equal_to_rtl(design)
+    inputs = batches(program, 9, seed=1)
+    expected = prepare("reference", program).run(inputs)
+    outputs = prepare("sim", program, folding=design.folding, stall=40).run(inputs)
+    np.testing.assert_array_equal(outputs.scores, expected.scores)
