@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Proofs by induction: the FIFO and the width converters lose, invent and reorder nothing.
+"""Proofs by induction: FIFO, width converters and adder lose, invent and reorder nothing.
 
 The property that covers them all follows one word: a solver picks any position in the stream;
 the word that enters there is the word that leaves at the place where it belongs. With it go the
@@ -65,13 +65,44 @@ def _properties(joined: int, split: int, inside: str) -> str:
 """
 
 
-#: Block -> (parameters, parts of an output and of an input word, parts inside, where the
-#: followed part is while it is inside: what induction needs to know).
+#: The adder's output register: one pair after the other, none lost, none twice, and its sum.
+_ADD = """
+    reg began = 0;
+    always @(posedge clk) began <= 1;
+    always @(*) assume (rst == !began);
+    reg [7:0] entered = 0, gone = 0;
+    (* anyconst *) reg [7:0] chosen;
+    (* anyconst *) reg [3:0] a_value, b_value;
+    wire a_in = a_valid && a_ready, b_in = b_valid && b_ready;
+    reg waiting = 0;
+    reg [4:0] was;
+    always @(posedge clk) if (!rst) begin
+        if (a_in) entered <= entered + 1;
+        if (o_valid && o_ready) gone <= gone + 1;
+    end
+    always @(posedge clk) begin
+        waiting <= !rst && o_valid && !o_ready;
+        was <= o_data;
+        if (!rst && waiting) assert (o_valid && o_data == was);
+    end
+    wire [4:0] sum = {1'b0, a_value} + {b_value[3], b_value};
+    always @(*) if (!rst) begin
+        assume (entered < 8'd240);
+        if (a_in && entered == chosen) assume (a_data == a_value && b_data == b_value);
+        assert (a_in == b_in);
+        assert (entered - gone == {7'b0, o_valid});
+        if (o_valid && gone == chosen) assert (o_data == sum);
+    end
+"""
+
+#: Block -> (parameters, properties). Those of a buffer: parts of an output and of an input word,
+#: parts inside, where the followed part is while it is inside (what induction needs to know).
 CASES = {
+    "bnn_add": ({"LANES": 1, "A_BITS": 4, "A_SIGNED": 0, "B_BITS": 4, "BITS": 5}, _ADD),
     "bnn_fifo": (
         {"BITS": 4, "DEPTH": 3},
-        (1, 1, "{5'b0, count} + {7'b0, o_valid}"),
-        """
+        _properties(1, 1, "{5'b0, count} + {7'b0, o_valid}")
+        + """
     wire [7:0] place = {6'b0, head} + before - {7'b0, o_valid};
     always @(*) if (!rst) begin
         assert (head < 3 && tail < 3 && count <= 3);
@@ -82,8 +113,8 @@ CASES = {
     ),
     "bnn_widen": (
         {"BITS": 4, "RATIO": 3},
-        (3, 1, "{6'b0, count}"),
-        """
+        _properties(3, 1, "{6'b0, count}")
+        + """
     wire [7:0] behind = entered - chosen;  // 1 for the newest part, which is on top
     always @(*) if (!rst) begin
         assert (count <= 3);
@@ -94,8 +125,8 @@ CASES = {
     ),
     "bnn_narrow": (
         {"BITS": 4, "RATIO": 3},
-        (1, 3, "{6'b0, left}"),
-        """
+        _properties(1, 3, "{6'b0, left}")
+        + """
     always @(*) if (!rst) begin
         assert (left <= 3);
         for (n = 0; n < 3; n = n + 1)
@@ -107,9 +138,9 @@ CASES = {
 
 
 def _prove(folder: Path, block: str, sources: str) -> subprocess.CompletedProcess[str]:
-    parameters, parts, invariant = CASES[block]
+    parameters, properties = CASES[block]
     end = sources.rindex("endmodule")
-    text = sources[:end] + _properties(*parts) + invariant + sources[end:]
+    text = sources[:end] + properties + sources[end:]
     (folder / "proof.sv").write_text(text)
     sets = " ".join(f"-set {name} {value}" for name, value in parameters.items())
     commands = f"read_verilog -formal -sv proof.sv; chparam {sets} {block}; prep -top {block}"
@@ -150,6 +181,7 @@ def test_proved(block: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("block", "right", "wrong"),
     [
+        ("bnn_add", "assign a_ready = b_valid && free", "assign a_ready = free"),
         ("bnn_fifo", "count != CW'(DEPTH)", "count != CW'(DEPTH + 1)"),
         ("bnn_widen", "count <= CW'(i_valid)", "count <= '0"),
         ("bnn_narrow", "left == CW'(1) && o_ready", "left == CW'(1)"),
