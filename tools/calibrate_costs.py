@@ -88,16 +88,14 @@ def matrix(
 def window(side: int, channels: int, lanes: int, bits: int, pixels: int, k: int = 3) -> Block:
     """A window without padding, or a pool's where k is 2."""
     step = (1, 1) if k != 2 else (2, 2)
-    return SlidingWindow(
-        (side, side, channels), bits, lanes, (k, k), step, (0, 0, 0, 0), 0, pixels
-    )
+    return SlidingWindow((side, side, channels), bits, lanes, (k, k), step, (0, 0, 0, 0), 0, pixels)
 
 
 def wanted() -> Iterator[Block]:
-    """Every block that is measured; the most telling first."""
-    yield from matrices()
-    yield from windows()
+    """Every block that is measured."""
     yield from plumbing()
+    yield from windows()
+    yield from matrices()
 
 
 def matrices() -> Iterator[Block]:
@@ -368,9 +366,11 @@ def fit(data: dict[str, Any]) -> dict[str, Any]:
                 name: float(f"{value:.4g}") for name, value in zip(names, x, strict=True) if value
             }
             missed = (a @ x - b) / np.maximum(b, 1)
-            text += f"  {kind} mean {100 * np.abs(missed[b > 60]).mean():5.1f} %" if (
-                b > 60
-            ).any() else f"  {kind} (small)"
+            text += (
+                f"  {kind} mean {100 * np.abs(missed[b > 60]).mean():5.1f} %"
+                if (b > 60).any()
+                else f"  {kind} (small)"
+            )
         print(text)
     return modules
 
@@ -386,8 +386,10 @@ def blocks_missed(data: dict[str, Any]) -> None:
         guess = cost.of_module(module, generics)
         off = guess.lut - cells["LUT"]
         if brams != cells["BRAM36"] or (abs(off) > 0.15 * cells["LUT"] and abs(off) > 40):
-            print(f"  {name[:150]}: LUT {cells['LUT']:.0f} guess {guess.lut:.0f}, "
-                  f"BRAM36 {cells['BRAM36']:g} guess {brams:g}")
+            print(
+                f"  {name[:150]}: LUT {cells['LUT']:.0f} guess {guess.lut:.0f}, "
+                f"BRAM36 {cells['BRAM36']:g} guess {brams:g}"
+            )
 
 
 def main() -> None:
@@ -395,14 +397,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--fit-only", action="store_true")
+    parser.add_argument("--only", help="modules to measure, by a regular expression")
     asked = parser.parse_args()
     data: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
-    todo = [(block.module, dict(block.generics())) for block in wanted()] + list(AROUND)
+    todo = list(AROUND) + [(block.module, dict(block.generics())) for block in wanted()]
     prints = {module: fingerprint(module) for module, _ in todo}
     listed = {key(module, generics) for module, generics in todo}
     data = {k: e for k, e in data.items() if k in listed}
     missing = [
-        (m, g) for m, g in todo if data.get(key(m, g), {}).get("rtl") != prints[m]
+        (m, g)
+        for m, g in todo
+        if data.get(key(m, g), {}).get("rtl") != prints[m] and re.search(asked.only or "", m)
     ]
     end = time.monotonic() + 60 * asked.minutes
     while missing and not asked.fit_only and time.monotonic() < end:

@@ -35,6 +35,13 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the folding (JSON) here.")
     ] = None,
+    pareto: Annotated[
+        Path | None,
+        typer.Option("--pareto", help="Draw speed against size, .html or .png, instead of a plan."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option("--with", help="Another model in the picture.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Will it fit, and how fast: choose the parallelism of every layer, in seconds.
@@ -44,6 +51,9 @@ def plan(
     from bnn.plan.planner import plan as make
 
     one_wish(fps, most)
+    if pareto is not None:
+        draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
+        return
     found = make(model, fps=fps, on=part, clock_mhz=clock, loadable=loadable, fill=fill / 100)
     if output is not None:
         write_folding(output, found.as_json()["folding"])
@@ -56,6 +66,39 @@ def plan(
 
     wish = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
     Console().print(plan_table(found, f"{model}, {wish}"))
+
+
+def draw_pareto(
+    path: Path,
+    models: list[str],
+    part: str,
+    clock: float | None,
+    loadable: bool,
+    fill: float,
+    json: bool,
+) -> None:
+    """Write the picture of ``models``; print its points with ``json``."""
+    from dataclasses import asdict
+
+    import bnn
+    from bnn.plan.pareto import curve
+    from bnn.plan.parts import part as find
+    from bnn.plan.picture import write
+
+    target = find(part)
+    mhz = target.clock_mhz if clock is None else clock
+    curves = [
+        curve(name, bnn.load(name).program, target, mhz, loadable=loadable, fill=fill)
+        for name in models
+    ]
+    write(path, curves, target, mhz)
+    if json:
+        typer.echo(json_text.dumps([asdict(each) for each in curves]))
+        return
+    for each in curves:
+        best = each.best
+        speed = "none fits" if best is None else f"up to {best.fps:,.0f} images/s fit"
+        typer.echo(f"{path}: {each.name}: {len(each.points)} plans, {speed}")
 
 
 def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:

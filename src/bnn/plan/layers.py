@@ -29,11 +29,9 @@ from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.program import INPUT, Dot, Op, Threshold, Window
 
-#: Foldings of a layer whose parallelism is at most this much more than the least that is fast
-#: enough are worth a look: more columns or pixels can be cheaper than fewer rows.
-_SLACK = 1.5
-#: So many of them are costed.
-_MOST = 28
+#: Of the foldings that are fast enough, those are costed whose logic is guessed to be at most this
+#: much more than the least, and of them so many.
+_SLACK, _MOST = 2.0, 60
 #: Most columns at once: a popcount of more has no stages.
 _WIDEST = 1152
 #: Where converters would meet at more than this many values, they cost more than they bring.
@@ -89,7 +87,7 @@ class Layer:
         return self.dot.name
 
     def _grid(self) -> NDArray[np.int64]:
-        """All foldings: columns PE, SIMD, pixels, cycles, parallelism."""
+        """All foldings: columns PE, SIMD, pixels, cycles, guessed logic."""
         # A vector that comes from memory is padded to a multiple of SIMD.
         columns = -(-self.columns // 64) * 64 if self.is_first else self.columns
         widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _WIDEST}
@@ -107,8 +105,25 @@ class Layer:
             ],
             np.int64,
         )
-        work = grid[:, 0] * grid[:, 1] * grid[:, 2]
-        return np.column_stack([grid, work])
+        pe, simd, pixels = grid[:, 0], grid[:, 1], grid[:, 2]
+        bits = self.edge.precision.bits
+        guess = pe * simd * pixels * bits * self.dot.precision.bits
+        # Where words of the window have another number of values than SIMD, converters join them.
+        meet = np.lcm(simd, channels) * pixels * bits
+        return np.column_stack([grid, guess + np.where(self._natural(grid), 0, meet)])
+
+    def _natural(self, grid: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a window can give words of SIMD values: of one place's channels, or of all."""
+        simd, pixels = grid[:, 1], grid[:, 2]
+        channels = self.edge.shape[2]
+        found: NDArray[np.bool_] = channels % simd == 0
+        if self.vector:
+            return np.ones_like(found)
+        if self.window is not None:
+            places = self.window.kernel[0] * self.window.kernel[1]
+            lanes = np.maximum(simd // places, 1)
+            found |= (simd % places == 0) & (channels % lanes == 0) & (self.width % pixels == 0)
+        return found
 
     @property
     def fastest(self) -> int:

@@ -17,6 +17,8 @@ Process = Generator[Events, None, None]
 
 #: Words of a 4 KiB page and of the longest burst; bursts on their way.
 _PAGE, _BURST, _FLYING = 512, 16, 8
+#: Registers between a beat and the reader's FIFO.
+_READ_REGISTERS = 0
 #: Words of the FIFOs of ``bnn_reader`` and ``bnn_writer``.
 _READ_DEPTH, _WRITE_DEPTH = 64, 32
 
@@ -48,7 +50,7 @@ def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latenc
         for _ in range(size):
             beat = max(address + 1 + latency, beat + 1)
             pushed.take(0)
-            pushed.offer(beat)
+            pushed.offer(beat + _READ_REGISTERS)
         ended.append(beat)
         asked += size
         size_from = address + 1

@@ -24,6 +24,8 @@ from bnn.program import Program
 #: LUTs that a block RAM may cost at most, when there are too few of them.
 _DEAREST = 1 << 12
 _ROUNDS = 6
+#: Below the least bound that bisection finds: so many more are tried, each by this factor less.
+_LOOKS, _LOOK = 14, 0.94
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,18 @@ class Search:
         if best is None:
             return None
         high = best.design.cycles
-        while low < high:  # the least bound that fits lies within low .. high
+        while low < high:
             middle = math.isqrt(low * high)
             found = self._fitting(middle)
             if found is None:
                 low = middle + 1
             else:
                 best, high = found, min(middle, found.design.cycles)
+        # Foldings are divisors: a bound may fit though a larger one, of other divisors, does not.
+        for step in range(1, _LOOKS + 1):
+            found = self._fitting(max(1, int(high * _LOOK**step)))
+            if found is not None and found.design.cycles < best.design.cycles:
+                best = found
         return best
 
     def least_cycles(self) -> int:

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Pareto picture: images a second against LUTs and block RAMs, as a page or a PNG."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bnn.errors import PlanError
+from bnn.plan import cost
+from bnn.plan.drawing import Drawing
+from bnn.plan.pareto import Curve, Point
+from bnn.plan.parts import Part
+
+_COLOURS = ("#30638e", "#d1495b", "#3a7d44", "#b7791f", "#6b4e9b", "#00798c")
+_WIDTH, _PANEL, _LEFT, _GAP, _TOP = 900, 300, 70, 60, 50
+_TICKS = 5
+
+
+def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> None:
+    """Write the picture; the file's ending says which kind, .html or .png."""
+    if path.suffix not in (".html", ".png"):
+        raise PlanError(f"{path}: a picture ends in .html or .png")
+    drawing = draw(curves, part, clock_mhz)
+    try:
+        if path.suffix == ".png":
+            drawing.image().save(path)
+        else:
+            path.write_text(page(drawing, curves, part, clock_mhz), encoding="utf-8")
+    except OSError as reason:
+        raise PlanError(f"{path}: cannot be written: {reason.strerror}") from reason
+
+
+def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
+    """A panel for LUTs, one for block RAMs, and for several models one for accuracy."""
+    rated = [each for each in curves if each.accuracy is not None and each.best is not None]
+    with_accuracy = len(rated) > 1
+    panels = 3 if with_accuracy else 2
+    height = _TOP + panels * (_PANEL + _GAP) + 10
+    drawing = Drawing(_WIDTH, height)
+    title = f"images/s at {clock_mhz:g} MHz on {part.name}; rings: the part does not hold it"
+    drawing.text(_LEFT, 24, title, size=15)
+    if not any(each.points for each in curves):
+        drawing.text(_LEFT, _TOP + 20, "no plan of these models comes near the part")
+        return drawing
+    _panel(drawing, _TOP, curves, "LUT", lambda point: point.lut, part.luts)
+    below = _TOP + _PANEL + _GAP
+    _panel(drawing, below, curves, "BRAM36", lambda point: point.bram36, part.bram36)
+    if with_accuracy:
+        _accuracy(drawing, below + _PANEL + _GAP, rated)
+    return drawing
+
+
+def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
+    """Images a second to x, logarithmic."""
+    speeds = [point.fps for each in curves for point in each.points]
+    low, high = math.log10(min(speeds)), math.log10(max(speeds))
+    span = max(high - low, 0.1)
+    return lambda fps: _LEFT + 10 + (math.log10(fps) - low) / span * (_WIDTH - _LEFT - 130)
+
+
+def _round(value: float) -> float:
+    """The next number from ``value`` whose fifth is easy to read."""
+    power: float = 10 ** math.floor(math.log10(value))
+    return next(
+        power * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if power * step >= value
+    )
+
+
+class _Labels:
+    """Small names beside dots, moved until they lie on no other, if there is room."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        self._drawing = drawing
+        self._boxes: list[tuple[float, float, float]] = []
+
+    def put(self, x: float, y: float, words: str, colour: str) -> None:
+        half = 2.6 * len(words)
+        places = [(x, y + dy) for dy in (-8, 16, -19, 27, -30, 38)]
+        free = (p for p in places if not any(self._meets(p, half, box) for box in self._boxes))
+        px, py = next(free, places[0])
+        self._boxes.append((px, py, half))
+        self._drawing.text(px, py, words, anchor="middle", colour=colour, size=9)
+
+    @staticmethod
+    def _meets(place: tuple[float, float], half: float, box: tuple[float, float, float]) -> bool:
+        return abs(place[0] - box[0]) < half + box[2] and abs(place[1] - box[1]) < 10
+
+
+def _axes(drawing: Drawing, top: float, name: str, low: float, high: float) -> None:
+    bottom = top + _PANEL
+    drawing.line([(_LEFT, top), (_LEFT, bottom), (_WIDTH - 20, bottom)], "#444")
+    drawing.text(12, top - 8, name, size=13)
+    for step in range(_TICKS + 1):
+        y = bottom - step * _PANEL / _TICKS
+        value = low + step * (high - low) / _TICKS
+        drawing.line([(_LEFT, y), (_WIDTH - 20, y)], "#e3e5ec")
+        drawing.text(_LEFT - 6, y + 4, f"{value:,.0f}", anchor="end")
+
+
+def _speeds(drawing: Drawing, bottom: float, curves: Sequence[Curve]) -> None:
+    x = _scale(curves)
+    speeds = [point.fps for each in curves for point in each.points]
+    power = math.floor(math.log10(min(speeds)))
+    while 10**power <= max(speeds) * 1.01:
+        for factor in (1, 3):
+            fps = factor * 10.0**power
+            if min(speeds) <= fps <= max(speeds):
+                drawing.line([(x(fps), bottom), (x(fps), bottom + 5)], "#444")
+                drawing.text(x(fps), bottom + 18, f"{fps:,.0f}", anchor="middle")
+        power += 1
+
+
+def _panel(
+    drawing: Drawing,
+    top: float,
+    curves: Sequence[Curve],
+    name: str,
+    value: Callable[[Point], float],
+    limit: float,
+) -> None:
+    used = [value(point) for each in curves for point in each.points]
+    high = _round(max(1.05 * limit if max(used) > limit / 4 else 1, *used))
+    bottom = top + _PANEL
+    _axes(drawing, top, name, 0, high)
+    _speeds(drawing, bottom, curves)
+    x = _scale(curves)
+    if limit <= high:
+        y = bottom - limit / high * _PANEL
+        drawing.line([(_LEFT, y), (_WIDTH - 20, y)], "#888", dashed=True)
+        drawing.text(_WIDTH - 22, y - 5, f"all {limit:,.0f}", anchor="end", colour="#666")
+    labels = _Labels(drawing)
+    for number, each in enumerate(curves):
+        colour = _COLOURS[number % len(_COLOURS)]
+        places = [(x(p.fps), bottom - value(p) / high * _PANEL) for p in each.points]
+        if places:
+            drawing.line(places, colour)
+            drawing.text(_LEFT + 14, top + 16 + 16 * number, _label(each), colour=colour, size=13)
+        for point, (px, py) in zip(each.points, places, strict=True):
+            text = f"{point.fps:,.0f} images/s, {value(point):,.0f} {name}; slowest: "
+            drawing.dot(px, py, colour, full=point.fits, title=text + point.bottleneck)
+            labels.put(px, py, point.bottleneck, colour)
+
+
+def _accuracy(drawing: Drawing, top: float, curves: Sequence[Curve]) -> None:
+    low = 10 * (min(each.accuracy or 0 for each in curves) // 10)
+    _axes(drawing, top, "accuracy, % (of the fastest plan that fits)", low, 100)
+    _speeds(drawing, top + _PANEL, curves)
+    x = _scale(curves)
+    for number, each in enumerate(curves):
+        colour = _COLOURS[number % len(_COLOURS)]
+        assert each.best is not None
+        assert each.accuracy is not None
+        height = (each.accuracy - low) / (100 - low) * _PANEL
+        px, py = x(each.best.fps), top + _PANEL - height
+        drawing.dot(px, py, colour, title=_label(each))
+        drawing.text(px - 8, py + 4 + 15 * number, _label(each), anchor="end", colour=colour)
+
+
+def _label(each: Curve) -> str:
+    return each.name if each.accuracy is None else f"{each.name} ({each.accuracy:g} %)"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; color: #1a1a2e }}
+table {{ border-collapse: collapse }} td, th {{ padding: .15em .8em; text-align: right }}
+td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
+tr:nth-child(even) {{ background: #f3f4f8 }} svg {{ max-width: 100%; height: auto }}
+</style>
+<h1>{title}</h1>
+<p>{summary}</p>
+{picture}
+{tables}
+</html>
+"""
+
+
+def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float) -> str:
+    """The picture and all numbers in it, in one file that needs no other."""
+    margins = ", ".join(f"{kind} +-{error:.0f} %" for kind, error in cost.errors().items())
+    summary = (
+        f"Cycles are those of the slowest block; cells are estimated ({margins}). "
+        f"{part.name} has {part.luts:,} LUT and {part.bram36:g} BRAM36."
+    )
+    head = "<tr><th>model</th><th>images/s</th><th>cycles</th><th>LUT</th><th>BRAM36</th>"
+    head += "<th>fits</th><th>slowest layer</th></tr>"
+    rows = "".join(
+        f"<tr><td>{html.escape(each.name)}</td><td>{p.fps:,.0f}</td><td>{p.cycles:,}</td>"
+        f"<td>{p.lut:,.0f}</td><td>{p.bram36:g}</td><td>{'yes' if p.fits else 'no'}</td>"
+        f"<td>{html.escape(p.bottleneck)}</td></tr>"
+        for each in curves
+        for p in each.points
+    )
+    title = " and ".join(html.escape(each.name) for each in curves)
+    return _PAGE.format(
+        title=f"{title}: speed against size, {clock_mhz:g} MHz",
+        summary=summary,
+        picture=drawing.svg(),
+        tables=f"<table>{head}{rows}</table>",
+    )
