@@ -27,25 +27,31 @@ module bnn_parameters #(
     localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
     if (LOADABLE != 0) begin : gen_ram
         localparam int CHUNKS = (BITS + 31) / 32;
-        // Registered here, so that the bus may cross the chip.
-        logic write;
+        localparam int CHOICES = ITEMS * CHUNKS;
+        // Registered twice, so that the bus may cross the chip and so that a memory's write
+        // enable is a register of its own.
+        logic valid;
         logic [15:0] item;
-        logic [19:0] index;
-        logic [31:0] data;
+        logic [19:0] index, at;
+        logic [31:0] data, value;
+        logic [CHOICES-1:0] write;
         always_ff @(posedge clk) begin
-            write <= p_valid;
+            valid <= p_valid;
             item  <= p_item;
             index <= p_index;
             data  <= p_data;
+            at    <= index;
+            value <= data;
+            for (int k = 0; k < CHOICES; k++) write[k] <= valid && item == 16'(k);
         end
-        wire unused = &{1'b0, index, data};
+        wire unused = &{1'b0, at, value};
         for (genvar i = 0; i < ITEMS; i++) begin : gen_item
             for (genvar c = 0; c < CHUNKS; c++) begin : gen_chunk
                 localparam int CB = c == CHUNKS - 1 ? BITS - 32 * c : 32;
                 (* ram_style = STYLE *) logic [CB-1:0] mem[DEPTH];
                 logic [CB-1:0] q;
                 always_ff @(posedge clk) begin
-                    if (write && item == 16'(i * CHUNKS + c)) mem[AW'(index)] <= data[CB-1:0];
+                    if (write[i*CHUNKS+c]) mem[AW'(at)] <= value[CB-1:0];
                     q <= mem[address];
                 end
                 assign word[i*BITS+32*c+:CB] = q;

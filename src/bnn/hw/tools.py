@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the programs of place and route are.
+
+They are taken from PATH, or from a root file system that another Debian release was unpacked into
+(``BNN_FPGA_ROOT``). A program in there is started through its own dynamic loader and its own
+libraries: that needs neither ``chroot`` nor the rights for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from bnn.errors import RuntimeUnavailableError
+
+#: Environment variable: a root file system that holds the tools.
+ROOT = "BNN_FPGA_ROOT"
+#: Environment variable: prjxray's database, where it is not among the usual places.
+DATABASE = "BNN_PRJXRAY_DB"
+
+_HINT = (
+    "apt install nextpnr-himbaechel-xilinx prjxray prjxray-database on Debian 14, "
+    f"or set {ROOT} to a root file system with them (docs/hardware.md says how)"
+)
+
+
+def root() -> Path | None:
+    """The root file system with the tools, if one was named."""
+    name = os.environ.get(ROOT)
+    return Path(name) if name else None
+
+
+def command(program: str) -> list[str]:
+    """How to start ``program``.
+
+    Raises:
+        RuntimeUnavailableError: it is nowhere; the message says how to get it.
+    """
+    found = shutil.which(program)
+    if found:
+        return [found]
+    folder = root()
+    if folder is not None and (file := folder / "usr/bin" / program).is_file():
+        loaders = sorted(folder.glob("lib*/ld-linux*.so.*"))
+        libraries = sorted(folder.glob("usr/lib/*-linux-gnu*"))
+        if loaders:
+            path = ":".join(str(library) for library in libraries)
+            return [str(loaders[0]), "--library-path", path, str(file)]
+    raise RuntimeUnavailableError(f"{program} is not installed: {_HINT}")
+
+
+def shared(relative: str) -> Path:
+    """A file or folder of the tools' data, ``relative`` to ``usr/share``.
+
+    Raises:
+        RuntimeUnavailableError: it is nowhere; the message says how to get it.
+    """
+    folder = root()
+    for base in ([folder] if folder is not None else []) + [Path("/")]:
+        if (path := base / "usr/share" / relative).exists():
+            return path
+    raise RuntimeUnavailableError(f"{Path(relative).name} is not installed: {_HINT}")
+
+
+def database() -> Path:
+    """Folder of prjxray's database for the Zynq-7000 family."""
+    named = os.environ.get(DATABASE)
+    return Path(named) / "zynq7" if named else shared("prjxray/database/zynq7")
