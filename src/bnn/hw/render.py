@@ -209,9 +209,9 @@ def _probes(design: Design, levels: Mapping[str, int]) -> str:
             f"        .valid({stream}_valid), .ready({stream}_ready), .level({level}),\n"
             f"        .select(probe[1:0]), .value({stream}_probe));"
         )
-        chosen.append(f"        14'd{number}: chosen = {stream}_probe;")
-    lines.append("    logic [31:0] chosen;\n    always_comb case (probe[15:2])")
-    lines += [*chosen, "        default: chosen = 32'd0;\n    endcase"]
+        chosen.append(f"        14'd{number}: chosen <= {stream}_probe;")
+    lines.append("    logic [31:0] chosen;\n    always_ff @(posedge clk) case (probe[15:2])")
+    lines += [*chosen, "        default: chosen <= 32'd0;\n    endcase"]
     lines.append("    assign probe_value = chosen;")
     return "\n".join(lines)
 

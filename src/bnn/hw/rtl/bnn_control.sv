@@ -4,6 +4,8 @@
 // Offsets and bits come from bnn_registers.svh, rendered from bnn.hw.registers. A start that cannot
 // run raises the error flag and is done at once. One access at a time; unknown
 // offsets read 0 and ignore writes; write strobes are not looked at (32-bit accesses only).
+// Requests are registered before they are looked at, and answered from registers: the master may
+// be far away on the chip.
 `default_nettype none
 module bnn_control #(
     parameter logic [31:0] DESIGN     = 0,  // what the driver must find
@@ -52,11 +54,9 @@ module bnn_control #(
     `include "bnn_registers.svh"
 
     // ---- bus ------------------------------------------------------------------------------
-    wire write = s_axi_awvalid && s_axi_wvalid && !s_axi_bvalid;
-    wire read = s_axi_arvalid && !s_axi_rvalid;
-    wire [7:0] w_at = {s_axi_awaddr[7:2], 2'b00};
-    wire [7:0] r_at = {s_axi_araddr[7:2], 2'b00};
-    wire [31:0] value = s_axi_wdata;
+    logic write, read;                      // a request is taken; its values are in these:
+    logic [7:0] w_at, r_at;
+    logic [31:0] value;
     assign s_axi_awready = write;
     assign s_axi_wready  = write;
     assign s_axi_arready = read;
@@ -65,10 +65,17 @@ module bnn_control #(
     wire unused = &{1'b0, s_axi_wstrb, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
 
     always_ff @(posedge clk) begin
+        w_at  <= {s_axi_awaddr[7:2], 2'b00};
+        r_at  <= {s_axi_araddr[7:2], 2'b00};
+        value <= s_axi_wdata;
         if (rst) begin
+            write        <= 1'b0;
+            read         <= 1'b0;
             s_axi_bvalid <= 1'b0;
             s_axi_rvalid <= 1'b0;
         end else begin
+            write <= s_axi_awvalid && s_axi_wvalid && !write && !s_axi_bvalid;
+            read  <= s_axi_arvalid && !read && !s_axi_rvalid;
             if (write) s_axi_bvalid <= 1'b1;
             else if (s_axi_bready) s_axi_bvalid <= 1'b0;
             if (read) s_axi_rvalid <= 1'b1;
@@ -82,13 +89,13 @@ module bnn_control #(
     logic [ERROR_BITS-1:0] error, refusal;
     wire asked = write && w_at == CONTROL && value[CONTROL_START];
     wire full_set = PARAMETERS == 0 || loaded == PARAMETERS;
-    always_comb begin
-        refusal = '0;
-        refusal[ERROR_SOURCE]    = source == 0;
-        refusal[ERROR_TARGET]    = target == 0;
-        refusal[ERROR_IMAGES]    = images == 0;
-        refusal[ERROR_UNLOADED]  = !full_set;
-        refusal[ERROR_ALIGNMENT] = source[2:0] != 0 || target[2:0] != 0;
+    always_ff @(posedge clk) begin          // two cycles after a write; the next comes after three
+        refusal                  <= '0;
+        refusal[ERROR_SOURCE]    <= source == 0;
+        refusal[ERROR_TARGET]    <= target == 0;
+        refusal[ERROR_IMAGES]    <= images == 0;
+        refusal[ERROR_UNLOADED]  <= !full_set;
+        refusal[ERROR_ALIGNMENT] <= source[2:0] != 0 || target[2:0] != 0;
     end
     wire parameter_write = write && w_at == PARAMETER_DATA;
     assign irq = raised && enabled;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Watches one stream: words moved, cycles stalled (valid, not ready), cycles starved (ready, not
 // valid) and the highest level of the FIFO in front of it. Cleared by `clear`; counts saturate.
+// `value` is a cycle late, which no reader of a register can notice.
 `default_nettype none
 module bnn_probe #(
     parameter int LEVEL = 1
@@ -11,7 +12,7 @@ module bnn_probe #(
     input  wire             ready,
     input  wire [LEVEL-1:0] level,
     input  wire [1:0]       select,
-    output wire [31:0]      value
+    output logic [31:0]     value
 );
     logic [31:0] words, stalls, starves;
     logic [LEVEL-1:0] high;
@@ -28,6 +29,7 @@ module bnn_probe #(
             if (level > high) high <= level;
         end
     end
-    assign value = select == 2'd0 ? words : select == 2'd1 ? stalls : select == 2'd2 ? starves : 32'(high);
+    always_ff @(posedge clk)
+        value <= select == 2'd0 ? words : select == 2'd1 ? stalls : select == 2'd2 ? starves : 32'(high);
 endmodule
 `default_nettype wire

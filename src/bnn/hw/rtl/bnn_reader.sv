@@ -2,7 +2,8 @@
 // AXI4 reads: fetches `images` times WORDS 64-bit words from `address` on, in order.
 //
 // Bursts of up to 16 beats that never cross a 4 KiB line; several may be on their way. A burst is
-// asked for only when the FIFO has room for all of it, so r_ready never falls.
+// asked for only when the FIFO has room for all of it, so r_ready never falls. Words that arrive
+// are registered first: the memory's port may be far away on the chip.
 `default_nettype none
 module bnn_reader #(
     parameter int WORDS = 1,                // of an image
@@ -35,6 +36,7 @@ module bnn_reader #(
     logic [31:0] images_left;
     logic [WW-1:0] words_left;
     logic [4:0] beats;
+    logic last, last_image;                 // the burst ends an image; the image is the last
     logic [CW-1:0] reserved;                // words asked for or in the FIFO
 
     // Beats to the image's end and to the 4 KiB line, at most 16.
@@ -43,7 +45,6 @@ module bnn_reader #(
     wire [4:0] by_image = 32'(words_left) > 32'd16 ? 5'd16 : 5'(words_left);
     wire [4:0] size = by_line < by_image ? by_line : by_image;
     wire asked = m_axi_arvalid && m_axi_arready;
-    wire last = words_left == WW'(beats);
     wire given = o_valid && o_ready;
 
     assign m_axi_arvalid = state == ASK;
@@ -62,27 +63,36 @@ module bnn_reader #(
                     m_axi_araddr <= address;
                     images_left  <= images;
                     words_left   <= WW'(WORDS);
+                    last_image   <= images == 32'd1;
                 end
                 SIZE: if (reserved <= CW'(DEPTH - 16)) begin
                     state       <= ASK;
                     beats       <= size;
                     m_axi_arlen <= 8'(size) - 1'b1;
+                    last        <= 32'(words_left) <= 32'd16 && by_image <= by_line;
                 end
                 ASK: if (m_axi_arready) begin
                     m_axi_araddr <= m_axi_araddr + 64'({beats, 3'b000});
                     words_left   <= last ? WW'(WORDS) : words_left - WW'(beats);
                     images_left  <= images_left - 32'(last);
-                    state        <= last && images_left == 1 ? IDLE : SIZE;
+                    if (last) last_image <= images_left == 32'd2;
+                    state <= last && last_image ? IDLE : SIZE;
                 end
                 default: state <= IDLE;
             endcase
         end
     end
 
+    logic arrives;
+    logic [63:0] word;
+    always_ff @(posedge clk) begin
+        arrives <= m_axi_rvalid && !rst;
+        word    <= m_axi_rdata;
+    end
     wire room;
     wire [$clog2(DEPTH + 2)-1:0] level;
     bnn_fifo #(.BITS(64), .DEPTH(DEPTH)) fifo (
-        .clk(clk), .rst(rst), .i_valid(m_axi_rvalid), .i_ready(room), .i_data(m_axi_rdata),
+        .clk(clk), .rst(rst), .i_valid(arrives), .i_ready(room), .i_data(word),
         .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .level(level)
     );
     wire unused = &{1'b0, room, level, m_axi_rresp[0], address[2:0]};

@@ -44,19 +44,27 @@ module bnn_window #(
     localparam int DEPTH = ROWS * ROW;
     localparam int AW = $clog2(DEPTH + 1);
     localparam int GROUPS = (OUT_H * OUT_W + PIXELS - 1) / PIXELS;
-    localparam int TAIL = OUT_H * OUT_W - (GROUPS - 1) * PIXELS;  // positions of the last group
-    localparam int CW = 20;                    // signed coordinates and counters
+    localparam int GW = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int FW = FOLDS > 1 ? $clog2(FOLDS) : 1;
+    localparam int XW = K_W > 1 ? $clog2(K_W) : 1;
+    localparam int YW = K_H > 1 ? $clog2(K_H) : 1;
+    // Signed coordinates: of rows and columns, of the map and of what lies around it.
+    localparam int HIGH = (OUT_H + 1) * S_H + K_H + P_T + IN_H + ROWS;
+    localparam int WIDE = (OUT_W + PIXELS) * S_W + K_W + P_L + IN_W;
+    localparam int CW = $clog2(HIGH > WIDE ? HIGH : WIDE) + 1;
     typedef logic signed [CW-1:0] coord_t;
 
     // a mod DEPTH, for constants of any sign
-    function automatic logic [AW-1:0] mod(input int a);
-        mod = AW'(((a % DEPTH) + DEPTH) % DEPTH);
+    function automatic int mod(input int a);
+        mod = ((a % DEPTH) + DEPTH) % DEPTH;
     endfunction
-    // (a + b) mod DEPTH for addresses
-    function automatic logic [AW-1:0] add(input logic [AW-1:0] a, input logic [AW-1:0] b);
-        logic [AW:0] sum;
-        sum = {1'b0, a} + {1'b0, b};
-        add = sum >= (AW + 1)'(DEPTH) ? AW'(sum - (AW + 1)'(DEPTH)) : AW'(sum);
+    // (a + (second ? c : b)) mod DEPTH: both sums at once, the one without overflow is taken
+    function automatic logic [AW-1:0] add(
+        input logic [AW-1:0] a, input logic second, input int b, input int c
+    );
+        logic [AW:0] less;
+        less = {1'b0, a} + (second ? (AW + 1)'(c - DEPTH) : (AW + 1)'(b - DEPTH));
+        add  = less[AW] ? a + (second ? AW'(c) : AW'(b)) : less[AW-1:0];
     endfunction
 
     // ---- writing -------------------------------------------------------------------------
@@ -76,78 +84,64 @@ module bnn_window #(
         end
     end
 
-    // ---- reading: where the group is ------------------------------------------------------
-    logic [CW-1:0] group, fold, kx, ky;
-    logic [AW-1:0] origin;                     // address of the image's first virtual window
+    // ---- reading: which word of which group -------------------------------------------------
+    localparam int FIRST_NEED = (GROUPS == 1 ? (OUT_H - 1) * S_H : 0) + K_H - P_T;
+    localparam int LAST_NEED = (OUT_H - 1) * S_H + K_H - P_T;
+    logic [GW-1:0] group;
+    logic [FW-1:0] fold;
+    logic [XW-1:0] kx;
+    logic [YW-1:0] ky;
+    logic last_group;
+    coord_t present;                           // rows of this image that have come, given up or not
+    coord_t need;                              // those the group needs, where there are so many
     coord_t freed;                             // rows of this image given up
-    coord_t first_y, last_y;                   // output rows of the first and last position
-    coord_t first_x, last_x;                   // and their columns
+    wire [PIXELS-1:0] wraps;                   // each position's successor is in the next row
+    coord_t top;                               // of the window of the group's first position
 
     wire advance = !o_valid || o_ready;
-    wire last_group = group == CW'(GROUPS - 1);
-    coord_t needed;
-    always_comb begin
-        needed = last_y * coord_t'(S_H) + coord_t'(K_H - P_T);
-        if (needed > coord_t'(IN_H)) needed = coord_t'(IN_H);
-    end
-    wire ready_group = freed + rows >= needed;
+    wire ready_group = present >= need || present >= coord_t'(IN_H);
     wire step = advance && ready_group;
-    wire fold_end = fold == CW'(FOLDS - 1);
-    wire kx_end = kx == CW'(K_W - 1);
-    wire ky_end = ky == CW'(K_H - 1);
-    wire group_end = step && fold_end && kx_end && ky_end;
+    wire fold_end = fold == FW'(FOLDS - 1);
+    wire kx_end = fold_end && kx == XW'(K_W - 1);
+    wire word_end = kx_end && ky == YW'(K_H - 1);
+    wire group_end = step && word_end;
+    wire penultimate = GROUPS > 1 && group == GW'(GROUPS - 2);
 
-    // position of the group's first and last pixel one group on (PIXELS <= OUT_W: one wrap at most)
-    wire first_wraps = first_x + coord_t'(PIXELS) >= coord_t'(OUT_W);
-    wire last_wraps = last_x + coord_t'(PIXELS) >= coord_t'(OUT_W);
-    wire penultimate = group == CW'(GROUPS - 2);
-    coord_t next_first_y, freeable;
+    // Rows above the next group's first window are not needed any more.
+    coord_t freeable;
     always_comb begin
-        next_first_y = first_wraps ? first_y + 1 : first_y;
-        freeable = next_first_y * coord_t'(S_H) - coord_t'(P_T);
-        if (last_group || freeable > coord_t'(IN_H)) freeable = coord_t'(IN_H);
+        freeable = wraps[0] ? top + coord_t'(S_H) : top;
         if (freeable < 0) freeable = '0;
+        if (last_group || freeable > coord_t'(IN_H)) freeable = coord_t'(IN_H);
     end
 
-    // the last position starts an image at PIXELS - 1, or at the tail where one group is all
-    localparam int START = (GROUPS == 1 ? TAIL : PIXELS) - 1;
     always_ff @(posedge clk) begin
         if (rst) begin
-            group   <= '0;
-            fold    <= '0;
-            kx      <= '0;
-            ky      <= '0;
-            freed   <= '0;
-            rows    <= '0;
-            first_y <= '0;
-            first_x <= '0;
-            last_y  <= '0;
-            last_x  <= coord_t'(START);
-            origin  <= mod(-P_T * ROW);
+            group      <= '0;
+            last_group <= GROUPS == 1;
+            fold       <= '0;
+            kx         <= '0;
+            ky         <= '0;
+            freed      <= '0;
+            rows       <= '0;
+            present    <= '0;
+            need       <= coord_t'(FIRST_NEED);
         end else begin
-            rows <= rows + coord_t'({1'b0, row_done}) - (group_end ? freeable - freed : '0);
+            rows    <= rows + coord_t'({1'b0, row_done}) - (group_end ? freeable - freed : '0);
+            present <= present + coord_t'({1'b0, row_done})
+                     - (group_end && last_group ? coord_t'(IN_H) : '0);
             if (step) begin
                 fold <= fold_end ? '0 : fold + 1'b1;
                 if (fold_end) kx <= kx_end ? '0 : kx + 1'b1;
-                if (fold_end && kx_end) ky <= ky_end ? '0 : ky + 1'b1;
+                if (kx_end) ky <= word_end ? '0 : ky + 1'b1;
             end
             if (group_end) begin
-                group   <= last_group ? '0 : group + 1'b1;
-                freed   <= last_group ? '0 : freeable;
-                first_y <= last_group ? '0 : next_first_y;
-                first_x <= last_group ? '0
-                         : first_x + (first_wraps ? coord_t'(PIXELS - OUT_W) : coord_t'(PIXELS));
-                if (last_group) begin
-                    last_y <= '0;
-                    last_x <= coord_t'(START);
-                    origin <= add(origin, mod(IN_H * ROW));
-                end else if (penultimate) begin
-                    last_y <= coord_t'(OUT_H - 1);
-                    last_x <= coord_t'(OUT_W - 1);
-                end else begin
-                    last_y <= last_wraps ? last_y + 1 : last_y;
-                    last_x <= last_x + (last_wraps ? coord_t'(PIXELS - OUT_W) : coord_t'(PIXELS));
-                end
+                group      <= last_group ? '0 : group + 1'b1;
+                last_group <= GROUPS == 1 || penultimate;
+                freed      <= last_group ? '0 : freeable;
+                if (last_group) need <= coord_t'(FIRST_NEED);
+                else if (penultimate) need <= coord_t'(LAST_NEED);
+                else if (wraps[PIXELS-1]) need <= need + coord_t'(S_H);
             end
         end
     end
@@ -159,44 +153,44 @@ module bnn_window #(
 
     // ---- reading: one buffer and one address walk for each position -----------------------
     for (genvar p = 0; p < PIXELS; p++) begin : gen_pixel
+        localparam int CORNER = (p * S_W - P_L) * FOLDS - P_T * ROW;  // of an image's first window
         (* ram_style = STYLE *) logic [BITS-1:0] mem[DEPTH];
-        logic [AW-1:0] corner, addr;           // of the window, of the current word
-        coord_t x, y, vx, vy;                  // output position; input position of the word
+        // Addresses: of the next image's first window, of this window, of the current word.
+        logic [AW-1:0] image, corner, addr;
+        coord_t x, y, vx, vy;                  // input position of the window, of the word
         logic [BITS-1:0] q;
         logic outside;
-        wire wraps = x + coord_t'(PIXELS) >= coord_t'(OUT_W);
-        wire [AW-1:0] next_corner = last_group
-            ? add(add(origin, mod(IN_H * ROW)), mod((p * S_W - P_L) * FOLDS))
-            : add(corner, wraps ? mod(S_H * ROW + (PIXELS - OUT_W) * S_W * FOLDS)
-                                : mod(PIXELS * S_W * FOLDS));
-        wire coord_t next_x = last_group ? coord_t'(p)
-            : x + (wraps ? coord_t'(PIXELS - OUT_W) : coord_t'(PIXELS));
-        wire coord_t next_y = last_group ? '0 : wraps ? y + 1 : y;
+        assign wraps[p] = x >= coord_t'((OUT_W - PIXELS) * S_W - P_L);
+        wire [AW-1:0] next_corner = last_group ? image
+            : add(corner, wraps[p], mod(PIXELS * S_W * FOLDS),
+                  mod(S_H * ROW + (PIXELS - OUT_W) * S_W * FOLDS));
+        wire coord_t next_x = last_group ? coord_t'(p * S_W - P_L)
+            : x + (wraps[p] ? coord_t'((PIXELS - OUT_W) * S_W) : coord_t'(PIXELS * S_W));
+        wire coord_t next_y = last_group ? coord_t'(-P_T) : wraps[p] ? y + coord_t'(S_H) : y;
 
         always_ff @(posedge clk) begin
             if (rst) begin
-                corner <= mod(-P_T * ROW + (p * S_W - P_L) * FOLDS);
-                addr   <= mod(-P_T * ROW + (p * S_W - P_L) * FOLDS);
-                x      <= coord_t'(p);
-                y      <= '0;
+                image  <= AW'(mod(CORNER + IN_H * ROW));
+                corner <= AW'(mod(CORNER));
+                addr   <= AW'(mod(CORNER));
+                x      <= coord_t'(p * S_W - P_L);
+                y      <= coord_t'(-P_T);
                 vx     <= coord_t'(p * S_W - P_L);
                 vy     <= coord_t'(-P_T);
             end else if (group_end) begin
+                if (last_group) image <= add(image, 1'b0, mod(IN_H * ROW), 0);
                 corner <= next_corner;
                 addr   <= next_corner;
                 x      <= next_x;
                 y      <= next_y;
-                vx     <= next_x * coord_t'(S_W) - coord_t'(P_L);
-                vy     <= next_y * coord_t'(S_H) - coord_t'(P_T);
-            end else if (step) begin
-                if (fold_end && kx_end) begin  // next kernel row
-                    addr <= add(addr, mod(ROW - K_W * FOLDS + 1));
-                    vx   <= vx - coord_t'(K_W - 1);
-                    vy   <= vy + 1;
-                end else begin
-                    addr <= add(addr, mod(1));
-                    if (fold_end) vx <= vx + 1;
-                end
+                vx     <= next_x;
+                vy     <= next_y;
+            end else if (step) begin           // the next word, at a row's end the next kernel row
+                addr <= add(addr, kx_end, mod(1), mod(ROW - K_W * FOLDS + 1));
+                if (kx_end) begin
+                    vx <= x;
+                    vy <= vy + 1'b1;
+                end else if (fold_end) vx <= vx + 1'b1;
             end
         end
 
@@ -206,6 +200,9 @@ module bnn_window #(
             if (step) outside <= vy < 0 || vx < 0 || vy >= coord_t'(IN_H) || vx >= coord_t'(IN_W);
         end
         assign o_data[p*BITS+:BITS] = outside ? PAD : q;
+        if (p == 0) begin : gen_first
+            assign top = y;
+        end
     end
 endmodule
 `default_nettype wire

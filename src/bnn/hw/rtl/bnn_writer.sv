@@ -22,7 +22,7 @@ module bnn_writer #(
     output wire         m_axi_awvalid,
     input  wire         m_axi_awready,
     output wire  [63:0] m_axi_wdata,
-    output wire         m_axi_wlast,
+    output logic        m_axi_wlast,
     output wire         m_axi_wvalid,
     input  wire         m_axi_wready,
     input  wire  [1:0]  m_axi_bresp,
@@ -39,7 +39,8 @@ module bnn_writer #(
     state_t state;
     logic [31:0] images_left;
     logic [WW-1:0] words_left;
-    logic [4:0] beats, sent;
+    logic [4:0] beats, left;                // of the burst: all, and not yet sent
+    logic last, last_image;                 // the burst ends an image; the image is the last
     logic [3:0] pending;                    // bursts without a response
     wire [LW-1:0] level;
     wire have;
@@ -51,13 +52,11 @@ module bnn_writer #(
     wire [4:0] fits = by_line < by_image ? by_line : by_image;
     wire [4:0] size = fits < by_level ? fits : by_level;
     wire moved = m_axi_wvalid && m_axi_wready;
-    wire last = words_left == WW'(beats);
     wire asked = m_axi_awvalid && m_axi_awready;
     wire answered = m_axi_bvalid;
 
     assign m_axi_awvalid = state == ASK;
     assign m_axi_wvalid  = state == SEND && have;
-    assign m_axi_wlast   = sent == beats - 1'b1;
     assign m_axi_bready  = 1'b1;
 
     always_ff @(posedge clk) begin
@@ -75,22 +74,29 @@ module bnn_writer #(
                     m_axi_awaddr <= address;
                     images_left  <= images;
                     words_left   <= WW'(WORDS);
+                    last_image   <= images == 32'd1;
                 end
                 SIZE: if (level != 0 && pending != '1) begin
                     state       <= ASK;
                     beats       <= size;
-                    sent        <= '0;
+                    last        <= 32'(words_left) <= 32'd16 && by_image <= by_line && by_image <= by_level;
                     m_axi_awlen <= 8'(size) - 1'b1;
                 end
-                ASK: if (m_axi_awready) state <= SEND;
+                ASK: begin
+                    left        <= beats;
+                    m_axi_wlast <= beats == 5'd1;
+                    if (m_axi_awready) state <= SEND;
+                end
                 SEND: if (moved) begin
-                    sent <= sent + 1'b1;
+                    left        <= left - 1'b1;
+                    m_axi_wlast <= left == 5'd2;
                     if (m_axi_wlast) begin
                         m_axi_awaddr <= m_axi_awaddr + 64'({beats, 3'b000});
                         words_left   <= last ? WW'(WORDS) : words_left - WW'(beats);
                         images_left  <= images_left - 32'(last);
                         image_done   <= last;
-                        state        <= last && images_left == 1 ? DRAIN : SIZE;
+                        if (last) last_image <= images_left == 32'd2;
+                        state <= last && last_image ? DRAIN : SIZE;
                     end
                 end
                 DRAIN: if (pending == 0) begin
