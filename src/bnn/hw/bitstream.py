@@ -26,6 +26,7 @@ from typing import Any
 from bnn.errors import BuildError
 from bnn.hw import tools
 
+PROGRAM = "xc7frames2bit"
 WORDS = 101  # of a frame
 #: Configuration frames: address -> words.
 Frames = dict[int, list[int]]
@@ -189,7 +190,7 @@ def write(fasm: Path, part: str, target: Path) -> Frames:
         RuntimeUnavailableError: prjxray is not installed.
         BuildError: the features do not fit the database.
     """
-    program = tools.command("xc7frames2bit")
+    program = tools.command(PROGRAM)
     folder = tools.database()
     fabric = part.split("clg")[0]
     database = _database(folder, fabric)
@@ -208,10 +209,12 @@ def write(fasm: Path, part: str, target: Path) -> Frames:
     arguments = [
         f"--part_file={folder / part / 'part.yaml'}",
         f"--part_name={part}",
-        f"--frm_file={text}",
-        f"--output_file={target}",
+        f"--frm_file={text.name}",  # the file's header holds this name
+        f"--output_file={target.name}",
     ]
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*program, *arguments], cwd=target.parent, capture_output=True, text=True, check=False
+    )
     if done.returncode or not target.is_file():
         raise BuildError(f"xc7frames2bit refuses the frames: {done.stderr.strip()[:200]}")
     text.unlink()

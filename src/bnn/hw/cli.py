@@ -35,6 +35,10 @@ def build(
     synth: Annotated[
         bool, typer.Option("--synth", help="Count LUTs, FFs, BRAMs and DSPs with Yosys.")
     ] = False,
+    pnr: Annotated[
+        bool,
+        typer.Option("--pnr", help="Place and route with nextpnr, to Fmax and bnn.bit (minutes)."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Make FPGA hardware of a model: sources, constraints, a Vivado script, driver data, a report.
@@ -60,12 +64,17 @@ def build(
     if loadable is not None:
         chosen = dataclasses.replace(chosen, loadable=loadable)
     design = make(program, chosen)
-    cells = None
+    cells = routed = None
+    if synth or pnr:
+        from bnn.hw.render import sources
     if synth:
         from bnn.hw import synth as synthesis
-        from bnn.hw.render import sources
 
         modules = {instance.name: instance.block.module for instance in design.instances}
         cells = synthesis.cells(sources(design, probes=False), modules)
-    values = export.write(design, target, output, cells)
+    if pnr:
+        from bnn.hw.implement import implement
+
+        routed = implement(sources(design), target, output)
+    values = export.write(design, target, output, cells, routed)
     typer.echo(json_text.dumps(values) if json else report.as_text(values), nl=json)

@@ -17,9 +17,12 @@ from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
 from bnn.hw.registers import table
 from bnn.hw.render import Sources, sources
+from bnn.hw.route import Routed
 
 
-def write(design: Design, board: Board, folder: Path, cells: Any = None) -> dict[str, Any]:
+def write(
+    design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
+) -> dict[str, Any]:
     """Write all files of ``design`` for ``board``; returns the report.
 
     ``rtl/``: sources, register header, memory images. ``bnn.xdc``, ``build.tcl``: for Vivado in
@@ -27,7 +30,7 @@ def write(design: Design, board: Board, folder: Path, cells: Any = None) -> dict
     ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
     """
     text = sources(design)
-    values = report.as_json(design, board, cells)
+    values = report.as_json(design, board, cells, routed)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}
     files |= {
         f"rtl/{board.top}.sv": board.top_source(),

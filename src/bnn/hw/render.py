@@ -166,14 +166,15 @@ def _level_bits(instance: Instance) -> int:
     return (depth + 1).bit_length()
 
 
-def _value(value: Generic) -> str:
-    if isinstance(value, int) or "'h" in value:
-        return str(value)
-    return f'"{value}"'
+def value(generic: Generic) -> str:
+    """A parameter's value as SystemVerilog has it."""
+    if isinstance(generic, int) or "'h" in generic:
+        return str(generic)
+    return f'"{generic}"'
 
 
 def _instance(instance: Instance) -> str:
-    generics = ", ".join(f".{k}({_value(v)})" for k, v in instance.block.generics().items())
+    generics = ", ".join(f".{k}({value(v)})" for k, v in instance.block.generics().items())
     ports = [".clk(clk)", ".rst(rst)"]
     prefixes = ("i",) if len(instance.inputs) == 1 else ("a", "b")
     for prefix, stream in zip(prefixes, instance.inputs, strict=True):

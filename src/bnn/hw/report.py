@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 from typing import Any
 
@@ -10,17 +11,24 @@ from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
 from bnn.hw.levels import ThresholdUnit
 from bnn.hw.matrix import Matrix
+from bnn.hw.route import Routed
 from bnn.hw.window import SlidingWindow
 
 #: Utilisation of one block or of all: cell kind -> count.
 Cells = dict[str, float]
 
 
-def as_json(design: Design, board: Board, cells: dict[str, Cells] | None = None) -> dict[str, Any]:
+def as_json(
+    design: Design,
+    board: Board,
+    cells: dict[str, Cells] | None = None,
+    routed: Routed | None = None,
+) -> dict[str, Any]:
     """The report as plain values.
 
     Args:
         cells: LUT, FF, BRAM36 and DSP by instance and for ``total``, where synthesis has run.
+        routed: what came of place and route, where it has run.
     """
     cycles = design.cycles
     clock = board.clock_mhz * 1e6
@@ -46,6 +54,12 @@ def as_json(design: Design, board: Board, cells: dict[str, Cells] | None = None)
                 ("BRAM36", board.bram36),
                 ("DSP", board.dsps),
             )
+        }
+    if routed is not None:
+        report["route"] = {
+            "fmax_mhz": routed.fmax_mhz,
+            "used": routed.used,
+            "path": [dataclasses.asdict(step) for step in routed.path],
         }
     return report
 
@@ -110,6 +124,10 @@ def as_text(report: dict[str, Any]) -> str:
                 f"{name:24}{counts.get('LUT', 0):>9.0f}{counts.get('FF', 0):>9.0f}"
                 f"{counts.get('BRAM36', 0):>9.1f}{counts.get('DSP', 0):>7.0f}"
             )
+    if "route" in report:
+        path = report["route"]["path"]
+        ends = f", from {path[0]['source']} to {path[-1]['sink']}" if path else ""
+        lines += ["", f"routed: {report['route']['fmax_mhz']:.1f} MHz at most{ends}; bnn.bit"]
     return "\n".join(lines) + "\n"
 
 

@@ -71,7 +71,8 @@ def route(
     command = tools.command(PROGRAM)
     (folder / "pins.xdc").write_text(constraints, encoding="utf-8")
     chip = part.split("clg")[0]
-    database = tools.shared(f"nextpnr/himbaechel/xilinx/chipdb-{chip}.bin")
+    file = f"nextpnr/himbaechel/xilinx/chipdb-{chip}.bin"
+    database = tools.shared(file, f"{PROGRAM}-chipdb")
     options = {
         "--device": part,
         "--chipdb": str(database),

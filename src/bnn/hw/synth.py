@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,33 @@ def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str =
     lines.append(f"synth_xilinx -family xc7 -flatten -noiopad -top {top}")
     lines.append("delete t:$scopeinfo")  # no later tool knows these
     return "\n".join(lines) + "\n"
+
+
+#: The file that :func:`routable` writes.
+NETLIST = "netlist.json"
+
+
+def routable(names: Sequence[str], top: str, *, pins: bool = False) -> str:
+    """Yosys commands from source files to a flat netlist for place and route.
+
+    Args:
+        pins: the top's ports are pins of the chip.
+    """
+    # The libraries first: a top may name cells of the chip.
+    # No shift registers in LUTs: with LUT RAMs in one slice they share a write enable, and
+    # nextpnr does not keep them apart.
+    return "\n".join(
+        [
+            "read_verilog -lib -specify +/xilinx/cells_sim.v",
+            "read_verilog -lib +/xilinx/cells_xtra.v",
+            f"read_verilog -defer -sv -DSYNTHESIS {' '.join(names)}",
+            f"hierarchy -check -top {top}",
+            f"synth_xilinx -family xc7 -flatten -nosrl {'' if pins else '-noiopad'} -top {top}",
+            "delete t:$scopeinfo",
+            f"write_json {NETLIST}",
+            "",
+        ]
+    )
 
 
 def run(folder: Path, text: str) -> str:

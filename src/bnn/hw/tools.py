@@ -50,8 +50,8 @@ def command(program: str) -> list[str]:
     raise RuntimeUnavailableError(f"{program} is not installed: {_HINT}")
 
 
-def shared(relative: str) -> Path:
-    """A file or folder of the tools' data, ``relative`` to ``usr/share``.
+def shared(relative: str, package: str) -> Path:
+    """A file or folder of the tools' data, ``relative`` to ``usr/share``; ``package`` brings it.
 
     Raises:
         RuntimeUnavailableError: it is nowhere; the message says how to get it.
@@ -60,10 +60,10 @@ def shared(relative: str) -> Path:
     for base in ([folder] if folder is not None else []) + [Path("/")]:
         if (path := base / "usr/share" / relative).exists():
             return path
-    raise RuntimeUnavailableError(f"{Path(relative).name} is not installed: {_HINT}")
+    raise RuntimeUnavailableError(f"{package} is not installed: {_HINT}")
 
 
 def database() -> Path:
     """Folder of prjxray's database for the Zynq-7000 family."""
     named = os.environ.get(DATABASE)
-    return Path(named) / "zynq7" if named else shared("prjxray/database/zynq7")
+    return Path(named) / "zynq7" if named else shared("prjxray/database/zynq7", "prjxray-database")
