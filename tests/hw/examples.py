@@ -62,3 +62,31 @@ def residual(seed: int = 0) -> Program:
 RESIDUAL_FOLDING = Folding(
     {"d0": LayerFolding(1, 9, 4), "d1": LayerFolding(2, 12, 5), "d2": LayerFolding(1, 16)}
 )
+
+
+def tfc(seed: int = 0) -> Program:
+    """As large as FINN's TFC: 784 bipolar inputs, three layers of 64, ten scores."""
+    random = np.random.default_rng(seed)
+    operations: list[Dot | Threshold] = []
+    source, columns = "input", 784
+    for name in ("fc0", "fc1", "fc2"):
+        levels = random.integers(-9, 10, (64, 1))
+        operations += [
+            Dot(name, source, signs(random, 64, columns), BIPOLAR),
+            Threshold(f"{name}_act", name, levels, BIPOLAR, -1, 2),
+        ]
+        source, columns = f"{name}_act", 64
+    operations.append(Dot("scores", source, signs(random, 10, 64), BIPOLAR, accumulator_bits=8))
+    return Program(IntegerInput((784,), BIPOLAR), tuple(operations), "scores")
+
+
+#: 196 cycles an image, run-time parameters.
+TFC_FOLDING = Folding(
+    {
+        "fc0": LayerFolding(16, 16),
+        "fc1": LayerFolding(4, 16),
+        "fc2": LayerFolding(4, 16),
+        "scores": LayerFolding(2, 8),
+    },
+    True,
+)
