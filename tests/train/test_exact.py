@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
+from bnn import zoo  # noqa: E402
 from bnn.lower import lower  # noqa: E402
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
 from bnn.run import prepare  # noqa: E402
@@ -69,6 +70,14 @@ def test_scores_equal_the_reference_runtime(weights, act):
         outputs = prepare("reference", lower(extract(stack))).run(pictures.numpy())
         assert len(np.unique(scores)) > 3, "a test that sees one score only proves nothing"
         assert np.array_equal(outputs.scores, scores)
+
+
+@pytest.mark.parametrize("name", ["tfc-w1a1", "tfc-w1a2", "tfc-w2a2", "cnv-w2a2"])
+def test_every_layer_of_a_fresh_network_can_learn(name):
+    stack = Stack(zoo.topology(name)).train()
+    pictures = torch.randint(0, 256, (30, *stack.topology.input), dtype=torch.uint8)
+    stack(pictures).pow(3).sum().backward()
+    assert all(one.grad.abs().max() > 0 for one in stack.weights())
 
 
 def test_logits_are_the_affine_of_the_scores():

@@ -104,7 +104,7 @@ def test_a_teacher_in_16_bits_says_nearly_the_same():
             scores = teacher.scores(pictures)
     assert fast.dtype == torch.float32
     assert exact.std() > 0.5, "logits that are all alike would prove nothing"
-    assert (exact - fast).abs().mean() < 0.05 * exact.abs().mean()
+    assert (exact - fast).abs().mean() < 0.1 * exact.abs().mean()
     assert torch.equal(scores, teacher.scores(pictures)), "scores are exact whatever surrounds them"
 
 
