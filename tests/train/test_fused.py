@@ -121,7 +121,7 @@ def test_a_whole_step(name, monkeypatch):
     loss, gradients = step()
     monkeypatch.setattr(fused, "_suits", lambda *_: False)
     plain_loss, plain = step()
-    assert float(loss) == pytest.approx(float(plain_loss), rel=0.1)
+    assert float(loss) == pytest.approx(float(plain_loss), rel=0.3)
     # Rounded sums turn signs near zero, more in every layer; the direction stays.
     alike = [float(F.cosine_similarity(*pair, dim=0)) for pair in _flat(gradients, plain)]
     assert alike[0] > 0.6, "the first layer's weights"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bnn.errors import TrainError
+from bnn.train.memory import keep_memory
 
 if TYPE_CHECKING:
     from bnn.train.certificate import Certificate
@@ -62,6 +63,7 @@ def train(
     Example: [bold]bnn train lfc-w1a1 --data mnist -o runs/digits[/bold]
     """
     _require_extra()
+    keep_memory()
     from bnn.train.loop import FitOptions
     from bnn.train.run import Settings
     from bnn.train.run import train as start

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How this process asks for memory, set for training's large tensors that come and go."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+#: glibc's ``mallopt``: parameters, and values that keep freed memory for the next tensor.
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+NEVER, AHEAD = 2**31 - 1, 2**26
+
+
+def keep_memory() -> bool:
+    """Keep freed memory, and take it in large pages; to be called before PyTorch is imported.
+
+    By default glibc maps each large tensor anew and gives it back, and on a CPU a quarter
+    of a training step goes to the operating system's clearing of pages.
+
+    Returns:
+        Whether the C library here can be told so.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    options = ((MMAP_MAX, 0), (TRIM_THRESHOLD, NEVER), (TOP_PAD, AHEAD))
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(option, value) == 1 for option, value in options)
