@@ -19,11 +19,12 @@ from bnn.hw import verilator
 from bnn.hw.adder import Adder
 from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.matrix import Matrix, accumulator_bits
+from bnn.hw.patches import Patches
 from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
 from bnn.hw.render import image, library
 from bnn.hw.window import Maximum, SlidingWindow
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program import Dot, Threshold
+from bnn.program import Borders, Dot, Threshold
 from hw.examples import signs
 
 pytestmark = pytest.mark.hw
@@ -67,6 +68,11 @@ def _window() -> Bench:
     steps = block.output_steps
     mask = [full] * (block.output_words - steps) + [rest] * steps
     return Bench(block, (4,), block.input_words, block.golden, {}, mask)
+
+
+def _patches(padding: Borders, take: int) -> Bench:
+    block = Patches((7, 7, 4), 2, 1, (3, 2), (2, 1), padding, 3, pixels=2, take=take)
+    return _plain(block, 2 * take, block.input_words)
 
 
 def _matrix(weight: Any, source: Any, levels: int, pixels: int) -> Bench:
@@ -120,6 +126,8 @@ SMALL: dict[str, Callable[[], Bench]] = {
 
 LARGE: dict[str, Callable[[], Bench]] = {
     "window": _window,
+    "patches": lambda: _patches((1, 1, 1, 0), 2),
+    "patches-bare": lambda: _patches((0, 0, 0, 0), 1),
     "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, 1, 1),
     "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, 3, 4),
     "matrix-ternary": lambda: _matrix(TERNARY, INT(4), 3, 2),

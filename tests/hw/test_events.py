@@ -12,6 +12,7 @@ from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.design import Design, build
 from bnn.hw.folding import Folding
+from bnn.hw.plumbing import Fork
 from bnn.plan import plan
 from bnn.plan.events import simulate
 from bnn.plan.fifos import sized
@@ -52,7 +53,9 @@ def test_a_planned_residual_network_keeps_its_pace_with_short_fifos() -> None:
     found = plan(program, fps=1e8 / 150)
     assert found.cycles == found.design.cycles <= 150
     whole = build(program, Folding(found.folding.layers))
-    branches = [each for each in whole.instances if "_copy" in each.name]
+    forks = [each for each in whole.instances if isinstance(each.block, Fork)]
+    behind = {f"{stream}_fifo" for fork in forks for stream in fork.outputs}
+    branches = [each for each in whole.instances if each.name in behind]
     assert branches
     assert all(found.folding.fifos[each.name] < each.block.depth for each in branches)
     assert_equal_to_rtl(found.design)

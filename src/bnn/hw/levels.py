@@ -85,9 +85,19 @@ class Levels:
         }
 
     def words(
-        self, threshold: Threshold | None, alpha: int, beta: NDArray[np.int64], rows: int
+        self,
+        threshold: Threshold | None,
+        alpha: int,
+        beta: NDArray[np.int64],
+        rows: int,
+        *,
+        negative: bool = False,
     ) -> list[int]:
-        """Parameter words of ``rows`` channels (the surplus is padding), acc = alpha * A + beta."""
+        """Parameter words of ``rows`` channels (the surplus is padding), acc = alpha * A + beta.
+
+        Args:
+            negative: of each level, the number that is added to A instead of compared with it.
+        """
         if threshold is None:
             biases = np.zeros(rows, np.int64)
             biases[: len(beta)] = beta
@@ -101,6 +111,8 @@ class Levels:
         moved = np.where(signs[:, None] > 0, rising, falling)
         levels = np.full((rows, self.count), self.high + 1, np.int64)
         levels[: len(real)] = np.clip(moved, self.low, self.high + 1)
+        if negative:
+            levels = -levels
         mask = (1 << self.acc) - 1
         words = [pack((int(level) & mask for level in row), self.acc) for row in levels]
         if self.falling:
@@ -113,11 +125,14 @@ def of_threshold(
     threshold: Threshold, acc: int, low: int, high: int, *, falling: bool | None = None
 ) -> Levels:
     """Levels that do what ``threshold`` does to an accumulator within ``low`` and ``high``."""
+    count = threshold.thresholds.shape[1]
+    if count == 1:  # the difference of accumulator and threshold must fit too
+        acc = max(acc, least_signed_bits(low - high - 1, high - low))
     return Levels(
         acc=acc,
         low=low,
         high=high,
-        count=threshold.thresholds.shape[1],
+        count=count,
         falling=has_falling(threshold) if falling is None else falling,
         base=threshold.base,
         step=threshold.step,

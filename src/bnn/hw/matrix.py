@@ -18,6 +18,8 @@ Because ``sum_i w_i x_i = popcount(XNOR) - #{w = -1}`` for x in {0, 1}, plane by
 weights being 2^j, and -2^j at the top of a signed number: together 2^b - 1, or -1.
 So thresholds are moved, ``T <= acc`` iff ``ceil((T - beta) / alpha) <= A``, and the circuit
 never sees a sign. Pad columns hold weights that count nothing against inputs of code 0.
+Where inputs of more than 2 bits are summed in pairs (``bnn_sum.sv``), A has a one more for
+each pair that a -1 leads; that too moves into beta.
 """
 
 from __future__ import annotations
@@ -34,6 +36,11 @@ from bnn.hw.words import pack_rows, unpack_rows
 from bnn.precision import Precision
 from bnn.program import Dot, Threshold
 from bnn.run import reference
+
+#: Columns that are counted in one step.
+_FLAT = 6
+#: Most columns whose numbers a chain of adders sums.
+_LONGEST_CHAIN = 16
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class Matrix:
         depth: words of the output FIFO, at least what hides the pipeline's latency.
         loadable: parameters written at run time; else constants of the circuit.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
+        places: of a kernel whose columns come slice of channels by slice, all places of a slice
+            together (:class:`bnn.hw.patches.Patches`); 1: they come in the program's order.
     """
 
     module: ClassVar[str] = "bnn_matrix"
@@ -78,6 +87,7 @@ class Matrix:
     loadable: bool = False
     style: str = "auto"
     name: str = "matrix"
+    places: int = 1
 
     @property
     def row_folds(self) -> int:
@@ -101,9 +111,12 @@ class Matrix:
     @property
     def latency(self) -> int:
         """Cycles from the last input word's issue to the result's entry in the FIFO."""
-        count = 1 if self.simd <= 6 else 3 if self.simd <= 144 else 4
-        planes = (self.source.bits > 1) + (self.weight.bits > 1)
-        return 1 + count + planes + 1 + 2
+        if self.summed:
+            lane = max(1, (self.simd - 1) // 2)
+        else:
+            lane = 1 if self.simd <= _FLAT else 3 if self.simd <= 144 else 4
+            lane += (self.source.bits > 1) + (self.weight.bits > 1)
+        return 1 + lane + 1 + (1 if self.levels.count == 1 else 2)
 
     @property
     def fifo_depth(self) -> int:
@@ -122,6 +135,19 @@ class Matrix:
     def xnor(self) -> bool:
         """Whether weights are bipolar."""
         return self.weight.kind == "bipolar"
+
+    @property
+    def triples(self) -> int:
+        """Triples of columns whose third weight is stored as their parity; 0: none.
+
+        See ``bnn_agree.sv``: column i makes a triple with i + T and, where there is one, i + 2 T.
+        """
+        return -(-self.simd // 3) if self.xnor and self.simd > _FLAT and not self.summed else 0
+
+    @property
+    def summed(self) -> bool:
+        """Whether inputs are added as numbers (``bnn_sum.sv``), not counted in bit planes."""
+        return sums_pay(self.weight, self.source) and self.simd <= _LONGEST_CHAIN
 
     @property
     def weight_word_bits(self) -> int:
@@ -160,23 +186,44 @@ class Matrix:
         codes[:rows, :columns] = self.weight.encode(dot.weights)
         if self.xnor:
             codes[:rows, columns:] = 1
+        codes = codes[:, self._order]
         planes = codes[:, :, None] >> np.arange(self.weight.bits) & 1
         # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
         split = planes.reshape(
             self.row_folds, self.pe, self.column_folds, self.simd, self.weight.bits
         ).transpose(0, 2, 1, 4, 3)
+        if self.triples:
+            third = 2 * self.triples
+            whole = self.simd - third
+            split[..., third:] ^= split[..., :whole]
+            split[..., third:] ^= split[..., self.triples : self.triples + whole]
         flat = pack_rows(split.reshape(-1, self.weight_word_bits), 1)
         weights = [flat[at : at + self.pe] for at in range(0, len(flat), self.pe)]
         alpha, beta = correction(dot, self.source)
-        words = self.levels.words(threshold, alpha, beta, self.rows)
+        if self.summed:
+            # A one for each pair of columns (an odd SIMD begins with a single) led by weight -1.
+            folds = codes.reshape(self.rows, self.column_folds, self.simd)
+            leaders = folds[..., self.simd % 2 :: 2]
+            beta = beta - alpha * (leaders == 0).sum(axis=(1, 2))[:rows]
+        words = self.levels.words(
+            threshold, alpha, beta, self.rows, negative=self.levels.count == 1
+        )
         levels = [words[at : at + self.pe] for at in range(0, len(words), self.pe)]
         return Contents(weights, levels)
+
+    @property
+    def _order(self) -> NDArray[np.int64]:
+        """The program's number of each column, in the order in which they come."""
+        lanes = self.simd // self.places
+        numbers = np.arange(self.columns).reshape(self.places, -1, lanes)
+        return numbers.transpose(1, 0, 2).reshape(-1)
 
     def golden(self, words: Words, dot: Dot, threshold: Threshold | None) -> list[int]:
         """Words out for one image's words in, from the program's definition of the layer."""
         wide = unpack_rows(words, self.source.bits, self.pixels * self.simd)
         folds = wide.reshape(self.groups, self.column_folds, self.pixels, self.simd)
-        vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)[:, : dot.weights.shape[1]]
+        vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)
+        vectors = vectors[:, np.argsort(self._order)][:, : dot.weights.shape[1]]
         values = self.source.decode(vectors).astype(np.int64)[None, None]
         acc = reference.dot(values, dot, 1 << self.source.bits)
         if threshold is None:
@@ -219,7 +266,14 @@ def accumulator_bits(columns: int, weight: Precision, source: Precision) -> tupl
         products = [a * b for a in (low, high) for b in (least, most)]
         low, high = min(0, *products), max(0, *products)
     low, high = low * columns, high * columns
+    if sums_pay(weight, source):
+        high += columns // 2
     return least_signed_bits(low, high + 1), low, high
+
+
+def sums_pay(weight: Precision, source: Precision) -> bool:
+    """Whether adding inputs as numbers is smaller than counting their bit planes."""
+    return weight.kind == "bipolar" and source.bits > 2
 
 
 def _code_bounds(precision: Precision) -> tuple[int, int]:

@@ -64,7 +64,8 @@ def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str =
         apart: modules that keep their boundaries.
     """
     lines = [
-        f"read_verilog -defer -sv -DSYNTHESIS {' '.join([*sources.verilog, *extra])}",
+        "read_verilog -lib +/xilinx/cells_sim.v",  # the LUT6 that BNN_LUT6 asks for
+        f"read_verilog -defer -sv -DSYNTHESIS -DBNN_LUT6 {' '.join([*sources.verilog, *extra])}",
         f"hierarchy -check -top {top}",
     ]
     if apart:

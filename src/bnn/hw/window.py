@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnn.hw.block import Generic, WordPasser, Words
 from bnn.hw.words import pack, pack_rows, unpack_rows
@@ -70,6 +71,21 @@ class SlidingWindow:
         return self.rows or self.least_rows + self.stride[0]
 
     @property
+    def places(self) -> int:
+        """Places of the kernel of which a word has channels at once."""
+        return 1
+
+    @property
+    def input_lanes(self) -> int:
+        """Values of a word in."""
+        return self.lanes
+
+    @property
+    def output_lanes(self) -> int:
+        """Values of one position in a word out."""
+        return self.lanes * self.places
+
+    @property
     def input_words(self) -> int:
         """Words in for each image."""
         return self.shape[0] * self.shape[1] * self.folds
@@ -80,11 +96,11 @@ class SlidingWindow:
 
     @property
     def output_bits(self) -> int:
-        return self.pixels * self.lanes * self.bits
+        return self.pixels * self.output_lanes * self.bits
 
     @property
     def output_words(self) -> int:
-        return self.groups * self.kernel[0] * self.kernel[1] * self.folds
+        return self.groups * self.output_steps
 
     def generics(self) -> dict[str, Generic]:
         word = self.lanes * self.bits
@@ -92,6 +108,14 @@ class SlidingWindow:
         return {
             "BITS": word,
             "FOLDS": self.folds,
+            **self._geometry,
+            "PAD": f"{word}'h{pad:x}",
+            "STYLE": self.style,
+        }
+
+    @property
+    def _geometry(self) -> dict[str, Generic]:
+        return {
             "IN_H": self.shape[0],
             "IN_W": self.shape[1],
             "K_H": self.kernel[0],
@@ -104,24 +128,32 @@ class SlidingWindow:
             "OUT_W": self.out_shape[1],
             "PIXELS": self.pixels,
             "ROWS": self.buffer_rows,
-            "PAD": f"{word}'h{pad:x}",
-            "STYLE": self.style,
         }
 
     def golden(self, words: Words) -> list[int]:
         """Patch words of one image; fields past its last position are 0 (undefined in hardware)."""
+        views = self._views(unpack_rows(words, self.bits, self.lanes))
+        patches = views.transpose(0, 1, 3, 4, 2).reshape(-1, self.output_steps, self.lanes)
+        return self._pack(patches)
+
+    def _views(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes of an image to the patches (y, x, channel, ky, kx)."""
         top, left, bottom, right = self.padding
-        codes = unpack_rows(words, self.bits, self.lanes).reshape(self.shape)
         padded = np.pad(
-            codes, ((top, bottom), (left, right), (0, 0)), constant_values=self.pad_code
+            codes.reshape(self.shape),
+            ((top, bottom), (left, right), (0, 0)),
+            constant_values=self.pad_code,
         )
         views = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(0, 1))
-        views = views[:: self.stride[0], :: self.stride[1]]  # (y, x, channel, ky, kx)
-        patches = views.transpose(0, 1, 3, 4, 2).reshape(-1, self.output_steps, self.lanes)
+        return views[:: self.stride[0], :: self.stride[1]]
+
+    def _pack(self, patches: NDArray[np.int64]) -> list[int]:
+        """Words of patches (position, step, value), group by group."""
+        values = patches.shape[2]
         short = self.groups * self.pixels - len(patches)
         patches = np.pad(patches, ((0, short), (0, 0), (0, 0)))
-        grouped = patches.reshape(self.groups, self.pixels, self.output_steps, self.lanes)
-        flat = grouped.transpose(0, 2, 1, 3).reshape(self.output_words, self.pixels * self.lanes)
+        grouped = patches.reshape(self.groups, self.pixels, self.output_steps, values)
+        flat = grouped.transpose(0, 2, 1, 3).reshape(self.output_words, self.pixels * values)
         return pack_rows(flat, self.bits)
 
     @property

@@ -183,7 +183,7 @@ class Layer:
         if self.is_first:
             channels, positions = -(-positions * channels // lanes) * lanes, 1
         elif self.window is not None and not self.vector:
-            lanes = window_lanes(wiring, self.window, channels)
+            lanes = window_lanes(wiring, self.window)
         elif channels % lanes:
             lanes = channels
         port = Port("source", lanes, channels, positions, self.edge.precision, 0)

@@ -42,6 +42,7 @@ def dot(wiring: Wiring, op: Dot) -> None:
         loadable=wiring.folding.loadable,
         style=fold.style,
         name=op.name,
+        places=wiring.places.get(op.source, 1),
     )
     _check_memory(op.name, block)
     stream = wiring.place_unit(op.name, block, lambda: block.contents(op, after), port.stream)

@@ -60,7 +60,7 @@ def _first_dot(wiring: Wiring) -> Dot | None:
 def _lanes(wiring: Wiring, channels: int) -> int:
     first = wiring.needs.only_reader(INPUT)
     if isinstance(first, Window):
-        return window_lanes(wiring, first, channels)
+        return window_lanes(wiring, first)
     if isinstance(first, Dot):
         simd = wiring.folding.of(first.name).simd
         return simd if channels % simd == 0 else channels

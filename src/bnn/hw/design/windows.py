@@ -12,6 +12,7 @@ from bnn.hw.block import divisors
 from bnn.hw.design.parts import Port
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding, cycles
+from bnn.hw.patches import Patches
 from bnn.hw.window import Maximum, SlidingWindow
 from bnn.program import Dot, Pool, Window
 
@@ -19,38 +20,56 @@ from bnn.program import Dot, Pool, Window
 POOL_BITS = 256
 
 
-def window_lanes(wiring: Wiring, op: Window, channels: int) -> int:
-    """Values of a word out of a window: the reading matrix's SIMD where that divides."""
+def window_lanes(wiring: Wiring, op: Window) -> int:
+    """Values of a word into a window."""
+    return _block(wiring, op).input_lanes
+
+
+def _block(wiring: Wiring, op: Window) -> SlidingWindow:
+    """The window for ``op``; its words have the reading matrix's SIMD where that can be."""
+    edge = wiring.program.edges[op.source]
+    channels = edge.shape[2]
+    pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
+    natural = SlidingWindow(
+        edge.shape, edge.precision.bits, channels, op.kernel, op.stride, op.padding, pad
+    )
     dot = wiring.needs.reading_dot(op)
     if dot is None:
-        return channels
-    simd = wiring.folding.of(dot.name).simd
-    return simd if channels % simd == 0 else channels
+        return natural
+    fold = wiring.folding.of(dot.name)
+    natural = replace(natural, pixels=fold.pixels)
+    if channels % fold.simd == 0:
+        return replace(natural, lanes=fold.simd)
+    lanes, rest = divmod(fold.simd, op.kernel[0] * op.kernel[1])
+    width = natural.out_shape[1]
+    if rest or channels % lanes or width % fold.pixels or op.stride[1] > op.kernel[1]:
+        return natural
+    patches = Patches(**{**vars(natural), "lanes": lanes})
+    enough = max(cycles(wiring.program, dot, fold), edge.shape[0] * edge.shape[1])
+    takes = (replace(patches, take=take) for take in divisors(patches.folds))
+    return next(block for block in takes if block.input_words <= enough)
 
 
 def window(wiring: Wiring, op: Window) -> None:
     """The patches of a map, or nothing at all where the window is the whole map."""
     port = wiring.take(op.source)
-    edge = wiring.program.edges[op.source]
     dot = wiring.needs.reading_dot(op)
     pixels = 1 if dot is None else wiring.folding.of(dot.name).pixels
     if wiring.needs.flattens(op) and pixels == 1:
         wiring.offer(op.name, replace(port, channels=port.channels * port.positions, positions=1))
         return
-    lanes = window_lanes(wiring, op, edge.shape[2])
-    port = wiring.lanes(port, lanes, op.name)
-    pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
-    block = SlidingWindow(
-        edge.shape, edge.precision.bits, lanes, op.kernel, op.stride, op.padding, pad, pixels
-    )
-    block = replace(block, rows=_rows(wiring, block, port, dot))
+    block = _block(wiring, op)
     if pixels > block.out_shape[1]:
         raise BuildError(f"{op.name}: {pixels} pixels at once, but a row has {block.out_shape[1]}")
+    port = wiring.lanes(port, block.input_lanes, op.name)
+    block = replace(block, rows=_rows(wiring, block, port, dot))
     stream = wiring.place(op.name, op.name, block, port.stream)
     height, width, columns = wiring.program.edges[op.name].shape
     if pixels > 1:
         wiring.grouped.add(op.name)
-    wiring.offer(op.name, Port(stream, lanes, columns, height * width, edge.precision, port.pace))
+    wiring.places[op.name] = block.places
+    lanes = block.output_lanes
+    wiring.offer(op.name, Port(stream, lanes, columns, height * width, port.precision, port.pace))
 
 
 def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:

@@ -29,6 +29,7 @@ class Wiring:
         instances, streams: as in :class:`bnn.hw.design.Design`.
         contents: what packs a unit's parameters.
         grouped: edges whose stream carries the positions of a group side by side.
+        places: of edges whose patches come slice of channels by slice, the kernel's places.
     """
 
     program: Program
@@ -38,6 +39,7 @@ class Wiring:
     streams: dict[str, int] = field(default_factory=dict)
     contents: dict[str, Callable[[], Contents]] = field(default_factory=dict)
     grouped: set[str] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)
     #: Streams that wait for a reader, one for each.
     _waiting: dict[str, list[Port]] = field(default_factory=dict)
     _units: int = 0

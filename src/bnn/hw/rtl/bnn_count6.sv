@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Column-wise 6:3 counters: six slices of `bits`, in each column the number of ones as three bits.
+//
+// One LUT6 an output bit. A synthesiser that would rather split them is told so by the macro
+// BNN_LUT6 (7-series and later: bnn.hw.synth defines it for Yosys); the function is the same.
 `default_nettype none
 module bnn_count6 #(
     parameter int BITS = 22
@@ -18,14 +21,29 @@ module bnn_count6 #(
     end
     wire [S-1:0] a = padded[0+:S], b = padded[S+:S], c = padded[2*S+:S];
     wire [S-1:0] d = padded[3*S+:S], e = padded[4*S+:S], f = padded[5*S+:S];
+    wire [S-1:0] y0, y1, y2;
+`ifdef BNN_LUT6
+    for (genvar s = 0; s < S; s++) begin : gen_lut
+        LUT6 #(.INIT(64'h6996_9669_9669_6996)) lut0 (
+            .O(y0[s]), .I0(a[s]), .I1(b[s]), .I2(c[s]), .I3(d[s]), .I4(e[s]), .I5(f[s]));
+        LUT6 #(.INIT(64'h8117_177e_177e_7ee8)) lut1 (
+            .O(y1[s]), .I0(a[s]), .I1(b[s]), .I2(c[s]), .I3(d[s]), .I4(e[s]), .I5(f[s]));
+        LUT6 #(.INIT(64'hfee8_e880_e880_8000)) lut2 (
+            .O(y2[s]), .I0(a[s]), .I1(b[s]), .I2(c[s]), .I3(d[s]), .I4(e[s]), .I5(f[s]));
+    end
+`else
     wire [S-1:0] sum_abc = a ^ b ^ c, sum_def = d ^ e ^ f;
     wire [S-1:0] carry_abc = (a & b) | (a & c) | (b & c);
     wire [S-1:0] carry_def = (d & e) | (d & f) | (e & f);
     wire [S-1:0] carry = sum_abc & sum_def;
+    assign y0 = sum_abc ^ sum_def;
+    assign y1 = carry_abc ^ carry_def ^ carry;
+    assign y2 = (carry_abc & carry_def) | (carry_abc & carry) | (carry_def & carry);
+`endif
     always_ff @(posedge clk) begin
-        ones  <= sum_abc ^ sum_def;
-        twos  <= carry_abc ^ carry_def ^ carry;
-        fours <= (carry_abc & carry_def) | (carry_abc & carry) | (carry_def & carry);
+        ones  <= y0;
+        twos  <= y1;
+        fours <= y2;
     end
 endmodule
 `default_nettype wire

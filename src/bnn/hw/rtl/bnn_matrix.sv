@@ -10,6 +10,8 @@
 // NF*SF cycles a group when neither stream stalls: row folds outermost; the input words are
 // taken during row fold 0 and kept for the others. The pipeline behind the issue step never
 // stalls: the step that completes rows needs a free place in the output FIFO, held by credits.
+//
+// Of a single threshold (LEVELS = 1) the parameter word holds the negative, which sums start at.
 `default_nettype none
 module bnn_matrix #(
     parameter int PE       = 1,
@@ -57,8 +59,14 @@ module bnn_matrix #(
     localparam int SW = SF > 1 ? $clog2(SF) : 1;
     localparam int WW = NF * SF > 1 ? $clog2(NF * SF) : 1;
     localparam int POP = SIMD <= 6 ? 1 : SIMD <= 144 ? 3 : 4;
-    localparam int LANE = POP + (ABITS > 1 ? 1 : 0) + (WBITS > 1 ? 1 : 0);  // to before the acc
-    localparam int LATENCY = 1 + LANE + 1 + 2;  // issue register, lane, acc, levels
+    // Numbers of more than 2 bits are added as such (bnn_sum), else bit planes are counted.
+    localparam int SUMS = XNOR != 0 && ABITS > 2 && SIMD <= 16 ? 1 : 0;
+    localparam int CHAIN = SIMD > 4 ? (SIMD - 1) / 2 : 1;
+    localparam int LANE = SUMS != 0 ? CHAIN  // to before the acc
+                        : POP + (ABITS > 1 ? 1 : 0) + (WBITS > 1 ? 1 : 0);
+    // One threshold costs nothing: sums start at its negative, and the sign says the rest.
+    localparam int SIGN = LEVELS == 1 ? 1 : 0;
+    localparam int LATENCY = 1 + LANE + 1 + (SIGN != 0 ? 1 : 2);  // issue register, lane, acc, levels
     localparam int CW = $clog2(DEPTH + 1);
 
     // ---- issue ----------------------------------------------------------------------------
@@ -91,15 +99,13 @@ module bnn_matrix #(
     end
 
     // ---- input words, kept for the later row folds ------------------------------------------
-    logic [XW-1:0] x;
+    wire [XW-1:0] next_x;                      // at the issue step; bnn_rows registers it
     if (NF == 1) begin : gen_direct
-        always_ff @(posedge clk) x <= i_data;
+        assign next_x = i_data;
     end else begin : gen_keep
         (* ram_style = "distributed" *) logic [XW-1:0] kept[SF];
-        always_ff @(posedge clk) begin
-            if (go && taking) kept[sf] <= i_data;
-            x <= taking ? i_data : kept[sf];
-        end
+        always_ff @(posedge clk) if (go && taking) kept[sf] <= i_data;
+        assign next_x = taking ? i_data : kept[sf];
     end
 
     // ---- parameters -------------------------------------------------------------------------
@@ -122,38 +128,48 @@ module bnn_matrix #(
         opening <= {opening[LANE:1], sf == '0};
         for (int n = 1; n < LANE + 2; n++) fold[n] <= fold[n-1];
     end
-    wire [PE*TB-1:0] t;
+    wire [PE*TB-1:0] t;                        // for `start` as early as the first sum, else behind acc
     bnn_parameters #(
         .ITEMS(PE), .BITS(TB), .DEPTH(NF), .LOADABLE(LOADABLE), .FILE(TFILE), .STYLE(TSTYLE)
     ) levels (
-        .clk(clk), .address(fold[LANE+1]), .word(t), .p_valid(p_valid && p_levels),
+        .clk(clk), .address(fold[LANE+1-SIGN]), .word(t), .p_valid(p_valid && p_levels),
         .p_item(p_item), .p_index(p_index), .p_data(p_data)
     );
 
     // ---- lanes ------------------------------------------------------------------------------
     wire [PIXELS*PE*OBITS-1:0] y;
     for (genvar p = 0; p < PIXELS; p++) begin : gen_pixel
-        wire [ABITS*SIMD-1:0] planes;
-        for (genvar s = 0; s < SIMD; s++) begin : gen_column
-            for (genvar j = 0; j < ABITS; j++) begin : gen_plane
-                assign planes[j*SIMD+s] = x[(p*SIMD+s)*ABITS+j];
-            end
-        end
+        wire [PE*ACC-1:0] totals;
+        bnn_rows #(
+            .PE(PE), .SIMD(SIMD), .WBITS(WBITS), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
+            .ASIGNED(ASIGNED), .SUMS(SUMS), .STAGES(POP), .ACC(ACC)
+        ) rows (
+            .clk(clk), .w(w), .x(next_x[p*SIMD*ABITS+:SIMD*ABITS]), .totals(totals)
+        );
         for (genvar r = 0; r < PE; r++) begin : gen_row
-            wire [ACC-1:0] acc;
-            bnn_lane #(
-                .SIMD(SIMD), .WBITS(WBITS), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
-                .ASIGNED(ASIGNED), .STAGES(POP), .ACC(ACC)
-            ) lane (
-                .clk(clk), .w(w[r*WBITS*SIMD+:WBITS*SIMD]), .x(planes), .enable(going[LANE+1]),
-                .first(opening[LANE+1]), .acc(acc)
-            );
-            bnn_levels #(
-                .ACC(ACC), .LEVELS(LEVELS), .FALLING(FALLING), .CODE(CODE), .STEP(STEP), .SHIFT(SHIFT),
-                .OBITS(OBITS)
-            ) level (
-                .clk(clk), .acc(acc), .params(t[r*TB+:TB]), .y(y[(p*PE+r)*OBITS+:OBITS])
-            );
+            wire [TB-1:0] params = t[r*TB+:TB];
+            wire [ACC-1:0] start = SIGN != 0 ? ACC'(params) : '0;
+            logic [ACC-1:0] acc;
+            always_ff @(posedge clk)
+                if (going[LANE+1]) acc <= totals[r*ACC+:ACC] + (opening[LANE+1] ? start : acc);
+            if (SIGN != 0) begin : gen_sign
+                logic [OBITS-1:0] code;
+                logic falls;
+                wire below = acc[ACC-1];
+                always_ff @(posedge clk) begin
+                    falls <= FALLING != 0 && params[TB-1];
+                    code  <= OBITS'(CODE) + (below == falls ? OBITS'(STEP) : '0);
+                end
+                assign y[(p*PE+r)*OBITS+:OBITS] = code;
+                wire unused_acc = &{1'b0, acc};
+            end else begin : gen_levels
+                bnn_levels #(
+                    .ACC(ACC), .LEVELS(LEVELS), .FALLING(FALLING), .CODE(CODE), .STEP(STEP),
+                    .SHIFT(SHIFT), .OBITS(OBITS)
+                ) level (
+                    .clk(clk), .acc(acc), .params(params), .y(y[(p*PE+r)*OBITS+:OBITS])
+                );
+            end
         end
     end
 

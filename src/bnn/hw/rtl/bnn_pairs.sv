@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sums and differences of neighbouring inputs, made once for all rows (see bnn_sum).
+//
+// Term 0 of an odd SIMD is column 0 alone; every other term is a pair of columns (a, b), of which
+// `plus` has a + b and `minus` a + ~b, ABITS + 1 bits each. Registered; term i comes as late
+// as stage i of bnn_sum wants it.
+`default_nettype none
+module bnn_pairs #(
+    parameter int SIMD    = 9,
+    parameter int ABITS   = 8,
+    parameter int ASIGNED = 0,
+    localparam int TERMS  = (SIMD + 1) / 2
+) (
+    input  wire                          clk,
+    input  wire  [SIMD*ABITS-1:0]        x,
+    output wire  [TERMS*(ABITS+1)-1:0]   plus,
+    output wire  [TERMS*(ABITS+1)-1:0]   minus
+);
+    localparam int W = ABITS + 1;
+    localparam int ODD = SIMD % 2;
+    for (genvar i = 0; i < TERMS; i++) begin : gen_term
+        localparam int LATE = i > 1 ? i : 1;
+        localparam int AT = i == 0 ? 0 : 2 * i - ODD;  // column of a
+        wire [W-1:0] a = {(ASIGNED != 0) && x[AT*ABITS+ABITS-1], x[AT*ABITS+:ABITS]};
+        logic [W-1:0] sum[LATE], difference[LATE];
+        if (i == 0 && ODD != 0) begin : gen_single
+            always_ff @(posedge clk) begin
+                sum[0]        <= a;
+                difference[0] <= a;
+            end
+        end else begin : gen_pair
+            wire [ABITS-1:0] c = x[(AT+1)*ABITS+:ABITS];
+            wire [W-1:0] b = {(ASIGNED != 0) && c[ABITS-1], c};
+            wire [W-1:0] not_b = {(ASIGNED != 0) && !c[ABITS-1], ~c};
+            always_ff @(posedge clk) begin
+                sum[0]        <= a + b;
+                difference[0] <= a + not_b;
+            end
+        end
+        for (genvar n = 1; n < LATE; n++) begin : gen_late
+            always_ff @(posedge clk) begin
+                sum[n]        <= sum[n-1];
+                difference[n] <= difference[n-1];
+            end
+        end
+        assign plus[i*W+:W]  = sum[LATE-1];
+        assign minus[i*W+:W] = difference[LATE-1];
+    end
+endmodule
+`default_nettype wire
