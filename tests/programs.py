@@ -128,6 +128,39 @@ def networks(draw: Draw, limits: Limits = SMALL) -> Program:
     return _finish(draw, net)
 
 
+@st.composite
+def residuals(draw: Draw, limits: Limits = SMALL) -> Program:
+    """Maps with shortcuts: convolutions that keep the shape, added to what they read."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    side, channels = st.integers(2, limits.side), draw(st.integers(1, limits.channels))
+    shape = (draw(side), draw(side), channels)
+    precision = draw(st.sampled_from(limits.activations))
+    given = IntegerInput(shape, precision)
+    net = Growing(limits, random, given, {INPUT: Edge(shape, precision, *_ends(precision))})
+    source = INPUT
+    for _ in range(draw(st.integers(1, 2))):
+        source = _block(draw, net, source, channels)
+    return _finish(draw, net)
+
+
+def _ends(precision: Precision) -> tuple[int, int]:
+    return precision.low, precision.high
+
+
+def _block(draw: Draw, net: Growing, source: str, channels: int) -> str:
+    kernel = (draw(st.sampled_from([1, 3])), draw(st.sampled_from([1, 3])))
+    around = (kernel[0] // 2, kernel[1] // 2)
+    fill = int(numbers(net.random, net.edges[source].precision, ()))
+    patches = net.add(Window(net.name, source, kernel, (1, 1), (*around, *around), fill))
+    precision = draw(st.sampled_from(net.limits.weights))
+    weights = numbers(net.random, precision, (channels, net.edges[patches].shape[2]))
+    path = net.add(Dot(net.name, patches, weights, precision))
+    if draw(st.booleans()):
+        path = _threshold(draw, net, path)
+    both = (path, source) if draw(st.booleans()) else (source, path)
+    return _threshold(draw, net, net.add(Add(net.name, *both)))
+
+
 def batches(program: Program, size: int, seed: int) -> NDArray[Any]:
     """``size`` random inputs as runtimes take them (after ``program.input.check``)."""
     random = np.random.default_rng(seed)

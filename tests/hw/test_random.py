@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
@@ -10,39 +12,78 @@ from hypothesis import strategies as st
 
 from bnn.errors import BuildError
 from bnn.hw import folding as folds
+from bnn.hw.design import Design, build
+from bnn.hw.folding import Folding
+from bnn.program import Program
 from bnn.run import prepare
 from hw.foldings import foldings
-from programs import Limits, batches, networks
+from programs import Limits, batches, networks, residuals
 
 pytestmark = pytest.mark.hw
 
 LIMITS = Limits(side=6, channels=6, ops=6, levels=4, patch=120)
+RESIDUAL = Limits(side=5, channels=4, levels=3)
 
-
-@settings(
-    max_examples=60,
+_SETTINGS = settings(
     deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(data=st.data())
-def test_random_programs_equal_the_reference(data: st.DataObject) -> None:
-    program = data.draw(networks(LIMITS))
-    chosen = data.draw(foldings(program))
-    stall = data.draw(st.sampled_from([0, 40]))
-    inputs = batches(program, 9, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("programs", "examples", "least"),
+    [
+        (networks(LIMITS), 60, {"bnn_window": 15, "bnn_max": 10, "loadable": 10, "stalls": 15}),
+        (residuals(RESIDUAL), 20, {"bnn_fork": 20, "bnn_add": 20, "pixels": 6, "stalls": 3}),
+    ],
+    ids=["any", "residual"],
+)
+def test_random_programs_equal_the_reference(
+    programs: st.SearchStrategy[Program], examples: int, least: dict[str, int]
+) -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(_SETTINGS, max_examples=2 * examples)
+    @given(data=st.data())
+    def run(data: st.DataObject) -> None:
+        program = data.draw(programs)
+        chosen = data.draw(foldings(program))
+        stall = data.draw(st.sampled_from([0, 40]))
+        if seen["built"] == examples:
+            return
+        try:
+            seen.update({"built", *_features(build(program, chosen)), *["stalls"] * (stall > 0)})
+        except BuildError as reason:
+            if "decision" not in str(reason):
+                raise
+            return
+        _equal(program, chosen, stall)
+
+    run()
+    assert seen["built"] == examples
+    short = {what: seen[what] for what, count in least.items() if seen[what] < count}
+    assert not short, f"too few programs have these: {short}"
+
+
+def _features(design: Design) -> set[str]:
+    """What a design has, for the count of what was tried."""
+    found = {instance.block.module for instance in design.instances}
+    if design.folding.loadable:
+        found.add("loadable")
+    if any(layer.pixels > 1 for layer in design.folding.layers.values()):
+        found.add("pixels")
+    return found
+
+
+def _equal(program: Program, chosen: Folding, stall: int) -> None:
     note(f"{folds.as_json(chosen)}")
     for op in program.ops:
         note(f"{type(op).__name__} {op.name} {program.edges[op.name]}")
-    try:
-        runtime = prepare("sim", program, folding=chosen, stall=stall)
-    except BuildError as reason:
-        if "decision" not in str(reason):
-            raise
-        return
-    outputs = runtime.run(inputs)
+    inputs = batches(program, 9, seed=1)
+    outputs = prepare("sim", program, folding=chosen, stall=stall).run(inputs)
     expected = prepare("reference", program).run(inputs)
     np.testing.assert_array_equal(outputs.scores, expected.scores)
     if expected.decisions is not None:
