@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Building simulators on other machines and under bad luck: no compiler, a killed build."""
+"""Building simulators elsewhere and under bad luck (no compiler, a killed build), and waveforms."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnn.errors import DriverError
 from bnn.hw import verilator
 from bnn.run import prepare
+from bnn.run.sim import SimRuntime
 from hw.examples import DENSE_FOLDING, dense, signs
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
@@ -57,3 +60,26 @@ def test_a_killed_build_is_begun_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.glob("sim/[0-9a-f]*/simulator*"))
     _equal()
     assert len(list(tmp_path.glob("sim/[0-9a-f]*/simulator*"))) == 1
+
+
+def test_waveforms_show_the_results(tmp_path: Path) -> None:
+    """What is written to memory is on the wave of the write channel's data."""
+    path = tmp_path / "waves.vcd"
+    runtime = prepare("sim", dense(), folding=DENSE_FOLDING, trace=path)
+    assert isinstance(runtime, SimRuntime)
+    inputs = signs(np.random.default_rng(6), 5, 20).astype(np.int16)
+    words = runtime.driver.run(runtime.accelerated.pack(inputs))
+    assert len(np.unique(words)) > 1
+    cycles = runtime.transport.now()["cycle"]
+    runtime.transport.close()
+    head, body = path.read_text().split("$enddefinitions")
+    name = re.search(r"\$var wire 64 (\S+) m_axi_wdata ", head)
+    assert name is not None
+    seen = re.findall(rf"^b([01]+) {re.escape(name[1])}$", body, re.MULTILINE)
+    assert set(words.ravel().tolist()) <= {int(bits, 2) for bits in seen}
+    assert body.count("\n#") > cycles  # both edges of most cycles
+
+
+def test_waveforms_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match="waveforms cannot be written"):
+        prepare("sim", dense(), folding=DENSE_FOLDING, trace=tmp_path / "no" / "waves.vcd")
