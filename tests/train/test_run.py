@@ -126,6 +126,16 @@ def test_learning_from_another_run(done, settings, tmp_path):
         train(settings, tmp_path / "run", QUIET, resume=True)
 
 
+def test_a_run_whose_pictures_are_gone_still_teaches(done, settings, tmp_path):
+    teacher = tmp_path / "teacher"
+    teacher.mkdir()
+    values = json.loads((done[0] / SETTINGS).read_text())
+    (teacher / SETTINGS).write_text(json.dumps({**values, "data": str(tmp_path / "gone")}))
+    (teacher / BEST).write_bytes((done[0] / BEST).read_bytes())
+    taught = replace(settings, init=str(teacher), teachers=(str(teacher),))
+    assert train(taught, tmp_path / "run", QUIET, resume=False).accuracy["cpu"] > 0.8
+
+
 @pytest.mark.parametrize("option", ["init", "teachers"])
 def test_learning_from_no_run(settings, tmp_path, option):
     nothing = tmp_path / "nothing"

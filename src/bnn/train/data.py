@@ -62,13 +62,11 @@ class Parts:
     test: Part
 
 
-def load_classes(data: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Names of the classes of a data set; see :func:`bnn.data.sets.load_train`."""
-    return load_train(data).classes
-
-
 def load_parts(
-    data: str | os.PathLike[str], size: InputShape, preprocess: str | None = None
+    data: str | os.PathLike[str],
+    size: InputShape,
+    preprocess: str | None = None,
+    given: DataSet | PictureFolder | None = None,
 ) -> Parts:
     """Read a data set, and hold out what it does not hold out itself.
 
@@ -77,11 +75,14 @@ def load_parts(
         size: (height, width, channels) that the network takes.
         preprocess: how the pictures of a folder reach that shape, one of
             :data:`PREPROCESSES`; by default ``thumbnail`` for colour, ``stretch`` for grey.
+        given: what :func:`bnn.data.sets.load_train` returned for ``data``, where that was
+            asked already: some sets take half a minute to read.
 
     Raises:
         DataError: a picture cannot be read or has another shape, or classes are missing.
     """
-    given, held_out = load_train(data), load_test(data)
+    given = load_train(data) if given is None else given
+    held_out = load_test(data)
     if len(size) != 3:
         raise DataError(f"{given.name}: holds pictures, but the network takes {size[0]} features")
     shape = (size[0], size[1], size[2])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+import re
 import signal
 import time
 import warnings
@@ -220,6 +221,20 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
     except (RuntimeError, KeyError, StopIteration, TypeError, AttributeError) as reason:
         raise TrainError(f"{path}: does not fit its network, it is damaged") from reason
     return list(rows)
+
+
+def classes_of(path: Path) -> int:
+    """How many classes the network of a checkpoint tells apart: its last weights' outputs.
+
+    Raises:
+        TrainError: it cannot be read, or holds no weights.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    weights = [key for key in state if re.fullmatch(r"stack\.body\.\d+\.weight", key)]
+    if not weights:
+        raise TrainError(f"{path}: holds no weights, it is damaged")
+    last = max(weights, key=lambda key: int(key.split(".")[2]))
+    return len(state[last])
 
 
 def fit(task: Task, folder: Path, options: FitOptions) -> bool:

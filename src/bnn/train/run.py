@@ -23,15 +23,16 @@ import torch
 
 from bnn import topology as topologies
 from bnn import zoo
+from bnn.data.sets import load_train
 from bnn.errors import BnnError, TrainError
 from bnn.lower import lower
 from bnn.modelfile import write_whole
 from bnn.topology import Topology
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
-from bnn.train.data import Parts, load_classes, load_parts
+from bnn.train.data import Parts, load_parts
 from bnn.train.extract import extract
-from bnn.train.loop import BEST, LAST, FitOptions, Task, fit, restore
+from bnn.train.loop import BEST, LAST, FitOptions, Task, classes_of, fit, restore
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack
 from bnn.train.transfer import Teachers, check_teacher, transfer
@@ -124,11 +125,12 @@ def train(
     """
     _prepare(folder, settings, resume=resume)
     L.seed_everything(settings.seed, verbose=False)
-    topology = topology_of(settings.network, len(load_classes(settings.data)))
+    given = load_train(settings.data)
+    topology = topology_of(settings.network, len(given.classes))
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
     teachers = _learn_from(settings, stack)
-    parts = load_parts(settings.data, topology.input, settings.preprocess)
+    parts = load_parts(settings.data, topology.input, settings.preprocess, given)
     if len(parts.training) < settings.recipe.batch:
         raise TrainError(
             f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
@@ -153,7 +155,7 @@ def _learn_from(settings: Settings, stack: Stack) -> Teachers | None:
 def trained(folder: Path) -> Stack:
     """The best epoch of the run in ``folder``."""
     settings = read_settings(folder)
-    classes = len(load_classes(settings.data))
+    classes = classes_of(folder / BEST)  # its data may be gone
     stack = Stack(topology_of(settings.network, classes), settings.recipe.estimator)
     restore(stack, folder / BEST)
     return stack
@@ -172,8 +174,9 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
 def recertify(folder: Path) -> Certificate:
     """Certify the run in ``folder`` once more, from its checkpoint and its data."""
     settings = read_settings(folder)
-    size = topology_of(settings.network, len(load_classes(settings.data))).input
-    return finish(settings, folder, load_parts(settings.data, size, settings.preprocess))
+    given = load_train(settings.data)
+    size = topology_of(settings.network, len(given.classes)).input
+    return finish(settings, folder, load_parts(settings.data, size, settings.preprocess, given))
 
 
 def describe(settings: Settings) -> dict[str, Any]:
