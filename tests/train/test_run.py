@@ -126,6 +126,13 @@ def test_learning_from_another_run(done, settings, tmp_path):
         train(settings, tmp_path / "run", QUIET, resume=True)
 
 
+def test_a_network_that_is_started_needs_less(settings, done):
+    started = Settings.make(settings.network, settings.data, init=done[0])
+    fresh = Settings.make(settings.network, settings.data)
+    assert (started.recipe.epochs, started.recipe.rate) == (30, fresh.recipe.rate / 2)
+    assert fresh.recipe.epochs == 100
+
+
 def test_a_run_whose_pictures_are_gone_still_teaches(done, settings, tmp_path):
     teacher = tmp_path / "teacher"
     teacher.mkdir()

@@ -46,14 +46,26 @@ DENSE = Recipe(epochs=60, batch=256, rate=2e-2, smoothing=0.1)
 #: Convolutional networks on small pictures.
 CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=1e-2, warm_up=500)
 
+#: How much of a rate and of the epochs is left to a network that starts from another one.
+STARTED_RATE, STARTED_EPOCHS = 0.5, 0.3
+
 #: What may be varied without changing the class. Of unknown pictures, only where they lie:
 #: a mirrored road sign is another road sign.
 AUGMENT = {"mnist": "distort", "fashion-mnist": "flip-shift", "cifar10": "flip-shift"}
 ELSE_AUGMENT = "shift"
 
 
-def recipe_for(topology: Topology, data: str) -> Recipe:
-    """The recipe for ``topology`` on data set ``data`` (its name or folder)."""
+def recipe_for(topology: Topology, data: str, *, started: bool = False) -> Recipe:
+    """The recipe for a network.
+
+    Args:
+        topology: of the network.
+        data: name or folder of what it learns.
+        started: whether it starts from another network's weights.
+    """
     convolutional = any(isinstance(layer, Conv) for layer in topology.layers)
     recipe = CONVOLUTIONAL if convolutional else DENSE
+    if started:
+        epochs = round(recipe.epochs * STARTED_EPOCHS)
+        recipe = replace(recipe, epochs=epochs, rate=recipe.rate * STARTED_RATE)
     return replace(recipe, augment=AUGMENT.get(data, ELSE_AUGMENT))

@@ -78,7 +78,8 @@ class Settings:
         Raises:
             BnnError: unknown names, or values out of range.
         """
-        recipe = recipe_for(topology_of(network, 2, check=False), data)
+        topology = topology_of(network, 2, check=False)
+        recipe = recipe_for(topology, data, started=init is not None)
         wanted = {name: value for name, value in changes.items() if value is not None}
         for name, value in wanted.items():
             if not isinstance(value, str) and not value > 0:
