@@ -119,16 +119,6 @@ void norm_act_forward(const Bits& x, const Reals& gamma, const Reals& beta, floa
                                   variance.data(), threads);
 }
 
-void line_act(const Bits& x, const Reals& slope, const Reals& shift, std::tuple<float, float, bool, bool> quantizer,
-              const Out<uint16_t, 2>& y, int threads) {
-  check_alike(x, y);
-  check_channels(x.shape(1), slope, shift);
-  const auto [low, high, bipolar, quadratic] = quantizer;
-  const nb::gil_scoped_release released;
-  bnn::training::line_act(shape_of(x), x.data(), slope.data(), shift.data(), {low, high, bipolar, quadratic},
-                          y.data(), threads);
-}
-
 void norm_act_backward(const Bits& grad, const Bits& x, const Reals& gamma, const Reals& beta, const Reals& mean,
                        const Reals& inv_std, std::tuple<float, float, bool, bool> quantizer,
                        const Out<uint16_t, 2>& grad_x, const Out<float, 1>& grad_gamma,
@@ -176,7 +166,6 @@ NB_MODULE(_native, m) {
 
   m.def("norm_act_forward", &norm_act_forward, "See native/include/bnn/training.hpp; the quantizer is (low, high, "
         "bipolar, quadratic).");
-  m.def("line_act", &line_act, "See native/include/bnn/training.hpp.");
   m.def("norm_act_backward", &norm_act_backward, "See native/include/bnn/training.hpp.");
   m.def("pool_forward", &pool_forward, "See native/include/bnn/training.hpp.");
   m.def("pool_backward", &pool_backward, "See native/include/bnn/training.hpp.");

@@ -101,15 +101,11 @@ void norm_act_forward(Shape shape, const Bf16* x, const float* gamma, const floa
     inv_std[c] = float(1 / std::sqrt(spread + epsilon));
   }
   const Line line(shape.channels, {gamma, beta, mean, inv_std});
-  line_act(shape, x, line.slope.data(), line.shift.data(), quantizer, y, threads);
-}
-
-void line_act(Shape shape, const Bf16* x, const float* slope, const float* shift, const Quantizer& quantizer,
-              Bf16* y, int threads) {
   const int count = workers(shape.rows, shape.rows * shape.channels, threads);
   divide(shape.rows, count, [&](int, int64_t row, int64_t last) {
     const int64_t offset = row * shape.channels;
-    loops().quantize({last - row, shape.channels}, x + offset, slope, shift, quantizer, y + offset);
+    loops().quantize({last - row, shape.channels}, x + offset, line.slope.data(), line.shift.data(), quantizer,
+                     y + offset);
   });
 }
 

@@ -28,9 +28,6 @@ def norm_act_forward(
     threads: int,
     /,
 ) -> None: ...
-def line_act(
-    x: _Bits, slope: _Reals, shift: _Reals, quantizer: _Quantizer, y: _Bits, threads: int, /
-) -> None: ...
 def norm_act_backward(
     grad: _Bits,
     x: _Bits,

@@ -139,7 +139,8 @@ def test_a_run_whose_pictures_are_gone_still_teaches(done, settings, tmp_path):
     values = json.loads((done[0] / SETTINGS).read_text())
     (teacher / SETTINGS).write_text(json.dumps({**values, "data": str(tmp_path / "gone")}))
     (teacher / BEST).write_bytes((done[0] / BEST).read_bytes())
-    taught = replace(settings, init=str(teacher), teachers=(str(teacher),))
+    model = str(done[0] / "model.bnn")
+    taught = replace(settings, init=str(teacher), teachers=(str(teacher), model))
     assert train(taught, tmp_path / "run", QUIET, resume=False).accuracy["cpu"] > 0.8
 
 
@@ -147,7 +148,7 @@ def test_a_run_whose_pictures_are_gone_still_teaches(done, settings, tmp_path):
 def test_learning_from_no_run(settings, tmp_path, option):
     nothing = tmp_path / "nothing"
     wrong = replace(settings, **{option: str(nothing) if option == "init" else (str(nothing),)})
-    with pytest.raises(TrainError, match="nothing: is no run"):
+    with pytest.raises(BnnError, match=r"nothing: (is no run|no such file)"):
         train(wrong, tmp_path / "run", QUIET, resume=False)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Starting from another run, and learning from it."""
+"""Starting from another run."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bnn.precision import BIPOLAR, INT, TERNARY  # noqa: E402
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
 from bnn.train.layers import BatchNorm, Weighted  # noqa: E402
 from bnn.train.stack import Stack  # noqa: E402
-from bnn.train.transfer import Teachers, check_teacher, transfer  # noqa: E402
+from bnn.train.transfer import transfer  # noqa: E402
 
 HERE = Path("run")
 FINE = INT(4, narrow=True)
@@ -71,47 +71,3 @@ def test_a_network_without_a_layer_in_common_is_refused():
     dense = Stack(Topology("dense", (8, 9, 1), (Dense(4),), "sign"))
     with pytest.raises(TrainError, match="run: no layer of dense fits small"):
         transfer(dense, stack(BIPOLAR, BIPOLAR), HERE)
-
-
-def test_what_teachers_ask_for_is_their_mean_opinion():
-    teachers = [stack(BIPOLAR, TERNARY), stack(TERNARY, BIPOLAR)]
-    pictures = torch.randint(0, 256, (7, 8, 9, 1), dtype=torch.uint8)
-    with torch.no_grad():
-        for one in teachers:
-            one(pictures)  # statistics that are not those of nothing
-    taught = Teachers(teachers, temperature=2.0)
-    logits = torch.randn(7, 5, requires_grad=True)
-    taught.loss(pictures, logits).backward()
-    with torch.no_grad():
-        wanted = sum((one(pictures) / 2).softmax(1) for one in teachers) / 2
-        # The gradient of a cross entropy; temperature squared over temperature is left.
-        expected = 2 * ((logits / 2).softmax(1) - wanted) / len(pictures)
-    assert torch.allclose(logits.grad, expected, atol=1e-7)
-    assert all(parameter.grad is None for one in teachers for parameter in one.parameters())
-
-
-def test_a_teacher_in_16_bits_says_nearly_the_same():
-    teacher = stack(TERNARY, TERNARY)
-    pictures = torch.randint(0, 256, (200, 8, 9, 1), dtype=torch.uint8)
-    with torch.no_grad():
-        for _ in range(20):
-            teacher(pictures)  # statistics settle
-        teacher.eval()
-        exact = teacher(pictures)
-        with torch.autocast("cpu", torch.bfloat16):
-            fast = teacher(pictures)
-        with torch.autocast("cpu", torch.bfloat16):
-            scores = teacher.scores(pictures)
-    assert fast.dtype == torch.float32
-    assert exact.std() > 0.5, "logits that are all alike would prove nothing"
-    assert (exact - fast).abs().mean() < 0.1 * exact.abs().mean()
-    assert torch.equal(scores, teacher.scores(pictures)), "scores are exact whatever surrounds them"
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [({"classes": 3}, "run: its network has classes 3"), ({"size": (8, 8, 1)}, "has input")],
-)
-def test_a_teacher_of_something_else_is_refused(changes, said):
-    with pytest.raises(TrainError, match=said):
-        check_teacher(stack(BIPOLAR, BIPOLAR, **changes), stack(BIPOLAR, BIPOLAR), HERE)

@@ -34,10 +34,6 @@ void norm_act_forward(Shape shape, const Bf16* x, const float* gamma, const floa
                       const Quantizer& quantizer, Bf16* y, float* mean, float* inv_std, float* variance,
                       int threads);
 
-// q(slope * x + shift) into y: with statistics that are known already.
-void line_act(Shape shape, const Bf16* x, const float* slope, const float* shift, const Quantizer& quantizer,
-              Bf16* y, int threads);
-
 // From the gradient of q(z) those of x, gamma and beta.
 void norm_act_backward(Shape shape, const Bf16* grad, const Bf16* x, const Norm& norm, const Quantizer& quantizer,
                        Bf16* grad_x, float* grad_gamma, float* grad_beta, int threads);

@@ -40,8 +40,8 @@ def train(
         typer.Option(metavar="RUN", help="Start from that run's weights, where they fit."),
     ] = None,
     teacher: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="RUN", help="Learn from that run's answers too (may be repeated)."),
+        list[str] | None,
+        typer.Option(metavar="RUN_OR_MODEL", help="Learn from its answers too (may be repeated)."),
     ] = None,
     devices: Annotated[str, typer.Option(help="auto, how many, or a list such as 0,2.")] = "auto",
     precision: Annotated[

@@ -3,8 +3,8 @@
 
 PyTorch reads and writes each map a dozen times between two convolutions, and that, not
 the arithmetic, is what takes the time. These need two passes forward and two backward, and
-keep one map instead of three. Only in bfloat16, that is, for a student and its teacher,
-where rounding is free: what is deployed is computed by :mod:`bnn.train.layers` alone.
+keep one map instead of three. Only in training and in bfloat16, where rounding is free:
+what is deployed is computed by :mod:`bnn.train.layers` alone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ Quantizer: TypeAlias = tuple[float, float, bool, bool]
 
 def run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """``layers`` one after the other, fused where that is faster."""
-    for layer in _fused(list(layers)) if _suits(x) else layers:
+    for layer in _fused(list(layers)) if _suits(layers, x) else layers:
         x = layer(x)
     return x
 
 
-def _suits(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.bfloat16
+def _suits(layers: Iterable[nn.Module], x: Tensor) -> bool:
+    training = any(layer.training for layer in layers)
+    return training and x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
 def _fused(layers: list[nn.Module]) -> Iterator[Any]:
@@ -52,24 +53,12 @@ def _fused(layers: list[nn.Module]) -> Iterator[Any]:
 
 
 def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
-    """``act(norm(x))``, bfloat16 (N, channels[, height, width]); see their own modules."""
+    """``act(norm(x))`` of a training step, bfloat16 (N, channels[, height, width])."""
     precision = act.precision
     bipolar = precision == BIPOLAR
     quantizer = (precision.low, precision.high, bipolar, bipolar and act.estimator == "approx")
-    if not norm.training:
-        return _line_act(x, norm, quantizer)
     result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
     return result
-
-
-def _line_act(x: Tensor, norm: BatchNorm, quantizer: Quantizer) -> Tensor:
-    slope = norm.gamma * norm.inv_std()
-    shift = norm.beta - norm.mean * slope
-    x = _channels_last(x)
-    y = torch.empty_like(x)
-    rows, threads = _rows(x), torch.get_num_threads()
-    _native.line_act(rows, _reals(slope), _reals(shift), quantizer, _rows(y), threads)
-    return y
 
 
 def pool(x: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from bnn.train.data import Batches, Parts
 from bnn.train.extract import extract
 from bnn.train.recipes import Recipe
 from bnn.train.stack import Stack
-from bnn.train.transfer import Teachers
+from bnn.train.teach import Teachers
 
 #: Checkpoints in a run's folder.
 BEST, LAST = "best.ckpt", "last.ckpt"

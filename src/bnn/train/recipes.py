@@ -26,7 +26,7 @@ class Recipe:
         augment: one of ``bnn.train.augment.AUGMENTATIONS``.
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
         taught: share of the teachers in the loss, where there are any.
-        temperature: of their answers, see ``bnn.train.transfer``.
+        temperature: of their answers, see ``bnn.train.teach``.
     """
 
     epochs: int

@@ -25,6 +25,7 @@ from bnn import topology as topologies
 from bnn import zoo
 from bnn.data.sets import load_train
 from bnn.errors import BnnError, TrainError
+from bnn.library import load
 from bnn.lower import lower
 from bnn.modelfile import write_whole
 from bnn.topology import Topology
@@ -35,7 +36,8 @@ from bnn.train.extract import extract
 from bnn.train.loop import BEST, LAST, FitOptions, Task, classes_of, fit, restore
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack
-from bnn.train.transfer import Teachers, check_teacher, transfer
+from bnn.train.teach import Teacher, Teachers
+from bnn.train.transfer import transfer
 
 SETTINGS = "settings.json"
 
@@ -51,7 +53,7 @@ class Settings:
         seed: of weights, order and augmentation.
         recipe: see ``bnn.train.recipes``.
         init: folder of a run whose weights to start from, or None.
-        teachers: folders of runs to learn from.
+        teachers: folders of runs, or models by name or file, to learn from.
     """
 
     network: str
@@ -90,7 +92,11 @@ class Settings:
         network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
         data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
         start = None if init is None else os.path.abspath(init)  # noqa: PTH100
-        taught_by = tuple(os.path.abspath(one) for one in teachers)  # noqa: PTH100
+        # A teacher that is no file here is a model's name.
+        taught_by = tuple(
+            os.path.abspath(one) if Path(one).exists() else os.fspath(one)  # noqa: PTH100
+            for one in teachers
+        )
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
         return cls(network, data, preprocess, seed, recipe, start, taught_by)
 
@@ -147,10 +153,17 @@ def _learn_from(settings: Settings, stack: Stack) -> Teachers | None:
     if settings.init is not None:
         path = Path(settings.init)
         transfer(trained(path), stack, path)
-    stacks = [trained(Path(one)) for one in settings.teachers]
-    for teacher, name in zip(stacks, settings.teachers, strict=True):
-        check_teacher(teacher, stack, Path(name))
-    return Teachers(stacks, settings.recipe.temperature) if stacks else None
+    teachers = [_teacher(one) for one in settings.teachers]
+    for teacher, name in zip(teachers, settings.teachers, strict=True):
+        teacher.check(stack.topology, name)
+    return Teachers(teachers, settings.recipe.temperature) if teachers else None
+
+
+def _teacher(source: str) -> Teacher:
+    """A run's best epoch, or a model by name or file."""
+    if Path(source).is_dir():
+        return Teacher.of(trained(Path(source)))
+    return Teacher(load(source).program)
 
 
 def trained(folder: Path) -> Stack:

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Start from another run, or learn from it: ``bnn train --init RUN``, ``--teacher RUN``.
+"""Start from the weights of another run: ``bnn train --init RUN``.
 
-A coarse network learns faster from a finer one of the same shape than from nothing:
-its weights start where the finer one's ended, and it is told not only the right class of
-a picture but how alike the others look. Both leave the deployed network what it is.
+A coarse network learns faster from a finer one of the same shape than from nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from bnn.errors import TrainError
@@ -76,47 +72,3 @@ def _rescaled(weights: Tensor, before: Precision, after: Precision) -> Tensor:
         return weights
     wanted = BIPOLAR_MEAN_MAGNITUDE if after == BIPOLAR else MEAN_MAGNITUDE
     return weights * (wanted / weights.abs().mean().clamp(min=1e-6))
-
-
-class Teachers:
-    """Trained networks whose mean opinion of a picture a student shall share.
-
-    Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
-
-    Args:
-        stacks: at least one, of the student's input and classes; put into evaluation mode.
-        temperature: logits of both sides are divided by it, so that the less likely classes
-            count.
-    """
-
-    def __init__(self, stacks: Sequence[Stack], temperature: float) -> None:
-        self.stacks, self.temperature = [stack.eval() for stack in stacks], temperature
-
-    def to(self, device: torch.device) -> None:
-        """Bring them to where the pictures are."""
-        for stack in self.stacks:
-            stack.to(device)
-
-    def loss(self, pictures: Tensor, logits: Tensor) -> Tensor:
-        """Cross entropy to the teachers' probabilities, of gradients independent of temperature.
-
-        Args:
-            pictures: uint8 (N, *input shape).
-            logits: the student's, float32 (N, classes).
-        """
-        with torch.no_grad():
-            answers = [(stack(pictures) / self.temperature).softmax(1) for stack in self.stacks]
-            wanted = torch.stack(answers).mean(0)
-        return F.cross_entropy(logits / self.temperature, wanted) * self.temperature**2
-
-
-def check_teacher(teacher: Stack, student: Stack, path: Path) -> None:
-    """Refuse a teacher of other pictures or classes.
-
-    Raises:
-        TrainError: it is one, named by ``path``.
-    """
-    for what in ("input", "classes"):
-        has, wanted = (getattr(stack.topology, what) for stack in (teacher, student))
-        if has != wanted:
-            raise TrainError(f"{path}: its network has {what} {has}, the one to teach {wanted}")
