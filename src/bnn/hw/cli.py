@@ -21,7 +21,7 @@ def build(
     board: Annotated[str, typer.Option("--board", help="pynq-z1 or pynq-z2.")] = "pynq-z2",
     folding: Annotated[
         str | None,
-        typer.Option("--folding", help="original, or a FINN-style JSON file; else balanced."),
+        typer.Option("--folding", help="original, a bundled name or a FINN-style JSON file."),
     ] = None,
     fps: Fps = None,
     most: Most = False,

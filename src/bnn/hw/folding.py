@@ -225,8 +225,13 @@ def as_json(folding: Folding) -> dict[str, Any]:
     return {"loadable": folding.loadable, **fifos, **layers}
 
 
+def bundled() -> dict[str, Path]:
+    """The foldings that come with the package, by name: docs/hardware.md, "Records"."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "foldings").glob("*.json"))}
+
+
 def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> Folding:
-    """A folding from what a user says: one, ``original``, a file, or nothing."""
+    """A folding from what a user says: one, ``original``, a bundled one's name, a file, nothing."""
     if isinstance(given, Folding):
         return given
     if given is None:
@@ -234,4 +239,6 @@ def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> 
             return original(program)
         except BuildError:
             return balanced(program)
-    return original(program) if given == "original" else read(Path(given), program)
+    if given == "original":
+        return original(program)
+    return read(bundled().get(os.fspath(given), Path(given)), program)
