@@ -333,7 +333,7 @@ def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) 
 
     ``ends`` are the cycles of the last step of each group.
     """
-    words = block.shape[1] * block.folds
+    words = block.input_words // block.shape[0]
     rows = block.shape[0]
     _, freed = _groups(block)
     group = 0
@@ -356,7 +356,7 @@ def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) 
 def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) -> Process:
     """A group is read when its rows are complete, a word a cycle that the output is free."""
     needed, _ = _groups(block)
-    row_words = block.shape[1] * block.folds
+    row_words = block.input_words // block.shape[0]
     image_words = block.input_words
     steps = block.output_steps
     entered, left = source.moved, target.moved
