@@ -17,9 +17,6 @@ namespace {
 // Below this, a pixel's bits would be mostly padding of its 64-bit word, and bytes are as good.
 constexpr int least_bit_channels = 24;
 
-// Largest pool that becomes part of a dot: kernels keep its window together.
-constexpr int most_pooled = 16;
-
 class Compiler {
  public:
   Compiler(const Program& program, int scores, int decision, const Kernels& kernels)

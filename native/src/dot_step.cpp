@@ -55,13 +55,20 @@ struct Packed {
   Bytes weights;
 };
 
-// Bytes to work in. Indices of one map take at most 8 times its bytes, those of more maps should fit
-// a first-level cache; or 128 patches in codes, and their sums.
-size_t scratch_for(const Packed& packed, const Map& source, const Job& job) {
-  if (packed.bits && packed.bits->layout == BitLayout::nibbles) return std::max<size_t>(32 << 10, 8 * source.bytes());
-  if (packed.bits ? packed.bits->layout == BitLayout::words : !packed.bytes->gathers) return 0;
-  const size_t patch = size_t(job.rows) * size_t(job.groups) * (packed.bits ? 64 : 4);
-  return 128 * (patch + 64 + 4 * panel_channels);
+// Bytes that the engine wants to work in.
+size_t scratch_for(const Packed& packed, const Job& job, int source_planes) {
+  if (packed.bits) return packed.bits->scratch ? packed.bits->scratch(job, source_planes) : 0;
+  return packed.bytes->scratch ? packed.bytes->scratch(job) : 0;
+}
+
+// Numbers of patches `shift` bytes apart from the first of the map on; empty if some lie between.
+std::vector<uint32_t> number_patches(const std::vector<uint32_t>& patches, uint32_t shift) {
+  std::vector<uint32_t> numbers;
+  for (uint32_t patch : patches) {
+    if (patch % shift != 0) return {};
+    numbers.push_back(patch / shift);
+  }
+  return numbers;
 }
 
 class DotStep final : public Step {
@@ -74,7 +81,7 @@ class DotStep final : public Step {
     lay_out_patches(task);
     set_result(task, folded);
     needs.weights += many_.weights.size() + those_few_.weights.size();
-    needs.scratch = std::max(needs.scratch, scratch_for(many_, task.source, job_));
+    needs.scratch = std::max(needs.scratch, scratch_for(many_, job_, source_planes_));
   }
 
   void run(const Frame& frame) const override {
@@ -133,6 +140,11 @@ class DotStep final : public Step {
     pairs_ = pair_up(patches_, job_.pair_shift);
     job_.pairs = pairs_.data();
     job_.pair_count = int(pairs_.size());
+    grid_ = number_patches(patches_, job_.pair_shift);
+    if (!grid_.empty()) {
+      job_.grid = grid_.data();
+      job_.grid_count = int(*std::max_element(grid_.begin(), grid_.end())) + 1;
+    }
     job_.image_stride = task.source.bytes();
     job_.row_stride = size_t(task.source.shape.width) * task.source.pixel_bytes();
     job_.out_image_stride = task.target.bytes();
@@ -164,7 +176,7 @@ class DotStep final : public Step {
   Slot from_, to_, scratch_;
   int weight_planes_, source_planes_, few_;
   Packed many_, those_few_;
-  std::vector<uint32_t> patches_;
+  std::vector<uint32_t> patches_, grid_;
   std::vector<Job::Pair> pairs_;
   std::vector<int32_t> thresholds_, offset_, zero_;
   std::vector<uint64_t> falling_, rising_;

@@ -43,12 +43,13 @@ enum class BitLayout {
   nibbles,  // [panel][row][look-up][64 channels], a byte being a nibble of weights: four channels
             // of one plane, or two channels of two planes
   bytes,    // strips of four bytes: the sum of the planes' -1 and +1
-};  // Nibbles and bytes need Job::scratch.
+};
 
 struct BitEngine {
   Strips strips;
   BitLayout layout;
   int most;  // largest raw sum that it can add up
+  size_t (*scratch)(const Job& job, int source_planes);  // bytes to work in, or null
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
 };
@@ -59,7 +60,7 @@ struct ByteEngine {
   int group;         // codes that it takes at once: 2 or 4
   int least;         // codes of a patch from which on it is worth it
   bool one_burst;    // the whole patch must fit one burst
-  bool gathers;      // it copies patches to Job::scratch
+  size_t (*scratch)(const Job& job);  // bytes to work in, or null
   // Groups that may be added up before a flush, or 0: the products are too large.
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);

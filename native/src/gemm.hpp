@@ -320,7 +320,7 @@ constexpr int no_limit = std::numeric_limits<int>::max();
 // V<1> and V<2> are the vocabulary for one and two planes of weights.
 template <template <int> class V>
 constexpr BitEngine bit_engine() {
-  return {{V<1>::lanes, V<1>::Q}, BitLayout::words, no_limit, [](const Job& job, int, int weight_planes) {
+  return {{V<1>::lanes, V<1>::Q}, BitLayout::words, no_limit, nullptr, [](const Job& job, int, int weight_planes) {
             weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
           }};
 }
@@ -328,7 +328,7 @@ constexpr BitEngine bit_engine() {
 // V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
 template <class V>
 constexpr ByteEngine byte_engine() {
-  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, false, V::burst, gemm<V>};
+  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, nullptr, V::burst, gemm<V>};
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 namespace bnn {
 
+constexpr int most_pooled = 16;     // largest pool that becomes part of a dot: kernels keep its window together
 constexpr int panel_channels = 64;  // output channels that are computed together
 
 // What leaves a kernel.
@@ -65,7 +66,12 @@ struct Job {
   int pair_count = 0;
   uint32_t pair_shift = 0;
 
-  // memory to work in, for engines that look up
+  // The positions as patches that are `pair_shift` bytes apart from one to the next, all over the map:
+  // number of each position's patch among these, or null if they do not lie so.
+  const uint32_t* grid = nullptr;
+  int grid_count = 0;  // of those patches
+
+  // memory to work in, for engines that want it
   uint8_t* scratch = nullptr;
   size_t scratch_bytes = 0;
 

@@ -156,7 +156,7 @@ struct WideMultiplyAdd {
 };
 
 // Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
-constexpr BitEngine look_up{{0, 0}, BitLayout::nibbles, 32767, run_look_up};
+constexpr BitEngine look_up{{0, 0}, BitLayout::nibbles, 32767, look_up_scratch, run_look_up};
 constexpr BitEngine bits = bit_engine<Popcount>();
 constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();

@@ -474,6 +474,9 @@ void run_lut(const Job& job, const Indexing& by) {
   if (shared < job.images) run_alone<Tile>(part_of(job, shared, 1), by);
 }
 
+// Indices of one map take at most 8 times its bytes; those of more maps should fit a first-level cache.
+size_t look_up_scratch(const Job& job, int) { return std::max<size_t>(32 << 10, 8 * job.image_stride); }
+
 void run_look_up(const Job& job, int source_planes, int weight_planes) {
   const int planes = source_planes - 1;
   if (weight_planes == 2) {
