@@ -87,10 +87,12 @@ test-cross: $(TOOLS)
 	@CMAKE=$(BIN)/cmake tools/cross-test armv7
 
 # Ours beside the engines that a user would pick instead; writes docs/benchmarks.md. Minutes.
+# ISA=native: with all that this CPU has; ISA=avx2: as if it had AVX2 only, for all engines.
+ISA ?= native,avx2
 bench: $(INSTALLED)
 	@$(PIP) install $(TORCH)
 	@$(PIP) install --no-build-isolation --editable '.[bench]'
-	$(BIN)/python bench/compare.py --write docs/benchmarks.md
+	$(BIN)/python bench/compare.py --isa $(ISA) --write docs/benchmarks.md
 	$(BIN)/python bench/train_step.py cnv
 	$(BIN)/python bench/train_step.py lfc --batch 256
 

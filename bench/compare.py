@@ -2,16 +2,20 @@
 """Ours beside other engines, interleaved: ``make bench``, or ``python bench/compare.py``.
 
 Engines that are not installed are left out by name. Everything of one topology and batch size is
-timed in turn, round by round, so that what else the machine does hits all of them alike.
+timed in turn, round by round, so that what else the machine does hits all of them alike. Each
+instruction set (``isa.py``) is a process of its own, and a section of the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import isa
 import networks
 import peers
 
@@ -41,6 +45,21 @@ def subjects(topology: str, batch: int, threads: int) -> list[bench.Subject]:
     return made
 
 
+#: Ours beside the fastest of the others when the targets were set: rows of ratios.
+RIVALS = {"cnv": ("bnn cnv-w1a1", "openvino-int8"), "lfc": ("bnn lfc-w1a1", "ort-int8")}
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `make bench` (`bench/compare.py`); do not edit. Images a second, NumPy arrays
+in, NumPy scores out: by CPU time of the best round, and in brackets by wall time of the
+median round; where the two differ much, the machine was busy with other things. The
+weights are random: speed does not depend on them. The last row of a table says how many
+times as fast as the other one is, by CPU time.
+
+"""
+
+
 def table(topology: str, batches: list[int], threads: int, rounds: int) -> list[str]:
     """Markdown rows: images/s by CPU time (best round), and by wall time (median round)."""
     columns = [bench.measure(subjects(topology, batch, threads), rounds) for batch in batches]
@@ -53,24 +72,28 @@ def table(topology: str, batches: list[int], threads: int, rounds: int) -> list[
     for row in zip(*columns, strict=True):
         cells = [f"{t.images_per_cpu_second:,.0f} ({t.images_per_second:,.0f})" for t in row]
         lines.append(f"| {row[0].label} | " + " | ".join(cells) + " |")
+    ours, rival = RIVALS[topology]
+    if peers.available(rival):
+        speeds = [{t.label: t.images_per_cpu_second for t in column} for column in columns]
+        cells = [f"**{speed[ours] / speed[rival]:.1f}**" for speed in speeds]
+        lines.append(f"| {ours.removeprefix('bnn ')} : {rival} | " + " | ".join(cells) + " |")
     return lines
 
 
-def report(batches: list[int], threads: int, rounds: int) -> str:
-    """The whole page."""
+def section(name: str, batches: list[int], threads: int, rounds: int) -> str:
+    """What is measured in this process, under the title of its instruction set."""
     chosen = cpu.describe()
     missing = [engine for engine in peers.ENGINES if not peers.available(engine)]
     lines = [
-        "# Benchmarks",
+        f"## {isa.TITLES[name]}",
         "",
-        "Written by `make bench` (`bench/compare.py`); do not edit. Images a second, NumPy arrays",
-        "in, NumPy scores out: by CPU time of the best round, and in brackets by wall time of the",
-        "median round; where the two differ much, the machine was busy with other things. The",
-        "weights are random: speed does not depend on them.",
-        "",
-        f"Machine: {bench.machine()}; {rounds} rounds, interleaved.",
+        f"`make bench ISA={name}` on {bench.machine()}; {rounds} rounds, interleaved.",
         f"Kernel `{chosen.kernel}`: {chosen.reason}.",
     ]
+    if name == "avx2":
+        lines.append(
+            "Newer instructions were hidden from all engines, ours as the others (`bench/isa.py`)."
+        )
     if missing:
         lines.append(f"Not installed, hence not measured: {', '.join(missing)}.")
     for topology in TOPOLOGIES:
@@ -78,20 +101,46 @@ def report(batches: list[int], threads: int, rounds: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def replaced(page: str, text: str) -> str:
+    """The page with the section ``text`` in place of the one of its title, or after the others."""
+    _, *old = page.split("\n## ")
+    sections = {part.partition("\n")[0]: "## " + part.rstrip() + "\n" for part in old}
+    sections[text.partition("\n")[0].removeprefix("## ")] = text
+    return INTRODUCTION + "\n".join(sections.values())
+
+
+def run_section(name: str) -> str:
+    """The section of ``name``, measured in a process that sees these instructions only."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = isa.environment(name, Path(folder))
+        command = [sys.executable, *sys.argv, "--here", name]
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+    return done.stdout
+
+
 def main() -> None:
-    """Print the page, and write it where ``--write`` says."""
+    """Print the sections, and write them into the page where ``--write`` says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", default="1,64,1000")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--isa", default="native,avx2", help="of: " + ", ".join(isa.TITLES))
+    parser.add_argument("--here", choices=isa.TITLES, help=argparse.SUPPRESS)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     batches = [int(batch) for batch in arguments.batch.split(",")]
-    page = report(batches, arguments.threads, arguments.rounds)
-    sys.stdout.write(page)
-    if arguments.write:
-        arguments.write.write_text(page)
+    if arguments.here:
+        sys.stdout.write(section(arguments.here, batches, arguments.threads, arguments.rounds))
+        return
+    for name in arguments.isa.split(","):
+        text = run_section(name)
+        sys.stdout.write(text + "\n")
+        if arguments.write:
+            page = arguments.write.read_text() if arguments.write.exists() else ""
+            arguments.write.write_text(replaced(page, text))
 
 
 if __name__ == "__main__":
