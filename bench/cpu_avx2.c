@@ -58,7 +58,8 @@ __attribute__((constructor)) static void start(void) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = on_fault;
-  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  /* Not on an alternate stack: a library's own may be too small for the registers of AMX. */
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
   sigaction(SIGSEGV, &action, &before);
   if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) != 0) {
     fputs("this CPU or kernel cannot hide instructions (no CPUID faulting)\n", stderr);

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What one core of this machine could do at most, and how much of it we do: ``bench/limit.py``.
+
+``limit.cpp`` times the bare instructions. The best of our rounds by CPU time is set against
+them, with the multiply-adds that a network really has: those of idle rows of tiles, of the
+edges of maps and all other work count as lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import networks
+
+from bnn import bench
+from bnn.run import cpu, prepare
+
+#: What a line of ``limit.cpp`` measures.
+INSTRUCTIONS = {
+    "amx": "AMX tdpbusd, 8-bit products",
+    "avx512": "AVX-512 vpxorq, vpopcntq, vpaddq: bits",
+    "vnni": "AVX-512 vpdpbusd, 8-bit products",
+    "avx2": "AVX2 vpshufb, vpaddb: look-ups of bits",
+}
+
+
+def limits() -> dict[str, float]:
+    """Multiply-adds a second of each kind of instruction that this CPU has."""
+    compiler = next(filter(shutil.which, ("c++", "g++", "clang++")))
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "limit"
+        source = Path(__file__).with_name("limit.cpp")
+        subprocess.run([compiler, "-std=c++20", "-O2", source, "-o", program], check=True)
+        lines = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return {name: float(value) for name, value in (line.split() for line in lines.splitlines())}
+
+
+def main() -> None:
+    """Print the limits, our part of them, and what a multiple of another engine would take."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--at-least", help="NETWORK=IMAGES: the multiply-adds that so many images/s would need"
+    )
+    arguments = parser.parse_args()
+    print(f"{bench.machine()}; one thread, T = 10^12 multiply-adds a second")
+    most = limits()
+    for name, value in most.items():
+        print(f"{name:8} {value / 1e12:5.2f} T  {INSTRUCTIONS[name]}")
+    subjects = []
+    for network in ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2", "lfc-w1a1", "lfc-w1a2"):
+        program = networks.network(network)
+        inputs = bench.random_inputs(program, 1000)
+        for kernel in (k.name for k in cpu.kernels() if k.available and k.name in most):
+            runtime = prepare("cpu", program, threads=1, kernel=kernel)
+            timing = bench.Timing(f"{network} {kernel}", 1000, 1, bench.operations(program))
+            subjects.append(bench.Subject(lambda r=runtime, x=inputs: r.run(x), timing))
+    for timing in bench.measure(subjects, arguments.rounds):
+        network, kernel = timing.label.split()
+        done = timing.images_per_cpu_second * timing.operations / 2
+        print(
+            f"{network:9} {kernel:7} {timing.images_per_cpu_second:9,.0f} images/s "
+            f"{done / 1e12:5.2f} T  {done / most[kernel]:4.0%} of {kernel}"
+        )
+    if arguments.at_least:
+        network, _, images = arguments.at_least.partition("=")
+        need = float(images) * bench.operations(networks.network(network)) / 2
+        best = max(most.values())
+        print(
+            f"{float(images):,.0f} images/s of {network} are {need / 1e12:.2f} T, "
+            f"{need / best:.0%} of the best limit"
+        )
+
+
+if __name__ == "__main__":
+    main()
