@@ -7,21 +7,9 @@
 namespace bnn {
 
 const std::vector<Kernels>& all_kernels() {
-  static const std::vector<Kernels> all = {
-#ifdef BNN_KERNELS_AMX
-      amx_kernels(),
-#endif
-#ifdef BNN_KERNELS_AVX512
-      avx512_kernels(),
-#endif
-#ifdef BNN_KERNELS_AVX2
-      avx2_kernels(),
-#endif
-#ifdef BNN_KERNELS_NEON
-      neon_kernels(),
-#endif
-      portable_kernels(),
-  };
+#define X(name) name##_kernels(),
+  static const std::vector<Kernels> all = {BNN_KERNEL_SETS};
+#undef X
   return all;
 }
 

@@ -49,9 +49,9 @@ struct BitEngine {
   Strips strips;
   BitLayout layout;
   int most;  // largest raw sum that it can add up
-  size_t (*scratch)(const Job& job, int source_planes);  // bytes to work in, or null
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
+  size_t (*scratch)(const Job& job, int source_planes) = nullptr;  // bytes to work in
 };
 
 struct ByteEngine {
@@ -60,10 +60,10 @@ struct ByteEngine {
   int group;         // codes that it takes at once: 2 or 4
   int least;         // codes of a patch from which on it is worth it
   bool one_burst;    // the whole patch must fit one burst
-  size_t (*scratch)(const Job& job);  // bytes to work in, or null
   // Groups that may be added up before a flush, or 0: the products are too large.
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);
+  size_t (*scratch)(const Job& job) = nullptr;  // bytes to work in
 };
 
 // One choice of instructions for the whole plan.
@@ -72,13 +72,13 @@ struct Kernels {
   const char* uses;      // what it is built on, for people
   bool (*available)();   // on this CPU
   // The fastest first; the last one, before a null, takes everything.
-  const BitEngine* bits[2];
-  const ByteEngine* bytes[3];
-  const BitEngine* ternary;  // for two planes of weights and sums that it can add up, or null
+  const BitEngine* bits[2] = {};
+  const ByteEngine* bytes[3] = {};
+  const BitEngine* ternary = nullptr;  // for two planes of weights and sums that it can add up
   // For fewer positions than `few` (of all images together), if there are better ones for that.
-  int few;
-  const BitEngine* few_bits;
-  const ByteEngine* few_bytes;
+  int few = 0;
+  const BitEngine* few_bits = nullptr;
+  const ByteEngine* few_bytes = nullptr;
 };
 
 // Every kernel set that was compiled in, the best first; "portable" is the last.

@@ -31,6 +31,18 @@ namespace bnn {
 // would choose one of them for all, and that one might need AVX-512.
 namespace {
 
+constexpr int no_limit = std::numeric_limits<int>::max();
+
+// What vocabularies of multiply-adds have in common whose parts never overflow: they flush once, at the end.
+struct Unlimited {
+  static constexpr bool one_burst = false;
+  static constexpr int burst(const Range&) { return no_limit; }
+  template <class Acc>
+  static BNN_INLINE void flush(Acc& acc, Acc& part) {
+    acc = part;
+  }
+};
+
 // Loops whose index is a constant early enough for compilers to keep arrays of vectors in registers.
 template <class F, size_t... I>
 BNN_INLINE void unrolled(F&& body, std::index_sequence<I...>) {
@@ -315,12 +327,10 @@ void gemm(const Job& job, int burst) {
   return job.levels == 1 ? gemm_bits<V, 1>(job, burst) : gemm_bits<V, 2>(job, burst);
 }
 
-constexpr int no_limit = std::numeric_limits<int>::max();
-
 // V<1> and V<2> are the vocabulary for one and two planes of weights.
 template <template <int> class V>
 constexpr BitEngine bit_engine() {
-  return {{V<1>::lanes, V<1>::Q}, BitLayout::words, no_limit, nullptr, [](const Job& job, int, int weight_planes) {
+  return {{V<1>::lanes, V<1>::Q}, BitLayout::words, no_limit, [](const Job& job, int, int weight_planes) {
             weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
           }};
 }
@@ -328,7 +338,7 @@ constexpr BitEngine bit_engine() {
 // V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
 template <class V>
 constexpr ByteEngine byte_engine() {
-  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, nullptr, V::burst, gemm<V>};
+  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, V::burst, gemm<V>};
 }
 
 }  // namespace

@@ -445,15 +445,14 @@ void run_form(const Job& job) {
 }
 
 constexpr BitEngine bits{{tile_rows, 2}, BitLayout::bytes, no_limit,
-                         [](const Job& job, int planes) {
-                           return planes == 1 ? scratch_bytes<FromBits<1>>(job) : scratch_bytes<FromBits<2>>(job);
-                         },
                          [](const Job& job, int planes, int) {
                            planes == 1 ? run_form<FromBits<1>>(job) : run_form<FromBits<2>>(job);
+                         },
+                         [](const Job& job, int planes) {
+                           return planes == 1 ? scratch_bytes<FromBits<1>>(job) : scratch_bytes<FromBits<2>>(job);
                          }};
-constexpr ByteEngine bytes{{tile_rows, 2}, 1, 4, tile_bytes, false, scratch_bytes<FromBytes>,
-                           [](const Range&) { return no_limit; },
-                           [](const Job& job, int) { run_form<FromBytes>(job); }};
+constexpr ByteEngine bytes{{tile_rows, 2}, 1, 4, tile_bytes, false, Unlimited::burst,
+                           [](const Job& job, int) { run_form<FromBytes>(job); }, scratch_bytes<FromBytes>};
 
 bool available() {
 #ifdef __linux__
@@ -469,8 +468,9 @@ bool available() {
 
 Kernels amx_kernels() {
   const Kernels base = avx512_kernels();
-  return {"amx", "AMX tiles of 8-bit integers, and AVX-512", available, {&bits, base.bits[0]},
-          {&bytes, base.bytes[0], base.bytes[1]}, nullptr, 8, base.bits[0], base.bytes[0]};
+  return {.name = "amx", .uses = "AMX tiles of 8-bit integers, and AVX-512", .available = available,
+          .bits = {&bits, base.bits[0]}, .bytes = {&bytes, base.bytes[0], base.bytes[1]},
+          .few = 8, .few_bits = base.bits[0], .few_bytes = base.bytes[0]};
 }
 
 }  // namespace bnn

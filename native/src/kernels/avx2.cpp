@@ -2,39 +2,12 @@
 // AVX2.
 #include <immintrin.h>
 
-#include <array>
-
-#include "gemm.hpp"
 #include "kernels.hpp"
 #include "lut.hpp"
+#include "scalar.hpp"
 
 namespace bnn {
 namespace {
-
-// The scalar population count.
-template <int Planes>
-struct Popcount {
-  using Group = uint64_t;
-  using Weights = std::array<uint64_t, Planes>;
-  using Part = uint64_t;
-  using Acc = uint64_t;
-  static constexpr int lanes = 1, bytes = 8 * Planes, P = 4, Q = 2, burst = no_limit;
-
-  static BNN_INLINE Part zero_part() { return 0; }
-  static BNN_INLINE Acc zero_acc() { return 0; }
-  static BNN_INLINE uint64_t broadcast(Group bits) { return bits; }
-  static BNN_INLINE Weights load(const uint8_t* from) {
-    Weights w;
-    std::memcpy(w.data(), from, sizeof w);
-    return w;
-  }
-  static BNN_INLINE void mac(Part& part, uint64_t a, const Weights& w) {
-    for (uint64_t plane : w) part += uint64_t(_mm_popcnt_u64(a ^ plane));
-  }
-  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
-  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) { return int64_t(acc) >= *threshold; }
-  static BNN_INLINE void store(Acc acc, int32_t* to) { *to = int32_t(acc); }
-};
 
 BNN_INLINE uint32_t sign_bits(__m256i lanes) {
   return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(lanes)));
@@ -120,7 +93,7 @@ struct ShortMultiplyAdd {
 };
 
 // Weights of 16 bits, for products that leave the one above.
-struct WideMultiplyAdd {
+struct WideMultiplyAdd : Unlimited {
   using Group = uint32_t;
   using Element = int16_t;
   struct Weights {
@@ -129,8 +102,6 @@ struct WideMultiplyAdd {
   using Part = Weights;  // each channel's sum in two halves
   using Acc = Weights;
   static constexpr int lanes = 8, bytes = 64, P = 2, Q = 2;
-  static constexpr bool one_burst = false;
-  static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static BNN_INLINE Acc zero_acc() { return zero_part(); }
@@ -143,7 +114,6 @@ struct WideMultiplyAdd {
     part.low = _mm256_add_epi32(part.low, _mm256_madd_epi16(a, w.low));
     part.high = _mm256_add_epi32(part.high, _mm256_madd_epi16(a, w.high));
   }
-  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }
   static BNN_INLINE __m256i whole(const Acc& acc) {
     return _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.low, acc.high), 0xd8);
   }
@@ -156,8 +126,8 @@ struct WideMultiplyAdd {
 };
 
 // Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
-constexpr BitEngine look_up{{0, 0}, BitLayout::nibbles, 32767, look_up_scratch, run_look_up};
-constexpr BitEngine bits = bit_engine<Popcount>();
+constexpr BitEngine look_up{{0, 0}, BitLayout::nibbles, 32767, run_look_up, look_up_scratch};
+constexpr BitEngine bits = bit_engine<ScalarPopcount>();
 constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
@@ -166,6 +136,9 @@ bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 }  // namespace
 
-Kernels avx2_kernels() { return {"avx2", "AVX2", available, {&look_up, &bits}, {&shorts, &bytes, &wide}, nullptr, 0, nullptr, nullptr}; }
+Kernels avx2_kernels() {
+  return {.name = "avx2", .uses = "AVX2", .available = available, .bits = {&look_up, &bits},
+          .bytes = {&shorts, &bytes, &wide}};
+}
 
 }  // namespace bnn

@@ -41,22 +41,19 @@ struct Popcount {
   }
 };
 
-struct MultiplyAdd {
+struct MultiplyAdd : Unlimited {
   using Group = uint32_t;
   using Element = int8_t;
   using Weights = __m512i;
   using Part = __m512i;
   using Acc = __m512i;
   static constexpr int lanes = 16, bytes = 64, P = 4, Q = 4;
-  static constexpr bool one_burst = false;
-  static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return _mm512_setzero_si512(); }
   static BNN_INLINE Acc zero_acc() { return _mm512_setzero_si512(); }
   static BNN_INLINE __m512i broadcast(Group codes) { return _mm512_set1_epi32(int(codes)); }
   static BNN_INLINE Weights load(const uint8_t* from) { return _mm512_loadu_si512(from); }
   static BNN_INLINE void mac(Part& part, __m512i a, Weights w) { part = _mm512_dpbusd_epi32(part, a, w); }
-  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }
   static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
     return _mm512_cmpge_epi32_mask(acc, _mm512_loadu_si512(threshold));
   }
@@ -64,7 +61,7 @@ struct MultiplyAdd {
 };
 
 // The same with weights of 16 bits, for unsigned 8-bit weights.
-struct WideMultiplyAdd {
+struct WideMultiplyAdd : Unlimited {
   using Group = uint32_t;
   using Element = int16_t;
   struct Weights {
@@ -73,8 +70,6 @@ struct WideMultiplyAdd {
   using Part = Weights;  // each channel's sum in two halves
   using Acc = Weights;
   static constexpr int lanes = 16, bytes = 128, P = 2, Q = 4;
-  static constexpr bool one_burst = false;
-  static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
   static BNN_INLINE Acc zero_acc() { return zero_part(); }
@@ -88,7 +83,6 @@ struct WideMultiplyAdd {
     part.low = _mm512_dpwssd_epi32(part.low, a, w.low);
     part.high = _mm512_dpwssd_epi32(part.high, a, w.high);
   }
-  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }
   static BNN_INLINE __m512i whole(const Acc& acc) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
@@ -115,7 +109,8 @@ bool available() {
 
 // Counting four pairs of planes is slower than looking two channels up.
 Kernels avx512_kernels() {
-  return {"avx512", "AVX-512 with VPOPCNTDQ and VNNI", available, {&bits, nullptr}, {&bytes, &wide, nullptr}, avx2_kernels().bits[0], 0, nullptr, nullptr};
+  return {.name = "avx512", .uses = "AVX-512 with VPOPCNTDQ and VNNI", .available = available, .bits = {&bits},
+          .bytes = {&bytes, &wide}, .ternary = avx2_kernels().bits[0]};
 }
 
 }  // namespace bnn

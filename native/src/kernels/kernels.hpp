@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The kernel sets, one source file each, compiled with flags of its own; CMake says
-// which ones there are by BNN_KERNELS_<NAME>.
+// The kernel sets, one source file each, compiled with flags of its own. CMake says which ones there are,
+// the best first: BNN_KERNEL_SETS is X(name) for each.
 #pragma once
 
 #include "engine.hpp"
 
 namespace bnn {
 
-Kernels portable_kernels();
-Kernels avx2_kernels();
-Kernels avx512_kernels();
-Kernels amx_kernels();
-Kernels neon_kernels();
+#define X(name) Kernels name##_kernels();
+BNN_KERNEL_SETS
+#undef X
 
 }  // namespace bnn

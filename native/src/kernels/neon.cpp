@@ -48,7 +48,7 @@ struct Popcount {
 };
 
 // Four channels a vector, weights of 16 bits: whatever the precision, sums have 32 bits.
-struct MultiplyAdd {
+struct MultiplyAdd : Unlimited {
   using Group = uint32_t;
   using Element = int16_t;
   struct Weights {
@@ -59,8 +59,6 @@ struct MultiplyAdd {
   };
   using Acc = Part;
   static constexpr int lanes = 4, bytes = 32, P = 2, Q = 1;
-  static constexpr bool one_burst = false;
-  static constexpr int burst(const Range&) { return no_limit; }
 
   static BNN_INLINE Part zero_part() {
     const int32x4_t zero = vdupq_n_s32(0);
@@ -79,7 +77,6 @@ struct MultiplyAdd {
   static BNN_INLINE void mac(Part& part, int16x4_t a, const Weights& w) {
     unroll<4>([&](auto i) BNN_LAMBDA_INLINE { part.channel[i] = vmlal_s16(part.channel[i], a, w.channel[i]); });
   }
-  static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
   static BNN_INLINE int32x4_t whole(const Acc& acc) {
     const auto halves = [](int32x4_t v) BNN_LAMBDA_INLINE { return vpadd_s32(vget_low_s32(v), vget_high_s32(v)); };
     return vcombine_s32(vpadd_s32(halves(acc.channel[0]), halves(acc.channel[1])),
@@ -107,6 +104,8 @@ bool available() {
 
 }  // namespace
 
-Kernels neon_kernels() { return {"neon", "NEON", available, {&bits, nullptr}, {&bytes, nullptr, nullptr}, nullptr, 0, nullptr, nullptr}; }
+Kernels neon_kernels() {
+  return {.name = "neon", .uses = "NEON", .available = available, .bits = {&bits}, .bytes = {&bytes}};
+}
 
 }  // namespace bnn
