@@ -2,10 +2,12 @@
 #include "bnn/plan.hpp"
 
 #include <algorithm>
-#include <atomic>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "compile.hpp"
 
@@ -57,9 +59,13 @@ struct Plan::State {
     }
     return std::make_unique<Arena>(arena_bytes);
   }
-  void give(std::unique_ptr<Arena> arena) {
-    const std::lock_guard lock(mutex);
-    idle.push_back(std::move(arena));
+  void give(std::unique_ptr<Arena> arena) noexcept {
+    try {
+      const std::lock_guard lock(mutex);
+      idle.push_back(std::move(arena));
+    } catch (const std::bad_alloc&) {
+      // The next one is made anew.
+    }
   }
 
   void lay_out() {
@@ -75,7 +81,7 @@ struct Plan::State {
 };
 
 Plan::Plan(const Program& program, int scores, int decision, const std::string& kernels)
-    : state_(std::make_unique<State>()) {
+    : state_(std::make_shared<State>()) {
   State& state = *state_;
   state.kernels = &choose_kernels(kernels);
   const Edge& edge = program.edge(scores);
@@ -93,52 +99,95 @@ Plan::Plan(const Program& program, int scores, int decision, const std::string& 
 Plan::~Plan() = default;
 Plan::Plan(Plan&&) noexcept = default;
 
+// One call's work: blocks of images that threads take one after the other. The caller waits for blocks
+// that are being worked on, but not for threads that took none: on a busy machine a thread may start
+// when all is done. So it owns what it looks at before it has a block; the caller's memory it only
+// touches while it has one.
+class Plan::Call {
+ public:
+  Call(std::shared_ptr<State> state, const uint8_t* bytes, const int16_t* integers, int64_t images, int32_t* scores,
+       int64_t* decisions, int block)
+      : state_(std::move(state)), bytes_(bytes), integers_(integers), scores_(scores), decisions_(decisions),
+        images_(images), block_(block) {}
+
+  // Takes blocks until none is left.
+  void work() noexcept {
+    std::unique_ptr<Arena> arena;
+    for (int64_t first; (first = take()) < images_; finish()) {
+      try {
+        if (!arena) arena = state_->take();
+        run(first, arena->begin());
+      } catch (...) {
+        fail(std::current_exception());
+      }
+    }
+    if (arena) state_->give(std::move(arena));
+  }
+  // Waits for the others; an exception of any (no memory) is the caller's.
+  void wait() {
+    std::unique_lock lock(mutex_);
+    finished_.wait(lock, [this] { return working_ == 0; });
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  int64_t take() {
+    const std::lock_guard lock(mutex_);
+    if (next_ >= images_) return images_;
+    ++working_;
+    return std::exchange(next_, next_ + block_);
+  }
+  void finish() {
+    const std::lock_guard lock(mutex_);
+    if (--working_ == 0) finished_.notify_one();
+  }
+  void fail(std::exception_ptr failure) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::move(failure);
+    next_ = images_;
+  }
+  void run(int64_t first, uint8_t* arena) const {
+    const auto at = size_t(first);
+    const Frame frame{arena,
+                      &state_->compiled.buffers,
+                      int(std::min<int64_t>(block_, images_ - first)),
+                      bytes_ ? bytes_ + at * state_->input_values : nullptr,
+                      integers_ ? integers_ + at * state_->input_values : nullptr,
+                      scores_ + at * size_t(state_->classes),
+                      decisions_ ? decisions_ + first : nullptr};
+    for (const StepPointer& step : state_->compiled.steps) step->run(frame);
+  }
+
+  const std::shared_ptr<State> state_;
+  const uint8_t* bytes_;
+  const int16_t* integers_;
+  int32_t* scores_;
+  int64_t* decisions_;
+  const int64_t images_;
+  const int block_;
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  int64_t next_ = 0;
+  int working_ = 0;
+  std::exception_ptr failure_;
+};
+
 void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores, int64_t* decisions,
                int threads) const {
-  State& state = *state_;
   const int wanted = std::max(1, threads);
-  // Small batches are shared out, too; big ones go in full blocks, taken one after the other, so
-  // that a thread whose core is busy with something else does less.
-  const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1, state.block));
-  const int64_t blocks = (n + block - 1) / block;
-  std::atomic<int64_t> next = 0;
-  const auto work = [&] {
-    auto arena = state.take();
-    for (int64_t taken; (taken = next++) < blocks;) {
-      const int64_t first = taken * block;
-      const Frame frame{arena->begin(),
-                        &state.compiled.buffers,
-                        int(std::min<int64_t>(block, n - first)),
-                        bytes ? bytes + size_t(first) * state.input_values : nullptr,
-                        integers ? integers + size_t(first) * state.input_values : nullptr,
-                        scores + size_t(first) * size_t(state.classes),
-                        decisions ? decisions + first : nullptr};
-      for (const StepPointer& step : state.compiled.steps) step->run(frame);
-    }
-    state.give(std::move(arena));
-  };
-  // An exception (no memory) in a thread is kept for the caller.
-  std::exception_ptr failure;
-  std::mutex failing;
-  const auto guarded = [&] {
+  // Small batches are shared out, too; big ones go in full blocks, so that a thread whose core is busy
+  // with something else does less.
+  const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1, state_->block));
+  const auto call = std::make_shared<Call>(state_, bytes, integers, n, scores, decisions, block);
+  for (int64_t i = 1; i < std::min<int64_t>(wanted, (n + block - 1) / block); ++i) {
     try {
-      work();
-    } catch (...) {
-      const std::lock_guard lock(failing);
-      failure = std::current_exception();
-    }
-  };
-  std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < std::min<int64_t>(wanted, blocks); ++i) {
-    try {
-      helpers.emplace_back(guarded);
+      std::thread([call] { call->work(); }).detach();
     } catch (const std::system_error&) {
       break;  // no more threads to have: fewer do it all
     }
   }
-  guarded();
-  for (std::thread& helper : helpers) helper.join();
-  if (failure) std::rethrow_exception(failure);
+  call->work();
+  call->wait();
 }
 
 int Plan::classes() const { return state_->classes; }

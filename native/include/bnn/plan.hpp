@@ -36,7 +36,8 @@ class Plan {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  class Call;
+  std::shared_ptr<State> state_;  // of the threads of a call, too
 };
 
 // What there is, for `bnn info --cpu`: name, what it is built on, whether this CPU can run it.
