@@ -2,6 +2,7 @@
 """What a training step costs: float, hand-written sign, and ours, on the same network.
 
     python bench/train_step.py [lfc|cnv] [--batch 128] [--rounds 5] [--device cpu|cuda]
+                               [--keep-memory]
 
 Ways to write one topology, with the same optimiser and batch:
 
@@ -13,8 +14,9 @@ Ways to write one topology, with the same optimiser and batch:
 
 The rounds of all variants take turns, so that other work on the machine disturbs them
 alike; time is that of this thread on the processor (on a GPU: wall time, synchronized).
-Augmentation and data loading are not included. Printed: images per second, and the time
-of a step as a multiple of float's in the same precision.
+With ``--keep-memory`` all of them have what ``bnn train`` tells the C library about large
+tensors (bnn.train.memory). Augmentation and data loading are not included. Printed: images
+per second, and the time of a step as a multiple of float's in the same precision.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from torch import Tensor, nn
 from bnn import zoo
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
 from bnn.train.certificate import machine
+from bnn.train.memory import keep_memory
 from bnn.train.stack import Stack, deployable
 
 
@@ -137,7 +140,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--keep-memory", action="store_true")
     options = parser.parse_args()
+    if options.keep_memory:
+        keep_memory()
     torch.set_num_threads(1)
     topology = deployable(zoo.topology(f"{options.stack}-w1a1"))
     size = (options.batch, *topology.input)
