@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.design import Design, build
-from bnn.hw.folding import Folding
+from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.plumbing import Fork
+from bnn.inputs import IntegerInput
 from bnn.plan import plan
 from bnn.plan.events import simulate
 from bnn.plan.fifos import sized
 from bnn.plan.search import Budget, Search
-from bnn.program import Program
+from bnn.precision import BIPOLAR
+from bnn.program import Dot, Program, Threshold, Window
 from bnn.run import prepare
-from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
+from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 from programs import Limits, batches, networks
 
 LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
@@ -38,10 +40,36 @@ def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> N
     assert timing.levels == levels
 
 
+def kernels() -> Program:
+    """A convolution whose window gives whole kernels, of two positions at once."""
+    random = np.random.default_rng(3)
+    return Program(
+        IntegerInput((7, 8, 4), BIPOLAR),
+        (
+            Window("w0", "input", (3, 3)),
+            Dot("d0", "w0", signs(random, 6, 36), BIPOLAR),
+            Threshold("t0", "d0", random.integers(-4, 4, (6, 1)), BIPOLAR, -1, 2),
+            Window("w1", "t0", (5, 6)),
+            Dot("d1", "w1", signs(random, 3, 180), BIPOLAR),
+        ),
+        "d1",
+    )
+
+
+#: Fields of three places by three, two channels each.
+KERNELS_FOLDING = Folding({"d0": LayerFolding(3, 18, 2), "d1": LayerFolding(1, 12)})
+
+
+def test_the_kernels_come_whole() -> None:
+    modules = {each.block.module for each in build(kernels(), KERNELS_FOLDING).instances}
+    assert "bnn_patches" in modules
+
+
 @pytest.mark.usefixtures("simulator")
 @pytest.mark.parametrize("latency", [0, 20])
 @pytest.mark.parametrize(
-    ("program", "folding"), [(dense(), DENSE_FOLDING), (residual(), RESIDUAL_FOLDING)]
+    ("program", "folding"),
+    [(dense(), DENSE_FOLDING), (residual(), RESIDUAL_FOLDING), (kernels(), KERNELS_FOLDING)],
 )
 def test_every_cycle_is_that_of_the_rtl(program: Program, folding: Folding, latency: int) -> None:
     assert_equal_to_rtl(build(program, folding), latency=latency)

@@ -21,7 +21,7 @@ from programs import Limits, networks
 LIMITS = Limits(side=6, channels=6, ops=6, levels=4, patch=120)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     program=networks(LIMITS),
     luts=st.integers(2_000, 30_000),

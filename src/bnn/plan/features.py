@@ -16,6 +16,11 @@ from bnn.plan.memory import Memory, mapped
 
 Features = dict[str, float]
 
+#: Most columns whose inputs ``bnn_sum`` adds instead of counting their bit planes.
+_SUMMED = 16
+#: Most columns that ``bnn_popcount`` counts in one step.
+_FLAT = 6
+
 
 def features(module: str, generics: Mapping[str, Generic]) -> Features:
     """Features of one instance; every module has ``one``, those with memories their LUTs."""
@@ -26,15 +31,20 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
             found |= _matrix(g)
         case "bnn_window":
             found |= _window(g)
+        case "bnn_patches":
+            found |= _patches(g)
         case "bnn_widen" | "bnn_narrow":
             found["bits"] = g["BITS"] * g["RATIO"] * g["GROUPS"]
         case "bnn_serialize":
             found["bits"] = g["BITS"] * g["NF"] * g["PIXELS"]
+            found["shifted"] = g["BITS"] * g["NF"] * (g["PIXELS"] - 1)
+            found["counters"] = math.log2(g["NF"] * g["PIXELS"] * g["GROUPS"])
         case "bnn_fifo":
             found |= _fifo(g["BITS"], g["DEPTH"])
         case "bnn_max":
             found["bits"] = g["LANES"] * g["BITS"]
-            found["kept"] = g["LANES"] * g["BITS"] * (g["FOLDS"] > 1)
+            found["best"] = g["LANES"] * g["BITS"] * (g["FOLDS"] > 1)
+            found["compared"] = g["LANES"] * (g["BITS"] - 1)
         case "bnn_add":
             found["bits"] = g["LANES"] * g["BITS"]
         case "bnn_threshold":
@@ -55,24 +65,49 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
 
 def _matrix(g: Any) -> Features:
     lanes = g["PE"] * g["PIXELS"]
-    pairs = g["WBITS"] * g["ABITS"]
-    simd = g["SIMD"]
-    return {
-        # A population count of few bits is one table; of many, a tree of counters.
-        "few": lanes * pairs * min(simd, 6),
-        "many": lanes * pairs * max(simd - 6, 0),
-        "sums": lanes * pairs * math.log2(simd + 1),
-        "planes": lanes * (pairs - 1) * g["ACC"],
+    simd, pairs = g["SIMD"], g["WBITS"] * g["ABITS"]
+    found = {
         "accumulators": lanes * g["ACC"],
-        "levels": lanes * g["LEVELS"] * g["ACC"],
+        # One threshold is an accumulator's start (bnn_matrix, SIGN).
+        "levels": lanes * g["LEVELS"] * g["ACC"] * (g["LEVELS"] > 1),
         "biases": lanes * g["OBITS"] * (g["LEVELS"] == 0),
         "inputs": g["PIXELS"] * simd * g["ABITS"],
+        "kept": g["PIXELS"] * simd * g["ABITS"] * (g["NF"] > 1),
         "weights": g["PE"] * simd * g["WBITS"],
         "parameters": g["PE"] * max(g["LEVELS"] * g["ACC"] + g["FALLING"], 1) * g["LOADABLE"],
         "items": g["PE"] * math.ceil(simd * g["WBITS"] / 32) * g["LOADABLE"],
         "counters": math.log2(g["NF"] * g["SF"] + 1),
         **_fifo(lanes * g["OBITS"], g["DEPTH"]),
     }
+    if g["XNOR"] and g["ABITS"] > 2 and simd <= _SUMMED:  # numbers are added as such
+        return found | {"added": lanes * simd * g["ABITS"]}
+    lanes *= pairs
+    if simd <= _FLAT:  # one table or two count them all
+        counted = {"few": lanes * simd}
+    else:
+        luts, columns, registers = _counters(simd, xnor=bool(g["XNOR"]))
+        counted = {
+            "counted": lanes * luts,
+            "tallied": lanes * columns,
+            "held": lanes * registers,
+            "parity": g["PIXELS"] * g["ABITS"] * -(-simd // 3) * g["XNOR"],
+        }
+    wide = lanes * math.log2(simd + 1)
+    return found | counted | {"sums": wide, "planes": lanes * (pairs - 1) / pairs * g["ACC"]}
+
+
+def _counters(simd: int, *, xnor: bool) -> tuple[int, int, int]:
+    """LUT6 of the counters of a lane, columns left for its adders, and registers between.
+
+    As ``bnn_agree`` and ``bnn_popcount`` place them: triples, then 6:3 counters of ones and twos.
+    """
+    triples = -(-simd // 3)
+    ones, twos, tables = triples, triples, 2 * triples
+    if xnor:
+        ones = -(-triples // 3)
+        twos, tables = triples + ones, triples + 2 * ones
+    columns = -(-ones // 6) - (-twos // 6)
+    return tables + 3 * columns, columns, ones + twos + 3 * columns
 
 
 def _window(g: Any) -> Features:
@@ -82,6 +117,26 @@ def _window(g: Any) -> Features:
         "walks": g["PIXELS"] * math.log2(depth + 1),
         "pixels": g["PIXELS"],
     }
+
+
+def _patches(g: Any) -> Features:
+    memory = _places(g)
+    field = g["LANES"] * g["BITS"]
+    return {
+        "copies": memory.count,
+        "chosen": memory.count * field * math.log2(g["TAKE"]),
+        "words": memory.count * field,
+        "walks": math.log2(memory.depth + 1),
+    }
+
+
+def _places(g: Any) -> Memory:
+    """``bnn_patches`` has a copy of the rows for each place that a group covers."""
+    reach = g["K_W"] + (g["PIXELS"] - 1) * g["S_W"]
+    depth = g["ROWS"]
+    for size in (g["IN_W"], g["PARTS"]):
+        depth *= 1 << (size - 1).bit_length()
+    return Memory(g["TAKE"] * g["LANES"] * g["BITS"], depth, g["K_H"] * reach, style=g["STYLE"])
 
 
 def _fifo(bits: int, depth: int) -> Features:
@@ -104,6 +159,8 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
         case "bnn_window":
             depth = g["ROWS"] * g["IN_W"] * g["FOLDS"]
             return [Memory(g["BITS"], depth, g["PIXELS"], style=g["STYLE"])]
+        case "bnn_patches":
+            return [_places(g)]
         case "bnn_fifo":
             return [Memory(g["BITS"], g["DEPTH"], style=g["STYLE"])]
         case "bnn_max":

@@ -110,6 +110,7 @@ class Plan:
             "used": {kind: use for kind, (use, _) in self.used.items()},
             "available": {kind: have for kind, (_, have) in self.used.items()},
             "error_percent": dict(cost.errors()),
+            "error_measured_on": cost.measured(),
             "layers": [
                 {
                     "name": layer.name,
@@ -174,10 +175,7 @@ def plan(
     budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
     search = Search(program, budget, loadable=loadable)
     if fps is None:
-        fastest = search.fastest()
-        if fastest is None:
-            raise PlanError(_too_large(search, budget, target))
-        return _plan(fastest, target, clock)
+        return _fastest(search, target, clock)
     if not (fps > 0 and math.isfinite(fps)):
         raise PlanError(f"{fps:g} images a second cannot be planned; say a positive number")
     bound = wanted = int(clock * 1e6 / fps)
@@ -190,6 +188,22 @@ def plan(
             return made
         # It stalls: ask for somewhat faster layers.
         bound = min(bound - 1, bound * wanted // made.cycles)
+
+
+def _fastest(search: Search, target: Part, clock: float) -> Plan:
+    found = search.fastest()
+    most = search.most_cycles()
+    while found is not None:
+        made = _plan(found, target, clock)
+        bound = found.design.cycles
+        if not search.budget.excess(made.cost):
+            return made
+        # The FIFOs that keep its pace do not fit any more: somewhat slower, then.
+        found = None
+        while found is None and bound < most:
+            bound += max(1, bound // 32)
+            found = search.within(bound)
+    raise PlanError(_too_large(search, search.budget, target))
 
 
 def _plan(found: Found, target: Part, clock: float) -> Plan:

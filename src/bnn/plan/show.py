@@ -47,7 +47,7 @@ def _parts(plan: Plan) -> Table:
     errors = cost.errors()
     for kind, (use, have) in plan.used.items():
         share = use / have
-        margin = f"+-{errors[kind]:.0f} %" if kind in errors else "exact"
+        margin = f"+-{errors[kind]:.0f} %" if kind in errors else "computed"
         table.add_row(
             kind,
             ProgressBar(total=1.0, completed=min(share, 1.0), width=_BAR),
@@ -68,5 +68,5 @@ def _speed(plan: Plan) -> Text:
         f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
         f"{plan.cycles:,} cycles an image; slowest: {harmless(plan.bottleneck)}; "
         f"{first}"
-        f"parameters: {where}"
+        f"parameters: {where}. Errors (+-): the largest on {cost.measured()}."
     )
