@@ -51,11 +51,11 @@ RIVALS = {"cnv": ("bnn cnv-w1a1", "openvino-int8"), "lfc": ("bnn lfc-w1a1", "ort
 INTRODUCTION = """\
 # Benchmarks
 
-Written by `make bench` (`bench/compare.py`); do not edit. Images a second, NumPy arrays
-in, NumPy scores out: by CPU time of the best round, and in brackets by wall time of the
-median round; where the two differ much, the machine was busy with other things. The
-weights are random: speed does not depend on them. The last row of a table says how many
-times as fast as the other one is, by CPU time.
+The tables are written by `make bench` (`bench/compare.py`); other sections stay as they
+are. Images a second, NumPy arrays in, NumPy scores out: by CPU time of the best round, and
+in brackets by wall time of the median round; where the two differ much, the machine was
+busy with other things. The weights are random: speed does not depend on them. The last row
+of a table is the first of ours divided by the engine that it names, by CPU time.
 
 """
 
@@ -105,6 +105,7 @@ def replaced(page: str, text: str) -> str:
     """The page with the section ``text`` in place of the one of its title, or after the others."""
     _, *old = page.split("\n## ")
     sections = {part.partition("\n")[0]: "## " + part.rstrip() + "\n" for part in old}
+    # Sections of other commands keep their place, and their text.
     sections[text.partition("\n")[0].removeprefix("## ")] = text
     return INTRODUCTION + "\n".join(sections.values())
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // NEON, for AArch64 and for ARMv7: vcnt counts the bits of bytes, vmlal multiplies and adds.
-#include <arm_neon.h>
-
-#include "gemm.hpp"
 #include "kernels.hpp"
+#include "neon.hpp"
 
 #if defined(__linux__) && defined(__arm__)
 #include <asm/hwcap.h>
@@ -83,10 +81,7 @@ struct MultiplyAdd : Unlimited {
                         vpadd_s32(halves(acc.channel[2]), halves(acc.channel[3])));
   }
   static BNN_INLINE uint32_t reach(const Acc& acc, const int32_t* threshold) {
-    const uint32x4_t reached = vcgeq_s32(whole(acc), vld1q_s32(threshold));
-    const uint16x4_t narrow = vmovn_u32(reached);
-    return (vget_lane_u16(narrow, 0) & 1u) | (vget_lane_u16(narrow, 1) & 2u) | (vget_lane_u16(narrow, 2) & 4u) |
-           (vget_lane_u16(narrow, 3) & 8u);
+    return reach_s32(whole(acc), threshold);
   }
   static BNN_INLINE void store(const Acc& acc, int32_t* to) { vst1q_s32(to, whole(acc)); }
 };
