@@ -202,6 +202,8 @@ def test_a_planted_mistake_is_found(block: str, right: str, wrong: str, tmp_path
         ("bnn_count6", {"BITS": 9}),
         ("bnn_triples", {"BITS": 2, "CODED": 0}),
         ("bnn_triples", {"BITS": 2, "CODED": 1}),
+        ("bnn_choose_add", {"BITS": 6, "INVERT": 0}),
+        ("bnn_choose_add", {"BITS": 6, "INVERT": 1}),
     ],
 )
 def test_lut_instances_do_what_the_expressions_do(

@@ -150,8 +150,11 @@ module bnn_matrix #(
             wire [TB-1:0] params = t[r*TB+:TB];
             wire [ACC-1:0] start = SIGN != 0 ? ACC'(params) : '0;
             logic [ACC-1:0] acc;
-            always_ff @(posedge clk)
-                if (going[LANE+1]) acc <= totals[r*ACC+:ACC] + (opening[LANE+1] ? start : acc);
+            wire [ACC-1:0] next;
+            bnn_choose_add #(.BITS(ACC)) add (
+                .a(totals[r*ACC+:ACC]), .p(acc), .q(start), .choose({1'b0, opening[LANE+1]}), .y(next)
+            );
+            always_ff @(posedge clk) if (going[LANE+1]) acc <= next;
             if (SIGN != 0) begin : gen_sign
                 logic [OBITS-1:0] code;
                 logic falls;

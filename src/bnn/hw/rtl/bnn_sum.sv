@@ -2,11 +2,11 @@
 // One row of bipolar weights times SIMD numbers of several bits, summed: the sum of x where the
 // weight is 1 and ~x where it is 0, and 1 for each pair whose first weight is 0.
 //
-// That is what the bit planes of bnn_lane count, but for the ones of the pairs, which are constant for each
-// row (bnn.hw.matrix). bnn_pairs made a + b and a + ~b of each pair: equal weights take the one,
-// unequal ones the other, inverted where the first weight is 0 (~(a + b) = ~a + ~b + 1). So a pair
-// costs a row one LUT a bit, the adder's own. A chain of adders, one a stage; TERMS - 1 cycles, at
-// least 1.
+// That is what the bit planes of bnn_lane count, but for the ones of the pairs, which are constant
+// for each row (bnn.hw.matrix). bnn_pairs made a + b and a + ~b of each pair: equal weights take
+// the one, unequal ones the other, inverted where the first weight is 0 (~(a + b) = ~a + ~b + 1).
+// So a pair costs a row one LUT a bit, the adder's own (bnn_choose_add). A chain of adders, one
+// a stage; TERMS - 1 cycles, at least 1.
 `default_nettype none
 module bnn_sum #(
     parameter int SIMD    = 9,
@@ -21,41 +21,67 @@ module bnn_sum #(
     input  wire  [TERMS*(ABITS+1)-1:0]  minus,
     output wire  [ACC-1:0]              total
 );
-    localparam int W = ABITS + 1;
+    localparam int W = ABITS + 2;              // of a term as a signed number
     localparam int ODD = SIMD % 2;
     localparam int STAGES = TERMS > 2 ? TERMS - 1 : 1;
-    wire [TERMS*ACC-1:0] terms;
-    for (genvar i = 0; i < TERMS; i++) begin : gen_term
+
+    // Weights of each term, as late as its stage.
+    wire [2*TERMS-1:0] choose;
+    for (genvar i = 0; i < TERMS; i++) begin : gen_late
         localparam int LATE = i > 1 ? i - 1 : 0;
-        localparam bit SINGLE = i == 0 && ODD != 0;
         localparam int AT = i == 0 ? 0 : 2 * i - ODD;
-        wire [1:0] now = SINGLE ? {w[AT], w[AT]} : w[AT+:2];
-        wire [1:0] late;
+        wire [1:0] now = i == 0 && ODD != 0 ? {w[0], w[0]} : w[AT+:2];
         if (LATE == 0) begin : gen_now
-            assign late = now;
-        end else begin : gen_late
+            assign choose[2*i+:2] = now;
+        end else begin : gen_kept
             logic [1:0] kept[LATE];
             always_ff @(posedge clk) begin
                 kept[0] <= now;
                 for (int n = 1; n < LATE; n++) kept[n] <= kept[n-1];
             end
-            assign late = kept[LATE-1];
+            assign choose[2*i+:2] = kept[LATE-1];
         end
-        // A single unsigned number has no carry to invert.
-        localparam logic [W-1:0] MASK = SINGLE && ASIGNED == 0 ? {1'b0, {ABITS{1'b1}}} : '1;
-        wire [W-1:0] value = (^late ? minus[i*W+:W] : plus[i*W+:W]) ^ (late[0] ? '0 : MASK);
-        assign terms[i*ACC+:ACC] = {{ACC - W{(ASIGNED != 0) && value[W-1]}}, value};
     end
 
-    logic [ACC-1:0] sum[STAGES];
+    // Inverting an unsigned number x of b bits means 2^b - 1 - x: bits from b on stay 0.
+    localparam int OWN = ASIGNED != 0 ? W : W - 1;      // bits of a pair that are inverted
+    localparam int SINGLE = ASIGNED != 0 ? W : ABITS;   // of a column alone
+    localparam logic [W-1:0] MASK = ODD != 0 ? {W{1'b1}} >> (W - SINGLE) : {W{1'b1}} >> (W - OWN);
+    wire [W-1:0] p0 = {(ASIGNED != 0) && plus[ABITS], plus[0+:ABITS+1]};
+    wire [W-1:0] q0 = {(ASIGNED != 0) && minus[ABITS], minus[0+:ABITS+1]};
+    wire [W-1:0] opening = (^choose[1:0] ? q0 : p0) ^ (choose[0] ? '0 : MASK);
+
+    wire [STAGES*ACC-1:0] sums;
     for (genvar s = 0; s < STAGES; s++) begin : gen_stage
-        wire [ACC-1:0] previous = s == 0 ? terms[0+:ACC] : sum[s == 0 ? 0 : s - 1];
-        if (TERMS > 1) begin : gen_add
-            always_ff @(posedge clk) sum[s] <= previous + terms[(s+1)*ACC+:ACC];
-        end else begin : gen_only
-            always_ff @(posedge clk) sum[s] <= previous;
+        // Wide enough for s + 2 terms.
+        localparam int B = W + $clog2(s + 2) < ACC ? W + $clog2(s + 2) : ACC;
+        logic [B-1:0] sum;
+        wire [B-1:0] previous;
+        if (s == 0) begin : gen_first
+            assign previous = B'($signed(opening));
+        end else begin : gen_next
+            assign previous = B'(sums[(s-1)*ACC+:ACC]);
         end
+        if (TERMS == 1) begin : gen_only
+            always_ff @(posedge clk) sum <= previous;
+        end else begin : gen_add
+            localparam int AT = (s + 1) * (ABITS + 1);
+            wire [1:0] chosen = choose[2*(s+1)+:2];
+            wire [B-1:0] made;
+            if (ASIGNED != 0) begin : gen_signed
+                bnn_choose_add #(.BITS(B), .INVERT(1)) add (
+                    .a(previous), .p(B'($signed(plus[AT+:ABITS+1]))),
+                    .q(B'($signed(minus[AT+:ABITS+1]))), .choose(chosen), .y(made)
+                );
+            end else begin : gen_unsigned
+                wire [ABITS:0] term = (^chosen ? minus[AT+:ABITS+1] : plus[AT+:ABITS+1])
+                                    ^ {ABITS + 1{!chosen[0]}};
+                assign made = previous + B'(term);
+            end
+            always_ff @(posedge clk) sum <= made;
+        end
+        assign sums[s*ACC+:ACC] = ACC'($signed(sum));
     end
-    assign total = sum[STAGES-1];
+    assign total = sums[(STAGES-1)*ACC+:ACC];
 endmodule
 `default_nettype wire
