@@ -13,6 +13,7 @@ from bnn.run import prepare  # noqa: E402
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
 from bnn.train.extract import extract  # noqa: E402
 from bnn.train.layers import BatchNorm, Weighted  # noqa: E402
+from bnn.train.layers import Dense as Dense_  # noqa: E402
 from bnn.train.stack import Stack  # noqa: E402
 
 ACTIVATIONS = [BIPOLAR, TERNARY, UINT(1), UINT(2), UINT(4), INT(3), INT(4, narrow=True)]
@@ -96,3 +97,12 @@ def test_one_norm_over_all_classes_ends_every_stack():
     topology = Topology("t", (4, 4, 1), (Dense(6, bias=True), Norm(), Act(), Dense(2, bias=True)))
     kept = Stack(topology).topology.layers
     assert kept == (Dense(6), Norm(), Act(), Dense(2), Norm(scalar=True))
+
+
+@pytest.mark.parametrize("weights", [BIPOLAR, TERNARY, INT(4, narrow=True)], ids=str)
+def test_training_in_16_bits_uses_the_integers_that_are_deployed(weights):
+    layer = Dense_(64, 32, weights)
+    near = torch.arange(-weights.high, weights.high + 1) + 0.5
+    layer.weight.data.copy_((near[torch.randint(len(near), (32, 64))] - 1e-3) / weights.high)
+    rows = torch.eye(64, dtype=torch.bfloat16)
+    assert torch.equal(layer.train()(rows).float().T, layer.integers())

@@ -51,7 +51,9 @@ class Weighted(nn.Module):
         self.weight.data.clamp_(-1, 1)
 
     def _quantized(self, x: Tensor) -> Tensor:
-        return quantize_weight(self.weight.to(x.dtype), self.precision)
+        # In float32, as deployed: rounded to 16 bits first, weights just below 1/2 would be 1 in
+        # training and 0 after it, and ternary weights gather there.
+        return quantize_weight(self.weight, self.precision).to(x.dtype)
 
     def _finish(self, sums: Tensor) -> Tensor:
         if sums.dtype == torch.float32 and not self.training:
