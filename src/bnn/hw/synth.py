@@ -69,15 +69,9 @@ def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str =
         extra: more source files.
         apart: modules that keep their boundaries.
     """
-    lines = [
-        "read_verilog -lib +/xilinx/cells_sim.v",  # the LUT6 that BNN_LUT6 asks for
-        f"read_verilog -defer -sv -DSYNTHESIS -DBNN_LUT6 {' '.join([*sources.verilog, *extra])}",
-        f"hierarchy -check -top {top}",
-    ]
+    lines = _read([*sources.verilog, *extra], top)
     if apart:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {_selection(apart)}")
-    # Of a constant table in LUTs Vivado says "distributed"; that is no RAM to Yosys, but logic.
-    lines.append("setattr -unset rom_style -set logic_block 1 */a:rom_style=distributed")
     # The top's ports end at the processing system, not at pins.
     lines.append(f"synth_xilinx -family xc7 -flatten -noiopad -top {top}")
     lines.append("delete t:$scopeinfo")  # no later tool knows these
@@ -94,21 +88,26 @@ def routable(names: Sequence[str], top: str, *, pins: bool = False) -> str:
     Args:
         pins: the top's ports are pins of the chip.
     """
-    # The libraries first: a top may name cells of the chip.
     # No shift registers in LUTs: with LUT RAMs in one slice they share a write enable, and
     # nextpnr does not keep them apart.
-    return "\n".join(
-        [
-            "read_verilog -lib -specify +/xilinx/cells_sim.v",
-            "read_verilog -lib +/xilinx/cells_xtra.v",
-            f"read_verilog -defer -sv -DSYNTHESIS {' '.join(names)}",
-            f"hierarchy -check -top {top}",
-            f"synth_xilinx -family xc7 -flatten -nosrl {'' if pins else '-noiopad'} -top {top}",
-            "delete t:$scopeinfo",
-            f"write_json {NETLIST}",
-            "",
-        ]
-    )
+    lines = [
+        *_read(names, top),
+        f"synth_xilinx -family xc7 -flatten -nosrl {'' if pins else '-noiopad'} -top {top}",
+        "delete t:$scopeinfo",
+        f"write_json {NETLIST}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _read(names: Sequence[str], top: str) -> list[str]:
+    return [
+        "read_verilog -lib +/xilinx/cells_sim.v",  # the LUT6 that BNN_LUT6 asks for, BUFG
+        "read_verilog -lib +/xilinx/cells_xtra.v",  # PS7
+        f"read_verilog -defer -sv -DSYNTHESIS -DBNN_LUT6 {' '.join(names)}",
+        f"hierarchy -check -top {top}",
+        # Of a constant table in LUTs Vivado says "distributed"; that is no RAM to Yosys, but logic.
+        "setattr -unset rom_style -set logic_block 1 */a:rom_style=distributed",
+    ]
 
 
 def run(folder: Path, text: str) -> str:
