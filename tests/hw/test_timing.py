@@ -61,6 +61,16 @@ PADDED: dict[str, Generic] = {
     "ROWS": 7,
     "PAD": "32'h0",
 }
+PATCHES: dict[str, Generic] = {
+    "LANES": 8,
+    "PARTS": 8,
+    "IN_H": 30,
+    "IN_W": 30,
+    "OUT_H": 28,
+    "OUT_W": 28,
+    "PIXELS": 2,
+    "ROWS": 4,
+}
 BLOCKS: dict[str, tuple[str, dict[str, Generic]]] = {
     "fifo": ("bnn_fifo", {"BITS": 64, "DEPTH": 32}),
     "fifo, block RAM": ("bnn_fifo", {"BITS": 64, "DEPTH": 1024, "STYLE": "block"}),
@@ -68,6 +78,7 @@ BLOCKS: dict[str, tuple[str, dict[str, Generic]]] = {
     "narrow": ("bnn_narrow", {"BITS": 16, "RATIO": 4}),
     "window": ("bnn_window", WINDOW),
     "window, padded, 4 positions": ("bnn_window", PADDED),
+    "patches": ("bnn_patches", PATCHES),
     "max": ("bnn_max", {"LANES": 16, "BITS": 4, "SIGNED": 1, "FOLDS": 4, "POSITIONS": 4}),
     "threshold": (
         "bnn_threshold",
