@@ -94,5 +94,7 @@ def test_a_block_is_wrapped_with_all_its_ports() -> None:
     assert "wire [$clog2(DEPTH + 2)-1:0] level;" in text
     for port in ("i_valid", "i_data", "o_ready", "i_ready", "o_valid", "o_data", "level"):
         assert f".{port}({port})" in text
+    assert ".rst(reset)" in text
+    assert ".rst(" not in alone.wrapper("bnn_probe", {})  # it has no such port
     with pytest.raises(BuildError, match="no block is called 'bnn_other'"):
         alone.fmax(Path(), "bnn_other", {}, "xc7z020clg400-1")

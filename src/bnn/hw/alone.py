@@ -63,10 +63,12 @@ def wrapper(module: str, generics: Mapping[str, Generic]) -> str:
     lines = ["module alone (input wire clk, rst, into, output wire out);"]
     lines += [f"    localparam {name} = {text};" for name, text in values.items()]
     lines += ["    logic reset;", "    always_ff @(posedge clk) reset <= rst;"]
-    joined = [".clk(clk)", ".rst(reset)"]
+    own = {"clk": "clk", "rst": "reset"}
+    joined = []
     before = "into"
     for way, width, name in _PORT.findall(ports):
-        if name in ("clk", "rst"):
+        joined.append(f".{name}({own.get(name, name)})")
+        if name in own:
             continue
         lines.append(f"    wire {width} {name};\n    wire {name}_chain;")
         kind = "in" if way == "input" else "out"
@@ -74,10 +76,9 @@ def wrapper(module: str, generics: Mapping[str, Generic]) -> str:
             f"    alone_{kind} #($bits({name})) {name}_end (clk, {before}, {name}_chain, {name});"
         )
         before = f"{name}_chain"
-        joined.append(f".{name}({name})")
-    own = ", ".join(f".{name}({name})" for name in values)
+    set_to = ", ".join(f".{name}({name})" for name in values)
     lines.append(f"    assign out = {before};")
-    lines.append(f"    {module} #({own}) block ({', '.join(joined)});\nendmodule\n")
+    lines.append(f"    {module} #({set_to}) block ({', '.join(joined)});\nendmodule\n")
     return "\n".join(lines) + _ENDS
 
 
