@@ -6,11 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from bnn.hw.block import divisors
 from bnn.hw.folding import Folding, LayerFolding, dots
 from bnn.program import Program, Window
+
+#: The same thirty draws in every run; each is simulated or synthesised, so none is shrunk.
+THIRTY_DRAWS = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from bnn.errors import BuildError, PlanError
@@ -22,6 +22,7 @@ from bnn.precision import BIPOLAR
 from bnn.program import Dot, Program, Threshold, Window
 from bnn.run import prepare
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
+from hw.foldings import THIRTY_DRAWS
 from programs import Limits, batches, networks
 
 LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
@@ -119,14 +120,7 @@ def test_fifos_of_a_folding_are_read_and_refused(tmp_path) -> None:
 
 @pytest.mark.hw
 @pytest.mark.usefixtures("simulator")
-@settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@THIRTY_DRAWS
 @given(data=st.data())
 def test_thirty_random_plans_run_as_planned(data: st.DataObject) -> None:
     """Cycles equal, and with random stalls of the memory no deadlock and equal scores."""

