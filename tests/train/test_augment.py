@@ -5,7 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
-from bnn.train.augment import AUGMENTATIONS, flip_and_shift, shift  # noqa: E402
+from bnn.train.augment import (  # noqa: E402
+    AUGMENTATIONS,
+    flip_and_shift,
+    flip_shift_and_cut,
+    shift,
+)
 
 
 def numbered(count, height, width):
@@ -48,6 +53,21 @@ def test_only_flip_and_shift_mirrors():
     }
     assert turned[shift] == 0
     assert 0.4 < turned[flip_and_shift] < 0.6
+
+
+def test_cut_pictures_have_one_grey_square_and_vary_in_brightness():
+    torch.manual_seed(1)
+    pictures = torch.full((300, 32, 32, 3), 180, dtype=torch.uint8)
+    found = flip_shift_and_cut(pictures)
+    cut = (found == 128).all(3)
+    rows, columns = cut.any(2).sum(1), cut.any(1).sum(1)
+    assert torch.equal(rows * columns, cut.flatten(1).sum(1)), "it is a rectangle"
+    assert rows.max() == columns.max() == 10
+    assert rows.min() >= 5, "its middle lies inside"
+    left = torch.stack([one[~hole].float().mean() for one, hole in zip(found, cut, strict=True)])
+    assert 140 < left.min() < 160
+    assert 200 < left.max() <= 255
+    assert found[~cut].unique().numel() > 30
 
 
 def test_a_picture_smaller_than_its_shift():

@@ -49,6 +49,7 @@ def test_help(command):
         (["train", "no.toml", "--data", "mnist", "-o", "r"], "no.toml"),
         (["train", "tfc-w1a1", "--data", "nowhere", "-o", "r"], "nowhere: no such folder"),
         (["train", "tfc-w1a1", "--data", "mnist", "--rate", "-1", "-o", "r"], "must be positive"),
+        (["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"], "taught is a share"),
         (["certify", "nowhere"], "nowhere: is no run"),
     ],
 )

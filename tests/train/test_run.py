@@ -14,8 +14,16 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
 import bnn  # noqa: E402
 from bnn.errors import BnnError, DataError, TrainError  # noqa: E402
+from bnn.train.data import load_parts  # noqa: E402
 from bnn.train.loop import BEST, LAST, FitOptions, Task, rate_factor  # noqa: E402
-from bnn.train.run import SETTINGS, Settings, read_settings, recertify, train  # noqa: E402
+from bnn.train.run import (  # noqa: E402
+    SETTINGS,
+    Settings,
+    read_settings,
+    recertify,
+    train,
+    trained,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:::torch")
 
@@ -109,6 +117,37 @@ def test_resuming_goes_on_where_it_stopped(settings, tmp_path):
     longer = Settings.make(settings.network, settings.data, epochs=5, batch=16, rate=0.05)
     found = train(longer, tmp_path / "run", QUIET, resume=True)
     assert [row["epoch"] for row in found.history] == [1, 2, 3, 4, 5]
+
+
+def test_training_on_from_a_deployed_model(done, settings, tmp_path):
+    model = done[0] / "model.bnn"
+    start = Settings.make(
+        settings.network, settings.data, epochs=1, batch=16, init=model, rate=1e-3
+    )
+    found = train(start, tmp_path / "run", QUIET, resume=False)
+    assert found.accuracy["cpu"] > 0.8, "one careful epoch keeps what it started from"
+    assert read_settings(tmp_path / "run").init == str(model)
+    assert "--init model.bnn" in (tmp_path / "run" / "card.md").read_text()
+
+
+def test_with_nothing_held_out_the_last_epoch_is_deployed(settings, tmp_path, monkeypatch):
+    seen = []
+    counted = Task.training_step
+    monkeypatch.setattr(
+        Task, "training_step", lambda self, *args: seen.append(self) or counted(self, *args)
+    )
+    wanted = replace(settings, whole=True)
+    found = train(wanted, tmp_path / "run", QUIET, resume=False)
+    whole, part = seen[0].parts.training, load_parts(settings.data, (6, 9, 1)).training
+    assert len(whole) == len(part) + len(seen[0].parts.validation)
+    last = torch.load(tmp_path / "run" / LAST, weights_only=True)["state_dict"]
+    assert last["stack.body.0.weight"].equal(trained(tmp_path / "run").body[0].weight.data)
+    assert found.differing == {"reference": 0, "cpu": 0}
+    text = (tmp_path / "run" / "card.md").read_text()
+    assert "nothing was held out" in text
+    assert " --whole " in text
+    again = recertify(tmp_path / "run")
+    assert again.sha256 == found.sha256
 
 
 def test_learning_from_another_run(done, settings, tmp_path):

@@ -37,9 +37,11 @@ def test_the_same_network_takes_everything_over():
     source, target = stack(TERNARY, TERNARY), stack(TERNARY, TERNARY)
     for norm in parts(source)[1]:
         norm.beta.data.normal_()
+        norm.mean.normal_()
     assert transfer(source, target, HERE) == 3
     pictures = torch.randint(0, 256, (40, 8, 9, 1), dtype=torch.uint8)
     with torch.no_grad():
+        assert torch.equal(source.eval()(pictures), target.eval()(pictures))
         assert torch.equal(source.train()(pictures), target.train()(pictures))
 
 

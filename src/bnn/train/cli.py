@@ -36,13 +36,20 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
     init: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Start from that run's weights, where they fit."),
+        str | None,
+        typer.Option(metavar="RUN_OR_MODEL", help="Start from its weights, where they fit."),
     ] = None,
     teacher: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN_OR_MODEL", help="Learn from its answers too (may be repeated)."),
     ] = None,
+    taught: Annotated[
+        float | None, typer.Option(help="Share of the teachers' answers in the loss, 0 to 1.")
+    ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Train on the validation part too and deploy the last epoch."),
+    ] = False,
     devices: Annotated[str, typer.Option(help="auto, how many, or a list such as 0,2.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="32-true or bf16-mixed; the fastest by default.")
@@ -53,7 +60,9 @@ def train(
     preprocess: Annotated[
         str | None, typer.Option(help="Of a folder's pictures: thumbnail, stretch or digit.")
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, shift, flip-shift or distort.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, shift, flip-shift, flip-shift-cut or distort.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
@@ -75,6 +84,8 @@ def train(
         seed,
         init,
         teacher or (),
+        whole,
+        taught=taught,
         epochs=epochs,
         batch=batch,
         rate=rate,

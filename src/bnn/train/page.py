@@ -150,17 +150,19 @@ def card(found: Certificate) -> str:
     """The model card, in Markdown."""
     settings, recipe = found.settings, found.settings["recipe"]
     seconds = sum(row.get("seconds", 0.0) for row in found.history)
-    best = max((row.get("validation_accuracy", 0.0) for row in found.history), default=0.0)
     options = "".join(f" --{key} {recipe[key]}" for key in ("epochs", "batch", "rate", "augment"))
     start = settings.get("init")
     origins = [("init", start)] if start else []
     origins += [("teacher", one) for one in settings.get("teachers", ())]
     options += "".join(f" --{option} {Path(run).name}" for option, run in origins)
+    options += f" --taught {recipe['taught']}" if settings.get("teachers") else ""
+    options += " --whole" if settings.get("whole") else ""
     command = (
         f"bnn train {Path(settings['network']).name} --data {settings['data']} "
         f"--seed {settings['seed']}{options} -o RUN"
     )
     chosen = ", ".join(f"{key} {value}" for key, value in recipe.items())
+    chosen_by = _chosen_by(found)
     return f"""# {found.network} on {found.dataset}
 
 - Test accuracy of this file on the integer runtimes: **{100 * found.accuracy["cpu"]:.2f} %** of
@@ -168,10 +170,20 @@ def card(found: Certificate) -> str:
 - Equal to the trained PyTorch network in every one of {found.scores.size} scores on the runtimes
   {" and ".join(found.differing)}: {sum(found.differing.values())} differ.
 - Classes: {", ".join(found.classes)}.
-- Data: {found.dataset}; the epoch was chosen on a validation part of the training data
-  ({100 * best:.2f} % there).
+- Data: {found.dataset}; {chosen_by}.
 - Recipe: {chosen}; seed {settings["seed"]}. `bnn.train.recipes` explains each.
 - Compute: {len(found.history)} epochs, {seconds / 60:.0f} minutes in all on {found.machine}.
 - Command: `{command}`
 - SHA-256: `{found.sha256}`
 """
+
+
+def _chosen_by(found: Certificate) -> str:
+    """How the deployed epoch was chosen."""
+    if found.settings.get("whole"):
+        return "nothing was held out to validate, the last epoch is deployed"
+    best = max((row.get("validation_accuracy", 0.0) for row in found.history), default=0.0)
+    return (
+        "the epoch was chosen on a validation part of the training data\n"
+        f"  ({100 * best:.2f} % there)"
+    )

@@ -4,7 +4,7 @@
 settings.json           what was asked for; resuming and certifying read it
 best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
 csv/, tensorboard/      logs
-model.bnn               the best epoch, deployed
+model.bnn               the best epoch (the last one, if nothing was held out), deployed
 report.json, .html      the certificate (bnn.train.certificate)
 card.md                 the model card
 """
@@ -23,12 +23,14 @@ import torch
 
 from bnn import topology as topologies
 from bnn import zoo
-from bnn.data.sets import load_train
+from bnn.data.folder import PictureFolder
+from bnn.data.sets import DataSet, load_train
 from bnn.errors import BnnError, TrainError
 from bnn.library import load
 from bnn.lower import lower
 from bnn.modelfile import write_whole
 from bnn.topology import Topology
+from bnn.train.adopt import adopt
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
 from bnn.train.data import Parts, load_parts
@@ -40,6 +42,8 @@ from bnn.train.teach import Teacher, Teachers
 from bnn.train.transfer import transfer
 
 SETTINGS = "settings.json"
+#: On which the batch norms of a model that is trained on are measured.
+MEASURED_PICTURES = 500
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,10 @@ class Settings:
         preprocess: how pictures reach the network's input, see ``bnn.train.data``.
         seed: of weights, order and augmentation.
         recipe: see ``bnn.train.recipes``.
-        init: folder of a run whose weights to start from, or None.
+        init: folder of a run, or a model by name or file, whose weights to start from, or None.
         teachers: folders of runs, or models by name or file, to learn from.
+        whole: train on the validation part as well, and deploy the last epoch: for when
+            nothing is left to choose.
     """
 
     network: str
@@ -63,6 +69,12 @@ class Settings:
     recipe: Recipe
     init: str | None = None
     teachers: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def deployed(self) -> str:
+        """Name of the checkpoint that is deployed."""
+        return LAST if self.whole else BEST
 
     @classmethod
     def make(
@@ -73,6 +85,7 @@ class Settings:
         seed: int = 1,
         init: str | os.PathLike[str] | None = None,
         teachers: Sequence[str | os.PathLike[str]] = (),
+        whole: bool = False,
         **changes: float | str | None,
     ) -> Settings:
         """Settings with the recipe that fits, changed where ``changes`` are not None.
@@ -86,19 +99,22 @@ class Settings:
         for name, value in wanted.items():
             if not isinstance(value, str) and not value > 0:
                 raise TrainError(f"{name} must be positive, not {value}")
+        if float(wanted.get("taught", 0)) > 1:
+            raise TrainError(f"taught is a share, at most 1, not {wanted['taught']}")
         if wanted.get("augment", "none") not in AUGMENTATIONS:
             raise TrainError(f"augment is one of {', '.join(AUGMENTATIONS)}")
         # A path is kept whole: the run may be certified from elsewhere.
         network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
         data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
-        start = None if init is None else os.path.abspath(init)  # noqa: PTH100
-        # A teacher that is no file here is a model's name.
-        taught_by = tuple(
-            os.path.abspath(one) if Path(one).exists() else os.fspath(one)  # noqa: PTH100
-            for one in teachers
-        )
+        start = None if init is None else _whole_name(init)
+        taught_by = tuple(_whole_name(one) for one in teachers)
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
-        return cls(network, data, preprocess, seed, recipe, start, taught_by)
+        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole)
+
+
+def _whole_name(source: str | os.PathLike[str]) -> str:
+    """What is no file here is a model's name."""
+    return os.path.abspath(source) if Path(source).exists() else os.fspath(source)  # noqa: PTH100
 
 
 def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
@@ -136,8 +152,8 @@ def train(
     topology = topology_of(settings.network, len(given.classes))
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
-    teachers = _learn_from(settings, stack)
-    parts = load_parts(settings.data, topology.input, settings.preprocess, given)
+    parts = _parts(settings, topology, given)
+    teachers = _learn_from(settings, stack, parts)
     if len(parts.training) < settings.recipe.batch:
         raise TrainError(
             f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
@@ -148,39 +164,58 @@ def train(
     return finish(settings, folder, parts) if first else None
 
 
-def _learn_from(settings: Settings, stack: Stack) -> Teachers | None:
-    """Start ``stack`` from another run, and find its teachers, as the settings say."""
+def _parts(settings: Settings, topology: Topology, given: DataSet | PictureFolder) -> Parts:
+    parts = load_parts(settings.data, topology.input, settings.preprocess, given)
+    return parts.with_all_to_train() if settings.whole else parts
+
+
+def _learn_from(settings: Settings, stack: Stack, parts: Parts) -> Teachers | None:
+    """Start ``stack`` from another network, and find its teachers, as the settings say."""
     if settings.init is not None:
-        path = Path(settings.init)
-        transfer(trained(path), stack, path)
+        transfer(_start(settings.init, stack.topology, parts), stack, Path(settings.init))
     teachers = [_teacher(one) for one in settings.teachers]
     for teacher, name in zip(teachers, settings.teachers, strict=True):
         teacher.check(stack.topology, name)
     return Teachers(teachers, settings.recipe.temperature) if teachers else None
 
 
+def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
+    """A run's deployed epoch, or a model by name or file as a stack of ``wanted``'s layers."""
+    if _is_run(source):
+        return trained(Path(source))
+    pictures = parts.training.pictures[:MEASURED_PICTURES]
+    return adopt(load(source).program, wanted, pictures, source)
+
+
 def _teacher(source: str) -> Teacher:
-    """A run's best epoch, or a model by name or file."""
-    if Path(source).is_dir():
+    """A run's deployed epoch, or a model by name or file."""
+    if _is_run(source):
         return Teacher.of(trained(Path(source)))
     return Teacher(load(source).program)
 
 
+def _is_run(source: str) -> bool:
+    """Whether it is a run's folder; a folder may also hold an original parameter set."""
+    return Path(source).is_dir() and not (Path(source) / "classes.txt").exists()
+
+
 def trained(folder: Path) -> Stack:
-    """The best epoch of the run in ``folder``."""
+    """The deployed epoch of the run in ``folder``."""
     settings = read_settings(folder)
-    classes = classes_of(folder / BEST)  # its data may be gone
+    path = folder / settings.deployed
+    classes = classes_of(path)  # its data may be gone
     stack = Stack(topology_of(settings.network, classes), settings.recipe.estimator)
-    restore(stack, folder / BEST)
+    restore(stack, path)
     return stack
 
 
 def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
-    """Deploy and certify the best epoch of the run in ``folder``."""
+    """Deploy and certify the run in ``folder``: its best epoch, or its last."""
     stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
-    if not (folder / BEST).exists():
+    path = folder / settings.deployed
+    if not path.exists():
         raise TrainError(f"{folder}: ended before its first epoch did, there is nothing to keep")
-    restore(stack, folder / BEST)
+    restore(stack, path)
     history = restore(Stack(stack.topology), folder / LAST)
     return certify(stack, parts, history, describe(settings), folder)
 
@@ -189,8 +224,8 @@ def recertify(folder: Path) -> Certificate:
     """Certify the run in ``folder`` once more, from its checkpoint and its data."""
     settings = read_settings(folder)
     given = load_train(settings.data)
-    size = topology_of(settings.network, len(given.classes)).input
-    return finish(settings, folder, load_parts(settings.data, size, settings.preprocess, given))
+    topology = topology_of(settings.network, len(given.classes))
+    return finish(settings, folder, _parts(settings, topology, given))
 
 
 def describe(settings: Settings) -> dict[str, Any]:

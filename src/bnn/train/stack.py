@@ -73,10 +73,13 @@ class Stack(nn.Module):
             if isinstance(layer, layers.Weighted | layers.BatchNorm):
                 layer.project()
 
-    def _sums(self, pictures: Tensor, kind: torch.dtype) -> Tensor:
+    def maps(self, pictures: Tensor, kind: torch.dtype = torch.float32) -> Tensor:
+        """The integers that the first layer sees, as ``kind`` (N, channels, height, width)."""
         x = self.table.to(kind)[pictures.int()]
-        x = x.permute(0, 3, 1, 2) if x.dim() == 4 else x
-        return fused.run(self.body, x)
+        return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+
+    def _sums(self, pictures: Tensor, kind: torch.dtype) -> Tensor:
+        return fused.run(self.body, self.maps(pictures, kind))
 
 
 def deployable(topology: Topology) -> Topology:

@@ -22,7 +22,9 @@ MEAN_MAGNITUDE, BIPOLAR_MEAN_MAGNITUDE = 0.7, 0.25
 
 
 def transfer(source: Stack, target: Stack, path: Path) -> int:
-    """Copy the values of ``source`` that fit into ``target``; statistics are measured anew.
+    """Copy the values of ``source`` that fit into ``target``.
+
+    Between networks that differ, the statistics of batch norms do too, and are measured anew.
 
     Layers are matched in order, and fit where their shapes are equal: other classes, for
     example, leave the last layer as it was. Precisions may differ.
@@ -44,10 +46,14 @@ def transfer(source: Stack, target: Stack, path: Path) -> int:
             copied += 1
     if not copied:
         raise TrainError(f"{path}: no layer of {source.topology.name} fits {target.topology.name}")
+    same = source.topology.layers == target.topology.layers
     for (norm, high), (later, wanted) in zip(_norms(source), _norms(target), strict=False):
         if norm.gamma.shape == later.gamma.shape:
             later.gamma.data.copy_(norm.gamma.data * (wanted / high))
             later.beta.data.copy_(norm.beta.data * (wanted / high))
+            if same:
+                later.mean.copy_(norm.mean)
+                later.variance.copy_(norm.variance)
     target.project()
     return copied
 

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Train on from a deployed model: ``bnn train --init MODEL``, also an original parameter set.
+
+A program keeps integer weights and thresholds; the batch norms that these came from are gone.
+Any batch norms with the same thresholds will do, and the ones made here also have the mean
+and variance that the model's sums have on real pictures, so that training goes on from the
+very function that is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnn.errors import TrainError
+from bnn.precision import BIPOLAR, TERNARY, Precision
+from bnn.program import Dot, Program, Threshold
+from bnn.topology import Act, Conv, Dense, Layer, Topology
+from bnn.train.layers import BatchNorm, Weighted
+from bnn.train.stack import Stack
+from bnn.train.transfer import BIPOLAR_MEAN_MAGNITUDE
+
+#: Magnitude of a ternary weight that is not 0: as far from the step at 1/2 as from the clip at 1.
+TERNARY_MAGNITUDE = 0.75
+
+
+def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> Stack:
+    """A stack that gives the scores of ``program``, ready to be trained on.
+
+    Bipolar and ternary activations switch at exactly the program's thresholds; finer ones
+    get the evenly spaced steps nearest to them.
+
+    Args:
+        program: as ``bnn train`` or an original parameter set deploys it.
+        wanted: a topology of the same layers; widths and precisions are the program's.
+        pictures: uint8 (N, *input shape), a few hundred, to measure batch norms on.
+        source: the program's name, for the message.
+
+    Raises:
+        TrainError: the program has other layers than ``wanted``.
+    """
+    pairs = list(_weighted(program))
+    if program.input.shape != wanted.input:
+        raise TrainError(f"{source}: takes pictures of {program.input.shape}, not {wanted.input}")
+    stack = Stack(_topology(wanted, pairs, source)).eval()
+    x = stack.maps(pictures)
+    at = -1
+    with torch.no_grad():
+        for layer in (*stack.body, *stack.head):
+            match layer:
+                case Weighted():
+                    at += 1
+                    _take_weights(layer, *pairs[at], source)
+                case BatchNorm() if len(layer.gamma) == 1:
+                    _take_logits(layer, x, program)
+                case BatchNorm():
+                    dot, steps = pairs[at]
+                    edge = program.edges[dot.name]
+                    _take_thresholds(layer, x, *_thresholds(dot, steps, edge.low, edge.high))
+            x = layer(x)
+    return stack
+
+
+def _weighted(program: Program) -> Iterator[tuple[Dot, Threshold | None]]:
+    """Every dot, with the threshold behind it."""
+    for index, op in enumerate(program.ops):
+        if isinstance(op, Dot):
+            behind: Threshold | None = None
+            for later in program.ops[index + 1 :]:
+                if isinstance(later, Dot):
+                    break
+                behind = later if isinstance(later, Threshold) else behind
+            yield op, behind
+
+
+def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], source: str) -> Topology:
+    """``wanted`` with the program's widths and precisions."""
+    count = sum(isinstance(layer, Conv | Dense) for layer in wanted.layers)
+    if count != len(pairs):
+        raise TrainError(f"{source}: has {len(pairs)} layers with weights, {wanted.name} {count}")
+    layers: list[Layer] = []
+    rest = iter(pairs)
+    steps: Threshold | None = None
+    for layer in wanted.layers:
+        match layer:
+            case Conv() | Dense():
+                dot, steps = next(rest)
+                rows, weights = len(dot.weights), dot.precision
+                wide = {"channels": rows} if isinstance(layer, Conv) else {"units": rows}
+                layers.append(replace(layer, weights=weights, **wide))  # type: ignore[arg-type]
+            case Act():
+                layers.append(Act(_precision(steps, source)))
+            case _:
+                layers.append(layer)
+    return replace(wanted, layers=tuple(layers))
+
+
+def _precision(steps: Threshold | None, source: str) -> Precision:
+    if steps is None:
+        raise TrainError(f"{source}: has a layer without an activation where one is wanted")
+    # One threshold is a sign, whether its two values are called 0, 1 or -1, 1.
+    return BIPOLAR if steps.thresholds.shape[1] == 1 else steps.precision
+
+
+def _take_weights(layer: Weighted, dot: Dot, steps: Threshold | None, source: str) -> None:
+    matrix = dot.weights.astype(np.float32)
+    if steps is not None and steps.signs is not None:
+        matrix *= steps.signs[:, None]  # a falling activation is a negated row
+    shape = layer.weight.shape
+    if matrix.size != layer.weight.numel():
+        raise TrainError(
+            f"{source}: {dot.name} has {matrix.shape[1]} columns, where {tuple(shape)} is wanted"
+        )
+    if len(shape) == 4:  # rows, channels, kernel
+        outputs, inputs, height, width = shape
+        matrix = matrix.reshape(outputs, height, width, inputs).transpose(0, 3, 1, 2)
+    layer.weight.data.copy_(torch.from_numpy(matrix) * _magnitude(layer.precision))
+
+
+def _magnitude(precision: Precision) -> float:
+    if precision == BIPOLAR:
+        return BIPOLAR_MEAN_MAGNITUDE
+    return TERNARY_MAGNITUDE if precision == TERNARY else 1 / precision.high
+
+
+def _thresholds(
+    dot: Dot, steps: Threshold | None, low: int, high: int
+) -> tuple[NDArray[np.float64], int]:
+    """Real values (rows, levels) that separate the dot's sums, and the least activation."""
+    assert steps is not None  # or _precision would have refused
+    levels = steps.thresholds.astype(np.float64)
+    reached = np.clip(levels, low, high + 1)  # never and always are not farther than the bounds
+    if dot.bias is not None:
+        sign = 1 if steps.signs is None else steps.signs[:, None]
+        reached = reached - sign * dot.bias[:, None]
+    return reached - 0.5, 0 if levels.shape[1] == 1 else steps.base
+
+
+def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], least: int) -> None:
+    """Set ``norm`` so that the activation behind it switches at ``levels`` (channels, levels)."""
+    mean, variance = _measured(x)
+    count = levels.shape[1]
+    centre = torch.from_numpy(levels.mean(1))
+    if count == 1:
+        span, middle = torch.sqrt(variance + norm.epsilon), 0.0
+    else:
+        # Equal thresholds leave a value out: both steps then lie within the same half.
+        span = torch.from_numpy((levels[:, -1] - levels[:, 0]) / (count - 1)).clamp(min=0.5)
+        middle = least + count / 2
+    # gamma / deviation = 1 / span; gamma may not fall below its least value.
+    variance = torch.maximum(variance, (span * 2 * norm.LEAST_GAMMA) ** 2)
+    deviation = torch.sqrt(variance + norm.epsilon)
+    norm.mean.copy_(mean)
+    norm.variance.copy_(variance)
+    norm.gamma.data.copy_(deviation / span)
+    norm.beta.data.copy_(middle - (centre - mean) / span)
+
+
+def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
+    """Logits as the program's, where it has them; else as of a fresh network."""
+    mean, variance = _measured(x.reshape(-1, 1))
+    norm.mean.copy_(mean)
+    norm.variance.copy_(variance)
+    if program.affine is not None:
+        scale = float(program.affine.scale.mean())
+        norm.gamma.data.copy_(scale * torch.sqrt(variance + norm.epsilon))
+        norm.beta.data.copy_(float(program.affine.offset.mean()) + scale * mean)
+
+
+def _measured(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every channel, float64; of at least one unit, sums being integers."""
+    rows = x.double().transpose(0, 1).flatten(1)
+    return rows.mean(1), rows.var(1, unbiased=False).clamp(min=1.0)
