@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 import bnn
 from bnn.cli import app
 from bnn.errors import BuildError, RuntimeUnavailableError
-from bnn.hw import export, synth, verilator
+from bnn.hw import export, report, synth, verilator
 from bnn.hw import folding as folds
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.registers import REGISTERS, table
 from bnn.hw.render import sources
+from bnn.hw.route import Routed, Step
 from bnn.inputs import IntegerInput
 from bnn.model import Model
 from bnn.precision import BIPOLAR
@@ -41,13 +42,13 @@ def test_lint_is_clean(loadable: bool, probes: bool, tmp_path: Path) -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    report = export.write(build(residual(), RESIDUAL_FOLDING), board("pynq-z1"), tmp_path)
-    assert report["cycles"] == max(block["cycles"] for block in report["blocks"])
-    assert report["fps"] == 1e8 / report["cycles"]
-    assert json.loads((tmp_path / "report.json").read_text()) == report
-    assert report["bottleneck"] in (tmp_path / "report.txt").read_text()
+    values = export.write(build(residual(), RESIDUAL_FOLDING), board("pynq-z1"), tmp_path)
+    assert values["cycles"] == max(block["cycles"] for block in values["blocks"])
+    assert values["fps"] == 1e8 / values["cycles"]
+    assert json.loads((tmp_path / "report.json").read_text()) == values
+    assert values["bottleneck"] in (tmp_path / "report.txt").read_text()
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<rect") == 2 * len(report["blocks"])
+    assert page.count("<rect") == 2 * len(values["blocks"])
     script = (tmp_path / "build.tcl").read_text()
     named = script.split("[list ")[1].split("]")[0].split()
     assert all((tmp_path / name).is_file() for name in named)
@@ -58,6 +59,21 @@ def test_files(tmp_path: Path) -> None:
     assert not (tmp_path / "parameters.npz").exists()
     again = folds.read(tmp_path / "folding.json", residual())
     assert again == RESIDUAL_FOLDING
+
+
+def test_a_report_of_what_yosys_and_the_router_found() -> None:
+    design = build(dense(), DENSE_FOLDING)
+    cells = {
+        name: {"LUT": 70.0, "FF": 5.0, "BRAM36": 1.5, "DSP": 0.0} for name in ("hidden", "total")
+    }
+    routed = Routed(123.4, (Step("setup", 1.0, "a<b>.Q", "c.D"),), {"SLICE_LUTX": 7}, Path("x"))
+    values = report.as_json(design, board("pynq-z1"), cells, routed)
+    assert values["used"]["LUT"] == 70 / 53200
+    text, page = report.as_text(values), report.as_html(values)
+    assert f"{'hidden':24}{70:>9}{5:>9}{1.5:>9}{0:>7}" in text
+    assert "<tr><td>hidden</td><td>70</td><td>5</td><td>1.5</td><td>0</td></tr>" in page
+    assert "routed: 123.4 MHz at most, from a<b>.Q to c.D" in text
+    assert "routed: 123.4 MHz at most, from a&lt;b&gt;.Q to c.D" in page
 
 
 def test_parameters_beside_a_loadable_design(tmp_path: Path) -> None:

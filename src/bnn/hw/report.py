@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
 from bnn.hw.levels import ThresholdUnit
 from bnn.hw.matrix import Matrix
+from bnn.hw.page import page
 from bnn.hw.route import Routed
 from bnn.hw.window import SlidingWindow
 
@@ -140,40 +142,43 @@ def _parallelism(block: dict[str, Any]) -> str:
     return f"{text}; {block['weight']} x {block['source']}"
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 64em; color: #1a1a2e }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; text-align: right }}
-td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
-tr:nth-child(even) {{ background: #f3f4f8 }} svg {{ max-width: 100%; height: auto }}
-text {{ font: 12px system-ui, sans-serif }}
-</style>
-<h1>{title}</h1>
-<p>{summary}</p>
-{picture}
-{table}
-</html>
-"""
-
-
 def as_html(report: dict[str, Any]) -> str:
-    """The report as a page of its own: summary, picture of the pipeline, table."""
+    """The report as a page of its own: summary, picture of the pipeline, tables."""
     lines = as_text(report).splitlines()
-    head = "".join(
-        f"<th>{name}</th>" for name in ("block", "cycles", "busy", "bits", "parallelism")
-    )
-    rows = "".join(
-        f"<tr><td>{html.escape(block['name'])}</td><td>{block['cycles']}</td>"
-        f"<td>{100 * block['busy']:.0f} %</td><td>{block['bits']}</td>"
-        f"<td>{html.escape(_parallelism(block))}</td></tr>"
+    summary = lines[:3] + (lines[-1:] if "route" in report else [])
+    blocks = [
+        (
+            block["name"],
+            str(block["cycles"]),
+            f"{100 * block['busy']:.0f} %",
+            str(block["bits"]),
+            _parallelism(block),
+        )
         for block in report["blocks"]
-    )
-    return _PAGE.format(
+    ]
+    tables = _table(("block", "cycles", "busy", "bits", "parallelism"), blocks)
+    if "cells" in report:
+        kinds = ("LUT", "FF", "BRAM36", "DSP")
+        cells = [
+            (name, *(f"{counts.get(kind, 0):g}" for kind in kinds))
+            for name, counts in report["cells"].items()
+        ]
+        tables += "<h2>Cells</h2>" + _table(("block", *kinds), cells)
+    return page(
         title=f"bnn accelerator for {html.escape(report['board'])}",
-        summary="<br>".join(html.escape(line) for line in lines[:3]),
+        summary="<br>".join(html.escape(line) for line in summary),
         picture=_picture(report["blocks"]),
-        table=f"<table><tr>{head}</tr>{rows}</table>",
+        tables=tables,
+    )
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [("th", head), *(("td", row) for row in rows)]
+    return "<table>{}</table>".format(
+        "".join(
+            f"<tr>{''.join(f'<{cell}>{html.escape(text)}</{cell}>' for text in line)}</tr>"
+            for cell, line in lines
+        )
     )
 
 
@@ -200,7 +205,8 @@ def _picture(blocks: list[dict[str, Any]]) -> str:
             parts.append(_arrow(x, y, width, height, row, (place + 1) % across == 0))
     rows = -(-len(blocks) // across)
     size = f"0 0 {across * (width + 20) + 10} {rows * (height + 30) + 10}"
-    return f'<svg viewBox="{size}" role="img" aria-label="pipeline">{"".join(parts)}</svg>'
+    head = f'<svg viewBox="{size}" font-size="12" role="img" aria-label="pipeline">'
+    return f"{head}{''.join(parts)}</svg>"
 
 
 def _arrow(x: int, y: int, width: int, height: int, row: int, down: bool) -> str:

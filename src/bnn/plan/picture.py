@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnn.errors import PlanError
+from bnn.hw import page as pages
 from bnn.plan import cost
 from bnn.plan.drawing import Drawing
 from bnn.plan.pareto import Curve, Point
@@ -163,22 +164,6 @@ def _label(each: Curve) -> str:
     return each.name if each.accuracy is None else f"{each.name} ({each.accuracy:g} %)"
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; color: #1a1a2e }}
-table {{ border-collapse: collapse }} td, th {{ padding: .15em .8em; text-align: right }}
-td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
-tr:nth-child(even) {{ background: #f3f4f8 }} svg {{ max-width: 100%; height: auto }}
-</style>
-<h1>{title}</h1>
-<p>{summary}</p>
-{picture}
-{tables}
-</html>
-"""
-
-
 def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float) -> str:
     """The picture and all numbers in it, in one file that needs no other."""
     margins = ", ".join(f"{kind} +-{error:.0f} %" for kind, error in cost.errors().items())
@@ -196,7 +181,7 @@ def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float
         for p in each.points
     )
     title = " and ".join(html.escape(each.name) for each in curves)
-    return _PAGE.format(
+    return pages.page(
         title=f"{title}: speed against size, {clock_mhz:g} MHz",
         summary=summary,
         picture=drawing.svg(),
