@@ -112,10 +112,20 @@ def _netlist(text: Sources, folder: Path) -> Sources:
     return Sources(files, digest, text.parameter_writes, text.probes)
 
 
-@pytest.mark.parametrize("loadable", [False, True], ids=["constants", "loadable"])
-def test_the_netlist_gives_the_same_scores(loadable: bool, tmp_path: Path) -> None:
+#: Constants in LUTs of 80 and of 160 words, which the slices' multiplexers choose between.
+DEEP = {simd: {**LAYERS, "hidden": LayerFolding(1, simd, style="distributed")} for simd in (2, 1)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "loadable"),
+    [(LAYERS, False), (LAYERS, True), (DEEP[2], False), (DEEP[1], False)],
+    ids=["constants", "loadable", "two-tables", "four-tables"],
+)
+def test_the_netlist_gives_the_same_scores(
+    layers: dict[str, LayerFolding], loadable: bool, tmp_path: Path
+) -> None:
     program = _program()
-    design = build(program, Folding(LAYERS, loadable))
+    design = build(program, Folding(layers, loadable))
     text = sources(design, probes=False)
     netlist = _netlist(text, tmp_path)
     first = design.instance("hidden").block
@@ -125,6 +135,7 @@ def test_the_netlist_gives_the_same_scores(loadable: bool, tmp_path: Path) -> No
     used = set(re.findall(r"^ +([A-Z]\w+) #\($", netlist.files["netlist.sv"], re.MULTILINE))
     assert {"LUT6", "FDRE", "RAMB18E1"} <= used
     assert any(cell.startswith("RAM") and "B" not in cell for cell in used), "no LUT RAM"
+    assert (".tables.gen_bit" in netlist.files["netlist.sv"]) == (layers in DEEP.values())
     transport = SimulatedTransport(verilator.build(netlist, quick=True), memory=1 << 20, stall=20)
     driver = Driver(transport, metadata(design, text))
     if loadable:

@@ -65,7 +65,31 @@ module bnn_parameters #(
 `else
         initial $readmemh(FILE, mem);
 `endif
-        always_ff @(posedge clk) q <= mem[address];
+        wire [ITEMS*BITS-1:0] now;
+`ifdef BNN_LUT6  // a simulator reads once
+        localparam int TABLES = STYLE != "distributed" || DEPTH <= 64 || DEPTH > 256 ? 1
+                              : DEPTH > 128 ? 4 : 2;
+`else
+        localparam int TABLES = 1;
+`endif
+        if (TABLES == 1) begin : gen_whole
+            assign now = mem[address];
+        end else begin : gen_tables
+            wire [TABLES*ITEMS*BITS-1:0] parts;
+            // Else Yosys moves the address' register behind every table, before the multiplexers.
+            wire [5:0] low;
+            for (genvar b = 0; b < 6; b++) begin : gen_low
+                LUT1 #(.INIT(2'b10)) same (.O(low[b]), .I0(address[b]));
+            end
+            for (genvar t = 0; t < TABLES; t++) begin : gen_table
+                wire [7:0] at = {2'(t), low};
+                assign parts[t*ITEMS*BITS+:ITEMS*BITS] = mem[AW'(at)];
+            end
+            bnn_tables #(.BITS(ITEMS * BITS), .TABLES(TABLES)) tables (
+                .parts(parts), .high(2'(address >> 6)), .word(now)
+            );
+        end
+        always_ff @(posedge clk) q <= now;
         assign word = q;
         wire unused = &{1'b0, p_valid, p_item, p_index, p_data};
     end

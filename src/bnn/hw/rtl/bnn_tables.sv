@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A word of a constant memory of 65 to 256 words, from its tables of 64 words: `parts` holds what
+// each of the TABLES (2 or 4) says for the low 6 bits of the address, `high` is the rest of it.
+//
+// With BNN_LUT6 (see bnn_count6) a table's bit is one LUT6, and what chooses between tables are the
+// multiplexers of the slice, which take no LUT. Left to itself Yosys takes 12 LUTs where 4 do.
+`default_nettype none
+module bnn_tables #(
+    parameter int BITS   = 32,
+    parameter int TABLES = 4
+) (
+    input  wire [TABLES*BITS-1:0] parts,
+    input  wire [1:0]             high,
+    output wire [BITS-1:0]        word
+);
+`ifdef BNN_LUT6
+    for (genvar i = 0; i < BITS; i++) begin : gen_bit
+        if (TABLES == 2) begin : gen_two
+            MUXF7 choose (.O(word[i]), .I0(parts[i]), .I1(parts[BITS+i]), .S(high[0]));
+        end else begin : gen_four
+            wire [1:0] half;
+            MUXF7 choose0 (.O(half[0]), .I0(parts[i]), .I1(parts[BITS+i]), .S(high[0]));
+            MUXF7 choose1 (.O(half[1]), .I0(parts[2*BITS+i]), .I1(parts[3*BITS+i]), .S(high[0]));
+            MUXF8 choose (.O(word[i]), .I0(half[0]), .I1(half[1]), .S(high[1]));
+        end
+    end
+    if (TABLES == 2) begin : gen_unused
+        wire unused = &{1'b0, high[1]};
+    end
+`else
+    assign word = parts[high*BITS+:BITS];
+`endif
+endmodule
+`default_nettype wire
