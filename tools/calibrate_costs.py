@@ -68,7 +68,7 @@ def matrix(
 ) -> Matrix:
     """A matrix with NF, SF = ``folds``."""
     columns = simd * folds[1]
-    acc, low, high = accumulator_bits(columns, weight, source)
+    acc, low, high = accumulator_bits(columns, weight, source, levels)
     bits = 16 if not levels else 1 if levels == 1 else 2
     output = INT(16) if not levels else BIPOLAR if levels == 1 else TERNARY
     made = Levels(acc, low, high, levels, False, -1, 1 + (levels == 1), 0, bits, output)

@@ -75,24 +75,25 @@ def _patches(padding: Borders, take: int) -> Bench:
     return _plain(block, 2 * take, block.input_words)
 
 
-def _matrix(weight: Any, source: Any, levels: int, pixels: int) -> Bench:
+def _matrix(weight: Any, source: Any, levels: int, pixels: int, simd: int = 4) -> Bench:
     draw = np.random.default_rng(1)
-    weights = signs(draw, 6, 12) if weight == BIPOLAR else draw.integers(-1, 2, (6, 12))
+    columns = 3 * simd
+    weights = signs(draw, 6, columns) if weight == BIPOLAR else draw.integers(-1, 2, (6, columns))
     dot = Dot("d", "input", weights, weight)
-    acc, low, high = accumulator_bits(12, weight, source)
+    acc, low, high = accumulator_bits(columns, weight, source, levels)
     thresholds = np.sort(draw.integers(-9, 9, (6, levels)), axis=1)
     output = BIPOLAR if levels == 1 else UINT(2)
     base, step = (-1, 2) if levels == 1 else (0, 1)
     threshold = Threshold("t", "d", thresholds, output, base, step, signs(draw, 6))
     made = of_threshold(threshold, acc, low, high, falling=True)
-    block = Matrix(6, 12, 8, 2, 4, pixels, weight, source, made, name="dut")
+    block = Matrix(6, columns, 8, 2, simd, pixels, weight, source, made, name="dut")
     contents = block.contents(dot, threshold)
     files = {
         "dut_weights.mem": image(contents.weights, block.weight_word_bits),
         "dut_levels.mem": image(contents.levels, made.word_bits),
     }
     words = block.groups * block.column_folds
-    bits = pixels * 4 * source.bits
+    bits = pixels * simd * source.bits
     return Bench(block, (bits,), words, lambda w: block.golden(w, dot, threshold), files)
 
 
@@ -130,7 +131,12 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "patches-bare": lambda: _patches((0, 0, 0, 0), 1),
     "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, 1, 1),
     "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, 3, 4),
-    "matrix-ternary": lambda: _matrix(TERNARY, INT(4), 3, 2),
+    "matrix-ternary": lambda: _matrix(TERNARY, TERNARY, 3, 2),
+    "matrix-ternary-wide": lambda: _matrix(TERNARY, TERNARY, 2, 1, 20),
+    "matrix-ternary-widest": lambda: _matrix(TERNARY, TERNARY, 1, 1, 50),
+    "matrix-halves": lambda: _matrix(TERNARY, INT(4), 3, 2),
+    "matrix-halves-one": lambda: _matrix(TERNARY, UINT(8), 1, 1),
+    "matrix-halves-wide": lambda: _matrix(TERNARY, INT(8), 1, 1, 9),
     "threshold": _threshold,
 }
 

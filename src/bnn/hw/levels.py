@@ -91,18 +91,20 @@ class Levels:
         beta: NDArray[np.int64],
         rows: int,
         *,
+        scale: int = 1,
         negative: bool = False,
     ) -> list[int]:
-        """Parameter words of ``rows`` channels (the surplus is padding), acc = alpha * A + beta.
+        """Parameter words of ``rows`` channels (the surplus is padding).
 
         Args:
+            scale: scale * acc = alpha * A + beta.
             negative: of each level, the number that is added to A instead of compared with it.
         """
         if threshold is None:
             biases = np.zeros(rows, np.int64)
             biases[: len(beta)] = beta
             return [int(bias) & ((1 << self.bits) - 1) for bias in biases]
-        real = threshold.thresholds.astype(np.int64)
+        real = scale * threshold.thresholds.astype(np.int64)
         signs = np.ones(len(real), np.int64)
         if threshold.signs is not None:
             signs = threshold.signs.astype(np.int64)

@@ -19,7 +19,12 @@ weights being 2^j, and -2^j at the top of a signed number: together 2^b - 1, or 
 So thresholds are moved, ``T <= acc`` iff ``ceil((T - beta) / alpha) <= A``, and the circuit
 never sees a sign. Pad columns hold weights that count nothing against inputs of code 0.
 Where inputs of more than 2 bits are summed in pairs (``bnn_sum.sv``), A has a one more for
-each pair that a -1 leads; that too moves into beta.
+each pair that a -1 leads; ternary products (``bnn_ternary.sv``) add 2 for each column. That too
+moves into beta.
+
+A ternary weight is half the sum of two bipolar ones, (1, 1), (1, -1) or (-1, -1). Against inputs of
+more than 2 bits, and where thresholds follow, it is these two against the same input, and all of
+the above holds for twice the accumulator and twice the threshold.
 """
 
 from __future__ import annotations
@@ -33,12 +38,14 @@ from numpy.typing import NDArray
 from bnn.hw.block import Generic, Words
 from bnn.hw.levels import Levels, least_signed_bits
 from bnn.hw.words import pack_rows, unpack_rows
-from bnn.precision import Precision
+from bnn.precision import BIPOLAR, TERNARY, Precision
 from bnn.program import Dot, Threshold
 from bnn.run import reference
 
 #: Columns that are counted in one step.
 _FLAT = 6
+#: Most columns of which all that is left after one step of counters is added in one step.
+_STEP, _TERNARY_STEP = 144, 48
 #: Most columns whose numbers a chain of adders sums.
 _LONGEST_CHAIN = 16
 
@@ -112,10 +119,12 @@ class Matrix:
     def latency(self) -> int:
         """Cycles from the last input word's issue to the result's entry in the FIFO."""
         if self.summed:
-            lane = max(1, (self.simd - 1) // 2)
+            lane = max(1, (self.lanes - 1) // 2)
         else:
-            lane = 1 if self.simd <= _FLAT else 3 if self.simd <= 144 else 4
-            lane += (self.source.bits > 1) + (self.weight.bits > 1)
+            step = _TERNARY_STEP if self.ternary else _STEP
+            lane = 1 if self.lanes <= _FLAT else 3 if self.lanes <= step else 4
+            if not self.ternary:
+                lane += (self.source.bits > 1) + (self.weight.bits > 1 and not self.xnor)
         return 1 + lane + 1 + (1 if self.levels.count == 1 else 2)
 
     @property
@@ -132,9 +141,19 @@ class Matrix:
         return self.groups * self.row_folds
 
     @property
+    def halved(self) -> bool:
+        """Whether each weight is counted as two bipolar ones."""
+        return halves_pay(self.weight, self.source, self.levels.count)
+
+    @property
+    def lanes(self) -> int:
+        """Columns that are counted at once: SIMD, or twice as many halves."""
+        return self.simd * (1 + self.halved)
+
+    @property
     def xnor(self) -> bool:
-        """Whether weights are bipolar."""
-        return self.weight.kind == "bipolar"
+        """Whether weights are bipolar, or halves that are."""
+        return self.weight.kind == "bipolar" or self.halved
 
     @property
     def triples(self) -> int:
@@ -142,12 +161,17 @@ class Matrix:
 
         See ``bnn_agree.sv``: column i makes a triple with i + T and, where there is one, i + 2 T.
         """
-        return -(-self.simd // 3) if self.xnor and self.simd > _FLAT and not self.summed else 0
+        return -(-self.lanes // 3) if self.xnor and self.lanes > _FLAT and not self.summed else 0
 
     @property
     def summed(self) -> bool:
         """Whether inputs are added as numbers (``bnn_sum.sv``), not counted in bit planes."""
-        return sums_pay(self.weight, self.source) and self.simd <= _LONGEST_CHAIN
+        return self.xnor and sums_pay(self.source) and self.lanes <= _LONGEST_CHAIN
+
+    @property
+    def ternary(self) -> bool:
+        """Whether products are of -1, 0 and 1 (``bnn_ternary.sv``), not of bit planes."""
+        return ternary_pays(self.weight, self.source)
 
     @property
     def weight_word_bits(self) -> int:
@@ -169,8 +193,9 @@ class Matrix:
             "WBITS": self.weight.bits,
             "ABITS": self.source.bits,
             "XNOR": int(self.xnor),
-            "WSIGNED": int(_signed(self.weight)),
+            "WSIGNED": int(_signed(self.weight) and not self.xnor),
             "ASIGNED": int(_signed(self.source)),
+            "TERNARY": int(self.ternary),
             **self.levels.generics(),
             "DEPTH": self.fifo_depth,
             "LOADABLE": int(self.loadable),
@@ -181,35 +206,51 @@ class Matrix:
 
     def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:
         """Words for the parameter memories, from one layer of a program."""
-        rows, columns = dot.weights.shape
-        codes = np.full((self.rows, self.columns), int(self.xnor), np.int64)
-        codes[:rows, :columns] = self.weight.encode(dot.weights)
-        if self.xnor:
-            codes[:rows, columns:] = 1
-        codes = codes[:, self._order]
-        planes = codes[:, :, None] >> np.arange(self.weight.bits) & 1
+        codes = self._codes(dot)
+        planes = codes[:, :, None] >> np.arange(1 if self.xnor else self.weight.bits) & 1
         # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
         split = planes.reshape(
-            self.row_folds, self.pe, self.column_folds, self.simd, self.weight.bits
+            self.row_folds, self.pe, self.column_folds, self.lanes, -1
         ).transpose(0, 2, 1, 4, 3)
         if self.triples:
             third = 2 * self.triples
-            whole = self.simd - third
+            whole = self.lanes - third
             split[..., third:] ^= split[..., :whole]
             split[..., third:] ^= split[..., self.triples : self.triples + whole]
         flat = pack_rows(split.reshape(-1, self.weight_word_bits), 1)
         weights = [flat[at : at + self.pe] for at in range(0, len(flat), self.pe)]
-        alpha, beta = correction(dot, self.source)
+        alpha, beta = correction(dot, self.source, halved=self.halved)
         if self.summed:
             # A one for each pair of columns (an odd SIMD begins with a single) led by weight -1.
-            folds = codes.reshape(self.rows, self.column_folds, self.simd)
-            leaders = folds[..., self.simd % 2 :: 2]
-            beta = beta - alpha * (leaders == 0).sum(axis=(1, 2))[:rows]
+            folds = codes.reshape(self.rows, self.column_folds, self.lanes)
+            leaders = folds[..., self.lanes % 2 :: 2]
+            beta = beta - alpha * (leaders == 0).sum(axis=(1, 2))[: len(beta)]
+        if self.ternary:
+            beta = beta - 2 * self.columns
         words = self.levels.words(
-            threshold, alpha, beta, self.rows, negative=self.levels.count == 1
+            threshold,
+            alpha,
+            beta,
+            self.rows,
+            scale=1 + self.halved,
+            negative=self.levels.count == 1,
         )
         levels = [words[at : at + self.pe] for at in range(0, len(words), self.pe)]
         return Contents(weights, levels)
+
+    def _codes(self, dot: Dot) -> NDArray[np.int64]:
+        """Codes of all weights as they come, of both halves of each where they are halved.
+
+        Pad columns count nothing against inputs of code 0: ones for an XNOR, else zeros.
+        """
+        rows, columns = dot.weights.shape
+        values = np.full((self.rows, self.columns), int(self.xnor), np.int64)
+        values[:rows, :columns] = dot.weights
+        values = values[:, self._order]
+        if self.halved:  # the first half is 1 unless both are -1
+            halves = np.stack([values >= 0, values > 0], axis=2).astype(np.int64)
+            return halves.reshape(self.rows, -1)
+        return self.weight.encode(values).astype(np.int64)
 
     @property
     def _order(self) -> NDArray[np.int64]:
@@ -243,37 +284,62 @@ def _signed(precision: Precision) -> bool:
     return precision.kind in ("signed", "narrow")
 
 
-def correction(dot: Dot, source: Precision) -> tuple[int, NDArray[np.int64]]:
-    """(alpha, beta) of the module's docstring."""
+def correction(
+    dot: Dot, source: Precision, *, halved: bool = False
+) -> tuple[int, NDArray[np.int64]]:
+    """(alpha, beta) of the module's docstring, ``halved`` those of twice the accumulator."""
     weights = dot.weights.astype(np.int64)
+    scale = 1 + halved
     bipolar_source = source.kind == "bipolar"
-    if dot.precision.kind == "bipolar":
+    if halved or dot.precision.kind == "bipolar":
         planes = -1 if _signed(source) else (1 << source.bits) - 1
-        negative = (weights < 0).sum(axis=1)
-        beta = np.full(len(weights), -weights.shape[1]) if bipolar_source else -negative * planes
+        columns = weights.shape[1] * scale
+        # Each weight, or each half of it, that is not 1 takes 2 off the sum.
+        negative = (columns - scale * weights.sum(axis=1)) // 2
+        beta = np.full(len(weights), -columns) if bipolar_source else -negative * planes
     else:
         beta = -weights.sum(axis=1) if bipolar_source else np.zeros(len(weights), np.int64)
     if dot.bias is not None:
-        beta = beta + dot.bias
+        beta = beta + scale * dot.bias
     return 2 if bipolar_source else 1, beta.astype(np.int64)
 
 
-def accumulator_bits(columns: int, weight: Precision, source: Precision) -> tuple[int, int, int]:
-    """Width, least and most of A over all weights and inputs of these precisions."""
+def accumulator_bits(
+    columns: int, weight: Precision, source: Precision, levels: int = 0
+) -> tuple[int, int, int]:
+    """Width, least and most of A over all weights and inputs of these precisions.
+
+    Args:
+        levels: thresholds that follow; 0: none.
+    """
+    if ternary_pays(weight, source):
+        return least_signed_bits(columns, 3 * columns + 1), columns, 3 * columns
+    if halves_pay(weight, source, levels):
+        weight, columns = BIPOLAR, 2 * columns
     low, high = (0, 1) if source.kind == "bipolar" else _code_bounds(source)
     if weight.kind != "bipolar":
         least, most = _code_bounds(weight)
         products = [a * b for a in (low, high) for b in (least, most)]
         low, high = min(0, *products), max(0, *products)
     low, high = low * columns, high * columns
-    if sums_pay(weight, source):
+    if weight.kind == "bipolar" and sums_pay(source):
         high += columns // 2
     return least_signed_bits(low, high + 1), low, high
 
 
-def sums_pay(weight: Precision, source: Precision) -> bool:
-    """Whether adding inputs as numbers is smaller than counting their bit planes."""
-    return weight.kind == "bipolar" and source.bits > 2
+def sums_pay(source: Precision) -> bool:
+    """Whether adding inputs as numbers is smaller than counting XNORs of their bit planes."""
+    return source.bits > 2
+
+
+def halves_pay(weight: Precision, source: Precision, levels: int) -> bool:
+    """Whether ternary weights are two bipolar ones: what follows must bear twice the sum."""
+    return weight == TERNARY and sums_pay(source) and levels > 0
+
+
+def ternary_pays(weight: Precision, source: Precision) -> bool:
+    """Whether products are made before they are counted."""
+    return weight == source == TERNARY
 
 
 def _code_bounds(precision: Precision) -> tuple[int, int]:

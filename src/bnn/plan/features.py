@@ -35,6 +35,8 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
             found |= _patches(g)
         case "bnn_widen" | "bnn_narrow":
             found["bits"] = g["BITS"] * g["RATIO"] * g["GROUPS"]
+            found["moved"] = g["BITS"] * (g["RATIO"] - 1) * g["GROUPS"]
+            found["counters"] = math.log2(g["RATIO"])
         case "bnn_serialize":
             found["bits"] = g["BITS"] * g["NF"] * g["PIXELS"]
             found["shifted"] = g["BITS"] * g["NF"] * (g["PIXELS"] - 1)
@@ -64,45 +66,65 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
 
 
 def _matrix(g: Any) -> Features:
-    lanes = g["PE"] * g["PIXELS"]
-    simd, pairs = g["SIMD"], g["WBITS"] * g["ABITS"]
+    rows, pixels, bits = g["PE"], g["PIXELS"], g["ABITS"]
+    lanes = rows * pixels
+    # Halves of ternary weights are columns of their own (bnn_matrix).
+    simd = g["SIMD"] * (g["WBITS"] if g["XNOR"] else 1)
     found = {
         "accumulators": lanes * g["ACC"],
         # One threshold is an accumulator's start (bnn_matrix, SIGN).
         "levels": lanes * g["LEVELS"] * g["ACC"] * (g["LEVELS"] > 1),
         "biases": lanes * g["OBITS"] * (g["LEVELS"] == 0),
-        "inputs": g["PIXELS"] * simd * g["ABITS"],
-        "kept": g["PIXELS"] * simd * g["ABITS"] * (g["NF"] > 1),
-        "weights": g["PE"] * simd * g["WBITS"],
-        "parameters": g["PE"] * max(g["LEVELS"] * g["ACC"] + g["FALLING"], 1) * g["LOADABLE"],
-        "items": g["PE"] * math.ceil(simd * g["WBITS"] / 32) * g["LOADABLE"],
+        "inputs": pixels * g["SIMD"] * bits,
+        "kept": pixels * g["SIMD"] * bits * (g["NF"] > 1),
+        "weights": rows * g["SIMD"] * g["WBITS"],
+        "parameters": rows * max(g["LEVELS"] * g["ACC"] + g["FALLING"], 1) * g["LOADABLE"],
+        "items": rows * math.ceil(g["SIMD"] * g["WBITS"] / 32) * g["LOADABLE"],
         "counters": math.log2(g["NF"] * g["SF"] + 1),
         **_fifo(lanes * g["OBITS"], g["DEPTH"]),
     }
-    if g["XNOR"] and g["ABITS"] > 2 and simd <= _SUMMED:  # numbers are added as such
-        return found | {"added": lanes * simd * g["ABITS"]}
+    if g["XNOR"] and bits > 2 and simd <= _SUMMED:
+        return found | _chains(g, simd)
+    pairs = 1 if g.get("TERNARY") or g["XNOR"] else g["WBITS"]
+    pairs *= 1 if g.get("TERNARY") else bits
     lanes *= pairs
-    if simd <= _FLAT:  # one table or two count them all
-        counted = {"few": lanes * simd}
-    else:
-        luts, columns, registers = _counters(simd, xnor=bool(g["XNOR"]))
-        counted = {
-            "counted": lanes * luts,
-            "tallied": lanes * columns,
-            "held": lanes * registers,
-            "parity": g["PIXELS"] * g["ABITS"] * -(-simd // 3) * g["XNOR"],
-        }
     wide = lanes * math.log2(simd + 1)
-    return found | counted | {"sums": wide, "planes": lanes * (pairs - 1) / pairs * g["ACC"]}
+    found |= {"sums": wide, "planes": lanes * (pairs - 1) / pairs * g["ACC"]}
+    if simd <= _FLAT:  # one table or two count them all
+        return found | {"few": lanes * simd * (2 if g.get("TERNARY") else 1)}
+    luts, columns, registers = _counters(simd, xnor=bool(g["XNOR"]), ternary=bool(g.get("TERNARY")))
+    return found | {
+        "counted": lanes * luts,
+        "tallied": lanes * columns,
+        "held": lanes * registers,
+        "parity": pixels * bits * -(-simd // 3) * g["XNOR"],
+    }
 
 
-def _counters(simd: int, *, xnor: bool) -> tuple[int, int, int]:
+def _chains(g: Any, simd: int) -> Features:
+    """Chains of adders (bnn_sum) over pairs that all rows share (bnn_pairs)."""
+    lanes, terms, bits = g["PE"] * g["PIXELS"], (simd + 1) // 2, g["ABITS"] + 1
+    first = bits + 1
+    widths = [min(first + (s + 1).bit_length(), g["ACC"]) for s in range(terms - 1)]
+    return {
+        "chain": lanes * (first + sum(widths)),
+        "chained": lanes * sum(widths),
+        "pairs": g["PIXELS"] * 2 * bits * terms,
+        "delayed": g["PIXELS"] * 2 * bits * sum(range(1, terms)),
+        "late": g["PE"] * 2 * sum(range(1, terms - 1)),
+    }
+
+
+def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
     """LUT6 of the counters of a lane, columns left for its adders, and registers between.
 
-    As ``bnn_agree`` and ``bnn_popcount`` place them: triples, then 6:3 counters of ones and twos.
+    As ``bnn_agree``, ``bnn_ternary`` and ``bnn_popcount`` place them: triples, then 6:3 counters of
+    ones and twos.
     """
     triples = -(-simd // 3)
     ones, twos, tables = triples, triples, 2 * triples
+    if ternary:
+        twos, tables = triples + simd, tables + simd
     if xnor:
         ones = -(-triples // 3)
         twos, tables = triples + ones, triples + 2 * ones

@@ -94,7 +94,8 @@ def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int
 
 def _levels(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) -> Levels:
     source = wiring.program.edges[op.source].precision
-    acc, low, high = accumulator_bits(columns, op.precision, source)
+    levels = 0 if after is None else after.thresholds.shape[1]
+    acc, low, high = accumulator_bits(columns, op.precision, source, levels)
     if after is not None:
         return of_threshold(after, acc, low, high)
     made = wiring.program.edges[op.name].precision

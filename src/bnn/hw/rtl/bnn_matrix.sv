@@ -11,6 +11,9 @@
 // taken during row fold 0 and kept for the others. The pipeline behind the issue step never
 // stalls: the step that completes rows needs a free place in the output FIFO, held by credits.
 //
+// Ternary weights may come as two bipolar halves each (XNOR = 1, WBITS = 2): column c's are bits 2 c and
+// 2 c + 1 of the weight word, and count as two columns with the same input.
+//
 // Of a single threshold (LEVELS = 1) the parameter word holds the negative, which sums start at.
 `default_nettype none
 module bnn_matrix #(
@@ -24,6 +27,7 @@ module bnn_matrix #(
     parameter int XNOR     = 1,
     parameter int WSIGNED  = 0,
     parameter int ASIGNED  = 0,
+    parameter int TERNARY  = 0,
     parameter int ACC      = 16,
     parameter int LEVELS   = 1,
     parameter int FALLING  = 0,
@@ -58,12 +62,17 @@ module bnn_matrix #(
     localparam int NW = NF > 1 ? $clog2(NF) : 1;
     localparam int SW = SF > 1 ? $clog2(SF) : 1;
     localparam int WW = NF * SF > 1 ? $clog2(NF * SF) : 1;
-    localparam int POP = SIMD <= 6 ? 1 : SIMD <= 144 ? 3 : 4;
+    localparam int HALVES = XNOR != 0 ? WBITS : 1;
+    localparam int PLANES = WBITS / HALVES;    // of weights
+    localparam int LANES = SIMD * HALVES;
+    // A ternary product leaves three times the bits to count.
+    localparam int POP = LANES <= 6 ? 1 : LANES <= (TERNARY != 0 ? 48 : 144) ? 3 : 4;
     // Numbers of more than 2 bits are added as such (bnn_sum), else bit planes are counted.
-    localparam int SUMS = XNOR != 0 && ABITS > 2 && SIMD <= 16 ? 1 : 0;
-    localparam int CHAIN = SIMD > 4 ? (SIMD - 1) / 2 : 1;
+    localparam int SUMS = XNOR != 0 && ABITS > 2 && LANES <= 16 ? 1 : 0;
+    localparam int CHAIN = LANES > 4 ? (LANES - 1) / 2 : 1;
     localparam int LANE = SUMS != 0 ? CHAIN  // to before the acc
-                        : POP + (ABITS > 1 ? 1 : 0) + (WBITS > 1 ? 1 : 0);
+                        : TERNARY != 0 ? POP
+                        : POP + (ABITS > 1 ? 1 : 0) + (PLANES > 1 ? 1 : 0);
     // One threshold costs nothing: sums start at its negative, and the sign says the rest.
     localparam int SIGN = LEVELS == 1 ? 1 : 0;
     localparam int LATENCY = 1 + LANE + 1 + (SIGN != 0 ? 1 : 2);  // issue register, lane, acc, levels
@@ -139,12 +148,16 @@ module bnn_matrix #(
     // ---- lanes ------------------------------------------------------------------------------
     wire [PIXELS*PE*OBITS-1:0] y;
     for (genvar p = 0; p < PIXELS; p++) begin : gen_pixel
+        wire [LANES*ABITS-1:0] x;
+        for (genvar c = 0; c < LANES; c++) begin : gen_column
+            assign x[c*ABITS+:ABITS] = next_x[(p*SIMD+c/HALVES)*ABITS+:ABITS];
+        end
         wire [PE*ACC-1:0] totals;
         bnn_rows #(
-            .PE(PE), .SIMD(SIMD), .WBITS(WBITS), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
-            .ASIGNED(ASIGNED), .SUMS(SUMS), .STAGES(POP), .ACC(ACC)
+            .PE(PE), .SIMD(LANES), .WBITS(PLANES), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
+            .ASIGNED(ASIGNED), .SUMS(SUMS), .TERNARY(TERNARY), .STAGES(POP), .ACC(ACC)
         ) rows (
-            .clk(clk), .w(w), .x(next_x[p*SIMD*ABITS+:SIMD*ABITS]), .totals(totals)
+            .clk(clk), .w(w), .x(x), .totals(totals)
         );
         for (genvar r = 0; r < PE; r++) begin : gen_row
             wire [TB-1:0] params = t[r*TB+:TB];

@@ -2,7 +2,8 @@
 // SIMD columns of PE rows times one position's inputs. What all rows share of the inputs is made here:
 // bit planes and their parities (bnn_agree), or sums of pairs (bnn_pairs).
 //
-// x comes one cycle before the weights; the totals come as late as bnn_lane's or bnn_sum's.
+// x comes one cycle before the weights; the totals come as late as those of bnn_lane, bnn_ternary or
+// bnn_sum.
 `default_nettype none
 module bnn_rows #(
     parameter int PE      = 1,
@@ -13,6 +14,7 @@ module bnn_rows #(
     parameter int WSIGNED = 0,
     parameter int ASIGNED = 0,
     parameter int SUMS    = 0,
+    parameter int TERNARY = 0,
     parameter int STAGES  = 3,
     parameter int ACC     = 16
 ) (
@@ -48,13 +50,23 @@ module bnn_rows #(
             end
         end
         for (genvar r = 0; r < PE; r++) begin : gen_row
-            bnn_lane #(
-                .SIMD(SIMD), .WBITS(WBITS), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
-                .ASIGNED(ASIGNED), .STAGES(STAGES), .ACC(ACC)
-            ) lane (
-                .clk(clk), .w(w[r*WBITS*SIMD+:WBITS*SIMD]), .x(planes), .parity(parity),
-                .total(totals[r*ACC+:ACC])
-            );
+            if (TERNARY != 0) begin : gen_ternary
+                bnn_ternary #(.SIMD(SIMD), .STAGES(STAGES), .ACC(ACC)) lane (
+                    .clk(clk), .w(w[r*WBITS*SIMD+:WBITS*SIMD]), .x(planes),
+                    .total(totals[r*ACC+:ACC])
+                );
+            end else begin : gen_binary
+                bnn_lane #(
+                    .SIMD(SIMD), .WBITS(WBITS), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
+                    .ASIGNED(ASIGNED), .STAGES(STAGES), .ACC(ACC)
+                ) lane (
+                    .clk(clk), .w(w[r*WBITS*SIMD+:WBITS*SIMD]), .x(planes), .parity(parity),
+                    .total(totals[r*ACC+:ACC])
+                );
+            end
+        end
+        if (TERNARY != 0) begin : gen_unused
+            wire unused = &{1'b0, parity};
         end
     end
 endmodule
