@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from bnn.hw import registers
+from bnn.hw import bus, registers
 from bnn.hw.block import Generic
 from bnn.hw.design import Design, Instance
 from bnn.hw.levels import ThresholdUnit
@@ -229,6 +229,13 @@ def top(design: Design, design_id: int, writes: int) -> str:
         writes=writes,
         words_in=design.source.memory_words,
         words_out=design.target.memory_words,
+        slave_ports=bus.declared(bus.SLAVE),
+        master_ports=bus.declared(bus.MASTER),
+        constants=bus.constants(),
+        unread=bus.UNREAD,
+        control=bus.joined(bus.SLAVE),
+        reader=bus.joined(bus.channel("read")),
+        writer=bus.joined(bus.channel("write")),
     )
 
 
@@ -236,64 +243,12 @@ _TOP = """`default_nettype none
 module bnn_top (
     input  wire        aclk,
     input  wire        aresetn,
-    input  wire [7:0]  s_axi_awaddr,
-    input  wire        s_axi_awvalid,
-    output wire        s_axi_awready,
-    input  wire [31:0] s_axi_wdata,
-    input  wire [3:0]  s_axi_wstrb,
-    input  wire        s_axi_wvalid,
-    output wire        s_axi_wready,
-    output wire [1:0]  s_axi_bresp,
-    output wire        s_axi_bvalid,
-    input  wire        s_axi_bready,
-    input  wire [7:0]  s_axi_araddr,
-    input  wire        s_axi_arvalid,
-    output wire        s_axi_arready,
-    output wire [31:0] s_axi_rdata,
-    output wire [1:0]  s_axi_rresp,
-    output wire        s_axi_rvalid,
-    input  wire        s_axi_rready,
-    output wire        irq,
-    output wire [63:0] m_axi_araddr,
-    output wire [7:0]  m_axi_arlen,
-    output wire [2:0]  m_axi_arsize,
-    output wire [1:0]  m_axi_arburst,
-    output wire [3:0]  m_axi_arcache,
-    output wire [2:0]  m_axi_arprot,
-    output wire        m_axi_arvalid,
-    input  wire        m_axi_arready,
-    input  wire [63:0] m_axi_rdata,
-    input  wire [1:0]  m_axi_rresp,
-    input  wire        m_axi_rlast,
-    input  wire        m_axi_rvalid,
-    output wire        m_axi_rready,
-    output wire [63:0] m_axi_awaddr,
-    output wire [7:0]  m_axi_awlen,
-    output wire [2:0]  m_axi_awsize,
-    output wire [1:0]  m_axi_awburst,
-    output wire [3:0]  m_axi_awcache,
-    output wire [2:0]  m_axi_awprot,
-    output wire        m_axi_awvalid,
-    input  wire        m_axi_awready,
-    output wire [63:0] m_axi_wdata,
-    output wire [7:0]  m_axi_wstrb,
-    output wire        m_axi_wlast,
-    output wire        m_axi_wvalid,
-    input  wire        m_axi_wready,
-    input  wire [1:0]  m_axi_bresp,
-    input  wire        m_axi_bvalid,
-    output wire        m_axi_bready
+{slave_ports}
+{master_ports}
+    output wire        irq
 );
-    assign m_axi_arsize = 3'd3;
-    assign m_axi_arburst = 2'd1;
-    assign m_axi_arcache = 4'd3;
-    assign m_axi_arprot = 3'd0;
-    assign m_axi_awsize = 3'd3;
-    assign m_axi_awburst = 2'd1;
-    assign m_axi_awcache = 4'd3;
-    assign m_axi_awprot = 3'd0;
-    assign m_axi_wstrb = '1;
-    wire unused = m_axi_rlast;  // the reader counts
+{constants}
+    wire unused = {unread};
 
     logic rst;
     always_ff @(posedge aclk) rst <= !aresetn;
@@ -306,13 +261,8 @@ module bnn_top (
     wire [15:0] p_item, probe;
     wire [19:0] p_index;
     bnn_control #(.DESIGN(32'h{design:08x}), .PARAMETERS(32'd{writes})) control (
-        .clk(aclk), .rst(rst),
-        .s_axi_awaddr(s_axi_awaddr), .s_axi_awvalid(s_axi_awvalid), .s_axi_awready(s_axi_awready),
-        .s_axi_wdata(s_axi_wdata), .s_axi_wstrb(s_axi_wstrb), .s_axi_wvalid(s_axi_wvalid),
-        .s_axi_wready(s_axi_wready), .s_axi_bresp(s_axi_bresp), .s_axi_bvalid(s_axi_bvalid),
-        .s_axi_bready(s_axi_bready), .s_axi_araddr(s_axi_araddr), .s_axi_arvalid(s_axi_arvalid),
-        .s_axi_arready(s_axi_arready), .s_axi_rdata(s_axi_rdata), .s_axi_rresp(s_axi_rresp),
-        .s_axi_rvalid(s_axi_rvalid), .s_axi_rready(s_axi_rready), .irq(irq),
+        .clk(aclk), .rst(rst), .irq(irq),
+{control},
         .start(start), .source(source), .target(target), .images(images), .finished(finished),
         .image_done(image_done), .bus_error(read_error || write_error),
         .p_valid(p_valid), .p_unit(p_unit), .p_levels(p_levels), .p_item(p_item),
@@ -323,9 +273,8 @@ module bnn_top (
     wire [63:0] in_data, out_data;
     bnn_reader #(.WORDS({words_in})) reader (
         .clk(aclk), .rst(rst), .start(start), .address(source), .images(images),
-        .bus_error(read_error), .m_axi_araddr(m_axi_araddr), .m_axi_arlen(m_axi_arlen),
-        .m_axi_arvalid(m_axi_arvalid), .m_axi_arready(m_axi_arready), .m_axi_rdata(m_axi_rdata),
-        .m_axi_rresp(m_axi_rresp), .m_axi_rvalid(m_axi_rvalid), .m_axi_rready(m_axi_rready),
+        .bus_error(read_error),
+{reader},
         .o_valid(in_valid), .o_ready(in_ready), .o_data(in_data)
     );
     bnn_core core (
@@ -338,10 +287,7 @@ module bnn_top (
     bnn_writer #(.WORDS({words_out})) writer (
         .clk(aclk), .rst(rst), .start(start), .address(target), .images(images),
         .finished(finished), .image_done(image_done), .bus_error(write_error),
-        .m_axi_awaddr(m_axi_awaddr), .m_axi_awlen(m_axi_awlen), .m_axi_awvalid(m_axi_awvalid),
-        .m_axi_awready(m_axi_awready), .m_axi_wdata(m_axi_wdata), .m_axi_wlast(m_axi_wlast),
-        .m_axi_wvalid(m_axi_wvalid), .m_axi_wready(m_axi_wready), .m_axi_bresp(m_axi_bresp),
-        .m_axi_bvalid(m_axi_bvalid), .m_axi_bready(m_axi_bready),
+{writer},
         .i_valid(out_valid), .i_ready(out_ready), .i_data(out_data)
     );
 endmodule
