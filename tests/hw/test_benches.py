@@ -127,7 +127,7 @@ SMALL: dict[str, Callable[[], Bench]] = {
 
 LARGE: dict[str, Callable[[], Bench]] = {
     "window": _window,
-    "patches": lambda: _patches((1, 1, 1, 0), 2),
+    "patches": lambda: _patches((1, 1, 1, 1), 2),
     "patches-bare": lambda: _patches((0, 0, 0, 0), 1),
     "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, 1, 1),
     "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, 3, 4),
