@@ -22,6 +22,12 @@ def simulator() -> None:
 
 
 @pytest.fixture(scope="session")
+def yosys() -> None:
+    """Skips the test where Yosys is missing, whichever package would bring it."""
+    _needs(synth.command)
+
+
+@pytest.fixture(scope="session")
 def prjxray() -> None:
     """Skips the test where Project X-Ray's programs or database are missing."""
     _needs(tools.database)

