@@ -44,8 +44,11 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "costs.json"
 COEFFICIENTS = ROOT / "src" / "bnn" / "plan" / "coefficients.json"
 #: LUTs that are known: four are a quad of LUT RAM, counters are instances of LUT6, a bit of a word
-#: that is kept is chosen by one, a parity is one.
-KNOWN = {"LUT": {"quads": 4.0, "counted": 1.0, "kept": 1.0, "parity": 1.0}, "FF": {}}
+#: that is kept is chosen by one, a parity is one, a bit of a table is one.
+KNOWN = {
+    "LUT": {"quads": 4.0, "counted": 1.0, "kept": 1.0, "parity": 1.0, "tables": 1.0},
+    "FF": {},
+}
 #: Blocks of one run of Yosys.
 TOGETHER = 7
 KINDS = ("LUT", "FF")
@@ -124,6 +127,34 @@ def matrices() -> Iterator[Block]:
     yield matrix(2, 16, folds=(1, 1))
     yield matrix(2, 16, folds=(128, 16))
     yield matrix(2, 40, folds=(128, 16), loadable=True)
+    # As large networks have them, but for the number of rows at once.
+    both = {"source": TERNARY, "levels": 2}
+    yield matrix(8, 144, folds=(1, 4), style="distributed")
+    yield matrix(2, 72, folds=(8, 16), pixels=3, style="block")
+    yield matrix(4, 128, folds=(8, 8), style="block")
+    yield matrix(2, 98, folds=(64, 4), style="distributed")
+    yield matrix(1, 64, folds=(64, 36))
+    yield matrix(1, 1, levels=0, folds=(10, 512))
+    yield matrix(4, 72, folds=(1, 8), style="distributed", **both)
+    yield matrix(2, 64, folds=(8, 18), pixels=2, style="block", **both)
+    yield matrix(1, 32, folds=(512, 16), **both)
+    yield matrix(1, 1, levels=0, folds=(10, 512), source=TERNARY)
+    yield matrix(2, 32, folds=(8, 18), loadable=True, **both)
+    yield matrix(4, 64, folds=(2, 9), weight=TERNARY, **both)
+    yield matrix(2, 64, folds=(16, 9), pixels=3, weight=TERNARY, style="block", **both)
+    yield matrix(1, 16, folds=(512, 32), weight=TERNARY, **both)
+    yield matrix(8, 3, folds=(1, 9), source=INT(8), style="distributed")
+    yield matrix(8, 9, folds=(1, 3), source=INT(8), levels=2)
+    yield matrix(4, 3, folds=(2, 9), source=INT(8), weight=TERNARY, levels=2)
+    yield matrix(8, 64, folds=(8, 13), loadable=True)
+    yield matrix(16, 32, folds=(4, 32), loadable=True)
+    yield matrix(8, 32, folds=(4, 18), loadable=True, **both)
+    yield matrix(8, 3, folds=(4, 9), source=INT(8), loadable=True)
+    # As small ones have them.
+    yield matrix(1, 9, folds=(4, 2), weight=INT(4), source=UINT(2), levels=2)
+    yield matrix(2, 4, folds=(2, 3), weight=INT(3), source=INT(5), levels=3)
+    yield matrix(2, 6, folds=(2, 2), weight=UINT(2), source=BIPOLAR)
+    yield matrix(1, 8, folds=(3, 1), weight=INT(8), source=UINT(8), levels=0)
 
 
 def windows() -> Iterator[Block]:
@@ -398,6 +429,8 @@ def main() -> None:
         for m, g in todo
         if data.get(key(m, g), {}).get("rtl") != prints[m] and re.search(asked.only or "", m)
     ]
+    # What was measured of other RTL says nothing any more.
+    data = {name: e for name, e in data.items() if e["rtl"] == prints.get(e["module"])}
     end = time.monotonic() + 60 * asked.minutes
     while missing and not asked.fit_only and time.monotonic() < end:
         batch, missing = missing[:TOGETHER], missing[TOGETHER:]

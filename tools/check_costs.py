@@ -3,11 +3,15 @@
 """Compare the planner's estimates with Yosys on whole designs that no fit has seen.
 
     nice python tools/check_costs.py [--minutes 60] [--only lfc]
+    python tools/check_costs.py --take "cnv-w1a2 cnv-w1-small" DIR
 
-Synthesizes the designs below that ``tools/designs.json`` does not have of this RTL (a CNV takes an
-hour of one core), and writes it after each; stop it at any time. Prints estimate, count and error
-of each, and writes the largest errors of LUT, FF and BRAM36 to the planner's ``coefficients.json``,
-which ``bnn plan`` shows beside its figures.
+Synthesizes the designs below that ``tools/designs.json`` does not have (a CNV takes ten minutes of
+one core), or takes the cells from where ``bnn build ... --synth -o DIR`` has left them, and
+writes that file after each; stop it at any time. Prints estimate, count and error of each, and
+writes the largest errors of LUT, FF and BRAM36 to the planner's ``coefficients.json``, which
+``bnn plan`` shows beside its figures. ``--again`` counts anew what was counted on other RTL.
+
+The originals' networks are found as ``bnn build`` finds them (``BNN_PARAMS``).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,35 +35,77 @@ from bnn.plan import cost, plan
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "designs.json"
 COEFFICIENTS = ROOT / "src" / "bnn" / "plan" / "coefficients.json"
+KINDS = ("LUT", "FF", "BRAM36", "DSP")
+#: Model, and a folding by its name or a speed that the planner shall find one for.
+DESIGNS = (
+    *(("lfc-w1a1", "5000"), ("lfc-w1a2", "2000"), ("cnv-w1a1", "300"), ("cnv-w2a2", "500")),
+    *(("mnist-lfcW1A1", "original"), ("mnist-lfcW1A2", "original")),
+    *(("cifar10-cnvW1A1", "original"), ("cifar10-cnvW1A2", "original")),
+    *(("cifar10-cnvW2A2", "original"), ("lfc-w1a1", "lfc-w1-fast")),
+    *(("cnv-w1a1", "cnv-w1-fast"), ("cnv-w1a1", "cnv-w1-small"), ("cnv-w1a2", "cnv-w1-small")),
+    ("cnv-w2a2", "cnv-w2a2-fast"),
+)
 
 
-def wanted() -> Iterator[tuple[str, Any]]:
-    """Names of designs and their foldings: a speed, or ``original``."""
-    for model, wish in (
-        *(("lfc-w1a1", 5_000), ("lfc-w1a1", "original"), ("lfc-w1a2", 2_000)),
-        *(("lfc-w1a1", 60_000), ("cnv-w1a1", 300), ("cnv-w1a1", "original")),
-        *(("lfc-w1a2", "original"), ("cnv-w1a1", 3_000), ("cnv-w1a1", 12_000)),
-    ):
-        yield f"{model} {wish}", wish
-
-
-def design_of(name: str, wish: Any, known: dict[str, Any]) -> Design:
+def design_of(name: str, known: dict[str, Any]) -> Design:
     """The design; a planned one keeps the folding that was synthesized."""
-    program = bnn.load(name.split()[0]).program
-    if wish == "original":
-        return build(program, folds.original(program))
+    model, wish = name.split()
+    program = bnn.load(model).program
+    if not wish.isdigit():
+        return build(program, folds.choose(program, wish))
     if name in known:
         path = DATA.with_suffix(".tmp")
         path.write_text(json.dumps(known[name]["folding"]), encoding="utf-8")
         folding = folds.read(path, program)
         path.unlink()
         return build(program, folding)
-    return plan(program, fps=wish, clock_mhz=100).design
+    return plan(program, fps=float(wish), clock_mhz=100).design
 
 
-def rtl() -> str:
-    """A fingerprint of all blocks."""
-    return hashlib.sha256("".join(library().values()).encode()).hexdigest()[:12]
+def rtl(files: dict[str, str]) -> str:
+    """A fingerprint of the blocks."""
+    blocks = (text for name, text in sorted(files.items()) if name in library())
+    return hashlib.sha256("".join(blocks).encode()).hexdigest()[:12]
+
+
+def entry(design: Design, cells: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
+    """What is kept of a design: its folding and all its cells, those of each block too."""
+    values = {
+        name: {kind: round(each[kind], 1) for kind in KINDS if each.get(kind)}
+        for name, each in cells.items()
+    }
+    return {"rtl": rtl(files), "folding": folds.as_json(design.folding), "cells": values}
+
+
+def synthesized(design: Design) -> dict[str, Any]:
+    """Count ``design`` with Yosys."""
+    modules = {instance.name: instance.block.module for instance in design.instances}
+    return entry(design, synth.cells(sources(design, probes=False), modules), library())
+
+
+def taken(name: str, folder: Path) -> dict[str, Any]:
+    """What ``bnn build --synth`` counted."""
+    design = design_of(name, {})
+    cells = json.loads((folder / "report.json").read_text(encoding="utf-8"))["cells"]
+    files = {each.name: each.read_text(encoding="utf-8") for each in (folder / "rtl").iterdir()}
+    missing = {instance.name for instance in design.instances} - cells.keys()
+    if missing:
+        raise SystemExit(f"{folder} is another design: it has no {', '.join(sorted(missing))}")
+    return entry(design, cells, files)
+
+
+def save(known: dict[str, Any]) -> None:
+    """Write all that is known."""
+    lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(known[k])}" for k in sorted(known))
+    DATA.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+
+
+def wanted(known: dict[str, Any], only: str, *, again: bool) -> Iterator[str]:
+    """Designs to synthesize."""
+    for name in map(" ".join, DESIGNS):
+        old = name not in known or (again and known[name]["rtl"] != rtl(library()))
+        if old and re.search(only, name):
+            yield name
 
 
 def main() -> None:
@@ -67,41 +113,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--take", nargs=2, metavar=("DESIGN", "DIR"))
     asked = parser.parse_args()
     known: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    if asked.take:
+        known[asked.take[0]] = taken(asked.take[0], Path(asked.take[1]))
+        save(known)
     end = time.monotonic() + 60 * asked.minutes
-    for name, wish in wanted():
-        fresh = known.get(name, {}).get("rtl") == rtl()
-        if fresh or time.monotonic() > end or not re.search(asked.only, name):
-            continue
-        known.pop(name, None)
-        made = design_of(name, wish, known)
-        modules = {instance.name: instance.block.module for instance in made.instances}
-        cells = synth.cells(sources(made, probes=False), modules)
-        known[name] = {"rtl": rtl(), "folding": folds.as_json(made.folding), "cells": cells}
-        lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(e)}" for k, e in known.items())
-        DATA.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    for name in wanted(known, asked.only, again=asked.again):
+        if time.monotonic() > end:
+            break
+        known[name] = synthesized(design_of(name, known))
+        save(known)
     report(known)
 
 
 def report(known: dict[str, Any]) -> None:
     """Print the errors and hand the largest to the planner."""
-    missed: dict[str, list[float]] = {"LUT": [], "FF": [], "BRAM36": []}
-    for name, entry in known.items():
-        guess = cost.of_design(design_of(name, name.split()[1], known))
-        total = entry["cells"]["total"]
-        text = f"{name:24}"
-        for kind, guessed in (("LUT", guess.lut), ("FF", guess.ff), ("BRAM36", guess.bram36)):
-            real = total[kind]
+    missed: dict[str, list[float]] = {kind: [] for kind in KINDS[:3]}
+    now = rtl(library())
+    for name, values in known.items():
+        guess = cost.of_design(design_of(name, known))
+        total = values["cells"]["total"]
+        text = f"{name:28}"
+        for kind, guessed in zip(KINDS, (guess.lut, guess.ff, guess.bram36), strict=False):
+            real = total.get(kind, 0.0)
             error = 100 * (guessed - real) / max(real, 1)
-            missed[kind].append(abs(error))
+            missed[kind].append(error)
             text += f"  {kind} {guessed:.0f} for {real:g} ({error:+.1f} %)"
-        print(text)
+        print(text + ("" if values["rtl"] == now else "  [older RTL]"))
     values = json.loads(COEFFICIENTS.read_text())
-    values["errors"] = {kind: round(max(each), 1) for kind, each in missed.items() if each}
-    values["measured"] = "whole designs that were not fitted"
+    values["errors"] = {kind: round(worst(each), 1) for kind, each in missed.items() if each}
+    values["measured"] = f"{len(known)} whole designs that no fit has seen"
     print("largest errors in per cent:", values["errors"])
     COEFFICIENTS.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def worst(errors: Iterable[float]) -> float:
+    """The largest, above or below."""
+    return max(map(abs, errors))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_build_takes_a_wish(tmp_path) -> None:
 def test_the_table_names_layers_bottleneck_and_margins() -> None:
     done = run("lfc-w1a1", "--fps", "50000")
     assert done.exit_code == 0, done.output
-    for part in ("layer1", "slowest", "BRAM36", "of 53,200", "images/s", "SIMD"):
+    for part in ("layer1", "slowest", "BRAM36", "of 53,200", "images/s", "SIMD", "routed alone"):
         assert part in done.output
 
 
@@ -35,6 +35,8 @@ def test_json_and_the_folding_file_agree(tmp_path) -> None:
     done = run("lfc-w1a1", "--fps", "50000", "--loadable", "--json", "-o", str(path))
     values = json.loads(done.output)
     assert values["fps"] >= 50_000
+    assert values["routed"]["mhz"] > values["clock_mhz"]
+    assert values["routed"]["fps"] == values["routed"]["mhz"] * 1e6 / values["cycles"]
     assert values["cycles"] == max(layer["cycles"] for layer in values["layers"])
     assert values["used"]["LUT"] <= 0.85 * values["available"]["LUT"]
     folding = json.loads(path.read_text())

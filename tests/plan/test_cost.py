@@ -35,7 +35,11 @@ def test_memories_as_yosys_maps_them(bits: int, depth: int, bram36: float, quads
 
 @pytest.mark.parametrize(
     ("bits", "depth", "bram36"),
-    [(64, 144, 0), (8, 288, 0), (64, 288, 1), (8, 512, 0), (64, 512, 1), (8, 2304, 1)],
+    [
+        *((64, 144, 0), (8, 288, 0), (64, 288, 1), (8, 512, 0), (64, 512, 1), (8, 2304, 1)),
+        *((128, 2304, 9), (128, 4608, 16), (32, 16384, 14.5), (16, 8192, 4), (100, 512, 1.5)),
+        *((28, 256, 0), (52, 128, 0), (32, 2048, 2)),
+    ],
 )
 def test_constant_memories_as_yosys_maps_them(bits: int, depth: int, bram36: float) -> None:
     assert mapped(Memory(bits, depth, constant=True)).bram36 == bram36

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ import bnn
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.design import build
-from bnn.plan import cost, plan
+from bnn.plan import cost, plan, planner
 from bnn.plan.search import Budget, Search
 from hw.examples import dense, residual
 from programs import Limits, networks
@@ -75,6 +76,28 @@ def test_bundled_models_are_planned_within_seconds(name: str) -> None:
     assert slower.cost.lut < found.cost.lut
 
 
+def test_fifos_that_do_not_fit_make_a_plan_slower(monkeypatch) -> None:
+    """The next plan is another one: asked for a little more time, the search finds the same."""
+    program = dense()
+    fastest = plan(program)
+    asked: list[int] = []
+
+    def sizes(design):
+        asked.append(design.cycles)
+        return _sized(design)
+
+    def costs(design):
+        found = _costs(design)
+        return replace(found, lut=1e6) if asked and design.cycles < 3 * fastest.cycles else found
+
+    _sized, _costs = planner.sized, cost.of_design
+    monkeypatch.setattr(planner, "sized", sizes)
+    monkeypatch.setattr(planner.cost, "of_design", costs)
+    slower = plan(program)
+    assert slower.cycles >= 3 * fastest.cycles
+    assert asked == sorted(set(asked))
+
+
 def test_another_part_holds_more() -> None:
     small, large = (plan("cnv-w1a1", on=name, clock_mhz=100) for name in ("pynq-z2", "ultra96"))
     assert large.cycles < small.cycles
@@ -82,9 +105,9 @@ def test_another_part_holds_more() -> None:
 
 
 def test_wishes_that_cannot_be_met() -> None:
-    with pytest.raises(PlanError, match=r"too many\); the nearest plan that fits has \d+ fps"):
+    with pytest.raises(PlanError, match=r"too many\); the nearest plan that fits has [\d,]+ fps"):
         plan("lfc-w1a1", fps=1_000_000)
-    with pytest.raises(PlanError, match=r"layer1 has \d+ with all its rows.*nearest plan.* fps"):
+    with pytest.raises(PlanError, match=r"layer1 has \d+ at its widest.*nearest plan.* fps"):
         plan("lfc-w1a1", fps=1e9)
     with pytest.raises(PlanError, match="no part is called 'xc7'; there are: xc7z020"):
         plan(dense(), on="xc7")
@@ -96,5 +119,5 @@ def test_wishes_that_cannot_be_met() -> None:
         plan(dense(), clock_mhz=0)
     with pytest.raises(PlanError, match="100 %"):
         plan(dense(), fill=2)
-    with pytest.raises(PlanError, match=r"too small: .* LUT of 53 \(\d+ too many\)"):
+    with pytest.raises(PlanError, match=r"too small: .* LUT of 53 \([\d,]+ too many\)"):
         plan(dense(), fill=0.001)

@@ -43,8 +43,12 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
             found["counters"] = math.log2(g["NF"] * g["PIXELS"] * g["GROUPS"])
         case "bnn_fifo":
             found |= _fifo(g["BITS"], g["DEPTH"])
+            block = mapped(memories(module, g)[0]).bram36 > 0  # which has the register within
+            found["word"] = g["BITS"] * (not block)
         case "bnn_max":
             found["bits"] = g["LANES"] * g["BITS"]
+            # The best of several folds lies in a memory, that of one in registers.
+            found["held"] = g["LANES"] * g["BITS"] * (2 if g["FOLDS"] == 1 else 1)
             found["best"] = g["LANES"] * g["BITS"] * (g["FOLDS"] > 1)
             found["compared"] = g["LANES"] * (g["BITS"] - 1)
         case "bnn_add":
@@ -61,6 +65,8 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
     if arrays:
         found["quads"] = sum(array.quads for array in arrays)
         found["logic"] = sum(array.logic for array in arrays)
+        found["tables"] = sum(array.tables for array in arrays)
+        found["deep"] = sum(array.deep for array in arrays)
         found["multiplexed"] = sum(array.multiplexed for array in arrays)
     return found
 
@@ -70,6 +76,8 @@ def _matrix(g: Any) -> Features:
     lanes = rows * pixels
     # Halves of ternary weights are columns of their own (bnn_matrix).
     simd = g["SIMD"] * (g["WBITS"] if g["XNOR"] else 1)
+    levels = g["LEVELS"] * g["ACC"] + g["FALLING"] if g["LEVELS"] else g["OBITS"]
+    words = g["SIMD"] * g["WBITS"], levels
     found = {
         "accumulators": lanes * g["ACC"],
         # One threshold is an accumulator's start (bnn_matrix, SIGN).
@@ -78,8 +86,8 @@ def _matrix(g: Any) -> Features:
         "inputs": pixels * g["SIMD"] * bits,
         "kept": pixels * g["SIMD"] * bits * (g["NF"] > 1),
         "weights": rows * g["SIMD"] * g["WBITS"],
-        "parameters": rows * max(g["LEVELS"] * g["ACC"] + g["FALLING"], 1) * g["LOADABLE"],
-        "items": rows * math.ceil(g["SIMD"] * g["WBITS"] / 32) * g["LOADABLE"],
+        "bus": g["LOADABLE"],
+        "items": rows * sum(-(-bits // 32) for bits in words) * g["LOADABLE"],
         "counters": math.log2(g["NF"] * g["SF"] + 1),
         **_fifo(lanes * g["OBITS"], g["DEPTH"]),
     }

@@ -20,6 +20,8 @@ _QUADS = ((6, 32), (3, 64))
 _QUAD_BASE, _QUAD_WIDTH = 1, 7
 #: Cost of a bit of a constant memory in logic: a LUT6 holds 64.
 _CONSTANT_BIT = 1 / 64
+#: Words that a LUT6 holds a bit of; most such tables that a slice chooses between.
+_TABLE, _TABLES = 64, 4
 #: Cost of a two-way multiplexer's bit behind memories that are not deep enough.
 _MULTIPLEXER = 0.5
 
@@ -48,19 +50,23 @@ class Mapped:
 
     Attributes:
         quads: groups of four LUTs used as RAM.
-        logic: LUTs of a constant memory.
+        logic: LUTs of a constant memory of at most 64 words.
+        tables: LUTs of one of at most 256 that was asked for in LUTs (``bnn_tables``).
+        deep: bits of each 64 words of another, which Yosys makes of more LUTs.
         multiplexed: bits behind depth multiplexers.
     """
 
     bram36: float = 0.0
     quads: int = 0
     logic: float = 0.0
+    tables: float = 0.0
+    deep: float = 0.0
     multiplexed: float = 0.0
 
 
 def mapped(memory: Memory) -> Mapped:
     """What all arrays of ``memory`` become together."""
-    cost, block = _block(memory.bits, memory.depth)
+    cost, block = _block(memory)
     other_cost, other = _other(memory)
     # Without a choice of style, a single word or bit is never worth a memory.
     auto = memory.style == "auto" and cost < other_cost
@@ -70,16 +76,20 @@ def mapped(memory: Memory) -> Mapped:
         best.bram36 * memory.count,
         best.quads * memory.count,
         best.logic * memory.count,
+        best.tables * memory.count,
+        best.deep * memory.count,
         best.multiplexed * memory.count,
     )
 
 
-def _block(bits: int, depth: int) -> tuple[float, Mapped]:
+def _block(memory: Memory) -> tuple[float, Mapped]:
+    bits, depth = memory.bits, memory.depth
     found = []
     for size, price, shapes in _BLOCKS:
         for width, words in shapes:
             deep = -(-depth // words)
-            count = -(-bits // width) * deep
+            # Nothing is written to a constant one: what is too deep lies beside itself, bit by bit.
+            count = -(-bits * deep // width) if memory.constant else -(-bits // width) * deep
             switch = bits * (deep - 1)
             found.append((price * count + _MULTIPLEXER * switch, size * count, switch))
     cost, bram36, switch = min(found)
@@ -89,7 +99,7 @@ def _block(bits: int, depth: int) -> tuple[float, Mapped]:
 def _other(memory: Memory) -> tuple[float, Mapped]:
     bits, depth = memory.bits, memory.depth
     if memory.constant:
-        return bits * depth * _CONSTANT_BIT, Mapped(logic=_logic(bits, depth))
+        return bits * depth * _CONSTANT_BIT, _logic(bits, depth, memory.style)
     found = []
     for width, words in _QUADS:
         deep = -(-depth // words)
@@ -101,11 +111,11 @@ def _other(memory: Memory) -> tuple[float, Mapped]:
     return cost, Mapped(quads=quads, multiplexed=switch)
 
 
-def _logic(bits: int, depth: int) -> float:
-    """LUTs of a constant memory: one for 64 words of a bit, and what chooses between them.
-
-    The part's own multiplexers choose between four. Of few words there are few different columns.
-    """
-    tables = -(-depth // 64)
-    each = tables if tables <= 2 else 4 if tables <= 4 else 1.25 * tables
-    return each * (min(bits, 2**depth - 2) if depth < 16 else bits)
+def _logic(bits: int, depth: int, style: str) -> Mapped:
+    """A constant memory in LUTs; of few words few columns differ."""
+    tables = -(-depth // _TABLE)
+    if tables == 1:
+        return Mapped(logic=min(bits, 2**depth - 2) if depth < 16 else bits)
+    if style != "distributed" or tables > _TABLES:
+        return Mapped(deep=tables * bits)
+    return Mapped(tables=(2 if tables == 2 else _TABLES) * bits)

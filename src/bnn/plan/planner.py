@@ -13,7 +13,8 @@ from bnn.hw.design import Design, Instance
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.matrix import Matrix
 from bnn.model import Model
-from bnn.plan import cost
+from bnn.plan import clocks, cost
+from bnn.plan.clocks import RoutedClock
 from bnn.plan.cost import Cost
 from bnn.plan.events import Timing
 from bnn.plan.fifos import sized
@@ -23,6 +24,8 @@ from bnn.program import Program
 
 #: Share of a part's LUTs that a plan may take: fuller ones seldom route.
 FILL = 0.85
+#: A plan that its FIFOs make too large is given up for one slower by this part of its cycles.
+_SLOWER = 16
 _KINDS = ("LUT", "FF", "BRAM36", "DSP")
 
 
@@ -75,6 +78,11 @@ class Plan:
         return self.clock_mhz * 1e6 / self.cycles
 
     @property
+    def routed(self) -> RoutedClock | None:
+        """The clock at which its slowest kind of block was routed alone, where that is known."""
+        return clocks.routed(self.design, self.part)
+
+    @property
     def bottleneck(self) -> str:
         """The layer whose block is the slowest."""
         return self.design.bottleneck.layer
@@ -106,6 +114,7 @@ class Plan:
             "cycles": self.cycles,
             "latency": None if self.timing is None else self.timing.latency,
             "fps": self.fps,
+            "routed": self._routed_json(),
             "bottleneck": self.bottleneck,
             "used": {kind: use for kind, (use, _) in self.used.items()},
             "available": {kind: have for kind, (_, have) in self.used.items()},
@@ -128,6 +137,12 @@ class Plan:
             ],
             "folding": folds.as_json(self.folding),
         }
+
+    def _routed_json(self) -> dict[str, Any] | None:
+        if self.routed is None:
+            return None
+        mhz = self.routed.mhz
+        return {"mhz": mhz, "module": self.routed.module, "fps": mhz * 1e6 / self.cycles}
 
 
 def _layer(instances: list[Instance], matrix: Matrix, folding: Folding) -> LayerPlan:
@@ -192,18 +207,24 @@ def plan(
 
 def _fastest(search: Search, target: Part, clock: float) -> Plan:
     found = search.fastest()
-    most = search.most_cycles()
     while found is not None:
         made = _plan(found, target, clock)
-        bound = found.design.cycles
         if not search.budget.excess(made.cost):
             return made
         # The FIFOs that keep its pace do not fit any more: somewhat slower, then.
-        found = None
-        while found is None and bound < most:
-            bound += max(1, bound // 32)
-            found = search.within(bound)
+        found = _slower(search, found.design.cycles)
     raise PlanError(_too_large(search, search.budget, target))
+
+
+def _slower(search: Search, cycles: int) -> Found | None:
+    """The next design that fits and takes more than ``cycles``; None if there is none."""
+    bound, most = cycles, search.most_cycles()
+    while bound < most:
+        bound += max(1, bound // _SLOWER)
+        found = search.within(bound)
+        if found and found.design.cycles > cycles and not search.budget.excess(found.cost):
+            return found
+    return None
 
 
 def _plan(found: Found, target: Part, clock: float) -> Plan:
@@ -226,23 +247,26 @@ def _unmet(
 ) -> PlanError:
     nearest = search.fastest()
     if wished is None:
-        bound = int(clock * 1e6 / fps)
         if nearest is None:
-            return none_so_fast(search, bound, clock * 1e6)
+            return none_so_fast(search, int(clock * 1e6 / fps), clock * 1e6)
         why = (
-            f"at most {bound} cycles an image, and {_slow(search)} has {search.least_cycles()} "
-            "with all its rows, columns and positions of a row at once"
+            f"at most {clock * 1e6 / fps:,.4g} cycles an image, and {_slow(search)} has "
+            f"{search.least_cycles():,} at its widest"
         )
     else:
         why = _excess(search.budget, wished)
     if nearest is None:
-        return PlanError(f"{fps:g} fps on {target.name} take {why}; no slower plan fits either")
-    cycles = nearest.design.cycles
+        return PlanError(f"{_speed(fps)} on {target.name} take {why}; no slower plan fits either")
+    cycles, used = nearest.design.cycles, nearest.cost
     return PlanError(
-        f"{fps:g} fps on {target.name} take {why}; the nearest plan that fits has "
-        f"{clock * 1e6 / cycles:.0f} fps ({cycles} cycles an image, {nearest.cost.lut:.0f} LUT, "
-        f"{nearest.cost.bram36:g} BRAM36)"
+        f"{_speed(fps)} on {target.name} take {why}; the nearest plan that fits has "
+        f"{_speed(clock * 1e6 / cycles)} ({cycles:,} cycles an image, {used.lut:,.0f} LUT, "
+        f"{used.bram36:g} BRAM36)"
     )
+
+
+def _speed(fps: float) -> str:
+    return f"{fps:,.0f} fps" if fps >= 100 else f"{fps:.3g} fps"
 
 
 def _slow(search: Search) -> str:
@@ -251,7 +275,7 @@ def _slow(search: Search) -> str:
 
 def _excess(budget: Budget, found: Found) -> str:
     parts = [
-        f"{used:.0f} {kind} of {allowed:.0f} ({used - allowed:.0f} too many)"
+        f"{used:,.0f} {kind} of {allowed:,.0f} ({used - allowed:,.0f} too many)"
         for kind, (used, allowed) in budget.excess(found.cost).items()
     ]
     return " and ".join(parts)

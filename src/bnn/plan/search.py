@@ -202,6 +202,6 @@ def none_so_fast(search: Search, bound: int, clock: float) -> PlanError:
     """Why no folding has ``bound`` cycles, and what the nearest has."""
     layer, least = search.slowest_layer(), search.least_cycles()
     return PlanError(
-        f"{layer.name}: at most {bound} cycles an image are wanted, but with all its rows, columns "
-        f"and positions of a row at once it takes {least}; the nearest is {clock / least:.0f} fps"
+        f"{layer.name}: at most {bound:,} cycles an image are wanted, but at its widest it takes "
+        f"{least:,}; the nearest is {clock / least:,.0f} fps"
     )

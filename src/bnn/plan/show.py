@@ -65,8 +65,18 @@ def _speed(plan: Plan) -> Text:
     if plan.timing is not None:
         first = f"first result after {plan.timing.latency:,} cycles; "
     return Text(
-        f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
-        f"{plan.cycles:,} cycles an image; slowest: {harmless(plan.bottleneck)}; "
+        f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}"
+        f"{_routed(plan)}: {plan.cycles:,} cycles an image; slowest: {harmless(plan.bottleneck)}; "
         f"{first}"
         f"parameters: {where}. Errors (+-): the largest on {cost.measured()}."
+    )
+
+
+def _routed(plan: Plan) -> str:
+    if plan.routed is None:
+        return ""
+    mhz = plan.routed.mhz
+    return (
+        f" ({mhz * 1e6 / plan.cycles:,.0f} at the {mhz:g} MHz at which {plan.routed.module}, its "
+        "slowest kind of block, was routed alone)"
     )
