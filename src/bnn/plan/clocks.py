@@ -17,7 +17,7 @@ from bnn.plan.parts import Part
 _PART = "xc7z020"
 #: Module -> MHz. A resize is wires alone.
 _ALONE = {
-    "bnn_matrix": 163.1,
+    "bnn_matrix": 156.5,
     "bnn_window": 173.9,
     "bnn_patches": 140.2,
     "bnn_writer": 146.3,

@@ -197,7 +197,10 @@ def plan(
     while True:
         wished = search.within(bound) if bound >= search.least_cycles() else None
         if wished is None or budget.excess(wished.cost):
-            raise _unmet(search, wished, target, fps, clock)
+            faster = search.fastest()  # than the cheapest that was found: it may yet be smaller
+            if faster is None or faster.design.cycles > wanted:
+                raise _unmet(search, wished, target, fps, clock)
+            return _fastest(search, target, clock)
         made = _plan(wished, target, clock)
         if made.cycles <= wanted and not budget.excess(made.cost):
             return made

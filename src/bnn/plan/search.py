@@ -80,25 +80,26 @@ class Search:
         return self._found[bound]
 
     def fastest(self) -> Found | None:
-        """The design of least cycles that the budget holds; None if it holds none."""
+        """The design of least cycles that was found to fit, asked for or not; None if none was."""
         low, high = self.least_cycles(), self.most_cycles()
-        best = self._fitting(high)
-        if best is None:
-            return None
-        high = best.design.cycles
-        while low < high:
-            middle = math.isqrt(low * high)
-            found = self._fitting(middle)
-            if found is None:
-                low = middle + 1
-            else:
-                best, high = found, min(middle, found.design.cycles)
-        # Foldings are divisors: a bound may fit though a larger one, of other divisors, does not.
-        for step in range(1, _LOOKS + 1):
-            found = self._fitting(max(1, int(high * _LOOK**step)))
-            if found is not None and found.design.cycles < best.design.cycles:
-                best = found
-        return best
+        # Constants in LUTs are dearer the deeper they are: the narrowest need not be the cheapest.
+        while self._fitting(high) is None and high > low:
+            high = max(low, high // 2)
+        first = self._fitting(high)
+        if first is not None:
+            high = first.design.cycles
+            while low < high:
+                middle = math.isqrt(low * high)
+                found = self._fitting(middle)
+                if found is None:
+                    low = middle + 1
+                else:
+                    high = min(middle, found.design.cycles)
+            # Foldings are divisors: a bound may fit though a larger one, of others, does not.
+            for step in range(1, _LOOKS + 1):
+                self._fitting(max(1, int(high * _LOOK**step)))
+        known = [each for each in self._found.values() if each and self._fits(each)]
+        return min(known, key=lambda each: (each.design.cycles, each.cost.lut), default=None)
 
     def least_cycles(self) -> int:
         """No design is faster: the slowest layer at its full width."""
@@ -115,7 +116,10 @@ class Search:
 
     def _fitting(self, bound: int) -> Found | None:
         found = self.within(bound)
-        return None if found is None or self.budget.excess(found.cost) else found
+        return found if found is not None and self._fits(found) else None
+
+    def _fits(self, found: Found) -> bool:
+        return not self.budget.excess(found.cost)
 
     def _within(self, bound: int) -> Found | None:
         best: Found | None = None
