@@ -3,7 +3,7 @@
 
 ``pytest -m hw tests/hw/test_timing.py`` routes every kind of block alone, on the part below in its
 slowest grade, and prints these; docs/hardware.md says which parameters each had. A whole design
-is no faster than its slowest block, and may be slower.
+is no faster than its slowest block, and may well be slower.
 """
 
 from __future__ import annotations

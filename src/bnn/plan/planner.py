@@ -252,18 +252,18 @@ def _unmet(
     if wished is None:
         if nearest is None:
             return none_so_fast(search, int(clock * 1e6 / fps), clock * 1e6)
-        why = (
-            f"at most {clock * 1e6 / fps:,.4g} cycles an image, and {_slow(search)} has "
-            f"{search.least_cycles():,} at its widest"
-        )
+        cycles = clock * 1e6 / fps
+        slow = search.slower_than(int(cycles))
+        which = f"no folding of {slow.name} and its window" if slow else "nothing that joins layers"
+        why = f"at most {cycles:,.4g} cycles an image, and {which} is so fast"
     else:
         why = _excess(search.budget, wished)
     if nearest is None:
         return PlanError(f"{_speed(fps)} on {target.name} take {why}; no slower plan fits either")
-    cycles, used = nearest.design.cycles, nearest.cost
+    found, used = nearest.design.cycles, nearest.cost
     return PlanError(
         f"{_speed(fps)} on {target.name} take {why}; the nearest plan that fits has "
-        f"{_speed(clock * 1e6 / cycles)} ({cycles:,} cycles an image, {used.lut:,.0f} LUT, "
+        f"{_speed(clock * 1e6 / found)} ({found:,} cycles an image, {used.lut:,.0f} LUT, "
         f"{used.bram36:g} BRAM36)"
     )
 

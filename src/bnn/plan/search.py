@@ -114,6 +114,10 @@ class Search:
         """The layer that cannot be made faster than :meth:`least_cycles`."""
         return max(self.layers, key=lambda layer: layer.fastest)
 
+    def slower_than(self, bound: int) -> Layer | None:
+        """A layer of which no folding takes at most ``bound`` cycles with its window, if any."""
+        return next((e for e in self.layers if next(e.options(bound), None) is None), None)
+
     def _fitting(self, bound: int) -> Found | None:
         found = self.within(bound)
         return found if found is not None and self._fits(found) else None

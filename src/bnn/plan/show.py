@@ -77,6 +77,6 @@ def _routed(plan: Plan) -> str:
         return ""
     mhz = plan.routed.mhz
     return (
-        f" ({mhz * 1e6 / plan.cycles:,.0f} at the {mhz:g} MHz at which {plan.routed.module}, its "
-        "slowest kind of block, was routed alone)"
+        f" (at most {mhz * 1e6 / plan.cycles:,.0f}: at {mhz:g} MHz its slowest kind of block, "
+        f"{plan.routed.module}, was routed alone)"
     )
