@@ -22,6 +22,7 @@ from bnn.train.adopt import adopt  # noqa: E402
 from bnn.train.extract import extract  # noqa: E402
 from bnn.train.layers import BatchNorm  # noqa: E402
 from bnn.train.stack import Stack  # noqa: E402
+from hw.examples import residual  # noqa: E402
 
 SIZE = (8, 9, 2)
 
@@ -109,6 +110,11 @@ def test_original_and_bundled_models_go_on(name, request):
     if name == "cifar10-cnvW1A1":  # its scores count equal bits
         expected = 2 * expected - 512
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_residual_model_is_refused():
+    with pytest.raises(TrainError, match="it: has residual sums"):
+        adopt(residual(), topology(BIPOLAR, BIPOLAR), pictures(9), "it")
 
 
 def test_a_model_of_other_layers_is_refused():

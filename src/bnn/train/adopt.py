@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bnn.errors import TrainError
 from bnn.precision import BIPOLAR, TERNARY, Precision
-from bnn.program import Dot, Program, Threshold
+from bnn.program import Add, Dot, Program, Threshold
 from bnn.topology import Act, Conv, Dense, Layer, Topology
 from bnn.train.layers import BatchNorm, Weighted
 from bnn.train.stack import Stack
@@ -44,6 +44,8 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
     Raises:
         TrainError: the program has other layers than ``wanted``.
     """
+    if any(isinstance(op, Add) for op in program.ops):
+        raise TrainError(f"{source}: has residual sums, which no topology has")
     pairs = list(_weighted(program))
     if program.input.shape != wanted.input:
         raise TrainError(f"{source}: takes pictures of {program.input.shape}, not {wanted.input}")
