@@ -131,6 +131,8 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "patches-bare": lambda: _patches((0, 0, 0, 0), 1),
     "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, 1, 1),
     "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, 3, 4),
+    "matrix-planes": lambda: _matrix(INT(3), INT(4), 3, 2),
+    "matrix-planes-wide": lambda: _matrix(INT(3), TERNARY, 1, 1, 20),
     "matrix-ternary": lambda: _matrix(TERNARY, TERNARY, 3, 2),
     "matrix-ternary-wide": lambda: _matrix(TERNARY, TERNARY, 2, 1, 20),
     "matrix-ternary-widest": lambda: _matrix(TERNARY, TERNARY, 1, 1, 50),
