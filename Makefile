@@ -81,8 +81,10 @@ sanitize: $(TOOLS)
 	@$(BIN)/cmake --build build/sanitize -- --quiet
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --progress
 
-# The same tests for ARM under qemu-user, where Debian's cross compilers are installed.
+# The same tests for ARM and for older x86 under qemu-user, where Debian's cross compilers are installed.
 test-cross: $(TOOLS)
+	@CMAKE=$(BIN)/cmake tools/cross-test Nehalem
+	@CMAKE=$(BIN)/cmake tools/cross-test Haswell
 	@CMAKE=$(BIN)/cmake tools/cross-test aarch64
 	@CMAKE=$(BIN)/cmake tools/cross-test armv7
 

@@ -68,9 +68,6 @@ struct ByteEngine {
 
 // One choice of instructions for the whole plan.
 struct Kernels {
-  const char* name;
-  const char* uses;      // what it is built on, for people
-  bool (*available)();   // on this CPU
   // The fastest first; the last one, before a null, takes everything.
   const BitEngine* bits[2] = {};
   const ByteEngine* bytes[3] = {};
@@ -81,9 +78,17 @@ struct Kernels {
   const ByteEngine* few_bytes = nullptr;
 };
 
-// Every kernel set that was compiled in, the best first; "portable" is the last.
-const std::vector<Kernels>& all_kernels();
+// A kernel set that was compiled in.
+struct KernelSet {
+  const char* name;
+  const char* uses;     // what it is built on, for people
+  bool (*available)();  // on this CPU
+  Kernels (*kernels)();  // only if it is: already this function has the set's instructions
+};
+
+// All of them, the best first; "portable" is the last.
+const std::vector<KernelSet>& kernel_sets();
 // The best available one, or the one called `name`; std::invalid_argument says what there is.
-const Kernels& choose_kernels(const std::string& name);
+const KernelSet& choose_kernels(const std::string& name);
 
 }  // namespace bnn

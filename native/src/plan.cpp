@@ -39,7 +39,7 @@ class Arena {
 
 struct Plan::State {
   Compiled compiled;
-  const Kernels* kernels;
+  const KernelSet* kernels;
   int classes = 0;
   bool decides = false, bytes = false;
   size_t input_values = 0;
@@ -92,7 +92,7 @@ Plan::Plan(const Program& program, int scores, int decision, const std::string& 
   state.decides = decision >= 0;
   state.bytes = !program.input().table.empty();
   state.input_values = program.input().shape.values();
-  state.compiled = compile(program, scores, decision, *state.kernels);
+  state.compiled = compile(program, scores, decision, state.kernels->kernels());
   state.lay_out();
 }
 
@@ -200,7 +200,7 @@ size_t Plan::arena_bytes() const { return state_->arena_bytes; }
 
 std::vector<KernelInfo> kernel_infos() {
   std::vector<KernelInfo> infos;
-  for (const Kernels& kernels : all_kernels()) infos.push_back({kernels.name, kernels.uses, kernels.available()});
+  for (const KernelSet& set : kernel_sets()) infos.push_back({set.name, set.uses, set.available()});
   return infos;
 }
 

@@ -10,11 +10,6 @@
 #include "gemm.hpp"
 #include "kernels.hpp"
 
-#ifdef __linux__
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 namespace bnn {
 namespace {
 
@@ -454,23 +449,12 @@ constexpr BitEngine bits{{tile_rows, 2}, BitLayout::bytes, no_limit,
 constexpr ByteEngine bytes{{tile_rows, 2}, 1, 4, tile_bytes, false, Unlimited::burst,
                            [](const Job& job, int) { run_form<FromBytes>(job); }, scratch_bytes<FromBytes>};
 
-bool available() {
-#ifdef __linux__
-  constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
-  return avx512_kernels().available() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
-         syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-#else
-  return false;
-#endif
-}
-
 }  // namespace
 
 Kernels amx_kernels() {
   const Kernels base = avx512_kernels();
-  return {.name = "amx", .uses = "AMX tiles of 8-bit integers, and AVX-512", .available = available,
-          .bits = {&bits, base.bits[0]}, .bytes = {&bytes, base.bytes[0], base.bytes[1]},
-          .few = 8, .few_bits = base.bits[0], .few_bytes = base.bytes[0]};
+  return {.bits = {&bits, base.bits[0]}, .bytes = {&bytes, base.bytes[0], base.bytes[1]}, .few = 8,
+          .few_bits = base.bits[0], .few_bytes = base.bytes[0]};
 }
 
 }  // namespace bnn

@@ -132,13 +132,10 @@ constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
-bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"); }
-
 }  // namespace
 
 Kernels avx2_kernels() {
-  return {.name = "avx2", .uses = "AVX2", .available = available, .bits = {&look_up, &bits},
-          .bytes = {&shorts, &bytes, &wide}};
+  return {.bits = {&look_up, &bits}, .bytes = {&shorts, &bytes, &wide}};
 }
 
 }  // namespace bnn

@@ -99,18 +99,11 @@ constexpr BitEngine bits = bit_engine<Popcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
-bool available() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("popcnt");
-}
-
 }  // namespace
 
 // Counting four pairs of planes is slower than looking two channels up.
 Kernels avx512_kernels() {
-  return {.name = "avx512", .uses = "AVX-512 with VPOPCNTDQ and VNNI", .available = available, .bits = {&bits},
-          .bytes = {&bytes, &wide}, .ternary = avx2_kernels().bits[0]};
+  return {.bits = {&bits}, .bytes = {&bytes, &wide}, .ternary = avx2_kernels().bits[0]};
 }
 
 }  // namespace bnn

@@ -4,11 +4,6 @@
 #include "kernels.hpp"
 #include "neon.hpp"
 
-#ifdef __linux__
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
-
 namespace bnn {
 namespace {
 
@@ -44,20 +39,11 @@ struct ByteMultiplyAdd : MultiplyAdd {
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine full_bytes = byte_engine<ByteMultiplyAdd>();
 
-bool available() {
-#ifdef __linux__
-  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
-#else
-  return false;
-#endif
-}
-
 }  // namespace
 
 Kernels dotprod_kernels() {
   const Kernels base = neon_kernels();
-  return {.name = "dotprod", .uses = "NEON with the dot product of Armv8.2", .available = available,
-          .bits = {base.bits[0]}, .bytes = {&bytes, &full_bytes, base.bytes[0]}};
+  return {.bits = {base.bits[0]}, .bytes = {&bytes, &full_bytes, base.bytes[0]}};
 }
 
 }  // namespace bnn

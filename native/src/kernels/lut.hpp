@@ -21,13 +21,13 @@ namespace {
 constexpr int lut_vector = 32;                     // channels of a vector; a panel has two
 constexpr int pair_burst = 63, single_burst = 31;  // look-ups whose sum fits a byte
 
-// table[codes][nibble]; filled once at load.
+// table[codes][nibble]
 struct Tables {
-  alignas(64) uint8_t pair1[256][16], pair2[2][256][16], single[256][16];
+  alignas(64) uint8_t pair1[256][16] = {}, pair2[2][256][16] = {}, single[256][16] = {};
   // The low nibbles of the pairs only.
-  alignas(64) uint8_t alone1[256][16], alone2[2][256][16];
+  alignas(64) uint8_t alone1[256][16] = {}, alone2[2][256][16] = {};
 
-  Tables() {
+  constexpr Tables() {
     for (int codes = 0; codes < 256; ++codes)
       for (int w = 0; w < 16; ++w) {
         const int low = codes & 15, high = codes >> 4;
@@ -42,9 +42,9 @@ struct Tables {
   }
 
  private:
-  static int ones(int bits) { return __builtin_popcount(unsigned(bits)); }
+  static constexpr int ones(int bits) { return __builtin_popcount(unsigned(bits)); }
   // Two channels with two weight planes each; with two planes of codes, half of it (it is even).
-  static int two(int codes, int w, int planes) {
+  static constexpr int two(int codes, int w, int planes) {
     int sum = 0;
     for (int code_plane = 0; code_plane < planes; ++code_plane)
       for (int weight_plane = 0; weight_plane < 2; ++weight_plane)
@@ -52,7 +52,8 @@ struct Tables {
     return sum / planes;
   }
 };
-const Tables tables;
+// Made by the compiler: a constructor of this source would run on CPUs without its instructions, too.
+constexpr Tables tables;
 
 BNN_INLINE __m256i load_table(const uint8_t* from) {
   return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));

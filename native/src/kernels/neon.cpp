@@ -3,11 +3,6 @@
 #include "kernels.hpp"
 #include "neon.hpp"
 
-#if defined(__linux__) && defined(__arm__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
-
 namespace bnn {
 namespace {
 
@@ -89,18 +84,10 @@ struct MultiplyAdd : Unlimited {
 constexpr BitEngine bits = bit_engine<Popcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
-bool available() {
-#if defined(__linux__) && defined(__arm__)
-  return (getauxval(AT_HWCAP) & HWCAP_NEON) != 0;
-#else
-  return true;  // part of AArch64
-#endif
-}
-
 }  // namespace
 
 Kernels neon_kernels() {
-  return {.name = "neon", .uses = "NEON", .available = available, .bits = {&bits}, .bytes = {&bytes}};
+  return {.bits = {&bits}, .bytes = {&bytes}};
 }
 
 }  // namespace bnn

@@ -45,7 +45,7 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 }  // namespace
 
 Kernels portable_kernels() {
-  return {.name = "portable", .uses = "plain C++", .available = [] { return true; }, .bits = {&bits}, .bytes = {&bytes}};
+  return {.bits = {&bits}, .bytes = {&bytes}};
 }
 
 }  // namespace bnn
