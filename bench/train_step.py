@@ -11,6 +11,7 @@ Ways to write one topology, with the same optimiser and batch:
                ``x + (where(x >= 0, 1, -1) - clamp(x, -1, 1)).detach()`` and so on
     brevitas   the bnn_pynq example of Brevitas, where it is installed
     ours       bnn.train
+    integers   bnn.train in small integers (bnn.train.look_up), without PyTorch's products
 
 The rounds of all variants take turns, so that other work on the machine disturbs them
 alike; time is that of this thread on the processor (on a GPU: wall time, synchronized).
@@ -161,8 +162,12 @@ def main() -> None:
             "ours": Stack(topology),
         }.items():
             steps[name, half] = step_of(model.to(options.device).train(), batch, half)
-            steps[name, half]()
-            times[name, half] = []
+    integers = Stack(topology).train()
+    if options.device == "cpu" and integers.train_by_look_up():
+        steps["integers", False] = step_of(integers, batch, False)
+    for key, step in steps.items():
+        step()
+        times[key] = []
     for _ in range(options.rounds):
         for key, step in steps.items():
             times[key].append(seconds(step, options.device))
@@ -170,7 +175,7 @@ def main() -> None:
     for (name, half), found in times.items():
         middle = statistics.median(found)
         ratio = middle / statistics.median(times["float", half])
-        kind = "bfloat16" if half else "float32"
+        kind = "" if name == "integers" else "bfloat16" if half else "float32"
         print(f"{kind:9} {name:9} {options.batch / middle:8.0f} images/s   {ratio:.2f} x float")
 
 

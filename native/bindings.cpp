@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "bnn/cpu_features.hpp"
+#include "bnn/look_up.hpp"
 #include "bnn/plan.hpp"
 #include "bnn/program.hpp"
 #include "bnn/training.hpp"
@@ -90,7 +91,8 @@ void check_alike(const A& one, const Arrays&... others) {
   if (!(same(others) && ...)) throw std::invalid_argument("shapes differ");
 }
 
-bnn::training::Shape shape_of(const Bits& x) {
+template <class X>
+bnn::training::Shape shape_of(const In<X, 2>& x) {
   if (x.shape(0) == 0 || x.shape(1) > 1 << 26) throw std::invalid_argument("no rows, or too many channels");
   return {int64_t(x.shape(0)), int(x.shape(1))};
 }
@@ -106,20 +108,21 @@ bnn::training::Maps maps_of(const A& x, const B& y) {
   return {int64_t(x.shape(0)), int(x.shape(1)), int(x.shape(2)), int(x.shape(3))};
 }
 
-void norm_act_forward(const Bits& x, const Reals& gamma, const Reals& beta, float epsilon,
-                      std::tuple<float, float, bool, bool> quantizer, const Out<uint16_t, 2>& y,
-                      const Out<float, 1>& mean, const Out<float, 1>& inv_std, const Out<float, 1>& variance,
-                      int threads) {
+template <class X, class Y>
+void norm_act_forward(const In<X, 2>& x, const Reals& gamma, const Reals& beta, double epsilon,
+                      std::tuple<float, float, bool, bool> quantizer, const Out<Y, 2>& y, const Out<float, 1>& mean,
+                      const Out<float, 1>& inv_std, const Out<float, 1>& variance, int threads) {
   check_alike(x, y);
   check_channels(x.shape(1), gamma, beta, mean, inv_std, variance);
   const auto [low, high, bipolar, quadratic] = quantizer;
   const nb::gil_scoped_release released;
-  bnn::training::norm_act_forward(shape_of(x), x.data(), gamma.data(), beta.data(), epsilon,
+  bnn::training::norm_act_forward(shape_of(x), x.data(), gamma.data(), beta.data(), float(epsilon),
                                   {low, high, bipolar, quadratic}, y.data(), mean.data(), inv_std.data(),
                                   variance.data(), threads);
 }
 
-void norm_act_backward(const Bits& grad, const Bits& x, const Reals& gamma, const Reals& beta, const Reals& mean,
+template <class X>
+void norm_act_backward(const Bits& grad, const In<X, 2>& x, const Reals& gamma, const Reals& beta, const Reals& mean,
                        const Reals& inv_std, std::tuple<float, float, bool, bool> quantizer,
                        const Out<uint16_t, 2>& grad_x, const Out<float, 1>& grad_gamma,
                        const Out<float, 1>& grad_beta, int threads) {
@@ -133,19 +136,91 @@ void norm_act_backward(const Bits& grad, const Bits& x, const Reals& gamma, cons
                                    grad_beta.data(), threads);
 }
 
-void pool_forward(const In<uint16_t, 4>& x, const Out<uint16_t, 4>& y, int threads) {
+template <class X>
+void pool_forward(const In<X, 4>& x, const Out<X, 4>& y, int threads) {
   const auto maps = maps_of(x, y);
   const nb::gil_scoped_release released;
   bnn::training::pool_forward(maps, x.data(), y.data(), threads);
 }
 
-void pool_backward(const In<uint16_t, 4>& grad, const In<uint16_t, 4>& x, const In<uint16_t, 4>& y,
-                   const Out<uint16_t, 4>& grad_x, int threads) {
+template <class X>
+void pool_backward(const In<uint16_t, 4>& grad, const In<X, 4>& x, const In<X, 4>& y, const Out<uint16_t, 4>& grad_x,
+                   int threads) {
   const auto maps = maps_of(x, y);
   check_alike(y, grad);
   check_alike(x, grad_x);
   const nb::gil_scoped_release released;
   bnn::training::pool_backward(maps, grad.data(), x.data(), y.data(), grad_x.data(), threads);
+}
+
+// Of maps, weights (outputs, rows, columns, inputs) and what becomes of the maps.
+template <class X, class W, class Y>
+bnn::training::Correlation correlation_of(const X& x, const W& weights, std::array<int, 4> padding, const Y& y) {
+  for (size_t axis = 0; axis < 4; ++axis) {
+    const size_t most = 1 << 20;
+    if (x.shape(axis) > most || weights.shape(axis) > most) throw std::invalid_argument("an array is too large");
+  }
+  const bnn::training::Correlation by{
+      int64_t(x.shape(0)), int(x.shape(1)), int(x.shape(2)), int(x.shape(3)), int(weights.shape(0)),
+      {int(weights.shape(1)), int(weights.shape(2))}, padding};
+  for (int side : padding) {
+    if (side < 0 || side > 1 << 20) throw std::invalid_argument("padding is negative or too large");
+  }
+  if (weights.shape(3) != x.shape(3) || y.shape(0) != x.shape(0) || int64_t(y.shape(1)) != by.rows() ||
+      int64_t(y.shape(2)) != by.columns() || y.shape(3) != weights.shape(0)) {
+    throw std::invalid_argument("maps and weights do not fit each other");
+  }
+  return by;
+}
+
+bnn::training::Signs signs_of(bool bipolar) {
+  return bipolar ? bnn::training::Signs::bipolar : bnn::training::Signs::ternary;
+}
+
+void correlate(const In<int8_t, 4>& x, const In<int8_t, 4>& weights, std::array<int, 4> padding, bool bipolar,
+               const Out<int16_t, 4>& y, int threads) {
+  const auto by = correlation_of(x, weights, padding, y);
+  const nb::gil_scoped_release released;
+  bnn::training::correlate(by, x.data(), weights.data(), signs_of(bipolar), y.data(), threads);
+}
+
+void correlate_back(const In<uint16_t, 4>& grad, const In<int8_t, 4>& weights, std::array<int, 4> padding,
+                    bool bipolar, uint32_t seed, const Out<uint16_t, 4>& grad_x, int threads) {
+  const auto by = correlation_of(grad_x, weights, padding, grad);
+  const nb::gil_scoped_release released;
+  bnn::training::correlate_back(by, grad.data(), weights.data(), signs_of(bipolar), seed, grad_x.data(), threads);
+}
+
+void correlate_weights(const In<uint16_t, 4>& grad, const In<int8_t, 4>& x, std::array<int, 4> padding, bool bipolar,
+                       uint32_t seed, const Out<float, 4>& grad_weights, int threads) {
+  const auto by = correlation_of(x, grad_weights, padding, grad);
+  const nb::gil_scoped_release released;
+  bnn::training::correlate_weights(by, grad.data(), x.data(), signs_of(bipolar), seed, grad_weights.data(), threads);
+}
+
+// Nothing may be converted: results would go into a copy.
+template <class... Args>
+void define(nb::module_& m, const char* name, void (*function)(Args...), const char* header) {
+  const std::string doc = std::string("See native/include/bnn/") + header + ".hpp.";
+  m.def(name, function, doc.c_str(), (static_cast<void>(sizeof(Args)), nb::arg().noconvert())...);
+}
+
+// Each for all types of maps; a quantizer is (low, high, bipolar, quadratic).
+void define_training(nb::module_& m) {
+  define(m, "norm_act_forward", &norm_act_forward<uint16_t, uint16_t>, "training");
+  define(m, "norm_act_forward", &norm_act_forward<int16_t, int8_t>, "training");
+  define(m, "norm_act_backward", &norm_act_backward<uint16_t>, "training");
+  define(m, "norm_act_backward", &norm_act_backward<int16_t>, "training");
+  define(m, "pool_forward", &pool_forward<uint16_t>, "training");
+  define(m, "pool_forward", &pool_forward<int16_t>, "training");
+  define(m, "pool_forward", &pool_forward<int8_t>, "training");
+  define(m, "pool_backward", &pool_backward<uint16_t>, "training");
+  define(m, "pool_backward", &pool_backward<int16_t>, "training");
+  define(m, "pool_backward", &pool_backward<int8_t>, "training");
+  // Whether the weights (of the last one: the maps) are bipolar, not ternary.
+  define(m, "correlate", &correlate, "look_up");
+  define(m, "correlate_back", &correlate_back, "look_up");
+  define(m, "correlate_weights", &correlate_weights, "look_up");
 }
 
 }  // namespace
@@ -164,11 +239,7 @@ NB_MODULE(_native, m) {
       },
       "Kernel sets, the best first: name, what it is built on, whether this CPU can run it.");
 
-  m.def("norm_act_forward", &norm_act_forward, "See native/include/bnn/training.hpp; the quantizer is (low, high, "
-        "bipolar, quadratic).");
-  m.def("norm_act_backward", &norm_act_backward, "See native/include/bnn/training.hpp.");
-  m.def("pool_forward", &pool_forward, "See native/include/bnn/training.hpp.");
-  m.def("pool_backward", &pool_backward, "See native/include/bnn/training.hpp.");
+  define_training(m);
 
   using bnn::Program;
   using bnn::Slide;

@@ -3,18 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/training.hpp"
+#include "share.hpp"
 
 namespace bnn::training {
 namespace {
 
 // Rows after which sums in single precision move to double precision.
 constexpr int64_t block = 64;
-// Values below which a thread costs more than it brings.
-constexpr int64_t share = 1 << 16;
 
 Loops best_loops() {
 #if defined(BNN_KERNELS_AVX512_TRAINING)
@@ -33,19 +32,19 @@ const Loops& loops() {
   return best;
 }
 
-int workers(int64_t units, int64_t values, int threads) {
-  return int(std::clamp<int64_t>(std::min<int64_t>(threads, values / share), 1, std::max<int64_t>(units, 1)));
+// The loops for sums of type X.
+template <class X>
+const auto& norm_loops() {
+  if constexpr (std::is_same_v<X, Bf16>) return loops().reals;
+  else return loops().integers;
 }
 
-// Calls work(worker, first, last) for shares of [0, units), each in a thread of its own.
-template <class Work>
-void divide(int64_t units, int count, const Work& work) {
-  std::vector<std::thread> others;
-  for (int worker = 1; worker < count; ++worker) {
-    others.emplace_back([=, &work] { work(worker, units * worker / count, units * (worker + 1) / count); });
-  }
-  work(0, 0, units / count);
-  for (auto& other : others) other.join();
+// The pools of maps of type X.
+template <class X>
+const PoolLoops<X>& pool_loops() {
+  if constexpr (std::is_same_v<X, Bf16>) return loops().real_pools;
+  else if constexpr (std::is_same_v<X, int16_t>) return loops().sum_pools;
+  else return loops().code_pools;
 }
 
 // Two sums for each channel over all rows: add(rows, offset, first, second) adds those of some rows.
@@ -87,11 +86,11 @@ struct Line {
 
 }  // namespace
 
-void norm_act_forward(Shape shape, const Bf16* x, const float* gamma, const float* beta, float epsilon,
-                      const Quantizer& quantizer, Bf16* y, float* mean, float* inv_std, float* variance,
-                      int threads) {
+template <class X, class Y>
+void norm_act_forward(Shape shape, const X* x, const float* gamma, const float* beta, float epsilon,
+                      const Quantizer& quantizer, Y* y, float* mean, float* inv_std, float* variance, int threads) {
   const auto [sum, square] = sums(shape, threads, [&](Shape some, int64_t offset, float* first, float* second) {
-    loops().moments(some, x + offset, first, second);
+    norm_loops<X>().moments(some, x + offset, first, second);
   });
   for (int c = 0; c < shape.channels; ++c) {
     const double middle = sum[size_t(c)] / double(shape.rows);
@@ -104,16 +103,17 @@ void norm_act_forward(Shape shape, const Bf16* x, const float* gamma, const floa
   const int count = workers(shape.rows, shape.rows * shape.channels, threads);
   divide(shape.rows, count, [&](int, int64_t row, int64_t last) {
     const int64_t offset = row * shape.channels;
-    loops().quantize({last - row, shape.channels}, x + offset, line.slope.data(), line.shift.data(), quantizer,
+    norm_loops<X>().quantize({last - row, shape.channels}, x + offset, line.slope.data(), line.shift.data(), quantizer,
                      y + offset);
   });
 }
 
-void norm_act_backward(Shape shape, const Bf16* grad, const Bf16* x, const Norm& norm, const Quantizer& quantizer,
+template <class X>
+void norm_act_backward(Shape shape, const Bf16* grad, const X* x, const Norm& norm, const Quantizer& quantizer,
                        Bf16* grad_x, float* grad_gamma, float* grad_beta, int threads) {
   const Line line(shape.channels, norm);
   const auto [sum, product] = sums(shape, threads, [&](Shape some, int64_t offset, float* first, float* second) {
-    loops().gradient_moments(some, grad + offset, x + offset, line.slope.data(), line.shift.data(), quantizer, first,
+    norm_loops<X>().gradient_moments(some, grad + offset, x + offset, line.slope.data(), line.shift.data(), quantizer, first,
                              second);
   });
   // With g what passes the quantizer and h = (x - mean) * inv_std, the gradient of x is
@@ -130,25 +130,27 @@ void norm_act_backward(Shape shape, const Bf16* grad, const Bf16* x, const Norm&
   const int count = workers(shape.rows, shape.rows * shape.channels, threads);
   divide(shape.rows, count, [&](int, int64_t row, int64_t last) {
     const int64_t offset = row * shape.channels;
-    loops().gradient({last - row, shape.channels}, grad + offset, x + offset, line.slope.data(), line.shift.data(),
+    norm_loops<X>().gradient({last - row, shape.channels}, grad + offset, x + offset, line.slope.data(), line.shift.data(),
                      quantizer, tilt.data(), level.data(), grad_x + offset);
   });
 }
 
-void pool_forward(const Maps& maps, const Bf16* x, Bf16* y, int threads) {
+template <class X>
+void pool_forward(const Maps& maps, const X* x, X* y, int threads) {
   const int64_t row = int64_t(maps.width) * maps.channels, map = row * maps.height;
   const int high = maps.height / 2, wide = maps.width / 2;
   divide(maps.images, workers(maps.images, maps.images * map, threads), [&](int, int64_t image, int64_t last) {
     for (; image < last; ++image) {
       for (int line = 0; line < high; ++line) {
-        loops().pool(wide, maps.width, maps.channels, x + image * map + 2 * line * row,
+        pool_loops<X>().pool(wide, maps.width, maps.channels, x + image * map + 2 * line * row,
                      y + (image * high + line) * wide * maps.channels);
       }
     }
   });
 }
 
-void pool_backward(const Maps& maps, const Bf16* grad, const Bf16* x, const Bf16* y, Bf16* grad_x, int threads) {
+template <class X>
+void pool_backward(const Maps& maps, const Bf16* grad, const X* x, const X* y, Bf16* grad_x, int threads) {
   const int64_t row = int64_t(maps.width) * maps.channels, map = row * maps.height;
   const int high = maps.height / 2, wide = maps.width / 2;
   const bool whole = maps.height % 2 == 0 && maps.width % 2 == 0;
@@ -157,10 +159,26 @@ void pool_backward(const Maps& maps, const Bf16* grad, const Bf16* x, const Bf16
     for (; image < last; ++image) {
       for (int line = 0; line < high; ++line) {
         const int64_t from = image * map + 2 * line * row, to = (image * high + line) * wide * maps.channels;
-        loops().unpool(wide, maps.width, maps.channels, grad + to, x + from, y + to, grad_x + from);
+        pool_loops<X>().unpool(wide, maps.width, maps.channels, grad + to, x + from, y + to, grad_x + from);
       }
     }
   });
 }
+
+template void norm_act_forward(Shape, const Bf16*, const float*, const float*, float, const Quantizer&, Bf16*, float*,
+                               float*, float*, int);
+template void norm_act_forward(Shape, const int16_t*, const float*, const float*, float, const Quantizer&, int8_t*,
+                               float*, float*, float*, int);
+template void norm_act_backward(Shape, const Bf16*, const Bf16*, const Norm&, const Quantizer&, Bf16*, float*, float*,
+                                int);
+template void norm_act_backward(Shape, const Bf16*, const int16_t*, const Norm&, const Quantizer&, Bf16*, float*,
+                                float*, int);
+#define BNN_POOLS(X)                                              \
+  template void pool_forward(const Maps&, const X*, X*, int);     \
+  template void pool_backward(const Maps&, const Bf16*, const X*, const X*, Bf16*, int);
+BNN_POOLS(Bf16)
+BNN_POOLS(int16_t)
+BNN_POOLS(int8_t)
+#undef BNN_POOLS
 
 }  // namespace bnn::training

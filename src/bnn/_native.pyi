@@ -12,16 +12,18 @@ def cpu_features() -> list[str]: ...
 def kernels() -> list[tuple[str, str, bool]]: ...
 
 _Bits: TypeAlias = NDArray[np.uint16]  # of bfloat16
+_Codes: TypeAlias = NDArray[np.int8]
+_Sums: TypeAlias = NDArray[np.int16]
 _Reals: TypeAlias = NDArray[np.float32]
 _Quantizer: TypeAlias = tuple[float, float, bool, bool]
 
 def norm_act_forward(
-    x: _Bits,
+    x: _Bits | _Sums,
     gamma: _Reals,
     beta: _Reals,
     epsilon: float,
     quantizer: _Quantizer,
-    y: _Bits,
+    y: _Bits | _Codes,
     mean: _Reals,
     inv_std: _Reals,
     variance: _Reals,
@@ -30,7 +32,7 @@ def norm_act_forward(
 ) -> None: ...
 def norm_act_backward(
     grad: _Bits,
-    x: _Bits,
+    x: _Bits | _Sums,
     gamma: _Reals,
     beta: _Reals,
     mean: _Reals,
@@ -42,8 +44,38 @@ def norm_act_backward(
     threads: int,
     /,
 ) -> None: ...
-def pool_forward(x: _Bits, y: _Bits, threads: int, /) -> None: ...
-def pool_backward(grad: _Bits, x: _Bits, y: _Bits, grad_x: _Bits, threads: int, /) -> None: ...
+def pool_forward(x: _Bits | _Sums | _Codes, y: _Bits | _Sums | _Codes, threads: int, /) -> None: ...
+def pool_backward(
+    grad: _Bits,
+    x: _Bits | _Sums | _Codes,
+    y: _Bits | _Sums | _Codes,
+    grad_x: _Bits,
+    threads: int,
+    /,
+) -> None: ...
+def correlate(
+    x: _Codes, weights: _Codes, padding: _Borders, bipolar: bool, y: _Sums, threads: int, /
+) -> None: ...
+def correlate_back(
+    grad: _Bits,
+    weights: _Codes,
+    padding: _Borders,
+    bipolar: bool,
+    seed: int,
+    grad_x: _Bits,
+    threads: int,
+    /,
+) -> None: ...
+def correlate_weights(
+    grad: _Bits,
+    x: _Codes,
+    padding: _Borders,
+    bipolar: bool,
+    seed: int,
+    grad_weights: _Reals,
+    threads: int,
+    /,
+) -> None: ...
 
 class Program:
     def __init__(

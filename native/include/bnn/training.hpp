@@ -2,7 +2,8 @@
 // What training spends most of its memory traffic on, with each pass doing all it can: batch norm
 // and quantizer in one, and 2x2 maximum pooling. The network's matrix products are PyTorch's.
 //
-// Arrays are bfloat16 as raw bits, row-major, channels last; sums are made in double precision.
+// Gradients are bfloat16 as raw bits. Maps are too; or, for sums of integers, int16 before the
+// activation and int8 behind it. Row-major, channels last; statistics are made in double precision.
 // Results depend on the number of threads only by the rounding of these sums.
 #pragma once
 
@@ -30,12 +31,14 @@ struct Norm {
 };
 
 // Batch statistics into mean, inv_std and (biased) variance, each (channels), and q(z) into y.
-void norm_act_forward(Shape shape, const Bf16* x, const float* gamma, const float* beta, float epsilon,
-                      const Quantizer& quantizer, Bf16* y, float* mean, float* inv_std, float* variance,
-                      int threads);
+// X and Y: both Bf16, or int16_t and int8_t.
+template <class X, class Y>
+void norm_act_forward(Shape shape, const X* x, const float* gamma, const float* beta, float epsilon,
+                      const Quantizer& quantizer, Y* y, float* mean, float* inv_std, float* variance, int threads);
 
 // From the gradient of q(z) those of x, gamma and beta.
-void norm_act_backward(Shape shape, const Bf16* grad, const Bf16* x, const Norm& norm, const Quantizer& quantizer,
+template <class X>
+void norm_act_backward(Shape shape, const Bf16* grad, const X* x, const Norm& norm, const Quantizer& quantizer,
                        Bf16* grad_x, float* grad_gamma, float* grad_beta, int threads);
 
 // Maps of images x height x width pixels; what a pool of 2x2 leaves over is dropped.
@@ -44,9 +47,12 @@ struct Maps {
   int height, width, channels;
 };
 
-void pool_forward(const Maps& maps, const Bf16* x, Bf16* y, int threads);
+// X: Bf16, int16_t or int8_t.
+template <class X>
+void pool_forward(const Maps& maps, const X* x, X* y, int threads);
 
 // The gradient goes to the first maximum of each window, row by row.
-void pool_backward(const Maps& maps, const Bf16* grad, const Bf16* x, const Bf16* y, Bf16* grad_x, int threads);
+template <class X>
+void pool_backward(const Maps& maps, const Bf16* grad, const X* x, const X* y, Bf16* grad_x, int threads);
 
 }  // namespace bnn::training

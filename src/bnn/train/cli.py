@@ -52,7 +52,8 @@ def train(
     ] = False,
     devices: Annotated[str, typer.Option(help="auto, how many, or a list such as 0,2.")] = "auto",
     precision: Annotated[
-        str | None, typer.Option(help="32-true or bf16-mixed; the fastest by default.")
+        str | None,
+        typer.Option(help="integer, 32-true or bf16-mixed; the fastest by default."),
     ] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")

@@ -56,7 +56,8 @@ def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
     """``act(norm(x))`` of a training step, bfloat16 (N, channels[, height, width])."""
     precision = act.precision
     bipolar = precision == BIPOLAR
-    quantizer = (precision.low, precision.high, bipolar, bipolar and act.estimator == "approx")
+    low, high = float(precision.low), float(precision.high)
+    quantizer = (low, high, bipolar, bipolar and act.estimator == "approx")
     result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
     return result
 
@@ -92,9 +93,7 @@ class _NormAct(torch.autograd.Function):
             _reals(variance),
             torch.get_num_threads(),
         )
-        count = x.numel() // len(gamma)
-        norm.mean.lerp_(mean, norm.MOMENTUM)
-        norm.variance.lerp_(variance * (count / max(1, count - 1)), norm.MOMENTUM)
+        norm.observe(mean, variance, x.numel() // len(gamma))
         ctx.save_for_backward(x, gamma, beta, mean, inv_std)
         ctx.quantizer = quantizer
         return y

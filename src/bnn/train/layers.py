@@ -162,6 +162,11 @@ class BatchNorm(nn.Module):
         """float32 (channels,), as evaluation uses it."""
         return 1 / torch.sqrt(self.variance + self.epsilon)
 
+    def observe(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics towards those of a batch: ``variance`` is the biased one."""
+        self.mean.lerp_(mean, self.MOMENTUM)
+        self.variance.lerp_(variance * (count / max(1, count - 1)), self.MOMENTUM)
+
     def project(self) -> None:
         """Keep gamma positive; to be called after every step of the optimiser."""
         self.gamma.data.clamp_(min=self.LEAST_GAMMA)

@@ -13,7 +13,7 @@ from bnn.inputs import PictureInput
 from bnn.precision import BIPOLAR
 from bnn.quantizers import encoded_input
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
-from bnn.train import fused, layers
+from bnn.train import fused, layers, look_up
 
 #: Standard deviation of the logits at first: enough for the loss to tell classes apart.
 LOGIT_GAIN = 2.0
@@ -44,6 +44,17 @@ class Stack(nn.Module):
         assert isinstance(self.input, PictureInput)
         table = torch.from_numpy(self.input.table.astype("float32"))
         self.register_buffer("table", table, persistent=False)
+        self._stages: list[look_up.Stage] | None = None
+
+    def train_by_look_up(self) -> bool:
+        """From now on, do training steps in small integers (``bnn.train.look_up``).
+
+        Returns:
+            Whether it can; if not, nothing changes.
+        """
+        bounds = int(self.table.min()), int(self.table.max())
+        self._stages = look_up.stages_of(list(self.body), *bounds)
+        return self._stages is not None
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits; under autocast, all but the head in its 16-bit type (and then not exact)."""
@@ -52,7 +63,10 @@ class Stack(nn.Module):
         kind = torch.get_autocast_dtype(device) if fast else torch.float32
         # Layers choose their types themselves: autocast would cast every weight once more.
         with torch.autocast(device, enabled=False):
-            x = self._sums(pictures, kind).float()
+            if self.training and self._stages is not None:
+                x = look_up.scores(self._stages, self.maps(pictures))
+            else:
+                x = self._sums(pictures, kind).float()
             for layer in self.head:
                 x = layer(x)
         return x
@@ -125,5 +139,7 @@ def _gain(topology: Topology, index: int) -> float:
     """What a batch norm's gamma starts from: the range of the activation behind it."""
     for layer in topology.layers[index + 1 :]:
         if isinstance(layer, Act):
-            return 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)
+            high = 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)
+            # Without a sign, half of the values are 0; most of the others should not be clipped.
+            return high if layer.precision.low < 0 or high == 1 else high / 3
     return LOGIT_GAIN

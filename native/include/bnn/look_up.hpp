@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The three matrix products of a training step for layers whose weights and inputs are -1, +1 or
+// -1, 0, +1, by table look-up (native/README.md has the picture). Forward sums are exact. Gradients
+// become integers of 6 bits (7 where the other factor is ternary) by stochastic rounding, so that
+// the products are right on average.
+//
+// Maps are (images, height, width, channels) and weights (outputs, kernel rows, kernel columns,
+// inputs), row-major; gradients of maps are bfloat16 as raw bits. Results do not depend on the
+// number of threads.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "bnn/training.hpp"
+
+namespace bnn::training {
+
+// A convolution of stride 1; a dense layer is one of 1 x 1 over maps of 1 x 1.
+struct Correlation {
+  int64_t images;
+  int height, width, inputs;        // of the map
+  int outputs;                      // channels of the result
+  std::array<int, 2> kernel;        // rows, columns
+  std::array<int, 4> padding;       // top, left, bottom, right: zeros
+
+  int rows() const { return height + padding[0] + padding[2] - kernel[0] + 1; }
+  int columns() const { return width + padding[1] + padding[3] - kernel[1] + 1; }
+  int64_t fan_in() const { return int64_t(kernel[0]) * kernel[1] * inputs; }
+};
+
+// What a factor's values may be.
+enum class Signs { bipolar, ternary };
+
+// y = x * weights; x has -1, 0 and +1 only. Throws std::invalid_argument where sums leave 16 bits.
+void correlate(const Correlation& by, const int8_t* x, const int8_t* weights, Signs of_weights, int16_t* y,
+               int threads);
+
+// From the gradient of y that of x; each image has a scale of its own.
+void correlate_back(const Correlation& by, const Bf16* grad, const int8_t* weights, Signs of_weights, uint32_t seed,
+                    Bf16* grad_x, int threads);
+
+// From the gradient of y that of the weights; each output channel has a scale of its own.
+void correlate_weights(const Correlation& by, const Bf16* grad, const int8_t* x, Signs of_x, uint32_t seed,
+                       float* grad_weights, int threads);
+
+}  // namespace bnn::training

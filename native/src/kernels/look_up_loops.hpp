@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The loops that compilers vectorise by themselves, for the including source's instructions; in an
+// unnamed namespace for the reason given in training_loops.hpp.
+#pragma once
+
+#include <cstring>
+
+#include "look_up.hpp"
+
+namespace bnn::training {
+namespace {
+
+// A number of its own for each place: a hash, so that the order of work does not matter.
+inline uint32_t scatter(uint32_t place) {
+  place *= 0x9e3779b1u;
+  place ^= place >> 15;
+  place *= 0x85ebca77u;
+  return place ^ place >> 13;
+}
+
+void round_values(const Bf16* __restrict values, const float* __restrict scale, int64_t count, uint32_t seed,
+                  int8_t* __restrict to) {
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = uint32_t(values[i]) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    // Of 16 bits, so that 0 + chance + 128 is not rounded: 0 stays 0. Above 0, truncation is floor.
+    const float chance = float(int32_t(scatter(seed + uint32_t(i)) >> 16)) * 0x1p-16f;
+    to[i] = int8_t(int32_t(value * scale[i] + chance + 128.0f) - 128);
+  }
+}
+
+void largest_values(const Bf16* __restrict values, int64_t count, uint16_t* __restrict largest) {
+  for (int64_t i = 0; i < count; ++i) {
+    const auto size = uint16_t(values[i] & 0x7fff);
+    largest[i] = size > largest[i] ? size : largest[i];
+  }
+}
+
+void interleave_values(const int8_t* const* images, int channels, Signs signs, int64_t stride, int8_t* __restrict to) {
+  const auto *a = reinterpret_cast<const uint8_t*>(images[0]), *b = reinterpret_cast<const uint8_t*>(images[1]);
+  if (signs == Signs::ternary) {
+    for (int c = 0; c < channels; c += 2, to += stride) {
+      const uint8_t bytes[4] = {a[c], b[c], a[c + 1], b[c + 1]};
+      std::memcpy(to, bytes, sizeof bytes);
+    }
+    return;
+  }
+  const auto *d = reinterpret_cast<const uint8_t*>(images[2]), *e = reinterpret_cast<const uint8_t*>(images[3]);
+  constexpr int some = 64;
+  for (int first = 0; first < channels; first += some) {
+    const int count = channels - first < some ? channels - first : some;
+    uint32_t words[some];
+    for (int c = 0; c < count; ++c)
+      words[c] = a[first + c] | uint32_t(b[first + c]) << 8 | uint32_t(d[first + c]) << 16 | uint32_t(e[first + c]) << 24;
+    for (int c = 0; c < count; c += 2, to += stride) std::memcpy(to, words + c, 2 * sizeof *words);
+  }
+}
+
+void finish_as_sums(int32_t* __restrict sums, int32_t excess, int count, int16_t* __restrict to) {
+  for (int lane = 0; lane < count; ++lane) to[lane] = int16_t(sums[lane] - excess);
+  std::memset(sums, 0, lanes * sizeof *sums);
+}
+
+void finish_as_reals(int32_t* __restrict sums, int32_t excess, float unit, int count, Bf16* __restrict to) {
+  for (int lane = 0; lane < count; ++lane) {
+    const float value = unit * float(sums[lane] - excess);
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    to[lane] = Bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+  }
+  std::memset(sums, 0, lanes * sizeof *sums);
+}
+
+void codes_of(const int8_t* const* images, int channels, Signs signs, uint8_t* __restrict to) {
+  const int8_t *a = images[0], *b = images[1];
+  if (signs == Signs::ternary) {
+    for (int c = 0; c < channels; ++c) to[c] = uint8_t(((a[c] + 1) & 3) | ((b[c] + 1) & 3) << 2);
+    return;
+  }
+  const int8_t *d = images[2], *e = images[3];
+  for (int c = 0; c < channels; ++c)
+    to[c] = uint8_t(uint8_t(a[c] > 0) | uint8_t(b[c] > 0) << 1 | uint8_t(d[c] > 0) << 2 | uint8_t(e[c] > 0) << 3);
+}
+
+}  // namespace
+}  // namespace bnn::training

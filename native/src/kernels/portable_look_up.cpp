@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+
+#include "look_up_loops.hpp"
+
+namespace bnn::training {
+namespace {
+
+// A field of 3, which no code has, is as one of 2.
+int sign(int field) { return std::min(field, 2) - 1; }
+
+int entry(const int8_t* values, int code, Signs signs) {
+  if (signs == Signs::ternary) return sign(code & 3) * values[0] + sign(code >> 2) * values[1];
+  int sum = 0;
+  for (int i = 0; i < 4; ++i) sum += (code >> i & 1) != 0 ? values[i] : -values[i];
+  return sum;
+}
+
+void tables(const int8_t* values, int64_t stride, int64_t count, Signs signs, int bias, uint8_t* to) {
+  for (; count > 0; --count, values += stride)
+    for (int table = 0; table < 2; ++table)
+      for (int code = 0; code < table_bytes; ++code) *to++ = uint8_t(bias + entry(values + table * group(signs), code, signs));
+}
+
+void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code_stride, int32_t* const* sums) {
+  for (const Stretch* one = stretches; one < stretches + count; ++one)
+    for (int i = 0; i < one->count; ++i)
+      for (int side = 0; side < 2; ++side)
+        for (int lane = 0; lane < lanes; ++lane)
+          sums[side][lane] += one->tables[side][i * table_stride + one->codes[i * code_stride + lane]];
+}
+
+}  // namespace
+
+LookUp portable_look_up() { return {tables, sum, sum, round_values, largest_values, interleave_values, finish_as_sums, finish_as_reals, codes_of}; }
+
+}  // namespace bnn::training

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A whole training step in small integers, by the native module's table look-up, on a CPU.
+
+Binary and ternary layers need no floating-point products, in training no more than once
+deployed. Forward, sums are the deployed integers. Backward, gradients are rounded to 6 or
+7 bits at random, up or down in proportion, so that they are right on average: Zhou et al.,
+"DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth
+Gradients", 2016, section 2.4. Each image has a scale of its own where gradients go back to the
+layer before, and each channel where they go into weights.
+
+The first layer, which sees bytes, is PyTorch's; so is what follows the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
+
+from bnn import _native
+from bnn.precision import BIPOLAR, Precision
+from bnn.program import Borders
+from bnn.train.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, MaxPool, Weighted
+from bnn.train.quantizers import quantize_weight
+
+#: Sums are int16.
+MOST = 2**15 - 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Weights and what follows them up to the next weights.
+
+    Attributes:
+        weighted: the layer with the weights.
+        bipolar_inputs: whether it sees -1 and +1 only; None if it sees more than -1, 0, +1.
+        pool_sums: whether a pool of 2x2 comes before the batch norm.
+        norm, act: batch norm and activation; None at the end.
+        pool_codes: whether a pool of 2x2 comes behind the activation.
+    """
+
+    weighted: Conv2d | Dense
+    bipolar_inputs: bool | None
+    pool_sums: bool = False
+    norm: BatchNorm | None = None
+    act: Activation | None = None
+    pool_codes: bool = False
+
+    @property
+    def padding(self) -> Borders:
+        """Of a convolution."""
+        return self.weighted.padding if isinstance(self.weighted, Conv2d) else (0, 0, 0, 0)
+
+    @property
+    def quantizer(self) -> tuple[float, float, bool, bool]:
+        """Of the activation, as the native module takes it."""
+        assert self.act is not None
+        precision, bipolar = self.act.precision, self.act.precision == BIPOLAR
+        quadratic = bipolar and self.act.estimator == "approx"
+        return float(precision.low), float(precision.high), bipolar, quadratic
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Weights, gamma and beta."""
+        norm = [] if self.norm is None else [self.norm.gamma, self.norm.beta]
+        return [self.weighted.weight, *norm]
+
+
+def available() -> bool:
+    """Whether this CPU looks up fast enough for it to be worth while."""
+    return "avx2" in _native.cpu_features()
+
+
+def stages_of(body: Sequence[nn.Module], low: int, high: int) -> list[Stage] | None:
+    """The layers of a stack as stages, or None if some of them are of another kind.
+
+    Args:
+        body: layers from the input's integers to the scores.
+        low: least value of the input.
+        high: its largest value.
+    """
+    stages: list[Stage] = []
+    values: Precision | None = None
+    rest = [layer for layer in body if not isinstance(layer, Flatten)]
+    while rest:
+        stage, rest = _first_stage(rest, values, low, high)
+        if stage is None:
+            return None
+        stages.append(stage)
+        values = None if stage.act is None else stage.act.precision
+    return stages if len(stages) > 1 else None
+
+
+def _first_stage(
+    layers: list[nn.Module], values: Precision | None, low: int, high: int
+) -> tuple[Stage | None, list[nn.Module]]:
+    """The stage that ``layers`` begin with, if it is one, and the layers behind it."""
+    weighted, *rest = layers
+    if values is not None:
+        low, high = values.low, values.high
+    few = low >= -1 and high <= 1
+    if not isinstance(weighted, Conv2d | Dense) or not _suits(weighted, max(-low, high)):
+        return None, rest
+    if values is not None and not (few and _is_small(weighted.precision)):
+        return None, rest
+    bipolar = values == BIPOLAR if values is not None and few else None
+    taken: dict[str, Any] = {}
+    for name, kind in (
+        ("pool_sums", MaxPool),
+        ("norm", BatchNorm),
+        ("act", Activation),
+        ("pool_codes", MaxPool),
+    ):
+        if rest and isinstance(rest[0], kind):
+            layer = rest.pop(0)
+            taken[name] = True if kind is MaxPool else layer
+            if isinstance(layer, MaxPool) and (layer.kernel, layer.stride) != ((2, 2), (2, 2)):
+                return None, rest
+    whole = {"norm", "act"} <= set(taken) or not (taken or rest)
+    norm = taken.get("norm")
+    if not whole or (norm is not None and len(norm.gamma) == 1):
+        return None, rest
+    return Stage(weighted, bipolar, **taken), rest
+
+
+def _is_small(precision: Precision) -> bool:
+    return precision.low == -1 and precision.high == 1
+
+
+def _suits(weighted: Weighted, most: int) -> bool:
+    """Whether it is without bias and stride, and its sums fit 16 bits."""
+    if weighted.bias is not None:
+        return False
+    if isinstance(weighted, Conv2d):
+        top, left, bottom, right = weighted.padding
+        height, width = weighted.weight.shape[2:]
+        if weighted.stride != (1, 1) or max(top, bottom) >= height or max(left, right) >= width:
+            return False
+    heaviest = max(-weighted.precision.low, weighted.precision.high)
+    return weighted.weight[0].numel() * most * heaviest <= MOST
+
+
+def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
+    """Scores of a training step, float32 (N, classes), with their gradient.
+
+    Args:
+        stages: of :func:`stages_of`.
+        inputs: the integers that the first layer sees, float32 (N, channels, height, width)
+            or (N, features).
+    """
+    parameters = [one for stage in stages for one in stage.parameters()]
+    result: Tensor = _Step.apply(stages, inputs, *parameters)  # type: ignore[no-untyped-call]
+    return result
+
+
+@dataclass
+class _Kept:
+    """What the backward pass of a stage needs of the forward pass; maps are channels last."""
+
+    inputs: Tensor
+    weights: Tensor
+    sums: Tensor | None = None  # before a pool
+    pooled: Tensor | None = None  # behind it, or the same
+    statistics: tuple[Tensor, Tensor] | None = None
+    codes: Tensor | None = None  # before a pool
+    outputs: Tensor | None = None
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, stages: Sequence[Stage], inputs: Tensor, *_: Tensor) -> Tensor:
+        ctx.stages, ctx.kept = stages, []
+        x = inputs
+        for index, stage in enumerate(stages):
+            kept = _first_sums(stage, x) if index == 0 else _sums(stage, x)
+            _activate(stage, kept)
+            ctx.kept.append(kept)
+            assert kept.outputs is not None
+            x = kept.outputs
+        return x.flatten(1).float()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        grad = grad.to(torch.bfloat16)[:, None, None, :].contiguous()
+        grads: list[Tensor] = []
+        for index in reversed(range(len(ctx.stages))):
+            stage, kept = ctx.stages[index], ctx.kept[index]
+            grad, norms = _deactivate(stage, kept, grad)
+            last = index == 0
+            weights = _first_gradient(stage, kept, grad) if last else _gradient(stage, kept, grad)
+            grads = [weights, *norms, *grads]
+            if not last:
+                grad = _back(stage, kept, grad)
+        ctx.kept = None
+        return None, None, *grads
+
+
+def _first_sums(stage: Stage, inputs: Tensor) -> _Kept:
+    weights = stage.weighted.integers()
+    if isinstance(stage.weighted, Conv2d):
+        top, left, bottom, right = stage.weighted.padding
+        inputs = F.pad(inputs, (left, right, top, bottom)) if any(stage.padding) else inputs
+        sums = F.conv2d(inputs, weights).permute(0, 2, 3, 1)
+    else:
+        inputs = _flat(inputs)
+        sums = F.linear(inputs, weights)[:, None, None, :]
+    # Some convolution algorithms are inexact even where all sums fit float32.
+    return _Kept(inputs, weights, sums=sums.round().to(torch.int16).contiguous())
+
+
+def _flat(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1).flatten(1) if maps.dim() == 4 else maps
+
+
+def _sums(stage: Stage, x: Tensor) -> _Kept:
+    weights = quantize_weight(stage.weighted.weight.detach(), stage.weighted.precision)
+    weights = weights.to(torch.int8)
+    if isinstance(stage.weighted, Conv2d):
+        weights = weights.permute(0, 2, 3, 1).contiguous()
+    else:
+        x, weights = x.flatten(1)[:, None, None, :], weights[:, None, None, :]
+    count, height, width, _ = x.shape
+    channels, rows, columns, _ = weights.shape
+    top, left, bottom, right = stage.padding
+    shape = count, height + top + bottom - rows + 1, width + left + right - columns + 1, channels
+    sums = torch.empty(shape, dtype=torch.int16)
+    bipolar = stage.weighted.precision == BIPOLAR
+    _native.correlate(_array(x), _array(weights), stage.padding, bipolar, sums.numpy(), _threads())
+    return _Kept(x, weights, sums=sums)
+
+
+def _activate(stage: Stage, kept: _Kept) -> None:
+    """Everything behind the sums."""
+    assert kept.sums is not None
+    kept.pooled = kept.outputs = _pooled(kept.sums) if stage.pool_sums else kept.sums
+    if stage.norm is None:
+        return
+    norm, x = stage.norm, kept.pooled
+    y = torch.empty(x.shape, dtype=torch.int8)
+    mean, inv_std, variance = (torch.empty_like(norm.gamma) for _ in range(3))
+    _native.norm_act_forward(
+        _rows(x),
+        _array(norm.gamma),
+        _array(norm.beta),
+        norm.epsilon,
+        stage.quantizer,
+        _rows(y),
+        _array(mean),
+        _array(inv_std),
+        _array(variance),
+        _threads(),
+    )
+    norm.observe(mean, variance, x.numel() // len(mean))
+    kept.statistics = mean, inv_std
+    kept.codes = y
+    kept.outputs = _pooled(y) if stage.pool_codes else y
+
+
+def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """From the gradient of a stage's outputs those of its sums, gamma and beta."""
+    norms: list[Tensor] = []
+    if stage.norm is not None:
+        assert kept.codes is not None
+        assert kept.pooled is not None
+        assert kept.statistics is not None
+        grad = grad.view(*kept.outputs.shape)  # type: ignore[union-attr]  # not flat any more
+        if stage.pool_codes:
+            grad = _spread(grad, kept.codes, kept.outputs)
+        gamma, beta = stage.norm.gamma, stage.norm.beta
+        grad_x, norms = torch.empty_like(grad), [torch.empty_like(gamma), torch.empty_like(beta)]
+        mean, inv_std = kept.statistics
+        _native.norm_act_backward(
+            _rows(grad),
+            _rows(kept.pooled),
+            _array(gamma),
+            _array(beta),
+            _array(mean),
+            _array(inv_std),
+            stage.quantizer,
+            _rows(grad_x),
+            _array(norms[0]),
+            _array(norms[1]),
+            _threads(),
+        )
+        grad = grad_x
+    if stage.pool_sums:
+        grad = _spread(grad, kept.sums, kept.pooled)
+    return grad, norms
+
+
+def _first_gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
+    if isinstance(stage.weighted, Dense):
+        return grad.flatten(1).float().T @ kept.inputs
+    maps = grad.float().permute(0, 3, 1, 2)
+    gradient: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
+        kept.inputs, kept.weights.shape, maps
+    )
+    return gradient
+
+
+def _gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
+    result = torch.empty(kept.weights.shape)
+    bipolar = bool(stage.bipolar_inputs)
+    _native.correlate_weights(
+        _array(grad),
+        _array(kept.inputs),
+        stage.padding,
+        bipolar,
+        _seed(),
+        result.numpy(),
+        _threads(),
+    )
+    return result.permute(0, 3, 1, 2) if isinstance(stage.weighted, Conv2d) else result[:, 0, 0]
+
+
+def _back(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
+    """The gradient of a stage's inputs."""
+    result = torch.empty(kept.inputs.shape, dtype=torch.bfloat16)
+    bipolar = stage.weighted.precision == BIPOLAR
+    _native.correlate_back(
+        _array(grad),
+        _array(kept.weights),
+        stage.padding,
+        bipolar,
+        _seed(),
+        _array(result),
+        _threads(),
+    )
+    return result
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    count, height, width, channels = maps.shape
+    pooled = torch.empty((count, height // 2, width // 2, channels), dtype=maps.dtype)
+    _native.pool_forward(_array(maps), _array(pooled), _threads())
+    return pooled
+
+
+def _spread(grad: Tensor, maps: Tensor | None, pooled: Tensor | None) -> Tensor:
+    """The gradient of maps from that of their pool."""
+    assert maps is not None
+    assert pooled is not None
+    result = torch.empty(maps.shape, dtype=torch.bfloat16)
+    _native.pool_backward(_array(grad), _array(maps), _array(pooled), _array(result), _threads())
+    return result
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def _seed() -> int:
+    """Of one rounding; from PyTorch's generator, so that a run can be repeated."""
+    return int(torch.randint(0, 2**32, ()))
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """In place; of bfloat16 its bits."""
+    plain = tensor.detach()
+    bits = plain.dtype == torch.bfloat16
+    return plain.view(torch.int16).numpy().view(np.uint16) if bits else plain.numpy()
+
+
+def _rows(maps: Tensor) -> NDArray[Any]:
+    """The same, (positions, channels)."""
+    array = _array(maps)
+    return array.reshape(-1, array.shape[-1])
