@@ -225,9 +225,9 @@ def test_integers_are_taken_where_they_are_faster(monkeypatch):
     many = Stack(deployable(Topology("more", (28, 28, 1), deep, "sign")))
     monkeypatch.setattr("bnn.train.loop._integers_pay", lambda: True)
     assert lightning_precision(few, None) == "32-true"
-    assert few._stages is not None
+    assert few.looks_up
     assert lightning_precision(Stack(zoo.topology("tfc-w1a1")), "bf16-mixed") == "bf16-mixed"
     assert lightning_precision(many, None) in ("32-true", "bf16-mixed")
-    assert many._stages is None
+    assert not many.looks_up
     with pytest.raises(TrainError, match="cannot be trained in integers"):
         lightning_precision(many, INTEGER)

@@ -255,10 +255,12 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
         callbacks.append(EarlyStopping(MONITOR, mode="max", patience=options.patience))
     if options.progress:
         callbacks.append(RichProgressBar())
+    precision = lightning_precision(task.stack, options.precision)
     with _quiet(), _readable_errors(folder):
         trainer = L.Trainer(
+            accelerator="cpu" if task.stack.looks_up else "auto",
             devices=options.devices,
-            precision=lightning_precision(task.stack, options.precision),  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
             max_epochs=task.recipe.epochs,
             callbacks=callbacks,
             plugins=[WholeFiles()],

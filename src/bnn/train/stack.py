@@ -54,6 +54,11 @@ class Stack(nn.Module):
         """
         bounds = int(self.table.min()), int(self.table.max())
         self._stages = look_up.stages_of(list(self.body), *bounds)
+        return self.looks_up
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether training steps are done so."""
         return self._stages is not None
 
     def forward(self, pictures: Tensor) -> Tensor:
