@@ -131,7 +131,7 @@ class BatchNorm(nn.Module):
         gain: what gamma starts from.
     """
 
-    MOMENTUM, LEAST_GAMMA = 0.1, 1e-2
+    LEAST_GAMMA = 1e-2
 
     mean: Tensor
     variance: Tensor
@@ -139,6 +139,7 @@ class BatchNorm(nn.Module):
     def __init__(self, channels: int, epsilon: float = 1e-4, gain: float = 1.0) -> None:
         super().__init__()
         self.epsilon = epsilon
+        self.momentum = 0.1  # how far the running statistics move towards those of a batch
         self.gamma = nn.Parameter(torch.full((channels,), gain))
         self.beta = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
@@ -148,7 +149,7 @@ class BatchNorm(nn.Module):
         if self.training:
             alike = x.view(-1, 1) if len(self.gamma) == 1 else x
             args = self.mean, self.variance, self.gamma, self.beta
-            return F.batch_norm(alike, *args, True, self.MOMENTUM, self.epsilon).view_as(x)
+            return F.batch_norm(alike, *args, True, self.momentum, self.epsilon).view_as(x)
         if x.dtype != torch.float32:  # a teacher's forward pass: any rounding will do
             args = self.mean, self.variance, self.gamma, self.beta
             alike = x.view(-1, 1) if len(self.gamma) == 1 else x
@@ -164,8 +165,8 @@ class BatchNorm(nn.Module):
 
     def observe(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Move the running statistics towards those of a batch: ``variance`` is the biased one."""
-        self.mean.lerp_(mean, self.MOMENTUM)
-        self.variance.lerp_(variance * (count / max(1, count - 1)), self.MOMENTUM)
+        self.mean.lerp_(mean, self.momentum)
+        self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
     def project(self) -> None:
         """Keep gamma positive; to be called after every step of the optimiser."""

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 #: What the best epoch is chosen by: share of the validation part that is right when deployed.
 MONITOR = "validation_accuracy"
 VALIDATION_BATCH = 500
+#: So many of them, of the training part, tell a batch norm its statistics before each validation.
+MEASURED_BATCHES = 10
 #: A precision beside Lightning's: small integers, on a CPU (``bnn.train.look_up``).
 INTEGER = "integer"
 #: Key of a checkpoint under which the network that it belongs to is spelled out.
@@ -121,7 +124,13 @@ class Task(L.LightningModule):
         self.stack.project()
 
     def on_validation_epoch_start(self) -> None:
-        """Lightning's hook: without a GPU the ``cpu`` runtime has the same scores much sooner."""
+        """Lightning's hook: measure the batch norms, and prepare what will be deployed.
+
+        Without a GPU the ``cpu`` runtime has the same scores much sooner.
+        """
+        size = min(VALIDATION_BATCH, len(self._training))
+        batches = Batches(self._training, size, self.seed)  # the same ones in all processes
+        self.stack.measure(pictures for pictures, _ in islice(batches, MEASURED_BATCHES))
         self._deployed = None
         if self.device.type == "cpu":
             threads = torch.get_num_threads()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -91,6 +91,27 @@ class Stack(nn.Module):
         for layer in (*self.body, *self.head):
             if isinstance(layer, layers.Weighted | layers.BatchNorm):
                 layer.project()
+
+    def measure(self, batches: Iterable[Tensor]) -> None:
+        """Set the batch norms' statistics to the mean of those of ``batches`` with these weights.
+
+        The running ones lag behind the weights, and come from pictures as they were varied
+        for training.
+
+        Args:
+            batches: uint8 (N, *input shape) each, all of one size; at least one.
+        """
+        norms = [one for one in self.modules() if isinstance(one, layers.BatchNorm)]
+        training, momenta = self.training, [norm.momentum for norm in norms]
+        self.train()
+        with torch.no_grad():
+            for number, pictures in enumerate(batches, start=1):
+                for norm in norms:
+                    norm.momentum = 1 / number
+                self(pictures)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.train(training)
 
     def maps(self, pictures: Tensor, kind: torch.dtype = torch.float32) -> Tensor:
         """The integers that the first layer sees, as ``kind`` (N, channels, height, width)."""
