@@ -23,7 +23,7 @@ from bnn import zoo
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
 from bnn.train.data import Batches, Part, Parts, load_parts
-from bnn.train.loop import rate_factor
+from bnn.train.loop import fastest_precision, lightning_precision, rate_factor
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack, deployable
 
@@ -75,8 +75,9 @@ def run(name: str, model: nn.Module, parts: Parts, recipe: Recipe) -> None:
 
 
 def loss(model: nn.Module, pictures: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    """Cross entropy, the network in bfloat16."""
-    with torch.autocast(pictures.device.type, torch.bfloat16):
+    """Cross entropy, the network in bfloat16 where that is faster."""
+    half = fastest_precision() == "bf16-mixed"
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
         logits = model(pictures)
     return F.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
 
@@ -93,11 +94,15 @@ def main() -> None:
     topology = deployable(zoo.topology(options.network))
     parts = load_parts(options.data, topology.input)
     recipe = replace(recipe_for(topology, options.data), epochs=options.epochs)
-    print(f"{topology.name} on {options.data}, bfloat16, one thread of {machine()}")
+    stack = Stack(topology, recipe.estimator)
+    kind = lightning_precision(stack, None)
+    ours = "integers" if stack.looks_up else kind
+    print(f"{topology.name} on {options.data}, float in {kind}, ours in {ours}", end="")
+    print(f", one thread of {machine()}")
     torch.manual_seed(1)
     real = replace(recipe, rate=options.float_rate)
     run("float", plain(topology, binary=False), parts, real)
-    run("ours", Stack(topology, recipe.estimator), parts, recipe)
+    run("ours", stack, parts, recipe)
 
 
 if __name__ == "__main__":

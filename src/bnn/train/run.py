@@ -134,6 +134,18 @@ def train(
 ) -> Certificate | None:
     """Train into ``folder``, deploy the best epoch and certify it.
 
+    Args and errors are those of :func:`learn`.
+
+    Returns:
+        The certificate; None in all but the first of several processes.
+    """
+    parts = learn(settings, folder, options, resume=resume)
+    return None if parts is None else finish(settings, folder, parts)
+
+
+def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Parts | None:
+    """The training alone, which never looks at the test part.
+
     Args:
         settings: what to train.
         folder: of the run; made if missing.
@@ -141,7 +153,7 @@ def train(
         resume: go on with the run that ``folder`` holds (it may then have more epochs).
 
     Returns:
-        The certificate; None in all but the first of several processes.
+        The data, for :func:`finish`; None in all but the first of several processes.
 
     Raises:
         BnnError: bad input of any kind, in one line. What was trained is kept.
@@ -160,8 +172,7 @@ def train(
             f"of {settings.recipe.batch}; use a smaller --batch"
         )
     task = Task(stack, parts, settings.recipe, settings.seed, teachers)
-    first = fit(task, folder, options)
-    return finish(settings, folder, parts) if first else None
+    return parts if fit(task, folder, options) else None
 
 
 def _parts(settings: Settings, topology: Topology, given: DataSet | PictureFolder) -> Parts:
