@@ -217,6 +217,7 @@ void define_training(nb::module_& m) {
   define(m, "pool_backward", &pool_backward<uint16_t>, "training");
   define(m, "pool_backward", &pool_backward<int16_t>, "training");
   define(m, "pool_backward", &pool_backward<int8_t>, "training");
+  m.def("look_up_kernel", &bnn::training::look_up_kernel, "See native/include/bnn/look_up.hpp.");
   // Whether the weights (of the last one: the maps) are bipolar, not ternary.
   define(m, "correlate", &correlate, "look_up");
   define(m, "correlate_back", &correlate_back, "look_up");

@@ -16,6 +16,8 @@ LookUp best_look_up() {
 #if defined(BNN_KERNELS_AVX2_LOOK_UP)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2")) return avx2_look_up();
+#elif defined(BNN_KERNELS_NEON_LOOK_UP)
+  return neon_look_up();
 #endif
   return portable_look_up();
 }
@@ -380,6 +382,8 @@ void for_pairs(const Gather& by, int threads, const Work& work) {
 }
 
 }  // namespace
+
+const char* look_up_kernel() { return kernel().name; }
 
 void correlate(const Correlation& of, const int8_t* x, const int8_t* weights, Signs of_weights, int16_t* y,
                int threads) {

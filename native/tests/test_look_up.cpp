@@ -219,7 +219,9 @@ int main(int argc, char** argv) {
   check_kernel(random, portable_look_up());
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) check_kernel(random, avx2_look_up());
+#elif defined(__aarch64__)
+  check_kernel(random, neon_look_up());
 #endif
-  std::printf("%d cases, %d failures\n", cases + 3, failures);
+  std::printf("%d cases by %s, %d failures\n", cases + 3, look_up_kernel(), failures);
   return failures ? 1 : 0;
 }

@@ -29,6 +29,9 @@ struct Correlation {
   int64_t fan_in() const { return int64_t(kernel[0]) * kernel[1] * inputs; }
 };
 
+// The instructions in use: "portable" where that is slower than floating-point products.
+const char* look_up_kernel();
+
 // What a factor's values may be.
 enum class Signs { bipolar, ternary };
 

@@ -117,6 +117,17 @@ void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_
 
 }  // namespace
 
-LookUp avx2_look_up() { return {tables, sum, sum_small, round_values, largest_values, interleave_values, finish_as_sums, finish_as_reals, codes_of}; }
+LookUp avx2_look_up() {
+  return {.name = "avx2",
+          .tables = tables,
+          .sum = sum,
+          .sum_small = sum_small,
+          .round = round_values,
+          .largest = largest_values,
+          .interleave = interleave_values,
+          .finish_sums = finish_as_sums,
+          .finish_reals = finish_as_reals,
+          .codes = codes_of};
+}
 
 }  // namespace bnn::training

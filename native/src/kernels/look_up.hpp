@@ -28,6 +28,7 @@ struct Stretch {
 };
 
 struct LookUp {
+  const char* name;  // of the instructions
   // Two tables side by side from each 2 * group values, `stride` bytes apart: all sums of +-values
   // (or of a part of them) plus `bias`, by code.
   void (*tables)(const int8_t* values, int64_t stride, int64_t count, Signs signs, int bias, uint8_t* to);
@@ -51,5 +52,6 @@ struct LookUp {
 
 LookUp portable_look_up();
 LookUp avx2_look_up();
+LookUp neon_look_up();
 
 }  // namespace bnn::training

@@ -74,7 +74,7 @@ class Stage:
 
 def available() -> bool:
     """Whether this CPU looks up fast enough for it to be worth while."""
-    return "avx2" in _native.cpu_features()
+    return _native.look_up_kernel() != "portable"
 
 
 def stages_of(body: Sequence[nn.Module], low: int, high: int) -> list[Stage] | None:

@@ -328,9 +328,8 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
 
 
 def _integers_pay() -> bool:
-    return (
-        look_up.available() and fastest_precision() == "32-true" and not torch.cuda.is_available()
-    )
+    graphics = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return look_up.available() and fastest_precision() == "32-true" and not graphics
 
 
 def fastest_precision() -> str:
