@@ -26,12 +26,14 @@ namespace {
 constexpr const char *avx2_uses = "AVX2", *avx512_uses = "AVX-512 with VPOPCNTDQ and VNNI",
                      *amx_uses = "AMX tiles of 8-bit integers, and AVX-512";
 
-bool avx2_available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"); }
+bool avx2_available() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2");
+}
 
 bool avx512_available() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("popcnt");
+         __builtin_cpu_supports("avx512vpopcntdq") && avx2_available();
 }
 
 bool amx_available() {
