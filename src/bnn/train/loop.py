@@ -130,7 +130,9 @@ class Task(L.LightningModule):
         """
         size = min(VALIDATION_BATCH, len(self._training))
         batches = Batches(self._training, size, self.seed)  # the same ones in all processes
-        self.stack.measure(pictures for pictures, _ in islice(batches, MEASURED_BATCHES))
+        some = (pictures for pictures, _ in islice(batches, MEASURED_BATCHES))
+        # Varied as in training: what they were trained with suits the weights better.
+        self.stack.measure(self._augment(pictures) for pictures in some)
         self._deployed = None
         if self.device.type == "cpu":
             threads = torch.get_num_threads()

@@ -95,8 +95,7 @@ class Stack(nn.Module):
     def measure(self, batches: Iterable[Tensor]) -> None:
         """Set the batch norms' statistics to the mean of those of ``batches`` with these weights.
 
-        The running ones lag behind the weights, and come from pictures as they were varied
-        for training.
+        The running ones lag behind the weights, and are those of a few batches only.
 
         Args:
             batches: uint8 (N, *input shape) each, all of one size; at least one.
