@@ -372,7 +372,7 @@ class WeightSums {
   std::vector<uint8_t> tables_;
 };
 
-// work(first image, second image or the first again, whether there is a second) for each pair.
+// work(first image, second image or the first again) for each pair.
 template <class Work>
 void for_pairs(const Gather& by, int threads, const Work& work) {
   const int64_t pairs = (by.images + 1) / 2, values = by.images * by.height * by.width * by.inputs;

@@ -117,17 +117,6 @@ void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_
 
 }  // namespace
 
-LookUp avx2_look_up() {
-  return {.name = "avx2",
-          .tables = tables,
-          .sum = sum,
-          .sum_small = sum_small,
-          .round = round_values,
-          .largest = largest_values,
-          .interleave = interleave_values,
-          .finish_sums = finish_as_sums,
-          .finish_reals = finish_as_reals,
-          .codes = codes_of};
-}
+LookUp avx2_look_up() { return look_up_with("avx2", tables, sum, sum_small); }
 
 }  // namespace bnn::training

@@ -26,7 +26,9 @@ void round_values(const Bf16* __restrict values, const float* __restrict scale, 
     std::memcpy(&value, &bits, sizeof value);
     // Of 16 bits, so that 0 + chance + 128 is not rounded: 0 stays 0. Above 0, truncation is floor.
     const float chance = float(int32_t(scatter(seed + uint32_t(i)) >> 16)) * 0x1p-16f;
-    to[i] = int8_t(int32_t(value * scale[i] + chance + 128.0f) - 128);
+    // A scale of 0 is that of gradients that are no numbers, which no integer is either.
+    const float scaled = scale[i] > 0 ? value * scale[i] : 0.0f;
+    to[i] = int8_t(int32_t(scaled + chance + 128.0f) - 128);
   }
 }
 
@@ -81,6 +83,21 @@ void codes_of(const int8_t* const* images, int channels, Signs signs, uint8_t* _
   const int8_t *d = images[2], *e = images[3];
   for (int c = 0; c < channels; ++c)
     to[c] = uint8_t(uint8_t(a[c] > 0) | uint8_t(b[c] > 0) << 1 | uint8_t(d[c] > 0) << 2 | uint8_t(e[c] > 0) << 3);
+}
+
+// These loops, and what each set of instructions writes by hand.
+inline LookUp look_up_with(const char* name, decltype(LookUp::tables) tables, decltype(LookUp::sum) sum,
+                           decltype(LookUp::sum) sum_small) {
+  return {.name = name,
+          .tables = tables,
+          .sum = sum,
+          .sum_small = sum_small,
+          .round = round_values,
+          .largest = largest_values,
+          .interleave = interleave_values,
+          .finish_sums = finish_as_sums,
+          .finish_reals = finish_as_reals,
+          .codes = codes_of};
 }
 
 }  // namespace

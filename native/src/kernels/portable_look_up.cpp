@@ -32,17 +32,6 @@ void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code
 
 }  // namespace
 
-LookUp portable_look_up() {
-  return {.name = "portable",
-          .tables = tables,
-          .sum = sum,
-          .sum_small = sum,
-          .round = round_values,
-          .largest = largest_values,
-          .interleave = interleave_values,
-          .finish_sums = finish_as_sums,
-          .finish_reals = finish_as_reals,
-          .codes = codes_of};
-}
+LookUp portable_look_up() { return look_up_with("portable", tables, sum, sum); }
 
 }  // namespace bnn::training

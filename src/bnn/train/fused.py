@@ -52,12 +52,16 @@ def _fused(layers: list[nn.Module]) -> Iterator[Any]:
         index += 1
 
 
+def quantizer_of(act: Activation) -> Quantizer:
+    """An activation as the native module takes it."""
+    low, high = float(act.precision.low), float(act.precision.high)
+    bipolar = act.precision == BIPOLAR
+    return low, high, bipolar, bipolar and act.estimator == "approx"
+
+
 def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
     """``act(norm(x))`` of a training step, bfloat16 (N, channels[, height, width])."""
-    precision = act.precision
-    bipolar = precision == BIPOLAR
-    low, high = float(precision.low), float(precision.high)
-    quantizer = (low, high, bipolar, bipolar and act.estimator == "approx")
+    quantizer = quantizer_of(act)
     result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
     return result
 
@@ -83,14 +87,14 @@ class _NormAct(torch.autograd.Function):
         mean, inv_std, variance = (torch.empty_like(gamma) for _ in range(3))
         _native.norm_act_forward(
             _rows(x),
-            _reals(gamma),
-            _reals(beta),
+            array_of(gamma),
+            array_of(beta),
             norm.epsilon,
             quantizer,
             _rows(y),
-            _reals(mean),
-            _reals(inv_std),
-            _reals(variance),
+            array_of(mean),
+            array_of(inv_std),
+            array_of(variance),
             torch.get_num_threads(),
         )
         norm.observe(mean, variance, x.numel() // len(gamma))
@@ -105,14 +109,14 @@ class _NormAct(torch.autograd.Function):
         _native.norm_act_backward(
             _rows(_channels_last(grad)),
             _rows(x),
-            _reals(gamma),
-            _reals(beta),
-            _reals(mean),
-            _reals(inv_std),
+            array_of(gamma),
+            array_of(beta),
+            array_of(mean),
+            array_of(inv_std),
             ctx.quantizer,
             _rows(grad_x),
-            _reals(grad_gamma),
-            _reals(grad_beta),
+            array_of(grad_gamma),
+            array_of(grad_beta),
             torch.get_num_threads(),
         )
         return grad_x, grad_gamma, grad_beta, None, None
@@ -146,22 +150,18 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=order)
 
 
+def array_of(tensor: Tensor) -> NDArray[Any]:
+    """A tensor in place, as the native module takes it: of bfloat16 its bits, uint16."""
+    plain = tensor.detach()
+    bits = plain.dtype == torch.bfloat16
+    return plain.view(torch.int16).numpy().view(np.uint16) if bits else plain.numpy()
+
+
 def _maps(x: Tensor) -> NDArray[np.uint16]:
     """The bits of maps, uint16 (N, height, width, channels), in place."""
-    maps: NDArray[np.uint16] = (
-        x.detach().permute(0, 2, 3, 1).view(torch.int16).numpy().view(np.uint16)
-    )
-    return maps
+    return array_of(x.detach().permute(0, 2, 3, 1))
 
 
 def _rows(x: Tensor) -> NDArray[np.uint16]:
     """The bits of maps or rows, uint16 (positions, channels), in place."""
-    if x.dim() == 4:
-        return _maps(x).reshape(-1, x.shape[1])
-    rows: NDArray[np.uint16] = x.detach().view(torch.int16).numpy().view(np.uint16)
-    return rows
-
-
-def _reals(values: Tensor) -> NDArray[np.float32]:
-    reals: NDArray[np.float32] = values.detach().numpy()
-    return reals
+    return _maps(x).reshape(-1, x.shape[1]) if x.dim() == 4 else array_of(x)

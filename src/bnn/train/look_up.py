@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from torch.nn.grad import conv2d_weight
 from bnn import _native
 from bnn.precision import BIPOLAR, Precision
 from bnn.program import Borders
+from bnn.train.fused import array_of, quantizer_of
 from bnn.train.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, MaxPool, Weighted
 from bnn.train.quantizers import quantize_weight
 
@@ -57,14 +57,6 @@ class Stage:
     def padding(self) -> Borders:
         """Of a convolution."""
         return self.weighted.padding if isinstance(self.weighted, Conv2d) else (0, 0, 0, 0)
-
-    @property
-    def quantizer(self) -> tuple[float, float, bool, bool]:
-        """Of the activation, as the native module takes it."""
-        assert self.act is not None
-        precision, bipolar = self.act.precision, self.act.precision == BIPOLAR
-        quadratic = bipolar and self.act.estimator == "approx"
-        return float(precision.low), float(precision.high), bipolar, quadratic
 
     def parameters(self) -> list[nn.Parameter]:
         """Weights, gamma and beta."""
@@ -231,7 +223,9 @@ def _sums(stage: Stage, x: Tensor) -> _Kept:
     shape = count, height + top + bottom - rows + 1, width + left + right - columns + 1, channels
     sums = torch.empty(shape, dtype=torch.int16)
     bipolar = stage.weighted.precision == BIPOLAR
-    _native.correlate(_array(x), _array(weights), stage.padding, bipolar, sums.numpy(), _threads())
+    _native.correlate(
+        array_of(x), array_of(weights), stage.padding, bipolar, sums.numpy(), _threads()
+    )
     return _Kept(x, weights, sums=sums)
 
 
@@ -239,21 +233,21 @@ def _activate(stage: Stage, kept: _Kept) -> None:
     """Everything behind the sums."""
     assert kept.sums is not None
     kept.pooled = kept.outputs = _pooled(kept.sums) if stage.pool_sums else kept.sums
-    if stage.norm is None:
+    if stage.norm is None or stage.act is None:
         return
     norm, x = stage.norm, kept.pooled
     y = torch.empty(x.shape, dtype=torch.int8)
     mean, inv_std, variance = (torch.empty_like(norm.gamma) for _ in range(3))
     _native.norm_act_forward(
         _rows(x),
-        _array(norm.gamma),
-        _array(norm.beta),
+        array_of(norm.gamma),
+        array_of(norm.beta),
         norm.epsilon,
-        stage.quantizer,
+        quantizer_of(stage.act),
         _rows(y),
-        _array(mean),
-        _array(inv_std),
-        _array(variance),
+        array_of(mean),
+        array_of(inv_std),
+        array_of(variance),
         _threads(),
     )
     norm.observe(mean, variance, x.numel() // len(mean))
@@ -265,7 +259,7 @@ def _activate(stage: Stage, kept: _Kept) -> None:
 def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
     """From the gradient of a stage's outputs those of its sums, gamma and beta."""
     norms: list[Tensor] = []
-    if stage.norm is not None:
+    if stage.norm is not None and stage.act is not None:
         assert kept.codes is not None
         assert kept.pooled is not None
         assert kept.statistics is not None
@@ -278,14 +272,14 @@ def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[T
         _native.norm_act_backward(
             _rows(grad),
             _rows(kept.pooled),
-            _array(gamma),
-            _array(beta),
-            _array(mean),
-            _array(inv_std),
-            stage.quantizer,
+            array_of(gamma),
+            array_of(beta),
+            array_of(mean),
+            array_of(inv_std),
+            quantizer_of(stage.act),
             _rows(grad_x),
-            _array(norms[0]),
-            _array(norms[1]),
+            array_of(norms[0]),
+            array_of(norms[1]),
             _threads(),
         )
         grad = grad_x
@@ -308,8 +302,8 @@ def _gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
     result = torch.empty(kept.weights.shape)
     bipolar = bool(stage.bipolar_inputs)
     _native.correlate_weights(
-        _array(grad),
-        _array(kept.inputs),
+        array_of(grad),
+        array_of(kept.inputs),
         stage.padding,
         bipolar,
         _seed(),
@@ -324,12 +318,12 @@ def _back(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
     result = torch.empty(kept.inputs.shape, dtype=torch.bfloat16)
     bipolar = stage.weighted.precision == BIPOLAR
     _native.correlate_back(
-        _array(grad),
-        _array(kept.weights),
+        array_of(grad),
+        array_of(kept.weights),
         stage.padding,
         bipolar,
         _seed(),
-        _array(result),
+        array_of(result),
         _threads(),
     )
     return result
@@ -338,7 +332,7 @@ def _back(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
 def _pooled(maps: Tensor) -> Tensor:
     count, height, width, channels = maps.shape
     pooled = torch.empty((count, height // 2, width // 2, channels), dtype=maps.dtype)
-    _native.pool_forward(_array(maps), _array(pooled), _threads())
+    _native.pool_forward(array_of(maps), array_of(pooled), _threads())
     return pooled
 
 
@@ -347,7 +341,9 @@ def _spread(grad: Tensor, maps: Tensor | None, pooled: Tensor | None) -> Tensor:
     assert maps is not None
     assert pooled is not None
     result = torch.empty(maps.shape, dtype=torch.bfloat16)
-    _native.pool_backward(_array(grad), _array(maps), _array(pooled), _array(result), _threads())
+    _native.pool_backward(
+        array_of(grad), array_of(maps), array_of(pooled), array_of(result), _threads()
+    )
     return result
 
 
@@ -360,14 +356,7 @@ def _seed() -> int:
     return int(torch.randint(0, 2**32, ()))
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
-    """In place; of bfloat16 its bits."""
-    plain = tensor.detach()
-    bits = plain.dtype == torch.bfloat16
-    return plain.view(torch.int16).numpy().view(np.uint16) if bits else plain.numpy()
-
-
 def _rows(maps: Tensor) -> NDArray[Any]:
     """The same, (positions, channels)."""
-    array = _array(maps)
+    array = array_of(maps)
     return array.reshape(-1, array.shape[-1])
