@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "bnn/cpu_features.hpp"
+#include "bnn/first_layer.hpp"
 #include "bnn/look_up.hpp"
 #include "bnn/plan.hpp"
 #include "bnn/program.hpp"
@@ -198,6 +199,20 @@ void correlate_weights(const In<uint16_t, 4>& grad, const In<int8_t, 4>& x, std:
   bnn::training::correlate_weights(by, grad.data(), x.data(), signs_of(bipolar), seed, grad_weights.data(), threads);
 }
 
+void correlate_first(const In<int16_t, 4>& x, const In<int16_t, 4>& weights, std::array<int, 4> padding,
+                     const Out<int16_t, 4>& y, int threads) {
+  const auto by = correlation_of(x, weights, padding, y);
+  const nb::gil_scoped_release released;
+  bnn::training::correlate_first(by, x.data(), weights.data(), y.data(), threads);
+}
+
+void correlate_first_weights(const In<uint16_t, 4>& grad, const In<int16_t, 4>& x, std::array<int, 4> padding,
+                             const Out<float, 4>& grad_weights, int threads) {
+  const auto by = correlation_of(x, grad_weights, padding, grad);
+  const nb::gil_scoped_release released;
+  bnn::training::correlate_first_weights(by, grad.data(), x.data(), grad_weights.data(), threads);
+}
+
 // Nothing may be converted: results would go into a copy.
 template <class... Args>
 void define(nb::module_& m, const char* name, void (*function)(Args...), const char* header) {
@@ -222,6 +237,8 @@ void define_training(nb::module_& m) {
   define(m, "correlate", &correlate, "look_up");
   define(m, "correlate_back", &correlate_back, "look_up");
   define(m, "correlate_weights", &correlate_weights, "look_up");
+  define(m, "correlate_first", &correlate_first, "first_layer");
+  define(m, "correlate_first_weights", &correlate_first_weights, "first_layer");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/look_up.hpp"
+#include "lines.hpp"
 #include "share.hpp"
 
 namespace bnn::training {
@@ -15,16 +16,14 @@ namespace {
 LookUp best_look_up() {
 #if defined(BNN_KERNELS_AVX2_LOOK_UP)
   __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    return avx512_look_up();
   if (__builtin_cpu_supports("avx2")) return avx2_look_up();
 #elif defined(BNN_KERNELS_NEON_LOOK_UP)
   return neon_look_up();
 #endif
   return portable_look_up();
-}
-
-const LookUp& kernel() {
-  static const LookUp best = best_look_up();
-  return best;
 }
 
 int round_up(int value, int to) { return (value + to - 1) / to * to; }
@@ -43,8 +42,7 @@ float inverse(float scale) { return scale > 0 ? 1 / scale : 0.0f; }
 // Collects stretches and has them summed whenever a burst is full.
 class Summing {
  public:
-  Summing(int64_t table_stride, int64_t code_stride, int bias)
-      : table_stride_(table_stride), code_stride_(code_stride), sum_(bias <= 4 ? kernel().sum_small : kernel().sum) {}
+  explicit Summing(int bias) : sum_(bias <= 4 ? look_up().sum_small : look_up().sum) {}
 
   void begin(int32_t* first, int32_t* second) { sums_[0] = first, sums_[1] = second; }
 
@@ -54,19 +52,18 @@ class Summing {
       stretches_[held_++] = {{first, second}, codes, now};
       used_ += now;
       if (used_ == burst || held_ == most_held) flush();
-      first += now * table_stride_, second += now * table_stride_, codes += now * code_stride_;
+      first += now * table_bytes, second += now * table_bytes, codes += now * lanes;
       count -= now;
     }
   }
 
   void flush() {
-    if (held_ > 0) sum_(stretches_, held_, table_stride_, code_stride_, sums_);
+    if (held_ > 0) sum_(stretches_, held_, sums_);
     held_ = used_ = 0;
   }
 
  private:
   static constexpr int most_held = 32;
-  int64_t table_stride_, code_stride_;
   decltype(LookUp::sum) sum_;
   int32_t* sums_[2] = {};
   Stretch stretches_[most_held];
@@ -96,14 +93,14 @@ Gather backward_of(const Correlation& by, Signs signs) {
 }
 
 // Codes of groups of inputs' weights, `lanes` outputs side by side: [panel][row][column][group][lane].
-std::vector<uint8_t> pack(const Gather& by, const int8_t* weights) {
-  const int each = group(by.signs), groups = round_up(by.inputs, 2 * each) / each;
+Bytes pack(const Gather& by, const int8_t* weights) {
+  const int each = group(by.signs), groups = round_up(by.inputs, block * each) / each;
   const int panels = round_up(by.outputs, lanes) / lanes, taps = by.kernel[0] * by.kernel[1];
   // Of weights (outputs, taps, inputs) of the forward pass.
   const int64_t per_tap = by.back ? by.outputs : by.inputs;
   const int64_t per_row = taps * per_tap;
   const int64_t along_lane = by.back ? 1 : per_row, along_input = by.back ? per_row : 1;
-  std::vector<uint8_t> packed(size_t(panels) * size_t(taps) * size_t(groups) * lanes);
+  Bytes packed(size_t(panels) * size_t(taps) * size_t(groups) * lanes);
   uint8_t* to = packed.data();
   for (int panel = 0; panel < panels; ++panel)
     for (int tap = 0; tap < taps; ++tap) {
@@ -118,6 +115,7 @@ std::vector<uint8_t> pack(const Gather& by, const int8_t* weights) {
           }
         }
     }
+  look_up().arrange(packed.data(), int64_t(packed.size()) / (block * lanes));
   return packed;
 }
 
@@ -125,7 +123,7 @@ std::vector<uint8_t> pack(const Gather& by, const int8_t* weights) {
 class Ring {
  public:
   explicit Ring(const Gather& by)
-      : by_(by), padded_(round_up(by.inputs, 2 * group(by.signs))),
+      : by_(by), padded_(round_up(by.inputs, block * group(by.signs))),
         row_bytes_(int64_t(by.width) * (padded_ / group(by.signs)) * table_bytes),
         tables_(size_t(row_bytes_) * size_t(by.kernel[0])),
         values_(size_t(by.width) * size_t(padded_)) {}
@@ -136,7 +134,6 @@ class Ring {
   // `fetch(row, values)` leaves a row's (width, inputs) integers in values.
   template <class Fetch>
   void build(int y, const Fetch& fetch) {
-    const int pair = 2 * group(by_.signs);
     fetch(y, values_.data());
     if (padded_ > by_.inputs)
       for (int x = by_.width - 1; x >= 0; --x) {  // spread, with zeros between
@@ -145,26 +142,26 @@ class Ring {
         std::memset(to + by_.inputs, 0, size_t(padded_ - by_.inputs));
       }
     uint8_t* to = tables_.data() + (y % by_.kernel[0]) * row_bytes_;
-    kernel().tables(values_.data(), pair, int64_t(by_.width) * padded_ / pair, by_.signs, by_.bias(), to);
+    look_up().tables(values_.data(), int64_t(by_.width) * padded_ / (block * group(by_.signs)), by_.signs, by_.bias(), to);
   }
 
  private:
   const Gather& by_;
   int padded_;
   int64_t row_bytes_;
-  std::vector<uint8_t> tables_;
+  Bytes tables_;
   std::vector<int8_t> values_;
 };
 
 // All sums of a pair of images, whose rows `first` and `second` fetch for a Ring. emit(side, position, panel,
 // excess, sums) takes sums that are `excess` too large, and leaves zeros.
 template <class Source, class Emit>
-void gather_pair(const Gather& by, const std::vector<uint8_t>& weights, Ring (&rings)[2],
+void gather_pair(const Gather& by, const Bytes& weights, Ring (&rings)[2],
                  const Source& first, const Source& second, const Emit& emit) {
   const int64_t position = rings[0].position_bytes(), groups = position / table_bytes;
   const int panels = round_up(by.outputs, lanes) / lanes;
   const int64_t panel_bytes = int64_t(weights.size()) / panels;
-  Summing summing(table_bytes, lanes, by.bias());
+  Summing summing(by.bias());
   int built = 0;
   alignas(64) int32_t sums[2][lanes] = {};
   for (int y = 0; y < by.rows; ++y) {
@@ -202,17 +199,6 @@ Place place_of(const Gather& by, int64_t image, int64_t position, int panel) {
   return {(image * by.rows * by.columns + position) * by.outputs + first, std::min(lanes, by.outputs - first)};
 }
 
-void check(const Correlation& by) {
-  const bool shaped = by.images > 0 && by.height > 0 && by.width > 0 && by.inputs > 0 && by.outputs > 0 &&
-                      by.kernel[0] > 0 && by.kernel[1] > 0 && by.rows() > 0 && by.columns() > 0 &&
-                      *std::min_element(by.padding.begin(), by.padding.end()) >= 0 &&
-                      std::max(by.padding[0], by.padding[2]) < by.kernel[0] &&
-                      std::max(by.padding[1], by.padding[3]) < by.kernel[1];
-  if (!shaped) throw std::invalid_argument("a correlation has an impossible shape");
-  if (by.fan_in() > 32767) throw std::invalid_argument("sums leave 16 bits");
-  if (by.images * by.rows() * by.columns() > 1 << 24) throw std::invalid_argument("a batch is too large");
-}
-
 // A gradient of one image as integers, a row at a time.
 class Rounded {
  public:
@@ -220,13 +206,13 @@ class Rounded {
       : grad_(grad + image * by.height * by.width * by.inputs), row_(int64_t(by.width) * by.inputs),
         seed_(seed + uint32_t(image * by.height * row_)), scales_(size_t(row_)) {
     std::vector<uint16_t> largest(size_t(row_), 0);
-    for (int y = 0; y < by.height; ++y) kernel().largest(grad_ + y * row_, row_, largest.data());
+    for (int y = 0; y < by.height; ++y) look_up().largest(grad_ + y * row_, row_, largest.data());
     scale_ = scale_for(*std::max_element(largest.begin(), largest.end()), most(signs));
     std::fill(scales_.begin(), scales_.end(), scale_);
   }
   float unit() const { return inverse(scale_); }
   void operator()(int y, int8_t* to) const {
-    kernel().round(grad_ + y * row_, scales_.data(), row_, seed_ + uint32_t(y * row_), to);
+    look_up().round(grad_ + y * row_, scales_.data(), row_, seed_ + uint32_t(y * row_), to);
   }
 
  private:
@@ -237,63 +223,73 @@ class Rounded {
   std::vector<float> scales_;
 };
 
-// The gradients' integers of all images: [position][pair of channels][group of images][2][images of a group].
+// Groups of images, in whole blocks.
+int64_t groups_of(int64_t images, Signs signs) {
+  const int each = block * group(signs);
+  return (images + each - 1) / each * block;
+}
+
+// The gradients' integers of all images: [position][channel, an even number][group of images][image].
 class Columns {
  public:
   Columns(const Correlation& by, const Bf16* grad, Signs signs, uint32_t seed, int threads)
-      : each_(group(signs)), pairs_(round_up(by.outputs, 2) / 2), groups_((by.images + each_ - 1) / each_),
-        positions_(int64_t(by.rows()) * by.columns()), scales_(size_t(2 * pairs_)),
-        values_(size_t(positions_ * pairs_ * groups_ * 2 * each_)) {
+      : each_(group(signs)), channels_(round_up(by.outputs, 2)), groups_(groups_of(by.images, signs)),
+        positions_(int64_t(by.rows()) * by.columns()), scales_(size_t(channels_)),
+        values_(size_t(positions_ * channels_ * groups_ * each_)) {
     std::vector<uint16_t> largest(size_t(by.outputs), 0);
     const int64_t rows = by.images * positions_;
-    for (int64_t row = 0; row < rows; ++row) kernel().largest(grad + row * by.outputs, by.outputs, largest.data());
+    for (int64_t row = 0; row < rows; ++row) look_up().largest(grad + row * by.outputs, by.outputs, largest.data());
     for (size_t c = 0; c < largest.size(); ++c) scales_[c] = scale_for(largest[c], most(signs));
     divide(positions_, workers(positions_, rows * by.outputs, threads), [&](int, int64_t first, int64_t last) {
-      std::vector<int8_t> rounded(size_t(each_) * size_t(2 * pairs_));
+      std::vector<int8_t> rounded(size_t(each_) * size_t(by.outputs));
       const int8_t* images[4] = {};
-      for (int image = 0; image < each_; ++image) images[image] = rounded.data() + image * 2 * pairs_;
+      for (int image = 0; image < each_; ++image) images[image] = rounded.data() + image * by.outputs;
       for (int64_t position = first; position < last; ++position)
-        for (int64_t group = 0; group < groups_; ++group) {
+        for (int64_t group = 0; group * each_ < by.images; ++group) {
           for (int image = 0; image < each_; ++image) {
-            const int64_t row = std::min(group * each_ + image, by.images - 1) * positions_ + position;
-            int8_t* to = rounded.data() + image * 2 * pairs_;
-            if (group * each_ + image < by.images)
-              kernel().round(grad + row * by.outputs, scales_.data(), by.outputs, seed + uint32_t(row * by.outputs), to);
+            const int64_t row = (group * each_ + image) * positions_ + position;
+            int8_t* to = rounded.data() + image * by.outputs;
+            if (row < rows)
+              look_up().round(grad + row * by.outputs, scales_.data(), by.outputs, seed + uint32_t(row * by.outputs), to);
             else std::memset(to, 0, size_t(by.outputs));
           }
-          kernel().interleave(images, int(2 * pairs_), signs, groups_ * 2 * each_,
-                              values_.data() + (position * pairs_ * groups_ + group) * 2 * each_);
+          look_up().interleave(images, by.outputs, signs, groups_ * each_, values_.data() + at_(position, 0) + group * each_);
         }
     });
   }
 
-  int64_t pairs() const { return pairs_; }
+  int64_t channels() const { return channels_; }
   int64_t groups() const { return groups_; }
   float unit(int channel) const { return inverse(scales_[size_t(channel)]); }
-  // Of one position and pair of channels: all groups of images, 2 * images of a group each.
-  const int8_t* at(int64_t position, int64_t pair) const {
-    return values_.data() + (position * pairs_ + pair) * groups_ * 2 * each_;
-  }
+  // Those of all images.
+  const int8_t* at(int64_t position, int64_t channel) const { return values_.data() + at_(position, channel); }
 
  private:
+  int64_t at_(int64_t position, int64_t channel) const { return (position * channels_ + channel) * groups_ * each_; }
+
   int each_;
-  int64_t pairs_, groups_, positions_;
+  int64_t channels_, groups_, positions_;
   std::vector<float> scales_;
   std::vector<int8_t> values_;
 };
 
-// Codes of the inputs of groups of images: [position][group of images][channel, up to whole lanes].
-std::vector<uint8_t> codes_of(const Correlation& by, const int8_t* x, Signs signs, int threads) {
-  const int each = group(signs), wide = round_up(by.inputs, lanes);
-  const int64_t groups = (by.images + each - 1) / each, positions = int64_t(by.height) * by.width;
-  std::vector<uint8_t> codes(size_t(positions * groups * wide));
-  divide(positions, workers(positions, positions * groups * wide, threads), [&](int, int64_t first, int64_t last) {
+// Codes of the inputs of groups of images: [panel of channels][position][group of images][lane].
+Bytes codes_of(const Correlation& by, const int8_t* x, Signs signs, int threads) {
+  const int each = group(signs), panels = round_up(by.inputs, lanes) / lanes;
+  const int64_t groups = groups_of(by.images, signs), positions = int64_t(by.height) * by.width;
+  Bytes codes(size_t(panels * positions * groups * lanes));
+  divide(positions, workers(positions, int64_t(codes.size()), threads), [&](int, int64_t first, int64_t last) {
     for (int64_t position = first; position < last; ++position)
-      for (int64_t group = 0; group < groups; ++group) {
-        const int8_t* images[4];
-        for (int image = 0; image < 4; ++image)
-          images[image] = x + (std::min(group * each + image, by.images - 1) * positions + position) * by.inputs;
-        kernel().codes(images, by.inputs, signs, codes.data() + (position * groups + group) * wide);
+      for (int panel = 0; panel < panels; ++panel) {
+        uint8_t* to = codes.data() + (panel * positions + position) * groups * lanes;
+        for (int64_t group = 0; group * each < by.images; ++group) {
+          const int8_t* images[4];
+          for (int image = 0; image < 4; ++image)
+            images[image] = x + (std::min(group * each + image, by.images - 1) * positions + position) * by.inputs +
+                            panel * lanes;
+          look_up().codes(images, std::min(lanes, by.inputs - panel * lanes), signs, to + group * lanes);
+        }
+        look_up().arrange(to, groups / block);
       }
   });
   return codes;
@@ -302,9 +298,9 @@ std::vector<uint8_t> codes_of(const Correlation& by, const int8_t* x, Signs sign
 // The sums of some pairs of output channels over all positions and images.
 class WeightSums {
  public:
-  WeightSums(const Correlation& by, const Columns& grads, const std::vector<uint8_t>& codes, Signs signs)
+  WeightSums(const Correlation& by, const Columns& grads, const Bytes& codes, Signs signs)
       : by_(by), grads_(grads), codes_(codes), signs_(signs), wide_(round_up(by.inputs, lanes)),
-        tables_(size_t(by.columns() * grads.groups() * 2 * table_bytes)) {}
+        side_bytes_(by.columns() * grads.groups() * table_bytes), tables_(size_t(2 * side_bytes_)) {}
 
   void run(int64_t first, int64_t last, float* grad_weights) {
     const int64_t taps = int64_t(by_.kernel[0]) * by_.kernel[1];
@@ -339,8 +335,9 @@ class WeightSums {
   void add_row(int y, int64_t pair, int32_t* sums) {
     const int64_t groups = grads_.groups();
     for (int x = 0; x < by_.columns(); ++x)
-      kernel().tables(grads_.at(int64_t(y) * by_.columns() + x, pair), 2 * group(signs_), groups, signs_, full,
-                      tables_.data() + x * groups * 2 * table_bytes);
+      for (int side = 0; side < 2; ++side)
+        look_up().tables(grads_.at(int64_t(y) * by_.columns() + x, 2 * pair + side), groups / block, signs_, full,
+                        tables_.data() + side * side_bytes_ + x * groups * table_bytes);
     // A few columns at a time: their tables and codes stay in the nearest cache.
     const auto some = int(std::max<int64_t>(1, burst / groups));
     for (int x = 0; x < by_.columns(); x += some) add_columns(y, {x, std::min(x + some, by_.columns())}, sums);
@@ -348,17 +345,19 @@ class WeightSums {
 
   void add_columns(int y, Span part, int32_t* sums) {
     const int64_t groups = grads_.groups(), taps = int64_t(by_.kernel[0]) * by_.kernel[1];
-    Summing summing(2 * table_bytes, wide_, full);
+    const int64_t panel_bytes = int64_t(by_.height) * by_.width * groups * lanes;
+    Summing summing(full);
     for (int64_t tap = 0; tap < taps; ++tap) {
       const auto down = int(tap / by_.kernel[1]), right = int(tap % by_.kernel[1]);
       const Span lines = rows(down), all = columns(right);
       const Span span{std::max(part.first, all.first), std::min(part.last, all.last)};
       if (y < lines.first || y >= lines.last || span.size() == 0) continue;
       const int64_t place = int64_t(y + down - by_.padding[0]) * by_.width + span.first + right - by_.padding[1];
-      const uint8_t* tables = tables_.data() + span.first * groups * 2 * table_bytes;
-      for (int lane = 0; lane < wide_; lane += lanes) {
+      const uint8_t* tables = tables_.data() + span.first * groups * table_bytes;
+      const uint8_t* codes = codes_.data() + place * groups * lanes;
+      for (int lane = 0; lane < wide_; lane += lanes, codes += panel_bytes) {
         summing.begin(sums + tap * wide_ + lane, sums + (taps + tap) * wide_ + lane);
-        summing.add(tables, tables + table_bytes, codes_.data() + place * groups * wide_ + lane, span.size() * groups);
+        summing.add(tables, tables + side_bytes_, codes, span.size() * groups);
         summing.flush();
       }
     }
@@ -366,10 +365,11 @@ class WeightSums {
 
   const Correlation& by_;
   const Columns& grads_;
-  const std::vector<uint8_t>& codes_;
+  const Bytes& codes_;
   Signs signs_;
   int wide_;
-  std::vector<uint8_t> tables_;
+  int64_t side_bytes_;
+  Bytes tables_;
 };
 
 // work(first image, second image or the first again) for each pair.
@@ -383,13 +383,29 @@ void for_pairs(const Gather& by, int threads, const Work& work) {
 
 }  // namespace
 
-const char* look_up_kernel() { return kernel().name; }
+const LookUp& look_up() {
+  static const LookUp best = best_look_up();
+  return best;
+}
+
+void check(const Correlation& by) {
+  const bool shaped = by.images > 0 && by.height > 0 && by.width > 0 && by.inputs > 0 && by.outputs > 0 &&
+                      by.kernel[0] > 0 && by.kernel[1] > 0 && by.rows() > 0 && by.columns() > 0 &&
+                      *std::min_element(by.padding.begin(), by.padding.end()) >= 0 &&
+                      std::max(by.padding[0], by.padding[2]) < by.kernel[0] &&
+                      std::max(by.padding[1], by.padding[3]) < by.kernel[1];
+  if (!shaped) throw std::invalid_argument("a correlation has an impossible shape");
+  if (by.fan_in() > 32767) throw std::invalid_argument("sums leave 16 bits");
+  if (by.images * by.rows() * by.columns() > 1 << 24) throw std::invalid_argument("a batch is too large");
+}
+
+const char* look_up_kernel() { return look_up().name; }
 
 void correlate(const Correlation& of, const int8_t* x, const int8_t* weights, Signs of_weights, int16_t* y,
                int threads) {
   check(of);
   const Gather by = forward_of(of, of_weights);
-  const std::vector<uint8_t> packed = pack(by, weights);
+  const Bytes packed = pack(by, weights);
   const int64_t row = int64_t(by.width) * by.inputs;
   for_pairs(by, threads, [&](int64_t first, int64_t second) {
     Ring rings[2] = {Ring(by), Ring(by)};
@@ -399,7 +415,7 @@ void correlate(const Correlation& of, const int8_t* x, const int8_t* weights, Si
     gather_pair(by, packed, rings, source(first), source(second),
                 [&](int side, int64_t position, int panel, int32_t excess, int32_t* sums) {
                   const Place to = place_of(by, side == 0 ? first : second, position, panel);
-                  kernel().finish_sums(sums, excess, to.count, y + to.offset);
+                  look_up().finish_sums(sums, excess, to.count, y + to.offset);
                 });
   });
 }
@@ -408,14 +424,14 @@ void correlate_back(const Correlation& of, const Bf16* grad, const int8_t* weigh
                     Bf16* grad_x, int threads) {
   check(of);
   const Gather by = backward_of(of, of_weights);
-  const std::vector<uint8_t> packed = pack(by, weights);
+  const Bytes packed = pack(by, weights);
   for_pairs(by, threads, [&](int64_t first, int64_t second) {
     Ring rings[2] = {Ring(by), Ring(by)};
     const Rounded rounded[2] = {{by, grad, of_weights, seed, first}, {by, grad, of_weights, seed, second}};
     gather_pair(by, packed, rings, rounded[0], rounded[1],
                 [&](int side, int64_t position, int panel, int32_t excess, int32_t* sums) {
                   const Place to = place_of(by, side == 0 ? first : second, position, panel);
-                  kernel().finish_reals(sums, excess, rounded[side].unit(), to.count, grad_x + to.offset);
+                  look_up().finish_reals(sums, excess, rounded[side].unit(), to.count, grad_x + to.offset);
                 });
   });
 }
@@ -424,9 +440,10 @@ void correlate_weights(const Correlation& by, const Bf16* grad, const int8_t* x,
                        float* grad_weights, int threads) {
   check(by);
   const Columns grads(by, grad, of_x, seed, threads);
-  const std::vector<uint8_t> codes = codes_of(by, x, of_x, threads);
+  const Bytes codes = codes_of(by, x, of_x, threads);
   const int64_t values = by.images * by.rows() * by.columns() * by.outputs;
-  divide(grads.pairs(), workers(grads.pairs(), values, threads), [&](int, int64_t first, int64_t last) {
+  const int64_t pairs = grads.channels() / 2;
+  divide(pairs, workers(pairs, values, threads), [&](int, int64_t first, int64_t last) {
     WeightSums(by, grads, codes, of_x).run(first, last, grad_weights);
   });
 }

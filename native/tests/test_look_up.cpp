@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "bnn/first_layer.hpp"
 #include "bnn/look_up.hpp"
 #include "kernels/look_up.hpp"
 
@@ -130,6 +131,32 @@ void check(Random& random, const Correlation& by, Signs weights_are, Signs x_is)
   expect(right, "a gradient of the weights is farther off than rounding makes it", by);
 }
 
+// The first layer's products, of bytes and few-bit weights.
+void check_first(Random& random, const Correlation& by) {
+  const Sizes sizes(by);
+  std::vector<int16_t> x(sizes.x), weights(sizes.weights), y(sizes.y);
+  const int most = int(std::min<int64_t>(255, 32767 / by.fan_in()));
+  for (auto& value : x) value = int16_t(random(-most, most));
+  for (auto& value : weights) value = int16_t(random(-1, 1));
+  const auto grad = gradients(random, sizes.y);
+  std::vector<int> sums(sizes.y);
+  std::vector<double> down(sizes.weights), terms(sizes.weights);
+  each_product(by, [&](size_t i, size_t w, size_t o) {
+    sums[o] += x[i] * weights[w];
+    down[w] += double(wide(grad[o])) * x[i];
+    terms[w] += std::fabs(double(wide(grad[o])) * x[i]);
+  });
+  correlate_first(by, x.data(), weights.data(), y.data(), 3);
+  expect(std::equal(y.begin(), y.end(), sums.begin()), "sums of the first layer differ", by);
+  std::vector<float> found(sizes.weights), again(sizes.weights);
+  correlate_first_weights(by, grad.data(), x.data(), found.data(), 3);
+  correlate_first_weights(by, grad.data(), x.data(), again.data(), 1);
+  expect(found == again, "threads matter to the first layer's gradient", by);
+  bool right = true;
+  for (size_t i = 0; i < sizes.weights; ++i) right = right && std::fabs(found[i] - down[i]) <= 1e-5 * terms[i];
+  expect(right, "the first layer's gradient is off", by);
+}
+
 Correlation random_shape(Random& random) {
   Correlation by{};
   by.images = random(1, 9);
@@ -172,27 +199,31 @@ void check_kernel(Random& random, const LookUp& one) {
     const Signs signs = random(0, 1) == 0 ? Signs::bipolar : Signs::ternary;
     const bool small_ones = random(0, 1) == 0;
     const int most_value = small_ones ? 1 : most(signs), bias = small_ones ? group(signs) : full;
-    const int count = random(1, burst), values = 2 * group(signs) * count;
-    std::vector<int8_t> from(size_t(values), 0);
+    const int blocks = random(1, burst / block), count = blocks * block, values = group(signs) * count;
+    std::vector<int8_t> from(size_t(values) * 2, 0);
     for (auto& value : from) value = int8_t(random(-most_value, most_value));
     std::vector<uint8_t> tables(size_t(count) * 2 * table_bytes), expected(tables.size());
-    one.tables(from.data(), 2 * group(signs), count, signs, bias, tables.data());
-    plain.tables(from.data(), 2 * group(signs), count, signs, bias, expected.data());
+    one.tables(from.data(), 2 * blocks, signs, bias, tables.data());
+    plain.tables(from.data(), 2 * blocks, signs, bias, expected.data());
     expect(tables == expected, "tables differ", none);
     std::vector<uint8_t> codes(size_t(count) * lanes);
     for (auto& code : codes) {
       code = uint8_t(random(0, 15));
       if (signs == Signs::ternary) code = uint8_t(random(0, 2) | random(0, 2) << 2);
     }
-    const int cut = random(0, count);
-    const uint8_t* start = tables.data();
-    const Stretch stretches[2] = {{{start, start + table_bytes}, codes.data(), cut},
-                                  {{start + 2 * table_bytes * cut, start + 2 * table_bytes * cut + table_bytes},
-                                   codes.data() + cut * lanes, count - cut}};
+    std::vector<uint8_t> arranged = codes;
+    one.arrange(arranged.data(), blocks);
+    const int cut = block * random(0, blocks);
+    const auto stretches_of = [&](const std::vector<uint8_t>& of) {
+      const uint8_t *first = tables.data(), *second = first + count * table_bytes;
+      return std::array<Stretch, 2>{Stretch{{first, second}, of.data(), cut},
+                                    Stretch{{first + cut * table_bytes, second + cut * table_bytes},
+                                            of.data() + cut * lanes, count - cut}};
+    };
     int32_t sums[2][2][lanes] = {};
     int32_t *found[2] = {sums[0][0], sums[0][1]}, *wanted[2] = {sums[1][0], sums[1][1]};
-    (small_ones ? one.sum_small : one.sum)(stretches, 2, 2 * table_bytes, lanes, found);
-    plain.sum(stretches, 2, 2 * table_bytes, lanes, wanted);
+    (small_ones ? one.sum_small : one.sum)(stretches_of(arranged).data(), 2, found);
+    plain.sum(stretches_of(codes).data(), 2, wanted);
     expect(std::memcmp(sums[0], sums[1], sizeof sums[0]) == 0, "sums of look-ups differ", none);
 
     const auto grad = gradients(random, 77);
@@ -201,6 +232,23 @@ void check_kernel(Random& random, const LookUp& one) {
     one.round(grad.data(), scale.data(), 77, uint32_t(round), rounded.data());
     plain.round(grad.data(), scale.data(), 77, uint32_t(round), same.data());
     expect(rounded == same, "rounding differs", none);
+
+    const int rows = random(1, 9), terms = random(1, 15);
+    std::vector<float> factors(size_t(rows * terms)), grads(size_t(rows) * 2 * lanes), outer[2];
+    std::vector<int16_t> first(size_t(rows * terms)), weights(size_t(terms) * lanes), multiplied[2];
+    for (auto& value : factors) value = float(random(-255, 255));
+    for (auto& value : first) value = int16_t(random(-255, 255));
+    for (auto& value : weights) value = int16_t(random(-1, 1));
+    for (auto& value : grads) value = wide(gradients(random, 1)[0]);
+    for (int which = 0; which < 2; ++which) {
+      const LookUp& by = which == 0 ? one : plain;
+      outer[which].assign(size_t(terms) * 2 * lanes, 1.0f);
+      by.outer(factors.data(), grads.data(), rows, terms, 2 * lanes, outer[which].data());
+      multiplied[which].assign(size_t(rows) * 50, 0);
+      by.multiply(first.data(), rows, terms, weights.data(), 49, 50, multiplied[which].data());
+    }
+    expect(outer[0] == outer[1] && multiplied[0] == multiplied[1], "products of the first layer differ", none);
+
     for (size_t i = 0; i < 77; ++i) expect(grad[i] != 0 || rounded[i] == 0, "0 was rounded to another number", none);
   }
 }
@@ -212,6 +260,7 @@ int main(int argc, char** argv) {
   Random random{std::mt19937(7)};
   const auto either = [&random] { return random(0, 1) == 0 ? Signs::bipolar : Signs::ternary; };
   for (int i = 0; i < cases; ++i) check(random, random_shape(random), either(), either());
+  for (int i = 0; i < cases; ++i) check_first(random, random_shape(random));
   for (const Signs signs : {Signs::bipolar, Signs::ternary})  // bursts and 16 bits fill up
     check(random, {3, 1, 1, 3000, 65, {1, 1}, {0, 0, 0, 0}}, signs, signs);
   check(random, {1100, 2, 1, 3, 3, {1, 1}, {0, 0, 0, 0}}, Signs::bipolar, Signs::bipolar);
@@ -219,6 +268,8 @@ int main(int argc, char** argv) {
   check_kernel(random, portable_look_up());
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) check_kernel(random, avx2_look_up());
+  if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni"))
+    check_kernel(random, avx512_look_up());
 #elif defined(__aarch64__)
   check_kernel(random, neon_look_up());
 #endif

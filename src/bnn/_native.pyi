@@ -77,6 +77,12 @@ def correlate_weights(
     threads: int,
     /,
 ) -> None: ...
+def correlate_first(
+    x: _Sums, weights: _Sums, padding: _Borders, y: _Sums, threads: int, /
+) -> None: ...
+def correlate_first_weights(
+    grad: _Bits, x: _Sums, padding: _Borders, grad_weights: _Reals, threads: int, /
+) -> None: ...
 
 class Program:
     def __init__(

@@ -25,10 +25,10 @@ Term term(Signs signs, int which) {
 }
 
 template <Signs signs>
-void tables_of(const int8_t* values, int64_t stride, int64_t count, int bias, uint8_t* to) {
+void tables_of(const int8_t* values, int64_t blocks, int bias, uint8_t* to) {
   Term terms[group(signs)];
   for (int which = 0; which < group(signs); ++which) terms[which] = term(signs, which);
-  for (int64_t i = 0; i < count; ++i, values += stride, to += 2 * table_bytes) {
+  for (int64_t i = 0; i < blocks * block / 2; ++i, values += 2 * group(signs), to += 2 * table_bytes) {
     int64_t word = 0;
     std::memcpy(&word, values, 2 * group(signs));
     const __m256i all = _mm256_set1_epi64x(word);
@@ -39,9 +39,9 @@ void tables_of(const int8_t* values, int64_t stride, int64_t count, int bias, ui
   }
 }
 
-void tables(const int8_t* values, int64_t stride, int64_t count, Signs signs, int bias, uint8_t* to) {
-  signs == Signs::bipolar ? tables_of<Signs::bipolar>(values, stride, count, bias, to)
-                          : tables_of<Signs::ternary>(values, stride, count, bias, to);
+void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t* to) {
+  signs == Signs::bipolar ? tables_of<Signs::bipolar>(values, blocks, bias, to)
+                          : tables_of<Signs::ternary>(values, blocks, bias, to);
 }
 
 // 32 sums of 16 bits: `all` holds low + 256 * high modulo 2^16 of each two neighbours, `high` the second.
@@ -73,7 +73,7 @@ __m256i table(const uint8_t* from) {
   return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 
-void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code_stride, int32_t* const* sums) {
+void sum(const Stretch* stretches, int count, int32_t* const* sums) {
   const __m256i zero = _mm256_setzero_si256();
   Sums a{zero, zero}, b{zero, zero}, c{zero, zero}, d{zero, zero};
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
@@ -85,15 +85,14 @@ void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code
       b.add(_mm256_shuffle_epi8(here, high));
       c.add(_mm256_shuffle_epi8(there, low));
       d.add(_mm256_shuffle_epi8(there, high));
-      first += table_stride, second += table_stride, codes += code_stride;
+      first += table_bytes, second += table_bytes, codes += lanes;
     }
   }
   a.flush(sums[0]), b.flush(sums[0] + 32), c.flush(sums[1]), d.flush(sums[1] + 32);
 }
 
 // Bytes first, then 16 bits.
-void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_t code_stride,
-               int32_t* const* sums) {
+void sum_small(const Stretch* stretches, int count, int32_t* const* sums) {
   const __m256i zero = _mm256_setzero_si256();
   Sums all[4] = {{zero, zero}, {zero, zero}, {zero, zero}, {zero, zero}};
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
@@ -107,7 +106,7 @@ void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_
         b = _mm256_add_epi8(b, _mm256_shuffle_epi8(here, high));
         c = _mm256_add_epi8(c, _mm256_shuffle_epi8(there, low));
         d = _mm256_add_epi8(d, _mm256_shuffle_epi8(there, high));
-        first += table_stride, second += table_stride, codes += code_stride;
+        first += table_bytes, second += table_bytes, codes += lanes;
       }
       all[0].add(a), all[1].add(b), all[2].add(c), all[3].add(d);
     }
@@ -117,6 +116,6 @@ void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_
 
 }  // namespace
 
-LookUp avx2_look_up() { return look_up_with("avx2", tables, sum, sum_small); }
+LookUp avx2_look_up() { return look_up_with("avx2", tables, leave_as_they_are, sum, sum_small); }
 
 }  // namespace bnn::training

@@ -40,24 +40,19 @@ void largest_values(const Bf16* __restrict values, int64_t count, uint16_t* __re
 }
 
 void interleave_values(const int8_t* const* images, int channels, Signs signs, int64_t stride, int8_t* __restrict to) {
-  const auto *a = reinterpret_cast<const uint8_t*>(images[0]), *b = reinterpret_cast<const uint8_t*>(images[1]);
+  const int8_t *a = images[0], *b = images[1];
   if (signs == Signs::ternary) {
-    for (int c = 0; c < channels; c += 2, to += stride) {
-      const uint8_t bytes[4] = {a[c], b[c], a[c + 1], b[c + 1]};
-      std::memcpy(to, bytes, sizeof bytes);
-    }
+    for (int c = 0; c < channels; ++c, to += stride) to[0] = a[c], to[1] = b[c];
     return;
   }
-  const auto *d = reinterpret_cast<const uint8_t*>(images[2]), *e = reinterpret_cast<const uint8_t*>(images[3]);
-  constexpr int some = 64;
-  for (int first = 0; first < channels; first += some) {
-    const int count = channels - first < some ? channels - first : some;
-    uint32_t words[some];
-    for (int c = 0; c < count; ++c)
-      words[c] = a[first + c] | uint32_t(b[first + c]) << 8 | uint32_t(d[first + c]) << 16 | uint32_t(e[first + c]) << 24;
-    for (int c = 0; c < count; c += 2, to += stride) std::memcpy(to, words + c, 2 * sizeof *words);
+  const int8_t *d = images[2], *e = images[3];
+  for (int c = 0; c < channels; ++c, to += stride) {
+    const int8_t bytes[4] = {a[c], b[c], d[c], e[c]};
+    std::memcpy(to, bytes, sizeof bytes);
   }
 }
+
+[[maybe_unused]] void leave_as_they_are(uint8_t*, int64_t) {}
 
 void finish_as_sums(int32_t* __restrict sums, int32_t excess, int count, int16_t* __restrict to) {
   for (int lane = 0; lane < count; ++lane) to[lane] = int16_t(sums[lane] - excess);
@@ -85,11 +80,64 @@ void codes_of(const int8_t* const* images, int channels, Signs signs, uint8_t* _
     to[c] = uint8_t(uint8_t(a[c] > 0) | uint8_t(b[c] > 0) << 1 | uint8_t(d[c] > 0) << 2 | uint8_t(e[c] > 0) << 3);
 }
 
+void multiply_rows(const int16_t* factors, int rows, int terms, const int16_t* __restrict weights, int count,
+                   int64_t stride, int16_t* __restrict to) {
+  constexpr int some = 4;  // rows that a weight is loaded for
+  for (int row = 0; row < rows; row += some) {
+    int16_t sums[some][lanes] = {};
+    const int16_t* from[some];
+    for (int i = 0; i < some; ++i) from[i] = factors + int64_t(row + i < rows ? row + i : row) * terms;
+    for (int term = 0; term < terms; ++term)
+      for (int i = 0; i < some; ++i)
+        for (int lane = 0; lane < lanes; ++lane)
+          sums[i][lane] = int16_t(sums[i][lane] + from[i][term] * weights[term * lanes + lane]);
+    for (int i = 0; i < some && row + i < rows; ++i) std::memcpy(to + (row + i) * stride, sums[i], size_t(count) * sizeof *to);
+  }
+}
+
+// A vector wherever there are such, in as many registers as it takes.
+typedef float Reals __attribute__((vector_size(64)));
+
+template <int some>
+void outer_terms(const float* __restrict factors, const float* __restrict grads, int rows, int terms, int64_t wide,
+                 float* __restrict to) {
+  constexpr int part = sizeof(Reals) / sizeof(float);  // lanes
+  for (int64_t first = 0; first < wide; first += part) {
+    Reals sums[some] = {};
+    for (int row = 0; row < rows; ++row) {
+      Reals grad;
+      std::memcpy(&grad, grads + row * wide + first, sizeof grad);
+      for (int i = 0; i < some; ++i) sums[i] += factors[int64_t(row) * terms + i] * grad;
+    }
+    for (int i = 0; i < some; ++i) {
+      Reals sum;
+      std::memcpy(&sum, to + i * wide + first, sizeof sum);
+      sum += sums[i];
+      std::memcpy(to + i * wide + first, &sum, sizeof sum);
+    }
+  }
+}
+
+void outer_products(const float* factors, const float* grads, int rows, int terms, int64_t wide, float* sums) {
+  constexpr int some = 6;  // sums that stay in registers
+  int term = 0;
+  for (; term + some <= terms; term += some) outer_terms<some>(factors + term, grads, rows, terms, wide, sums + term * wide);
+  for (; term < terms; ++term) outer_terms<1>(factors + term, grads, rows, terms, wide, sums + term * wide);
+}
+
+void widen_values(const Bf16* __restrict values, int count, float* __restrict to) {
+  for (int i = 0; i < count; ++i) {
+    const uint32_t bits = uint32_t(values[i]) << 16;
+    std::memcpy(to + i, &bits, sizeof bits);
+  }
+}
+
 // These loops, and what each set of instructions writes by hand.
-inline LookUp look_up_with(const char* name, decltype(LookUp::tables) tables, decltype(LookUp::sum) sum,
-                           decltype(LookUp::sum) sum_small) {
+inline LookUp look_up_with(const char* name, decltype(LookUp::tables) tables, decltype(LookUp::arrange) arrange,
+                           decltype(LookUp::sum) sum, decltype(LookUp::sum) sum_small) {
   return {.name = name,
           .tables = tables,
+          .arrange = arrange,
           .sum = sum,
           .sum_small = sum_small,
           .round = round_values,
@@ -97,7 +145,10 @@ inline LookUp look_up_with(const char* name, decltype(LookUp::tables) tables, de
           .interleave = interleave_values,
           .finish_sums = finish_as_sums,
           .finish_reals = finish_as_reals,
-          .codes = codes_of};
+          .codes = codes_of,
+          .multiply = multiply_rows,
+          .outer = outer_products,
+          .widen = widen_values};
 }
 
 }  // namespace

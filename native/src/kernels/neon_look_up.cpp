@@ -26,11 +26,11 @@ Term term(Signs signs, int which, int table) {
   return {vld1q_u8(place), vld1q_s8(sign)};
 }
 
-void tables(const int8_t* values, int64_t stride, int64_t count, Signs signs, int bias, uint8_t* to) {
+void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t* to) {
   Term terms[2][4];
   for (int table = 0; table < 2; ++table)
     for (int which = 0; which < group(signs); ++which) terms[table][which] = term(signs, which, table);
-  for (; count > 0; --count, values += stride) {
+  for (int64_t pairs = blocks * block / 2; pairs > 0; --pairs, values += 2 * group(signs)) {
     int64_t word = 0;
     std::memcpy(&word, values, size_t(2 * group(signs)));
     const int8x16_t all = vreinterpretq_s8_s64(vdupq_n_s64(word));
@@ -66,7 +66,7 @@ struct Sums {
   }
 };
 
-void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code_stride, int32_t* const* sums) {
+void sum(const Stretch* stretches, int count, int32_t* const* sums) {
   Sums all[2];
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
     const uint8_t *first = one->tables[0], *second = one->tables[1], *codes = one->codes;
@@ -77,15 +77,14 @@ void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code
         all[0].add(v, vqtbl1q_u8(here, code));
         all[1].add(v, vqtbl1q_u8(there, code));
       }
-      first += table_stride, second += table_stride, codes += code_stride;
+      first += table_bytes, second += table_bytes, codes += lanes;
     }
   }
   all[0].flush(sums[0]), all[1].flush(sums[1]);
 }
 
 // Bytes first, then 16 bits.
-void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_t code_stride,
-               int32_t* const* sums) {
+void sum_small(const Stretch* stretches, int count, int32_t* const* sums) {
   Sums all[2];
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
     const uint8_t *first = one->tables[0], *second = one->tables[1], *codes = one->codes;
@@ -100,7 +99,7 @@ void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_
           bytes[0][v] = vaddq_u8(bytes[0][v], vqtbl1q_u8(here, code));
           bytes[1][v] = vaddq_u8(bytes[1][v], vqtbl1q_u8(there, code));
         }
-        first += table_stride, second += table_stride, codes += code_stride;
+        first += table_bytes, second += table_bytes, codes += lanes;
       }
       for (int side = 0; side < 2; ++side)
         for (int v = 0; v < vectors; ++v) all[side].add(v, bytes[side][v]);
@@ -111,6 +110,6 @@ void sum_small(const Stretch* stretches, int count, int64_t table_stride, int64_
 
 }  // namespace
 
-LookUp neon_look_up() { return look_up_with("neon", tables, sum, sum_small); }
+LookUp neon_look_up() { return look_up_with("neon", tables, leave_as_they_are, sum, sum_small); }
 
 }  // namespace bnn::training

@@ -16,22 +16,21 @@ int entry(const int8_t* values, int code, Signs signs) {
   return sum;
 }
 
-void tables(const int8_t* values, int64_t stride, int64_t count, Signs signs, int bias, uint8_t* to) {
-  for (; count > 0; --count, values += stride)
-    for (int table = 0; table < 2; ++table)
-      for (int code = 0; code < table_bytes; ++code) *to++ = uint8_t(bias + entry(values + table * group(signs), code, signs));
+void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t* to) {
+  for (int64_t count = blocks * block; count > 0; --count, values += group(signs))
+    for (int code = 0; code < table_bytes; ++code) *to++ = uint8_t(bias + entry(values, code, signs));
 }
 
-void sum(const Stretch* stretches, int count, int64_t table_stride, int64_t code_stride, int32_t* const* sums) {
+void sum(const Stretch* stretches, int count, int32_t* const* sums) {
   for (const Stretch* one = stretches; one < stretches + count; ++one)
     for (int i = 0; i < one->count; ++i)
       for (int side = 0; side < 2; ++side)
         for (int lane = 0; lane < lanes; ++lane)
-          sums[side][lane] += one->tables[side][i * table_stride + one->codes[i * code_stride + lane]];
+          sums[side][lane] += one->tables[side][i * table_bytes + one->codes[i * lanes + lane]];
 }
 
 }  // namespace
 
-LookUp portable_look_up() { return look_up_with("portable", tables, sum, sum); }
+LookUp portable_look_up() { return look_up_with("portable", tables, leave_as_they_are, sum, sum); }
 
 }  // namespace bnn::training

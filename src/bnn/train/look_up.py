@@ -8,7 +8,8 @@ deployed. Forward, sums are the deployed integers. Backward, gradients are round
 Gradients", 2016, section 2.4. Each image has a scale of its own where gradients go back to the
 layer before, and each channel where they go into weights.
 
-The first layer, which sees bytes, is PyTorch's; so is what follows the scores.
+The first layer sees bytes: convolutions of them are ours, too (``first_layer.hpp``), exact
+forward and in float32 backward; dense ones are PyTorch's, and so is what follows the scores.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_weight
 
 from bnn import _native
 from bnn.precision import BIPOLAR, Precision
@@ -195,15 +195,25 @@ class _Step(torch.autograd.Function):
 
 def _first_sums(stage: Stage, inputs: Tensor) -> _Kept:
     weights = stage.weighted.integers()
-    if isinstance(stage.weighted, Conv2d):
-        top, left, bottom, right = stage.weighted.padding
-        inputs = F.pad(inputs, (left, right, top, bottom)) if any(stage.padding) else inputs
-        sums = F.conv2d(inputs, weights).permute(0, 2, 3, 1)
-    else:
+    if isinstance(stage.weighted, Dense):
         inputs = _flat(inputs)
         sums = F.linear(inputs, weights)[:, None, None, :]
-    # Some convolution algorithms are inexact even where all sums fit float32.
-    return _Kept(inputs, weights, sums=sums.round().to(torch.int16).contiguous())
+        return _Kept(inputs, weights, sums=sums.round().to(torch.int16).contiguous())
+    maps = inputs.permute(0, 2, 3, 1).to(torch.int16).contiguous()
+    weights = weights.permute(0, 2, 3, 1).to(torch.int16).contiguous()
+    sums = _empty_sums(stage, maps, weights)
+    _native.correlate_first(
+        array_of(maps), array_of(weights), stage.padding, sums.numpy(), _threads()
+    )
+    return _Kept(maps, weights, sums=sums)
+
+
+def _empty_sums(stage: Stage, x: Tensor, weights: Tensor) -> Tensor:
+    count, height, width, _ = x.shape
+    channels, rows, columns, _ = weights.shape
+    top, left, bottom, right = stage.padding
+    shape = count, height + top + bottom - rows + 1, width + left + right - columns + 1, channels
+    return torch.empty(shape, dtype=torch.int16)
 
 
 def _flat(maps: Tensor) -> Tensor:
@@ -217,11 +227,7 @@ def _sums(stage: Stage, x: Tensor) -> _Kept:
         weights = weights.permute(0, 2, 3, 1).contiguous()
     else:
         x, weights = x.flatten(1)[:, None, None, :], weights[:, None, None, :]
-    count, height, width, _ = x.shape
-    channels, rows, columns, _ = weights.shape
-    top, left, bottom, right = stage.padding
-    shape = count, height + top + bottom - rows + 1, width + left + right - columns + 1, channels
-    sums = torch.empty(shape, dtype=torch.int16)
+    sums = _empty_sums(stage, x, weights)
     bipolar = stage.weighted.precision == BIPOLAR
     _native.correlate(
         array_of(x), array_of(weights), stage.padding, bipolar, sums.numpy(), _threads()
@@ -291,11 +297,11 @@ def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[T
 def _first_gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
     if isinstance(stage.weighted, Dense):
         return grad.flatten(1).float().T @ kept.inputs
-    maps = grad.float().permute(0, 3, 1, 2)
-    gradient: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
-        kept.inputs, kept.weights.shape, maps
+    result = torch.empty(kept.weights.shape)
+    _native.correlate_first_weights(
+        array_of(grad), array_of(kept.inputs), stage.padding, result.numpy(), _threads()
     )
-    return gradient
+    return result.permute(0, 3, 1, 2)
 
 
 def _gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
