@@ -15,23 +15,6 @@ namespace {
 // Rows after which sums in single precision move to double precision.
 constexpr int64_t block = 64;
 
-Loops best_loops() {
-#if defined(BNN_KERNELS_AVX512_TRAINING)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return avx512_training();
-#endif
-#if defined(BNN_KERNELS_AVX2_TRAINING)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2")) return avx2_training();
-#endif
-  return portable_training();
-}
-
-const Loops& loops() {
-  static const Loops best = best_loops();
-  return best;
-}
-
 // The loops for sums of type X.
 template <class X>
 const auto& norm_loops() {

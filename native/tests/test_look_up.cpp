@@ -265,14 +265,7 @@ int main(int argc, char** argv) {
     check(random, {3, 1, 1, 3000, 65, {1, 1}, {0, 0, 0, 0}}, signs, signs);
   check(random, {1100, 2, 1, 3, 3, {1, 1}, {0, 0, 0, 0}}, Signs::bipolar, Signs::bipolar);
   check_refusals();
-  check_kernel(random, portable_look_up());
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) check_kernel(random, avx2_look_up());
-  if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni"))
-    check_kernel(random, avx512_look_up());
-#elif defined(__aarch64__)
-  check_kernel(random, neon_look_up());
-#endif
+  for (const auto& [name, one] : look_ups()) check_kernel(random, one);
   std::printf("%d cases by %s, %d failures\n", cases + 3, look_up_kernel(), failures);
   return failures ? 1 : 0;
 }

@@ -3,6 +3,6 @@
 
 namespace bnn::training {
 
-Loops avx2_training() { return loops; }
+Loops avx2_training() { return compiled_loops; }
 
 }  // namespace bnn::training

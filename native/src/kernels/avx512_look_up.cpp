@@ -11,7 +11,7 @@ namespace {
 constexpr int vectors = 4;              // of 16 sums
 constexpr int block_bytes = 4 * lanes;  // codes of a block
 
-__m512i load(const uint8_t* from) { return _mm512_loadu_si512(from); }
+__m512i load(const void* from) { return _mm512_loadu_si512(from); }
 
 // Codes of a block as bytes of [sum][table], each with its table's place.
 void arrange(uint8_t* codes, int64_t blocks) {
@@ -95,8 +95,8 @@ void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t
 void sum(const Stretch* stretches, int count, int32_t* const* sums) {
   const __m512i ones = _mm512_set1_epi8(1);
   __m512i all[2][vectors];
-  for (int side = 0; side < 2; ++side)
-    for (int v = 0; v < vectors; ++v) all[side][v] = _mm512_loadu_si512(sums[side] + 16 * v);
+#pragma GCC unroll 8
+  for (int i = 0; i < 2 * vectors; ++i) all[i / vectors][i % vectors] = load(sums[i / vectors] + 16 * (i % vectors));
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
     const uint8_t *first = one->tables[0], *second = one->tables[1], *codes = one->codes;
     for (int left = one->count; left > 0; left -= block) {
@@ -110,8 +110,8 @@ void sum(const Stretch* stretches, int count, int32_t* const* sums) {
       first += block * table_bytes, second += block * table_bytes, codes += block_bytes;
     }
   }
-  for (int side = 0; side < 2; ++side)
-    for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(sums[side] + 16 * v, all[side][v]);
+#pragma GCC unroll 8
+  for (int i = 0; i < 2 * vectors; ++i) _mm512_storeu_si512(sums[i / vectors] + 16 * (i % vectors), all[i / vectors][i % vectors]);
 }
 
 }  // namespace

@@ -3,6 +3,6 @@
 
 namespace bnn::training {
 
-Loops avx512_training() { return loops; }
+Loops avx512_training() { return compiled_loops; }
 
 }  // namespace bnn::training

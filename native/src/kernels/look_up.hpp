@@ -2,6 +2,10 @@
 // What look_up.cpp is built on, for one set of instructions each.
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "bnn/look_up.hpp"
 
 namespace bnn::training {
@@ -60,7 +64,8 @@ struct LookUp {
   void (*widen)(const Bf16* values, int count, float* to);
 };
 
-// The best of this CPU.
+// All that this CPU can run, by name, the best first; and the one in use.
+std::vector<std::pair<std::string, LookUp>> look_ups();
 const LookUp& look_up();
 
 // Throws std::invalid_argument where a correlation cannot be computed.

@@ -3,6 +3,6 @@
 
 namespace bnn::training {
 
-Loops portable_training() { return loops; }
+Loops portable_training() { return compiled_loops; }
 
 }  // namespace bnn::training

@@ -37,6 +37,9 @@ struct Loops {
   PoolLoops<int8_t> code_pools;
 };
 
+// The ones in use.
+const Loops& loops();
+
 Loops portable_training();
 Loops avx2_training();
 Loops avx512_training();

@@ -171,7 +171,7 @@ template <class X, class Y>
 constexpr NormLoops<X, Y> norms = {moments<X>, quantize<X, Y>, gradient_moments<X>, gradient<X>};
 template <class X>
 constexpr PoolLoops<X> pools = {pool<X>, unpool<X>};
-constexpr Loops loops = {norms<Bf16, Bf16>, norms<int16_t, int8_t>, pools<Bf16>, pools<int16_t>, pools<int8_t>};
+constexpr Loops compiled_loops = {norms<Bf16, Bf16>, norms<int16_t, int8_t>, pools<Bf16>, pools<int16_t>, pools<int8_t>};
 
 }  // namespace
 }  // namespace bnn::training

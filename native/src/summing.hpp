@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the products of look_up.cpp share: scales of gradients, and sums of what tables hold.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/look_up.hpp"
+
+namespace bnn::training {
+
+inline int round_up(int value, int to) { return (value + to - 1) / to * to; }
+
+// Below `most`, so that the largest value stays within it whichever way it is rounded.
+inline float scale_for(uint16_t largest, int most) {
+  const uint32_t bits = uint32_t(largest) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  // A gradient that is no number must not become an index; the loss tells of it.
+  return value > 1e-30f && value < 1e30f ? (float(most) - 0.01f) / value : 0.0f;
+}
+
+inline float inverse(float scale) { return scale > 0 ? 1 / scale : 0.0f; }
+
+// Collects stretches and has them summed whenever a burst is full.
+class Summing {
+ public:
+  explicit Summing(int bias) : sum_(bias <= 4 ? look_up().sum_small : look_up().sum) {}
+
+  void begin(int32_t* first, int32_t* second) { sums_[0] = first, sums_[1] = second; }
+
+  void add(const uint8_t* first, const uint8_t* second, const uint8_t* codes, int64_t count) {
+    while (count > 0) {
+      const auto now = int(std::min<int64_t>(count, burst - used_));
+      stretches_[held_++] = {{first, second}, codes, now};
+      used_ += now;
+      if (used_ == burst || held_ == most_held) flush();
+      first += now * table_bytes, second += now * table_bytes, codes += now * lanes;
+      count -= now;
+    }
+  }
+
+  void flush() {
+    if (held_ > 0) sum_(stretches_, held_, sums_);
+    held_ = used_ = 0;
+  }
+
+ private:
+  static constexpr int most_held = 32;
+  decltype(LookUp::sum) sum_;
+  int32_t* sums_[2] = {};
+  Stretch stretches_[most_held];
+  int held_ = 0, used_ = 0;
+};
+
+}  // namespace bnn::training
