@@ -196,10 +196,14 @@ def layers_of(*, stride=(1, 1), bias=False, weights=BIPOLAR, act=BIPOLAR, pool=(
 
 
 def test_which_layers_can_be_looked_up():
-    stages = look_up.stages_of(layers_of(act=TERNARY), -128, 127)
+    stages = look_up.stages_of(layers_of(act=TERNARY), range(-128, 128))
     assert stages is not None
     assert [stage.bipolar_inputs for stage in stages] == [None, False, True]
     assert [stage.pool_sums for stage in stages] == [False, True, False]
+    for inputs, bipolar in (((-1, 1), True), ((-1, 0, 1), False), ((0, 1), False), ((1, 2), None)):
+        stages = look_up.stages_of(layers_of(), inputs)
+        assert stages is not None
+        assert stages[0].bipolar_inputs is bipolar
     others = [
         layers_of(stride=(2, 2)),
         layers_of(bias=True),
@@ -210,13 +214,13 @@ def test_which_layers_can_be_looked_up():
         [layer for layer in layers_of() if not isinstance(layer, Activation)],
     ]
     for layers in others:
-        assert look_up.stages_of(layers, -128, 127) is None
+        assert look_up.stages_of(layers, range(-128, 128)) is None
 
 
 def test_sums_that_leave_16_bits_are_left_to_others():
     layers = [DenseLayer(300, 8), BatchNorm(8), Activation(), DenseLayer(8, 2)]
-    assert look_up.stages_of(layers, -109, 109) is not None
-    assert look_up.stages_of(layers, -110, 110) is None
+    assert look_up.stages_of(layers, (-109, 109)) is not None
+    assert look_up.stages_of(layers, (-110, 110)) is None
 
 
 def test_integers_are_taken_where_they_are_faster(monkeypatch):

@@ -14,7 +14,7 @@ forward and in float32 backward; dense ones are PyTorch's, and so is what follow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,8 @@ class Stage:
 
     Attributes:
         weighted: the layer with the weights.
-        bipolar_inputs: whether it sees -1 and +1 only; None if it sees more than -1, 0, +1.
+        bipolar_inputs: whether it sees -1 and +1 only; None if it sees more than -1, 0, +1, as
+            the first layer may, or has larger weights.
         pool_sums: whether a pool of 2x2 comes before the batch norm.
         norm, act: batch norm and activation; None at the end.
         pool_codes: whether a pool of 2x2 comes behind the activation.
@@ -69,39 +70,39 @@ def available() -> bool:
     return _native.look_up_kernel() != "portable"
 
 
-def stages_of(body: Sequence[nn.Module], low: int, high: int) -> list[Stage] | None:
+def stages_of(body: Sequence[nn.Module], inputs: Collection[int]) -> list[Stage] | None:
     """The layers of a stack as stages, or None if some of them are of another kind.
 
     Args:
         body: layers from the input's integers to the scores.
-        low: least value of the input.
-        high: its largest value.
+        inputs: the values that the input's integers may have.
     """
     stages: list[Stage] = []
-    values: Precision | None = None
+    values: Collection[int] = inputs
     rest = [layer for layer in body if not isinstance(layer, Flatten)]
     while rest:
-        stage, rest = _first_stage(rest, values, low, high)
-        if stage is None:
+        stage, rest = _first_stage(rest, values)
+        if stage is None or (stages and stage.bipolar_inputs is None):
             return None
         stages.append(stage)
-        values = None if stage.act is None else stage.act.precision
+        if stage.act is not None:
+            values = _values(stage.act.precision)
     return stages if len(stages) > 1 else None
 
 
+def _values(precision: Precision) -> Collection[int]:
+    return (-1, 1) if precision == BIPOLAR else range(precision.low, precision.high + 1)
+
+
 def _first_stage(
-    layers: list[nn.Module], values: Precision | None, low: int, high: int
+    layers: list[nn.Module], values: Collection[int]
 ) -> tuple[Stage | None, list[nn.Module]]:
     """The stage that ``layers`` begin with, if it is one, and the layers behind it."""
     weighted, *rest = layers
-    if values is not None:
-        low, high = values.low, values.high
-    few = low >= -1 and high <= 1
-    if not isinstance(weighted, Conv2d | Dense) or not _suits(weighted, max(-low, high)):
+    if not isinstance(weighted, Conv2d | Dense) or not _suits(weighted, max(map(abs, values))):
         return None, rest
-    if values is not None and not (few and _is_small(weighted.precision)):
-        return None, rest
-    bipolar = values == BIPOLAR if values is not None and few else None
+    few = set(values) <= {-1, 0, 1} and _is_small(weighted.precision)
+    bipolar = 0 not in values if few else None
     taken: dict[str, Any] = {}
     for name, kind in (
         ("pool_sums", MaxPool),
@@ -168,9 +169,9 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, stages: Sequence[Stage], inputs: Tensor, *_: Tensor) -> Tensor:
         ctx.stages, ctx.kept = stages, []
-        x = inputs
-        for index, stage in enumerate(stages):
-            kept = _first_sums(stage, x) if index == 0 else _sums(stage, x)
+        x = inputs if stages[0].bipolar_inputs is None else _channels_last(inputs).to(torch.int8)
+        for stage in stages:
+            kept = _first_sums(stage, x) if stage.bipolar_inputs is None else _sums(stage, x)
             _activate(stage, kept)
             ctx.kept.append(kept)
             assert kept.outputs is not None
@@ -184,10 +185,10 @@ class _Step(torch.autograd.Function):
         for index in reversed(range(len(ctx.stages))):
             stage, kept = ctx.stages[index], ctx.kept[index]
             grad, norms = _deactivate(stage, kept, grad)
-            last = index == 0
-            weights = _first_gradient(stage, kept, grad) if last else _gradient(stage, kept, grad)
+            plain = stage.bipolar_inputs is None
+            weights = _first_gradient(stage, kept, grad) if plain else _gradient(stage, kept, grad)
             grads = [weights, *norms, *grads]
-            if not last:
+            if index > 0:
                 grad = _back(stage, kept, grad)
         ctx.kept = None
         return None, None, *grads
@@ -199,7 +200,7 @@ def _first_sums(stage: Stage, inputs: Tensor) -> _Kept:
         inputs = _flat(inputs)
         sums = F.linear(inputs, weights)[:, None, None, :]
         return _Kept(inputs, weights, sums=sums.round().to(torch.int16).contiguous())
-    maps = inputs.permute(0, 2, 3, 1).to(torch.int16).contiguous()
+    maps = _channels_last(inputs).to(torch.int16)
     weights = weights.permute(0, 2, 3, 1).to(torch.int16).contiguous()
     sums = _empty_sums(stage, maps, weights)
     _native.correlate_first(
@@ -216,8 +217,12 @@ def _empty_sums(stage: Stage, x: Tensor, weights: Tensor) -> Tensor:
     return torch.empty(shape, dtype=torch.int16)
 
 
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1).contiguous() if maps.dim() == 4 else maps
+
+
 def _flat(maps: Tensor) -> Tensor:
-    return maps.permute(0, 2, 3, 1).flatten(1) if maps.dim() == 4 else maps
+    return _channels_last(maps).flatten(1)
 
 
 def _sums(stage: Stage, x: Tensor) -> _Kept:

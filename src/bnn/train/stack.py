@@ -52,8 +52,8 @@ class Stack(nn.Module):
         Returns:
             Whether it can; if not, nothing changes.
         """
-        bounds = int(self.table.min()), int(self.table.max())
-        self._stages = look_up.stages_of(list(self.body), *bounds)
+        inputs = {int(value) for value in self.table.flatten().tolist()}
+        self._stages = look_up.stages_of(list(self.body), inputs)
         return self.looks_up
 
     @property
