@@ -106,6 +106,13 @@ def test_the_report_tells_what_was_found(done):
     assert found.sha256 in (folder / "card.md").read_text()
 
 
+@pytest.mark.parametrize("precision", ["integer", "32-true"])
+def test_the_report_tells_what_was_computed_in(settings, tmp_path, precision):
+    found = train(settings, tmp_path / "run", replace(QUIET, precision=precision), resume=False)
+    assert found.settings["arithmetic"] == precision
+    assert f"in {precision} arithmetic" in (tmp_path / "run" / "card.md").read_text()
+
+
 def test_certifying_again_finds_the_same(done):
     folder, found = done
     again = recertify(folder)

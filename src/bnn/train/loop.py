@@ -52,6 +52,8 @@ MEASURED_BATCHES = 10
 INTEGER = "integer"
 #: Key of a checkpoint under which the network that it belongs to is spelled out.
 OWNER = "bnn_topology"
+#: And that under which stands what its last epoch was computed in.
+ARITHMETIC = "bnn_arithmetic"
 
 
 class Task(L.LightningModule):
@@ -118,6 +120,7 @@ class Task(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: note whose values these are."""
         checkpoint[OWNER] = repr(self.stack.topology)
+        checkpoint[ARITHMETIC] = INTEGER if self.stack.looks_up else str(self.trainer.precision)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Lightning's hook, after the optimiser's step."""
@@ -235,6 +238,15 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
     except (RuntimeError, KeyError, StopIteration, TypeError, AttributeError) as reason:
         raise TrainError(f"{path}: does not fit its network, it is damaged") from reason
     return list(rows)
+
+
+def arithmetic_of(path: Path) -> str:
+    """What the last epoch before a checkpoint was computed in: a precision, or ``unknown``.
+
+    Raises:
+        TrainError: it cannot be read.
+    """
+    return str(read_checkpoint(path).get(ARITHMETIC, "unknown"))
 
 
 def classes_of(path: Path) -> int:

@@ -163,6 +163,7 @@ def card(found: Certificate) -> str:
     )
     chosen = ", ".join(f"{key} {value}" for key, value in recipe.items())
     chosen_by = _chosen_by(found)
+    place = found.machine + _arithmetic(found)
     return f"""# {found.network} on {found.dataset}
 
 - Test accuracy of this file on the integer runtimes: **{100 * found.accuracy["cpu"]:.2f} %** of
@@ -172,10 +173,15 @@ def card(found: Certificate) -> str:
 - Classes: {", ".join(found.classes)}.
 - Data: {found.dataset}; {chosen_by}.
 - Recipe: {chosen}; seed {settings["seed"]}. `bnn.train.recipes` explains each.
-- Compute: {len(found.history)} epochs, {seconds / 60:.0f} minutes in all on {found.machine}.
+- Compute: {len(found.history)} epochs, {seconds / 60:.0f} minutes in all on {place}.
 - Command: `{command}`
 - SHA-256: `{found.sha256}`
 """
+
+
+def _arithmetic(found: Certificate) -> str:
+    known = found.settings.get("arithmetic", "unknown")
+    return "" if known == "unknown" else f", in {known} arithmetic"
 
 
 def _chosen_by(found: Certificate) -> str:

@@ -35,7 +35,16 @@ from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
 from bnn.train.data import Parts, load_parts
 from bnn.train.extract import extract
-from bnn.train.loop import BEST, LAST, FitOptions, Task, classes_of, fit, restore
+from bnn.train.loop import (
+    BEST,
+    LAST,
+    FitOptions,
+    Task,
+    arithmetic_of,
+    classes_of,
+    fit,
+    restore,
+)
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack
 from bnn.train.teach import Teacher, Teachers
@@ -228,7 +237,8 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
         raise TrainError(f"{folder}: ended before its first epoch did, there is nothing to keep")
     restore(stack, path)
     history = restore(Stack(stack.topology), folder / LAST)
-    return certify(stack, parts, history, describe(settings), folder)
+    told = {**describe(settings), "arithmetic": arithmetic_of(path)}
+    return certify(stack, parts, history, told, folder)
 
 
 def recertify(folder: Path) -> Certificate:
