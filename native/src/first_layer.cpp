@@ -11,6 +11,9 @@
 namespace bnn::training {
 namespace {
 
+// What sums of the weights' gradient are split into, at most; no more threads than these can share it.
+constexpr int64_t most_parts = 16;
+
 int panels_of(const Correlation& by) { return (by.outputs + lanes - 1) / lanes; }
 
 // The patches that make a row of results: [column][kernel row][kernel column][input], 0 outside the map.
@@ -71,26 +74,28 @@ void correlate_first_weights(const Correlation& by, const Bf16* grad, const int1
   check(by);
   const auto terms = int(by.fan_in());
   const int64_t wide = int64_t(panels_of(by)) * lanes, map = int64_t(by.height) * by.width * by.inputs;
-  // Each image's own, [term][output], so that their order does not depend on threads.
-  std::vector<float> sums(size_t(by.images * terms * wide));
-  divide(by.images, workers(by.images, values_of(by), threads), [&](int, int64_t image, int64_t last) {
+  // Of each part of the images, [term][output]: their order must not depend on threads.
+  const int64_t parts = std::min<int64_t>(by.images, most_parts);
+  std::vector<float> sums(size_t(parts * terms * wide));
+  divide(parts, workers(parts, values_of(by), threads), [&](int, int64_t part, int64_t last) {
     Patches patches(by);
     std::vector<float> reals(size_t(by.columns()) * size_t(wide + terms));
     float *grads = reals.data(), *factors = grads + by.columns() * wide;
-    for (; image < last; ++image)
-      for (int row = 0; row < by.rows(); ++row) {
-        const int16_t* from = patches.of(x + image * map, row);
-        for (int64_t i = 0; i < int64_t(by.columns()) * terms; ++i) factors[i] = float(from[i]);
-        const Bf16* line = grad + (image * by.rows() + row) * by.columns() * by.outputs;
-        for (int column = 0; column < by.columns(); ++column)
-          look_up().widen(line + int64_t(column) * by.outputs, by.outputs, grads + column * wide);
-        look_up().outer(factors, grads, by.columns(), terms, wide, sums.data() + image * terms * wide);
-      }
+    for (; part < last; ++part)
+      for (int64_t image = by.images * part / parts; image < by.images * (part + 1) / parts; ++image)
+        for (int row = 0; row < by.rows(); ++row) {
+          const int16_t* from = patches.of(x + image * map, row);
+          for (int64_t i = 0; i < int64_t(by.columns()) * terms; ++i) factors[i] = float(from[i]);
+          const Bf16* line = grad + (image * by.rows() + row) * by.columns() * by.outputs;
+          for (int column = 0; column < by.columns(); ++column)
+            look_up().widen(line + int64_t(column) * by.outputs, by.outputs, grads + column * wide);
+          look_up().outer(factors, grads, by.columns(), terms, wide, sums.data() + part * terms * wide);
+        }
   });
   for (int out = 0; out < by.outputs; ++out)
     for (int term = 0; term < terms; ++term) {
       float sum = 0;
-      for (int64_t image = 0; image < by.images; ++image) sum += sums[size_t((image * terms + term) * wide + out)];
+      for (int64_t part = 0; part < parts; ++part) sum += sums[size_t((part * terms + term) * wide + out)];
       grad_weights[int64_t(out) * terms + term] = sum;
     }
 }

@@ -19,7 +19,9 @@ void check(const Correlation& by) {
                       std::max(by.padding[1], by.padding[3]) < by.kernel[1];
   if (!shaped) throw std::invalid_argument("a correlation has an impossible shape");
   if (by.fan_in() > 32767) throw std::invalid_argument("sums leave 16 bits");
-  if (by.images * by.rows() * by.columns() > 1 << 24) throw std::invalid_argument("a batch is too large");
+  // Images are looked up in whole blocks, each look-up adds at most 2 * full, and sums have 32 bits.
+  const int64_t images = round_up(int(std::min<int64_t>(by.images, 1 << 24)), block * group(Signs::bipolar));
+  if (images * by.rows() * by.columns() > 1 << 24) throw std::invalid_argument("a batch is too large");
 }
 
 const char* look_up_kernel() { return look_up().name; }

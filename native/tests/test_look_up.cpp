@@ -184,6 +184,7 @@ void check_refusals() {
   expect(!refused(fine), "refused", fine);
   for (auto spoil : {+[](Correlation& by) { by.images = 0; }, +[](Correlation& by) { by.kernel = {4, 3}; },
                      +[](Correlation& by) { by.padding[1] = 3; }, +[](Correlation& by) { by.padding[2] = -1; },
+                     +[](Correlation& by) { by.height = by.width = 1027; },
                      +[](Correlation& by) { by.inputs = 32768; by.height = by.width = 1; by.kernel = {1, 1}; }}) {
     Correlation by = fine;
     spoil(by);
