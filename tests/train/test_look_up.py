@@ -12,7 +12,7 @@ from bnn import _native, zoo  # noqa: E402
 from bnn.errors import TrainError  # noqa: E402
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
 from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
-from bnn.train import look_up  # noqa: E402
+from bnn.train import look_up, loop  # noqa: E402
 from bnn.train.layers import Activation, BatchNorm, Conv2d, MaxPool  # noqa: E402
 from bnn.train.layers import Dense as DenseLayer  # noqa: E402
 from bnn.train.loop import INTEGER, lightning_precision  # noqa: E402
@@ -235,3 +235,21 @@ def test_integers_are_taken_where_they_are_faster(monkeypatch):
     assert not many.looks_up
     with pytest.raises(TrainError, match="cannot be trained in integers"):
         lightning_precision(many, INTEGER)
+
+
+@pytest.mark.parametrize(
+    ("features", "processor", "precision", "integers"),
+    [
+        ((), "2 x Intel Xeon", "32-true", True),
+        (("avx512_bf16",), "2 x Intel Xeon", "32-true", True),
+        (("avx512_bf16", "amx_bf16"), "2 x Intel Xeon", "bf16-mixed", False),
+        (("avx512_bf16",), "2 x AMD EPYC", "bf16-mixed", True),
+    ],
+)
+def test_each_processor_has_its_precision(monkeypatch, features, processor, precision, integers):
+    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(loop.torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True))
+    monkeypatch.setattr(loop, "machine", lambda: processor)
+    monkeypatch.setattr(look_up, "available", lambda: True)
+    assert loop.fastest_precision() == precision
+    assert loop._integers_pay() == integers

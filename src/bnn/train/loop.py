@@ -35,6 +35,7 @@ from bnn.modelfile import write_whole
 from bnn.run import prepare
 from bnn.train import look_up
 from bnn.train.augment import AUGMENTATIONS
+from bnn.train.certificate import machine
 from bnn.train.data import Batches, Parts
 from bnn.train.extract import extract
 from bnn.train.recipes import Recipe
@@ -343,19 +344,25 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
 
 def _integers_pay() -> bool:
     graphics = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return look_up.available() and fastest_precision() == "32-true" and not graphics
+    return look_up.available() and not _has("amx_bf16") and not graphics
 
 
 def fastest_precision() -> str:
-    """bfloat16 where it is faster, on GPUs and on CPUs with AMX; else float32.
+    """bfloat16 where PyTorch is faster in it, else float32.
 
     Weights and activations of one or two bits are exact in it, and what the sums lose
-    in training, evaluation does not see. AVX-512 alone has instructions for it as well, but
-    PyTorch trains CNV faster in float32 there (``bench/train_step.py``).
+    in training, evaluation does not see. It is faster on GPUs, on CPUs with AMX, and on AMD's
+    with AVX-512's dot product of it; on Intel's that have only this, CNV trains faster in
+    float32 (``bench/train_step.py``).
     """
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.cpu.get_capabilities().get("amx_bf16") else "32-true"
+    fast = _has("amx_bf16") or (_has("avx512_bf16") and "AMD" in machine())
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _has(feature: str) -> bool:
+    return bool(torch.cpu.get_capabilities().get(feature))
 
 
 class WholeFiles(TorchCheckpointIO):
