@@ -71,4 +71,6 @@ def test_info_tells_the_kernel_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(CliRunner().invoke(app, ["info", "--cpu", "--json"]).output)
     assert found["kernel"] == "portable"
     assert found["kernels"][-1]["name"] == "portable"
+    assert found["training"] in {"avx512", "avx2", "neon", "portable"}
+    assert f"training  {found['training']}" in text
     assert CliRunner().invoke(app, ["info"]).exit_code == 2

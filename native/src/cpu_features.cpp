@@ -29,6 +29,7 @@ std::vector<std::string> cpu_features() {
   BNN_ADD_X86("avx512f");
   BNN_ADD_X86("avx512bw");
   BNN_ADD_X86("avx512vl");
+  BNN_ADD_X86("avx512vbmi");
   BNN_ADD_X86("avx512vnni");
   BNN_ADD_X86("avx512bitalg");
   BNN_ADD_X86("avx512vpopcntdq");

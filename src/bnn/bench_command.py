@@ -69,6 +69,7 @@ def show_cpu(json: bool) -> None:
     for kernel in found.kernels:
         place = "available" if kernel.available else "not on this CPU"
         typer.echo(f"          {kernel.name:10} {place:16} {kernel.uses}")
+    typer.echo(f"training  {found.training}: small integers, by table look-up")
     typer.echo(f"features  {' '.join(found.features)}")
     typer.echo(f"threads   {found.threads}")
 

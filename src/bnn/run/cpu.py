@@ -41,10 +41,14 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Description:
-    """Which kernel runs here and why; what ``bnn info --cpu`` prints."""
+    """Which kernel runs here and why; what ``bnn info --cpu`` prints.
+
+    ``training`` names the loops that ``bnn train`` takes for small integers.
+    """
 
     kernel: str
     reason: str
+    training: str
     kernels: tuple[Kernel, ...]
     features: tuple[str, ...]
     threads: int
@@ -106,8 +110,10 @@ def kernels() -> tuple[Kernel, ...]:
 def describe(kernel: str | None = None) -> Description:
     """Which kernel :func:`prepare` takes here, and why."""
     name, reason = _choose(kernel)
-    features = tuple(_load().cpu_features())
-    return Description(name, reason, kernels(), features, _threads(None))
+    native = _load()
+    features = tuple(native.cpu_features())
+    training = native.look_up_kernel()
+    return Description(name, reason, training, kernels(), features, _threads(None))
 
 
 def _load() -> Any:
