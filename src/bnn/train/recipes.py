@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bnn.topology import Conv, Topology
+from bnn.topology import Conv, Dense, Topology
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ class Recipe:
 
 #: Dense networks.
 DENSE = Recipe(epochs=60, batch=256, rate=2e-2, smoothing=0.1)
-#: Convolutional networks on small pictures.
-CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=1e-2, warm_up=500)
+#: Convolutional networks on small pictures, with weights of one or two bits.
+CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=3e-2, warm_up=500)
+#: The same where some weights have more: they need not cross zero to change.
+FINE = replace(CONVOLUTIONAL, rate=1e-2)
 
 #: How much of a rate and of the epochs is left to a network that starts from another one.
 STARTED_RATE, STARTED_EPOCHS = 0.5, 0.3
@@ -63,8 +65,11 @@ def recipe_for(topology: Topology, data: str, *, started: bool = False) -> Recip
         data: name or folder of what it learns.
         started: whether it starts from another network's weights.
     """
-    convolutional = any(isinstance(layer, Conv) for layer in topology.layers)
-    recipe = CONVOLUTIONAL if convolutional else DENSE
+    weights = [one.weights for one in topology.layers if isinstance(one, Conv | Dense)]
+    if any(isinstance(layer, Conv) for layer in topology.layers):
+        recipe = CONVOLUTIONAL if all(one.high <= 1 for one in weights) else FINE
+    else:
+        recipe = DENSE
     if started:
         epochs = round(recipe.epochs * STARTED_EPOCHS)
         recipe = replace(recipe, epochs=epochs, rate=recipe.rate * STARTED_RATE)
