@@ -97,8 +97,8 @@ def main() -> None:
     stack = Stack(topology, recipe.estimator)
     kind = lightning_precision(stack, None)
     ours = "integers" if stack.looks_up else kind
-    print(f"{topology.name} on {options.data}, float in {kind}, ours in {ours}", end="")
-    print(f", one thread of {machine()}")
+    print(f"{topology.name} on {options.data}, float in {fastest_precision()}, ", end="")
+    print(f"ours in {ours}, one thread of {machine()}")
     torch.manual_seed(1)
     real = replace(recipe, rate=options.float_rate)
     run("float", plain(topology, binary=False), parts, real)
