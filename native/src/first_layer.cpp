@@ -5,16 +5,14 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/look_up.hpp"
 #include "share.hpp"
+#include "summing.hpp"
 
 namespace bnn::training {
 namespace {
 
 // What sums of the weights' gradient are split into, at most; no more threads than these can share it.
 constexpr int64_t most_parts = 16;
-
-int panels_of(const Correlation& by) { return (by.outputs + lanes - 1) / lanes; }
 
 // The patches that make a row of results: [column][kernel row][kernel column][input], 0 outside the map.
 class Patches {
@@ -44,25 +42,23 @@ class Patches {
   std::vector<int16_t> values_;
 };
 
-int64_t values_of(const Correlation& by) { return by.images * by.rows() * by.columns() * by.outputs; }
-
 }  // namespace
 
 void correlate_first(const Correlation& by, const int16_t* x, const int16_t* weights, int16_t* y, int threads) {
   check(by);
   const auto terms = int(by.fan_in());
   // [panel][term][lane]
-  std::vector<int16_t> packed(size_t(panels_of(by)) * size_t(terms) * lanes);
+  std::vector<int16_t> packed(size_t(panels_of(by.outputs)) * size_t(terms) * lanes);
   for (int out = 0; out < by.outputs; ++out)
     for (int term = 0; term < terms; ++term)
       packed[(size_t(out / lanes) * size_t(terms) + size_t(term)) * lanes + size_t(out % lanes)] = weights[int64_t(out) * terms + term];
-  divide(by.images, workers(by.images, values_of(by), threads), [&](int, int64_t image, int64_t last) {
+  divide(by.images, workers(by.images, by.values(), threads), [&](int, int64_t image, int64_t last) {
     Patches patches(by);
     for (; image < last; ++image)
       for (int row = 0; row < by.rows(); ++row) {
         const int16_t* from = patches.of(x + image * by.height * by.width * by.inputs, row);
         int16_t* to = y + (image * by.rows() + row) * by.columns() * by.outputs;
-        for (int panel = 0; panel < panels_of(by); ++panel)
+        for (int panel = 0; panel < panels_of(by.outputs); ++panel)
           look_up().multiply(from, by.columns(), terms, packed.data() + int64_t(panel) * terms * lanes,
                              std::min(lanes, by.outputs - panel * lanes), by.outputs, to + panel * lanes);
       }
@@ -73,11 +69,11 @@ void correlate_first_weights(const Correlation& by, const Bf16* grad, const int1
                              int threads) {
   check(by);
   const auto terms = int(by.fan_in());
-  const int64_t wide = int64_t(panels_of(by)) * lanes, map = int64_t(by.height) * by.width * by.inputs;
+  const int64_t wide = int64_t(panels_of(by.outputs)) * lanes, map = int64_t(by.height) * by.width * by.inputs;
   // Of each part of the images, [term][output]: their order must not depend on threads.
   const int64_t parts = std::min<int64_t>(by.images, most_parts);
   std::vector<float> sums(size_t(parts * terms * wide));
-  divide(parts, workers(parts, values_of(by), threads), [&](int, int64_t part, int64_t last) {
+  divide(parts, workers(parts, by.values(), threads), [&](int, int64_t part, int64_t last) {
     Patches patches(by);
     std::vector<float> reals(size_t(by.columns()) * size_t(wide + terms));
     float *grads = reals.data(), *factors = grads + by.columns() * wide;

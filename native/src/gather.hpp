@@ -38,7 +38,7 @@ inline Gather backward_of(const Correlation& by, Signs signs) {
 // Codes of groups of inputs' weights, `lanes` outputs side by side: [panel][row][column][group][lane].
 inline Bytes pack(const Gather& by, const int8_t* weights) {
   const int each = group(by.signs), groups = round_up(by.inputs, block * each) / each;
-  const int panels = round_up(by.outputs, lanes) / lanes, taps = by.kernel[0] * by.kernel[1];
+  const int panels = panels_of(by.outputs), taps = by.kernel[0] * by.kernel[1];
   // Of weights (outputs, taps, inputs) of the forward pass.
   const int64_t per_tap = by.back ? by.outputs : by.inputs;
   const int64_t per_row = taps * per_tap;
@@ -102,7 +102,7 @@ template <class Source, class Emit>
 void gather_pair(const Gather& by, const Bytes& weights, Ring (&rings)[2],
                  const Source& first, const Source& second, const Emit& emit) {
   const int64_t position = rings[0].position_bytes(), groups = position / table_bytes;
-  const int panels = round_up(by.outputs, lanes) / lanes;
+  const int panels = panels_of(by.outputs);
   const int64_t panel_bytes = int64_t(weights.size()) / panels;
   Summing summing(by.bias());
   int built = 0;

@@ -66,9 +66,8 @@ void correlate_weights(const Correlation& by, const Bf16* grad, const int8_t* x,
   check(by);
   const Columns grads(by, grad, of_x, seed, threads);
   const Bytes codes = codes_of(by, x, of_x, threads);
-  const int64_t values = by.images * by.rows() * by.columns() * by.outputs;
   const int64_t pairs = grads.channels() / 2;
-  divide(pairs, workers(pairs, values, threads), [&](int, int64_t first, int64_t last) {
+  divide(pairs, workers(pairs, by.values(), threads), [&](int, int64_t first, int64_t last) {
     WeightSums(by, grads, codes, of_x).run(first, last, grad_weights);
   });
 }

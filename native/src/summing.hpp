@@ -3,19 +3,20 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 
+#include "kernels/bf16.hpp"
 #include "kernels/look_up.hpp"
 
 namespace bnn::training {
 
 inline int round_up(int value, int to) { return (value + to - 1) / to * to; }
 
+// Of `lanes` channels each.
+inline int panels_of(int channels) { return round_up(channels, lanes) / lanes; }
+
 // Below `most`, so that the largest value stays within it whichever way it is rounded.
 inline float scale_for(uint16_t largest, int most) {
-  const uint32_t bits = uint32_t(largest) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
+  const float value = wide(largest);
   // A gradient that is no number must not become an index; the loss tells of it.
   return value > 1e-30f && value < 1e30f ? (float(most) - 0.01f) / value : 0.0f;
 }

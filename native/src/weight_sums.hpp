@@ -74,7 +74,7 @@ class Columns {
 
 // Codes of the inputs of groups of images: [panel of channels][position][group of images][lane].
 inline Bytes codes_of(const Correlation& by, const int8_t* x, Signs signs, int threads) {
-  const int each = group(signs), panels = round_up(by.inputs, lanes) / lanes;
+  const int each = group(signs), panels = panels_of(by.inputs);
   const int64_t groups = groups_of(by.images, signs), positions = int64_t(by.height) * by.width;
   Bytes codes(size_t(panels * positions * groups * lanes));
   divide(positions, workers(positions, int64_t(codes.size()), threads), [&](int, int64_t first, int64_t last) {

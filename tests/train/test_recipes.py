@@ -16,7 +16,7 @@ from bnn.train.recipes import (
 )
 
 
-def test_rates_are_those_of_the_coarsest_weights_there_are():
+def test_rates_are_those_of_the_finest_weights_there_are():
     assert recipe_for(zoo.topology("cnv-w2a2"), "cifar10").rate == CONVOLUTIONAL.rate
     assert recipe_for(zoo.topology("lfc-w1a1"), "mnist").rate == DENSE.rate
     fine = Conv(4, weights=INT(4)), Norm(), Act(INT(4)), Dense(2)

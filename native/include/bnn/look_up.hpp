@@ -26,6 +26,7 @@ struct Correlation {
 
   int rows() const { return height + padding[0] + padding[2] - kernel[0] + 1; }
   int columns() const { return width + padding[1] + padding[3] - kernel[1] + 1; }
+  int64_t values() const { return images * rows() * columns() * outputs; }  // of the result
   int64_t fan_in() const { return int64_t(kernel[0]) * kernel[1] * inputs; }
 };
 

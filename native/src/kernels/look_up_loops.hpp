@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "bf16.hpp"
 #include "look_up.hpp"
 
 namespace bnn::training {
@@ -21,13 +22,10 @@ inline uint32_t scatter(uint32_t place) {
 void round_values(const Bf16* __restrict values, const float* __restrict scale, int64_t count, uint32_t seed,
                   int8_t* __restrict to) {
   for (int i = 0; i < int(count); ++i) {  // as narrow as the hash: half the work of vectors
-    const uint32_t bits = uint32_t(values[i]) << 16;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
     // Of 16 bits, so that 0 + chance + 128 is not rounded: 0 stays 0. Above 0, truncation is floor.
     const float chance = float(int32_t(scatter(seed + uint32_t(i)) >> 16)) * 0x1p-16f;
     // A scale of 0 is that of gradients that are no numbers, which no integer is either.
-    const float scaled = scale[i] > 0 ? value * scale[i] : 0.0f;
+    const float scaled = scale[i] > 0 ? wide(values[i]) * scale[i] : 0.0f;
     to[i] = int8_t(int32_t(scaled + chance + 128.0f) - 128);
   }
 }
@@ -60,12 +58,7 @@ void finish_as_sums(int32_t* __restrict sums, int32_t excess, int count, int16_t
 }
 
 void finish_as_reals(int32_t* __restrict sums, int32_t excess, float unit, int count, Bf16* __restrict to) {
-  for (int lane = 0; lane < count; ++lane) {
-    const float value = unit * float(sums[lane] - excess);
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    to[lane] = Bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-  }
+  for (int lane = 0; lane < count; ++lane) to[lane] = narrow(unit * float(sums[lane] - excess));
   std::memset(sums, 0, lanes * sizeof *sums);
 }
 
@@ -126,10 +119,7 @@ void outer_products(const float* factors, const float* grads, int rows, int term
 }
 
 void widen_values(const Bf16* __restrict values, int count, float* __restrict to) {
-  for (int i = 0; i < count; ++i) {
-    const uint32_t bits = uint32_t(values[i]) << 16;
-    std::memcpy(to + i, &bits, sizeof bits);
-  }
+  for (int i = 0; i < count; ++i) to[i] = wide(values[i]);
 }
 
 // These loops, and what each set of instructions writes by hand.

@@ -7,26 +7,13 @@
 #include <cstring>
 #include <type_traits>
 
+#include "bf16.hpp"
 #include "training.hpp"
 
 namespace bnn::training {
 namespace {
 
-inline float wide(Bf16 value) {
-  const uint32_t bits = uint32_t(value) << 16;
-  float result;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
 inline float wide(int16_t value) { return float(value); }
-
-// Rounded to nearest, ties to even.
-inline Bf16 narrow(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return Bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
 
 // Of a value that Y has.
 template <class Y>
