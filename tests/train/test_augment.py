@@ -9,6 +9,7 @@ from bnn.train.augment import (  # noqa: E402
     AUGMENTATIONS,
     flip_and_shift,
     flip_shift_and_cut,
+    mix,
     shift,
 )
 
@@ -83,3 +84,23 @@ def test_distortion_keeps_a_digit_about_where_it_was():
     assert 0.5 < moved.sum() / pictures.float().sum() < 1.5
     assert moved[:, 8:20, 8:20].sum() > 0.8 * moved.sum()
     assert (moved[0] - moved[1]).abs().max() > 100, "each picture its own way"
+
+
+@pytest.mark.parametrize("evenness", [0.2, 1.0])
+def test_blended_pictures_and_what_is_wanted_of_them_agree(evenness):
+    torch.manual_seed(1)
+    # Picture n is n everywhere and of class n: what was blended can be read off both.
+    numbers = torch.arange(250, dtype=torch.uint8)
+    pictures = numbers.view(-1, 1, 1, 1).repeat(1, 3, 5, 2)
+    found, wanted = mix(pictures, torch.eye(250), evenness)
+    assert found.dtype == torch.uint8
+    assert torch.equal(pictures[:, 0, 0, 0], numbers), "the batch itself stays"
+    assert (found == found[:, :1, :1, :1]).all()
+    assert torch.allclose(wanted.sum(1), torch.ones(250))
+    assert ((wanted > 0).sum(1) <= 2).all()
+    own = wanted.diagonal()
+    assert (own > 0).float().mean() > 0.9
+    assert torch.equal(found[:, 0, 0, 0], (wanted @ numbers.float()).round().to(torch.uint8))
+    # The variance of Beta(a, a).
+    assert own.mean().item() == pytest.approx(0.5, abs=0.08)
+    assert own.var().item() == pytest.approx(1 / (4 * (2 * evenness + 1)), abs=0.02)

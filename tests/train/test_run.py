@@ -14,6 +14,7 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
 import bnn  # noqa: E402
 from bnn.errors import BnnError, DataError, TrainError  # noqa: E402
+from bnn.train.augment import mix  # noqa: E402
 from bnn.train.data import load_parts  # noqa: E402
 from bnn.train.loop import BEST, LAST, FitOptions, Task, rate_factor  # noqa: E402
 from bnn.train.run import (  # noqa: E402
@@ -210,6 +211,36 @@ def test_runs_of_before_are_read(done, tmp_path):
 def test_one_seed_gives_one_result(settings, tmp_path):
     one, other = (train(settings, tmp_path / name, QUIET, resume=False) for name in "ab")
     assert np.array_equal(one.scores, other.scores)
+
+
+def test_the_loss_that_is_told_is_the_mean_of_an_epochs_steps(settings, tmp_path, monkeypatch):
+    steps, losses = Task.training_step, {1: [], 2: [], 3: []}
+
+    def step(task, batch, index):
+        loss = steps(task, batch, index)
+        losses[task.current_epoch + 1].append(loss.item())
+        return loss
+
+    monkeypatch.setattr(Task, "training_step", step)
+    found = train(settings, tmp_path / "run", QUIET, resume=False)
+    told = [row["loss"] for row in found.history]
+    assert told == pytest.approx([np.mean(one) for one in losses.values()], rel=1e-5)
+    assert len(set(told)) == 3
+
+
+def test_blended_pictures_teach_too(settings, tmp_path, monkeypatch):
+    blends = []
+    monkeypatch.setattr(
+        bnn.train.loop, "mix", lambda *args: blends.append(mix(*args)) or blends[-1]
+    )
+    blending = replace(settings, recipe=replace(settings.recipe, epochs=6, mix=0.5))
+    found = train(blending, tmp_path / "run", QUIET, resume=False)
+    assert found.differing == {"reference": 0, "cpu": 0}
+    assert found.accuracy["cpu"] > 0.8
+    steps = 6 * (len(load_parts(settings.data, (6, 9, 1)).training) // 16)
+    assert len(blends) == steps
+    assert all(len(pictures) == 16 for pictures, _ in blends)
+    assert " --mix 0.5 " in (tmp_path / "run" / "card.md").read_text()
 
 
 def test_interrupting_keeps_the_best(settings, tmp_path, monkeypatch):

@@ -90,6 +90,26 @@ def distort(pictures: Tensor) -> Tensor:
     return moved.round_().to(torch.uint8).permute(0, 2, 3, 1)
 
 
+def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tensor]:
+    """Blend each picture with another one of the batch, and what is wanted of both alike.
+
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; shares are drawn for each
+    picture, and bytes stay bytes.
+
+    Args:
+        pictures: uint8 (N, height, width, channels).
+        wanted: probabilities of the classes, float (N, classes).
+        evenness: shares are distributed as Beta(evenness, evenness): near 0, one of the two
+            is nearly all; at 1, any share is as likely as another.
+    """
+    other = torch.randperm(len(pictures), device=pictures.device)
+    even = torch.full((len(pictures), 1), evenness, device=pictures.device)
+    share = torch.distributions.Beta(even, even).sample()
+    first = share[:, :, None, None]
+    blend = torch.lerp(pictures[other].float(), pictures.float(), first).round_().to(torch.uint8)
+    return blend, torch.lerp(wanted[other], wanted, share)
+
+
 def _affine(count: int, device: torch.device) -> Tensor:
     """Random maps (count, 2, 3) from target to source coordinates in [-1, 1]."""
 

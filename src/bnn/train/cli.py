@@ -64,6 +64,10 @@ def train(
     augment: Annotated[
         str | None, typer.Option(help="none, shift, flip-shift, flip-shift-cut or distort.")
     ] = None,
+    mix: Annotated[
+        float | None,
+        typer.Option(help="Blend pictures in pairs, with shares as of Beta(MIX, MIX)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
@@ -91,6 +95,7 @@ def train(
         batch=batch,
         rate=rate,
         augment=augment,
+        mix=mix,
     )
     options = FitOptions(devices, precision, patience, progress=sys.stderr.isatty() and not json)
     found = start(settings, output, options, resume=resume)

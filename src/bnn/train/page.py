@@ -156,6 +156,7 @@ def card(found: Certificate) -> str:
     origins += [("teacher", one) for one in settings.get("teachers", ())]
     options += "".join(f" --{option} {Path(run).name}" for option, run in origins)
     options += f" --taught {recipe['taught']}" if settings.get("teachers") else ""
+    options += f" --mix {recipe['mix']}" if recipe.get("mix") else ""
     options += " --whole" if settings.get("whole") else ""
     command = (
         f"bnn train {Path(settings['network']).name} --data {settings['data']} "

@@ -24,6 +24,7 @@ class Recipe:
         warm_up: steps.
         smoothing: of the labels, in the cross entropy.
         augment: one of ``bnn.train.augment.AUGMENTATIONS``.
+        mix: evenness with which two pictures are blended, see ``bnn.train.augment.mix``; 0: never.
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
         taught: share of the teachers in the loss, where there are any.
         temperature: of their answers, see ``bnn.train.teach``.
@@ -36,6 +37,7 @@ class Recipe:
     warm_up: int = 200
     smoothing: float = 0.0
     augment: str = "none"
+    mix: float = 0.0
     estimator: str = "ste"
     taught: float = 0.8
     temperature: float = 2.0
