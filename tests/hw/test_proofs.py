@@ -204,6 +204,7 @@ def test_a_planted_mistake_is_found(block: str, right: str, wrong: str, tmp_path
         ("bnn_triples", {"BITS": 2, "CODED": 1}),
         ("bnn_choose_add", {"BITS": 6, "INVERT": 0}),
         ("bnn_choose_add", {"BITS": 6, "INVERT": 1}),
+        ("bnn_tables", {"BITS": 2, "TABLES": 2}),
         ("bnn_tables", {"BITS": 2, "TABLES": 4}),
     ],
 )

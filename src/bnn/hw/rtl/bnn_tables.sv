@@ -24,11 +24,12 @@ module bnn_tables #(
             MUXF8 choose (.O(word[i]), .I0(half[0]), .I1(half[1]), .S(high[1]));
         end
     end
+`else
+    wire [1:0] which = TABLES == 2 ? {1'b0, high[0]} : high;
+    assign word = parts[which*BITS+:BITS];
+`endif
     if (TABLES == 2) begin : gen_unused
         wire unused = &{1'b0, high[1]};
     end
-`else
-    assign word = parts[high*BITS+:BITS];
-`endif
 endmodule
 `default_nettype wire
