@@ -49,6 +49,7 @@ def rows_for(base: Settings, teacher: str | None) -> dict[str, Row]:
         "smoothing": Row({"smoothing": 0.1}),
         "as-they-are": Row({"augment": "none"}),
         "cut": Row({"augment": "flip-shift-cut"}),
+        "mix": Row({"mix": 0.2}),
         "half-batch": Row({"batch": recipe.batch // 2}),
     }
     if teacher is not None:

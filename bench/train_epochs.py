@@ -4,8 +4,9 @@
     python bench/train_epochs.py [NETWORK] [--data mnist] [--epochs 6] [--float-rate 1e-3]
 
 The same topology, data, augmentation, batch, schedule and optimiser; once with real
-weights and ReLU (``plain`` of train_step.py), once as ``bnn.train`` does it. Printed after
-each epoch: processor seconds of this thread so far, and accuracy on the validation part.
+weights and ReLU (``plain`` of train_step.py), once as ``bnn.train`` does it (batch norms are
+measured anew before each validation). Printed after each epoch: processor seconds of this
+thread's training so far, and accuracy on the validation part.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bnn import zoo
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
 from bnn.train.data import Batches, Part, Parts, load_parts
-from bnn.train.loop import fastest_precision, lightning_precision, rate_factor
+from bnn.train.loop import fastest_precision, lightning_precision, measure_norms, rate_factor
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack, deployable
 
@@ -70,6 +71,8 @@ def run(name: str, model: nn.Module, parts: Parts, recipe: Recipe) -> None:
                 model.project()
             step += 1
         spent += time.process_time() - start
+        if isinstance(model, Stack):
+            measure_norms(model, parts.training, recipe, seed=1)
         found = 100 * accuracy(model, parts.validation)
         print(f"{name:6} epoch {epoch + 1:3} {spent:7.1f} s {found:6.2f} %", flush=True)
 

@@ -36,7 +36,7 @@ from bnn.run import prepare
 from bnn.train import look_up
 from bnn.train.augment import AUGMENTATIONS, mix
 from bnn.train.certificate import machine
-from bnn.train.data import Batches, Parts
+from bnn.train.data import Batches, Part, Parts
 from bnn.train.extract import extract
 from bnn.train.recipes import Recipe
 from bnn.train.stack import Stack
@@ -139,11 +139,7 @@ class Task(L.LightningModule):
 
         Without a GPU the ``cpu`` runtime has the same scores much sooner.
         """
-        size = min(VALIDATION_BATCH, len(self._training))
-        batches = Batches(self._training, size, self.seed)  # the same ones in all processes
-        some = (pictures for pictures, _ in islice(batches, MEASURED_BATCHES))
-        # Varied as in training: what they were trained with suits the weights better.
-        self.stack.measure(self._augment(pictures) for pictures in some)
+        measure_norms(self.stack, self._training, self.recipe, self.seed)
         self._deployed = None
         if self.device.type == "cpu":
             threads = torch.get_num_threads()
@@ -178,6 +174,20 @@ class Task(L.LightningModule):
             optimizer, lambda step: rate_factor(step, steps, self.recipe.warm_up)
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> None:
+    """Set the batch norms' statistics to those of some of the pictures that are trained on.
+
+    Args:
+        stack: its weights stay.
+        training: from which batches are drawn, the same ones in all processes.
+        recipe: varies them as in training: what they were trained with suits the weights better.
+        seed: of the draw.
+    """
+    batches = Batches(training, min(VALIDATION_BATCH, len(training)), seed)
+    some = (pictures for pictures, _ in islice(batches, MEASURED_BATCHES))
+    stack.measure(AUGMENTATIONS[recipe.augment](pictures) for pictures in some)
 
 
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
