@@ -75,13 +75,14 @@ def narrowed(topology: Topology, channels: int) -> Topology:
     return replace(topology, layers=tuple(map(narrow, topology.layers)))
 
 
-def starting() -> float:
-    """Seconds that a step takes with next to nothing to compute."""
+def starting(augment: str) -> float:
+    """Seconds that a step takes with next to nothing to compute, its pictures varied so."""
     part = random_part(STEPS * LEAST)
     few = Part(part.pictures[:LEAST], part.labels[:LEAST])
     parts = Parts("noise", tuple(map(str, range(CLASSES))), Thumbnail(), part, few, few)
     stack = Stack(narrowed(zoo.topology("cnv-w1a1", CLASSES), channels=2))
-    recipe = replace(recipe_for(stack.topology, "cifar10"), epochs=EPOCHS, batch=LEAST)
+    recipe = recipe_for(stack.topology, "cifar10")
+    recipe = replace(recipe, epochs=EPOCHS, batch=LEAST, augment=augment)
     # On a CPU, PyTorch's own operations, one by one as a GPU is given them.
     precision = fastest_precision() if torch.cuda.is_available() else "32-true"
     options = FitOptions(precision=precision, progress=False)
@@ -103,8 +104,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     there = part.to(device)
     print(f"{machine()}, {torch.get_num_threads()} threads; pictures on {device.type}")
-    step = starting()
-    print(f"a step without its work takes {1000 * step:.2f} ms")
+    plain, step = (starting(augment) for augment in ("none", "flip-shift"))
+    print(f"a step without its work takes {1000 * plain:.2f} ms, {1000 * step:.2f} with flip-shift")
     for batch in map(int, chosen.batch.split(",")):
         for name in AUGMENTATIONS:
             print(f"batch {batch:5}  {name:15} {drawing(there, batch, name):12,.0f} pictures/s")

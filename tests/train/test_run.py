@@ -388,7 +388,15 @@ def test_a_topology_for_other_classes(topology_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rate": -1.0}, {"epochs": 0}, {"network": "vgg"}, {"preprocess": "magic"}]
+    "changes",
+    [
+        {"rate": -1.0},
+        {"rate": float("nan")},
+        {"mix": float("inf")},
+        {"epochs": 0},
+        {"network": "vgg"},
+        {"preprocess": "magic"},
+    ],
 )
 def test_settings_out_of_range(pictures, topology_file, tmp_path, changes):
     values = {"network": str(topology_file), "data": str(pictures), "batch": 16, **changes}

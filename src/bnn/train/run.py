@@ -12,6 +12,7 @@ card.md                 the model card
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -106,8 +107,8 @@ class Settings:
         recipe = recipe_for(topology, data, started=init is not None)
         wanted = {name: value for name, value in changes.items() if value is not None}
         for name, value in wanted.items():
-            if not isinstance(value, str) and not value > 0:
-                raise TrainError(f"{name} must be positive, not {value}")
+            if not isinstance(value, str) and not 0 < value < math.inf:
+                raise TrainError(f"{name} must be positive and finite, not {value}")
         if float(wanted.get("taught", 0)) > 1:
             raise TrainError(f"taught is a share, at most 1, not {wanted['taught']}")
         if wanted.get("augment", "none") not in AUGMENTATIONS:
