@@ -31,7 +31,7 @@ from bnn.topology import Conv, Dense, Layer, Topology
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
 from bnn.train.data import Batches, Part, Parts
-from bnn.train.loop import LAST, FitOptions, Task, fastest_precision, fit, restore
+from bnn.train.loop import LAST, FitOptions, Task, fit, restore
 from bnn.train.memory import keep_memory
 from bnn.train.recipes import recipe_for
 from bnn.train.stack import Stack
@@ -84,7 +84,7 @@ def starting(augment: str) -> float:
     recipe = recipe_for(stack.topology, "cifar10")
     recipe = replace(recipe, epochs=EPOCHS, batch=LEAST, augment=augment)
     # On a CPU, PyTorch's own operations, one by one as a GPU is given them.
-    precision = fastest_precision() if torch.cuda.is_available() else "32-true"
+    precision = None if torch.cuda.is_available() else "32-true"
     options = FitOptions(precision=precision, progress=False)
     with tempfile.TemporaryDirectory() as folder:
         fit(Task(stack, parts, recipe, seed=1), Path(folder), options)
