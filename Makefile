@@ -27,6 +27,15 @@ ifneq ($(SHARED_DATA),)
 export BNN_DATA ?= $(SHARED_DATA)
 export BNN_PARAMS ?= $(SHARED_DATA)/bnn-pynq-params
 endif
+# Files that failed once, and networks of other people with their answers.
+SHARED_CASES := $(wildcard $(abspath ../shared/cases))
+ifneq ($(SHARED_CASES),)
+export BNN_CASES ?= $(SHARED_CASES)
+endif
+SHARED_ZOO := $(wildcard $(abspath ../shared/zoo))
+ifneq ($(SHARED_ZOO),)
+export BNN_ZOO ?= $(SHARED_ZOO)
+endif
 
 .PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize bench lint format clean
 .DELETE_ON_ERROR:
