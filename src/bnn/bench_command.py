@@ -75,10 +75,11 @@ def show_cpu(json: bool) -> None:
 
 
 def _print_timings(timings: list[Timing]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slowest/fastest")
+    from bnn.terminal import print_whole
+
+    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slowest/fastest", box=None)
     table.add_column("images/CPU s")
     table.add_column("GOP/s")
     for timing in timings:
@@ -93,4 +94,4 @@ def _print_timings(timings: list[Timing]) -> None:
             f"{values['images_per_cpu_second']:,.0f}",
             f"{values['gops']:,.0f}",
         )
-    Console().print(table)
+    print_whole(table)

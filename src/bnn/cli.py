@@ -15,7 +15,7 @@ from bnn import bench_command, plan_command
 from bnn.convert_cli import convert
 from bnn.errors import BnnError
 from bnn.hw import cli as hardware_commands
-from bnn.terminal import harmless, plain_where_needed
+from bnn.terminal import harmless, plain_where_needed, print_whole
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def classify(
     scores, classes = classifier.run(batch)
     us = classifier.last_run.us_per_image
     if not json:
-        from bnn.show import scores_table
+        from bnn.show import LEAST, scores_table
 
-        _print(scores_table(classifier.model, names, scores, classes, {runtime: us}))
+        print_whole(scores_table(classifier.model, names, scores, classes, {runtime: us}), LEAST)
         return
     for name, row, index in zip(names, scores, classes, strict=True):
         _print_json(
@@ -152,7 +152,7 @@ def info(
         return
     from bnn.show import info_table
 
-    _print(info_table(loaded))
+    print_whole(info_table(loaded))
 
 
 @app.command()
@@ -173,9 +173,10 @@ def models(json: Json = False) -> None:
 def demo() -> None:
     """Classify the bundled pictures on the cpu and the reference runtime, side by side."""
     from bnn.demo import show
+    from bnn.show import LEAST
 
     for part in show():
-        _print(part)
+        print_whole(part, LEAST)
 
 
 app.command()(bench_command.bench)
@@ -205,12 +206,6 @@ def _classifier(
         return bnn.Classifier(
             loaded, "sim", trace=trace, progress=lambda _, part: advance(round(100 * part), 100)
         )
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)
 
 
 def _print_json(values: dict[str, Any]) -> None:

@@ -60,12 +60,11 @@ def plan(
     if json:
         typer.echo(json_text.dumps(found.as_json()))
         return
-    from rich.console import Console
-
     from bnn.plan.show import plan_table
+    from bnn.terminal import print_whole
 
     wish = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
-    Console().print(plan_table(found, f"{model}, {wish}"))
+    print_whole(plan_table(found, f"{model}, {wish}"))
 
 
 def draw_pareto(

@@ -26,6 +26,8 @@ BAR = 20
 NAME = 16
 #: Columns of a terminal that pictures and their classes need besides.
 BESIDES = 36
+#: Columns that a table of scores needs; names fold.
+LEAST = 40
 
 
 @contextmanager
