@@ -79,7 +79,7 @@ def _print_timings(timings: list[Timing]) -> None:
 
     from bnn.terminal import print_whole
 
-    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slowest/fastest", box=None)
+    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slow/fast", box=None)
     table.add_column("images/CPU s")
     table.add_column("GOP/s")
     for timing in timings:

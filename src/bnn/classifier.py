@@ -48,6 +48,9 @@ class Classifier:
         runtime: ``cpu`` or ``reference`` (see :data:`bnn.run.RUNTIMES`).
         options: for the runtime, for example ``threads=1`` for ``cpu``.
 
+    It can be copied, compared, pickled and sent to another process (joblib, multiprocessing);
+    a copy prepares its runtime anew, without the option ``progress``.
+
     ``images`` below is any of: an array uint8 (N, height, width, channels); a picture
     (a PIL image or the path of a file); a list of pictures and single arrays (height,
     width, channels). Models that are not about pictures take arrays (N, *input shape)
@@ -64,8 +67,35 @@ class Classifier:
     ) -> None:
         self.model = model if isinstance(model, Model) else load(model)
         self.classes = self.model.classes
+        self.runtime = runtime
+        self.options = options
         self.last_run = Run(0, 0.0)
         self._runtime = prepare(runtime, self.model.program, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, and what goes to another process, prepare the same runtime anew."""
+        return _again, (self.model, self.runtime, _portable(self.options), self.last_run)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both give the same answers in the same way: model, runtime and its options."""
+        if not isinstance(other, Classifier):
+            return NotImplemented
+        return (self.model, self.runtime, _portable(self.options)) == (
+            *(other.model, other.runtime, _portable(other.options)),
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.runtime))
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in _portable(self.options).items())
+        return f"Classifier({self.model.name!r}, runtime={self.runtime!r}{options})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the model's table, the runtime and the last run."""
+        from bnn.notebook import classifier_html
+
+        return classifier_html(self)
 
     def scores(self, images: Any) -> NDArray[np.int32]:
         """Integer scores, int32 (N, classes)."""
@@ -89,6 +119,18 @@ class Classifier:
         outputs = self._runtime.run(batch)
         self.last_run = Run(len(batch), outputs.seconds, outputs.details)
         return outputs
+
+
+def _again(model: Model, runtime: str, options: dict[str, Any], last_run: Run) -> Classifier:
+    """A classifier as it was when it was copied."""
+    made = Classifier(model, runtime, **options)
+    made.last_run = last_run
+    return made
+
+
+def _portable(options: dict[str, Any]) -> dict[str, Any]:
+    """Options without what belongs to one process: a function that shows progress."""
+    return {name: value for name, value in options.items() if name != "progress"}
 
 
 def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -101,6 +101,27 @@ class PynqBNN:
         self._model: Model | None = None
         self._runtime: Runtime | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the prepared runtime, which stays in its process."""
+        return {**self.__dict__, "_runtime": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._model is not None:
+            classes = self.classes
+            self._use(self._model)
+            self.classes = classes
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same network, runtime and parameters."""
+        return _identity(self) == _identity(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.runtime, self.network))
+
+    def __repr__(self) -> str:
+        return f"PynqBNN({self.runtime!r}, {self.network!r})"
+
     def load_parameters(self, params: str | os.PathLike[str]) -> None:
         """Load a parameter set.
 
@@ -208,6 +229,10 @@ class PynqBNN:
         return math.floor(math.log2(word) + 0.5) if word else 0
 
 
+def _identity(bnn: Any) -> tuple[Any, ...]:
+    return bnn.runtime, bnn.network, bnn._model
+
+
 def _check_runtime(runtime: str) -> None:
     if runtime == RUNTIME_HW:
         check_hardware()
@@ -247,6 +272,25 @@ class _Classifier:
         self.classes = self.bnn.classes
 
     _family = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both classify with the same network, parameters and runtime."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.net, self.params, self.bnn) == (other.net, other.params, other.bnn)
+
+    def __hash__(self) -> int:
+        return hash((self.net, self.params, self.runtime))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.net!r}, {self.params!r}, {self.runtime!r})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the network's table of layers, and how it runs."""
+        from bnn.notebook import original_html
+
+        assert self.bnn._model is not None  # its parameters were loaded when it was made
+        return original_html(self.bnn._model, repr(self), self.usecPerImage)
 
     def class_name(self, index: int) -> str:
         """Name of a class."""

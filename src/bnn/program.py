@@ -19,6 +19,7 @@ type that its attribute declares.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -244,6 +245,19 @@ class Program(Made):
             if op.name == name:
                 return op
         raise ProgramError(f"no operation is called {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both compute the same in the same way: equal digests."""
+        return self.digest() == other.digest() if isinstance(other, Program) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def __repr__(self) -> str:
+        kinds = Counter(type(op).__name__ for op in self.ops)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        shape = "x".join(map(str, self.input.shape))
+        return f"Program(input {shape} {self.input.precision}, {counts}, {self.classes} scores)"
 
     def digest(self) -> str:
         """SHA-256 over everything that decides the results; the key for caches."""
