@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bnn import install
 from bnn.data import cifar, fetch, idx, known, sets
 from bnn.data.folder import PictureFolder
 from bnn.data.sets import DataSet, load_test, load_train
@@ -282,8 +283,7 @@ def test_without_pooch_the_message_says_what_to_do() -> None:
         load_train("mnist")
     assert str(caught.value) == (
         "mnist: not found; put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz into "
-        "<root>/mnist with <root> in BNN_DATA, or install pooch (the extra bnn-pynq[data]) "
-        "to fetch it"
+        f"<root>/mnist with <root> in BNN_DATA, or let it be fetched: {install.command('data')}"
     )
 
 

@@ -34,6 +34,13 @@ def bench(
     from bnn.bench import bench as measure
     from bnn.bench import machine
 
+    if runtime == "sim":
+        raise InputError(
+            "bench measures this machine; the accelerator's speed is told by bnn plan and by "
+            "bnn classify --runtime sim"
+        )
+    if runtime != "cpu" and threads != "1":
+        raise InputError(f"--threads is for the runtime cpu, not for {runtime}")
     program = bnn.load(model).program
     timings = measure(
         program, numbers("batch", batch), numbers("threads", threads), runtime=runtime

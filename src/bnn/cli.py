@@ -140,10 +140,12 @@ def info(
     Example: [bold]bnn info cnv-w1a1[/bold]
     """
     if cpu:
+        if model is not None:
+            raise BnnError("--cpu tells of this machine, not of a model; leave one of them out")
         bench_command.show_cpu(json)
         return
     if model is None:
-        raise typer.BadParameter("name a model, or ask for --cpu")
+        raise BnnError("name a model (see bnn models), or ask for --cpu")
     loaded = bnn.load(model)
     if json:
         from bnn.summary import as_json

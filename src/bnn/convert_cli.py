@@ -79,6 +79,9 @@ def convert(
         raise FormatError(f"--fold is exact or original, not {fold!r}")
     if to is None and out.suffix != SUFFIX:
         raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
+    for option, value in (("--fires-at", fires_at), ("--folding", folding)):
+        if to is None and value is not None:
+            raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
     names = None if classes is None else read_classes(classes)
     how: Folding = "original" if fold == "original" else "exact"
     options = Options(topology, names, given_input, how, flipped)
@@ -102,7 +105,7 @@ def _conversion(
 ) -> Conversion:
     """``source`` converted; a model of our own is one already, and only to be exported."""
     import bnn
-    from bnn.convert import Conversion, convert, recognise
+    from bnn.convert import Conversion, Options, convert, recognise
     from bnn.errors import FormatError
     from bnn.formats.report import Report
     from bnn.modelfile import SUFFIX
@@ -113,6 +116,11 @@ def _conversion(
         model = bnn.load(source)
         if not is_exported:
             raise FormatError(f"{source}: is a model already; say with --to what it shall become")
+        if options != Options():
+            raise FormatError(
+                f"{source}: is a model already; --topology, --classes, --input, --fold and "
+                "--flipped are for other frameworks' files"
+            )
         return Conversion(model, Report(f"model {model.name}"))
     return convert(path, source_format or recognise(path), options)
 

@@ -51,6 +51,7 @@ def plan(
     from bnn.plan.planner import plan as make
 
     one_wish(fps, most)
+    _check_picture(pareto, beside, {"--fps": fps, "--max": most, "--output": output})
     if pareto is not None:
         draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
         return
@@ -100,14 +101,27 @@ def draw_pareto(
         typer.echo(f"{path}: {each.name}: {len(each.points)} plans, {speed}")
 
 
+def _check_picture(
+    pareto: Path | None, beside: list[str] | None, of_a_plan: dict[str, object]
+) -> None:
+    """Refuse options of a plan with a picture, and options of a picture without one."""
+    from bnn.errors import PlanError
+
+    if pareto is None and beside:
+        raise PlanError("--with is for the picture that --pareto draws")
+    given = [name for name, value in of_a_plan.items() if value]
+    if pareto is not None and given:
+        raise PlanError(f"{given[0]} is for a plan; --pareto draws all of them")
+
+
 def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
     """Refuse more than one wish."""
     from bnn.errors import PlanError
 
     if fps is not None and most:
-        raise PlanError("--fps and --max are two wishes; say one")
+        raise PlanError("use either --fps or --max")
     if folding is not None:
-        raise PlanError("--folding says what --fps or --max would choose; say one")
+        raise PlanError("use either --folding, or --fps or --max, which choose a folding")
 
 
 def write_folding(path: Path, folding: object) -> None:

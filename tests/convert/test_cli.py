@@ -130,3 +130,59 @@ def test_mistakes_are_one_line(
     assert line.count("\n") == 1
     assert words in line
     assert not list(tmp_path.iterdir())
+
+
+KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([KERAS, "-o", "x.bnn", "--fold", "original"], "--fold is for theano"),
+        ([KERAS, "-o", "x.bnn", "--flipped"], "--flipped is for theano"),
+        ([KERAS, "-o", "x.bnn", "--fires-at", "2"], "--fires-at is for --to bnn-pynq"),
+        ([KERAS, "-o", "x.bnn", "--folding", "1x1"], "--folding is for --to bnn-pynq"),
+        ([KERAS, "-o", "x.bnn", "--topology", "lfc"], "--topology is for"),
+        (["qonnx/mixed.scales.onnx", "-o", "x.bnn", "--flipped"], "--flipped is for theano"),
+        (["brevitas/tfc-w1a1.tar", "-o", "x.bnn", "--input", "unit"], "--input is for"),
+        (["theano/tfc-1w-1a.npz", "-o", "x.bnn", "--input", "unit"], "--input is for"),
+        (["chainer/mlp.npz", "-o", "x.bnn", "--fold", "original"], "--fold is for theano"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--fold", "original"], "is a model already"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--topology", "lfc"], "is a model already"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--pictures", "unit"], "takes pictures already"),
+        ([LFC, "--to", "qonnx", "-o", "y.onnx", "--fires-at", "1"], "--fires-at is for bnn-pynq"),
+        ([LFC, "--to", "qonnx", "-o", "y.onnx", "--folding", "1x1"], "has no folding"),
+        (["cnv-w1a1", "--to", "bnn-pynq", "-o", "y", "--fires-at", "1"], "only LFC takes fires_at"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--fires-at", "nan"], "finite"),
+    ],
+)
+def test_options_that_decide_nothing_are_refused(
+    arguments: list[str], words: str, convert: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = convert(*[str(FIXTURES / a) if "/" in a else a for a in arguments])
+    assert line.count("\n") == 1
+    assert words in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_classes_than_the_original_holds_is_said(convert: Any, tmp_path: Path) -> None:
+    import dataclasses
+
+    model = bnn.load("lfc-w1a1")
+    *ops, last = model.program.ops
+    assert model.program.scores == last.name
+    rows = np.repeat(last.weights, 7, axis=0)[:65]
+    affine = model.program.affine
+    assert affine is not None
+    program = dataclasses.replace(
+        model.program,
+        ops=(*ops, dataclasses.replace(last, weights=rows, bias=None)),
+        affine=dataclasses.replace(
+            affine, scale=np.resize(affine.scale, 65), offset=np.resize(affine.offset, 65)
+        ),
+    )
+    many = dataclasses.replace(model, program=program, classes=tuple(map(str, range(65))))
+    bnn.save(many, tmp_path / "many.bnn")
+    line = convert(tmp_path / "many.bnn", "--to", "bnn-pynq", "-o", tmp_path / "set")
+    assert "has 65 classes; lfcW1A1 of the original holds at most 64" in line

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import bnn.train.cli as commands
+from bnn import install
 from bnn.cli import app, main
 from bnn.errors import TrainError
 
@@ -31,7 +32,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, missing, argumen
     monkeypatch.setattr(commands, "find_spec", lambda name: None if name == missing else object())
     result = runner.invoke(app, arguments)
     assert isinstance(result.exception, TrainError)
-    assert str(result.exception) == f"training needs {missing}: pip install 'bnn-pynq[train]'"
+    assert str(result.exception) == f"training needs {missing}: {install.command('train')}"
 
 
 @pytest.mark.parametrize("command", ["train", "certify"])

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bnn import install
 from bnn.errors import DataError
 
 
@@ -35,7 +36,7 @@ def cached_files(name: str, homes: Iterable[str], files: Mapping[str, str]) -> P
         import pooch
     except ImportError:
         raise DataError(
-            f"{name}: not found; {by_hand}, or install pooch (the extra bnn-pynq[data]) to fetch it"
+            f"{name}: not found; {by_hand}, or let it be fetched: {install.command('data')}"
         ) from None
     for file, sha256 in missing.items():
         reason = "no address is known"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn import install
 from bnn.errors import FormatError
 
 #: Bytes of a file, of one member unpacked, of all members unpacked.
@@ -97,7 +98,7 @@ class Hdf5:
             import h5py
         except ImportError:
             raise FormatError(
-                f"{path}: reading HDF5 needs the h5py package: pip install 'bnn-pynq[convert]'"
+                f"{path}: reading HDF5 needs the h5py package: {install.command('convert')}"
             ) from None
         try:
             self._file = h5py.File(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn import install
 from bnn.errors import FormatError
 
 MAX_FILE = 1 << 29
@@ -76,7 +77,7 @@ def read(path: Path) -> Graph:
         import onnx
     except ImportError:
         raise FormatError(
-            f"{path}: reading ONNX needs the onnx package: pip install 'bnn-pynq[convert]'"
+            f"{path}: reading ONNX needs the onnx package: {install.command('convert')}"
         ) from None
     from google.protobuf.message import DecodeError
 

