@@ -177,9 +177,14 @@ def _graph(path: Path, model: Any) -> Graph:
 def _check_total(path: Path, graph: Any) -> None:
     """That all constants together are bearable, before the first of them is made."""
     tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute)]
-    total = sum(float(np.prod(item.dims, dtype=float)) for item in tensors)
-    if not total <= MAX_VALUES:
-        raise FormatError(f"{path}: its constants have more than {MAX_VALUES} values together")
+    total = 0.0
+    for item in tensors:
+        total += float(np.prod(item.dims, dtype=float))
+        if not total <= MAX_VALUES:
+            raise FormatError(
+                f"{path}: constant {item.name!r} of shape {tuple(item.dims)[:8]} is too large: "
+                f"the most is {MAX_VALUES} values of all constants together"
+            )
 
 
 def _shape(path: Path, item: Any) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ the same scores. Files are FINN's folding configuration: JSON objects keyed by n
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError
+from bnn.files import parse_json, read_file
 from bnn.hw.block import divisors
 from bnn.program import Dot, Program
 
+#: Bytes of a file; honest ones have some thousands.
+MAX_FILE_BYTES = 1 << 22
 STYLES = ("auto", "block", "distributed")
 
 
@@ -149,8 +151,8 @@ def read(path: Path, program: Program) -> Folding:
     ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as reason:
+        given = parse_json(read_file(path, MAX_FILE_BYTES, BuildError))
+    except ValueError as reason:
         raise BuildError(f"{path}: no readable folding: {reason}") from reason
     if not isinstance(given, dict):
         raise BuildError(f"{path}: a folding is one JSON object")
