@@ -15,7 +15,7 @@ from bnn import bench_command, plan_command
 from bnn.convert_cli import convert
 from bnn.errors import BnnError
 from bnn.hw import cli as hardware_commands
-from bnn.terminal import harmless, plain_where_needed, print_whole
+from bnn.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -218,7 +218,8 @@ def main() -> None:
     """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
     plain_where_needed()
     try:
-        app()
+        with notices_on_one_line():
+            app()
     except BnnError as reason:
         typer.echo(f"bnn: {harmless(str(reason))}", err=True)
         sys.exit(1)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bnn.errors import BnnError, FormatError
+from bnn.files import read_file
 from bnn.formats import archives
 from bnn.formats.report import Converted, Report
 from bnn.lower import lower
@@ -300,11 +301,7 @@ def read_classes(path: Path_) -> tuple[str, ...]:
     from bnn.formats.bnn_pynq import parse_classes
 
     try:
-        if Path(path).stat().st_size > 1 << 20:
-            raise FormatError(f"{path}: is too large for class names")
-        names = parse_classes(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+        names = parse_classes(read_file(path, 1 << 20, FormatError).decode())
     except UnicodeDecodeError:
         raise FormatError(f"{path}: is no text file") from None
     if not any(names):

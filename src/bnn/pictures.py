@@ -20,6 +20,10 @@ from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from bnn.errors import BnnError, DataError
+from bnn.files import open_file
+
+#: Larger than any photograph.
+MAX_FILE_BYTES = 1 << 29
 
 Colour = tuple[int, int, int]
 
@@ -36,6 +40,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     Raises `DataError` if the file is missing, no picture of `FORMATS`, or so large that
     Pillow takes it for a decompression bomb. Damage further inside shows when it is decoded.
     """
+    open_file(path, MAX_FILE_BYTES, DataError).close()
     with decoding(os.fspath(path)):
         return Image.open(path, formats=FORMATS)
 

@@ -127,8 +127,6 @@ def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
 def write_folding(path: Path, folding: object) -> None:
     """Write what ``bnn build --folding`` reads."""
     from bnn.errors import PlanError
+    from bnn.files import write_whole
 
-    try:
-        path.write_text(json_text.dumps(folding, indent=1) + "\n", encoding="utf-8")
-    except OSError as reason:
-        raise PlanError(f"{path}: cannot be written: {reason.strerror}") from reason
+    write_whole(path, (json_text.dumps(folding, indent=1) + "\n").encode(), PlanError)

@@ -8,7 +8,12 @@ import io
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bnn.errors import BnnWarning
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,3 +78,20 @@ def _tables_width(renderable: RenderableType) -> int:
     parts = renderable.renderables if isinstance(renderable, Group) else [renderable]
     tables = [part for part in parts if isinstance(part, Table)]
     return max((Measurement.get(wide, wide.options, table).maximum for table in tables), default=0)
+
+
+@contextmanager
+def notices_on_one_line() -> Iterator[None]:
+    """Print the notices of this package as one line each on standard error, each of them once."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *more: Any, **named: Any) -> None:
+        if issubclass(category, BnnWarning):
+            sys.stderr.write(f"bnn: {harmless(str(message))}\n")
+        else:
+            usual(message, category, *more, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", BnnWarning)
+        warnings.showwarning = show
+        yield

@@ -29,6 +29,7 @@ from typing import Any
 
 from bnn.check import slid_shape
 from bnn.errors import BnnError, NetworkError, ProgramError
+from bnn.files import read_file
 from bnn.inputs import Shape
 from bnn.precision import BIPOLAR, Precision, parse
 from bnn.program import Borders, Pair
@@ -36,6 +37,8 @@ from bnn.quantizers import ENCODINGS, Encoding
 
 #: A topology file is written by hand; larger ones are refused unread.
 MAX_FILE_BYTES = 1 << 20
+#: Keys of many parts (a.b.c) take Python's reader quadratic time.
+MAX_DOTS = 1 << 12
 MAX_LAYERS = 1024
 MAX_SIZE = 1 << 16
 
@@ -165,13 +168,10 @@ def load(path: str | Path) -> Topology:
         NetworkError: it cannot be read, or says something that cannot be; names the file.
     """
     path = Path(path)
+    data = read_file(path, MAX_FILE_BYTES, NetworkError)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise NetworkError(f"larger than {MAX_FILE_BYTES} bytes")
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise NetworkError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, NetworkError) as error:
+        text = data.decode()
+    except UnicodeDecodeError as error:
         raise NetworkError(f"{path}: no topology file: {error}") from None
     try:
         return loads(text)
@@ -185,10 +185,13 @@ def loads(text: str) -> Topology:
         import tomllib
     else:
         import tomli as tomllib
+    if text.count(".") > MAX_DOTS:
+        raise NetworkError(f"has more than {MAX_DOTS} points, which no topology needs")
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise NetworkError(f"no TOML: {error}") from None
+    # TOMLDecodeError is a ValueError, and so is what Python says to numbers of too many digits.
+    except (ValueError, RecursionError) as error:
+        raise NetworkError(f"no TOML: {' '.join(str(error).split())[:200]}") from None
     return _topology(document)
 
 

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 from bnn.driver.transport import Buffer, Transport
 from bnn.errors import DriverError
+from bnn.files import parse_json, read_file, write_whole
+
+#: Bytes of a recording.
+MAX_FILE_BYTES = 1 << 28
 
 Event = list[Any]
 
@@ -51,7 +55,7 @@ class Recorder:
     def save(self, path: Path) -> None:
         """Write the recording."""
         lines = [json.dumps(["largest", self.largest]), *map(json.dumps, self.events)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_whole(path, ("\n".join(lines) + "\n").encode(), DriverError)
 
     def read(self, offset: int) -> int:
         value = self._transport.read(offset)
@@ -94,8 +98,8 @@ class Replay:
 
     def __init__(self, path: Path) -> None:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            events = [json.loads(line) for line in lines]
+            lines = read_file(path, MAX_FILE_BYTES, DriverError).decode().splitlines()
+            events = [parse_json(line) for line in lines]
             self.largest = int(events[0][1])
         except (OSError, ValueError, LookupError, TypeError) as reason:
             raise DriverError(f"{path}: no readable session: {reason}") from reason

@@ -54,6 +54,9 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
     except (FormatError, NetworkError) as error:
         text = str(error)
         raise type(error)(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Inputs that a node lacks, attributes of a type that its operator does not have.
+        raise FormatError(f"{path}: a node is damaged, or of an unknown kind: {error}") from error
 
 
 def _converted(walk: Walk) -> Converted:

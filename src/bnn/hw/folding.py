@@ -7,7 +7,6 @@ the same scores. Files are FINN's folding configuration: JSON objects keyed by n
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError
+from bnn.files import parse_json, read_file
 from bnn.hw.block import divisors
 from bnn.program import Dot, Program
 
+#: Bytes of a file; honest ones have some thousands.
+MAX_FILE_BYTES = 1 << 22
 STYLES = ("auto", "block", "distributed")
 
 
@@ -149,8 +151,8 @@ def read(path: Path, program: Program) -> Folding:
     ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except (OSError, ValueError, RecursionError) as reason:
+        given = parse_json(read_file(path, MAX_FILE_BYTES, BuildError))
+    except ValueError as reason:
         raise BuildError(f"{path}: no readable folding: {reason}") from reason
     if not isinstance(given, dict):
         raise BuildError(f"{path}: a folding is one JSON object")
@@ -175,15 +177,6 @@ def read(path: Path, program: Program) -> Folding:
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
     return Folding(layers, loadable, fifos)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that stands twice nobody knows which one is meant."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
-    return values
 
 
 def _fifos(path: Path, given: Any) -> dict[str, int]:

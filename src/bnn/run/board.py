@@ -7,7 +7,6 @@ window, buffers shared with the accelerator, and the clocks. No ``.hwh`` file.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from bnn.driver.board import BoardTransport
 from bnn.driver.driver import Driver, Metadata
 from bnn.errors import BuildError, DriverError
+from bnn.files import parse_json, read_file
 from bnn.hw import folding as folds
 from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import build
@@ -66,9 +66,9 @@ def attach(accelerated: Accelerated, known: Metadata, transport: Any) -> BoardRu
 def read_metadata(folder: Path) -> dict[str, Any]:
     """``driver.json`` of a built folder."""
     try:
-        values = json.loads((folder / "driver.json").read_text(encoding="utf-8"))
+        values = parse_json(read_file(folder / "driver.json", 1 << 22, DriverError))
         numbers = [float(values[name]) for name in ("base", "span", "mhz")]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as reason:
+    except (ValueError, KeyError, TypeError, OverflowError) as reason:
         raise DriverError(f"{folder}: no readable driver.json: {reason}") from reason
     if not all(0 <= number < 1 << 40 for number in numbers):
         raise DriverError(f"{folder}/driver.json: no such address or clock")
