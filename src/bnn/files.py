@@ -166,9 +166,7 @@ def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(status.st_mode):
-        raise error(
-            f"{os.fspath(path)}: cannot be written: is {_kind(status.st_mode)}, not a file"
-        )
+        raise error(f"{os.fspath(path)}: cannot be written: is {_kind(status.st_mode)}, not a file")
     return stat.S_IMODE(status.st_mode)
 
 

@@ -180,7 +180,11 @@ def unpack_planes(
         raise ModelFileError(f"weights of shape {planes.shape} are no {precision.bits} bit-planes")
     if precision.bits > MAX_VALUE_BITS:
         raise ModelFileError(f"weights of {precision} exceed {MAX_VALUE_BITS} bits")
-    if type(columns) is not int or columns < 1 or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]:
+    if (
+        type(columns) is not int
+        or columns < 1
+        or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]
+    ):
         raise ModelFileError(f"weights of shape {planes.shape} have no {columns!r} columns")
     rows = planes.shape[1]
     if rows * columns > MAX_PARAMETERS:
@@ -188,7 +192,9 @@ def unpack_planes(
     values = np.empty((rows, columns), np.int16)
     step = max(1, _PIECE // columns)
     for first in range(0, rows, step):
-        values[first : first + step] = _unpacked(planes[:, first : first + step], precision, columns)
+        values[first : first + step] = _unpacked(
+            planes[:, first : first + step], precision, columns
+        )
     return values
 
 
