@@ -8,22 +8,17 @@ in the middle, registers that start at random, and data that changes while it is
 
 from __future__ import annotations
 
-import hashlib
-import os
 import random
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bnn.hw import verilator
-from bnn.hw.render import library
 from hw.blocks import LARGE, SMALL, Bench, word
+from hw.simulators import built
 
 pytestmark = pytest.mark.usefixtures("simulator")
 
@@ -209,7 +204,8 @@ module bench (input wire clk);
 endmodule
 `default_nettype wire
 """
-    program = _built(top, modules)
+    texts = {"streams.sv": (HERE / "streams.sv").read_text(), "bench.sv": top}
+    program = built("bench", modules, texts, _MAIN)
     run = subprocess.run(
         [str(program), str(CYCLES + 2), "+verilator+rand+reset+2", "+verilator+seed+7"],
         cwd=folder,
@@ -220,70 +216,3 @@ endmodule
     said = [line for line in run.stdout.splitlines() if not re.match(r"- .*\$finish", line)]
     assert not said, "\n".join(said)
     assert run.returncode == 0, run.stderr
-
-
-def _built(top: str, modules: list[str]) -> Path:
-    """The simulator of ``top``; kept under a digest of all that goes into it."""
-    texts = {f"{name}.sv": library()[f"{name}.sv"] for name in _reached(modules)}
-    texts |= {"streams.sv": (HERE / "streams.sv").read_text(), "bench.sv": top, "main.cpp": _MAIN}
-    digest = hashlib.sha256("\0".join(f"{n}\0{t}" for n, t in texts.items()).encode()).hexdigest()
-    program = _cache() / f"blocks-{digest[:32]}"
-    if program.is_file():
-        return program
-    root, compiler = verilator.verilator_root(), verilator.compiler()
-    with tempfile.TemporaryDirectory(dir=_cache()) as work:
-        for name, text in texts.items():
-            (Path(work) / name).write_text(text)
-        flags = ["--cc", "--top-module", "bench", "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign"]
-        flags += ["unique", "--x-initial", "unique", "--output-split", "100000", "--Mdir", "."]
-        sources = [name for name in texts if name.endswith(".sv")]
-        _tool(work, [str(root / "bin" / "verilator_bin"), *flags, *sources], VERILATOR_ROOT=str(root))
-        command = [*compiler, "-std=c++20", "-w", "-O0", "-I.", f"-I{root / 'include'}"]
-        command += [f"-I{root / 'include' / 'vltstd'}"]
-        units = sorted(Path(work).glob("Vbench*.cpp"))
-        (Path(work) / "all.cpp").write_text("".join(f'#include "{u.name}"\n' for u in units) + _MAIN)
-        objects = [str(path) for path in _runtime(command)]
-        _tool(work, [*command, "-pthread", "-o", "simulator", "all.cpp", *objects])
-        shutil.move(f"{work}/simulator", program)
-    return program
-
-
-def _runtime(command: list[str]) -> list[Path]:
-    """Verilator's own library, the same for all."""
-    include = verilator.verilator_root() / "include"
-    key = hashlib.sha256(" ".join(command).encode()).hexdigest()[:16]
-    made = []
-    for name in ("verilated", "verilated_threads"):
-        path = _cache() / f"{name}-{key}.o"
-        if not path.is_file():
-            with tempfile.TemporaryDirectory(dir=_cache()) as work:
-                _tool(work, [*command, "-O1", "-c", "-o", "made.o", str(include / f"{name}.cpp")])
-                shutil.move(f"{work}/made.o", path)
-        made.append(path)
-    return made
-
-
-def _reached(modules: Iterable[str]) -> list[str]:
-    """These and all that they are made of."""
-    found: list[str] = []
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.append(name)
-            text = library()[f"{name}.sv"]
-            waiting += [n for n in re.findall(r"\b(bnn_\w+) #\(", text) if f"{n}.sv" in library()]
-    return sorted(found)
-
-
-def _cache() -> Path:
-    folder = Path(os.environ["BNN_CACHE"]) / "blocks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _tool(work: str, command: list[str], **variables: str) -> None:
-    run = subprocess.run(
-        command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, f"{command[0]}: {run.stderr[:2000]}"
