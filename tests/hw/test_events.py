@@ -26,16 +26,23 @@ LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
 
 
 def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> None:
-    """First result, pace and FIFO levels, as the hardware's own counters say them."""
+    """First result, pace, stalls and FIFO levels, as the hardware's own counters say them."""
     program = design.program
     runtime = prepare("sim", program, folding=design.folding, latency=latency, quick=True)
-    outputs = runtime.run(batches(program, images, seed=1))
+    inputs = batches(program, images, seed=1)
+    outputs = runtime.run(inputs)
+    expected = prepare("reference", program).run(inputs)
+    np.testing.assert_array_equal(outputs.scores, expected.scores)
     (start,) = outputs.details["starts"]
     timing = simulate(design, images, latency=latency)
     assert timing.latency == start["latency"]
     assert timing.mean_interval == start["interval"]
     levels = {name: start["streams"][name]["level"] for name in timing.levels}
     assert timing.levels == levels
+    counted = start["streams"]
+    assert timing.stalls == {name: counts["stalls"] for name, counts in counted.items()}
+    for counts in counted.values():  # a cycle is one of these three, or neither end is there
+        assert counts["words"] + counts["stalls"] <= start["cycles"] + 2
 
 
 def kernels() -> Program:
