@@ -20,6 +20,7 @@ from bnn.program import Dot, Program, Threshold, Window
 from bnn.run import prepare
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 from hw.foldings import thirty_plans
+from hw.test_systems import SYSTEMS
 from programs import Limits, batches
 
 LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
@@ -74,7 +75,13 @@ def test_the_kernels_come_whole() -> None:
 @pytest.mark.parametrize("latency", [0, 20])
 @pytest.mark.parametrize(
     ("program", "folding"),
-    [(dense(), DENSE_FOLDING), (residual(), RESIDUAL_FOLDING), (kernels(), KERNELS_FOLDING)],
+    [
+        (dense(), DENSE_FOLDING),
+        (residual(), RESIDUAL_FOLDING),
+        (kernels(), KERNELS_FOLDING),
+        *((make(), folding) for make, folding in SYSTEMS.values()),  # every latency of a matrix
+    ],
+    ids=["dense", "residual", "kernels", *SYSTEMS],
 )
 def test_every_cycle_is_that_of_the_rtl(program: Program, folding: Folding, latency: int) -> None:
     assert_equal_to_rtl(build(program, folding), latency=latency)

@@ -55,7 +55,7 @@ def ternaries() -> Program:
 
 #: The last layer takes 70 * 63 cycles, the others a few hundred: all that is before it waits.
 TERNARIES = Folding(
-    {"d0": LayerFolding(5, 6, 2), "d1": LayerFolding(7, 20), "d2": LayerFolding(1, 2)}
+    {"d0": LayerFolding(5, 18, 2), "d1": LayerFolding(7, 20), "d2": LayerFolding(1, 2)}
 )
 
 
@@ -128,7 +128,7 @@ def test_the_systems_have_what_they_are_for() -> None:
     assert made["ternaries"].target.memory_words == 18
     assert made["ternaries"].bottleneck.name == "d2"
     lanes = {each.block.lanes for design in made.values() for each in design.instances if each.unit is not None}
-    assert {6, 20, 42, 160} & lanes
+    assert {36, 20, 42, 160} & lanes
 
 
 #: Channels on both sides of what a counter takes, and few precisions, so that ternaries meet.
