@@ -64,6 +64,8 @@ class Limits:
         weights, activations: precisions to draw from.
         extremes: whether some thresholds lie at the ends of 32 bits.
         patch: most values of a window's patch.
+        kernel: most rows and columns of a window or a pool.
+        maps: whether every input is a map, and most windows have a border.
     """
 
     side: int = 7
@@ -76,9 +78,14 @@ class Limits:
     activations: tuple[Precision, ...] = PRECISIONS
     extremes: bool = True
     patch: int = 600
+    kernel: int = 4
+    maps: bool = False
 
 
 SMALL = Limits()
+
+#: Large windows with borders: kernels to 11, any padding, strides above the kernel.
+MAPS = Limits(side=13, channels=5, ops=4, patch=900, kernel=11, maps=True)
 
 
 @dataclass
@@ -174,7 +181,7 @@ def _input(draw: Draw, limits: Limits, random: Random) -> Input:
     kind = draw(st.sampled_from(limits.inputs))
     precision = draw(st.sampled_from(limits.activations))
     side, channels = st.integers(1, limits.side), st.integers(1, limits.channels)
-    if draw(st.booleans()):
+    if limits.maps or draw(st.booleans()):
         shape = (draw(side), draw(side), draw(channels))
     else:
         shape = (draw(side) * draw(side) * draw(channels),)
@@ -198,7 +205,10 @@ def _grow(draw: Draw, net: Growing) -> None:
 
 
 def _slide(draw: Draw, net: Growing, source: str, padded: bool) -> tuple[Any, Any, Any] | None:
+    """Kernel, stride and padding."""
     height, width, _ = net.edges[source].shape
+    if net.limits.maps:
+        return _large_slide(draw, net.limits, (height, width), padded)
     kernel = (draw(st.integers(1, min(height, 4))), draw(st.integers(1, min(width, 4))))
     stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     padding = (0, 0, 0, 0)
@@ -207,9 +217,25 @@ def _slide(draw: Draw, net: Growing, source: str, padded: bool) -> tuple[Any, An
     return kernel, stride, padding
 
 
+def _large_slide(
+    draw: Draw, limits: Limits, sides: tuple[int, int], padded: bool
+) -> tuple[Any, Any, Any]:
+    """Mostly with a border, whose kernel may be larger than the map and smaller than the stride."""
+    padding = [0, 0, 0, 0]
+    if padded and draw(st.integers(0, 3)) != 0:
+        padding = [draw(st.integers(0, limits.kernel // 2)) for _ in range(4)]
+    kernel, stride = [], []
+    for axis, side in enumerate(sides):
+        before, after = padding[axis], padding[axis + 2]
+        most = min(side + before + after, limits.kernel)
+        kernel.append(draw(st.integers(max(before, after) + 1, most)))
+        stride.append(draw(st.one_of(st.just(1), st.integers(1, kernel[-1] + 2))))
+    return tuple(kernel), tuple(stride), tuple(padding)
+
+
 def _window(draw: Draw, net: Growing, source: str) -> str:
     edge = net.edges[source]
-    if draw(st.integers(0, 3)) == 0:  # a dense layer on a map
+    if draw(st.integers(0, 9 if net.limits.maps else 3)) == 0:  # a dense layer on a map
         kernel, stride, padding = edge.shape[:2], (1, 1), (0, 0, 0, 0)
     else:
         kernel, stride, padding = _slide(draw, net, source, padded=True)
@@ -222,6 +248,8 @@ def _window(draw: Draw, net: Growing, source: str) -> str:
 
 def _dot(draw: Draw, net: Growing, source: str, rows: int | None = None) -> str:
     precision = draw(st.sampled_from(net.limits.weights))
+    if net.edges[source].precision == TERNARY and TERNARY in net.limits.weights:
+        precision = draw(st.sampled_from([precision, TERNARY]))  # products have a circuit of their own
     rows = rows or draw(st.integers(1, net.limits.channels))
     weights = numbers(net.random, precision, (rows, net.edges[source].shape[2]))
     bias = net.random.integers(-40, 40, rows) if draw(st.booleans()) else None
@@ -268,8 +296,10 @@ def _lattice(draw: Draw, precision: Precision) -> tuple[int, int, int]:
 
 
 def _pool(draw: Draw, net: Growing, source: str) -> str:
-    kernel, stride, padding = _slide(draw, net, source, padded=True)
+    vector = net.edges[source].shape[:2] == (1, 1)  # scores stay one
+    kernel, stride, padding = _slide(draw, net, source, padded=not vector)
     if draw(st.booleans()):  # the usual one: windows side by side
+        kernel = tuple(map(min, kernel, net.edges[source].shape[:2]))
         stride, padding = kernel, (0, 0, 0, 0)
     return net.add(Pool(net.name, source, kernel, stride, padding))
 

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
-from bnn.precision import BIPOLAR, TERNARY, UINT
-from bnn.program import Program
+from bnn.inputs import IntegerInput
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program import Dot, Program, Threshold, Window
 from bnn.run import cpu, reference
-from programs import Limits, batches, networks
+from programs import MAPS, Limits, batches, networks, numbers
 
 KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
 
@@ -45,6 +46,41 @@ def test_random_programs(program: Program, size: int, threads: int) -> None:
 @given(networks(WIDE), st.integers(1, 5))
 def test_wide_programs(program: Program, size: int) -> None:
     assert_equal(program, size)
+
+
+@settings(max_examples=250)
+@given(networks(MAPS), st.integers(1, 3))
+def test_windows_with_borders(program: Program, size: int) -> None:
+    assert_equal(program, size)
+
+
+@pytest.mark.parametrize(
+    ("precision", "base", "step", "levels", "pads"),
+    [
+        (TERNARY, -1, 2, 1, [0]),  # signs, and a border of zeros
+        (INT(4), -8, 5, 3, [-7, -4, 0, 7]),
+        (UINT(8), 0, 50, 5, [1, 49, 51, 255]),
+        (INT(8), 100, -40, 4, [-128, 127, 0]),
+        (UINT(2), 0, 3, 1, [1, 2]),
+    ],
+)
+def test_borders_of_a_value_that_the_map_does_not_have(
+    precision: Precision, base: int, step: int, levels: int, pads: list[int]
+) -> None:
+    random = np.random.default_rng(levels)
+    given = IntegerInput((5, 6, 3), INT(4))
+    for pad in pads:
+        for weights in (BIPOLAR, TERNARY, INT(8)):
+            ops = (
+                Dot("d0", "input", numbers(random, BIPOLAR, (9, 3)), BIPOLAR),
+                Threshold("t0", "d0", np.sort(random.integers(-12, 12, (9, levels)), 1), precision, base, step),
+                Window("w1", "t0", (3, 4), (2, 1), (2, 3, 1, 0), pad),
+                Dot("d1", "w1", numbers(random, weights, (4, 108)), weights),
+                Window("w2", "d1s", (3, 6)),
+                Dot("d2", "w2", numbers(random, BIPOLAR, (3, 72)), BIPOLAR),
+            )
+            middle = Threshold("d1s", "d1", np.sort(random.integers(-200, 200, (4, 1)), 1), BIPOLAR, -1, 2)
+            assert_equal(Program(given, (*ops[:4], middle, *ops[4:]), "d2"), 3)
 
 
 #: Only what the look-up tables and the tiles are for: bits and ternaries, many images.

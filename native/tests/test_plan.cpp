@@ -23,6 +23,7 @@ struct Case {
   int pool;         // side of the pool, or 0
   bool pool_first;  // before the threshold
   bool extreme;     // all codes and weights at their ends
+  int pad = 0;      // around the map: in its lattice, or not
 };
 
 struct Random {
@@ -58,7 +59,7 @@ Matrix<int32_t> random_thresholds(Random& random, const Case& c, const bnn::Edge
 // Window, dot, threshold and pool, then a dot that reads all of it.
 Program make_program(Random& random, const Case& c, int& scores) {
   Program program({c.input, c.codes, {}});
-  int last = program.window(0, c.slide, c.codes.last());
+  int last = program.window(0, c.slide, c.pad);
   last = program.dot(last, random_weights(random, c, program.edge(last).shape.channels), {});
   const bnn::Edge sums = program.edge(last);
   std::vector<int8_t> signs;
@@ -80,11 +81,45 @@ Program make_program(Random& random, const Case& c, int& scores) {
   return program;
 }
 
+// A pool of the input, of patches, of thresholds and of sums, none of which a dot takes along: windows that
+// overlap, leave gaps and reach beyond the map.
+Program make_loose_program(Random& random, const Case& c, int& scores) {
+  Program program({c.input, c.codes, {}});
+  const auto slide = [&](int number, int beyond) {
+    const bnn::Shape map = program.edge(number).shape;
+    Slide slide;
+    for (int axis = 0; axis < 2; ++axis) {
+      const int side = axis ? map.width : map.height;
+      slide.kernel[size_t(axis)] = random(1, std::min(side, 3));
+      slide.stride[size_t(axis)] = random(1, 4);
+      for (int end = 0; end < 2; ++end)
+        slide.padding[size_t(axis + 2 * end)] = random(0, std::min(beyond, slide.kernel[size_t(axis)] - 1));
+    }
+    return slide;
+  };
+  int last = random(0, 1) ? program.pool(0, slide(0, 2)) : 0;
+  last = program.window(last, slide(last, 2), c.pad);
+  if (random(0, 1)) last = program.pool(last, slide(last, 2));
+  Case flat = c;
+  flat.rows = program.edge(last).shape.channels, flat.levels = random(1, 2);
+  if (random(0, 1)) last = program.threshold(last, random_thresholds(random, flat, program.edge(last)), {}, 0, 1);
+  if (random(0, 1)) last = program.pool(last, slide(last, 2));
+  last = program.dot(last, random_weights(random, c, program.edge(last).shape.channels), {});
+  last = program.pool(last, slide(last, 2));  // of sums
+  if (random(0, 1)) last = program.pool(last, slide(last, 2));
+  last = program.threshold(last, {c.rows, 1, std::vector<int32_t>(size_t(c.rows), 3)}, {}, 0, 1);
+  const bnn::Shape map = program.edge(last).shape;
+  last = program.window(last, {{map.height, map.width}, {1, 1}}, 0);
+  flat.rows = 5, flat.weight_low = -1, flat.weight_high = 1, flat.extreme = false;
+  scores = program.dot(last, random_weights(random, flat, int(map.values())), {});
+  return program;
+}
+
 int failures = 0;
 
-void check(Random& random, const Case& c) {
+void check(Random& random, const Case& c, bool loose = false) {
   int scores = 0;
-  const Program program = make_program(random, c, scores);
+  const Program program = loose ? make_loose_program(random, c, scores) : make_program(random, c, scores);
   const auto values = c.input.values();
   const int images = random(1, 5);
   std::vector<int16_t> inputs;
@@ -127,6 +162,7 @@ Case random_case(Random& random) {
   c.pool = c.input.height > 3 && c.input.width > 3 && c.slide.stride[0] == 1 && c.slide.stride[1] == 1 ? random(0, 2) : 0;
   c.pool_first = random(0, 1) == 1;
   c.extreme = random(0, 4) == 0;
+  c.pad = random(0, 1) ? c.codes.last() : random(c.codes.base, c.codes.last());
   return c;
 }
 
@@ -136,11 +172,16 @@ int main(int argc, char** argv) {
   const int cases = argc > 1 ? std::atoi(argv[1]) : 400;
   Random random{std::mt19937(7)};
   for (int i = 0; i < cases; ++i) check(random, random_case(random));
+  for (int i = 0; i < cases; ++i) {
+    Case c = random_case(random);
+    c.input.channels = std::min(c.input.channels, 65), c.rows = std::min(c.rows, 65);
+    check(random, c, true);
+  }
   // A deep dense layer: bytes and words of sums fill up.
   for (const int codes : {2, 3, 256})
     for (const bool extreme : {false, true})
-      check(random, {{1, 1, 40000}, {0, 1, codes}, -1, 1, codes < 256, {}, 65, 2, 0, false, extreme});
-  std::printf("%d cases, kernels:", cases + 6);
+      check(random, {{1, 1, 40000}, {0, 1, codes}, -1, 1, codes < 256, {}, 65, 2, 0, false, extreme, 0});
+  std::printf("%d cases, kernels:", 2 * cases + 6);
   for (const auto& info : bnn::kernel_infos()) std::printf(" %s%s", info.name.c_str(), info.available ? "" : " (not here)");
   std::printf("\n");
   return failures ? 1 : 0;

@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import RuntimeUnavailableError
 from bnn.hw import route, synth, tools
 
 os.environ.setdefault("BNN_CACHE", str(Path(__file__).parents[2] / ".cache"))
+
+
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start of a fast test takes few cycles: one that hangs is an error within seconds."""
+    if request.node.get_closest_marker("hw") is None:
+        defaults = SimulatedTransport.__init__.__kwdefaults__
+        monkeypatch.setitem(defaults, "limit", min(defaults["limit"], 300_000))
 
 
 @pytest.fixture(scope="session")

@@ -90,3 +90,19 @@ TFC_FOLDING = Folding(
     },
     True,
 )
+
+
+def words() -> Program:
+    """A word in and a word out at a time, many of them: the buses are what limits."""
+    random = np.random.default_rng(0)
+    levels = np.sort(random.integers(-40, 40, (8, 15)), axis=1)
+    ops = (
+        Dot("d", "input", signs(random, 8, 64), BIPOLAR),
+        Threshold("t", "d", levels, UINT(8), 3, 16),
+        Window("w", "t", (3, 21)),
+    )
+    return Program(IntegerInput((3, 21, 64), BIPOLAR), ops, "w")
+
+
+#: Parameters come through the bus as well.
+WORDS_FOLDING = Folding({"d": LayerFolding(8, 64)}, loadable=True)

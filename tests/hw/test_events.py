@@ -20,22 +20,30 @@ from bnn.program import Dot, Program, Threshold, Window
 from bnn.run import prepare
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 from hw.foldings import thirty_plans
+from hw.test_systems import SYSTEMS
 from programs import Limits, batches
 
 LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
 
 
 def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> None:
-    """First result, pace and FIFO levels, as the hardware's own counters say them."""
+    """First result, pace, stalls and FIFO levels, as the hardware's own counters say them."""
     program = design.program
     runtime = prepare("sim", program, folding=design.folding, latency=latency, quick=True)
-    outputs = runtime.run(batches(program, images, seed=1))
+    inputs = batches(program, images, seed=1)
+    outputs = runtime.run(inputs)
+    expected = prepare("reference", program).run(inputs)
+    np.testing.assert_array_equal(outputs.scores, expected.scores)
     (start,) = outputs.details["starts"]
     timing = simulate(design, images, latency=latency)
     assert timing.latency == start["latency"]
     assert timing.mean_interval == start["interval"]
     levels = {name: start["streams"][name]["level"] for name in timing.levels}
     assert timing.levels == levels
+    counted = start["streams"]
+    assert timing.stalls == {name: counts["stalls"] for name, counts in counted.items()}
+    for counts in counted.values():  # a cycle is one of these three, or neither end is there
+        assert counts["words"] + counts["stalls"] <= start["cycles"] + 2
 
 
 def kernels() -> Program:
@@ -67,7 +75,13 @@ def test_the_kernels_come_whole() -> None:
 @pytest.mark.parametrize("latency", [0, 20])
 @pytest.mark.parametrize(
     ("program", "folding"),
-    [(dense(), DENSE_FOLDING), (residual(), RESIDUAL_FOLDING), (kernels(), KERNELS_FOLDING)],
+    [
+        (dense(), DENSE_FOLDING),
+        (residual(), RESIDUAL_FOLDING),
+        (kernels(), KERNELS_FOLDING),
+        *((make(), folding) for make, folding in SYSTEMS.values()),  # every latency of a matrix
+    ],
+    ids=["dense", "residual", "kernels", *SYSTEMS],
 )
 def test_every_cycle_is_that_of_the_rtl(program: Program, folding: Folding, latency: int) -> None:
     assert_equal_to_rtl(build(program, folding), latency=latency)

@@ -35,10 +35,12 @@ class Timing:
     Attributes:
         finished: cycle, counted from the start, in which each image's last word is written.
         levels: most words at once in each stream's FIFO, where it has one.
+        stalls: cycles in which a word of each stream waits for its reader.
     """
 
     finished: tuple[int, ...]
     levels: dict[str, int]
+    stalls: dict[str, int]
 
     @property
     def latency(self) -> int:
@@ -97,7 +99,14 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
     if len(finished) < images:
         waiting = [s.name for s in streams.values() if len(s.offers) > len(s.moved)]
         raise PlanError(f"the pipeline stops for good: words wait on {', '.join(waiting)}")
-    return Timing(tuple(finished), {name: _level(each) for name, each in held.items()})
+    # A fork shows a word only in the cycle in which all its readers take it.
+    forks = [each for each in design.instances if each.block.module == "bnn_fork"]
+    forked = {name for fork in forks for name in fork.outputs}
+    return Timing(
+        tuple(finished),
+        {name: _level(each) for name, each in held.items()},
+        {name: 0 if name in forked else _stalls(each) for name, each in streams.items()},
+    )
 
 
 def _run(processes: list[Process]) -> None:
@@ -108,6 +117,15 @@ def _run(processes: list[Process]) -> None:
         wanted = next(process, None)
         if wanted is not None:
             wanted.wait(process, ready)
+
+
+def _stalls(stream: Stream) -> int:
+    """Cycles between the one that shows a word (after the word before has moved) and its move."""
+    stalls, before = 0, -1
+    for offer, moved in zip(stream.offers, stream.moved, strict=False):
+        stalls += moved - max(offer, before + 1)
+        before = moved
+    return stalls
 
 
 def _level(held: handshakes.Held) -> int:

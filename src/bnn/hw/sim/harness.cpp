@@ -66,6 +66,8 @@ class Board {
         reads_.clear();
         writes_.clear();
         responses_.clear();
+        held_ar_ = held_aw_ = held_w_ = {};
+        read_held_ = response_held_ = false;
         for (int n = 0; n < 4; n++) cycle();
         top_->aresetn = 1;
         for (int n = 0; n < 2; n++) cycle();

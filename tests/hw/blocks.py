@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every block that has streams, with the words of an image and what must come out.
+
+``test_blocks.py`` simulates them all within seconds; ``test_benches.py`` longer, in cocotb.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.driver.driver import chunked
+from bnn.hw.adder import Adder
+from bnn.hw.levels import Levels, ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.matrix import Matrix, accumulator_bits
+from bnn.hw.patches import Patches
+from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.render import image
+from bnn.hw.window import Maximum, SlidingWindow
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program import Borders, Dot, Pair, Threshold
+from hw.examples import signs
+from programs import numbers
+
+
+Load = tuple[int, int, int, int]
+"""A write on the parameter bus: whether it is a level, item, index, data."""
+
+
+@dataclass
+class Bench:
+    """A block, the words of one image, and what must come out for an image.
+
+    Attributes:
+        bits: of a word of each stream in; words: of an image on each of them.
+        golden: the streams' words of an image to the words out.
+        files: memory images.
+        mask: of the bits that are defined in every output word of an image, or None for all.
+        loads: what the parameter bus writes before the first word.
+    """
+
+    block: Any
+    bits: tuple[int, ...]
+    words: int
+    golden: Callable[..., list[int]]
+    files: dict[str, str]
+    mask: list[int] | None = None
+    loads: list[Load] = field(default_factory=list)
+
+    @property
+    def beats(self) -> int:
+        """Of an image on its busiest stream."""
+        return max(self.words, self.block.output_words)
+
+
+def _plain(block: Any, bits: int | tuple[int, ...], words: int) -> Bench:
+    return Bench(block, (bits,) if isinstance(bits, int) else bits, words, block.golden, {})
+
+
+def _window(
+    padding: Borders = (1, 1, 1, 0), stride: Pair = (2, 1), pixels: int = 4, side: int = 7
+) -> Bench:
+    block = SlidingWindow((side, 6, 4), 2, 2, (3, 2), stride, padding, 3, pixels=pixels)
+    height, width = block.out_shape
+    tail = height * width - (block.groups - 1) * block.pixels
+    full, rest = (1 << block.output_bits) - 1, (1 << tail * 4) - 1
+    steps = block.output_steps
+    mask = [full] * (block.output_words - steps) + [rest] * steps
+    return Bench(block, (4,), block.input_words, block.golden, {}, mask)
+
+
+def _patches(padding: Borders, take: int, stride: Pair = (2, 1)) -> Bench:
+    block = Patches((7, 7, 4), 2, 1, (3, 2), stride, padding, 3, pixels=2, take=take)
+    return _plain(block, 2 * take, block.input_words)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a matrix: ``folds`` column folds of ``simd`` columns, six rows, two at once.
+
+    Attributes:
+        levels: thresholds; 0: a bias instead.
+        unreachable: whether the first row's are above all sums, and the second's below.
+    """
+
+    simd: int = 4
+    folds: int = 3
+    pixels: int = 1
+    levels: int = 1
+    positions: int = 8
+    unreachable: bool = False
+    loadable: bool = False
+    pe: int = 2
+
+
+def _matrix(weight: Precision, source: Precision, shape: Shape) -> Bench:
+    draw = np.random.default_rng(1)
+    columns, rows = shape.folds * shape.simd, 6
+    weights = numbers(draw, weight, (rows, columns))
+    acc, low, high = accumulator_bits(columns, weight, source, shape.levels)
+    threshold, bias = None, None
+    if shape.levels:
+        threshold = _thresholds(draw, weights, source, shape)
+        made = of_threshold(threshold, acc, low, high, falling=True)
+    else:
+        bias = draw.integers(-40, 40, rows)
+        shift = int(source == BIPOLAR)
+        made = Levels(acc, low, high, 0, False, 0, 1, shift, 20, None)
+    dot = Dot("d", "input", weights, weight, bias)
+    block = Matrix(
+        *(rows, columns, shape.positions, shape.pe, shape.simd, shape.pixels, weight, source, made),
+        loadable=shape.loadable,
+        name="dut",
+    )
+    contents = block.contents(dot, threshold)
+    memories = [(contents.weights, block.weight_word_bits), (contents.levels, made.word_bits)]
+    words = block.groups * block.column_folds
+    bits = shape.pixels * shape.simd * source.bits
+    bench = Bench(block, (bits,), words, lambda w: block.golden(w, dot, threshold), {})
+    return _with_memories(bench, memories)
+
+
+def _thresholds(
+    draw: np.random.Generator, weights: NDArray[Any], source: Precision, shape: Shape
+) -> Threshold:
+    """Thresholds where the sums are, of which about half are reached."""
+    rows, columns = weights.shape
+    sums = numbers(draw, source, (400, columns)).astype(np.int64) @ weights.T.astype(np.int64)
+    signs = numbers(draw, BIPOLAR, rows)
+    values = np.sort(np.stack([draw.permuted(sums * signs, axis=0)[n] for n in range(shape.levels)]), 0).T
+    if shape.unreachable:
+        values[0], values[1] = np.iinfo(np.int32).max, np.iinfo(np.int32).min
+    if shape.levels == 1:
+        return Threshold("t", "d", values, BIPOLAR, -1, 2, signs)
+    return Threshold("t", "d", values, UINT(2), 0, 1, signs)
+
+
+def _with_memories(bench: Bench, memories: list[tuple[list[list[int]], int]]) -> Bench:
+    """Its parameters as files, or as the writes that load them."""
+    if not bench.block.loadable:
+        kinds = ("weights", "levels")[-len(memories) :]
+        texts = {
+            f"dut_{kind}.mem": image(words, bits)
+            for kind, (words, bits) in zip(kinds, memories, strict=True)
+        }
+        return replace(bench, files=texts)
+    loads: list[Load] = []
+    for kind, (words, bits) in enumerate(memories, 2 - len(memories)):
+        for item, data in enumerate(chunked(words, bits).reshape(-1, len(words))):
+            loads += [(kind, item, index, int(value)) for index, value in enumerate(data)]
+    return replace(bench, loads=loads)
+
+
+def _threshold(source: Precision, loadable: bool = False) -> Bench:
+    draw = np.random.default_rng(2)
+    thresholds = np.sort(draw.integers(source.low, source.high + 2, (6, 3)), axis=1)
+    threshold = Threshold("t", "input", thresholds, UINT(2), signs=signs(draw, 6))
+    acc, low, high = threshold_bounds(source)
+    made = of_threshold(threshold, acc, low, high)
+    block = ThresholdUnit(6, 4, 2, source, made, name="dut", loadable=loadable)
+    bench = Bench(
+        *(block, (2 * source.bits,), block.output_words, lambda w: block.golden(w, threshold), {})
+    )
+    return _with_memories(bench, [(block.contents(threshold), made.word_bits)])
+
+
+#: Small blocks, which Icarus simulates too.
+SMALL: dict[str, Callable[[], Bench]] = {
+    "fifo": lambda: _plain(Fifo(9, 5, 10), 9, 10),
+    "fifo-of-one": lambda: _plain(Fifo(9, 1, 10), 9, 10),
+    "widen": lambda: _plain(Widen(3, 4, 12, 2), 6, 12),
+    "narrow": lambda: _plain(Narrow(3, 4, 5, 2), 24, 5),
+    "trim": lambda: _plain(Trim(5, 3, 7), 5, 7),
+    "pad": lambda: _plain(Pad(5, 3, 7), 5, 3),
+    "resize-cut": lambda: _plain(Resize(8, 5, 10), 8, 10),
+    "resize-extend": lambda: _plain(Resize(5, 8, 10), 5, 10),
+    "serialize": lambda: _plain(Serialize(3, 4, 2, 10), 12, 6),
+    "max": lambda: _plain(Maximum(3, 4, True, 2, 6, 36), 12, 36),
+    "fork": lambda: _plain(Fork(7, 3, 10), 7, 10),
+    "fifo-of-two": lambda: _plain(Fifo(70, 2, 10), 70, 10),
+    "widen-one": lambda: _plain(Widen(5, 2, 12), 5, 12),
+    "narrow-one": lambda: _plain(Narrow(5, 2, 7), 10, 7),
+    "trim-one": lambda: _plain(Trim(5, 1, 2), 5, 2),
+    "pad-one": lambda: _plain(Pad(5, 1, 2), 5, 1),
+    "serialize-full": lambda: _plain(Serialize(3, 2, 3, 8), 6, 12),
+    "serialize-one": lambda: _plain(Serialize(3, 3, 1, 7), 9, 3),
+    "max-unsigned": lambda: _plain(Maximum(2, 3, False, 1, 2, 14), 6, 14),
+    "max-one": lambda: _plain(Maximum(2, 3, True, 3, 1, 12), 6, 12),
+    "add": lambda: _plain(Adder(INT(4), UINT(3), 3, 6, 10), (12, 9), 10),
+    "add-bipolar": lambda: _plain(Adder(BIPOLAR, INT(5), 2, 7, 10), (2, 10), 10),
+}
+
+LARGE: dict[str, Callable[[], Bench]] = {
+    "window": _window,
+    "window-bare": lambda: _window((0, 0, 0, 0), (1, 1), 1, 5),
+    "window-strides": lambda: _window((0, 0, 0, 0), (4, 3), 1, 9),
+    "window-crossing": lambda: _window((2, 0, 1, 1), (1, 2), 2),
+    "patches": lambda: _patches((1, 1, 1, 1), 2),
+    "patches-bare": lambda: _patches((0, 0, 0, 0), 1),
+    "patches-dense": lambda: _patches((2, 1, 1, 1), 4, (1, 1)),
+    "matrix-bipolar": lambda: _matrix(BIPOLAR, BIPOLAR, Shape()),
+    "matrix-agree": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(10, levels=3, unreachable=True)),
+    "matrix-agree-all": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(21, 1, unreachable=True)),
+    "matrix-agree-deep": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(20, 3, 2, levels=0)),
+    "matrix-agree-deepest": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(160, 1, levels=0, pe=1)),
+    "matrix-loaded": lambda: _matrix(BIPOLAR, UINT(2), Shape(34, 2, levels=3, loadable=True)),
+    "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, Shape(pixels=4, levels=3)),
+    "matrix-sums": lambda: _matrix(BIPOLAR, UINT(8), Shape(9, 2, levels=0)),
+    "matrix-sums-signed": lambda: _matrix(BIPOLAR, INT(4), Shape(6, 2, unreachable=True)),
+    "matrix-sums-one": lambda: _matrix(BIPOLAR, INT(3), Shape(1, 5, levels=3, loadable=True)),
+    "matrix-planes": lambda: _matrix(INT(3), INT(4), Shape(pixels=2, levels=3)),
+    "matrix-planes-wide": lambda: _matrix(INT(3), TERNARY, Shape(20)),
+    "matrix-planes-deepest": lambda: _matrix(UINT(2), BIPOLAR, Shape(150, 1, levels=0, pe=1)),
+    "matrix-ternary": lambda: _matrix(TERNARY, TERNARY, Shape(pixels=2, levels=3)),
+    "matrix-ternary-five": lambda: _matrix(TERNARY, TERNARY, Shape(5, 1, levels=3, unreachable=True)),
+    "matrix-ternary-wide": lambda: _matrix(TERNARY, TERNARY, Shape(20, levels=2)),
+    "matrix-ternary-widest": lambda: _matrix(TERNARY, TERNARY, Shape(50, 2, levels=0)),
+    "matrix-halves": lambda: _matrix(TERNARY, INT(4), Shape(pixels=2, levels=3)),
+    "matrix-halves-one": lambda: _matrix(TERNARY, UINT(8), Shape()),
+    "matrix-halves-wide": lambda: _matrix(TERNARY, INT(8), Shape(9)),
+    "threshold": lambda: _threshold(INT(5)),
+    "threshold-loaded": lambda: _threshold(UINT(4), loadable=True),
+    "threshold-bipolar": lambda: _threshold(BIPOLAR),
+}
+
+
+def word(luck: random.Random, bench: Bench, bits: int) -> int:
+    """A random word; for a matrix with ternary inputs, of legal codes only."""
+    if getattr(bench.block, "source", None) != TERNARY:
+        return luck.getrandbits(bits)
+    codes = [luck.choice((0, 1, 3)) for _ in range(bits // 2)]
+    return sum(code << (2 * place) for place, code in enumerate(codes))

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every block in one of five small simulators, against its object: seconds, so that each landing runs them.
+
+The ends of the streams are ``streams.sv``. Each block gets a thousand words and more with random
+pauses on every stream, runs of back-pressure, runs of few words and runs without any pause; a reset
+in the middle, registers that start at random, and data that changes while it is not valid.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.blocks import LARGE, SMALL, Bench, word
+from hw.simulators import built
+
+pytestmark = pytest.mark.usefixtures("simulator")
+
+BEATS = 1500
+CYCLES = 40_000
+HERE = Path(__file__).parent
+
+#: Benches that share a simulator. What is built is kept, so a change builds its own group only.
+GROUPS = {
+    "plumbing": [*SMALL],
+    "windows": [name for name in LARGE if name.startswith(("window", "patches"))],
+    "agree": [name for name in LARGE if name.startswith(("matrix-agree", "matrix-b", "threshold"))],
+    "planes": [name for name in LARGE if name.startswith(("matrix-p", "matrix-l", "matrix-t"))],
+    "sums": [name for name in LARGE if name.startswith(("matrix-s", "matrix-h"))],
+}
+
+_MAIN = """#include "Vbench.h"
+#include "verilated.h"
+#include <cstdlib>
+int main(int argc, char** argv) {
+    Verilated::commandArgs(argc, argv);
+    Vbench bench;
+    const int limit = std::atoi(argv[1]);
+    for (int half = 0; half < 2 * limit + 2 && !Verilated::gotFinish(); ++half) {
+        bench.clk = half & 1;
+        bench.eval();
+    }
+    return Verilated::gotFinish() ? 0 : 1;
+}
+"""
+
+
+def test_every_bench_has_a_group() -> None:
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted([*SMALL, *LARGE])
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_blocks(group: str, tmp_path: Path) -> None:
+    benches = {name: {**SMALL, **LARGE}[name]() for name in GROUPS[group]}
+    parts = [_stream(name, bench, tmp_path) for name, bench in benches.items()]
+    _run([bench.block.module for bench in benches.values()], parts, tmp_path)
+
+
+def test_probes_count(tmp_path: Path) -> None:
+    """What moves, what waits and what is waited for, and the highest level, after each clear."""
+    luck = random.Random(4)
+    given, wanted = [], []
+    counts, shown = [0, 0, 0, 0], 0
+    for at in range(2000):
+        clear, valid, ready = luck.random() < 0.004, luck.random() < 0.6, luck.random() < 0.4
+        level, select = luck.getrandbits(5) if luck.random() < 0.2 else 3, luck.randrange(4)
+        given.append(int(clear) | valid << 1 | ready << 2 | level << 3 | select << 8)
+        shown = counts[select]
+        moved, stalled, starved = valid and ready, valid and not ready, ready and not valid
+        highest = max(counts[3], level)
+        counts = [counts[0] + moved, counts[1] + stalled, counts[2] + starved, highest]
+        if clear or at == 0:
+            counts = [0, 0, 0, 0]
+        wanted.append(shown)
+    given[0] |= 1
+    _words(tmp_path / "probe_in", given)
+    _words(tmp_path / "probe_out", wanted)
+    part = """
+    wire [9:0] given; wire [31:0] got;
+    bnn_probe #(.LEVEL(5)) dut (.clk(clk), .clear(given[0]), .valid(given[1]), .ready(given[2]),
+        .level(given[7:3]), .select(given[9:8]), .value(got));
+    bench_cycles #(.BITS(10), .TO(32), .WORDS(2000), .FILE("probe_in"), .WANT("probe_out"),
+        .NAME("probe")) ends (.clk(clk), .rst(rst || again), .given(given), .got(got), .done(done[0]));"""
+    _run(["bnn_probe"], [part], tmp_path)
+
+
+def test_a_deeper_count(tmp_path: Path) -> None:
+    """The three-stage tally: more bits than one step of adders takes."""
+    draw = np.random.default_rng(3)
+    chances = draw.choice([0.0, 0.1, 0.5, 0.9, 1.0], 1000)
+    bits = draw.random((1000, 300)) < chances[:, None]
+    counts = [int(row.sum()) for row in bits]
+    _words(tmp_path / "in", [int("".join(str(int(bit)) for bit in row), 2) for row in bits])
+    _words(tmp_path / "out", [*counts[:1] * 3, *counts[:-3]])  # four stages, one is the bench's own
+    part = """
+    wire [299:0] given; wire [8:0] got;
+    bnn_popcount #(.BITS(300), .STAGES(4)) dut (.clk(clk), .bits(given), .count(got));
+    bench_cycles #(.BITS(300), .TO(9), .WORDS(1000), .FILE("in"), .WANT("out"), .NAME("popcount"))
+        ends (.clk(clk), .rst(rst || again), .given(given), .got(got), .done(done[0]));"""
+    _run(["bnn_popcount"], [part], tmp_path)
+
+
+def _stream(name: str, bench: Bench, folder: Path) -> str:
+    """The bench's part of the simulator; its words go to files."""
+    place = folder / name
+    place.mkdir()
+    luck = random.Random(name)
+    images = -(-BEATS // bench.beats)
+    drawn = [
+        [[word(luck, bench, bits) for _ in range(bench.words)] for bits in bench.bits]
+        for _ in range(images)
+    ]
+    ports = ("i",) if len(bench.bits) == 1 else ("a", "b")
+    for at, port in enumerate(ports):
+        _words(place / port, [w for streams in drawn for w in streams[at]])
+    expected = [w for streams in drawn for w in bench.golden(*streams)]
+    full = (1 << bench.block.output_bits) - 1
+    _words(place / "o", expected)
+    _words(place / "mask", (bench.mask or [full] * bench.block.output_words) * images)
+    for file, text in bench.files.items():
+        (place / file).write_text(text)
+    writes = [data | index << 32 | item << 52 | kind << 68 for kind, item, index, data in bench.loads]
+    _words(place / "load", writes)
+    return _text(name, bench, ports, bench.words * images, len(expected))
+
+
+def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: int) -> str:
+    block, own = bench.block, f"n{list({**SMALL, **LARGE}).index(name)}"
+    copies, bits = getattr(block, "copies", 1), block.output_bits
+    lines, joined = [f"\n    // {name}", f"    wire {own}_go;"], [".clk(clk), .rst(rst || again)"]
+    for at, (port, width) in enumerate(zip(ports, bench.bits, strict=True)):
+        lines += [
+            f"    wire {own}_{port}v, {own}_{port}r; wire [{width - 1}:0] {own}_{port}d;",
+            f'    bench_feed #(.BITS({width}), .WORDS({given}), .SEED({at + 1}), .FILE("{name}/{port}"))',
+            f"    {own}_{port}f (.clk(clk), .rst(rst || again), .go({own}_go), .pace(pace),",
+            f"        .valid({own}_{port}v), .ready({own}_{port}r), .data({own}_{port}d));",
+        ]
+        joined.append(f".{port}_valid({own}_{port}v), .{port}_ready({own}_{port}r), .{port}_data({own}_{port}d)")
+    lines.append(f"    wire [{copies - 1}:0] {own}_ov, {own}_or; wire [{copies * bits - 1}:0] {own}_od;")
+    joined.append(f".o_valid({own}_ov), .o_ready({own}_or), .o_data({own}_od)")
+    if bench.loads:
+        lines += [
+            f"    wire {own}_pv, {own}_pl; wire [15:0] {own}_pi; wire [19:0] {own}_px; wire [31:0] {own}_pd;",
+            f'    bench_load #(.WRITES({len(bench.loads)}), .FILE("{name}/load")) {own}_l (.clk(clk),',
+            f"        .rst(rst || again), .p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi),",
+            f"        .p_index({own}_px), .p_data({own}_pd), .go({own}_go));",
+        ]
+        joined.append(f".p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi), .p_index({own}_px)")
+        joined.append(f".p_data({own}_pd)")
+    else:
+        lines.append(f"    assign {own}_go = 1'b1;")
+        if hasattr(block, "loadable"):
+            joined.append(".p_valid(1'b0), .p_levels(1'b0), .p_item('0), .p_index('0), .p_data('0)")
+    generics = ", ".join(f".{key}({_value(name, value)})" for key, value in block.generics().items())
+    lines += [f"    {block.module} #({generics}) {own}_dut (", "        " + ",\n        ".join(joined), "    );"]
+    for copy in range(copies):
+        lines += [
+            f'    bench_drain #(.BITS({bits}), .WORDS({wanted}), .SEED({copy + 7}), .FILE("{name}/o"),',
+            f'        .MASK("{name}/mask"), .NAME("{name}"), .STEADY({int(copies == 1)})) {own}_o{copy} (',
+            "        .clk(clk), .rst(rst || again), .pace(pace), .last_call(last_call),",
+            f"        .valid({own}_ov[{copy}]), .ready({own}_or[{copy}]), .data({own}_od[{copy * bits}+:{bits}]),",
+            "        .done(done[%NUMBER%]));".replace("%NUMBER%", "@"),
+        ]
+    return "\n".join(lines)
+
+
+def _value(name: str, value: object) -> object:
+    if not isinstance(value, str) or "'h" in value:
+        return value
+    return f'"{name}/{value}"' if value.endswith(".mem") else f'"{value}"'
+
+
+def _words(path: Path, words: Iterable[int]) -> None:
+    path.write_text("".join(f"{w:x}\n" for w in words))
+
+
+def _run(modules: list[str], parts: list[str], folder: Path) -> None:
+    """Build what is not kept, run it where the words are: it must have nothing to complain of."""
+    ends = sum(part.count("done[@]") + part.count("done[0]") for part in parts)
+    body = "\n".join(parts)
+    for number in range(body.count("done[@]")):
+        body = body.replace("done[@]", f"done[{number}]", 1)
+    top = f"""`default_nettype none
+module bench (input wire clk);
+    int cycle = 0;
+    wire [{ends - 1}:0] done;
+    // A reset in the middle: what was before leaves nothing.
+    wire rst = cycle < 4, again = cycle >= 700 && cycle < 703;
+    wire [1:0] pace = 2'(cycle / 128);
+    wire last_call = cycle == {CYCLES};
+    int quiet = 0;
+    always_ff @(posedge clk) begin
+        cycle <= cycle + 1;
+        quiet <= &done ? quiet + 1 : 0;
+        if (quiet == 300) $finish;
+    end
+{body}
+endmodule
+`default_nettype wire
+"""
+    texts = {"streams.sv": (HERE / "streams.sv").read_text(), "bench.sv": top}
+    program = built("bench", modules, texts, _MAIN)
+    run = subprocess.run(
+        [str(program), str(CYCLES + 2), "+verilator+rand+reset+2", "+verilator+seed+7"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line for line in run.stdout.splitlines() if not re.match(r"- .*\$finish", line)]
+    assert not said, "\n".join(said)
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Plants small mistakes, one at a time, and prints those that no test of ``make test`` finds.
+
+    make mutate FILES="src/bnn/hw/rtl/*.sv src/bnn/driver/*.py" N=100 SEED=1
+
+Each mutant is planted in a copy of the tree (``build/mutants``), never here. Only the tests that
+``mutate.toml`` names for the file run, the likeliest first, up to the first that fails. Results are kept
+in ``build/mutants/results.jsonl``, so that a run that was stopped goes on. Mutants that change nothing
+are marked by hand, with the reason, in ``mutate.toml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import mutate_python
+import mutate_rtl
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build" / "mutants"
+
+#: In the copy, the package is the copy's: an editable install would lead back here.
+_SITE = """import os, sys
+sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
+sys.path.insert(0, os.environ["BNN_MUTANT_SRC"])
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``wrong`` in the place of ``right`` at an offset of a file."""
+
+    file: str
+    offset: int
+    right: str
+    wrong: str
+
+    @property
+    def line(self) -> int:
+        return (ROOT / self.file).read_text().count("\n", 0, self.offset) + 1
+
+    @property
+    def text(self) -> str:
+        """The whole file with the mistake."""
+        text = (ROOT / self.file).read_text()
+        return text[: self.offset] + self.wrong + text[self.offset + len(self.right) :]
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(f"{self.file}\0{self.text}".encode()).hexdigest()[:12]
+
+
+def mutants(file: str) -> Iterator[Mutant]:
+    """All of a file, without two that are the same text."""
+    text = (ROOT / file).read_text()
+    made = mutate_rtl if file.endswith(".sv") else mutate_python
+    seen = set()
+    for offset, right, wrong in made.mutants(text):
+        whole = text[:offset] + wrong + text[offset + len(right) :]
+        if whole not in seen:
+            seen.add(whole)
+            yield Mutant(file, offset, right, wrong)
+
+
+def sample(files: list[str], count: int, seed: int) -> list[Mutant]:
+    """So many at random, each line as likely as another."""
+    lines: dict[tuple[str, int], list[Mutant]] = {}
+    for file in files:
+        for each in mutants(file):
+            lines.setdefault((file, each.line), []).append(each)
+    luck = random.Random(seed)
+    order = sorted(lines)
+    luck.shuffle(order)
+    chosen = [luck.choice(lines[place]) for place in order]
+    return chosen[:count] if count else chosen
+
+
+class Tree:
+    """A copy of the tree in which one mutant after the other is planted."""
+
+    def __init__(self, number: int) -> None:
+        self.folder = WORK / f"tree{number}"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        for name in filter(None, listed.stdout.split("\0")):
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_file():
+                shutil.copy2(ROOT / name, target)
+        (native,) = Path(sys.prefix).glob("lib/python*/site-packages/bnn/_native*.so")
+        shutil.copy2(native, self.folder / "src" / "bnn" / native.name)
+        (self.folder / "site").mkdir()
+        (self.folder / "site" / "sitecustomize.py").write_text(_SITE)
+        said = subprocess.run(
+            [sys.executable, "-c", "import bnn, bnn._native; print(bnn.__file__, bnn._native.__file__)"],
+            env=self._environment, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        if said.count(str(self.folder)) != 2:
+            raise SystemExit(f"the copy would not be tested, but {said}")
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": str(self.folder / "site"),
+            "BNN_MUTANT_SRC": str(self.folder / "src"),
+            "BNN_CACHE": str(WORK / "cache"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def run(self, tests: list[str], limit: float) -> tuple[str, str]:
+        """``passed``, ``failed`` or ``hangs``, and the end of what pytest said."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *tests]
+        child = subprocess.Popen(
+            command, cwd=self.folder, env=self._environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            said, _ = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+            return "hangs", ""
+        return ("passed" if child.returncode == 0 else "failed"), said
+
+    def plant(self, mutant: Mutant, tests: list[str], limit: float) -> tuple[str, str]:
+        """Run with the mistake, and take it back."""
+        path = self.folder / mutant.file
+        right = path.read_text()
+        path.write_text(mutant.text)
+        try:
+            return self.run(tests, limit)
+        finally:
+            path.write_text(right)
+
+
+def _tests(settings: dict[str, Any], file: str) -> list[str]:
+    for entry in settings["tests"]:
+        if any(fnmatch.fnmatch(file, pattern) for pattern in entry["files"]):
+            return list(entry["run"])
+    raise SystemExit(f"mutate.toml names no tests for {file}")
+
+
+def _finder(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return lines[0].split(" - ")[0].split(" ", 1)[1] if lines else "?"
+
+
+def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str, dict[str, Any]]:
+    results = _kept()
+    waiting = [each for each in chosen if each.key not in results]
+    trees: SimpleQueue[Tree] = SimpleQueue()
+    for number in range(min(jobs, len(waiting))):
+        trees.put(Tree(number))
+    limits = _limits(waiting, settings, trees)
+    lock, began = threading.Lock(), time.monotonic()
+
+    def one(mutant: Mutant) -> None:
+        tree = trees.get()
+        tests = _tests(settings, mutant.file)
+        outcome, said = tree.plant(mutant, tests, limits[tuple(tests)])
+        trees.put(tree)
+        found = {"key": mutant.key, "file": mutant.file, "line": mutant.line, "right": mutant.right,
+                 "wrong": mutant.wrong, "outcome": outcome, "by": _finder(said) if outcome == "failed" else ""}  # fmt: skip
+        with lock:
+            results[mutant.key] = found
+            with (WORK / "results.jsonl").open("a") as file:
+                file.write(json.dumps(found) + "\n")
+            done = sum(each.key in results for each in chosen)
+            print(f"{done}/{len(chosen)} {time.monotonic() - began:.0f} s: {mutant.file}:{mutant.line} {outcome} {found['by']}", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, waiting))
+    return results
+
+
+def _limits(waiting: list[Mutant], settings: dict[str, Any], trees: SimpleQueue[Tree]) -> dict[Any, float]:
+    """Seconds that the tests may take: they must pass as they are, and that is timed."""
+    limits = {}
+    for tests in sorted({tuple(_tests(settings, each.file)) for each in waiting}):
+        tree, began = trees.get(), time.monotonic()
+        outcome, said = tree.run(list(tests), 3600)
+        trees.put(tree)
+        if outcome != "passed":
+            raise SystemExit(f"without any mistake these tests do not pass:\n{said[-3000:]}")
+        limits[tests] = 4 * (time.monotonic() - began) + 120
+        print(f"{' '.join(tests)}: {time.monotonic() - began:.0f} s", flush=True)
+    return limits
+
+
+def _kept() -> dict[str, dict[str, Any]]:
+    path = WORK / "results.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {found["key"]: found for found in map(json.loads, lines)}
+
+
+def _report(chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: dict[str, Any]) -> None:
+    equal = {(each["file"], each["right"], each["wrong"], each["line"]) for each in settings["equivalent"]}
+    table: dict[str, Counter[str]] = {}
+    for mutant in chosen:
+        result = results[mutant.key]
+        text = (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
+        kind = "found" if result["outcome"] != "passed" else "survived"
+        if kind == "survived" and (mutant.file, mutant.right, mutant.wrong, text) in equal:
+            kind = "equivalent"
+        table.setdefault(mutant.file, Counter())[kind] += 1
+        if kind == "survived":
+            before = (ROOT / mutant.file).read_text()
+            print(f"\n{mutant.file}:{mutant.line} survived: {mutant.right!r} -> {mutant.wrong!r}")
+            print(mutate_python.diff(mutant.file, before, mutant.text))
+    total: Counter[str] = sum(table.values(), Counter())
+    print(f"\n{'file':44}found  survived  equivalent")
+    for file, counts in [*sorted(table.items()), ("all", total)]:
+        print(f"{file:44}{counts['found']:5}{counts['survived']:10}{counts['equivalent']:12}")
+    real = total["found"] + total["survived"]
+    print(f"{total['found']} of {real} that change something were found ({100 * total['found'] / max(1, real):.0f} %)")
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", help="files or patterns, from the root of the tree")
+    parser.add_argument("--count", type=int, default=0, help="so many, chosen at random; 0: all")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
+    given = parser.parse_args()
+    files = sorted({str(p.relative_to(ROOT)) for pattern in given.files for p in ROOT.glob(pattern)})
+    if not files:
+        raise SystemExit(f"no such files: {' '.join(given.files)}")
+    settings = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
+    chosen = sample(files, given.count, given.seed)
+    if given.list:
+        for each in chosen:
+            print(f"{each.key} {each.file}:{each.line} {each.right!r} -> {each.wrong!r}")
+        return
+    WORK.mkdir(parents=True, exist_ok=True)
+    _report(chosen, _run(chosen, settings, given.jobs), settings)
+
+
+if __name__ == "__main__":
+    main()
