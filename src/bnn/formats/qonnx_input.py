@@ -21,6 +21,8 @@ from bnn.network import Lattice
 from bnn.precision import BIPOLAR, INT, UINT
 
 Array = NDArray[Any]
+#: Steps of all channels of an input that are compared one by one.
+MAX_STEPS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], le
         levels: the highest.
     """
     channels = max(raw.factor.size, raw.offset.size)
+    if channels * levels > MAX_STEPS:
+        return False  # not known
     precision = host.precision
     step = 2 if precision == BIPOLAR else 1
 

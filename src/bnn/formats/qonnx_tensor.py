@@ -48,8 +48,9 @@ class Tensor:
             convolution.
         flat: name for the flattening that waits until the values of a map are quantized,
             or "".
-        ending: ``scores`` where only their order matters any more (after a softmax),
-            ``class`` where it is the number of the class already; else "".
+        ending: ``scores`` where only their order matters any more (after a softmax), also
+            ``squashed`` (after a sigmoid, which makes large ones equal in float32), ``class``
+            where it is the number of the class already; else "".
     """
 
     layer: str
@@ -65,7 +66,7 @@ class Tensor:
     pad_value: float = 0.0
     patches: tuple[tuple[int, int], ...] = ()
     flat: str = ""
-    ending: Literal["", "scores", "class"] = ""
+    ending: Literal["", "scores", "squashed", "class"] = ""
 
     def __post_init__(self) -> None:
         if not (self.low <= self.high and np.isfinite([self.low, self.high]).all()):

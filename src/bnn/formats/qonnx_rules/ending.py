@@ -20,6 +20,8 @@ def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     tensor = walk.real(node, inputs[0])
     if tensor.ending == "class":
         raise FormatError(f"{node}: reads the number of a class; that cannot be converted")
+    if tensor.ending == "squashed":
+        raise FormatError(f"{node}: stands after a sigmoid, which makes large scores equal")
     if node.kind != "Sigmoid":
         _check_axis(node, tensor)
         if tensor.channels == 1:
@@ -27,7 +29,11 @@ def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if node.kind == "TopK":
         _check_count(node, inputs)
     walk.report.lost.append(f"{node}: scores are what it reads; the class is the same")
-    ending: Literal["class", "scores"] = "class" if node.kind in CHOICES else "scores"
+    ending: Literal["class", "scores", "squashed"] = "scores"
+    if node.kind in CHOICES:
+        ending = "class"
+    elif node.kind == "Sigmoid":
+        ending = "squashed"
     return replace(tensor, ending=ending)
 
 
