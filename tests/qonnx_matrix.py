@@ -44,10 +44,10 @@ def stored() -> dict[str, Any]:
     with np.load(FIXTURES / "qonnx" / "matrix.answers.npz") as arrays:
         names, widths = str(arrays["names"]).split("\n"), arrays["widths"].astype(int)
         flat = arrays["answers"]
-    ends = np.cumsum(widths * MATRIX.SAMPLES)
+    ends = np.cumsum(widths * MATRIX.ANSWERED)
     parts = np.split(flat, ends[:-1])
     return {
-        name: part.reshape(MATRIX.SAMPLES, width)
+        name: part.reshape(MATRIX.ANSWERED, width)
         for name, part, width in zip(names, parts, widths, strict=True)
     }
 
