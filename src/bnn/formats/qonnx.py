@@ -61,6 +61,8 @@ def _converted(walk: Walk) -> Converted:
         inputs = [walk.value(node, name) if name else None for name in node.inputs]
         walk.note_constants(node, inputs)
         walk.values[node.outputs[OPERATORS[node.kind].result]] = _fitting(walk, node, inputs)
+    if not walk.nodes:
+        raise FormatError("the output does not depend on any node")
     finish(walk, walk.value(walk.nodes[-1], walk.graph.output))
     assert walk.input is not None
     given = zeros_fit(walk.input, walk.stack.layers)

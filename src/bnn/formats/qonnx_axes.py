@@ -33,11 +33,9 @@ def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
             perm = [perm[i] for i in given]
             names = {node.outputs[0]}
         elif node.kind in _PINNING:
-            inner = LAST if _reads_last(node) else FIRST
-            axes = [""] * 4
-            for axis, source in zip(inner, perm, strict=True):
-                axes[source] = axis
-            return tuple(axes)
+            # A picture is given with its height first, whatever the graph turns it to.
+            channels = perm[(LAST if _reads_last(node) else FIRST).index("C")]
+            return {1: FIRST, 3: LAST}.get(channels) or picture_axes(graph.shape, nodes)
         elif node.kind in ("Reshape", "Flatten"):
             break
         else:

@@ -364,8 +364,10 @@ def _check_outputs(node: Node, operator: Operator, domain: str, version: int) ->
     named = [index for index, name in enumerate(node.outputs) if name]
     # MaxPool's second output is harmless; more than one of a batch norm mean training.
     most = 2 if node.kind == "MaxPool" and not domain and version >= 8 else operator.outputs
-    if not node.outputs or any(index >= most for index in named):
-        raise FormatError(f"{node}: has {len(node.outputs)} outputs; {most} can be converted")
+    if operator.result not in named or any(index >= most for index in named):
+        raise FormatError(
+            f"{node}: has {len(named)} named outputs of {most}; that cannot be converted"
+        )
 
 
 def _attributes(node: Node, operator: Operator, signature: Signature) -> dict[str, Any]:

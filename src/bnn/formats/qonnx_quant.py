@@ -94,7 +94,8 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
     Raises:
         FormatError: parameters that make no quantizer, or one of more than 8 bits.
     """
-    scale = np.asarray(scale, np.float32)
+    if any(np.asarray(value).dtype != np.float32 for value in (scale, zero_point)):
+        raise FormatError(f"{node}: scale and zero point must be float32")
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise FormatError(f"{node}: scale must be positive")
     if bits is None:
@@ -139,7 +140,7 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
     if node.kind == "BipolarQuant":
         if len(inputs) != 2:
             raise FormatError(f"{node}: needs a tensor and a scale")
-        return quant(node, inputs[1].value, np.zeros(()), None)
+        return quant(node, inputs[1].value, np.zeros((), np.float32), None)
     if len(inputs) != 4:
         raise FormatError(f"{node}: needs a tensor, scale, zero point and bit width")
     return quant(node, inputs[1].value, inputs[2].value, inputs[3].value)

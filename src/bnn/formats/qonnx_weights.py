@@ -26,6 +26,8 @@ def _constant(node: Op, inputs: Sequence[object], index: int, what: str) -> Cons
     value = inputs[index] if index < len(inputs) else None
     if not isinstance(value, Constant):
         raise FormatError(f"{node}: its {what} must be constants")
+    if value.value.dtype != np.float32:
+        raise FormatError(f"{node}: its {what} are {value.value.dtype}; float32 can be converted")
     return value
 
 
@@ -41,8 +43,9 @@ def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
         raise FormatError(f"{node}: what it quantizes is not finite")
     try:
         scale = np.broadcast_to(given.scale, value.shape)
+        np.broadcast_to(given.zero_point, value.shape)
     except ValueError:
-        raise FormatError(f"{node}: scale and weights have different shapes") from None
+        raise FormatError(f"{node}: scale or zero point do not fit the weights' shape") from None
     if not given.whole_zero_point:
         raise FormatError(f"{node}: weights with a fractional zero point cannot be held")
     zero = given.zero_point

@@ -29,6 +29,7 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     constants = [item for item in parameters if isinstance(item, Constant)]
     if len(constants) != len(parameters):
         raise FormatError(f"{node}: its scale, zero point and bit width must be constants")
+    _check_ranks(node, source, constants)
     given = quantizer(node, [Constant(np.zeros(0)), *constants])
     if isinstance(source, RawInput) and walk.chosen is None:
         fed = quantized_input(given, source)
@@ -57,6 +58,7 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Trunc: low bits dropped, as thresholds."""
     source, *parameters = inputs
+    _check_ranks(node, source, parameters)
     tensor = walk.real(node, source)
     values = [item.value for item in parameters if isinstance(item, Constant)]
     given = qonnx_quant.trunc(node, values, tensor.low, tensor.high)
@@ -80,7 +82,7 @@ def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if isinstance(source, RawInput) and fresh and scale > 0:
         fed = thresholded_input(source, thresholds, Lattice.of(scale, offset, node.name))
         if fed is not None:
-            row = thresholds.value[0].astype(np.float32)
+            row = _at_least(thresholds.value[0])
             return _fed(walk, node, fed, source, lambda x: (x[..., None] >= row).sum(-1), row.size)
     tensor = walk.real(node, source)
     table = thresholds.value
@@ -89,7 +91,7 @@ def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         raise FormatError(f"{node}: compares along axis {axis}, which is not the channels'")
     if table.ndim != 2 or len(table) not in (1, tensor.channels):
         raise FormatError(f"{node}: thresholds of shape {table.shape} do not fit the tensor")
-    rows = np.sort(ordered(table, tensor).astype(np.float32), axis=1)  # their count has no order
+    rows = np.sort(_at_least(ordered(table, tensor)), axis=1)  # their count has no order
     return _thresholds(walk, node, tensor, rows, scale, offset)
 
 
@@ -99,6 +101,19 @@ def sign(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     layer = Sign(walk.stack.name(node.name), at_zero=0, source=tensor.layer)
     walk.report.used(node.name, "sign, 0 at 0")
     return _quantized(walk, tensor, layer)
+
+
+def _check_ranks(node: Op, source: Any, parameters: Any) -> None:
+    """That no parameter has more axes than the tensor, which would get more by it."""
+    for item in parameters:
+        if isinstance(item, Constant) and item.value.ndim > len(source.axes):
+            raise FormatError(f"{node}: a parameter of shape {item.value.shape} does not fit")
+
+
+def _at_least(table: Array) -> Array:
+    """The smallest float32 that are not below the thresholds: x >= T for the same float32 x."""
+    near = table.astype(np.float32)
+    return np.where(near < table, np.nextafter(near, np.float32(np.inf)), near)
 
 
 def _fed(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int) -> Tensor:

@@ -40,7 +40,7 @@ def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
     given = [node.attribute("min"), node.attribute("max")]
     for index, item in enumerate(inputs[1:3]):
         if isinstance(item, Constant):
-            if item.value.size != 1 or item.value.dtype != np.float32:
+            if item.value.size != 1 or item.value.ndim > 1 or item.value.dtype != np.float32:
                 raise FormatError(f"{node}: its bounds must be single float32 numbers")
             given[index] = item.value.item()
     low = -np.inf if given[0] is None else float(given[0])
