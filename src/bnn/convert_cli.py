@@ -89,8 +89,7 @@ def convert(
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
         typer.echo(harmless(line))
-    if verify is not None:
-        _verify(conversion, verify, pictures or given_input)
+    failed = verify is not None and _verify(conversion, source, verify, pictures or given_input)
     model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
     if to is None:
         save(model, out)
@@ -98,6 +97,9 @@ def convert(
         for note in export(model, to, out, pairs, fires_at):
             typer.echo(harmless(f"  not kept: {note}"))
     typer.echo(f"wrote {out}")
+    if failed:
+        typer.echo(f"bnn: {out}: was written, but its predictions differ; see above", err=True)
+        raise typer.Exit(1)
 
 
 def _conversion(
@@ -125,9 +127,15 @@ def _conversion(
     return convert(path, source_format or recognise(path), options)
 
 
-def _verify(conversion: Conversion, data: str, grid: str | None) -> None:
+def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> bool:
+    """Print the comparison; whether predictions differ."""
+    from bnn.show import progress
     from bnn.verify import read_samples, verify
 
     known = grid if grid in ("unit", "symmetric", "bytes") else None
-    for line in verify(conversion, read_samples(data, conversion, known)).lines():
-        typer.echo(line)
+    samples = read_samples(data, conversion, known)
+    with progress("onnx.reference") as advance:
+        found = verify(conversion, samples, source=Path(source), advance=advance)
+    for line in found.lines():
+        typer.echo(harmless(line))
+    return found.failed

@@ -124,7 +124,7 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
     for step in after:
         at_zero = real_layer(step, np.zeros(signal.shape[2]))
         slope = (
-            vector(step.factor, np.float64)
+            vector(step.factor, np.float64) / vector(step.divisor, np.float64)
             if isinstance(step, Scale)
             else vector(step.gamma, np.float64) * vector(step.inv_std, np.float64)
         )

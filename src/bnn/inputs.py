@@ -152,6 +152,10 @@ class RealInput(Made):
             raise InputError(f"the model takes real numbers, these are {batch.dtype}")
         if np.isnan(batch).any():
             raise InputError("inputs hold NaN")
+        return self.quantized(batch)
+
+    def quantized(self, batch: NDArray[Any]) -> NDArray[np.int16]:
+        """Numbers (..., channels), whatever their shape, to integers of :attr:`precision`."""
         with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
             real: NDArray[np.float32] = batch.astype(np.float32) / self.scale + self.zero_point
         if self.precision == BIPOLAR:

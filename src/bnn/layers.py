@@ -168,16 +168,22 @@ class BatchNorm:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """``x * factor + offset``, each (1,) or (channels,); 1 and 0 change nothing."""
+    """``x * factor / divisor + offset``, each (1,) or (channels,); 1, 1 and 0 change nothing.
+
+    A quotient is not the product with the rounded reciprocal; so both are here.
+    """
 
     name: str
     factor: ArrayLike = 1.0
     offset: ArrayLike = 0.0
     source: str = ""
+    divisor: ArrayLike = 1.0
 
     def __post_init__(self) -> None:
-        _freeze(self, "factor")
-        _freeze(self, "offset")
+        for what in ("factor", "offset", "divisor"):
+            _freeze(self, what)
+        if not np.asarray(self.divisor).all():
+            raise NetworkError(f"{self.name}: divides by 0")
 
 
 @dataclass(frozen=True, eq=False)

@@ -247,7 +247,7 @@ def _slid(name: str, shape: Shape, kernel: Pair, stride: Pair, padding: Borders)
 
 
 def _check_channels(layer: RealLayer, channels: int) -> None:
-    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset"):
+    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor"):
         size = np.size(getattr(layer, what, 0.0))
         if size not in (1, channels):
             raise NetworkError(f"{layer.name}: {what} is for {size} channels, not {channels}")

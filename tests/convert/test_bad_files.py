@@ -194,10 +194,13 @@ def test_keras_bombs(tmp_path: Path) -> None:
 # --- ONNX ----------------------------------------------------------------------------
 
 
+DOMAIN = "qonnx.custom_op.general"
+
+
 def small(weights: Any, *nodes: Any, bits: float = 3) -> Any:
     """input - Quant - ``nodes`` - MatMul."""
     constants = {"w": weights, "one": np.ones(()), "zero": np.zeros(()), "bits": np.array(bits)}
-    start = helper.make_node("Quant", ["x", "one", "zero", "bits"], ["q"], "in", domain="d")
+    start = helper.make_node("Quant", ["x", "one", "zero", "bits"], ["q"], "in", domain=DOMAIN)
     last = nodes[-1].output[0] if nodes else "q"
     end = helper.make_node("MatMul", [last, "w"], ["y"], "end")
     values = [
@@ -230,7 +233,7 @@ SIGNS = np.array([[1, -1], [1, 1], [-1, 1]])
         (small(SIGNS, helper.make_node("BatchNormalization", ["q"] * 5, ["r"], "bn")), ["bn"]),
         (small(SIGNS, helper.make_node("Reshape", ["q", "bits"], ["r"], "bent")), ["bent"]),
         (small(SIGNS, helper.make_node("Conv", ["q", "w"], ["r"], "conv")), ["conv"]),
-        (small(SIGNS, helper.make_node("Add", ["q", "w"], ["r"], "sum")), ["sum", "do not fit"]),
+        (small(SIGNS, helper.make_node("Add", ["q", "w"], ["r"], "sum")), ["sum", "does not fit"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )

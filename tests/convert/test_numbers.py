@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from bnn.errors import FormatError
 from bnn.formats.grids import grid
 from bnn.formats.keras_quantizers import Named, activation_of, weights_of
-from bnn.formats.onnx_file import Node
+from bnn.formats.qonnx_executor import bounds, rounded
+from bnn.formats.qonnx_ops import OPERATORS, Op
 from bnn.formats.qonnx_quant import activation, quant
 from bnn.formats.weights import from_real
-from qonnx_executor import bounds, rounded
 from qonnx_graphs import MODES
 
 SCALES = st.floats(2.0**-12, 2.0**12, width=32)
 REALS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=50)
 
 
-def node(kind: str, **attributes: Any) -> Node:
-    return Node("q", kind, "", (), (), attributes)
+def node(kind: str, **attributes: Any) -> Op:
+    return Op("q", kind, "", (), (), OPERATORS[kind].versions[0], attributes)
 
 
 @given(

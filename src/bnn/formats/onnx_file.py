@@ -59,6 +59,8 @@ class Graph:
         constants: arrays by name.
         input, output: names of the tensors.
         shape: of the input, the batch included; unknown sizes are 1.
+        opsets: version of the operator set by domain, "" for standard ONNX.
+        kind: NumPy's name of the input's type.
         datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
         classes: names that :mod:`bnn.formats.qonnx_write` noted.
     """
@@ -69,6 +71,8 @@ class Graph:
     input: str
     output: str
     shape: tuple[int, ...]
+    opsets: Mapping[str, int]
+    kind: str = "float32"
     datatype: str = ""
     classes: tuple[str, ...] = ()
 
@@ -100,7 +104,9 @@ def read(path: Path) -> Graph:
         raise FormatError(f"{path}: has {len(model.graph.node)} nodes, the most is {MAX_NODES}")
     try:
         return _graph(path, model)
-    except (TypeError, UnicodeDecodeError, AttributeError):
+    except FormatError:
+        raise
+    except (TypeError, ValueError, AttributeError):
         # Text that is no UTF-8 comes as bytes.
         raise FormatError(f"{path}: holds damaged names") from None
 
@@ -156,6 +162,8 @@ def _graph(path: Path, model: Any) -> Graph:
     graph = model.graph
     _check_total(path, graph)
     constants = {item.name: _array(path, item, item.name) for item in graph.initializer}
+    if len(constants) != len(graph.initializer):
+        raise FormatError(f"{path}: has two constants of one name")
     inputs = [item for item in graph.input if item.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise FormatError(
@@ -163,6 +171,7 @@ def _graph(path: Path, model: Any) -> Graph:
             "one each can be read"
         )
     nodes = _ordered(path, _nodes(path, graph), {*constants, inputs[0].name})
+    _check_names(path, model, nodes, {*constants, inputs[0].name})
     return Graph(
         path,
         nodes,
@@ -170,6 +179,8 @@ def _graph(path: Path, model: Any) -> Graph:
         inputs[0].name,
         graph.output[0].name,
         _shape(path, inputs[0]),
+        _opsets(path, model),
+        _kind(path, inputs[0]),
         _datatype(graph, inputs[0].name),
         _classes(model),
     )
@@ -188,6 +199,41 @@ def _check_total(path: Path, graph: Any) -> None:
             )
 
 
+def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str]) -> None:
+    """Every tensor is made once, and every operator is what its domain says."""
+    own = {(item.domain, item.name) for item in model.functions}
+    made = set(known)
+    for node in nodes:
+        if (node.domain, node.kind) in own:
+            raise FormatError(f"{path}: {node} is a function of the file's own; that is not read")
+        for name in filter(None, node.outputs):
+            if name in made:
+                raise FormatError(f"{path}: {node} makes {name!r}, which exists already")
+            made.add(name)
+    if model.graph.sparse_initializer:
+        raise FormatError(f"{path}: holds sparse constants; only dense ones can be read")
+
+
+def _opsets(path: Path, model: Any) -> dict[str, int]:
+    """Versions by domain; a domain that is declared twice must be so with one version."""
+    opsets: dict[str, int] = {}
+    for item in model.opset_import:
+        domain = "" if item.domain == "ai.onnx" else item.domain
+        if opsets.setdefault(domain, item.version) != item.version:
+            raise FormatError(f"{path}: declares two versions of operator set {domain!r}")
+    return opsets
+
+
+def _kind(path: Path, item: Any) -> str:
+    import onnx
+
+    number = item.type.tensor_type.elem_type
+    try:
+        return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)))
+    except (KeyError, TypeError):
+        raise FormatError(f"{path}: input {item.name!r} has no type that can be read") from None
+
+
 def _shape(path: Path, item: Any) -> tuple[int, ...]:
     shape = tuple(max(1, dim.dim_value) for dim in item.type.tensor_type.shape.dim)
     if len(shape) not in (2, 4):
@@ -195,9 +241,9 @@ def _shape(path: Path, item: Any) -> tuple[int, ...]:
             f"{path}: input {item.name!r} has shape {shape}; vectors (N, features) "
             "and pictures with four dimensions can be read"
         )
-    if np.prod(shape[1:], dtype=float) > MAX_VALUES:
+    if np.prod(shape, dtype=float) > MAX_VALUES:
         raise FormatError(f"{path}: input {item.name!r} of shape {shape} is too large")
-    return (1, *shape[1:])
+    return shape
 
 
 def _datatype(graph: Any, name: str) -> str:
@@ -235,6 +281,8 @@ def _nodes(path: Path, graph: Any) -> list[Node]:
             name = f"{wanted}_{next_number[wanted]}"
         taken.add(name)
         attributes = {a.name: _attribute(path, a, name) for a in item.attribute}
+        if len(attributes) != len(item.attribute):
+            raise FormatError(f"{path}: node {name!r} has an attribute twice")
         nodes.append(
             Node(name, item.op_type, item.domain, tuple(item.input), tuple(item.output), attributes)
         )
@@ -273,7 +321,12 @@ def _attribute(path: Path, item: Any, node: str) -> Any:
         return _array(path, item.t, f"{node}.{item.name}")
     if item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
         raise FormatError(f"{path}: node {node!r} holds a graph of its own; that cannot be read")
-    value = onnx.helper.get_attribute_value(item)
+    if item.ref_attr_name:
+        raise FormatError(f"{path}: node {node!r}: {item.name} refers to a function's attribute")
+    try:
+        value = onnx.helper.get_attribute_value(item)
+    except ValueError:
+        raise FormatError(f"{path}: node {node!r}: {item.name} has no type") from None
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
