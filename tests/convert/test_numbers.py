@@ -89,7 +89,7 @@ def test_real_weights_are_refused() -> None:
 @given(reals=REALS, delta=st.floats(2.0**-7, 1, width=32))
 def test_larqs_ternary(reals: list[float], delta: float) -> None:
     x = np.array([*reals, delta, -delta, 0], np.float32)[:, None]
-    layer = activation_of("here", Named("ste_tern", {"threshold_value": delta}), "q", "")
+    layer = activation_of("here", Named.plain("here", "ste_tern", {"threshold_value": delta}), "q", "")
     value = np.float32(delta)
     wanted = np.sign(np.sign(x + value) + np.sign(x - value))
     np.testing.assert_array_equal(layer.base + layer.step * layer.level(x), wanted)
@@ -98,7 +98,7 @@ def test_larqs_ternary(reals: list[float], delta: float) -> None:
 @given(reals=st.lists(st.floats(-0.5, 1.5, width=32), min_size=1), bits=st.integers(1, 8))
 def test_larqs_dorefa(reals: list[float], bits: int) -> None:
     x = np.array(reals, np.float32)[:, None]
-    layer = activation_of("here", Named("dorefa_quantizer", {"k_bit": bits}), "q", "")
+    layer = activation_of("here", Named.plain("here", "dorefa_quantizer", {"k_bit": bits}), "q", "")
     steps = np.float32(2**bits - 1)
     wanted = np.rint(np.clip(x, np.float32(0), np.float32(1)) * steps)
     np.testing.assert_array_equal(layer.level(x), wanted)
@@ -106,7 +106,7 @@ def test_larqs_dorefa(reals: list[float], bits: int) -> None:
 
 def test_larqs_scaled_sign() -> None:
     latent = np.array([[0.5, -1.5], [0.0, 0.25]], np.float32)
-    found = weights_of("here", Named("magnitude_aware_sign"), latent)
+    found = weights_of("here", Named.plain("here", "magnitude_aware_sign"), latent)
     np.testing.assert_array_equal(found.integers, [[1, -1], [1, 1]])
     np.testing.assert_array_equal(found.scale, [1, 0.125])
 
