@@ -89,7 +89,9 @@ def test_real_weights_are_refused() -> None:
 @given(reals=REALS, delta=st.floats(2.0**-7, 1, width=32))
 def test_larqs_ternary(reals: list[float], delta: float) -> None:
     x = np.array([*reals, delta, -delta, 0], np.float32)[:, None]
-    layer = activation_of("here", Named.plain("here", "ste_tern", {"threshold_value": delta}), "q", "")
+    layer = activation_of(
+        "here", Named.plain("here", "ste_tern", {"threshold_value": delta}), "q", ""
+    )
     value = np.float32(delta)
     wanted = np.sign(np.sign(x + value) + np.sign(x - value))
     np.testing.assert_array_equal(layer.base + layer.step * layer.level(x), wanted)

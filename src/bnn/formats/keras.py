@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
 from bnn.formats import keras_file
-from bnn.formats.grids import Grid, Step, grid, real_input
+from bnn.formats.grids import Grid, Step, grid
 from bnn.formats.keras_file import KerasLayer
+from bnn.formats.keras_host import host_input
 from bnn.formats.keras_quantizers import (
-    SIGNS,
     Named,
     activation_of,
     named,
@@ -45,7 +45,7 @@ from bnn.formats.stack import (
     zeros_fit,
 )
 from bnn.formats.weights import Weights
-from bnn.inputs import Input, RealInput
+from bnn.inputs import Input
 from bnn.network import (
     Add,
     BatchNorm,
@@ -57,7 +57,7 @@ from bnn.network import (
     Network,
     Scale,
 )
-from bnn.precision import BIPOLAR, TERNARY, UINT
+from bnn.precision import BIPOLAR, TERNARY
 from bnn.program import Borders, Pair
 
 _NONE: Borders = (0, 0, 0, 0)
@@ -219,15 +219,8 @@ class _Reader:
         """The input quantized by the host, if it can do what ``given`` does."""
         if self.chosen is not None or flow.steps:
             return None
-        shape = self.input_shape
-        if given.name in SIGNS:
-            return self._fed(flow, real_input(shape, BIPOLAR, 1, 0), Lattice())
-        if given.name == "dorefa_quantizer" and given.settings["mode"] == "activations":
-            bits = given.settings["k_bit"]
-            steps = np.full(1, (1 << bits) - 1, np.float32)
-            host = RealInput(shape, UINT(bits), steps, np.zeros(1, np.float32), multiplied=True)
-            return self._fed(flow, host, Lattice(1 / float(steps[0])))
-        return None
+        held = host_input(str(self.model.layers[0]), given, self.input_shape)
+        return None if held is None else self._fed(flow, *held)
 
     def _known(self, flow: _Flow) -> _Flow:
         """``flow`` as a layer's result of its own shape."""
