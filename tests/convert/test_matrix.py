@@ -51,7 +51,7 @@ def outcomes(archive: str, tmp_path: Path) -> dict[str, str]:
         path.write_bytes(files[name])
         with np.load(io.BytesIO(files[f"{path.stem}.npz"])) as arrays:
             inputs, logits = arrays["inputs"], arrays["logits"]
-            given = str(arrays["given"]) if "given" in arrays else None
+            given = bytes(arrays["given"]).decode() if "given" in arrays else None
         try:
             wrong = differing(path, inputs, logits, given)
             found[path.stem] = "equal" if not wrong else f"{wrong} of {len(inputs)} differ"

@@ -63,12 +63,19 @@ def read(
         NetworkError: what it says makes no network.
     """
     path = Path(path)
-    arrays = npz.read(path)
+    with np.errstate(over="ignore"):  # Chainer loads into float32; the rest is refused below
+        arrays = {name: array.astype(np.float32) for name, array in npz.read(path).items()}
     report = Report("Chainer")
     try:
         links = _links(arrays, report)
         reader = _Assembly(links, report, None if given_input is None else grid(given_input))
-        return reader.converted(topology or _stack_of(links))
+        if topology is None:
+            topology = _stack_of(links)
+            report.lost.append(
+                "the file does not tell the order of its links; taken by their numbers, as linear, "
+                "batch norm and sign in turn"
+            )
+        return reader.converted(topology)
     except (FormatError, NetworkError) as error:
         raise type(error)(f"{path}: {error}") from None
 
@@ -145,7 +152,26 @@ def _links(arrays: Arrays, report: Report) -> Links:
             raise FormatError(f"array {name}/W has shape {link.array('W').shape}")
     if not convs + denses:
         raise FormatError("holds no link with weights (no array called W)")
+    for kind in (convs, denses, norms):
+        _check_order(kind)
+    for link in convs + denses + norms:
+        for key, array in link.arrays.items():
+            if not np.isfinite(array).all():
+                raise FormatError(f"array {link.name}/{key} holds values that are not finite")
     return Links(tuple(convs), tuple(denses), tuple(norms))
+
+
+def _check_order(links: list[Link]) -> None:
+    """Refuse links of one kind and size whose names do not tell which comes first."""
+    seen: dict[Any, Link] = {}
+    for link in links:
+        sizes = tuple(sorted((key, array.shape) for key, array in link.arrays.items()))
+        other = seen.setdefault(sizes, link)
+        if re.sub(r"[0-9]+", "0", other.name) != re.sub(r"[0-9]+", "0", link.name):
+            raise FormatError(
+                f"links {other.name} and {link.name} have arrays of the same sizes, and their "
+                "names do not tell which comes first; name them alike, with numbers"
+            )
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
@@ -275,7 +301,8 @@ class _Assembly:
     def _dense(self, layer: Dense, link: Link, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         weights = link.array("W")
         height, width, channels = shape
-        if (height, width) != (1, 1) and weights.shape == (layer.units, channels):
+        is_average = self.links.is_guinness and weights.shape == (layer.units, channels)
+        if (height, width) != (1, 1) and is_average:
             self._average(shape)
         elif weights.shape != (layer.units, height * width * channels):
             raise _MismatchError(

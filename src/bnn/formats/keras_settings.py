@@ -387,7 +387,7 @@ class Settings(Mapping[str, Any]):
             try:
                 parsed = rule.parse(value)
             except _WrongError as reason:
-                raise FormatError(f"{where}: {key} {short(value)} {reason}") from None
+                raise FormatError(f"{where}: {key} {short(value)}: {reason}") from None
             if rule.is_read:
                 self._values[key] = parsed
                 if key in given and value != rule.default:

@@ -67,6 +67,10 @@ def read(path: Path) -> Any:
     if program is None:
         raise FormatError(f"{path}: is no PyTorch checkpoint (a zip file with data.pkl)")
     folder = program[: -len("data.pkl")]
+    if f"{folder}byteorder" in names:
+        order = archives.member(path, f"{folder}byteorder")
+        if order != b"little":
+            raise FormatError(f"{path}: its numbers are {order[:20]!r}-endian; little is read")
 
     def storage(key: str) -> bytes:
         return archives.member(path, f"{folder}data/{key}")
