@@ -399,6 +399,9 @@ class Settings(Mapping[str, Any]):
         self._passed_over.discard(key)
         return self._values[key]
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._values  # to ask is not to read
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
