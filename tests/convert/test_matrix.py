@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import io
 import tarfile
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import bnn
 from bnn.convert import Options, convert
@@ -60,3 +62,79 @@ def outcomes(archive: str, tmp_path: Path) -> dict[str, str]:
             assert line.startswith(f"{path}: ")
             found[path.stem] = line.removeprefix(f"{path}: ")
     return found
+
+
+#: Networks that are refused, and what the line names.
+REFUSED_LARQ = {
+    "*-terntwn": "ternary_weight_networks is for weights",
+    "*-dorefaw": "activation 'dorefa_quantizer'",
+    "conv-*-magnitude": "magnitude_aware_sign is for weights",
+    "dense-magnitude": "magnitude_aware_sign is for weights",
+    "conv-both-sign": "is padded before it with zeros",
+    "conv-both-approx": "is padded before it with zeros",
+    "conv-both-swish": "is padded before it with zeros",
+    "conv-bothone-none": "is padded before it with zeros",
+    "conv-bothone-tern": "is padded before it with zeros",
+    "depth2-both-sign": "is padded before it with zeros",
+    "depth-bothone-tern": "is padded before it with zeros",
+    "kernel-*-dorefaa": "dorefa_quantizer in the mode 'activations' as kernel quantizer",
+    "separable": "(QuantSeparableConv2D)",
+    "conv1d": "(QuantConv1D)",
+    "transpose": "(QuantConv2DTranspose)",
+    "local": "(QuantLocallyConnected2D)",
+    "activation-leaky_tanh": "'leaky_tanh'",
+    "activation-elu": "'elu'",
+    "activation-sigmoid": "'sigmoid'",
+}
+REFUSED_KERAS3 = {
+    "conv-leaky": "'leaky_relu'",
+    "conv-half": "mixed_float16",
+    "conv-bfloat": "bfloat16",
+    "conv-double": "float64",
+    "separable": "(SeparableConv2D)",
+    "conv1d": "(Conv1D)",
+    "norm-rows": "axis [1]",
+    "then-average*": "average_pooling2d",
+    "sign-relu": "reads real values",
+    "sign-relu-max": "reads real values",
+    "sign-negative": "reads real values",
+    "*-relu-slope": "negative_slope",
+    "*-relu-threshold": "threshold",
+    "*-leaky": "(LeakyReLU)",
+    "*-cropping": "(Cropping2D)",
+    "*-permute": "(Permute)",
+    "*-upsampling": "(UpSampling2D)",
+    "then-softmax": "after softmax",
+    "sign-softmax": "after a softmax",
+    "zeros-before-even": "follows zero padding",
+    "zeros-before-lopsided": "follows zero padding",
+    "zeros-pool-even": "follows zero padding",
+    "zeros-pool-lopsided": "follows zero padding",
+    "rescaled-falling": "(Rescaling)",
+    "rescaled-norm-falling": "(Rescaling)",
+    "rescaled-channels": "(Rescaling)",
+    "normalized": "(Normalization)",
+    "nested": "(Sequential)",
+    "training": "'training' True",
+    "shared": "is used 2 times",
+    "two-outputs": "several outputs",
+    "concatenated": "(Concatenate)",
+    "multiplied": "(Multiply)",
+}
+
+
+@pytest.mark.parametrize(
+    ("archive", "refused", "least"),
+    [("matrix-larq.tar.xz", REFUSED_LARQ, 200), ("matrix-keras3.tar.xz", REFUSED_KERAS3, 60)],
+)
+def test_matrix(archive: str, refused: dict[str, str], least: int, tmp_path: Path) -> None:
+    found = outcomes(archive, tmp_path)
+    unlike = {}
+    for name, outcome in found.items():
+        wanted = next((line for pattern, line in refused.items() if fnmatch(name, pattern)), None)
+        if not (outcome == "equal" if wanted is None else wanted in outcome):
+            unlike[name] = outcome
+    assert not unlike
+    assert sum(outcome == "equal" for outcome in found.values()) >= least
+    for pattern in refused:
+        assert any(fnmatch(name, pattern) for name in found), pattern

@@ -31,6 +31,7 @@ from bnn.formats.keras_quantizers import (
     of_zero,
     plain,
     real_activation,
+    unsure,
     weights_of,
 )
 from bnn.formats.report import Converted, Report
@@ -288,6 +289,11 @@ class _Reader:
         if latent.size == 0:
             raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}")
         weights = weights_of(str(layer), given, latent, multiplier)
+        if count := unsure(given, latent):
+            self.report.lost.append(
+                f"{layer}: {count} weights lie between two steps up to float32's rounding; "
+                "TensorFlow may take the other one, and not on every machine the same"
+            )
         if bias is not None and bias.shape != (len(weights.integers),):
             raise FormatError(f"{layer}: its bias has shape {bias.shape}")
         what = f"{layer.kind}, {weights.precision} weights" + (f" by {given.name}" if given else "")
@@ -497,6 +503,8 @@ class _Reader:
         scale, offset = layer.settings["scale"], layer.settings["offset"]
         self.report.used(layer.name, f"x * {scale:g} + {offset:g}")
         if not flow.layer:
+            if scale <= 0:
+                raise FormatError(f"{layer}: scale {scale:g} of an input that is not quantized")
             return replace(flow, steps=(*flow.steps, (scale, offset)))
         name = self.stack.name(layer.name)
         self.stack.add(Scale(name, np.float32(scale), np.float32(offset), flow.layer))

@@ -36,6 +36,8 @@ _PACKAGES = ("keras", "tf_keras", "larq")
 #: Keys of a serialized object.
 _OBJECT = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
 _F = np.float32
+#: A few roundings of float32.
+_ULPS = 2.0**-21
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +164,27 @@ def _dorefa_weights(bits: int, latent: Real) -> Weights:
     steps = (1 << bits) - 1
     levels = np.rint(normed * _F(steps))
     return whole(2 * levels - steps, np.full(1, 1 / steps), -steps, steps)
+
+
+def unsure(given: Named | None, latent: Real) -> int:
+    """How many weights lie so close between two integers that the framework decides.
+
+    TensorFlow's tanh and its sums in float32 are not the same on every machine; where a weight
+    is within their rounding of a step, Larq's own integer may be the neighbour.
+    """
+    if given is None:
+        return 0
+    x = latent.astype(np.float64)
+    if given.name == "dorefa_quantizer" and given.settings["mode"] == "weights":
+        limited = np.tanh(x)
+        largest = np.abs(limited).max()
+        steps = (1 << given.settings["k_bit"]) - 1
+        place = (limited / (2 * largest) + 0.5) * steps if largest else np.zeros(x.shape)
+        return int((np.abs(place - np.floor(place) - 0.5) < _ULPS * steps).sum())
+    if given.name == "ste_tern" and given.settings["ternary_weight_networks"]:
+        delta = 0.7 * np.abs(x).mean()
+        return int((np.abs(np.abs(x) - delta) < _ULPS * delta).sum()) if delta else 0
+    return 0
 
 
 # --- activations ---------------------------------------------------------------------
