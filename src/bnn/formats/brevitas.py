@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bnn import zoo
 from bnn.errors import BnnError, FormatError, NetworkError
 from bnn.formats import torch_file
+from bnn.formats.brevitas_live import check
 from bnn.formats.grids import real_input
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack
@@ -115,10 +116,13 @@ def from_module(module: Any) -> Converted:
     Raises:
         FormatError: it is another kind of module.
     """
-    state = {
-        name: np.asarray(tensor.detach().cpu().numpy())
-        for name, tensor in module.state_dict().items()
-    }
+    check(module, _EPSILON, _TENSOR_NORM_EPSILON)
+    state = _state(
+        {
+            name: np.asarray(tensor.detach().cpu().numpy())
+            for name, tensor in module.state_dict().items()
+        }
+    )
     weights = [_bits_of(m.weight_quant) for m in module.modules() if hasattr(m, "weight_quant")]
     acts = [_bits_of(m.act_quant) for m in module.modules() if hasattr(m, "act_quant")]
     if not weights or len(acts) < 2:

@@ -12,7 +12,7 @@ average over the whole map.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -165,13 +165,19 @@ def _check_order(links: list[Link]) -> None:
     """Refuse links of one kind and size whose names do not tell which comes first."""
     seen: dict[Any, Link] = {}
     for link in links:
-        sizes = tuple(sorted((key, array.shape) for key, array in link.arrays.items()))
+        sizes = _size(link)
         other = seen.setdefault(sizes, link)
         if re.sub(r"[0-9]+", "0", other.name) != re.sub(r"[0-9]+", "0", link.name):
             raise FormatError(
                 f"links {other.name} and {link.name} have arrays of the same sizes, and their "
                 "names do not tell which comes first; name them alike, with numbers"
             )
+
+
+def _size(link: Link) -> tuple[int, ...]:
+    """Shape of the weights, or of a batch norm's mean."""
+    array = link.arrays.get("W", link.arrays.get("avg_mean"))
+    return () if array is None else array.shape
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
@@ -254,18 +260,20 @@ class _Assembly:
         return chosen.input(shape), chosen.lattice()
 
     def _layers(self, topology: Topology, cover_all: bool) -> None:
-        convs, denses = iter(self.links.convs), iter(self.links.denses)
-        norms = iter(self.links.norms)
+        convs, denses = list(self.links.convs), list(self.links.denses)
+        norms = list(self.links.norms)
         top = topology.input if len(topology.input) == 3 else (1, 1, *topology.input)
         shape: tuple[int, int, int] = (top[0], top[1], top[2])
         for layer in topology.layers:
             match layer:
                 case Conv():
-                    shape = self._conv(layer, _next(convs, "convolution"), shape)
+                    kernels = (layer.channels, shape[2], *layer.kernel)
+                    shape = self._conv(layer, _next(convs, "convolution", kernels), shape)
                 case Dense():
-                    shape = self._dense(layer, _next(denses, "linear"), shape)
+                    matrix = (layer.units, shape[0] * shape[1] * shape[2])
+                    shape = self._dense(layer, _next(denses, "linear", matrix), shape)
                 case Norm():
-                    self._norm(layer, _next(norms, "batch norm"), shape)
+                    self._norm(layer, _next(norms, "batch norm", (shape[2],)), shape)
                 case Pool():
                     shape = self._pool(layer, shape, cover_all)
                 case Act():
@@ -348,7 +356,12 @@ class _Assembly:
                 raise FormatError(
                     f"array {link.name}/{key} has shape {value.shape}, not ({shape[2]},)"
                 )
-        epsilon = EPSILON if layer.epsilon == _TOPOLOGY_EPSILON else layer.epsilon
+        epsilon = layer.epsilon
+        if epsilon == _TOPOLOGY_EPSILON:
+            epsilon = EPSILON
+            self.report.lost.append(
+                f"{link.name}: the file does not tell epsilon; taken as {EPSILON:g}, Chainer's own"
+            )
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()
         self.stack.add(
@@ -389,11 +402,15 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
     return grid("unit").input(shape), grid("unit").lattice()
 
 
-def _next(links: Iterator[Link], what: str) -> Link:
-    link = next(links, None)
-    if link is None:
+def _next(links: list[Link], what: str, size: tuple[int, ...]) -> Link:
+    """The first link of that size, taken off; the first of any size where none has it.
+
+    Links of one size are in the order of their numbers, so this is the only one it can be.
+    """
+    if not links:
         raise FormatError(f"the topology has more {what} layers than the file")
-    return link
+    place = next((i for i, link in enumerate(links) if _size(link) == size), 0)
+    return links.pop(place)
 
 
 def _slid(

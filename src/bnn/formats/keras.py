@@ -349,8 +349,11 @@ class _Reader:
         flow = self._codes(layer, flow)
         weights, bias, groups = self._weights(layer, flow.shape[2])
         spread = layer.settings["dilation_rate"]
-        integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
-        integers = integers if spread == (1, 1) else dilated(integers, spread)
+        try:
+            integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
+            integers = integers if spread == (1, 1) else dilated(integers, spread)
+        except FormatError as error:
+            raise FormatError(f"{layer}: {error}") from None
         precision = weights.precision
         if integers.size != weights.integers.size and precision == BIPOLAR:
             precision = TERNARY  # for the zeros

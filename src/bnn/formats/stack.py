@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,8 @@ from bnn.program import Borders, Pair
 
 #: Weights of an average pool written as a convolution.
 MAX_AVERAGE_WEIGHTS = 1 << 24
+#: Weights of a kernel after zeros were put in for its groups or its dilation.
+MAX_SPREAD_WEIGHTS = 1 << 26
 
 
 class Stack:
@@ -63,9 +66,16 @@ def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: s
     return Conv2d(name, weights, UINT(1), np.float32(1 / taps), None, stride, source=source)
 
 
+def _bounded(*sizes: int) -> None:
+    if math.prod(sizes) > MAX_SPREAD_WEIGHTS:
+        shape = "x".join(map(str, sizes))
+        raise FormatError(f"a kernel with groups or dilation would be one of {shape}, too large")
+
+
 def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
     """Kernels (out, height, width, in / groups) as (out, height, width, in) with zeros."""
     out, height, width, each = weights.shape
+    _bounded(out, height, width, each * groups)
     full = np.zeros((out, height, width, each * groups), weights.dtype)
     rows = out // groups
     for group in range(groups):
@@ -78,6 +88,7 @@ def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
     """Kernels (out, height, width, in) with zeros between their positions."""
     out, height, width, channels = weights.shape
     size = ((height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1)
+    _bounded(out, *size, channels)
     full = np.zeros((out, *size, channels), weights.dtype)
     full[:, :: dilation[0], :: dilation[1]] = weights
     return full
