@@ -16,10 +16,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
+from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
 from faults.pictures import write_pictures  # noqa: E402
 from faults.train_child import TOPOLOGIES, begin, go_on  # noqa: E402
-
-from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
 
 FAULTS = int(os.environ.get("FAULTS", "2"))
 EPOCHS = 8

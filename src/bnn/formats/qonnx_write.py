@@ -230,7 +230,8 @@ class _Writer:
         scaled = "real"
         if (given.scale != 1).any():
             scale = self._constant("input_scale", given.scale.reshape(1, -1, *tail))
-            scaled = self._node("Div", [scaled, scale], "input_scaled")
+            how = "Mul" if given.multiplied else "Div"
+            scaled = self._node(how, [scaled, scale], "input_scaled")
             self._between(INPUT, scaled)
         if given.zero_point.any():
             zero = self._constant("input_zero_point", given.zero_point.reshape(1, -1, *tail))

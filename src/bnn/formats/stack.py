@@ -179,7 +179,10 @@ def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
     is certainly -1 and certainly +1, 0 remains for the numbers closest below the
     boundary: less than 1.75e-38, or the very last float32.
     """
-    padded = any(isinstance(layer, Conv2d) and any(layer.padding) for layer in _readers(layers))
+    padded = any(
+        isinstance(layer, Conv2d) and any(layer.padding) and abs(layer.pad_value) != 1
+        for layer in _readers(layers)
+    )
     if not padded or not isinstance(given, RealInput) or given.precision != BIPOLAR:
         return given
     if not given.zero_point.any():

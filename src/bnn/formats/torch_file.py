@@ -68,6 +68,11 @@ def read(path: Path) -> Any:
         if program is None:
             raise FormatError(f"{path}: is no PyTorch checkpoint (a zip file with data.pkl)")
         folder = program[: -len("data.pkl")]
+        order_file = f"{folder}byteorder"
+        if order_file in archive.namelist():
+            order = archives.unpacked(path, archive, order_file)
+            if order != b"little":
+                raise FormatError(f"{path}: its numbers are {order[:20]!r}-endian; little is read")
 
         def storage(key: str) -> bytes:
             return archives.unpacked(path, archive, f"{folder}data/{key}")
