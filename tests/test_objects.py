@@ -87,6 +87,9 @@ def test_classifiers_that_differ(lfc: bnn.Model) -> None:
     assert first == bnn.Classifier(lfc)
     assert first != bnn.Classifier(lfc, "reference")
     assert first != bnn.Classifier(lfc, threads=1)
+    assert first != bnn.Classifier(lfc, bgr=True)
+    assert copy.deepcopy(bnn.Classifier(lfc, bgr=True)).bgr
+    assert repr(bnn.Classifier(lfc, bgr=True)) == "Classifier('lfc-w1a1', runtime='cpu', bgr=True)"
     assert first != bnn.Classifier("lfc-w1a2")
     assert first != lfc
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.classifier import as_batch
+from bnn.batch import as_batch
 from bnn.data import cifar, idx
 from bnn.data.files import PACKED, open_unpacked
 from bnn.errors import InputError

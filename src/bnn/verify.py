@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.classifier import Classifier, as_batch
+from bnn.batch import as_batch
+from bnn.classifier import Classifier
 from bnn.convert import Conversion, byte_values
 from bnn.data.folder import PictureFolder
 from bnn.data.sets import load_test
