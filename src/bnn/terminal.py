@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+from contextlib import suppress
 
 #: Our own drawing characters where the output has no Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
@@ -17,6 +18,13 @@ def harmless(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def notice(text: str) -> None:
+    """One line on standard error that a user should see whatever the program prints."""
+    with suppress(OSError, ValueError):  # closed, or nobody reads it any more
+        sys.stderr.write(f"bnn: {harmless(text)}\n")
+        sys.stderr.flush()
 
 
 def plain_where_needed() -> None:
