@@ -29,7 +29,7 @@ from bnn.errors import DataError, UnknownNameError
 def _nothing_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No data but the test's own: no roots, no system folder, an empty cache, no network."""
     monkeypatch.delenv("BNN_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("BNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sets, "SYSTEM_ROOT", tmp_path / "no-system-root")
     monkeypatch.setitem(sys.modules, "pooch", None)
 
@@ -214,9 +214,10 @@ def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
+    monkeypatch.delenv("BNN_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", nobody)
-    with pytest.raises(DataError, match="set XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match="set BNN_CACHE"):
         fetch.cache_folder()
 
 

@@ -67,5 +67,9 @@ class DriverError(BnnError, RuntimeError):
     """An accelerator that refuses or fails: wrong design, bad set-up, no answer."""
 
 
+class CacheError(BnnError):
+    """The cache folder cannot be used: not private, not writable or full; names ``BNN_CACHE``."""
+
+
 class FormatError(BnnError):
     """Another framework's file that is damaged, or that says what this package cannot hold."""

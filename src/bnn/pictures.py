@@ -159,9 +159,7 @@ def thumbnail_array(
     return _centred(image, shape, background)
 
 
-def _centred(
-    image: Image.Image, shape: tuple[int, int], background: Colour
-) -> NDArray[np.uint8]:
+def _centred(image: Image.Image, shape: tuple[int, int], background: Colour) -> NDArray[np.uint8]:
     height, width = shape
     canvas = Image.new("RGBA", (width, height), (*background, 0))
     canvas.paste(image, (int((width - image.width) / 2), int((height - image.height) / 2)))

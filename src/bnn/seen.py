@@ -152,9 +152,7 @@ def _raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _on_paper(
-    image: Image.Image, raw: str, paper: Colour, name: str
-) -> tuple[Image.Image, bool]:
+def _on_paper(image: Image.Image, raw: str, paper: Colour, name: str) -> tuple[Image.Image, bool]:
     """The picture as L or RGB, and whether paper shows."""
     if image.mode in ("La", "RGBa"):
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])

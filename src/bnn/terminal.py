@@ -10,7 +10,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from bnn.errors import BnnWarning
@@ -28,6 +28,13 @@ def harmless(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def notice(text: str) -> None:
+    """One line on standard error that a user should see whatever the program prints."""
+    with suppress(OSError, ValueError):  # closed, or nobody reads it any more
+        sys.stderr.write(f"bnn: {harmless(text)}\n")
+        sys.stderr.flush()
 
 
 def plain_where_needed() -> None:

@@ -42,6 +42,10 @@ class RecordedBuffer:
         """The host takes it back."""
         self._session.invalidate(self._number, self.words)
 
+    def release(self) -> None:
+        """The host needs it no more."""
+        self._session.release(self._number)
+
 
 class Recorder:
     """A transport that passes everything on and writes it down."""
@@ -56,6 +60,18 @@ class Recorder:
         """Write the recording."""
         lines = [json.dumps(["largest", self.largest]), *map(json.dumps, self.events)]
         write_whole(path, ("\n".join(lines) + "\n").encode(), DriverError)
+
+    def begin(self, cycles: int | None) -> None:
+        self._transport.begin(cycles)
+
+    def end(self, well: bool) -> None:
+        self._transport.end(well)
+
+    def known(self) -> bool:
+        return self._transport.known()
+
+    def configure(self) -> bool:
+        return self._transport.configure()
 
     def read(self, offset: int) -> int:
         value = self._transport.read(offset)
@@ -83,6 +99,9 @@ class Recorder:
     def invalidate(self, number: int, words: NDArray[np.uint64]) -> None:
         self._buffers[number].invalidate()
         self.events.append(["invalidate", number, words.tolist()])
+
+    def release(self, number: int) -> None:
+        self._buffers[number].release()
 
     def wait(self) -> bool:
         came = self._transport.wait()
@@ -118,6 +137,23 @@ class Replay:
     def finished(self) -> bool:
         """Whether the whole session was replayed."""
         return next(self._events, None) is None
+
+    def begin(self, cycles: int | None) -> None:
+        """Nothing: a recording is asked by one driver."""
+
+    def end(self, well: bool) -> None:
+        """Nothing."""
+
+    def known(self) -> bool:
+        """Its registers answer from the beginning."""
+        return True
+
+    def configure(self) -> bool:
+        """A recording cannot be changed."""
+        return False
+
+    def release(self, number: int) -> None:
+        """Nothing."""
 
     def read(self, offset: int) -> int:
         return int(self._next("read", offset)[2])
