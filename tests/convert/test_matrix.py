@@ -66,7 +66,8 @@ def outcomes(archive: str, tmp_path: Path) -> dict[str, str]:
 
 #: Networks that are refused, and what the line names.
 REFUSED_LARQ = {
-    "*-terntwn": "ternary_weight_networks is for weights",
+    "conv-*-terntwn": "ternary_weight_networks is for weights",
+    "dense-terntwn": "ternary_weight_networks is for weights",
     "*-dorefaw": "activation 'dorefa_quantizer'",
     "conv-*-magnitude": "magnitude_aware_sign is for weights",
     "dense-magnitude": "magnitude_aware_sign is for weights",
@@ -77,8 +78,8 @@ REFUSED_LARQ = {
     "conv-bothone-tern": "is padded before it with zeros",
     "depth2-both-sign": "is padded before it with zeros",
     "depth-bothone-tern": "is padded before it with zeros",
+    "kernel-separable-*": "(QuantSeparableConv2D)",
     "kernel-*-dorefaa": "dorefa_quantizer in the mode 'activations' as kernel quantizer",
-    "separable": "(QuantSeparableConv2D)",
     "conv1d": "(QuantConv1D)",
     "transpose": "(QuantConv2DTranspose)",
     "local": "(QuantLocallyConnected2D)",
@@ -110,6 +111,8 @@ REFUSED_KERAS3 = {
     "zeros-before-lopsided": "follows zero padding",
     "zeros-pool-even": "follows zero padding",
     "zeros-pool-lopsided": "follows zero padding",
+    "pool-falling-pool": "a falling layer stands between two max pools",
+    "falling-one": "a single output must be that of a dense layer",
     "rescaled-falling": "(Rescaling)",
     "rescaled-norm-falling": "(Rescaling)",
     "rescaled-channels": "(Rescaling)",

@@ -364,9 +364,10 @@ class _Assembly:
             )
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()
-        self.stack.add(
-            BatchNorm.from_variance(name, gamma, beta, mean, variance, epsilon, "centered")
-        )
+        with np.errstate(all="ignore"):  # what is not finite is refused by name
+            # In Chainer's own order: the root of the reciprocal rounds otherwise than 1 / root.
+            inv_std = np.sqrt(np.reciprocal(variance + np.float32(epsilon)))
+        self.stack.add(BatchNorm(name, gamma, beta, mean, inv_std, "centered"))
         self.report.used(name, f"batch norm, epsilon {epsilon:g}", link.arrays)
 
     def _pool(
