@@ -155,6 +155,41 @@ def test_attributes_that_must_do_nothing(kind: str) -> None:
             understood(_node(kind, **{name: 1 - values[0]}), used)
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["Quant", "BipolarQuant", "Trunc", "MultiThreshold"])
+def test_scales_that_are_none(kind: str, scale: float, tmp_path: Path) -> None:
+    """Of a MultiThreshold, a negative one counts the other way."""
+
+    def put(net: Any) -> None:
+        one = {
+            "Quant": [scale, 0.0, 3.0],
+            "BipolarQuant": [scale],
+            "Trunc": [scale, 0.0, 4.0, 2.0],
+            "MultiThreshold": [np.array([[1.0, 2.0]])],
+        }[kind]
+        net.q(kind, net.at, *one, **({"out_scale": scale} if kind == "MultiThreshold" else {}))
+
+    for place in ("input", "map", "quantizer"):
+        model = MATRIX.assemble([(place, put)], features)
+        found = outcome(model, MATRIX.inputs(), None, tmp_path)
+        turned = kind == "MultiThreshold" and scale == -1
+        assert found.verdict == ("equal" if turned else "refused"), (place, found.why)
+        assert turned or kind in found.why, found.why
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pools_on_both_sides_of_a_falling_batch_norm(turned: bool, tmp_path: Path) -> None:
+    def put(net: Any) -> None:
+        net.add("MaxPool", net.at, kernel_shape=[2, 2])
+        signs = np.array([-1.0, 1.0, -0.5]) * (-1 if turned else 1)
+        net.add("BatchNormalization", net.at, signs, np.ones(3), -signs, np.ones(3), epsilon=0.0)
+        net.q("BipolarQuant", net.at, 1.0)
+        net.add("MaxPool", net.at, kernel_shape=[2, 2])
+
+    model = MATRIX.assemble([("quantizer", put)], features)
+    assert outcome(model, MATRIX.inputs(), None, tmp_path).verdict == "equal"
+
+
 # --- the independent executor --------------------------------------------------------
 
 
