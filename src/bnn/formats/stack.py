@@ -74,6 +74,11 @@ def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
     return full
 
 
+def extent(size: Pair, dilation: Pair) -> Pair:
+    """Size of a dilated kernel."""
+    return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
+
+
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
     """Kernels (out, height, width, in) with zeros between their positions."""
     out, height, width, channels = weights.shape
