@@ -134,6 +134,8 @@ def _verify(conversion: Conversion, source: str, data: str, grid: str | None) ->
 
     known = grid if grid in ("unit", "symmetric", "bytes") else None
     samples = read_samples(data, conversion, known)
+    if conversion.report.format == "QONNX":
+        typer.echo("running the file in onnx.reference, for a minute at most", err=True)
     with progress("onnx.reference") as advance:
         found = verify(conversion, samples, source=Path(source), advance=advance)
     for line in found.lines():

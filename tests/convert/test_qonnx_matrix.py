@@ -108,7 +108,8 @@ def _node(kind: str, **attributes: Any) -> Node:
         "MaxPoolNHWC": {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [0] * 4},
     }
     names = tuple(f"i{i}" for i in range(count))
-    return Node("here", kind, domain, names, ("out",), {**given.get(kind, {}), **attributes})
+    outputs = ("values", "out") if kind == "TopK" else ("out",)
+    return Node("here", kind, domain, names, outputs, {**given.get(kind, {}), **attributes})
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
@@ -155,6 +156,41 @@ def test_attributes_that_must_do_nothing(kind: str) -> None:
             understood(_node(kind, **{name: 1 - values[0]}), used)
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["Quant", "BipolarQuant", "Trunc", "MultiThreshold"])
+def test_scales_that_are_none(kind: str, scale: float, tmp_path: Path) -> None:
+    """Of a MultiThreshold, a negative one counts the other way."""
+
+    def put(net: Any) -> None:
+        one = {
+            "Quant": [scale, 0.0, 3.0],
+            "BipolarQuant": [scale],
+            "Trunc": [scale, 0.0, 4.0, 2.0],
+            "MultiThreshold": [np.array([[1.0, 2.0]])],
+        }[kind]
+        net.q(kind, net.at, *one, **({"out_scale": scale} if kind == "MultiThreshold" else {}))
+
+    for place in ("input", "map", "quantizer"):
+        model = MATRIX.assemble([(place, put)], features)
+        found = outcome(model, MATRIX.inputs(), None, tmp_path)
+        turned = kind == "MultiThreshold" and scale == -1
+        assert found.verdict == ("equal" if turned else "refused"), (place, found.why)
+        assert turned or kind in found.why, found.why
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pools_on_both_sides_of_a_falling_batch_norm(turned: bool, tmp_path: Path) -> None:
+    def put(net: Any) -> None:
+        net.add("MaxPool", net.at, kernel_shape=[2, 2])
+        signs = np.array([-1.0, 1.0, -0.5]) * (-1 if turned else 1)
+        net.add("BatchNormalization", net.at, signs, np.ones(3), -signs, np.ones(3), epsilon=0.0)
+        net.q("BipolarQuant", net.at, 1.0)
+        net.add("MaxPool", net.at, kernel_shape=[2, 2])
+
+    model = MATRIX.assemble([("quantizer", put)], features)
+    assert outcome(model, MATRIX.inputs(), None, tmp_path).verdict == "equal"
+
+
 # --- the independent executor --------------------------------------------------------
 
 
@@ -167,12 +203,12 @@ def test_the_executor_gives_qonnx_s_logits(name: str, data_dir: Path) -> None:
 
 
 def test_the_executor_agrees_with_qonnx_on_the_matrix(answers: dict[str, Any]) -> None:
-    """Where qonnx has no answer, there is nothing to compare."""
-    compared = 0
+    """But where qonnx has no answer, drops by chance, or quantizes to no bits."""
+    compared, bad = 0, []
     for group in GROUPS:
         for name, make, inputs in MATRIX.some_cases(group):
             answer = answers.get(f"{group}: {name}")
-            if answer is None:
+            if answer is None or "Dropout 0.5 True" in name or "bits=0.0" in name:
                 continue
             try:
                 executor = Executor(make(features))
@@ -180,8 +216,12 @@ def test_the_executor_agrees_with_qonnx_on_the_matrix(answers: dict[str, Any]) -
                 found = executor.run(rows.reshape(len(rows), *executor.shape[1:]), 60)
             except FormatError:
                 continue
+            if not np.isfinite(found).all():
+                continue  # bounds and scales that are no numbers; these are refused
             compared += 1
-            np.testing.assert_allclose(found, answer, rtol=1e-4, atol=1e-4, err_msg=name)
+            if found.shape != answer.shape or not np.allclose(found, answer, 1e-4, 1e-4):
+                bad.append(name)
+    assert not bad
     assert compared > 100
 
 

@@ -82,7 +82,7 @@ def _fitting(walk: Walk, node: Op, inputs: Inputs) -> Value:
         return _result(walk, node, inputs)
     except BnnError:
         raise
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise FormatError(f"{node}: its values do not fit: {error}") from error
 
 

@@ -94,8 +94,8 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
     Raises:
         FormatError: parameters that make no quantizer, or one of more than 8 bits.
     """
-    if any(np.asarray(value).dtype != np.float32 for value in (scale, zero_point)):
-        raise FormatError(f"{node}: scale and zero point must be float32")
+    _check_types(node, np.asarray(scale), np.asarray(zero_point))
+    scale = np.asarray(scale, np.float32)
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise FormatError(f"{node}: scale must be positive")
     if bits is None:
@@ -111,6 +111,18 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
         return Quant(node, scale, zero_point, -1, 1, bipolar=True)
     low, high = _bounds(int(width), signed, narrow)
     return Quant(node, scale, zero_point, low, high, False, _rounding(node))
+
+
+def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
+    """That the node computes in float32, or that it makes no difference that it does not.
+
+    Of other types, powers of two as a scale and 0 as a zero point round nothing.
+    """
+    exact = scale.dtype.kind == "f" and bool((np.frexp(scale)[0] == 0.5).all())
+    if scale.dtype != np.float32 and not exact:
+        raise FormatError(f"{node}: its scale is {scale.dtype}; float32 can be converted")
+    if zero_point.dtype != np.float32 and zero_point.any():
+        raise FormatError(f"{node}: its zero point is {zero_point.dtype}; float32 can be converted")
 
 
 def flag(node: Op, name: str) -> bool:

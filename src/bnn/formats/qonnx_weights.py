@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.formats.onnx_file import MAX_VALUES
 from bnn.formats.onnx_fold import Constant
 from bnn.formats.qonnx_ops import Op
 from bnn.formats.qonnx_quant import QUANTS, quantizer
-from bnn.formats.stack import dilated, grouped
+from bnn.formats.stack import dilated, extent, grouped
 from bnn.formats.weights import Weights, from_real, whole
 from bnn.precision import BIPOLAR, TERNARY
 from bnn.program import Pair
@@ -87,12 +88,27 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
     if len(dilations) != 2 or min(dilations) < 1:
         raise FormatError(f"{node}: dilations must be two positive numbers, not {dilations}")
     spread: Pair = (dilations[0], dilations[1])
+    check_size(node, weights.integers.shape, channels, spread)
     integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
     integers = integers if spread == (1, 1) else dilated(integers, spread)
     precision = weights.precision
     if integers.size != weights.integers.size and precision == BIPOLAR:
         precision = TERNARY  # for the zeros
     return replace(weights, integers=integers, precision=precision)
+
+
+def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) -> None:
+    """That kernels (out, height, width, ...) may be written out with zeros for ``channels``.
+
+    Raises:
+        FormatError: they would be too large.
+    """
+    out, height, width = shape[:3]
+    size = extent((height, width), spread)
+    if out * size[0] * size[1] * channels > MAX_VALUES:
+        raise FormatError(
+            f"{node}: with {channels} channels and dilations {spread} it is too large"
+        )
 
 
 def matrix_of(node: Op, inputs: Sequence[object], channels: int) -> Weights:

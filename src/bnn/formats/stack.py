@@ -85,6 +85,11 @@ def _check_size(what: str, sizes: Sequence[int]) -> None:
         raise FormatError(f"{what} has more than {MAX_WEIGHTS} weights where all are written out")
 
 
+def extent(size: Pair, dilation: Pair) -> Pair:
+    """Size of a dilated kernel."""
+    return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
+
+
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
     """Kernels (out, height, width, in) with zeros between their positions."""
     out, height, width, channels = weights.shape

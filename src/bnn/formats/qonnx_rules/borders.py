@@ -10,9 +10,10 @@ import numpy as np
 from bnn.errors import FormatError
 from bnn.formats.onnx_fold import Constant
 from bnn.formats.qonnx_ops import Op
-from bnn.formats.qonnx_rules.sliding import extent, pair, slid
+from bnn.formats.qonnx_rules.sliding import pair, slid
 from bnn.formats.qonnx_tensor import LAST, Tensor
 from bnn.formats.qonnx_walk import Inputs, Value, Walk
+from bnn.formats.stack import extent
 from bnn.program import Borders
 
 

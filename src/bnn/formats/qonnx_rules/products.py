@@ -14,7 +14,7 @@ from bnn.formats.qonnx_ops import Op
 from bnn.formats.qonnx_rules.sliding import check_axes, slid, slide
 from bnn.formats.qonnx_tensor import Tensor, in_order
 from bnn.formats.qonnx_walk import Inputs, Walk
-from bnn.formats.qonnx_weights import bias_of, kernel_of, matrix_of
+from bnn.formats.qonnx_weights import bias_of, check_size, kernel_of, matrix_of
 from bnn.formats.stack import add_conv, dilated
 from bnn.formats.weights import Weights
 from bnn.network import Conv2d, Linear
@@ -87,6 +87,7 @@ def _patched(
     size, stride, dilation = tensor.patches
     kernel = weights.integers.reshape(len(weights.integers), *size, -1)
     precision = weights.precision
+    check_size(node, kernel.shape, kernel.shape[3], dilation)
     if dilation != (1, 1):
         kernel = dilated(kernel, dilation)
         precision = TERNARY if precision == BIPOLAR else precision  # for the zeros

@@ -58,11 +58,6 @@ def slid(node: Op, size: Pair, kernel: Pair, stride: Pair, padding: Borders) -> 
     return height // stride[0] + 1, width // stride[1] + 1
 
 
-def extent(size: Pair, dilation: Pair) -> Pair:
-    """Size of a dilated kernel."""
-    return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
-
-
 def check_pool(node: Op, size: Pair, padding: Borders) -> None:
     """That a pool's windows are whole, and none lies in the padding alone.
 
