@@ -42,9 +42,7 @@ def digit_pixels(
     return sheet_array(sheet, shape)
 
 
-def _better(
-    grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str
-) -> Image.Image | None:
+def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Image.Image | None:
     """Ink black on white where the fixed rule's result (``fixed``) is none; None where it is."""
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.errors import BnnError, DataError
 
@@ -125,6 +126,29 @@ def _become(image: Image.Image, other: Image.Image) -> None:
         image.pyaccess = None
 
 
+def turn_back(image: Image.Image) -> None:
+    """Decode a TIFF file as it is stored, in place; other pictures are left alone.
+
+    Pillow turns them by their orientation tag when it decodes them, which Pillow 6 did not. Of
+    a picture that is decoded already nothing is known.
+    """
+    if not isinstance(image, TiffImageFile) or not image.tile:
+        return
+    turn = image.tag_v2.get(274)
+    image.load()
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    if turn in back:
+        _become(image, image.transpose(back[turn]))
+
+
 def on_canvas(
     image: Image.Image, shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
@@ -154,9 +178,7 @@ def thumbnail_array(
     return _centred(image, shape, background)
 
 
-def _centred(
-    image: Image.Image, shape: tuple[int, int], background: Colour
-) -> NDArray[np.uint8]:
+def _centred(image: Image.Image, shape: tuple[int, int], background: Colour) -> NDArray[np.uint8]:
     height, width = shape
     canvas = Image.new("RGBA", (width, height), (*background, 0))
     canvas.paste(image, (int((width - image.width) / 2), int((height - image.height) / 2)))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.depth import check_colours, check_tiff, is_deep, to_8_bits
 from bnn.errors import DataError
@@ -103,8 +104,8 @@ def seen(
         picture.load()
         if 0 in picture.size:
             raise DataError(f"{name}: has no pixels")
-        # Only now: Pillow turns TIFF files itself when it decodes them, since version 10.1.
-        turn = orientation(picture)
+        # Pillow turns TIFF files itself when it decodes them, and then may keep the tag.
+        turn = 1 if isinstance(picture, TiffImageFile) else orientation(picture)
         check_tiff(picture, name)
         check_colours(picture, raw, name)
         flat, transparent = _on_paper(picture, raw, paper, name)
@@ -152,9 +153,7 @@ def _raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _on_paper(
-    image: Image.Image, raw: str, paper: Colour, name: str
-) -> tuple[Image.Image, bool]:
+def _on_paper(image: Image.Image, raw: str, paper: Colour, name: str) -> tuple[Image.Image, bool]:
     """The picture as L or RGB, and whether paper shows."""
     if image.mode in ("La", "RGBa"):
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])

@@ -33,9 +33,11 @@ _DUST = 0.05
 _MOST_PARTS = 12
 #: A stroke is at least so long, in pixels and as a share of the picture's longer side.
 _LEAST_PIXELS, _LEAST_SHARE = 4, 0.02
-#: Ink that the fixed threshold finds is at least this share of all that it leaves darker than white;
-#: and it agrees so far with what is found otherwise, where ink reaches the picture's edge.
+#: Ink that the fixed threshold finds is at least this share of all that it leaves darker than
+#: white; and it agrees so far with what is found otherwise, where ink reaches the picture's edge.
 _LEAST_INK, _AGREEING = 0.5, 0.7
+#: Of a picture, ink covers no more than this share: there must be paper to be seen.
+_MOST_INK = 0.8
 #: Of a side of the picture, of its shorter side, and of its whole edge, that a stroke covers.
 _MOST_OF_SIDE, _THICK, _MOST_OF_EDGE = 0.85, 0.25, 0.6
 #: Levels that differ by less than this share of the paper's are one level.
@@ -84,7 +86,7 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
     the edge of the picture (as shadows and dark boards do, but also a digit that was cut out),
     it must be the ink that is found by the light around it, too.
     """
-    if ink.sum() < _LEAST_INK * max(int(dirty.sum()), 1):
+    if dirty.mean() > _MOST_INK or ink.sum() < _LEAST_INK * dirty.sum():
         return False
     clean = _clean(ink, edges=True)
     if clean is None:
@@ -224,9 +226,12 @@ def _paper(sheet: NDArray[np.uint8]) -> NDArray[np.float32]:
     image = Image.fromarray(np.ascontiguousarray(sheet))
     step = max(min(image.size) / _STEPS, 1.0)
     steps = (max(round(image.width / step), 1), max(round(image.height / step), 1))
-    coarse = image.resize(steps, Image.Resampling.BOX)
-    closed = coarse.filter(ImageFilter.MaxFilter(_WIDEST)).filter(ImageFilter.MinFilter(_WIDEST))
-    smooth = closed.filter(ImageFilter.BoxBlur(2)).convert("F")
+    # More of the edge's light on all sides, or a light that fades there would be lost.
+    coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), _WIDEST, mode="edge")
+    closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_WIDEST))
+    closed = closed.filter(ImageFilter.MinFilter(_WIDEST)).filter(ImageFilter.BoxBlur(2))
+    box = (_WIDEST, _WIDEST, _WIDEST + steps[0], _WIDEST + steps[1])
+    smooth = closed.crop(box).convert("F")
     return np.asarray(smooth.resize(image.size, Image.Resampling.BILINEAR), np.float32)
 
 
