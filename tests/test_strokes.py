@@ -104,6 +104,9 @@ def test_a_sheet_on_a_dark_table() -> None:
     levels = np.asarray(sheet(235, 20)).copy()
     levels[:25], levels[-20:], levels[:, :30] = 80, 75, 85
     assert (found(Image.fromarray(levels)) == BLACK).all()
+    levels[25:-20, 30:] = 235
+    with pytest.raises(DataError, match="no stroke found"):
+        found(Image.fromarray(levels))
 
 
 def test_lined_paper() -> None:

@@ -44,6 +44,8 @@ _MOST_OF_SIDE, _THICK, _MOST_OF_EDGE = 0.85, 0.25, 0.6
 _EVEN = 0.05
 #: Ink that was left out is a part of the stroke, if it is as dark and at least this share of it.
 _LEAST_REST = 0.25
+#: Ink that spans more of a side is the rim of something, where that can be.
+_SPAN = 0.7
 #: Of the edge of a blackboard, that may be light.
 _MOST_OF_BOARD = 0.2
 #: Skewness beyond which there is no doubt which values are ink's.
@@ -171,8 +173,9 @@ def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
     skew = _skew(image)
     for sheet, likely in zip(sheets, (skew < _LOPSIDED, skew > -_LOPSIDED), strict=True):
         edge = 1.0 if sheet is dark else _MOST_OF_BOARD
-        if likely and (found := _darker(sheet, edge)) is not None:
-            return found
+        for fading in (False, True) if likely else ():
+            if (found := _darker(sheet, edge, fading)) is not None:
+                return found
     return None
 
 
@@ -185,12 +188,12 @@ def _skew(image: Image.Image) -> float:
     return float((beside**3).mean() / max(float((beside**2).mean()) ** 1.5, 1e-9))
 
 
-def _darker(sheet: NDArray[np.uint8], edge: float = 1.0) -> Mask | None:
+def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -> Mask | None:
     """What is darker than the paper around it, if that looks like a stroke.
 
-    Of the picture's edge it may cover the share ``edge``.
+    Of the picture's edge it may cover the share ``edge``; ``fading``: see `_paper`.
     """
-    light = np.maximum(_paper(sheet), 8.0)
+    light = np.maximum(_paper(sheet, fading), 8.0)
     share = sheet / light
     paper = float(np.median(share))
     beside = sheet - paper * light
@@ -209,7 +212,15 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0) -> Mask | None:
     found = _clean(ink) if np.concatenate(_sides(ink)).mean() <= edge else None
     if found is None or is_solid(found) or np.median(share[found] - surely[found]) > 0:
         return None
-    return None if _is_rest(sheet, ink, found) else found
+    if _is_rest(sheet, ink, found) or (fading and _spans(found)):
+        return None
+    return found
+
+
+def _spans(found: Mask) -> bool:
+    """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
+    height, width = _box(found).sides
+    return height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1]
 
 
 def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
@@ -221,16 +232,20 @@ def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
     return abs(levels[0] - levels[1]) < 255 * _EVEN
 
 
-def _paper(sheet: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The light of the paper at every pixel, also under the ink: float32 (height, width)."""
+def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
+    """The light of the paper at every pixel, also under the ink: float32 (height, width).
+
+    What is dark and narrow along the edge of the picture is a table, unless ``fading``: then
+    the light falls off there.
+    """
     image = Image.fromarray(np.ascontiguousarray(sheet))
     step = max(min(image.size) / _STEPS, 1.0)
     steps = (max(round(image.width / step), 1), max(round(image.height / step), 1))
-    # More of the edge's light on all sides, or a light that fades there would be lost.
-    coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), _WIDEST, mode="edge")
+    beyond = _WIDEST if fading else 0
+    coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), beyond, mode="edge")
     closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_WIDEST))
     closed = closed.filter(ImageFilter.MinFilter(_WIDEST)).filter(ImageFilter.BoxBlur(2))
-    box = (_WIDEST, _WIDEST, _WIDEST + steps[0], _WIDEST + steps[1])
+    box = (beyond, beyond, beyond + steps[0], beyond + steps[1])
     smooth = closed.crop(box).convert("F")
     return np.asarray(smooth.resize(image.size, Image.Resampling.BILINEAR), np.float32)
 
