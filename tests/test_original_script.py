@@ -84,7 +84,7 @@ def _check_webcam(folder: Path, params: str | None) -> None:
         np.testing.assert_array_equal(pixels, digit_array(image))
     model = "lfc-w1a1" if params is None else "mnist-lfcW1A1"
     classifier = bnn.Classifier(model)
-    assert name == classifier.classes[classifier.classify(str(photo))[0]] == "2"
+    assert name == classifier.classes[classifier.classify(str(photo))[0]]
     # With Pillow's default since 7, most of the stroke is not exactly black, and is lost.
     _, blurred = _webcam(photo, folder, params)
     assert (blurred == 255).sum() < (pixels == 255).sum()

@@ -126,13 +126,44 @@ def test_any_metadata(exif: bytes) -> None:
     assert Thumbnail().to_array(image, (4, 4, 3)).shape == (4, 4, 3)
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "CMYK", "RGBA"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_upright_tiffs_of_any_mode(
+    turn: int, mode: str, compression: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "lying.tif"
+    grey = np.arange(15 * 22).reshape(15, 22) * 7 % 251
+    levels = np.ascontiguousarray(LAID[turn](grey.astype(np.uint8)))
+    if mode == "I;16":
+        image = Image.fromarray(levels.astype(np.uint16) * 257)
+    elif mode == "P":
+        image = Image.new("P", levels.shape[::-1])
+        image.frombytes(levels.tobytes())
+        image.putpalette(bytes(np.repeat(np.arange(256), 3).astype(np.uint8)))
+    else:
+        image = Image.fromarray(levels).convert("RGB" if mode == "CMYK" else "L").convert(mode)
+    image.save(path, exif=tag(turn), compression=compression)
+    with Image.open(path) as opened:
+        again = seen(opened).image
+    for read_back in (read(path), again):
+        found = np.asarray(read_back.convert("L"), int)
+        if mode == "1":
+            image.save(path, "PNG", exif=tag(turn))
+            wanted = np.asarray(read(path).convert("L"), int)
+        else:
+            wanted = grey
+        assert np.abs(found - wanted).max() <= 1
+        image.save(path, "TIFF", exif=tag(turn), compression=compression)
+
+
 def test_the_original_does_not_turn_tiffs(tmp_path: Path) -> None:
     for turn in range(1, 9):
-        stored = np.ascontiguousarray(LAID[turn](corners()))
-        Image.fromarray(stored).save(tmp_path / "t.tif", exif=tag(turn))
-        with Image.open(tmp_path / "t.tif") as image:
-            turn_back(image)
-            np.testing.assert_array_equal(np.asarray(image), stored)
+        for stored in (LAID[turn](corners()), LAID[turn](corners()[..., 1])):
+            Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "t.tif", exif=tag(turn))
+            with Image.open(tmp_path / "t.tif") as image:
+                turn_back(image)
+                np.testing.assert_array_equal(np.asarray(image), stored)
 
 
 # Deep pictures.

@@ -126,6 +126,24 @@ def _become(image: Image.Image, other: Image.Image) -> None:
         image.pyaccess = None
 
 
+def decode(image: Image.Image) -> None:
+    """Decode a picture in place, around a fault of Pillow.
+
+    Pillow (13.0, for one) maps uncompressed grey TIFF files that lie on their side into
+    memory with width and height exchanged, and so mixes up their pixels without a word. It
+    maps only where it knows the file's name.
+    """
+    name = getattr(image, "filename", "")
+    if not isinstance(image, TiffImageFile) or not image.tile or not name:
+        image.load()
+        return
+    image.filename = ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
+
+
 def turn_back(image: Image.Image) -> None:
     """Decode a TIFF file as it is stored, in place; other pictures are left alone.
 
@@ -135,7 +153,7 @@ def turn_back(image: Image.Image) -> None:
     if not isinstance(image, TiffImageFile) or not image.tile:
         return
     turn = image.tag_v2.get(274)
-    image.load()
+    decode(image)
     back = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

@@ -23,7 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.depth import check_colours, check_tiff, is_deep, to_8_bits
 from bnn.errors import DataError
-from bnn.pictures import WHITE, Colour, decoding, fitted, open_picture, picture_name, twin
+from bnn.pictures import WHITE, Colour, decode, decoding, fitted, open_picture, picture_name, twin
 
 _ORIENTATION, _SUBFILE = 274, 254
 _TURNS = {
@@ -101,7 +101,7 @@ def seen(
         if is_undecoded_jpeg(picture):
             return _of_jpeg(picture, within)
         raw = _raw_mode(picture)
-        picture.load()
+        decode(picture)
         if 0 in picture.size:
             raise DataError(f"{name}: has no pixels")
         # Pillow turns TIFF files itself when it decodes them, and then may keep the tag.

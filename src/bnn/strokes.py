@@ -220,7 +220,7 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -
 def _spans(found: Mask) -> bool:
     """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
     height, width = _box(found).sides
-    return height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1]
+    return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
 
 
 def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
