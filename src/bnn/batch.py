@@ -44,7 +44,8 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     if not isinstance(given, PictureInput):
         if bgr:
             raise InputError(f"{model.name or 'the model'} takes no pictures: bgr has no meaning")
-        return images if isinstance(images, np.ndarray) else _array(model, images)
+        array = images if isinstance(images, np.ndarray) else _array(model, images)
+        return array[..., None] if (*array.shape[1:], 1) == given.shape else array
     if isinstance(images, np.ndarray):
         return _of_array(model, images, bgr)
     if _is_picture(images):
@@ -138,7 +139,10 @@ def _check_kind(model: Model, array: NDArray[Any]) -> None:
             "the range that you know"
         )
     if array.ndim == 2 and array.shape[1] == shape[0] * shape[1] * shape[2]:
-        raise InputError(f"inputs are {found}: flattened pictures? Reshape them to {wanted}")
+        raise InputError(
+            f"inputs are {found}: flattened pictures? Reshape them to {wanted}; or give "
+            "array[..., None] if this is one picture"
+        )
 
 
 def _one(model: Model, image: Any, index: int, bgr: bool) -> NDArray[np.uint8]:
@@ -165,7 +169,8 @@ def _single(model: Model, image: NDArray[Any], index: int, bgr: bool) -> NDArray
         return _prepared(model, image, bgr, index)
     if batch.dtype != np.uint8:
         raise InputError(f"pictures are uint8, picture {index} is {image.dtype} {image.shape}")
-    return (_red_first(batch) if bgr else batch)[0]
+    picture: NDArray[np.uint8] = (_red_first(batch) if bgr else batch)[0]
+    return picture
 
 
 def _prepared(model: Model, array: NDArray[Any], bgr: bool, index: int) -> NDArray[np.uint8]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures of more than 8 bits, and of real numbers, to 8 bits: by the range that their file states.
+"""Pictures of more than 8 bits, or of real numbers, to 8 bits by the range that their file states.
 
 Pillow's own conversion of such pictures cuts every value above 255 down to 255, so that most
 pictures become one white area. Here black and white are what the file format says; a picture
@@ -80,8 +80,9 @@ def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
 
 def _scaled(values: NDArray[Any], stated: Range) -> NDArray[np.uint8]:
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # a table: little memory
-        every = np.arange(2**16).clip(*sorted((int(stated.black), int(stated.white))))
-        return _rounded(every, stated)[values]
+        low, high = sorted((stated.black, stated.white))
+        levels: NDArray[np.uint8] = _rounded(np.clip(np.arange(2.0**16), low, high), stated)[values]
+        return levels
     return np.concatenate([_rounded(row[None], stated) for row in values])
 
 

@@ -38,24 +38,26 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
     names: list[str] = []
     parts = []
     for path in paths:
-        images = as_batch(model, _read(path, model.program.input.shape))
-        if images.shape[1:] != model.program.input.shape:
-            raise InputError(
-                f"{path}: images of {images.shape[1:]}, {model.name} takes "
-                f"{model.program.input.shape}"
-            )
+        images = as_batch(model, _read(path, model))
         several = len(images) > 1
         names += [f"{path}[{index}]" if several else str(path) for index in range(len(images))]
         parts.append(images)
     return names, np.concatenate(parts)
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> Any:
-    """Images of a data file, or the path itself if it must be a picture."""
+def _read(path: Path, model: Model) -> Any:
+    """Images of a data file, or the path itself if it must be a picture.
+
+    Data files hold images as networks take them; another size is a mistake, and not resized.
+    """
+    shape = model.program.input.shape
     with open_unpacked(path) as file:
         head = bytes(file.read(4))
     if head == _IDX_MAGIC:
-        return idx.read_images(path)
+        images = idx.read_images(path)
+        if shape not in (images.shape[1:], (*images.shape[1:], 1)):
+            raise InputError(f"{path}: images of {images.shape[1:]}, {model.name} takes {shape}")
+        return images
     plain = path.with_suffix("") if path.suffix in PACKED else path
     if shape == (32, 32, 3) and plain.suffix == ".bin" and head:
         return cifar.read_records(path)[0]

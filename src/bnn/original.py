@@ -21,12 +21,13 @@ from PIL import Image
 
 from bnn.classifier import decide
 from bnn.data import cifar, idx
+from bnn.depth import is_deep
 from bnn.errors import DataError, InputError, ParameterError, UnknownNameError
 from bnn.formats.bnn_pynq import NETWORKS
 from bnn.formats.bnn_pynq import load as load_parameter_set
 from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
 from bnn.model import Model
-from bnn.pictures import image_to_cifar_array, open_picture
+from bnn.pictures import decoding, image_to_cifar_array, open_picture, picture_name, turn_back
 from bnn.program import ArgMax
 from bnn.run import Outputs, Runtime, check_hardware, hardware, prepare, reference
 
@@ -310,7 +311,8 @@ class CnvClassifier(_Classifier):
         params: name of a data set that has parameters for it.
         runtime: :data:`RUNTIME_SW` or :data:`RUNTIME_HW`.
 
-    Pictures are PIL images and are left shrunk to 32x32, as the original left them.
+    Pictures are PIL images and are left shrunk to 32x32, as the original left them. They are
+    not turned by EXIF data, and transparent pixels show their stored colour.
     """
 
     _family = "cnv"
@@ -378,12 +380,27 @@ def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
 def _shrunk(im: Image.Image) -> NDArray[np.uint8]:
     if not isinstance(im, Image.Image):
         raise InputError(f"a PIL picture is wanted, not a {type(im).__name__}")
+    with decoding(picture_name(im)):
+        turn_back(im)
+        _check_depth(im)
     return image_to_cifar_array(im)
+
+
+def _check_depth(im: Image.Image) -> None:
+    """Refuse what Pillow would cut down to 255: values of more than 8 bits, or fractions."""
+    if not is_deep(im.mode):
+        return
+    values = np.asarray(im)
+    if not ((values >= 0) & (values <= 255) & (values == np.floor(values))).all():
+        raise DataError(
+            f"{picture_name(im)}: a picture of mode {im.mode} with values that do not fit 8 bits; "
+            "bring it to 8 bits first, or use bnn.Classifier"
+        )
 
 
 def _picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     with open_picture(path) as image:
-        return image_to_cifar_array(image)
+        return _shrunk(image)
 
 
 def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

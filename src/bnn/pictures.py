@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.errors import BnnError, DataError
 from bnn.files import open_file
@@ -128,6 +129,47 @@ def _become(image: Image.Image, other: Image.Image) -> None:
     image.readonly = 0
     if hasattr(image, "pyaccess"):  # until Pillow 11: a view of the old pixels
         image.pyaccess = None
+
+
+def decode(image: Image.Image) -> None:
+    """Decode a picture in place, around a fault of Pillow.
+
+    Pillow (13.0, for one) maps uncompressed grey TIFF files that lie on their side into
+    memory with width and height exchanged, and so mixes up their pixels without a word. It
+    maps only where it knows the file's name.
+    """
+    name = getattr(image, "filename", "")
+    if not isinstance(image, TiffImageFile) or not image.tile or not name:
+        image.load()
+        return
+    image.filename = ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
+
+
+def turn_back(image: Image.Image) -> None:
+    """Decode a TIFF file as it is stored, in place; other pictures are left alone.
+
+    Pillow turns them by their orientation tag when it decodes them, which Pillow 6 did not. Of
+    a picture that is decoded already nothing is known.
+    """
+    if not isinstance(image, TiffImageFile) or not image.tile:
+        return
+    turn = image.tag_v2.get(274)
+    decode(image)
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    if turn in back:
+        _become(image, image.transpose(back[turn]))
 
 
 def on_canvas(

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.depth import check_colours, check_tiff, is_deep, to_8_bits
 from bnn.errors import DataError
-from bnn.pictures import WHITE, Colour, decoding, fitted, open_picture, picture_name, twin
+from bnn.pictures import WHITE, Colour, decode, decoding, fitted, open_picture, picture_name, twin
 
 _ORIENTATION, _SUBFILE = 274, 254
 _TURNS = {
@@ -100,11 +101,11 @@ def seen(
         if is_undecoded_jpeg(picture):
             return _of_jpeg(picture, within)
         raw = _raw_mode(picture)
-        picture.load()
+        decode(picture)
         if 0 in picture.size:
             raise DataError(f"{name}: has no pixels")
-        # Only now: Pillow turns TIFF files itself when it decodes them, since version 10.1.
-        turn = orientation(picture)
+        # Pillow turns TIFF files itself when it decodes them, and then may keep the tag.
+        turn = 1 if isinstance(picture, TiffImageFile) else orientation(picture)
         check_tiff(picture, name)
         check_colours(picture, raw, name)
         flat, transparent = _on_paper(picture, raw, paper, name)

@@ -33,15 +33,19 @@ _DUST = 0.05
 _MOST_PARTS = 12
 #: A stroke is at least so long, in pixels and as a share of the picture's longer side.
 _LEAST_PIXELS, _LEAST_SHARE = 4, 0.02
-#: Ink that the fixed threshold finds is at least this share of all that it leaves darker than white;
-#: and it agrees so far with what is found otherwise, where ink reaches the picture's edge.
+#: Ink that the fixed threshold finds is at least this share of all that it leaves darker than
+#: white; and it agrees so far with what is found otherwise, where ink reaches the picture's edge.
 _LEAST_INK, _AGREEING = 0.5, 0.7
+#: Of a picture, ink covers no more than this share: there must be paper to be seen.
+_MOST_INK = 0.8
 #: Of a side of the picture, of its shorter side, and of its whole edge, that a stroke covers.
 _MOST_OF_SIDE, _THICK, _MOST_OF_EDGE = 0.85, 0.25, 0.6
 #: Levels that differ by less than this share of the paper's are one level.
 _EVEN = 0.05
 #: Ink that was left out is a part of the stroke, if it is as dark and at least this share of it.
 _LEAST_REST = 0.25
+#: Ink that spans more of a side is the rim of something, where that can be.
+_SPAN = 0.7
 #: Of the edge of a blackboard, that may be light.
 _MOST_OF_BOARD = 0.2
 #: Skewness beyond which there is no doubt which values are ink's.
@@ -84,7 +88,7 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
     the edge of the picture (as shadows and dark boards do, but also a digit that was cut out),
     it must be the ink that is found by the light around it, too.
     """
-    if ink.sum() < _LEAST_INK * max(int(dirty.sum()), 1):
+    if dirty.mean() > _MOST_INK or ink.sum() < _LEAST_INK * dirty.sum():
         return False
     clean = _clean(ink, edges=True)
     if clean is None:
@@ -169,8 +173,9 @@ def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
     skew = _skew(image)
     for sheet, likely in zip(sheets, (skew < _LOPSIDED, skew > -_LOPSIDED), strict=True):
         edge = 1.0 if sheet is dark else _MOST_OF_BOARD
-        if likely and (found := _darker(sheet, edge)) is not None:
-            return found
+        for fading in (False, True) if likely else ():
+            if (found := _darker(sheet, edge, fading)) is not None:
+                return found
     return None
 
 
@@ -183,12 +188,12 @@ def _skew(image: Image.Image) -> float:
     return float((beside**3).mean() / max(float((beside**2).mean()) ** 1.5, 1e-9))
 
 
-def _darker(sheet: NDArray[np.uint8], edge: float = 1.0) -> Mask | None:
+def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -> Mask | None:
     """What is darker than the paper around it, if that looks like a stroke.
 
-    Of the picture's edge it may cover the share ``edge``.
+    Of the picture's edge it may cover the share ``edge``; ``fading``: see `_paper`.
     """
-    light = np.maximum(_paper(sheet), 8.0)
+    light = np.maximum(_paper(sheet, fading), 8.0)
     share = sheet / light
     paper = float(np.median(share))
     beside = sheet - paper * light
@@ -207,7 +212,15 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0) -> Mask | None:
     found = _clean(ink) if np.concatenate(_sides(ink)).mean() <= edge else None
     if found is None or is_solid(found) or np.median(share[found] - surely[found]) > 0:
         return None
-    return None if _is_rest(sheet, ink, found) else found
+    if _is_rest(sheet, ink, found) or (fading and _spans(found)):
+        return None
+    return found
+
+
+def _spans(found: Mask) -> bool:
+    """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
+    height, width = _box(found).sides
+    return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
 
 
 def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
@@ -219,14 +232,21 @@ def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
     return abs(levels[0] - levels[1]) < 255 * _EVEN
 
 
-def _paper(sheet: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The light of the paper at every pixel, also under the ink: float32 (height, width)."""
+def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
+    """The light of the paper at every pixel, also under the ink: float32 (height, width).
+
+    What is dark and narrow along the edge of the picture is a table, unless ``fading``: then
+    the light falls off there.
+    """
     image = Image.fromarray(np.ascontiguousarray(sheet))
     step = max(min(image.size) / _STEPS, 1.0)
     steps = (max(round(image.width / step), 1), max(round(image.height / step), 1))
-    coarse = image.resize(steps, Image.Resampling.BOX)
-    closed = coarse.filter(ImageFilter.MaxFilter(_WIDEST)).filter(ImageFilter.MinFilter(_WIDEST))
-    smooth = closed.filter(ImageFilter.BoxBlur(2)).convert("F")
+    beyond = _WIDEST if fading else 0
+    coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), beyond, mode="edge")
+    closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_WIDEST))
+    closed = closed.filter(ImageFilter.MinFilter(_WIDEST)).filter(ImageFilter.BoxBlur(2))
+    box = (beyond, beyond, beyond + steps[0], beyond + steps[1])
+    smooth = closed.crop(box).convert("F")
     return np.asarray(smooth.resize(image.size, Image.Resampling.BILINEAR), np.float32)
 
 
