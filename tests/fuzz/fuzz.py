@@ -60,7 +60,6 @@ def main() -> int:
 
 def one(name: str, seconds: float, runs: int) -> int:
     import atheris
-
     import readers
     from mutators import changed
 
@@ -81,7 +80,7 @@ def one(name: str, seconds: float, runs: int) -> int:
         start = time.process_time()
         try:
             stats["taken"] += readers.attempt(reader, path, len(data))
-        except readers.Unfit as reason:
+        except readers.UnfitError as reason:
             keep(name, data, reason, known, stats)
         stats["slowest"] = max(stats["slowest"], time.process_time() - start)
         if time.monotonic() - written > 1:
@@ -263,7 +262,9 @@ def native(program: Path, seconds: float, runs: int) -> None:
     text = (folder / "log").read_text(encoding="utf-8", errors="replace")
     found = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
     inputs = (
-        int(found[1]) if found else max(map(int, re.findall(r"^#(\d+)", text, re.M)), default=0)
+        int(found[1])
+        if found
+        else max(map(int, re.findall(r"^#(\d+)", text, re.MULTILINE)), default=0)
     )
     slowest = re.search(r"stat::slowest_unit_time_sec:\s*(\d+)", text)
     mib = re.search(r"stat::peak_rss_mb:\s*(\d+)", text)
@@ -307,7 +308,7 @@ def coverage(name: str) -> int:
     for path in [*readers.kept(name), *sorted((WORK / name / "corpus").iterdir())]:
         data = path.read_bytes()
         (place / "input").write_bytes(data)
-        with contextlib.suppress(readers.Unfit):
+        with contextlib.suppress(readers.UnfitError):
             readers.attempt(reader, place / "input", len(data))
     measured.stop()
     shutil.rmtree(place)

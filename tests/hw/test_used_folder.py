@@ -54,7 +54,9 @@ def test_the_same_build_again_changes_nothing(tmp_path: Path) -> None:
     assert write(tmp_path / "a", "small") == write(tmp_path / "a", "small")
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "rtl/mine.sv", "rtl/d9_weights.mem", ".hidden", "x/y"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "rtl/mine.sv", "rtl/d9_weights.mem", ".hidden", "x/y"]
+)
 @pytest.mark.parametrize("is_used", [True, False])
 def test_a_users_file_is_refused_by_name_and_kept(is_used: bool, name: str, tmp_path: Path) -> None:
     folder = tmp_path / "build"
@@ -111,7 +113,7 @@ def test_a_full_disk_keeps_the_former_build(tmp_path: Path, monkeypatch: Any) ->
     before = write(tmp_path, "large")
     calls = 0
 
-    def full(handle: int) -> None:
+    def full(_: int) -> None:
         nonlocal calls
         calls += 1
         if calls > 5:
@@ -155,15 +157,21 @@ def test_killed_while_files_are_swapped(step: int, tmp_path: Path, monkeypatch: 
         write(tmp_path / "used", "small")
     except Killed:
         after = contents(tmp_path / "used")
-        assert step == 1 or "driver.json" not in after or after["driver.json"] == wanted["driver.json"]
+        assert (
+            step == 1 or "driver.json" not in after or after["driver.json"] == wanted["driver.json"]
+        )
     monkeypatch.undo()
     assert write(tmp_path / "used", "small") == wanted
 
 
 def test_the_log_of_a_failed_build_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="no route"), used.replaced(tmp_path / "build") as fresh:
-        (fresh / "route.log").write_text("so far")
-        raise BuildError("no route")
+    def failing() -> None:
+        with used.replaced(tmp_path / "build") as fresh:
+            (fresh / "route.log").write_text("so far")
+            raise BuildError("no route")
+
+    with pytest.raises(BuildError, match="no route"):
+        failing()
     assert (tmp_path / "build" / "route.log").read_text() == "so far"
     write(tmp_path / "build", "small")
     assert not (tmp_path / "build" / "route.log").exists()
