@@ -60,6 +60,14 @@ def told(model: Model) -> Any:
     return (model.program.digest(), model.classes, model.preprocess)
 
 
+def told_or_refused(path: Path) -> Any:
+    """What a file says, or None where it is refused."""
+    try:
+        return told(load(path))
+    except ModelFileError:
+        return None
+
+
 def parts(data: bytes) -> dict[str, range]:
     """Bytes of the size, the header (the metadata in it) and the tensors."""
     end = 8 + struct.unpack("<Q", data[:8])[0]
@@ -81,13 +89,9 @@ def test_every_flipped_bit_is_refused_or_changes_nothing(make: Any, tmp_path: Pa
     for name, where in parts(data).items():
         for bit in range(8 * where.start, 8 * where.stop):
             path.write_bytes(flipped(data, bit))
-            try:
-                after = told(load(path))
-            except ModelFileError as reason:
-                assert "\n" not in str(reason)
-                refused[name] += 1
-            else:
-                assert after == before, f"bit {bit} ({name})"
+            after = told_or_refused(path)
+            refused[name] += after is None
+            assert after in (None, before), f"bit {bit} ({name})"
     assert refused["tensors"] == 8 * len(parts(data)["tensors"])
 
 
@@ -181,7 +185,7 @@ def test_the_notice_comes_once_for_a_file(tmp_path: Path) -> None:
 def test_a_newer_file_says_to_upgrade(number: int, tmp_path: Path) -> None:
     save(small(), tmp_path / "m.bnn")
     rewritten(tmp_path / "m.bnn", lambda head: head.update(format=number))
-    with pytest.raises(ModelFileError, match="made by a newer version .*upgrade"):
+    with pytest.raises(ModelFileError, match=r"made by a newer version .*upgrade"):
         load(tmp_path / "m.bnn")
 
 
@@ -257,7 +261,7 @@ def test_edges_that_are_legal_one_by_one_are_bounded_together() -> None:
 def test_work_is_bounded() -> None:
     given = PictureInput((1000, 1000, 1), UINT(8), identity_table())
     pool = bnn.program.Pool("p", "input", (500, 500), (1, 1))
-    with pytest.raises(bnn.errors.ProgramError, match="p: .* steps for an image"):
+    with pytest.raises(bnn.errors.ProgramError, match=r"p: .* steps for an image"):
         Program(given, (pool,), "p")
 
 

@@ -12,7 +12,7 @@ class BnnError(Exception):
 
 
 class BnnWarning(UserWarning):
-    """Base of the notices of this package: nothing is wrong yet. The command line prints one line."""
+    """Base of this package's notices; nothing is wrong yet. The command line prints one line."""
 
 
 class OldFormatWarning(BnnWarning):

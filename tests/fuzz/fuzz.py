@@ -80,7 +80,7 @@ def one(name: str, seconds: float, runs: int) -> int:
         start = time.process_time()
         try:
             stats["taken"] += readers.attempt(reader, path, len(data))
-        except readers.Unfit as reason:
+        except readers.UnfitError as reason:
             keep(name, data, reason, known, stats)
         stats["slowest"] = max(stats["slowest"], time.process_time() - start)
         if time.monotonic() - written > 1:
@@ -308,7 +308,7 @@ def coverage(name: str) -> int:
     for path in [*readers.kept(name), *sorted((WORK / name / "corpus").iterdir())]:
         data = path.read_bytes()
         (place / "input").write_bytes(data)
-        with contextlib.suppress(readers.Unfit):
+        with contextlib.suppress(readers.UnfitError):
             readers.attempt(reader, place / "input", len(data))
     measured.stop()
     shutil.rmtree(place)

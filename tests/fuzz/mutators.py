@@ -162,7 +162,7 @@ def _onnx(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
     node = rng.choice(graph.node)
     match rng.randrange(11):
         case 0:
-            node.op_type = rng.choice(_OPERATORS)
+            node.op_type = rng.choice(_OPERATORS.split())
         case 1 if node.input:
             number = rng.randrange(len(node.input))
             node.input[number] = rng.choice(
@@ -194,59 +194,13 @@ def _onnx(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
     return model.SerializeToString()
 
 
-_OPERATORS = [
-    "Abs",
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "BipolarQuant",
-    "Cast",
-    "Ceil",
-    "Clip",
-    "Concat",
-    "Constant",
-    "Conv",
-    "DequantizeLinear",
-    "Div",
-    "Dropout",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "Greater",
-    "HardTanh",
-    "Identity",
-    "MatMul",
-    "MaxPool",
-    "Mul",
-    "MultiThreshold",
-    "Neg",
-    "Pad",
-    "Quant",
-    "QuantizeLinear",
-    "Relu",
-    "Reshape",
-    "Round",
-    "Shape",
-    "Sign",
-    "Slice",
-    "Softmax",
-    "Split",
-    "Squeeze",
-    "Sub",
-    "Sum",
-    "TopK",
-    "Transpose",
-    "Trunc",
-    "Unsqueeze",
-    "Where",
-    "ArgMax",
-    "Im2Col",
-    "QuantAvgPool2d",
-    "BinaryQuant",
-]
-
+_OPERATORS = (
+    "Abs Add AveragePool BatchNormalization BipolarQuant Cast Ceil Clip Concat Constant Conv "
+    "DequantizeLinear Div Dropout Flatten Floor Gather Gemm GlobalAveragePool Greater "
+    "HardTanh Identity MatMul MaxPool Mul MultiThreshold Neg Pad Quant QuantizeLinear Relu "
+    "Reshape Round Shape Sign Slice Softmax Split Squeeze Sub Sum TopK "
+    "Transpose Trunc Unsqueeze Where ArgMax Im2Col QuantAvgPool2d BinaryQuant"
+)
 MUTATORS = {"zip": _zip, "bnn": _bnn, "packed": _packed, "png": _png, "onnx": _onnx}
 
 

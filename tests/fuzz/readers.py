@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import resource
 import shutil
@@ -97,10 +98,8 @@ def _picture(path: Path) -> None:
 
 
 def _tried(read: Callable[[Path], object], path: Path) -> None:
-    try:
+    with contextlib.suppress(BnnError):
         read(path)
-    except BnnError:
-        pass
 
 
 def _original_folder(path: Path) -> None:
@@ -177,7 +176,7 @@ READERS: dict[str, Reader] = {
 }
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A reader took too long or too much, or raised what is no BnnError."""
 
 
@@ -188,7 +187,7 @@ def attempt(reader: Reader, path: Path, size: int) -> bool:
     """Whether ``reader`` takes the file.
 
     Raises:
-        Unfit: it does worse than to refuse it.
+        UnfitError: it does worse than to refuse it.
     """
     global _base  # the memory of this process before its first input
     _base = _base or _now()
@@ -203,14 +202,14 @@ def attempt(reader: Reader, path: Path, size: int) -> bool:
     except BaseException as reason:
         if isinstance(reason, KeyboardInterrupt):
             raise
-        raise Unfit(f"{type(reason).__name__}: {reason}") from reason
+        raise UnfitError(f"{type(reason).__name__}: {reason}") from reason
     seconds = time.process_time() - start
     if seconds > MAX_SECONDS:
-        raise Unfit(f"took {seconds:.1f} s")
+        raise UnfitError(f"took {seconds:.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if peak - _base > MAX_BYTES + size:
         grown, _base = (peak - _base) >> 20, peak  # the next one is measured from here
-        raise Unfit(f"took {grown} MiB")
+        raise UnfitError(f"took {grown} MiB")
     return taken
 
 

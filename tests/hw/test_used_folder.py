@@ -113,7 +113,7 @@ def test_a_full_disk_keeps_the_former_build(tmp_path: Path, monkeypatch: Any) ->
     before = write(tmp_path, "large")
     calls = 0
 
-    def full(handle: int) -> None:
+    def full(_: int) -> None:
         nonlocal calls
         calls += 1
         if calls > 5:
@@ -165,9 +165,13 @@ def test_killed_while_files_are_swapped(step: int, tmp_path: Path, monkeypatch: 
 
 
 def test_the_log_of_a_failed_build_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="no route"), used.replaced(tmp_path / "build") as fresh:
-        (fresh / "route.log").write_text("so far")
-        raise BuildError("no route")
+    def failing() -> None:
+        with used.replaced(tmp_path / "build") as fresh:
+            (fresh / "route.log").write_text("so far")
+            raise BuildError("no route")
+
+    with pytest.raises(BuildError, match="no route"):
+        failing()
     assert (tmp_path / "build" / "route.log").read_text() == "so far"
     write(tmp_path / "build", "small")
     assert not (tmp_path / "build" / "route.log").exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -37,6 +38,14 @@ MAX_VALUES = 1 << 26
 #: Names in a group of HDF5, and bytes of one attribute.
 MAX_NAMES = 1 << 14
 MAX_ATTRIBUTE = 1 << 24
+
+#: What zipfile raises on damaged archives.
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
+    *(RuntimeError, ValueError, IndexError),
+)
+#: The others' decoders take as much memory as the file says.
+_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 Array = NDArray[Any]
 
@@ -69,7 +78,7 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open_zip(path, FormatError) as archive:
             yield archive
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except DAMAGE:
         raise FormatError(f"{path}: is no zip archive, or a damaged one") from None
 
 
@@ -102,7 +111,7 @@ def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zi
 
     Raises:
         BnnError: of class ``error``, if it is no plain file, or unpacks to too much.
-        zipfile.BadZipFile, OSError, ValueError, NotImplementedError: it is damaged.
+        DAMAGE: it is damaged.
     """
     with open_file(path, MAX_FILE, error) as file:
         size = os.fstat(file.fileno()).st_size
@@ -115,6 +124,8 @@ def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zi
                 raise error(
                     f"{os.fspath(path)}: unpacks to {total} bytes in {len(infos)} files; refused"
                 )
+            if any(info.compress_type not in _PACKING for info in infos):
+                raise error(f"{os.fspath(path)}: has members that are packed in an unknown way")
             yield archive
 
 
@@ -136,9 +147,7 @@ def unpacked(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
             data = file.read(info.file_size + 1)
     except KeyError:
         raise FormatError(f"{path}: holds no {name!r}") from None
-    except NotImplementedError:
-        raise FormatError(f"{path}: its member {name!r} is packed in an unknown way") from None
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError):
+    except DAMAGE:
         raise FormatError(f"{path}: its member {name!r} is damaged") from None
     if len(data) != info.file_size:
         raise FormatError(f"{path}: its member {name!r} has another size than it claims")

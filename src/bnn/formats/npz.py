@@ -7,7 +7,7 @@ import io
 import os
 import warnings
 import zipfile
-import zlib
+from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from bnn.errors import ParameterError
 from bnn.formats import archives
 
+#: Unpacked size of a whole archive; far above any network of bits.
+MAX_BYTES = 1 << 28
 #: Bytes of a header; honest ones have a hundred.
 MAX_HEADER = 4096
 
@@ -32,18 +34,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         ParameterError: it is missing, damaged, too large, or holds something that is no
             array of real numbers (pickled objects are refused); names file and array.
     """
+    if not Path(path).exists():
+        raise ParameterError(f"{path}: no such file")
     try:
         with archives.open_zip(path, ParameterError) as archive:
             found = archive.infolist()
+            if sum(one.file_size for one in found) > MAX_BYTES:
+                raise ParameterError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MiB")
             return {_name(path, one): _member(path, archive, one) for one in found}
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-    ) as reason:
+    except archives.DAMAGE as reason:
         raise ParameterError(f"{path}: no readable .npz archive: {_line(reason)}") from reason
 
 

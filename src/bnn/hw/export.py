@@ -26,11 +26,12 @@ def write(
 ) -> dict[str, Any]:
     """Write all files of ``design`` for ``board``; returns the report.
 
-    A build that ``folder`` holds already is replaced; see :mod:`bnn.hw.used`.
+    A build that ``folder`` holds already is replaced, as ``manifest.json`` lists its files; see
+    :mod:`bnn.hw.used`.
 
     ``rtl/``: sources, register header, memory images. ``bnn.xdc``, ``build.tcl``: for Vivado in
     batch mode. ``driver.json``, ``parameters.npz``: for the driver. ``folding.json``,
-    ``registers.md``, ``report.txt``, ``report.json``, ``report.html``. ``manifest.json`` lists them.
+    ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
 
     Raises:
         BuildError: ``folder`` holds other files, or cannot be written.

@@ -65,7 +65,8 @@ def _former(folder: Path, target: Path) -> set[str]:
     for name in sorted(there - listed - {MANIFEST}):
         if not _LEFTOVER.fullmatch(name) and not (listed and _VIVADO.fullmatch(name)):
             raise BuildError(
-                f"{folder}: holds {name}, which no build wrote; name a new folder, or move that away"
+                f"{folder}: holds {name}, which no build wrote; name a new folder, "
+                "or move that away"
             )
     return there
 
