@@ -98,7 +98,7 @@ class Tree:
     """A copy of the tree in which one mutant after the other is planted."""
 
     def __init__(self, number: int) -> None:
-        self.folder = WORK / f"tree{number}"
+        self.folder = WORK / f"tree-{os.getpid()}-{number}"
         shutil.rmtree(self.folder, ignore_errors=True)
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard", "-z"],
@@ -216,6 +216,31 @@ def _kept() -> dict[str, dict[str, Any]]:
     return {found["key"]: found for found in map(json.loads, lines)}
 
 
+def _planted(settings: dict[str, Any], jobs: int) -> None:
+    """Plant again what once was missed; all must be found by the tests named beside it."""
+    trees: SimpleQueue[Tree] = SimpleQueue()
+    for number in range(jobs):
+        trees.put(Tree(number))
+    missed = []
+
+    def one(entry: dict[str, Any]) -> None:
+        text = (ROOT / entry["file"]).read_text()
+        assert text.count(entry["right"]) == 1, f"{entry['file']}: {entry['right']!r} is not there once"
+        mutant = Mutant(entry["file"], text.index(entry["right"]), entry["right"], entry["wrong"])
+        tree = trees.get()
+        outcome, said = tree.plant(mutant, entry["run"], 1800)
+        trees.put(tree)
+        print(f"{mutant.file}:{mutant.line} {outcome} {_finder(said)}", flush=True)
+        if outcome == "passed" or _finder(said) == "?":
+            missed.append(mutant)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, settings["planted"]))
+    print(f"{len(settings['planted']) - len(missed)} of {len(settings['planted'])} found")
+    if missed:
+        raise SystemExit(1)
+
+
 def _report(chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: dict[str, Any]) -> None:
     equal = {(each["file"], each["right"], each["wrong"], each["line"]) for each in settings["equivalent"]}
     table: dict[str, Counter[str]] = {}
@@ -241,22 +266,26 @@ def _report(chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: 
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", help="files or patterns, from the root of the tree")
+    parser.add_argument("files", nargs="*", help="files or patterns, from the root of the tree")
     parser.add_argument("--count", type=int, default=0, help="so many, chosen at random; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="of the choice")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
+    parser.add_argument("--planted", action="store_true", help="only what once was missed")
     given = parser.parse_args()
+    settings = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
+    WORK.mkdir(parents=True, exist_ok=True)
+    if given.planted:
+        _planted(settings, given.jobs)
+        return
     files = sorted({str(p.relative_to(ROOT)) for pattern in given.files for p in ROOT.glob(pattern)})
     if not files:
         raise SystemExit(f"no such files: {' '.join(given.files)}")
-    settings = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
     chosen = sample(files, given.count, given.seed)
     if given.list:
         for each in chosen:
             print(f"{each.key} {each.file}:{each.line} {each.right!r} -> {each.wrong!r}")
         return
-    WORK.mkdir(parents=True, exist_ok=True)
     _report(chosen, _run(chosen, settings, given.jobs), settings)
 
 

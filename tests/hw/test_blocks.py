@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,16 @@ def test_blocks(group: str, tmp_path: Path) -> None:
     benches = {name: {**SMALL, **LARGE}[name]() for name in GROUPS[group]}
     parts = [_stream(name, bench, tmp_path) for name, bench in benches.items()]
     _run([bench.block.module for bench in benches.values()], parts, tmp_path)
+
+
+def test_blocks_of_a_synthesisers_primitives(tmp_path: Path) -> None:
+    """LUTs, carries and multiplexers as instances (BNN_LUT6) do what the expressions do."""
+    names = ["matrix-agree-deep", "matrix-agree-tables", "matrix-agree-four-tables"]
+    names += ["matrix-planes-wide", "matrix-sums-signed"]
+    benches = {name: LARGE[name]() for name in names}
+    parts = [_stream(name, bench, tmp_path) for name, bench in benches.items()]
+    texts = {"primitives.sv": (HERE / "primitives.sv").read_text()}
+    _run(["bnn_matrix"], parts, tmp_path, texts, ["-DBNN_LUT6"])
 
 
 def test_probes_count(tmp_path: Path) -> None:
@@ -180,7 +190,13 @@ def _words(path: Path, words: Iterable[int]) -> None:
     path.write_text("".join(f"{w:x}\n" for w in words))
 
 
-def _run(modules: list[str], parts: list[str], folder: Path) -> None:
+def _run(
+    modules: list[str],
+    parts: list[str],
+    folder: Path,
+    more: Mapping[str, str] | None = None,
+    flags: Iterable[str] = (),
+) -> None:
     """Build what is not kept, run it where the words are: it must have nothing to complain of."""
     ends = sum(part.count("done[@]") + part.count("done[0]") for part in parts)
     body = "\n".join(parts)
@@ -204,8 +220,8 @@ module bench (input wire clk);
 endmodule
 `default_nettype wire
 """
-    texts = {"streams.sv": (HERE / "streams.sv").read_text(), "bench.sv": top}
-    program = built("bench", modules, texts, _MAIN)
+    texts = {"streams.sv": (HERE / "streams.sv").read_text(), **(more or {}), "bench.sv": top}
+    program = built("bench", modules, texts, _MAIN, flags)
     run = subprocess.run(
         [str(program), str(CYCLES + 2), "+verilator+rand+reset+2", "+verilator+seed+7"],
         cwd=folder,
