@@ -249,7 +249,9 @@ def _window(draw: Draw, net: Growing, source: str) -> str:
 def _dot(draw: Draw, net: Growing, source: str, rows: int | None = None) -> str:
     precision = draw(st.sampled_from(net.limits.weights))
     if net.edges[source].precision == TERNARY and TERNARY in net.limits.weights:
-        precision = draw(st.sampled_from([precision, TERNARY]))  # products have a circuit of their own
+        precision = draw(
+            st.sampled_from([precision, TERNARY])
+        )  # products have a circuit of their own
     rows = rows or draw(st.integers(1, net.limits.channels))
     weights = numbers(net.random, precision, (rows, net.edges[source].shape[2]))
     bias = net.random.integers(-40, 40, rows) if draw(st.booleans()) else None

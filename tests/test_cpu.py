@@ -73,13 +73,22 @@ def test_borders_of_a_value_that_the_map_does_not_have(
         for weights in (BIPOLAR, TERNARY, INT(8)):
             ops = (
                 Dot("d0", "input", numbers(random, BIPOLAR, (9, 3)), BIPOLAR),
-                Threshold("t0", "d0", np.sort(random.integers(-12, 12, (9, levels)), 1), precision, base, step),
+                Threshold(
+                    "t0",
+                    "d0",
+                    np.sort(random.integers(-12, 12, (9, levels)), 1),
+                    precision,
+                    base,
+                    step,
+                ),
                 Window("w1", "t0", (3, 4), (2, 1), (2, 3, 1, 0), pad),
                 Dot("d1", "w1", numbers(random, weights, (4, 108)), weights),
                 Window("w2", "d1s", (3, 6)),
                 Dot("d2", "w2", numbers(random, BIPOLAR, (3, 72)), BIPOLAR),
             )
-            middle = Threshold("d1s", "d1", np.sort(random.integers(-200, 200, (4, 1)), 1), BIPOLAR, -1, 2)
+            middle = Threshold(
+                "d1s", "d1", np.sort(random.integers(-200, 200, (4, 1)), 1), BIPOLAR, -1, 2
+            )
             assert_equal(Program(given, (*ops[:4], middle, *ops[4:]), "d2"), 3)
 
 

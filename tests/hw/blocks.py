@@ -27,7 +27,6 @@ from bnn.program import Borders, Dot, Pair, Threshold
 from hw.examples import signs
 from programs import numbers
 
-
 Load = tuple[int, int, int, int]
 """A write on the parameter bus: whether it is a level, item, index, data."""
 
@@ -134,7 +133,9 @@ def _thresholds(
     rows, columns = weights.shape
     sums = numbers(draw, source, (400, columns)).astype(np.int64) @ weights.T.astype(np.int64)
     signs = numbers(draw, BIPOLAR, rows)
-    values = np.sort(np.stack([draw.permuted(sums * signs, axis=0)[n] for n in range(shape.levels)]), 0).T
+    values = np.sort(
+        np.stack([draw.permuted(sums * signs, axis=0)[n] for n in range(shape.levels)]), 0
+    ).T
     if shape.unreachable:
         values[0], values[1] = np.iinfo(np.int32).max, np.iinfo(np.int32).min
     if shape.levels == 1:
@@ -223,7 +224,9 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "matrix-planes-wide": lambda: _matrix(INT(3), TERNARY, Shape(20)),
     "matrix-planes-deepest": lambda: _matrix(UINT(2), BIPOLAR, Shape(150, 1, levels=0, pe=1)),
     "matrix-ternary": lambda: _matrix(TERNARY, TERNARY, Shape(pixels=2, levels=3)),
-    "matrix-ternary-five": lambda: _matrix(TERNARY, TERNARY, Shape(5, 1, levels=3, unreachable=True)),
+    "matrix-ternary-five": lambda: _matrix(
+        TERNARY, TERNARY, Shape(5, 1, levels=3, unreachable=True)
+    ),
     "matrix-ternary-wide": lambda: _matrix(TERNARY, TERNARY, Shape(20, levels=2)),
     "matrix-ternary-widest": lambda: _matrix(TERNARY, TERNARY, Shape(50, 2, levels=0)),
     "matrix-halves": lambda: _matrix(TERNARY, INT(4), Shape(pixels=2, levels=3)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Small simulators for benches: Verilator's output and a ``main``, built without a make file, and kept."""
+"""Small simulators for benches: Verilator's output and a ``main``, built here, and kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def built(
     """A simulator with a ``main`` of its own; kept under a digest of all that goes into it.
 
     Args:
-        top: the topmost module, of ``modules`` of the package or of ``texts``, sources by file name.
+        top: the topmost module, of ``modules`` of the package or of ``texts``, by file name.
         more_flags: of Verilator.
     """
     own = {name: library()[name] for name in (*_reached(modules), "bnn_registers.svh")}
@@ -43,7 +43,9 @@ def built(
         flags += ["unique", "--x-initial", "unique", "--output-split", "100000", "--Mdir", "."]
         flags += more_flags
         sources = [name for name in texts if name.endswith(".sv")]
-        _tool(work, [str(root / "bin" / "verilator_bin"), *flags, *sources], VERILATOR_ROOT=str(root))
+        _tool(
+            work, [str(root / "bin" / "verilator_bin"), *flags, *sources], VERILATOR_ROOT=str(root)
+        )
         command = [*compiler, "-std=c++20", "-w", "-O0", "-I.", f"-I{root / 'include'}"]
         command += [f"-I{root / 'include' / 'vltstd'}"]
         units = sorted(Path(work).glob(f"V{top}*.cpp"))
@@ -89,6 +91,11 @@ def _cache() -> Path:
 
 def _tool(work: str, command: list[str], **variables: str) -> None:
     run = subprocess.run(
-        command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        command,
+        cwd=work,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, f"{command[0]}: {run.stderr[:2000]}"

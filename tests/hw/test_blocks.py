@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every block in one of five small simulators, against its object: seconds, so that each landing runs them.
+"""Every block in one of five small simulators, against its object, within seconds.
 
 The ends of the streams are ``streams.sv``. Each block gets a thousand words and more with random
 pauses on every stream, runs of back-pressure, runs of few words and runs without any pause; a reset
@@ -96,7 +96,8 @@ def test_probes_count(tmp_path: Path) -> None:
     bnn_probe #(.LEVEL(5)) dut (.clk(clk), .clear(given[0]), .valid(given[1]), .ready(given[2]),
         .level(given[7:3]), .select(given[9:8]), .value(got));
     bench_cycles #(.BITS(10), .TO(32), .WORDS(2000), .FILE("probe_in"), .WANT("probe_out"),
-        .NAME("probe")) ends (.clk(clk), .rst(rst || again), .given(given), .got(got), .done(done[0]));"""
+        .NAME("probe")) ends (.clk(clk), .rst(rst || again), .given(given), .got(got),
+        .done(done[0]));"""
     _run(["bnn_probe"], [part], tmp_path)
 
 
@@ -135,49 +136,65 @@ def _stream(name: str, bench: Bench, folder: Path) -> str:
     _words(place / "mask", (bench.mask or [full] * bench.block.output_words) * images)
     for file, text in bench.files.items():
         (place / file).write_text(text)
-    writes = [data | index << 32 | item << 52 | kind << 68 for kind, item, index, data in bench.loads]
+    writes = [
+        data | index << 32 | item << 52 | kind << 68 for kind, item, index, data in bench.loads
+    ]
     _words(place / "load", writes)
     return _text(name, bench, ports, bench.words * images, len(expected))
 
 
 def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: int) -> str:
-    block, own = bench.block, f"n{list({**SMALL, **LARGE}).index(name)}"
+    """Streams in, the block, streams out; ``@`` is the bench's prefix, ``#`` an end's number."""
+    block = bench.block
     copies, bits = getattr(block, "copies", 1), block.output_bits
-    lines, joined = [f"\n    // {name}", f"    wire {own}_go;"], [".clk(clk), .rst(rst || again)"]
+    parts = [f"\n    // {name}\n    wire @go;"]
+    joined = [".clk(clk), .rst(rst || again)"]
     for at, (port, width) in enumerate(zip(ports, bench.bits, strict=True)):
-        lines += [
-            f"    wire {own}_{port}v, {own}_{port}r; wire [{width - 1}:0] {own}_{port}d;",
-            f'    bench_feed #(.BITS({width}), .WORDS({given}), .SEED({at + 1}), .FILE("{name}/{port}"))',
-            f"    {own}_{port}f (.clk(clk), .rst(rst || again), .go({own}_go), .pace(pace),",
-            f"        .valid({own}_{port}v), .ready({own}_{port}r), .data({own}_{port}d));",
-        ]
-        joined.append(f".{port}_valid({own}_{port}v), .{port}_ready({own}_{port}r), .{port}_data({own}_{port}d)")
-    lines.append(f"    wire [{copies - 1}:0] {own}_ov, {own}_or; wire [{copies * bits - 1}:0] {own}_od;")
-    joined.append(f".o_valid({own}_ov), .o_ready({own}_or), .o_data({own}_od)")
+        parts.append(
+            f"""
+    wire @{port}v, @{port}r;
+    wire [{width - 1}:0] @{port}d;
+    bench_feed #(.BITS({width}), .WORDS({given}), .SEED({at + 1}), .FILE("{name}/{port}"))
+    @{port}f (
+        .clk(clk), .rst(rst || again), .go(@go), .pace(pace), .valid(@{port}v), .ready(@{port}r),
+        .data(@{port}d)
+    );"""
+        )
+        ends = (("valid", "v"), ("ready", "r"), ("data", "d"))
+        joined.append(", ".join(f".{port}_{end}(@{port}{short})" for end, short in ends))
+    parts.append(f"\n    wire [{copies - 1}:0] @ov, @or;\n    wire [{copies * bits - 1}:0] @od;")
+    joined.append(".o_valid(@ov), .o_ready(@or), .o_data(@od)")
     if bench.loads:
-        lines += [
-            f"    wire {own}_pv, {own}_pl; wire [15:0] {own}_pi; wire [19:0] {own}_px; wire [31:0] {own}_pd;",
-            f'    bench_load #(.WRITES({len(bench.loads)}), .FILE("{name}/load")) {own}_l (.clk(clk),',
-            f"        .rst(rst || again), .p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi),",
-            f"        .p_index({own}_px), .p_data({own}_pd), .go({own}_go));",
-        ]
-        joined.append(f".p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi), .p_index({own}_px)")
-        joined.append(f".p_data({own}_pd)")
+        parts.append(_LOAD.format(writes=len(bench.loads), name=name))
+        joined.append(".p_valid(@pv), .p_levels(@pl), .p_item(@pi), .p_index(@px), .p_data(@pd)")
     else:
-        lines.append(f"    assign {own}_go = 1'b1;")
+        parts.append("\n    assign @go = 1'b1;")
         if hasattr(block, "loadable"):
-            joined.append(".p_valid(1'b0), .p_levels(1'b0), .p_item('0), .p_index('0), .p_data('0)")
-    generics = ", ".join(f".{key}({_value(name, value)})" for key, value in block.generics().items())
-    lines += [f"    {block.module} #({generics}) {own}_dut (", "        " + ",\n        ".join(joined), "    );"]
-    for copy in range(copies):
-        lines += [
-            f'    bench_drain #(.BITS({bits}), .WORDS({wanted}), .SEED({copy + 7}), .FILE("{name}/o"),',
-            f'        .MASK("{name}/mask"), .NAME("{name}"), .STEADY({int(copies == 1)})) {own}_o{copy} (',
-            "        .clk(clk), .rst(rst || again), .pace(pace), .last_call(last_call),",
-            f"        .valid({own}_ov[{copy}]), .ready({own}_or[{copy}]), .data({own}_od[{copy * bits}+:{bits}]),",
-            "        .done(done[%NUMBER%]));".replace("%NUMBER%", "@"),
-        ]
-    return "\n".join(lines)
+            joined.append(".p_valid('0), .p_levels('0), .p_item('0), .p_index('0), .p_data('0)")
+    generics = ", ".join(f".{key}({_value(name, v)})" for key, v in block.generics().items())
+    parts.append(
+        f"\n    {block.module} #({generics}) @dut (\n        " + ",\n        ".join(joined) + ");"
+    )
+    parts += [
+        f"""
+    bench_drain #(.BITS({bits}), .WORDS({wanted}), .SEED({copy + 7}), .FILE("{name}/o"),
+        .MASK("{name}/mask"), .NAME("{name}"), .STEADY({int(copies == 1)})) @o{copy} (
+        .clk(clk), .rst(rst || again), .pace(pace), .last_call(last_call), .valid(@ov[{copy}]),
+        .ready(@or[{copy}]), .data(@od[{copy * bits}+:{bits}]), .done(done[#]));"""
+        for copy in range(copies)
+    ]
+    return "".join(parts).replace("@", f"n{[*SMALL, *LARGE].index(name)}_")
+
+
+_LOAD = """
+    wire @pv, @pl;
+    wire [15:0] @pi;
+    wire [19:0] @px;
+    wire [31:0] @pd;
+    bench_load #(.WRITES({writes}), .FILE("{name}/load")) @load (
+        .clk(clk), .rst(rst || again), .p_valid(@pv), .p_levels(@pl), .p_item(@pi), .p_index(@px),
+        .p_data(@pd), .go(@go)
+    );"""
 
 
 def _value(name: str, value: object) -> object:
@@ -198,10 +215,10 @@ def _run(
     flags: Iterable[str] = (),
 ) -> None:
     """Build what is not kept, run it where the words are: it must have nothing to complain of."""
-    ends = sum(part.count("done[@]") + part.count("done[0]") for part in parts)
+    ends = sum(part.count("done[#]") + part.count("done[0]") for part in parts)
     body = "\n".join(parts)
-    for number in range(body.count("done[@]")):
-        body = body.replace("done[@]", f"done[{number}]", 1)
+    for number in range(body.count("done[#]")):
+        body = body.replace("done[#]", f"done[{number}]", 1)
     top = f"""`default_nettype none
 module bench (input wire clk);
     int cycle = 0;

@@ -73,9 +73,9 @@ class Bench:
         report = self.driver.report()
         assert report.images == count
         assert 0 < report.latency <= report.cycles
-        assert {name: each["words"] for name, each in report.streams.items()} == {
-            name: 63 * count for name in report.streams
-        }
+        assert {name: each["words"] for name, each in report.streams.items()} == dict.fromkeys(
+            report.streams, 63 * count
+        )
 
     def addresses(self, source: int, target: int) -> tuple[int, int]:
         """Of these words of the buffer."""

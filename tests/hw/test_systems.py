@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Whole accelerators of the kinds that no small example is: a few builds, and random programs.
 
-Between them they have ternary weights against ternary and 4-bit inputs, images and results longer than
-a burst, batches across lines of 4 KiB, windows without padding, kernels that come whole, a slow last
-layer that holds everything before it up, XNORs of any number of columns, and decisions.
+Between them they have ternary weights against ternary and 4-bit inputs, images and results longer
+than a burst, batches across lines of 4 KiB, windows without padding, kernels that come whole, a
+slow last layer that holds everything before it up, XNORs of any number of columns, and decisions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bnn.errors import BuildError
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program import Dot, Pool, Program, Threshold, Window
 from bnn.run import prepare
 from hw.examples import signs
@@ -123,11 +123,23 @@ def test_systems_equal_the_reference(name: str) -> None:
 def test_the_systems_have_what_they_are_for() -> None:
     made = {name: build(make(), folding) for name, (make, folding) in SYSTEMS.items()}
     modules = {each.block.module for design in made.values() for each in design.instances}
-    assert {"bnn_patches", "bnn_window", "bnn_max", "bnn_serialize", "bnn_trim", "bnn_pad"} <= modules
+    assert {
+        "bnn_patches",
+        "bnn_window",
+        "bnn_max",
+        "bnn_serialize",
+        "bnn_trim",
+        "bnn_pad",
+    } <= modules
     assert made["ternaries"].source.memory_words == 24
     assert made["ternaries"].target.memory_words == 18
     assert made["ternaries"].bottleneck.name == "d2"
-    lanes = {each.block.lanes for design in made.values() for each in design.instances if each.unit is not None}
+    lanes = {
+        each.block.lanes
+        for design in made.values()
+        for each in design.instances
+        if each.unit is not None
+    }
     assert {36, 20, 42, 160} & lanes
 
 

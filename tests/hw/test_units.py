@@ -57,7 +57,13 @@ def test_images_are_packed_as_the_circuit_reads_them(
 
 @pytest.mark.parametrize(
     ("values", "lanes", "precision"),
-    [(784, 98, UINT(8)), (784, 49, INT(8)), (27, 27, UINT(8)), (784, 112, INT(5)), (65, 65, BIPOLAR)],
+    [
+        (784, 98, UINT(8)),
+        (784, 49, INT(8)),
+        (27, 27, UINT(8)),
+        (784, 112, INT(5)),
+        (65, 65, BIPOLAR),
+    ],
 )
 def test_images_whose_slots_are_wider_than_their_words(
     values: int, lanes: int, precision: Precision
@@ -77,7 +83,9 @@ def test_results_are_read_as_the_circuit_writes_them(
         precision = BIPOLAR
     layout = OutputLayout(values, values + padding, bits, precision)
     draw = np.random.default_rng(values)
-    wanted = draw.integers(max(precision.low, -(2**31)), min(precision.high, 2**31 - 1) + 1, (2, values))
+    wanted = draw.integers(
+        max(precision.low, -(2**31)), min(precision.high, 2**31 - 1) + 1, (2, values)
+    )
     if precision == BIPOLAR:
         wanted = 2 * (wanted > 0) - 1
     size = next(size for size in (1, 2, 4, 8, 16, 32) if size >= bits)
@@ -145,7 +153,11 @@ def test_least_signed_bits(low: int, high: int) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_thresholds_of_a_stream_hold_every_code_and_one_more(precision: Precision) -> None:
     bits, low, high = threshold_bounds(precision)
-    codes = precision.encode(np.arange(precision.low, precision.high + 1)) if precision != BIPOLAR else [0, 1]
+    codes = (
+        precision.encode(np.arange(precision.low, precision.high + 1))
+        if precision != BIPOLAR
+        else [0, 1]
+    )
     assert bits > precision.bits
     assert high + 1 <= (1 << bits - 1) - 1
     assert -(1 << bits - 1) <= low
@@ -212,9 +224,13 @@ def test_a_balanced_folding_is_the_smallest_that_is_fast_enough(target: int) -> 
 def test_a_folding_is_constants_unless_it_says_loadable(tmp_path) -> None:
     path = tmp_path / "folding.json"
     path.write_text('{"hidden": {"PE": 4, "SIMD": 4}, "out": {"PE": 1, "SIMD": 2}}')
-    assert folds.read(path, dense()) == Folding({"hidden": LayerFolding(4, 4), "out": LayerFolding(1, 2)})
+    assert folds.read(path, dense()) == Folding(
+        {"hidden": LayerFolding(4, 4), "out": LayerFolding(1, 2)}
+    )
     assert folds.read(path, dense()).loadable is False
-    path.write_text('{"loadable": true, "hidden": {"PE": 4, "SIMD": 4}, "out": {"PE": 1, "SIMD": 2}}')
+    path.write_text(
+        '{"loadable": true, "hidden": {"PE": 4, "SIMD": 4}, "out": {"PE": 1, "SIMD": 2}}'
+    )
     assert folds.read(path, dense()).loadable is True
 
 

@@ -118,10 +118,12 @@ def test_pool_before_the_norm(gamma, weights, padding, pad, order) -> None:
 
 @pytest.mark.parametrize("weights", [BIPOLAR, UINT(1)])
 def test_pools_on_both_sides_of_a_falling_sign(weights: Precision) -> None:
-    """The second pool cannot undo a mirrored channel: the first one takes sums that were negated."""
+    """The second pool cannot undo a mirrored channel: the first one takes negated sums."""
     network = pooled(-2.0, weights)
     again = MaxPool("again", (2, 2), (1, 1))
-    layers = [each for old in network.layers for each in ([old, again] if old.name == "act" else [old])]
+    layers = [
+        each for old in network.layers for each in ([old, again] if old.name == "act" else [old])
+    ]
     smaller = [
         replace(each, weights=np.ones((3, 2 * 2 * 2))) if isinstance(each, Linear) else each
         for each in layers
