@@ -171,7 +171,7 @@ class Tree:
 def _tests(settings: dict[str, Any], file: str) -> list[str]:
     for entry in settings["tests"]:
         if any(fnmatch.fnmatch(file, pattern) for pattern in entry["files"]):
-            return list(entry["run"])
+            return list(entry["run"])[: settings.get("first")]
     raise SystemExit(f"mutate.toml names no tests for {file}")
 
 
@@ -204,8 +204,9 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
         }
         with lock:
             results[mutant.key] = found
-            with (WORK / "results.jsonl").open("a") as file:
-                file.write(json.dumps(found) + "\n")
+            if outcome != "passed" or "first" not in settings:  # others may find it yet
+                with (WORK / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(found) + "\n")
             done = sum(each.key in results for each in chosen)
             place = f"{done}/{len(chosen)} {time.monotonic() - began:.0f} s: {mutant.file}"
             print(f"{place}:{mutant.line} {outcome} {by}", flush=True)
@@ -303,11 +304,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=0, help="so many, chosen at random; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="of the choice")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--first", type=int, help="run so many of the tests only, to see most soon")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     parser.add_argument("--planted", action="store_true", help="only what once was missed")
     given = parser.parse_args()
     settings = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
     WORK.mkdir(parents=True, exist_ok=True)
+    if given.first:
+        settings["first"] = given.first
     if given.planted:
         _planted(settings, given.jobs)
         return
