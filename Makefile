@@ -37,7 +37,8 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize fuzz bench lint format clean
+.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize fuzz mutate differential \
+    bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -63,6 +64,20 @@ test-train: $(INSTALLED)
 test-hw: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[hw]'
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m hw
+
+# Small mistakes, planted one at a time in copies of the tree: prints those that no test finds. FILES are
+# files or patterns; N of the mistakes are drawn with SEED (0: all). PLANTED=1: only what once was missed.
+FILES ?= src/bnn/hw/rtl/*.sv src/bnn/hw/*.py src/bnn/driver/*.py
+N ?= 100
+SEED ?= 1
+mutate: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[mutate]'
+	$(BIN)/python tools/mutate.py $(if $(PLANTED),--planted,--count $(N) --seed $(SEED) $(foreach f,$(FILES),'$(f)'))
+
+# Random programs, RUNS of them, on every kernel set of this machine against the reference.
+RUNS ?= 10000
+differential: $(INSTALLED)
+	$(BIN)/python tools/differential.py --runs $(RUNS) --seed $(SEED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -238,3 +238,8 @@ def test_recorded_three(
     assert edges["class"].item() == 3
     fired = model.program.op("fired")
     assert (fired.thresholds.ravel() - 1).tolist() == thresholds  # type: ignore[union-attr]
+
+
+def test_a_network_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"no network is called 'cnvW9A9'; there are: cnvW1A1"):
+        load(write(tmp_path / "set", made("cnvW1A1")), "cnvW9A9")

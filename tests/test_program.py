@@ -186,3 +186,11 @@ def test_a_copied_program_is_the_same_and_still_frozen(program: Program) -> None
             table = op.weights if isinstance(op, Dot) else op.thresholds
             with pytest.raises(ValueError, match="read-only"):
                 table[...] = 0
+
+
+def test_a_window_moves_by_one_and_has_no_border_unless_it_says_so() -> None:
+    window = Window("w", "input", (2, 3))
+    assert (window.stride, window.padding, window.pad_value) == ((1, 1), (0, 0, 0, 0), 0)
+    flat = Window("flat", "w", (4, 5))
+    program = Program(IntegerInput((5, 7, 2), UINT(2)), (window, flat), "flat")
+    assert program.edges["w"].shape == (4, 5, 12)

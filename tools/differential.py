@@ -3,9 +3,9 @@
 
     make differential RUNS=10000 SEED=1
 
-Four kinds of programs in turn (``tests/programs.py``): small ones of every operation and precision, wide
-ones, bits and ternaries, and large windows with borders. Each is run as a batch of one to five inputs on
-one or two threads. A difference ends the run with the program, made as small as can be.
+Four kinds of programs in turn (``tests/programs.py``): small ones of every operation and precision,
+wide ones, bits and ternaries, and large windows with borders. Each is run as a batch of one to five
+inputs on one or two threads. A difference ends the run with the program, made as small as can be.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def features(program: Program) -> set[str]:
     for op in program.ops:
         if isinstance(op, Window | Pool):
             found |= {"border"} if any(op.padding) else set()
-            found |= {"stride above the kernel"} if any(map(int.__gt__, op.stride, op.kernel)) else set()
+            found |= (
+                {"stride above the kernel"} if any(map(int.__gt__, op.stride, op.kernel)) else set()
+            )
             found |= {"kernel above 4"} if max(op.kernel) > 4 and isinstance(op, Window) else set()
         if isinstance(op, Dot):
             source = program.edges[op.source].precision
@@ -56,7 +58,9 @@ def chunk(kind: str, seed: int) -> Counter[str]:
     seen: Counter[str] = Counter()
 
     @hypothesis.seed(seed)
-    @settings(max_examples=CHUNK, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=CHUNK, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(networks(KINDS[kind]), st.integers(1, 5), st.integers(1, 2))
     def run(program: Program, size: int, threads: int) -> None:
         assert_equal(program, size, threads)
@@ -70,7 +74,9 @@ def chunk(kind: str, seed: int) -> Counter[str]:
 
 def main() -> None:
     """See the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=10_000, help="programs, at least")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -82,12 +88,13 @@ def main() -> None:
     with ProcessPoolExecutor(given.jobs) as pool:
         for found in pool.map(chunk, *zip(*tasks, strict=True)):
             seen += found
-            print(f"{seen['programs']} programs, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+            print(f"{seen['programs']} programs, {time.monotonic() - began:.0f} s", flush=True)
     for name, count in sorted(seen.items(), key=lambda each: -each[1]):
-        print(f"{count:8}  {name}")  # noqa: T201
+        print(f"{count:8}  {name}")
     others = [kernel.name for kernel in cpu.kernels() if not kernel.available]
-    print(f"{seen['programs']} programs x {len(KERNELS)} kernel sets ({', '.join(KERNELS)}): 0 differences")  # noqa: T201
-    print(f"not on this machine: {', '.join(others) or 'none'}")  # noqa: T201
+    sets = f"{len(KERNELS)} kernel sets ({', '.join(KERNELS)})"
+    print(f"{seen['programs']} programs x {sets}: 0 differences")
+    print(f"not on this machine: {', '.join(others) or 'none'}")
 
 
 if __name__ == "__main__":

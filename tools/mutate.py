@@ -4,14 +4,15 @@
     make mutate FILES="src/bnn/hw/rtl/*.sv src/bnn/driver/*.py" N=100 SEED=1
 
 Each mutant is planted in a copy of the tree (``build/mutants``), never here. Only the tests that
-``mutate.toml`` names for the file run, the likeliest first, up to the first that fails. Results are kept
-in ``build/mutants/results.jsonl``, so that a run that was stopped goes on. Mutants that change nothing
-are marked by hand, with the reason, in ``mutate.toml``.
+``mutate.toml`` names for the file run, the likeliest first, up to the first that fails. Results are
+kept in ``build/mutants/results.jsonl``, so that a run that was stopped goes on. Mutants that change
+nothing are marked by hand, with the reason, in ``mutate.toml``.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import fnmatch
 import hashlib
 import json
@@ -23,17 +24,17 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import mutate_python
 import mutate_rtl
+import tomllib
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "mutants"
@@ -98,8 +99,8 @@ class Tree:
     """A copy of the tree in which one mutant after the other is planted."""
 
     def __init__(self, number: int) -> None:
-        self.folder = WORK / f"tree{number}"
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder = WORK / f"tree-{os.getpid()}-{number}"
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard", "-z"],
             cwd=ROOT, check=True, capture_output=True, text=True,
@@ -113,8 +114,9 @@ class Tree:
         shutil.copy2(native, self.folder / "src" / "bnn" / native.name)
         (self.folder / "site").mkdir()
         (self.folder / "site" / "sitecustomize.py").write_text(_SITE)
+        files = "import bnn, bnn._native; print(bnn.__file__, bnn._native.__file__)"
         said = subprocess.run(
-            [sys.executable, "-c", "import bnn, bnn._native; print(bnn.__file__, bnn._native.__file__)"],
+            [sys.executable, "-c", files],
             env=self._environment, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         if said.count(str(self.folder)) != 2:
@@ -132,7 +134,17 @@ class Tree:
 
     def run(self, tests: list[str], limit: float) -> tuple[str, str]:
         """``passed``, ``failed`` or ``hangs``, and the end of what pytest said."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-n0",
+            "-p",
+            "no:cacheprovider",
+            *tests,
+        ]
         child = subprocess.Popen(
             command, cwd=self.folder, env=self._environment, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -159,7 +171,7 @@ class Tree:
 def _tests(settings: dict[str, Any], file: str) -> list[str]:
     for entry in settings["tests"]:
         if any(fnmatch.fnmatch(file, pattern) for pattern in entry["files"]):
-            return list(entry["run"])
+            return list(entry["run"])[: settings.get("first")]
     raise SystemExit(f"mutate.toml names no tests for {file}")
 
 
@@ -182,21 +194,31 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
         tests = _tests(settings, mutant.file)
         outcome, said = tree.plant(mutant, tests, limits[tuple(tests)])
         trees.put(tree)
-        found = {"key": mutant.key, "file": mutant.file, "line": mutant.line, "right": mutant.right,
-                 "wrong": mutant.wrong, "outcome": outcome, "by": _finder(said) if outcome == "failed" else ""}  # fmt: skip
+        by = _finder(said) if outcome == "failed" else ""
+        found = {
+            **asdict(mutant),
+            "key": mutant.key,
+            "line": mutant.line,
+            "outcome": outcome,
+            "by": by,
+        }
         with lock:
             results[mutant.key] = found
-            with (WORK / "results.jsonl").open("a") as file:
-                file.write(json.dumps(found) + "\n")
+            if outcome != "passed" or "first" not in settings:  # others may find it yet
+                with (WORK / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(found) + "\n")
             done = sum(each.key in results for each in chosen)
-            print(f"{done}/{len(chosen)} {time.monotonic() - began:.0f} s: {mutant.file}:{mutant.line} {outcome} {found['by']}", flush=True)
+            place = f"{done}/{len(chosen)} {time.monotonic() - began:.0f} s: {mutant.file}"
+            print(f"{place}:{mutant.line} {outcome} {by}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, waiting))
     return results
 
 
-def _limits(waiting: list[Mutant], settings: dict[str, Any], trees: SimpleQueue[Tree]) -> dict[Any, float]:
+def _limits(
+    waiting: list[Mutant], settings: dict[str, Any], trees: SimpleQueue[Tree]
+) -> dict[Any, float]:
     """Seconds that the tests may take: they must pass as they are, and that is timed."""
     limits = {}
     for tests in sorted({tuple(_tests(settings, each.file)) for each in waiting}):
@@ -216,8 +238,40 @@ def _kept() -> dict[str, dict[str, Any]]:
     return {found["key"]: found for found in map(json.loads, lines)}
 
 
-def _report(chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: dict[str, Any]) -> None:
-    equal = {(each["file"], each["right"], each["wrong"], each["line"]) for each in settings["equivalent"]}
+def _planted(settings: dict[str, Any], jobs: int) -> None:
+    """Plant again what once was missed; all must be found by the tests named beside it."""
+    trees: SimpleQueue[Tree] = SimpleQueue()
+    for number in range(jobs):
+        trees.put(Tree(number))
+    missed = []
+
+    def one(entry: dict[str, Any]) -> None:
+        text = (ROOT / entry["file"]).read_text()
+        assert text.count(entry["right"]) == 1, (
+            f"{entry['file']}: {entry['right']!r} is not there once"
+        )
+        mutant = Mutant(entry["file"], text.index(entry["right"]), entry["right"], entry["wrong"])
+        tree = trees.get()
+        outcome, said = tree.plant(mutant, entry["run"], 1800)
+        trees.put(tree)
+        print(f"{mutant.file}:{mutant.line} {outcome} {_finder(said)}", flush=True)
+        if outcome == "passed" or _finder(said) == "?":
+            missed.append(mutant)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, settings["planted"]))
+    print(f"{len(settings['planted']) - len(missed)} of {len(settings['planted'])} found")
+    if missed:
+        raise SystemExit(1)
+
+
+def _report(
+    chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: dict[str, Any]
+) -> None:
+    equal = {
+        (each["file"], each["right"], each["wrong"], each["line"])
+        for each in settings["equivalent"]
+    }
     table: dict[str, Counter[str]] = {}
     for mutant in chosen:
         result = results[mutant.key]
@@ -235,28 +289,42 @@ def _report(chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: 
     for file, counts in [*sorted(table.items()), ("all", total)]:
         print(f"{file:44}{counts['found']:5}{counts['survived']:10}{counts['equivalent']:12}")
     real = total["found"] + total["survived"]
-    print(f"{total['found']} of {real} that change something were found ({100 * total['found'] / max(1, real):.0f} %)")
+    print(
+        f"{total['found']} of {real} that change something were found "
+        f"({100 * total['found'] / max(1, real):.0f} %)"
+    )
 
 
 def main() -> None:
     """See the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", help="files or patterns, from the root of the tree")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", help="files or patterns, from the root of the tree")
     parser.add_argument("--count", type=int, default=0, help="so many, chosen at random; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="of the choice")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--first", type=int, help="run so many of the tests only, to see most soon")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
+    parser.add_argument("--planted", action="store_true", help="only what once was missed")
     given = parser.parse_args()
-    files = sorted({str(p.relative_to(ROOT)) for pattern in given.files for p in ROOT.glob(pattern)})
+    settings = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
+    WORK.mkdir(parents=True, exist_ok=True)
+    if given.first:
+        settings["first"] = given.first
+    if given.planted:
+        _planted(settings, given.jobs)
+        return
+    files = sorted(
+        {str(p.relative_to(ROOT)) for pattern in given.files for p in ROOT.glob(pattern)}
+    )
     if not files:
         raise SystemExit(f"no such files: {' '.join(given.files)}")
-    settings = tomllib.loads((ROOT / "tools" / "mutate.toml").read_text())
     chosen = sample(files, given.count, given.seed)
     if given.list:
         for each in chosen:
             print(f"{each.key} {each.file}:{each.line} {each.right!r} -> {each.wrong!r}")
         return
-    WORK.mkdir(parents=True, exist_ok=True)
     _report(chosen, _run(chosen, settings, given.jobs), settings)
 
 

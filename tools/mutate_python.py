@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Small mistakes in Python, one at a time, by the operators of cosmic-ray.
 
-Its own runner mutates the installed package in place, runs one command for every mutant and draws no
-samples; ``mutate.py`` runs them instead, as it runs those of the RTL.
+Its own runner mutates the installed package in place, runs one command for every mutant and draws
+no samples; ``mutate.py`` runs them instead, as it runs those of the RTL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
 #: Operators that say nothing here: `is` for `==`, other names, decorators, arithmetic on bits.
-_NOT = ("Variable", "RemoveDecorator", "Eq_Is", "Gt_Is", "Lt_Is", "GtE_Is", "LtE_Is", "AddNot", "Is_", "IsNot_")
+_NOT = (
+    "Variable",
+    "RemoveDecorator",
+    "Eq_Is",
+    "Gt_Is",
+    "Lt_Is",
+    "GtE_Is",
+    "LtE_Is",
+    "AddNot",
+    "Is_",
+    "IsNot_",
+)
 _PAIRS = {
     *("Add_Sub", "Sub_Add", "Mul_Add", "Mul_FloorDiv", "FloorDiv_Mul", "Div_Mul", "Mod_FloorDiv"),
     *("Pow_Mul", "LShift_RShift", "RShift_LShift", "BitAnd_BitOr", "BitOr_BitAnd", "BitXor_BitAnd"),
@@ -76,7 +87,9 @@ def _compiles(text: str) -> bool:
 
 def _change(before: str, after: str) -> tuple[int, str, str]:
     """The one place where the texts differ."""
-    start = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
+    start = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before)
+    )
     end = 0
     most = min(len(before), len(after)) - start
     while end < most and before[-1 - end] == after[-1 - end]:

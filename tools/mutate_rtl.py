@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Small mistakes in SystemVerilog, one at a time: operators, constants, conditions, dropped terms and statements.
+"""Small mistakes in SystemVerilog, one at a time: operators, constants, dropped terms.
 
-There is no kept library for this; the text of ``bnn/hw/rtl`` is regular enough for patterns. What no
-simulator sees is left out: comments, attributes, port lists, branches for a synthesiser.
+There is no kept library for this; the text of ``bnn/hw/rtl`` is regular enough for patterns. What
+no simulator sees is left out: comments, attributes, port lists, branches for a synthesiser.
 """
 
 from __future__ import annotations

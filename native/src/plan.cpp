@@ -5,6 +5,8 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -155,8 +157,26 @@ class Plan::Call {
                       integers_ ? integers_ + at * state_->input_values : nullptr,
                       scores_ + at * size_t(state_->classes),
                       decisions_ ? decisions_ + first : nullptr};
+#ifdef BNN_TESTS
+    guard(frame, true);
+    for (const StepPointer& step : state_->compiled.steps) step->run(frame), guard(frame, false);
+#else
     for (const StepPointer& step : state_->compiled.steps) step->run(frame);
+#endif
   }
+#ifdef BNN_TESTS
+  // After the last image of every buffer there is a mark, which no step may touch.
+  void guard(const Frame& frame, bool set) const {
+    for (size_t slot = 0; slot < state_->compiled.buffers.size(); ++slot) {
+      const Buffer& buffer = state_->compiled.buffers[slot];
+      if (buffer.fixed_bytes > 0 || buffer.image_bytes == 0) continue;
+      uint8_t* end = frame.at(Slot(slot), frame.images);
+      for (size_t i = 0; i < slack; ++i)
+        if (set) end[i] = 0xA5;
+        else if (end[i] != 0xA5) throw std::logic_error("a step writes beyond buffer " + std::to_string(slot));
+    }
+  }
+#endif
 
   const std::shared_ptr<State> state_;
   const uint8_t* bytes_;

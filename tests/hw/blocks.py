@@ -95,6 +95,7 @@ class Shape:
     unreachable: bool = False
     loadable: bool = False
     pe: int = 2
+    style: str = "auto"
 
 
 def _matrix(weight: Precision, source: Precision, shape: Shape) -> Bench:
@@ -114,6 +115,7 @@ def _matrix(weight: Precision, source: Precision, shape: Shape) -> Bench:
     block = Matrix(
         *(rows, columns, shape.positions, shape.pe, shape.simd, shape.pixels, weight, source, made),
         loadable=shape.loadable,
+        style=shape.style,
         name="dut",
     )
     contents = block.contents(dot, threshold)
@@ -208,6 +210,10 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "matrix-agree": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(10, levels=3, unreachable=True)),
     "matrix-agree-all": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(21, 1, unreachable=True)),
     "matrix-agree-deep": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(20, 3, 2, levels=0)),
+    "matrix-agree-tables": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(9, 24, style="distributed")),
+    "matrix-agree-four-tables": lambda: _matrix(
+        BIPOLAR, BIPOLAR, Shape(7, 50, levels=3, style="distributed")
+    ),
     "matrix-agree-deepest": lambda: _matrix(BIPOLAR, BIPOLAR, Shape(160, 1, levels=0, pe=1)),
     "matrix-loaded": lambda: _matrix(BIPOLAR, UINT(2), Shape(34, 2, levels=3, loadable=True)),
     "matrix-pixels": lambda: _matrix(BIPOLAR, TERNARY, Shape(pixels=4, levels=3)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Small simulators for benches: Verilator's output and a ``main``, built without a make file, and kept."""
+"""Small simulators for benches: Verilator's output and a ``main``, built here, and kept."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ from bnn.hw import verilator
 from bnn.hw.render import library
 
 
-def built(top: str, modules: Iterable[str], texts: Mapping[str, str], main: str) -> Path:
+def built(
+    top: str,
+    modules: Iterable[str],
+    texts: Mapping[str, str],
+    main: str,
+    more_flags: Iterable[str] = (),
+) -> Path:
     """A simulator with a ``main`` of its own; kept under a digest of all that goes into it.
 
     Args:
-        top: the topmost module, of ``modules`` of the package or of ``texts``, sources by file name.
+        top: the topmost module, of ``modules`` of the package or of ``texts``, by file name.
+        more_flags: of Verilator.
     """
     own = {name: library()[name] for name in (*_reached(modules), "bnn_registers.svh")}
-    texts = {**own, **texts, "main.cpp": main}
+    texts = {**own, **texts, "main.cpp": main, "flags": " ".join(more_flags)}
     digest = hashlib.sha256("\0".join(f"{n}\0{t}" for n, t in texts.items()).encode()).hexdigest()
     program = _cache() / f"{top}-{digest[:32]}"
     if program.is_file():
@@ -34,6 +41,7 @@ def built(top: str, modules: Iterable[str], texts: Mapping[str, str], main: str)
             (Path(work) / name).write_text(text)
         flags = ["--cc", "--top-module", top, "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign"]
         flags += ["unique", "--x-initial", "unique", "--output-split", "100000", "--Mdir", "."]
+        flags += more_flags
         sources = [name for name in texts if name.endswith(".sv")]
         _tool(
             work, [str(root / "bin" / "verilator_bin"), *flags, *sources], VERILATOR_ROOT=str(root)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every block in one of five small simulators, against its object: seconds, so that each landing runs them.
+"""Every block in one of five small simulators, against its object, within seconds.
 
 The ends of the streams are ``streams.sv``. Each block gets a thousand words and more with random
 pauses on every stream, runs of back-pressure, runs of few words and runs without any pause; a reset
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,16 @@ def test_blocks(group: str, tmp_path: Path) -> None:
     _run([bench.block.module for bench in benches.values()], parts, tmp_path)
 
 
+def test_blocks_of_a_synthesisers_primitives(tmp_path: Path) -> None:
+    """LUTs, carries and multiplexers as instances (BNN_LUT6) do what the expressions do."""
+    names = ["matrix-agree-deep", "matrix-agree-tables", "matrix-agree-four-tables"]
+    names += ["matrix-planes-wide", "matrix-sums-signed"]
+    benches = {name: LARGE[name]() for name in names}
+    parts = [_stream(name, bench, tmp_path) for name, bench in benches.items()]
+    texts = {"primitives.sv": (HERE / "primitives.sv").read_text()}
+    _run(["bnn_matrix"], parts, tmp_path, texts, ["-DBNN_LUT6"])
+
+
 def test_probes_count(tmp_path: Path) -> None:
     """What moves, what waits and what is waited for, and the highest level, after each clear."""
     luck = random.Random(4)
@@ -86,7 +96,8 @@ def test_probes_count(tmp_path: Path) -> None:
     bnn_probe #(.LEVEL(5)) dut (.clk(clk), .clear(given[0]), .valid(given[1]), .ready(given[2]),
         .level(given[7:3]), .select(given[9:8]), .value(got));
     bench_cycles #(.BITS(10), .TO(32), .WORDS(2000), .FILE("probe_in"), .WANT("probe_out"),
-        .NAME("probe")) ends (.clk(clk), .rst(rst || again), .given(given), .got(got), .done(done[0]));"""
+        .NAME("probe")) ends (.clk(clk), .rst(rst || again), .given(given), .got(got),
+        .done(done[0]));"""
     _run(["bnn_probe"], [part], tmp_path)
 
 
@@ -133,55 +144,57 @@ def _stream(name: str, bench: Bench, folder: Path) -> str:
 
 
 def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: int) -> str:
-    block, own = bench.block, f"n{list({**SMALL, **LARGE}).index(name)}"
+    """Streams in, the block, streams out; ``@`` is the bench's prefix, ``#`` an end's number."""
+    block = bench.block
     copies, bits = getattr(block, "copies", 1), block.output_bits
-    lines, joined = [f"\n    // {name}", f"    wire {own}_go;"], [".clk(clk), .rst(rst || again)"]
+    parts = [f"\n    // {name}\n    wire @go;"]
+    joined = [".clk(clk), .rst(rst || again)"]
     for at, (port, width) in enumerate(zip(ports, bench.bits, strict=True)):
-        lines += [
-            f"    wire {own}_{port}v, {own}_{port}r; wire [{width - 1}:0] {own}_{port}d;",
-            f'    bench_feed #(.BITS({width}), .WORDS({given}), .SEED({at + 1}), .FILE("{name}/{port}"))',
-            f"    {own}_{port}f (.clk(clk), .rst(rst || again), .go({own}_go), .pace(pace),",
-            f"        .valid({own}_{port}v), .ready({own}_{port}r), .data({own}_{port}d));",
-        ]
-        joined.append(
-            f".{port}_valid({own}_{port}v), .{port}_ready({own}_{port}r), .{port}_data({own}_{port}d)"
+        parts.append(
+            f"""
+    wire @{port}v, @{port}r;
+    wire [{width - 1}:0] @{port}d;
+    bench_feed #(.BITS({width}), .WORDS({given}), .SEED({at + 1}), .FILE("{name}/{port}"))
+    @{port}f (
+        .clk(clk), .rst(rst || again), .go(@go), .pace(pace), .valid(@{port}v), .ready(@{port}r),
+        .data(@{port}d)
+    );"""
         )
-    lines.append(
-        f"    wire [{copies - 1}:0] {own}_ov, {own}_or; wire [{copies * bits - 1}:0] {own}_od;"
-    )
-    joined.append(f".o_valid({own}_ov), .o_ready({own}_or), .o_data({own}_od)")
+        ends = (("valid", "v"), ("ready", "r"), ("data", "d"))
+        joined.append(", ".join(f".{port}_{end}(@{port}{short})" for end, short in ends))
+    parts.append(f"\n    wire [{copies - 1}:0] @ov, @or;\n    wire [{copies * bits - 1}:0] @od;")
+    joined.append(".o_valid(@ov), .o_ready(@or), .o_data(@od)")
     if bench.loads:
-        lines += [
-            f"    wire {own}_pv, {own}_pl; wire [15:0] {own}_pi; wire [19:0] {own}_px; wire [31:0] {own}_pd;",
-            f'    bench_load #(.WRITES({len(bench.loads)}), .FILE("{name}/load")) {own}_l (.clk(clk),',
-            f"        .rst(rst || again), .p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi),",
-            f"        .p_index({own}_px), .p_data({own}_pd), .go({own}_go));",
-        ]
-        joined.append(
-            f".p_valid({own}_pv), .p_levels({own}_pl), .p_item({own}_pi), .p_index({own}_px)"
-        )
-        joined.append(f".p_data({own}_pd)")
+        parts.append(_LOAD.format(writes=len(bench.loads), name=name))
+        joined.append(".p_valid(@pv), .p_levels(@pl), .p_item(@pi), .p_index(@px), .p_data(@pd)")
     else:
-        lines.append(f"    assign {own}_go = 1'b1;")
+        parts.append("\n    assign @go = 1'b1;")
         if hasattr(block, "loadable"):
-            joined.append(".p_valid(1'b0), .p_levels(1'b0), .p_item('0), .p_index('0), .p_data('0)")
-    generics = ", ".join(
-        f".{key}({_value(name, value)})" for key, value in block.generics().items()
+            joined.append(".p_valid('0), .p_levels('0), .p_item('0), .p_index('0), .p_data('0)")
+    generics = ", ".join(f".{key}({_value(name, v)})" for key, v in block.generics().items())
+    parts.append(
+        f"\n    {block.module} #({generics}) @dut (\n        " + ",\n        ".join(joined) + ");"
     )
-    lines += [
-        f"    {block.module} #({generics}) {own}_dut (",
-        "        " + ",\n        ".join(joined),
-        "    );",
+    parts += [
+        f"""
+    bench_drain #(.BITS({bits}), .WORDS({wanted}), .SEED({copy + 7}), .FILE("{name}/o"),
+        .MASK("{name}/mask"), .NAME("{name}"), .STEADY({int(copies == 1)})) @o{copy} (
+        .clk(clk), .rst(rst || again), .pace(pace), .last_call(last_call), .valid(@ov[{copy}]),
+        .ready(@or[{copy}]), .data(@od[{copy * bits}+:{bits}]), .done(done[#]));"""
+        for copy in range(copies)
     ]
-    for copy in range(copies):
-        lines += [
-            f'    bench_drain #(.BITS({bits}), .WORDS({wanted}), .SEED({copy + 7}), .FILE("{name}/o"),',
-            f'        .MASK("{name}/mask"), .NAME("{name}"), .STEADY({int(copies == 1)})) {own}_o{copy} (',
-            "        .clk(clk), .rst(rst || again), .pace(pace), .last_call(last_call),",
-            f"        .valid({own}_ov[{copy}]), .ready({own}_or[{copy}]), .data({own}_od[{copy * bits}+:{bits}]),",
-            "        .done(done[%NUMBER%]));".replace("%NUMBER%", "@"),
-        ]
-    return "\n".join(lines)
+    return "".join(parts).replace("@", f"n{[*SMALL, *LARGE].index(name)}_")
+
+
+_LOAD = """
+    wire @pv, @pl;
+    wire [15:0] @pi;
+    wire [19:0] @px;
+    wire [31:0] @pd;
+    bench_load #(.WRITES({writes}), .FILE("{name}/load")) @load (
+        .clk(clk), .rst(rst || again), .p_valid(@pv), .p_levels(@pl), .p_item(@pi), .p_index(@px),
+        .p_data(@pd), .go(@go)
+    );"""
 
 
 def _value(name: str, value: object) -> object:
@@ -194,12 +207,18 @@ def _words(path: Path, words: Iterable[int]) -> None:
     path.write_text("".join(f"{w:x}\n" for w in words))
 
 
-def _run(modules: list[str], parts: list[str], folder: Path) -> None:
+def _run(
+    modules: list[str],
+    parts: list[str],
+    folder: Path,
+    more: Mapping[str, str] | None = None,
+    flags: Iterable[str] = (),
+) -> None:
     """Build what is not kept, run it where the words are: it must have nothing to complain of."""
-    ends = sum(part.count("done[@]") + part.count("done[0]") for part in parts)
+    ends = sum(part.count("done[#]") + part.count("done[0]") for part in parts)
     body = "\n".join(parts)
-    for number in range(body.count("done[@]")):
-        body = body.replace("done[@]", f"done[{number}]", 1)
+    for number in range(body.count("done[#]")):
+        body = body.replace("done[#]", f"done[{number}]", 1)
     top = f"""`default_nettype none
 module bench (input wire clk);
     int cycle = 0;
@@ -218,8 +237,8 @@ module bench (input wire clk);
 endmodule
 `default_nettype wire
 """
-    texts = {"streams.sv": (HERE / "streams.sv").read_text(), "bench.sv": top}
-    program = built("bench", modules, texts, _MAIN)
+    texts = {"streams.sv": (HERE / "streams.sv").read_text(), **(more or {}), "bench.sv": top}
+    program = built("bench", modules, texts, _MAIN, flags)
     run = subprocess.run(
         [str(program), str(CYCLES + 2), "+verilator+rand+reset+2", "+verilator+seed+7"],
         cwd=folder,

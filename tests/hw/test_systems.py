@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Whole accelerators of the kinds that no small example is: a few builds, and random programs.
 
-Between them they have ternary weights against ternary and 4-bit inputs, images and results longer than
-a burst, batches across lines of 4 KiB, windows without padding, kernels that come whole, a slow last
-layer that holds everything before it up, XNORs of any number of columns, and decisions.
+Between them they have ternary weights against ternary and 4-bit inputs, images and results longer
+than a burst, batches across lines of 4 KiB, windows without padding, kernels that come whole, a
+slow last layer that holds everything before it up, XNORs of any number of columns, and decisions.
 """
 
 from __future__ import annotations

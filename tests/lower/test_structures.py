@@ -116,6 +116,22 @@ def test_pool_before_the_norm(gamma, weights, padding, pad, order) -> None:
     assert (program.op("next").weights[:, 1] == (-1 if mirrored else 1)).all()
 
 
+@pytest.mark.parametrize("weights", [BIPOLAR, UINT(1)])
+def test_pools_on_both_sides_of_a_falling_sign(weights: Precision) -> None:
+    """The second pool cannot undo a mirrored channel: the first one takes negated sums."""
+    network = pooled(-2.0, weights)
+    again = MaxPool("again", (2, 2), (1, 1))
+    layers = [
+        each for old in network.layers for each in ([old, again] if old.name == "act" else [old])
+    ]
+    smaller = [
+        replace(each, weights=np.ones((3, 2 * 2 * 2))) if isinstance(each, Linear) else each
+        for each in layers
+    ]
+    changed = Network(network.input, layers_by_order(tuple(smaller)), network.lattice)
+    assert_lowered_exactly(changed, IMAGES)
+
+
 @pytest.mark.parametrize("gamma", [2.0, -2.0])
 def test_levels_stand_for_values_beyond_8_bits(gamma: float) -> None:
     """255 levels two apart are coded by their number; unit and shift go into the next sums."""
