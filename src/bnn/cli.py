@@ -141,6 +141,9 @@ def info(
     cpu: Annotated[
         bool, typer.Option("--cpu", help="Show which kernel the cpu runtime takes here, and why.")
     ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Show where simulators and fetched data are kept.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a model's layers, precisions, operations and bytes.
@@ -150,8 +153,11 @@ def info(
     if cpu:
         bench_command.show_cpu(json)
         return
+    if cache:
+        _show_cache(json)
+        return
     if model is None:
-        raise typer.BadParameter("name a model, or ask for --cpu")
+        raise typer.BadParameter("name a model, or ask for --cpu or --cache")
     loaded = bnn.load(model)
     if json:
         from bnn.summary import as_json
@@ -161,6 +167,19 @@ def info(
     from bnn.show import info_table
 
     _print(info_table(loaded))
+
+
+def _show_cache(json: bool) -> None:
+    from bnn.cache import describe
+
+    values = describe()
+    if json:
+        _print_json(dict(values))
+        return
+    typer.echo(harmless(f"{values['folder']}: {values['bytes']:,} bytes (BNN_CACHE says where)"))
+    parts = values["parts"]
+    for name, size in parts.items() if isinstance(parts, dict) else ():
+        typer.echo(harmless(f"{name:24} {size:,}"))
 
 
 @app.command()

@@ -215,10 +215,7 @@ def test_any_order(pynq: StandIn, built: dict[str, Built], steps: list[tuple[str
         built[name].check(runtimes[name], count)
 
 
-def test_deleted_classifiers_give_everything_back(
-    pynq: StandIn, built: dict[str, Built], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BNN_CACHE", str(tmp_path / "cache"))
+def test_deleted_classifiers_give_everything_back(pynq: StandIn, built: dict[str, Built]) -> None:
     first, second = built["a"].open(), built["b"].open()
     built["a"].check(first)
     built["b"].check(second)
@@ -348,18 +345,14 @@ def test_a_forked_process_may_own_the_chip_afterwards(built: dict[str, Built]) -
         os.close(end)
 
 
-def test_another_process_owns_the_chip(
-    built: dict[str, Built], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BNN_CACHE", str(tmp_path / "own"))
+def test_another_process_owns_the_chip(built: dict[str, Built]) -> None:
     path = cache.folder() / chips.LOCK
+    code = (
+        "import sys; from pathlib import Path; from bnn.driver.chip import Ownership; "
+        f"o = Ownership(Path({str(path)!r})); print('mine', flush=True); sys.stdin.read()"
+    )
     owner = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from pathlib import Path; from bnn.driver.chip import Ownership; "
-            + f"o = Ownership(Path({str(path)!r})); print('mine', flush=True); sys.stdin.read()",
-        ],
+        [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
