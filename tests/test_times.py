@@ -51,6 +51,7 @@ def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(original, "prepare", _prepare)
     monkeypatch.setattr(original, "check_hardware", lambda: None)
     monkeypatch.setattr(classifier, "prepare", _prepare)
+    (tmp_path / "digits").mkdir()
     write(tmp_path / "digits" / "lfcW1A1", made("lfcW1A1"))
     idx.write_images(tmp_path / "three.idx", IMAGES)
     return tmp_path
