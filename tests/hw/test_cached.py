@@ -173,14 +173,14 @@ def test_no_start_comes_near_the_bound(stall: int) -> None:
 
 
 def test_a_circuit_that_is_stuck() -> None:
-    """Its pipeline never takes a word."""
+    """Its pipeline never sees a word."""
     design = build(dense(), DENSE_FOLDING)
     text = sources(design)
     files = dict(text.files)
-    ready = "assign i_ready = memory_in_ready;"
-    assert ready in files["bnn_core.sv"]
-    files["bnn_core.sv"] = files["bnn_core.sv"].replace(ready, "assign i_ready = 1'b0;")
-    stuck = Sources(files, "0" * 64, text.parameter_writes, text.probes)
+    valid = "assign memory_in_valid = i_valid;"
+    assert valid in files["bnn_core.sv"]
+    files["bnn_core.sv"] = files["bnn_core.sv"].replace(valid, "assign memory_in_valid = 1'b0;")
+    stuck = Sources(files, "stuck", text.parameter_writes, text.probes)
     runtime = prepare("sim", dense(), folding=DENSE_FOLDING)
     assert isinstance(runtime, SimRuntime)
     transport = SimulatedTransport(verilator.build(stuck, quick=True), memory=1 << 20)
