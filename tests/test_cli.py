@@ -84,7 +84,9 @@ def test_classify(terminal: Terminal, model: Path, tmp_path: Path, runtime: str)
     paths = [_picture(tmp_path / "a.png", 200), _picture(tmp_path / "b.png", 3)]
     first, second = terminal.json("classify", model, *paths, "--runtime", runtime)
     assert first["us"] > 0
-    del first["us"], second["us"]
+    assert first["prepare_us"] > 0
+    for one in (first, second):
+        del one["us"], one["prepare_us"]
     light = {"class_index": 1, "class_name": "light", "scores": [-4, 4]}
     dark = {"class_index": 0, "class_name": "dark", "scores": [4, -4]}
     assert first == {"image": str(paths[0]), **light}

@@ -21,6 +21,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -301,7 +302,7 @@ def _sweep(parent: Path, held: str = "") -> None:
     """Delete what killed builds have left: folders whose lock nobody has but we (``held``)."""
     for left in parent.glob(f"{_BUILDING}*"):
         of = left.name.removeprefix(_BUILDING).rpartition("-")[0]
-        if of == held or (not of and _older_than_a_day(left)):  # without a name: older versions'
+        if of == held or (not of and _old(left)):  # without a name: older versions'
             shutil.rmtree(left, ignore_errors=True)
         elif of:
             path = parent / f"{of}.lock"
@@ -326,11 +327,9 @@ def _unlock(path: Path, lock: int) -> None:
     os.close(lock)
 
 
-def _older_than_a_day(path: Path) -> bool:
-    import time
-
+def _old(path: Path) -> bool:
     try:
-        return time.time() - path.lstat().st_mtime > 86_400
+        return time.time() - path.lstat().st_mtime > 3600
     except OSError:
         return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,14 +77,21 @@ def classify(
     from bnn.imagefiles import read_images
 
     classifier = _classifier(model, runtime, threads, trace)
+    began = time.perf_counter()
     names, batch = read_images(classifier.model, images)
+    reading = time.perf_counter() - began
     scores, classes = classifier.run(batch)
-    us = classifier.last_run.us_per_image
+    run = classifier.last_run
+    us = run.us_per_image
     if not json:
-        from bnn.show import LEAST, scores_table
+        from bnn.show import LEAST, scores_table, timing_text
 
         print_whole(scores_table(classifier.model, names, scores, classes, {runtime: us}), LEAST)
+        typer.echo(timing_text(run, reading))
         return
+    times = {"us": us, "prepare_us": 1e6 * (reading + run.prepare_seconds) / max(len(names), 1)}
+    simulation = ("cycles", "mhz", "simulated", "simulation_seconds")
+    times |= {key: run.details[key] for key in simulation if key in run.details}
     for name, row, index in zip(names, scores, classes, strict=True):
         _print_json(
             {
@@ -91,7 +99,7 @@ def classify(
                 "class_index": int(index),
                 "class_name": classifier.classes[index],
                 "scores": row.tolist(),
-                "us": us,
+                **times,
             }
         )
 
@@ -133,6 +141,9 @@ def info(
     cpu: Annotated[
         bool, typer.Option("--cpu", help="Show which kernel the cpu runtime takes here, and why.")
     ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Show where simulators and fetched data are kept.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a model's layers, precisions, operations and bytes.
@@ -144,8 +155,11 @@ def info(
             raise BnnError("--cpu tells of this machine, not of a model; leave one of them out")
         bench_command.show_cpu(json)
         return
+    if cache:
+        _show_cache(json)
+        return
     if model is None:
-        raise BnnError("name a model (see bnn models), or ask for --cpu")
+        raise BnnError("name a model (see bnn models), or ask for --cpu or --cache")
     loaded = bnn.load(model)
     if json:
         from bnn.summary import as_json
@@ -155,6 +169,19 @@ def info(
     from bnn.show import info_table
 
     print_whole(info_table(loaded))
+
+
+def _show_cache(json: bool) -> None:
+    from bnn.cache import describe
+
+    values = describe()
+    if json:
+        _print_json(dict(values))
+        return
+    typer.echo(harmless(f"{values['folder']}: {values['bytes']:,} bytes (BNN_CACHE says where)"))
+    parts = values["parts"]
+    for name, size in parts.items() if isinstance(parts, dict) else ():
+        typer.echo(harmless(f"{name:24} {size:,}"))
 
 
 @app.command()
@@ -200,14 +227,12 @@ def _classifier(
         if trace is not None:
             raise BnnError("--trace is for the runtime sim")
         return bnn.Classifier(loaded, runtime, **options)
-    from bnn.show import progress
+    from bnn.show import building
 
     if threads is not None:
         raise BnnError("--threads is for the runtime cpu")
-    with progress("building the simulator") as advance:
-        return bnn.Classifier(
-            loaded, "sim", trace=trace, progress=lambda _, part: advance(round(100 * part), 100)
-        )
+    with building() as progress:
+        return bnn.Classifier(loaded, "sim", trace=trace, progress=progress)
 
 
 def _print_json(values: dict[str, Any]) -> None:

@@ -81,7 +81,8 @@ class PynqBNN:
 
     Attributes:
         classes: names of the classes, after :meth:`load_parameters`.
-        usecPerImage: microseconds per image of the last call, the network alone.
+        usecPerImage: microseconds per image of the last call, the network alone. Of a simulated
+            accelerator: its cycles at its clock, what it would take on a board.
 
     Raises:
         RuntimeUnavailableError: RUNTIME_HW where there is neither board nor simulator.
@@ -148,7 +149,7 @@ class PynqBNN:
     def _use(self, model: Model) -> None:
         self._model = model
         name = hardware() if self.runtime == RUNTIME_HW else "cpu"
-        self._runtime = prepare(name, model.program)
+        self._runtime = _simulated(model) if name == "sim" else prepare(name, model.program)
         self.classes = list(model.classes)
 
     def _run(self, images: NDArray[np.uint8]) -> Outputs:
@@ -232,6 +233,19 @@ class PynqBNN:
 
 def _identity(bnn: Any) -> tuple[Any, ...]:
     return bnn.runtime, bnn.network, bnn._model
+
+
+def _simulated(model: Model) -> Runtime:
+    """The accelerator where there is no board: says so, and shows how far its making is."""
+    from bnn.show import building
+    from bnn.terminal import notice
+
+    notice(
+        f"{RUNTIME_HW}: BNN_ACCELERATOR names no accelerator, so a simulated one computes "
+        "(slowly); reported times are its cycles at its clock"
+    )
+    with building() as progress:
+        return prepare("sim", model.program, progress=progress)
 
 
 def _check_runtime(runtime: str) -> None:

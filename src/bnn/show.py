@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bnn.classifier import logits
+from bnn.classifier import Run, logits
 from bnn.model import Model
 from bnn.program import INPUT
 from bnn.summary import input_text, rows
-from bnn.terminal import harmless
+from bnn.terminal import harmless, notice
 
 #: Classes with a score bar for each picture; widths of a bar and of a name where there is room.
 TOP = 3
@@ -42,6 +43,49 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=of)
 
         yield advance
+
+
+#: Seconds between two lines of progress where there is no terminal, and before the first.
+EVERY = 10.0
+
+
+@contextmanager
+def building() -> Iterator[Callable[[str, float], None]]:
+    """Progress of a simulator's build, as :data:`bnn.hw.verilator.Progress`.
+
+    A bar on a terminal; elsewhere (in a notebook, in a log) a line on standard error at the
+    beginning and now and then. Nothing where nothing is built.
+    """
+    with progress("building the simulator") as advance:
+        last = None
+
+        def told(what: str, part: float) -> None:
+            nonlocal last
+            advance(round(100 * part), 100)
+            now = time.monotonic()
+            due = last is None or now - last >= EVERY or part >= 1
+            if due and not Console(stderr=True).is_terminal:
+                notice(f"building the simulator: {what}, {100 * part:.0f} %")
+                last = now
+
+        yield told
+
+
+def simulated_text(run: Run) -> str:
+    """What a simulated run took on the accelerator, and what the simulation itself took."""
+    cycles, mhz = run.details["cycles"], run.details["mhz"]
+    return (
+        f"{cycles:,} cycles at {mhz:g} MHz = {1e6 * run.seconds:,.2f} us (simulated; "
+        f"the simulation itself took {run.details['simulation_seconds']:.2f} s)"
+    )
+
+
+def timing_text(run: Run, reading: float = 0.0) -> str:
+    """Both times of a run, of preparation and of computing; ``reading``: seconds before it."""
+    images = max(run.images, 1)
+    prepared = 1e6 * (run.prepare_seconds + reading) / images
+    text = f"preparing {prepared:,.1f} us/image, computing {run.us_per_image:,.2f} us/image"
+    return f"{text}: {simulated_text(run)}" if run.details.get("simulated") else text
 
 
 def scores_table(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
 
 #: The lock file's name in the cache folder.
 LOCK = "board.lock"
+#: Seconds to wait for another process to end.
+PATIENCE = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
 #: By how much a clock may differ from what was asked for: dividers are whole numbers.
 _NEAR = 0.01
@@ -32,7 +35,9 @@ class Ownership:
     """This process' hold on the lock file; dropped when the last chip that needs it is deleted."""
 
     def __init__(self, path: Path) -> None:
-        lock = cache.lock_file(path, wait=False)
+        end = time.monotonic() + PATIENCE
+        while (lock := cache.lock_file(path, wait=False)) is None and time.monotonic() < end:
+            time.sleep(0.05)  # a process that ends gives it back in a moment
         if lock is None:
             raise DriverError(
                 f"{path}: another process{_holder(path)} uses the board's chip: "

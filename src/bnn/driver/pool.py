@@ -82,6 +82,7 @@ class Pool:
         # the chip writes to.
         self._taken: list[BoardBuffer] = []
         self._lock = threading.RLock()
+        self._tight = False
         self.trusted = True
 
     def take(self, words: int) -> BoardBuffer:
@@ -109,6 +110,7 @@ class Pool:
                 buffer, reason = self._new(wanted)
             if buffer is not None:
                 return buffer
+        self._tight = True
         raise NoRoomError(
             f"the board's reserved memory has no {8 * words} bytes in one piece ({reason}): "
             "end other programs that use the chip, shut down their notebooks, or restart the board"
@@ -124,7 +126,9 @@ class Pool:
 
     def _new(self, words: int) -> tuple[BoardBuffer | None, str]:
         try:
-            return BoardBuffer(self._allocate(shape=(words,), dtype=np.uint64), self), ""
+            buffer = BoardBuffer(self._allocate(shape=(words,), dtype=np.uint64), self)
+            self._tight = False
+            return buffer, ""
         except Exception as reason:  # pynq raises RuntimeError, OSError, MemoryError ...
             return None, f"PYNQ says: {reason}"
 
@@ -135,7 +139,8 @@ class Pool:
                 return
             self._taken.remove(buffer)
             self._idle.append(buffer)
-            while sum(b.words.nbytes for b in self._idle) > KEPT:
+            most = 0 if self._tight else KEPT  # what a smaller request needs must not lie idle
+            while sum(b.words.nbytes for b in self._idle) > most:
                 largest = max(self._idle, key=lambda b: len(b.words))
                 self._idle.remove(largest)
                 largest.free()

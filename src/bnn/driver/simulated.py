@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class SimulatedTransport:
         if not (0 <= latency < 1 << 20 and 0 <= stall < 100):
             raise DriverError("a simulated memory has a latency from 0 and 0 to 99 % stalls")
         self._api = _load(library)
+        self._process = os.getpid()
         self._board = self._api.bnn_open(BASE, memory, latency, stall, seed)
         _check(library)  # it has read its memory files now
         self._limit = self._usual = limit
@@ -84,9 +86,10 @@ class SimulatedTransport:
 
     def close(self) -> None:
         """End the simulation; buffers must not be used any more."""
-        if self._board:
+        # In a forked process the simulator's own threads are missing: its end would wait for them.
+        if self._board and self._process == os.getpid():
             self._api.bnn_close(self._board)
-            self._board = None
+        self._board = None
 
     def __del__(self) -> None:
         if getattr(self, "_board", None):

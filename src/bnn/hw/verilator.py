@@ -154,11 +154,15 @@ def _build(
             pool.submit(_run, work, [*command, level, "-c", "-o", f"{unit}.o", unit])
             for unit, level in _units(work, quick)
         ]
-        for job in jobs:
-            job.result()
-            done += 1
-            progress("compiling the simulator", done / (len(jobs) + 1))
-        library = runtime.result()
+        try:
+            for job in jobs:
+                job.result()
+                done += 1
+                progress("compiling the simulator", done / (len(jobs) + 1))
+            library = runtime.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # the rest would fail as well
+            raise
     objects = sorted(path.name for path in work.glob("*.o"))
     objects += [str(path) for path in library]
     _run(work, [*compiler(), "-shared", "-fPIC", "-pthread", "-o", "simulator", *objects])

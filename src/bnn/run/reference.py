@@ -101,7 +101,7 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
         case Add():
             return source + edges[op.other]
         case ArgMax():
-            return arg_max(source.reshape(len(source), -1), op.rule).reshape(-1, 1, 1, 1)
+            return arg_max(source[:, 0, 0, :], op.rule).reshape(-1, 1, 1, 1)
     assert_never(op)
 
 
