@@ -16,10 +16,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
+from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
 from faults.pictures import write_pictures  # noqa: E402
 from faults.train_child import TOPOLOGIES, begin, go_on  # noqa: E402
-
-from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
 
 FAULTS = int(os.environ.get("FAULTS", "2"))
 EPOCHS = 8
@@ -29,7 +28,7 @@ EPOCHS = 8
 def context():
     """Processes that have PyTorch loaded before they begin: a kill costs a second, not five."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["faults.train_child"])
+    found.set_forkserver_preload(["bnn.train.run"])
     return found
 
 
@@ -126,7 +125,7 @@ def test_a_killed_run_that_is_resumed_is_the_uninterrupted_one(
                 at.append(round(after, 2))
         compare(tmp_path / "whole", folder)
         runs += 1
-    print(f"{network} {precision}: {kills} kills in {runs} runs, after {at} of {seconds:.2f} s")
+    print(f"\n{network} {precision}: {kills} kills in {runs} runs, after {at} of {seconds:.2f} s")  # noqa: T201
 
 
 def test_the_comparison_sees_a_difference():

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch  # noqa: TID251 - it is training that is killed
+
 from bnn.train.loop import FitOptions
 from bnn.train.run import Settings, read_options, read_settings, train
 
@@ -49,5 +51,6 @@ def _options(options: dict[str, Any]) -> FitOptions:
 
 
 def _run(work: Any) -> None:
-    os.environ["OMP_NUM_THREADS"] = "2"
+    # One thread: on a machine with other work, two would wait for each other most of the time.
+    torch.set_num_threads(int(os.environ.get("FAULTS_THREADS", "1")))
     work()

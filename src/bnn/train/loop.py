@@ -22,9 +22,9 @@ from typing import Any
 import lightning as L  # noqa: N812
 import torch
 import torch.nn.functional as F  # noqa: N812
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from bnn.errors import TrainError
