@@ -104,7 +104,9 @@ def test_flipped_bits_of_a_bundled_model_are_refused_by_name(tmp_path: Path) -> 
 def rewritten(path: Path, change: Any) -> None:
     """The head of a file changed, its digest as it was."""
     data = path.read_bytes()
-    head = json.loads(json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]["bnn"])
+    head = json.loads(
+        json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]["bnn"]
+    )
     change(head)
     path.write_bytes(serialize(parse(data), {"bnn": json.dumps(head)}))
 
@@ -205,7 +207,9 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_many_tensors_and_large_headers_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "m.bnn"
-    path.write_bytes(serialize({f"t{n}": np.zeros(0, np.uint8) for n in range(20_000)}, {"bnn": "1"}))
+    path.write_bytes(
+        serialize({f"t{n}": np.zeros(0, np.uint8) for n in range(20_000)}, {"bnn": "1"})
+    )
     with pytest.raises(ModelFileError, match="20000 tensors"):
         load(path)
     path.write_bytes(struct.pack("<Q", 1 << 25) + b"{" + b" " * (1 << 25))

@@ -84,6 +84,7 @@ class Task(L.LightningModule):
         super().__init__()
         self.origin = Origin() if origin is None else origin
         self._states: dict[str, Any] | None = None
+        self.begun = False
         self.stack, self.parts, self.recipe, self.seed = stack, parts, recipe, seed
         self._teachers = teachers
         self._augment = AUGMENTATIONS[recipe.augment]
@@ -100,6 +101,7 @@ class Task(L.LightningModule):
         """Lightning's hook."""
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.begun = True
         if self._states is not None:  # of the end of the epoch before, in another process
             set_random_states(self._states, self.device)
             self._states = None
@@ -294,7 +296,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
         rows = restore(task.stack, last)  # says clearly what does not fit
         kept = read_checkpoint(last)
         task.origin.check(kept.get(RUN), last, options.say)
-        step = int(kept["global_step"])
+        step = int(kept.get("global_step", 0))
         if _is_done(rows, kept, task, options):
             options.say(f"{folder}: its training is finished, after {len(rows)} epochs")
             return os.environ.get("LOCAL_RANK", "0") == "0"
@@ -308,7 +310,12 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
     logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step)
     with _quiet(), _readable_errors(folder), _interruptible():
         trainer = _trainer(task, options, precision, callbacks, logger)
-        trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
+        try:
+            trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
+        except (LookupError, TypeError, AttributeError, ValueError, RuntimeError):
+            if last is None or task.begun:
+                raise
+            raise TrainError(f"{last}: does not fit its run, it is damaged") from None
     return trainer.is_global_zero
 
 
