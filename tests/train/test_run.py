@@ -299,6 +299,12 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
                 raise OSError(28, "No space left on device")
             self.file.write(data)
 
+        def flush(self):
+            self.file.flush()
+
+        def fileno(self):
+            return self.file.fileno()
+
     with monkeypatch.context() as patched:
         patched.setattr("bnn.files.os.fdopen", FullDisk)
         with pytest.raises(BnnError, match=r"ckpt: cannot be written: No space left on device"):

@@ -145,8 +145,7 @@ def _train(
 
     def say(line: str) -> None:
         # At once: a log that is written to a file is read while the training runs.
-        typer.echo(harmless(line), err=json)
-        (sys.stderr if json else sys.stdout).flush()
+        print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
 
     told = FitOptions(progress=sys.stdout.isatty() and not json, say=say)
     if resume:

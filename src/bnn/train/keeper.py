@@ -106,6 +106,40 @@ class Keeper(Checkpoint):
         self._best = float(state["best"])
 
 
+class Bar(Callback):
+    """One line on a terminal that shows how far the epoch is; the lines of epochs stay above it.
+
+    Args:
+        epochs: how many there will be.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        self._epochs, self._bar = epochs, Progress(*columns, transient=True)
+        self._task = self._bar.add_task("", total=None)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, _: L.LightningModule) -> None:
+        """Lightning's hook."""
+        self._bar.start()
+        said = f"epoch {trainer.current_epoch + 1}/{self._epochs}"
+        steps = int(trainer.num_training_batches)
+        self._bar.reset(self._task, description=said, total=steps)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.advance(self._task)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.stop()
+
+
 def duration(seconds: float) -> str:
     """Seconds in one or two units: ``8 s``, ``12 min``, ``3 h 5 min``."""
     if seconds < 60:

@@ -23,7 +23,7 @@ import lightning as L  # noqa: N812
 import torch
 import torch.nn.functional as F  # noqa: N812
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
@@ -38,7 +38,7 @@ from bnn.train.checkpoint import CheckpointFiles, newest, read_checkpoint
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.extract import extract
 from bnn.train.finite import check_history, check_stack
-from bnn.train.keeper import MONITOR, History, Keeper
+from bnn.train.keeper import MONITOR, Bar, History, Keeper
 from bnn.train.origin import Origin
 from bnn.train.randomness import random_states, set_random_states
 from bnn.train.recipes import Recipe
@@ -306,7 +306,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
     if options.patience is not None:
         callbacks.append(EarlyStopping(MONITOR, mode="max", patience=options.patience))
     if options.progress:
-        callbacks.append(RichProgressBar())
+        callbacks.append(Bar(task.recipe.epochs))
     logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step)
     with _quiet(), _readable_errors(folder), _interruptible():
         trainer = _trainer(task, options, precision, callbacks, logger)
@@ -331,7 +331,7 @@ def _trainer(
             callbacks=callbacks,
             plugins=[CheckpointFiles()],
             logger=[logger],
-            enable_progress_bar=options.progress,
+            enable_progress_bar=False,  # ours is a line, and counts epochs from 1
             enable_model_summary=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
