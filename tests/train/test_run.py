@@ -299,6 +299,9 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
                 raise OSError(28, "No space left on device")
             self.file.write(data)
 
+        def read(self, *size):
+            return self.file.read(*size)
+
         def flush(self):
             self.file.flush()
 

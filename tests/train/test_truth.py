@@ -368,7 +368,7 @@ def test_only_one_process_works_in_a_folder(run):
 def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, code):
     settings = read_settings(done)
     command = [sys.executable, "-c", "from bnn.cli import main; main()", "train"]
-    asked = [settings.network, "--data", settings.data, "--epochs", "100000", "--devices", "1"]
+    asked = [settings.network, "--data", settings.data, "--epochs", "1000", "--devices", "1"]
     process = subprocess.Popen(
         [*command, *asked, "--batch", "16", "-o", "run"],
         cwd=tmp_path,
@@ -380,7 +380,7 @@ def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, 
     lines = []
     for line in process.stdout:  # each comes when its epoch is over, though this is a pipe
         lines.append(line)
-        if line.startswith("epoch") and " 2/100000 " in line:
+        if line.startswith("epoch") and " 2/1000 " in line:
             break
     process.send_signal(number)
     rest, errors = process.communicate()
@@ -389,7 +389,7 @@ def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, 
     assert all(len(line) < 80 for line in lines[1:])
     stopped = errors.strip()
     assert stopped.count("\n") == 0
-    assert "of 100000" in stopped
+    assert "of 1000" in stopped
     assert "bnn train --resume run" in stopped
     read_checkpoint(tmp_path / "run" / LAST)
     assert not list((tmp_path / "run").glob("*.tmp"))
