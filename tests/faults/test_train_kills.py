@@ -4,7 +4,6 @@
 ``FAULTS`` is the number of kills for each arithmetic; a few by default.
 """
 
-import json
 import multiprocessing
 import os
 import random
@@ -16,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
-from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
+from faults.compared import compare, same  # noqa: E402
 from faults.pictures import write_pictures  # noqa: E402
 from faults.train_child import TOPOLOGIES, begin, go_on  # noqa: E402
 
@@ -28,7 +27,7 @@ EPOCHS = 8
 def context():
     """Processes that have PyTorch loaded before they begin: a kill costs a second, not five."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["faults.train_child"])
+    found.set_forkserver_preload(["bnn.train.run"])
     return found
 
 
@@ -55,40 +54,6 @@ def run(context, target, *args, kill_after=None):
         return False
     assert process.exitcode == 0
     return True
-
-
-def same(one, other, where=""):
-    """That two checkpoints hold the same; how long an epoch took is no result."""
-    if isinstance(one, torch.Tensor):
-        assert one.dtype == other.dtype, where
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            if key != "seconds":
-                same(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, pair in enumerate(zip(one, other, strict=True)):
-            same(*pair, f"{where}/{index}")
-    else:
-        assert one == other, where
-
-
-def report(folder):
-    found = json.loads((folder / "report.json").read_text())
-    for row in found["history"]:
-        del row["seconds"]
-    return found
-
-
-def compare(whole, resumed):
-    assert (resumed / "model.bnn").read_bytes() == (whole / "model.bnn").read_bytes()
-    assert report(resumed) == report(whole)
-    for name in (BEST, LAST):
-        same(read_checkpoint(whole / name), read_checkpoint(resumed / name), name)
-    left = {path.name for path in resumed.iterdir() if path.name.endswith(".tmp")}
-    assert not left, "what a killed process had begun to write is taken away"
 
 
 @pytest.mark.parametrize("precision", ["integer", "32-true", "bf16-mixed"])
@@ -125,7 +90,7 @@ def test_a_killed_run_that_is_resumed_is_the_uninterrupted_one(
                 at.append(round(after, 2))
         compare(tmp_path / "whole", folder)
         runs += 1
-    print(f"{network} {precision}: {kills} kills in {runs} runs, after {at} of {seconds:.2f} s")
+    print(f"\n{network} {precision}: {kills} kills in {runs} runs, after {at} of {seconds:.2f} s")  # noqa: T201
 
 
 def test_the_comparison_sees_a_difference():

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from bnn.errors import BnnError
 from bnn.train.loop import FitOptions
 from bnn.train.run import Settings, read_options, read_settings, train
 
@@ -49,5 +53,15 @@ def _options(options: dict[str, Any]) -> FitOptions:
 
 
 def _run(work: Any) -> None:
-    os.environ["OMP_NUM_THREADS"] = "2"
+    # One thread: on a machine with other work, two would wait for each other most of the time.
+    torch.set_num_threads(int(os.environ.get("FAULTS_THREADS", "1")))
     work()
+
+
+def told(message: Path, target: Any, *args: Any) -> None:
+    """Run ``target``; what the user would be told goes to a file, and the exit code is 1."""
+    try:
+        target(*args)
+    except BnnError as reason:
+        message.write_text(str(reason))
+        sys.exit(1)

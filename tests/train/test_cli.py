@@ -49,8 +49,14 @@ def test_help(command):
         (["train", "vgg", "--data", "mnist", "-o", "r"], "no network is called 'vgg'"),
         (["train", "no.toml", "--data", "mnist", "-o", "r"], "no.toml"),
         (["train", "tfc-w1a1", "--data", "nowhere", "-o", "r"], "nowhere: no such folder"),
-        (["train", "tfc-w1a1", "--data", "mnist", "--rate", "-1", "-o", "r"], "must be positive"),
-        (["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"], "taught is a share"),
+        (
+            ["train", "tfc-w1a1", "--data", "mnist", "--rate", "-1", "-o", "r"],
+            "rate must be above 0",
+        ),
+        (
+            ["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"],
+            "taught must be from 0 to 1",
+        ),
         (["certify", "nowhere"], "nowhere: is no run"),
     ],
 )

@@ -27,7 +27,7 @@ class Range:
 
     def __str__(self) -> str:
         low, high = (f"{int(n)}" if n == int(n) else f"{n}" for n in (self.low, self.high))
-        return f"{'above' if self.above else 'from'} {low} to {high}"
+        return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
 
 def told(value: Any) -> str:

@@ -122,12 +122,18 @@ def train(
         with stoppable():
             found = _train(output, given, resume=resume, json=json)
     except Stopped as stopped:
-        from bnn.train.resume import where_stopped
-
-        typer.echo(f"bnn: {where_stopped(output)}", err=True)
+        typer.echo(f"bnn: {harmless(_where_stopped(output))}", err=True)
         raise typer.Exit(128 + stopped.signal) from None
     if found is not None:
         _show(found, output, json)
+
+
+def _where_stopped(output: Path) -> str:
+    if "bnn.train.run" not in sys.modules:  # it came while modules were loaded
+        return f"stopped before it began; bnn train --resume {output} goes on where it was"
+    from bnn.train.resume import where_stopped
+
+    return where_stopped(output)
 
 
 def _train(
@@ -140,8 +146,7 @@ def _train(
 
     def say(line: str) -> None:
         # At once: a log that is written to a file is read while the training runs.
-        typer.echo(harmless(line), err=json)
-        (sys.stderr if json else sys.stdout).flush()
+        print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
 
     told = FitOptions(progress=sys.stdout.isatty() and not json, say=say)
     if resume:

@@ -88,12 +88,12 @@ class Keeper(Checkpoint):
         """One epoch in less than 80 characters."""
         self._done += 1
         spent = time.perf_counter() - (self._begun or 0.0)
-        number, width = int(row["epoch"]), len(str(self._epochs))
+        number = int(row["epoch"])
         left = spent / self._done * (self._epochs - number)
         shares = (100 * row["training_accuracy"], 100 * row[MONITOR])
         return (
-            f"epoch {number:{width}}/{self._epochs}  loss {row['loss']:.4f}  "
-            f"train {shares[0]:5.2f} %  validation {shares[1]:5.2f} %{'*' if better else ' '} "
+            f"epoch {number}/{self._epochs}  loss {row['loss']:.3f}  "
+            f"train {shares[0]:.2f}%  validation {shares[1]:.2f}%{'*' if better else ' '} "
             f"{row['seconds']:.1f} s  {duration(left)} left"
         )
 
@@ -106,12 +106,45 @@ class Keeper(Checkpoint):
         self._best = float(state["best"])
 
 
+class Bar(Callback):
+    """One line on a terminal that shows how far the epoch is; the lines of epochs stay above it.
+
+    Args:
+        epochs: how many there will be.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        self._epochs, self._bar = epochs, Progress(*columns, transient=True)
+        self._task = self._bar.add_task("", total=None)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, _: L.LightningModule) -> None:
+        """Lightning's hook."""
+        self._bar.start()
+        said = f"epoch {trainer.current_epoch + 1}/{self._epochs}"
+        steps = int(trainer.num_training_batches)
+        self._bar.reset(self._task, description=said, total=steps)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.advance(self._task)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.stop()
+
+
 def duration(seconds: float) -> str:
-    """Seconds in one or two units: ``8 s``, ``12 min``, ``3 h 5 min``."""
+    """Seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def table(rows: list[dict[str, float]]) -> bytes:

@@ -23,7 +23,7 @@ import lightning as L  # noqa: N812
 import torch
 import torch.nn.functional as F  # noqa: N812
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
@@ -38,7 +38,7 @@ from bnn.train.checkpoint import CheckpointFiles, newest, read_checkpoint
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.extract import extract
 from bnn.train.finite import check_history, check_stack
-from bnn.train.keeper import MONITOR, History, Keeper
+from bnn.train.keeper import MONITOR, Bar, History, Keeper
 from bnn.train.origin import Origin
 from bnn.train.randomness import random_states, set_random_states
 from bnn.train.recipes import Recipe
@@ -84,6 +84,7 @@ class Task(L.LightningModule):
         super().__init__()
         self.origin = Origin() if origin is None else origin
         self._states: dict[str, Any] | None = None
+        self.begun = False
         self.stack, self.parts, self.recipe, self.seed = stack, parts, recipe, seed
         self._teachers = teachers
         self._augment = AUGMENTATIONS[recipe.augment]
@@ -100,6 +101,7 @@ class Task(L.LightningModule):
         """Lightning's hook."""
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.begun = True
         if self._states is not None:  # of the end of the epoch before, in another process
             set_random_states(self._states, self.device)
             self._states = None
@@ -294,7 +296,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
         rows = restore(task.stack, last)  # says clearly what does not fit
         kept = read_checkpoint(last)
         task.origin.check(kept.get(RUN), last, options.say)
-        step = int(kept["global_step"])
+        step = int(kept.get("global_step", 0))
         if _is_done(rows, kept, task, options):
             options.say(f"{folder}: its training is finished, after {len(rows)} epochs")
             return os.environ.get("LOCAL_RANK", "0") == "0"
@@ -304,11 +306,16 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
     if options.patience is not None:
         callbacks.append(EarlyStopping(MONITOR, mode="max", patience=options.patience))
     if options.progress:
-        callbacks.append(RichProgressBar())
+        callbacks.append(Bar(task.recipe.epochs))
     logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step)
     with _quiet(), _readable_errors(folder), _interruptible():
         trainer = _trainer(task, options, precision, callbacks, logger)
-        trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
+        try:
+            trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
+        except (LookupError, TypeError, AttributeError, ValueError, RuntimeError):
+            if last is None or task.begun:
+                raise
+            raise TrainError(f"{last}: does not fit its run, it is damaged") from None
     return trainer.is_global_zero
 
 
@@ -324,7 +331,7 @@ def _trainer(
             callbacks=callbacks,
             plugins=[CheckpointFiles()],
             logger=[logger],
-            enable_progress_bar=options.progress,
+            enable_progress_bar=False,  # ours is a line, and counts epochs from 1
             enable_model_summary=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,

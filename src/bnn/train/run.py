@@ -312,7 +312,8 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
     if not path.exists():
         raise TrainError(f"{folder}: ended before its first epoch did, there is nothing to keep")
     restore(stack, path)
-    last = newest(folder, lambda _: None) or path
+    # Not the one before where it is damaged: the table of epochs would lack its last row.
+    last = folder / LAST if (folder / LAST).exists() else newest(folder, lambda _: None) or path
     history = restore(Stack(stack.topology), last)
     kept = read_checkpoint(path)
     _check_trained(settings, parts, kept.get(RUN), path)
@@ -370,7 +371,7 @@ def _make(folder: Path) -> None:
 
 def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: bool) -> None:
     """See that the folder may be used (once more), and take away what a killed run left."""
-    there = newest(folder, options.say) is not None
+    there = newest(folder, lambda _: None) is not None
     if there and not resume:
         raise TrainError(f"{folder}: holds a run already; --resume goes on with it")
     if resume and not (folder / SETTINGS).exists():
