@@ -72,7 +72,9 @@ def test_given_classes(tmp_path: Path) -> None:
 def test_labels_for_another_list_of_classes(tmp_path: Path) -> None:
     folder = open_folder(make(tmp_path, "dog/0.png", "cat/1.png"))
     assert folder.labels.tolist() == [0, 1]
-    assert folder.labels_for(["dog", "cow", "cat", "dog"]).tolist() == [2, 0]
+    assert folder.labels_for(["dog", "cow", "cat"]).tolist() == [2, 0]
+    with pytest.raises(DataError, match="dog can mean 2 classes of the model: dog, dog"):
+        folder.labels_for(["dog", "cow", "cat", "dog"])
     with pytest.raises(DataError, match="subfolder dog is none of the 2 classes"):
         folder.labels_for(["cat", "cow"])
 

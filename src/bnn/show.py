@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,20 +29,37 @@ BAR = 20
 NAME = 16
 #: Columns of a terminal that pictures and their classes need besides.
 BESIDES = 36
+#: Between two lines about progress where there is no terminal.
+SECONDS = 5.0
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error if that is a terminal; yields ``advance(done, of)``."""
+    """Progress on standard error; yields ``advance(done, of)``.
+
+    A bar on a terminal, elsewhere a line now and then (see :data:`SECONDS`).
+    """
     console = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    said = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
 
         def advance(done: int, of: int) -> None:
+            nonlocal said
             bar.update(task, completed=done, total=of)
+            if not console.is_terminal and time.monotonic() - said >= SECONDS:
+                said = time.monotonic()
+                sys.stderr.write(f"{label}: {done} of {of}\n")
+                sys.stderr.flush()
 
         yield advance
+
+
+def width() -> int:
+    """Columns for text on standard output: the terminal's, and 80 without one."""
+    columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    return min(max(columns, 40), 100)
 
 
 def scores_table(

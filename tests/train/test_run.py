@@ -358,7 +358,7 @@ def test_fewer_pictures_than_a_batch(topology_file, pictures, tmp_path):
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ((9, 0, 9), "class1: has no pictures"),
+        ((9, 0, 9), r"2 classes \(empty subfolders are no classes: class1\)"),
         ((30,), "one class only"),
         ((1, 1, 1), "too few to hold some out"),
     ],

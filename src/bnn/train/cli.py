@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json as json_text
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from bnn.errors import TrainError
 from bnn.train.memory import keep_memory
 
 if TYPE_CHECKING:
+    from bnn.data.report import DataReport
     from bnn.train.certificate import Certificate
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
@@ -61,6 +63,9 @@ def train(
     preprocess: Annotated[
         str | None, typer.Option(help="Of a folder's pictures: thumbnail, stretch or digit.")
     ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
+    ] = False,
     augment: Annotated[
         str | None, typer.Option(help="none, shift, flip-shift, flip-shift-cut or distort.")
     ] = None,
@@ -90,6 +95,7 @@ def train(
         init,
         teacher or (),
         whole,
+        skip_broken,
         taught=taught,
         epochs=epochs,
         batch=batch,
@@ -98,7 +104,16 @@ def train(
         mix=mix,
     )
     options = FitOptions(devices, precision, patience, progress=sys.stderr.isatty() and not json)
-    found = start(settings, output, options, resume=resume)
+    from bnn.show import progress
+
+    found = start(
+        settings,
+        output,
+        options,
+        resume=resume,
+        tell=None if json else _tell,
+        watch=lambda: progress("reading pictures"),
+    )
     if found is not None:
         _show(found, output, json)
 
@@ -115,6 +130,14 @@ def certify(
     from bnn.train.run import recertify
 
     _show(recertify(run), run, json)
+
+
+def _tell(report: DataReport) -> None:
+    """Print what the data holds, in the first of several processes only."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        from bnn.show import width
+
+        typer.echo("\n".join(report.lines(width())))
 
 
 def _require_extra() -> None:

@@ -2,6 +2,7 @@
 """A run: a folder in which a training keeps its settings, checkpoints, logs and results.
 
 settings.json           what was asked for; resuming and certifying read it
+data.json               what the data held when the run began (bnn.data.report)
 best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
 csv/, tensorboard/      logs
 model.bnn               the best epoch (the last one, if nothing was held out), deployed
@@ -14,7 +15,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ import torch
 from bnn import topology as topologies
 from bnn import zoo
 from bnn.data.folder import PictureFolder
-from bnn.data.sets import DataSet, load_train
+from bnn.data.look import Advance
+from bnn.data.report import DataReport
+from bnn.data.sets import Splits, open_splits
 from bnn.errors import BnnError, TrainError
 from bnn.library import load
 from bnn.lower import lower
@@ -34,16 +38,18 @@ from bnn.topology import Topology
 from bnn.train.adopt import adopt
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
-from bnn.train.data import Parts, load_parts
+from bnn.train.data import Parts, Reading, load_parts
 from bnn.train.extract import extract
 from bnn.train.loop import (
     BEST,
+    INTEGER,
     LAST,
     FitOptions,
     Task,
     arithmetic_of,
     classes_of,
     fit,
+    lightning_precision,
     restore,
 )
 from bnn.train.recipes import Recipe, recipe_for
@@ -51,7 +57,9 @@ from bnn.train.stack import Stack
 from bnn.train.teach import Teacher, Teachers
 from bnn.train.transfer import transfer
 
-SETTINGS = "settings.json"
+SETTINGS, DATA = "settings.json", "data.json"
+#: What is entered while pictures are read; it gives what to call after each batch of them.
+Watch = Callable[[], AbstractContextManager[Advance | None]]
 #: On which the batch norms of a model that is trained on are measured.
 MEASURED_PICTURES = 500
 
@@ -70,6 +78,7 @@ class Settings:
         teachers: folders of runs, or models by name or file, to learn from.
         whole: train on the validation part as well, and deploy the last epoch: for when
             nothing is left to choose.
+        skip_broken: train without pictures that cannot be read.
     """
 
     network: str
@@ -80,6 +89,7 @@ class Settings:
     init: str | None = None
     teachers: tuple[str, ...] = ()
     whole: bool = False
+    skip_broken: bool = False
 
     @property
     def deployed(self) -> str:
@@ -96,6 +106,7 @@ class Settings:
         init: str | os.PathLike[str] | None = None,
         teachers: Sequence[str | os.PathLike[str]] = (),
         whole: bool = False,
+        skip_broken: bool = False,
         **changes: float | str | None,
     ) -> Settings:
         """Settings with the recipe that fits, changed where ``changes`` are not None.
@@ -119,7 +130,7 @@ class Settings:
         start = None if init is None else _whole_name(init)
         taught_by = tuple(_whole_name(one) for one in teachers)
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
-        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole)
+        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole, skip_broken)
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
@@ -140,7 +151,13 @@ def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
 
 
 def train(
-    settings: Settings, folder: Path, options: FitOptions, *, resume: bool
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None = None,
+    watch: Watch = nullcontext,
 ) -> Certificate | None:
     """Train into ``folder``, deploy the best epoch and certify it.
 
@@ -149,11 +166,19 @@ def train(
     Returns:
         The certificate; None in all but the first of several processes.
     """
-    parts = learn(settings, folder, options, resume=resume)
+    parts = learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
     return None if parts is None else finish(settings, folder, parts)
 
 
-def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Parts | None:
+def learn(
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None = None,
+    watch: Watch = nullcontext,
+) -> Parts | None:
     """The training alone, which never looks at the test part.
 
     Args:
@@ -161,6 +186,8 @@ def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
         folder: of the run; made if missing.
         options: how to run.
         resume: go on with the run that ``folder`` holds (it may then have more epochs).
+        tell: called with what was found in the data, before training starts.
+        watch: entered while pictures are read; gives what is called with those done and in all.
 
     Returns:
         The data, for :func:`finish`; None in all but the first of several processes.
@@ -170,23 +197,91 @@ def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
     """
     _prepare(folder, settings, resume=resume)
     L.seed_everything(settings.seed, verbose=False)
-    given = load_train(settings.data)
-    topology = topology_of(settings.network, len(given.classes))
+    given = _open_data(settings, folder)
+    topology = _topology(settings, given)
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
-    parts = _parts(settings, topology, given)
+    parts = _parts(settings, topology, given, watch)
+    _keep_report(folder, parts.report)
     teachers = _learn_from(settings, stack, parts)
     if len(parts.training) < settings.recipe.batch:
         raise TrainError(
             f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
             f"of {settings.recipe.batch}; use a smaller --batch"
         )
+    if tell is not None:
+        precision = lightning_precision(stack, options.precision)
+        tell(parts.report.with_arithmetic(INTEGER if stack.looks_up else precision))
     task = Task(stack, parts, settings.recipe, settings.seed, teachers)
     return parts if fit(task, folder, options) else None
 
 
-def _parts(settings: Settings, topology: Topology, given: DataSet | PictureFolder) -> Parts:
-    parts = load_parts(settings.data, topology.input, settings.preprocess, given)
+def _open_data(settings: Settings, folder: Path) -> Splits:
+    """The data, with its classes in the order in which the run in ``folder`` began."""
+    before = _report_of_before(folder)
+    if before is not None:
+        order: Sequence[str] | None = before["classes"]
+    elif (folder / LAST).exists():
+        # A run of before that kept no report: its classes were sorted as text, 10 before 2.
+        found = open_splits(settings.data).training
+        order = sorted(found.classes) if isinstance(found, PictureFolder) else None
+    else:
+        order = None
+    return open_splits(settings.data, order)
+
+
+def _keep_report(folder: Path, report: DataReport) -> None:
+    """Keep what the data held when the run began; see that it is the same when it goes on."""
+    before = _report_of_before(folder)
+    if before is None:
+        text = json.dumps(report.as_json(), indent=1) + "\n"
+        write_whole(folder / DATA, text.encode())
+    elif before["identity"] != report.identity:
+        was, now = (
+            sum(part["pictures"] for part in one["parts"].values())
+            for one in (before, report.as_json())
+        )
+        raise TrainError(
+            f"{report.name}: is not what the run in {folder} began with ({now} pictures now, "
+            f"{was} then): pictures that were held out may be trained on; start a new run, "
+            f"with --init {folder}"
+        )
+
+
+def _report_of_before(folder: Path) -> dict[str, Any] | None:
+    """What the run in ``folder`` kept of its data; None if it holds no run, or one of before."""
+    path = folder / DATA
+    if not (folder / LAST).exists() or not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+        classes, parts, identity = (found[key] for key in ("classes", "parts", "identity"))
+        told = all(isinstance(one, str) for one in [identity, *classes])
+        if not told or not all(isinstance(one["pictures"], int) for one in parts.values()):
+            raise ValueError("it has other values than a report")
+        return {"classes": classes, "parts": parts, "identity": identity}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
+        raise TrainError(f"{path}: is damaged: {reason}") from reason
+
+
+def _topology(settings: Settings, given: Splits) -> Topology:
+    """The network for the classes of the data."""
+    training = given.train()
+    try:
+        return topology_of(settings.network, len(training.classes))
+    except TrainError as reason:
+        notes = training.notes if isinstance(training, PictureFolder) else ()
+        if not notes:
+            raise
+        raise TrainError(f"{reason} ({'; '.join(notes)})") from None
+
+
+def _parts(
+    settings: Settings, topology: Topology, given: Splits, watch: Watch = nullcontext
+) -> Parts:
+    with watch() as advance:
+        reading = Reading(settings.skip_broken, advance)
+        parts = load_parts(settings.data, topology.input, settings.preprocess, given, reading)
     return parts.with_all_to_train() if settings.whole else parts
 
 
@@ -239,15 +334,18 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
     restore(stack, path)
     history = restore(Stack(stack.topology), folder / LAST)
     told = {**describe(settings), "arithmetic": arithmetic_of(path)}
+    parts = replace(parts, report=parts.report.with_arithmetic(told["arithmetic"]))
     return certify(stack, parts, history, told, folder)
 
 
 def recertify(folder: Path) -> Certificate:
     """Certify the run in ``folder`` once more, from its checkpoint and its data."""
     settings = read_settings(folder)
-    given = load_train(settings.data)
-    topology = topology_of(settings.network, len(given.classes))
-    return finish(settings, folder, _parts(settings, topology, given))
+    given = _open_data(settings, folder)
+    topology = _topology(settings, given)
+    parts = _parts(settings, topology, given)
+    _keep_report(folder, parts.report)
+    return finish(settings, folder, parts)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
