@@ -88,6 +88,7 @@ def classify(
 
     classifier = _classifier(model, runtime, threads, trace)
     files, unreadable = list_files(images)
+    total = len(files) + len(unreadable)
     at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
     found: list[Results] = []
     from bnn.show import progress
@@ -99,7 +100,7 @@ def classify(
             found.append((names, *classifier.run(batch), classifier.last_run.seconds))
     if found:
         _print_results(classifier, runtime, found, json=json)
-    _end_with(unreadable, len(files))
+    _end_with(unreadable, total)
 
 
 def _print_results(
@@ -127,7 +128,7 @@ def _print_results(
         )
 
 
-def _end_with(unreadable: list[Unreadable], files: int) -> None:
+def _end_with(unreadable: list[Unreadable], total: int) -> None:
     """List what could not be read on standard error, and end with status 1 if there is any."""
     if not unreadable:
         return
@@ -135,9 +136,7 @@ def _end_with(unreadable: list[Unreadable], files: int) -> None:
     for one in unreadable:
         typer.echo(f"bnn: {harmless(str(one))}", err=True)
     if len(unreadable) > 1:
-        typer.echo(
-            f"bnn: {len(unreadable)} of {max(files, len(unreadable))} cannot be read", err=True
-        )
+        typer.echo(f"bnn: {len(unreadable)} of {total} cannot be read", err=True)
     raise typer.Exit(1)
 
 

@@ -17,7 +17,7 @@ from bnn.data.known import KNOWN
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
 from bnn.data.names import Match
 from bnn.data.names import match as match_names
-from bnn.data.report import DataReport, Finding, make_report
+from bnn.data.report import ALL, DataReport, Finding, make_report
 from bnn.data.sets import DataSet, Splits, load_test, open_splits
 from bnn.errors import DataError, InputError
 from bnn.inputs import PictureInput
@@ -102,7 +102,7 @@ def evaluate(
     part: str
     part, test = splits.evaluated()
     if splits.test is None and splits.validation is None:
-        part = "all"
+        part = ALL
     if part == "validation":
         note = "there is no test part: this is measured on the validation part"
         splits = replace(splits, notes=(*splits.notes, note))
@@ -135,7 +135,7 @@ def _of_arrays(
             advance(chunk.stop, len(test))
     looks = {part: look_at_arrays(test).relabelled(labels)}
     training = splits.training
-    if part != "all" and isinstance(training, DataSet):
+    if part != ALL and isinstance(training, DataSet):
         seen = look_at_arrays(training)
         looks = {"training": seen.relabelled(match.indexes[seen.labels]), **looks}
     sizes = "x".join(map(str, (shape[1], shape[0], *shape[2:])))
@@ -168,7 +168,7 @@ def _of_pictures(
     height, width, channels = model.program.input.shape
     shape = (height, width, channels)
     match = match_names(test.name, test.classes, classifier.classes)
-    training = splits.training if part != "all" else None
+    training = splits.training if part != ALL else None
     total = len(test) + (0 if training is None else len(training))
     reader = Reader(model.preprocess, shape, total, advance)
     count, notebook = _Count(len(classifier.classes)), Notebook()
@@ -181,7 +181,8 @@ def _of_pictures(
     skipped = tuple(reader.unreadable)
     seen = notebook.looks()
     looks = {part: seen.relabelled(match.indexes[seen.labels])}
-    origins = {part: f"from {test.name}"}
+    none = " (it has no test part)" if part == ALL else ""
+    origins = {part: f"from {test.name}{none}"}
     if isinstance(training, PictureFolder):
         looks = {"training": _looks_of(training, reader, match), **looks}
         origins["training"] = f"from {training.name}, only to compare"
@@ -197,7 +198,7 @@ def _of_pictures(
         notes,
         skipped,
     )
-    if part == "all" and _same_folder(str(model.provenance.get("dataset", "")), test.name):
+    if part == ALL and _same_folder(str(model.provenance.get("dataset", "")), test.name):
         report = report.with_finding(_TRAINED_ON)
     return Evaluation(count.confusion, count.seconds, report)
 

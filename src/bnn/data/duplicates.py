@@ -62,7 +62,11 @@ def repeated(looks: dict[str, Looks]) -> tuple[Repeated, ...]:
     """
     parts = np.repeat(np.arange(len(looks)), [len(one) for one in looks.values()])
     labels = np.concatenate([one.labels for one in looks.values()])
-    names = [f"{name} ({part})" for part, one in looks.items() for name in one.names]
+    names = [
+        f"{name} ({part})" if len(looks) > 1 else str(name)
+        for part, one in looks.items()
+        for name in one.names
+    ]
     digests = np.concatenate([one.digests for one in looks.values()])
     equal, first = _equal(digests, parts, labels)
     found = list(_told(equal, tuple(looks), parts, labels, names, nearly=False))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data.names import in_order, match, twins
-from bnn.data.walk import SUFFIXES, Found, Unreadable, entries, sort_in, walk
+from bnn.data.walk import SUFFIXES, Found, Unreadable, entries, is_folder, sort_in, walk
 from bnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _Listing:
 
 def subfolders(root: str | os.PathLike[str]) -> tuple[str, ...]:
     """The names of the subfolders of ``root`` that are not hidden, whatever is in them."""
-    return in_order(entry.name for entry in entries(Path(root)) if entry.is_dir())
+    return in_order(entry.name for entry in entries(Path(root)) if is_folder(entry))
 
 
 def class_names(root: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def _list(folder: Path) -> _Listing:
     listing = _Listing({}, Found())
     here = Path(os.path.realpath(folder))
     for entry in entries(folder):
-        if not entry.is_dir():
+        if not is_folder(entry):
             sort_in(entry, listing.beside)
             continue
         target = Path(os.path.realpath(entry.path))

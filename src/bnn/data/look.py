@@ -257,9 +257,16 @@ def _marks(image: Any, shape: Shape) -> int:
         marks |= Mark.ALPHA
     if image.width * image.height * 4 <= shape[0] * shape[1]:
         marks |= Mark.SMALL
-    if getattr(image, "is_animated", False):
+    if _has_frames(image):
         marks |= Mark.FRAMES
     return int(marks)
+
+
+def _has_frames(image: Any) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # frames that are not read may be damaged in any way
+        return False
 
 
 def _is_deep(raw: str) -> bool:

@@ -191,7 +191,7 @@ def _unknown(
     close = [
         f"{name} like {near[0]}"
         for name in missing
-        if (near := difflib.get_close_matches(name, classes, 1, 0.7))
+        if _number(name) is None and (near := difflib.get_close_matches(name, classes, 1))
     ]
     return f"{text}; rename {_listed(close)}?" if close else text
 

@@ -17,10 +17,13 @@ from bnn.data.look import BLANK_LEVELS, Looks, Mark
 from bnn.data.walk import Unreadable
 from bnn.terminal import harmless
 
+#: The part of a data set that has none.
+ALL = "all"
 #: A class with fewer pictures than this has very few; one with a tenth of another's is rare.
 FEW, UNBALANCED = 10, 10
 _EXAMPLES = 3
 _CLASSES = 12
+_MOST_SIZES = 20
 _LABEL = 13
 
 
@@ -105,7 +108,7 @@ class DataReport:
                 part: {"from": self.origins[part], "pictures": sum(own), "per_class": list(own)}
                 for part, own in self.counts.items()
             },
-            "sizes": {f"{w}x{h}": count for (w, h), count in self.sizes.items()},
+            "sizes": self._sizes_as_json(),
             "modes": dict(self.modes),
             "prepared": self.prepared,
             "arithmetic": self.arithmetic,
@@ -123,6 +126,16 @@ class DataReport:
             "identity": self.identity,
         }
 
+    def _sizes_as_json(self) -> dict[str, Any]:
+        """The smallest and the largest, how many differ, and the most frequent ones."""
+        most = list(self.sizes.items())[:_MOST_SIZES]
+        return {
+            "smallest": _size(min(self.sizes, key=_area)),
+            "largest": _size(max(self.sizes, key=_area)),
+            "different": len(self.sizes),
+            "most_frequent": {_size(size): count for size, count in most},
+        }
+
     def lines(self, width: int = 80) -> list[str]:
         """The report as lines of at most ``width`` characters."""
         rows = [row for label, text in self._rows() for row in _wrapped(label, text, width)]
@@ -134,7 +147,7 @@ class DataReport:
         yield "classes", f"{len(self.classes)}: {_some(self.classes, _CLASSES)}"
         yield "pictures", _counted(self.classes, self.counts)
         yield "sizes", _sizes(self.sizes)
-        yield "modes", ", ".join(f"{mode} {count}" for mode, count in self.modes.items())
+        yield "modes", ", ".join(f"{mode} ({count})" for mode, count in self.modes.items())
         yield "prepared", self.prepared
         for part, own in self.counts.items():
             yield (
@@ -149,7 +162,8 @@ class DataReport:
     def _wrong(self) -> Iterator[str]:
         if self.skipped:
             names = [f"{one.path.name} ({one.reason})" for one in self.skipped]
-            yield f"skipped, because they cannot be read: {_some(names, len(names))}"
+            files = "1 file" if len(names) == 1 else f"{len(names)} files"
+            yield f"{files} skipped, because unreadable: {_some(names, len(names))}"
         yield from map(str, self.findings)
 
 
@@ -177,9 +191,9 @@ def make_report(
         used, many = np.unique(one.modes, return_counts=True)
         modes.update({one.mode_names[int(m)]: int(n) for m, n in zip(used, many, strict=True)})
     findings = [
-        *_marked(looks, shape),
         *_identical(classes, looks),
         *map(_repeated, repeated(dict(looks))),
+        *_marked(looks, shape),
         *_uneven(classes, counts),
     ]
     return DataReport(
@@ -213,11 +227,11 @@ def _identity(kind: str, classes: Sequence[str], looks: Mapping[str, Looks]) -> 
 
 def _marked(looks: Mapping[str, Looks], shape: Sequence[int]) -> Iterator[Finding]:
     told = {
-        Mark.BLANK: ("blank", f"blank: all levels are within {BLANK_LEVELS} of 255"),
-        Mark.DEEP: ("depth", "of more than 8 bits a channel"),
-        Mark.ALPHA: ("alpha", "with transparency"),
-        Mark.FRAMES: ("frames", "of several frames, of which the first is read"),
-        Mark.SMALL: ("small", f"far smaller than the input ({shape[1]}x{shape[0]})"),
+        Mark.BLANK: ("blank", f"{{}} blank (all levels within {BLANK_LEVELS} of 255)"),
+        Mark.DEEP: ("depth", "{} of more than 8 bits a channel"),
+        Mark.ALPHA: ("alpha", "{} with transparency"),
+        Mark.FRAMES: ("frames", "{} of several frames; the first is read"),
+        Mark.SMALL: ("small", f"{{}} far smaller than the input ({shape[1]}x{shape[0]})"),
     }
     for mark, (kind, text) in told.items():
         hits = {part: np.flatnonzero(one.marks & mark) for part, one in looks.items()}
@@ -226,7 +240,7 @@ def _marked(looks: Mapping[str, Looks], shape: Sequence[int]) -> Iterator[Findin
             names = [
                 str(looks[part].names[i]) for part, own in hits.items() for i in own[:_EXAMPLES]
             ]
-            yield Finding(kind, count, f"{_many(count)} {text}", tuple(names[:_EXAMPLES]))
+            yield Finding(kind, count, text.format(_many(count)), tuple(names[:_EXAMPLES]))
 
 
 def _identical(classes: Sequence[str], looks: Mapping[str, Looks]) -> Iterator[Finding]:
@@ -245,12 +259,12 @@ def _identical(classes: Sequence[str], looks: Mapping[str, Looks]) -> Iterator[F
 
 
 def _repeated(one: Repeated) -> Finding:
-    equal = "nearly equal to" if one.nearly else "equal to"
+    equal = "nearly equal" if one.nearly else "equal"
     later, earlier = one.parts
     texts = {
-        "classes": ("two labels", f"{equal} a picture of another class"),
-        "parts": ("leak", f"of the {later} part {equal} one of the {earlier} part"),
-        "class": ("duplicates", f"{equal} another of their class"),
+        "classes": ("two labels", f"{equal} to one of another class"),
+        "parts": ("leak", f"of the {later} part {equal} to one of the {earlier} part"),
+        "class": ("duplicates", f"{equal} to another one of the same class"),
     }
     kind, text = texts[one.where]
     kind = f"near {kind}" if one.nearly else kind
@@ -262,7 +276,7 @@ def _uneven(classes: Sequence[str], counts: Mapping[str, tuple[int, ...]]) -> It
     main = counts[first]
     few = [f"{name} ({count})" for name, count in _pairs(classes, main) if 0 < count < FEW]
     if few:
-        text = f"classes with fewer than {FEW} pictures in the {first} part"
+        text = f"classes with fewer than {FEW} pictures{_in(first)}"
         yield Finding("few", len(few), text, tuple(few[:_EXAMPLES]))
     there = [pair for pair in _pairs(classes, main) if pair[1]]
     if there:
@@ -274,8 +288,12 @@ def _uneven(classes: Sequence[str], counts: Mapping[str, tuple[int, ...]]) -> It
     for part in (first, *others):
         none = [name for name, count in _pairs(classes, counts[part]) if not count]
         if none:
-            text = f"classes without pictures in the {part} part"
+            text = f"classes without pictures{_in(part)}"
             yield Finding("missing", len(none), text, tuple(none[:_EXAMPLES]))
+
+
+def _in(part: str) -> str:
+    return "" if part == ALL else f" in the {part} part"
 
 
 def _pairs(classes: Sequence[str], counts: Sequence[int]) -> list[tuple[str, int]]:
@@ -300,8 +318,16 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
     named = [f"{w}x{h} ({count})" for (w, h), count in sizes.items()]
     if len(named) == 1:
         return named[0].partition(" ")[0]
-    small, large = (pick(sizes, key=lambda s: s[0] * s[1]) for pick in (min, max))
-    return f"{small[0]}x{small[1]} to {large[0]}x{large[1]}; most often {_some(named, 3)}"
+    small, large = (_size(pick(sizes, key=_area)) for pick in (min, max))
+    return f"{small} to {large}; most often {_some(named, 3)}"
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _many(count: int) -> str:

@@ -27,7 +27,7 @@ from bnn.data.folder import PictureFolder, open_folder, subfolders
 from bnn.data.known import KNOWN, Known
 from bnn.data.layouts import Arrays, Split, read_npz
 from bnn.data.names import Match, match, match_numbers
-from bnn.data.splits import Kind, find_parts
+from bnn.data.splits import Kind, find_parts, is_word_for_a_part
 from bnn.errors import DataError, UnknownNameError
 
 #: Where Debian's packages of data sets (dataset-fashion-mnist) put them.
@@ -160,7 +160,8 @@ def _open(name: str, wanted: tuple[Split, ...], order: Sequence[str] | None) -> 
     if name.endswith(".npz") and folder.is_file():
         return _npz(name)
     if folder.exists():
-        raise DataError(f"{folder}: is no folder")
+        packed = folder.suffix.lower() in (".zip", ".tar", ".tgz", ".gz", ".xz", ".7z", ".rar")
+        raise DataError(f"{folder}: is no folder{'; unpack it first' if packed else ''}")
     raise UnknownNameError(f"{name}: no such folder, and no data set ({', '.join(KNOWN)})")
 
 
@@ -214,7 +215,8 @@ def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | No
         )
     parts = find_parts(folder, names)
     if not parts:
-        return Splits(str(folder), open_folder(folder, order=order))
+        whole = open_folder(folder, order=order)
+        return Splits(str(folder), whole, notes=_classes_like_parts(whole))
     training = open_folder(folder / parts["training"], order=order) if "training" in parts else None
     classes = order if training is None else training.classes
     held_out = {
@@ -225,6 +227,21 @@ def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | No
     others = [name for name in names if name not in parts.values()]
     notes = (f"folders beside the parts, passed over: {', '.join(others[:5])}",) if others else ()
     return Splits(str(folder), training, **held_out, notes=notes)
+
+
+def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
+    """A note on classes called ``train`` or ``test``; `DataError` if they hold classes."""
+    names = [name for name in whole.classes if is_word_for_a_part(name)]
+    for name in names:
+        place = Path(whole.name) / name
+        if not any(path.parent == place for path in whole.paths):
+            others = [one for one in whole.classes if one != name]
+            raise DataError(
+                f"{whole.name}: {name} holds subfolders of pictures, as a part of a data set does, "
+                f"but beside it lie {', '.join(others[:5])}; name {place}, or move the others"
+            )
+    beside = "no folders for other parts are beside it"
+    return tuple(f"the folder {name} is taken as a class: {beside}" for name in names)
 
 
 def _classes(

@@ -26,6 +26,11 @@ _WORDS: Mapping[str, Kind] = {
 }
 
 
+def is_word_for_a_part(name: str) -> bool:
+    """Whether a folder of this name is usually a part of a data set, not a class."""
+    return name.lower() in _WORDS
+
+
 def find_parts(root: Path, names: Sequence[str]) -> dict[Kind, str]:
     """Which of the subfolders ``names`` of ``root`` are parts of a data set; {} if none are.
 

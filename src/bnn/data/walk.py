@@ -91,6 +91,14 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder}: cannot be listed: {reason}") from error
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; a link that leads nowhere is not."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def walk(folder: Path) -> Found:
     """All files below ``folder``. Raises `DataError` if ``folder`` itself cannot be listed."""
     found = Found()
