@@ -60,6 +60,9 @@ def repeated(looks: dict[str, Looks]) -> tuple[Repeated, ...]:
 
     The order of ``looks`` decides which of two is the original: put the training part first.
     """
+    looks = {part: one for part, one in looks.items() if len(one)}
+    if not looks:
+        return ()
     parts = np.repeat(np.arange(len(looks)), [len(one) for one in looks.values()])
     labels = np.concatenate([one.labels for one in looks.values()])
     names = [

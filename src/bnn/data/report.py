@@ -340,8 +340,13 @@ def _some(names: Sequence[str], most: int) -> str:
 
 
 def _folded(text: str, width: int, indent: str = "") -> list[str]:
+    # A path that is too long stays whole, so that it can be copied.
     return textwrap.wrap(
-        harmless(text), max(width, 30), subsequent_indent=indent, break_on_hyphens=False
+        harmless(text),
+        max(width, 30),
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
 
 
