@@ -142,7 +142,7 @@ def load_parts(
     for part in ("test", "validation"):
         if part not in seen:
             seen["training"], seen[part] = _hold_out(seen["training"])
-            origins[part] = "a tenth, drawn at random, the same in each run"
+            origins[part] = f"drawn at random from {name}, the same in each run"
             origins["training"] = f"the rest of {name}"
     names = ("training", "validation", "test")
     report = make_report(
