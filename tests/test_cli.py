@@ -284,9 +284,9 @@ def test_evaluate_says_what_it_found(terminal: Terminal, model: Path, tmp_path: 
     assert f"test 4 pictures, from {folder}" in " ".join(text.split())
     assert "4 pictures of the test part equal to one of the training part" in text
     (result,) = terminal.json("evaluate", model, "--data", tmp_path / "set")
-    assert result["images"] == 4
-    assert result["data"]["parts"]["test"]["per_class"] == [3, 1]
-    assert "leak" in [one["kind"] for one in result["data"]["findings"]]
+    assert (result["images"], result["data"]) == (4, str(tmp_path / "set"))
+    assert result["data_report"]["parts"]["test"]["per_class"] == [3, 1]
+    assert "leak" in [one["kind"] for one in result["data_report"]["findings"]]
 
 
 def test_evaluate_lists_all_broken_pictures(
@@ -311,7 +311,7 @@ def test_evaluate_lists_all_broken_pictures(
     status, out, _ = _run(
         capsys, monkeypatch, "evaluate", model, "--data", folder, "--skip-broken", "--json"
     )
-    data = json.loads(out)["data"]
+    data = json.loads(out)["data_report"]
     assert [one["file"] for one in data["skipped"]] == [
         str(folder / "dark" / name) for name in ("x.png", "y.png", "z.webp")
     ]
@@ -367,9 +367,9 @@ def test_evaluate_on_what_it_was_trained_on(
         trained,
     )
     (result,) = terminal.json("evaluate", trained, "--data", folder)
-    assert result["data"]["findings"][0]["kind"] == "trained on"
+    assert result["data_report"]["findings"][0]["kind"] == "trained on"
     (result,) = terminal.json("evaluate", model, "--data", folder)
-    assert "trained on" not in [one["kind"] for one in result["data"]["findings"]]
+    assert "trained on" not in [one["kind"] for one in result["data_report"]["findings"]]
 
 
 def test_evaluate_the_validation_part_says_so(

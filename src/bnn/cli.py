@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,16 +93,18 @@ def classify(
     total = len(files) + len(unreadable)
     at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
     found: list[Results] = []
-    from bnn.show import progress
-
-    with progress("classifying") as advance:
-        # A bar only where it would be seen for a while: it would stand above the answers.
-        watched = advance if len(files) > FILES_AT_ONCE else None
-        for names, batch in read_batches(classifier.model, files, unreadable, watched, at_once):
+    with _watching(len(files) > FILES_AT_ONCE) as advance:
+        for names, batch in read_batches(classifier.model, files, unreadable, advance, at_once):
             found.append((names, *classifier.run(batch), classifier.last_run.seconds))
     if found:
         _print_results(classifier, runtime, found, json=json)
     _end_with(unreadable, total)
+
+
+def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    from bnn.show import progress
+
+    return progress("classifying") if wanted else nullcontext()
 
 
 def _print_results(

@@ -18,7 +18,7 @@ from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
 from bnn.data.names import Match
 from bnn.data.names import match as match_names
 from bnn.data.report import ALL, DataReport, Finding, make_report
-from bnn.data.sets import DataSet, Splits, load_test, open_splits
+from bnn.data.sets import DataSet, Splits, load_test, notes_of, open_splits
 from bnn.errors import DataError, InputError
 from bnn.inputs import PictureInput
 
@@ -67,7 +67,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "us": self.us_per_image,
             "confusion": self.confusion.tolist(),
-            "data": self.data.as_json(),
+            "data_report": self.data.as_json(),
         }
 
 
@@ -149,6 +149,7 @@ def _of_arrays(
         f"as is, {sizes}",
         shape,
         [*splits.notes, *match.notes],
+        judged=part,
     )
     return Evaluation(count.confusion, count.seconds, report)
 
@@ -185,8 +186,15 @@ def _of_pictures(
     origins = {part: f"from {test.name}{none}"}
     if isinstance(training, PictureFolder):
         looks = {"training": _looks_of(training, reader, match), **looks}
-        origins["training"] = f"from {training.name}, only to compare"
-    notes = [*splits.notes, *test.notes, *match.notes]
+        left = len(reader.unreadable) - len(skipped)
+        without = f", without {left} that cannot be read" if left else ""
+        origins["training"] = f"from {training.name}, only to compare{without}"
+    there = {"training": training, part: test}
+    notes = [
+        *splits.notes,
+        *notes_of({name: one for name, one in there.items() if one is not None}),
+        *match.notes,
+    ]
     report = make_report(
         splits.name,
         "pictures in folders",
@@ -197,6 +205,7 @@ def _of_pictures(
         shape,
         notes,
         skipped,
+        judged=part,
     )
     if part == ALL and _same_folder(str(model.provenance.get("dataset", "")), test.name):
         report = report.with_finding(_TRAINED_ON)

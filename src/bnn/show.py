@@ -37,18 +37,20 @@ SECONDS = 5.0
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """Progress on standard error; yields ``advance(done, of)``.
 
-    A bar on a terminal, elsewhere a line now and then (see :data:`SECONDS`).
+    A bar on a terminal, which goes when all is done; elsewhere a line now and then
+    (:data:`SECONDS`).
     """
     console = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     said = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    seen = console.is_terminal
+    with Progress(*columns, console=console, disable=not seen, transient=True) as bar:
         task = bar.add_task(label, total=None)
 
         def advance(done: int, of: int) -> None:
             nonlocal said
             bar.update(task, completed=done, total=of)
-            if not console.is_terminal and time.monotonic() - said >= SECONDS:
+            if not seen and time.monotonic() - said >= SECONDS:
                 said = time.monotonic()
                 sys.stderr.write(f"{label}: {done} of {of}\n")
                 sys.stderr.flush()

@@ -432,7 +432,7 @@ def test_what_was_found_is_told_before_training(settings, tmp_path):
     kept = json.loads((tmp_path / "run" / "data.json").read_text())
     assert {**kept, "arithmetic": "32-true"} == report.as_json()
     assert "class0, class1, class2" in (tmp_path / "run" / "report.html").read_text()
-    assert json.loads((tmp_path / "run" / "report.json").read_text())["data"]["sizes"]
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["data_report"]["sizes"]
 
 
 def test_all_unreadable_pictures_are_named_or_skipped(topology_file, tmp_path):

@@ -163,7 +163,12 @@ def _list(folder: Path) -> _Listing:
         if entry.is_symlink() and (target == here or target in here.parents):
             listing.loops.append(entry.name)
             continue
-        listing.below[entry.name] = walk(folder / entry.name)
+        below = folder / entry.name
+        try:
+            listing.below[entry.name] = walk(below)
+        except DataError as error:
+            reason = str(error).removeprefix(f"{below}: ")
+            listing.below[entry.name] = Found(unreadable=[Unreadable(below, reason)])
     return listing
 
 
@@ -178,6 +183,9 @@ def _no_classes(folder: Path, listing: _Listing) -> str:
 
 def _check_contents(folder: Path, listing: _Listing, names: Sequence[str]) -> None:
     """Raise `DataError` for subfolders that are hardly meant as classes."""
+    for name in names:
+        if not name.isascii() and name != name.encode(errors="replace").decode():
+            raise DataError(f"{folder / name}: its name is no text; rename it")
     without = [n for n in names if not (listing.below[n].pictures or listing.below[n].unreadable)]
     if without:
         verb = (

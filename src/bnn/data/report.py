@@ -180,8 +180,12 @@ def make_report(
     shape: Sequence[int],
     notes: Sequence[str] = (),
     skipped: Sequence[Unreadable] = (),
+    judged: str | None = None,
 ) -> DataReport:
-    """Put together what was seen of the parts, by their names, the training part first."""
+    """Put together what was seen of the parts, by their names, the training part first.
+
+    ``judged`` is the part whose classes are looked at for their counts; all parts without it.
+    """
     counts = {
         part: tuple(np.bincount(one.labels, minlength=len(classes)).tolist())
         for part, one in looks.items()
@@ -198,7 +202,7 @@ def make_report(
         *_identical(classes, looks),
         *map(_repeated, filter(partial(_counts, sum(map(len, looks.values()))), found)),
         *_marked(looks, shape),
-        *_uneven(classes, counts),
+        *_uneven(classes, counts if judged is None else {judged: counts[judged]}),
     ]
     return DataReport(
         name=name,
@@ -314,11 +318,15 @@ def _pairs(classes: Sequence[str], counts: Sequence[int]) -> list[tuple[str, int
 
 def _counted(classes: Sequence[str], counts: Mapping[str, tuple[int, ...]]) -> str:
     total = np.sum(list(counts.values()), axis=0)
-    least, most = int(total.argmin()), int(total.argmax())
+    there = np.flatnonzero(total)
+    if not len(there):
+        return "0"
+    least, most = int(there[total[there].argmin()]), int(there[total[there].argmax()])
+    each = "each class" if len(there) == len(total) else f"each of {len(there)} classes"
     if total[least] == total[most]:
-        return f"{total.sum()}; each class has {total[most]}"
+        return f"{total.sum()}; {each} has {total[most]}"
     return (
-        f"{total.sum()}; a class has {total[least]} ({classes[least]}) "
+        f"{total.sum()}; {each} has {total[least]} ({classes[least]}) "
         f"to {total[most]} ({classes[most]})"
     )
 

@@ -28,6 +28,7 @@ from bnn.data.known import KNOWN, Known
 from bnn.data.layouts import Arrays, Split, read_npz
 from bnn.data.names import Match, match, match_numbers
 from bnn.data.splits import Kind, find_parts, is_word_for_a_part
+from bnn.data.walk import SUFFIXES, entries
 from bnn.errors import DataError, UnknownNameError
 
 #: Where Debian's packages of data sets (dataset-fashion-mnist) put them.
@@ -94,6 +95,13 @@ class Splits:
         if self.validation is not None:
             return "validation", self.validation
         return "training", self.train()
+
+
+def notes_of(parts: Mapping[str, Given]) -> Iterator[str]:
+    """The notes on the folders of pictures among ``parts``, with the part where there are more."""
+    for part, one in parts.items():
+        for note in one.notes if isinstance(one, PictureFolder) else ():
+            yield f"{part} part: {note}" if len(parts) > 1 else note
 
 
 def load_test(source: _Path, where: _Path | None = None) -> Given:
@@ -209,9 +217,11 @@ def _arrays(folder: Path, wanted: tuple[Split, ...]) -> Splits | None:
 def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | None) -> Splits:
     names = subfolders(folder)
     if not names:
+        loose = sum(Path(one.name).suffix.lower() in SUFFIXES for one in entries(folder))
+        there = f" ({loose} pictures lie in it directly)" if loose else ""
         raise DataError(
-            f"{folder}: holds neither {' or '.join(wanted)} files named like MNIST's or CIFAR-10's "
-            "nor subfolders of pictures, one per class"
+            f"{folder}: holds neither {' nor '.join(wanted)} files named like MNIST's or "
+            f"CIFAR-10's nor subfolders of pictures, one per class{there}"
         )
     parts = find_parts(folder, names)
     if not parts:

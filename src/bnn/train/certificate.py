@@ -96,7 +96,7 @@ class Certificate:
             "history": self.history,
             "settings": self.settings,
             "machine": self.machine,
-            "data": self.data.as_json(),
+            "data_report": self.data.as_json(),
         }
 
 

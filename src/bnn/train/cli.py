@@ -6,6 +6,7 @@ from __future__ import annotations
 import json as json_text
 import os
 import sys
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,8 +112,8 @@ def train(
         output,
         options,
         resume=resume,
-        tell=None if json else _tell,
-        watch=lambda: progress("reading pictures"),
+        tell=_tell if _is_first() and not json else None,
+        watch=(lambda: progress("reading pictures")) if _is_first() else nullcontext,
     )
     if found is not None:
         _show(found, output, json)
@@ -133,11 +134,15 @@ def certify(
 
 
 def _tell(report: DataReport) -> None:
-    """Print what the data holds, in the first of several processes only."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        from bnn.show import width
+    """Print what the data holds."""
+    from bnn.show import width
 
-        typer.echo("\n".join(report.lines(width())))
+    typer.echo("\n".join(report.lines(width())))
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes that Lightning starts, one a device."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _require_extra() -> None:

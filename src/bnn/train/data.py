@@ -19,7 +19,7 @@ from torch import Tensor
 from bnn.data.folder import PictureFolder
 from bnn.data.look import Advance, Looks, Notebook, Reader, look_at_arrays
 from bnn.data.report import DataReport, make_report
-from bnn.data.sets import DataSet, Given, Splits, open_splits
+from bnn.data.sets import DataSet, Given, Splits, notes_of, open_splits
 from bnn.errors import DataError, TrainError
 from bnn.inputs import Shape as InputShape
 from bnn.preprocess import Digit, Preprocess, Shape, Stretch, Thumbnail
@@ -153,7 +153,7 @@ def load_parts(
         {part: origins[part] for part in names},
         _prepared(given.train(), rule, shape),
         shape,
-        [*given.notes, *(note for one in there.values() for note in getattr(one, "notes", ()))],
+        [*given.notes, *notes_of(there)],
         reader.unreadable,
     )
     training, validation, test = (seen[part].part for part in names)
@@ -205,7 +205,8 @@ def _tensor(array: NDArray[np.generic]) -> Tensor:
 def _check_classes(given: Given, seen: Mapping[str, _Seen]) -> None:
     if len(given.classes) < 2:
         raise DataError(
-            f"{given.name}: has one class only ({given.classes[0]}), there is nothing to tell apart"
+            f"{given.name}: has one class only ({given.classes[0]}), there is nothing to tell "
+            "apart; if the classes are subfolders of it, name that folder"
         )
     whole = seen["training"]
     counts = np.bincount(whole.part.labels.numpy(), minlength=len(given.classes))

@@ -27,6 +27,7 @@ import torch
 from bnn import topology as topologies
 from bnn import zoo
 from bnn.data.folder import PictureFolder
+from bnn.data.known import KNOWN
 from bnn.data.look import Advance
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits, open_splits
@@ -126,7 +127,8 @@ class Settings:
             raise TrainError(f"augment is one of {', '.join(AUGMENTATIONS)}")
         # A path is kept whole: the run may be certified from elsewhere.
         network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
-        data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
+        if data not in KNOWN and Path(data).exists():
+            data = os.path.abspath(data)  # noqa: PTH100
         start = None if init is None else _whole_name(init)
         taught_by = tuple(_whole_name(one) for one in teachers)
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
