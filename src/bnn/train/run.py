@@ -2,7 +2,7 @@
 """A run: a folder in which a training keeps its settings, checkpoints, logs and results.
 
 settings.json           what was asked for; resuming and certifying read it
-data.json               what the data held when the run began (bnn.data.report)
+data.json               what the data held when the run began (bnn.train.looked)
 best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
 csv/, tensorboard/      logs
 model.bnn               the best epoch (the last one, if nothing was held out), deployed
@@ -16,7 +16,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,8 @@ from bnn import topology as topologies
 from bnn import zoo
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
-from bnn.data.look import Advance
 from bnn.data.report import DataReport
-from bnn.data.sets import Splits, open_splits
+from bnn.data.sets import Splits
 from bnn.errors import BnnError, TrainError
 from bnn.library import load
 from bnn.lower import lower
@@ -41,6 +40,7 @@ from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
 from bnn.train.data import Parts, Reading, load_parts
 from bnn.train.extract import extract
+from bnn.train.looked import Watch, keep_report, open_data
 from bnn.train.loop import (
     BEST,
     INTEGER,
@@ -58,9 +58,7 @@ from bnn.train.stack import Stack
 from bnn.train.teach import Teacher, Teachers
 from bnn.train.transfer import transfer
 
-SETTINGS, DATA = "settings.json", "data.json"
-#: What is entered while pictures are read; it gives what to call after each batch of them.
-Watch = Callable[[], AbstractContextManager[Advance | None]]
+SETTINGS = "settings.json"
 #: On which the batch norms of a model that is trained on are measured.
 MEASURED_PICTURES = 500
 
@@ -199,12 +197,12 @@ def learn(
     """
     _prepare(folder, settings, resume=resume)
     L.seed_everything(settings.seed, verbose=False)
-    given = _open_data(settings, folder)
+    given = open_data(settings.data, folder, began=(folder / LAST).exists())
     topology = _topology(settings, given)
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
     parts = _parts(settings, topology, given, watch)
-    _keep_report(folder, parts.report)
+    keep_report(folder, parts.report, began=(folder / LAST).exists())
     teachers = _learn_from(settings, stack, parts)
     if len(parts.training) < settings.recipe.batch:
         raise TrainError(
@@ -216,54 +214,6 @@ def learn(
         tell(parts.report.with_arithmetic(INTEGER if stack.looks_up else precision))
     task = Task(stack, parts, settings.recipe, settings.seed, teachers)
     return parts if fit(task, folder, options) else None
-
-
-def _open_data(settings: Settings, folder: Path) -> Splits:
-    """The data, with its classes in the order in which the run in ``folder`` began."""
-    before = _report_of_before(folder)
-    if before is not None:
-        order: Sequence[str] | None = before["classes"]
-    elif (folder / LAST).exists():
-        # A run of before that kept no report: its classes were sorted as text, 10 before 2.
-        found = open_splits(settings.data).training
-        order = sorted(found.classes) if isinstance(found, PictureFolder) else None
-    else:
-        order = None
-    return open_splits(settings.data, order)
-
-
-def _keep_report(folder: Path, report: DataReport) -> None:
-    """Keep what the data held when the run began; see that it is the same when it goes on."""
-    before = _report_of_before(folder)
-    if before is None:
-        text = json.dumps(report.as_json(), indent=1) + "\n"
-        write_whole(folder / DATA, text.encode())
-    elif before["identity"] != report.identity:
-        was, now = (
-            sum(part["pictures"] for part in one["parts"].values())
-            for one in (before, report.as_json())
-        )
-        raise TrainError(
-            f"{report.name}: is not what the run in {folder} began with ({now} pictures now, "
-            f"{was} then): pictures that were held out may be trained on; start a new run, "
-            f"with --init {folder}"
-        )
-
-
-def _report_of_before(folder: Path) -> dict[str, Any] | None:
-    """What the run in ``folder`` kept of its data; None if it holds no run, or one of before."""
-    path = folder / DATA
-    if not (folder / LAST).exists() or not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-        classes, parts, identity = (found[key] for key in ("classes", "parts", "identity"))
-        told = all(isinstance(one, str) for one in [identity, *classes])
-        if not told or not all(isinstance(one["pictures"], int) for one in parts.values()):
-            raise ValueError("it has other values than a report")
-        return {"classes": classes, "parts": parts, "identity": identity}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
-        raise TrainError(f"{path}: is damaged: {reason}") from reason
 
 
 def _topology(settings: Settings, given: Splits) -> Topology:
@@ -343,10 +293,10 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
 def recertify(folder: Path) -> Certificate:
     """Certify the run in ``folder`` once more, from its checkpoint and its data."""
     settings = read_settings(folder)
-    given = _open_data(settings, folder)
+    given = open_data(settings.data, folder, began=(folder / LAST).exists())
     topology = _topology(settings, given)
     parts = _parts(settings, topology, given)
-    _keep_report(folder, parts.report)
+    keep_report(folder, parts.report, began=(folder / LAST).exists())
     return finish(settings, folder, parts)
 
 
