@@ -136,11 +136,14 @@ def test_twins_of_one_data_set() -> None:
 
 
 def test_labels_without_names() -> None:
-    assert match_numbers("set", 3, ["2", "0", "1", "7"]).indexes.tolist() == [1, 2, 0]
-    found = match_numbers("set", 2, ["cat", "dog", "cow"])
+    assert match_numbers("set", [0, 1, 2], ["2", "0", "1", "7"]).indexes.tolist() == [1, 2, 0]
+    assert match_numbers("set", [3, 1], ["1", "2", "3"]).indexes.tolist() == [-1, 0, -1, 2]
+    found = match_numbers("set", range(2), ["cat", "dog", "cow"])
     assert found.indexes.tolist() == [0, 1]
     assert found.notes == ("labels are taken as positions, counted from 0: 0 for cat",)
     with pytest.raises(DataError, match="label 0 is none of the model's classes"):
-        match_numbers("set", 3, ["1", "10", "2"])
-    with pytest.raises(DataError, match="labels up to 2, the model has 2 classes"):
-        match_numbers("set", 3, ["cat", "dog"])
+        match_numbers("set", range(3), ["1", "10", "2"])
+    with pytest.raises(DataError, match="label 11 is none of the model's classes"):
+        match_numbers("set", [0, 1, 11], DIGITS[:10])
+    with pytest.raises(DataError, match="has a label 2, the model has 2 classes"):
+        match_numbers("set", range(3), ["cat", "dog"])

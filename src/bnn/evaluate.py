@@ -124,8 +124,9 @@ def _of_arrays(
         raise InputError(
             f"{test.name}: pictures of {test.images.shape[1:]}, {model.name} takes {shape}"
         )
-    others = (one for one in (splits.training, test) if isinstance(one, DataSet))
-    match = test.match(classifier.classes, max(int(one.labels.max()) for one in others) + 1)
+    there = (one for one in (splits.training, test) if isinstance(one, DataSet))
+    used = {label for one in there for label in np.unique(one.labels).tolist()}
+    match = test.match(classifier.classes, used)
     labels = match.indexes[test.labels]
     count = _Count(len(classifier.classes))
     for first in range(0, len(test), CHUNK):

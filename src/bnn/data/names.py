@@ -196,30 +196,42 @@ def _unknown(
     return f"{text}; rename {_listed(close)}?" if close else text
 
 
-def match_numbers(name: str, count: int, classes: Sequence[str]) -> Match:
-    """Which of ``classes`` each of the labels 0 to ``count - 1`` of a data set means.
+def match_numbers(name: str, labels: Iterable[int], classes: Sequence[str]) -> Match:
+    """Which of ``classes`` each of the ``labels`` of a data set means.
 
     By number where a class is a number, else by position.
+
+    Args:
+        name: of the data set, for messages.
+        labels: that occur, from 0.
+        classes: to be found.
+
+    Returns:
+        ``indexes`` has -1 for labels that do not occur.
 
     Raises:
         DataError: a label means none of the classes.
     """
+    used = sorted(set(labels))
+    indexes = np.full(used[-1] + 1, -1, np.int64)
     values = [_number(one) for one in classes]
     if all(value is None for value in values):
-        if count > len(classes):
+        if used[-1] >= len(classes):
             raise DataError(
-                f"{name}: has labels up to {count - 1}, the model has {len(classes)} classes: "
+                f"{name}: has a label {used[-1]}, the model has {len(classes)} classes: "
                 f"{_listed(classes)}"
             )
-        note = f"labels are taken as positions, counted from 0: 0 for {classes[0]}"
-        return Match(np.arange(count), (note,))
+        indexes[used] = used
+        note = f"labels are taken as positions, counted from 0: {used[0]} for {classes[used[0]]}"
+        return Match(indexes, (note,))
     places = {value: index for index, value in reversed(list(enumerate(values)))}
-    missing = [str(label) for label in range(count) if Decimal(label) not in places]
+    missing = [str(label) for label in used if Decimal(label) not in places]
     if missing:
         raise DataError(
             f"{name}: label {missing[0]} is none of the model's classes ({_listed(classes)})"
         )
-    return Match(np.array([places[Decimal(label)] for label in range(count)], np.int64))
+    indexes[used] = [places[Decimal(label)] for label in used]
+    return Match(indexes)
 
 
 def _listed(names: Sequence[str], most: int = _SHOWN) -> str:

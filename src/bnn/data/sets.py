@@ -14,7 +14,7 @@ is fetched once from its home. Any other folder is recognised by its content.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,15 +53,15 @@ class DataSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def match(self, classes: Sequence[str], count: int) -> Match:
+    def match(self, classes: Sequence[str], labels: Iterable[int]) -> Match:
         """Which of a model's ``classes`` each class of this set means; `DataError` if none.
 
-        By name; where the names are not known, the labels 0 to ``count - 1`` are taken as
-        numbers or positions, which is then noted.
+        By name; where the names are not known, the ``labels`` that occur are taken as numbers
+        or positions, which is then noted.
         """
         if self.named:
             return match(self.name, self.classes, classes, "class")
-        return match_numbers(self.name, count, classes)
+        return match_numbers(self.name, labels, classes)
 
 
 #: A part of a data set: arrays, or pictures still to be read.
