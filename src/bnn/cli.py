@@ -17,7 +17,7 @@ from bnn import bench_command, plan_command
 from bnn.convert_cli import convert
 from bnn.errors import BnnError, UnreadableError
 from bnn.hw import cli as hardware_commands
-from bnn.terminal import harmless, plain_where_needed
+from bnn.terminal import harmless, notices_on_one_line, plain_where_needed
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
@@ -274,7 +274,8 @@ def main() -> None:
     """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
     plain_where_needed()
     try:
-        app()
+        with notices_on_one_line():
+            app()
     except BnnError as reason:
         for line in reason.lines if isinstance(reason, UnreadableError) else ():
             typer.echo(f"bnn: {harmless(line)}", err=True)

@@ -11,6 +11,14 @@ class BnnError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
+class BnnWarning(UserWarning):
+    """Base of the notices of this package: nothing is wrong yet. The command line prints one line."""
+
+
+class OldFormatWarning(BnnWarning):
+    """A file of an older version of its format: readable, but without what the newer one has."""
+
+
 class ProgramError(BnnError):
     """A program that cannot exist: wrong shapes, precisions or accumulator widths."""
 

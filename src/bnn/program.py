@@ -32,8 +32,15 @@ from bnn.errors import ProgramError
 from bnn.inputs import Input
 from bnn.precision import INT, Precision
 
-#: Edges larger than this are refused: no honest network needs them, a hostile file might.
-MAX_EDGE_VALUES = 1 << 26
+#: Limits of a program: no honest network exceeds them, a hostile file might. CNV with four times
+#: its channels on pictures of 224x224 needs 60 % of the values and 40 % of the work.
+#: Values of one edge, and of all edges of one image together.
+MAX_EDGE_VALUES = 1 << 27
+MAX_PROGRAM_VALUES = 1 << 29
+#: Weights and thresholds of all operations together.
+MAX_PARAMETERS = 1 << 27
+#: Steps for one image; see :func:`bnn.check.work`.
+MAX_WORK = 1 << 38
 #: Widest weights and activations.
 MAX_VALUE_BITS = 8
 

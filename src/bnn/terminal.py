@@ -6,6 +6,12 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bnn.errors import BnnWarning
 
 #: Our own drawing characters where the output has no Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
@@ -31,3 +37,20 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
         raise error
     wrong = error.object[error.start : error.end]
     return "".join(_PLAIN.get(c, "?") for c in wrong), error.end
+
+
+@contextmanager
+def notices_on_one_line() -> Iterator[None]:
+    """Print the notices of this package as one line each on standard error, each of them once."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *more: Any, **named: Any) -> None:
+        if issubclass(category, BnnWarning):
+            sys.stderr.write(f"bnn: {harmless(str(message))}\n")
+        else:
+            usual(message, category, *more, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", BnnWarning)
+        warnings.showwarning = show
+        yield

@@ -16,11 +16,14 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 import bnn  # noqa: E402
 from bnn.errors import BnnError, DataError, TrainError  # noqa: E402
 from bnn.train.augment import mix  # noqa: E402
+from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
 from bnn.train.data import load_parts  # noqa: E402
-from bnn.train.loop import BEST, LAST, FitOptions, Task, rate_factor  # noqa: E402
+from bnn.train.loop import FitOptions, Task, rate_factor  # noqa: E402
+from bnn.train.resume import where_stopped  # noqa: E402
 from bnn.train.run import (  # noqa: E402
     SETTINGS,
     Settings,
+    batch_for,
     read_settings,
     recertify,
     train,
@@ -149,7 +152,7 @@ def test_with_nothing_held_out_the_last_epoch_is_deployed(settings, tmp_path, mo
     found = train(wanted, tmp_path / "run", QUIET, resume=False)
     whole, part = seen[0].parts.training, load_parts(settings.data, (6, 9, 1)).training
     assert len(whole) == len(part) + len(seen[0].parts.validation)
-    last = torch.load(tmp_path / "run" / LAST, weights_only=True)["state_dict"]
+    last = read_checkpoint(tmp_path / "run" / LAST)["state_dict"]
     assert last["stack.body.0.weight"].equal(trained(tmp_path / "run").body[0].weight.data)
     assert found.differing == {"reference": 0, "cpu": 0}
     text = (tmp_path / "run" / "card.md").read_text()
@@ -170,7 +173,7 @@ def test_learning_from_another_run(done, settings, tmp_path):
         f"--init {done[0].name} --teacher {done[0].name}"
         in (tmp_path / "run" / "card.md").read_text()
     )
-    with pytest.raises(TrainError, match="other settings"):
+    with pytest.raises(TrainError, match=r"other settings: (batch|rate|init)"):
         train(settings, tmp_path / "run", QUIET, resume=True)
 
 
@@ -202,7 +205,7 @@ def test_learning_from_no_run(settings, tmp_path, option):
 
 def test_runs_of_before_are_read(done, tmp_path):
     values = json.loads((done[0] / SETTINGS).read_text())
-    for new in ("init", "teachers"):
+    for new in ("init", "teachers", "run"):
         del values[new]
     del values["recipe"]["taught"]
     (tmp_path / SETTINGS).write_text(json.dumps(values))
@@ -255,7 +258,10 @@ def test_interrupting_keeps_the_best(settings, tmp_path, monkeypatch):
             else step(self, batch, index)
         ),
     )
-    found = train(settings, tmp_path / "run", QUIET, resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "run", QUIET, resume=False)
+    assert "stopped in epoch 3 of 3, 2 are kept; go on with" in where_stopped(tmp_path / "run")
+    found = recertify(tmp_path / "run")
     assert [row["epoch"] for row in found.history] == [1, 2]
     assert (tmp_path / "run" / "model.bnn").exists()
 
@@ -295,7 +301,7 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
             self.file.write(data)
 
     with monkeypatch.context() as patched:
-        patched.setattr("bnn.modelfile.os.fdopen", FullDisk)
+        patched.setattr("bnn.files.os.fdopen", FullDisk)
         with pytest.raises(BnnError, match=r"ckpt: cannot be written: No space left on device"):
             train(settings, folder, QUIET, resume=False)
     assert sorted(path.name for path in folder.glob(".*")) == []
@@ -350,10 +356,33 @@ def test_damaged_settings_are_said(tmp_path, text):
         read_settings(tmp_path)
 
 
-def test_fewer_pictures_than_a_batch(topology_file, pictures, tmp_path):
+def test_fewer_pictures_than_a_batch_make_the_batch_smaller(topology_file, pictures, tmp_path):
+    said = []
     wanted = Settings.make(str(topology_file), str(pictures), epochs=1)
-    with pytest.raises(TrainError, match="fewer than a batch of"):
-        train(wanted, tmp_path / "run", QUIET, resume=False)
+    found = train(wanted, tmp_path / "run", replace(QUIET, say=said.append), resume=False)
+    assert any("batch 24 (not 125: the data are few)" in line for line in said)
+    assert found.settings["recipe"]["batch"] == 24
+    assert " --batch 24 " in (tmp_path / "run" / "card.md").read_text()
+
+
+@pytest.mark.parametrize("counts", [(3, 2), (5, 4), (2, 2), (1, 9)])
+def test_a_handful_of_pictures(tmp_path, counts):
+    write_pictures(tmp_path / "data", counts)
+    text = TOPOLOGY.replace("dense = 3", "dense = 2")
+    (tmp_path / "two.toml").write_text(text)
+    wanted = Settings.make(str(tmp_path / "two.toml"), str(tmp_path / "data"), epochs=2)
+    try:
+        found = train(wanted, tmp_path / "run", QUIET, resume=False)
+    except TrainError as reason:
+        assert "no picture is left to train on" in str(reason)  # noqa: PT017
+    else:
+        assert found.differing == {"reference": 0, "cpu": 0}
+
+
+@pytest.mark.parametrize("pictures", range(2, 40))
+def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
+    for wanted in (2, 3, 16, 17, 125):
+        assert 2 <= batch_for(wanted, pictures) <= min(wanted, pictures) or wanted <= pictures
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from bnn.data.look import Advance
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits, open_splits
 from bnn.errors import TrainError
-from bnn.modelfile import write_whole
+from bnn.files import write_whole
 
 #: The report's file in a run's folder.
 DATA = "data.json"
@@ -58,7 +58,7 @@ def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
     before = _before(folder) if began else None
     if before is None:
         text = json.dumps(report.as_json(), indent=1) + "\n"
-        write_whole(folder / DATA, text.encode())
+        write_whole(folder / DATA, text.encode(), TrainError)
     elif before["identity"] != report.identity:
         was, now = (
             sum(part["pictures"] for part in one["parts"].values())
