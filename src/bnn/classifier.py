@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,26 @@ class Run:
     def prepare_us_per_image(self) -> float:
         """Microseconds of preparation per image; 0 for no images."""
         return 1e6 * self.prepare_seconds / self.images if self.images else 0.0
+
+
+#: Details of a run that add up over several.
+_SUMMED = ("cycles", "simulation_seconds")
+
+
+def total(runs: Sequence[Run]) -> Run:
+    """Several runs of one classifier as one: images, times and cycles are summed.
+
+    Args:
+        runs: at least one; other details are the last one's.
+    """
+    details = dict(runs[-1].details)
+    for name in _SUMMED:
+        if name in details:
+            details[name] = sum(run.details[name] for run in runs)
+    images, seconds, prepared = (
+        sum(getattr(run, name) for run in runs) for name in ("images", "seconds", "prepare_seconds")
+    )
+    return Run(images, seconds, details, prepared)
 
 
 class Classifier:

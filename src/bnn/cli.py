@@ -6,6 +6,8 @@ from __future__ import annotations
 import json as json_text
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +16,20 @@ import typer
 import bnn
 from bnn import bench_command, plan_command
 from bnn.convert_cli import convert
-from bnn.errors import BnnError
+from bnn.errors import BnnError, UnreadableError
 from bnn.hw import cli as hardware_commands
 from bnn.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
-    from bnn.classifier import Classifier
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bnn.classifier import Classifier, Run
+    from bnn.data.walk import Unreadable
+
+    #: Names, scores and classes of a batch, and what it cost.
+    Results = tuple[list[str], NDArray[np.int32], NDArray[np.int64], Run]
 
 app = typer.Typer(
     name="bnn",
@@ -61,7 +70,8 @@ def _options(
 def classify(
     model: ModelName,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, IDX or CIFAR-10 files.")
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Pictures, folders, IDX or CIFAR-10 files."),
     ],
     runtime: RuntimeName = "cpu",
     threads: Threads = None,
@@ -72,16 +82,46 @@ def classify(
 ) -> None:
     """Classify pictures.
 
-    Example: [bold]bnn classify lfc-w1a1 three.png --json[/bold]
+    A folder stands for the pictures in it and in its subfolders. Files that cannot be read are
+    listed, the others are classified, and the exit status is 1.
+
+    Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
-    from bnn.imagefiles import read_images
+    from bnn.imagefiles import FILES_AT_ONCE, list_files, read_batches
 
     classifier = _classifier(model, runtime, threads, trace)
-    began = time.perf_counter()
-    names, batch = read_images(classifier.model, images)
-    reading = time.perf_counter() - began
-    scores, classes = classifier.run(batch)
-    run = classifier.last_run
+    files, unreadable = list_files(images)
+    total = len(files) + len(unreadable)
+    at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
+    found: list[Results] = []
+    began, running = time.perf_counter(), 0.0
+    with _watching(len(files) > FILES_AT_ONCE) as advance:
+        for names, batch in read_batches(classifier.model, files, unreadable, advance, at_once):
+            start = time.perf_counter()
+            found.append((names, *classifier.run(batch), classifier.last_run))
+            running += time.perf_counter() - start
+    if found:
+        reading = time.perf_counter() - began - running
+        _print_results(classifier, runtime, found, reading, json=json)
+    _end_with(unreadable, total)
+
+
+def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    from bnn.show import progress
+
+    return progress("classifying") if wanted else nullcontext()
+
+
+def _print_results(
+    classifier: Classifier, runtime: str, found: list[Results], reading: float, *, json: bool
+) -> None:
+    import numpy as np
+
+    from bnn.classifier import total
+
+    names = [name for own, *_ in found for name in own]
+    scores, classes = (np.concatenate([one[place] for one in found]) for place in (1, 2))
+    run = total([one[3] for one in found])
     us = run.us_per_image
     if not json:
         from bnn.show import LEAST, scores_table, timing_text
@@ -104,29 +144,46 @@ def classify(
         )
 
 
+def _end_with(unreadable: list[Unreadable], total: int) -> None:
+    """List what could not be read on standard error, and end with status 1 if there is any."""
+    if not unreadable:
+        return
+    sys.stdout.flush()
+    for one in unreadable:
+        typer.echo(f"bnn: {harmless(str(one))}", err=True)
+    if len(unreadable) > 1:
+        typer.echo(f"bnn: {len(unreadable)} of {total} cannot be read", err=True)
+    raise typer.Exit(1)
+
+
 @app.command()
 def evaluate(
     model: ModelName,
     data: Annotated[str, typer.Option("--data", help="mnist, cifar10, or a folder.")],
     runtime: RuntimeName = "cpu",
     threads: Threads = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Measure a model's accuracy on a test set.
+    """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
 
-    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class.
+    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class, maybe
+    in its subfolder test. Subfolders mean the model's classes of the same names.
 
     Example: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold]
     """
     from bnn.evaluate import evaluate as measure
-    from bnn.show import progress
+    from bnn.show import progress, width
 
     classifier = _classifier(model, runtime, threads)
     with progress("evaluating") as advance:
-        result = measure(classifier, data, advance)
+        result = measure(classifier, data, advance, skip_broken=skip_broken)
     if json:
         _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json()})
     else:
+        typer.echo("\n".join(result.data.lines(width())))
         typer.echo(
             f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
             f"{result.us_per_image:.1f} us per image ({runtime})"
@@ -246,6 +303,8 @@ def main() -> None:
         with notices_on_one_line():
             app()
     except BnnError as reason:
+        for line in reason.lines if isinstance(reason, UnreadableError) else ():
+            typer.echo(f"bnn: {harmless(line)}", err=True)
         typer.echo(f"bnn: {harmless(str(reason))}", err=True)
         sys.exit(1)
     except MemoryError:

@@ -35,6 +35,14 @@ class DataError(BnnError):
     """A data set or picture that cannot be read."""
 
 
+class UnreadableError(DataError):
+    """Pictures of one data set that cannot be read; ``lines`` names each, if they are several."""
+
+    def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
+
+
 class InputError(BnnError, ValueError):
     """Inputs of a shape, type or value range that the model does not take."""
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,24 +31,33 @@ NAME = 16
 BESIDES = 36
 #: Columns that a table of scores needs; names fold.
 LEAST = 40
+#: Between two lines about progress where there is no terminal.
+SECONDS = 5.0
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error if that is a terminal; yields ``advance(done, of)``."""
+    """Progress on standard error; yields ``advance(done, of)``.
+
+    A bar on a terminal, which goes when all is done; elsewhere a line now and then
+    (:data:`SECONDS`).
+    """
     console = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    said = time.monotonic()
+    seen = console.is_terminal
+    with Progress(*columns, console=console, disable=not seen, transient=True) as bar:
         task = bar.add_task(label, total=None)
 
         def advance(done: int, of: int) -> None:
+            nonlocal said
             bar.update(task, completed=done, total=of)
+            if not seen and time.monotonic() - said >= SECONDS:
+                said = time.monotonic()
+                sys.stderr.write(f"{label}: {done} of {of}\n")
+                sys.stderr.flush()
 
         yield advance
-
-
-#: Seconds between two lines of progress where there is no terminal, and before the first.
-EVERY = 10.0
 
 
 @contextmanager
@@ -54,19 +65,19 @@ def building() -> Iterator[Callable[[str, float], None]]:
     """Progress of a simulator's build, as :data:`bnn.hw.verilator.Progress`.
 
     A bar on a terminal; elsewhere (in a notebook, in a log) a line on standard error at the
-    beginning and now and then. Nothing where nothing is built.
+    beginning, now and then (:data:`SECONDS`), and at the end. Nothing where nothing is built.
     """
     with progress("building the simulator") as advance:
-        last = None
+        seen, said = Console(stderr=True).is_terminal, float("-inf")
 
         def told(what: str, part: float) -> None:
-            nonlocal last
-            advance(round(100 * part), 100)
+            nonlocal said
             now = time.monotonic()
-            due = last is None or now - last >= EVERY or part >= 1
-            if due and not Console(stderr=True).is_terminal:
+            if seen:
+                advance(round(100 * part), 100)
+            elif now - said >= SECONDS or part >= 1:
                 notice(f"building the simulator: {what}, {100 * part:.0f} %")
-                last = now
+                said = now
 
         yield told
 
@@ -86,6 +97,12 @@ def timing_text(run: Run, reading: float = 0.0) -> str:
     prepared = 1e6 * (run.prepare_seconds + reading) / images
     text = f"preparing {prepared:,.1f} us/image, computing {run.us_per_image:,.2f} us/image"
     return f"{text}: {simulated_text(run)}" if run.details.get("simulated") else text
+
+
+def width() -> int:
+    """Columns for text on standard output: the terminal's, and 80 without one."""
+    columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    return min(max(columns, 40), 100)
 
 
 def scores_table(

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -396,7 +397,7 @@ def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ((9, 0, 9), "class1: has no pictures"),
+        ((9, 0, 9), r"2 classes \(empty subfolders are no classes: class1\)"),
         ((30,), "one class only"),
         ((1, 1, 1), "too few to hold some out"),
     ],
@@ -447,3 +448,125 @@ def test_rates_rise_then_fall_to_zero():
     assert factors[0] == pytest.approx(1 / 200)
     assert max(factors) == pytest.approx(factors[199], rel=0.01)
     assert factors[-1] == pytest.approx(0, abs=1e-9)
+
+
+# --- a data set is looked at before it is believed -------------------------------------
+
+
+def findings(report):
+    return {one.kind: one.count for one in report.findings}
+
+
+def test_what_was_found_is_told_before_training(settings, tmp_path):
+    told = []
+    found = train(settings, tmp_path / "run", QUIET, resume=False, tell=told.append)
+    (report,) = told
+    assert report.classes == ("class0", "class1", "class2")
+    assert np.sum(list(report.counts.values()), axis=0).tolist() == [40, 30, 50]
+    assert [sum(own) for own in report.counts.values()] == [98, 10, 12]
+    assert list(report.counts) == ["training", "validation", "test"]
+    assert report.arithmetic == "32-true"
+    assert found.data.as_json() == report.as_json()
+    kept = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert {**kept, "arithmetic": "32-true"} == report.as_json()
+    assert "class0, class1, class2" in (tmp_path / "run" / "report.html").read_text()
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["data_report"]["sizes"]
+
+
+def test_all_unreadable_pictures_are_named_or_skipped(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (20, 20, 20))
+    for name in ("class0/3.png", "class2/7.png", "class2/8.png"):
+        (tmp_path / "data" / name).write_bytes(b"no picture")
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, epochs=1)
+    with pytest.raises(DataError, match="3 files cannot be read") as caught:
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+    assert [line.split("data/")[1].split(":")[0] for line in caught.value.lines] == [
+        *("class0/3.png", "class2/7.png", "class2/8.png"),
+    ]
+    found = train(replace(wanted, skip_broken=True), tmp_path / "run", QUIET, resume=False)
+    assert len(found.data.skipped) == 3
+    assert np.sum(list(found.data.counts.values()), axis=0).tolist() == [19, 20, 18]
+    assert read_settings(tmp_path / "run").skip_broken
+    assert " --skip-broken" in (tmp_path / "run" / "card.md").read_text()
+    assert recertify(tmp_path / "run").as_json() == found.as_json()
+
+
+def test_a_class_of_which_nothing_can_be_read(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (9, 1, 9))
+    (tmp_path / "data" / "class1" / "0.png").write_bytes(b"no picture")
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, skip_broken=True)
+    with pytest.raises(DataError, match="class 'class1' has no pictures to train on"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_pictures_that_all_become_one_teach_nothing(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (9, 9, 9))
+    for path in (tmp_path / "data").rglob("*.png"):
+        Image.new("L", (20, 20), 255).save(path)
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4)
+    with pytest.raises(DataError, match="all 27 pictures are equal once prepared"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_a_folder_with_all_parts(tmp_path):
+    write_pictures(tmp_path / "data" / "train", (20, 20, 20))
+    write_pictures(tmp_path / "data" / "valid", (3, 4, 5))
+    write_pictures(tmp_path / "data" / "test", (2, 2, 2))
+    parts = load_parts(tmp_path / "data", (6, 9, 1))
+    assert [len(one) for one in (parts.training, parts.validation, parts.test)] == [60, 12, 6]
+    assert parts.report.origins["validation"] == f"from {tmp_path / 'data' / 'valid'}"
+    # write_pictures draws the same pictures in each call, as far as they go
+    assert findings(parts.report)["leak"] >= 2
+    assert parts.classes == ("class0", "class1", "class2")
+
+
+def test_a_held_out_picture_that_is_trained_on_is_found(pictures, tmp_path):
+    shutil.copytree(pictures, tmp_path / "data")
+    clean = load_parts(tmp_path / "data", (6, 9, 1))
+    assert findings(clean.report) == {}
+    for path in (tmp_path / "data" / "class1").glob("*.png"):
+        shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    report = load_parts(tmp_path / "data", (6, 9, 1)).report
+    assert findings(report)["leak"] > 0
+    assert findings(report)["duplicates"] > 0
+
+
+def test_numbers_are_in_their_order_and_runs_of_before_in_theirs(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (20, 20, 20))
+    for old, new in (("class0", "1"), ("class1", "10"), ("class2", "2")):
+        (tmp_path / "data" / old).rename(tmp_path / "data" / new)
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, epochs=1)
+    found = train(wanted, tmp_path / "run", QUIET, resume=False)
+    assert found.classes == bnn.load(tmp_path / "run" / "model.bnn").classes == ("1", "2", "10")
+    (tmp_path / "run" / "data.json").unlink()  # as runs of before, which sorted names as text
+    assert recertify(tmp_path / "run").classes == ("1", "10", "2")
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["classes"] == ["1", "10", "2"]
+    longer = replace(wanted, recipe=replace(wanted.recipe, epochs=2))
+    assert train(longer, tmp_path / "run", QUIET, resume=True).classes == ("1", "10", "2")
+
+
+def test_a_run_goes_on_with_the_data_it_began_with_only(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (20, 20, 20))
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, epochs=1)
+    train(wanted, tmp_path / "run", QUIET, resume=False)
+    more = tmp_path / "data" / "class1" / "another.png"
+    more.write_bytes((tmp_path / "data" / "class1" / "0.png").read_bytes())
+    for again in (
+        lambda: train(wanted, tmp_path / "run", QUIET, resume=True),
+        lambda: recertify(tmp_path / "run"),
+    ):
+        with pytest.raises(TrainError, match=r"61 pictures now, 60 then.*start a new run"):
+            again()
+    more.unlink()
+    recertify(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"classes": [1], "parts": {}, "identity": ""}'])
+def test_a_damaged_report_is_said(done, tmp_path, text):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (SETTINGS, BEST, LAST):
+        (folder / name).write_bytes((done[0] / name).read_bytes())
+    (folder / "data.json").write_text(text)
+    with pytest.raises(TrainError, match=r"data\.json: is damaged"):
+        recertify(folder)

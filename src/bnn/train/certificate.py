@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from bnn.classifier import logits
+from bnn.data.report import DataReport
 from bnn.errors import TrainError
 from bnn.files import write_whole
 from bnn.formats.bnn_pynq.extracting import firing_level
@@ -52,6 +53,7 @@ class Certificate:
         history: a row of figures for each epoch.
         settings: of the run.
         machine: which made this.
+        data: what the data held and what looked wrong, see :mod:`bnn.data.report`.
     """
 
     network: str
@@ -66,6 +68,7 @@ class Certificate:
     history: list[dict[str, float]]
     settings: dict[str, Any]
     machine: str
+    data: DataReport
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -95,6 +98,7 @@ class Certificate:
             "history": self.history,
             "settings": self.settings,
             "machine": self.machine,
+            "data_report": self.data.as_json(),
         }
 
 
@@ -176,6 +180,7 @@ def _compare(
         history=history,
         settings=settings,
         machine=machine(),
+        data=parts.report,
     )
 
 

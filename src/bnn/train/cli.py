@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json as json_text
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,7 @@ from bnn.terminal import harmless
 from bnn.train.memory import keep_memory
 
 if TYPE_CHECKING:
+    from bnn.data.report import DataReport
     from bnn.train.certificate import Certificate
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
@@ -76,6 +79,9 @@ def train(
     preprocess: Annotated[
         str | None, typer.Option(help="Of a folder's pictures: thumbnail, stretch or digit.")
     ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
+    ] = False,
     augment: Annotated[
         str | None, typer.Option(help="none, shift, flip-shift, flip-shift-cut or distort.")
     ] = None,
@@ -108,6 +114,7 @@ def train(
         "init": init,
         "teacher": teacher or None,
         "whole": whole or None,
+        "skip_broken": skip_broken or None,
         "precision": precision,
         "epochs": epochs,
         "batch": batch,
@@ -139,6 +146,7 @@ def _where_stopped(output: Path) -> str:
 def _train(
     output: Path, given: Mapping[str, Any], *, resume: bool, json: bool
 ) -> Certificate | None:
+    from bnn.show import progress
     from bnn.train.loop import FitOptions
     from bnn.train.resume import resumed
     from bnn.train.run import Settings
@@ -148,10 +156,12 @@ def _train(
         # At once: a log that is written to a file is read while the training runs.
         print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
 
+    tell = _tell if _is_first() and not json else None
+    watch = (lambda: progress("reading pictures")) if _is_first() else nullcontext
     told = FitOptions(progress=sys.stdout.isatty() and not json, say=say)
     if resume:
         settings, options = resumed(output, given, told)
-        return start(settings, output, options, resume=True)
+        return start(settings, output, options, resume=True, tell=tell, watch=watch)
     changes = {
         name: given[name] for name in ("taught", "epochs", "batch", "rate", "augment", "mix")
     }
@@ -163,6 +173,7 @@ def _train(
         given["init"],
         given["teacher"] or (),
         bool(given["whole"]),
+        bool(given["skip_broken"]),
         **changes,
     )
     options = replace(
@@ -171,7 +182,7 @@ def _train(
         precision=given["precision"],
         patience=given["patience"],
     )
-    return start(settings, output, options, resume=False)
+    return start(settings, output, options, resume=False, tell=tell, watch=watch)
 
 
 def certify(
@@ -186,6 +197,18 @@ def certify(
     from bnn.train.run import recertify
 
     _show(recertify(run), run, json)
+
+
+def _tell(report: DataReport) -> None:
+    """Print what the data holds."""
+    from bnn.show import width
+
+    typer.echo("\n".join(report.lines(width())))
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes that Lightning starts, one a device."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _require_extra() -> None:

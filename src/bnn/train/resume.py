@@ -45,6 +45,7 @@ def resumed(
         "init": settings.init,
         "teacher": list(settings.teachers),
         "whole": settings.whole,
+        "skip_broken": settings.skip_broken,
         "precision": kept.precision,
         **{name: getattr(recipe, name) for name in ("batch", "rate", "taught", "augment", "mix")},
     }
@@ -52,7 +53,7 @@ def resumed(
         if value is None or name in FREE or _same(value, own[name]):
             continue
         wanted, has = (", ".join(v) if isinstance(v, list) else str(v) for v in (value, own[name]))
-        option = "NET" if name == "network" else f"--{name}"
+        option = "NET" if name == "network" else f"--{name.replace('_', '-')}"
         raise TrainError(
             f"{folder}: holds a run with other settings: {option} is {_short(wanted)} here, and "
             f"{_short(has)} there; leave it out (only --epochs, --patience and --devices may "

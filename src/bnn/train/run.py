@@ -2,6 +2,7 @@
 """A run: a folder in which a training keeps its settings, checkpoints, logs and results.
 
 settings.json           what was asked for; resuming and certifying read it
+data.json               what the data held when the run began (bnn.train.looked)
 best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
 previous.ckpt           the one before the last, for when the last is damaged
 epochs.csv, tensorboard/    figures of every epoch
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ import torch
 from bnn import topology as topologies
 from bnn import zoo
 from bnn.data.folder import PictureFolder
-from bnn.data.sets import DataSet, load_train
+from bnn.data.known import KNOWN
+from bnn.data.report import DataReport
+from bnn.data.sets import Splits
 from bnn.errors import BnnError, TrainError
 from bnn.files import read_file, write_whole
 from bnn.library import load
@@ -42,10 +46,11 @@ from bnn.train.checked import (
     no_duplicates,
 )
 from bnn.train.checkpoint import BEST, LAST, newest, read_checkpoint
-from bnn.train.data import PREPROCESSES, Parts, load_parts
+from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
 from bnn.train.extract import extract
 from bnn.train.finite import check_history
 from bnn.train.lock import alone
+from bnn.train.looked import Watch, keep_report, open_data
 from bnn.train.loop import (
     RUN,
     FitOptions,
@@ -96,6 +101,7 @@ class Settings:
         teachers: folders of runs, or models by name or file, to learn from.
         whole: train on the validation part as well, and deploy the last epoch: for when
             nothing is left to choose.
+        skip_broken: train without pictures that cannot be read.
     """
 
     network: str
@@ -106,6 +112,7 @@ class Settings:
     init: str | None = None
     teachers: tuple[str, ...] = ()
     whole: bool = False
+    skip_broken: bool = False
 
     def __post_init__(self) -> None:
         check_values(self, RANGES)
@@ -125,6 +132,7 @@ class Settings:
         init: str | os.PathLike[str] | None = None,
         teachers: Sequence[str | os.PathLike[str]] = (),
         whole: bool = False,
+        skip_broken: bool = False,
         **changes: float | str | None,
     ) -> Settings:
         """Settings with the recipe that fits, changed where ``changes`` are not None.
@@ -137,11 +145,12 @@ class Settings:
         wanted = {name: value for name, value in changes.items() if value is not None}
         # A path is kept whole: the run may be certified from elsewhere.
         network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
-        data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
+        if data not in KNOWN and Path(data).exists():
+            data = os.path.abspath(data)  # noqa: PTH100
         start = None if init is None else _whole_name(init)
         taught_by = tuple(_whole_name(one) for one in teachers)
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
-        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole)
+        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole, skip_broken)
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
@@ -162,7 +171,13 @@ def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
 
 
 def train(
-    settings: Settings, folder: Path, options: FitOptions, *, resume: bool
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None = None,
+    watch: Watch = nullcontext,
 ) -> Certificate | None:
     """Train into ``folder``, deploy the best epoch and certify it.
 
@@ -174,11 +189,19 @@ def train(
     folder = Path(folder)
     _make(folder)
     with alone(folder):
-        parts = _learn(settings, folder, options, resume=resume)
+        parts = _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
         return None if parts is None else finish(settings, folder, parts)
 
 
-def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Parts | None:
+def learn(
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None = None,
+    watch: Watch = nullcontext,
+) -> Parts | None:
     """The training alone, which never looks at the test part.
 
     Args:
@@ -186,6 +209,8 @@ def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
         folder: of the run; made if missing.
         options: how to run.
         resume: go on with the run that ``folder`` holds (it may then have more epochs).
+        tell: called with what was found in the data, before training starts.
+        watch: entered while pictures are read; gives what is called with those done and in all.
 
     Returns:
         The data, for :func:`finish`; None in all but the first of several processes.
@@ -195,23 +220,34 @@ def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
     """
     _make(folder)
     with alone(folder):
-        return _learn(settings, folder, options, resume=resume)
+        return _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
 
 
-def _learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Parts | None:
+def _learn(
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None,
+    watch: Watch,
+) -> Parts | None:
     _prepare(folder, settings, options, resume=resume)
     L.seed_everything(settings.seed, verbose=False)
-    given = load_train(settings.data)
-    topology = topology_of(settings.network, len(given.classes))
+    last = newest(folder, lambda _: None)
+    given = open_data(settings.data, folder, began=last is not None)
+    topology = _topology(settings, given)
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
-    parts = _parts(settings, topology, given)
+    parts = _parts(settings, topology, given, watch)
     _check_training(parts)
-    last = newest(folder, lambda _: None)
+    keep_report(folder, parts.report, began=last is not None)
     teachers = _learn_from(settings, stack, parts, started=last is not None)
     recipe = replace(settings.recipe, batch=batch_for(settings.recipe.batch, len(parts.training)))
     precision = precision_of(stack, options.precision)
     _write_settings(folder, settings, replace(options, precision=precision))
+    if tell is not None:
+        tell(parts.report.with_arithmetic(precision))
     options.say(_beginning(settings, recipe, parts, precision))
     origin = Origin(_fixed(settings), digest_of(parts), answers_of(teachers, parts))
     task = Task(stack, parts, recipe, settings.seed, teachers, origin)
@@ -258,8 +294,24 @@ def _fixed(settings: Settings) -> dict[str, Any]:
     return dict(values)
 
 
-def _parts(settings: Settings, topology: Topology, given: DataSet | PictureFolder) -> Parts:
-    parts = load_parts(settings.data, topology.input, settings.preprocess, given)
+def _topology(settings: Settings, given: Splits) -> Topology:
+    """The network for the classes of the data."""
+    training = given.train()
+    try:
+        return topology_of(settings.network, len(training.classes))
+    except TrainError as reason:
+        notes = training.notes if isinstance(training, PictureFolder) else ()
+        if not notes:
+            raise
+        raise TrainError(f"{reason} ({'; '.join(notes)})") from None
+
+
+def _parts(
+    settings: Settings, topology: Topology, given: Splits, watch: Watch = nullcontext
+) -> Parts:
+    with watch() as advance:
+        reading = Reading(settings.skip_broken, advance)
+        parts = load_parts(settings.data, topology.input, settings.preprocess, given, reading)
     return parts.with_all_to_train() if settings.whole else parts
 
 
@@ -318,6 +370,7 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
     kept = read_checkpoint(path)
     _check_trained(settings, parts, kept.get(RUN), path)
     told = {**describe(settings), "arithmetic": arithmetic_of(path)}
+    parts = replace(parts, report=parts.report.with_arithmetic(told["arithmetic"]))
     told["recipe"]["batch"] = batch_for(settings.recipe.batch, len(parts.training))
     return certify(stack, parts, history, told, folder)
 
@@ -337,9 +390,11 @@ def recertify(folder: Path) -> Certificate:
     """Certify the run in ``folder`` once more, from its checkpoint and its data."""
     settings = read_settings(folder)
     with alone(folder):
-        given = load_train(settings.data)
-        topology = topology_of(settings.network, len(given.classes))
-        return finish(settings, folder, _parts(settings, topology, given))
+        began = newest(folder, lambda _: None) is not None
+        given = open_data(settings.data, folder, began=began)
+        parts = _parts(settings, _topology(settings, given), given)
+        keep_report(folder, parts.report, began=began)
+        return finish(settings, folder, parts)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
