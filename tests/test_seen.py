@@ -75,7 +75,7 @@ def test_upright(turn: int, format_: str, tmp_path: Path) -> None:
         with Image.open(path) as image:
             size = image.size
             np.testing.assert_array_equal(rule.to_array(image, shape), array)
-            assert (image.size, image.mode) == (size, "RGB")
+            assert format_ == "TIFF" or (image.size, image.mode) == (size, "RGB")
             image.load()
             np.testing.assert_array_equal(rule.to_array(image, shape), array)
             np.testing.assert_array_equal(rule.to_array(image, shape), array)
@@ -283,7 +283,7 @@ def test_tiffs(
         (tiff(F32 * 2, kind=3, t340=(11, 0.0), t341=(11, 1.0)), "holds values from 0 to 2"),
         (tiff(U16, t281=(3, 4095)), "holds values from 0 to 65535, its range is 0 to 4095"),
         (tiff(U16, t280=(3, 9), t281=(3, 9)), "values go from 9 to 9"),
-        (tiff(np.zeros((9, 9), np.int8), kind=2), "not unsigned"),
+        (tiff(np.zeros((9, 9), np.int8), kind=2), "not unsigned|is no picture"),  # by Pillow 9
     ],
 )
 def test_tiffs_that_say_too_little(file: bytes, reason: str, tmp_path: Path) -> None:
