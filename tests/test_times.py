@@ -122,9 +122,9 @@ def test_preparation_and_computing_are_apart(
     assert arrays.seconds > 0
     real = classifier.as_batch
 
-    def slow(model: Any, images: Any) -> Any:
+    def slow(model: Any, images: Any, **options: Any) -> Any:
         time.sleep(0.05)
-        return real(model, images)
+        return real(model, images, **options)
 
     monkeypatch.setattr(classifier, "as_batch", slow)
     clf.scores(IMAGES)
