@@ -356,7 +356,7 @@ def contents(data: bytes, limit: int = 1 << 20) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("name", ["a", "b" * 90 + "/" + "c" * 90, "ä" * 60, "d/" * 40 + "e"])
+@pytest.mark.parametrize("name", ["a", "b" * 90 + "/" + "c" * 90, "ä" * 45, "d/" * 40 + "e"])
 def test_names_as_tarfile_writes_them(form: int, name: str) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
@@ -375,7 +375,7 @@ def test_names_as_tarfile_writes_them(form: int, name: str) -> None:
         tarred(*[("x", b"x", b"9 a=bcd\n\n")] * 9),
         tarred(*[("x", b"x", b"")] * 9),  # headers in a row
         tarred(("x", b"0", b""), size=(1 << 33) - 512),
-        tarred(("x", b"x", b"11 path=\n\n\n")),
+        tarred(("x", b"x", b"99 path=x\n")),
         b"\xff" * 512,
         b"",
         tarred(("a", b"0", b"abc"))[:700],
