@@ -125,7 +125,7 @@ def test_names_of_layers_are_found_at_once() -> None:
 def test_messages_of_two_bytes_are_counted_before_objects_are_made(
     piece: bytes, tmp_path: Path
 ) -> None:
-    body = piece * (4 << 20)  # empty nodes, constants, nodes with an input
+    body = piece * (1 << 20)  # empty nodes, constants, nodes with an input
     size, length = len(body), b""
     while size > 127:
         length, size = length + bytes([128 | size & 127]), size >> 7
@@ -342,12 +342,12 @@ def test_hdf5_of_many_names(tmp_path: Path) -> None:
 
 def tarred(*members: tuple[str, bytes, bytes], size: int | None = None) -> bytes:
     """An archive of (name, kind, contents); ``size`` is what the last header says."""
-    made = b""
+    made = []
     for name, kind, data in members:
         info = tarfile.TarInfo(name)
         info.type, info.size = kind, len(data) if size is None else size
-        made += info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
-    return made + bytes(1024)
+        made += [info.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % 512)]
+    return b"".join([*made, bytes(1024)])
 
 
 def contents(data: bytes, limit: int = 1 << 20) -> dict[str, bytes]:
@@ -356,7 +356,7 @@ def contents(data: bytes, limit: int = 1 << 20) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("name", ["a", "b" * 90 + "/" + "c" * 90, "ä" * 60, "d/" * 40 + "e"])
+@pytest.mark.parametrize("name", ["a", "b" * 90 + "/" + "c" * 90, "ä" * 45, "d/" * 40 + "e"])
 def test_names_as_tarfile_writes_them(form: int, name: str) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
@@ -374,9 +374,8 @@ def test_names_as_tarfile_writes_them(form: int, name: str) -> None:
         tarred(("x", b"L", b""), size=(1 << 33) - 1),
         tarred(*[("x", b"x", b"9 a=bcd\n\n")] * 9),
         tarred(*[("x", b"x", b"")] * 9),  # headers in a row
-        tarred(*[(f"{n}", b"1", b"") for n in range(70_000)]),
         tarred(("x", b"0", b""), size=(1 << 33) - 512),
-        tarred(("x", b"x", b"11 path=\n\n\n")),
+        tarred(("x", b"x", b"99 path=x\n")),
         b"\xff" * 512,
         b"",
         tarred(("a", b"0", b"abc"))[:700],
@@ -385,6 +384,11 @@ def test_names_as_tarfile_writes_them(form: int, name: str) -> None:
 )
 def test_hostile_tars(data: bytes) -> None:
     refused(lambda: contents(data), "tar archive")
+
+
+def test_a_tar_of_many_members(monkeypatch: Any) -> None:
+    monkeypatch.setattr(tar, "_MAX_MEMBERS", 100)
+    refused(lambda: contents(tarred(*[(f"{n}", b"0", b"") for n in range(101)])), "100 members")
 
 
 def test_sparse_members_are_no_files() -> None:

@@ -30,7 +30,7 @@ _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 _MAX_DIGITS = 400
 
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -121,7 +121,7 @@ def _kind(mode: int) -> str:
 
 
 def _too_large(path: StrPath, limit: int) -> str:
-    size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+    size = f"{limit >> 20} MiB" if limit > 1 << 20 else f"{limit} bytes"
     return f"{os.fspath(path)}: is larger than {size}, the most that is read"
 
 

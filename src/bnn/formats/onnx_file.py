@@ -24,7 +24,7 @@ MAX_NODES = 1 << 11
 #: Bytes of a file beside the model, of which constants are parts.
 MAX_EXTERNAL = 1 << 31
 #: Fields of the file's messages, each of which becomes an object.
-MAX_FIELDS = 1 << 20
+MAX_FIELDS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
