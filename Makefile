@@ -37,7 +37,8 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize mutate differential bench lint format clean
+.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize fuzz mutate differential \
+    bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -103,6 +104,19 @@ sanitize: $(TOOLS)
 	    -DBNN_PYTHON=OFF -DBNN_TESTS=ON >/dev/null
 	@$(BIN)/cmake --build build/sanitize -- --quiet
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --progress
+
+# Coverage-guided fuzzing of every reader of files, and of the native core under sanitizers where
+# clang and its libFuzzer are installed (Debian: clang and libclang-rt-*-dev). Corpus and counts stay
+# in build/fuzz, so that a second run goes on; failing inputs are kept in build/fuzz/*/failed.
+# FUZZ_SECONDS for all together; FUZZ_RUNS of each reader; FUZZ_ONLY=bnn,qonnx picks readers.
+FUZZ_SECONDS ?= 240
+FUZZ_RUNS ?= 0
+FUZZ_ONLY ?=
+fuzz: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[fuzz]'
+	@tools/fuzz-native $(BIN)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --runs $(FUZZ_RUNS) --only "$(FUZZ_ONLY)" \
+	    --native build/fuzz-native/fuzz_program --write docs/reliability.md
 
 # The same tests for ARM and for older x86 under qemu-user, where Debian's cross compilers are installed.
 test-cross: $(TOOLS)

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 
 from bnn.train.certificate import machine
-from bnn.train.loop import LAST, FitOptions, restore
+from bnn.train.checkpoint import LAST
+from bnn.train.loop import FitOptions, restore
 from bnn.train.memory import keep_memory
 from bnn.train.run import Settings, learn, topology_of
 from bnn.train.stack import Stack

@@ -30,8 +30,9 @@ from bnn.preprocess import Thumbnail
 from bnn.topology import Conv, Dense, Layer, Topology
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
+from bnn.train.checkpoint import LAST
 from bnn.train.data import Batches, Part, Parts
-from bnn.train.loop import LAST, FitOptions, Task, fit, restore
+from bnn.train.loop import FitOptions, Task, fit, restore
 from bnn.train.memory import keep_memory
 from bnn.train.recipes import recipe_for
 from bnn.train.stack import Stack

@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from qonnx_executor import DOMAIN
+from bnn.formats.qonnx_ops import QONNX_DOMAINS
 
+DOMAIN = QONNX_DOMAINS[0]
 MODES = ["ROUND", "FLOOR", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]
 
 

@@ -73,4 +73,13 @@ def test_info_tells_the_kernel_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["kernels"][-1]["name"] == "portable"
     assert found["training"] in {"avx512", "avx2", "neon", "portable"}
     assert f"training  {found['training']}" in text
-    assert CliRunner().invoke(app, ["info"]).exit_code == 2
+    for arguments, words in ((["info"], "name a model"), (["info", "--cpu", "lfc-w1a1"], "--cpu")):
+        assert words in str(CliRunner().invoke(app, arguments).exception)
+
+
+def test_bench_refuses_what_it_would_ignore_or_measure_wrongly() -> None:
+    for arguments, words in (
+        (["-r", "sim"], "bnn plan"),
+        (["-r", "reference", "-t", "2"], "--threads is for the runtime cpu"),
+    ):
+        assert words in str(CliRunner().invoke(app, ["bench", "lfc-w1a1", *arguments]).exception)

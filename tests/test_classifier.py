@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bnn.errors import BnnError, DataError, InputError, UnknownNameError
 from bnn.inputs import IntegerInput, PictureInput, RealInput, identity_table
 from bnn.model import Model
 from bnn.precision import INT, UINT
-from bnn.preprocess import Stretch
+from bnn.preprocess import Digit, Preprocess, Stretch
 from bnn.program import Affine, ArgMax, Dot, Program, Window
 from param_sets import made, write
 
@@ -115,12 +116,10 @@ def test_other_inputs(runtime: str) -> None:
 @pytest.mark.parametrize(
     "images",
     [
-        np.zeros((1, 3, 2, 1), np.uint8),
-        np.zeros((2, 1), np.uint8),
         np.zeros((1, 2, 2, 1), np.int32),
         np.zeros((1, 2, 2, 1), np.float32),
-        [np.zeros((3, 2, 1), np.uint8)],
         [np.zeros((2, 2), np.float64)],
+        [np.zeros((2, 2, 2, 1), np.uint8)],
         [3],
         7,
         None,
@@ -184,3 +183,122 @@ def test_bundled_models_load_and_have_their_classes(name: str) -> None:
     clf = bnn.Classifier(model)
     batch = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
     assert (clf.scores(batch) == bnn.Classifier(model, "reference").scores(batch)).all()
+
+
+# Arrays of any size.
+
+
+def _channels(channels: int, preprocess: Preprocess | None = None) -> Model:
+    """Pictures of 3x2; the scores are the first row's bytes."""
+    size = 6 * channels
+    program = Program(
+        PictureInput((3, 2, channels), UINT(8), identity_table()),
+        (
+            Window("flat", "input", (3, 2)),
+            Dot("d", "flat", np.eye(size)[: 2 * channels], UINT(1)),
+        ),
+        "d",
+    )
+    names = tuple(map(str, range(2 * channels)))
+    return Model(program, names, preprocess or Stretch())
+
+
+def _noise(*shape: int) -> Any:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(9, 7), (3, 2), (1, 1), (200, 2), (5, 50)])
+def test_arrays_are_prepared_as_pictures(channels: int, size: tuple[int, int]) -> None:
+    clf = bnn.Classifier(_channels(channels), "reference")
+    for array in (_noise(*size), _noise(*size, 3), _noise(*size, 4)):
+        expected = clf.scores(Image.fromarray(array)).tolist()
+        assert clf.scores([array, array]).tolist() == expected * 2
+        if array.ndim == 3:
+            assert clf.scores(array).tolist() == expected
+            assert clf.scores(np.stack([array] * 5)).tolist() == expected * 5
+        elif size[1] != 6 * channels:
+            assert clf.scores(array).tolist() == expected
+            assert clf.scores(array[..., None]).tolist() == expected
+            assert clf.scores([array[..., None]]).tolist() == expected
+            assert clf.scores(np.stack([array] * 5)[..., None]).tolist() == expected * 5
+            if size[1] > 4:  # else the last axis may be channels
+                assert clf.scores(np.stack([array] * 5)).tolist() == expected * 5
+
+
+def test_arrays_of_the_models_shape_are_as_they_are() -> None:
+    grey, colour = (bnn.Classifier(_channels(n, Digit()), "reference") for n in (1, 3))
+    one, several = _noise(3, 2, 1), _noise(3, 3, 2, 1)
+    assert grey.scores(one).tolist() == [one[0].ravel().tolist()]
+    assert grey.scores(one[..., 0]).tolist() == [one[0].ravel().tolist()]
+    assert grey.scores(several).tolist() == several[:, 0].reshape(3, -1).tolist()
+    assert grey.scores(several[..., 0]).tolist() == several[:, 0].reshape(3, -1).tolist()
+    one = _noise(3, 2, 3)
+    assert colour.scores(one).tolist() == [one[0].ravel().tolist()]
+    assert colour.scores([one]).tolist() == [one[0].ravel().tolist()]
+    assert colour.scores(one[None]).tolist() == [one[0].ravel().tolist()]
+
+
+@pytest.mark.parametrize("size", [(3, 2), (11, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blue_first(size: tuple[int, int], channels: int, tmp_path: Path) -> None:
+    clf = bnn.Classifier(_channels(channels), "reference")
+    camera = bnn.Classifier(_channels(channels), "reference", bgr=True)
+    frame = _noise(*size, 3)
+    expected = clf.scores(frame[..., ::-1])
+    assert (expected != clf.scores(frame)).any()
+    for given in (frame, [frame], frame[None]):
+        assert (clf.scores(given, bgr=True) == expected).all()
+        assert (camera.scores(given) == expected).all()
+        assert (camera.scores(given, bgr=False) == clf.scores(frame)).all()
+    assert camera.classify(frame).tolist() == clf.classify(frame, bgr=True).tolist()
+    assert (camera.run(frame)[0] == expected).all()
+    assert (camera.logits(frame) == expected).all()
+    alpha = np.concatenate([frame, np.full((*size, 1), 200, np.uint8)], axis=2)
+    assert (camera.scores(alpha) == clf.scores(alpha[..., [2, 1, 0, 3]])).all()
+    # Pictures and files know their colours; grey has no order.
+    Image.fromarray(frame).save(tmp_path / "frame.png")
+    assert (camera.scores(tmp_path / "frame.png") == clf.scores(frame)).all()
+    assert (camera.scores(frame[..., 0]) == clf.scores(frame[..., 0])).all()
+
+
+def test_blue_first_means_nothing_without_pictures() -> None:
+    with pytest.raises(InputError, match="bgr has no meaning"):
+        bnn.Classifier(_vector()).scores([[1, 2, 3]], bgr=True)
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (_noise(3, 20, 30), r"channels first, or 3 grey ones; give array.transpose\(1, 2, 0\)"),
+        (_noise(4, 20, 30), "channels first, or 4 grey ones"),
+        (_noise(5, 3, 20, 30), r"channels first; give array.transpose\(0, 2, 3, 1\)"),
+        (_noise(5, 1, 20, 30), "channels first"),
+        ([_noise(3, 20, 30)], r"picture 0 is an array \(3, 20, 30\)"),
+        ([_noise(9, 9), _noise(5, 20, 30)], r"picture 1 is an array \(5, 20, 30\)"),
+        (_noise(20, 30, 2), "is no picture"),
+        (_noise(20, 30, 3, 2), "is no picture"),
+        (_noise(2, 3, 20, 30, 3), "is no picture"),
+        (_noise(7), "is no picture"),
+        (_noise(5, 6), "flattened pictures"),
+        (np.zeros((9, 9), np.uint16), "pictures are uint8, 0 .* uint16"),
+        (np.full((9, 9), 4095, np.uint16), "pictures are uint8, 0 .* uint16"),
+        (np.zeros((9, 9, 3), np.float32), "pictures are uint8, 0 .* float32"),
+        (np.zeros((9, 9), np.int64), "pictures are uint8"),
+        (np.zeros((9, 9), bool), "pictures are uint8"),
+        ([np.zeros((9, 9, 3), np.float64)], "pictures are uint8"),
+        (np.zeros((0, 9), np.uint8), "has no pixels"),
+        (np.zeros((2, 9, 0, 3), np.uint8), "has no pixels"),
+    ],
+)
+def test_arrays_that_can_mean_two_things(images: Any, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        bnn.Classifier(_channels(1), "reference").scores(images)
+
+
+def test_arrays_for_a_model_without_preparation() -> None:
+    model = replace(_channels(3), preprocess=None)
+    one = _noise(3, 2, 3)
+    assert bnn.Classifier(model, "reference").scores(one).tolist() == [one[0].ravel().tolist()]
+    with pytest.raises(InputError, match="does not say how other pictures become its input"):
+        bnn.Classifier(model, "reference").scores(_noise(9, 9, 3))

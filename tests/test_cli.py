@@ -84,7 +84,9 @@ def test_classify(terminal: Terminal, model: Path, tmp_path: Path, runtime: str)
     paths = [_picture(tmp_path / "a.png", 200), _picture(tmp_path / "b.png", 3)]
     first, second = terminal.json("classify", model, *paths, "--runtime", runtime)
     assert first["us"] > 0
-    del first["us"], second["us"]
+    assert first["prepare_us"] > 0
+    for one in (first, second):
+        del one["us"], one["prepare_us"]
     light = {"class_index": 1, "class_name": "light", "scores": [-4, 4]}
     dark = {"class_index": 0, "class_name": "dark", "scores": [4, -4]}
     assert first == {"image": str(paths[0]), **light}
@@ -162,7 +164,6 @@ def test_wrong_files(terminal: Terminal, model: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.png"
     text.write_text("no picture")
     assert "text.png" in terminal.fails("classify", model, text)
-    assert "is a directory" in terminal.fails("classify", model, tmp_path).lower()
     cut = tmp_path / "cut-idx3-ubyte"
     idx.write_images(cut, np.zeros((3, 2, 2), np.uint8))
     cut.write_bytes(cut.read_bytes()[:-1])
@@ -198,3 +199,192 @@ def test_models_that_are_not_about_pictures(terminal: Terminal, tmp_path: Path) 
     message = terminal.fails("classify", path, _picture(tmp_path / "a.png", 1))
     assert "does not take pictures" in message
     assert "does not take pictures" in terminal.fails("evaluate", path, "--data", tmp_path)
+
+
+def _good(path: Path, level: int) -> str:
+    return str(_picture(path, level))
+
+
+def _run(capsys: Any, monkeypatch: Any, *args: Any) -> tuple[int, str, str]:
+    """Status, standard output and standard error of ``bnn``."""
+    monkeypatch.setattr("sys.argv", ["bnn", *map(str, args)])
+    with pytest.raises(SystemExit) as stopped:
+        sys.exit(main())  # type: ignore[func-returns-value]
+    printed = capsys.readouterr()
+    return int(stopped.value.code or 0), printed.out, printed.err
+
+
+def test_classify_goes_on_after_what_it_cannot_read(
+    capsys: Any, monkeypatch: Any, model: Path, tmp_path: Path
+) -> None:
+    good = _good(tmp_path / "good.png", 200)
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    folder = tmp_path / "folder"
+    inside = [_good(folder / name, 3) for name in ("10.png", "b/2.jpg.png")]
+    for name in (".hidden.png", "__MACOSX/10.png", "notes.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("no picture")
+    (folder / "phone.heic").write_text("no picture")
+    cut = tmp_path / "cut-idx3-ubyte"
+    idx.write_images(cut, np.zeros((3, 2, 2), np.uint8))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    arguments = ["classify", model, bad, good, folder, tmp_path / "gone.png", cut]
+    status, out, err = _run(capsys, monkeypatch, *arguments, "--json")
+    assert status == 1
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [(one["image"], one["class_name"]) for one in found] == [
+        (good, "light"),
+        (inside[0], "dark"),
+        (inside[1], "dark"),
+    ]
+    lines = err.splitlines()
+    assert [line.split(": ")[1] for line in lines[:4]] == [
+        str(folder / "phone.heic"),
+        str(bad),
+        str(tmp_path / "gone.png"),
+        str(cut),
+    ]
+    assert lines[4:] == ["bnn: 4 of 7 cannot be read"]
+    status, out, err = _run(capsys, monkeypatch, *arguments)
+    assert status == 1
+    assert "light" in out
+    assert err.splitlines() == lines
+
+
+def test_classify_a_folder(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    names = [_good(tmp_path / "in" / f"{i}.png", 250 * (i % 2)) for i in range(5)]
+    found = terminal.json("classify", model, tmp_path / "in", names[0])
+    assert [one["image"] for one in found] == [*names, names[0]]
+    assert [one["class_index"] for one in found] == [0, 1, 0, 1, 0, 0]
+
+
+def test_folders_in_parts_of_a_batch(
+    terminal: Terminal, model: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("bnn.imagefiles.FILES_AT_ONCE", 2)
+    names = [_good(tmp_path / "in" / f"{i}.png", 250 * (i % 2)) for i in range(5)]
+    found = terminal.json("classify", model, tmp_path / "in")
+    assert [(one["image"], one["class_index"]) for one in found] == [
+        (name, i % 2) for i, name in enumerate(names)
+    ]
+
+
+def test_a_folder_without_pictures_is_said(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("")
+    message = terminal.fails("classify", model, tmp_path / "empty")
+    assert message == f"bnn: {tmp_path / 'empty'}: is a folder without pictures\n"
+
+
+def test_evaluate_says_what_it_found(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "set" / "test")
+    _folder(tmp_path / "set" / "train")
+    text = terminal("evaluate", model, "--data", tmp_path / "set")
+    assert "classes    2: dark, light" in text
+    assert "sizes      2x2" in text
+    assert f"test 4 pictures, from {folder}" in " ".join(text.split())
+    assert "4 pictures of the test part equal to one of the training part" in text
+    (result,) = terminal.json("evaluate", model, "--data", tmp_path / "set")
+    assert (result["images"], result["data"]) == (4, str(tmp_path / "set"))
+    assert result["data_report"]["parts"]["test"]["per_class"] == [3, 1]
+    assert "leak" in [one["kind"] for one in result["data_report"]["findings"]]
+
+
+def test_evaluate_lists_all_broken_pictures(
+    capsys: Any, monkeypatch: Any, model: Path, tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path / "test")
+    for name in ("x.png", "y.png", "z.webp"):
+        (folder / "dark" / name).write_text("no picture")
+    status, out, err = _run(capsys, monkeypatch, "evaluate", model, "--data", folder)
+    assert (status, out) == (1, "")
+    lines = err.splitlines()
+    assert len(lines) == 4
+    for name, line in zip(("x.png", "y.png", "z.webp"), lines, strict=False):
+        assert line.startswith(f"bnn: {folder / 'dark' / name}: is no picture")
+    assert "3 files cannot be read" in lines[3]
+    status, out, err = _run(
+        capsys, monkeypatch, "evaluate", model, "--data", folder, "--skip-broken"
+    )
+    assert (status, err) == (0, "")
+    assert "3 files skipped, because unreadable: x.png (is no picture" in out
+    assert "75.00 % of 4 images" in out
+    status, out, _ = _run(
+        capsys, monkeypatch, "evaluate", model, "--data", folder, "--skip-broken", "--json"
+    )
+    data = json.loads(out)["data_report"]
+    assert [one["file"] for one in data["skipped"]] == [
+        str(folder / "dark" / name) for name in ("x.png", "y.png", "z.webp")
+    ]
+
+
+def test_evaluate_with_nothing_that_can_be_read(
+    terminal: Terminal, model: Path, tmp_path: Path
+) -> None:
+    for name in ("dark", "light"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        (tmp_path / "test" / name / "a.png").write_text("no picture")
+    message = terminal.fails("evaluate", model, "--data", tmp_path / "test", "--skip-broken")
+    assert "none of its pictures can be read" in message
+
+
+def test_folders_by_number_are_said_or_refused(
+    terminal: Terminal, model: Path, tmp_path: Path
+) -> None:
+    _picture(tmp_path / "test" / "0" / "a.png", 1)
+    _picture(tmp_path / "test" / "1" / "a.png", 255)
+    text = terminal("evaluate", model, "--data", tmp_path / "test")
+    assert "numbers are taken as positions, counted from 0: 0 for dark, 1 for light" in " ".join(
+        text.split()
+    )
+    assert "100.00 % of 2 images" in text
+    (tmp_path / "test" / "1").rename(tmp_path / "test" / "light")
+    message = terminal.fails("evaluate", model, "--data", tmp_path / "test")
+    assert "subfolder 0 is none of the 2 classes (dark, light)" in message
+
+
+def test_a_set_of_other_names_is_refused(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    """A known set's names are never taken as positions; a folder's bare labels are, and said."""
+    for name in ("fashion-mnist", "plain"):
+        folder = tmp_path / name
+        folder.mkdir()
+        idx.write_images(folder / "t10k-images-idx3-ubyte", np.zeros((2, 2, 2), np.uint8))
+        idx.write_labels(folder / "t10k-labels-idx1-ubyte", np.array([0, 1], np.uint8))
+    message = terminal.fails("evaluate", model, "--data", tmp_path / "fashion-mnist")
+    assert "class T-shirt/top is none of the 2 classes (dark, light)" in message
+    text = terminal("evaluate", model, "--data", tmp_path / "plain")
+    assert "labels are taken as positions, counted from 0: 0 for dark" in text
+    assert "50.00 % of 2 images" in text
+
+
+def test_evaluate_on_what_it_was_trained_on(
+    terminal: Terminal, model: Path, tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path / "pictures")
+    loaded = bnn.load(model)
+    trained = tmp_path / "trained.bnn"
+    bnn.save(
+        Model(loaded.program, loaded.classes, loaded.preprocess, {"dataset": str(folder)}, "shade"),
+        trained,
+    )
+    (result,) = terminal.json("evaluate", trained, "--data", folder)
+    assert result["data_report"]["findings"][0]["kind"] == "trained on"
+    (result,) = terminal.json("evaluate", model, "--data", folder)
+    assert "trained on" not in [one["kind"] for one in result["data_report"]["findings"]]
+
+
+def test_evaluate_the_validation_part_says_so(
+    terminal: Terminal, model: Path, tmp_path: Path
+) -> None:
+    _folder(tmp_path / "train")
+    _folder(tmp_path / "val")
+    text = terminal("evaluate", model, "--data", tmp_path)
+    assert "there is no test part: this is measured on the validation part" in text
+
+
+def test_an_npz_set(terminal: Terminal, model: Path, tmp_path: Path) -> None:
+    images = np.uint8([[[255, 255], [0, 255]], [[0, 0], [0, 0]]])
+    np.savez(tmp_path / "set.npz", x_test=images, y_test=np.array([1, 0]))
+    (result,) = terminal.json("evaluate", model, "--data", tmp_path / "set.npz")
+    assert (result["images"], result["correct"]) == (2, 2)

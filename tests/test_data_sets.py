@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bnn import install
 from bnn.data import cifar, fetch, idx, known, sets
 from bnn.data.folder import PictureFolder
 from bnn.data.sets import DataSet, load_test, load_train
@@ -28,7 +29,7 @@ from bnn.errors import DataError, UnknownNameError
 def _nothing_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No data but the test's own: no roots, no system folder, an empty cache, no network."""
     monkeypatch.delenv("BNN_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("BNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sets, "SYSTEM_ROOT", tmp_path / "no-system-root")
     monkeypatch.setitem(sys.modules, "pooch", None)
 
@@ -213,9 +214,10 @@ def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
+    monkeypatch.delenv("BNN_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", nobody)
-    with pytest.raises(DataError, match="set XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match="set BNN_CACHE"):
         fetch.cache_folder()
 
 
@@ -282,8 +284,7 @@ def test_without_pooch_the_message_says_what_to_do() -> None:
         load_train("mnist")
     assert str(caught.value) == (
         "mnist: not found; put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz into "
-        "<root>/mnist with <root> in BNN_DATA, or install pooch (the extra bnn-pynq[data]) "
-        "to fetch it"
+        f"<root>/mnist with <root> in BNN_DATA, or let it be fetched: {install.command('data')}"
     )
 
 

@@ -21,7 +21,7 @@ import programs
 from bnn.errors import BnnError, ModelFileError
 from bnn.inputs import PictureInput, identity_table
 from bnn.model import Model
-from bnn.modelfile import load, pack_planes, provenance, save, unpack_planes
+from bnn.modelfile import _digest, load, pack_planes, provenance, save, unpack_planes
 from bnn.precision import BIPOLAR, INT, UINT
 from bnn.preprocess import Thumbnail
 from bnn.program import Affine, Dot, Program, Threshold, Window
@@ -61,6 +61,8 @@ def _rewrite(path: Path, change: Any, tensors: Any = None) -> None:
     arrays = parse(data)
     if tensors is not None:
         tensors(arrays)
+    if isinstance(head, dict) and "digest" in head:
+        head["digest"] = _digest(head, arrays)  # so that the checks after it are tested
     path.write_bytes(serialize(arrays, {"bnn": json.dumps(head)}))
 
 
@@ -138,7 +140,8 @@ def _drop(key: str) -> Any:
 
 HOSTILE_HEADS = [
     lambda _head: [1],
-    _set("format", value=2),
+    *(_set("format", value=value) for value in (3, 10**9, 0, -1, 2.0, "2", True, None, 1)),
+    _drop("format"),
     *(_drop(key) for key in ("ops", "input", "classes", "scores", "name", "provenance")),
     _set("classes", value=["one"]),
     _set("classes", value=[1, 2]),

@@ -9,9 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+import bnn
+from bnn.data import idx
 from bnn.data.files import open_unpacked
+from bnn.pictures import digit_array
 
 SCRIPT = Path(__file__).parent / "scripts" / "original_notebooks.py"
+WEBCAM = Path(__file__).parent / "scripts" / "original_webcam.py"
 
 
 def test_flow_of_the_notebooks(data_dir: Path, params_dir: Path, tmp_path: Path) -> None:
@@ -39,3 +48,52 @@ def test_flow_of_the_notebooks(data_dir: Path, params_dir: Path, tmp_path: Path)
     assert said[9] == "Identified classes: ['Stop']"
     assert said[-4:] == ["single 3", "accuracy 0.984", "single 3", "accuracy 0.9849"]
     assert done.stdout.count("Classification rate: ") == 12
+
+
+def _two(path: Path) -> Path:
+    """Stands in for the photo of the webcam notebook, which is not in the tree: a dark 2."""
+    sheet = Image.new("L", (640, 480), 225)
+    draw = ImageDraw.Draw(sheet)
+    draw.arc((230, 90, 390, 250), 180, 20, fill=35, width=22)
+    draw.line([(382, 200), (235, 370)], fill=35, width=22)
+    draw.line([(228, 370), (400, 370)], fill=35, width=22)
+    sheet.save(path)
+    return path
+
+
+def _webcam(photo: Path, folder: Path, params: str | None, *filter_: str) -> tuple[str, NDArray]:
+    """The class that the notebook's cells print, and the 28x28 pixels that they write."""
+    processed = folder / "-".join(("processed", *filter_))
+    roots = {} if params is None else {"BNN_PARAMS": params}
+    done = subprocess.run(
+        [sys.executable, WEBCAM, photo, processed, *filter_],
+        env={"PATH": os.environ["PATH"], **roots},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1], idx.read_images(processed)[0]
+
+
+def _check_webcam(folder: Path, params: str | None) -> None:
+    photo = _two(folder / "two.png")
+    name, pixels = _webcam(photo, folder, params, "NEAREST")
+    with Image.open(photo) as image:
+        np.testing.assert_array_equal(pixels, digit_array(image))
+    model = "lfc-w1a1" if params is None else "mnist-lfcW1A1"
+    classifier = bnn.Classifier(model)
+    assert name == classifier.classes[classifier.classify(str(photo))[0]]
+    # With Pillow's default since 7, most of the stroke is not exactly black, and is lost.
+    _, blurred = _webcam(photo, folder, params)
+    assert (blurred == 255).sum() < (pixels == 255).sum()
+
+
+def test_webcam_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BNN_PARAMS", raising=False)
+    _check_webcam(tmp_path, None)
+
+
+def test_webcam_notebook_with_its_own_parameters(params_dir: Path, tmp_path: Path) -> None:
+    _check_webcam(tmp_path, str(params_dir))

@@ -26,6 +26,7 @@ DESCRIPTIONS = st.one_of(
         brightness=FACTORS,
         cut=st.none() | LEVELS,
         border=st.integers(0, 100),
+        adaptive=st.booleans(),
     ),
     st.just(Stretch()),
 )
@@ -62,6 +63,17 @@ def test_strange_json(value: object, reason: str) -> None:
         Preprocess.from_json(value)
 
 
+def test_files_from_before_the_rule_adapted() -> None:
+    old = {"kind": "digit", "contrast": 5.0, "brightness": 2.0, "cut": 180, "border": 80}
+    assert Preprocess.from_json(old) == Digit(5.0, 2.0, 180, 80, adaptive=True)
+    assert Preprocess.from_json({**old, "adaptive": False}) == Digit(5.0, 2.0, 180, 80, False)
+    for value in (None, 0, 1, "yes", [True]):
+        with pytest.raises(ModelFileError, match="adaptive must be true or false"):
+            Preprocess.from_json({**old, "adaptive": value})
+    with pytest.raises(ModelFileError, match="stretch lacks or does not know adaptive"):
+        Preprocess.from_json({"kind": "stretch", "adaptive": True})
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -93,6 +105,11 @@ def test_any_picture_fills_any_shape(
     description: Preprocess, shape: tuple[int, int, int], mode: str, size: tuple[int, int]
 ) -> None:
     picture = Image.new("RGB", size, (200, 30, 90)).convert(mode)
+    if isinstance(description, Digit) and description.adaptive and shape[:2] != size[::-1]:
+        if mode != "1":  # which is dotted
+            with pytest.raises(DataError, match="<picture>: no stroke found"):
+                description.to_array(picture, shape)
+        return
     array = description.to_array(picture, shape)
     assert array.shape == shape
     assert array.dtype == np.uint8
@@ -114,8 +131,11 @@ def test_grey_of_the_right_size_is_taken_as_is(
 @pytest.mark.parametrize("description", [Thumbnail(), Stretch()])
 def test_colour_of_the_right_size_is_taken_as_is(description: Preprocess) -> None:
     levels = np.random.default_rng(0).integers(0, 256, (30, 20, 4), np.uint8)
+    array = description.to_array(Image.fromarray(levels[:, :, :3]), (30, 20, 3))
+    np.testing.assert_array_equal(array, levels[:, :, :3])
+    levels[:, :, 3] = 255
     array = description.to_array(Image.fromarray(levels), (30, 20, 3))
-    np.testing.assert_array_equal(array, levels[:, :, :3])  # stored colours, alpha dropped
+    np.testing.assert_array_equal(array, levels[:, :, :3])
 
 
 @pytest.fixture
@@ -129,7 +149,7 @@ def jpeg(tmp_path: Path) -> Path:
 def test_the_original_rules_are_the_defaults(jpeg: Path) -> None:
     with Image.open(jpeg) as image:
         np.testing.assert_array_equal(
-            Digit().to_array(jpeg, (28, 28, 1))[:, :, 0], digit_array(image)
+            Digit(adaptive=False).to_array(jpeg, (28, 28, 1))[:, :, 0], digit_array(image)
         )
     with Image.open(jpeg) as image:
         np.testing.assert_array_equal(

@@ -100,3 +100,32 @@ def test_a_full_disk_is_one_line(
 def test_harmless_leaves_text_alone() -> None:
     assert harmless("50 km/h, Straße, 漢字 []") == "50 km/h, Straße, 漢字 []"
     assert harmless("a\tb\x00\udcff") == r"a\tb\x00\udcff"
+
+
+TABLES = (
+    ("info", "cnv-w1a1"),
+    ("plan", "lfc-w1a1", "--max"),
+    ("bench", "lfc-w1a1", "--batch", "1"),
+)
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "", "x", "10", "40", "80"])
+@pytest.mark.parametrize("command", TABLES, ids=lambda command: command[0])
+def test_no_terminal_cuts_a_table(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    text = _run(monkeypatch, *command)
+    assert text
+    assert "…" not in text
+    if columns == "80":
+        assert max(map(len, text.splitlines())) <= 80
+    shown = {"info": "119,128,320", "plan": "1024x1024", "bench": "slow/fast"}
+    assert shown[command[0]] in text
+
+
+def test_help_and_answers_without_a_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "Usage:" in _run(monkeypatch, "--help")
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "#" * 20 + " 3" in _run(monkeypatch, "classify", "lfc-w1a1", THREE, encoding="ascii")

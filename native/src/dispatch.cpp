@@ -10,6 +10,7 @@
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #elif defined(__x86_64__)
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -39,7 +40,11 @@ bool avx512_available() {
 bool amx_available() {
 #ifdef __linux__
   constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
-  return avx512_available() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
+  // Not __builtin_cpu_supports, whose names of AMX older versions of clang do not know.
+  constexpr unsigned tiles_and_int8 = 3u << 24;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return avx512_available() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 &&
+         (d & tiles_and_int8) == tiles_and_int8 &&
          syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
   return false;

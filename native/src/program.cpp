@@ -9,7 +9,8 @@
 namespace bnn {
 namespace {
 
-constexpr int64_t max_values = int64_t(1) << 26;  // of one edge, as in bnn.program
+constexpr int64_t max_values = int64_t(1) << 27;  // of one edge, as in bnn.program
+constexpr int64_t max_total = int64_t(1) << 29;   // of all edges of one image, as there
 constexpr int max_ops = 4096;
 constexpr int max_levels = 255;
 constexpr int max_codes = 256;
@@ -95,6 +96,8 @@ const Edge& Program::edge(int number) const {
 
 int Program::append(Op op, Edge edge) {
   require(ops_.size() < max_ops, "a program has too many operations");
+  values_ += int64_t(edge.shape.values());
+  require(values_ <= max_total, "the edges of a program are too large together");
   ops_.push_back(std::move(op));
   edges_.push_back(std::move(edge));
   return size();

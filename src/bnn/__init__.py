@@ -10,8 +10,16 @@ Everything is imported on first use, so that ``import bnn`` costs nothing.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+if sys.version_info < (3, 10):  # noqa: UP036
+    # pip refuses to install it there; a copied folder on an old board gets as far as this.
+    raise ImportError(
+        "bnn needs Python 3.10 or later, which a board has from PYNQ 3.0 on; this is Python "
+        + ".".join(map(str, sys.version_info[:2]))
+    )
 
 if TYPE_CHECKING:
     from bnn.classifier import Classifier, Run

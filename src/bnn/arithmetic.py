@@ -22,7 +22,8 @@ def real_layer(layer: RealLayer, x: Real) -> Real:
     kind = x.dtype.type
     match layer:
         case Scale():
-            return x * vector(layer.factor, kind) + vector(layer.offset, kind)
+            x = x * vector(layer.factor, kind) / vector(layer.divisor, kind)
+            return x + vector(layer.offset, kind)
         case Clip():
             return np.minimum(np.maximum(x, kind(layer.low)), kind(layer.high))
         case BatchNorm():
@@ -49,7 +50,7 @@ def direction(layer: RealLayer, kind: Any) -> NDArray[np.int64]:
     """+1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
     match layer:
         case Scale():
-            slopes = [layer.factor]
+            slopes = [layer.factor, layer.divisor]
         case Clip():
             slopes = []
         case BatchNorm():

@@ -34,6 +34,13 @@ def bench(
     from bnn.bench import bench as measure
     from bnn.bench import machine
 
+    if runtime == "sim":
+        raise InputError(
+            "bench measures this machine; the accelerator's speed is told by bnn plan and by "
+            "bnn classify --runtime sim"
+        )
+    if runtime != "cpu" and threads != "1":
+        raise InputError(f"--threads is for the runtime cpu, not for {runtime}")
     program = bnn.load(model).program
     timings = measure(
         program, numbers("batch", batch), numbers("threads", threads), runtime=runtime
@@ -75,10 +82,11 @@ def show_cpu(json: bool) -> None:
 
 
 def _print_timings(timings: list[Timing]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slowest/fastest")
+    from bnn.terminal import print_whole
+
+    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slow/fast", box=None)
     table.add_column("images/CPU s")
     table.add_column("GOP/s")
     for timing in timings:
@@ -93,4 +101,4 @@ def _print_timings(timings: list[Timing]) -> None:
             f"{values['images_per_cpu_second']:,.0f}",
             f"{values['gops']:,.0f}",
         )
-    Console().print(table)
+    print_whole(table)

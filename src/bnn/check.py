@@ -9,6 +9,8 @@ positive terms, each with the bias or without.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ from bnn.precision import BIPOLAR, INT, MAX_BITS, UINT, Precision
 from bnn.program import (
     INPUT,
     MAX_EDGE_VALUES,
+    MAX_PARAMETERS,
+    MAX_PROGRAM_VALUES,
     MAX_VALUE_BITS,
+    MAX_WORK,
     RULES,
     Add,
     ArgMax,
@@ -36,6 +41,11 @@ from bnn.program import (
 
 MAX_OPS = 4096
 MAX_LEVELS = 255
+#: Products of one matrix are looked at in pieces of so many, to bound memory.
+_PIECE = 1 << 20
+#: Steps that a comparison of a threshold or pool counts for, in multiplications of a matrix
+#: product, which are so much faster.
+_COMPARISON = 64
 
 
 def infer(program: Program) -> dict[str, Edge]:
@@ -43,14 +53,74 @@ def infer(program: Program) -> dict[str, Edge]:
     edges = {INPUT: _input_edge(program)}
     if not 1 <= len(program.ops) <= MAX_OPS:
         raise ProgramError(f"a program has 1 to {MAX_OPS} operations, not {len(program.ops)}")
+    total = _Total(_count(edges[INPUT].shape))
     for op in program.ops:
         if not isinstance(op.name, str) or not op.name.isidentifier():
             raise ProgramError(f"an operation's name must be an identifier: {op.name!r}")
         if op.name in edges:
             raise ProgramError(f"{op.name}: two operations have this name")
+        total.parameters += _parameters(op)
+        total.check(op.name)
         edges[op.name] = _op_edge(op, edges)
+        total.values += _count(edges[op.name].shape)
+        total.work += work(op, edges)
+        total.check(op.name)
     _check_ends(program, edges)
     return edges
+
+
+@dataclass
+class _Total:
+    """What the operations so far take together, for one image."""
+
+    values: int
+    parameters: int = 0
+    work: int = 0
+
+    def check(self, name: str) -> None:
+        for what, used, most in (
+            ("values between operations", self.values, MAX_PROGRAM_VALUES),
+            ("weights and thresholds", self.parameters, MAX_PARAMETERS),
+            ("steps for an image", self.work, MAX_WORK),
+        ):
+            if used > most:
+                raise ProgramError(
+                    f"{name}: the program up to here has {used} {what}, the most is {most}"
+                )
+
+
+def _count(shape: tuple[int, int, int]) -> int:
+    return shape[0] * shape[1] * shape[2]
+
+
+def _parameters(op: Op) -> int:
+    match op:
+        case Dot():
+            return int(op.weights.size)
+        case Threshold():
+            return int(op.thresholds.size)
+    return 0
+
+
+def work(op: Op, edges: Mapping[str, Edge]) -> int:
+    """Steps that ``op`` takes for one image.
+
+    A step is a multiplication of a matrix product. A comparison of a threshold or pool counts as
+    64 of them, and so does a value that any other operation moves.
+    """
+    made = _count(edges[op.name].shape)
+    match op:
+        case Dot():
+            return made * int(op.weights.shape[1])
+        case Threshold():
+            return _COMPARISON * made * int(op.thresholds.shape[1])
+        case Pool():
+            return _COMPARISON * made * op.kernel[0] * op.kernel[1]
+        case Window() | Add():
+            return _COMPARISON * made
+        case ArgMax():
+            return _COMPARISON * _count(edges[op.source].shape)
+    assert_never(op)
 
 
 def _input_edge(program: Program) -> Edge:
@@ -151,12 +221,18 @@ def _window_edge(op: Window, source: Edge) -> Edge:
 
 def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
     """Exact bounds, int64 (out,), of every partial and final sum of each row."""
+    step = max(1, _PIECE // max(1, weights.shape[1]))
+    pieces = [_row_bounds(weights[i : i + step], low, high) for i in range(0, len(weights), step)]
+    least, most = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    offset = np.zeros(len(weights), np.int64) if bias is None else bias.astype(np.int64)
+    return least + np.minimum(offset, 0), most + np.maximum(offset, 0)
+
+
+def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
     wide = weights.astype(np.int64)
     at_low, at_high = wide * low, wide * high
     least = np.minimum(np.minimum(at_low, at_high), 0).sum(axis=1)
-    most = np.maximum(np.maximum(at_low, at_high), 0).sum(axis=1)
-    offset = np.zeros(len(wide), np.int64) if bias is None else bias.astype(np.int64)
-    return least + np.minimum(offset, 0), most + np.maximum(offset, 0)
+    return least, np.maximum(np.maximum(at_low, at_high), 0).sum(axis=1)
 
 
 def _dot_edge(op: Dot, source: Edge) -> Edge:

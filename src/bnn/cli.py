@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +16,20 @@ import typer
 import bnn
 from bnn import bench_command, plan_command
 from bnn.convert_cli import convert
-from bnn.errors import BnnError
+from bnn.errors import BnnError, UnreadableError
 from bnn.hw import cli as hardware_commands
-from bnn.terminal import harmless, plain_where_needed
+from bnn.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 from bnn.train import cli as train_commands
 
 if TYPE_CHECKING:
-    from bnn.classifier import Classifier
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bnn.classifier import Classifier, Run
+    from bnn.data.walk import Unreadable
+
+    #: Names, scores and classes of a batch, and what it cost.
+    Results = tuple[list[str], NDArray[np.int32], NDArray[np.int64], Run]
 
 app = typer.Typer(
     name="bnn",
@@ -60,7 +70,8 @@ def _options(
 def classify(
     model: ModelName,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, IDX or CIFAR-10 files.")
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Pictures, folders, IDX or CIFAR-10 files."),
     ],
     runtime: RuntimeName = "cpu",
     threads: Threads = None,
@@ -71,19 +82,56 @@ def classify(
 ) -> None:
     """Classify pictures.
 
-    Example: [bold]bnn classify lfc-w1a1 three.png --json[/bold]
+    A folder stands for the pictures in it and in its subfolders. Files that cannot be read are
+    listed, the others are classified, and the exit status is 1.
+
+    Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
-    from bnn.imagefiles import read_images
+    from bnn.imagefiles import FILES_AT_ONCE, list_files, read_batches
 
     classifier = _classifier(model, runtime, threads, trace)
-    names, batch = read_images(classifier.model, images)
-    scores, classes = classifier.run(batch)
-    us = classifier.last_run.us_per_image
-    if not json:
-        from bnn.show import scores_table
+    files, unreadable = list_files(images)
+    total = len(files) + len(unreadable)
+    at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
+    found: list[Results] = []
+    began, running = time.perf_counter(), 0.0
+    with _watching(len(files) > FILES_AT_ONCE) as advance:
+        for names, batch in read_batches(classifier.model, files, unreadable, advance, at_once):
+            start = time.perf_counter()
+            found.append((names, *classifier.run(batch), classifier.last_run))
+            running += time.perf_counter() - start
+    if found:
+        reading = time.perf_counter() - began - running
+        _print_results(classifier, runtime, found, reading, json=json)
+    _end_with(unreadable, total)
 
-        _print(scores_table(classifier.model, names, scores, classes, {runtime: us}))
+
+def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    from bnn.show import progress
+
+    return progress("classifying") if wanted else nullcontext()
+
+
+def _print_results(
+    classifier: Classifier, runtime: str, found: list[Results], reading: float, *, json: bool
+) -> None:
+    import numpy as np
+
+    from bnn.classifier import total
+
+    names = [name for own, *_ in found for name in own]
+    scores, classes = (np.concatenate([one[place] for one in found]) for place in (1, 2))
+    run = total([one[3] for one in found])
+    us = run.us_per_image
+    if not json:
+        from bnn.show import LEAST, scores_table, timing_text
+
+        print_whole(scores_table(classifier.model, names, scores, classes, {runtime: us}), LEAST)
+        typer.echo(timing_text(run, reading))
         return
+    times = {"us": us, "prepare_us": 1e6 * (reading + run.prepare_seconds) / max(len(names), 1)}
+    simulation = ("cycles", "mhz", "simulated", "simulation_seconds")
+    times |= {key: run.details[key] for key in simulation if key in run.details}
     for name, row, index in zip(names, scores, classes, strict=True):
         _print_json(
             {
@@ -91,9 +139,21 @@ def classify(
                 "class_index": int(index),
                 "class_name": classifier.classes[index],
                 "scores": row.tolist(),
-                "us": us,
+                **times,
             }
         )
+
+
+def _end_with(unreadable: list[Unreadable], total: int) -> None:
+    """List what could not be read on standard error, and end with status 1 if there is any."""
+    if not unreadable:
+        return
+    sys.stdout.flush()
+    for one in unreadable:
+        typer.echo(f"bnn: {harmless(str(one))}", err=True)
+    if len(unreadable) > 1:
+        typer.echo(f"bnn: {len(unreadable)} of {total} cannot be read", err=True)
+    raise typer.Exit(1)
 
 
 @app.command()
@@ -102,23 +162,28 @@ def evaluate(
     data: Annotated[str, typer.Option("--data", help="mnist, cifar10, or a folder.")],
     runtime: RuntimeName = "cpu",
     threads: Threads = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Measure a model's accuracy on a test set.
+    """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
 
-    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class.
+    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class, maybe
+    in its subfolder test. Subfolders mean the model's classes of the same names.
 
     Example: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold]
     """
     from bnn.evaluate import evaluate as measure
-    from bnn.show import progress
+    from bnn.show import progress, width
 
     classifier = _classifier(model, runtime, threads)
     with progress("evaluating") as advance:
-        result = measure(classifier, data, advance)
+        result = measure(classifier, data, advance, skip_broken=skip_broken)
     if json:
         _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json()})
     else:
+        typer.echo("\n".join(result.data.lines(width())))
         typer.echo(
             f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
             f"{result.us_per_image:.1f} us per image ({runtime})"
@@ -133,6 +198,9 @@ def info(
     cpu: Annotated[
         bool, typer.Option("--cpu", help="Show which kernel the cpu runtime takes here, and why.")
     ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Show where simulators and fetched data are kept.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a model's layers, precisions, operations and bytes.
@@ -140,10 +208,15 @@ def info(
     Example: [bold]bnn info cnv-w1a1[/bold]
     """
     if cpu:
+        if model is not None:
+            raise BnnError("--cpu tells of this machine, not of a model; leave one of them out")
         bench_command.show_cpu(json)
         return
+    if cache:
+        _show_cache(json)
+        return
     if model is None:
-        raise typer.BadParameter("name a model, or ask for --cpu")
+        raise BnnError("name a model (see bnn models), or ask for --cpu or --cache")
     loaded = bnn.load(model)
     if json:
         from bnn.summary import as_json
@@ -152,7 +225,20 @@ def info(
         return
     from bnn.show import info_table
 
-    _print(info_table(loaded))
+    print_whole(info_table(loaded))
+
+
+def _show_cache(json: bool) -> None:
+    from bnn.cache import describe
+
+    values = describe()
+    if json:
+        _print_json(dict(values))
+        return
+    typer.echo(harmless(f"{values['folder']}: {values['bytes']:,} bytes (BNN_CACHE says where)"))
+    parts = values["parts"]
+    for name, size in parts.items() if isinstance(parts, dict) else ():
+        typer.echo(harmless(f"{name:24} {size:,}"))
 
 
 @app.command()
@@ -173,9 +259,10 @@ def models(json: Json = False) -> None:
 def demo() -> None:
     """Classify the bundled pictures on the cpu and the reference runtime, side by side."""
     from bnn.demo import show
+    from bnn.show import LEAST
 
     for part in show():
-        _print(part)
+        print_whole(part, LEAST)
 
 
 app.command()(bench_command.bench)
@@ -197,20 +284,12 @@ def _classifier(
         if trace is not None:
             raise BnnError("--trace is for the runtime sim")
         return bnn.Classifier(loaded, runtime, **options)
-    from bnn.show import progress
+    from bnn.show import building
 
     if threads is not None:
         raise BnnError("--threads is for the runtime cpu")
-    with progress("building the simulator") as advance:
-        return bnn.Classifier(
-            loaded, "sim", trace=trace, progress=lambda _, part: advance(round(100 * part), 100)
-        )
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)
+    with building() as progress:
+        return bnn.Classifier(loaded, "sim", trace=trace, progress=progress)
 
 
 def _print_json(values: dict[str, Any]) -> None:
@@ -221,8 +300,11 @@ def main() -> None:
     """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
     plain_where_needed()
     try:
-        app()
+        with notices_on_one_line():
+            app()
     except BnnError as reason:
+        for line in reason.lines if isinstance(reason, UnreadableError) else ():
+            typer.echo(f"bnn: {harmless(line)}", err=True)
         typer.echo(f"bnn: {harmless(str(reason))}", err=True)
         sys.exit(1)
     except MemoryError:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from bnn.errors import BnnError, FormatError
+from bnn.files import read_file
 from bnn.formats import archives
 from bnn.formats.report import Converted, Report
 from bnn.lower import lower
@@ -85,6 +86,7 @@ def convert(
     """
     path, options = Path(source), options or Options()
     name = source_format or recognise(path)
+    _check_options(path, name, options)
     if name == "bnn-pynq":
         return _original(path, options)
     if name == "theano" and options.folding == "original":
@@ -93,10 +95,39 @@ def convert(
     if reader is None:
         raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
     converted = reader(path, options)
+    if options.input is not None and not converted.report.assumed:
+        raise FormatError(f"{path}: quantizes its input itself; leave --input out")
     try:
         return _lowered(converted, options.classes, path.stem, {"format": name, "file": path.name})
     except BnnError as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+#: What each format takes of :class:`Options`, besides the names of the classes.
+_TAKEN: dict[str, frozenset[str]] = {
+    "bnn-pynq": frozenset({"topology"}),
+    "brevitas": frozenset({"topology"}),
+    "chainer": frozenset({"topology", "input"}),
+    "keras": frozenset({"input"}),
+    "qonnx": frozenset({"input"}),
+    "theano": frozenset({"topology", "folding", "flipped"}),
+}
+#: How the command line calls an option, where it is not its name.
+_SPELLED = {"folding": "fold"}
+
+
+def _check_options(path: Path, source: str, options: Options) -> None:
+    """Refuse options that would decide nothing for this format."""
+    for item in fields(options):
+        name = item.name
+        if name == "classes" or source not in _TAKEN or name in _TAKEN[source]:
+            continue
+        if getattr(options, name) != item.default:
+            takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
+            raise FormatError(
+                f"{path}: --{_SPELLED.get(name, name)} is for {takers}; a {source} file tells it "
+                f"itself"
+            )
 
 
 def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
@@ -167,14 +198,12 @@ def _recognise_zip(path: Path) -> str:
 def _keras(path: Path, options: Options) -> Converted:
     from bnn.formats import keras
 
-    _without_topology(path, options)
     return keras.read(path, options.input)
 
 
 def _qonnx(path: Path, options: Options) -> Converted:
     from bnn.formats import qonnx
 
-    _without_topology(path, options)
     return qonnx.read(path, options.input)
 
 
@@ -254,11 +283,6 @@ def _topology(options: Options) -> Topology:
     return zoo.topology(f"{given}-w1a1" if given in ("lfc", "cnv") else given, count)
 
 
-def _without_topology(path: Path, options: Options) -> None:
-    if options.topology is not None:
-        raise FormatError(f"{path}: tells its topology itself; do not give one")
-
-
 def _classes(converted: Converted, given: Sequence[str] | None, count: int) -> tuple[str, ...]:
     names = given if given is not None else converted.classes
     if names is None:
@@ -277,11 +301,7 @@ def read_classes(path: Path_) -> tuple[str, ...]:
     from bnn.formats.bnn_pynq import parse_classes
 
     try:
-        if Path(path).stat().st_size > 1 << 20:
-            raise FormatError(f"{path}: is too large for class names")
-        names = parse_classes(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+        names = parse_classes(read_file(path, 1 << 20, FormatError).decode())
     except UnicodeDecodeError:
         raise FormatError(f"{path}: is no text file") from None
     if not any(names):
@@ -336,7 +356,7 @@ def taking_pictures(model: Model, grid: str) -> Model:
     if chosen.precision.bits != 8 or chosen.precision.low:
         raise FormatError(f"{grid!r} does not say what bytes become; unit, symmetric and bytes do")
     if isinstance(given, PictureInput):
-        return model
+        raise FormatError(f"{model.name}: takes pictures already; leave --pictures out")
     if len(given.shape) != 3:
         raise FormatError(f"{model.name}: its input of shape {given.shape} is no picture")
     table = byte_values(grid)
@@ -398,6 +418,8 @@ def export(
         return bnn_pynq.save(model, out, folding, fires_at=fires_at)
     if folding is not None:
         raise FormatError(f"{target} has no folding; that is for bnn-pynq")
+    if fires_at is not None:
+        raise FormatError(f"{target} has logits; --fires-at is for bnn-pynq")
     if target == "qonnx":
         from bnn.formats import qonnx_write
 

@@ -79,6 +79,9 @@ def convert(
         raise FormatError(f"--fold is exact or original, not {fold!r}")
     if to is None and out.suffix != SUFFIX:
         raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
+    for option, value in (("--fires-at", fires_at), ("--folding", folding)):
+        if to is None and value is not None:
+            raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
     names = None if classes is None else read_classes(classes)
     how: Folding = "original" if fold == "original" else "exact"
     options = Options(topology, names, given_input, how, flipped)
@@ -86,8 +89,7 @@ def convert(
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
         typer.echo(harmless(line))
-    if verify is not None:
-        _verify(conversion, verify, pictures or given_input)
+    failed = verify is not None and _verify(conversion, source, verify, pictures or given_input)
     model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
     if to is None:
         save(model, out)
@@ -95,6 +97,9 @@ def convert(
         for note in export(model, to, out, pairs, fires_at):
             typer.echo(harmless(f"  not kept: {note}"))
     typer.echo(f"wrote {out}")
+    if failed:
+        typer.echo(f"bnn: {out}: was written, but its predictions differ; see above", err=True)
+        raise typer.Exit(1)
 
 
 def _conversion(
@@ -102,7 +107,7 @@ def _conversion(
 ) -> Conversion:
     """``source`` converted; a model of our own is one already, and only to be exported."""
     import bnn
-    from bnn.convert import Conversion, convert, recognise
+    from bnn.convert import Conversion, Options, convert, recognise
     from bnn.errors import FormatError
     from bnn.formats.report import Report
     from bnn.modelfile import SUFFIX
@@ -113,13 +118,26 @@ def _conversion(
         model = bnn.load(source)
         if not is_exported:
             raise FormatError(f"{source}: is a model already; say with --to what it shall become")
+        if options != Options():
+            raise FormatError(
+                f"{source}: is a model already; --topology, --classes, --input, --fold and "
+                "--flipped are for other frameworks' files"
+            )
         return Conversion(model, Report(f"model {model.name}"))
     return convert(path, source_format or recognise(path), options)
 
 
-def _verify(conversion: Conversion, data: str, grid: str | None) -> None:
+def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> bool:
+    """Print the comparison; whether predictions differ."""
+    from bnn.show import progress
     from bnn.verify import read_samples, verify
 
     known = grid if grid in ("unit", "symmetric", "bytes") else None
-    for line in verify(conversion, read_samples(data, conversion, known)).lines():
-        typer.echo(line)
+    samples = read_samples(data, conversion, known)
+    if conversion.report.format == "QONNX":
+        typer.echo("running the file in onnx.reference, for a minute at most", err=True)
+    with progress("onnx.reference") as advance:
+        found = verify(conversion, samples, source=Path(source), advance=advance)
+    for line in found.lines():
+        typer.echo(harmless(line))
+    return found.failed

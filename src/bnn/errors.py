@@ -11,6 +11,14 @@ class BnnError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
+class BnnWarning(UserWarning):
+    """Base of this package's notices; nothing is wrong yet. The command line prints one line."""
+
+
+class OldFormatWarning(BnnWarning):
+    """A file of an older version of its format: readable, but without what the newer one has."""
+
+
 class ProgramError(BnnError):
     """A program that cannot exist: wrong shapes, precisions or accumulator widths."""
 
@@ -25,6 +33,14 @@ class ParameterError(BnnError):
 
 class DataError(BnnError):
     """A data set or picture that cannot be read."""
+
+
+class UnreadableError(DataError):
+    """Pictures of one data set that cannot be read; ``lines`` names each, if they are several."""
+
+    def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class InputError(BnnError, ValueError):
@@ -57,6 +73,10 @@ class PlanError(BnnError):
 
 class DriverError(BnnError, RuntimeError):
     """An accelerator that refuses or fails: wrong design, bad set-up, no answer."""
+
+
+class CacheError(BnnError):
+    """The cache folder cannot be used: not private, not writable or full; names ``BNN_CACHE``."""
 
 
 class FormatError(BnnError):

@@ -78,7 +78,8 @@ def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
     """Forward pass over ``inputs``, which are what ``network.input.check`` returned."""
     lattice, top = network.lattice, network.signals[INPUT].shape
     q = network.input.integers(inputs).astype(np.int64).reshape(len(inputs), *top)
-    values = {INPUT: _quantized(lattice.step * q + lattice.base, lattice.scale, network)}
+    real = lattice.real(q, network.input.precision.low, network.kind)
+    values = {INPUT: Value(real, lattice.step * q + lattice.base)}
     for layer in network.layers:
         values[layer.name] = _apply(layer, values, network)
     last = head(network)
@@ -124,7 +125,7 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
     for step in after:
         at_zero = real_layer(step, np.zeros(signal.shape[2]))
         slope = (
-            vector(step.factor, np.float64)
+            vector(step.factor, np.float64) / vector(step.divisor, np.float64)
             if isinstance(step, Scale)
             else vector(step.gamma, np.float64) * vector(step.inv_std, np.float64)
         )

@@ -113,7 +113,7 @@ class IntegerInput:
 
 @dataclass(frozen=True, eq=False)
 class RealInput(Made):
-    """Real values, quantized on the host in float32 (ONNX Quant, QONNX BipolarQuant).
+    """Real values, quantized on the host in float32 (ONNX Quant, QONNX BipolarQuant, DoReFa).
 
     For bipolar precision ``q = +1 if x / scale + zero_point >= 0 else -1``, else
     ``q = round(clip(x / scale + zero_point, low, high))``.
@@ -124,6 +124,8 @@ class RealInput(Made):
         scale: float32 (1,) or (channels,), positive.
         zero_point: float32 (1,) or (channels,); need not be whole.
         rounding: ``even`` (halves to even) or ``up`` (floor(v + 0.5)).
+        multiplied: ``x * scale`` instead of ``x / scale`` in the formulas above: the two
+            round differently.
     """
 
     shape: Shape
@@ -131,9 +133,12 @@ class RealInput(Made):
     scale: NDArray[np.float32]
     zero_point: NDArray[np.float32]
     rounding: Literal["even", "up"] = "even"
+    multiplied: bool = False
 
     def __post_init__(self) -> None:
         _check_shape(self.shape)
+        if type(self.multiplied) is not bool:
+            raise ProgramError(f"multiplied must be true or false, not {self.multiplied!r}")
         if self.rounding not in ("even", "up"):
             raise ProgramError(f"no such rounding: {self.rounding!r}")
         for name in ("scale", "zero_point"):
@@ -152,8 +157,14 @@ class RealInput(Made):
             raise InputError(f"the model takes real numbers, these are {batch.dtype}")
         if np.isnan(batch).any():
             raise InputError("inputs hold NaN")
+        return self.quantized(batch)
+
+    def quantized(self, batch: NDArray[Any]) -> NDArray[np.int16]:
+        """Numbers (..., channels), whatever their shape, to integers of :attr:`precision`."""
         with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
-            real: NDArray[np.float32] = batch.astype(np.float32) / self.scale + self.zero_point
+            scaled = np.multiply if self.multiplied else np.divide
+            real: NDArray[np.float32] = scaled(batch.astype(np.float32), self.scale)
+            real = real + self.zero_point
         if self.precision == BIPOLAR:
             return np.where(real >= 0, 1, -1).astype(np.int16)
         real = np.clip(real, np.float32(self.precision.low), np.float32(self.precision.high))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -36,11 +37,39 @@ _ROUND: dict[Rounding, Callable[[Real], Real]] = {
 
 @dataclass(frozen=True)
 class Lattice:
-    """The real values that small integers q stand for: ``scale * (step * q + base)``."""
+    """The real values that small integers q stand for: ``scale * (step * q + base)``.
+
+    Attributes:
+        scale, step, base: see above. Sums of convolutions and dense layers are formed so.
+        reals: the very values of an input's integers, from its precision's lowest to its
+            highest, as the framework is fed them (bytes / 255 is a division: a product with
+            float32's 1/255 is another number for 126 of 256 bytes). Layers that act on each
+            value alone read these. Empty where the formula says them.
+    """
 
     scale: float = 1.0
     step: int = 1
     base: int = 0
+    reals: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(not a <= b for a, b in pairwise(self.reals)) or not np.isfinite(self.reals).all():
+            raise NetworkError("the real values of an input must be finite and rise")
+
+    def real(self, q: Integers, lowest: int, kind: Any) -> Real:
+        """Real values of the integers ``q`` in ``kind`` (float32 or float64).
+
+        Args:
+            q: integers, of any shape. lowest: of the input's precision; where :attr:`reals`
+                begins. Integers outside it (codes of padding) count as the nearest one.
+            kind: NumPy type.
+        """
+        if not self.reals:
+            plain: Real = (self.step * q + self.base).astype(kind) * kind(self.scale)
+            return plain
+        table = np.asarray(self.reals, kind)
+        held: Real = table[np.clip(q - lowest, 0, len(table) - 1)]
+        return held
 
     @classmethod
     def of(cls, scale: float, offset: float, name: str = "lattice") -> Lattice:
@@ -168,16 +197,22 @@ class BatchNorm:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """``x * factor + offset``, each (1,) or (channels,); 1 and 0 change nothing."""
+    """``x * factor / divisor + offset``, each (1,) or (channels,); 1, 1 and 0 change nothing.
+
+    A quotient is not the product with the rounded reciprocal; so both are here.
+    """
 
     name: str
     factor: ArrayLike = 1.0
     offset: ArrayLike = 0.0
     source: str = ""
+    divisor: ArrayLike = 1.0
 
     def __post_init__(self) -> None:
-        _freeze(self, "factor")
-        _freeze(self, "offset")
+        for what in ("factor", "offset", "divisor"):
+            _freeze(self, what)
+        if not np.asarray(self.divisor).all():
+            raise NetworkError(f"{self.name}: divides by 0")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -41,3 +41,23 @@ class Model(Made):
             raise ProgramError("class names must be text")
         if len(self.classes) != self.program.classes:
             raise ProgramError(f"{len(self.classes)} class names for {self.program.classes} scores")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every attribute is equal; programs are compared by their digest."""
+        return _parts(self) == _parts(other) if isinstance(other, Model) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.program, self.classes, self.name))
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {len(self.classes)} classes, {self.program!r})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, and a table of its layers."""
+        from bnn.notebook import model_html
+
+        return model_html(self)
+
+
+def _parts(model: Model) -> tuple[Any, ...]:
+    return tuple(getattr(model, item.name) for item in fields(model))

@@ -19,33 +19,59 @@ tensor                  dtype    shape
 
 Loading executes nothing from the file and believes nothing: everything goes
 through the same checks as a program made in Python.
+
+Since format 2 the JSON text has a ``digest``: the SHA-256 of all its other entries (as JSON
+with sorted keys) and of every tensor's name, dtype, shape and bytes, in the order of names. A
+file whose contents do not match it is refused, so a flipped bit cannot change an answer in
+silence. Files of format 1 have none; they load with an :class:`~bnn.errors.OldFormatWarning`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import os
-import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnn import precision as precisions
-from bnn.errors import BnnError, ModelFileError
+from bnn.check import MAX_OPS
+from bnn.errors import BnnError, ModelFileError, OldFormatWarning
+from bnn.files import open_file, parse_json
+from bnn.files import write_whole as write_whole
 from bnn.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.model import Model
 from bnn.precision import Precision
 from bnn.preprocess import Preprocess
-from bnn.program import Add, Affine, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+from bnn.program import (
+    MAX_PARAMETERS,
+    MAX_VALUE_BITS,
+    Add,
+    Affine,
+    ArgMax,
+    Dot,
+    Op,
+    Pool,
+    Program,
+    Threshold,
+    Window,
+)
 
-FORMAT = 1
+FORMAT = 2
+#: The last format without a digest.
+WITHOUT_DIGEST = 1
 SUFFIX = ".bnn"
-MAX_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 1 << 29
+#: Bytes of the header of a file, and its tensors.
+MAX_HEAD_BYTES = 1 << 24
+MAX_TENSORS = 4 * MAX_OPS
+#: Weights that are unpacked at a time, to bound memory.
+_PIECE = 1 << 20
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -99,27 +125,22 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         tensors["affine.scale"] = np.array(program.affine.scale)
         tensors["affine.offset"] = np.array(program.affine.offset)
     try:
-        write_whole(path, serialize(tensors, {"bnn": json.dumps(head)}))
-    except (TypeError, ValueError) as reason:
-        raise ModelFileError(f"{path}: cannot be written: {reason}") from reason
+        head["digest"] = _digest(head, tensors)
+        data = serialize(tensors, {"bnn": json.dumps(head)})
+    except (TypeError, ValueError, RecursionError) as reason:
+        raise ModelFileError(f"{path}: cannot be written: {_line(reason)}") from reason
+    write_whole(path, data)
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write ``data`` to ``path`` so that no reader ever sees half of it."""
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as reason:
-        raise ModelFileError(f"{path}: cannot be written: {reason.strerror}") from reason
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except OSError as reason:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise ModelFileError(f"{path}: cannot be written: {reason.strerror}") from reason
+def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
+    """SHA-256 over the head, the digest itself left out, and over every tensor."""
+    told = {key: value for key, value in head.items() if key != "digest"}
+    hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        hasher.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
 
 
 def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
@@ -153,12 +174,31 @@ def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]
 
 def unpack_planes(
     planes: NDArray[np.uint8], precision: Precision, columns: int
-) -> NDArray[np.int32]:
+) -> NDArray[np.int16]:
     """Inverse of :func:`pack_planes`."""
     if planes.ndim != 3 or planes.shape[0] != precision.bits:
         raise ModelFileError(f"weights of shape {planes.shape} are no {precision.bits} bit-planes")
-    if type(columns) is not int or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]:
+    if precision.bits > MAX_VALUE_BITS:
+        raise ModelFileError(f"weights of {precision} exceed {MAX_VALUE_BITS} bits")
+    if (
+        type(columns) is not int
+        or columns < 1
+        or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]
+    ):
         raise ModelFileError(f"weights of shape {planes.shape} have no {columns!r} columns")
+    rows = planes.shape[1]
+    if rows * columns > MAX_PARAMETERS:
+        raise ModelFileError(f"weights of {rows} x {columns} are more than {MAX_PARAMETERS}")
+    values = np.empty((rows, columns), np.int16)
+    step = max(1, _PIECE // columns)
+    for first in range(0, rows, step):
+        values[first : first + step] = _unpacked(
+            planes[:, first : first + step], precision, columns
+        )
+    return values
+
+
+def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> NDArray[np.int32]:
     codes = np.zeros((planes.shape[1], columns), np.uint32)
     for bit, plane in enumerate(planes):
         bits = np.unpackbits(plane, axis=1, bitorder="little")
@@ -177,12 +217,24 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     try:
         head, tensors = _read(path)
-        return _model(head, tensors)
+        if head["format"] > WITHOUT_DIGEST and head.get("digest") != _digest(head, tensors):
+            raise ModelFileError(
+                "is damaged: its contents do not match its digest; get a whole copy of the file"
+            )
+        model = _model(head, tensors)
     except ModelFileError as reason:
         message = str(reason)
         raise ModelFileError(message if str(path) in message else f"{path}: {message}") from reason
     except BnnError as reason:
         raise ModelFileError(f"{path}: {reason}") from reason
+    if head["format"] <= WITHOUT_DIGEST:
+        warnings.warn(
+            f"{path}: is a .bnn file of format {head['format']}, without a digest, so damage in it "
+            "cannot be seen; load and save it once to add one",
+            OldFormatWarning,
+            stacklevel=2,
+        )
+    return model
 
 
 def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -202,12 +254,14 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
     """Header and tensors of a safetensors file; the library checks sizes against the file's."""
     from safetensors import SafetensorError, safe_open
 
+    _check_head_size(path)
     try:
-        if Path(path).stat().st_size > MAX_FILE_BYTES:
-            raise ModelFileError(f"larger than {MAX_FILE_BYTES} bytes")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            names = file.keys() if arrays else ()
+            names = file.keys()
+            if len(names) > MAX_TENSORS:
+                raise ModelFileError(f"has {len(names)} tensors, the most is {MAX_TENSORS}")
+            names = names if arrays else []
             tensors = {name: file.get_tensor(name) for name in names}
     except OSError as reason:
         raise ModelFileError(f"cannot be read: {reason.strerror or reason}") from reason
@@ -216,12 +270,32 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
     if "bnn" not in metadata:
         raise ModelFileError("is a safetensors file, but not a .bnn file (no 'bnn' metadata)")
     try:
-        head = json.loads(metadata["bnn"])
-    except (ValueError, RecursionError) as reason:
+        head = parse_json(metadata["bnn"])
+    except ValueError as reason:
         raise ModelFileError(f"metadata is no JSON: {_line(reason)}") from reason
-    if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise ModelFileError("was written in another version of the format")
+    _check_format(head)
     return head, tensors
+
+
+def _check_head_size(path: str | os.PathLike[str]) -> None:
+    """The header is parsed at once, so it may not be as large as a file may be."""
+    with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > MAX_HEAD_BYTES:
+        raise ModelFileError(f"is no .bnn file: its header would have {size} bytes")
+
+
+def _check_format(head: Any) -> None:
+    given = head.get("format") if isinstance(head, dict) else None
+    if type(given) is not int or given < 1:
+        raise ModelFileError("is no .bnn file: it does not say which format it has")
+    if given > FORMAT:
+        raise ModelFileError(
+            f"was made by a newer version of this package (format {given}, known is {FORMAT}); "
+            "upgrade bnn-pynq"
+        )
+    if (given > WITHOUT_DIGEST) != ("digest" in head):
+        raise ModelFileError(f"is damaged: its digest does not belong to format {given}")
 
 
 def _line(reason: BaseException) -> str:

@@ -172,6 +172,9 @@ def _infer(network: Network) -> dict[str, Signal]:
         signals[layer.name] = _signal(layer, signals, network.kind)
     if signals[network.layers[-1].name].shape[:2] != (1, 1):
         raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
+    precision, count = network.input.precision, len(network.lattice.reals)
+    if count not in (0, precision.high - precision.low + 1):
+        raise NetworkError(f"the input has {count} real values for the integers of {precision}")
     return signals
 
 
@@ -247,7 +250,7 @@ def _slid(name: str, shape: Shape, kernel: Pair, stride: Pair, padding: Borders)
 
 
 def _check_channels(layer: RealLayer, channels: int) -> None:
-    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset"):
+    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor"):
         size = np.size(getattr(layer, what, 0.0))
         if size not in (1, channels):
             raise NetworkError(f"{layer.name}: {what} is for {size} channels, not {channels}")

@@ -21,12 +21,13 @@ from PIL import Image
 
 from bnn.classifier import decide
 from bnn.data import cifar, idx
+from bnn.depth import is_deep
 from bnn.errors import DataError, InputError, ParameterError, UnknownNameError
 from bnn.formats.bnn_pynq import NETWORKS
 from bnn.formats.bnn_pynq import load as load_parameter_set
 from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
 from bnn.model import Model
-from bnn.pictures import image_to_cifar_array, open_picture
+from bnn.pictures import decoding, image_to_cifar_array, open_picture, picture_name, turn_back
 from bnn.program import ArgMax
 from bnn.run import Outputs, Runtime, check_hardware, hardware, prepare, reference
 
@@ -80,7 +81,8 @@ class PynqBNN:
 
     Attributes:
         classes: names of the classes, after :meth:`load_parameters`.
-        usecPerImage: microseconds per image of the last call, the network alone.
+        usecPerImage: microseconds per image of the last call, the network alone. Of a simulated
+            accelerator: its cycles at its clock, what it would take on a board.
 
     Raises:
         RuntimeUnavailableError: RUNTIME_HW where there is neither board nor simulator.
@@ -100,6 +102,27 @@ class PynqBNN:
         self.usecPerImage = 0.0
         self._model: Model | None = None
         self._runtime: Runtime | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the prepared runtime, which stays in its process."""
+        return {**self.__dict__, "_runtime": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._model is not None:
+            classes = self.classes
+            self._use(self._model)
+            self.classes = classes
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same network, runtime and parameters."""
+        return _identity(self) == _identity(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.runtime, self.network))
+
+    def __repr__(self) -> str:
+        return f"PynqBNN({self.runtime!r}, {self.network!r})"
 
     def load_parameters(self, params: str | os.PathLike[str]) -> None:
         """Load a parameter set.
@@ -126,7 +149,7 @@ class PynqBNN:
     def _use(self, model: Model) -> None:
         self._model = model
         name = hardware() if self.runtime == RUNTIME_HW else "cpu"
-        self._runtime = prepare(name, model.program)
+        self._runtime = _simulated(model) if name == "sim" else prepare(name, model.program)
         self.classes = list(model.classes)
 
     def _run(self, images: NDArray[np.uint8]) -> Outputs:
@@ -208,6 +231,23 @@ class PynqBNN:
         return math.floor(math.log2(word) + 0.5) if word else 0
 
 
+def _identity(bnn: Any) -> tuple[Any, ...]:
+    return bnn.runtime, bnn.network, bnn._model
+
+
+def _simulated(model: Model) -> Runtime:
+    """The accelerator where there is no board: says so, and shows how far its making is."""
+    from bnn.show import building
+    from bnn.terminal import notice
+
+    notice(
+        f"{RUNTIME_HW}: BNN_ACCELERATOR names no accelerator, so a simulated one computes "
+        "(slowly); reported times are its cycles at its clock"
+    )
+    with building() as progress:
+        return prepare("sim", model.program, progress=progress)
+
+
 def _check_runtime(runtime: str) -> None:
     if runtime == RUNTIME_HW:
         check_hardware()
@@ -248,6 +288,25 @@ class _Classifier:
 
     _family = ""
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both classify with the same network, parameters and runtime."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.net, self.params, self.bnn) == (other.net, other.params, other.bnn)
+
+    def __hash__(self) -> int:
+        return hash((self.net, self.params, self.runtime))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.net!r}, {self.params!r}, {self.runtime!r})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the network's table of layers, and how it runs."""
+        from bnn.notebook import original_html
+
+        assert self.bnn._model is not None  # its parameters were loaded when it was made
+        return original_html(self.bnn._model, repr(self), self.usecPerImage)
+
     def class_name(self, index: int) -> str:
         """Name of a class."""
         return self.bnn.class_name(index)
@@ -266,7 +325,8 @@ class CnvClassifier(_Classifier):
         params: name of a data set that has parameters for it.
         runtime: :data:`RUNTIME_SW` or :data:`RUNTIME_HW`.
 
-    Pictures are PIL images and are left shrunk to 32x32, as the original left them.
+    Pictures are PIL images and are left shrunk to 32x32, as the original left them. They are
+    not turned by EXIF data, and transparent pixels show their stored colour.
     """
 
     _family = "cnv"
@@ -334,12 +394,27 @@ def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
 def _shrunk(im: Image.Image) -> NDArray[np.uint8]:
     if not isinstance(im, Image.Image):
         raise InputError(f"a PIL picture is wanted, not a {type(im).__name__}")
+    with decoding(picture_name(im)):
+        turn_back(im)
+        _check_depth(im)
     return image_to_cifar_array(im)
+
+
+def _check_depth(im: Image.Image) -> None:
+    """Refuse what Pillow would cut down to 255: values of more than 8 bits, or fractions."""
+    if not is_deep(im.mode):
+        return
+    values = np.asarray(im)
+    if not ((values >= 0) & (values <= 255) & (values == np.floor(values))).all():
+        raise DataError(
+            f"{picture_name(im)}: a picture of mode {im.mode} with values that do not fit 8 bits; "
+            "bring it to 8 bits first, or use bnn.Classifier"
+        )
 
 
 def _picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     with open_picture(path) as image:
-        return image_to_cifar_array(image)
+        return _shrunk(image)
 
 
 def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -18,8 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.errors import BnnError, DataError
+from bnn.files import open_file
+
+#: Larger than any photograph.
+MAX_FILE_BYTES = 1 << 29
 
 Colour = tuple[int, int, int]
 
@@ -36,6 +41,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     Raises `DataError` if the file is missing, no picture of `FORMATS`, or so large that
     Pillow takes it for a decompression bomb. Damage further inside shows when it is decoded.
     """
+    open_file(path, MAX_FILE_BYTES, DataError).close()
     with decoding(os.fspath(path)):
         return Image.open(path, formats=FORMATS)
 
@@ -86,17 +92,23 @@ def thumbnail_pillow6(image: Image.Image, size: tuple[int, int]) -> None:
     premultiplied colours where there is alpha. Never enlarges. Raises `DataError` if the
     picture cannot be decoded.
     """
-    width, height = image.size
-    if width > size[0]:
-        width, height = size[0], int(max(height * size[0] / width, 1))
-    if height > size[1]:
-        width, height = int(max(width * size[1] / height, 1)), size[1]
-    if (width, height) == image.size:
+    target = fitted(image.size, size)
+    if target == image.size:
         return
     with decoding(picture_name(image)):
-        image.draft(None, (width, height))
-        if image.size != (width, height):
-            _become(image, _resized(image, (width, height), Image.Resampling.LANCZOS))
+        image.draft(None, target)
+        if image.size != target:
+            _become(image, _resized(image, target, Image.Resampling.LANCZOS))
+
+
+def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
+    """The (width, height) that Pillow before 7 shrank ``size`` to, to fit ``into``."""
+    width, height = size
+    if width > into[0]:
+        width, height = into[0], int(max(height * into[0] / width, 1))
+    if height > into[1]:
+        width, height = int(max(width * into[1] / height, 1)), into[1]
+    return width, height
 
 
 def _resized(image: Image.Image, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
@@ -119,6 +131,47 @@ def _become(image: Image.Image, other: Image.Image) -> None:
         image.pyaccess = None
 
 
+def decode(image: Image.Image) -> None:
+    """Decode a picture in place, around a fault of Pillow.
+
+    Pillow (13.0, for one) maps uncompressed grey TIFF files that lie on their side into
+    memory with width and height exchanged, and so mixes up their pixels without a word. It
+    maps only where it knows the file's name.
+    """
+    name = getattr(image, "filename", "")
+    if not isinstance(image, TiffImageFile) or not image.tile or not name:
+        image.load()
+        return
+    image.filename = ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
+
+
+def turn_back(image: Image.Image) -> None:
+    """Decode a TIFF file as it is stored, in place; other pictures are left alone.
+
+    Pillow turns them by their orientation tag when it decodes them, which Pillow 6 did not. Of
+    a picture that is decoded already nothing is known.
+    """
+    if not isinstance(image, TiffImageFile) or not image.tile:
+        return
+    turn = image.tag_v2.get(274)
+    decode(image)
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    if turn in back:
+        _become(image, image.transpose(back[turn]))
+
+
 def on_canvas(
     image: Image.Image, shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
@@ -131,9 +184,28 @@ def on_canvas(
     height, width = shape
     thumbnail_pillow6(image, (width, height))
     with decoding(picture_name(image)):
-        canvas = Image.new("RGBA", (width, height), (*background, 0))
-        canvas.paste(image, (int((width - image.width) / 2), int((height - image.height) / 2)))
-        return np.array(canvas)[:, :, :3].copy()
+        return _centred(image, shape, background)
+
+
+def thumbnail_array(
+    image: Image.Image, size: tuple[int, int], shape: tuple[int, int], background: Colour = WHITE
+) -> NDArray[np.uint8]:
+    """As `on_canvas`, for an opaque picture that may be decoded at a reduced scale.
+
+    ``image`` is of mode L or RGB, ``size`` the (width, height) that it has in full; see
+    `bnn.seen.Seen`. The result is uint8 (height, width, 3) of ``shape``'s two.
+    """
+    target = fitted(size, shape[::-1])
+    if image.size != target:
+        image = _resized(image, target, Image.Resampling.LANCZOS)
+    return _centred(image, shape, background)
+
+
+def _centred(image: Image.Image, shape: tuple[int, int], background: Colour) -> NDArray[np.uint8]:
+    height, width = shape
+    canvas = Image.new("RGBA", (width, height), (*background, 0))
+    canvas.paste(image, (int((width - image.width) / 2), int((height - image.height) / 2)))
+    return np.array(canvas)[:, :, :3].copy()
 
 
 def image_to_cifar_array(image: Image.Image) -> NDArray[np.uint8]:
@@ -178,22 +250,34 @@ def digit_array(
     """
     height, width = shape
     with decoding(picture_name(image)):
-        grey = _grey(image)
+        grey = grey_levels(image)
         if grey.size == (width, height):
             return np.array(grey)
-        grey = ImageEnhance.Contrast(grey).enhance(contrast)
-        grey = ImageEnhance.Brightness(grey).enhance(brightness)
-        if cut is not None:
-            grey = grey.point([255 if level > cut else 0 for level in range(256)])
-        sheet = ImageOps.expand(grey, border, fill=255)
-        stroke = sheet.crop(ImageOps.invert(sheet).getbbox())
-        fitted = stroke.resize(_fit(stroke.size, (width, height)), Image.Resampling.NEAREST)
-        canvas = Image.new("L", (width, height), 255)
-        canvas.paste(fitted, (int((width - fitted.width) / 2), int((height - fitted.height) / 2)))
+        return sheet_array(ink_sheet(grey, contrast, brightness, cut, border), shape)
+
+
+def ink_sheet(
+    grey: Image.Image, contrast: float, brightness: float, cut: int | None, border: int
+) -> Image.Image:
+    """Grey levels with what is not ink brightened to white, in a white border: `digit_array`."""
+    grey = ImageEnhance.Contrast(grey).enhance(contrast)
+    grey = ImageEnhance.Brightness(grey).enhance(brightness)
+    if cut is not None:
+        grey = grey.point([255 if level > cut else 0 for level in range(256)])
+    return ImageOps.expand(grey, border, fill=255)
+
+
+def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Crop to what is not white, fit to ``shape`` and invert: `digit_array`'s second half."""
+    height, width = shape
+    stroke = sheet.crop(ImageOps.invert(sheet).getbbox())
+    fitting = stroke.resize(_fit(stroke.size, (width, height)), Image.Resampling.NEAREST)
+    canvas = Image.new("L", (width, height), 255)
+    canvas.paste(fitting, (int((width - fitting.width) / 2), int((height - fitting.height) / 2)))
     return np.where(np.asarray(canvas) == 0, np.uint8(255), np.uint8(1))
 
 
-def _grey(image: Image.Image) -> Image.Image:
+def grey_levels(image: Image.Image) -> Image.Image:
     """Grey levels as Pillow before 7 had them: the weighted sum truncated, not rounded."""
     if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")

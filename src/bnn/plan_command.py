@@ -51,6 +51,7 @@ def plan(
     from bnn.plan.planner import plan as make
 
     one_wish(fps, most)
+    _check_picture(pareto, beside, {"--fps": fps, "--max": most, "--output": output})
     if pareto is not None:
         draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
         return
@@ -60,12 +61,11 @@ def plan(
     if json:
         typer.echo(json_text.dumps(found.as_json()))
         return
-    from rich.console import Console
-
     from bnn.plan.show import plan_table
+    from bnn.terminal import print_whole
 
     wish = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
-    Console().print(plan_table(found, f"{model}, {wish}"))
+    print_whole(plan_table(found, f"{model}, {wish}"))
 
 
 def draw_pareto(
@@ -101,21 +101,32 @@ def draw_pareto(
         typer.echo(f"{path}: {each.name}: {len(each.points)} plans, {speed}")
 
 
+def _check_picture(
+    pareto: Path | None, beside: list[str] | None, of_a_plan: dict[str, object]
+) -> None:
+    """Refuse options of a plan with a picture, and options of a picture without one."""
+    from bnn.errors import PlanError
+
+    if pareto is None and beside:
+        raise PlanError("--with is for the picture that --pareto draws")
+    given = [name for name, value in of_a_plan.items() if value]
+    if pareto is not None and given:
+        raise PlanError(f"{given[0]} is for a plan; --pareto draws all of them")
+
+
 def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
     """Refuse more than one wish."""
     from bnn.errors import PlanError
 
     if fps is not None and most:
-        raise PlanError("--fps and --max are two wishes; say one")
+        raise PlanError("use either --fps or --max")
     if folding is not None:
-        raise PlanError("--folding says what --fps or --max would choose; say one")
+        raise PlanError("use either --folding, or --fps or --max, which choose a folding")
 
 
 def write_folding(path: Path, folding: object) -> None:
     """Write what ``bnn build --folding`` reads."""
     from bnn.errors import PlanError
+    from bnn.files import write_whole
 
-    try:
-        path.write_text(json_text.dumps(folding, indent=1) + "\n", encoding="utf-8")
-    except OSError as reason:
-        raise PlanError(f"{path}: cannot be written: {reason.strerror}") from reason
+    write_whole(path, (json_text.dumps(folding, indent=1) + "\n").encode(), PlanError)

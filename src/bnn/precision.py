@@ -93,7 +93,7 @@ class Precision:
         if array.size == 0:
             return True
         if self.kind == "bipolar":
-            return bool(np.isin(array, (-1, 1)).all())
+            return bool(((array == -1) | (array == 1)).all())
         return bool(array.min() >= self.low and array.max() <= self.high)
 
     def covers(self, low: int, high: int) -> bool:

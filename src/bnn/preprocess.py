@@ -34,26 +34,29 @@ class Preprocess(ABC):
     ) -> NDArray[np.uint8]:
         """A picture or picture file as uint8 (height, width, channels) of ``shape``.
 
-        A picture of that height and width already is taken as it is, converted to grey or
-        RGB. The caller's picture is left unchanged, at most decoded.
+        The picture is read as a person sees it: upright, on paper where it is transparent,
+        in 8 bits; see `bnn.seen`. One of that height and width already is then taken as it
+        is, converted to grey or RGB. The caller's picture is left unchanged, at most decoded.
 
-        Raises `DataError` for a file that is no picture or cannot be decoded and
-        `InputError` for a shape that is not of a picture.
+        Raises `DataError` for a file that is no picture or cannot be decoded, or whose values
+        nobody can interpret, and `InputError` for a shape that is not of a picture.
         """
         from PIL import Image
 
-        from bnn.pictures import open_picture, twin
+        from bnn.pictures import decoding, picture_name
+        from bnn.seen import open_one
 
         if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
             raise InputError(f"a picture cannot fill an input of shape {tuple(shape)}")
         if isinstance(picture, Image.Image):
-            return self._pixels(twin(picture), shape).reshape(shape)
-        with open_picture(picture) as opened:
+            with decoding(picture_name(picture)):
+                return self._pixels(picture, shape).reshape(shape)
+        with open_one(picture) as opened, decoding(picture_name(opened)):
             return self._pixels(opened, shape).reshape(shape)
 
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
-        """The values of `to_array`, in order; may change the picture."""
+        """The values of `to_array`, in order; may decode the picture."""
 
     def to_json(self) -> dict[str, object]:
         """A dictionary that ``json`` can write and `from_json` reads back equal."""
@@ -64,7 +67,7 @@ class Preprocess(ABC):
         """The description that `to_json` wrote.
 
         Strict: raises `ModelFileError` for anything but a known kind with exactly its
-        keys and values in range.
+        keys and values in range. Keys that older files lack (`ADDED`) have their default.
         """
         if not isinstance(value, dict):
             raise ModelFileError("preprocess: must be an object with a kind")
@@ -73,6 +76,7 @@ class Preprocess(ABC):
         if not isinstance(kind, str) or kind not in _KINDS:
             raise ModelFileError(f"preprocess: unknown kind {kind!r}; known: {', '.join(_KINDS)}")
         known = {f.name for f in fields(_KINDS[kind])}
+        options = {**ADDED.get(kind, {}), **options}
         if wrong := sorted(map(str, known ^ set(options))):
             raise ModelFileError(f"preprocess: {kind} lacks or does not know {', '.join(wrong)}")
         try:
@@ -102,9 +106,11 @@ class Thumbnail(Preprocess):
         import numpy as np
         from PIL import Image
 
-        from bnn.pictures import on_canvas
+        from bnn.pictures import thumbnail_array
+        from bnn.seen import seen
 
-        pixels = on_canvas(image, shape[:2], self.background)
+        look = seen(image, self.background, within=(shape[1], shape[0]))
+        pixels = thumbnail_array(look.image, look.size, shape[:2], self.background)
         # Grey levels r = g = b = v become v again: Pillow's weights add up to one exactly.
         return pixels if shape[2] == 3 else np.array(Image.fromarray(pixels).convert("L"))
 
@@ -114,6 +120,9 @@ class Digit(Preprocess):
     """A dark stroke on light paper, found, centred and inverted: 255 on 1.
 
     The original's rule for LFC networks; see `bnn.pictures.digit_array` for the options.
+    That rule has a fixed threshold. With ``adaptive``, it is used where it finds a stroke;
+    where it finds none (pencil, chalk, shadows), the light around each stroke decides, and a
+    sheet without a stroke is an error (`DataError`); see `bnn.strokes`.
     """
 
     kind: ClassVar[str] = "digit"
@@ -121,6 +130,7 @@ class Digit(Preprocess):
     brightness: float = 4.0
     cut: int | None = None
     border: int = 80
+    adaptive: bool = True
 
     def __post_init__(self) -> None:
         for name in ("contrast", "brightness"):
@@ -132,18 +142,15 @@ class Digit(Preprocess):
         if self.cut is not None:
             _check_integer("cut", self.cut, 0, 255)
         _check_integer("border", self.border, 0, 1000)
+        if not isinstance(self.adaptive, bool):
+            raise InputError(f"adaptive must be true or false, not {self.adaptive!r}")
 
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
-        from bnn.pictures import digit_array
+        from bnn.digits import digit_pixels
+        from bnn.pictures import picture_name
+        from bnn.seen import seen
 
-        grey = digit_array(
-            image,
-            shape[:2],
-            contrast=self.contrast,
-            brightness=self.brightness,
-            cut=self.cut,
-            border=self.border,
-        )
+        grey = digit_pixels(seen(image), shape[:2], self, picture_name(image))
         return grey if shape[2] == 1 else grey[:, :, None].repeat(3, axis=2)
 
 
@@ -155,9 +162,14 @@ class Stretch(Preprocess):
 
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
         from bnn.pictures import stretched
+        from bnn.seen import seen
 
-        return stretched(image, shape[:2], "L" if shape[2] == 1 else "RGB")
+        return stretched(seen(image).image, shape[:2], "L" if shape[2] == 1 else "RGB")
 
+
+#: What files written before these keys existed mean. The fixed rule's own results are the same
+#: with ``adaptive``; what it adds are answers, or errors, where that rule found no stroke.
+ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True}}
 
 _KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch)}
 

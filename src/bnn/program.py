@@ -19,6 +19,7 @@ type that its attribute declares.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -32,8 +33,15 @@ from bnn.errors import ProgramError
 from bnn.inputs import Input
 from bnn.precision import INT, Precision
 
-#: Edges larger than this are refused: no honest network needs them, a hostile file might.
-MAX_EDGE_VALUES = 1 << 26
+#: Limits of a program: no honest network exceeds them, a hostile file might. CNV with four times
+#: its channels on pictures of 224x224 needs 60 % of the values and 40 % of the work.
+#: Values of one edge, and of all edges of one image together.
+MAX_EDGE_VALUES = 1 << 27
+MAX_PROGRAM_VALUES = 1 << 29
+#: Weights and thresholds of all operations together.
+MAX_PARAMETERS = 1 << 27
+#: Steps for one image; see :func:`bnn.check.work`.
+MAX_WORK = 1 << 38
 #: Widest weights and activations.
 MAX_VALUE_BITS = 8
 
@@ -244,6 +252,19 @@ class Program(Made):
             if op.name == name:
                 return op
         raise ProgramError(f"no operation is called {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both compute the same in the same way: equal digests."""
+        return self.digest() == other.digest() if isinstance(other, Program) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def __repr__(self) -> str:
+        kinds = Counter(type(op).__name__ for op in self.ops)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        shape = "x".join(map(str, self.input.shape))
+        return f"Program(input {shape} {self.input.precision}, {counts}, {self.classes} scores)"
 
     def digest(self) -> str:
         """SHA-256 over everything that decides the results; the key for caches."""

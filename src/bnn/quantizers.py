@@ -71,6 +71,7 @@ def encoded_input(shape: Shape, encoding: Encoding) -> tuple[Input, Lattice]:
         case "sign":
             return PictureInput(shape, BIPOLAR, sign_table()), Lattice()
         case "bytes":
-            return PictureInput(shape, UINT(8), identity_table()), Lattice(1 / 255)
+            reals = tuple(byte / 255 for byte in range(256))
+            return PictureInput(shape, UINT(8), identity_table()), Lattice(1 / 255, reals=reals)
     known = ", ".join(ENCODINGS)
     raise NetworkError(f"no input encoding is called {encoding!r}; there are {known}")

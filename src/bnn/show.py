@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bnn.classifier import logits
+from bnn.classifier import Run, logits
 from bnn.model import Model
 from bnn.program import INPUT
 from bnn.summary import input_text, rows
-from bnn.terminal import harmless
+from bnn.terminal import harmless, notice
 
 #: Classes with a score bar for each picture; widths of a bar and of a name where there is room.
 TOP = 3
@@ -26,20 +29,80 @@ BAR = 20
 NAME = 16
 #: Columns of a terminal that pictures and their classes need besides.
 BESIDES = 36
+#: Columns that a table of scores needs; names fold.
+LEAST = 40
+#: Between two lines about progress where there is no terminal.
+SECONDS = 5.0
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error if that is a terminal; yields ``advance(done, of)``."""
+    """Progress on standard error; yields ``advance(done, of)``.
+
+    A bar on a terminal, which goes when all is done; elsewhere a line now and then
+    (:data:`SECONDS`).
+    """
     console = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    said = time.monotonic()
+    seen = console.is_terminal
+    with Progress(*columns, console=console, disable=not seen, transient=True) as bar:
         task = bar.add_task(label, total=None)
 
         def advance(done: int, of: int) -> None:
+            nonlocal said
             bar.update(task, completed=done, total=of)
+            if not seen and time.monotonic() - said >= SECONDS:
+                said = time.monotonic()
+                sys.stderr.write(f"{label}: {done} of {of}\n")
+                sys.stderr.flush()
 
         yield advance
+
+
+@contextmanager
+def building() -> Iterator[Callable[[str, float], None]]:
+    """Progress of a simulator's build, as :data:`bnn.hw.verilator.Progress`.
+
+    A bar on a terminal; elsewhere (in a notebook, in a log) a line on standard error at the
+    beginning, now and then (:data:`SECONDS`), and at the end. Nothing where nothing is built.
+    """
+    with progress("building the simulator") as advance:
+        seen, said = Console(stderr=True).is_terminal, float("-inf")
+
+        def told(what: str, part: float) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if seen:
+                advance(round(100 * part), 100)
+            elif now - said >= SECONDS or part >= 1:
+                notice(f"building the simulator: {what}, {100 * part:.0f} %")
+                said = now
+
+        yield told
+
+
+def simulated_text(run: Run) -> str:
+    """What a simulated run took on the accelerator, and what the simulation itself took."""
+    cycles, mhz = run.details["cycles"], run.details["mhz"]
+    return (
+        f"{cycles:,} cycles at {mhz:g} MHz = {1e6 * run.seconds:,.2f} us (simulated; "
+        f"the simulation itself took {run.details['simulation_seconds']:.2f} s)"
+    )
+
+
+def timing_text(run: Run, reading: float = 0.0) -> str:
+    """Both times of a run, of preparation and of computing; ``reading``: seconds before it."""
+    images = max(run.images, 1)
+    prepared = 1e6 * (run.prepare_seconds + reading) / images
+    text = f"preparing {prepared:,.1f} us/image, computing {run.us_per_image:,.2f} us/image"
+    return f"{text}: {simulated_text(run)}" if run.details.get("simulated") else text
+
+
+def width() -> int:
+    """Columns for text on standard output: the terminal's, and 80 without one."""
+    columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    return min(max(columns, 40), 100)
 
 
 def scores_table(

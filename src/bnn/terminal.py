@@ -5,7 +5,18 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
+import shutil
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from bnn.errors import BnnWarning
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 #: Our own drawing characters where the output has no Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
@@ -19,9 +30,19 @@ def harmless(text: str) -> str:
     )
 
 
+def notice(text: str) -> None:
+    """One line on standard error that a user should see whatever the program prints."""
+    with suppress(OSError, ValueError):  # closed, or nobody reads it any more
+        sys.stderr.write(f"bnn: {harmless(text)}\n")
+        sys.stderr.flush()
+
+
 def plain_where_needed() -> None:
     """Let standard output take any text, whatever its encoding (``LANG=C``)."""
     codecs.register_error(_HANDLER, _plainer)
+    # COLUMNS=0 means "not known", but Rich would print lines of no width.
+    if not _is_positive(os.environ.get("COLUMNS", "")):
+        os.environ.pop("COLUMNS", None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_HANDLER)
 
@@ -31,3 +52,53 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
         raise error
     wrong = error.object[error.start : error.end]
     return "".join(_PLAIN.get(c, "?") for c in wrong), error.end
+
+
+def _is_positive(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
+
+
+def print_whole(renderable: RenderableType, least: int | None = None) -> None:
+    """Print to standard output with no cell of a table cut off.
+
+    A table that is wider than the terminal is printed as wide as it is: a terminal wraps or
+    scrolls long lines, and a file has no width.
+
+    Args:
+        renderable: a table, a text, or a group of them.
+        least: columns that it needs where its cells may be folded; else its tables are measured.
+    """
+    from rich.console import Console
+
+    width = max(1, shutil.get_terminal_size().columns)
+    console = Console(width=max(width, _tables_width(renderable) if least is None else least))
+    console.print(renderable)
+
+
+def _tables_width(renderable: RenderableType) -> int:
+    """Columns of the widest table if no cell is folded or cut."""
+    from rich.console import Console, Group
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    wide = Console(width=1 << 12)
+    parts = renderable.renderables if isinstance(renderable, Group) else [renderable]
+    tables = [part for part in parts if isinstance(part, Table)]
+    return max((Measurement.get(wide, wide.options, table).maximum for table in tables), default=0)
+
+
+@contextmanager
+def notices_on_one_line() -> Iterator[None]:
+    """Print the notices of this package as one line each on standard error, each of them once."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *more: Any, **named: Any) -> None:
+        if issubclass(category, BnnWarning):
+            sys.stderr.write(f"bnn: {harmless(str(message))}\n")
+        else:
+            usual(message, category, *more, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", BnnWarning)
+        warnings.showwarning = show
+        yield

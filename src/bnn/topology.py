@@ -21,6 +21,9 @@ order row, column, channel. See :mod:`bnn.quantizers` for what a precision means
 
 from __future__ import annotations
 
+import difflib
+import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ from typing import Any
 
 from bnn.check import slid_shape
 from bnn.errors import BnnError, NetworkError, ProgramError
+from bnn.files import read_file
 from bnn.inputs import Shape
 from bnn.precision import BIPOLAR, Precision, parse
 from bnn.program import Borders, Pair
@@ -38,6 +42,17 @@ from bnn.quantizers import ENCODINGS, Encoding
 MAX_FILE_BYTES = 1 << 20
 MAX_LAYERS = 1024
 MAX_SIZE = 1 << 16
+#: Of all layers together; the networks here have up to 3 million. Beyond it memory would end.
+MAX_WEIGHTS = 1 << 28
+#: Of the input and of any layer's result, for one picture.
+MAX_VALUES = 1 << 26
+#: Keys of many parts (a.b.c) take Python's reader quadratic time: dots of a line, and of all.
+MAX_DOTS, MAX_ALL_DOTS = 512, 1 << 12
+#: Of a number: reading one of n digits takes time in proportion to n * n.
+MAX_DIGITS = 500
+MAX_NAME = 200
+#: Characters of a value, or of another reader's reason, in a message.
+MOST_TOLD = 200
 
 
 @dataclass(frozen=True)
@@ -112,7 +127,17 @@ class Topology:
             )
         if len(self.input) not in (1, 3) or any(not 1 <= n <= MAX_SIZE for n in self.input):
             raise NetworkError(f"{self.name}: input is [height, width, channels] or [features]")
-        self.shapes()
+        self._check_size(self.shapes())
+
+    def _check_size(self, shapes: list[tuple[int, int, int]]) -> None:
+        weights = 0
+        for number, (layer, before) in enumerate(zip(self.layers, shapes, strict=False)):
+            where = f"{self.name}: layers[{number}]"
+            if math.prod(shapes[number + 1]) > MAX_VALUES or math.prod(before) > MAX_VALUES:
+                raise NetworkError(f"{where}: has more than {MAX_VALUES} values")
+            weights += _weights(layer, before)
+            if weights > MAX_WEIGHTS:
+                raise NetworkError(f"{where}: up to here are more than {MAX_WEIGHTS} weights")
 
     @property
     def classes(self) -> int:
@@ -137,6 +162,16 @@ class Topology:
         last = next((one for one in reversed(self.layers) if not isinstance(one, Norm)), None)
         if not isinstance(last, Dense):
             raise NetworkError(f"{self.name}: it must end with a dense layer, or norm after it")
+
+
+def _weights(layer: Layer, before: tuple[int, int, int]) -> int:
+    match layer:
+        case Conv():
+            return math.prod(layer.kernel) * before[2] * layer.channels
+        case Dense():
+            return math.prod(before) * layer.units
+        case Pool() | Norm() | Act():
+            return 0
 
 
 def _result(where: str, layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -164,17 +199,11 @@ def load(path: str | Path) -> Topology:
     Raises:
         NetworkError: it cannot be read, or says something that cannot be; names the file.
     """
-    path = Path(path)
+    data = read_file(path, MAX_FILE_BYTES, NetworkError)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise NetworkError(f"larger than {MAX_FILE_BYTES} bytes")
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise NetworkError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, NetworkError) as error:
+        return loads(data.decode())
+    except UnicodeDecodeError as error:
         raise NetworkError(f"{path}: no topology file: {error}") from None
-    try:
-        return loads(text)
     except BnnError as error:
         raise NetworkError(f"{path}: {error}") from None
 
@@ -185,10 +214,20 @@ def loads(text: str) -> Topology:
         import tomllib
     else:
         import tomli as tomllib
+    deepest = max((line.count(".") for line in text.splitlines()), default=0)
+    if deepest > MAX_DOTS:  # tables within tables; the reader's time grows with their square
+        raise NetworkError(f"no topology: a line has {deepest} dots, more than {MAX_DOTS}")
+    if text.count(".") > MAX_ALL_DOTS:
+        raise NetworkError(f"no topology: it has more than {MAX_ALL_DOTS} dots")
+    if re.search(f"[0-9_]{{{MAX_DIGITS + 1}}}", text):
+        raise NetworkError(f"no topology: a number has more than {MAX_DIGITS} digits")
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise NetworkError(f"no TOML: {error}") from None
+    except RecursionError:
+        raise NetworkError("no TOML: nested too deeply") from None
+    # Beside the reader's own errors: integers of thousands of digits, dates that cannot be.
+    except (ValueError, OverflowError) as error:
+        raise NetworkError(f"no TOML: {' '.join(str(error).split())[:MOST_TOLD]}") from None
     return _topology(document)
 
 
@@ -206,21 +245,45 @@ def _topology(document: Mapping[str, Any]) -> Topology:
     if not isinstance(document["layers"], list):
         raise NetworkError("topology: layers must be a list")
     return Topology(
-        str(document.get("name", "network")),
+        _name(document.get("name", "network")),
         tuple(_sizes("input", size if isinstance(size, list) else [size])),
         tuple(_layer(f"layers[{n}]", one, defaults) for n, one in enumerate(document["layers"])),
-        document.get("encoding", "fixed-point"),
+        _encoding(document.get("encoding", "fixed-point")),
     )
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= MAX_NAME:
+        raise NetworkError(
+            f"name must be a text of up to {MAX_NAME} printable characters, not {_told(value)}"
+        )
+    return value
+
+
+def _encoding(value: Any) -> Encoding:
+    for known in ENCODINGS:
+        if value == known:
+            return known
+    raise NetworkError(f"encoding is one of {', '.join(ENCODINGS)}, not {_told(value)}")
+
+
+def _told(value: Any) -> str:
+    """``value`` for a message: short, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of too many digits, tables in tables
+        return f"this {type(value).__name__}"
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 3] + "..."
 
 
 def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
     """A layer from its table, or from its kind's name alone."""
     table: dict[str, Any] = {given: None} if isinstance(given, str) else given
     if not isinstance(table, dict):
-        raise NetworkError(f"{where}: a layer is a name or a table, not {given!r}")
+        raise NetworkError(f"{where}: a layer is a name or a table, not {_told(given)}")
     kinds = [key for key in table if key in _KINDS]
     if len(kinds) != 1:
-        raise NetworkError(f"{where}: must have exactly one of {', '.join(_KINDS)}: {given!r}")
+        raise NetworkError(f"{where}: must have exactly one of {', '.join(_KINDS)}: {_told(given)}")
     return _KINDS[kinds[0]](where, table, defaults)
 
 
@@ -255,15 +318,16 @@ def _norm(where: str, table: Mapping[str, Any], _: Mapping[str, Precision]) -> L
     _only(where, table, {"norm", "epsilon"})
     epsilon = table.get("epsilon", 1e-4)
     if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
-        raise NetworkError(f"{where}: epsilon must be between 0 and 1, not {epsilon!r}")
+        raise NetworkError(f"{where}: epsilon must be between 0 and 1, not {_told(epsilon)}")
     if table["norm"] not in (None, "channel", "scalar"):
-        raise NetworkError(f"{where}: norm is 'channel' or 'scalar', not {table['norm']!r}")
+        raise NetworkError(f"{where}: norm is 'channel' or 'scalar', not {_told(table['norm'])}")
     return Norm(table["norm"] == "scalar", float(epsilon))
 
 
 def _act(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
     _only(where, table, {"act"})
-    return Act(_precision(f"{where}: act", table["act"] or defaults["act"]))
+    given = table["act"]
+    return Act(defaults["act"] if given is None else _precision(f"{where}: act", given))
 
 
 _KINDS: dict[str, Callable[[str, Mapping[str, Any], Mapping[str, Precision]], Layer]] = {
@@ -279,12 +343,16 @@ def _only(where: str, table: Mapping[str, Any], known: set[str]) -> None:
     for key in table:
         if key not in known:
             listed = ", ".join(sorted(known))
-            raise NetworkError(f"{where}: unknown key {key!r}; known are {listed}")
+            close = difflib.get_close_matches(key[:MOST_TOLD], known, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise NetworkError(f"{where}: unknown key {_told(key)}; known are {listed}{meant}")
 
 
 def _size(where: str, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= MAX_SIZE:
-        raise NetworkError(f"{where} must be a whole number from 1 to {MAX_SIZE}, not {value!r}")
+        raise NetworkError(
+            f"{where} must be a whole number from 1 to {MAX_SIZE}, not {_told(value)}"
+        )
     return value
 
 
@@ -295,7 +363,9 @@ def _sizes(where: str, values: list[Any]) -> list[int]:
 def _pair(where: str, value: Any) -> Pair:
     values = value if isinstance(value, list) else [value, value]
     if len(values) != 2:
-        raise NetworkError(f"{where} must be one number or two (vertical, horizontal): {value!r}")
+        raise NetworkError(
+            f"{where} must be one number or two (vertical, horizontal): {_told(value)}"
+        )
     return (_size(where, values[0]), _size(where, values[1]))
 
 
@@ -305,17 +375,19 @@ def _borders(where: str, value: Any) -> Borders:
         values = values * 2
     if len(values) != 4 or any(type(n) is not int or not 0 <= n <= MAX_SIZE for n in values):
         wanted = "one number, two (vertical, horizontal) or four (top, left, bottom, right)"
-        raise NetworkError(f"{where} must be {wanted}: {value!r}")
+        raise NetworkError(f"{where} must be {wanted}: {_told(value)}")
     return (values[0], values[1], values[2], values[3])
 
 
 def _precision(where: str, value: Any) -> Precision:
     if isinstance(value, Precision):
         return value
+    if not isinstance(value, str):
+        raise NetworkError(f"{where}: no such precision: {_told(value)}")
     try:
         precision = parse(value)
-    except ProgramError as error:
-        raise NetworkError(f"{where}: {error}") from None
+    except (ProgramError, ValueError) as error:  # int99999...
+        raise NetworkError(f"{where}: {str(error)[:MOST_TOLD]}") from None
     if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
         raise NetworkError(f"{where}: {precision} is not among bipolar, uint1-8, int2-8, int2n-8n")
     return precision
@@ -323,5 +395,5 @@ def _precision(where: str, value: Any) -> Precision:
 
 def _flag(where: str, value: Any) -> bool:
     if type(value) is not bool:
-        raise NetworkError(f"{where} must be true or false, not {value!r}")
+        raise NetworkError(f"{where} must be true or false, not {_told(value)}")
     return value

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A converted model against what it was converted from."""
+"""A converted model against what it was converted from.
+
+Three sources of answers, from the best to the weakest:
+
+- answers of the source framework itself, stored with the inputs;
+- for ONNX and QONNX, the file executed by ``onnx.reference``
+  (:mod:`bnn.formats.qonnx_executor`), which shares nothing with the reader;
+- the network as it was read, evaluated in real numbers. It finds mistakes of the lowering,
+  and none of the reading, which it shares.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.classifier import Classifier, as_batch
+from bnn.batch import as_batch
+from bnn.classifier import Classifier
 from bnn.convert import Conversion, byte_values
 from bnn.data.folder import PictureFolder
 from bnn.data.sets import load_test
-from bnn.errors import DataError
+from bnn.errors import DataError, FormatError
 from bnn.formats import npz
 from bnn.formats.grids import grid
 from bnn.inputs import PictureInput, RealInput
@@ -23,24 +33,59 @@ from bnn.precision import BIPOLAR
 
 #: The trained network in real numbers is slow; so many samples are compared with it.
 COMPARED = 1000
+#: Seconds that ``onnx.reference`` may take; it gets as far as it comes.
+EXECUTED = 60.0
+#: Scores that differ by less than this part of the largest are a tie: frameworks sum in float32.
+TIE = 1e-5
 _INPUTS, _LABELS = ("inputs", "x", "images"), ("labels", "y")
 _LOGITS, _CLASSES = ("logits", "outputs", "scores"), ("predictions", "classes")
 
 Array = NDArray[Any]
+Advance = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """Inputs as the source model takes them (N, ...), and what is known of them.
 
     Attributes:
         labels: true classes, or None.
         answers: classes that the source framework itself gave, or None.
+        logits: its outputs (N, classes), or (N, 1) of a network with one output; or None.
     """
 
     inputs: Array
     labels: Array | None = None
     answers: Array | None = None
+    logits: Array | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The converted model's answers against others.
+
+    Attributes:
+        source: whose answers these are.
+        samples: how many were compared.
+        differing: how many predictions differ, those left aside whose scores are a tie there.
+        off: largest difference of a logit, or None where they cannot be compared.
+        largest: largest logit of the source, by size.
+        independent: whether the answers share nothing with the reader of the file.
+    """
+
+    source: str
+    samples: int
+    differing: int
+    off: float | None = None
+    largest: float = 0.0
+    independent: bool = True
+
+    def line(self) -> str:
+        """As text."""
+        text = f"compared with {self.source}: {self.differing} of {self.samples} predictions differ"
+        if self.off is not None:
+            text += f"; logits by at most {self.off:.3g} (the largest is {self.largest:.4g})"
+        return text
 
 
 @dataclass(frozen=True)
@@ -50,20 +95,22 @@ class Verification:
     Attributes:
         samples: how many were classified.
         correct: how many rightly; None without labels.
-        compared: how many were also put through the trained network in real numbers.
-        differing: how many of these got another class there.
-        answers_differing: how many got another class than the source framework's own
-            answer; None without answers.
+        comparisons: with every source of answers that there is.
         off_grid: how many had input values that the assumed input cannot hold, so that
             they were rounded or clipped; None where the source quantizes its input.
+        notes: what could not be compared, and why.
     """
 
     samples: int
     correct: int | None
-    compared: int
-    differing: int
-    answers_differing: int | None
+    comparisons: tuple[Comparison, ...]
     off_grid: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether some prediction is not the one that was compared with."""
+        return any(item.differing for item in self.comparisons)
 
     def lines(self) -> list[str]:
         """As text, one line each."""
@@ -72,41 +119,149 @@ class Verification:
             text.append(f"  accuracy: {100 * self.correct / max(1, self.samples):.2f} %")
         if self.off_grid is not None:
             text.append(f"  inputs off the assumed grid: {self.off_grid} of {self.samples}")
-        if self.compared:
+        text += [f"  {item.line()}" for item in self.comparisons]
+        text += [f"  {note}" for note in self.notes]
+        if not any(item.independent for item in self.comparisons):
             text.append(
-                f"  predictions that differ from the trained network in real numbers: "
-                f"{self.differing} of {self.compared}"
-            )
-        if self.answers_differing is not None:
-            text.append(
-                f"  predictions that differ from the stored ones: "
-                f"{self.answers_differing} of {self.samples}"
+                "  no answers but ours: whatever was misunderstood in the file is not found; "
+                "give an npz with the framework's logits"
             )
         return text
 
 
-def verify(conversion: Conversion, samples: Samples, runtime: str = "cpu") -> Verification:
+def verify(
+    conversion: Conversion,
+    samples: Samples,
+    runtime: str = "cpu",
+    source: Path | None = None,
+    advance: Advance | None = None,
+) -> Verification:
     """Classify ``samples`` with the converted model and compare.
+
+    Args:
+        conversion: what :func:`bnn.convert.convert` returned.
+        samples: inputs and what is known of them.
+        runtime: that classifies.
+        source: the file that was converted; an ONNX file is executed.
+        advance: called with (done, all) while it is.
 
     Raises:
         InputError: the samples do not fit the model's input.
     """
-    model = conversion.model
-    classes = Classifier(model, runtime).classify(samples.inputs)
-    compared = differing = 0
+    classifier = Classifier(conversion.model, runtime)
+    mine = Answers(classifier.classify(samples.inputs), classifier.logits(samples.inputs))
+    comparisons, notes = [], []
+    if samples.answers is not None:
+        stored = Answers(samples.answers, samples.logits)
+        comparisons.append(compared("the stored answers", mine, stored))
+    if source is not None and conversion.report.format == "QONNX":
+        try:
+            comparisons.append(_executed(conversion, samples, mine, source, advance))
+        except FormatError as error:
+            notes.append(f"not compared with onnx.reference: {error}")
     if conversion.network is not None:
-        first = as_batch(model, samples.inputs[:COMPARED])
-        checked = conversion.network.input.check(first)
-        trained = conversion.network.evaluate(checked).classes
-        compared, differing = len(trained), int((trained != classes[:COMPARED]).sum())
+        comparisons.append(_as_read(conversion, samples, mine))
     return Verification(
-        len(classes),
-        _agreeing(classes, samples.labels),
-        compared,
-        differing,
-        None if samples.answers is None else int((samples.answers != classes).sum()),
+        len(mine.classes),
+        None if samples.labels is None else int((mine.classes == samples.labels).sum()),
+        tuple(comparisons),
         _off_grid(conversion, samples.inputs),
+        tuple(notes),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Classes (N,), and the logits (N, classes) or (N, 1) that they were chosen from, or None."""
+
+    classes: Array
+    logits: Array | None = None
+
+
+def compared(
+    source: str,
+    mine: Answers,
+    theirs: Answers,
+    independent: bool = True,
+    order_only: bool = False,
+) -> Comparison:
+    """The first answers of ours against all of theirs.
+
+    Args:
+        source: whose answers these are. independent: see :class:`Comparison`.
+        order_only: their logits went through a softmax or the like: only their order and
+            their ties tell something.
+
+    Raises:
+        DataError: the logits are of another number of classes.
+    """
+    count = len(theirs.classes)
+    classes, logits = mine.classes[:count], theirs.logits
+    differ = classes != theirs.classes
+    if logits is None or mine.logits is None:
+        return Comparison(source, count, int(differ.sum()), independent=independent)
+    own = mine.logits[:count]
+    if logits.shape[1] == 1 and own.shape[1] == 2:
+        own = own[:, 1:]
+    if own.shape != logits.shape:
+        raise DataError(f"{source}: {logits.shape[1]} outputs, but {own.shape[1]} classes")
+    largest = float(np.abs(logits).max(initial=0))
+    if logits.shape[1] == 1:
+        tied = np.abs(logits[:, 0]) <= TIE * largest
+    else:
+        chosen = np.take_along_axis(logits, classes[:, None], axis=1)[:, 0]
+        tied = chosen >= logits.max(axis=1) - TIE * largest
+    off = None if order_only else float(np.abs(own - logits).max(initial=0))
+    return Comparison(source, count, int((differ & ~tied).sum()), off, largest, independent)
+
+
+def _as_read(conversion: Conversion, samples: Samples, mine: Answers) -> Comparison:
+    assert conversion.network is not None
+    first = as_batch(conversion.model, samples.inputs[:COMPARED])
+    made = conversion.network.evaluate(conversion.network.input.check(first))
+    theirs = Answers(made.classes, made.logits)
+    return compared("our own reading of the file, in real numbers", mine, theirs, False)
+
+
+def _executed(
+    conversion: Conversion, samples: Samples, mine: Answers, path: Path, advance: Advance | None
+) -> Comparison:
+    from bnn.formats.qonnx_executor import Executor
+
+    executor = Executor(path)
+    rows = as_graph(as_batch(conversion.model, samples.inputs), executor.shape)
+    out = executor.run(rows, EXECUTED, advance)
+    name = "onnx.reference, an independent executor"
+    if executor.ending == "class":
+        return compared(name, mine, Answers(out[:, 0].astype(np.int64)))
+    middle = 0.5 if executor.sigmoid else 0.0
+    classes = classes_of(out, middle)
+    theirs = Answers(classes, out - np.float32(middle))
+    return compared(name, mine, theirs, order_only=executor.ending != "scores")
+
+
+def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
+    """Inputs as the model takes them, channels last, as a graph with an input of ``shape`` does.
+
+    Raises:
+        FormatError: they cannot be.
+    """
+    wanted = shape[1:]
+    if batch.ndim == 4:
+        # ONNX's maps have their channels first; also where the sizes tell nothing.
+        first = batch.transpose(0, 3, 1, 2)
+        if first.shape[1:] == wanted or len(wanted) == 1:
+            batch = first
+    if int(np.prod(batch.shape[1:])) != int(np.prod(wanted)):
+        raise FormatError(f"inputs of {batch.shape[1:]} do not fit the graph's {wanted}")
+    return batch.reshape(len(batch), *wanted)
+
+
+def classes_of(logits: Array, middle: float = 0.0) -> Array:
+    """Classes (N,) of outputs (N, classes); of one output, 1 where it is above ``middle``."""
+    if logits.shape[1] == 1:
+        return (logits[:, 0] > middle).astype(np.int64)
+    return np.asarray(logits.argmax(axis=1))
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
@@ -122,10 +277,6 @@ def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
     held = assumed.scale * (given.check(batch) - assumed.zero_point)
     far = np.abs(held - batch) > 1e-3 * assumed.scale
     return int(far.reshape(len(batch), -1).any(axis=1).sum())
-
-
-def _agreeing(classes: Array, labels: Array | None) -> int | None:
-    return None if labels is None else int((classes == labels).sum())
 
 
 def read_samples(source: str, conversion: Conversion, mapping: str | None = None) -> Samples:
@@ -164,15 +315,18 @@ def _from_arrays(source: str, arrays: Mapping[str, Array]) -> Samples:
         raise DataError(f"{source}: holds no array called inputs (N, ...)")
     labels, answers = _one_of(arrays, _LABELS), _one_of(arrays, _CLASSES)
     logits = _one_of(arrays, _LOGITS)
-    if logits is not None and logits.ndim == 2:
-        one = logits.shape[1] == 1
-        answers = (logits[:, 0] > 0).astype(np.int64) if one else logits.argmax(axis=1)
+    if logits is not None and (logits.ndim != 2 or logits.shape[:1] != inputs.shape[:1]):
+        raise DataError(
+            f"{Path(source)}: has {len(inputs)} inputs and logits of shape {logits.shape}"
+        )
+    if logits is not None:
+        answers = classes_of(logits)
     for what, values in (("labels", labels), ("predictions", answers)):
         if values is not None and values.shape != (len(inputs),):
             raise DataError(
                 f"{Path(source)}: has {len(inputs)} inputs and {what} of shape {values.shape}"
             )
-    return Samples(inputs, labels, answers)
+    return Samples(inputs, labels, answers, logits)
 
 
 def _one_of(arrays: Mapping[str, Array], names: tuple[str, ...]) -> Array | None:

@@ -194,10 +194,13 @@ def test_keras_bombs(tmp_path: Path) -> None:
 # --- ONNX ----------------------------------------------------------------------------
 
 
+DOMAIN = "qonnx.custom_op.general"
+
+
 def small(weights: Any, *nodes: Any, bits: float = 3) -> Any:
     """input - Quant - ``nodes`` - MatMul."""
     constants = {"w": weights, "one": np.ones(()), "zero": np.zeros(()), "bits": np.array(bits)}
-    start = helper.make_node("Quant", ["x", "one", "zero", "bits"], ["q"], "in", domain="d")
+    start = helper.make_node("Quant", ["x", "one", "zero", "bits"], ["q"], "in", domain=DOMAIN)
     last = nodes[-1].output[0] if nodes else "q"
     end = helper.make_node("MatMul", [last, "w"], ["y"], "end")
     values = [
@@ -230,7 +233,7 @@ SIGNS = np.array([[1, -1], [1, 1], [-1, 1]])
         (small(SIGNS, helper.make_node("BatchNormalization", ["q"] * 5, ["r"], "bn")), ["bn"]),
         (small(SIGNS, helper.make_node("Reshape", ["q", "bits"], ["r"], "bent")), ["bent"]),
         (small(SIGNS, helper.make_node("Conv", ["q", "w"], ["r"], "conv")), ["conv"]),
-        (small(SIGNS, helper.make_node("Add", ["q", "w"], ["r"], "sum")), ["sum", "do not fit"]),
+        (small(SIGNS, helper.make_node("Add", ["q", "w"], ["r"], "sum")), ["sum", "does not fit"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
@@ -309,6 +312,66 @@ def test_checkpoints_need_a_network_name(tmp_path: Path) -> None:
     shutil.copy(FIXTURES / "brevitas" / "tfc-w1a1.tar", path)
     refused(path, "topology")
     assert convert(path, None, Options(topology="TFC_1W1A")).model.program.classes == 10
+
+
+def _checkpoint(tmp_path: Path, change: Callable[[dict[str, bytes]], Any]) -> Path:
+    """Brevitas' fixture with changed members."""
+    path = tmp_path / "tfc-w1a1.tar"
+    with zipfile.ZipFile(FIXTURES / "brevitas" / "tfc-w1a1.tar") as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def _set(members: dict[str, bytes], end: str, data: bytes) -> None:
+    folder = next(name for name in members if name.endswith("data.pkl"))[: -len("data.pkl")]
+    members[folder + end] = data
+
+
+def test_checkpoints_in_another_byte_order(tmp_path: Path) -> None:
+    refused(_checkpoint(tmp_path, lambda m: _set(m, "byteorder", b"big")), "big")
+    path = _checkpoint(tmp_path, lambda m: _set(m, "byteorder", b"little"))
+    assert convert(path).model.program.classes == 10
+
+
+def test_checkpoints_hold_plain_tensors_only(tmp_path: Path) -> None:
+    import pickle  # noqa: TID251  (to make a file)
+
+    def change(members: dict[str, bytes]) -> None:
+        state = {"features.0.weight": 5, "epoch": 3}
+        _set(members, "data.pkl", pickle.dumps({"state_dict": state}, protocol=2))
+
+    refused(_checkpoint(tmp_path, change), "features.0.weight", "no plain tensor")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("l2", "b2"), ()),
+        (("mid_a", "b2"), ("mid_a", "l3", "which comes first")),
+        (("l2", "other"), ("which comes first",)),
+    ],
+)
+def test_chainer_links_of_one_size_need_numbers(
+    names: tuple[str, str], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Four layers of which two have the same sizes; the names of one pair are changed."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {}
+    for number, (units, inputs) in enumerate([(8, 4), (8, 8), (8, 8), (3, 8)], 1):
+        link, norm = names if number == 2 else (f"l{number}", f"b{number}")
+        arrays[f"{link}/W"] = rng.choice([-1.0, 1.0], (units, inputs))
+        for key in ("gamma", "beta", "avg_mean", "avg_var"):
+            arrays[f"{norm}/{key}"] = rng.uniform(0.5, 1, units)
+    np.savez(tmp_path / "x.npz", **arrays)
+    if words:
+        refused(tmp_path / "x.npz", *words)
+    else:
+        report = convert(tmp_path / "x.npz").report
+        assert any("order of its links" in line for line in report.lost)
 
 
 # --- the command line ----------------------------------------------------------------

@@ -15,6 +15,7 @@ import bnn
 from bnn.convert import convert, convert_module, export, taking_pictures
 from bnn.errors import FormatError
 from bnn.formats import torch_file
+from bnn.formats.brevitas_live import check
 from converted import FIXTURES
 
 
@@ -65,6 +66,79 @@ def test_other_modules_are_refused() -> None:
         convert_module(Module(state, None, 1, 1))
     with pytest.raises(FormatError, match="conv1"):
         convert_module(Module({"conv1.weight": np.ones((1, 1, 3, 3))}, 1, 1, 1))
+
+
+class Quantizer:
+    """As much of a quantizer's proxy as is looked at."""
+
+    def __init__(self, bits: Any = 1, scale: float = 1.0, zero: float = 0.0, **flags: bool) -> None:
+        self.bit_width = lambda: bits
+        self.scale = lambda: np.float32(scale)
+        self.zero_point = lambda: np.float32(zero)
+        self.is_signed = flags.get("signed", True)
+        self.is_narrow_range = flags.get("narrow", True)
+
+
+def one(kind: str, **settings: Any) -> Any:
+    """A module of a class called ``kind``."""
+    return type(kind, (), settings)()
+
+
+CONV = {
+    "stride": (1, 1),
+    "padding": (0, 0),
+    "dilation": (1, 1),
+    "groups": 1,
+    "padding_mode": "zeros",
+    "bias": None,
+}
+POOL = {
+    "kernel_size": 2,
+    "stride": 2,
+    "padding": 0,
+    "dilation": 1,
+    "ceil_mode": False,
+    "return_indices": False,
+}
+EPSILONS = {"features": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("module", "word"),
+    [
+        (one("QuantConv2d", **CONV, weight_quant=Quantizer()), ""),
+        (one("QuantConv2d", **{**CONV, "stride": (2, 2)}), "stride"),
+        (one("QuantConv2d", **{**CONV, "padding": (1, 1)}), "padding"),
+        (one("QuantConv2d", **{**CONV, "dilation": (2, 2)}), "dilation"),
+        (one("QuantConv2d", **{**CONV, "groups": 2}), "groups"),
+        (one("QuantConv2d", **{**CONV, "padding_mode": "circular"}), "padding_mode"),
+        (one("QuantLinear", bias=np.zeros(3)), "bias"),
+        (one("MaxPool2d", **POOL), ""),
+        (one("MaxPool2d", **{**POOL, "kernel_size": 3}), "kernel_size"),
+        (one("MaxPool2d", **{**POOL, "ceil_mode": True}), "ceil_mode"),
+        (one("BatchNorm1d", track_running_stats=True, eps=1e-5), ""),
+        (one("BatchNorm1d", track_running_stats=True, eps=1e-3), "epsilon"),
+        (one("BatchNorm1d", track_running_stats=False, eps=1e-5), "track_running_stats"),
+        (one("TensorNorm", eps=1e-4), ""),
+        (one("TensorNorm", eps=1e-5), "epsilon"),
+        (one("ReLU"), "ReLU"),
+        (one("QuantIdentity", act_quant=Quantizer(2)), ""),
+        (one("QuantIdentity", act_quant=Quantizer(8, 1 / 128, narrow=False)), ""),
+        (one("QuantIdentity", act_quant=Quantizer(2.5)), "2.5 bits"),
+        (one("QuantIdentity", act_quant=Quantizer(1, 0.5)), "scale"),
+        (one("QuantIdentity", act_quant=Quantizer(2, zero=1)), "zero point"),
+        (one("QuantIdentity", act_quant=Quantizer(2, signed=False)), "signed False"),
+        (one("QuantIdentity", act_quant=Quantizer(2, narrow=False)), "narrow range False"),
+        (one("QuantIdentity", act_quant=Quantizer(9, 1 / 128)), "9 bits"),
+    ],
+)
+def test_what_a_live_module_says_beside_its_tensors(module: Any, word: str) -> None:
+    network = SimpleNamespace(features=[module])
+    if not word:
+        check(network, EPSILONS, 1e-4)
+        return
+    with pytest.raises(FormatError, match=f"features.0.*{word}"):
+        check(network, EPSILONS, 1e-4)
 
 
 def random_cnv(rng: np.random.Generator) -> dict[str, Any]:

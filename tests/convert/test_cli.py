@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,19 @@ from converted import CASES, FIXTURES, mnist
 
 @pytest.fixture
 def convert(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command; its standard output, or the line on standard error."""
+    """Runs the command; all that it prints. In ``errors``: what it printed on standard error."""
+
+    errors: list[str] = []
 
     def run(*arguments: Any) -> str:
         monkeypatch.setattr("sys.argv", ["bnn", "convert", *map(str, arguments)])
-        try:
+        with contextlib.suppress(SystemExit):
             main()
-        except SystemExit as stopped:
-            if stopped.code:
-                return capsys.readouterr().err
-        return capsys.readouterr().out
+        printed = capsys.readouterr()
+        errors.append(printed.err)
+        return printed.out + printed.err
 
+    run.errors = errors  # type: ignore[attr-defined]
     return run
 
 
@@ -42,7 +45,8 @@ def test_report_verification_and_pictures(convert: Any, tmp_path: Path, data_dir
     assert "features.2: dense, bipolar weights; features.2.weight (40, 784)" in out
     assert "not used: features.3.num_batches_tracked" in out
     assert "accuracy: 82.39 %" in out
-    assert "real numbers: 0 of 1000" in out
+    assert "in real numbers: 0 of 1000 predictions differ" in out
+    assert "no answers but ours" in out
     model = bnn.load(tmp_path / "x.bnn")
     assert model.classes[3] == "three"
     pictures = mnist(data_dir)[:50]
@@ -58,13 +62,49 @@ def test_verification_against_stored_answers(convert: Any, tmp_path: Path, data_
     logits[:3] = logits[:3, ::-1]
     np.savez(tmp_path / "known.npz", inputs=inputs, logits=logits)
     out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
-    assert "stored ones: 3 of 100" in out
+    assert "compared with the stored answers: 3 of 100 predictions differ" in out
+    assert "was written, but its predictions differ" in out
     assert "taken as symmetric" in out
     assert "off the assumed grid: 0 of 100" in out
     inputs[:7, 0, 0, 0] += np.float32(0.003)
     np.savez(tmp_path / "known.npz", inputs=inputs)
     out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
     assert "off the assumed grid: 7 of 100" in out
+    assert "no answers but ours" in out
+    np.savez(tmp_path / "known.npz", inputs=inputs, logits=logits[:50])
+    assert "100 inputs and logits of shape (50, 10)" in convert(
+        case.path, "-o", tmp_path / "z.bnn", "--verify", tmp_path / "known.npz"
+    )
+
+
+def test_verification_of_onnx_by_an_independent_executor(
+    convert: Any, tmp_path: Path, data_dir: Path
+) -> None:
+    case = next(case for case in CASES if case.file == "qonnx/cnv-w2a2.channels-last.onnx")
+    inputs, logits = case.prepare(mnist(data_dir)[:20]), case.logits()[:20]
+    np.savez(tmp_path / "known.npz", inputs=inputs, logits=logits)
+    out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
+    for source in ("the stored answers", "onnx.reference, an independent executor"):
+        assert f"compared with {source}: 0 of 20 predictions differ; logits by at most" in out
+    assert "no answers but ours" not in out
+    assert "predictions differ; see above" not in out
+
+
+def test_a_mistake_of_the_reader_is_found(
+    convert: Any, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that takes every threshold for one more: its own evaluation agrees with it."""
+    from bnn.formats import qonnx_quant
+
+    real = qonnx_quant.ROUND["ROUND"]
+    monkeypatch.setitem(qonnx_quant.ROUND, "ROUND", lambda x: real(x + x.dtype.type(0.4)))
+    monkeypatch.setattr(qonnx_quant, "_PLAIN", {})
+    case = next(case for case in CASES if case.file == "brevitas/mixed.onnx")
+    np.savez(tmp_path / "known.npz", inputs=case.prepare(mnist(data_dir)[:60]))
+    out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
+    assert "in real numbers: 0 of 60 predictions differ" in out
+    assert "independent executor: 0 of 60 predictions differ" not in out
+    assert "was written, but its predictions differ; see above" in out
 
 
 def test_to_qonnx_and_back(convert: Any, tmp_path: Path) -> None:
@@ -126,7 +166,64 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     absolute = [str(FIXTURES / a) if "/" in a or a == "mnist.py" else a for a in arguments]
-    line = convert(*absolute)
+    convert(*absolute)
+    (line,) = convert.errors
     assert line.count("\n") == 1
     assert words in line
     assert not list(tmp_path.iterdir())
+
+
+KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([KERAS, "-o", "x.bnn", "--fold", "original"], "--fold is for theano"),
+        ([KERAS, "-o", "x.bnn", "--flipped"], "--flipped is for theano"),
+        ([KERAS, "-o", "x.bnn", "--fires-at", "2"], "--fires-at is for --to bnn-pynq"),
+        ([KERAS, "-o", "x.bnn", "--folding", "1x1"], "--folding is for --to bnn-pynq"),
+        ([KERAS, "-o", "x.bnn", "--topology", "lfc"], "--topology is for"),
+        (["qonnx/mixed.scales.onnx", "-o", "x.bnn", "--flipped"], "--flipped is for theano"),
+        (["brevitas/tfc-w1a1.tar", "-o", "x.bnn", "--input", "unit"], "--input is for"),
+        (["theano/tfc-1w-1a.npz", "-o", "x.bnn", "--input", "unit"], "--input is for"),
+        (["chainer/mlp.npz", "-o", "x.bnn", "--fold", "original"], "--fold is for theano"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--fold", "original"], "is a model already"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--topology", "lfc"], "is a model already"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--pictures", "unit"], "takes pictures already"),
+        ([LFC, "--to", "qonnx", "-o", "y.onnx", "--fires-at", "1"], "--fires-at is for bnn-pynq"),
+        ([LFC, "--to", "qonnx", "-o", "y.onnx", "--folding", "1x1"], "has no folding"),
+        (["cnv-w1a1", "--to", "bnn-pynq", "-o", "y", "--fires-at", "1"], "only LFC takes fires_at"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--fires-at", "nan"], "finite"),
+    ],
+)
+def test_options_that_decide_nothing_are_refused(
+    arguments: list[str], words: str, convert: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = convert(*[str(FIXTURES / a) if "/" in a else a for a in arguments])
+    assert line.count("\n") == 1
+    assert words in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_classes_than_the_original_holds_is_said(convert: Any, tmp_path: Path) -> None:
+    import dataclasses
+
+    model = bnn.load("lfc-w1a1")
+    *ops, last = model.program.ops
+    assert model.program.scores == last.name
+    rows = np.repeat(last.weights, 7, axis=0)[:65]
+    affine = model.program.affine
+    assert affine is not None
+    program = dataclasses.replace(
+        model.program,
+        ops=(*ops, dataclasses.replace(last, weights=rows, bias=None)),
+        affine=dataclasses.replace(
+            affine, scale=np.resize(affine.scale, 65), offset=np.resize(affine.offset, 65)
+        ),
+    )
+    many = dataclasses.replace(model, program=program, classes=tuple(map(str, range(65))))
+    bnn.save(many, tmp_path / "many.bnn")
+    line = convert(tmp_path / "many.bnn", "--to", "bnn-pynq", "-o", tmp_path / "set")
+    assert "has 65 classes; lfcW1A1 of the original holds at most 64" in line

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnn.errors import FormatError
+import bnn
+from bnn.arithmetic import real_layer
+from bnn.convert import Options, byte_values, convert
+from bnn.errors import FormatError, NetworkError
 from bnn.formats.grids import grid
-from bnn.formats.keras_quantizers import Named, activation_of, weights_of
-from bnn.formats.onnx_file import Node
+from bnn.formats.keras_host import host_input
+from bnn.formats.keras_quantizers import (
+    Named,
+    activation_of,
+    named,
+    real_activation,
+    weights_of,
+)
+from bnn.formats.qonnx_executor import bounds, rounded
+from bnn.formats.qonnx_ops import OPERATORS, Op
 from bnn.formats.qonnx_quant import activation, quant
 from bnn.formats.weights import from_real
-from qonnx_executor import bounds, rounded
+from bnn.inputs import PictureInput, identity_table
+from bnn.lower import lower
+from bnn.model import Model
+from bnn.network import BatchNorm, Flatten, Lattice, Linear, MaxPool, Network, Sign
+from bnn.precision import BIPOLAR, UINT
+from converted import FIXTURES
 from qonnx_graphs import MODES
 
 SCALES = st.floats(2.0**-12, 2.0**12, width=32)
 REALS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=50)
 
 
-def node(kind: str, **attributes: Any) -> Node:
-    return Node("q", kind, "", (), (), attributes)
+def node(kind: str, **attributes: Any) -> Op:
+    return Op("q", kind, "", (), (), OPERATORS[kind].versions[0], attributes)
 
 
 @given(
@@ -89,7 +106,9 @@ def test_real_weights_are_refused() -> None:
 @given(reals=REALS, delta=st.floats(2.0**-7, 1, width=32))
 def test_larqs_ternary(reals: list[float], delta: float) -> None:
     x = np.array([*reals, delta, -delta, 0], np.float32)[:, None]
-    layer = activation_of("here", Named("ste_tern", {"threshold_value": delta}), "q", "")
+    layer = activation_of(
+        "here", Named.plain("here", "ste_tern", {"threshold_value": delta}), "q", ""
+    )
     value = np.float32(delta)
     wanted = np.sign(np.sign(x + value) + np.sign(x - value))
     np.testing.assert_array_equal(layer.base + layer.step * layer.level(x), wanted)
@@ -98,7 +117,7 @@ def test_larqs_ternary(reals: list[float], delta: float) -> None:
 @given(reals=st.lists(st.floats(-0.5, 1.5, width=32), min_size=1), bits=st.integers(1, 8))
 def test_larqs_dorefa(reals: list[float], bits: int) -> None:
     x = np.array(reals, np.float32)[:, None]
-    layer = activation_of("here", Named("dorefa_quantizer", {"k_bit": bits}), "q", "")
+    layer = activation_of("here", Named.plain("here", "dorefa_quantizer", {"k_bit": bits}), "q", "")
     steps = np.float32(2**bits - 1)
     wanted = np.rint(np.clip(x, np.float32(0), np.float32(1)) * steps)
     np.testing.assert_array_equal(layer.level(x), wanted)
@@ -106,7 +125,7 @@ def test_larqs_dorefa(reals: list[float], bits: int) -> None:
 
 def test_larqs_scaled_sign() -> None:
     latent = np.array([[0.5, -1.5], [0.0, 0.25]], np.float32)
-    found = weights_of("here", Named("magnitude_aware_sign"), latent)
+    found = weights_of("here", Named.plain("here", "magnitude_aware_sign"), latent)
     np.testing.assert_array_equal(found.integers, [[1, -1], [1, 1]])
     np.testing.assert_array_equal(found.scale, [1, 0.125])
 
@@ -134,3 +153,161 @@ def test_every_value_of_a_grid_is_held(name: str, values: Any) -> None:
 def test_other_grids_are_refused(name: str) -> None:
     with pytest.raises(FormatError, match="no such input"):
         grid(name)
+
+
+@pytest.mark.parametrize("name", ["unit", "symmetric"])
+def test_ties_at_every_byte_are_chainers(name: str) -> None:
+    """A batch norm whose mean is a byte / 255 decides a tie there; a product would lose it."""
+    folder = FIXTURES / "chainer"
+    options = Options(topology=str(folder / "bytes.toml"), input=name)
+    model = convert(folder / f"bytes-{name}.npz", None, options).model
+    picked = (np.arange(256)[:, None] + np.arange(256)) % 256
+    with np.load(folder / f"bytes-{name}.answers.npz") as arrays:
+        wanted = arrays["logits"]
+    found = bnn.Classifier(model, "reference").logits(byte_values(name)[picked])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", ["unit", "symmetric", "bytes", "int8/16", "int5/10", "bipolar"])
+@pytest.mark.parametrize("steps", [None, ((1 / 255, 0.0),), ((2.0, -1.0), (0.1, 0.3))])
+def test_real_values_of_a_grid_are_computed_as_frameworks_do(name: str, steps: Any) -> None:
+    chosen = grid(name)
+    low, high = chosen.precision.low, chosen.precision.high
+    whole = np.arange(low, high + 1).astype(np.float32)
+    divisors = {"unit": 255, "symmetric": 127.5, "int8/16": 16, "int5/10": 10}
+    wanted = whole / np.float32(divisors.get(name, 1)) - np.float32(name == "symmetric")
+    factor, offset = 1.0, 0.0
+    for product, added in steps or ():
+        wanted = wanted * np.float32(product) + np.float32(added)
+        factor, offset = factor * product, offset * product + added
+    lattice = chosen.lattice(factor, offset, steps)
+    found = lattice.real(np.arange(low, high + 1), low, np.float32)
+    np.testing.assert_array_equal(found, wanted)
+    # The sums' formula is the same up to rounding.
+    q = np.arange(low, high + 1)
+    np.testing.assert_allclose(lattice.scale * (lattice.step * q + lattice.base), wanted, atol=1e-5)
+
+
+def test_real_values_must_rise_and_fit_the_input() -> None:
+    with pytest.raises(NetworkError, match="rise"):
+        Lattice(1.0, reals=(0.0, 1.0, 0.5))
+    with pytest.raises(NetworkError, match="finite"):
+        Lattice(1.0, reals=(0.0, float("inf")))
+    last = Linear("l", np.ones((2, 3), np.int16), BIPOLAR)
+    with pytest.raises(NetworkError, match="3 real values"):
+        Network(grid("int4").input((3,)), (last,), Lattice(reals=(0.0, 1.0, 2.0)))
+
+
+def test_real_values_of_bytes_survive_pools_and_become_a_pictures_table() -> None:
+    table = byte_values("unit")
+    lattice = grid("unit").lattice()
+    middle = BatchNorm("n", [1.0], [0.0], [float(table[77])], [1.0])
+    layers = (
+        MaxPool("p", (2, 2), (2, 2)),
+        middle,
+        Sign("s"),
+        Flatten("f"),
+        Linear("l", np.ones((2, 1), np.int16), BIPOLAR),
+    )
+    network = Network(grid("unit").input((2, 2, 1)), layers, lattice)
+    maps = np.broadcast_to(table[:, None, None, None], (256, 2, 2, 1))
+    wanted = np.where(table >= table[77], 1, -1)
+    model = Model(lower(network), ("a", "b"))
+    np.testing.assert_array_equal(
+        bnn.Classifier(model, "reference").scores(maps), wanted[:, None] * [1, 1]
+    )
+    np.testing.assert_array_equal(
+        network.evaluate(network.input.check(maps)).scores, wanted[:, None] * [1, 1]
+    )
+    pictures = replace(network, input=PictureInput((2, 2, 1), UINT(8), identity_table()))
+    bytes_ = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 2, 2, 1))
+    model = Model(lower(pictures), ("a", "b"))
+    np.testing.assert_array_equal(
+        bnn.Classifier(model, "reference").scores(bytes_), wanted[:, None] * [1, 1]
+    )
+    direct = replace(pictures, layers=(middle, *layers[2:3], layers[0], *layers[3:]))
+    model = Model(lower(direct), ("a", "b"))
+    np.testing.assert_array_equal(
+        bnn.Classifier(model, "reference").scores(bytes_), wanted[:, None] * [1, 1]
+    )
+
+
+# --- Larq's quantizers of an input ---------------------------------------------------
+
+
+def near(*values: float) -> Any:
+    """float32 around each value, and its negative."""
+    x = np.array([*values, *(-v for v in values)], np.float32)
+    around = [np.nextafter(x, np.float32(way)) for way in (-np.inf, np.inf)]
+    return np.concatenate([x, *around])
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_dorefa_of_an_input_is_larqs_for_every_float(bits: int) -> None:
+    steps = np.float32(2**bits - 1)
+    halves = (np.arange(2 * int(steps)) + 1) / 2
+    x = np.concatenate([near(*(halves / float(steps)), 0.5, 1.0, 2.0), [0, -0.0, 1e-30, 3e38]])
+    x = x.astype(np.float32)
+    held = host_input("here", Named.plain("here", "dorefa_quantizer", {"k_bit": bits}), (1,))
+    assert held is not None
+    wanted = np.rint(np.clip(x, np.float32(0), np.float32(1)) * steps)
+    np.testing.assert_array_equal(held[0].check(x[:, None])[:, 0], wanted)
+
+
+@given(delta=st.floats(2.0**-20, 100, width=32))
+def test_ternary_of_an_input_is_larqs_for_every_float(delta: float) -> None:
+    held = host_input("here", Named.plain("here", "ste_tern", {"threshold_value": delta}), (1,))
+    assert held is not None
+    x = np.concatenate([near(delta), [0, 3e38, -3e38]]).astype(np.float32)
+    value = np.float32(delta)
+    wanted = np.sign(np.sign(x + value) + np.sign(x - value))
+    np.testing.assert_array_equal(held[0].check(x[:, None])[:, 0], wanted)
+
+
+def test_heaviside_of_an_input_is_larqs() -> None:
+    held = host_input("here", Named.plain("here", "ste_heaviside"), (1,))
+    assert held is not None
+    tiny = np.finfo(np.float32).tiny
+    x = np.array([-3e38, -1, -tiny, -0.0, 0, tiny, 1e-30, 1, 3e38], np.float32)
+    np.testing.assert_array_equal(held[0].check(x[:, None])[:, 0], x > 0)
+
+
+def test_quantizers_that_the_host_does_not_have() -> None:
+    plain = Named.plain
+    for given_one in (
+        plain("here", "ste_tern", {"threshold_value": 0.0}),
+        plain("here", "ste_tern", {"ternary_weight_networks": True}),
+        plain("here", "dorefa_quantizer", {"mode": "weights"}),
+        plain("here", "magnitude_aware_sign"),
+    ):
+        assert host_input("here", given_one, (1,)) is None
+
+
+# --- real-valued activations ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "wanted"),
+    [
+        ("relu", {}, lambda x: np.maximum(x, 0)),
+        ("relu6", {}, lambda x: np.minimum(np.maximum(x, 0), 6)),
+        ("hard_tanh", {}, lambda x: np.clip(x, -1, 1)),
+        ("ReLU", {"max_value": 2.5}, lambda x: np.minimum(np.maximum(x, 0), 2.5)),
+        ("ReLU", {"max_value": None, "negative_slope": 0.0}, lambda x: np.maximum(x, 0)),
+    ],
+)
+def test_real_activations(name: str, config: Any, wanted: Any) -> None:
+    made = named("here", {"class_name": name, "config": config})
+    assert made is not None
+    layer = real_activation(made, "a", "")
+    assert layer is not None
+    x = near(0.5, 1, 1.5, 2.5, 6, 7)[:, None]
+    np.testing.assert_array_equal(real_layer(layer, x), wanted(x))
+
+
+def test_scales_of_depthwise_kernels_are_means_over_all_channels() -> None:
+    """Rows are ordered channel by channel, two multipliers each."""
+    latent = np.array([0.5, -1.0, 1.5, 0.0, -2.5, 2.0], np.float32).reshape(6, 1, 1, 1)
+    found = weights_of("here", Named.plain("here", "magnitude_aware_sign"), latent, 2)
+    np.testing.assert_array_equal(found.scale, [1.5, 1.0] * 3)
+    np.testing.assert_array_equal(found.integers.reshape(-1), [1, -1, 1, 1, -1, 1])

@@ -16,11 +16,11 @@ from bnn.classifier import Classifier
 from bnn.convert import Options, convert
 from bnn.errors import FormatError
 from bnn.formats import qonnx_write
+from bnn.formats.qonnx_executor import Executor
 from bnn.inputs import IntegerInput, RealInput
 from bnn.model import Model
 from bnn.program import Program
-from qonnx_executor import DOMAIN, execute
-from qonnx_graphs import graphs
+from qonnx_graphs import DOMAIN, graphs
 
 SAME_FILE = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
@@ -43,7 +43,7 @@ def test_random_graphs_give_the_executors_logits(graph: Any, tmp_path: Path) -> 
     options = Options(input=given_input)
     converted = convert(tmp_path / "x.onnx", None, options).model
     logits = Classifier(converted, "reference").logits(channels_last(inputs))
-    np.testing.assert_array_equal(logits, execute(model, inputs))
+    np.testing.assert_array_equal(logits, Executor(model).run(inputs, 60))
 
 
 @settings(parent=SAME_FILE, max_examples=60)
@@ -59,7 +59,7 @@ def test_random_programs_written_give_their_logits(program: Program, tmp_path: P
     inputs = programs.batches(program, 3, 0)
     wanted = Classifier(model, "reference").logits(inputs)
     written = onnx.load(tmp_path / "x.onnx")
-    found = execute(written, channels_first(inputs.astype(np.float32)))
+    found = Executor(written).run(channels_first(inputs.astype(np.float32)), 60)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -95,4 +95,4 @@ def test_inputs_scaled_number_by_number_before_they_are_quantized(
     inputs = rng.integers(-90, 90, (20, *shape[1:])).astype(np.float32) / np.float32(4)
     converted = convert(tmp_path / "x.onnx").model
     logits = Classifier(converted, "reference").logits(inputs.reshape(20, count))
-    np.testing.assert_array_equal(logits, execute(model, inputs))
+    np.testing.assert_array_equal(logits, Executor(model).run(inputs, 60))

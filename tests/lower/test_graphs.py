@@ -44,6 +44,7 @@ def random_layer(rng, name: str, source: str, other: str, channels: int) -> Laye
         Add(name, other),
         Clip(name, -2.0, 3.0),
         Scale(name, rng.choice([-1.0, 2.0], channels), rng.normal(size=channels)),
+        Scale(name, divisor=rng.choice([-3.0, 0.7, 5.0], channels)),
     ]
     return replace(kinds[rng.integers(len(kinds))], source=source)
 

@@ -252,6 +252,8 @@ def test_residual(seed: int) -> None:
         (lambda: [Linear("a", [[1]], BIPOLAR), Scale("a")], "layer names must be unique"),
         (lambda: [Linear("a", [[1]], BIPOLAR, source="z")], "a: reads 'z', which no earlier layer"),
         (lambda: [Linear("a", [[1]], BIPOLAR, np.nan)], "a: scale must be finite"),
+        (lambda: [Scale("a", divisor=[1.0, 0.0])], "a: divides by 0"),
+        (lambda: [Scale("a", divisor=[1.0, 2.0])], "a: divisor is for 2 channels, not 1"),
         (lambda: [BatchNorm("a", [1, 2], 0, 0, 1)], "a: gamma is for 2 channels, not 1"),
         (
             lambda: [Sign("a"), Sign("b", 0.5, source="input"), Add("c", "a")],

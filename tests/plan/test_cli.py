@@ -20,7 +20,7 @@ def test_build_takes_a_wish(tmp_path) -> None:
     done = run("lfc-w1a1", "--fps", "50000", "--json", "-o", str(tmp_path), command="build")
     assert json.loads(done.output)["fps"] >= 50_000
     both = run("lfc-w1a1", "--max", "--folding", "original", "-o", "x", command="build")
-    assert "say one" in str(both.exception)
+    assert "use either --folding" in str(both.exception)
 
 
 def test_the_table_names_layers_bottleneck_and_margins() -> None:
@@ -48,10 +48,14 @@ def test_json_and_the_folding_file_agree(tmp_path) -> None:
     ("args", "reason"),
     [
         (("--fps", "1000000"), "nearest plan"),
-        (("--fps", "100", "--max"), "two wishes"),
+        (("--fps", "100", "--max"), "use either --fps or --max"),
         (("--part", "xc7"), "there are: xc7z020"),
         (("--fps", "0"), "positive"),
         (("-o", "/nowhere/folding.json"), "cannot be written"),
+        (("--with", "cnv-w1a1"), "--with is for the picture"),
+        (("--pareto", "x.html", "--fps", "100"), "--fps is for a plan"),
+        (("--pareto", "x.html", "--max"), "--max is for a plan"),
+        (("--pareto", "x.html", "-o", "x.json"), "--output is for a plan"),
     ],
 )
 def test_bad_wishes_are_one_line(args: tuple[str, ...], reason: str) -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +16,11 @@ import bnn
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.design import build
+from bnn.inputs import IntegerInput
 from bnn.plan import cost, plan, planner
 from bnn.plan.search import Budget, Search
+from bnn.precision import BIPOLAR
+from bnn.program import Dot, Program, Threshold
 from hw.examples import dense, residual
 from programs import Limits, networks
 
@@ -121,3 +126,28 @@ def test_wishes_that_cannot_be_met() -> None:
         plan(dense(), fill=2)
     with pytest.raises(PlanError, match=r"too small: .* LUT of 53 \([\d,]+ too many\)"):
         plan(dense(), fill=0.001)
+
+
+@pytest.mark.parametrize("wish", [{}, {"fps": 100.0}])
+def test_block_ram_is_named_where_luts_only_stand_in_for_it(wish: dict[str, float]) -> None:
+    """2048 x 2048 weights: with LUTs in place of block RAM, FFs and LUTs would be blamed."""
+    program = wide(2048)
+    with pytest.raises(PlanError) as caught:
+        plan(program, **wish)
+    text = str(caught.value)
+    assert re.search(r"take[s]? \d+ BRAM36 of 140 \(\d+ too many\); the weights of d1 alone", text)
+    assert "LUT" not in text
+
+
+def wide(rows: int) -> Program:
+    """Two dense layers of ``rows`` outputs and ten classes, of random signs."""
+    random, ops, source, columns = np.random.default_rng(0), [], "input", 784
+    for index, outputs in enumerate((rows, rows, 10)):
+        weights = random.choice([-1, 1], (outputs, columns))
+        ops.append(Dot(f"d{index}", source, weights, BIPOLAR))
+        source, columns = f"d{index}", outputs
+        if index < 2:
+            zeros = np.zeros((outputs, 1), np.int64)
+            ops.append(Threshold(f"t{index}", source, zeros, BIPOLAR, -1, 2))
+            source = f"t{index}"
+    return Program(IntegerInput((784,), BIPOLAR), tuple(ops), source)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import bnn.train.cli as commands
+from bnn import install
 from bnn.cli import app, main
 from bnn.errors import TrainError
 
@@ -31,7 +32,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, missing, argumen
     monkeypatch.setattr(commands, "find_spec", lambda name: None if name == missing else object())
     result = runner.invoke(app, arguments)
     assert isinstance(result.exception, TrainError)
-    assert str(result.exception) == f"training needs {missing}: pip install 'bnn-pynq[train]'"
+    assert str(result.exception) == f"training needs {missing}: {install.command('train')}"
 
 
 @pytest.mark.parametrize("command", ["train", "certify"])
@@ -48,8 +49,14 @@ def test_help(command):
         (["train", "vgg", "--data", "mnist", "-o", "r"], "no network is called 'vgg'"),
         (["train", "no.toml", "--data", "mnist", "-o", "r"], "no.toml"),
         (["train", "tfc-w1a1", "--data", "nowhere", "-o", "r"], "nowhere: no such folder"),
-        (["train", "tfc-w1a1", "--data", "mnist", "--rate", "-1", "-o", "r"], "must be positive"),
-        (["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"], "taught is a share"),
+        (
+            ["train", "tfc-w1a1", "--data", "mnist", "--rate", "-1", "-o", "r"],
+            "rate must be above 0",
+        ),
+        (
+            ["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"],
+            "taught must be from 0 to 1",
+        ),
         (["certify", "nowhere"], "nowhere: is no run"),
     ],
 )

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,14 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 import bnn  # noqa: E402
 from bnn.errors import BnnError, DataError, TrainError  # noqa: E402
 from bnn.train.augment import mix  # noqa: E402
+from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
 from bnn.train.data import load_parts  # noqa: E402
-from bnn.train.loop import BEST, LAST, FitOptions, Task, rate_factor  # noqa: E402
+from bnn.train.loop import FitOptions, Task, rate_factor  # noqa: E402
+from bnn.train.resume import where_stopped  # noqa: E402
 from bnn.train.run import (  # noqa: E402
     SETTINGS,
     Settings,
+    batch_for,
     read_settings,
     recertify,
     train,
@@ -148,7 +152,7 @@ def test_with_nothing_held_out_the_last_epoch_is_deployed(settings, tmp_path, mo
     found = train(wanted, tmp_path / "run", QUIET, resume=False)
     whole, part = seen[0].parts.training, load_parts(settings.data, (6, 9, 1)).training
     assert len(whole) == len(part) + len(seen[0].parts.validation)
-    last = torch.load(tmp_path / "run" / LAST, weights_only=True)["state_dict"]
+    last = read_checkpoint(tmp_path / "run" / LAST)["state_dict"]
     assert last["stack.body.0.weight"].equal(trained(tmp_path / "run").body[0].weight.data)
     assert found.differing == {"reference": 0, "cpu": 0}
     text = (tmp_path / "run" / "card.md").read_text()
@@ -169,7 +173,7 @@ def test_learning_from_another_run(done, settings, tmp_path):
         f"--init {done[0].name} --teacher {done[0].name}"
         in (tmp_path / "run" / "card.md").read_text()
     )
-    with pytest.raises(TrainError, match="other settings"):
+    with pytest.raises(TrainError, match=r"other settings: (batch|rate|init)"):
         train(settings, tmp_path / "run", QUIET, resume=True)
 
 
@@ -201,7 +205,7 @@ def test_learning_from_no_run(settings, tmp_path, option):
 
 def test_runs_of_before_are_read(done, tmp_path):
     values = json.loads((done[0] / SETTINGS).read_text())
-    for new in ("init", "teachers"):
+    for new in ("init", "teachers", "run"):
         del values[new]
     del values["recipe"]["taught"]
     (tmp_path / SETTINGS).write_text(json.dumps(values))
@@ -254,7 +258,10 @@ def test_interrupting_keeps_the_best(settings, tmp_path, monkeypatch):
             else step(self, batch, index)
         ),
     )
-    found = train(settings, tmp_path / "run", QUIET, resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "run", QUIET, resume=False)
+    assert "stopped in epoch 3 of 3, 2 are kept; go on with" in where_stopped(tmp_path / "run")
+    found = recertify(tmp_path / "run")
     assert [row["epoch"] for row in found.history] == [1, 2]
     assert (tmp_path / "run" / "model.bnn").exists()
 
@@ -293,9 +300,18 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
                 raise OSError(28, "No space left on device")
             self.file.write(data)
 
+        def read(self, *size):
+            return self.file.read(*size)
+
+        def flush(self):
+            self.file.flush()
+
+        def fileno(self):
+            return self.file.fileno()
+
     with monkeypatch.context() as patched:
-        patched.setattr("bnn.modelfile.os.fdopen", FullDisk)
-        with pytest.raises(BnnError, match=r"ckpt: cannot be written: No space left on device"):
+        patched.setattr("bnn.files.os.fdopen", FullDisk)
+        with pytest.raises(BnnError, match=r"cannot be written: No space left on device"):
             train(settings, folder, QUIET, resume=False)
     assert sorted(path.name for path in folder.glob(".*")) == []
     found = recertify(folder)
@@ -349,16 +365,39 @@ def test_damaged_settings_are_said(tmp_path, text):
         read_settings(tmp_path)
 
 
-def test_fewer_pictures_than_a_batch(topology_file, pictures, tmp_path):
+def test_fewer_pictures_than_a_batch_make_the_batch_smaller(topology_file, pictures, tmp_path):
+    said = []
     wanted = Settings.make(str(topology_file), str(pictures), epochs=1)
-    with pytest.raises(TrainError, match="fewer than a batch of"):
-        train(wanted, tmp_path / "run", QUIET, resume=False)
+    found = train(wanted, tmp_path / "run", replace(QUIET, say=said.append), resume=False)
+    assert any("batch 24 (not 125: the data are few)" in line for line in said)
+    assert found.settings["recipe"]["batch"] == 24
+    assert " --batch 24 " in (tmp_path / "run" / "card.md").read_text()
+
+
+@pytest.mark.parametrize("counts", [(3, 2), (5, 4), (2, 2), (1, 9)])
+def test_a_handful_of_pictures(tmp_path, counts):
+    write_pictures(tmp_path / "data", counts)
+    text = TOPOLOGY.replace("dense = 3", "dense = 2")
+    (tmp_path / "two.toml").write_text(text)
+    wanted = Settings.make(str(tmp_path / "two.toml"), str(tmp_path / "data"), epochs=2)
+    try:
+        found = train(wanted, tmp_path / "run", QUIET, resume=False)
+    except TrainError as reason:
+        assert "no picture is left to train on" in str(reason)  # noqa: PT017
+    else:
+        assert found.differing == {"reference": 0, "cpu": 0}
+
+
+@pytest.mark.parametrize("pictures", range(2, 40))
+def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
+    for wanted in (2, 3, 16, 17, 125):
+        assert 2 <= batch_for(wanted, pictures) <= min(wanted, pictures) or wanted <= pictures
 
 
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ((9, 0, 9), "class1: has no pictures"),
+        ((9, 0, 9), r"2 classes \(empty subfolders are no classes: class1\)"),
         ((30,), "one class only"),
         ((1, 1, 1), "too few to hold some out"),
     ],
@@ -409,3 +448,125 @@ def test_rates_rise_then_fall_to_zero():
     assert factors[0] == pytest.approx(1 / 200)
     assert max(factors) == pytest.approx(factors[199], rel=0.01)
     assert factors[-1] == pytest.approx(0, abs=1e-9)
+
+
+# --- a data set is looked at before it is believed -------------------------------------
+
+
+def findings(report):
+    return {one.kind: one.count for one in report.findings}
+
+
+def test_what_was_found_is_told_before_training(settings, tmp_path):
+    told = []
+    found = train(settings, tmp_path / "run", QUIET, resume=False, tell=told.append)
+    (report,) = told
+    assert report.classes == ("class0", "class1", "class2")
+    assert np.sum(list(report.counts.values()), axis=0).tolist() == [40, 30, 50]
+    assert [sum(own) for own in report.counts.values()] == [98, 10, 12]
+    assert list(report.counts) == ["training", "validation", "test"]
+    assert report.arithmetic == "32-true"
+    assert found.data.as_json() == report.as_json()
+    kept = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert {**kept, "arithmetic": "32-true"} == report.as_json()
+    assert "class0, class1, class2" in (tmp_path / "run" / "report.html").read_text()
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["data_report"]["sizes"]
+
+
+def test_all_unreadable_pictures_are_named_or_skipped(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (20, 20, 20))
+    for name in ("class0/3.png", "class2/7.png", "class2/8.png"):
+        (tmp_path / "data" / name).write_bytes(b"no picture")
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, epochs=1)
+    with pytest.raises(DataError, match="3 files cannot be read") as caught:
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+    assert [line.split("data/")[1].split(":")[0] for line in caught.value.lines] == [
+        *("class0/3.png", "class2/7.png", "class2/8.png"),
+    ]
+    found = train(replace(wanted, skip_broken=True), tmp_path / "run", QUIET, resume=False)
+    assert len(found.data.skipped) == 3
+    assert np.sum(list(found.data.counts.values()), axis=0).tolist() == [19, 20, 18]
+    assert read_settings(tmp_path / "run").skip_broken
+    assert " --skip-broken" in (tmp_path / "run" / "card.md").read_text()
+    assert recertify(tmp_path / "run").as_json() == found.as_json()
+
+
+def test_a_class_of_which_nothing_can_be_read(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (9, 1, 9))
+    (tmp_path / "data" / "class1" / "0.png").write_bytes(b"no picture")
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, skip_broken=True)
+    with pytest.raises(DataError, match="class 'class1' has no pictures to train on"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_pictures_that_all_become_one_teach_nothing(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (9, 9, 9))
+    for path in (tmp_path / "data").rglob("*.png"):
+        Image.new("L", (20, 20), 255).save(path)
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4)
+    with pytest.raises(DataError, match="all 27 pictures are equal once prepared"):
+        train(wanted, tmp_path / "run", QUIET, resume=False)
+
+
+def test_a_folder_with_all_parts(tmp_path):
+    write_pictures(tmp_path / "data" / "train", (20, 20, 20))
+    write_pictures(tmp_path / "data" / "valid", (3, 4, 5))
+    write_pictures(tmp_path / "data" / "test", (2, 2, 2))
+    parts = load_parts(tmp_path / "data", (6, 9, 1))
+    assert [len(one) for one in (parts.training, parts.validation, parts.test)] == [60, 12, 6]
+    assert parts.report.origins["validation"] == f"from {tmp_path / 'data' / 'valid'}"
+    # write_pictures draws the same pictures in each call, as far as they go
+    assert findings(parts.report)["leak"] >= 2
+    assert parts.classes == ("class0", "class1", "class2")
+
+
+def test_a_held_out_picture_that_is_trained_on_is_found(pictures, tmp_path):
+    shutil.copytree(pictures, tmp_path / "data")
+    clean = load_parts(tmp_path / "data", (6, 9, 1))
+    assert findings(clean.report) == {}
+    for path in (tmp_path / "data" / "class1").glob("*.png"):
+        shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    report = load_parts(tmp_path / "data", (6, 9, 1)).report
+    assert findings(report)["leak"] > 0
+    assert findings(report)["duplicates"] > 0
+
+
+def test_numbers_are_in_their_order_and_runs_of_before_in_theirs(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (20, 20, 20))
+    for old, new in (("class0", "1"), ("class1", "10"), ("class2", "2")):
+        (tmp_path / "data" / old).rename(tmp_path / "data" / new)
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, epochs=1)
+    found = train(wanted, tmp_path / "run", QUIET, resume=False)
+    assert found.classes == bnn.load(tmp_path / "run" / "model.bnn").classes == ("1", "2", "10")
+    (tmp_path / "run" / "data.json").unlink()  # as runs of before, which sorted names as text
+    assert recertify(tmp_path / "run").classes == ("1", "10", "2")
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["classes"] == ["1", "10", "2"]
+    longer = replace(wanted, recipe=replace(wanted.recipe, epochs=2))
+    assert train(longer, tmp_path / "run", QUIET, resume=True).classes == ("1", "10", "2")
+
+
+def test_a_run_goes_on_with_the_data_it_began_with_only(topology_file, tmp_path):
+    write_pictures(tmp_path / "data", (20, 20, 20))
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4, epochs=1)
+    train(wanted, tmp_path / "run", QUIET, resume=False)
+    more = tmp_path / "data" / "class1" / "another.png"
+    more.write_bytes((tmp_path / "data" / "class1" / "0.png").read_bytes())
+    for again in (
+        lambda: train(wanted, tmp_path / "run", QUIET, resume=True),
+        lambda: recertify(tmp_path / "run"),
+    ):
+        with pytest.raises(TrainError, match=r"61 pictures now, 60 then.*start a new run"):
+            again()
+    more.unlink()
+    recertify(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"classes": [1], "parts": {}, "identity": ""}'])
+def test_a_damaged_report_is_said(done, tmp_path, text):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (SETTINGS, BEST, LAST):
+        (folder / name).write_bytes((done[0] / name).read_bytes())
+    (folder / "data.json").write_text(text)
+    with pytest.raises(TrainError, match=r"data\.json: is damaged"):
+        recertify(folder)

@@ -105,6 +105,7 @@ class Program {
   Input input_;
   std::vector<Op> ops_;
   std::vector<Edge> edges_;
+  int64_t values_ = 0;  // of all edges but the input
 };
 
 }  // namespace bnn

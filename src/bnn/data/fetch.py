@@ -3,31 +3,43 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bnn.errors import DataError
+from bnn import cache, install
+from bnn.errors import CacheError, DataError
+from bnn.terminal import notice
 
 
 def cache_folder() -> Path:
-    """Where fetched files stay: ``$XDG_CACHE_HOME/bnn-pynq``, by default under ``~/.cache``."""
+    """Where fetched files stay: ``data`` in the cache folder, which ``BNN_CACHE`` names."""
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnn-pynq"
-    except RuntimeError:
-        raise DataError("no home folder to keep fetched files in: set XDG_CACHE_HOME") from None
+        return cache.folder("data")
+    except CacheError as reason:
+        raise DataError(str(reason)) from None
+
+
+def _whole(path: Path, sha256: str) -> bool:
+    """Whether a file of the cache is there and still what was fetched."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        whole = cache.digest_of(file) == sha256
+    if not whole:
+        notice(f"{path}: it is damaged: it is fetched again")
+    return whole
 
 
 def cached_files(name: str, homes: Iterable[str], files: Mapping[str, str]) -> Path:
     """The folder with the ``files`` (name to sha256) of a data set, fetched if need be.
 
     ``homes`` are the addresses to try in turn. A file enters the cache only when its
-    checksum is right, and is not fetched again. Raises `DataError` saying where to put
-    the files by hand, if they cannot be fetched.
+    checksum is right, and is not fetched again while it is. Raises `DataError` saying where to
+    put the files by hand, if they cannot be fetched.
     """
     folder = cache_folder() / name
-    missing = {file: sha for file, sha in files.items() if not (folder / file).is_file()}
+    missing = {file: sha for file, sha in files.items() if not _whole(folder / file, sha)}
     if not missing:
         return folder
     by_hand = f"put {', '.join(missing)} into <root>/{name} with <root> in BNN_DATA"
@@ -35,7 +47,7 @@ def cached_files(name: str, homes: Iterable[str], files: Mapping[str, str]) -> P
         import pooch
     except ImportError:
         raise DataError(
-            f"{name}: not found; {by_hand}, or install pooch (the extra bnn-pynq[data]) to fetch it"
+            f"{name}: not found; {by_hand}, or let it be fetched: {install.command('data')}"
         ) from None
     for file, sha256 in missing.items():
         reason = "no address is known"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading files that may be packed (gz, xz), without believing what they say of themselves.
+"""Reading files that may be packed (gz, xz, bz2), without believing what they say of themselves.
 
 Memory grows with the bytes that are really there, never with a size that a header claims,
 and stops at a limit: a small file that unpacks without end is an error, not a full memory.
@@ -7,55 +7,122 @@ and stops at a limit: a small file that unpacks without end is an error, not a f
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from bnn.errors import BnnError, DataError
+from bnn.files import open_file, write_whole
 
 #: Where data comes from: a path, or the bytes of a file.
 Source = str | os.PathLike[str] | bytes
 
 #: No file may hold more bytes than this once unpacked. The largest data set of this
-#: kind, EMNIST by class, is about half as large.
-MAX_BYTES = 1 << 30
+#: kind, EMNIST by class, has 547 MB.
+MAX_BYTES = 5 << 27
+#: Nor more than so many times its own bytes, beyond the first 64 MiB: MNIST packs to a fifth.
+MAX_RATIO = 50
+_UNDOUBTED = 1 << 26
 
 #: How the names of packed files end.
 PACKED = (".gz", ".xz")
 
 _CHUNK = 1 << 20
-_XZ_MEMORY = 256 << 20  # `xz -9` needs 65 MiB to unpack; a hostile file may ask for 4 GiB
+_XZ_MEMORY = 80 << 20  # `xz -9` needs 65 MiB to unpack; a hostile file may ask for 4 GiB
+_MAX_STREAMS = 1 << 12  # one after the other in a packed file
 _GZ_MAGIC = b"\x1f\x8b"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
+_BZ_MAGIC = b"BZh"
+#: What follows it and a digit: of a block, or of the end of an empty file.
+_BZ_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 
 
 class _Readable(Protocol):
     def read(self, count: int, /) -> bytes: ...
 
 
-class _XzStream:
-    """One xz stream; unlike ``lzma.open`` with a bound on the decoder's memory."""
+class _Zlib:
+    """zlib's decompressor of one gz stream, with the face of the others'."""
 
-    def __init__(self, packed: BinaryIO) -> None:
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+
+def _xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
+class _Stream:
+    """The streams of a packed file, one after the other.
+
+    Unlike ``gzip.open`` and ``lzma.open``, it bounds the decoder's memory, and spends no time
+    on endless headers or empty streams.
+    """
+
+    def __init__(self, packed: BinaryIO, magic: bytes, make: Callable[[], Any]) -> None:
         self._packed = packed
-        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        self._magic = magic
+        self._make = make
+        self._decoder = make()
+        self._begun = b""  # read, but not decoded yet
+        self._streams = 1
 
     def read(self, count: int, /) -> bytes:
-        while not self._decoder.eof:
-            more = self._packed.read(_CHUNK) if self._decoder.needs_input else b""
-            if self._decoder.needs_input and not more:
-                raise EOFError
-            if data := self._decoder.decompress(more, max_length=count):
-                return data
-        if self._decoder.unused_data or self._packed.read(1):
-            raise lzma.LZMAError("bytes follow the end of the xz stream")
-        return b""
+        while True:
+            while not self._decoder.eof:
+                wanting = self._decoder.needs_input
+                more = self._more() if wanting else b""
+                data: bytes = self._decoder.decompress(more, max_length=count)
+                if data:
+                    return data
+                if wanting and not more and not self._decoder.eof:
+                    raise EOFError
+            if not self._next():
+                return b""
+
+    def _more(self) -> bytes:
+        data, self._begun = self._begun, b""
+        return data or self._packed.read(_CHUNK)
+
+    def _next(self) -> bool:
+        """Begin the stream that follows, if there is one; zeros may stand between."""
+        rest: bytes = self._decoder.unused_data.lstrip(b"\0")
+        while len(rest) < len(self._magic):
+            more = self._more()
+            if not more:
+                break
+            rest = (rest + more).lstrip(b"\0")
+        if not rest:
+            return False
+        if not rest.startswith(self._magic):
+            raise ValueError("bytes follow the end of the packed data")
+        self._streams += 1
+        if self._streams > _MAX_STREAMS:
+            raise ValueError(f"more than {_MAX_STREAMS} packed streams follow each other")
+        self._begun, self._decoder = rest, self._make()
+        return True
 
 
 class Unpacked:
@@ -92,15 +159,18 @@ def source_name(source: Source) -> str:
 
 @contextmanager
 def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
-    """Open a plain, gz or xz file (told apart by their first bytes) for bounded reading.
+    """Open a plain, gz, xz or bz2 file (told apart by their first bytes) for bounded reading.
 
     Whatever goes wrong while it is open, be it missing, truncated or damaged, is a
     `DataError` that names it.
     """
     name = source_name(source)
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as raw:
-            yield Unpacked(_unpacking(raw), name, limit)
+        with _opened(source) as raw:
+            size = raw.seek(0, os.SEEK_END)
+            raw.seek(0)
+            bearable = max(_UNDOUBTED, MAX_RATIO * size)
+            yield Unpacked(_unpacking(raw), name, min(limit, bearable))
     except BnnError:
         raise
     except EOFError:
@@ -110,13 +180,21 @@ def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
         raise DataError(f"{name}: cannot be read: {reason}") from error
 
 
+def _opened(source: Source) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return open_file(source, MAX_BYTES, DataError)
+
+
 def _unpacking(raw: BinaryIO) -> _Readable:
-    magic = raw.read(len(_XZ_MAGIC))
+    magic = raw.read(10)
     raw.seek(0)
-    if magic == _XZ_MAGIC:
-        return _XzStream(raw)
+    if magic.startswith(_XZ_MAGIC):
+        return _Stream(raw, _XZ_MAGIC, _xz)
     if magic.startswith(_GZ_MAGIC):
-        return gzip.GzipFile(fileobj=raw, mode="rb")
+        return _Stream(raw, _GZ_MAGIC, _Zlib)
+    if magic.startswith(_BZ_MAGIC) and magic[4:] in _BZ_BLOCKS:
+        return _Stream(raw, _BZ_MAGIC, bz2.BZ2Decompressor)
     return raw
 
 
@@ -127,7 +205,4 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         data = gzip.compress(data, mtime=0)  # no time stamp: equal data give equal files
     elif suffix == ".xz":
         data = lzma.compress(data)
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+    write_whole(path, data, DataError)

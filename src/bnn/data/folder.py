@@ -4,41 +4,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.data.names import in_order, match, twins
+from bnn.data.walk import SUFFIXES, Found, Unreadable, entries, is_folder, sort_in, walk
 from bnn.errors import DataError
 
 if TYPE_CHECKING:
     from bnn.preprocess import Preprocess, Shape
 
-#: Files that count as pictures; others (lists of boxes, notes) are passed over.
-SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-        *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k"),
-    )
-)
+__all__ = ["SUFFIXES", "PictureFolder", "class_names", "open_folder", "subfolders"]
+
+#: No more names than this are spelled out in a note.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
 class PictureFolder:
     """Pictures and their classes; iterating yields (path, label) and reads nothing.
 
-    ``classes`` are the names of the subfolders, sorted, unless they were given;
-    ``paths`` are in the order of the labels, sorted within a class; ``labels`` is
-    int64 (N,), an index into ``classes`` each.
+    Attributes:
+        name: the folder.
+        classes: the names of the subfolders that hold pictures, in the order of
+            :func:`bnn.data.names.in_order`, unless they were given.
+        paths: in the order of the labels, sorted within a class.
+        labels: int64 (N,), an index into ``classes`` each.
+        notes: what else lies in the folder, and how names were understood; sentences.
+        unreadable: files that would be pictures, but cannot be read.
     """
 
     name: str
     classes: tuple[str, ...]
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,7 +59,7 @@ class PictureFolder:
         """The pictures as uint8 (n, height, width, channels) and labels (n,), n <= ``size``.
 
         Each batch is decoded when it is asked for. Raises `DataError` naming the picture
-        that cannot be read.
+        that cannot be read. (:func:`bnn.data.look.read_pictures` goes on after it.)
         """
         for start in range(0, len(self), size):
             chosen = slice(start, start + size)
@@ -62,60 +69,186 @@ class PictureFolder:
     def labels_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
         """The labels as indexes into another list of classes, a model's, say; int64 (N,).
 
-        Subfolders are matched by name; if that fails and all their names are numbers
-        (as GTSRB's 00000, 00001, ...), these are the indexes. Raises `DataError` naming
-        a subfolder that means none of the classes.
+        See :func:`bnn.data.names.match`, which also raises the `DataError` for a subfolder
+        that means none of them.
         """
-        return _indexes(self.name, self.classes, classes)[self.labels]
+        return match(self.name, self.classes, classes).indexes[self.labels]
+
+
+@dataclass(frozen=True, eq=False)
+class _Listing:
+    """A root: what lies in its subfolders by their names, and beside them."""
+
+    below: dict[str, Found]
+    beside: Found
+    loops: list[str] = field(default_factory=list)
+
+
+def subfolders(root: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The names of the subfolders of ``root`` that are not hidden, whatever is in them."""
+    return in_order(entry.name for entry in entries(Path(root)) if is_folder(entry))
 
 
 def class_names(root: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names of the subfolders of ``root``, sorted; hidden ones do not count."""
-    return tuple(path.name for path in _visible(Path(root), Path.is_dir))
+    """The names of the subfolders of ``root`` that hold pictures, in order."""
+    return _classes(_list(Path(root)))
+
+
+def _classes(listing: _Listing) -> tuple[str, ...]:
+    return in_order(name for name, found in listing.below.items() if not found.empty)
 
 
 def open_folder(
-    root: str | os.PathLike[str], classes: Sequence[str] | None = None
+    root: str | os.PathLike[str],
+    classes: Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
 ) -> PictureFolder:
-    """List the pictures in the subfolders of ``root``.
+    """List the pictures in the subfolders of ``root``, also those in subfolders of these.
 
-    ``classes`` fixes the indexes of the labels (see `PictureFolder.labels_for`);
-    without it the sorted names of the subfolders do.
+    Hidden and empty subfolders, and what systems put there (``__MACOSX``), are no classes.
 
-    Raises `DataError` if ``root`` cannot be listed, has no subfolders, or one of them
-    has no pictures.
+    Args:
+        root: the folder.
+        classes: fixes the indexes of the labels, see :func:`bnn.data.names.match`;
+            without it the subfolders' names do, in order.
+        order: these same names in another order, that of a run that began earlier.
+
+    Raises:
+        DataError: ``root`` cannot be listed, has no subfolders with pictures, one of them
+            has files but no pictures, or its names cannot be told apart.
     """
     folder = Path(root)
-    names = class_names(folder)
+    listing = _list(folder)
+    names = _classes(listing)
     if not names:
-        raise DataError(f"{folder}: has no subfolders, one per class, with pictures in them")
-    indexes = _indexes(str(folder), names, classes or names)
+        raise DataError(_no_classes(folder, listing))
+    _check_contents(folder, listing, names)
+    if order is not None and classes is None:
+        names = _reordered(folder, names, order)
+    matched = match(str(folder), names, classes or names)
+    notes = [*twins(str(folder), names), *matched.notes, *_passed_over(folder, listing)]
     paths: list[Path] = []
     labels: list[int] = []
-    for name, label in zip(names, indexes.tolist(), strict=True):
-        pictures = _visible(folder / name, lambda path: path.suffix.lower() in SUFFIXES)
-        if not pictures:
-            raise DataError(f"{folder / name}: has no pictures, yet stands for a class")
-        paths += pictures
-        labels += [label] * len(pictures)
+    unreadable: list[Unreadable] = []
+    for name, label in zip(names, matched.indexes.tolist(), strict=True):
+        found = listing.below[name]
+        paths += found.pictures
+        labels += [label] * len(found.pictures)
+        unreadable += found.unreadable
     return PictureFolder(
-        str(folder), tuple(classes or names), tuple(paths), np.array(labels, np.int64)
+        str(folder),
+        tuple(classes or names),
+        tuple(paths),
+        np.array(labels, np.int64),
+        tuple(notes),
+        tuple(unreadable),
     )
 
 
-def _indexes(root: str, names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    known = {name: index for index, name in reversed(list(enumerate(classes)))}
-    unknown = [name for name in names if name not in known]
-    if unknown and all(n.isascii() and n.isdecimal() and int(n) < len(classes) for n in names):
-        return np.array([int(name) for name in names], np.int64)
-    if unknown:
-        raise DataError(f"{root}: subfolder {unknown[0]} is none of the {len(classes)} classes")
-    return np.array([known[name] for name in names], np.int64)
+def _reordered(folder: Path, names: tuple[str, ...], order: Sequence[str]) -> tuple[str, ...]:
+    if sorted(names) != sorted(order):
+        other = sorted(set(names) ^ set(order))
+        raise DataError(f"{folder}: its classes have changed: {', '.join(other[:_SHOWN])}")
+    return tuple(order)
 
 
-def _visible(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
-    try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and wanted(p))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{folder}: cannot be listed: {reason}") from error
+def _list(folder: Path) -> _Listing:
+    listing = _Listing({}, Found())
+    here = Path(os.path.realpath(folder))
+    for entry in entries(folder):
+        if not is_folder(entry):
+            sort_in(entry, listing.beside)
+            continue
+        target = Path(os.path.realpath(entry.path))
+        if entry.is_symlink() and (target == here or target in here.parents):
+            listing.loops.append(entry.name)
+            continue
+        below = folder / entry.name
+        try:
+            listing.below[entry.name] = walk(below)
+        except DataError as error:
+            reason = str(error).removeprefix(f"{below}: ")
+            listing.below[entry.name] = Found(unreadable=[Unreadable(below, reason)])
+    return listing
+
+
+def _no_classes(folder: Path, listing: _Listing) -> str:
+    text = f"{folder}: has no subfolders, one per class, with pictures in them"
+    if listing.beside.pictures:
+        text += f" ({len(listing.beside.pictures)} pictures lie in it directly)"
+    elif listing.below:
+        text += f" (empty: {', '.join(in_order(listing.below)[:_SHOWN])})"
+    return text
+
+
+def _check_contents(folder: Path, listing: _Listing, names: Sequence[str]) -> None:
+    """Raise `DataError` for subfolders that are hardly meant as classes."""
+    for name in names:
+        if not name.isascii() and name != name.encode(errors="replace").decode():
+            raise DataError(f"{folder / name}: its name is no text; rename it")
+    without = [n for n in names if not (listing.below[n].pictures or listing.below[n].unreadable)]
+    if without:
+        verb = (
+            "has no pictures, yet stands for a class"
+            if len(without) == 1
+            else (
+                f"and {len(without) - 1} more have no pictures, yet stand for classes: "
+                f"{', '.join(without[1 : _SHOWN + 1])}"
+            )
+        )
+        raise DataError(f"{folder / without[0]}: {verb}")
+    deeper = [_directly_below(folder / name, listing.below[name].pictures) for name in names]
+    shared = set.intersection(*deeper) if len(names) > 1 else set()
+    if len(shared) > 1 and "" not in shared:
+        raise DataError(
+            f"{folder}: {', '.join(names[:_SHOWN])} all have the same subfolders "
+            f"({', '.join(in_order(shared)[:_SHOWN])}): the classes seem to lie one folder "
+            f"deeper; name {folder / names[0]}, or move the pictures"
+        )
+
+
+def _directly_below(folder: Path, paths: Sequence[Path]) -> set[str]:
+    """The subfolders of ``folder`` in which pictures lie; "" for ``folder`` itself."""
+    depth = len(folder.parts)
+    return {path.parts[depth] if len(path.parts) > depth + 1 else "" for path in paths}
+
+
+def _passed_over(folder: Path, listing: _Listing) -> Iterator[str]:
+    """What lies in the folder and is not used as one might expect, in sentences."""
+    empty = in_order(name for name, found in listing.below.items() if found.empty)
+    if empty:
+        yield f"empty subfolders are no classes: {_some(empty)}"
+    if listing.loops:
+        yield f"links to folders around them are not followed: {_some(listing.loops)}"
+    links = [
+        path.name for found in (listing.beside, *listing.below.values()) for path in found.links
+    ]
+    if links:
+        yield f"linked folders inside a class are not read: {_some(links)}"
+    if beside := [*listing.beside.pictures, *(one.path for one in listing.beside.unreadable)]:
+        yield (
+            f"{_many(len(beside), 'picture')} in no class folder, passed over: "
+            f"{_some([path.name for path in beside])}"
+        )
+    nested = [f"{name} ({count})" for name, count in _nested(folder, listing)]
+    if nested:
+        yield f"pictures in subfolders of a class belong to the class: {_some(nested)}"
+    others = sum((found.others for found in listing.below.values()), Counter[str]())
+    if others:
+        kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in others.most_common()]
+        yield f"files that are no pictures by their names, passed over: {_some(kinds)}"
+
+
+def _nested(folder: Path, listing: _Listing) -> Iterator[tuple[str, int]]:
+    for name, found in listing.below.items():
+        if count := sum(path.parent != folder / name for path in found.pictures):
+            yield name, count
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

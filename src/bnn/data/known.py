@@ -23,6 +23,8 @@ class Known:
     files: Mapping[Split, Mapping[str, str]]
     #: Files of this layout are taken for this set where the folder's name says nothing.
     usual: bool = True
+    #: Its layout has labels of these classes and no others.
+    fixed: bool = False
 
 
 MNIST = Known(
@@ -95,6 +97,7 @@ CIFAR10 = Known(
     read=read_cifar10_layout,
     homes=("https://www.cs.toronto.edu/~kriz/",),
     files={"train": _CIFAR10_ARCHIVE, "test": _CIFAR10_ARCHIVE},
+    fixed=True,
 )
 
 KNOWN: Mapping[str, Known] = {known.name: known for known in (MNIST, FASHION_MNIST, CIFAR10)}

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data import cifar, idx
 from bnn.errors import DataError
+from bnn.formats import npz
 
 Split = Literal["train", "test"]
 
@@ -43,6 +44,59 @@ def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
             return np.concatenate(images), np.concatenate(labels)
     archive = _find(folder, "cifar-10-binary.tar")
     return None if archive is None else cifar.read_archive(archive, names)
+
+
+#: Keras' names of the arrays in an ``.npz`` file.
+_NPZ_NAMES: dict[Split, tuple[str, str]] = {
+    "train": ("x_train", "y_train"),
+    "test": ("x_test", "y_test"),
+}
+
+
+def read_npz(path: str) -> dict[Split, Arrays]:
+    """``x_train``, ``y_train``, ``x_test`` and ``y_test`` of an ``.npz`` file, as far as there.
+
+    Pictures are uint8 (N, height, width) or (N, height, width, 1 or 3), labels integers from
+    0 to 255, (N,) or (N, 1).
+
+    Raises:
+        DataError: neither part is there, or one is of another kind.
+        ParameterError: the file is damaged.
+    """
+    arrays = npz.read(path)
+    found: dict[Split, Arrays] = {}
+    for split, (x, y) in _NPZ_NAMES.items():
+        if x in arrays and y in arrays:
+            found[split] = (_npz_images(path, x, arrays[x]), _npz_labels(path, y, arrays[y]))
+        elif x in arrays or y in arrays:
+            raise DataError(f"{path}: has no {y if x in arrays else x}")
+    if not found:
+        names = ", ".join(arrays) or "nothing"
+        raise DataError(f"{path}: holds {names[:100]}; x_train, y_train, x_test, y_test are read")
+    return found
+
+
+def _npz_images(path: str, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8:
+        raise DataError(f"{path}: {name} is {array.dtype}; pictures are uint8, 0 to 255")
+    images: NDArray[np.uint8] = array[..., np.newaxis] if array.ndim == 3 else array
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
+        raise DataError(
+            f"{path}: {name} has shape {array.shape}; pictures are (N, height, width) or "
+            "(N, height, width, 1 or 3)"
+        )
+    return images
+
+
+def _npz_labels(path: str, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
+    labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+        raise DataError(f"{path}: {name} is {array.dtype} {array.shape}; labels are integers (N,)")
+    if labels.min() < 0 or labels.max() > 255:
+        raise DataError(
+            f"{path}: {name} holds {labels.min()} to {labels.max()}; labels are 0 to 255"
+        )
+    return labels.astype(np.uint8)
 
 
 def _all_or_none(folder: Path, names: list[str]) -> list[Path] | None:

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Data sets by name, wherever they lie, and by folder, whatever is in it.
 
+A folder is in MNIST's layout, in CIFAR-10's, or holds pictures in one subfolder per class,
+maybe in parts (``train``, ``test``, ``val``; see `bnn.data.splits`). An ``.npz`` file has
+Keras' names (``x_train``, ``y_train``, ``x_test``, ``y_test``).
+
 A known name (`bnn.data.known.KNOWN`) is looked up in the folder that the caller gives;
 else under every root in the environment variable ``BNN_DATA`` (separated like PATH), in
 ``<root>/<name>`` or in ``<root>`` itself; else where Debian installs data sets; else it
@@ -10,7 +14,8 @@ is fetched once from its home. Any other folder is recognised by its content.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data.fetch import cached_files
-from bnn.data.folder import PictureFolder, class_names, open_folder
+from bnn.data.folder import PictureFolder, open_folder, subfolders
 from bnn.data.known import KNOWN, Known
-from bnn.data.layouts import Arrays, Split
+from bnn.data.layouts import Arrays, Split, read_npz
+from bnn.data.names import Match, match, match_numbers
+from bnn.data.splits import Kind, find_parts, is_word_for_a_part
+from bnn.data.walk import SUFFIXES, entries
 from bnn.errors import DataError, UnknownNameError
 
 #: Where Debian's packages of data sets (dataset-fashion-mnist) put them.
@@ -31,53 +39,137 @@ _Path = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Images uint8 (N, height, width, channels), labels int64 (N,), names of the classes."""
+    """Images uint8 (N, height, width, channels), labels int64 (N,), names of the classes.
+
+    ``named`` is False where the files hold labels only, and nobody said what they mean.
+    """
 
     name: str
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    named: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def match(self, classes: Sequence[str], labels: Iterable[int]) -> Match:
+        """Which of a model's ``classes`` each class of this set means; `DataError` if none.
 
-def load_test(source: _Path, where: _Path | None = None) -> DataSet | PictureFolder:
+        By name; where the names are not known, the ``labels`` that occur are taken as numbers
+        or positions, which is then noted.
+        """
+        if self.named:
+            return match(self.name, self.classes, classes, "class")
+        return match_numbers(self.name, labels, classes)
+
+
+#: A part of a data set: arrays, or pictures still to be read.
+Given = DataSet | PictureFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The parts that a data set comes in; what it does not hold out itself is None.
+
+    ``training`` is everything where nothing is held out. ``notes`` are sentences on how the
+    folder was understood.
+    """
+
+    name: str
+    training: Given | None
+    validation: Given | None = None
+    test: Given | None = None
+    notes: tuple[str, ...] = ()
+
+    def train(self) -> Given:
+        """The training part; `DataError` if there is none."""
+        if self.training is None:
+            raise DataError(f"{self.name}: holds no training part")
+        return self.training
+
+    def evaluated(self) -> tuple[Kind, Given]:
+        """What to measure a model on: the test part, else the validation part, else all."""
+        if self.test is not None:
+            return "test", self.test
+        if self.validation is not None:
+            return "validation", self.validation
+        return "training", self.train()
+
+
+def notes_of(parts: Mapping[str, Given]) -> Iterator[str]:
+    """The notes on the folders of pictures among ``parts``, with the part where there are more."""
+    for part, one in parts.items():
+        for note in one.notes if isinstance(one, PictureFolder) else ():
+            yield f"{part} part: {note}" if len(parts) > 1 else note
+
+
+def load_test(source: _Path, where: _Path | None = None) -> Given:
     """The test part of a data set: arrays, or pictures still to be read.
 
-    ``source`` is a known name ("mnist", "fashion-mnist", "cifar10") or a folder: in
-    MNIST's layout, in CIFAR-10's, or of pictures in one subfolder per class (in its
-    ``test``, if it has ``train`` and ``test``). ``where`` is the only folder to search
-    for a known name.
+    ``source`` is a known name ("mnist", "fashion-mnist", "cifar10"), a folder, or an
+    ``.npz`` file, see above. Of a folder of pictures without a test part it is the
+    validation part, else everything. ``where`` is the only folder to search for a known name.
 
     Raises `UnknownNameError` for what is neither a known name nor a folder, and
     `DataError` for a set that is not found, incomplete or damaged.
     """
-    return _load(source, "test", where)
-
-
-def load_train(source: _Path, where: _Path | None = None) -> DataSet | PictureFolder:
-    """The training part of a data set; everything else as `load_test`."""
-    return _load(source, "train", where)
-
-
-def _load(source: _Path, split: Split, where: _Path | None) -> DataSet | PictureFolder:
     name = os.fspath(source)
+    with _readable(name):
+        if name in KNOWN:
+            return _known(KNOWN[name], "test", where)
+        splits = _open(name, ("test",), None)
+        if isinstance(splits.training, DataSet) and splits.test is None:
+            raise DataError(f"{name}: holds no test part")
+        return splits.evaluated()[1]
+
+
+def load_train(source: _Path, where: _Path | None = None) -> Given:
+    """The training part of a data set; everything else as `load_test`."""
+    name = os.fspath(source)
+    with _readable(name):
+        if name in KNOWN:
+            return _known(KNOWN[name], "train", where)
+        return _open(name, ("train",), None).train()
+
+
+def open_splits(source: _Path, order: Sequence[str] | None = None) -> Splits:
+    """All parts of a data set. Pictures in folders are listed, not read.
+
+    Args:
+        source: as for `load_test`.
+        order: the classes of a folder of pictures in another order than today's, that of a
+            run that began earlier.
+
+    Raises:
+        UnknownNameError, DataError: as `load_test`.
+    """
+    name = os.fspath(source)
+    with _readable(name):
+        return _open(name, ("train", "test"), order)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
     try:
-        return _found(name, split, where)
+        yield
     except OSError as reason:  # a folder that may not be entered, say
         place = reason.filename or name
         raise DataError(f"{place}: cannot be read: {reason.strerror or reason}") from reason
 
 
-def _found(name: str, split: Split, where: _Path | None) -> DataSet | PictureFolder:
+def _open(name: str, wanted: tuple[Split, ...], order: Sequence[str] | None) -> Splits:
     if name in KNOWN:
-        return _known(KNOWN[name], split, where)
+        train, test = (_known(KNOWN[name], split, None) for split in ("train", "test"))
+        return Splits(name, train, test=test)
     folder = Path(name)
     if folder.is_dir():
-        return _folder(folder, split)
+        return _arrays(folder, wanted) or _pictures(folder, wanted, order)
+    if name.endswith(".npz") and folder.is_file():
+        return _npz(name)
     if folder.exists():
-        raise DataError(f"{folder}: is no folder")
+        packed = folder.suffix.lower() in (".zip", ".tar", ".tgz", ".gz", ".xz", ".7z", ".rar")
+        raise DataError(f"{folder}: is no folder{'; unpack it first' if packed else ''}")
     raise UnknownNameError(f"{name}: no such folder, and no data set ({', '.join(KNOWN)})")
 
 
@@ -105,33 +197,96 @@ def _roots() -> Iterator[Path]:
     yield SYSTEM_ROOT
 
 
-def _folder(folder: Path, split: Split) -> DataSet | PictureFolder:
+def _arrays(folder: Path, wanted: tuple[Split, ...]) -> Splits | None:
+    """A folder in one of the layouts of arrays, as far as ``wanted``; None if it is in none."""
     for usual in (known for known in KNOWN.values() if known.usual):
-        if arrays := usual.read(folder, split):
-            return _checked(str(folder), _classes(folder, usual, arrays), arrays, folder)
-    subfolders = class_names(folder)
-    if "train" in subfolders and "test" in subfolders:
-        return open_folder(folder / split, class_names(folder / "train"))
-    if not subfolders:
+        found = {split: usual.read(folder, split) for split in wanted}
+        if any(found.values()):
+            parts = {split: arrays for split, arrays in found.items() if arrays}
+            for images, labels in parts.values():
+                _check_counts(folder, len(images), len(labels))
+            classes, named = _classes(folder, usual, parts)
+            made = {
+                split: _checked(str(folder), classes, arrays, folder, named=named)
+                for split, arrays in parts.items()
+            }
+            return Splits(str(folder), made.get("train"), test=made.get("test"))
+    return None
+
+
+def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | None) -> Splits:
+    names = subfolders(folder)
+    if not names:
+        loose = sum(Path(one.name).suffix.lower() in SUFFIXES for one in entries(folder))
+        there = f" ({loose} pictures lie in it directly)" if loose else ""
         raise DataError(
-            f"{folder}: holds neither {split} files named like MNIST's or CIFAR-10's "
-            "nor subfolders of pictures, one per class"
+            f"{folder}: holds neither {' nor '.join(wanted)} files named like MNIST's or "
+            f"CIFAR-10's nor subfolders of pictures, one per class{there}"
         )
-    return open_folder(folder)
+    parts = find_parts(folder, names)
+    if not parts:
+        whole = open_folder(folder, order=order)
+        return Splits(str(folder), whole, notes=_classes_like_parts(whole))
+    training = open_folder(folder / parts["training"], order=order) if "training" in parts else None
+    classes = order if training is None else training.classes
+    held_out = {
+        kind: open_folder(folder / parts[kind], classes)
+        for kind in ("validation", "test")
+        if kind in parts
+    }
+    others = [name for name in names if name not in parts.values()]
+    notes = (f"folders beside the parts, passed over: {', '.join(others[:5])}",) if others else ()
+    return Splits(str(folder), training, **held_out, notes=notes)
 
 
-def _classes(folder: Path, usual: Known, arrays: Arrays) -> tuple[str, ...]:
+def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
+    """A note on classes called ``train`` or ``test``; `DataError` if they hold classes."""
+    names = [name for name in whole.classes if is_word_for_a_part(name)]
+    for name in names:
+        place = Path(whole.name) / name
+        if not any(path.parent == place for path in whole.paths):
+            others = [one for one in whole.classes if one != name]
+            raise DataError(
+                f"{whole.name}: {name} holds subfolders of pictures, as a part of a data set does, "
+                f"but beside it lie {', '.join(others[:5])}; name {place}, or move the others"
+            )
+    beside = "no folders for other parts are beside it"
+    return tuple(f"the folder {name} is taken as a class: {beside}" for name in names)
+
+
+def _classes(
+    folder: Path, usual: Known, parts: Mapping[Split, Arrays]
+) -> tuple[tuple[str, ...], bool]:
+    """The names of the classes, and whether they are more than a guess."""
     named = KNOWN.get(folder.name)
     if named is not None and named.read is usual.read:
-        return named.classes
-    count = int(arrays[1].max()) + 1  # more than the usual set's: letters, say
-    return usual.classes if count <= len(usual.classes) else tuple(map(str, range(count)))
+        return named.classes, True
+    count = 1 + max(int(labels.max()) for _, labels in parts.values())
+    if usual.fixed or count <= len(usual.classes):
+        return usual.classes, False
+    return tuple(map(str, range(count))), False  # more than the usual set's: letters, say
 
 
-def _checked(name: str, classes: tuple[str, ...], arrays: Arrays, folder: Path) -> DataSet:
+def _npz(name: str) -> Splits:
+    """Arrays under Keras' names."""
+    parts = read_npz(name)
+    classes = tuple(map(str, range(1 + max(int(labels.max()) for _, labels in parts.values()))))
+    made = {
+        split: _checked(name, classes, one, Path(name), named=False) for split, one in parts.items()
+    }
+    return Splits(name, made.get("train"), test=made.get("test"))
+
+
+def _check_counts(folder: Path, images: int, labels: int) -> None:
+    if images != labels:
+        raise DataError(f"{folder}: {images} images, but {labels} labels")
+
+
+def _checked(
+    name: str, classes: tuple[str, ...], arrays: Arrays, folder: Path, *, named: bool = True
+) -> DataSet:
     images, labels = arrays
-    if len(images) != len(labels):
-        raise DataError(f"{folder}: {len(images)} images, but {len(labels)} labels")
+    _check_counts(folder, len(images), len(labels))
     if labels.max() >= len(classes):
         raise DataError(f"{folder}: has a label {labels.max()}, but {len(classes)} classes")
-    return DataSet(name, images, labels.astype(np.int64), classes)
+    return DataSet(name, images, labels.astype(np.int64), classes, named)

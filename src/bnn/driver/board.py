@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,38 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import DriverError, RuntimeUnavailableError
+from bnn.driver.chip import Chip, the_chip, translating
+from bnn.driver.pool import LARGEST, BoardBuffer
+from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
-#: Seconds that a start may take before it counts as lost.
+#: Seconds that a start may take before it counts as lost, besides what its cycles take.
 PATIENCE = 60.0
-#: Bytes of the largest buffer: the board's reserved memory is 128 MiB by default.
-LARGEST = 1 << 25
-
-
-class BoardBuffer:
-    """Physically contiguous memory from ``pynq.allocate``."""
-
-    def __init__(self, buffer: Any) -> None:
-        self._buffer = buffer
-        self.address = int(buffer.device_address)
-        self.words: NDArray[np.uint64] = np.asarray(buffer)
-
-    def flush(self) -> None:
-        """Write the processor's cache back."""
-        self._buffer.flush()
-
-    def invalidate(self) -> None:
-        """Drop the processor's cache."""
-        self._buffer.invalidate()
-
-    def free(self) -> None:
-        """Give the memory back."""
-        self._buffer.freebuffer()
 
 
 class BoardTransport:
-    """Loads the bitstream, sets the clock, opens the registers.
+    """One design on the board's chip, which it shares with the other transports of this process.
+
+    The bitstream is loaded when it is first needed, and again where another was loaded since.
 
     Args:
         bitstream: ``bnn.bit``.
@@ -51,8 +32,8 @@ class BoardTransport:
         mhz: of the accelerator's clock.
 
     Raises:
-        RuntimeUnavailableError: ``pynq`` is missing or this is no board.
-        DriverError: there is no such bitstream.
+        RuntimeUnavailableError: ``pynq`` is missing or too old, or this is no board.
+        DriverError: there is no such bitstream, or another process uses the chip.
     """
 
     largest = LARGEST // 8
@@ -60,54 +41,80 @@ class BoardTransport:
     def __init__(self, bitstream: Path, base: int, span: int, mhz: float) -> None:
         if not bitstream.is_file():
             raise DriverError(f"{bitstream}: no such bitstream; run Vivado on build.tcl beside it")
-        try:
-            pynq = importlib.import_module("pynq")
-            clocks = importlib.import_module("pynq.ps").Clocks
-            pynq.Bitstream(str(bitstream)).download()
-            clocks.fclk0_mhz = mhz
-            self._mmio = pynq.MMIO(base, span)
-        except ImportError as reason:
-            raise RuntimeUnavailableError(
-                "the board runtime needs a PYNQ board: the package pynq is not installed"
-            ) from reason
-        except (OSError, RuntimeError, ValueError) as reason:
-            raise RuntimeUnavailableError(f"no PYNQ board answers: {reason}") from reason
-        self._allocate = pynq.allocate
-        self._buffers: dict[int, list[BoardBuffer]] = {}
-        self._turn = 0
+        self._bitstream = bitstream.absolute()
+        self._window = base, span
+        self._mhz = mhz
+        self._chip = the_chip()
+        self._mmio: Any = None
+        self._patience = PATIENCE
         self._began = time.monotonic()
+
+    def _mine(self) -> Chip:
+        """The chip; in a forked process it must be owned anew."""
+        if self._chip.process != os.getpid():
+            self._chip = the_chip()
+            self._mmio = None
+        return self._chip
+
+    def begin(self, cycles: int | None) -> None:
+        """Take the chip; see :class:`bnn.driver.transport.Transport`."""
+        chip = self._mine()
+        if chip.turn.take(self):
+            chip.doubt()
+        self._patience = PATIENCE + (cycles or 0) / (1e6 * self._mhz)
+
+    def end(self, well: bool) -> None:
+        """Give it back."""
+        if not well:
+            self._chip.doubt()
+        self._chip.turn.give()
+
+    def known(self) -> bool:
+        """Whether the chip seems to hold a design of ours at this clock."""
+        return self._chip.holds(self._mhz)
+
+    def configure(self) -> bool:
+        """Set the clock and load the bitstream."""
+        self._chip.load(self._bitstream, self._mhz)
+        return True
+
+    def _registers(self) -> Any:
+        if self._mmio is None:
+            with translating("opening the registers"):
+                self._mmio = self._chip.pynq.MMIO(*self._window)
+        return self._mmio
 
     def read(self, offset: int) -> int:
         """A 32-bit register."""
-        return int(self._mmio.read(offset))
+        window = self._registers()
+        with translating("reading a register"):
+            return int(window.read(offset))
 
     def write(self, offset: int, value: int) -> None:
         """Set a 32-bit register."""
-        self._mmio.write(offset, value)
+        window = self._registers()
+        with translating("writing a register"):
+            window.write(offset, value)
 
     def write_many(self, offset: int, values: NDArray[np.uint32] | Sequence[int]) -> None:
         """Set one register to many values, one after the other."""
-        write = self._mmio.write
-        for value in values:
-            write(offset, int(value))
+        write = self._registers().write
+        with translating("writing a register"):
+            for value in values:
+                write(offset, int(value))
 
     def allocate(self, words: int) -> BoardBuffer:
-        """A buffer; those of one size are used in turn, four of them."""
-        kept = self._buffers.setdefault(words, [])
-        if len(kept) < 4:
-            kept.append(BoardBuffer(self._allocate(shape=(words,), dtype=np.uint64)))
-            return kept[-1]
-        self._turn += 1
-        return kept[self._turn % len(kept)]
+        """A buffer of the chip's pool."""
+        return self._mine().pool.take(words)
 
     def wait(self) -> bool:
         """Poll the interrupt status: no interrupt controller is needed."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self._patience
         while time.monotonic() < end:
             if self.read(reg.INTERRUPT_STATUS.offset) & 1:
                 return True
         return False
 
     def now(self) -> dict[str, Any]:
-        """Seconds since the bitstream was loaded."""
+        """Seconds since this transport was opened."""
         return {"seconds": time.monotonic() - self._began}

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The driver: identity, parameters, start, wait, results. It cannot tell simulation from board."""
+"""The driver: identity, parameters, start, wait, results. It cannot tell simulation from board.
+
+It does not remember what is on the chip: before each start it reads which design and which
+parameters are there, and loads its own where they are others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.driver.ledger import Ledger
-from bnn.driver.transport import Buffer, Transport
+from bnn.driver.transport import Buffer, NoRoomError, Transport
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
@@ -79,29 +85,63 @@ class Report:
 Loads = Iterable[tuple[int, NDArray[np.uint32]]]
 
 
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """All parameters of a loadable design, and the number by which the chip tells them apart."""
+
+    loads: tuple[tuple[int, NDArray[np.uint32]], ...]
+    fingerprint: int
+
+    @classmethod
+    def of(cls, loads: Loads) -> Parameters:
+        """The fingerprint is the first 32 bits of a SHA-256 over all writes, never 0."""
+        kept = tuple((target, np.ascontiguousarray(data, "<u4")) for target, data in loads)
+        hasher = hashlib.sha256()
+        for target, data in kept:
+            hasher.update(target.to_bytes(4, "little") + len(data).to_bytes(8, "little"))
+            hasher.update(data.tobytes())
+        return cls(kept, int.from_bytes(hasher.digest()[:4], "big") or 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """A start that is not yet waited for."""
+
+    images: int
+    source: Buffer
+    target: Buffer
+    cycles: int | None
+
+    def release(self) -> None:
+        """Give the buffers back."""
+        self.source.release()
+        self.target.release()
+
+
 class Driver:
     """An accelerator behind a transport.
+
+    Args:
+        most_cycles: for a number of images, the cycles that a start surely does not take.
 
     Raises:
         DriverError: what answers is no accelerator of ours, or another design.
     """
 
-    def __init__(self, transport: Transport, metadata: Metadata) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        metadata: Metadata,
+        most_cycles: Callable[[int], int] | None = None,
+    ) -> None:
         self.transport = transport
         self.metadata = metadata
         self.ledger = Ledger()
-        self._running: tuple[int, Buffer] | None = None
-        identity = transport.read(reg.IDENTITY_REGISTER.offset)
-        if identity != reg.IDENTITY:
-            raise DriverError(
-                f"no accelerator answers: its identity reads 0x{identity:08x}, "
-                f"not 0x{reg.IDENTITY:08x}; is the bitstream loaded?"
-            )
-        design = transport.read(reg.DESIGN_ID.offset)
-        if design != metadata.design_id:
-            raise DriverError(
-                f"the accelerator is another design: 0x{design:08x}, not 0x{metadata.design_id:08x}"
-            )
+        self._most_cycles = most_cycles
+        self._running: _Start | None = None
+        self._parameters: Parameters | None = None
+        with self._turn():
+            self._ensure_design()
 
     @property
     def largest_batch(self) -> int:
@@ -111,11 +151,68 @@ class Driver:
         )
 
     def load(self, loads: Loads) -> None:
-        """Copy all parameters to the accelerator, once."""
+        """Copy all parameters to the accelerator; from now on each start is made with these."""
         self._idle()
+        parameters = Parameters.of(loads)
+        with self._turn():
+            self._ensure_design()
+            self._write_parameters(parameters)
+        self._parameters = parameters
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        self.transport.begin(None)
+        well = False
+        try:
+            yield
+            well = True
+        finally:
+            self.transport.end(well)
+
+    def _ensure_design(self) -> None:
+        """Make sure that this design is there and idle, if need be by loading it."""
+        known = self.transport.known()
+        wrong = self._unlike() if known else "it was not configured"
+        if wrong is None:
+            return
+        if self.transport.configure():
+            wrong = self._unlike()
+        if wrong is not None:
+            raise DriverError(wrong)
+
+    def _unlike(self) -> str | None:
+        """What is other than it must be before a start; None where nothing is."""
+        identity = self.transport.read(reg.IDENTITY_REGISTER.offset)
+        if identity != reg.IDENTITY:
+            return (
+                f"no accelerator answers: its identity reads 0x{identity:08x}, "
+                f"not 0x{reg.IDENTITY:08x}; is the bitstream loaded?"
+            )
+        design = self.transport.read(reg.DESIGN_ID.offset)
+        if design != self.metadata.design_id:
+            return (
+                f"the accelerator is another design: 0x{design:08x}, "
+                f"not 0x{self.metadata.design_id:08x}; make bnn.bit anew from this folder's sources"
+            )
+        if self.transport.read(reg.CONTROL.offset) & reg.CONTROL_BITS["START"]:
+            return "the accelerator computes something that nobody here has started"
+        return None
+
+    def _ensure_parameters(self) -> None:
+        """Make sure that these parameters are there, if need be by loading them."""
+        wanted = self._parameters
+        if wanted is not None and not self._has(wanted):
+            self._write_parameters(wanted)
+
+    def _has(self, parameters: Parameters) -> bool:
+        if not self.metadata.parameter_writes:  # constants of the design
+            return True
+        return self.transport.read(reg.PARAMETER_ID.offset) == parameters.fingerprint
+
+    def _write_parameters(self, parameters: Parameters) -> None:
         size = 0
         self.transport.write(reg.PARAMETER_COUNT.offset, 0)
-        for target, data in loads:
+        for target, data in parameters.loads:
             self.transport.write(reg.PARAMETER_TARGET.offset, target)
             self.transport.write_many(reg.PARAMETER_DATA.offset, data)
             size += 4 * len(data)
@@ -125,25 +222,73 @@ class Driver:
                 f"{count} parameter words arrived, the design takes "
                 f"{self.metadata.parameter_writes}"
             )
+        self.transport.write(reg.PARAMETER_ID.offset, parameters.fingerprint)
+        if not self._has(parameters):
+            raise DriverError("the accelerator does not keep its parameters' fingerprint")
         self.ledger.add("parameters", size, self.transport.now())
 
     def run(self, images: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Packed images (N, words_in) to packed results (N, words_out)."""
-        self.start(images)
-        return self.wait()
+        """Packed images (N, words_in) to packed results (N, words_out), in a start or several."""
+        taken = self.start(images)
+        results = [self.wait()]
+        while taken < len(images):
+            taken += self.start(images[taken:])
+            results.append(self.wait())
+        return np.concatenate(results)
 
-    def start(self, images: NDArray[np.uint64]) -> None:
-        """Copy images in and start; :meth:`wait` gives their results."""
+    def start(self, images: NDArray[np.uint64]) -> int:
+        """Copy images in and start; :meth:`wait` gives their results.
+
+        Returns:
+            How many of the images were taken, from the first on: as many as there is memory for.
+
+        Raises:
+            DriverError: there is no memory for one image, or the chip is not what it must be.
+        """
         self._idle()
-        count = len(images)
-        source = self.transport.allocate(max(1, images.size))
-        target = self.transport.allocate(max(1, count * self.metadata.words_out))
+        most = min(len(images), self.largest_batch)
+        cycles = self._most_cycles(most) if self._most_cycles else None
+        self.transport.begin(cycles)
+        started = None
+        try:
+            self._ensure_design()
+            self._ensure_parameters()
+            started = self._with_buffers(len(images), cycles)
+            self._copy_in(images[: started.images], started.source)
+        except BaseException:
+            if started is not None:
+                started.release()
+            self.transport.end(well=True)  # it was not started: what it holds can be read again
+            raise
+        try:
+            self.start_raw(started.source.address, started.target.address, started.images)
+        except BaseException:
+            self.transport.end(well=False)
+            raise
+        self._running = started
+        return started.images
+
+    def _copy_in(self, images: NDArray[np.uint64], source: Buffer) -> None:
         source.words[: images.size] = images.reshape(-1)
         source.flush()
-        if count:
+        if len(images):
             self.ledger.add("images", images.nbytes, self.transport.now())
-        self._running = (count, target)
-        self.start_raw(source.address, target.address, count)
+
+    def _with_buffers(self, images: int, cycles: int | None) -> _Start:
+        """Buffers for as many images as there is room for."""
+        count = min(images, self.largest_batch)
+        while True:
+            source = None
+            try:
+                source = self.transport.allocate(max(1, count * self.metadata.words_in))
+                target = self.transport.allocate(max(1, count * self.metadata.words_out))
+                return _Start(count, source, target, cycles)
+            except NoRoomError:
+                if source is not None:
+                    source.release()
+                if count <= 1:
+                    raise
+                count = -(-count // 2)
 
     def start_raw(self, source: int, target: int, images: int) -> None:
         """Set the registers and start; nothing is looked at."""
@@ -160,15 +305,31 @@ class Driver:
         """Results (N, words_out) of the start before."""
         if self._running is None:
             raise DriverError("nothing was started")
-        count, target = self._running
-        self._running = None
-        self.wait_raw()
-        target.invalidate()
-        words = target.words[: count * self.metadata.words_out].copy()
-        self.ledger.add("results", words.nbytes, self.transport.now())
-        return words.reshape(count, self.metadata.words_out)
+        started, self._running = self._running, None
+        well = False
+        try:
+            self.wait_raw(started)
+            self._check_unchanged()
+            started.target.invalidate()
+            words = started.target.words[: started.images * self.metadata.words_out].copy()
+            self.ledger.add("results", words.nbytes, self.transport.now())
+            well = True
+        finally:
+            self.transport.end(well)
+            started.release()
+        return words.reshape(started.images, self.metadata.words_out)
 
-    def wait_raw(self) -> None:
+    def _check_unchanged(self) -> None:
+        """What was there at the start must be there at the end."""
+        design = self.transport.read(reg.DESIGN_ID.offset)
+        kept = self._parameters is None or self._has(self._parameters)
+        if design != self.metadata.design_id or not kept:
+            raise DriverError(
+                "the chip was given another design or other parameters while it computed: "
+                "end the other program that uses it, then run again"
+            )
+
+    def wait_raw(self, started: _Start | None = None) -> None:
         """Wait for the end of a start; :class:`DriverError` says what the error flag says."""
         ended = self.transport.wait()
         control = self.transport.read(reg.CONTROL.offset)
@@ -178,7 +339,7 @@ class Driver:
             texts = [text for bit, text in reg.ERROR_TEXTS.items() if error & bit]
             raise DriverError(f"the accelerator reports: {'; '.join(texts)}")
         if not ended or not control & reg.CONTROL_BITS["DONE"]:
-            raise DriverError("the accelerator does not finish")
+            raise DriverError(_stuck(started))
 
     def report(self) -> Report:
         """Counters of the last start."""
@@ -203,6 +364,16 @@ class Driver:
     def _idle(self) -> None:
         if self._running is not None:
             raise DriverError("the start before has not been waited for")
+
+
+def _stuck(started: _Start | None) -> str:
+    text = "the accelerator does not finish"
+    if started is None or started.cycles is None:
+        return text
+    return (
+        f"{text}: {started.images} images need far fewer than {started.cycles} cycles, "
+        "and more passed: it is stuck"
+    )
 
 
 def chunked(words: Sequence[Sequence[int]], bits: int) -> NDArray[np.uint32]:

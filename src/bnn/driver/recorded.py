@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 from bnn.driver.transport import Buffer, Transport
 from bnn.errors import DriverError
+from bnn.files import parse_json, read_file, write_whole
+
+#: Bytes of a recording.
+MAX_FILE_BYTES = 1 << 28
 
 Event = list[Any]
 
@@ -38,6 +42,10 @@ class RecordedBuffer:
         """The host takes it back."""
         self._session.invalidate(self._number, self.words)
 
+    def release(self) -> None:
+        """The host needs it no more."""
+        self._session.release(self._number)
+
 
 class Recorder:
     """A transport that passes everything on and writes it down."""
@@ -51,7 +59,19 @@ class Recorder:
     def save(self, path: Path) -> None:
         """Write the recording."""
         lines = [json.dumps(["largest", self.largest]), *map(json.dumps, self.events)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_whole(path, ("\n".join(lines) + "\n").encode(), DriverError)
+
+    def begin(self, cycles: int | None) -> None:
+        self._transport.begin(cycles)
+
+    def end(self, well: bool) -> None:
+        self._transport.end(well)
+
+    def known(self) -> bool:
+        return self._transport.known()
+
+    def configure(self) -> bool:
+        return self._transport.configure()
 
     def read(self, offset: int) -> int:
         value = self._transport.read(offset)
@@ -80,6 +100,9 @@ class Recorder:
         self._buffers[number].invalidate()
         self.events.append(["invalidate", number, words.tolist()])
 
+    def release(self, number: int) -> None:
+        self._buffers[number].release()
+
     def wait(self) -> bool:
         came = self._transport.wait()
         self.events.append(["wait", came])
@@ -94,8 +117,8 @@ class Replay:
 
     def __init__(self, path: Path) -> None:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            events = [json.loads(line) for line in lines]
+            lines = read_file(path, MAX_FILE_BYTES, DriverError).decode().splitlines()
+            events = [parse_json(line) for line in lines]
             self.largest = int(events[0][1])
         except (OSError, ValueError, LookupError, TypeError) as reason:
             raise DriverError(f"{path}: no readable session: {reason}") from reason
@@ -114,6 +137,23 @@ class Replay:
     def finished(self) -> bool:
         """Whether the whole session was replayed."""
         return next(self._events, None) is None
+
+    def begin(self, cycles: int | None) -> None:
+        """Nothing: a recording is asked by one driver."""
+
+    def end(self, well: bool) -> None:
+        """Nothing."""
+
+    def known(self) -> bool:
+        """Its registers answer from the beginning."""
+        return True
+
+    def configure(self) -> bool:
+        """A recording cannot be changed."""
+        return False
+
+    def release(self, number: int) -> None:
+        """Nothing."""
 
     def read(self, offset: int) -> int:
         return int(self._next("read", offset)[2])

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import DriverError, RuntimeUnavailableError
+from bnn import cache
+from bnn.driver.transport import NoRoomError
+from bnn.driver.turn import Turn
+from bnn.errors import CacheError, DriverError, RuntimeUnavailableError
 
 BASE = 0x1000_0000
 _PAGE = 4096
@@ -20,15 +24,22 @@ _PAGE = 4096
 class SimulatedBuffer:
     """Part of the simulated memory."""
 
-    def __init__(self, address: int, words: NDArray[np.uint64]) -> None:
+    def __init__(
+        self, address: int, words: NDArray[np.uint64], released: Callable[[], None]
+    ) -> None:
         self.address = address
         self.words = words
+        self._released = released
 
     def flush(self) -> None:
         """Nothing: there is no cache."""
 
     def invalidate(self) -> None:
         """Nothing: there is no cache."""
+
+    def release(self) -> None:
+        """Give it back."""
+        self._released()
 
 
 class SimulatedTransport:
@@ -40,7 +51,11 @@ class SimulatedTransport:
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.
         seed: of the stalls.
-        limit: cycles that one start may take.
+        limit: cycles that one start may take where the driver does not say.
+
+    Raises:
+        CacheError: the library or its memory files are not what was built.
+        RuntimeUnavailableError: the library cannot be loaded here.
     """
 
     def __init__(
@@ -51,31 +66,54 @@ class SimulatedTransport:
         latency: int = 20,
         stall: int = 0,
         seed: int = 1,
-        limit: int = 1 << 40,
+        limit: int = 1 << 32,
     ) -> None:
         if not (0 <= latency < 1 << 20 and 0 <= stall < 100):
             raise DriverError("a simulated memory has a latency from 0 and 0 to 99 % stalls")
-        try:
-            self._api = _api(ctypes.CDLL(str(library)))
-        except OSError as reason:
-            raise RuntimeUnavailableError(f"{library}: the simulator does not load") from reason
+        self._api = _load(library)
+        self._process = os.getpid()
         self._board = self._api.bnn_open(BASE, memory, latency, stall, seed)
-        self._limit = limit
+        _check(library)  # it has read its memory files now
+        self._limit = self._usual = limit
+        self._turn = Turn()
+        self._lost = False
         pointer = self._api.bnn_memory(self._board)
         octets = np.ctypeslib.as_array(pointer, shape=(memory,))
         self._memory = octets.view(np.uint64)
         self._used = 0
+        self._live = 0
         self.largest = memory // 16 - 2 * _PAGE
 
     def close(self) -> None:
         """End the simulation; buffers must not be used any more."""
-        if self._board:
+        # In a forked process the simulator's own threads are missing: its end would wait for them.
+        if self._board and self._process == os.getpid():
             self._api.bnn_close(self._board)
-            self._board = None
+        self._board = None
 
     def __del__(self) -> None:
         if getattr(self, "_board", None):
             self.close()
+
+    def begin(self, cycles: int | None) -> None:
+        """Take the accelerator; see :class:`bnn.driver.transport.Transport`."""
+        self._lost |= self._turn.take(self)
+        self._limit = self._usual if cycles is None else cycles
+
+    def end(self, well: bool) -> None:
+        """Give it back."""
+        self._lost |= not well
+        self._turn.give()
+
+    def known(self) -> bool:
+        """False after a start that did not end well."""
+        return not self._lost
+
+    def configure(self) -> bool:
+        """Reset the circuit; its parameters count as not loaded."""
+        self._api.bnn_reset(self._board)
+        self._lost = False
+        return True
 
     def read(self, offset: int) -> int:
         """A 32-bit register."""
@@ -92,16 +130,21 @@ class SimulatedTransport:
         self._api.bnn_write_many(self._board, offset, pointer, len(data))
 
     def allocate(self, words: int) -> SimulatedBuffer:
-        """A buffer at a fresh page; memory is used in a circle."""
+        """A buffer at a fresh page; from the first page on where all others were given back."""
         pages = -(-8 * words // _PAGE)
-        if self._used + pages * _PAGE > self._memory.nbytes:
-            self._used = 0
         if pages * _PAGE > self._memory.nbytes:
-            raise DriverError(f"{8 * words} bytes exceed the simulated memory")
+            raise NoRoomError(f"{8 * words} bytes exceed the simulated memory")
+        if self._live == 0 or self._used + pages * _PAGE > self._memory.nbytes:
+            self._used = 0
         first = self._used // 8
-        buffer = SimulatedBuffer(BASE + self._used, self._memory[first : first + words])
+        part = self._memory[first : first + words]
+        buffer = SimulatedBuffer(BASE + self._used, part, self._release)
         self._used += pages * _PAGE
+        self._live += 1
         return buffer
+
+    def _release(self) -> None:
+        self._live -= 1
 
     def wait(self) -> bool:
         """Run the clock until the interrupt."""
@@ -119,6 +162,22 @@ class SimulatedTransport:
         """Write waveforms (VCD) to ``path`` from now on, if the library was built for it."""
         if not self._api.bnn_trace(self._board, str(path).encode()):
             raise DriverError(f"{path}: waveforms cannot be written")
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    """The library, if it and the files beside it are what was built."""
+    files = _check(library)
+    try:
+        return _api(ctypes.CDLL(cache.sealed(library, files[library.name])))
+    except (OSError, AttributeError) as reason:
+        raise RuntimeUnavailableError(f"{library}: the simulator does not load: {reason}") from None
+
+
+def _check(library: Path) -> dict[str, str]:
+    wrong = cache.damage(library.parent)
+    if wrong is not None:
+        raise CacheError(f"{library.parent}: the simulator is damaged ({wrong}): prepare it again")
+    return cache.digests(library.parent)
 
 
 def _api(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -9,6 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.errors import DriverError
+
+
+class NoRoomError(DriverError):
+    """A buffer of this size cannot be had now; a smaller one perhaps can."""
+
 
 class Buffer(Protocol):
     """Memory that host and accelerator share.
@@ -29,12 +35,35 @@ class Buffer(Protocol):
         """What the accelerator wrote becomes visible to the host."""
         ...
 
+    def release(self) -> None:
+        """Give it back: the next buffer may be the same memory."""
+        ...
+
 
 class Transport(Protocol):
     """A way to reach an accelerator."""
 
     #: Largest buffer, in 64-bit words.
     largest: int
+
+    def begin(self, cycles: int | None) -> None:
+        """Take the accelerator for a start that takes at most so many cycles, if that is known.
+
+        Waits where another thread has it; :class:`DriverError` where this thread has it already.
+        """
+        ...
+
+    def end(self, well: bool) -> None:
+        """Give it back. Not ``well``: its state is unknown until :meth:`configure`."""
+        ...
+
+    def known(self) -> bool:
+        """Whether its registers may be read; if not, :meth:`configure` must come first."""
+        ...
+
+    def configure(self) -> bool:
+        """Bring it to its first state, the design loaded; False where that cannot be done."""
+        ...
 
     def read(self, offset: int) -> int:
         """A 32-bit register."""
@@ -49,7 +78,11 @@ class Transport(Protocol):
         ...
 
     def allocate(self, words: int) -> Buffer:
-        """A buffer of ``words`` 64-bit words; the one of the same use before it may be reused."""
+        """A buffer of ``words`` 64-bit words.
+
+        Raises:
+            NoRoomError: there is no room for one of this size.
+        """
         ...
 
     def wait(self) -> bool:

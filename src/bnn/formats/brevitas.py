@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bnn import zoo
 from bnn.errors import BnnError, FormatError, NetworkError
 from bnn.formats import torch_file
+from bnn.formats.brevitas_live import check
 from bnn.formats.grids import real_input
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack
@@ -75,16 +76,38 @@ def read(path: str | Path, network: str | None = None) -> Converted:
     """
     path = Path(path)
     held = torch_file.read(path)
-    held = held.get("state_dict", held) if isinstance(held, dict) else held
+    report = Report("Brevitas")
+    if isinstance(held, dict) and "state_dict" in held:
+        report.ignored += [str(key) for key in held if key != "state_dict"]
+        held = held["state_dict"]
     if not isinstance(held, dict):
         raise FormatError(f"{path}: holds no state dictionary")
-    state = {
-        str(k).removeprefix("module."): v for k, v in held.items() if isinstance(v, np.ndarray)
-    }
     try:
-        return _converted(state, _named_bits(path, network))
+        bits = _named_bits(path, network)
+        if network is None:
+            report.lost.append(
+                f"the file's name says {bits.weights} bits for weights and {bits.activations} for "
+                "activations; nothing in the file does"
+            )
+        return _converted(_state(held), bits, report)
     except (FormatError, NetworkError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def _state(held: Mapping[Any, Any]) -> State:
+    """Tensors by name, in float32 as PyTorch loads them; everything else is refused."""
+    state: dict[str, NDArray[Any]] = {}
+    for key, value in held.items():
+        name = key.removeprefix("module.") if isinstance(key, str) else repr(key)
+        if not isinstance(value, np.ndarray):
+            raise FormatError(f"{name!r} in the state is no plain tensor; it cannot be converted")
+        if name in state:
+            raise FormatError(f"two tensors are called {name!r}")
+        if value.dtype.kind not in "fiu":
+            raise FormatError(f"tensor {name!r} holds {value.dtype}, not real numbers")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
+            state[name] = value.astype(np.float32)
+    return state
 
 
 def from_module(module: Any) -> Converted:
@@ -93,15 +116,23 @@ def from_module(module: Any) -> Converted:
     Raises:
         FormatError: it is another kind of module.
     """
-    state = {
-        name: np.asarray(tensor.detach().cpu().numpy())
-        for name, tensor in module.state_dict().items()
-    }
+    check(module, _EPSILON, _TENSOR_NORM_EPSILON)
+    state = _state(
+        {
+            name: np.asarray(tensor.detach().cpu().numpy())
+            for name, tensor in module.state_dict().items()
+        }
+    )
     weights = [_bits_of(m.weight_quant) for m in module.modules() if hasattr(m, "weight_quant")]
     acts = [_bits_of(m.act_quant) for m in module.modules() if hasattr(m, "act_quant")]
     if not weights or len(acts) < 2:
         raise FormatError("the module is none of Brevitas' bnn_pynq networks; export it to QONNX")
-    return _converted(state, Bits(weights[0], acts[1], acts[0]))
+    if len(set(weights)) > 1 or len(set(acts[1:])) > 1:
+        raise FormatError(
+            f"the module has layers of different bits (weights {weights}, activations {acts}); "
+            "export it to QONNX"
+        )
+    return _converted(state, Bits(weights[0], acts[1], acts[0]), Report("Brevitas"))
 
 
 def _bits_of(quantizer: Any) -> int:
@@ -130,8 +161,7 @@ def _named_bits(path: Path, network: str | None) -> Bits:
 # --- state to network ----------------------------------------------------------------
 
 
-def _converted(state: State, bits: Bits) -> Converted:
-    report = Report("Brevitas")
+def _converted(state: State, bits: Bits, report: Report) -> Converted:
     modules = _modules(state, report)
     reader = _Reader(modules, bits, report)
     return reader.converted()

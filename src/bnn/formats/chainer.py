@@ -12,7 +12,7 @@ average over the whole map.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,19 @@ def read(
         NetworkError: what it says makes no network.
     """
     path = Path(path)
-    arrays = npz.read(path)
+    with np.errstate(over="ignore"):  # Chainer loads into float32; the rest is refused below
+        arrays = {name: array.astype(np.float32) for name, array in npz.read(path).items()}
     report = Report("Chainer")
     try:
         links = _links(arrays, report)
         reader = _Assembly(links, report, None if given_input is None else grid(given_input))
-        return reader.converted(topology or _stack_of(links))
+        if topology is None:
+            topology = _stack_of(links)
+            report.lost.append(
+                "the file does not tell the order of its links; taken by their numbers, as linear, "
+                "batch norm and sign in turn"
+            )
+        return reader.converted(topology)
     except (FormatError, NetworkError) as error:
         raise type(error)(f"{path}: {error}") from None
 
@@ -145,7 +152,32 @@ def _links(arrays: Arrays, report: Report) -> Links:
             raise FormatError(f"array {name}/W has shape {link.array('W').shape}")
     if not convs + denses:
         raise FormatError("holds no link with weights (no array called W)")
+    for kind in (convs, denses, norms):
+        _check_order(kind)
+    for link in convs + denses + norms:
+        for key, array in link.arrays.items():
+            if not np.isfinite(array).all():
+                raise FormatError(f"array {link.name}/{key} holds values that are not finite")
     return Links(tuple(convs), tuple(denses), tuple(norms))
+
+
+def _check_order(links: list[Link]) -> None:
+    """Refuse links of one kind and size whose names do not tell which comes first."""
+    seen: dict[Any, Link] = {}
+    for link in links:
+        sizes = _size(link)
+        other = seen.setdefault(sizes, link)
+        if re.sub(r"[0-9]+", "0", other.name) != re.sub(r"[0-9]+", "0", link.name):
+            raise FormatError(
+                f"links {other.name} and {link.name} have arrays of the same sizes, and their "
+                "names do not tell which comes first; name them alike, with numbers"
+            )
+
+
+def _size(link: Link) -> tuple[int, ...]:
+    """Shape of the weights, or of a batch norm's mean."""
+    array = link.arrays.get("W", link.arrays.get("avg_mean"))
+    return () if array is None else array.shape
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
@@ -228,18 +260,20 @@ class _Assembly:
         return chosen.input(shape), chosen.lattice()
 
     def _layers(self, topology: Topology, cover_all: bool) -> None:
-        convs, denses = iter(self.links.convs), iter(self.links.denses)
-        norms = iter(self.links.norms)
+        convs, denses = list(self.links.convs), list(self.links.denses)
+        norms = list(self.links.norms)
         top = topology.input if len(topology.input) == 3 else (1, 1, *topology.input)
         shape: tuple[int, int, int] = (top[0], top[1], top[2])
         for layer in topology.layers:
             match layer:
                 case Conv():
-                    shape = self._conv(layer, _next(convs, "convolution"), shape)
+                    kernels = (layer.channels, shape[2], *layer.kernel)
+                    shape = self._conv(layer, _next(convs, "convolution", kernels), shape)
                 case Dense():
-                    shape = self._dense(layer, _next(denses, "linear"), shape)
+                    matrix = (layer.units, shape[0] * shape[1] * shape[2])
+                    shape = self._dense(layer, _next(denses, "linear", matrix), shape)
                 case Norm():
-                    self._norm(layer, _next(norms, "batch norm"), shape)
+                    self._norm(layer, _next(norms, "batch norm", (shape[2],)), shape)
                 case Pool():
                     shape = self._pool(layer, shape, cover_all)
                 case Act():
@@ -275,7 +309,8 @@ class _Assembly:
     def _dense(self, layer: Dense, link: Link, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         weights = link.array("W")
         height, width, channels = shape
-        if (height, width) != (1, 1) and weights.shape == (layer.units, channels):
+        is_average = self.links.is_guinness and weights.shape == (layer.units, channels)
+        if (height, width) != (1, 1) and is_average:
             self._average(shape)
         elif weights.shape != (layer.units, height * width * channels):
             raise _MismatchError(
@@ -321,12 +356,18 @@ class _Assembly:
                 raise FormatError(
                     f"array {link.name}/{key} has shape {value.shape}, not ({shape[2]},)"
                 )
-        epsilon = EPSILON if layer.epsilon == _TOPOLOGY_EPSILON else layer.epsilon
+        epsilon = layer.epsilon
+        if epsilon == _TOPOLOGY_EPSILON:
+            epsilon = EPSILON
+            self.report.lost.append(
+                f"{link.name}: the file does not tell epsilon; taken as {EPSILON:g}, Chainer's own"
+            )
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()
-        self.stack.add(
-            BatchNorm.from_variance(name, gamma, beta, mean, variance, epsilon, "centered")
-        )
+        with np.errstate(all="ignore"):  # what is not finite is refused by name
+            # In Chainer's own order: the root of the reciprocal rounds otherwise than 1 / root.
+            inv_std = np.sqrt(np.reciprocal(variance + np.float32(epsilon)))
+        self.stack.add(BatchNorm(name, gamma, beta, mean, inv_std, "centered"))
         self.report.used(name, f"batch norm, epsilon {epsilon:g}", link.arrays)
 
     def _pool(
@@ -362,11 +403,15 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
     return grid("unit").input(shape), grid("unit").lattice()
 
 
-def _next(links: Iterator[Link], what: str) -> Link:
-    link = next(links, None)
-    if link is None:
+def _next(links: list[Link], what: str, size: tuple[int, ...]) -> Link:
+    """The first link of that size, taken off; the first of any size where none has it.
+
+    Links of one size are in the order of their numbers, so this is the only one it can be.
+    """
+    if not links:
         raise FormatError(f"the topology has more {what} layers than the file")
-    return link
+    place = next((i for i, link in enumerate(links) if _size(link) == size), 0)
+    return links.pop(place)
 
 
 def _slid(

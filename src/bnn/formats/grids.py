@@ -7,21 +7,25 @@ integers must know how, so that every input that occurs is held exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bnn.errors import FormatError, ProgramError
 from bnn.inputs import RealInput, Shape
 from bnn.network import Lattice
 from bnn.precision import BIPOLAR, UINT, Precision, parse
 
+#: A product and a sum, as Keras' Rescaling: ``x * product + added``.
+Step = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Grid:
-    """Values ``scale * (q - zero_point)`` with q of ``precision``, as the framework is fed.
+    """Values ``q / divisor - minus`` with q of ``precision``, as the framework is fed.
 
     Attributes:
         name: how it is spelled on the command line.
@@ -31,17 +35,48 @@ class Grid:
     name: str
     meaning: str
     precision: Precision
-    scale: float = 1.0
-    zero_point: float = 0.0
+    divisor: float = 1.0
+    minus: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        """From one value to the next."""
+        return 1 / self.divisor
+
+    @property
+    def zero_point(self) -> float:
+        """The q, whole or not, of the value 0."""
+        return self.minus * self.divisor
+
+    def values(self) -> NDArray[np.float32]:
+        """What the framework is fed for each q in order, float32; divided as its users do."""
+        q = np.arange(self.precision.low, self.precision.high + 1, dtype=np.float32)
+        fed: NDArray[np.float32] = q / np.float32(self.divisor) - np.float32(self.minus)
+        return fed
 
     def input(self, shape: Shape) -> RealInput:
         """The input of arrays (N, *shape)."""
         return real_input(shape, self.precision, self.scale, self.zero_point)
 
-    def lattice(self, factor: float = 1.0, offset: float = 0.0) -> Lattice:
-        """Real values of q after ``factor * x + offset``."""
+    def lattice(
+        self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
+    ) -> Lattice:
+        """Real values of q after ``factor * x + offset``.
+
+        Args:
+            factor, offset: what is done to the input in all.
+            steps: the same as the framework does it, one product and one sum after the
+                other in float32; by default one step.
+        """
         start = offset - factor * self.scale * self.zero_point
-        return Lattice.of(factor * self.scale, start, "input")
+        formula = Lattice.of(factor * self.scale, start, "input")
+        reals = self.values()
+        for product, added in ((factor, offset),) if steps is None else steps:
+            reals = reals * np.float32(product) + np.float32(added)
+        q = np.arange(self.precision.low, self.precision.high + 1)
+        if np.array_equal(reals, formula.real(q, 0, np.float32)):
+            return formula
+        return replace(formula, reals=tuple(map(float, reals)))
 
 
 def real_input(
@@ -58,8 +93,8 @@ def real_input(
 
 GRIDS = (
     Grid("bytes", "whole numbers from 0 to 255", UINT(8)),
-    Grid("unit", "bytes divided by 255", UINT(8), 1 / 255),
-    Grid("symmetric", "bytes divided by 127.5, minus 1", UINT(8), 1 / 127.5, 127.5),
+    Grid("unit", "bytes divided by 255", UINT(8), 255.0),
+    Grid("symmetric", "bytes divided by 127.5, minus 1", UINT(8), 127.5, 1.0),
     Grid("bipolar", "-1 and +1", BIPOLAR),
 )
 
@@ -86,4 +121,4 @@ def grid(name: str) -> Grid:
     meaning = f"whole numbers from {precision.low} to {precision.high}"
     if divisor != 1:
         meaning += f" divided by {parts}"
-    return Grid(name, meaning, precision, 1 / divisor)
+    return Grid(name, meaning, precision, divisor)

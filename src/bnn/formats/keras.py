@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
 from bnn.formats import keras_file
-from bnn.formats.grids import Grid, grid, real_input
+from bnn.formats.grids import Grid, Step, grid
 from bnn.formats.keras_file import KerasLayer
+from bnn.formats.keras_host import host_input
 from bnn.formats.keras_quantizers import (
     Named,
     activation_of,
     named,
+    of_zero,
+    plain,
     real_activation,
+    unsure,
     weights_of,
 )
 from bnn.formats.report import Converted, Report
@@ -54,7 +58,7 @@ from bnn.network import (
     Network,
     Scale,
 )
-from bnn.precision import BIPOLAR, TERNARY, UINT
+from bnn.precision import BIPOLAR, TERNARY
 from bnn.program import Borders, Pair
 
 _NONE: Borders = (0, 0, 0, 0)
@@ -79,7 +83,8 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
     try:
         return reader.converted()
     except (FormatError, NetworkError) as error:
-        raise type(error)(f"{path}: {error}") from None
+        named_already = str(error).startswith(f"{path}: ")
+        raise type(error)(str(error) if named_already else f"{path}: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,20 +94,21 @@ class _Flow:
     Attributes:
         layer: the network's layer that makes it, or "" for the untouched input.
         shape: (height, width, channels).
-        factor, offset: of the untouched input.
+        rank: number of axes in Keras, that of the batch included.
+        steps: products and sums done to the untouched input, in order.
         padding: zeros that the next convolution has to add (ZeroPadding2D).
         flat: whether it is a map that stands for a vector: flattening waits until the
             values are quantized.
-        is_final: whether only the class matters any more (after a softmax).
+        final: the function after which only the class matters any more (softmax), or "".
     """
 
     layer: str
     shape: tuple[int, int, int]
-    factor: float = 1.0
-    offset: float = 0.0
+    rank: int
+    steps: tuple[Step, ...] = ()
     padding: Borders = _NONE
     flat: bool = False
-    is_final: bool = False
+    final: str = ""
 
 
 class _Reader:
@@ -124,9 +130,13 @@ class _Reader:
         for layer in self.model.layers:
             self.flows[layer.name] = self._flow(layer)
         last = self._known(self.flows[self.model.layers[-1].name])
+        if any(last.padding):
+            raise FormatError(f"{self.model.layers[-1]}: no convolution follows this padding")
         if self.input is None or not self.stack.layers:
             raise FormatError("its output does not depend on any layer with weights")
         if last.shape[2] == 1:
+            if last.final not in ("", "sigmoid"):
+                raise FormatError(f"a single output after {last.final} is always the same")
             self._two_classes()
         given = zeros_fit(self.input, self.stack.layers)
         network = Network(given, tuple(self.stack.layers), self.lattice)
@@ -140,43 +150,48 @@ class _Reader:
         self.report.lost.append("one output became two classes: 1 where it is positive, else 0")
 
     def _flow(self, layer: KerasLayer) -> _Flow:
+        flow = self._read(layer)
+        layer.settings.all_read()
+        return flow
+
+    def _read(self, layer: KerasLayer) -> _Flow:
         if layer.kind == "InputLayer":
-            return self._input(layer, "batch_shape", "batch_input_shape")
-        handler = _HANDLERS.get(layer.kind)
-        if handler is None:
-            why = (
-                "holds code, which is not run" if layer.kind == "Lambda" else "cannot be converted"
-            )
-            raise FormatError(f"{layer}: {why}")
+            if layer.sources:
+                raise FormatError(f"{layer}: reads another layer")
+            return self._input(layer, layer.settings["dtype"])
         sources = [self.flows[name] for name in layer.sources]
         if not sources:
-            sources = [self._input(layer, "batch_input_shape", "batch_shape")]
+            sources = [self._input(layer, "float32")]
         if len(sources) != (2 if layer.kind == "Add" else 1):
             raise FormatError(f"{layer}: reads {len(sources)} tensors")
-        if any(flow.is_final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
+        if any(flow.final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
             raise FormatError(f"{layer}: stands after a softmax; that cannot be converted")
         if any(any(flow.padding) for flow in sources) and layer.kind not in _PADDABLE:
             raise FormatError(f"{layer}: follows zero padding; only a convolution can")
-        if layer.config.get("data_format") == "channels_first":
-            raise FormatError(f"{layer}: is channels first; only channels last can be converted")
-        return handler(self, layer, *sources)
+        if layer.kind in _ON_MAPS and sources[0].rank != 4:
+            raise FormatError(f"{layer}: reads a tensor of {sources[0].rank} axes, not of 4")
+        return _HANDLERS[layer.kind](self, layer, *sources)
 
     # --- input -----------------------------------------------------------------------
 
-    def _input(self, layer: KerasLayer, *keys: str) -> _Flow:
+    def _input(self, layer: KerasLayer, dtype: str) -> _Flow:
         if self.input_shape:
             raise FormatError(f"{layer}: is a second input; one can be read")
-        shape = next((layer.config[key] for key in keys if layer.config.get(key)), None)
-        if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape[1:]):
+        shape = layer.settings.shape
+        sizes = tuple(n for n in shape[1:] if n is not None) if shape else ()
+        if shape is None or len(sizes) != len(shape) - 1:
             raise FormatError(f"{layer}: its input has no fixed shape: {shape}")
-        sizes = tuple(shape[1:])
+        if dtype == "uint8":
+            if self.chosen not in (None, grid("bytes")):
+                raise FormatError(f"{layer}: takes bytes; the input cannot be {self.chosen.name}")
+            self.chosen = grid("bytes")
         if len(sizes) == 2:
             sizes = (*sizes, 1)  # pictures without a channel axis
         if len(sizes) not in (1, 3):
             raise FormatError(f"{layer}: its input of shape {shape} is neither vector nor picture")
         self.input_shape = sizes
         height, width, channels = sizes if len(sizes) == 3 else (1, 1, *sizes)
-        return _Flow("", (height, width, channels))
+        return _Flow("", (height, width, channels), len(shape))
 
     def _fed(self, flow: _Flow, given: Input, lattice: Lattice) -> _Flow:
         if self.input is not None:
@@ -184,35 +199,29 @@ class _Reader:
         self.input, self.lattice = given, lattice
         self.report.used("input", f"{given.precision} of shape {given.shape}")
         flat = flow.flat and len(given.shape) == 3
-        return replace(flow, layer="input", factor=1.0, offset=0.0, flat=flat)
+        return replace(flow, layer="input", steps=(), flat=flat)
 
     def _grid(self, flow: _Flow) -> _Flow:
         """The untouched input on an 8-bit grid."""
         chosen = self.chosen
         if chosen is None:
-            chosen = grid("bytes" if (flow.factor, flow.offset) != (1, 0) else "symmetric")
+            chosen = grid("bytes" if flow.steps else "symmetric")
             self.report.lost.append(
                 f"the model does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
             )
         self.report.assumed = chosen.name
-        lattice = chosen.lattice(flow.factor, flow.offset)
+        factor, offset = 1.0, 0.0
+        for product, added in flow.steps:
+            factor, offset = factor * product, offset * product + added
+        lattice = chosen.lattice(factor, offset, flow.steps)
         return self._fed(flow, chosen.input(self.input_shape), lattice)
 
     def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:
         """The input quantized by the host, if it can do what ``given`` does."""
-        if self.chosen is not None or flow.factor <= 0:
+        if self.chosen is not None or flow.steps:
             return None
-        scale, zero, shape = 1 / flow.factor, flow.offset, self.input_shape
-        if given.name in ("ste_sign", "approx_sign", "swish_sign"):
-            return self._fed(flow, real_input(shape, BIPOLAR, scale, zero), Lattice())
-        if given.name == "dorefa_quantizer" and given.config.get("mode") != "weights":
-            steps = (1 << int(given.config.get("k_bit", 2))) - 1
-            if not 1 <= steps <= 255:
-                return None
-            bits = UINT(steps.bit_length())
-            host = real_input(shape, bits, scale / steps, zero * steps)
-            return self._fed(flow, host, Lattice(1 / steps))
-        return None
+        held = host_input(str(self.model.layers[0]), given, self.input_shape)
+        return None if held is None else self._fed(flow, *held)
 
     def _known(self, flow: _Flow) -> _Flow:
         """``flow`` as a layer's result of its own shape."""
@@ -232,8 +241,8 @@ class _Reader:
     def _codes(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         """``flow`` after the layer's input quantizer."""
         where = str(layer)
-        given = named(where, layer.config.get("input_quantizer"))
-        if given is None or given.name == "no_op":
+        given = _input_quantizer(layer)
+        if given is None:
             return self._known(flow)
         if not flow.layer:
             fed = self._quantized_input(given, flow)
@@ -258,21 +267,33 @@ class _Reader:
             raise FormatError(f"{layer}: its {missing[0]} is missing")
         if extra:
             raise FormatError(f"{layer}: has {extra} arrays too many: {', '.join(layer.arrays)}")
-        return [arrays[name] for name in wanted]
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
+            return [arrays[name].astype(np.float32) for name in wanted]
 
     def _kernel(
-        self, layer: KerasLayer, kernel: str, move: Callable[[NDArray[Any]], NDArray[Any]]
+        self,
+        layer: KerasLayer,
+        kernel: str,
+        move: Callable[[NDArray[Any]], NDArray[Any]],
+        multiplier: int = 0,
     ) -> tuple[Weights, NDArray[Any] | None]:
-        names = [kernel, "bias"] if layer.config.get("use_bias", True) else [kernel]
+        names = [kernel, "bias"] if layer.settings["use_bias"] else [kernel]
         values = self._variables(layer, *names)
         bias = values[1] if len(values) > 1 else None
         quantizer = "depthwise_quantizer" if "depthwise" in kernel else "kernel_quantizer"
-        given = named(str(layer), layer.config.get(quantizer))
+        given = named(str(layer), layer.settings.get(quantizer))
         try:
             latent = move(values[0])
         except (ValueError, IndexError):
             raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}") from None
-        weights = weights_of(str(layer), given, latent)
+        if latent.size == 0:
+            raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}")
+        weights = weights_of(str(layer), given, latent, multiplier)
+        if count := unsure(given, latent):
+            self.report.lost.append(
+                f"{layer}: {count} weights lie between two steps up to float32's rounding; "
+                "TensorFlow may take the other one, and not on every machine the same"
+            )
         if bias is not None and bias.shape != (len(weights.integers),):
             raise FormatError(f"{layer}: its bias has shape {bias.shape}")
         what = f"{layer.kind}, {weights.precision} weights" + (f" by {given.name}" if given else "")
@@ -283,6 +304,7 @@ class _Reader:
         flow = self._codes(layer, flow)
         weights, bias = self._kernel(layer, "kernel", lambda a: _rank(a, 2).T)
         name, shape = self.stack.name(layer.name), flow.shape
+        _told(layer, "units", len(weights.integers))
         if weights.integers.shape[1] != shape[2]:
             raise FormatError(
                 f"{layer}: its kernel takes {weights.integers.shape[1]} inputs, not {shape[2]}"
@@ -299,42 +321,46 @@ class _Reader:
         made = replace(flow, layer=name, shape=(*shape[:2], len(weights.integers)))
         return self._activated(layer, made)
 
-    def _conv(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        depthwise = "Depthwise" in layer.kind
-        pad_value = float(layer.config.get("pad_values") or 0.0)
-        if any(flow.padding) and pad_value:
-            raise FormatError(
-                f"{layer}: is padded with zeros before it, and with {pad_value} by it"
-            )
-        flow = self._codes(layer, flow)
-        channels = flow.shape[2]
-        if depthwise:
+    def _weights(self, layer: KerasLayer, channels: int) -> tuple[Weights, Any, int]:
+        """Weights (out, height, width, in / groups), bias, and the number of groups."""
+        if "Depthwise" in layer.kind:
+            multiplier = layer.settings["depth_multiplier"]
             weights, bias = self._kernel(
-                layer, "depthwise_kernel", lambda a: _rank(a, 4).transpose(2, 3, 0, 1)
+                layer, "depthwise_kernel", lambda a: _depthwise(a, channels, multiplier), multiplier
             )
-            many = weights.integers.shape
-            flat = weights.integers.reshape(-1, *many[2:])[..., None]
-            weights = replace(weights, integers=flat)
-            groups = many[0]
+            groups = channels
         else:
             weights, bias = self._kernel(
                 layer, "kernel", lambda a: _rank(a, 4).transpose(3, 0, 1, 2)
             )
-            groups = int(layer.config.get("groups", 1))
-        if groups < 1 or weights.integers.shape[3] * groups != channels:
+            groups = layer.settings["groups"]
+            _told(layer, "filters", len(weights.integers))
+        _told(layer, "kernel_size", weights.integers.shape[1:3])
+        each = weights.integers.shape[3]
+        if each * groups != channels or len(weights.integers) % groups:
             raise FormatError(
-                f"{layer}: its kernel takes {weights.integers.shape[3] * groups} channels, "
+                f"{layer}: its kernel takes {each} channels in each of {groups} groups, "
                 f"not {channels}"
             )
-        spread = _pair(layer, "dilation_rate", (1, 1))
-        integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
-        integers = integers if spread == (1, 1) else dilated(integers, spread)
+        return weights, bias, groups
+
+    def _conv(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        before = flow.padding
+        flow = self._codes(layer, flow)
+        weights, bias, groups = self._weights(layer, flow.shape[2])
+        spread = layer.settings["dilation_rate"]
+        try:
+            integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
+            integers = integers if spread == (1, 1) else dilated(integers, spread)
+        except FormatError as error:
+            raise FormatError(f"{layer}: {error}") from None
         precision = weights.precision
         if integers.size != weights.integers.size and precision == BIPOLAR:
             precision = TERNARY  # for the zeros
         size = (int(integers.shape[1]), int(integers.shape[2]))
-        stride = _pair(layer, "strides", (1, 1))
+        stride = layer.settings["strides"]
         padding = _padding(layer, flow, size, stride)
+        pad_value = _border(layer, before, padding)
         made = Conv2d(
             self.stack.name(layer.name),
             integers,
@@ -355,24 +381,22 @@ class _Reader:
 
     def _batch_norm(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         flow = self._known(flow)
-        config = layer.config
-        axis = config.get("axis", -1)
-        axes = axis if isinstance(axis, list) else [axis]
-        rank = 2 if flow.shape[:2] == (1, 1) else 4
-        if axes not in ([-1], [rank - 1], [3]):
-            raise FormatError(f"{layer}: normalizes axis {axis}; only the last can be converted")
-        names = ["gamma"] * bool(config.get("scale", True))
-        names += ["beta"] * bool(config.get("center", True))
+        settings = layer.settings
+        if settings["axis"] not in ([-1], [flow.rank - 1]):
+            raise FormatError(
+                f"{layer}: normalizes axis {settings['axis']}; only the last can be converted"
+            )
+        names = ["gamma"] * settings["scale"] + ["beta"] * settings["center"]
         names += ["moving_mean", "moving_variance"]
         values = dict(zip(names, self._variables(layer, *names), strict=True))
         channels = flow.shape[2]
         for name, value in values.items():
             if value.shape != (channels,):
                 raise FormatError(f"{layer}: its {name} has shape {value.shape}, not ({channels})")
-        epsilon = float(config.get("epsilon", 1e-3))
+        epsilon = settings["epsilon"]
         name = self.stack.name(layer.name)
         # TensorFlow's fused kernel, which Keras 2 uses on maps, centers first.
-        fused = self.model.version == 2 and rank == 4
+        fused = self.model.version == 2 and flow.rank == 4
         self.stack.add(
             BatchNorm.from_variance(
                 name,
@@ -390,15 +414,21 @@ class _Reader:
 
     def _activated(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         """``flow`` after the activation in the layer's own configuration."""
-        given = named(str(layer), layer.config.get("activation"))
+        given = named(str(layer), layer.settings["activation"])
         return flow if given is None else self._apply(layer, given, flow)
 
     def _apply(self, layer: KerasLayer, given: Named, flow: _Flow) -> _Flow:
         if given.name in ("softmax", "log_softmax") or (
             given.name == "sigmoid" and layer is self.model.layers[-1]
         ):
+            if given.name == "softmax" and given.settings["axis"] not in ([-1], [flow.rank - 1]):
+                raise FormatError(f"{layer}: softmax over axis {given.settings['axis']}")
             self.report.lost.append(f"{layer}: {given.name}; scores are its inputs, same class")
-            return replace(flow, is_final=True)
+            return replace(flow, final=given.name)
+        if flow.final:
+            raise FormatError(f"{layer}: {given.name} after {flow.final} cannot be converted")
+        if given.name == "sign":
+            self.report.lost.append(f"{layer}: sign is taken as Keras' own, which is 0 at 0")
         flow = self._map(flow)
         name = self.stack.name(f"{layer.name}_act" if layer.kind != "Activation" else layer.name)
         real = real_activation(given, name, flow.layer)
@@ -411,9 +441,7 @@ class _Reader:
         return self._activated(layer, flow)
 
     def _activation_layer(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        given = named(str(layer), {"class_name": layer.kind, "config": layer.config})
-        assert given is not None
-        return self._apply(layer, given, flow)
+        return self._apply(layer, Named(plain(str(layer), layer.kind), layer.settings), flow)
 
     # --- pools, shapes ---------------------------------------------------------------
 
@@ -425,7 +453,7 @@ class _Reader:
         self.stack.add(MaxPool(name, size, stride, padding, flow.layer))
         self.report.used(layer.name, f"max pool {size[0]}x{size[1]}")
         shape = (*_slid(layer, flow.shape, size, stride, padding), flow.shape[2])
-        return replace(flow, layer=name, shape=shape)
+        return replace(flow, layer=name, shape=shape, rank=_pooled_rank(layer))
 
     def _average_pool(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         flow = self._known(flow)
@@ -436,58 +464,51 @@ class _Reader:
         self.stack.add(average_pool(name, flow.shape[2], size, stride, flow.layer))
         self.report.used(layer.name, f"average pool {size[0]}x{size[1]}")
         shape = (*_slid(layer, flow.shape, size, stride, _NONE), flow.shape[2])
-        return replace(flow, layer=name, shape=shape)
+        return replace(flow, layer=name, shape=shape, rank=_pooled_rank(layer))
 
     def _pool_size(self, layer: KerasLayer, flow: _Flow) -> tuple[Pair, Pair]:
         if layer.kind.startswith("Global"):
             return flow.shape[:2], (1, 1)
-        size = _pair(layer, "pool_size", (2, 2))
-        return size, _pair(layer, "strides", size)
+        size = layer.settings["pool_size"]
+        return size, layer.settings["strides"] or size
 
     def _flatten(self, _: KerasLayer, flow: _Flow) -> _Flow:
         height, width, channels = flow.shape
         shape = (1, 1, height * width * channels)
-        return replace(flow, shape=shape, flat=flow.flat or (height, width) != (1, 1))
+        return replace(flow, shape=shape, rank=2, flat=flow.flat or (height, width) != (1, 1))
 
     def _reshape(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        target = layer.config.get("target_shape")
-        count = int(np.prod(flow.shape))
-        if isinstance(target, list) and target in ([-1], [count]):
+        target, count = layer.settings["target_shape"], int(np.prod(flow.shape))
+        rank = len(target) + 1
+        sizes = [*target, 1] if rank == 3 else list(target)
+        if -1 in sizes:
+            rest = -int(np.prod(sizes))
+            sizes = [count // rest if n == -1 else n for n in sizes]
+        if sizes == [count]:
             return self._flatten(layer, flow)
-        if isinstance(target, list) and all(isinstance(n, int) for n in target):
-            sizes = [*target, 1] if len(target) == 2 else target
-            if -1 in sizes and sizes.count(-1) == 1:
-                rest = -int(np.prod(sizes))
-                sizes = [count // rest if n == -1 and rest else n for n in sizes]
-            if len(sizes) == 3 and int(np.prod(sizes)) == count:
-                shape = (sizes[0], sizes[1], sizes[2])
-                if shape == flow.shape and not flow.flat:
-                    return flow
-                if not flow.layer:
-                    self.input_shape = shape
-                    self.report.lost.append(f"the input is taken as a map of {shape}")
-                    return replace(flow, shape=shape, flat=False)
+        if len(sizes) == 3 and int(np.prod(sizes)) == count:
+            shape = (sizes[0], sizes[1], sizes[2])
+            if shape == flow.shape and not flow.flat:
+                return replace(flow, rank=rank)
+            if not flow.layer:
+                self.input_shape = shape
+                self.report.lost.append(f"the input is taken as a map of {shape}")
+                return replace(flow, shape=shape, rank=rank, flat=False)
         raise FormatError(f"{layer}: from {flow.shape} to {target} cannot be converted")
 
     def _zero_padding(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        given = layer.config.get("padding", 1)
-        pairs = given if isinstance(given, list) else [given, given]
-        rows = [pair if isinstance(pair, list) else [pair, pair] for pair in pairs]
-        if len(rows) != 2 or any(
-            len(r) != 2 or not all(isinstance(n, int) for n in r) for r in rows
-        ):
-            raise FormatError(f"{layer}: padding {given!r} makes no sense")
         top, left, bottom, right = flow.padding
-        padding = (top + rows[0][0], left + rows[1][0], bottom + rows[0][1], right + rows[1][1])
+        given = layer.settings["padding"]
+        padding = (top + given[0], left + given[1], bottom + given[2], right + given[3])
         return replace(flow, padding=padding)
 
     def _rescaling(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        scale, offset = layer.config.get("scale", 1.0), layer.config.get("offset", 0.0)
-        if not isinstance(scale, int | float) or not isinstance(offset, int | float):
-            raise FormatError(f"{layer}: rescales by channel; only by one number can be converted")
+        scale, offset = layer.settings["scale"], layer.settings["offset"]
         self.report.used(layer.name, f"x * {scale:g} + {offset:g}")
         if not flow.layer:
-            return replace(flow, factor=flow.factor * scale, offset=flow.offset * scale + offset)
+            if scale <= 0:
+                raise FormatError(f"{layer}: scale {scale:g} of an input that is not quantized")
+            return replace(flow, steps=(*flow.steps, (scale, offset)))
         name = self.stack.name(layer.name)
         self.stack.add(Scale(name, np.float32(scale), np.float32(offset), flow.layer))
         return replace(flow, layer=name)
@@ -508,26 +529,56 @@ def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
     return array
 
 
-def _pair(layer: KerasLayer, key: str, default: Pair) -> Pair:
-    given = layer.config.get(key)
-    if given is None:
-        return default
-    values = given if isinstance(given, list) else [given, given]
-    if len(values) != 2 or any(type(n) is not int or not 1 <= n < 1 << 16 for n in values):
-        raise FormatError(f"{layer}: {key} {given!r} makes no sense")
-    return (values[0], values[1])
+def _depthwise(kernel: NDArray[Any], channels: int, multiplier: int) -> NDArray[Any]:
+    """(height, width, channels, multiplier) to (channels * multiplier, height, width, 1)."""
+    if kernel.ndim != 4 or kernel.shape[2:] != (channels, multiplier):
+        raise ValueError
+    rows = kernel.transpose(2, 3, 0, 1)
+    return rows.reshape(-1, *rows.shape[2:])[..., None]
+
+
+def _told(layer: KerasLayer, key: str, found: Any) -> None:
+    """Refuse arrays of another size than the layer's settings tell."""
+    said = layer.settings[key]
+    if said is not None and said != found:
+        raise FormatError(f"{layer}: {key} is {said}, but its arrays are for {found}")
+
+
+def _input_quantizer(layer: KerasLayer) -> Named | None:
+    given = named(str(layer), layer.settings.get("input_quantizer"))
+    return None if given is None or given.name == "no_op" else given
 
 
 def _padding(layer: KerasLayer, flow: _Flow, size: Pair, stride: Pair) -> Borders:
-    how = layer.config.get("padding", "valid")
-    if how == "valid":
+    if layer.settings.get("padding", "valid") == "valid":
         return flow.padding
-    if how == "same":
-        top, left, bottom, right = flow.padding
-        whole = (flow.shape[0] + top + bottom, flow.shape[1] + left + right)
-        same = same_padding(whole, size, stride)
-        return (top + same[0], left + same[1], bottom + same[2], right + same[3])
-    raise FormatError(f"{layer}: padding {how!r} cannot be converted")
+    top, left, bottom, right = flow.padding
+    whole = (flow.shape[0] + top + bottom, flow.shape[1] + left + right)
+    same = same_padding(whole, size, stride)
+    return (top + same[0], left + same[1], bottom + same[2], right + same[3])
+
+
+def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
+    """The real value around the quantized map that a convolution reads.
+
+    ZeroPadding2D stands before the layer's input quantizer, so its zeros are quantized:
+    the sign of 0 is +1. What the layer pads itself comes after its quantizer.
+    """
+    own = float(layer.settings.get("pad_values", 0.0))
+    if not any(before):
+        return own
+    given = _input_quantizer(layer)
+    quantized = 0.0 if given is None else of_zero(str(layer), given)
+    if padding != before and own != quantized:
+        raise FormatError(
+            f"{layer}: is padded before it with zeros, which its input takes as {quantized:g}, "
+            f"and by it with {own:g}"
+        )
+    return quantized
+
+
+def _pooled_rank(layer: KerasLayer) -> int:
+    return 2 if layer.kind.startswith("Global") and not layer.settings["keepdims"] else 4
 
 
 def _slid(
@@ -547,6 +598,14 @@ _PADDABLE = {
     "QuantDepthwiseConv2D",
     "ZeroPadding2D",
 }
+_ON_MAPS = {
+    *_PADDABLE,
+    "MaxPooling2D",
+    "MaxPool2D",
+    "AveragePooling2D",
+    "GlobalMaxPooling2D",
+    "GlobalAveragePooling2D",
+}
 _HANDLERS: dict[str, Callable[..., _Flow]] = {
     **dict.fromkeys(("Dense", "QuantDense"), _Reader._dense),
     **dict.fromkeys(
@@ -556,7 +615,15 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
     **dict.fromkeys(("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D"), _Reader._max_pool),
     **dict.fromkeys(("AveragePooling2D", "GlobalAveragePooling2D"), _Reader._average_pool),
     **dict.fromkeys(
-        ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity"),
+        (
+            "Dropout",
+            "SpatialDropout2D",
+            "GaussianNoise",
+            "GaussianDropout",
+            "AlphaDropout",
+            "ActivityRegularization",
+            "Identity",
+        ),
         _Reader._passed,
     ),
     **dict.fromkeys(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError
 from bnn.formats import archives
+from bnn.formats.keras_graph import node_sources, output_name
+from bnn.formats.keras_settings import LAYERS, MODEL, Settings, short
 
 MAX_CONFIG = 1 << 26
 MAX_LAYERS = 4096
@@ -29,7 +31,7 @@ class KerasLayer:
 
     Attributes:
         name: its own. kind: class name.
-        config: its configuration.
+        settings: its configuration, checked by the list of its class.
         sources: names of the layers that it reads.
         arrays: its variables by name where names are known (``.h5``), else in their
             order as ``0``, ``1``, ...
@@ -37,12 +39,16 @@ class KerasLayer:
 
     name: str
     kind: str
-    config: Mapping[str, Any]
+    settings: Settings
     sources: tuple[str, ...]
     arrays: Mapping[str, NDArray[Any]]
 
     def __str__(self) -> str:
-        return f"layer {self.name!r} ({self.kind})"
+        return _called(self.name, self.kind)
+
+
+def _called(name: str, kind: str) -> str:
+    return f"layer {name!r} ({kind})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +65,25 @@ class KerasModel:
     version: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """A layer as the configuration lists it, not yet looked into."""
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    nodes: Any
+
+    def __str__(self) -> str:
+        return _called(self.name, self.kind)
+
+
 def read(path: Path) -> KerasModel:
     """The model in a ``.keras`` or ``.h5`` file.
 
     Raises:
         FormatError: it is damaged, or holds weights only, or a model that is no stack or
-            graph of layers.
+            graph of layers, or a layer has a setting that cannot be converted.
     """
     with archives.size_checked(path).open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
@@ -75,40 +94,51 @@ def _read_zip(path: Path) -> KerasModel:
     if "config.json" not in archives.members(path):
         raise FormatError(f"{path}: is no Keras model: it holds no config.json")
     config = _json(path, archives.member(path, "config.json"))
-    with archives.Hdf5(path, archives.member(path, "model.weights.h5")) as weights:
-        listed = _listed(path, config)
-        top = "_layer_checkpoint_dependencies" if "layers" not in weights.keys("") else "layers"
-        places = _places(weights, top, listed)
-        arrays = {name: _numbered(weights, place) for name, place in places.items()}
+    listed = _listed(path, config)
     version = 3
     if "metadata.json" in archives.members(path):
-        version = _version(_parsed(path, archives.member(path, "metadata.json")))
-    return _model(path, config, listed, arrays, version)
+        version = _version(path, _parsed(path, archives.member(path, "metadata.json")))
+    with archives.Hdf5(path, archives.member(path, "model.weights.h5")) as weights:
+        top = "_layer_checkpoint_dependencies" if "layers" not in weights.keys("") else "layers"
+        places = _places(path, weights, top, listed)
+        return _model(path, config, listed, version, lambda one: _numbered(weights, places[one]))
 
 
-def _version(metadata: Any) -> int:
-    text = metadata.get("keras_version") if isinstance(metadata, dict) else metadata
-    return 2 if str(text).startswith(("1.", "2.")) else 3
+def _version(path: Path, given: Any) -> int:
+    """Keras' own major version, from its text or from ``metadata.json``."""
+    text = given.get("keras_version") if isinstance(given, dict) else given
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    known = re.match(r"([123])\.", text) if isinstance(text, str) else None
+    if known is None:
+        raise FormatError(
+            f"{path}: was written by a Keras of version {short(text)}; 2 and 3 are read"
+        )
+    return 3 if known[1] == "3" else 2
 
 
-def _places(weights: archives.Hdf5, top: str, listed: list[dict[str, Any]]) -> dict[str, str]:
+def _places(
+    path: Path, weights: archives.Hdf5, top: str, listed: list[_Listed]
+) -> dict[str, str | None]:
     """Group of each layer: by the name noted in it, else by its class and a running number."""
-    named = {}
+    named: dict[str, str] = {}
     for key in weights.keys(top):
         name = weights.attribute(f"{top}/{key}/vars", "name")
         if isinstance(name, bytes):
             name = name.decode("utf-8", "replace")
         if isinstance(name, str):
+            if name in named:
+                raise FormatError(f"{path}: two groups of weights are called {name!r}")
             named[name] = f"{top}/{key}"
     counts: dict[str, int] = {}
-    places = {}
+    places: dict[str, str | None] = {}
     for layer in listed:
-        snake = _snake(layer["class_name"])
+        snake = _snake(layer.kind)
         number = counts.get(snake, 0)
         counts[snake] = number + 1
         numbered = f"{top}/{snake}" + (f"_{number}" if number else "")
-        name = layer["config"]["name"]
-        places[name] = named.get(name, numbered)
+        taken = numbered in named.values()  # by the layer whose name is noted in it
+        places[layer.name] = named.get(layer.name, None if taken else numbered)
     return places
 
 
@@ -118,7 +148,9 @@ def _snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _numbered(weights: archives.Hdf5, place: str) -> dict[str, NDArray[Any]]:
+def _numbered(weights: archives.Hdf5, place: str | None) -> dict[str, NDArray[Any]]:
+    if place is None:
+        return {}
     keys = sorted(weights.keys(f"{place}/vars"), key=lambda key: (len(key), key))
     return {key: weights.array(f"{place}/vars/{key}") for key in keys}
 
@@ -132,138 +164,163 @@ def _read_hdf5(path: Path) -> KerasModel:
                 "not its weights alone"
             )
         config = _json(path, text)
+        version = _version(path, file.attribute("", "keras_version"))
         listed = _listed(path, config)
-        arrays = {one["config"]["name"]: _named(file, one["config"]["name"]) for one in listed}
-        version = _version(file.attribute("", "keras_version"))
-    return _model(path, config, listed, arrays, version)
+        return _model(path, config, listed, version, lambda one: _named(path, file, one))
 
 
-def _named(file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any]]:
+def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any]]:
     """Arrays of a layer; names lose their scope and number: ``a/b/kernel:0`` is ``kernel``."""
     names = file.attribute(f"model_weights/{layer}", "weight_names")
-    found = {}
+    found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
+        if not isinstance(name, bytes | str):
+            raise FormatError(f"{path}: the names of the weights of layer {layer!r} are no text")
         text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-        short = text.rsplit("/", 1)[-1].split(":")[0]
-        found[short] = file.array(f"model_weights/{layer}/{text}")
+        short_name = text.rsplit("/", 1)[-1].split(":")[0]
+        if short_name in found:
+            raise FormatError(f"{path}: layer {layer!r} has two arrays called {short_name!r}")
+        found[short_name] = file.array(f"model_weights/{layer}/{text}")
     return found
 
 
-def _parsed(path: Path, text: str | bytes) -> Any:
+def _parsed(path: Path, text: Any) -> Any:
+    if not isinstance(text, str | bytes):
+        raise FormatError(f"{path}: its configuration is no text")
     if len(text) > MAX_CONFIG:
         raise FormatError(f"{path}: its configuration is larger than {MAX_CONFIG >> 20} MiB")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise FormatError(f"{path}: its configuration is no JSON") from None
 
 
-def _json(path: Path, text: str | bytes) -> dict[str, Any]:
+def _no_number(_: str) -> Any:
+    raise ValueError  # NaN and infinities are no JSON
+
+
+def _json(path: Path, text: Any) -> dict[str, Any]:
     config = _parsed(path, text)
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
         raise FormatError(f"{path}: its configuration describes no model")
     return config
 
 
-def _listed(path: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
+def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
     kind, inner = config.get("class_name"), config["config"]
     if kind not in ("Sequential", "Functional", "Model"):
         raise FormatError(
-            f"{path}: is a {kind} model, whose layers only its code knows; "
+            f"{path}: is a {short(kind)} model, whose layers only its code knows; "
             "Sequential and Functional models can be read"
         )
+    _from_keras(f"{path}: the model", config)
+    if isinstance(inner, dict):
+        Settings(f"{path}: the model", MODEL, inner)
     layers = inner if isinstance(inner, list) else inner.get("layers")
     if not isinstance(layers, list) or not 1 <= len(layers) <= MAX_LAYERS:
         raise FormatError(f"{path}: its configuration lists no layers")
-    for layer in layers:
-        if not (
-            isinstance(layer, dict)
-            and isinstance(layer.get("class_name"), str)
-            and isinstance(layer.get("config"), dict)
-        ):
-            raise FormatError(f"{path}: its configuration has a layer without class or settings")
-        layer["config"].setdefault("name", layer.get("name"))
-        if not isinstance(layer["config"]["name"], str):
-            raise FormatError(f"{path}: its configuration has a layer without a name")
-    return layers
+    return [_one(path, layer) for layer in layers]
+
+
+#: What stands beside a layer's ``config``; more is refused.
+_BESIDE = {
+    "class_name",
+    "config",
+    "name",
+    "inbound_nodes",
+    "module",
+    "registered_name",
+    "build_config",
+    "compile_config",
+    "shared_object_id",
+}
+
+
+def _one(path: Path, layer: Any) -> _Listed:
+    if not (
+        isinstance(layer, dict)
+        and isinstance(layer.get("class_name"), str)
+        and isinstance(layer.get("config"), dict)
+    ):
+        raise FormatError(f"{path}: its configuration has a layer without class or settings")
+    config = layer["config"]
+    name = config.get("name", layer.get("name"))
+    if not isinstance(name, str) or layer.get("name", name) != name:
+        raise FormatError(f"{path}: its configuration has a layer without a name, or with two")
+    made = _Listed(name, layer["class_name"], config, layer.get("inbound_nodes"))
+    for key in layer:
+        if key not in _BESIDE:
+            raise FormatError(f"{path}: {made}: has {short(key)} ({short(layer[key])}) of its own")
+    _from_keras(f"{path}: {made}", layer)
+    return made
+
+
+def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
+    """Refuse classes of others that are called like one of Keras or Larq."""
+    module, registered = layer.get("module"), layer.get("registered_name")
+    packages = ("keras", "tf_keras", "tensorflow", "larq")
+    foreign = module is not None and str(module).split(".")[0] not in packages
+    names = {None, layer.get("class_name"), f"Larq>{layer.get('class_name')}"}
+    if foreign or not isinstance(registered, str | None) or registered not in names:
+        raise FormatError(
+            f"{where}: is a class of its own ({short(registered or module)}), whose code is not run"
+        )
 
 
 def _model(
     path: Path,
     config: dict[str, Any],
-    listed: list[dict[str, Any]],
-    arrays: Mapping[str, Mapping[str, NDArray[Any]]],
+    listed: list[_Listed],
     version: int,
+    arrays: Callable[[str], Mapping[str, NDArray[Any]]],
 ) -> KerasModel:
     sequential = config["class_name"] == "Sequential"
-    layers: dict[str, KerasLayer] = {}
+    layers: dict[str, _Listed] = {}
+    sources: dict[str, tuple[str, ...]] = {}
     before: tuple[str, ...] = ()
     for one in listed:
-        name = one["config"]["name"]
-        sources = before if sequential else _sources(path, one)
-        if name in layers:
-            raise FormatError(f"{path}: two layers are called {name!r}")
-        layers[name] = KerasLayer(
-            name, one["class_name"], one["config"], sources, arrays.get(name, {})
+        if one.name in layers:
+            raise FormatError(f"{path}: two layers are called {one.name!r}")
+        layers[one.name] = one
+        where = f"{path}: {one}"
+        if sequential and one.nodes:
+            raise FormatError(f"{where}: says what it reads, in a Sequential model")
+        sources[one.name] = before if sequential else node_sources(where, one.nodes)
+        before = (one.name,)
+    output = listed[-1].name if sequential else output_name(path, config["config"])
+    ordered = _ordered(path, sources, output)
+    made = tuple(
+        KerasLayer(
+            name, layers[name].kind, _settings(path, layers[name]), sources[name], arrays(name)
         )
-        before = (name,)
-    output = listed[-1]["config"]["name"] if sequential else _output(path, config)
-    ordered = _ordered(path, layers, output)
-    unused = tuple(name for name, layer in layers.items() if layer not in ordered)
-    return KerasModel(ordered, unused, version)
+        for name in ordered
+    )
+    return KerasModel(made, tuple(name for name in layers if name not in ordered), version)
 
 
-def _output(path: Path, config: dict[str, Any]) -> str:
-    outputs = config["config"].get("output_layers")
-    if isinstance(outputs, list) and outputs and isinstance(outputs[0], str):
-        return str(outputs[0])
-    if isinstance(outputs, list) and len(outputs) == 1 and isinstance(outputs[0], list):
-        return str(outputs[0][0])
-    raise FormatError(f"{path}: has several outputs; one can be read")
+def _settings(path: Path, layer: _Listed) -> Settings:
+    schema = LAYERS.get(layer.kind)
+    if schema is None:
+        why = "holds code, which is not run" if layer.kind == "Lambda" else "cannot be converted"
+        raise FormatError(f"{path}: {layer}: {why}")
+    return Settings(f"{path}: {layer}", schema, layer.config)
 
 
-def _sources(path: Path, layer: dict[str, Any]) -> tuple[str, ...]:
-    """Names from ``inbound_nodes``, in the way of Keras 2 or 3."""
-    nodes = layer.get("inbound_nodes") or []
-    if len(nodes) > 1:
-        raise FormatError(f"{path}: layer {layer['config']['name']!r} is used twice")
-    found: list[str] = []
-    _collect(nodes, found, depth=0)
-    return tuple(found)
-
-
-def _collect(item: Any, found: list[str], depth: int) -> None:
-    if depth > 16:
-        return
-    if isinstance(item, dict):
-        history = item.get("config", {}).get("keras_history") if "config" in item else None
-        if isinstance(history, list) and history:
-            found.append(str(history[0]))
-            return
-        for value in item.values():
-            _collect(value, found, depth + 1)
-    elif isinstance(item, list):
-        if len(item) >= 3 and isinstance(item[0], str) and isinstance(item[1], int):
-            found.append(item[0])
-            return
-        for value in item:
-            _collect(value, found, depth + 1)
-
-
-def _ordered(path: Path, layers: dict[str, KerasLayer], output: str) -> tuple[KerasLayer, ...]:
-    done: dict[str, KerasLayer] = {}
+def _ordered(path: Path, sources: Mapping[str, tuple[str, ...]], output: str) -> dict[str, None]:
+    """Names of the layers that ``output`` depends on, each after those that it reads."""
+    done: dict[str, None] = {}
     waiting = [(output, False)]
     active: set[str] = set()
     while waiting:
         name, ready = waiting.pop()
         if name in done:
             continue
-        if name not in layers or (name in active and not ready):
+        if name not in sources or (name in active and not ready):
             raise FormatError(f"{path}: layer {name!r} is missing, or reads itself")
         if ready:
-            done[name] = layers[name]
+            done[name] = None
             continue
         active.add(name)
         waiting.append((name, True))
-        waiting += [(source, False) for source in layers[name].sources if source not in done]
-    return tuple(done.values())
+        waiting += [(source, False) for source in sources[name] if source not in done]
+    return done

@@ -7,7 +7,7 @@ import io
 import os
 import warnings
 import zipfile
-import zlib
+from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
@@ -16,10 +16,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bnn.errors import ParameterError
+from bnn.formats import archives
 
 #: Unpacked size of a whole archive; far above any network of bits.
 MAX_BYTES = 1 << 28
-MAX_MEMBERS = 4096
+#: Bytes of a header; honest ones have a hundred.
+MAX_HEADER = 4096
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -32,23 +34,20 @@ def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         ParameterError: it is missing, damaged, too large, or holds something that is no
             array of real numbers (pickled objects are refused); names file and array.
     """
+    if not Path(path).exists():
+        raise ParameterError(f"{path}: no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_MEMBERS or sum(one.file_size for one in members) > MAX_BYTES:
+        with archives.open_zip(path, ParameterError) as archive:
+            found = archive.infolist()
+            if sum(one.file_size for one in found) > MAX_BYTES:
                 raise ParameterError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MiB")
-            return {_name(path, one): _member(path, archive, one) for one in members}
-    except FileNotFoundError as reason:
-        raise ParameterError(f"{path}: no such file") from reason
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-    ) as reason:
-        raise ParameterError(f"{path}: no readable .npz archive: {reason}") from reason
+            return {_name(path, one): _member(path, archive, one) for one in found}
+    except archives.DAMAGE as reason:
+        raise ParameterError(f"{path}: no readable .npz archive: {_line(reason)}") from reason
+
+
+def _line(reason: BaseException) -> str:
+    return " ".join(str(reason).split())[:200]
 
 
 def _name(path: Any, member: zipfile.ZipInfo) -> str:
@@ -66,8 +65,7 @@ def _member(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDA
             warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote: (24L,)
             return _array(data)
     except (ValueError, TypeError, SyntaxError, TokenError, RecursionError) as reason:
-        line = " ".join(str(reason).split())[:200]
-        raise ParameterError(f"{path}: {member.filename}: {line}") from reason
+        raise ParameterError(f"{path}: {member.filename}: {_line(reason)}") from reason
 
 
 def _array(data: bytes) -> NDArray[Any]:
@@ -77,6 +75,8 @@ def _array(data: bytes) -> NDArray[Any]:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"version {version} of the .npy format is not known")
+    if int.from_bytes(data[8 : 10 if version == (1, 0) else 12], "little") > MAX_HEADER:
+        raise ValueError(f"its header is longer than {MAX_HEADER} bytes")
     shape, fortran, dtype = readers[version](stream)
     if dtype.hasobject:
         raise ValueError("holds pickled objects, which are not loaded")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.formats.onnx_file import MAX_VALUES, Node
+from bnn.formats.onnx_file import MAX_VALUES
+from bnn.formats.qonnx_ops import Op
 
 Array = NDArray[Any]
 
@@ -42,7 +43,7 @@ class Constant:
         )
 
 
-def fold(node: Node, inputs: list[Constant | None]) -> Constant | None:
+def fold(node: Op, inputs: list[Constant | None]) -> Constant | None:
     """The result of ``node`` on constants, or None if it is not known how.
 
     Raises:
@@ -55,6 +56,9 @@ def fold(node: Node, inputs: list[Constant | None]) -> Constant | None:
                 return given[0].moved(_mover(node, given))
             if node.kind in _ELEMENTWISE:
                 return _elementwise(node, [item.value for item in given])
+            if node.kind in ("Slice", "Clip"):
+                values = [None if item is None else item.value for item in inputs]
+                return Constant((_slice if node.kind == "Slice" else _clip)(node, values))
             return _other(node, [item.value for item in given])
     except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError):
         raise FormatError(f"{node}: its constants do not fit the operation") from None
@@ -65,7 +69,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
-    "Div": lambda a, b: a // b if a.dtype.kind in "iu" else a / b,
+    "Div": lambda a, b: _whole_quotient(a, b) if a.dtype.kind in "iu" else a / b,
     "Pow": np.power,
     "Sqrt": np.sqrt,
     "Neg": np.negative,
@@ -83,7 +87,17 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 
 
-def _elementwise(node: Node, values: list[Array]) -> Constant:
+def _whole_quotient(a: Array, b: Array) -> Array:
+    """Integers divided as ONNX does, towards zero."""
+    if (b == 0).any():
+        raise ZeroDivisionError
+    rounded_up = (a % b != 0) & ((a < 0) != (b < 0))
+    return np.asarray(a // b + rounded_up)
+
+
+def _elementwise(node: Op, values: list[Array]) -> Constant:
+    if node.kind != "Pow" and len({value.dtype for value in values}) > 1:
+        raise FormatError(f"{node}: its constants are of different types")
     shape = np.broadcast_shapes(*(value.shape for value in values))
     if np.prod(shape, dtype=float) > MAX_VALUES:
         raise ValueError
@@ -91,17 +105,21 @@ def _elementwise(node: Node, values: list[Array]) -> Constant:
     return Constant(result.astype(values[0].dtype, copy=False))
 
 
-def axes_of(node: Node, values: list[Array]) -> list[int] | None:
+def axes_of(node: Op, values: list[Array]) -> list[int] | None:
     """Axes from the attribute (old ONNX) or the second input (new ONNX)."""
     if len(values) > 1:
         return [int(axis) for axis in values[1].reshape(-1)]
-    axes = node.attributes.get("axes")
+    axes = node.attribute("axes")
     return None if axes is None else [int(axis) for axis in axes]
 
 
-def reshaped(shape: tuple[int, ...], wanted: Array) -> tuple[int, ...]:
-    """Target shape of a Reshape: 0 copies, -1 is what is left."""
-    sizes = [int(size) for size in wanted.reshape(-1)]
+def reshaped(node: Op, shape: tuple[int, ...], wanted: Array) -> tuple[int, ...]:
+    """Target shape of a Reshape: 0 copies (or is refused, if it means 0), -1 is what is left."""
+    if wanted.ndim != 1 or wanted.dtype != np.int64:
+        raise FormatError(f"{node}: its shape is no row of 64-bit integers")
+    sizes = [int(size) for size in wanted]
+    if node.attribute("allowzero") and 0 in sizes:
+        raise FormatError(f"{node}: allowzero=1 with a size of 0 cannot be converted")
     sizes = [shape[i] if size == 0 else size for i, size in enumerate(sizes)]
     if sizes.count(-1) > 1:
         raise ValueError
@@ -113,17 +131,16 @@ def reshaped(shape: tuple[int, ...], wanted: Array) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _mover(node: Node, given: list[Constant]) -> Callable[[Array], Array]:
+def _mover(node: Op, given: list[Constant]) -> Callable[[Array], Array]:
     values = [item.value for item in given]
     match node.kind:
         case "Transpose":
-            return lambda a: a.transpose(node.attributes.get("perm"))
+            return lambda a: a.transpose(node.attribute("perm"))
         case "Reshape":
-            shape = reshaped(values[0].shape, values[1])
+            shape = reshaped(node, values[0].shape, values[1])
             return lambda a: a.reshape(shape)
         case "Flatten":
-            axis = node.attributes.get("axis", 1)
-            return lambda a: a.reshape(int(np.prod(a.shape[:axis])), -1)
+            return lambda a: a.reshape(_flat(node, a.shape))
         case "Squeeze":
             axes = axes_of(node, values)
             return lambda a: np.squeeze(a, None if axes is None else tuple(axes))
@@ -132,51 +149,117 @@ def _mover(node: Node, given: list[Constant]) -> Callable[[Array], Array]:
     return lambda a: a
 
 
-def _other(node: Node, values: list[Array]) -> Constant | None:
-    attributes = node.attributes
+def _flat(node: Op, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The two sizes that Flatten makes of ``shape``."""
+    axis = int(node.attribute("axis"))
+    if not -len(shape) <= axis <= len(shape):
+        raise ValueError
+    return int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64))
+
+
+def _other(node: Op, values: list[Array]) -> Constant | None:
     match node.kind:
         case "Constant":
-            for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
-                if key in attributes:
-                    kind = None if key == "value" else ("f4" if "float" in key else "i8")
-                    return Constant(np.asarray(attributes[key], kind))
-            raise FormatError(f"{node}: holds a constant of an unknown kind")
+            return _constant(node)
         case "Cast":
-            kinds = {1: "f4", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8", 2: "u1", 3: "i1"}
-            to = attributes.get("to")
-            return Constant(values[0].astype(kinds[to])) if to in kinds else None
+            return Constant(_cast(node, values[0]))
         case "Shape":
-            return Constant(np.array(values[0].shape, np.int64))
+            return Constant(shape_of(node, values[0].shape))
         case "Gather":
             index = values[1]
             if index.size > MAX_VALUES or values[0].size == 0:
                 raise ValueError
-            return Constant(np.take(values[0], index, attributes.get("axis", 0)))
+            return Constant(np.take(values[0], index, node.attribute("axis")))
         case "Concat":
-            return Constant(np.concatenate(values, attributes["axis"]))
-        case "Slice":
-            return Constant(_slice(node, values))
+            return Constant(np.concatenate(values, node.attribute("axis")))
         case "ReduceMean":
             axes = axes_of(node, values)
-            keep = bool(attributes.get("keepdims", 1))
-            axis = None if axes is None else tuple(axes)
+            keep = bool(node.attribute("keepdims"))
+            axis = tuple(axes) if axes else None  # no axes: all of them
             return Constant(np.asarray(values[0].mean(axis, keepdims=keep, dtype=values[0].dtype)))
         case "MatMul":
             return Constant(values[0] @ values[1])
     return None
 
 
-def _slice(node: Node, values: list[Array]) -> Array:
-    if len(values) > 1:
-        starts, ends = values[1].tolist(), values[2].tolist()
-        axes = values[3].tolist() if len(values) > 3 else list(range(len(starts)))
-        steps = values[4].tolist() if len(values) > 4 else [1] * len(starts)
-    else:
-        starts, ends = node.attributes["starts"], node.attributes["ends"]
-        axes, steps = node.attributes.get("axes", list(range(len(starts)))), [1] * len(starts)
-    index: list[slice] = [slice(None)] * values[0].ndim
+def _constant(node: Op) -> Constant:
+    given = {key: value for key, value in node.values.items() if value is not None}
+    if len(given) != 1:
+        raise FormatError(f"{node}: must hold one constant, not {len(given)}")
+    ((key, value),) = given.items()
+    kind = None if key == "value" else ("f4" if "float" in key else "i8")
+    return Constant(np.asarray(value, kind))
+
+
+#: ONNX's numbers of the types that a Cast may be to, as NumPy's names.
+KINDS = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+}
+
+
+def kind_of(node: Op) -> np.dtype[Any]:
+    """What a Cast casts to."""
+    to = node.attribute("to")
+    if to not in KINDS:
+        raise FormatError(f"{node}: to={to} cannot be converted; numbers of 8 to 64 bits can")
+    return np.dtype(KINDS[to])
+
+
+def _cast(node: Op, value: Array) -> Array:
+    kind = kind_of(node)
+    if kind.kind in "iu":
+        info = np.iinfo(kind)
+        whole = np.trunc(value.astype(np.float64))
+        if not (
+            np.isfinite(whole).all() and (whole >= info.min).all() and (whole <= info.max).all()
+        ):
+            raise FormatError(f"{node}: casts constants outside of {kind}")
+    return value.astype(kind)
+
+
+def shape_of(node: Op, shape: tuple[int, ...]) -> Array:
+    """The result of a Shape."""
+    sizes = slice(node.attribute("start"), node.attribute("end"))
+    return np.array(shape[sizes], np.int64)
+
+
+def _slice(node: Op, values: list[Array | None]) -> Array:
+    data, *given = values
+    assert data is not None
+    starts, ends, axes, steps = (_numbers(item) for item in [*given, *[None] * 4][:4])
+    if node.version < 10:
+        starts, ends, axes = (node.attribute(name) for name in ("starts", "ends", "axes"))
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    index: list[slice] = [slice(None)] * data.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if step < 0:
             raise FormatError(f"{node}: slices backwards")
         index[axis] = slice(start, end, step)
-    return values[0][tuple(index)]
+    return data[tuple(index)]
+
+
+def _clip(node: Op, values: list[Array | None]) -> Array:
+    data, low, high = [*values, None, None][:3]
+    assert data is not None
+    if node.version < 11:
+        low, high = (np.asarray(node.attribute(name), data.dtype) for name in ("min", "max"))
+    for bound, choose in ((low, np.maximum), (high, np.minimum)):
+        if bound is not None and (bound.size != 1 or bound.dtype != data.dtype):
+            raise ValueError
+        data = data if bound is None else choose(data, bound.reshape(()))
+    return data
+
+
+def _numbers(value: Array | None) -> Any:
+    return None if value is None else value.reshape(-1).tolist()

@@ -5,6 +5,7 @@ QONNX is ONNX plus quantizers that compute in real numbers (arXiv 2206.07527). T
 turns every node into a layer, into a constant, or into nothing but a remembered change
 of layout; what it cannot say it refuses, naming the node.
 
+``qonnx_ops``      which operators, versions and attributes are known
 ``qonnx_walk``     what the walk knows so far
 ``qonnx_rules``    what each operation becomes
 ``qonnx_tensor``   where a tensor's numbers lie in our layout
@@ -22,11 +23,11 @@ from pathlib import Path
 from bnn.errors import BnnError, FormatError, NetworkError
 from bnn.formats import onnx_file
 from bnn.formats.grids import grid
-from bnn.formats.onnx_file import Node
 from bnn.formats.onnx_fold import Constant, fold
+from bnn.formats.qonnx_ops import OPERATORS, Op
 from bnn.formats.qonnx_rules import FINAL, LAYOUT, RULES
 from bnn.formats.qonnx_rules.ending import finish
-from bnn.formats.qonnx_tensor import Tensor
+from bnn.formats.qonnx_tensor import RawInput, Tensor
 from bnn.formats.qonnx_walk import Inputs, Value, Walk
 from bnn.formats.qonnx_weights import quantized_constant
 from bnn.formats.report import Converted
@@ -48,21 +49,23 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
     """
     path = Path(path)
     graph = onnx_file.read(path)
-    walk = Walk(graph, None if given_input is None else grid(given_input))
     try:
-        return _converted(walk)
+        return _converted(Walk(graph, None if given_input is None else grid(given_input)))
     except (FormatError, NetworkError) as error:
         text = str(error)
         raise type(error)(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Inputs that a node lacks, attributes of a type that its operator does not have.
+        raise FormatError(f"{path}: a node is damaged, or of an unknown kind: {error}") from error
 
 
 def _converted(walk: Walk) -> Converted:
     for node in walk.nodes:
         inputs = [walk.value(node, name) if name else None for name in node.inputs]
         walk.note_constants(node, inputs)
-        result = _fitting(walk, node, inputs)
-        outputs = node.outputs if node.kind in FINAL else node.outputs[:1]
-        walk.values.update(dict.fromkeys(outputs, result))
+        walk.values[node.outputs[OPERATORS[node.kind].result]] = _fitting(walk, node, inputs)
+    if not walk.nodes:
+        raise FormatError("the output does not depend on any node")
     finish(walk, walk.value(walk.nodes[-1], walk.graph.output))
     assert walk.input is not None
     given = zeros_fit(walk.input, walk.stack.layers)
@@ -73,31 +76,51 @@ def _converted(walk: Walk) -> Converted:
     return Converted(network, walk.report, classes if len(classes) == count else None)
 
 
-def _fitting(walk: Walk, node: Node, inputs: Inputs) -> Value:
+def _fitting(walk: Walk, node: Op, inputs: Inputs) -> Value:
     """The node's result; arrays that NumPy finds not to fit each other are the file's fault."""
     try:
         return _result(walk, node, inputs)
     except BnnError:
         raise
-    except ValueError as error:
-        raise FormatError(f"{node}: its arrays do not fit: {error}") from error
+    except (ValueError, OverflowError, IndexError) as error:
+        raise FormatError(f"{node}: its values do not fit: {error}") from error
 
 
-def _result(walk: Walk, node: Node, inputs: Inputs) -> Value:
-    constants = [item for item in inputs if isinstance(item, Constant)]
-    if len(constants) == sum(item is not None for item in inputs):
-        result = quantized_constant(node, constants) or fold(node, list(constants))
-        if result is None:
-            raise FormatError(f"{node}: this operation cannot be converted")
-        return result
-    rule = RULES.get(node.kind)
+def _result(walk: Walk, node: Op, inputs: Inputs) -> Value:
+    if all(item is None or isinstance(item, Constant) for item in inputs):
+        return _folded(node, [item for item in inputs if not isinstance(item, Tensor | RawInput)])
+    operator, rule = OPERATORS[node.kind], RULES.get(node.kind)
+    for index, item in enumerate(inputs):
+        if isinstance(item, Tensor | RawInput) and index not in operator.tensors:
+            raise FormatError(f"{node}: its input {node.inputs[index]!r} must be a constant")
     if rule is None:
-        raise FormatError(f"{node}: this operation cannot be converted")
-    tensors = [item for item in inputs if isinstance(item, Tensor)]
-    if any(t.is_final for t in tensors) and node.kind not in LAYOUT | FINAL:
-        raise FormatError(f"{node}: stands after a softmax; that cannot be converted")
-    if any(any(t.padding) for t in tensors) and node.kind not in ("Conv", "MatMul"):
-        raise FormatError(f"{node}: follows a Pad; only a convolution can")
-    if any(t.patches for t in tensors) and node.kind != "MatMul":
-        raise FormatError(f"{node}: follows an Im2Col; only a product can")
+        raise FormatError(f"{node}: of this operation, constants alone can be converted")
+    for item in inputs:
+        if isinstance(item, Tensor | RawInput):
+            _check_waiting(node, item)
+    first = inputs[0]
+    if isinstance(first, Tensor) and first.ending == "class" and node.kind in LAYOUT - {"Cast"}:
+        return first  # one number a sample, however it lies
     return rule(walk, node, inputs)
+
+
+def _folded(node: Op, inputs: list[Constant | None]) -> Constant:
+    given = [item for item in inputs if item is not None]
+    result = quantized_constant(node, given) or fold(node, inputs)
+    if result is None:
+        raise FormatError(f"{node}: of constants, this operation cannot be converted")
+    return result
+
+
+def _check_waiting(node: Op, tensor: Tensor | RawInput) -> None:
+    """That what is still to be done to ``tensor`` may wait until after ``node``."""
+    if tensor.kind != "float32" and node.kind not in LAYOUT | FINAL | {"Shape"}:
+        raise FormatError(f"{node}: computes in {tensor.kind}; float32 can be converted")
+    if isinstance(tensor, RawInput):
+        return
+    if tensor.ending and node.kind not in LAYOUT | FINAL:
+        raise FormatError(f"{node}: stands after a softmax or the like; that cannot be converted")
+    if any(tensor.padding) and not tensor.patches and node.kind != "Conv":
+        raise FormatError(f"{node}: follows a Pad; only a convolution can")
+    if tensor.patches and node.kind != "MatMul":
+        raise FormatError(f"{node}: follows an Im2Col; only a product can")

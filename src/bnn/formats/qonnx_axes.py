@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from bnn.formats.onnx_file import Graph, Node
+from bnn.formats.onnx_file import Graph
+from bnn.formats.qonnx_ops import Op
 from bnn.formats.qonnx_tensor import FIRST, LAST
 
 #: Operations that know which axis of a picture has the channels.
 _PINNING = {
     "Conv",
     "MaxPool",
+    "MaxPoolNHWC",
     "AveragePool",
     "BatchNormalization",
     "MultiThreshold",
@@ -18,21 +20,22 @@ _PINNING = {
 }
 
 
-def input_axes(graph: Graph, nodes: list[Node]) -> tuple[str, ...]:
+def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
     """Whether a picture input is channels first or last, by what reads it."""
     names, perm = {graph.input}, list(range(4))
     for node in nodes:
         if not node.inputs or node.inputs[0] not in names:
             continue
-        if node.kind == "Transpose" and "perm" in node.attributes:
-            perm = [perm[int(i)] for i in node.attributes["perm"]]
+        if node.kind == "Transpose":
+            given = node.attribute("perm") or [3, 2, 1, 0]
+            if sorted(given) != [0, 1, 2, 3]:
+                break
+            perm = [perm[i] for i in given]
             names = {node.outputs[0]}
         elif node.kind in _PINNING:
-            inner = LAST if _reads_last(node) else FIRST
-            axes = [""] * 4
-            for axis, source in zip(inner, perm, strict=True):
-                axes[source] = axis
-            return tuple(axes)
+            # A picture is given with its height first, whatever the graph turns it to.
+            channels = perm[(LAST if _reads_last(node) else FIRST).index("C")]
+            return {1: FIRST, 3: LAST}.get(channels) or picture_axes(graph.shape, nodes)
         elif node.kind in ("Reshape", "Flatten"):
             break
         else:
@@ -40,16 +43,23 @@ def input_axes(graph: Graph, nodes: list[Node]) -> tuple[str, ...]:
     return picture_axes(graph.shape, nodes)
 
 
-def picture_axes(shape: tuple[int, ...], nodes: list[Node]) -> tuple[str, ...]:
+def picture_axes(shape: tuple[int, ...], nodes: list[Op]) -> tuple[str, ...]:
     """The axes that a picture of ``shape`` seems to have."""
     few = (1, 2, 3, 4)
     if shape[3] in few and shape[1] not in few:
         return LAST
-    last = any(node.domain.endswith("channels_last") for node in nodes)
+    last = any(node.is_last for node in nodes)
     return LAST if last else FIRST
 
 
-def _reads_last(node: Node) -> bool:
+def _reads_last(node: Op) -> bool:
     """Whether ``node`` reads channels last."""
-    last = node.domain.endswith("channels_last") or node.kind in ("Im2Col", "MatMul")
-    return last or node.attributes.get("data_layout") == "NHWC"
+    if node.kind == "MultiThreshold":
+        return threshold_axis(node, 4) == 3
+    return node.is_last or node.kind == "MatMul"
+
+
+def threshold_axis(node: Op, rank: int) -> int:
+    """The axis along which a MultiThreshold has its channels; guessed by rank if not said."""
+    layout = node.attribute("data_layout") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
+    return layout.index("C") if "C" in layout else 1

@@ -3,27 +3,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnn.errors import FormatError, ProgramError
 from bnn.formats.grids import Grid, grid
 from bnn.formats.onnx_file import Graph
 from bnn.formats.onnx_fold import Constant
-from bnn.formats.qonnx_quant import Quant
+from bnn.formats.qonnx_quant import Quant, channel_thresholds
 from bnn.formats.qonnx_tensor import RawInput
-from bnn.inputs import Input, RealInput
+from bnn.inputs import RealInput
 from bnn.network import Lattice
 from bnn.precision import BIPOLAR, INT, UINT
+
+Array = NDArray[Any]
+#: Steps of all channels of an input that are compared one by one.
+MAX_STEPS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Fed:
     """An input and the real values of its integers."""
 
-    input: Input
+    input: RealInput
     lattice: Lattice
+
+
+def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], levels: int) -> bool:
+    """Whether ``host`` makes the integers of every number that the graph makes.
+
+    Both rise with the input, so they are equal if they switch at the same numbers.
+
+    Args:
+        level: levels 0, 1, ... of what the graph made of the input, float32 (n, channels).
+        levels: the highest.
+    """
+    channels = max(raw.factor.size, raw.offset.size)
+    if channels * levels > MAX_STEPS:
+        return False  # not known
+    precision = host.precision
+    step = 2 if precision == BIPOLAR else 1
+
+    def of_graph(x: Array) -> Array:
+        return level(raw.scaled(np.broadcast_to(x, (len(x), channels))))
+
+    def of_host(x: Array) -> Array:
+        return (host.quantized(x) - precision.low) // step
+
+    with np.errstate(all="ignore"):
+        mine = channel_thresholds(of_host, levels, channels)
+        return np.array_equal(mine, channel_thresholds(of_graph, levels, channels))
 
 
 def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
@@ -56,6 +89,8 @@ def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
 def thresholded_input(raw: RawInput, table: object, levels: Lattice) -> Fed | None:
     """The host's quantizer that does what evenly spaced thresholds do to the input, or None."""
     if not isinstance(table, Constant) or table.value.ndim != 2 or (raw.factor <= 0).any():
+        return None
+    if len(table.value) not in (1, raw.channels):
         return None
     rows = np.sort(table.value.astype(np.float64), axis=1)
     if (rows != rows[:1]).any() or not np.isfinite(rows).all():
@@ -101,6 +136,8 @@ def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
             return grid("uint1" if name == "binary" else "int2n" if name == "ternary" else name)
         except (FormatError, ProgramError):
             pass
+    if raw.kind in ("uint8", "int8"):
+        return grid("bytes" if raw.kind == "uint8" else "int8")
     if float(np.abs(raw.factor).max()) < 1 / 64:
         return grid("bytes")
     shape = raw.given_shape

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.formats.onnx_file import Node
 from bnn.formats.onnx_fold import Constant
+from bnn.formats.qonnx_ops import Op
 from bnn.network import Activation, Lattice, MultiThreshold, Quantize, Rounding, Sign
 from bnn.precision import INT, UINT
 
@@ -59,7 +59,7 @@ class Quant:
         rounding: a key of :data:`ROUND`.
     """
 
-    node: Node
+    node: Op
     scale: Array
     zero_point: Array
     low: int
@@ -88,12 +88,13 @@ class Quant:
         return bool((self.zero_point == np.rint(self.zero_point)).all())
 
 
-def quant(node: Node, scale: Array, zero_point: Array, bits: Array | None) -> Quant:
+def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quant:
     """The quantizer of ``node``, whose parameters are constants.
 
     Raises:
         FormatError: parameters that make no quantizer, or one of more than 8 bits.
     """
+    _check_types(node, np.asarray(scale), np.asarray(zero_point))
     scale = np.asarray(scale, np.float32)
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise FormatError(f"{node}: scale must be positive")
@@ -102,65 +103,106 @@ def quant(node: Node, scale: Array, zero_point: Array, bits: Array | None) -> Qu
     width = float(np.asarray(bits).reshape(-1)[0])
     if np.size(bits) != 1 or width != round(width) or not 1 <= width <= 32:
         raise FormatError(f"{node}: bit width must be one whole number, not {bits}")
-    signed = bool(node.attributes.get("signed", 1))
-    narrow = bool(node.attributes.get("narrow", 0))
+    signed, narrow = flag(node, "signed"), flag(node, "narrow")
+    zero_point = np.asarray(zero_point, np.float32)
+    if not np.isfinite(zero_point).all():
+        raise FormatError(f"{node}: zero point must be finite")
     if signed and width == 1:
-        zero = np.asarray(zero_point, np.float32)
-        return Quant(node, scale, zero, -1, 1, bipolar=True)
-    levels = 1 << int(width)
-    low = (-levels // 2 + narrow) if signed else 0
-    high = levels // 2 - 1 if signed else levels - 1 - narrow
-    rounding = str(node.attributes.get("rounding_mode", "ROUND")).upper()
+        return Quant(node, scale, zero_point, -1, 1, bipolar=True)
+    low, high = _bounds(int(width), signed, narrow)
+    return Quant(node, scale, zero_point, low, high, False, _rounding(node))
+
+
+def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
+    """That the node computes in float32, or that it makes no difference that it does not.
+
+    Of other types, powers of two as a scale and 0 as a zero point round nothing.
+    """
+    exact = scale.dtype.kind == "f" and bool((np.frexp(scale)[0] == 0.5).all())
+    if scale.dtype != np.float32 and not exact:
+        raise FormatError(f"{node}: its scale is {scale.dtype}; float32 can be converted")
+    if zero_point.dtype != np.float32 and zero_point.any():
+        raise FormatError(f"{node}: its zero point is {zero_point.dtype}; float32 can be converted")
+
+
+def flag(node: Op, name: str) -> bool:
+    """An attribute that is 0 or 1."""
+    value = node.attribute(name)
+    if value not in (0, 1):
+        raise FormatError(f"{node}: {name}={value} must be 0 or 1")
+    return bool(value)
+
+
+def _rounding(node: Op) -> str:
+    rounding = str(node.attribute("rounding_mode")).upper()
     if rounding not in ROUND:
         raise FormatError(f"{node}: no such rounding mode: {rounding!r}")
-    return Quant(node, scale, np.asarray(zero_point, np.float32), low, high, False, rounding)
+    return rounding
 
 
-def quantizer(node: Node, inputs: list[Constant]) -> Quant:
+def _bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
+    """Least and largest integer."""
+    levels = 1 << bits
+    low = (-levels // 2 + narrow) if signed else 0
+    return low, levels // 2 - 1 if signed else levels - 1 - narrow
+
+
+def quantizer(node: Op, inputs: list[Constant]) -> Quant:
     """The quantizer ``node`` of constants: what it quantizes, scale, zero point, bit width."""
     if node.kind == "BipolarQuant":
         if len(inputs) != 2:
             raise FormatError(f"{node}: needs a tensor and a scale")
-        return quant(node, inputs[1].value, np.zeros(()), None)
+        return quant(node, inputs[1].value, np.zeros((), np.float32), None)
     if len(inputs) != 4:
         raise FormatError(f"{node}: needs a tensor, scale, zero point and bit width")
     return quant(node, inputs[1].value, inputs[2].value, inputs[3].value)
 
 
-def trunc_levels(
-    node: Node, values: list[Array], nonnegative: bool
-) -> tuple[Any, int, int, float, float]:
-    """A Trunc node as (level function, lowest, highest integer, scale, offset).
+@dataclass(frozen=True, eq=False)
+class Trunc:
+    """A Trunc node: ``scale * level + offset`` of ``integers(x)`` from ``low`` to ``high``."""
 
-    ``nonnegative`` tells whether its input can be negative: version 1 does not clip.
+    integers: Callable[[Array], Array]
+    low: int
+    high: int
+    scale: float
+    offset: float
+
+
+def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
+    """The ``Trunc`` node with the parameters ``values``, of inputs from ``least`` to ``most``.
+
+    Version 1 does not clip, so that its levels are those which its inputs reach.
     """
-    scale, zero, width = (np.float32(value.reshape(-1)[0]) for value in values[:3])
-    rounding = ROUND.get(str(node.attributes.get("rounding_mode", "FLOOR")).upper())
-    if rounding is None or any(value.size != 1 for value in values):
-        raise FormatError(f"{node}: needs scalar parameters and a known rounding mode")
-    if len(values) >= 5:
-        out_scale, out_bits = (np.float32(value.reshape(-1)[0]) for value in values[3:5])
-        shift = np.float32(2 ** np.round(np.log2(out_scale / scale)))
-        signed = bool(node.attributes.get("signed", 1))
-        narrow = bool(node.attributes.get("narrow", 0))
-        levels = 1 << int(out_bits)
-        low = (-levels // 2 + narrow) if signed else 0
-        high = levels // 2 - 1 if signed else levels - 1 - narrow
-        offset = -float(zero / shift) * float(out_scale)
+    if any(value.size != 1 or not np.isfinite(value).all() for value in values):
+        raise FormatError(f"{node}: its parameters must be single finite numbers")
+    scale, zero, width, *more = (np.float32(value.reshape(-1)[0]) for value in values)
+    if not (scale > 0 and more[0] > 0):
+        raise FormatError(f"{node}: its scales and bit widths must be positive")
+    rounding = ROUND[_rounding(node)]
+    if node.version == 1:
+        shift, out_scale = np.float32(2.0 ** float(width - more[0])), scale
+        offset = -float(zero) * float(out_scale)
+        if width != np.rint(width) or more[0] != np.rint(more[0]):
+            raise FormatError(f"{node}: its bit widths must be whole numbers")
+        # A little wider, for what float32 rounds; the integers are rounded anyway.
+        ends = (least - 1e-6 * abs(least), most + 1e-6 * abs(most))
+        low, high = (int(rounding(np.rint(np.float32(e) / scale + zero) / shift)) for e in ends)
     else:
-        out_scale, bits = scale, int(values[3].reshape(-1)[0])
-        shift = np.float32(2.0 ** (float(width) - bits))
-        # Nothing says whether the integers are signed: room for both, if there is.
-        low, high = 0 if nonnegative else -(1 << (bits - 1)), (1 << bits) - 1
-        if high - low > MAX_LEVELS:
-            high = (1 << (bits - 1)) - 1
-        offset = -float(zero) * float(scale)
+        out_scale, bits = more
+        shift = np.float32(2 ** np.round(np.log2(out_scale / scale)))
+        if bits != round(float(bits)) or not 1 <= bits <= MAX_BITS:
+            raise FormatError(f"{node}: of output bits, 1 to {MAX_BITS} can be converted")
+        low, high = _bounds(int(bits), flag(node, "signed"), flag(node, "narrow"))
+        offset = -float(zero / shift) * float(out_scale)
+    if not -(2**20) < low <= high < 2**20 or high - low > MAX_LEVELS:
+        raise FormatError(f"{node}: gives {high - low + 1} values; at most {MAX_LEVELS + 1} can be")
 
     def integers(x: Array) -> Array:
         y = np.rint(x / scale + zero) / shift
         return rounding(np.clip(y, np.float32(low), np.float32(high)))
 
-    return integers, low, high, float(out_scale), offset
+    return Trunc(integers, low, high, float(out_scale), offset)
 
 
 def activation(name: str, given: Quant, source: str) -> Activation:
@@ -208,16 +250,25 @@ def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np
 
     Found by bisection over all float32 in order, so rounding of any kind is kept exactly.
     """
-    wanted = np.arange(1, levels + 1)
-    last = np.full(levels, _ordinal(np.float32(np.inf)), np.int64)
-    first = np.full(levels, -last[0], np.int64)
+    row: NDArray[np.float32] = channel_thresholds(lambda x: level(x[:, 0])[:, None], levels, 1)[0]
+    return row
+
+
+def channel_thresholds(
+    level: Callable[[Array], Array], levels: int, channels: int
+) -> NDArray[np.float32]:
+    """The same for each channel, (channels, levels); ``level`` takes (levels, channels)."""
+    wanted = np.arange(1, levels + 1)[:, None]
+    most = _ordinal(np.float32(np.inf))
+    last = np.full((levels, channels), most, np.int64)
+    first = -last
     while (first < last).any():
         middle = (first + last) // 2
         with np.errstate(all="ignore"):
             reached = level(_float(middle)) >= wanted
         last = np.where(reached, middle, last)
         first = np.where(reached, first, middle + 1)
-    return _float(first)
+    return _float(first).T
 
 
 def _ordinal(x: Any) -> int:

@@ -19,7 +19,8 @@ from bnn.formats.onnx_file import Graph, Node
 from bnn.formats.onnx_fold import Constant
 from bnn.formats.qonnx_axes import input_axes
 from bnn.formats.qonnx_input import unquantized_input
-from bnn.formats.qonnx_tensor import VECTOR, RawInput, Tensor, flattened
+from bnn.formats.qonnx_ops import Op, understood
+from bnn.formats.qonnx_tensor import VECTOR, RawInput, Step, Tensor, done, flattened
 from bnn.formats.report import Report
 from bnn.formats.stack import Stack
 from bnn.inputs import Input
@@ -44,19 +45,20 @@ class Walk:
         self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
         self.input: Input | None = None
         self.lattice = Lattice()
-        self.nodes, idle = needed(graph)
+        read, idle = needed(graph)
+        self.nodes = [understood(node, graph.opsets) for node in read]
         self.report.ignored += [str(node) for node in idle]
         axes = VECTOR if len(graph.shape) == 2 else input_axes(graph, self.nodes)
         one, zero = np.ones(1), np.zeros(1)
-        self.values[graph.input] = RawInput(graph.shape, axes, one, zero)
+        self.values[graph.input] = RawInput(graph.shape, axes, one, zero, kind=graph.kind)
 
-    def value(self, node: Node, name: str) -> Value:
+    def value(self, node: Op, name: str) -> Value:
         """The value of the tensor ``name``, which ``node`` reads."""
         if name not in self.values:
-            raise FormatError(f"{node}: reads {name!r}, a second output that is not kept")
+            raise FormatError(f"{node}: reads {name!r}, an output that cannot be converted")
         return self.values[name]
 
-    def note_constants(self, node: Node, inputs: Inputs) -> None:
+    def note_constants(self, node: Op, inputs: Inputs) -> None:
         """Which of the file's arrays each constant comes from."""
         origins = [self.origins.get(name, ()) for name in node.inputs if name]
         found = tuple(dict.fromkeys(name for names in origins for name in names))
@@ -64,16 +66,16 @@ class Walk:
         if all(item is None or isinstance(item, Constant) for item in inputs):
             self.origins[node.outputs[0]] = found
 
-    def arrays(self, node: Node) -> dict[str, Array]:
+    def arrays(self, node: Op) -> dict[str, Array]:
         """The file's arrays that ``node`` is made of, by name."""
         names = [name for given in node.inputs for name in self.origins.get(given, ())]
         return {name: self.graph.constants[name] for name in dict.fromkeys(names)}
 
-    def is_last(self, node: Node) -> bool:
+    def is_last(self, node: Op) -> bool:
         """Whether ``node`` makes the graph's output."""
-        return node.outputs[0] == self.graph.output
+        return self.graph.output in node.outputs
 
-    def tensor(self, node: Node, value: Value | None) -> Tensor:
+    def tensor(self, node: Op, value: Value | None) -> Tensor:
         """``value`` as a layer's result of its own shape."""
         tensor = self.on_map(node, value)
         if not tensor.flat:
@@ -82,7 +84,7 @@ class Walk:
         self.report.used(name, f"flatten to {tensor.shape[1]}")
         return replace(tensor, layer=name, flat="")
 
-    def on_map(self, node: Node, value: Value | None) -> Tensor:
+    def on_map(self, node: Op, value: Value | None) -> Tensor:
         """As :meth:`tensor`, but a flattened map may still be a map.
 
         An input that nothing quantized so far is put on a grid.
@@ -103,37 +105,42 @@ class Walk:
         self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))
         return self.fed(chosen.input(value.given_shape), value)
 
-    def real(self, node: Node, value: Value | None) -> Tensor:
-        """A tensor with nothing waiting: gain and shift become a layer."""
+    def real(self, node: Op, value: Value | None) -> Tensor:
+        """A tensor with nothing waiting: its steps become layers."""
         return self.real_map(node, self.tensor(node, value))
 
-    def real_map(self, node: Node, value: Value | None) -> Tensor:
+    def real_map(self, node: Op, value: Value | None) -> Tensor:
         """As :meth:`real`, but a flattened map may still be a map."""
         tensor = self.on_map(node, value)
-        if tensor.gain == 1 and tensor.shift == 0:
-            return tensor
-        return self.scaled(node, tensor, np.float32(tensor.gain), np.float32(tensor.shift))
+        for step in tensor.steps:
+            tensor = self.scaled(node, replace(tensor, steps=()), step)
+        return tensor
 
-    def map_of(self, node: Node, value: Value | None) -> Tensor:
+    def map_of(self, node: Op, value: Value | None) -> Tensor:
         """``value`` as a layer's result that is a map."""
         tensor = self.tensor(node, value)
         if len(tensor.axes) != 4:
             raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
         return tensor
 
-    def scaled(self, node: Node, tensor: Tensor, factor: Any, offset: Any) -> Tensor:
-        """``tensor * factor + offset``, as a layer."""
+    def scaled(self, node: Op, tensor: Tensor, step: Step) -> Tensor:
+        """The result of one operation with a constant, as a layer."""
         name = self.stack.name(node.name)
-        self.stack.add(Scale(name, factor, offset, tensor.layer))
-        rises = bool(np.all(factor >= 0) and np.all(offset >= 0))
-        return replace(
-            tensor,
-            layer=name,
-            quantized=False,
-            gain=1.0,
-            shift=0.0,
-            nonnegative=tensor.nonnegative and rises,
-        )
+        kind, value, first = step
+        match kind:
+            case "Add":
+                layer = Scale(name, offset=value, source=tensor.layer)
+            case "Sub":
+                turned = (np.float32(-1), value) if first else (np.float32(1), -value)
+                layer = Scale(name, *turned, source=tensor.layer)
+            case "Mul":
+                layer = Scale(name, value, source=tensor.layer)
+            case _:
+                layer = Scale(name, divisor=value, source=tensor.layer)
+        self.stack.add(layer)
+        ends = done(step, np.array([[tensor.low], [tensor.high]]))
+        low, high = float(ends.min()), float(ends.max())
+        return replace(tensor, layer=name, quantized=False, low=low, high=high)
 
     def fed(self, given: Input, raw: RawInput) -> Tensor:
         """The network's input, now that its integers are known."""
@@ -141,8 +148,12 @@ class Walk:
             raise FormatError("the input is read twice, with different scales")
         self.input = given
         self.report.used("input", f"{given.precision} of shape {given.shape}")
-        top = raw.map or raw
-        tensor = Tensor("input", top.shape, top.axes, quantized=True)
+        top, lattice = raw.map or raw, self.lattice
+        low, high = (
+            lattice.scale * (lattice.step * q + lattice.base)
+            for q in (given.precision.low, given.precision.high)
+        )
+        tensor = Tensor("input", top.shape, top.axes, low, high, quantized=True)
         return tensor if raw.map is None else flattened("flatten", tensor)
 
 

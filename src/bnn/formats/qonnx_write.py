@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn import install
 from bnn._typing import assert_never
 from bnn.errors import FormatError
 from bnn.formats.qonnx_quant import float_thresholds
@@ -49,7 +50,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
         import onnx
     except ImportError:
         raise FormatError(
-            "writing ONNX needs the onnx package: pip install 'bnn-pynq[convert]'"
+            f"writing ONNX needs the onnx package: {install.command('convert')}"
         ) from None
     writer = _Writer(model)
     graph = writer.graph()
@@ -229,7 +230,8 @@ class _Writer:
         scaled = "real"
         if (given.scale != 1).any():
             scale = self._constant("input_scale", given.scale.reshape(1, -1, *tail))
-            scaled = self._node("Div", [scaled, scale], "input_scaled")
+            how = "Mul" if given.multiplied else "Div"
+            scaled = self._node(how, [scaled, scale], "input_scaled")
             self._between(INPUT, scaled)
         if given.zero_point.any():
             zero = self._constant("input_zero_point", given.zero_point.reshape(1, -1, *tail))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,8 @@ from bnn.program import Borders, Pair
 
 #: Weights of an average pool written as a convolution.
 MAX_AVERAGE_WEIGHTS = 1 << 24
+#: Weights of a layer with the zeros of groups and dilation.
+MAX_WEIGHTS = 1 << 26
 
 
 class Stack:
@@ -36,12 +39,14 @@ class Stack:
     def __init__(self) -> None:
         self.layers: list[Layer] = []
         self._names = {"input", ""}
+        self._numbers: dict[str, int] = {}
 
     def name(self, wanted: str) -> str:
         """``wanted``, made unique and taken."""
-        name = wanted or "layer"
-        while name in self._names:
-            name += "_"
+        name = first = wanted or "layer"
+        while name in self._names:  # the numbers go on, so that many equal names take no longer
+            self._numbers[first] = self._numbers.get(first, 1) + 1
+            name = f"{first}_{self._numbers[first]}"
         self._names.add(name)
         return name
 
@@ -66,6 +71,7 @@ def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: s
 def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
     """Kernels (out, height, width, in / groups) as (out, height, width, in) with zeros."""
     out, height, width, each = weights.shape
+    _check_size("a convolution of groups", (out, height, width, each, groups))
     full = np.zeros((out, height, width, each * groups), weights.dtype)
     rows = out // groups
     for group in range(groups):
@@ -74,10 +80,21 @@ def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
     return full
 
 
+def _check_size(what: str, sizes: Sequence[int]) -> None:
+    if math.prod(map(int, sizes)) > MAX_WEIGHTS:
+        raise FormatError(f"{what} has more than {MAX_WEIGHTS} weights where all are written out")
+
+
+def extent(size: Pair, dilation: Pair) -> Pair:
+    """Size of a dilated kernel."""
+    return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
+
+
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
     """Kernels (out, height, width, in) with zeros between their positions."""
     out, height, width, channels = weights.shape
     size = ((height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1)
+    _check_size("a dilated convolution", (out, *size, channels))
     full = np.zeros((out, *size, channels), weights.dtype)
     full[:, :: dilation[0], :: dilation[1]] = weights
     return full
@@ -167,7 +184,10 @@ def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
     is certainly -1 and certainly +1, 0 remains for the numbers closest below the
     boundary: less than 1.75e-38, or the very last float32.
     """
-    padded = any(isinstance(layer, Conv2d) and any(layer.padding) for layer in _readers(layers))
+    padded = any(
+        isinstance(layer, Conv2d) and any(layer.padding) and abs(layer.pad_value) != 1
+        for layer in _readers(layers)
+    )
     if not padded or not isinstance(given, RealInput) or given.precision != BIPOLAR:
         return given
     if not given.zero_point.any():

@@ -8,6 +8,7 @@ are understood; everything else stays an inert mark. Nothing is imported or call
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,26 +63,39 @@ def read(path: Path) -> Any:
     Raises:
         FormatError: it is damaged, or no such checkpoint.
     """
-    names = archives.members(path)
-    program = next((name for name in names if name.endswith("/data.pkl")), None)
-    if program is None:
-        raise FormatError(f"{path}: is no PyTorch checkpoint (a zip file with data.pkl)")
-    folder = program[: -len("data.pkl")]
+    with archives.opened(path) as archive:
+        program = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if program is None:
+            raise FormatError(f"{path}: is no PyTorch checkpoint (a zip file with data.pkl)")
+        folder = program[: -len("data.pkl")]
+        order_file = f"{folder}byteorder"
+        if order_file in archive.namelist():
+            order = archives.unpacked(path, archive, order_file)
+            if order != b"little":
+                raise FormatError(f"{path}: its numbers are {order[:20]!r}-endian; little is read")
 
-    def storage(key: str) -> bytes:
-        return archives.member(path, f"{folder}data/{key}")
+        def storage(key: str) -> bytes:
+            return archives.unpacked(path, archive, f"{folder}data/{key}")
 
-    try:
-        return _Program(storage).result(archives.member(path, program))
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
-        raise FormatError(f"{path}: its data.pkl is damaged, or of an unknown kind") from None
+        try:
+            return _Program(storage).result(archives.unpacked(path, archive, program))
+        except _OverlapError as reason:
+            raise FormatError(f"{path}: {reason}") from None
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
+            raise FormatError(f"{path}: its data.pkl is damaged, or of an unknown kind") from None
+
+
+class _OverlapError(Exception):
+    """A tensor that uses a number of its storage twice, or tensors that are too large."""
 
 
 class _Program:
     """A pickle program's stack and memory."""
 
     def __init__(self, storage: Callable[[str], bytes]) -> None:
-        self.storage = storage
+        self._read = storage
+        self._storages: dict[str, bytes] = {}
+        self._left = archives.MAX_MEMBER
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
 
@@ -158,7 +172,11 @@ class _Program:
 
     def _marked(self) -> list[Any]:
         """What was pushed since the last mark, taken off."""
-        place = max(i for i, item in enumerate(self.stack) if item is _MARK)
+        place = len(self.stack) - 1
+        while self.stack[place] is not _MARK:
+            place -= 1
+            if place < 0:
+                raise ValueError
         items = self.stack[place + 1 :]
         del self.stack[place:]
         return items
@@ -170,7 +188,8 @@ class _Program:
     def _set(self, items: list[Any]) -> None:
         if isinstance(self.stack[-1], dict):
             for key, value in zip(items[::2], items[1::2], strict=True):
-                if isinstance(key, str | int | float | tuple):
+                # Nothing else is in a checkpoint, and some take for ever to be hashed.
+                if isinstance(key, str) or (type(key) is int and abs(key) < 1 << 63):
                     self.stack[-1][key] = value
 
     def _made(self, what: Any, arguments: Any) -> Any:
@@ -194,18 +213,31 @@ class _Program:
     def _tensor(self, storage: Any, offset: Any, shape: Any, stride: Any) -> Any:
         if not isinstance(storage, _Storage):
             return Inert("tensor")
-        flat = np.frombuffer(self.storage(storage.key), storage.dtype.newbyteorder("<"))
+        flat = self._flat(storage)
         sizes = [int(n) for n in shape]
         steps = [int(n) for n in stride]
-        if min([offset, *sizes, *steps], default=0) < 0:
-            raise ValueError
-        last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
-        if np.prod(sizes, dtype=float) > archives.MAX_VALUES or (
-            0 not in sizes and last >= flat.size
-        ):
+        if min([offset, *sizes, *steps], default=0) < 0 or len(sizes) != len(steps):
             raise ValueError
         item = storage.dtype.itemsize
+        count = math.prod(sizes)
+        if count == 0:
+            return np.zeros(sizes, storage.dtype)
+        last = 0
+        for step, size in sorted((s, n) for s, n in zip(steps, sizes, strict=True) if n > 1):
+            if step <= last:
+                raise _OverlapError("a tensor uses numbers of its storage more than once; refused")
+            last += (size - 1) * step
+        if offset + last >= flat.size:
+            raise ValueError
+        self._left -= count * item
+        if self._left < 0:
+            raise _OverlapError("its tensors are too large together; refused")
         view: NDArray[Any] = np.lib.stride_tricks.as_strided(
             flat[offset:], sizes, [s * item for s in steps], writeable=False
         )
         return view.copy()
+
+    def _flat(self, storage: _Storage) -> NDArray[Any]:
+        if storage.key not in self._storages:
+            self._storages[storage.key] = self._read(storage.key)
+        return np.frombuffer(self._storages[storage.key], storage.dtype.newbyteorder("<"))

@@ -13,8 +13,10 @@ from bnn.errors import FormatError
 from bnn.lower.codes import tightest
 from bnn.precision import BIPOLAR, INT, UINT, Precision
 
-#: Weights are integers times a scale up to float32's rounding.
+#: Ratios of weights to the smallest, whose own rounding they magnify.
 TOLERANCE = 1e-5
+#: Weights are integers times a scale up to float32's rounding: a few units of the largest.
+ROUNDING = 2.0**-21
 #: The smallest weight of a row may be this multiple of the scale.
 MAX_SMALLEST = 16
 MAX_WEIGHT = 127
@@ -84,9 +86,12 @@ def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
                 break
         else:
             return None
-        if round(float(ratios.max())) > MAX_WEIGHT:
+        whole_ratios = np.rint(ratios)
+        if whole_ratios[-1] > MAX_WEIGHT:
             return None
-        scales[index] = sizes[0] / smallest
+        scales[index] = sizes[-1] / whole_ratios[-1]
+        if np.abs(scales[index] * whole_ratios - sizes).max() > ROUNDING * sizes[-1]:
+            return None
     if len(scales) == 1 and (rows == np.rint(rows)).all() and np.abs(rows).max() <= MAX_WEIGHT:
         return np.ones(1)
     return scales

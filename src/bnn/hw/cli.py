@@ -46,7 +46,7 @@ def build(
     Example: [bold]bnn build lfc-w1a1 --board pynq-z2 --folding original -o accelerator[/bold]
     """
     import bnn
-    from bnn.hw import export, report
+    from bnn.hw import export, report, used
     from bnn.hw import folding as folds
     from bnn.hw.boards import board as find_board
     from bnn.hw.design import build as make
@@ -72,9 +72,10 @@ def build(
 
         modules = {instance.name: instance.block.module for instance in design.instances}
         cells = synthesis.cells(sources(design, probes=False), modules)
-    if pnr:
-        from bnn.hw.implement import implement
+    with used.replaced(output) as fresh:
+        if pnr:
+            from bnn.hw.implement import implement
 
-        routed = implement(sources(design), target, output)
-    values = export.write(design, target, output, cells, routed)
+            routed = implement(sources(design), target, fresh)
+        values = export.write_into(design, target, fresh, cells, routed)
     typer.echo(json_text.dumps(values) if json else report.as_text(values), nl=json)

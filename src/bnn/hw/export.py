@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bnn.errors import BuildError
+from bnn.files import write_folder
 from bnn.hw import folding as folds
-from bnn.hw import report
+from bnn.hw import report, used
 from bnn.hw.boards import Board
 from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
@@ -25,10 +26,24 @@ def write(
 ) -> dict[str, Any]:
     """Write all files of ``design`` for ``board``; returns the report.
 
+    A build that ``folder`` holds already is replaced, as ``manifest.json`` lists its files; see
+    :mod:`bnn.hw.used`.
+
     ``rtl/``: sources, register header, memory images. ``bnn.xdc``, ``build.tcl``: for Vivado in
     batch mode. ``driver.json``, ``parameters.npz``: for the driver. ``folding.json``,
     ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
+
+    Raises:
+        BuildError: ``folder`` holds other files, or cannot be written.
     """
+    with used.replaced(folder) as fresh:
+        return write_into(design, board, fresh, cells, routed)
+
+
+def write_into(
+    design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
+) -> dict[str, Any]:
+    """As :func:`write`, into a folder that holds no build; OSError where that fails."""
     text = sources(design)
     values = report.as_json(design, board, cells, routed)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}
@@ -43,15 +58,10 @@ def write(
         "report.json": _json(values),
         "report.html": report.as_html(values),
     }
-    try:
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
-        if design.folding.loadable:
-            _write_parameters(design, folder / "parameters.npz")
-    except OSError as reason:
-        raise BuildError(f"{folder}: cannot be written: {reason.strerror}") from reason
+    data = {name: content.encode() for name, content in files.items()}
+    if design.folding.loadable:
+        data["parameters.npz"] = _parameters(design)
+    write_folder(folder, data)
     return values
 
 
@@ -63,14 +73,16 @@ def _place(board: Board) -> dict[str, Any]:
     return {"board": board.name, "base": board.base, "span": board.span, "mhz": board.clock_mhz}
 
 
-def _write_parameters(design: Design, path: Path) -> None:
+def _parameters(design: Design) -> bytes:
     pairs = list(loads(design))
+    buffer = io.BytesIO()
     np.savez_compressed(
-        path,
+        buffer,
         targets=np.array([target for target, _ in pairs], np.uint32),
         lengths=np.array([len(data) for _, data in pairs], np.uint32),
         data=np.concatenate([data for _, data in pairs]),
     )
+    return buffer.getvalue()
 
 
 def vivado(text: Sources, board: Board) -> str:

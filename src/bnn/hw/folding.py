@@ -7,7 +7,6 @@ the same scores. Files are FINN's folding configuration: JSON objects keyed by n
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError
+from bnn.files import parse_json, read_file
 from bnn.hw.block import divisors
 from bnn.program import Dot, Program
 
+#: Bytes of a file; honest ones have some thousands.
+MAX_FILE_BYTES = 1 << 22
 STYLES = ("auto", "block", "distributed")
 
 
@@ -149,8 +151,8 @@ def read(path: Path, program: Program) -> Folding:
     ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as reason:
+        given = parse_json(read_file(path, MAX_FILE_BYTES, BuildError))
+    except ValueError as reason:
         raise BuildError(f"{path}: no readable folding: {reason}") from reason
     if not isinstance(given, dict):
         raise BuildError(f"{path}: a folding is one JSON object")
@@ -159,11 +161,18 @@ def read(path: Path, program: Program) -> Folding:
     loadable = given.pop("loadable", False)
     if not isinstance(loadable, bool):
         raise BuildError(f"{path}: key 'loadable' must be true or false")
-    layers = {}
+    layers: dict[str, LayerFolding] = {}
+    foreign = []
     for key, values in given.items():
-        name = _layer(path, key, names)
+        name = _layer(key, names)
+        if name in layers:
+            raise BuildError(f"{path}: key {key!r}: layer {name!r} has a key already")
         if name is not None:
             layers[name] = _layer_folding(path, key, values)
+        elif not _FINN_OTHER.fullmatch(key):
+            foreign.append(key)
+    if foreign:
+        raise BuildError(_foreign(path, foreign, names))
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
@@ -179,15 +188,22 @@ def _fifos(path: Path, given: Any) -> dict[str, int]:
     return given
 
 
-def _layer(path: Path, key: str, names: list[str]) -> str | None:
+def _layer(key: str, names: list[str]) -> str | None:
+    """The layer that a key names, by our name or by FINN's number."""
     if key in names:
         return key
     match = _FINN_MATRIX.fullmatch(key)
-    if match and int(match[1]) < len(names):
-        return names[int(match[1])]
-    if not match and _FINN_OTHER.fullmatch(key):
-        return None
-    raise BuildError(f"{path}: key {key!r} is no layer; there are: {', '.join(names)}")
+    return names[int(match[1])] if match and int(match[1]) < len(names) else None
+
+
+def _foreign(path: Path, keys: list[str], names: list[str]) -> str:
+    """Why keys that name no layer are refused: a folding of another network, mostly."""
+    many = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    what = "is not a layer" if len(keys) == 1 else "are not layers"
+    return (
+        f"{path}: key {keys[0]!r}{many} {what} of this model; is it a folding of another model? "
+        f"Its layers are: {', '.join(names)}"
+    )
 
 
 def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:

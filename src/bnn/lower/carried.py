@@ -10,7 +10,7 @@ import numpy as np
 
 from bnn.arithmetic import direction, real_layer, vector
 from bnn.errors import NetworkError
-from bnn.network import Integers, MaxPool, Real, RealLayer, Shape
+from bnn.network import Integers, Lattice, MaxPool, Real, RealLayer, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,8 @@ class Carried:
         step, base: int64 (channels,), step not zero.
         scale: real, (1,) or (channels,).
         pending: real-valued layers and max pools after it, in order.
+        reals: where the edge holds the input: the lattice whose very values its integers stand
+            for, and the lowest integer; None where ``scale * v`` says them.
         is_codes: whether q is an activation or input, hence readable by a window or dot.
         is_owned: whether nobody else reads the edge, a dot's or the input, so that it may
             still be changed (rows negated, a table folded).
@@ -38,6 +40,7 @@ class Carried:
     base: Integers
     scale: Real
     pending: tuple[RealLayer | MaxPool, ...] = ()
+    reals: tuple[Lattice, int] | None = None
     is_codes: bool = False
     is_owned: bool = False
 
@@ -63,12 +66,19 @@ class Carried:
         """
         kind: Any = self.scale.dtype.type
         with np.errstate(all="ignore"):
-            x = (self.step * q + self.base).astype(kind) * self.scale
+            x = self._start(q, kind)
             for layer in self.without_pools().pending:
                 x = real_layer(layer, x)  # type: ignore[arg-type]
                 if not np.isfinite(x).all():
                     raise NetworkError(f"{layer.name}: values overflow {x.dtype}")
         return x
+
+    def _start(self, q: Integers, kind: Any) -> Real:
+        if self.reals is None:
+            plain: Real = (self.step * q + self.base).astype(kind) * self.scale
+            return plain
+        lattice, lowest = self.reals
+        return lattice.real(q, lowest, kind)
 
     def directions(self) -> list[Integers]:
         """Signs (channels,) of the slopes up to the first pool, between pools, after the last."""

@@ -26,6 +26,8 @@ class Emitter:
     def __init__(self, network: Network) -> None:
         self.ops: dict[str, Op] = {}
         self.names = _identifiers(network)
+        self._taken = set(self.names.values())
+        self._numbers: dict[str, int] = {}
         self._read: dict[str, tuple[int, int]] = {}  # bounds of what each dot reads
 
     def put(self, op: Op) -> str:
@@ -35,8 +37,10 @@ class Emitter:
 
     def unused(self, name: str) -> str:
         """``name``, changed until nothing is called so."""
-        while name in self.ops or name in self.names.values() or name == INPUT:
-            name += "_"
+        first = name
+        while name in self.ops or name in self._taken or name == INPUT:
+            self._numbers[first] = self._numbers.get(first, 1) + 1
+            name = f"{first}_{self._numbers[first]}"
         return name
 
     def dot(self, op: Dot, low: int, high: int) -> tuple[int, int]:
@@ -109,11 +113,14 @@ class Emitter:
 def _identifiers(network: Network) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = {INPUT}
+    numbers: dict[str, int] = {}
     for layer in network.layers:
         name = re.sub(r"\W", "_", layer.name, flags=re.ASCII)
         name = name if name.isidentifier() else f"_{name}"
+        first = name
         while name in taken:
-            name += "_"
+            numbers[first] = numbers.get(first, 1) + 1
+            name = f"{first}_{numbers[first]}"
         taken.add(name)
         names[layer.name] = name
     return names

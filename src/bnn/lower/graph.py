@@ -134,6 +134,7 @@ class _Walk:
             lattice.step * channels,
             lattice.base * channels,
             np.full(1, lattice.scale, self.network.kind),
+            reals=(lattice, self.network.input.precision.low),
             is_codes=True,
             is_owned=len(self.readers[INPUT]) == 1,
         )

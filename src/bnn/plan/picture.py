@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import html
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnn.errors import PlanError
+from bnn.files import write_whole
 from bnn.hw import page as pages
 from bnn.plan import cost
 from bnn.plan.drawing import Drawing
@@ -25,13 +27,12 @@ def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> 
     if path.suffix not in (".html", ".png"):
         raise PlanError(f"{path}: a picture ends in .html or .png")
     drawing = draw(curves, part, clock_mhz)
-    try:
-        if path.suffix == ".png":
-            drawing.image().save(path)
-        else:
-            path.write_text(page(drawing, curves, part, clock_mhz), encoding="utf-8")
-    except OSError as reason:
-        raise PlanError(f"{path}: cannot be written: {reason.strerror}") from reason
+    if path.suffix == ".png":
+        buffer = io.BytesIO()
+        drawing.image().save(buffer, "PNG")
+        write_whole(path, buffer.getvalue(), PlanError)
+    else:
+        write_whole(path, page(drawing, curves, part, clock_mhz).encode(), PlanError)
 
 
 def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:

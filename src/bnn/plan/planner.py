@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bnn.errors import PlanError
@@ -216,7 +216,7 @@ def _fastest(search: Search, target: Part, clock: float) -> Plan:
             return made
         # The FIFOs that keep its pace do not fit any more: somewhat slower, then.
         found = _slower(search, found.design.cycles)
-    raise PlanError(_too_large(search, search.budget, target))
+    raise PlanError(_too_large(search, target))
 
 
 def _slower(search: Search, cycles: int) -> Found | None:
@@ -257,7 +257,7 @@ def _unmet(
         which = f"no folding of {slow.name} and its window" if slow else "nothing that joins layers"
         why = f"at most {cycles:,.4g} cycles an image, and {which} is so fast"
     else:
-        why = _excess(search.budget, wished)
+        why = _excess(search, wished)
     if nearest is None:
         return PlanError(f"{_speed(fps)} on {target.name} take {why}; no slower plan fits either")
     found, used = nearest.design.cycles, nearest.cost
@@ -276,16 +276,50 @@ def _slow(search: Search) -> str:
     return search.slowest_layer().name
 
 
-def _excess(budget: Budget, found: Found) -> str:
+def _excess(search: Search, found: Found) -> str:
+    """What a design takes too much of; for block RAM also the layer that takes most of it."""
+    true = _without_substitutes(search, found)
+    excess = search.budget.excess(true.cost)
     parts = [
         f"{used:,.0f} {kind} of {allowed:,.0f} ({used - allowed:,.0f} too many)"
-        for kind, (used, allowed) in budget.excess(found.cost).items()
+        for kind, (used, allowed) in excess.items()
     ]
-    return " and ".join(parts)
+    text = " and ".join(parts)
+    if "BRAM36" not in excess:
+        return text
+    name, bram36 = _largest_memory(true)
+    return f"{text}; the weights of {name} alone take {bram36:,.4g} BRAM36"
 
 
-def _too_large(search: Search, budget: Budget, target: Part) -> str:
+def _without_substitutes(search: Search, found: Found) -> Found:
+    """``found``, or what it would be if block RAM were not short.
+
+    Where block RAM is short, the search puts weights into LUTs. Then LUTs seem to be what is
+    missing, though with enough block RAM there would be enough of them.
+    """
+    budget = search.budget
+    roomy = Search(search.program, replace(budget, bram36=math.inf), loadable=search.loadable)
+    other = roomy.within(found.design.cycles) or roomy.within(search.most_cycles())
+    if other is not None and set(budget.excess(other.cost)) == {"BRAM36"}:
+        return other
+    return found
+
+
+def _largest_memory(found: Found) -> tuple[str, float]:
+    """The matrix whose memories take most block RAM, and how much."""
+    uses = {
+        each.block.name: cost.of_block(each.block).bram36
+        for each in found.design.instances
+        if isinstance(each.block, Matrix)
+    }
+    name = max(uses, key=lambda each: uses[each])
+    return name, uses[name]
+
+
+def _too_large(search: Search, target: Part) -> str:
     least = search.within(search.most_cycles())
     if least is None:
         return f"{target.name}: no folding of {_slow(search)} can be built"
-    return f"{target.name} is too small: even the narrowest design takes {_excess(budget, least)}"
+    if not search.budget.excess(least.cost):
+        return f"{target.name} is too small for the FIFOs that keep the layers' pace"
+    return f"{target.name} is too small: even the narrowest design takes {_excess(search, least)}"

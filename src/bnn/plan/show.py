@@ -28,7 +28,7 @@ def _layers(plan: Plan, title: str) -> Table:
     for layer in plan.layers:
         slowest = layer.cycles == plan.design.cycles
         table.add_row(
-            harmless(layer.name) + (" <-- slowest" if slowest else ""),
+            harmless(layer.name) + (" *" if slowest else ""),
             f"{layer.rows}x{layer.columns}",
             str(layer.fold.pe),
             str(layer.fold.simd),
@@ -66,8 +66,8 @@ def _speed(plan: Plan) -> Text:
         first = f"first result after {plan.timing.latency:,} cycles; "
     return Text(
         f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}"
-        f"{_routed(plan)}: {plan.cycles:,} cycles an image; slowest: {harmless(plan.bottleneck)}; "
-        f"{first}"
+        f"{_routed(plan)}: {plan.cycles:,} cycles an image; "
+        f"slowest (*): {harmless(plan.bottleneck)}; {first}"
         f"parameters: {where}. Errors (+-): the largest on {cost.measured()}."
     )
 

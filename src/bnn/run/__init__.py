@@ -36,14 +36,17 @@ class Outputs:
     Attributes:
         scores: int32 (N, classes).
         decisions: int64 (N,), the program's own arg max; None where it has none.
-        seconds: time spent on computing, without the host's preparation of inputs.
+        seconds: time spent on computing. An accelerator's is its cycles at its clock, simulated or
+            not; else it is the host's, from inputs that lie ready to scores.
         details: what else a runtime can tell (cycles, stalls, bytes moved).
+        prepare_seconds: the host's time before and after: packing, copying, unpacking.
     """
 
     scores: NDArray[np.int32]
     decisions: NDArray[np.int64] | None
     seconds: float
     details: dict[str, Any] = field(default_factory=dict)
+    prepare_seconds: float = 0.0
 
 
 class Runtime(Protocol):

@@ -7,41 +7,38 @@ window, buffers shared with the accelerator, and the clocks. No ``.hwh`` file.
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bnn.driver.board import BoardTransport
 from bnn.driver.driver import Driver, Metadata
 from bnn.errors import BuildError, DriverError
+from bnn.files import parse_json, read_file
 from bnn.hw import folding as folds
 from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import build
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
 from bnn.program import Program
-from bnn.run import Outputs
+from bnn.run.accelerator import AcceleratorRuntime, most_cycles
 
 #: Where the folder is looked for when ``build`` is not given.
 VARIABLE = "BNN_ACCELERATOR"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
-    """``program`` on the board's accelerator.
+    """``program`` on the board's accelerator, which classifiers of one process may share.
 
     Args:
         build: the folder of ``bnn build`` with ``bnn.bit`` in it; by default what the
             environment variable ``BNN_ACCELERATOR`` names.
 
     Raises:
-        RuntimeUnavailableError: this is no PYNQ board.
-        DriverError: the folder is incomplete or was built for another model.
+        RuntimeUnavailableError: this is no PYNQ board, or its image is too old.
+        DriverError: the folder is incomplete or was built for another model, or another process
+            uses the board's chip.
     """
     place = build or os.environ.get(VARIABLE)
     if not place:
@@ -52,25 +49,20 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     transport = BoardTransport(
         folder / "bnn.bit", int(values["base"]), int(values["span"]), float(values["mhz"])
     )
-    return attach(accelerated, known, transport)
-
-
-def attach(accelerated: Accelerated, known: Metadata, transport: Any) -> BoardRuntime:
-    """The runtime over an opened transport, parameters loaded."""
-    driver = Driver(transport, known)
+    driver = Driver(transport, known, partial(most_cycles, accelerated.design))
     if accelerated.design.folding.loadable:
         driver.load(loads(accelerated.design))
-    return BoardRuntime(accelerated, driver)
+    return BoardRuntime(accelerated, driver, float(values["mhz"]))
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
     """``driver.json`` of a built folder."""
     try:
-        values = json.loads((folder / "driver.json").read_text(encoding="utf-8"))
+        values = parse_json(read_file(folder / "driver.json", 1 << 22, DriverError))
         numbers = [float(values[name]) for name in ("base", "span", "mhz")]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as reason:
+    except (ValueError, KeyError, TypeError, OverflowError) as reason:
         raise DriverError(f"{folder}: no readable driver.json: {reason}") from reason
-    if not all(0 <= number < 1 << 40 for number in numbers):
+    if not all(0 <= number < 1 << 40 for number in numbers) or not numbers[2]:
         raise DriverError(f"{folder}/driver.json: no such address or clock")
     return dict(values)
 
@@ -87,32 +79,5 @@ def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accel
     return Accelerated(design), known
 
 
-class BoardRuntime:
-    """A program on an accelerator.
-
-    Attributes:
-        driver: for asynchronous use: ``driver.start(packed)`` and ``driver.wait()``.
-    """
-
-    def __init__(self, accelerated: Accelerated, driver: Driver) -> None:
-        self.accelerated = accelerated
-        self.driver = driver
-
-    def run(self, inputs: NDArray[Any]) -> Outputs:
-        """See :class:`bnn.run.Runtime`; while one batch computes, the next one is packed."""
-        step = self.driver.largest_batch
-        results: list[NDArray[np.uint64]] = []
-        reports = []
-        seconds = 0.0
-        packed = self.accelerated.pack(inputs[:step])
-        for first in range(0, len(inputs), step):
-            started = time.perf_counter()
-            self.driver.start(packed)
-            packed = self.accelerated.pack(inputs[first + step : first + 2 * step])
-            results.append(self.driver.wait())
-            seconds += time.perf_counter() - started
-            reports.append(asdict(self.driver.report()))
-        words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
-        scores, decisions = self.accelerated.finish(words)
-        details = {"starts": reports, "ledger": self.driver.ledger.as_json()}
-        return Outputs(scores, decisions, seconds, details)
+class BoardRuntime(AcceleratorRuntime):
+    """A program on a board's accelerator."""

@@ -92,6 +92,7 @@ class CpuRuntime:
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """See :class:`bnn.run.Runtime`. Contiguous arrays are read where they are."""
+        began = time.perf_counter()
         dtype = np.uint8 if isinstance(self.program.input, PictureInput) else np.int16
         batch = np.ascontiguousarray(inputs, dtype)
         scores = np.empty((len(batch), self.program.classes), np.int32)
@@ -99,7 +100,7 @@ class CpuRuntime:
         start = time.perf_counter()
         self._plan.run(batch, scores, decisions, self.threads)
         seconds = time.perf_counter() - start
-        return Outputs(scores, decisions, seconds, {"kernel": self.kernel})
+        return Outputs(scores, decisions, seconds, {"kernel": self.kernel}, start - began)
 
 
 def kernels() -> tuple[Kernel, ...]:

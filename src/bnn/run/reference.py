@@ -7,6 +7,7 @@ Slow and short on purpose. Every other runtime must equal it bit for bit.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from bnn.run import Outputs
 
 #: Values that one chunk of images may hold in its largest edge, to bound memory.
 CHUNK_VALUES = 1 << 22
+#: The same of all edges together.
+KEPT_VALUES = 1 << 26
 
 Array = NDArray[Any]
 
@@ -32,8 +35,9 @@ class ReferenceRuntime:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        largest = max(int(np.prod(edge.shape)) for edge in program.edges.values())
-        self._chunk = max(1, CHUNK_VALUES // largest)
+        self._done = _last_readers(program)
+        sizes = [int(np.prod(edge.shape)) for edge in program.edges.values()]
+        self._chunk = max(1, min(CHUNK_VALUES // max(sizes), KEPT_VALUES // sum(sizes)))
 
     def run(self, inputs: Array) -> Outputs:
         """See :class:`bnn.run.Runtime`."""
@@ -43,20 +47,42 @@ class ReferenceRuntime:
         decisions = None if program.decision is None else np.empty(len(inputs), np.int64)
         for first in range(0, len(inputs), self._chunk):
             chunk = slice(first, first + self._chunk)
-            edges = evaluate(program, inputs[chunk])
+            edges = evaluate(program, inputs[chunk], self._done)
             scores[chunk] = edges[program.scores][:, 0, 0, :]
             if decisions is not None and program.decision is not None:
                 decisions[chunk] = edges[program.decision][:, 0, 0, 0]
         return Outputs(scores, decisions, time.perf_counter() - start)
 
 
-def evaluate(program: Program, inputs: Array) -> dict[str, Array]:
-    """Every edge of ``program`` by name, int64 (N, height, width, channels), for a batch."""
+def evaluate(
+    program: Program, inputs: Array, done: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Array]:
+    """Every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
+
+    ``done`` names edges that nobody needs after an operation, by its name: they are dropped.
+    """
     integers = program.input.integers(inputs).astype(np.int64)
     edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
     for op in program.ops:
         edges[op.name] = apply(op, edges, program)
+        for name in () if done is None else done.get(op.name, ()):
+            del edges[name]
     return edges
+
+
+def _last_readers(program: Program) -> dict[str, list[str]]:
+    """The edges that an operation is the last to read, or makes for nobody, by its name."""
+    last = {INPUT: program.ops[0].name}
+    for op in program.ops:
+        last[op.name] = op.name
+        last[op.source] = op.name
+        if isinstance(op, Add):
+            last[op.other] = op.name
+    found: dict[str, list[str]] = {}
+    for edge, reader in last.items():
+        if edge not in (program.scores, program.decision):
+            found.setdefault(reader, []).append(edge)
+    return found
 
 
 def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
@@ -75,7 +101,7 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
         case Add():
             return source + edges[op.other]
         case ArgMax():
-            return arg_max(source.reshape(len(source), -1), op.rule).reshape(-1, 1, 1, 1)
+            return arg_max(source[:, 0, 0, :], op.rule).reshape(-1, 1, 1, 1)
     assert_never(op)
 
 

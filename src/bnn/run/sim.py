@@ -4,13 +4,8 @@
 from __future__ import annotations
 
 import os
-import time
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bnn.driver.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
@@ -18,11 +13,12 @@ from bnn.errors import DriverError
 from bnn.hw import folding as folds
 from bnn.hw import verilator
 from bnn.hw.accelerated import Accelerated
+from bnn.hw.boards import CLOCK_MHZ
 from bnn.hw.design import build
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
 from bnn.program import Program
-from bnn.run import Outputs
+from bnn.run.accelerator import AcceleratorRuntime, most_cycles
 
 
 def prepare(
@@ -49,6 +45,7 @@ def prepare(
     Raises:
         RuntimeUnavailableError: simulator or compiler are missing.
         BuildError: the model or its folding cannot be built.
+        CacheError: the folder in which simulators are kept cannot be used.
         DriverError: waveforms are wanted as FST.
     """
     if trace is not None and Path(trace).suffix == ".fst":
@@ -59,38 +56,29 @@ def prepare(
     transport = SimulatedTransport(library, latency=latency, stall=stall, seed=seed)
     if trace is not None:
         transport.trace(Path(trace))
-    driver = Driver(transport, metadata(design, text))
+    most = partial(most_cycles, design, latency=latency, stall=stall)
+    driver = Driver(transport, metadata(design, text), most)
     if design.folding.loadable:
         driver.load(loads(design))
     return SimRuntime(Accelerated(design), driver, transport)
 
 
-class SimRuntime:
+class SimRuntime(AcceleratorRuntime):
     """A program on a simulated accelerator.
 
     Attributes:
         driver: the same class as on a board.
+        transport: the simulated system.
     """
 
-    def __init__(
-        self, accelerated: Accelerated, driver: Driver, transport: SimulatedTransport
-    ) -> None:
-        self.accelerated = accelerated
-        self.driver = driver
-        self.transport = transport
+    simulated = True
 
-    def run(self, inputs: NDArray[Any]) -> Outputs:
-        """See :class:`bnn.run.Runtime`; details hold cycles, streams and the copy ledger."""
-        start = time.perf_counter()
-        packed = self.accelerated.pack(inputs)
-        results = []
-        reports = []
-        step = self.driver.largest_batch
-        for first in range(0, len(packed), step):
-            results.append(self.driver.run(packed[first : first + step]))
-            reports.append(asdict(self.driver.report()))
-        words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
-        scores, decisions = self.accelerated.finish(words)
-        seconds = time.perf_counter() - start
-        details = {"starts": reports, "ledger": self.driver.ledger.as_json()}
-        return Outputs(scores, decisions, seconds, details)
+    def __init__(
+        self,
+        accelerated: Accelerated,
+        driver: Driver,
+        transport: SimulatedTransport,
+        mhz: float = CLOCK_MHZ,
+    ) -> None:
+        super().__init__(accelerated, driver, mhz)
+        self.transport = transport

@@ -20,13 +20,16 @@ import torch
 from numpy.typing import NDArray
 
 from bnn.classifier import logits
+from bnn.data.report import DataReport
 from bnn.errors import TrainError
+from bnn.files import write_whole
 from bnn.formats.bnn_pynq.extracting import firing_level
 from bnn.model import Model
-from bnn.modelfile import load, save, write_whole
+from bnn.modelfile import load, save
 from bnn.run import prepare
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.export import to_model
+from bnn.train.finite import check_history, check_logits, check_stack
 from bnn.train.stack import Stack
 
 MODEL, REPORT, PAGE, CARD = "model.bnn", "report.json", "report.html", "card.md"
@@ -50,6 +53,7 @@ class Certificate:
         history: a row of figures for each epoch.
         settings: of the run.
         machine: which made this.
+        data: what the data held and what looked wrong, see :mod:`bnn.data.report`.
     """
 
     network: str
@@ -64,6 +68,7 @@ class Certificate:
     history: list[dict[str, float]]
     settings: dict[str, Any]
     machine: str
+    data: DataReport
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -93,6 +98,7 @@ class Certificate:
             "history": self.history,
             "settings": self.settings,
             "machine": self.machine,
+            "data_report": self.data.as_json(),
         }
 
 
@@ -106,19 +112,26 @@ def certify(
     """Deploy ``stack`` into ``folder``, compare, and write the results there.
 
     Raises:
-        TrainError: a score differs (this would be a defect of ours); the results are
-            written all the same.
+        TrainError: a value is not finite: nothing is written. Or a score differs (this would
+            be a defect of ours); the results are written all the same.
     """
     from bnn.train.page import card, page
 
+    where = f"{folder}: no certificate"
+    check_stack(stack, where)
+    check_history(history, where)
+    validated = trained_scores(stack, parts.validation)
+    for scores in (validated, trained_scores(stack, parts.test)):
+        check_logits(stack, torch.from_numpy(scores), where)
     kept = {key: settings[key] for key in ("recipe", "seed", "torch")}
     model = to_model(stack, parts.classes, parts.preprocess, parts.name, kept)
-    model = with_firing_level(model, trained_scores(stack, parts.validation))
+    model = with_firing_level(model, validated)
     save(model, folder / MODEL)
     found = _compare(stack, parts, history, settings, folder / MODEL)
-    write_whole(folder / REPORT, (json.dumps(found.as_json(), indent=1) + "\n").encode())
-    write_whole(folder / PAGE, page(found, parts.test.pictures.numpy()).encode())
-    write_whole(folder / CARD, card(found).encode())
+    report = json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n"
+    write_whole(folder / REPORT, report.encode(), TrainError)
+    write_whole(folder / PAGE, page(found, parts.test.pictures.numpy()).encode(), TrainError)
+    write_whole(folder / CARD, card(found).encode(), TrainError)
     if any(found.differing.values()):
         raise TrainError(f"{folder / REPORT}: scores differ from the trained ones: report this")
     return found
@@ -167,6 +180,7 @@ def _compare(
         history=history,
         settings=settings,
         machine=machine(),
+        data=parts.report,
     )
 
 

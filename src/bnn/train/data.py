@@ -8,7 +8,7 @@ memory when there is one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnn.data.folder import PictureFolder
-from bnn.data.sets import DataSet, load_test, load_train
+from bnn.data.look import Advance, Looks, Notebook, Reader, look_at_arrays
+from bnn.data.report import DataReport, make_report
+from bnn.data.sets import DataSet, Given, Splits, notes_of, open_splits
 from bnn.errors import DataError, TrainError
 from bnn.inputs import Shape as InputShape
 from bnn.preprocess import Digit, Preprocess, Shape, Stretch, Thumbnail
@@ -52,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Training, validation and test part of a data set called ``name``."""
+    """Training, validation and test part of a data set called ``name``, and a report on it."""
 
     name: str
     classes: tuple[str, ...]
@@ -60,54 +62,110 @@ class Parts:
     training: Part
     validation: Part
     test: Part
+    report: DataReport
 
     def with_all_to_train(self) -> Parts:
         """The same, trained on the validation part too, which then tells nothing any more."""
         both = self.training, self.validation
         pictures, labels = (torch.cat(kind) for kind in zip(*map(_tensors, both), strict=True))
-        return replace(self, training=Part(pictures, labels))
+        report = self.report.with_note("the validation part is trained on, too (--whole)")
+        return replace(self, training=Part(pictures, labels), report=report)
 
 
 def _tensors(part: Part) -> tuple[Tensor, Tensor]:
     return part.pictures, part.labels
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a data set is read.
+
+    Attributes:
+        skip_broken: go on without files that cannot be read.
+        advance: called with the pictures read so far and those in all.
+    """
+
+    skip_broken: bool = False
+    advance: Advance | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A part, and what its pictures look like."""
+
+    part: Part
+    looks: Looks
+
+    def take(self, indexes: NDArray[np.int64]) -> _Seen:
+        return _Seen(self.part.take(indexes), self.looks.take(indexes))
+
+
 def load_parts(
     data: str | os.PathLike[str],
     size: InputShape,
     preprocess: str | None = None,
-    given: DataSet | PictureFolder | None = None,
+    given: Splits | None = None,
+    reading: Reading | None = None,
 ) -> Parts:
-    """Read a data set, and hold out what it does not hold out itself.
+    """Read a data set, look at every picture, and hold out what it does not hold out itself.
 
     Args:
         data: a known name or a folder, see :func:`bnn.data.sets.load_train`.
         size: (height, width, channels) that the network takes.
         preprocess: how the pictures of a folder reach that shape, one of
             :data:`PREPROCESSES`; by default ``thumbnail`` for colour, ``stretch`` for grey.
-        given: what :func:`bnn.data.sets.load_train` returned for ``data``, where that was
+        given: what :func:`bnn.data.sets.open_splits` returned for ``data``, where that was
             asked already: some sets take half a minute to read.
+        reading: whether to go on without broken files, and progress.
 
     Raises:
-        DataError: a picture cannot be read or has another shape, or classes are missing.
+        UnreadableError: pictures that cannot be read, all of them.
+        DataError: pictures have another shape, classes are missing, or all pictures are
+            equal once prepared.
     """
-    given = load_train(data) if given is None else given
-    held_out = load_test(data)
+    given = open_splits(data) if given is None else given
+    reading = reading or Reading()
+    name = given.train().name
     if len(size) != 3:
-        raise DataError(f"{given.name}: holds pictures, but the network takes {size[0]} features")
+        raise DataError(f"{name}: holds pictures, but the network takes {size[0]} features")
     shape = (size[0], size[1], size[2])
-    rule = _rule(given, shape, preprocess)
-    whole = _part(given, shape, rule)
-    _check_classes(given, whole)
-    if isinstance(given, PictureFolder) and given.name == held_out.name:
-        whole, test = _hold_out(whole)
-    else:
-        test = _part(held_out, shape, rule)
-    training, validation = _hold_out(whole)
-    return Parts(given.name, given.classes, rule, training, validation, test)
+    rule = _rule(given.train(), shape, preprocess)
+    sources = {"training": given.train(), "validation": given.validation, "test": given.test}
+    there = {part: one for part, one in sources.items() if one is not None}
+    total = sum(map(len, there.values()))
+    reader = Reader(rule, shape, total, reading.advance)
+    seen = {part: _read(one, reader, part) for part, one in there.items()}
+    if not reading.skip_broken:
+        reader.check(given.name)
+    _check_classes(given.train(), seen)
+    origins = {part: f"from {one.name}" for part, one in there.items()}
+    for part in ("test", "validation"):
+        if part not in seen:
+            seen["training"], seen[part] = _hold_out(seen["training"])
+            origins[part] = f"drawn at random from {name}, the same in each run"
+            origins["training"] = f"the rest of {name}"
+    names = ("training", "validation", "test")
+    report = make_report(
+        given.name,
+        "pictures in folders" if isinstance(given.train(), PictureFolder) else "arrays",
+        given.train().classes,
+        {part: seen[part].looks for part in names},
+        {part: origins[part] for part in names},
+        _prepared(given.train(), rule, shape),
+        shape,
+        [*given.notes, *notes_of(there)],
+        reader.unreadable,
+    )
+    training, validation, test = (seen[part].part for part in names)
+    return Parts(name, given.train().classes, rule, training, validation, test, report)
 
 
-def _rule(given: DataSet | PictureFolder, shape: Shape, preprocess: str | None) -> Preprocess:
+def _prepared(given: Given, rule: Preprocess, shape: Shape) -> str:
+    size = "x".join(map(str, (shape[1], shape[0], shape[2])))
+    return f"by {rule.kind}, to {size}" if isinstance(given, PictureFolder) else f"as is, {size}"
+
+
+def _rule(given: Given, shape: Shape, preprocess: str | None) -> Preprocess:
     if preprocess is None:
         grey = "digit" if given.name == "mnist" else "stretch"
         preprocess = "thumbnail" if shape[2] == 3 else grey
@@ -116,19 +174,26 @@ def _rule(given: DataSet | PictureFolder, shape: Shape, preprocess: str | None) 
     return PREPROCESSES[preprocess]()
 
 
-def _part(given: DataSet | PictureFolder, shape: Shape, rule: Preprocess) -> Part:
-    if isinstance(given, PictureFolder):
-        pictures = np.empty((len(given), *shape), np.uint8)
-        done = 0
-        for batch, _ in given.batches(rule, shape):
-            pictures[done : done + len(batch)] = batch
-            done += len(batch)
-    else:
-        pictures = given.images
-        if pictures.shape[1:] != tuple(shape):
-            found, wanted = ("x".join(map(str, size)) for size in (pictures.shape[1:], shape))
-            raise DataError(f"{given.name}: its pictures are {found}, the network takes {wanted}")
-    return Part(_tensor(pictures), _tensor(given.labels))
+def _read(given: Given, reader: Reader, part: str) -> _Seen:
+    if isinstance(given, DataSet):
+        _check_arrays(given, reader.shape)
+        return _Seen(Part(_tensor(given.images), _tensor(given.labels)), look_at_arrays(given))
+    pictures = np.empty((len(given), *reader.shape), np.uint8)
+    labels = np.empty(len(given), np.int64)
+    notebook, done = Notebook(), 0
+    for batch, numbers in reader.batches(given, notebook):
+        pictures[done : done + len(batch)] = batch
+        labels[done : done + len(batch)] = numbers
+        done += len(batch)
+    if not done and not reader.unreadable:
+        raise DataError(f"{given.name}: the {part} part holds no pictures")
+    return _Seen(Part(_tensor(pictures[:done]), _tensor(labels[:done])), notebook.looks())
+
+
+def _check_arrays(given: DataSet, shape: Shape) -> None:
+    if given.images.shape[1:] != tuple(shape):
+        found, wanted = ("x".join(map(str, size)) for size in (given.images.shape[1:], shape))
+        raise DataError(f"{given.name}: its pictures are {found}, the network takes {wanted}")
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:
@@ -137,21 +202,34 @@ def _tensor(array: NDArray[np.generic]) -> Tensor:
     return torch.from_numpy(writable)
 
 
-def _check_classes(given: DataSet | PictureFolder, whole: Part) -> None:
+def _check_classes(given: Given, seen: Mapping[str, _Seen]) -> None:
     if len(given.classes) < 2:
-        raise DataError(f"{given.name}: has one class only, there is nothing to tell apart")
-    counts = np.bincount(whole.labels.numpy(), minlength=len(given.classes))
+        raise DataError(
+            f"{given.name}: has one class only ({given.classes[0]}), there is nothing to tell "
+            "apart; if the classes are subfolders of it, name that folder"
+        )
+    whole = seen["training"]
+    counts = np.bincount(whole.part.labels.numpy(), minlength=len(given.classes))
     if not counts.all():
         missing = given.classes[int(counts.argmin())]
         raise DataError(f"{given.name}: class {missing!r} has no pictures to train on")
+    for part, one in seen.items():
+        if not len(one.part):
+            raise DataError(f"{given.name}: no picture of the {part} part can be read")
+    if len(whole.looks) > 1 and (whole.looks.digests == whole.looks.digests[0]).all():
+        raise DataError(
+            f"{given.name}: all {len(whole.looks)} pictures are equal once prepared for the "
+            "network, there is nothing to learn"
+        )
 
 
-def _hold_out(whole: Part) -> tuple[Part, Part]:
+def _hold_out(whole: _Seen) -> tuple[_Seen, _Seen]:
     """A random tenth as the second part, always the same one."""
-    count = min(max(len(whole) // 10, 1), MOST_HELD_OUT)
-    if len(whole) < 3:
-        raise DataError(f"{len(whole)} pictures are too few to hold some out for validation")
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(whole))
+    size = len(whole.part)
+    count = min(max(size // 10, 1), MOST_HELD_OUT)
+    if size < 3:
+        raise DataError(f"{size} pictures are too few to hold some out for validation")
+    order = np.random.default_rng(SPLIT_SEED).permutation(size)
     return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
 
 

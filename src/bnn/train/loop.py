@@ -7,14 +7,12 @@ what is special to integer networks is below.
 
 from __future__ import annotations
 
-import io
 import logging
 import math
+import os
 import re
-import signal
-import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -24,37 +22,42 @@ from typing import Any
 import lightning as L  # noqa: N812
 import torch
 import torch.nn.functional as F  # noqa: N812
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
 from bnn.errors import TrainError
 from bnn.lower import lower
-from bnn.modelfile import write_whole
 from bnn.run import prepare
 from bnn.train import look_up
 from bnn.train.augment import AUGMENTATIONS, mix
 from bnn.train.certificate import machine
+from bnn.train.checked import closest, told
+from bnn.train.checkpoint import CheckpointFiles, newest, read_checkpoint
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.extract import extract
+from bnn.train.finite import check_history, check_stack
+from bnn.train.keeper import MONITOR, Bar, History, Keeper
+from bnn.train.origin import Origin
+from bnn.train.randomness import random_states, set_random_states
 from bnn.train.recipes import Recipe
 from bnn.train.stack import Stack
 from bnn.train.teach import Teachers
 
-#: Checkpoints in a run's folder.
-BEST, LAST = "best.ckpt", "last.ckpt"
-#: What the best epoch is chosen by: share of the validation part that is right when deployed.
-MONITOR = "validation_accuracy"
 VALIDATION_BATCH = 500
 #: So many of them, of the training part, tell a batch norm its statistics before each validation.
 MEASURED_BATCHES = 10
 #: A precision beside Lightning's: small integers, on a CPU (``bnn.train.look_up``).
 INTEGER = "integer"
+PRECISIONS = (INTEGER, "32-true", "bf16-mixed")
 #: Key of a checkpoint under which the network that it belongs to is spelled out.
 OWNER = "bnn_topology"
 #: And that under which stands what its last epoch was computed in.
 ARITHMETIC = "bnn_arithmetic"
+#: States of the random generators; where the run comes from; and, where training ended for want
+#: of a better epoch, the patience it had.
+RANDOM, RUN, ENDED = "bnn_random", "bnn_run", "bnn_ended"
 
 
 class Task(L.LightningModule):
@@ -66,6 +69,7 @@ class Task(L.LightningModule):
         recipe: how.
         seed: of the order of the pictures.
         teachers: networks to learn from besides the labels.
+        origin: of the run, for its checkpoints.
     """
 
     def __init__(
@@ -75,8 +79,12 @@ class Task(L.LightningModule):
         recipe: Recipe,
         seed: int,
         teachers: Teachers | None = None,
+        origin: Origin | None = None,
     ) -> None:
         super().__init__()
+        self.origin = Origin() if origin is None else origin
+        self._states: dict[str, Any] | None = None
+        self.begun = False
         self.stack, self.parts, self.recipe, self.seed = stack, parts, recipe, seed
         self._teachers = teachers
         self._augment = AUGMENTATIONS[recipe.augment]
@@ -92,6 +100,11 @@ class Task(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Lightning's hook."""
         self._losses = torch.zeros((), device=self.device)
+        self._right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.begun = True
+        if self._states is not None:  # of the end of the epoch before, in another process
+            set_random_states(self._states, self.device)
+            self._states = None
 
     def train_dataloader(self) -> Batches:
         """An epoch's batches; asked for anew each epoch."""
@@ -117,18 +130,31 @@ class Task(L.LightningModule):
             taught = self.recipe.taught
             loss = (1 - taught) * loss + taught * self._teachers.loss(pictures, logits)
         # Looking at a number makes a GPU wait, so not at every step.
-        if index % 50 == 0 and not torch.isfinite(loss):
+        if index % 50 == 0:
+            self._check_loss(loss)
+        self._losses += loss.detach()  # Lightning's log would take a third of a millisecond
+        self._right += logits.detach().argmax(1).eq(labels).sum()
+        return loss
+
+    def _check_loss(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
             raise TrainError(
                 f"the loss is no number any more in epoch {self.current_epoch + 1}: "
                 "train with a lower --rate; the best epoch before is kept"
             )
-        self._losses += loss.detach()  # Lightning's log would take a third of a millisecond
-        return loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: note whose values these are."""
         checkpoint[OWNER] = repr(self.stack.topology)
         checkpoint[ARITHMETIC] = INTEGER if self.stack.looks_up else str(self.trainer.precision)
+        checkpoint[RANDOM] = random_states(self.device)
+        checkpoint[RUN] = self.origin.as_plain()
+        stops = [one for one in self.trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
+        checkpoint[ENDED] = stops[0].patience if stops and self.trainer.should_stop else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: the generators are set when the next epoch begins."""
+        self._states = checkpoint[RANDOM]
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Lightning's hook, after the optimiser's step."""
@@ -139,7 +165,9 @@ class Task(L.LightningModule):
 
         Without a GPU the ``cpu`` runtime has the same scores much sooner.
         """
+        self._check_loss(self._losses)  # a sum: of all steps
         measure_norms(self.stack, self._training, self.recipe, self.seed)
+        check_stack(self.stack, f"epoch {self.current_epoch + 1}")
         self._deployed = None
         if self.device.type == "cpu":
             threads = torch.get_num_threads()
@@ -157,7 +185,10 @@ class Task(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Lightning's hook, at the end of every epoch of training."""
-        self.log("loss", self._losses / self.trainer.num_training_batches, sync_dist=True)
+        steps = self.trainer.num_training_batches
+        self.log("loss", self._losses / steps, sync_dist=True)
+        right = self._right / (steps * self.recipe.batch)
+        self.log("training_accuracy", right.float(), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam at two rates, each along a warm-up and half a cosine."""
@@ -196,70 +227,30 @@ def rate_factor(step: int, steps: int, warm_up: int) -> float:
     return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-class History(Callback):
-    """A row of figures for every epoch; part of the checkpoint, so that resuming goes on."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
-        self._start = 0.0
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        """Lightning's hook."""
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Lightning's hook; it comes after validation and before the checkpoint is written."""
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        seconds = time.perf_counter() - self._start
-        self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint keeps."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What the checkpoint kept."""
-        self.rows = list(state["rows"])
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: tensors and plain values, nothing that runs.
-
-    Raises:
-        TrainError: it is missing, damaged or not one of ours.
-    """
-    try:
-        content = io.BytesIO(path.read_bytes())
-    except OSError as reason:
-        raise TrainError(f"{path}: cannot be read: {reason.strerror}") from reason
-    try:
-        checkpoint = torch.load(content, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict) or OWNER not in checkpoint:
-            raise TrainError("is no checkpoint of bnn train")
-    # On damaged files PyTorch raises nearly every kind of exception.
-    except Exception as reason:
-        why = (str(reason).splitlines() or ["it is empty"])[0][:200]
-        raise TrainError(f"{path}: is no usable checkpoint: {why}") from reason
-    return checkpoint
-
-
 def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
     """Load the values of a checkpoint into ``stack``; its history is returned.
 
     Raises:
-        TrainError: it cannot be read, or belongs to another network.
+        TrainError: it cannot be read, belongs to another network, or has values that are not
+            finite.
     """
     checkpoint = read_checkpoint(path)
-    if checkpoint[OWNER] != repr(stack.topology):
-        raise TrainError(f"{path}: is the checkpoint of another network than {stack.topology.name}")
+    if checkpoint.get(OWNER) != repr(stack.topology):
+        raise TrainError(
+            f"{path}: is the checkpoint of another network than {stack.topology.name}, or its "
+            "topology was edited since"
+        )
     prefix = "stack."
-    state = {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items()}
     try:
+        state = {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items()}
         stack.load_state_dict(state)
         rows = next(one["rows"] for one in checkpoint["callbacks"].values() if "rows" in one)
-    except (RuntimeError, KeyError, StopIteration, TypeError, AttributeError) as reason:
-        raise TrainError(f"{path}: does not fit its network, it is damaged") from reason
-    return list(rows)
+        history = [dict(row) for row in rows]
+    except (RuntimeError, LookupError, StopIteration, TypeError, ValueError, AttributeError):
+        raise TrainError(f"{path}: does not fit its network, it is damaged") from None
+    check_stack(stack, str(path))
+    check_history(history, str(path))
+    return history
 
 
 def arithmetic_of(path: Path) -> str:
@@ -277,52 +268,94 @@ def classes_of(path: Path) -> int:
     Raises:
         TrainError: it cannot be read, or holds no weights.
     """
-    state = read_checkpoint(path)["state_dict"]
-    weights = [key for key in state if re.fullmatch(r"stack\.body\.\d+\.weight", key)]
+    state = read_checkpoint(path).get("state_dict")
+    keys = state if isinstance(state, dict) else {}
+    weights = [key for key in keys if re.fullmatch(r"stack\.body\.\d{1,6}\.weight", str(key))]
     if not weights:
         raise TrainError(f"{path}: holds no weights, it is damaged")
-    last = max(weights, key=lambda key: int(key.split(".")[2]))
-    return len(state[last])
+    last = keys[max(weights, key=lambda key: int(key.split(".")[2]))]
+    if not isinstance(last, Tensor) or last.dim() == 0:
+        raise TrainError(f"{path}: holds no weights, it is damaged")
+    return len(last)
 
 
 def fit(task: Task, folder: Path, options: FitOptions) -> bool:
-    """Train ``task`` and leave ``best.ckpt``, ``last.ckpt`` and logs in ``folder``.
+    """Train ``task`` and leave its checkpoints and logs in ``folder``, going on from what is there.
 
-    Ctrl-C ends it early, as if it were done; what is best so far stays. Returns whether
-    this process is the first of those that trained together, whose work it is to go on.
+    Returns whether this process is the first of those that trained together, whose work it is
+    to go on.
 
     Raises:
         TrainError: the loss is no number, the disk is full, or a checkpoint does not fit.
+        KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is there.
     """
-    last = folder / LAST
-    callbacks: list[Callback] = [History(), *_checkpoints(folder)]
+    precision = lightning_precision(task.stack, options.precision)
+    last = newest(folder, options.say)
+    step = 0
+    if last is not None:
+        rows = restore(task.stack, last)  # says clearly what does not fit
+        kept = read_checkpoint(last)
+        task.origin.check(kept.get(RUN), last, options.say)
+        step = int(kept.get("global_step", 0))
+        if _is_done(rows, kept, task, options):
+            options.say(f"{folder}: its training is finished, after {len(rows)} epochs")
+            return os.environ.get("LOCAL_RANK", "0") == "0"
+    history = History()
+    keeper = Keeper(folder, history, task.recipe.epochs, options.say)
+    callbacks: list[Callback] = [history, keeper]
     if options.patience is not None:
         callbacks.append(EarlyStopping(MONITOR, mode="max", patience=options.patience))
     if options.progress:
-        callbacks.append(RichProgressBar())
-    precision = lightning_precision(task.stack, options.precision)
-    with _quiet(), _readable_errors(folder):
-        trainer = L.Trainer(
+        callbacks.append(Bar(task.recipe.epochs))
+    logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step)
+    with _quiet(), _readable_errors(folder), _interruptible():
+        trainer = _trainer(task, options, precision, callbacks, logger)
+        try:
+            trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
+        except (LookupError, TypeError, AttributeError, ValueError, RuntimeError):
+            if last is None or task.begun:
+                raise
+            raise TrainError(f"{last}: does not fit its run, it is damaged") from None
+    return trainer.is_global_zero
+
+
+def _trainer(
+    task: Task, options: FitOptions, precision: str, callbacks: list[Callback], logger: Logger
+) -> L.Trainer:
+    try:
+        return L.Trainer(
             accelerator="cpu" if task.stack.looks_up else "auto",
             devices=options.devices,
             precision=precision,  # type: ignore[arg-type]
             max_epochs=task.recipe.epochs,
             callbacks=callbacks,
-            plugins=[WholeFiles()],
-            logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="tensorboard")],
-            enable_progress_bar=options.progress,
+            plugins=[CheckpointFiles()],
+            logger=[logger],
+            enable_progress_bar=False,  # ours is a line, and counts epochs from 1
             enable_model_summary=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             log_every_n_steps=1,
         )
-        with _interruptible():
-            resumed = None
-            if last.exists():
-                restore(task.stack, last)  # says clearly what does not fit
-                resumed = str(last)
-            trainer.fit(task, ckpt_path=resumed, weights_only=True)
-    return trainer.is_global_zero
+    except (MisconfigurationException, ValueError, TypeError) as reason:
+        why = " ".join(str(reason).split())
+        raise TrainError(f"devices {told(options.devices)} cannot be had: {why[:200]}") from None
+
+
+def _is_done(
+    rows: list[dict[str, float]], kept: dict[str, Any], task: Task, options: FitOptions
+) -> bool:
+    """Whether all epochs are over, or it stopped for want of a better one."""
+    if len(rows) > task.recipe.epochs:
+        raise TrainError(
+            f"has trained {len(rows)} epochs, more than the {task.recipe.epochs} asked"
+        )
+    ended = kept.get(ENDED)
+    return len(rows) == task.recipe.epochs or (ended is not None and ended == options.patience)
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -335,12 +368,14 @@ class FitOptions:
             None for the fastest.
         patience: epochs without a better one after which to stop; None for never.
         progress: whether to show progress bars.
+        say: takes a line about what is going on, one an epoch among them.
     """
 
     devices: str = "auto"
     precision: str | None = None
     patience: int | None = None
     progress: bool = True
+    say: Callable[[str], None] = _silent
 
 
 def lightning_precision(stack: Stack, wanted: str | None) -> str:
@@ -361,6 +396,19 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
                 "ternary layers behind the first, without stride or bias; leave --precision out"
             )
     return wanted or fastest_precision()
+
+
+def precision_of(stack: Stack, wanted: str | None) -> str:
+    """The precision that ``stack`` will be trained in, by its name; arguments as of the above.
+
+    Raises:
+        TrainError: there is none of this name, or ``stack`` cannot be trained in it.
+    """
+    if wanted is not None and wanted not in PRECISIONS:
+        close = closest(wanted, PRECISIONS)
+        raise TrainError(f"precision is one of {', '.join(PRECISIONS)}, not {told(wanted)}{close}")
+    found = lightning_precision(stack, wanted)
+    return INTEGER if stack.looks_up else found
 
 
 def _integers_pay() -> bool:
@@ -386,30 +434,6 @@ def _has(feature: str) -> bool:
     return bool(torch.cpu.get_capabilities().get(feature))
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: a full disk must not cost the one before."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Lightning's hook."""
-        del storage_options  # of remote file systems
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_whole(path, buffer.getvalue())
-
-
-def _checkpoints(folder: Path) -> list[Callback]:
-    """The best epoch so far, and the last one to resume from."""
-    common: dict[str, Any] = {
-        "dirpath": folder,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    best = ModelCheckpoint(filename=Path(BEST).stem, monitor=MONITOR, mode="max", **common)
-    return [best, ModelCheckpoint(filename=Path(LAST).stem, **common)]
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's advice to developers, which our users cannot follow."""
@@ -426,12 +450,12 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C by ending the process; we go on with what is there."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Lightning answers Ctrl-C by ending the process; whoever called shall know of it instead."""
     try:
         yield
-    except SystemExit:
-        signal.signal(signal.SIGINT, handler)
+    except SystemExit as ended:
+        cause = ended.__context__
+        raise (cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt()) from None
 
 
 @contextmanager
@@ -440,4 +464,11 @@ def _readable_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as reason:
         why = reason.strerror or str(reason)
-        raise TrainError(f"{folder}: cannot be written: {why}; what is there is kept") from reason
+        raise TrainError(
+            f"{folder}: cannot be written: {why}; what is there is kept, and "
+            f"bnn train --resume {folder} goes on with it"
+        ) from reason
+    except RuntimeError as reason:
+        if "can't allocate memory" not in str(reason) and "out of memory" not in str(reason):
+            raise
+        raise TrainError("not enough memory: use a smaller --batch or network") from reason

@@ -44,6 +44,7 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         f"<style>{STYLE}</style><h1>{title}</h1>",
         _proof(found),
         _accuracies(found),
+        f"<h2>Data</h2><pre>{escape(chr(10).join(found.data.lines(100)))}</pre>",
         "<h2>Training</h2>",
         _curves(found.history),
         "<h2>Confusion matrix</h2><p>Rows: the truth. Columns: the answer.</p>",
@@ -158,6 +159,7 @@ def card(found: Certificate) -> str:
     options += f" --taught {recipe['taught']}" if settings.get("teachers") else ""
     options += f" --mix {recipe['mix']}" if recipe.get("mix") else ""
     options += " --whole" if settings.get("whole") else ""
+    options += " --skip-broken" if settings.get("skip_broken") else ""
     command = (
         f"bnn train {Path(settings['network']).name} --data {settings['data']} "
         f"--seed {settings['seed']}{options} -o RUN"

@@ -6,9 +6,26 @@ What each choice was measured to bring is told in ``docs/training.md``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from bnn.topology import Conv, Dense, Topology
+from bnn.train.checked import Range, check_values
+
+#: What may be chosen. Rates live well within these bounds; beyond them nothing was ever learned.
+RANGES: dict[str, Range | Collection[str]] = {
+    "epochs": Range(1, 1_000_000),
+    "batch": Range(2, 1_000_000),
+    "rate": Range(0, 1000, above=True),
+    "norm_rate": Range(0, 1000, above=True),
+    "warm_up": Range(0, 1_000_000_000),
+    "smoothing": Range(0, 1),
+    "augment": ("none", "shift", "flip-shift", "flip-shift-cut", "distort"),
+    "mix": Range(0, 1000),
+    "estimator": ("ste", "approx"),
+    "taught": Range(0, 1),
+    "temperature": Range(0, 1000, above=True),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,9 @@ class Recipe:
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
         taught: share of the teachers in the loss, where there are any.
         temperature: of their answers, see ``bnn.train.teach``.
+
+    Raises:
+        TrainError: a value of another type, or outside the range in :data:`RANGES`.
     """
 
     epochs: int
@@ -41,6 +61,9 @@ class Recipe:
     estimator: str = "ste"
     taught: float = 0.8
     temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_values(self, RANGES)
 
 
 #: Dense networks.

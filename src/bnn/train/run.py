@@ -2,8 +2,11 @@
 """A run: a folder in which a training keeps its settings, checkpoints, logs and results.
 
 settings.json           what was asked for; resuming and certifying read it
+data.json               what the data held when the run began (bnn.train.looked)
 best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
-csv/, tensorboard/      logs
+previous.ckpt           the one before the last, for when the last is damaged
+epochs.csv, tensorboard/    figures of every epoch
+run.lock                held by the process that is at work in the folder
 model.bnn               the best epoch (the last one, if nothing was held out), deployed
 report.json, .html      the certificate (bnn.train.certificate)
 card.md                 the model card
@@ -12,10 +15,10 @@ card.md                 the model card
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +28,63 @@ import torch
 from bnn import topology as topologies
 from bnn import zoo
 from bnn.data.folder import PictureFolder
-from bnn.data.sets import DataSet, load_train
+from bnn.data.known import KNOWN
+from bnn.data.report import DataReport
+from bnn.data.sets import Splits
 from bnn.errors import BnnError, TrainError
+from bnn.files import read_file, write_whole
 from bnn.library import load
 from bnn.lower import lower
-from bnn.modelfile import write_whole
 from bnn.topology import Topology
 from bnn.train.adopt import adopt
-from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import Certificate, certify
-from bnn.train.data import Parts, load_parts
+from bnn.train.checked import (
+    Range,
+    check_keys,
+    check_values,
+    finite_number,
+    no_duplicates,
+)
+from bnn.train.checkpoint import BEST, LAST, newest, read_checkpoint
+from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
 from bnn.train.extract import extract
+from bnn.train.finite import check_history
+from bnn.train.lock import alone
+from bnn.train.looked import Watch, keep_report, open_data
 from bnn.train.loop import (
-    BEST,
-    LAST,
+    RUN,
     FitOptions,
     Task,
     arithmetic_of,
     classes_of,
     fit,
+    precision_of,
     restore,
 )
+from bnn.train.origin import Origin, answers_of, digest_of, first_difference
 from bnn.train.recipes import Recipe, recipe_for
 from bnn.train.stack import Stack
 from bnn.train.teach import Teacher, Teachers
 from bnn.train.transfer import transfer
 
 SETTINGS = "settings.json"
+#: Key of the settings file under which stands how the run is run, and its keys.
+HOW = "run"
+OPTIONS = ("devices", "precision", "patience")
+#: Settings that name files.
+PLACES = ("network", "data", "init", "teachers")
 #: On which the batch norms of a model that is trained on are measured.
 MEASURED_PICTURES = 500
+#: Of a settings file; larger ones are refused unread.
+MAX_SETTINGS_BYTES = 1 << 20
+#: What PyTorch's generators take.
+RANGES: dict[str, Range | Collection[str]] = {
+    "seed": Range(0, 2**32 - 1),
+    "preprocess": tuple(PREPROCESSES),
+}
+#: A batch has at least so many pictures where that many are there; it is cut to a quarter of
+#: the training part, so that an epoch has several steps.
+LEAST_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -70,6 +101,7 @@ class Settings:
         teachers: folders of runs, or models by name or file, to learn from.
         whole: train on the validation part as well, and deploy the last epoch: for when
             nothing is left to choose.
+        skip_broken: train without pictures that cannot be read.
     """
 
     network: str
@@ -80,6 +112,10 @@ class Settings:
     init: str | None = None
     teachers: tuple[str, ...] = ()
     whole: bool = False
+    skip_broken: bool = False
+
+    def __post_init__(self) -> None:
+        check_values(self, RANGES)
 
     @property
     def deployed(self) -> str:
@@ -96,6 +132,7 @@ class Settings:
         init: str | os.PathLike[str] | None = None,
         teachers: Sequence[str | os.PathLike[str]] = (),
         whole: bool = False,
+        skip_broken: bool = False,
         **changes: float | str | None,
     ) -> Settings:
         """Settings with the recipe that fits, changed where ``changes`` are not None.
@@ -106,20 +143,14 @@ class Settings:
         topology = topology_of(network, 2, check=False)
         recipe = recipe_for(topology, data, started=init is not None)
         wanted = {name: value for name, value in changes.items() if value is not None}
-        for name, value in wanted.items():
-            if not isinstance(value, str) and not 0 < value < math.inf:
-                raise TrainError(f"{name} must be positive and finite, not {value}")
-        if float(wanted.get("taught", 0)) > 1:
-            raise TrainError(f"taught is a share, at most 1, not {wanted['taught']}")
-        if wanted.get("augment", "none") not in AUGMENTATIONS:
-            raise TrainError(f"augment is one of {', '.join(AUGMENTATIONS)}")
         # A path is kept whole: the run may be certified from elsewhere.
         network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
-        data = os.path.abspath(data) if Path(data).is_dir() else data  # noqa: PTH100
+        if data not in KNOWN and Path(data).exists():
+            data = os.path.abspath(data)  # noqa: PTH100
         start = None if init is None else _whole_name(init)
         taught_by = tuple(_whole_name(one) for one in teachers)
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
-        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole)
+        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole, skip_broken)
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
@@ -140,7 +171,13 @@ def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
 
 
 def train(
-    settings: Settings, folder: Path, options: FitOptions, *, resume: bool
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None = None,
+    watch: Watch = nullcontext,
 ) -> Certificate | None:
     """Train into ``folder``, deploy the best epoch and certify it.
 
@@ -149,11 +186,22 @@ def train(
     Returns:
         The certificate; None in all but the first of several processes.
     """
-    parts = learn(settings, folder, options, resume=resume)
-    return None if parts is None else finish(settings, folder, parts)
+    folder = Path(folder)
+    _make(folder)
+    with alone(folder):
+        parts = _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
+        return None if parts is None else finish(settings, folder, parts)
 
 
-def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool) -> Parts | None:
+def learn(
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None = None,
+    watch: Watch = nullcontext,
+) -> Parts | None:
     """The training alone, which never looks at the test part.
 
     Args:
@@ -161,6 +209,8 @@ def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
         folder: of the run; made if missing.
         options: how to run.
         resume: go on with the run that ``folder`` holds (it may then have more epochs).
+        tell: called with what was found in the data, before training starts.
+        watch: entered while pictures are read; gives what is called with those done and in all.
 
     Returns:
         The data, for :func:`finish`; None in all but the first of several processes.
@@ -168,31 +218,108 @@ def learn(settings: Settings, folder: Path, options: FitOptions, *, resume: bool
     Raises:
         BnnError: bad input of any kind, in one line. What was trained is kept.
     """
-    _prepare(folder, settings, resume=resume)
+    _make(folder)
+    with alone(folder):
+        return _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
+
+
+def _learn(
+    settings: Settings,
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool,
+    tell: Callable[[DataReport], None] | None,
+    watch: Watch,
+) -> Parts | None:
+    _prepare(folder, settings, options, resume=resume)
     L.seed_everything(settings.seed, verbose=False)
-    given = load_train(settings.data)
-    topology = topology_of(settings.network, len(given.classes))
+    last = newest(folder, lambda _: None)
+    given = open_data(settings.data, folder, began=last is not None)
+    topology = _topology(settings, given)
     stack = Stack(topology, settings.recipe.estimator)
     lower(extract(stack))  # what cannot be deployed is refused now, not after hours
-    parts = _parts(settings, topology, given)
-    teachers = _learn_from(settings, stack, parts)
-    if len(parts.training) < settings.recipe.batch:
-        raise TrainError(
-            f"{parts.name}: has {len(parts.training)} pictures to train on, fewer than a batch "
-            f"of {settings.recipe.batch}; use a smaller --batch"
-        )
-    task = Task(stack, parts, settings.recipe, settings.seed, teachers)
-    return parts if fit(task, folder, options) else None
+    parts = _parts(settings, topology, given, watch)
+    _check_training(parts)
+    keep_report(folder, parts.report, began=last is not None)
+    teachers = _learn_from(settings, stack, parts, started=last is not None)
+    recipe = replace(settings.recipe, batch=batch_for(settings.recipe.batch, len(parts.training)))
+    precision = precision_of(stack, options.precision)
+    _write_settings(folder, settings, replace(options, precision=precision))
+    if tell is not None:
+        tell(parts.report.with_arithmetic(precision))
+    options.say(_beginning(settings, recipe, parts, precision))
+    origin = Origin(_fixed(settings), digest_of(parts), answers_of(teachers, parts))
+    task = Task(stack, parts, recipe, settings.seed, teachers, origin)
+    return parts if fit(task, folder, replace(options, precision=precision)) else None
 
 
-def _parts(settings: Settings, topology: Topology, given: DataSet | PictureFolder) -> Parts:
-    parts = load_parts(settings.data, topology.input, settings.preprocess, given)
+def batch_for(wanted: int, pictures: int) -> int:
+    """Pictures a step: ``wanted``, or fewer where only ``pictures`` are there to train on."""
+    if wanted <= pictures:
+        return wanted
+    return min(pictures, max(LEAST_BATCH, pictures // 4))
+
+
+def _check_training(parts: Parts) -> None:
+    """Refuse classes that nothing would be trained on, once a part was held out."""
+    counts = parts.training.labels.bincount(minlength=len(parts.classes)).tolist()
+    for name, count in zip(parts.classes, counts, strict=True):
+        if count == 0:
+            raise TrainError(
+                f"{parts.name}: of class {name!r} no picture is left to train on, after some were "
+                "held out to validate and test; add pictures of it"
+            )
+    if len(parts.training) < 2:
+        raise TrainError(f"{parts.name}: has a single picture to train on; add pictures")
+
+
+def _beginning(settings: Settings, recipe: Recipe, parts: Parts, precision: str) -> str:
+    """What is about to be done, in a line."""
+    asked = settings.recipe.batch
+    batch = f"batch {recipe.batch}"
+    if recipe.batch != asked:
+        batch += f" (not {asked}: the data are few)"
+    held = "trained on too" if settings.whole else "to validate"
+    return (
+        f"{parts.name}: {len(parts.training)} pictures to train on, {len(parts.validation)} "
+        f"{held}, {len(parts.test)} to test at the end; {batch}; {precision} arithmetic"
+    )
+
+
+def _fixed(settings: Settings) -> dict[str, Any]:
+    """The settings that may not change once a run has begun."""
+    values = json.loads(json.dumps(asdict(settings)))
+    del values["recipe"]["epochs"]
+    return dict(values)
+
+
+def _topology(settings: Settings, given: Splits) -> Topology:
+    """The network for the classes of the data."""
+    training = given.train()
+    try:
+        return topology_of(settings.network, len(training.classes))
+    except TrainError as reason:
+        notes = training.notes if isinstance(training, PictureFolder) else ()
+        if not notes:
+            raise
+        raise TrainError(f"{reason} ({'; '.join(notes)})") from None
+
+
+def _parts(
+    settings: Settings, topology: Topology, given: Splits, watch: Watch = nullcontext
+) -> Parts:
+    with watch() as advance:
+        reading = Reading(settings.skip_broken, advance)
+        parts = load_parts(settings.data, topology.input, settings.preprocess, given, reading)
     return parts.with_all_to_train() if settings.whole else parts
 
 
-def _learn_from(settings: Settings, stack: Stack, parts: Parts) -> Teachers | None:
+def _learn_from(
+    settings: Settings, stack: Stack, parts: Parts, *, started: bool
+) -> Teachers | None:
     """Start ``stack`` from another network, and find its teachers, as the settings say."""
-    if settings.init is not None:
+    if settings.init is not None and not started:
         transfer(_start(settings.init, stack.topology, parts), stack, Path(settings.init))
     teachers = [_teacher(one) for one in settings.teachers]
     for teacher, name in zip(teachers, settings.teachers, strict=True):
@@ -237,17 +364,37 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
     if not path.exists():
         raise TrainError(f"{folder}: ended before its first epoch did, there is nothing to keep")
     restore(stack, path)
-    history = restore(Stack(stack.topology), folder / LAST)
+    # Not the one before where it is damaged: the table of epochs would lack its last row.
+    last = folder / LAST if (folder / LAST).exists() else newest(folder, lambda _: None) or path
+    history = restore(Stack(stack.topology), last)
+    kept = read_checkpoint(path)
+    _check_trained(settings, parts, kept.get(RUN), path)
     told = {**describe(settings), "arithmetic": arithmetic_of(path)}
+    parts = replace(parts, report=parts.report.with_arithmetic(told["arithmetic"]))
+    told["recipe"]["batch"] = batch_for(settings.recipe.batch, len(parts.training))
     return certify(stack, parts, history, told, folder)
+
+
+def _check_trained(settings: Settings, parts: Parts, kept: Any, path: Path) -> None:
+    """Refuse a certificate that would tell of other settings or data than the training's."""
+    wanted = _fixed(settings)
+    origin = Origin(wanted, digest_of(parts))
+    if isinstance(kept, dict) and isinstance(kept.get("settings"), dict):
+        # Where files lie decides nothing; what is in them is compared.
+        kept = {**kept, "settings": {**kept["settings"], **{key: wanted[key] for key in PLACES}}}
+    origin.check_settings(kept, path)
+    origin.check_data(kept, path)
 
 
 def recertify(folder: Path) -> Certificate:
     """Certify the run in ``folder`` once more, from its checkpoint and its data."""
     settings = read_settings(folder)
-    given = load_train(settings.data)
-    topology = topology_of(settings.network, len(given.classes))
-    return finish(settings, folder, _parts(settings, topology, given))
+    with alone(folder):
+        began = newest(folder, lambda _: None) is not None
+        given = open_data(settings.data, folder, began=began)
+        parts = _parts(settings, _topology(settings, given), given)
+        keep_report(folder, parts.report, began=began)
+        return finish(settings, folder, parts)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -255,49 +402,108 @@ def describe(settings: Settings) -> dict[str, Any]:
     return {**asdict(settings), "torch": torch.__version__}
 
 
-def _prepare(folder: Path, settings: Settings, *, resume: bool) -> None:
-    """Make the folder, or see that it may be used once more."""
+def history_of(path: Path) -> list[dict[str, float]]:
+    """The epochs' figures that a checkpoint holds.
+
+    Raises:
+        TrainError: it cannot be read, or holds none.
+    """
+    try:
+        found = read_checkpoint(path)["callbacks"].values()
+        rows = [dict(row) for row in next(one["rows"] for one in found if "rows" in one)]
+    except (LookupError, StopIteration, TypeError, ValueError, AttributeError):
+        raise TrainError(f"{path}: holds no figures of its epochs, it is damaged") from None
+    check_history(rows, str(path))
+    return rows
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
         raise TrainError(f"{folder}: cannot be made: {reason.strerror}") from reason
-    there = (folder / LAST).exists()
+
+
+def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: bool) -> None:
+    """See that the folder may be used (once more), and take away what a killed run left."""
+    there = newest(folder, lambda _: None) is not None
     if there and not resume:
         raise TrainError(f"{folder}: holds a run already; --resume goes on with it")
-    if resume and not there:
+    if resume and not (folder / SETTINGS).exists():
         raise TrainError(f"{folder}: holds no run to resume")
     if resume:
         before = read_settings(folder)
-        longer = replace(before.recipe, epochs=settings.recipe.epochs)
-        if replace(before, recipe=longer) != settings:
-            raise TrainError(f"{folder}: holds a run of other settings than these, see {SETTINGS}")
-    text = json.dumps(asdict(settings), indent=2) + "\n"
-    write_whole(folder / SETTINGS, text.encode())
+        difference = first_difference(_fixed(before), _fixed(settings))
+        if difference is not None:
+            key, old, new = difference
+            raise TrainError(
+                f"{folder}: holds a run of other settings: {key} is {old} there, {new} here"
+            )
+    for path in (*folder.glob(".bnn-*.tmp"), folder / ".previous.tmp"):
+        path.unlink(missing_ok=True)
+    if not resume:
+        _write_settings(folder, settings, options)  # from now on it can be resumed
+
+
+def _write_settings(folder: Path, settings: Settings, options: FitOptions) -> None:
+    how = {name: getattr(options, name) for name in OPTIONS}
+    text = json.dumps({**asdict(settings), HOW: how}, indent=2) + "\n"
+    write_whole(folder / SETTINGS, text.encode(), TrainError)
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings of the run in ``folder``.
+    """The settings of the run in ``folder``; people may have edited them, so all are checked.
 
     Raises:
-        TrainError: there is no run, or its settings are damaged.
+        TrainError: there is no run, or its settings are damaged, of wrong types, outside their
+            ranges or unknown.
     """
     path = folder / SETTINGS
+    values = _table(folder)
     try:
-        values = json.loads(path.read_bytes())
-        recipe = Recipe(**_given(Recipe, values["recipe"]))
-        named = _given(Settings, values)
-        teachers = tuple(named.get("teachers", ()))
-        return Settings(**{**named, "recipe": recipe, "teachers": teachers})
-    except OSError as reason:
-        raise TrainError(f"{folder}: is no run: {SETTINGS}: {reason.strerror}") from reason
-    except (ValueError, KeyError, TypeError, BnnError) as reason:
-        raise TrainError(f"{path}: is damaged: {reason}") from reason
+        check_keys("it", values, Settings, more=(HOW,))
+        check_keys("recipe", values["recipe"], Recipe)
+        named = {key: value for key, value in values.items() if key != HOW}
+        teachers = named.get("teachers", [])
+        named["teachers"] = tuple(teachers) if isinstance(teachers, list) else teachers
+        return Settings(**{**named, "recipe": Recipe(**values["recipe"])})
+    except BnnError as reason:
+        raise TrainError(f"{path}: {reason}") from None
 
 
-def _given(kind: type[Recipe | Settings], values: dict[str, Any]) -> dict[str, Any]:
-    """The values of the fields of ``kind``; what a run of before did not know is as it was."""
-    return {
-        field.name: values[field.name]
-        for field in fields(kind)
-        if field.default is MISSING or field.name in values
-    }
+def read_options(folder: Path) -> FitOptions:
+    """How the run in ``folder`` was run, as its settings file says.
+
+    Raises:
+        TrainError: as :func:`read_settings`.
+    """
+    path = folder / SETTINGS
+    how = _table(folder).get(HOW, {})
+    try:
+        if not isinstance(how, dict):
+            raise TrainError(f"{HOW} must be a table")
+        for key in how:
+            if key not in OPTIONS:
+                raise TrainError(
+                    f"{HOW} has an unknown key {key!r}; known are {', '.join(OPTIONS)}"
+                )
+        options = FitOptions(**how)
+        check_values(options, {"patience": Range(1, 1_000_000)})
+    except BnnError as reason:
+        raise TrainError(f"{path}: {reason}") from None
+    return options
+
+
+def _table(folder: Path) -> Mapping[str, Any]:
+    path = folder / SETTINGS
+    if not path.exists():
+        raise TrainError(f"{folder}: is no run: it has no {SETTINGS}")
+    text = read_file(path, MAX_SETTINGS_BYTES, TrainError)
+    try:
+        values = json.loads(text, parse_constant=finite_number, object_pairs_hook=no_duplicates)
+    except (ValueError, RecursionError) as reason:
+        why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
+        raise TrainError(f"{path}: is no JSON: {why}") from None
+    if not isinstance(values, dict):
+        raise TrainError(f"{path}: must hold a table")
+    return values

@@ -7,6 +7,7 @@ original overlays, and the same scores up to one factor and one offset for all c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +62,25 @@ def parameters_of(
     for index, stage in enumerate(stages[:-1]):
         layers.append(_hidden(network, index, stage, before))
         before = stage.threshold
-    if fires_at is None:
+    if fires_at is not None:
+        _check_firing(model, network, stages[-1], fires_at)
+    else:
         kept = model.provenance.get(FIRES_AT, 0.0)
         fires_at = float(kept) if isinstance(kept, int | float) else 0.0
     last, notes = _last(program, network, stages[-1], before, fires_at)
     restored = _half_steps(model, network, layers[0])
     parameters = Parameters(network, (restored, *layers[1:], last), classes_text(model))
     return parameters, notes
+
+
+def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: float) -> None:
+    """A level that decides something: LFC's classes have one bit, CNV's have scores."""
+    if network.is_cnv:
+        raise ParameterError(f"{model.name}: {network.name} has scores; only LFC takes fires_at")
+    if last.threshold is not None and model.program.affine is None:
+        raise ParameterError(f"{model.name}: its classes have thresholds; leave fires_at out")
+    if not math.isfinite(level):
+        raise ParameterError(f"{model.name}: fires_at must be a finite number, not {level}")
 
 
 # --- recognising the stack -----------------------------------------------------------
@@ -102,6 +115,11 @@ def _network(model: Model, stages: list[Stage]) -> OriginalNetwork:
     """The one of the five networks that ``stages`` are."""
     for network in NETWORKS.values():
         if _is(network, model, stages):
+            if model.program.classes > MAX_CLASSES:
+                raise ParameterError(
+                    f"{model.name}: has {model.program.classes} classes; "
+                    f"{network.name} of the original holds at most {MAX_CLASSES}"
+                )
             _check_input(model, network)
             return network
     listed = ", ".join(NETWORKS)
@@ -110,7 +128,7 @@ def _network(model: Model, stages: list[Stage]) -> OriginalNetwork:
 
 def _is(network: OriginalNetwork, model: Model, stages: list[Stage]) -> bool:
     weights = BIPOLAR if network.weight_bits == 1 else TERNARY
-    if len(stages) != len(network.layers) or model.program.classes > MAX_CLASSES:
+    if len(stages) != len(network.layers):
         return False
     return all(
         _fits(layer, stage, model.program)

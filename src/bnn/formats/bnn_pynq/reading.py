@@ -6,15 +6,15 @@ from __future__ import annotations
 import io
 import os
 import re
-import tarfile
-import zlib
-from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import ParameterError
+from bnn.data import tar
+from bnn.data.files import open_unpacked
+from bnn.errors import DataError, ParameterError
+from bnn.files import read_file
 from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, refold
 
 #: The largest original set has 2.9 MB; anything near this bound is no parameter set.
@@ -35,43 +35,59 @@ def read(location: Path) -> Files:
 
 
 def _read_folder(folder: Path) -> Files:
+    files: Files = {}
+    left = MAX_SET_BYTES
+    for name, path in _members_of(folder).items():
+        if not path.is_file():  # a device or pipe may never end
+            raise ParameterError(f"{folder}: {name} is no file")
+        files[name] = read_file(path, left, ParameterError)
+        left -= len(files[name])
+    return files
+
+
+def _members_of(folder: Path) -> dict[str, Path]:
     try:
-        paths = {path.name: path for path in folder.iterdir() if _MEMBER.fullmatch(path.name)}
-        if (folder / CONFIG).is_file():
+        paths: dict[str, Path] = {}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _MEMBER.fullmatch(entry.name):
+                    paths[entry.name] = folder / entry.name
+                if len(paths) > MAX_MEMBERS:
+                    raise ParameterError(f"{folder}: has more files than any parameter set")
+        if (folder / CONFIG).exists():
             paths[CONFIG] = folder / CONFIG
-        for name, path in paths.items():
-            if not path.is_file():  # a device or pipe may never end
-                raise ParameterError(f"{folder}: {name} is no file")
-        if sum(path.stat().st_size for path in paths.values()) > MAX_SET_BYTES:
-            raise ParameterError(f"{folder}: larger than any parameter set")
-        return {name: path.read_bytes() for name, path in paths.items()}
+        return paths
     except OSError as reason:
         raise ParameterError(f"{folder}: cannot be read: {reason.strerror}") from reason
 
 
 def _read_archive(archive: Path) -> Files:
+    if not archive.exists():
+        raise ParameterError(f"{archive}: no such parameter folder or archive")
     groups: dict[str, Files] = {}
-    total = 0
     try:
-        with tarfile.open(archive, "r|*") as tar:
-            for count, member in enumerate(tar):
-                total += max(member.size, 0)
-                if total > MAX_SET_BYTES or count > MAX_MEMBERS:
-                    raise ParameterError(f"{archive}: larger than any parameter set")
-                folder, name = os.path.split(member.name)
-                if member.name.endswith(f"/{CONFIG}") or member.name == CONFIG:
-                    folder, name = member.name[: -len(CONFIG)].rstrip("/"), CONFIG
-                stream = tar.extractfile(member) if member.isreg() else None
-                if stream is not None and (name == CONFIG or _MEMBER.fullmatch(name)):
-                    groups.setdefault(folder, {})[name] = stream.read()
-    except FileNotFoundError as reason:
-        raise ParameterError(f"{archive}: no such parameter folder or archive") from reason
-    except (tarfile.TarError, EOFError, OSError, ValueError, LZMAError, zlib.error) as reason:
-        raise ParameterError(f"{archive}: no readable tar archive: {reason}") from reason
+        with open_unpacked(archive, MAX_SET_BYTES) as stream:
+            for path, data in tar.members(stream, _is_member, MAX_SET_BYTES):
+                folder, name = _place(path)
+                groups.setdefault(folder, {})[name] = data
+    except DataError as reason:
+        raise ParameterError(str(reason)) from reason
     if len(groups) != 1:
         found = "no parameter files" if not groups else f"{len(groups)} parameter folders"
         raise ParameterError(f"{archive}: holds {found}, one folder is wanted")
     return next(iter(groups.values()))
+
+
+def _is_member(path: str) -> bool:
+    name = _place(path)[1]
+    return name == CONFIG or _MEMBER.fullmatch(name) is not None
+
+
+def _place(path: str) -> tuple[str, str]:
+    """Folder of the parameter set, and name in it, of a member of an archive."""
+    if path.endswith(f"/{CONFIG}") or path == CONFIG:
+        return path[: -len(CONFIG)].rstrip("/"), CONFIG
+    return os.path.split(path)
 
 
 def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:

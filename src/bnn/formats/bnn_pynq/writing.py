@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import ParameterError
+from bnn.files import new_folder, sync_folder, write_folder
 from bnn.formats.bnn_pynq.networks import Layer, OriginalNetwork
 from bnn.formats.bnn_pynq.reading import CONFIG, Files
 
@@ -124,21 +124,18 @@ def write(files: Files, folder: str | os.PathLike[str]) -> None:
     Raises:
         ParameterError: it exists already and is not empty, or cannot be written.
     """
-    target = Path(folder)
+    target = Path(os.path.realpath(folder))
     try:
         if target.is_dir() and any(target.iterdir()):
             raise ParameterError(f"{target}: exists already and is not empty")
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        temporary = new_folder(target.parent)
     except OSError as reason:
         raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
     try:
-        for name, data in files.items():
-            path = temporary / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
-        temporary.chmod(0o755)
+        write_folder(temporary, files)
         temporary.rename(target)
+        sync_folder(target.parent)
     except OSError as reason:
         raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
     finally:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bnn.formats.onnx_file import Node
+from bnn.formats.qonnx_ops import Op
 from bnn.formats.qonnx_quant import QUANTS
 from bnn.formats.qonnx_rules import (
     activations,
@@ -31,16 +31,19 @@ from bnn.formats.qonnx_rules import (
 from bnn.formats.qonnx_walk import Inputs, Value, Walk
 
 #: Makes a node's value of its inputs, not all of them constants.
-Rule = Callable[[Walk, Node, Inputs], Value]
+Rule = Callable[[Walk, Op, Inputs], Value]
 
-LAYOUT = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose", "Shape"}
+#: Operations that move numbers, or change their type, and compute nothing.
+LAYOUT = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose"}
 FINAL = {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Hardmax"}
 #: By operator type; what is not here cannot be converted.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(QUANTS, activations.quantize),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), affine.elementwise),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), layout.reshape),
-    **dict.fromkeys(("Identity", "Dropout", "Cast"), layout.passed),
+    "Identity": layout.passed,
+    "Dropout": layout.dropout,
+    "Cast": layout.cast,
     **dict.fromkeys(("MaxPool", "GlobalMaxPool", "MaxPoolNHWC"), pools.max_pool),
     **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), pools.average_pool),
     **dict.fromkeys(("Relu", "Clip"), clips.clip),

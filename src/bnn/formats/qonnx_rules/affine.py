@@ -10,48 +10,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.formats.onnx_file import Node
 from bnn.formats.onnx_fold import Constant
-from bnn.formats.qonnx_tensor import RawInput, Tensor, ordered, per_channel
+from bnn.formats.qonnx_ops import Op
+from bnn.formats.qonnx_tensor import RawInput, Step, Tensor, done, ordered, per_channel
 from bnn.formats.qonnx_walk import Inputs, Value, Walk
 from bnn.network import Add, BatchNorm
 
 Array = NDArray[Any]
 
 
-def elementwise(walk: Walk, node: Node, inputs: Inputs) -> Value:
+def elementwise(walk: Walk, node: Op, inputs: Inputs) -> Value:
     """Add, Sub, Mul, Div: with a constant, or the sum of two tensors."""
-    if len(inputs) != 2:
-        raise FormatError(f"{node}: needs two inputs")
     one, two = inputs
     if not isinstance(one, Constant) and not isinstance(two, Constant):
         return _add_tensors(walk, node, one, two)
     tensor, constant = (two, one) if isinstance(one, Constant) else (one, two)
     assert isinstance(constant, Constant)
     assert isinstance(tensor, Tensor | RawInput)
-    value = constant.value
-    if np.broadcast_shapes(value.shape, tensor.shape) != tensor.shape:
-        raise FormatError(f"{node}: its constant would make the tensor larger")
-    first, rows = isinstance(one, Constant), per_channel(node, value, tensor)
+    if isinstance(tensor, RawInput) and constant.value.size > 1:
+        tensor = _as_row(walk, tensor)
+    step = _step(node, per_channel(node, constant.value, tensor), tensor is two)
     if isinstance(tensor, RawInput):
-        # Composed in float64, so that what was one scale is the same float32 again.
-        factor, offset = _affine(node, rows.astype(np.float64), first)
-        return _affine_input(walk, tensor, factor, offset)
-    factor, offset = _affine(node, rows.astype(np.float32), first)
-    tensor = tensor if factor.size == 1 == offset.size else walk.tensor(node, tensor)
-    if tensor.quantized and factor.size == 1 == offset.size and factor[0] > 0:
-        gain, shift = float(factor[0]), float(offset[0])
-        return replace(tensor, gain=tensor.gain * gain, shift=tensor.shift * gain + shift)
-    tensor = walk.real_map(node, tensor)
+        return _scaled_input(tensor, step)
+    waits = tensor.quantized and step[1].size == 1 and _rises(step)
+    if waits:
+        ends = done(step, np.array([tensor.low, tensor.high]))
+        low, high = float(ends[0]), float(ends[1])
+        return replace(tensor, steps=(*tensor.steps, step), low=low, high=high)
+    tensor = walk.real_map(node, tensor if step[1].size == 1 else walk.tensor(node, tensor))
     walk.report.used(node.name, "scale and offset", walk.arrays(node))
-    return walk.scaled(node, tensor, factor, offset)
+    return walk.scaled(node, tensor, step)
 
 
-def _add_tensors(walk: Walk, node: Node, one: Value | None, two: Value | None) -> Tensor:
+def _step(node: Op, value: Array, constant_first: bool) -> Step:
+    if value.dtype != np.float32:
+        raise FormatError(f"{node}: its constant is {value.dtype}; float32 can be converted")
+    if not np.isfinite(value).all():
+        raise FormatError(f"{node}: its constant is not finite")
+    if node.kind == "Div" and (constant_first or not value.all()):
+        raise FormatError(f"{node}: divides by the tensor, or by zero; that cannot be converted")
+    return node.kind, value, constant_first
+
+
+def _rises(step: Step) -> bool:
+    """Whether the result rises with the tensor."""
+    kind, value, first = step
+    return not first if kind == "Sub" else kind == "Add" or bool(value[0] > 0)
+
+
+def _add_tensors(walk: Walk, node: Op, one: Value | None, two: Value | None) -> Tensor:
     if node.kind != "Add":
         raise FormatError(f"{node}: of two tensors only the sum can be converted")
     first, second = walk.tensor(node, one), walk.tensor(node, two)
-    if (first.gain, first.shift) != (second.gain, 0.0) or first.shift:
+    if (first.gain, first.shift, second.shift) != (second.gain, 0.0, 0.0):
         first, second = walk.real(node, first), walk.real(node, second)
     if first.axes != second.axes or first.shape != second.shape:
         raise FormatError(f"{node}: adds tensors of shapes {first.shape} and {second.shape}")
@@ -59,59 +70,63 @@ def _add_tensors(walk: Walk, node: Node, one: Value | None, two: Value | None) -
         raise FormatError(f"{node}: adds maps that were flattened in different orders")
     name = walk.stack.add(Add(walk.stack.name(node.name), second.layer, first.layer))
     walk.report.used(node.name, "sum")
-    nonnegative = first.nonnegative and second.nonnegative
-    return replace(first, layer=name, quantized=False, nonnegative=nonnegative)
+    low, high = first.low + second.low, first.high + second.high
+    return replace(first, layer=name, quantized=False, low=low, high=high)
 
 
-def batch_norm(walk: Walk, node: Node, inputs: Inputs) -> Value:
+def batch_norm(walk: Walk, node: Op, inputs: Inputs) -> Value:
     """BatchNormalization."""
     first = inputs[0]
     raw = isinstance(first, RawInput) and walk.chosen is None
-    tensor = first if isinstance(first, RawInput) and raw else walk.real(node, first)
+    tensor = _as_row(walk, first) if raw and isinstance(first, RawInput) else walk.real(node, first)
     values = [item.value for item in inputs[1:] if isinstance(item, Constant)]
-    if len(values) != 4:
-        raise FormatError(f"{node}: its parameters must be constants")
-    axis = len(tensor.axes) - 1 if node.domain.endswith("channels_last") else 1
+    axis = len(tensor.axes) - 1 if node.is_last else 1
     if tensor.axes[axis] != "C" or any(v.shape != (tensor.channels,) for v in values):
         raise FormatError(f"{node}: its parameters do not fit the tensor's channels")
+    if any(v.dtype != np.float32 or not np.isfinite(v).all() for v in values):
+        raise FormatError(f"{node}: its parameters must be finite float32 numbers")
     gamma, beta, mean, variance = (ordered(value, tensor) for value in values)
-    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    epsilon = float(node.attribute("epsilon"))
+    if not (np.isfinite(epsilon) and (variance + np.float32(epsilon) > 0).all()):
+        raise FormatError(f"{node}: epsilon={epsilon} with its variances makes no deviation")
     walk.report.used(node.name, f"batch norm, epsilon {epsilon:g}", walk.arrays(node))
-    if isinstance(tensor, RawInput):
-        factor = gamma / np.sqrt(variance.astype(np.float64) + epsilon)
-        return _affine_input(walk, tensor, factor, beta - mean * factor)
-    name = walk.stack.name(node.name)
-    walk.stack.add(
-        BatchNorm.from_variance(name, gamma, beta, mean, variance, epsilon, "folded", tensor.layer)
+    made = BatchNorm.from_variance(
+        walk.stack.name(node.name), gamma, beta, mean, variance, epsilon, "folded"
     )
-    return replace(tensor, layer=name, quantized=False, nonnegative=False)
+    factor = np.asarray(made.gamma * np.asarray(made.inv_std))
+    offset = np.asarray(beta - mean * factor)
+    if isinstance(tensor, RawInput):
+        scaled = _scaled_input(tensor, ("Mul", factor, False))
+        return _scaled_input(scaled, ("Add", offset, False))
+    walk.stack.add(replace(made, source=tensor.layer))
+    low, high = np.float64(tensor.low), np.float64(tensor.high)
+    ends = np.stack([low * factor + offset, high * factor + offset])
+    return replace(
+        tensor,
+        layer=made.name,
+        quantized=False,
+        low=float(ends.min()),
+        high=float(ends.max()),
+    )
 
 
-def _affine_input(walk: Walk, raw: RawInput, factor: Array, offset: Array) -> RawInput:
-    """``raw`` times ``factor`` plus ``offset``, each (1,) or (channels,), float64."""
-    if raw.map is not None and max(factor.size, offset.size) > 1:
-        count = raw.channels
-        walk.report.lost.append(
-            f"the input is scaled number by number: it is a row of {count}, flattened as there"
-        )
-        if raw.order is not None:
-            factor, offset = (v if v.size == 1 else v[raw.order] for v in (factor, offset))
-        raw = replace(raw, map=None, order=None)
-    return replace(raw, factor=raw.factor * factor, offset=raw.offset * factor + offset)
+def _as_row(walk: Walk, raw: RawInput) -> RawInput:
+    """``raw`` as what it was flattened to, to be scaled number by number."""
+    if raw.map is None:
+        return raw
+    walk.report.lost.append(
+        f"the input is scaled number by number: it is a row of {raw.channels}, flattened as there"
+    )
+    return replace(raw, map=None, order=None)
 
 
-def _affine(node: Node, value: Array, constant_first: bool) -> tuple[Array, Array]:
-    one, zero = np.ones(1, value.dtype), np.zeros(1, value.dtype)
-    match node.kind:
-        case "Add":
-            return one, value
-        case "Sub":
-            return (-one, value) if constant_first else (one, -value)
-        case "Mul":
-            return value, zero
-        case "Div" if not constant_first and (value != 0).all():
-            return one / value, zero
-    raise FormatError(f"{node}: divides by the tensor, or by zero; that cannot be converted")
+def _scaled_input(raw: RawInput, step: Step) -> RawInput:
+    """``raw`` after one operation with a constant."""
+    # Composed in float64, so that what was one scale is the same float32 again.
+    kind, value, first = step
+    factor = done((kind, value, False), raw.factor) if kind in ("Mul", "Div") else raw.factor
+    factor = -factor if kind == "Sub" and first else factor
+    return replace(raw, factor=factor, offset=done(step, raw.offset), steps=(*raw.steps, step))
 
 
 def _same_order(one: Tensor, two: Tensor) -> bool:

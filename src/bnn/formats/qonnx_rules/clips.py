@@ -8,52 +8,71 @@ from typing import Any
 
 import numpy as np
 
-from bnn.formats.onnx_file import Node
+from bnn.errors import FormatError
 from bnn.formats.onnx_fold import Constant
+from bnn.formats.qonnx_ops import Op
 from bnn.formats.qonnx_tensor import Tensor
 from bnn.formats.qonnx_walk import Inputs, Walk
 from bnn.inputs import Input
 from bnn.network import Clip, Flatten, Lattice, MaxPool, MultiThreshold
 
 
-def clip(walk: Walk, node: Node, inputs: Inputs) -> Tensor:
+def clip(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Relu, Clip."""
     tensor = walk.real_map(node, inputs[0])
-    low, high = 0.0, np.inf
-    if node.kind == "Clip":
-        bounds = [item.value.item() if isinstance(item, Constant) else None for item in inputs[1:]]
-        bounds += [None] * (2 - len(bounds))
-        low = float(node.attributes.get("min", -np.inf) if bounds[0] is None else bounds[0])
-        high = float(node.attributes.get("max", np.inf) if bounds[1] is None else bounds[1])
+    low, high = _bounds(node, inputs) if node.kind == "Clip" else (0.0, np.inf)
+    ends = min(max(tensor.low, low), high), min(max(tensor.high, low), high)
     if tensor.quantized:
-        return _clipped_codes(walk, node, tensor, low, high)
+        return _clipped_codes(walk, node, tensor, low, high, ends)
+    return _clipped(walk, node, tensor, low, high, ends)
+
+
+def _clipped(
+    walk: Walk, node: Op, tensor: Tensor, low: float, high: float, ends: tuple[float, float]
+) -> Tensor:
     name = walk.stack.add(Clip(walk.stack.name(node.name), low, high, tensor.layer))
     walk.report.used(node.name, f"clip to {low:g} .. {high:g}")
-    return replace(tensor, layer=name, quantized=False, nonnegative=low >= 0)
+    return replace(tensor, layer=name, quantized=False, low=ends[0], high=ends[1])
 
 
-def _clipped_codes(walk: Walk, node: Node, tensor: Tensor, low: float, high: float) -> Tensor:
+def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
+    """A Clip's bounds: attributes in version 6, inputs since; none where they are omitted."""
+    given = [node.attribute("min"), node.attribute("max")]
+    for index, item in enumerate(inputs[1:3]):
+        if isinstance(item, Constant):
+            if item.value.size != 1 or item.value.ndim > 1 or item.value.dtype != np.float32:
+                raise FormatError(f"{node}: its bounds must be single float32 numbers")
+            given[index] = item.value.item()
+    low = -np.inf if given[0] is None else float(given[0])
+    high = np.inf if given[1] is None else float(given[1])
+    if not low <= high:
+        raise FormatError(f"{node}: cannot clip to {low} .. {high}")
+    return low, high
+
+
+def _clipped_codes(
+    walk: Walk, node: Op, tensor: Tensor, low: float, high: float, ends: tuple[float, float]
+) -> Tensor:
     """A clipped quantized tensor is quantized still, with fewer levels."""
-    made = _activation_of(walk, tensor)
-    scale = float(np.float32(made.scale))
-    values = [made.base + made.step * level for level in range(made.levels + 1)]
-    kept = [v for v in values if low <= v * scale <= high]
-    below = bool(kept) and (low <= values[0] * scale or low == kept[0] * scale)
-    above = bool(kept) and (high >= values[-1] * scale or high == kept[-1] * scale)
-    name = walk.stack.name(node.name)
+    made = activation_of(walk, tensor)
+    levels = np.arange(made.levels + 1)
+    values = (made.base + made.step * levels).astype(np.float32) * np.float32(made.scale)
+    kept = np.flatnonzero((np.float32(low) <= values) & (values <= np.float32(high)))
+    below = kept.size > 0 and (kept[0] == 0 or np.float32(low) == values[kept[0]])
+    above = kept.size > 0 and (kept[-1] == made.levels or np.float32(high) == values[kept[-1]])
     if not below or not above:
         # A bound between two values: the tensor is no longer on one scale.
-        walk.stack.add(Clip(name, low, high, tensor.layer))
-        walk.report.used(node.name, f"clip to {low:g} .. {high:g}")
-        return replace(tensor, layer=name, quantized=False, nonnegative=low >= 0)
-    middles = [(v - made.step / 2) * scale for v in kept[1:]] or [np.inf]
-    table = np.array(middles, np.float32)[None, :]
-    walk.stack.add(MultiThreshold(name, table, scale, made.step, kept[0], tensor.layer))
-    walk.report.used(node.name, f"clip to {low:g} .. {high:g}, {len(kept)} levels")
-    return replace(tensor, layer=name, nonnegative=low >= 0)
+        return _clipped(walk, node, tensor, low, high, ends)
+    base = made.base + made.step * int(kept[0])
+    middles = [(base + made.step * (i - 0.5)) * made.scale for i in range(1, kept.size)]
+    table = np.array(middles or [np.inf], np.float32)[None, :]
+    name = walk.stack.name(node.name)
+    walk.stack.add(MultiThreshold(name, table, made.scale, made.step, base, tensor.layer))
+    walk.report.used(node.name, f"clip to {low:g} .. {high:g}, {kept.size} levels")
+    return replace(tensor, layer=name, low=ends[0], high=ends[1])
 
 
-def _activation_of(walk: Walk, tensor: Tensor) -> Any:
+def activation_of(walk: Walk, tensor: Tensor) -> Any:
     """The activation layer whose values ``tensor`` has, pools and flattening aside."""
     by_name = {layer.name: layer for layer in walk.stack.layers}
     layer = by_name.get(tensor.layer)

@@ -9,22 +9,29 @@ import numpy as np
 
 from bnn.errors import FormatError
 from bnn.formats import stack
-from bnn.formats.onnx_file import Node
 from bnn.formats.onnx_fold import Constant, axes_of
-from bnn.formats.qonnx_rules.sliding import ceil_padding, pair, slid, slide
+from bnn.formats.qonnx_ops import Op
+from bnn.formats.qonnx_rules.sliding import (
+    ceil_padding,
+    check_axes,
+    check_pool,
+    pair,
+    slid,
+    slide,
+)
 from bnn.formats.qonnx_tensor import VECTOR, Tensor
 from bnn.formats.qonnx_walk import Inputs, Walk
-from bnn.network import MaxPool
+from bnn.network import MaxPool, Scale
+from bnn.program import Borders, Pair
+
+_WHOLE = ("GlobalMaxPool", "GlobalAveragePool", "ReduceMean")
 
 
-def max_pool(walk: Walk, node: Node, inputs: Inputs) -> Tensor:
+def max_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """MaxPool, GlobalMaxPool, MaxPoolNHWC."""
     tensor = walk.map_of(node, inputs[0])
-    size = pair(node, "kernel_shape", tensor.height_width)
-    if node.kind == "GlobalMaxPool":
-        size = tensor.height_width
-    stride, padding = slide(node, tensor, size)
-    padding = ceil_padding(node, tensor, size, stride, padding)
+    check_axes(node, tensor)
+    size, stride, padding = _windows(node, tensor)
     name = walk.stack.name(node.name)
     walk.stack.add(MaxPool(name, size, stride, padding, tensor.layer))
     walk.report.used(node.name, f"max pool {size[0]}x{size[1]}")
@@ -32,27 +39,52 @@ def max_pool(walk: Walk, node: Node, inputs: Inputs) -> Tensor:
     return tensor.slid(name, height, width, tensor.channels)
 
 
-def average_pool(walk: Walk, node: Node, inputs: Inputs) -> Tensor:
+def average_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """AveragePool, GlobalAveragePool, ReduceMean."""
     tensor = walk.map_of(node, inputs[0])
-    size = tensor.height_width
-    if node.kind == "AveragePool":
-        size = pair(node, "kernel_shape", size)
     if node.kind == "ReduceMean":
-        values = [item.value for item in inputs[1:] if isinstance(item, Constant)]
-        axes = axes_of(node, [np.zeros(0), *values]) or []
-        if {tensor.axes[axis] for axis in axes} != {"H", "W"}:
-            raise FormatError(f"{node}: of means, those over height and width can be converted")
-    stride, padding = slide(node, tensor, size)
-    if any(padding) or node.attributes.get("ceil_mode", 0) or tensor.shift:
-        raise FormatError(f"{node}: an average pool with padding cannot be converted")
-    name = walk.stack.name(node.name)
+        _check_means(node, tensor, inputs)
+    else:
+        check_axes(node, tensor)
+    size, stride, padding = _windows(node, tensor)
+    if any(padding):
+        raise FormatError(f"{node}: pads {padding} of an average pool cannot be converted")
+    if tensor.shift:
+        raise FormatError(f"{node}: reads values that were shifted; that cannot be converted")
+    name, taps = walk.stack.name(node.name), size[0] * size[1]
     layer = stack.average_pool(name, tensor.channels, size, stride, tensor.layer)
-    scale = np.asarray(layer.scale) * np.float32(tensor.gain)
-    walk.stack.add(replace(layer, scale=scale))
+    gain = np.float32(tensor.gain)
+    if taps & (taps - 1) == 0:
+        walk.stack.add(replace(layer, scale=gain * np.float32(1 / taps)))
+    else:
+        # The reciprocal would be rounded: the sum is divided, as frameworks do.
+        walk.stack.add(replace(layer, scale=gain))
+        name = walk.stack.add(Scale(walk.stack.name(node.name), divisor=taps, source=name))
     walk.report.used(node.name, f"average pool {size[0]}x{size[1]}")
     height, width = slid(node, tensor.height_width, size, stride, padding)
-    made = tensor.slid(name, height, width, tensor.channels, quantized=False, gain=1.0)
-    if node.kind == "ReduceMean" and not node.attributes.get("keepdims", 1):
-        return replace(made, shape=(1, made.channels), axes=VECTOR)
+    made = tensor.slid(name, height, width, tensor.channels, quantized=False, steps=())
+    if node.kind == "ReduceMean" and not node.attribute("keepdims"):
+        batch = made.shape[made.axes.index("N")]
+        return replace(made, shape=(batch, made.channels), axes=VECTOR)
     return made
+
+
+def _windows(node: Op, tensor: Tensor) -> tuple[Pair, Pair, Borders]:
+    """Size, stride and padding."""
+    if node.kind in _WHOLE:
+        return tensor.height_width, (1, 1), (0, 0, 0, 0)
+    size = pair(node, "kernel_shape", tensor.height_width)
+    stride, padding = slide(node, tensor, size)
+    check_pool(node, size, padding)
+    return size, stride, ceil_padding(node, tensor, size, stride, padding)
+
+
+def _check_means(node: Op, tensor: Tensor, inputs: Inputs) -> None:
+    values = [item.value for item in inputs[1:] if isinstance(item, Constant)]
+    axes = axes_of(node, [np.zeros(0), *values]) or []
+    if any(not -4 <= axis < 4 for axis in axes) or {tensor.axes[a] for a in axes} != {"H", "W"}:
+        raise FormatError(
+            f"{node}: axes={axes}; of means, those over height and width can be converted"
+        )
+    if not node.attribute("keepdims") and tensor.axes[0] != "N":
+        raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")

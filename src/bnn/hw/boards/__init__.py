@@ -8,6 +8,9 @@ from importlib import resources
 
 from bnn.errors import BuildError
 
+#: The original's clock, which every design here is made for (and simulated at).
+CLOCK_MHZ = 100.0
+
 
 @dataclass(frozen=True)
 class Board:
@@ -47,7 +50,9 @@ class Board:
 
 def _zynq7020(name: str) -> Board:
     # The original's base address: 0x43C00000, clocked at 100 MHz (specification, section 6).
-    return Board(name, "xc7z020clg400-1", 53200, 106400, 140, 220, 100.0, "bnn_zynq7", 0x43C0_0000)
+    return Board(
+        name, "xc7z020clg400-1", 53200, 106400, 140, 220, CLOCK_MHZ, "bnn_zynq7", 0x43C0_0000
+    )
 
 
 BOARDS = {name: _zynq7020(name) for name in ("pynq-z1", "pynq-z2")}

@@ -18,7 +18,7 @@ from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import Design, Instance, LazyContents, Port
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
-from bnn.hw.folding import Folding
+from bnn.hw.folding import Folding, dots
 from bnn.program import Add, ArgMax, Dot, Op, Pool, Program, Threshold, Window
 
 __all__ = ["Design", "Instance", "Port", "build"]
@@ -26,6 +26,13 @@ __all__ = ["Design", "Instance", "Port", "build"]
 
 def build(program: Program, folding: Folding) -> Design:
     """The design of ``program``; :class:`BuildError` names the layer that cannot be built."""
+    names = [each.name for each in dots(program)]
+    for name in folding.layers:
+        if name not in names:
+            raise BuildError(
+                f"the folding has a layer {name!r}, which this model has not; its layers are: "
+                f"{', '.join(names)}"
+            )
     wiring = Wiring(program, folding, Needs.of(program))
     source = input_end(wiring)
     for op in wiring.needs.ops:

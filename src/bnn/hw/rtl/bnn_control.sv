@@ -85,7 +85,7 @@ module bnn_control #(
 
     // ---- start, done, errors ---------------------------------------------------------------
     logic busy, done, enabled, raised;
-    logic [31:0] loaded;
+    logic [31:0] loaded, identified;       // parameter writes; what the driver called the full set
     logic [ERROR_BITS-1:0] error, refusal;
     wire asked = write && w_at == CONTROL && value[CONTROL_START];
     wire full_set = PARAMETERS == 0 || loaded == PARAMETERS;
@@ -115,6 +115,7 @@ module bnn_control #(
             target     <= '0;
             images     <= '0;
             loaded     <= '0;
+            identified <= '0;
             p_unit     <= '0;
             p_levels   <= 1'b0;
             p_item     <= '0;
@@ -139,7 +140,10 @@ module bnn_control #(
                 end
             end
             if (parameter_write && busy) error[ERROR_BUSY] <= 1'b1;
-            if (parameter_write && !busy) loaded <= loaded + 1'b1;
+            if (parameter_write && !busy) begin
+                loaded     <= loaded + 1'b1;
+                identified <= '0;
+            end
             if (write && !busy)
                 case (w_at)
                     SOURCE_LOW:  source[31:0]  <= value;
@@ -147,7 +151,11 @@ module bnn_control #(
                     TARGET_LOW:  target[31:0]  <= value;
                     TARGET_HIGH: target[63:32] <= value;
                     IMAGES:      images        <= value;
-                    PARAMETER_COUNT: loaded <= '0;
+                    PARAMETER_COUNT: begin
+                        loaded     <= '0;
+                        identified <= '0;
+                    end
+                    PARAMETER_ID: if (PARAMETERS != 0) identified <= value;
                     PARAMETER_TARGET: begin
                         p_unit   <= value[31:24];
                         p_levels <= value[16];
@@ -202,6 +210,7 @@ module bnn_control #(
                 TARGET_HIGH:      s_axi_rdata <= target[63:32];
                 IMAGES:           s_axi_rdata <= images;
                 PARAMETER_COUNT:  s_axi_rdata <= loaded;
+                PARAMETER_ID:     s_axi_rdata <= identified;
                 CYCLES_LOW:       s_axi_rdata <= cycles[31:0];
                 CYCLES_HIGH:      s_axi_rdata <= 32'(cycles[47:32]);
                 FIRST_LOW:        s_axi_rdata <= first[31:0];

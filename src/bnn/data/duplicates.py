@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pictures that occur more than once: in a class, in two classes, in two parts of a set.
+
+Equal ones are found by their digests. Nearly equal ones (saved again, a little brighter) are
+found by their fingerprints: random projections bring them next to each other, and what stands
+next to each other is compared. The time grows with the number of pictures, not its square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.data.look import Looks, Mark
+
+#: Two fingerprints are nearly equal if they differ by so many levels at most (root mean square;
+#: one standard deviation of a picture is 24 levels), and their contrast by a tenth.
+NEAR_LEVELS = 2.0
+NEAR_CONTRAST = 0.1
+#: Fingerprints of fewer cells (inputs below 6x6) tell too little.
+_CELLS = 36
+#: Standard deviation in levels below which a picture is too flat to be compared.
+_FLAT = 1.0
+_TABLES, _PROJECTIONS, _WIDTH, _NEIGHBOURS = 6, 8, 20.0, 4
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Pictures that occur more than once in one way.
+
+    Attributes:
+        where: ``parts``, ``classes`` or ``class``.
+        nearly: whether they are nearly equal, not equal.
+        count: of pictures that there are too many of.
+        examples: "one = other", with their parts.
+        parts: for ``where`` = ``parts``: that of the pictures, and that in which they are also.
+    """
+
+    where: str
+    nearly: bool
+    count: int
+    examples: tuple[str, ...]
+    parts: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pictures of which each repeats an earlier one; ``later`` and ``earlier`` are indexes."""
+
+    later: NDArray[np.int64]
+    earlier: NDArray[np.int64]
+
+
+def repeated(looks: dict[str, Looks]) -> tuple[Repeated, ...]:
+    """What occurs more than once in the parts of a data set, by the name of each part.
+
+    The order of ``looks`` decides which of two is the original: put the training part first.
+    """
+    looks = {part: one for part, one in looks.items() if len(one)}
+    if not looks:
+        return ()
+    parts = np.repeat(np.arange(len(looks)), [len(one) for one in looks.values()])
+    labels = np.concatenate([one.labels for one in looks.values()])
+    names = [
+        f"{name} ({part})" if len(looks) > 1 else str(name)
+        for part, one in looks.items()
+        for name in one.names
+    ]
+    digests = np.concatenate([one.digests for one in looks.values()])
+    equal, first = _equal(digests, parts, labels)
+    found = list(_told(equal, tuple(looks), parts, labels, names, nearly=False))
+    near = _near(looks, first)
+    return (*found, *_told(near, tuple(looks), parts, labels, names, nearly=True))
+
+
+def _told(
+    pairs: _Pairs,
+    looks: tuple[str, ...],
+    parts: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+    *,
+    nearly: bool,
+) -> Iterator[Repeated]:
+    def one(where: str, chosen: NDArray[np.bool_], between: tuple[str, str]) -> Iterator[Repeated]:
+        later, places = np.unique(pairs.later[chosen], return_index=True)
+        earlier = pairs.earlier[chosen][places]
+        if len(later):
+            examples = tuple(
+                f"{names[a]} = {names[b]}"
+                for a, b in zip(later[:_EXAMPLES], earlier[:_EXAMPLES], strict=True)
+            )
+            yield Repeated(where, nearly, len(later), examples, between)
+
+    same_label = labels[pairs.later] == labels[pairs.earlier]
+    same_part = parts[pairs.later] == parts[pairs.earlier]
+    yield from one("classes", ~same_label, ("", ""))
+    for a in range(len(looks)):
+        for b in range(a + 1, len(looks)):
+            across = (parts[pairs.earlier] == a) & (parts[pairs.later] == b)
+            yield from one("parts", across, (looks[b], looks[a]))
+    yield from one("class", same_label & same_part, ("", ""))
+
+
+def _equal(
+    digests: NDArray[np.uint8], parts: NDArray[np.int64], labels: NDArray[np.int64]
+) -> tuple[_Pairs, NDArray[np.int64]]:
+    """Pairs of equal pictures, and for each picture whether it is the first of its kind.
+
+    Of one group each picture is paired with the first of all, with the first of each other
+    part and label, so that a group of n pictures makes few times n pairs.
+    """
+    keys = np.ascontiguousarray(digests).view(np.uint64).reshape(len(digests), -1)
+    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
+    ordered = keys[order]
+    starts = np.ones(len(order), np.bool_)
+    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    groups = np.cumsum(starts) - 1
+    later, earlier = [], []
+    sizes = np.bincount(groups)
+    for group in np.flatnonzero(sizes > 1):
+        begin = int(np.searchsorted(groups, group))
+        members = order[begin : begin + int(sizes[group])]
+        firsts = _firsts(members, parts, labels)
+        for original in firsts:
+            rest = members[members > original]
+            later.append(rest)
+            earlier.append(np.full(len(rest), original))
+    first = np.sort(order[starts])
+    if not later:
+        return _Pairs(np.empty(0, np.int64), np.empty(0, np.int64)), first
+    return _Pairs(np.concatenate(later), np.concatenate(earlier)), first
+
+
+def _firsts(
+    members: NDArray[np.int64], parts: NDArray[np.int64], labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The first picture of each part and label among ``members``, which rise."""
+    kinds = parts[members] * (labels.max() + 1) + labels[members]
+    _, places = np.unique(kinds, return_index=True)
+    return members[np.sort(places)]
+
+
+def _near(looks: dict[str, Looks], first: NDArray[np.int64]) -> _Pairs:
+    """Pairs of nearly equal pictures among those at ``first``, each once."""
+    prints = np.concatenate([one.prints for one in looks.values()])[first]
+    contrast = np.concatenate([one.contrast for one in looks.values()])[first]
+    blank = np.concatenate([one.marks for one in looks.values()])[first] & Mark.BLANK
+    usable = np.flatnonzero((contrast >= _FLAT) & (blank == 0))
+    pairs: set[tuple[int, int]] = set()
+    if prints.shape[1] >= _CELLS and len(usable) > 1:
+        levels, spread = prints[usable].astype(np.float32), contrast[usable]
+        for one, other in _candidates(levels):
+            square = np.square(levels[one] - levels[other]).mean(axis=1)
+            ratio = np.abs(spread[one] - spread[other]) / np.maximum(spread[one], spread[other])
+            hits = (square <= NEAR_LEVELS**2) & (ratio <= NEAR_CONTRAST)
+            low, high = np.minimum(one, other)[hits], np.maximum(one, other)[hits]
+            pairs |= set(zip(low.tolist(), high.tolist(), strict=True))
+    made = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    where = first[usable] if len(usable) else first
+    return _Pairs(where[made[:, 1]], where[made[:, 0]])
+
+
+def _candidates(
+    levels: NDArray[np.float32],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Pairs that may be nearly equal: neighbours in sorted tables of projections."""
+    rng = np.random.default_rng(1)
+    for _ in range(_TABLES):
+        directions = rng.standard_normal((levels.shape[1], _PROJECTIONS)).astype(np.float32)
+        directions /= np.linalg.norm(directions, axis=0)
+        projected = levels @ directions
+        steps = projected / _WIDTH + rng.random(_PROJECTIONS)
+        cells = np.floor(steps).astype(np.int64)
+        factors = rng.integers(1, 1 << 62, _PROJECTIONS, np.int64) | 1
+        keys = (cells * factors).sum(axis=1)  # wraps around: a hash
+        order = np.lexsort((projected[:, 0], keys))
+        for step in range(1, _NEIGHBOURS + 1):
+            one, other = order[:-step], order[step:]
+            same = keys[one] == keys[other]
+            yield one[same], other[same]

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One pass over pictures: each is prepared for the network, and what it looks like is noted.
+
+About 300 bytes are kept of a picture: a digest of its prepared pixels, a small fingerprint
+by which nearly equal pictures are found, its size, and what its file says of itself.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.data.folder import PictureFolder
+from bnn.data.walk import Unreadable
+from bnn.errors import BnnError, InputError, UnreadableError
+
+if TYPE_CHECKING:
+    from bnn.data.sets import DataSet
+    from bnn.preprocess import Preprocess, Shape
+
+#: Called with the pictures done and those in all.
+Advance = Callable[[int, int], None]
+
+DIGEST_BYTES = 16
+#: Rows and columns of a fingerprint, at most.
+GRID = 12
+#: A picture whose levels all lie within so many of 255 is taken for blank: JPEG's noise.
+BLANK_LEVELS = 8
+#: How far the fingerprint's levels are apart, for one standard deviation of the picture.
+_LEVELS = 24.0
+_CHUNK = 2048
+_WHOLE = (slice(None), slice(None))
+
+
+class Mark(enum.IntFlag):
+    """What is remarkable about one picture."""
+
+    BLANK = 1
+    DEEP = 2
+    ALPHA = 4
+    SMALL = 8
+    FRAMES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What N pictures look like.
+
+    Attributes:
+        labels: int64 (N,).
+        digests: uint8 (N, DIGEST_BYTES), of the prepared pixels.
+        prints: uint8 (N, cells): grey levels on a coarse grid, of mean 128 and equal contrast.
+        contrast: float32 (N,): standard deviation on this grid, in levels.
+        marks: uint8 (N,), of :class:`Mark`.
+        sizes: int32 (N, 2): width and height in the file.
+        modes: uint8 (N,), an index into ``mode_names``.
+        mode_names: Pillow's names of the modes that occur.
+        names: of each picture, for messages.
+    """
+
+    labels: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    prints: NDArray[np.uint8]
+    contrast: NDArray[np.float32]
+    marks: NDArray[np.uint8]
+    sizes: NDArray[np.int32]
+    modes: NDArray[np.uint8]
+    mode_names: tuple[str, ...]
+    names: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indexes: NDArray[np.int64]) -> Looks:
+        """Those of the pictures at ``indexes``."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Looks(**{k: v if k == "mode_names" else v[indexes] for k, v in values.items()})
+
+    def relabelled(self, labels: NDArray[np.int64]) -> Looks:
+        """The same with other labels."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Looks(**{**values, "labels": labels})
+
+
+@dataclass(eq=False)
+class Notebook:
+    """What was seen so far of pictures that come in batches."""
+
+    labels: list[NDArray[np.int64]] = field(default_factory=list)
+    digests: list[NDArray[np.uint8]] = field(default_factory=list)
+    prints: list[NDArray[np.uint8]] = field(default_factory=list)
+    contrast: list[NDArray[np.float32]] = field(default_factory=list)
+    marks: list[NDArray[np.uint8]] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    modes: list[int] = field(default_factory=list)
+    mode_names: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def add(
+        self, pictures: NDArray[np.uint8], labels: NDArray[np.int64], facts: Sequence[Fact]
+    ) -> None:
+        """Note a batch of prepared pictures, uint8 (n, height, width, channels)."""
+        prints, contrast = _fingerprints(pictures)
+        self.labels.append(labels)
+        self.digests.append(_digests(pictures))
+        self.prints.append(prints)
+        self.contrast.append(contrast)
+        blank = _blank(pictures, contrast, facts).astype(np.uint8) * np.uint8(Mark.BLANK)
+        self.marks.append(blank | np.array([fact.marks for fact in facts], np.uint8))
+        for fact in facts:
+            if fact.mode not in self.mode_names:
+                self.mode_names.append(fact.mode)
+            self.modes.append(self.mode_names.index(fact.mode))
+            self.sizes.append(fact.size)
+            self.names.append(fact.name)
+
+    def looks(self) -> Looks:
+        """All that was noted."""
+        return Looks(
+            labels=_joined(self.labels, np.int64, ()),
+            digests=_joined(self.digests, np.uint8, (DIGEST_BYTES,)),
+            prints=_joined(self.prints, np.uint8, (0,)),
+            contrast=_joined(self.contrast, np.float32, ()),
+            marks=_joined(self.marks, np.uint8, ()),
+            sizes=np.array(self.sizes, np.int32).reshape(-1, 2),
+            modes=np.array(self.modes, np.uint8),
+            mode_names=tuple(self.mode_names),
+            names=np.array(self.names, object),
+        )
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a file says of its picture: width and height, Pillow's mode, marks.
+
+    ``inner`` are the rows and columns of the prepared picture that it fills, as slices.
+    """
+
+    name: str
+    size: tuple[int, int]
+    mode: str
+    marks: int = 0
+    inner: tuple[slice, slice] = _WHOLE
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: Any, cell: tuple[int, ...]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty((0, *cell), dtype)
+
+
+# --- from arrays ---------------------------------------------------------------------
+
+
+def look_at_arrays(data: DataSet) -> Looks:
+    """What the pictures of a set of arrays look like."""
+    notebook = Notebook()
+    height, width, channels = data.images.shape[1:]
+    mode = "L" if channels == 1 else "RGB"
+    for start in range(0, len(data), _CHUNK):
+        chosen = slice(start, start + _CHUNK)
+        pictures = data.images[chosen]
+        facts = [Fact(f"[{start + i}]", (width, height), mode) for i in range(len(pictures))]
+        notebook.add(pictures, data.labels[chosen], facts)
+    return notebook.looks()
+
+
+# --- from files ----------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Reader:
+    """Reads the pictures of folders once, and notes what they look like.
+
+    Attributes:
+        rule, shape: how a picture becomes uint8 (height, width, channels).
+        total: pictures in all folders that will be read, for ``advance``.
+        advance: called after each batch.
+        done: pictures so far.
+        unreadable: files that could not be read, so far.
+    """
+
+    rule: Preprocess
+    shape: Shape
+    total: int
+    advance: Advance | None = None
+    done: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or self.shape[2] not in (1, 3):
+            raise InputError(f"a picture cannot fill an input of shape {tuple(self.shape)}")
+
+    def batches(
+        self, folder: PictureFolder, notebook: Notebook, size: int = 256
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        """The pictures that can be read, uint8 (n, *shape), and labels (n,), n <= ``size``."""
+        self.unreadable += folder.unreadable
+        for start in range(0, len(folder), size):
+            chosen = slice(start, start + size)
+            batch: list[NDArray[np.uint8]] = []
+            labels: list[int] = []
+            facts: list[Fact] = []
+            for path, label in zip(folder.paths[chosen], folder.labels[chosen], strict=True):
+                try:
+                    pixels, fact = self._read(path, folder.name)
+                except BnnError as error:
+                    reason = str(error).removeprefix(f"{path}: ")
+                    self.unreadable.append(Unreadable(path, reason))
+                    continue
+                batch.append(pixels)
+                facts.append(fact)
+                labels.append(int(label))
+            if batch:
+                pictures, numbers = np.stack(batch), np.array(labels, np.int64)
+                notebook.add(pictures, numbers, facts)
+                yield pictures, numbers
+            self.done += len(folder.paths[chosen])
+            if self.advance is not None:
+                self.advance(self.done, self.total)
+
+    def check(self, name: str) -> None:
+        """Raise `UnreadableError` if a file of the set ``name`` could not be read."""
+        failed = self.unreadable
+        if not failed:
+            return
+        if len(failed) == 1:
+            raise UnreadableError(f"{failed[0]}; --skip-broken goes on without it")
+        raise UnreadableError(
+            f"{name}: {len(failed)} files cannot be read: {failed[0]}, and {len(failed) - 1} "
+            "more; --skip-broken goes on without them",
+            tuple(map(str, failed)),
+        )
+
+    def _read(self, path: Path, root: str) -> tuple[NDArray[np.uint8], Fact]:
+        from bnn.pictures import decoding, open_picture
+
+        with open_picture(path) as image, decoding(str(path)):
+            size, mode, marks = image.size, image.mode, _marks(image, self.shape)
+        pixels = self.rule.to_array(path, self.shape)
+        name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+        return pixels, Fact(name, size, mode, marks, _inner(self.rule.kind, size, self.shape))
+
+
+def _marks(image: Any, shape: Shape) -> int:
+    """What a picture's header says, before its pixels are decoded."""
+    marks = Mark(0)
+    raw = [str(part) for tile in image.tile for part in tile[3:]]
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or any(map(_is_deep, raw)):
+        marks |= Mark.DEEP
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        marks |= Mark.ALPHA
+    if image.width * image.height * 4 <= shape[0] * shape[1]:
+        marks |= Mark.SMALL
+    if _has_frames(image):
+        marks |= Mark.FRAMES
+    return int(marks)
+
+
+def _has_frames(image: Any) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # frames that are not read may be damaged in any way
+        return False
+
+
+def _is_deep(raw: str) -> bool:
+    """Whether Pillow's name of a file's own mode says more than 8 bits, as ``RGB;16B`` does."""
+    return any(f";{bits}" in raw for bits in ("16", "12", "32", "64"))
+
+
+def _inner(kind: str, size: tuple[int, int], shape: Shape) -> tuple[slice, slice]:
+    """The part of a prepared picture that surely shows the picture, not the canvas around it."""
+    if kind != "thumbnail":
+        return _WHOLE
+    height, width = shape[:2]
+    scale = min(1.0, width / size[0], height / size[1])
+    return _middle(height, size[1] * scale), _middle(width, size[0] * scale)
+
+
+def _middle(room: int, length: float) -> slice:
+    margin = int(np.ceil((room - length) / 2)) + 1 if length < room - 0.5 else 0
+    return (
+        slice(margin, room - margin) if room - 2 * margin > 0 else slice(room // 2, room // 2 + 1)
+    )
+
+
+# --- digests and fingerprints --------------------------------------------------------
+
+
+def _digests(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    rows = np.ascontiguousarray(pictures).reshape(len(pictures), -1)
+    text = b"".join(
+        hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest() for row in rows
+    )
+    return np.frombuffer(text, np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _blank(
+    pictures: NDArray[np.uint8], contrast: NDArray[np.float32], facts: Sequence[Fact]
+) -> NDArray[np.bool_]:
+    blank = np.zeros(len(pictures), np.bool_)
+    # Levels that lie close together have means that do, so few pictures are looked at whole.
+    for index in np.flatnonzero(contrast <= BLANK_LEVELS).tolist():
+        blank[index] = _even(pictures[index])
+    for index, fact in enumerate(facts):
+        if fact.inner != _WHOLE and not blank[index]:
+            blank[index] = _even(pictures[index][fact.inner])
+    return blank
+
+
+def _even(pixels: NDArray[np.uint8]) -> bool:
+    flat = pixels.reshape(-1, pixels.shape[2])
+    return bool((np.ptp(flat, axis=0) <= BLANK_LEVELS).all())
+
+
+def _fingerprints(
+    pictures: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Means over the cells of a coarse grid, with equal mean and contrast; and the contrast."""
+    count, height, width, channels = pictures.shape
+    across = np.repeat(_means(width), channels, axis=0) / np.float32(channels)
+    rows = pictures.reshape(count, height, width * channels).astype(np.float32) @ across
+    means = (_means(height).T @ rows).reshape(count, -1)
+    contrast = means.std(axis=1)
+    scaled = (means - means.mean(axis=1, keepdims=True)) / np.maximum(contrast, 1e-3)[:, None]
+    return np.clip(128 + _LEVELS * scaled, 0, 255).round().astype(np.uint8), contrast
+
+
+def _means(length: int) -> NDArray[np.float32]:
+    """float32 (length, cells): a column takes the mean over one cell."""
+    cells = min(GRID, length)
+    owner = np.arange(length) * cells // length
+    member = (owner[:, None] == np.arange(cells)).astype(np.float32)
+    means: NDArray[np.float32] = member / member.sum(axis=0)
+    return means

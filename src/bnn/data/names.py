@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names of classes: their order, and which folder or label means which class of a model.
+
+Order: names that are all numbers are sorted as numbers (2 before 10), others by name with
+the numbers in them taken as numbers (class2 before class10).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import DataError
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?")
+_DIGITS = re.compile(r"([0-9]+)")
+#: No more names than this are spelled out in a message.
+_SHOWN = 10
+
+_Key = Callable[[str], Hashable]
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Which class each name means.
+
+    Attributes:
+        indexes: int64 (names,), into the classes.
+        notes: what was not the plain equality of names, in sentences for the user.
+    """
+
+    indexes: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """``names`` as numbers if all are, else by name with the numbers in them as numbers."""
+    found = sorted(names)
+    if all(_NUMBER.fullmatch(name) for name in found):
+        return tuple(sorted(found, key=Decimal))
+    return tuple(sorted(found, key=_natural))
+
+
+def _natural(name: str) -> list[tuple[str, Decimal]]:
+    # re.split gives text and digits in turn, so that like is compared with like.
+    parts = _DIGITS.split(_composed(name))
+    return [
+        (text, Decimal(digits or "-1"))
+        for text, digits in zip(parts[::2], [*parts[1::2], ""], strict=True)
+    ]
+
+
+def _composed(name: str) -> str:
+    """One spelling of accents and the like: zip files from a Mac have them apart (NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return _composed(_composed(name).casefold())
+
+
+def _number(name: str) -> Decimal | None:
+    return Decimal(name) if _NUMBER.fullmatch(name) else None
+
+
+def twins(root: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Notes on classes of one data set whose names differ in nothing but their case.
+
+    Raises:
+        DataError: two names look the same (they differ in how accents are stored), or are
+            the same number.
+    """
+    for key in (_composed, _number):
+        if pair := _first_pair(names, key):
+            how = "look the same" if key is _composed else "are the same number"
+            raise DataError(f"{root}: the subfolders {_listed(pair)} {how}; merge or rename them")
+    if pair := _first_pair(names, _folded):
+        return (f"the classes {_listed(pair)} differ in upper and lower case only",)
+    return ()
+
+
+def _first_pair(names: Sequence[str], key: _Key) -> list[str]:
+    seen = defaultdict(list)
+    for name in names:
+        seen[key(name)].append(name)
+    return next((same for value, same in seen.items() if value is not None and len(same) > 1), [])
+
+
+def match(
+    root: str, names: Sequence[str], classes: Sequence[str], what: str = "subfolder"
+) -> Match:
+    """Which of ``classes`` each subfolder of ``root`` means: by its name.
+
+    Equal names first; else names that differ in upper and lower case, in how accents are
+    stored, or in leading zeros (01 for 1). Numbers are taken as positions, counted from 0,
+    only where no name fits a class and no class is a number itself.
+
+    Args:
+        root: the folder, for messages.
+        names: of its subfolders.
+        classes: to be found.
+        what: the names are of, for messages.
+
+    Raises:
+        DataError: a name means none of the classes, or several; two names mean one.
+    """
+    found = [_meant(root, name, classes) for name in names]
+    if any(index is None for index in found):
+        by_position = _positions(names, classes, found)
+        if by_position is None:
+            raise DataError(_unknown(f"{root}: {what}", names, classes, found))
+        return by_position
+    indexes = [index for index in found if index is not None]
+    for index in set(indexes):
+        if indexes.count(index) > 1:
+            same = [name for name, own in zip(names, indexes, strict=True) if own == index]
+            raise DataError(
+                f"{root}: the {_plural(what)} {_listed(same)} all mean class {classes[index]}; "
+                "merge or rename them"
+            )
+    other = [
+        f"{name} for {classes[index]}"
+        for name, index in zip(names, indexes, strict=True)
+        if _composed(name) != _composed(classes[index])
+    ]
+    notes = (f"names that differ a little are taken as equal: {_listed(other)}",) if other else ()
+    return Match(np.array(indexes, np.int64), notes)
+
+
+def _meant(root: str, name: str, classes: Sequence[str]) -> int | None:
+    """The class that ``name`` means by the first rule that finds one."""
+    keys: tuple[_Key, ...] = (str, _composed, _folded, _number)
+    for key in keys:
+        wanted = key(name)
+        hits = [i for i, one in enumerate(classes) if wanted is not None and key(one) == wanted]
+        if len(hits) > 1:
+            several = _listed([classes[i] for i in hits])
+            raise DataError(f"{root}: {name} can mean {len(hits)} classes of the model: {several}")
+        if hits:
+            return hits[0]
+    return None
+
+
+def _positions(
+    names: Sequence[str], classes: Sequence[str], found: Sequence[int | None]
+) -> Match | None:
+    """The names as positions, where that cannot be confused with names."""
+    numbers = [int(name) for name in names if re.fullmatch("[0-9]{1,9}", name)]
+    if len(numbers) < len(names) or any(index is not None for index in found):
+        return None
+    if max(numbers) >= len(classes) or len(set(numbers)) < len(numbers):
+        return None
+    if any(_number(one) is not None for one in classes) or not _in_their_places(classes):
+        return None
+    shown = [f"{name} for {classes[i]}" for name, i in zip(names, numbers, strict=True)]
+    note = f"numbers are taken as positions, counted from 0: {_listed(shown, 4)}"
+    return Match(np.array(numbers, np.int64), (note,))
+
+
+def _in_their_places(classes: Sequence[str]) -> bool:
+    """False for classes like class1, class10, class2, whose numbers are not their positions."""
+    parts = [_DIGITS.split(_folded(one)) for one in classes]
+    numbered = len({(one[0], one[2]) for one in parts if len(one) == 3}) == 1
+    if not numbered or any(len(one) != 3 for one in parts):
+        return True
+    return [int(one[1]) for one in parts] == list(range(len(classes)))
+
+
+def _plural(what: str) -> str:
+    return f"{what}es" if what.endswith("s") else f"{what}s"
+
+
+def _unknown(
+    root: str, names: Sequence[str], classes: Sequence[str], found: Sequence[int | None]
+) -> str:
+    missing = [name for name, index in zip(names, found, strict=True) if index is None]
+    nor = (
+        f", nor {'is' if len(missing) == 2 else 'are'} {_listed(missing[1:])}"
+        if missing[1:]
+        else ""
+    )
+    text = f"{root} {missing[0]} is none of the {len(classes)} classes ({_listed(classes)}){nor}"
+    close = [
+        f"{name} like {near[0]}"
+        for name in missing
+        if _number(name) is None and (near := difflib.get_close_matches(name, classes, 1))
+    ]
+    return f"{text}; rename {_listed(close)}?" if close else text
+
+
+def match_numbers(name: str, labels: Iterable[int], classes: Sequence[str]) -> Match:
+    """Which of ``classes`` each of the ``labels`` of a data set means.
+
+    By number where a class is a number, else by position.
+
+    Args:
+        name: of the data set, for messages.
+        labels: that occur, from 0.
+        classes: to be found.
+
+    Returns:
+        ``indexes`` has -1 for labels that do not occur.
+
+    Raises:
+        DataError: a label means none of the classes.
+    """
+    used = sorted(set(labels))
+    indexes = np.full(used[-1] + 1, -1, np.int64)
+    values = [_number(one) for one in classes]
+    if all(value is None for value in values):
+        if used[-1] >= len(classes):
+            raise DataError(
+                f"{name}: has a label {used[-1]}, the model has {len(classes)} classes: "
+                f"{_listed(classes)}"
+            )
+        indexes[used] = used
+        note = f"labels are taken as positions, counted from 0: {used[0]} for {classes[used[0]]}"
+        return Match(indexes, (note,))
+    places = {value: index for index, value in reversed(list(enumerate(values)))}
+    missing = [str(label) for label in used if Decimal(label) not in places]
+    if missing:
+        raise DataError(
+            f"{name}: label {missing[0]} is none of the model's classes ({_listed(classes)})"
+        )
+    indexes[used] = [places[Decimal(label)] for label in used]
+    return Match(indexes)
+
+
+def _listed(names: Sequence[str], most: int = _SHOWN) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files of a tar archive, read front to back, with bounds.
+
+Python's ``tarfile`` believes what an archive says of its extended headers: it reads them whole,
+whatever their size, calls itself once for each, and needs quadratic time for some. Of tar, few
+things are wanted here: plain files, and their names in the three ways that archives have (ustar,
+pax, GNU).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from bnn.errors import DataError
+
+_BLOCK = 512
+#: Bytes of an extended header, which honest archives need for long names.
+_MAX_EXTENDED = 1 << 16
+#: Members, extended headers included.
+_MAX_MEMBERS = 1 << 16
+_CHUNK = 1 << 20
+
+
+class _Readable(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def read(self, count: int, /) -> bytes | bytearray: ...
+
+
+def members(
+    stream: _Readable, wanted: Callable[[str], bool], limit: int
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the plain files whose names are ``wanted``, in order.
+
+    Args:
+        stream: the unpacked archive; its ``name`` is for messages.
+        wanted: called with each file's whole name; others are skipped.
+        limit: most bytes of all wanted files together.
+
+    Raises:
+        DataError: the archive is damaged or truncated, or holds more than it may.
+    """
+    reader = _Tar(stream)
+    for _ in range(_MAX_MEMBERS):
+        found = reader.header()
+        if found is None:
+            return
+        name, kind, size = found
+        if kind in (b"0", b"\0", b"7") and not name.endswith("/") and wanted(name):
+            limit -= size
+            if limit < 0:
+                raise reader.wrong("larger than any such set")
+            yield name, reader.content(size)
+        else:
+            reader.skip(size)
+    raise reader.wrong(f"has more than {_MAX_MEMBERS} members")
+
+
+class _Tar:
+    """An archive at the place that was read up to."""
+
+    def __init__(self, stream: _Readable) -> None:
+        self._stream = stream
+
+    def wrong(self, what: str) -> DataError:
+        return DataError(f"{self._stream.name}: damaged tar archive: {what}")
+
+    def header(self) -> tuple[str, bytes, int] | None:
+        """Name, kind and size of the next member; None at the end."""
+        long_name: str | None = None
+        records: dict[str, str] = {}
+        for _ in range(8):  # extended headers in a row
+            block = self._exactly(_BLOCK)
+            if not any(block):
+                return None
+            name, kind, size = self._plain(block)
+            if kind == b"L":
+                long_name = _text(self.extended(size).split(b"\0")[0])
+            elif kind == b"x":
+                records = self._records(self.extended(size))
+            elif kind in (b"g", b"K"):
+                self.extended(size)
+            else:
+                if "size" in records:
+                    size = self._number(records["size"].encode(), 10)
+                if any(key.startswith("GNU.sparse.") for key in records):
+                    kind = b"S"  # with holes: no file of ours
+                return records.get("path", long_name or name), kind, size
+        raise self.wrong("has too many headers for one file")
+
+    def content(self, size: int) -> bytes:
+        """The bytes of a member."""
+        data = self._exactly(size)
+        self._exactly(-size % _BLOCK)
+        return bytes(data)
+
+    def extended(self, size: int) -> bytes:
+        """The bytes of an extended header."""
+        if size > _MAX_EXTENDED:
+            raise self.wrong(f"has a header of {size} bytes")
+        return self.content(size)
+
+    def skip(self, size: int) -> None:
+        """Pass a member over."""
+        left = size + -size % _BLOCK
+        while left:
+            left -= len(self._exactly(min(left, _CHUNK)))
+
+    def _exactly(self, count: int) -> bytes | bytearray:
+        data = self._stream.read(count)
+        if len(data) < count:
+            raise self.wrong("it is truncated")
+        return data
+
+    def _plain(self, block: bytes | bytearray) -> tuple[str, bytes, int]:
+        total = sum(block[:148]) + 8 * 32 + sum(block[156:])
+        if total != self._number(bytes(block[148:156]), 8):
+            raise self.wrong("a header does not match its checksum")
+        name, prefix = (
+            _text(bytes(part).split(b"\0")[0]) for part in (block[:100], block[345:500])
+        )
+        if block[257:263] != b"ustar\0":  # GNU has other things there
+            prefix = ""
+        full = f"{prefix}/{name}" if prefix else name
+        return full, bytes(block[156:157]), self._number(bytes(block[124:136]), 8)
+
+    def _number(self, text: bytes, base: int) -> int:
+        digits = text.strip(b"\0 ")
+        if not digits.isdigit() or len(digits) > 12:
+            raise self.wrong("a header has no number where one must be")
+        try:
+            return int(digits, base)
+        except ValueError:
+            raise self.wrong("a header has no number where one must be") from None
+
+    def _records(self, data: bytes) -> dict[str, str]:
+        """Records ``length key=value`` of a pax header."""
+        found: dict[str, str] = {}
+        place = 0
+        while place < len(data):
+            space = data.find(b" ", place, place + 8)
+            if space < 0:
+                raise self.wrong("an extended header is damaged")
+            length = self._number(data[place:space], 10)
+            record = data[space + 1 : place + length - 1]
+            key, equals, value = record.partition(b"=")
+            if not equals or data[place + length - 1 : place + length] != b"\n":
+                raise self.wrong("an extended header is damaged")
+            found[_text(key)] = _text(value)
+            place += length
+        return found
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

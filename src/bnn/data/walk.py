@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which files below a folder are pictures. Names are read here, contents are not.
+
+Linked files are followed; linked folders are not, so that no loop of links can be entered.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bnn.errors import DataError
+
+#: Files that count as pictures; others (lists of boxes, notes) are passed over.
+SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+        *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k"),
+    )
+)
+
+#: Pictures as well, but of kinds that are not read: they are named, not passed over.
+FOREIGN = frozenset(
+    (
+        *(".heic", ".heif", ".avif", ".jxl", ".tga", ".pcx", ".ico", ".svg", ".psd", ".eps"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".exr", ".hdr", ".dcm", ".apng"),
+    )
+)
+
+#: What systems put beside the files of their users, in lower case.
+_OF_SYSTEMS = frozenset(
+    (
+        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir"),
+        *("$recycle.bin", "system volume information", "lost+found", "__pycache__"),
+    )
+)
+
+#: Folders in folders, at most.
+_DEEPEST = 100
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that cannot be read as a picture, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(eq=False)
+class Found:
+    """What lies below a folder.
+
+    Attributes:
+        pictures: files to be read, sorted.
+        unreadable: files that would be pictures, but cannot be read.
+        others: how many other files there are, by their suffix in lower case.
+        links: linked folders, which were not entered.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    links: list[Path] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing at all."""
+        return not (self.pictures or self.unreadable or self.others)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden (``.name``) or put there by a system."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is not hidden in ``folder``, sorted. Raises `DataError` if it cannot be listed."""
+    try:
+        with os.scandir(folder) as listing:
+            return sorted((e for e in listing if not is_hidden(e.name)), key=lambda e: e.name)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{folder}: cannot be listed: {reason}") from error
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; a link that leads nowhere is not."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def walk(folder: Path) -> Found:
+    """All files below ``folder``. Raises `DataError` if ``folder`` itself cannot be listed."""
+    found = Found()
+    waiting = [(entry, 1) for entry in entries(folder)]
+    for entry, depth in _rising(waiting):
+        sort_in(entry, found)
+        if entry.is_dir(follow_symlinks=False):
+            path = Path(entry.path)
+            if depth >= _DEEPEST:
+                found.unreadable.append(Unreadable(path, f"is more than {_DEEPEST} folders deep"))
+                continue
+            try:
+                waiting += [(below, depth + 1) for below in entries(path)]
+            except DataError as error:
+                reason = str(error).removeprefix(f"{path}: ")
+                found.unreadable.append(Unreadable(path, reason))
+    found.pictures.sort()
+    found.unreadable.sort(key=lambda one: one.path)
+    return found
+
+
+def _rising(
+    waiting: list[tuple[os.DirEntry[str], int]],
+) -> Iterator[tuple[os.DirEntry[str], int]]:
+    while waiting:
+        yield waiting.pop()
+
+
+def sort_in(entry: os.DirEntry[str], found: Found) -> None:
+    """Put one file (or linked folder) where it belongs; a folder is left to the caller."""
+    path = Path(entry.path)
+    suffix = path.suffix.lower()
+    pictorial = suffix in SUFFIXES or suffix in FOREIGN
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:  # a link to nothing, say
+        if pictorial:
+            reason = f"cannot be read: {error.strerror or error}"
+            found.unreadable.append(Unreadable(path, reason))
+        else:
+            found.others[suffix] += 1
+        return
+    if stat.S_ISDIR(mode):
+        if entry.is_symlink():
+            found.links.append(path)
+    elif not pictorial:
+        found.others[suffix] += 1
+    elif not stat.S_ISREG(mode):
+        found.unreadable.append(Unreadable(path, "is no regular file"))
+    elif suffix in FOREIGN:
+        reason = f"pictures of the kind {suffix} are not read; convert it to .png or .jpg"
+        found.unreadable.append(Unreadable(path, reason))
+    else:
+        found.pictures.append(path)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pictures of more than 8 bits, or of real numbers, to 8 bits by the range that their file states.
+
+Pillow's own conversion of such pictures cuts every value above 255 down to 255, so that most
+pictures become one white area. Here black and white are what the file format says; a picture
+that does not say it is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Tags of TIFF files (TIFF 6.0, sections 8 and 19).
+_BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 280, 281
+_FORMAT, _SIGNED_LEAST, _SIGNED_MOST = 339, 340, 341
+_UNSIGNED = 1
+_WHITE_IS_ZERO = 0
+
+#: A picture of 16 bits whose values all lie below this share of its range is more likely one of
+#: fewer bits that nobody declared than one that is nearly black.
+FAINT = 1 / 16
+
+_ADVICE = "convert it to 8 bits first, with the range that you know"
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that stand for black and for white, and whether the file says so in figures.
+
+    ``black`` is the larger one in pictures where 0 is white. ``declared`` is false where the
+    range is only that of the type of the numbers.
+    """
+
+    black: float
+    white: float
+    declared: bool = True
+
+
+def is_deep(mode: str) -> bool:
+    """Whether pictures of Pillow's ``mode`` hold more than 8 bits a value."""
+    return mode in ("I", "F") or mode.startswith("I;16")
+
+
+def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """Grey levels, uint8 (height, width), of a picture for which :func:`is_deep` holds.
+
+    Black becomes 0, white 255, and what is between is rounded to the nearest level.
+
+    Raises:
+        DataError: nobody says what black and white are, values lie outside that range, or are
+            no numbers.
+    """
+    stated = stated_range(image, name)
+    values: NDArray[Any] = np.asarray(image)
+    if stated.white >= 2**31 or stated.black >= 2**31:
+        values = values.view(np.uint32)  # Pillow keeps them as signed integers
+    least, most = float(values.min()), float(values.max())
+    low, high = sorted((stated.black, stated.white))
+    if not (low <= least and most <= high):  # nor NaN
+        raise DataError(
+            f"{name}: holds values from {least:g} to {most:g}, its range is {low:g} to {high:g}; "
+            f"{_ADVICE}"
+        )
+    if not stated.declared and 0 < most < high * FAINT:
+        raise DataError(
+            f"{name}: its largest value is {most:g} of {high:g}, which would be all but black; "
+            f"if it holds fewer bits, {_ADVICE}"
+        )
+    return _scaled(values, stated)
+
+
+def _scaled(values: NDArray[Any], stated: Range) -> NDArray[np.uint8]:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # a table: little memory
+        low, high = sorted((stated.black, stated.white))
+        levels: NDArray[np.uint8] = _rounded(np.clip(np.arange(2.0**16), low, high), stated)[values]
+        return levels
+    return np.concatenate([_rounded(row[None], stated) for row in values])
+
+
+def _rounded(values: NDArray[Any], stated: Range) -> NDArray[np.uint8]:
+    share = (values.astype(np.float64) - stated.black) / (stated.white - stated.black)
+    return np.floor(255 * share + 0.5).astype(np.uint8)
+
+
+def stated_range(image: Image.Image, name: str) -> Range:
+    """What black and white are in a deep picture, by its file.
+
+    Raises:
+        DataError: the file does not say, or the picture is of no file.
+    """
+    if image.format == "PNG" and image.mode != "F":
+        return Range(0, 65535, declared=False)
+    # Pillow brings both to 16 bits, by the maximum in the header and the number of bits.
+    if (image.format, image.mode) == ("PPM", "I") or (
+        image.format == "JPEG2000" and image.mode.startswith("I;16")
+    ):
+        return Range(0, 65535)
+    tags = getattr(image, "tag_v2", None)
+    if image.format == "TIFF" and tags is not None:
+        return _of_tiff(tags, name)
+    raise DataError(
+        f"{name}: a picture of mode {image.mode}, and nothing says which values are black and "
+        f"white; {_ADVICE}"
+    )
+
+
+def _of_tiff(tags: Any, name: str) -> Range:
+    bits, kind = _number(tags, _BITS, 1), _number(tags, _FORMAT, _UNSIGNED)
+    least = _number(tags, _SIGNED_LEAST, _number(tags, _LEAST, None))
+    most = _number(tags, _SIGNED_MOST, _number(tags, _MOST, None))
+    declared = most is not None and (least is not None or kind == _UNSIGNED)
+    if kind == _UNSIGNED and bits is not None and bits <= 16:
+        least, most = least or 0, 2**bits - 1 if most is None else most
+        declared = declared or bits < 16
+    elif kind == _UNSIGNED and declared:
+        least = least or 0
+    elif not declared:
+        what = {1: "unsigned integers", 2: "signed integers", 3: "real numbers"}.get(
+            0 if kind is None else int(kind), "values of unknown kind"
+        )
+        raise DataError(
+            f"{name}: a TIFF of {bits or 0:g}-bit {what} without SMinSampleValue and "
+            f"SMaxSampleValue: nothing says which values are black and white; {_ADVICE}"
+        )
+    assert least is not None
+    assert most is not None
+    if not least < most:
+        raise DataError(f"{name}: says that its values go from {least:g} to {most:g}")
+    if _number(tags, _PHOTOMETRIC, None) == _WHITE_IS_ZERO:
+        return Range(most, least, declared)
+    return Range(least, most, declared)
+
+
+def _number(tags: Any, tag: int, default: float | None) -> float | None:
+    """The finite number under a tag, where it is one and the same for all samples."""
+    value = tags.get(tag)
+    values = value if isinstance(value, tuple) else (value,)
+    if len(set(values)) != 1:
+        return default
+    try:
+        number = float(values[0])
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number if np.isfinite(number) else default
+
+
+def check_tiff(image: Image.Image, name: str) -> None:
+    """Refuse TIFF files of 8 bits whose values Pillow passes on without their meaning.
+
+    Raises:
+        DataError: the file holds signed bytes, colours of 16 bits with a range of their own,
+            or a palette of 8 bits where one of 16 belongs (it would be black).
+    """
+    tags = getattr(image, "tag_v2", None)
+    if image.format != "TIFF" or tags is None or is_deep(image.mode):
+        return
+    if _number(tags, _FORMAT, _UNSIGNED) != _UNSIGNED:
+        raise DataError(f"{name}: a TIFF of 8-bit values that are not unsigned; {_ADVICE}")
+    bits = _number(tags, _BITS, 1)
+    most = _number(tags, _SIGNED_MOST, _number(tags, _MOST, None))
+    if bits == 16 and most is not None and most != 65535:
+        raise DataError(f"{name}: colours of 16 bits whose largest value is {most:g}; {_ADVICE}")
+    palette = tags.get(320) if image.mode in ("P", "PA") else None
+    if palette and 0 < max(palette) < 256:
+        raise DataError(f"{name}: the palette of this TIFF is of 8 bits, which is not allowed")
+
+
+def check_colours(image: Image.Image, raw: str, name: str) -> None:
+    """Refuse colours of 16 bits (by the raw mode ``raw``) that are all but black.
+
+    Raises:
+        DataError: see `FAINT`.
+    """
+    if ";16" not in raw or is_deep(image.mode) or image.mode == "CMYK":
+        return
+    extrema: Any = image.getextrema()
+    bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    colours = bands[:-1] if image.mode in ("LA", "RGBA") else bands
+    most = max(high for _, high in colours)
+    if 0 < most < 256 * FAINT:
+        raise DataError(
+            f"{name}: its largest value is below {most + 1} of 256, which would be all but "
+            f"black; if it holds fewer than 16 bits, {_ADVICE}"
+        )

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The board's one chip: who owns it, what was asked of PYNQ, and PYNQ's complaints as ours.
+
+One process owns the chip, from its first board classifier until its last one is deleted; a lock
+file in the cache folder says which. Within the process all classifiers share it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from bnn import cache
+from bnn.driver.pool import Pool
+from bnn.driver.turn import Turn
+from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
+
+#: The lock file's name in the cache folder.
+LOCK = "board.lock"
+#: Seconds to wait for another process to end.
+PATIENCE = 3.0
+_NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
+#: By how much a clock may differ from what was asked for: dividers are whole numbers.
+_NEAR = 0.01
+
+
+class Ownership:
+    """This process' hold on the lock file; dropped when the last chip that needs it is deleted."""
+
+    def __init__(self, path: Path) -> None:
+        end = time.monotonic() + PATIENCE
+        while (lock := cache.lock_file(path, wait=False)) is None and time.monotonic() < end:
+            time.sleep(0.05)  # a process that ends gives it back in a moment
+        if lock is None:
+            raise DriverError(
+                f"{path}: another process{_holder(path)} uses the board's chip: "
+                "end it, or shut down its notebook"
+            )
+        with suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self.lock = lock
+        self.close = weakref.finalize(self, os.close, lock)
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f" ({int(path.read_text())})"
+    except (OSError, ValueError):
+        return ""
+
+
+_ownerships: weakref.WeakValueDictionary[Path, Ownership] = weakref.WeakValueDictionary()
+_current: list[weakref.ref[Chip]] = []
+#: In a forked process: what belongs to the parent and must not be given back by the child.
+_parents: list[Any] = []
+
+
+def _forked() -> None:
+    """The chip stays the parent's: the child's copy of the lock is closed, buffers are kept."""
+    for ownership in list(_ownerships.values()):
+        if ownership.close.detach() is not None:
+            with suppress(OSError):
+                os.close(ownership.lock)
+        _parents.append(ownership)
+    _ownerships.clear()
+    for reference in _current:
+        if (chip := reference()) is not None:
+            chip.pool_closer.detach()
+            _parents.append(chip)
+    _current.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def the_chip() -> Chip:
+    """The chip of this board, owned by this process from now on.
+
+    Raises:
+        RuntimeUnavailableError: this is no PYNQ board, or its image is too old.
+        DriverError: another process owns the chip.
+        CacheError: the lock file cannot be made.
+    """
+    pynq, clocks = _pynq()
+    for reference in _current:
+        chip = reference()
+        if chip is not None and chip.pynq is pynq and chip.process == os.getpid():
+            return chip
+    path = cache.folder() / LOCK
+    ownership = _ownerships.get(path)
+    if ownership is None:
+        ownership = _ownerships[path] = Ownership(path)
+    chip = Chip(pynq, clocks, ownership)
+    _current[:] = [weakref.ref(chip)]
+    return chip
+
+
+def _pynq() -> tuple[Any, Any]:
+    """The modules ``pynq`` and ``pynq.ps``' clocks."""
+    try:
+        pynq = importlib.import_module("pynq")
+    except ModuleNotFoundError as reason:
+        if reason.name == "pynq":
+            raise RuntimeUnavailableError(
+                "the board runtime needs a PYNQ board: the package pynq is not installed"
+            ) from reason
+        raise translated(reason, "the package pynq cannot be imported") from reason
+    except Exception as reason:
+        raise translated(reason, "the package pynq cannot be imported") from reason
+    _has(pynq, pynq, "allocate", "Bitstream", "MMIO")
+    try:
+        ps = importlib.import_module("pynq.ps")
+    except Exception as reason:
+        raise translated(reason, "the package pynq.ps cannot be imported") from reason
+    _has(pynq, ps, "Clocks")
+    return pynq, ps.Clocks
+
+
+def _has(pynq: Any, module: Any, *names: str) -> None:
+    for name in names:
+        if not hasattr(module, name):
+            version = getattr(pynq, "__version__", "of an unknown version")
+            raise RuntimeUnavailableError(
+                f"this image's pynq ({version}) is too old, it has no {name}: {_NEEDED}"
+            )
+
+
+_ROOT = re.compile(
+    r"root (permission|privilege|access|user)|(as|be) root|superuser|permission denied"
+    r"|not permitted"
+)
+_NO_CHIP = re.compile(r"no devices?|\bxrt|xlnx|xlnk|xclbin|/dev/")
+
+
+def translated(reason: BaseException, what: str, advice: str = "restart the board") -> BnnError:
+    """PYNQ's complaint as ours, on one line, with what to do."""
+    text = " ".join(str(reason).split()) or type(reason).__name__
+    lower = text.lower()
+    if isinstance(reason, PermissionError) or _ROOT.search(lower):
+        return RuntimeUnavailableError(
+            f"{what}: PYNQ wants root ({text}): "
+            "run it in the board's Jupyter, or with sudo -E and PYNQ's environment"
+        )
+    if _NO_CHIP.search(lower):
+        return RuntimeUnavailableError(
+            f"{what}: PYNQ finds no chip ({text}): as root, first source "
+            "/etc/profile.d/pynq_venv.sh and /etc/profile.d/xrt_setup.sh"
+        )
+    if isinstance(reason, ImportError):
+        return RuntimeUnavailableError(f"{what} ({text}): {_NEEDED}")
+    return DriverError(f"{what}: PYNQ says: {text}: {advice}")
+
+
+@contextmanager
+def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
+    """Raises as ours whatever PYNQ raises within."""
+    try:
+        yield
+    except BnnError:
+        raise
+    except Exception as reason:
+        raise translated(reason, what, advice) from reason
+
+
+class Chip:
+    """What all classifiers on this board share.
+
+    Attributes:
+        turn: who computes now.
+        pool: buffers of the reserved memory.
+        trusted: whether it holds what was last loaded, as far as this process can know.
+    """
+
+    def __init__(self, pynq: Any, clocks: Any, ownership: Ownership) -> None:
+        self.pynq = pynq
+        self.process = os.getpid()
+        self.turn = Turn()
+        self.pool = Pool(pynq.allocate)
+        self.pool_closer = weakref.finalize(self, self.pool.drop)
+        self._clocks = clocks
+        self._ownership = ownership
+        self._loaded: Any = None
+
+    @property
+    def trusted(self) -> bool:
+        """False before the first bitstream, and after a start that did not end well."""
+        return self._loaded is not None and self.pool.trusted
+
+    def doubt(self) -> None:
+        """It may be computing still: what it may write to is not used before a new bitstream."""
+        self.pool.trusted = False
+
+    def load(self, bitstream: Path, mhz: float) -> None:
+        """Set the clock, then load the bitstream: no design runs at another's clock."""
+        if not bitstream.is_file():
+            raise DriverError(f"{bitstream}: no such bitstream; run Vivado on build.tcl beside it")
+        self._loaded = None
+        with translating(f"{bitstream}: setting the clock to {mhz:g} MHz"):
+            self._clocks.fclk0_mhz = mhz
+        clock = self._clock()
+        if not clock * (1 - _NEAR) <= mhz:
+            raise DriverError(
+                f"{bitstream}: the chip's clock would be {clock:g} MHz, the design takes {mhz:g}"
+            )
+        with translating(f"{bitstream}: loading the bitstream", "is it made for this board?"):
+            self.pynq.Bitstream(str(bitstream)).download()
+        self._loaded = (mhz, clock, self._told())
+        self.pool.settle()
+
+    def holds(self, mhz: float) -> bool:
+        """False where the clock or PYNQ's own record says that somebody else has loaded a design.
+
+        Then registers are not read: where a design has none at this address, the bus may hang.
+        """
+        if not self.trusted:
+            return False
+        return bool(self._loaded == (mhz, self._clock(), self._told()))
+
+    def _clock(self) -> float:
+        """MHz, as PYNQ reads it from the dividers."""
+        with translating("reading the clock"):
+            return float(self._clocks.fclk0_mhz)
+
+    def _told(self) -> tuple[str, ...]:
+        """What PYNQ, which all processes of the board share, says of the last bitstream."""
+        try:
+            return str(self.pynq.PL.bitfile_name), str(self.pynq.PL.timestamp)
+        except Exception:  # not every version has it
+            return ()

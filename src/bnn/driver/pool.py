@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Buffers of the board's reserved memory, used again by size, and given back where they are many.
+
+The reserved memory (CMA, 128 MiB on most images) is shared with everything else on the board and
+may be in pieces: an allocation can fail although there is room in all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.driver.transport import NoRoomError
+from bnn.errors import DriverError
+
+#: Bytes of the largest buffer: an accelerator is busy for long enough with these.
+LARGEST = 8 << 20
+#: Bytes that are kept for later although nobody needs them now.
+KEPT = 16 << 20
+#: 64-bit words of a page, the smallest piece of memory.
+_PAGE = 512
+
+
+class BoardBuffer:
+    """Physically contiguous memory from ``pynq.allocate``.
+
+    Attributes:
+        address: for the accelerator.
+        words: uint64 view for the host, at least as long as was asked for.
+    """
+
+    def __init__(self, buffer: Any, pool: Pool) -> None:
+        self._buffer = buffer
+        self._pool = pool
+        self.address = int(buffer.device_address)
+        self.words: NDArray[np.uint64] = np.asarray(buffer)
+
+    def flush(self) -> None:
+        """Write the processor's cache back."""
+        _asked(self._buffer.flush, "writing the cache back")
+
+    def invalidate(self) -> None:
+        """Drop the processor's cache."""
+        _asked(self._buffer.invalidate, "dropping the cache")
+
+    def release(self) -> None:
+        """Give it back to the pool."""
+        self._pool.give(self)
+
+    def free(self) -> None:
+        """Give the memory back to the board; the buffer must not be used any more."""
+        self.words = np.zeros(0, np.uint64)
+        with suppress(Exception):  # it is given up, whatever pynq says
+            self._buffer.freebuffer()
+
+
+def _asked(call: Callable[[], Any], what: str) -> None:
+    try:
+        call()
+    except Exception as reason:
+        raise DriverError(
+            f"{what} of a buffer fails: PYNQ says: {reason}: restart the board"
+        ) from reason
+
+
+class Pool:
+    """All buffers of one chip.
+
+    Args:
+        allocate: ``pynq.allocate``.
+    """
+
+    def __init__(self, allocate: Callable[..., Any]) -> None:
+        self._allocate = allocate
+        self._idle: list[BoardBuffer] = []
+        # Held here too: a classifier that is deleted in the middle of a start frees nothing that
+        # the chip writes to.
+        self._taken: list[BoardBuffer] = []
+        self._lock = threading.RLock()
+        self._tight = False
+        self.trusted = True
+
+    def take(self, words: int) -> BoardBuffer:
+        """A buffer of at least so many words.
+
+        Raises:
+            NoRoomError: the board has no such piece, even after all that is idle was given back.
+        """
+        with self._lock:
+            buffer = self._take(words)
+            self._taken.append(buffer)
+            return buffer
+
+    def _take(self, words: int) -> BoardBuffer:
+        size = max(_PAGE, 1 << (words - 1).bit_length())
+        buffer = self._idle_of(size, 4 * size)
+        if buffer is not None:
+            return buffer
+        reason = ""
+        for wanted in (size, -(-words // _PAGE) * _PAGE):
+            buffer, reason = self._new(wanted)
+            buffer = buffer or self._idle_of(wanted, None)
+            if buffer is None and self._idle:
+                self.drop()
+                buffer, reason = self._new(wanted)
+            if buffer is not None:
+                return buffer
+        self._tight = True
+        raise NoRoomError(
+            f"the board's reserved memory has no {8 * words} bytes in one piece ({reason}): "
+            "end other programs that use the chip, shut down their notebooks, or restart the board"
+        )
+
+    def _idle_of(self, least: int, most: int | None) -> BoardBuffer | None:
+        fit = [b for b in self._idle if least <= len(b.words) <= (most or len(b.words))]
+        if not fit:
+            return None
+        best = min(fit, key=lambda b: len(b.words))
+        self._idle.remove(best)
+        return best
+
+    def _new(self, words: int) -> tuple[BoardBuffer | None, str]:
+        try:
+            buffer = BoardBuffer(self._allocate(shape=(words,), dtype=np.uint64), self)
+            self._tight = False
+            return buffer, ""
+        except Exception as reason:  # pynq raises RuntimeError, OSError, MemoryError ...
+            return None, f"PYNQ says: {reason}"
+
+    def give(self, buffer: BoardBuffer) -> None:
+        """Take ``buffer`` back; the chip may still write into it where it is not trusted."""
+        with self._lock:
+            if not self.trusted or buffer not in self._taken:
+                return
+            self._taken.remove(buffer)
+            self._idle.append(buffer)
+            most = 0 if self._tight else KEPT  # what a smaller request needs must not lie idle
+            while sum(b.words.nbytes for b in self._idle) > most:
+                largest = max(self._idle, key=lambda b: len(b.words))
+                self._idle.remove(largest)
+                largest.free()
+
+    def settle(self) -> None:
+        """The chip was configured anew: it writes nowhere now."""
+        with self._lock:
+            self.trusted = True
+            for buffer in list(self._taken):
+                self.give(buffer)
+
+    def drop(self) -> None:
+        """Give all idle buffers back to the board."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().free()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who has the accelerator now: one start at a time, whichever thread and object asks for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+
+from bnn.errors import DriverError
+
+
+class Turn:
+    """A lock that knows its holder, and whether the holder is gone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._holder: weakref.ref[object] | None = None
+        self._thread = 0
+
+    def take(self, who: object, patience: float = 600.0) -> bool:
+        """Wait for the turn; True where the one before was deleted and never gave it back.
+
+        Args:
+            patience: seconds to wait for another thread.
+
+        Raises:
+            DriverError: this thread has the turn already, or the other thread keeps it.
+        """
+        end = time.monotonic() + patience
+        me = threading.get_ident()
+        with self._changed:
+            while self._holder is not None and self._holder() is not None:
+                if self._thread == me:
+                    raise DriverError(
+                        "the accelerator computes for another classifier: wait for its start first"
+                    )
+                if time.monotonic() > end:
+                    raise DriverError("the accelerator computes for another thread and never ends")
+                self._changed.wait(1.0)
+            lost = self._holder is not None
+            self._holder = weakref.ref(who)
+            self._thread = me
+            return lost
+
+    def give(self) -> None:
+        """Give it back."""
+        with self._changed:
+            self._holder = None
+            self._changed.notify()

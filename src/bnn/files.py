@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files on disk: opened only if they are plain files of bearable size, written whole or not at all.
+
+Every reader of files that others may have made opens them with :func:`open_file`, and every
+file that this package makes for a user is written with :func:`write_whole`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bnn.errors import BnnError, ModelFileError
+
+StrPath = str | os.PathLike[str]
+
+#: How temporary files and folders are called; far shorter than the longest name of a file.
+_TEMPORARY = ".bnn-{}.tmp"
+#: What folders of some file systems answer when they are synchronized.
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
+
+#: A whole number of more digits is in no honest file, and takes quadratic time to read.
+_MAX_DIGITS = 400
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+# --- reading -------------------------------------------------------------------------
+
+
+def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
+    """Open a file for reading, if it is a plain file of at most ``limit`` bytes.
+
+    Pipes, devices, sockets and folders are refused at once: they may never end, or never begin.
+
+    Args:
+        path: of the file; symbolic links are followed.
+        limit: most bytes that it may have.
+        error: class of the error that is raised.
+
+    Raises:
+        BnnError: of class ``error``, if it is missing, no plain file, too large or not readable.
+    """
+    try:
+        _check_kind(path, Path(path).stat(), limit, error)
+        # Not blocking, should it have become a pipe meanwhile; of plain files this means nothing.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        flags |= getattr(os, "O_BINARY", 0)
+        handle = os.open(path, flags)
+    except (OSError, ValueError) as reason:
+        raise error(f"{os.fspath(path)}: cannot be read: {_why(reason)}") from None
+    try:
+        _check_kind(path, os.fstat(handle), limit, error)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_file(path: StrPath, limit: int, error: type[BnnError]) -> bytes:
+    """The bytes of a file; arguments and errors as in :func:`open_file`."""
+    try:
+        with open_file(path, limit, error) as file:
+            data = file.read(limit + 1)  # it may grow while it is read
+    except OSError as reason:
+        raise error(f"{os.fspath(path)}: cannot be read: {_why(reason)}") from None
+    if len(data) > limit:
+        raise error(_too_large(path, limit))
+    return data
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text, of bounded work: numbers of hundreds of digits are refused.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has a key twice in one object.
+    """
+    try:
+        return json.loads(text, parse_int=_integer, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that stands twice nobody knows which one is meant."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
+    return values
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"a number has {len(text)} digits")
+    return int(text)
+
+
+def _check_kind(path: StrPath, status: os.stat_result, limit: int, error: type[BnnError]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{os.fspath(path)}: is {_kind(status.st_mode)}, not a file")
+    if status.st_size > limit:
+        raise error(_too_large(path, limit))
+
+
+def _kind(mode: int) -> str:
+    return next((name for matches, name in _KINDS if matches(mode)), "of an unknown kind")
+
+
+def _too_large(path: StrPath, limit: int) -> str:
+    size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+    return f"{os.fspath(path)}: is larger than {size}, the most that is read"
+
+
+def _why(reason: BaseException) -> str:
+    return getattr(reason, "strerror", None) or " ".join(str(reason).split())
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileError) -> None:
+    """Write ``data`` to ``path``, whole or not at all, and durably.
+
+    The data go to a temporary file in the same folder, which then takes the place of the old
+    one; both are on the disk when this returns. What existed before is kept where anything
+    fails. A new file has the mode that the umask says; a replaced one keeps its mode. A symbolic
+    link stays, and what it names is replaced.
+
+    Raises:
+        BnnError: of class ``error``, if it cannot be written.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        mode = _mode_of(path, target, error)
+        temporary = target.parent / _TEMPORARY.format(secrets.token_hex(6))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        handle = os.open(temporary, flags | getattr(os, "O_BINARY", 0), 0o666)
+    except (OSError, ValueError, RuntimeError) as reason:
+        raise error(f"{os.fspath(path)}: cannot be written: {_why(reason)}") from reason
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if mode is not None:
+                temporary.chmod(mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(target.parent)
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except OSError as reason:
+        raise error(f"{os.fspath(path)}: cannot be written: {_why(reason)}") from reason
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
+    """Permissions of the file that is replaced; None where there is none."""
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{os.fspath(path)}: cannot be written: is {_kind(status.st_mode)}, not a file")
+    return stat.S_IMODE(status.st_mode)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` durable, where its file system can."""
+    handle = -1
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        os.fsync(handle)
+    except OSError as reason:
+        if reason.errno not in _NO_SYNC:
+            raise
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files`` (relative name to contents) into the new folder ``folder``, durably.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    places = {folder}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        places.add(path.parent)
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    for place in sorted(places, reverse=True):
+        sync_folder(place)
+
+
+def new_folder(parent: Path) -> Path:
+    """A temporary folder in ``parent``, with the mode that the umask says.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    made = parent / _TEMPORARY.format(secrets.token_hex(6))
+    made.mkdir()
+    return made

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a live Brevitas module says beyond its tensors, compared with the bnn_pynq networks.
+
+A module's state tells nothing of strides, padding, epsilons or of how its quantizers are set;
+the module itself does. What is not as in Brevitas' own networks is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bnn.errors import FormatError
+
+#: Classes of the modules in the lists of the networks, and what each must have.
+_ONE, _NONE = (1, (1, 1)), (0, (0, 0))
+_SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "QuantConv2d": {
+        "stride": _ONE,
+        "padding": _NONE,
+        "dilation": _ONE,
+        "groups": (1,),
+        "padding_mode": ("zeros",),
+        "bias": (None,),
+    },
+    "QuantLinear": {"bias": (None,)},
+    "MaxPool2d": {
+        "kernel_size": (2, (2, 2)),
+        "stride": (2, (2, 2)),
+        "padding": _NONE,
+        "dilation": _ONE,
+        "ceil_mode": (False,),
+        "return_indices": (False,),
+    },
+    "BatchNorm1d": {"track_running_stats": (True,)},
+    "BatchNorm2d": {"track_running_stats": (True,)},
+    "TensorNorm": {},
+    "QuantIdentity": {},
+    "Dropout": {},
+}
+
+
+def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> None:
+    """Refuse modules that compute something else than their tensors tell.
+
+    Args:
+        module: the network. epsilons: of the batch norms in each of its lists.
+        tensor_norm: epsilon of the last layer.
+
+    Raises:
+        FormatError: names the module and the setting.
+    """
+    for section, epsilon in epsilons.items():
+        for number, one in enumerate(getattr(module, section, None) or ()):
+            kind, where = type(one).__name__, f"module {section}.{number}"
+            if kind not in _SETTINGS:
+                raise FormatError(f"{where} is a {kind}; export the module to QONNX")
+            for key, allowed in _SETTINGS[kind].items():
+                value = getattr(one, key, None)
+                if not any(type(value) is type(right) and value == right for right in allowed):
+                    raise FormatError(f"{where}: {key} is {value!r}; export the module to QONNX")
+            wanted = tensor_norm if kind == "TensorNorm" else epsilon
+            if "Norm" in kind and float(one.eps) != wanted:
+                raise FormatError(f"{where}: epsilon is {one.eps}, not {wanted:g}")
+            for quantizer in ("weight_quant", "act_quant", "input_quant", "output_quant"):
+                if (given := getattr(one, quantizer, None)) is not None:
+                    _check_quantizer(f"{where}: {quantizer}", given, number == 0)
+
+
+def _check_quantizer(where: str, quantizer: Any, is_first: bool) -> None:
+    width = quantizer.bit_width()
+    if width is None:
+        return  # does nothing; the caller misses it where it must do something
+    bits = int(width)
+    if float(width) != bits or not 1 <= bits <= 8:
+        raise FormatError(f"{where} has {float(width):g} bits")
+    fraction = is_first and bits == 8
+    scale = 1 / 128 if fraction else 1.0 / max(1, (1 << (bits - 1)) - 1)
+    for what, value, right in (
+        ("scale", quantizer.scale(), scale),
+        ("zero point", quantizer.zero_point(), 0.0),
+    ):
+        found = np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+        if found.size != 1 or float(found.reshape(-1)[0]) != np.float32(right):
+            raise FormatError(f"{where}: its {what} is {found.reshape(-1)[:3]}, not {right:g}")
+    signed, narrow = bool(quantizer.is_signed), bool(quantizer.is_narrow_range)
+    if not signed or (bits > 1 and narrow == fraction):
+        raise FormatError(f"{where}: is signed {signed}, narrow range {narrow}; export to QONNX")

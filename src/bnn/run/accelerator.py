@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A program on an accelerator, real or simulated: the same steps over any transport."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.driver.driver import Driver
+from bnn.hw.accelerated import Accelerated
+from bnn.hw.design import Design
+from bnn.run import Outputs
+
+#: How many times what the slowest imaginable pipeline takes is too many cycles.
+_MARGIN = 4
+#: Cycles that any start may take: registers, probes, the first addresses.
+_BESIDES = 10_000
+
+
+def most_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
+    """Cycles that a start of so many images surely does not take, unless it is stuck.
+
+    As if no two blocks worked at once and each memory word were a burst of its own.
+
+    Args:
+        latency, stall: of the memory, see :class:`bnn.driver.simulated.SimulatedTransport`.
+    """
+    blocks = sum(instance.block.cycles for instance in design.instances)
+    words = design.source.memory_words + design.target.memory_words
+    image = blocks + words * (latency + 2)
+    return _BESIDES + _MARGIN * (images + 1) * image * 100 // (100 - stall)
+
+
+class AcceleratorRuntime:
+    """A program on an accelerator.
+
+    Attributes:
+        driver: for asynchronous use: ``driver.start(packed)`` and ``driver.wait()``.
+        mhz: the accelerator's clock.
+    """
+
+    #: Whether what computes is a simulation.
+    simulated = False
+
+    def __init__(self, accelerated: Accelerated, driver: Driver, mhz: float = 100.0) -> None:
+        self.accelerated = accelerated
+        self.driver = driver
+        self.mhz = mhz
+        self._one = threading.Lock()
+
+    def run(self, inputs: NDArray[Any]) -> Outputs:
+        """See :class:`bnn.run.Runtime`; while one batch computes, the next one is packed.
+
+        ``seconds`` is the accelerator's own count of cycles at its clock, simulated or not.
+        ``details`` holds ``cycles`` of all starts, ``mhz``, ``simulated``, what each of the
+        ``starts`` counted, and the copy ``ledger``; a simulation also ``simulation_seconds``.
+        """
+        with self._one:
+            return self._run(inputs)
+
+    def _run(self, inputs: NDArray[Any]) -> Outputs:
+        began = time.perf_counter()
+        waited = 0.0
+        results: list[NDArray[np.uint64]] = []
+        reports: list[dict[str, Any]] = []
+        step = self.driver.largest_batch
+        packed = self.accelerated.pack(inputs[:step])
+        rest = inputs[step:]
+        while len(packed):
+            taken = self.driver.start(packed)
+            packed = packed[taken:]
+            if not len(packed) and len(rest):
+                step = taken  # there may be room for fewer than the buffers could hold
+                packed, rest = self.accelerated.pack(rest[:step]), rest[step:]
+            waiting = time.perf_counter()
+            results.append(self.driver.wait())
+            waited += time.perf_counter() - waiting
+            reports.append(asdict(self.driver.report()))
+        words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
+        scores, decisions = self.accelerated.finish(words)
+        cycles = sum(report["cycles"] for report in reports)
+        seconds = cycles / (1e6 * self.mhz)
+        details = {
+            "cycles": cycles,
+            "mhz": self.mhz,
+            "simulated": self.simulated,
+            "starts": reports,
+            "ledger": self.driver.ledger.as_json(),
+        }
+        if self.simulated:
+            details["simulation_seconds"] = waited
+        host = time.perf_counter() - began - (waited if self.simulated else seconds)
+        return Outputs(scores, decisions, seconds, details, max(0.0, host))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Settings that people write: types, ranges and names are checked before they are used."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, get_type_hints
+
+from bnn.errors import TrainError
+
+MOST_TOLD = 60
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``; with ``above``, ``low`` itself is not one of them."""
+
+    low: float
+    high: float
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def __str__(self) -> str:
+        low, high = (f"{int(n)}" if n == int(n) else f"{n}" for n in (self.low, self.high))
+        return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
+
+
+def told(value: Any) -> str:
+    """``value`` for a message: short, on one line, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of too many digits, lists in lists
+        text = f"this {type(value).__name__}"
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 3] + "..."
+
+
+def check_values(given: Any, ranges: Mapping[str, Range | Collection[str]]) -> None:
+    """Check every field of a dataclass' instance against its annotation and its range.
+
+    Args:
+        given: the instance.
+        ranges: of numbers, or the names that there are, by field.
+
+    Raises:
+        TrainError: names the field, the value and what it may be.
+    """
+    hints = get_type_hints(type(given))
+    for field in fields(given):
+        value = getattr(given, field.name)
+        if not _fits(value, hints[field.name]):
+            wanted = _KINDS.get(hints[field.name], "of another type")
+            raise TrainError(f"{field.name} must be {wanted}, not {told(value)}")
+        rule = ranges.get(field.name)
+        if value is None or rule is None:
+            continue
+        if isinstance(rule, Range):
+            if not (math.isfinite(value) and value in rule):
+                raise TrainError(f"{field.name} must be {rule}, not {told(value)}")
+        elif value not in rule:
+            close = closest(value, rule)
+            raise TrainError(f"{field.name} is one of {', '.join(rule)}, not {told(value)}{close}")
+
+
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    str | None: "a text or null",
+    int | None: "a whole number or null",
+    tuple[str, ...]: "a list of texts",
+}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is int:
+        return type(value) is int
+    if hint is float:  # a whole number too, unless it is too large for one
+        return type(value) is float or (type(value) is int and abs(value) < 2**53)
+    if hint is bool or hint is str:
+        return type(value) is hint
+    if hint == str | None:
+        return value is None or type(value) is str
+    if hint == int | None:
+        return value is None or type(value) is int
+    if hint == tuple[str, ...]:
+        return type(value) is tuple and all(type(one) is str for one in value)
+    return True  # not of a file
+
+
+def check_keys(where: str, table: Any, kind: type[Any], more: Collection[str] = ()) -> None:
+    """Check that ``table`` has the keys of the dataclass ``kind`` (and may have ``more``).
+
+    Raises:
+        TrainError: ``table`` is no table, has another key, or lacks one without a default.
+    """
+    if not isinstance(table, dict):
+        raise TrainError(f"{where} must be a table, not {told(table)}")
+    known = {field.name for field in fields(kind)}
+    for key in table:
+        if key not in known and key not in more:
+            close = closest(key, sorted({*known, *more}))
+            raise TrainError(f"{where} has an unknown key {told(key)}{close}")
+    for field in fields(kind):
+        if field.name not in table and field.default is MISSING:
+            raise TrainError(f"{where} lacks {field.name!r}")
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """``; did you mean ...?`` where a known name is close to ``name``, else nothing."""
+    found = difflib.get_close_matches(name[:MOST_TOLD], known, 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def finite_number(text: str) -> float:
+    """For ``json.loads``' ``parse_constant``: NaN and infinities are no numbers here."""
+    raise ValueError(f"{text} is no number")
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``json.loads``' ``object_pairs_hook``: a key that stands twice is refused."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f"{told(twice)} stands in it twice")
+    return table

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is kept and told of every epoch: figures, checkpoints, and a line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L  # noqa: N812
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from bnn.errors import TrainError
+from bnn.files import write_whole
+from bnn.train.checkpoint import BEST, LAST
+
+#: What the best epoch is chosen by: share of the validation part that is right when deployed.
+MONITOR = "validation_accuracy"
+#: Table of the epochs' figures in a run's folder.
+EPOCHS = "epochs.csv"
+
+
+class History(Callback):
+    """A row of figures for every epoch; part of the checkpoint, so that resuming goes on."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
+        """Lightning's hook; it comes after validation and before the checkpoint is written."""
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        seconds = time.perf_counter() - self._start
+        self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What the checkpoint kept."""
+        self.rows = list(state["rows"])
+
+
+class Keeper(Checkpoint):
+    """Writes checkpoints, the best and the last one, and the table of epochs; then says a line.
+
+    Once the line of an epoch is out, the epoch is safe on the disk.
+
+    Args:
+        folder: of the run.
+        history: whose last row is the epoch's.
+        epochs: how many there will be.
+        say: takes the line.
+    """
+
+    def __init__(
+        self, folder: Path, history: History, epochs: int, say: Callable[[str], None]
+    ) -> None:
+        self._folder, self._history, self._epochs, self._say = folder, history, epochs, say
+        self._best = -1.0
+        self._begun: float | None = None
+        self._done = 0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Lightning's hook."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
+        """Lightning's hook."""
+        row = self._history.rows[-1]
+        better = row[MONITOR] > self._best
+        if better:
+            self._best = row[MONITOR]
+            trainer.save_checkpoint(self._folder / BEST)
+        trainer.save_checkpoint(self._folder / LAST)
+        if trainer.is_global_zero:
+            write_whole(self._folder / EPOCHS, table(self._history.rows), TrainError)
+            self._say(self._line(row, better))
+
+    def _line(self, row: dict[str, float], better: bool) -> str:
+        """One epoch in less than 80 characters."""
+        self._done += 1
+        spent = time.perf_counter() - (self._begun or 0.0)
+        number = int(row["epoch"])
+        left = spent / self._done * (self._epochs - number)
+        shares = (100 * row["training_accuracy"], 100 * row[MONITOR])
+        return (
+            f"epoch {number}/{self._epochs}  loss {row['loss']:.3f}  "
+            f"train {shares[0]:.2f}%  validation {shares[1]:.2f}%{'*' if better else ' '} "
+            f"{row['seconds']:.1f} s  {duration(left)} left"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps."""
+        return {"best": self._best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What the checkpoint kept."""
+        self._best = float(state["best"])
+
+
+class Bar(Callback):
+    """One line on a terminal that shows how far the epoch is; the lines of epochs stay above it.
+
+    Args:
+        epochs: how many there will be.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        self._epochs, self._bar = epochs, Progress(*columns, transient=True)
+        self._task = self._bar.add_task("", total=None)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, _: L.LightningModule) -> None:
+        """Lightning's hook."""
+        self._bar.start()
+        said = f"epoch {trainer.current_epoch + 1}/{self._epochs}"
+        steps = int(trainer.num_training_batches)
+        self._bar.reset(self._task, description=said, total=steps)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.advance(self._task)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        """Lightning's hook."""
+        self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def table(rows: list[dict[str, float]]) -> bytes:
+    """The epochs' figures as comma-separated values, named in the first line."""
+    if not rows:
+        return b""
+    lines = [
+        ",".join(rows[-1]),
+        *(",".join(str(row.get(key, "")) for key in rows[-1]) for row in rows),
+    ]
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a run's data held when it began: kept in its folder, and compared when it goes on.
+
+If pictures came or went, the parts would be drawn anew, and pictures that were held out would
+be trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from bnn.data.folder import PictureFolder
+from bnn.data.look import Advance
+from bnn.data.report import DataReport
+from bnn.data.sets import Splits, open_splits
+from bnn.errors import TrainError
+from bnn.files import write_whole
+
+#: The report's file in a run's folder.
+DATA = "data.json"
+#: What is entered while pictures are read; it gives what to call after each batch of them.
+Watch = Callable[[], AbstractContextManager[Advance | None]]
+
+
+def open_data(data: str, folder: Path, *, began: bool) -> Splits:
+    """The data set ``data``, with its classes in the order in which a run began.
+
+    Args:
+        data: see :func:`bnn.data.sets.open_splits`.
+        folder: of the run.
+        began: whether it holds a checkpoint.
+
+    Raises:
+        BnnError: the data set or the kept report cannot be read.
+    """
+    order: Sequence[str] | None = None
+    if began:
+        before = _before(folder)
+        if before is not None:
+            order = before["classes"]
+        else:
+            # A run of before that kept no report: its classes were sorted as text, 10 before 2.
+            found = open_splits(data).training
+            order = sorted(found.classes) if isinstance(found, PictureFolder) else None
+    return open_splits(data, order)
+
+
+def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
+    """Keep what the data hold; if a run ``began``, see that it is what it began with.
+
+    Raises:
+        TrainError: it is not, or the kept report is damaged.
+    """
+    before = _before(folder) if began else None
+    if before is None:
+        text = json.dumps(report.as_json(), indent=1) + "\n"
+        write_whole(folder / DATA, text.encode(), TrainError)
+    elif before["identity"] != report.identity:
+        was, now = (
+            sum(part["pictures"] for part in one["parts"].values())
+            for one in (before, report.as_json())
+        )
+        raise TrainError(
+            f"{report.name}: is not what the run in {folder} began with ({now} pictures now, "
+            f"{was} then): pictures that were held out may be trained on; start a new run, "
+            f"with --init {folder}"
+        )
+
+
+def _before(folder: Path) -> dict[str, Any] | None:
+    """What the run in ``folder`` kept of its data; None for a run of before."""
+    path = folder / DATA
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+        classes, parts, identity = (found[key] for key in ("classes", "parts", "identity"))
+        told = all(isinstance(one, str) for one in [identity, *classes])
+        if not told or not all(isinstance(one["pictures"], int) for one in parts.values()):
+            raise ValueError("it has other values than a report")
+        return {"classes": classes, "parts": parts, "identity": identity}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
+        raise TrainError(f"{path}: is damaged: {reason}") from reason

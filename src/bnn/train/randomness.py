@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The states of all random generators, kept in checkpoints: a resumed run draws what it would have.
+
+PyTorch's draws augmentation, blending and, by ``look_up``, the seeds of the native module's
+rounding. The order of the pictures is a function of seed and epoch alone. NumPy's and Python's
+are kept too, though no step of ours uses them.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """The states as tensors and plain values."""
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
+    states: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *map(_number, rest)],
+        "python": random.getstate(),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Any], device: torch.device) -> None:
+    """Set all generators to ``states``; those of a device that is not there any more are left."""
+    torch.set_rng_state(states["torch"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    random.setstate(states["python"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    if device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+def _number(value: Any) -> int | float:
+    return float(value) if isinstance(value, float) else int(value)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a training ends early: Ctrl-C, or a request to terminate (SIGTERM)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the training to stop.
+
+    Attributes:
+        signal: its number; a shell expects the exit code 128 + this.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    # Once is enough: a second one shall not interrupt what the first one began.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise :class:`Stopped` in the body, where it is the main thread's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for one in before:
+            if before[one] is not signal.SIG_IGN:  # as nohup asks for
+                signal.signal(one, _stop)
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every setting of a Keras layer is read, fixed or inert; all else is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import bnn
+from bnn.convert import convert
+from bnn.errors import BnnError, FormatError
+from bnn.formats.keras import _HANDLERS
+from bnn.formats.keras_graph import node_sources, output_name
+from bnn.formats.keras_settings import LAYERS, THINGS, Rule, Settings, fixed, short, whole
+from converted import FIXTURES
+
+SCHEMAS = {**LAYERS, **THINGS}
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["same", "channels_first", "float16", "mixed_float16", "valid"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def cases() -> Path:
+    """The folder of inputs that failed once; the test is skipped without it."""
+    folder = os.environ.get("BNN_CASES", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("BNN_CASES names no folder")
+    return Path(folder)
+
+
+def test_every_class_has_a_handler() -> None:
+    assert set(LAYERS) - {"InputLayer"} == set(_HANDLERS)
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_defaults_are_allowed_and_foreign_keys_are_not(kind: str) -> None:
+    needed = {"target_shape": [3]} if kind == "Reshape" else {}
+    Settings("here", SCHEMAS[kind], needed)
+    with pytest.raises(FormatError, match="here: has a setting 'made_up' \\(3\\)"):
+        Settings("here", SCHEMAS[kind], {**needed, "made_up": 3})
+
+
+@given(kind=st.sampled_from(sorted(SCHEMAS)), value=JSON, data=st.data())
+def test_any_value_is_parsed_or_refused_with_its_key(kind: str, value: Any, data: Any) -> None:
+    key = data.draw(st.sampled_from(sorted(SCHEMAS[kind])))
+    assume(kind != "Reshape" or key == "target_shape")
+    try:
+        made = Settings("here", SCHEMAS[kind], {key: value})
+    except FormatError as error:
+        line = str(error)
+    else:
+        line = ""
+    if line:
+        assert line.startswith(f"here: {key} ")
+        assert "\n" not in line
+        assert len(line) < 300
+        return
+    if key in made and value != SCHEMAS[kind][key].default:
+        with pytest.raises(FormatError, match=key):
+            made.all_read()
+        _ = made[key]
+    made.all_read()
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("Dense", "dtype", "mixed_float16"),
+        ("Dense", "dtype", {"class_name": "DTypePolicy", "config": {"name": "bfloat16"}}),
+        ("Dense", "dtype", {"class_name": "QuantizedDTypePolicy", "config": {"name": "float32"}}),
+        ("Dense", "dtype", "float64"),
+        ("Dense", "use_bias", 1),
+        ("Dense", "quantization_config", {}),
+        ("Conv2D", "data_format", "channels_first"),
+        ("Conv2D", "padding", "causal"),
+        ("Conv2D", "groups", "int32"),
+        ("Conv2D", "groups", 0),
+        ("Conv2D", "strides", [1, 2, 3]),
+        ("Conv2D", "dilation_rate", True),
+        ("QuantConv2D", "pad_values", "1"),
+        ("DepthwiseConv2D", "groups", 2),
+        ("BatchNormalization", "renorm", True),
+        ("BatchNormalization", "epsilon", -1e-3),
+        ("BatchNormalization", "epsilon", True),
+        ("Flatten", "data_format", "channels_first"),
+        ("ReLU", "negative_slope", 0.1),
+        ("ReLU", "threshold", 1.0),
+        ("ReLU", "max_value", -1.0),
+        ("Rescaling", "scale", [1.0, 2.0]),
+        ("Rescaling", "scale", 1e39),
+        ("Rescaling", "scale", 10**400),
+        ("ZeroPadding2D", "padding", [[1, 1], [1, -1]]),
+        ("InputLayer", "dtype", "int32"),
+        ("InputLayer", "sparse", True),
+        ("InputLayer", "ragged", True),
+        ("InputLayer", "batch_shape", [None, 4, "a"]),
+        ("SteTern", "ternary_weight_networks", 0),
+        ("DoReFa", "k_bit", 9),
+        ("DoReFa", "mode", "weight"),
+    ],
+)
+def test_values_that_change_answers_are_refused(kind: str, key: str, value: Any) -> None:
+    with pytest.raises(FormatError, match=f"here: {key} "):
+        Settings("here", LAYERS[kind], {key: value})
+
+
+def test_rules() -> None:
+    assert whole(3).parse(4) == 4
+    none: Rule = fixed(False)
+    with pytest.raises(ValueError, match="only False"):
+        none.parse(0)  # equal to False, but another type
+    assert short(1 << 5000) == "(a huge number)"
+    assert len(short("x" * 1000)) < 100
+    made = Settings("here", {"a": whole(3)}, {"a": 3})
+    assert dict(made) == {"a": 3}
+    assert len(made) == 1
+
+
+# --- graphs --------------------------------------------------------------------------
+
+
+def tensor(name: str, *places: Any, dtype: str = "float32") -> Any:
+    config = {"shape": [None, 3], "dtype": dtype, "keras_history": [name, *(places or (0, 0))]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def call(*arguments: Any, **named: Any) -> Any:
+    return [{"args": list(arguments), "kwargs": named}]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sources"),
+    [
+        (None, ()),
+        ([], ()),
+        ([[["a", 0, 0, {}]]], ("a",)),
+        ([[["a", 0, 0]]], ("a",)),
+        ([[["a", 0, 0, {"training": False, "mask": None}], ["b", 0, 0, {}]]], ("a", "b")),
+        (call(tensor("a"), training=None), ("a",)),
+        (call([tensor("a"), tensor("b")], mask=None), ("a", "b")),
+    ],
+)
+def test_nodes(nodes: Any, sources: tuple[str, ...]) -> None:
+    assert node_sources("here", nodes) == sources
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        5,
+        [5],
+        [[["a", 0, 0, {}]], [["b", 0, 0, {}]]],
+        [[["a", 1, 0, {}]]],
+        [[["a", 0, 1, {}]]],
+        [[["a", 0, 0, {"training": True}]]],
+        [[["a", 0, 0, {"scale": 2}]]],
+        [[["a", 0, 0, 7]]],
+        [[["a", 0]]],
+        [[[3, 0, 0, {}]]],
+        [["a", 0, 0, {}]],
+        call(tensor("a"), training=True),
+        call(tensor("a"), training=0),
+        call(tensor("a"), other=None),
+        call(tensor("a"), tensor("b")),
+        call(tensor("a", 1, 0)),
+        call(tensor("a", 0, 1)),
+        call(tensor("a", False, 0)),
+        call(tensor("a", dtype="float16")),
+        call(7),
+        call([[tensor("a")]]),
+        [{"args": [tensor("a")], "kwargs": {}, "more": 1}],
+        [{"args": tensor("a")}],
+        [[["a", 0, 0, {}]] * 100],
+    ],
+)
+def test_nodes_that_are_not_understood(nodes: Any) -> None:
+    with pytest.raises(FormatError, match="here: "):
+        node_sources("here", nodes)
+
+
+@given(JSON)
+def test_any_nodes(nodes: Any) -> None:
+    try:
+        found = node_sources("here", nodes)
+    except FormatError:
+        return
+    assert all(isinstance(name, str) for name in found)
+
+
+@pytest.mark.parametrize("outputs", [["a", 0, 0], [["a", 0, 0]]])
+def test_outputs(outputs: Any) -> None:
+    assert output_name(Path("x"), {"output_layers": outputs}) == "a"
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [None, [], {}, [["a", 0, 0], ["b", 0, 0]], ["a"], ["a", 0, 1], ["a", 1, 0], [[]], "a"],
+)
+def test_other_outputs(outputs: Any) -> None:
+    with pytest.raises(FormatError, match="x: "):
+        output_name(Path("x"), {"output_layers": outputs})
+
+
+# --- whole files ---------------------------------------------------------------------
+
+
+def changed(tmp_path: Path, change: Callable[[Any], Any], name: str = "keras3-cnn") -> Path:
+    """A Keras 3 file with a changed configuration."""
+    path = tmp_path / "x.keras"
+    with zipfile.ZipFile(FIXTURES / "keras" / f"{name}.keras") as source:
+        members = {one: source.read(one) for one in source.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for one, data in members.items():
+            archive.writestr(one, data)
+    return path
+
+
+def layer(config: Any, kind: str) -> Any:
+    return next(one for one in config["config"]["layers"] if one["class_name"] == kind)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.update(class_name=["Sequential"]), ["Sequential"]),
+        (lambda c: c.update(module="my.models"), ["my.models", "not run"]),
+        (lambda c: c["config"].update(made_up=1), ["made_up"]),
+        (lambda c: c["config"].update(dtype="mixed_bfloat16"), ["mixed_bfloat16"]),
+        (lambda c: c["config"].update(layers=[5]), ["without class"]),
+        (lambda c: layer(c, "Conv2D").update(config=[1]), ["without class"]),
+        (lambda c: layer(c, "Conv2D").update(module="mine"), ["Conv2D", "mine"]),
+        (lambda c: layer(c, "Conv2D").update(registered_name="My>Conv2D"), ["My>Conv2D"]),
+        (lambda c: layer(c, "Conv2D").update(made_up={}), ["made_up"]),
+        (lambda c: layer(c, "Conv2D").update(name="another"), ["with two"]),
+        (lambda c: layer(c, "Conv2D")["config"].update(filters=5), ["filters is 5"]),
+        (lambda c: layer(c, "Conv2D")["config"].update(kernel_size=[2, 2]), ["kernel_size"]),
+        (lambda c: layer(c, "Conv2D")["config"].update(groups=7), ["7 groups"]),
+        (lambda c: layer(c, "Dense")["config"].update(units=4), ["units is 4"]),
+        (lambda c: layer(c, "Dense")["config"].update(activation=5), ["5 is no quantizer"]),
+        (
+            lambda c: layer(c, "Dense")["config"].update(activation="My>relu"),
+            ["My>relu", "not run"],
+        ),
+        (
+            lambda c: layer(c, "Dense")["config"].update(
+                activation={"class_name": "ReLU", "config": {"negative_slope": 1}}
+            ),
+            ["negative_slope"],
+        ),
+        (
+            lambda c: layer(c, "Dense")["config"].update(
+                activation={"class_name": "ReLU", "module": "mine", "config": {}}
+            ),
+            ["mine"],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_configurations(change: Any, words: list[str], tmp_path: Path) -> None:
+    path = changed(tmp_path, change)
+    with pytest.raises(BnnError) as caught:
+        convert(path)
+    line = str(caught.value)
+    assert line.count(str(path)) == 1
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("version", ["4.0.0", "", "x", None])
+def test_versions(version: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    shutil.copyfile(FIXTURES / "keras" / "keras3-cnn.h5", path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["keras_version"]
+        if version is not None:
+            file.attrs["keras_version"] = version
+    with pytest.raises(FormatError, match="version"):
+        convert(path)
+
+
+def test_names_that_are_doubled_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    shutil.copyfile(FIXTURES / "keras" / "larq-quantizers.h5", path)
+    with h5py.File(path, "r+") as file:
+        group = next(
+            one for one in file["model_weights"].values() if len(one.attrs.get("weight_names", ()))
+        )
+        names = list(group.attrs["weight_names"])
+        group.attrs["weight_names"] = [*names, names[0]]
+    with pytest.raises(FormatError, match="two arrays called"):
+        convert(path)
+
+
+def test_bytes_can_only_be_bytes(tmp_path: Path) -> None:
+    def change(config: Any) -> None:
+        layer(config, "InputLayer")["config"]["dtype"] = "uint8"
+
+    path = changed(tmp_path, change)
+    with pytest.raises(FormatError, match="takes bytes"):
+        convert(path, None, bnn.convert.Options(input="unit"))
+    assert convert(path).report.assumed == "bytes"
+
+
+# --- what failed once ----------------------------------------------------------------
+
+
+def test_zeros_around_a_map_are_quantized_as_larq_does(cases: Path) -> None:
+    model = convert(cases / "convert" / "l_zpad_first.h5").model
+    with np.load(cases / "convert" / "l_zpad_first.npz") as arrays:
+        inputs = arrays["inputs"]
+        wanted = arrays["predictions"] if "predictions" in arrays else arrays["logits"].argmax(1)
+    found = bnn.Classifier(model, "reference").classify(inputs)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_setting_of_another_type_is_one_line(cases: Path) -> None:
+    with pytest.raises(FormatError, match="groups 'int32'"):
+        convert(cases / "robustness" / "attribute-no-int.h5")

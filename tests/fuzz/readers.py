@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every reader of files that others may have made, as fuzzing and its replay call it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import resource
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnn import modelfile, topology
+from bnn.check import work
+from bnn.convert import Options, convert, read_classes
+from bnn.data import cifar, idx
+from bnn.driver.recorded import Replay
+from bnn.errors import BnnError, BnnWarning
+from bnn.formats import bnn_pynq
+from bnn.hw import folding
+from bnn.inputs import IntegerInput
+from bnn.precision import BIPOLAR, INT
+from bnn.preprocess import Digit, Stretch, Thumbnail
+from bnn.program import Dot, Program, Threshold
+from bnn.run import board
+from bnn.run.cpu import prepare
+
+SEEDS = Path(__file__).parent / "seeds"
+FAILED = Path(__file__).parent / "failed"
+#: What an input may take: seconds of the processor, and bytes above its own size.
+MAX_SECONDS = 10.0
+MAX_BYTES = 1 << 30
+#: Steps for an image up to which a program that was read is also run.
+_RUN_WORK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One reader.
+
+    Attributes:
+        read: called with the path of a file; BnnError is its only way to refuse it.
+        modules: the modules, below ``bnn``, whose lines are counted as covered or not.
+        mutator: how inputs are changed, see ``mutators.py``.
+        max_len: bytes of an input.
+    """
+
+    read: Callable[[Path], object]
+    modules: tuple[str, ...]
+    mutator: str = ""
+    max_len: int = 1 << 16
+
+
+def _bnn(path: Path) -> None:
+    program = modelfile.load(path).program
+    if sum(work(op, program.edges) for op in program.ops) < _RUN_WORK:
+        given = program.input.check(np.zeros((1, *program.input.shape), np.uint8))
+        prepare(program, threads=1).run(given)
+
+
+def _convert(kind: str, stack: str | topology.Topology | None = None) -> Callable[[Path], object]:
+    return lambda path: convert(path, kind, Options(topology=stack))
+
+
+_DENSE = topology.loads(
+    'input = 6\nlayers = [{dense=4,bias=true},"norm","act",{dense=3,bias=true},"norm"]'
+)
+_CONV = topology.loads('input = [4,4,1]\nlayers = [{conv=2},"norm","act",{dense=3},"norm"]')
+
+
+def _idx(path: Path) -> None:
+    for read in (
+        idx.read_images,
+        functools.partial(idx.read_images, lenient=True),
+        idx.read_labels,
+    ):
+        _tried(read, path)
+
+
+def _cifar(path: Path) -> None:
+    for read in (
+        cifar.read_records,
+        functools.partial(cifar.read_records, lenient=True),
+        lambda one: cifar.read_archive(one, ["test_batch.bin"]),
+    ):
+        _tried(read, path)
+
+
+def _picture(path: Path) -> None:
+    for kind, shape in ((Thumbnail(), (8, 8, 3)), (Digit(), (8, 8, 1)), (Stretch(), (8, 8, 1))):
+        _tried(functools.partial(kind.to_array, shape=shape), path)
+
+
+def _tried(read: Callable[[Path], object], path: Path) -> None:
+    with contextlib.suppress(BnnError):
+        read(path)
+
+
+def _original_folder(path: Path) -> None:
+    """A folder from one file: name, zero, contents, zero, and so on."""
+    folder = path.with_name(path.name + ".d")
+    folder.mkdir()
+    try:
+        parts = path.read_bytes().split(b"\0")
+        for name, data in zip(parts[::2], parts[1::2], strict=False):
+            text = name.decode("ascii", "replace").strip()
+            if text == "hw/config.h":
+                (folder / "hw").mkdir(exist_ok=True)
+                (folder / text).write_bytes(data)
+            elif text.isprintable() and 0 < len(text) < 64 and "/" not in text and text[0] != ".":
+                (folder / text).write_bytes(data)
+        bnn_pynq.load(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _small_program() -> Program:
+    ops = (
+        Dot("d", "input", np.ones((2, 4)), BIPOLAR),
+        Threshold("t", "d", np.zeros((2, 1)), BIPOLAR, -1, 2),
+        Dot("e", "t", np.ones((2, 2)), BIPOLAR),
+    )
+    return Program(IntegerInput((4,), INT(2)), ops, "e")
+
+
+def _driver(path: Path) -> None:
+    folder = path.with_name(path.name + ".d")
+    folder.mkdir()
+    try:
+        (folder / "driver.json").write_bytes(path.read_bytes())
+        board.Metadata.from_json(board.read_metadata(folder))
+    finally:
+        shutil.rmtree(folder)
+
+
+_ORIGINAL = ("formats.bnn_pynq.reading", "formats.bnn_pynq.building", "data.tar", "data.files")
+_CONVERT = ("convert", "lower.graph", "formats.archives")
+
+READERS: dict[str, Reader] = {
+    "bnn": Reader(_bnn, ("modelfile", "check", "inputs", "preprocess", "model"), "bnn"),
+    "theano": Reader(
+        _convert("theano", _DENSE), ("formats.theano_npz", "formats.npz", *_CONVERT), "zip"
+    ),
+    "chainer": Reader(_convert("chainer"), ("formats.chainer", "formats.npz", *_CONVERT), "zip"),
+    "chainer-conv": Reader(
+        _convert("chainer", _CONV), ("formats.chainer", "formats.npz", *_CONVERT), "zip"
+    ),
+    "keras-h5": Reader(_convert("keras"), ("formats.keras_file", "formats.keras", *_CONVERT)),
+    "keras": Reader(_convert("keras"), ("formats.keras_file", "formats.keras", *_CONVERT), "zip"),
+    "qonnx": Reader(
+        _convert("qonnx"),
+        ("formats.onnx_file", "formats.qonnx", "formats.qonnx_walk", "formats.qonnx_quant"),
+        "onnx",
+    ),
+    "brevitas": Reader(
+        _convert("brevitas", "tfc-w1a1"),
+        ("formats.torch_file", "formats.brevitas", *_CONVERT),
+        "zip",
+    ),
+    "original": Reader(bnn_pynq.load, _ORIGINAL, "packed", 1 << 20),
+    "original-folder": Reader(_original_folder, _ORIGINAL[:2]),
+    "idx": Reader(_idx, ("data.idx", "data.files"), "packed"),
+    "cifar": Reader(_cifar, ("data.cifar", "data.tar", "data.files"), "packed"),
+    "topology": Reader(topology.load, ("topology",)),
+    "folding": Reader(lambda path: folding.read(path, _small_program()), ("hw.folding",)),
+    "classes": Reader(read_classes, ("formats.bnn_pynq.reading",)),
+    "session": Reader(Replay, ("driver.recorded",)),
+    "driver": Reader(_driver, ("run.board", "driver.driver")),
+    "picture": Reader(_picture, ("pictures", "preprocess"), "png"),
+}
+
+
+class UnfitError(Exception):
+    """A reader took too long or too much, or raised what is no BnnError."""
+
+
+_base = 0
+
+
+def attempt(reader: Reader, path: Path, size: int) -> bool:
+    """Whether ``reader`` takes the file.
+
+    Raises:
+        UnfitError: it does worse than to refuse it.
+    """
+    global _base  # the memory of this process before its first input
+    _base = _base or _now()
+    start = time.process_time()
+    taken = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BnnWarning)
+            reader.read(path)
+    except BnnError:
+        taken = False
+    except BaseException as reason:
+        if isinstance(reason, KeyboardInterrupt):
+            raise
+        raise UnfitError(f"{type(reason).__name__}: {reason}") from reason
+    seconds = time.process_time() - start
+    if seconds > MAX_SECONDS:
+        raise UnfitError(f"took {seconds:.1f} s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if peak - _base > MAX_BYTES + size:
+        grown, _base = (peak - _base) >> 20, peak  # the next one is measured from here
+        raise UnfitError(f"took {grown} MiB")
+    return taken
+
+
+def _now() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def kept(name: str) -> list[Path]:
+    """Seeds of a reader, and inputs that failed once."""
+    folders = (SEEDS / name, FAILED / name)
+    return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir())
+
+
+def names() -> list[Any]:
+    """Reader and file of everything that is replayed."""
+    return [(name, path) for name in READERS for path in kept(name)]

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Handwriting in any light: the same stroke is found as in black ink on white, or none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+import bnn
+from bnn.errors import DataError
+from bnn.pictures import digit_array
+from bnn.preprocess import Digit
+
+HEIGHT, WIDTH = 300, 400
+ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
+#: Light on the sheet, 0 to 1 and (height, width).
+LIGHT: dict[str, Any] = {
+    "even": np.ones((HEIGHT, WIDTH)),
+    "dim": np.full((HEIGHT, WIDTH), 0.4),
+    "from one side": 0.35 + 0.65 * COLUMNS / WIDTH,
+    "vignette": 1 - 0.3 * ((COLUMNS / 200 - 1) ** 2 + (ROWS / 150 - 1) ** 2),
+    "shadow of a phone": np.where(COLUMNS + 0.5 * ROWS > 360, 0.5, 1.0),
+}
+
+
+def ink() -> NDArray[np.float64]:
+    """A 5 or so: 1 where there is ink."""
+    image = Image.new("L", (WIDTH, HEIGHT))
+    draw = ImageDraw.Draw(image)
+    draw.line([(210, 90), (140, 90), (135, 145), (190, 150), (205, 180)], fill=255, width=14)
+    draw.line([(205, 180), (190, 215), (140, 215)], fill=255, width=14)
+    return np.asarray(image) / 255.0
+
+
+def sheet(paper: float, stroke: float, light: str = "even", noise: float = 0) -> Image.Image:
+    levels = (paper + (stroke - paper) * ink()) * LIGHT[light]
+    levels += np.random.default_rng(3).normal(0, 1, levels.shape) * noise
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+
+
+def found(image: Image.Image) -> NDArray[np.bool_]:
+    array: NDArray[np.bool_] = Digit().to_array(image, (28, 28, 1))[..., 0] == 255
+    return array
+
+
+BLACK = digit_array(sheet(255, 0)) == 255
+
+
+def test_black_ink_keeps_its_bytes() -> None:
+    assert 100 < BLACK.sum() < 400
+    for paper, stroke in ((255, 0), (230, 20), (255, 90), (200, 40)):
+        image = sheet(paper, stroke)
+        assert (Digit().to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
+        assert (found(image) == BLACK).all()
+
+
+@pytest.mark.parametrize(("paper", "stroke"), [(220, 150), (225, 190), (120, 95), (45, 220)])
+def test_pencil_and_chalk_are_found_exactly(paper: int, stroke: int) -> None:
+    assert (digit_array(sheet(paper, stroke)) == 255).sum() in (0, 784)
+    assert (found(sheet(paper, stroke)) == BLACK).all()
+
+
+@pytest.mark.parametrize("light", LIGHT)
+@pytest.mark.parametrize(("paper", "stroke"), [(235, 30), (225, 150), (60, 230)])
+@pytest.mark.parametrize("noise", [0, 4])
+def test_uneven_light(light: str, paper: int, stroke: int, noise: float) -> None:
+    if (light, paper) == ("dim", 60) and noise:
+        noise = 2
+    # A pixel more or less at the edges of the stroke, where there is noise.
+    assert (found(sheet(paper, stroke, light, noise)) != BLACK).mean() < 0.06
+
+
+@pytest.mark.parametrize("light", LIGHT)
+@pytest.mark.parametrize("paper", [250, 220, 50, 0, 255])
+@pytest.mark.parametrize("noise", [0, 5])
+def test_empty_sheets(light: str, paper: int, noise: float) -> None:
+    image = sheet(paper, paper, light, noise)
+    image.filename = "sheet.png"  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"^sheet\.png: no stroke found"):
+        found(image)
+    assert Digit(adaptive=False).to_array(image, (28, 28, 1)).shape == (28, 28, 1)
+
+
+def test_dust_is_no_ink() -> None:
+    image = sheet(240, 30)
+    for x, y in ((20, 30), (350, 250), (300, 20), (60, 280)):
+        image.paste(0, (x, y, x + 3, y + 3))
+    assert (found(image) == BLACK).all()
+    empty = Image.new("L", (WIDTH, HEIGHT), 240)
+    empty.paste(0, (30, 30, 33, 33))
+    with pytest.raises(DataError, match="no stroke found"):
+        found(empty)
+
+
+def test_a_sheet_on_a_dark_table() -> None:
+    levels = np.asarray(sheet(235, 20)).copy()
+    levels[:25], levels[-20:], levels[:, :30] = 80, 75, 85
+    assert (found(Image.fromarray(levels)) == BLACK).all()
+    levels[25:-20, 30:] = 235
+    with pytest.raises(DataError, match="no stroke found"):
+        found(Image.fromarray(levels))
+
+
+def test_lined_paper() -> None:
+    levels = np.asarray(sheet(235, 20)).copy()
+    for row in range(10, HEIGHT, 24):
+        levels[row : row + 2][levels[row : row + 2] > 200] = 170
+    assert (found(Image.fromarray(levels)) != BLACK).mean() < 0.06
+
+
+def test_large_photos() -> None:
+    large = sheet(225, 150, "from one side").resize((2400, 1800), Image.Resampling.BICUBIC)
+    assert (found(large) != BLACK).mean() < 0.06
+
+
+def test_ink_that_is_cut_out_keeps_its_bytes() -> None:
+    rows, columns = np.nonzero(ink())
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    for paper, stroke in ((255, 0), (220, 40)):
+        image = sheet(paper, stroke).crop(tuple(map(int, box)))
+        assert (Digit().to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
+
+
+def test_a_transparent_canvas_of_the_models_size_is_a_sheet() -> None:
+    canvas = Image.new("RGBA", (28, 28), (0, 0, 0, 0))
+    canvas.paste((0, 0, 0, 255), (12, 4, 15, 24))
+    array = Digit().to_array(canvas, (28, 28, 1))[..., 0]
+    assert (array == 255).any(axis=1).all()  # it fills the height
+    assert 0 < (array == 255).sum() < 200
+    white = Image.new("RGBA", (28, 28), (255, 255, 255, 0))
+    white.paste((255, 255, 255, 255), (12, 4, 15, 24))  # not to be seen on paper
+    with pytest.raises(DataError, match="no stroke found"):
+        Digit().to_array(white, (28, 28, 1))
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**32 - 1), st.sampled_from([2, 20, 256])
+)
+def test_anything_is_a_stroke_or_an_error(width: int, height: int, seed: int, levels: int) -> None:
+    values = np.random.default_rng(seed).integers(0, levels, (height, width), np.uint8)
+    array = np.ones((28, 28, 1), np.uint8)
+    with suppress(DataError):
+        array = Digit().to_array(Image.fromarray(values), (28, 28, 1))
+    assert set(np.unique(array)) <= ({1, 255} if (width, height) != (28, 28) else set(range(256)))
+
+
+def test_pale_digits_get_the_class_of_black_ones() -> None:
+    samples = sorted((Path(bnn.__file__).parent / "samples" / "mnist").glob("*.png"))
+    assert len(samples) == 10
+    classifier = bnn.Classifier("lfc-w1a1")
+    for sample in samples:
+        with Image.open(sample) as image:
+            stroke = np.asarray(image.convert("L").resize((280, 280), Image.Resampling.BICUBIC))
+        drawn = np.pad(stroke, 60) > 127
+        black, pale, chalk = (
+            np.where(drawn, ink, paper).astype(np.uint8)
+            for ink, paper in ((0, 255), (150, 220), (210, 50))
+        )
+        expected = classifier.scores(Image.fromarray(black)).tolist()
+        for other in (pale, chalk):
+            assert classifier.scores(Image.fromarray(other)).tolist() == expected

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Write the bundled models again in today's file format, and prove that nothing else changed.
+
+Each is loaded and saved; what is read back must have the same program (every weight and
+threshold), classes, preparation, provenance and name. The digest in its card follows. A file
+that is in today's format already stays as it is: running this twice changes nothing.
+
+    python tools/rewrite_models.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from bnn.errors import OldFormatWarning
+from bnn.library import MODELS
+from bnn.model import Model
+from bnn.modelfile import load, save
+from bnn.run import prepare
+
+
+def main() -> int:
+    for path in sorted(MODELS.glob("*.bnn")):
+        before = _loaded(path)
+        save(before, path)
+        check_equal(before, load(path), path)
+        card = path.with_suffix(".md")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        text = card.read_text(encoding="utf-8")
+        card.write_text(re.sub(r"(SHA-256: `)[0-9a-f]{64}", rf"\g<1>{digest}", text), "utf-8")
+        sys.stdout.write(f"{path.name}: {digest}\n")
+    return 0
+
+
+def _loaded(path: Path) -> Model:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OldFormatWarning)
+        return load(path)
+
+
+def check_equal(before: Model, after: Model, path: Path) -> None:
+    """Two models that say the same, and score random inputs alike; else AssertionError."""
+    for what in ("classes", "preprocess", "provenance", "name"):
+        assert getattr(before, what) == getattr(after, what), f"{path}: {what} differs"
+    assert before.program.digest() == after.program.digest(), f"{path}: the programs differ"
+    shape = before.program.input.shape
+    pictures = np.random.default_rng(1).integers(0, 256, (64, *shape), dtype=np.uint8)
+    one, two = (prepare("cpu", model.program).run(pictures) for model in (before, after))
+    assert np.array_equal(one.scores, two.scores), f"{path}: scores differ"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
