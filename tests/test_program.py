@@ -194,3 +194,23 @@ def test_a_window_moves_by_one_and_has_no_border_unless_it_says_so() -> None:
     flat = Window("flat", "w", (4, 5))
     program = Program(IntegerInput((5, 7, 2), UINT(2)), (window, flat), "flat")
     assert program.edges["w"].shape == (4, 5, 12)
+
+
+@pytest.mark.parametrize("kind", [Window, Pool])
+@pytest.mark.parametrize("stride", [(0, 1), (1, 0)])
+def test_strides_begin_at_one(kind: Any, stride: tuple[int, int]) -> None:
+    ops = (kind("w", "input", (2, 2), stride), Window("flat", "w", (1, 1)))
+    with pytest.raises(ProgramError, match="w: stride"):
+        Program(IntegerInput((2, 2, 1), UINT(2)), ops, "flat")
+
+
+def test_accumulators_have_32_bits_unless_they_say_so() -> None:
+    assert Dot("d", "input", [[1]], BIPOLAR).accumulator_bits == 32
+
+
+def test_precisions_and_inputs_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        BIPOLAR.bits = 2  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        IntegerInput((1,), BIPOLAR).shape = (2,)  # type: ignore[misc]
+    assert hash(BIPOLAR) == hash(copy.copy(BIPOLAR))

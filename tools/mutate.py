@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -70,29 +71,40 @@ class Mutant:
         return hashlib.sha256(f"{self.file}\0{self.text}".encode()).hexdigest()[:12]
 
 
-def mutants(file: str) -> Iterator[Mutant]:
-    """All of a file, without two that are the same text."""
-    text = (ROOT / file).read_text()
-    made = mutate_rtl if file.endswith(".sv") else mutate_python
-    seen = set()
-    for offset, right, wrong in made.mutants(text):
-        whole = text[:offset] + wrong + text[offset + len(right) :]
-        if whole not in seen:
-            seen.add(whole)
-            yield Mutant(file, offset, right, wrong)
-
-
 def sample(files: list[str], count: int, seed: int) -> list[Mutant]:
     """So many at random, each line as likely as another."""
-    lines: dict[tuple[str, int], list[Mutant]] = {}
-    for file in files:
-        for each in mutants(file):
-            lines.setdefault((file, each.line), []).append(each)
     luck = random.Random(seed)
+    lines: dict[tuple[str, int], list[Any]] = {}
+    for file in files:
+        for line, place in _places(file):
+            lines.setdefault((file, line), []).append(place)
     order = sorted(lines)
     luck.shuffle(order)
-    chosen = [luck.choice(lines[place]) for place in order]
-    return chosen[:count] if count else chosen
+    chosen: list[Mutant] = []
+    for file, line in order:
+        if count and len(chosen) == count:
+            break
+        choices = lines[file, line]
+        luck.shuffle(choices)
+        found = (each for each in (_mutant(file, p) for p in choices) if each is not None)
+        chosen += islice(found, 1 if count else None)
+    return chosen
+
+
+def _places(file: str) -> Iterator[tuple[int, Any]]:
+    text = (ROOT / file).read_text()
+    if file.endswith(".sv"):
+        for found in mutate_rtl.mutants(text):
+            yield text.count("\n", 0, found[0]) + 1, found
+    else:
+        for place in mutate_python.places(text):
+            yield place[0], place
+
+
+def _mutant(file: str, place: Any) -> Mutant | None:
+    text = (ROOT / file).read_text()
+    found = place if file.endswith(".sv") else mutate_python.made(text, place)
+    return None if found is None else Mutant(file, *found)
 
 
 class Tree:

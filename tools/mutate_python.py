@@ -35,23 +35,31 @@ _PAIRS = {
 }
 
 
-def mutants(text: str) -> Iterator[tuple[int, str, str]]:
-    """(offset, what is there, what is put there) of every mistake that still compiles."""
+Place = tuple[int, str, int]
+"""A line, an operator, and which of the operator's places it is."""
+
+
+def places(text: str) -> Iterator[Place]:
+    """Where a mistake can be made; whether it compiles :func:`made` will say."""
     annotations = _annotations(text)
     nodes = list(ast_nodes(get_ast(text)))
     for name in sorted(plugins.operator_names()):
         if not _wanted(name.removeprefix("core/")):
             continue
         operator = plugins.get_operator(name)()
-        count = sum(1 for node in nodes for _ in operator.mutation_positions(node))
-        for occurrence in range(count):
-            wrong = mutate_code(text, operator, occurrence)
-            if wrong is None or wrong == text:
-                continue
-            start, found, made = _change(text, wrong)
-            if text.count("\n", 0, start) + 1 in annotations or not _compiles(wrong):
-                continue
-            yield start, found, made
+        found = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, (line, _) in enumerate(found):
+            if line not in annotations:
+                yield line, name, occurrence
+
+
+def made(text: str, place: Place) -> tuple[int, str, str] | None:
+    """(offset, what is there, what is put there), or None where nothing comes of it."""
+    _, name, occurrence = place
+    wrong = mutate_code(text, plugins.get_operator(name)(), occurrence)
+    if wrong is None or wrong == text or not _compiles(wrong):
+        return None
+    return _change(text, wrong)
 
 
 def _wanted(name: str) -> bool:

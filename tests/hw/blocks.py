@@ -202,6 +202,7 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "window": _window,
     "window-bare": lambda: _window((0, 0, 0, 0), (1, 1), 1, 5),
     "window-strides": lambda: _window((0, 0, 0, 0), (4, 3), 1, 9),
+    "window-rows": lambda: _window((0, 0, 0, 0), (1, 1), 5, 5),  # a whole row at once
     "window-crossing": lambda: _window((2, 0, 1, 1), (1, 2), 2),
     "patches": lambda: _patches((1, 1, 1, 1), 2),
     "patches-bare": lambda: _patches((0, 0, 0, 0), 1),

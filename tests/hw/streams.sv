@@ -122,11 +122,15 @@ module bench_load #(
     logic [68:0] writes[WRITES];
     initial $readmemh(FILE, writes);
     int at;
+    logic turn = 1'b0;
     assign go = at == WRITES + 8;
     always_ff @(posedge clk) begin
         at      <= rst ? 0 : go ? at : at + 1;
         p_valid <= !rst && at < WRITES;
-        {p_levels, p_item, p_index, p_data} <= !rst && at < WRITES ? writes[at] : {69{1'b1}};
+        // Afterwards other data, to the first and to the last place: nobody may take it.
+        {p_levels, p_item, p_index, p_data} <= !rst && at < WRITES ? writes[at]
+            : writes[turn ? 0 : WRITES-1] ^ {37'b0, {32{1'b1}}};
+        turn <= !turn;
     end
 endmodule
 
