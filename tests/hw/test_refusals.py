@@ -6,13 +6,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bnn.errors import BuildError
 from bnn.hw import synth, verilator
-from bnn.hw.render import library
+from bnn.hw.design import build
+from bnn.hw.render import library, sources
+from hw.examples import DENSE_FOLDING, dense
 
 #: Block -> parameters (those not named are the defaults) that break one rule each, by its label in
 #: the source (``gen_refuse_...``). Where a rule joins several conditions, each of them.
@@ -160,6 +163,16 @@ def test_wrong_parameters_are_refused(block: str, folder: Path) -> None:
             assert messages[label].startswith(f"{block}: ")
             named = messages[label] in run.stderr
             assert named == ((block, parameters) not in EARLIER), run.stderr
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_simulator_is_not_built_of_them(tmp_path: Path) -> None:
+    text = sources(build(dense(), DENSE_FOLDING))
+    core = text.files["bnn_core.sv"]
+    assert core.count(".NF(2)") == 1
+    files = {**text.files, "bnn_core.sv": core.replace(".NF(2)", ".NF(0)")}
+    with pytest.raises(BuildError, match="USERERROR.*must be at least 1"):
+        verilator.verilate(tmp_path, replace(text, files=files), verilator._flags(trace=False))
 
 
 def test_every_block_with_rules_is_tried() -> None:

@@ -40,6 +40,13 @@ def test_the_package_is_documented() -> None:
     )
 
 
+def test_the_readme_has_every_block_once() -> None:
+    text = (ROOT / "src" / "bnn" / "hw" / "rtl" / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(bnn_\w+)` \|", text, re.MULTILINE)
+    assert sorted(named) == [name[:-3] for name in library() if name.endswith(".sv")]
+    assert all((ROOT / file).is_file() for file in re.findall(r"`(tests/hw/\w+\.py)`", text))
+
+
 _FIFO = library()["bnn_fifo.sv"]
 _PORT = next(line for line in _FIFO.splitlines(keepends=True) if " i_valid,  //" in line)
 _PLANTED = {
