@@ -171,7 +171,7 @@ def test_a_simulator_is_not_built_of_them(tmp_path: Path) -> None:
     core = text.files["bnn_core.sv"]
     assert core.count(".NF(2)") == 1
     files = {**text.files, "bnn_core.sv": core.replace(".NF(2)", ".NF(0)")}
-    with pytest.raises(BuildError, match="USERERROR.*must be at least 1"):
+    with pytest.raises(BuildError, match=r"USERERROR.*must be at least 1"):
         verilator.verilate(tmp_path, replace(text, files=files), verilator._flags(trace=False))
 
 
