@@ -229,8 +229,8 @@ def fingerprint(module: str) -> str:
 
 def _code(text: str) -> str:
     """SystemVerilog without comments and checks of parameters, each space one blank."""
+    text = re.sub(r"`ifndef __ICARUS__.*?`endif", "", text, flags=re.DOTALL)
     text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
-    text = re.sub(r"if \([^;{}]*\) begin : gen_refuse_\w+[^;]*;\s*end", "", text)
     return " ".join(text.split())
 
 

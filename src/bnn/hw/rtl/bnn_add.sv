@@ -27,6 +27,7 @@ module bnn_add #(
     input  wire                     o_ready,  // 1: the word is taken if o_valid is 1 too
     output logic [LANES*BITS-1:0]   o_data    // sum l in bits [l * BITS +: BITS], two's complement
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (LANES < 1) begin : gen_refuse_lanes
         $error("bnn_add: LANES must be at least 1");
     end
@@ -39,6 +40,7 @@ module bnn_add #(
     if (B_BITS < 1 || B_SHIFT < 0 || B_BITS + B_SHIFT > 35) begin : gen_refuse_b
         $error("bnn_add: B_BITS must be at least 1, and B_BITS + B_SHIFT at most 35");
     end
+`endif
     // Wide enough for both operands and the sum; only BITS of it are kept (proved by the program).
     localparam int WIDE = 36;
     wire free = !o_valid || o_ready;

@@ -20,12 +20,14 @@ module bnn_agree #(
     input  wire  [SIMD-1:0]             w,       // weight bits; slice c: parities of the triples
     output wire  [$clog2(SIMD + 1)-1:0] count    // places where both are equal, STAGES cycles later
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 5) begin : gen_refuse_simd
-        $error("bnn_agree: SIMD must be at least 5; count fewer places with bnn_popcount");
+        $error("bnn_agree: SIMD must be at least 5 (bnn_popcount counts fewer)");
     end
     if (STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
         $error("bnn_agree: STAGES must be 3 or 4");
     end
+`endif
     localparam int U = (T + 2) / 3;
     localparam int WHOLE = SIMD - 2 * T;       // triples that have a third place
     // Where it is missing it must disagree: an input 0 against a weight 1.

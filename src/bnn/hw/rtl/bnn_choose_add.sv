@@ -15,9 +15,11 @@ module bnn_choose_add #(
     input  wire  [1:0]      choose,  // which operand is added; see above
     output wire  [BITS-1:0] y        // sum modulo 2^BITS, in the same cycle
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1) begin : gen_refuse_bits
         $error("bnn_choose_add: BITS must be at least 1");
     end
+`endif
 `ifdef BNN_LUT6
     localparam int QUADS = (BITS + 3) / 4;
     // Address: a, p, q, choose[0], choose[1].

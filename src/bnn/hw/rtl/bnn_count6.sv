@@ -15,9 +15,11 @@ module bnn_count6 #(
     output logic [(BITS + 5) / 6 - 1:0] twos,  // bit 1 of each column's count
     output logic [(BITS + 5) / 6 - 1:0] fours  // bit 2 of each column's count
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1) begin : gen_refuse_bits
         $error("bnn_count6: BITS must be at least 1");
     end
+`endif
     localparam int S = (BITS + 5) / 6;
     logic [6*S-1:0] padded;
     always_comb begin

@@ -22,9 +22,11 @@ module bnn_fifo #(
     output logic [BITS-1:0]              o_data,   // oldest word, from a register
     output wire  [$clog2(DEPTH + 2)-1:0] level     // words inside, 0 to DEPTH + 1
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1 || DEPTH < 1) begin : gen_refuse_size
         $error("bnn_fifo: BITS and DEPTH must be at least 1");
     end
+`endif
     localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
     localparam int CW = $clog2(DEPTH + 2);
     localparam logic [AW-1:0] LAST = AW'(DEPTH - 1);

@@ -17,9 +17,11 @@ module bnn_fork #(
     input  wire  [COPIES-1:0]      o_ready,  // of each consumer; must not wait for its o_valid
     output wire  [COPIES*BITS-1:0] o_data    // copy n, the word, in bits [n * BITS +: BITS]
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1 || COPIES < 1) begin : gen_refuse_size
         $error("bnn_fork: BITS and COPIES must be at least 1");
     end
+`endif
     wire unused = &{clk, rst};  // one port list for all blocks
     assign i_ready = &o_ready;
     assign o_valid = {COPIES{i_valid && i_ready}};

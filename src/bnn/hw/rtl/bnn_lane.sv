@@ -29,6 +29,7 @@ module bnn_lane #(
     input  wire  [ABITS*T-1:0]    parity,  // of x, T bits a plane; used if XNOR, STAGES > 1
     output wire  [ACC-1:0]        total    // the sum over the columns that came with w and x
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 1 || WBITS < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_bits
         $error("bnn_lane: SIMD, WBITS, ABITS and ACC must be at least 1");
     end
@@ -38,6 +39,7 @@ module bnn_lane #(
     if (STAGES != 1 && STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
         $error("bnn_lane: STAGES must be 1, 3 or 4");
     end
+`endif
     localparam int PW = $clog2(SIMD + 1);
     wire [WBITS*ACC-1:0] rows;
 

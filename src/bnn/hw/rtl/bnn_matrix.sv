@@ -61,6 +61,7 @@ module bnn_matrix #(
     input  wire  [19:0]                  p_index,   // weights: word nf * SF + sf; thresholds: nf
     input  wire  [31:0]                  p_data     // the chunk; bits above its width are ignored
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (PE < 1 || SIMD < 1 || NF < 1 || SF < 1 || PIXELS < 1 || DEPTH < 1) begin : gen_refuse_sizes
         $error("bnn_matrix: PE, SIMD, NF, SF, PIXELS and DEPTH must be at least 1");
     end
@@ -73,6 +74,7 @@ module bnn_matrix #(
     if (TERNARY != 0 && (XNOR != 0 || WBITS != 2 || ABITS != 2)) begin : gen_refuse_ternary
         $error("bnn_matrix: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
     end
+`endif
     localparam int XW = PIXELS * SIMD * ABITS;
     localparam int TB = LEVELS > 0 ? LEVELS * ACC + FALLING : OBITS;
     localparam int NW = NF > 1 ? $clog2(NF) : 1;

@@ -18,12 +18,14 @@ module bnn_narrow #(
     input  wire                          o_ready,  // 1: the word is taken if o_valid is 1 too
     output wire  [GROUPS*BITS-1:0]       o_data    // part of field g in bits [g * BITS +: BITS]
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1 || GROUPS < 1) begin : gen_refuse_sizes
         $error("bnn_narrow: BITS and GROUPS must be at least 1");
     end
     if (RATIO < 2) begin : gen_refuse_ratio
         $error("bnn_narrow: RATIO must be at least 2");
     end
+`endif
     localparam int CW = $clog2(RATIO + 1);
     localparam int IN = RATIO * BITS;
     logic [CW-1:0] left;

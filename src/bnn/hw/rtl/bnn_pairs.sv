@@ -16,9 +16,11 @@ module bnn_pairs #(
     output wire  [TERMS*(ABITS+1)-1:0] plus,  // a + b; term i from bit i * (ABITS + 1) on
     output wire  [TERMS*(ABITS+1)-1:0] minus  // a + ~b, same layout
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 1 || ABITS < 1) begin : gen_refuse_sizes
         $error("bnn_pairs: SIMD and ABITS must be at least 1");
     end
+`endif
     localparam int W = ABITS + 1;
     localparam int ODD = SIMD % 2;
     for (genvar i = 0; i < TERMS; i++) begin : gen_term

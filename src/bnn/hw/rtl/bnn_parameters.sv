@@ -25,6 +25,7 @@ module bnn_parameters #(
     input  wire  [19:0]           p_index,  // word of the memory, 0 to DEPTH - 1
     input  wire  [31:0]           p_data    // the chunk; bits above its width are ignored
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (ITEMS < 1 || BITS < 1 || DEPTH < 1) begin : gen_refuse_sizes
         $error("bnn_parameters: ITEMS, BITS and DEPTH must be at least 1");
     end
@@ -34,6 +35,7 @@ module bnn_parameters #(
     if (LOADABLE != 0 && DEPTH > 1048576) begin : gen_refuse_depth
         $error("bnn_parameters: p_index can select 1048576 words");
     end
+`endif
     localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
     if (LOADABLE != 0) begin : gen_ram
         localparam int CHUNKS = (BITS + 31) / 32;

@@ -44,6 +44,7 @@ module bnn_patches #(
     input  wire                        o_ready,  // 1: the word is taken if o_valid is 1 too
     output wire  [PIXELS*K_H*K_W*LANES*BITS-1:0] o_data  // values in the order above
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1 || LANES < 1 || TAKE < 1 || PARTS < 1) begin : gen_refuse_sizes
         $error("bnn_patches: BITS, LANES, TAKE and PARTS must be at least 1");
     end
@@ -62,6 +63,7 @@ module bnn_patches #(
     if (ROWS < K_H && ROWS < IN_H) begin : gen_refuse_depth
         $error("bnn_patches: ROWS must be at least K_H or IN_H");
     end
+`endif
     localparam int WORD  = TAKE * LANES * BITS;
     localparam int FIELD = LANES * BITS;
     localparam int REACH = K_W + (PIXELS - 1) * S_W;     // columns that a group covers

@@ -30,12 +30,14 @@ module bnn_reader #(
     input  wire         o_ready,        // 1: the word is taken if o_valid is 1 too
     output wire  [63:0] o_data          // word in the order of addresses
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (WORDS < 1) begin : gen_refuse_words
         $error("bnn_reader: WORDS must be at least 1");
     end
     if (DEPTH < 16) begin : gen_refuse_depth
         $error("bnn_reader: DEPTH must be at least 16, the beats of a burst");
     end
+`endif
     localparam int WW = $clog2(WORDS + 1);
     localparam int CW = $clog2(DEPTH + 1);
     typedef enum logic [1:0] {IDLE, SIZE, ASK} state_t;

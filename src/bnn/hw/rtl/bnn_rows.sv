@@ -23,6 +23,7 @@ module bnn_rows #(
     input  wire  [SIMD*ABITS-1:0]    x,      // column c from bit c * ABITS on; a cycle before w
     output wire  [PE*ACC-1:0]        totals  // row r in bits [r * ACC +: ACC]
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (PE < 1 || SIMD < 1 || WBITS < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_sizes
         $error("bnn_rows: PE, SIMD, WBITS, ABITS and ACC must be at least 1");
     end
@@ -32,6 +33,7 @@ module bnn_rows #(
     if (TERNARY != 0 && (XNOR != 0 || WBITS != 2 || ABITS != 2)) begin : gen_refuse_ternary
         $error("bnn_rows: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
     end
+`endif
     if (SUMS != 0) begin : gen_sums
         localparam int TERMS = (SIMD + 1) / 2;
         wire [TERMS*(ABITS+1)-1:0] plus, minus;

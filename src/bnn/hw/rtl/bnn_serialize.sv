@@ -25,12 +25,14 @@ module bnn_serialize #(
     input  wire                    o_ready,  // 1: the word is taken if o_valid is 1 too
     output wire  [NF*BITS-1:0]     o_data    // NF fields of one position, the first word's lowest
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1 || PIXELS < 1 || NF < 1 || GROUPS < 1) begin : gen_refuse_sizes
         $error("bnn_serialize: BITS, PIXELS, NF and GROUPS must be at least 1");
     end
     if (TAIL < 1 || TAIL > PIXELS) begin : gen_refuse_tail
         $error("bnn_serialize: TAIL must be 1 to PIXELS");
     end
+`endif
     localparam int FW = $clog2(NF + 1);
     localparam int PW = $clog2(PIXELS + 1);
     localparam int GW = GROUPS > 1 ? $clog2(GROUPS) : 1;

@@ -21,9 +21,11 @@ module bnn_sum #(
     input  wire  [TERMS*(ABITS+1)-1:0] minus,  // a + ~b of each pair, from bnn_pairs
     output wire  [ACC-1:0]             total   // the row's sum, as defined above
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_sizes
         $error("bnn_sum: SIMD, ABITS and ACC must be at least 1");
     end
+`endif
     localparam int W = ABITS + 2;              // of a term as a signed number
     localparam int ODD = SIMD % 2;
     localparam int STAGES = TERMS > 2 ? TERMS - 1 : 1;

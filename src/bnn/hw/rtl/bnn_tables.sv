@@ -14,12 +14,14 @@ module bnn_tables #(
     input  wire  [1:0]             high,   // which table; only bit 0 counts if TABLES = 2
     output wire  [BITS-1:0]        word    // the chosen table's word, in the same cycle
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1) begin : gen_refuse_bits
         $error("bnn_tables: BITS must be at least 1");
     end
     if (TABLES != 2 && TABLES != 4) begin : gen_refuse_tables
         $error("bnn_tables: TABLES must be 2 or 4");
     end
+`endif
 `ifdef BNN_LUT6
     for (genvar i = 0; i < BITS; i++) begin : gen_bit
         if (TABLES == 2) begin : gen_two

@@ -20,12 +20,14 @@ module bnn_ternary #(
     input  wire  [2*SIMD-1:0] x,     // inputs, same layout
     output wire  [ACC-1:0]    total  // sum of products + 2 * SIMD, STAGES cycles later
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 1 || ACC < 1) begin : gen_refuse_sizes
         $error("bnn_ternary: SIMD and ACC must be at least 1");
     end
     if (STAGES != 1 && STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
         $error("bnn_ternary: STAGES must be 1, 3 or 4");
     end
+`endif
     localparam int CW = $clog2(3 * SIMD + 1);
     wire [SIMD-1:0] some = w[0+:SIMD] & x[0+:SIMD];
     wire [SIMD-1:0] positive = ~(some & (w[SIMD+:SIMD] ^ x[SIMD+:SIMD]));

@@ -37,12 +37,14 @@ module bnn_threshold #(
     input  wire  [19:0]                  p_index,   // word of the memory: the fold
     input  wire  [31:0]                  p_data     // the chunk; bits above its width are ignored
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (LANES < 1 || FOLDS < 1 || LEVELS < 1 || OBITS < 1 || DEPTH < 1) begin : gen_refuse_sizes
         $error("bnn_threshold: LANES, FOLDS, LEVELS, OBITS and DEPTH must be at least 1");
     end
     if (IBITS < 1 || ACC <= IBITS) begin : gen_refuse_acc
         $error("bnn_threshold: ACC must be greater than IBITS, and IBITS at least 1");
     end
+`endif
     localparam int TB = LEVELS * ACC + FALLING;
     localparam int FW = FOLDS > 1 ? $clog2(FOLDS) : 1;
     localparam int CW = $clog2(DEPTH + 1);

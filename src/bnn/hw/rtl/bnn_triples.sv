@@ -15,9 +15,11 @@ module bnn_triples #(
     output wire  [BITS-1:0]   most,  // of each triple: at least two places agree
     output wire  [BITS-1:0]   odd    // of each triple: one or three places agree
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1) begin : gen_refuse_bits
         $error("bnn_triples: BITS must be at least 1");
     end
+`endif
 `ifdef BNN_LUT6
     // Address bits 2:0 are the inputs, 5:3 the weights.
     function automatic logic [63:0] truth(input logic majority);

@@ -33,9 +33,11 @@ module bnn_writer #(
     output wire         i_ready,        // 1: the word is taken if i_valid is 1 too
     input  wire  [63:0] i_data          // word to store, in the order of addresses
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (WORDS < 1 || DEPTH < 1) begin : gen_refuse_sizes
         $error("bnn_writer: WORDS and DEPTH must be at least 1");
     end
+`endif
     localparam int WW = $clog2(WORDS + 1);
     localparam int LW = $clog2(DEPTH + 2);
     typedef enum logic [2:0] {IDLE, SIZE, ASK, SEND, DRAIN} state_t;
