@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""No memory style ties the blocks to one vendor: chips without RAM in LUTs take a matrix unit too."""
+"""No memory style ties the blocks to one vendor: chips without RAM in LUTs take a matrix unit."""
 
 from __future__ import annotations
 
