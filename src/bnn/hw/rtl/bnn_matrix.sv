@@ -146,7 +146,7 @@ module bnn_matrix #(
         .p_item(p_item), .p_index(p_index), .p_data(p_data)
     );
 
-    // ---- what travels beside the data -----------------------------------------------------
+    // ---- delayed with the data -------------------------------------------------------------
     logic [LATENCY:1] ending;                  // a step that completes rows, n cycles after issue
     logic [LANE+1:1] going, opening;
     logic [NW-1:0] fold[LANE+2];               // row fold, n cycles after issue

@@ -112,7 +112,7 @@ module bnn_patches #(
     logic [RW-1:0] origin, top;                          // ring rows: of row 0, of the kernel's
     y_t y;                                               // input row of the kernel's first row
     x_t x;                                               // and column of the group's first
-    y_t freed;                                           // rows of this image given up
+    y_t freed;                                           // rows of this image that are freed
     wire advance = !o_valid || o_ready;
     wire complete = freed + rows >= (y + y_t'(K_H) > y_t'(IN_H) ? y_t'(IN_H) : y + y_t'(K_H));
     wire step = advance && complete;

@@ -113,9 +113,9 @@ module bnn_window #(
     logic [XW-1:0] kx;
     logic [YW-1:0] ky;
     logic last_group;
-    coord_t present;                           // rows of this image that have come, given up or not
+    coord_t present;                           // rows of this image that have come, freed or not
     coord_t need;                              // those the group needs, where there are so many
-    coord_t freed;                             // rows of this image given up
+    coord_t freed;                             // rows of this image that are freed
     wire [PIXELS-1:0] wraps;                   // each position's successor is in the next row
     coord_t top;                               // of the window of the group's first position
 

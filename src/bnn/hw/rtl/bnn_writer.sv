@@ -6,7 +6,7 @@
 `default_nettype none
 module bnn_writer #(
     parameter int WORDS = 1,  // 64-bit words of an image's result, at least 1
-    parameter int DEPTH = 32  // words of the FIFO, at least 1; full bursts need 16
+    parameter int DEPTH = 32  // words of the FIFO, at least 1; full bursts need 15
 ) (
     input  wire         clk,            // registers change at its rising edge
     input  wire         rst,            // synchronous, active high: idle, no word is held
