@@ -82,6 +82,7 @@ differential: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/check_rtl.py
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then set -x; $(BIN)/mypy; \
 	else echo "mypy: skipped, because the numpy of Python 3.10 has older types"; fi
 

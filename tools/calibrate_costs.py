@@ -215,17 +215,23 @@ def key(module: str, generics: dict[str, Any]) -> str:
 
 
 def fingerprint(module: str) -> str:
-    """Of the sources that ``module`` is made of."""
-    files = library()
+    """Of the code that ``module`` is made of: comments and line breaks do not count."""
+    files = {name: _code(text) for name, text in library().items()}
     todo, seen = [module], []
     while todo:
         name = todo.pop()
         if name not in seen and f"{name}.sv" in files:
             seen.append(name)
-            text = files[f"{name}.sv"]
-            todo += [other[:-3] for other in files if other[:-3] in text]
+            todo += re.findall(r"\bbnn_\w+", files[f"{name}.sv"])
     text = "".join(files[f"{name}.sv"] for name in sorted(seen))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _code(text: str) -> str:
+    """SystemVerilog without comments and checks of parameters, each space one blank."""
+    text = re.sub(r"`ifndef __ICARUS__.*?`endif", "", text, flags=re.DOTALL)
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+    return " ".join(text.split())
 
 
 def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:

@@ -41,6 +41,7 @@ def built(
             (Path(work) / name).write_text(text)
         flags = ["--cc", "--top-module", top, "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign"]
         flags += ["unique", "--x-initial", "unique", "--output-split", "100000", "--Mdir", "."]
+        flags += ["-Werror-USERERROR"]
         flags += more_flags
         sources = [name for name in texts if name.endswith(".sv")]
         _tool(

@@ -87,7 +87,7 @@ def _build(folder: Path, change: Change | None = None) -> tuple[Any, Path]:
             sources=[folder / name for name in [*text.verilog, "bench.sv"]],
             hdl_toplevel="bench",
             build_dir=folder,
-            build_args=["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-std=c++20"],
+            build_args=["-Wno-fatal", "-Wno-lint", "-Werror-USERERROR", "-CFLAGS", "-std=c++20"],
             log_file=folder / "build.log",
         )
     return runner, folder

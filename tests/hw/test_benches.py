@@ -22,7 +22,7 @@ BEATS = 100_000
 
 #: What the simulators are told.
 ARGUMENTS = {
-    "verilator": ["-Wno-fatal", "-Wno-lint", "-CFLAGS", "-std=c++20"],
+    "verilator": ["-Wno-fatal", "-Wno-lint", "-Werror-USERERROR", "-CFLAGS", "-std=c++20"],
     "icarus": ["-g2012"],
 }
 

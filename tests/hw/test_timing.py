@@ -31,6 +31,7 @@ LFC0: dict[str, Generic] = {
     "ACC": 11,
     "DEPTH": 32,
     "LOADABLE": 1,
+    "XSTYLE": "distributed",
 }
 #: The shapes of CNV's layers, or the like.
 WINDOW: dict[str, Generic] = {

@@ -75,6 +75,8 @@ class Matrix:
         depth: words of the output FIFO, at least what hides the pipeline's latency.
         loadable: parameters written at run time; else constants of the circuit.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
+        input_style: memory style of the inputs that are kept for later row folds; a chip without
+            RAM in LUTs needs ``auto``.
         places: of a kernel whose columns come slice of channels by slice, all places of a slice
             together (:class:`bnn.hw.patches.Patches`); 1: they come in the program's order.
     """
@@ -95,6 +97,7 @@ class Matrix:
     style: str = "auto"
     name: str = "matrix"
     places: int = 1
+    input_style: str = "distributed"
 
     @property
     def row_folds(self) -> int:
@@ -202,6 +205,7 @@ class Matrix:
             "WFILE": "" if self.loadable else f"{self.name}_weights.mem",
             "TFILE": "" if self.loadable else f"{self.name}_levels.mem",
             "WSTYLE": self.style,
+            "XSTYLE": self.input_style,
         }
 
     def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:

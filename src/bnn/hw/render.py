@@ -54,8 +54,8 @@ class Sources:
 def library() -> Mapping[str, str]:
     """The blocks: file name -> text, and the register header."""
     folder = resources.files("bnn.hw") / "rtl"
-    found = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir()}
-    blocks = {name: found[name] for name in sorted(found) if name.endswith(".sv")}
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sv")), key=lambda f: f.name)
+    blocks = {f.name: f.read_text(encoding="utf-8") for f in files}
     return {**blocks, "bnn_registers.svh": registers.header()}
 
 

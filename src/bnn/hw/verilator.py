@@ -108,6 +108,7 @@ def _flags(trace: bool) -> list[str]:
     # One function a file would be slow to compile, one file for all slow to compile in parallel.
     flags = ["--cc", "--top-module", "bnn_top", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
     flags += ["--noassert", "-Wno-fatal", "-Wno-lint", "--output-split", "8000"]
+    flags.append("-Werror-USERERROR")  # else a parameter that a block refuses is a warning only
     return flags + (["--trace-vcd"] if trace else [])
 
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Zynq-7000 around bnn_top: the processing system as a primitive, no vendor block design.
 //
-// General-purpose master 0 (AXI3, 0x4000_0000..) reaches the registers: single accesses
-// only, which is what a processor makes to device memory; identifiers are given back as they came.
-// High-performance slave 0 (64 bits) is the memory. Clock 0 and reset 0 of the
-// processing system drive everything; interrupt 0 tells the end of a start.
+// General-purpose master 0 (AXI3, from 0x4000_0000) is connected to the registers. It makes single
+// accesses only, as a processor does to device memory; an answer has the identifier of its request.
+// High-performance slave 0 (64 bits) is the memory. Clock 0 and reset 0 of the processing system
+// drive all logic; interrupt 0 signals the end of a start.
 `default_nettype none
 module bnn_zynq7;
     wire [3:0] fclk, fclk_resetn;

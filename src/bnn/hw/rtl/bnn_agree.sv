@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// In how many of SIMD places weights and inputs agree (XNOR, popcount); STAGES cycles (3 or 4).
+// Counts the places, of SIMD, where weights and inputs are equal (XNOR, then popcount).
+// Latency STAGES cycles (3 or 4), one result a cycle, never stalls.
 //
 // Three places make a triple; slice a is bits [0 +: T], b [T +: T], c the rest. The low bit of a
 // triple's count is the parity of its three XNORs: the inputs' parity against the weights'. So
-// `parity` holds the inputs' parities, made once for all rows, and slice c of the weights holds
-// not the third weight but the triple's parity, made once for ever (bnn.hw.matrix). Counting low
-// bits is then the same task at a third of the width: triples of triples.
+// `parity` holds the inputs' parities, computed once for all rows. Slice c of the weights does not
+// hold the third weight but the parity of the triple's weights, computed when the memory is made
+// (bnn.hw.matrix). To count the low bits is then the same task at a third of the width: triples
+// of triples.
 `default_nettype none
 module bnn_agree #(
-    parameter int SIMD   = 64,
-    parameter int STAGES = 3,
-    localparam int T     = (SIMD + 2) / 3
+    parameter int SIMD   = 64,  // places (pairs of an input bit and a weight bit), at least 5
+    parameter int STAGES = 3,   // latency in cycles, 3 or 4; 4 for a faster clock
+    localparam int T     = (SIMD + 2) / 3  // triples of places; the last ones may have two
 ) (
-    input  wire                           clk,
-    input  wire  [SIMD-1:0]               x,
-    input  wire  [T-1:0]                  parity,
-    input  wire  [SIMD-1:0]               w,
-    output wire  [$clog2(SIMD + 1)-1:0]   count
+    input  wire                         clk,     // registers change at each rising edge: no stall
+    input  wire  [SIMD-1:0]             x,       // input bits
+    input  wire  [T-1:0]                parity,  // XOR of the inputs of each triple
+    input  wire  [SIMD-1:0]             w,       // weight bits; slice c: parities of the triples
+    output wire  [$clog2(SIMD + 1)-1:0] count    // places where both are equal, STAGES cycles later
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (SIMD < 5) begin : gen_refuse_simd
+        $error("bnn_agree: SIMD must be at least 5 (bnn_popcount counts fewer)");
+    end
+    if (STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
+        $error("bnn_agree: STAGES must be 3 or 4");
+    end
+`endif
     localparam int U = (T + 2) / 3;
     localparam int WHOLE = SIMD - 2 * T;       // triples that have a third place
     // Where it is missing it must disagree: an input 0 against a weight 1.

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// y = a + (p or q), with no register: q where the two bits of `choose` differ; all inverted where
-// INVERT is set and choose[0] is 0. The choice costs nothing: one LUT a bit, the adder's own.
+// Combinational. s = choose[0] != choose[1] ? q : p; y = a + (INVERT && !choose[0] ? ~s : s).
 //
-// With BNN_LUT6 (see bnn_count6) LUTs and carries are instances; Yosys else makes two LUTs of them.
+// The choice costs no LUT: it fits into the adder's own, one LUT a bit.
+// With BNN_LUT6 (see bnn_count6) LUTs and carries are instances; without it Yosys makes two LUTs
+// a bit.
 `default_nettype none
 module bnn_choose_add #(
-    parameter int BITS   = 12,
-    parameter int INVERT = 0
+    parameter int BITS   = 12,  // width of all operands and of y, at least 1
+    parameter int INVERT = 0    // 1: add the inverse of the chosen operand if choose[0] is 0
 ) (
-    input  wire [BITS-1:0] a,
-    input  wire [BITS-1:0] p,
-    input  wire [BITS-1:0] q,
-    input  wire [1:0]      choose,
-    output wire [BITS-1:0] y
+    input  wire  [BITS-1:0] a,       // operand that is always added
+    input  wire  [BITS-1:0] p,       // operand chosen where choose[0] == choose[1]
+    input  wire  [BITS-1:0] q,       // operand chosen where choose[0] != choose[1]
+    input  wire  [1:0]      choose,  // which operand is added; see above
+    output wire  [BITS-1:0] y        // sum modulo 2^BITS, in the same cycle
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1) begin : gen_refuse_bits
+        $error("bnn_choose_add: BITS must be at least 1");
+    end
+`endif
 `ifdef BNN_LUT6
     localparam int QUADS = (BITS + 3) / 4;
     // Address: a, p, q, choose[0], choose[1].

@@ -2,54 +2,54 @@
 // AXI4-Lite registers: identity, start and done, buffers, parameter loading, counters.
 //
 // Offsets and bits come from bnn_registers.svh, rendered from bnn.hw.registers. A start that cannot
-// run raises the error flag and is done at once. One access at a time; unknown
-// offsets read 0 and ignore writes; write strobes are not looked at (32-bit accesses only).
-// Requests are registered before they are looked at, and answered from registers: the master may
-// be far away on the chip.
+// run sets the error flag and is done at once. One access at a time. Unknown offsets read 0 and
+// ignore writes; write strobes are ignored (32-bit accesses only). A write is answered 2 cycles
+// after address and data have come, a read 2 cycles after its address. Requests and answers are
+// registered, because the master may be far away on the chip.
 `default_nettype none
 module bnn_control #(
-    parameter logic [31:0] DESIGN     = 0,  // what the driver must find
-    parameter logic [31:0] PARAMETERS = 0   // parameter writes that make a full set; 0: all baked in
+    parameter logic [31:0] DESIGN     = 0,  // register DESIGN_ID, which the driver checks
+    parameter logic [31:0] PARAMETERS = 0   // writes of a full parameter set; 0: constants
 ) (
-    input  wire         clk,
-    input  wire         rst,
+    input  wire         clk,            // registers change at its rising edge
+    input  wire         rst,            // synchronous, active high: idle, and no parameters loaded
 
-    input  wire  [7:0]  s_axi_awaddr,
-    input  wire         s_axi_awvalid,
-    output wire         s_axi_awready,
-    input  wire  [31:0] s_axi_wdata,
-    input  wire  [3:0]  s_axi_wstrb,
-    input  wire         s_axi_wvalid,
-    output wire         s_axi_wready,
-    output wire  [1:0]  s_axi_bresp,
-    output logic        s_axi_bvalid,
-    input  wire         s_axi_bready,
-    input  wire  [7:0]  s_axi_araddr,
-    input  wire         s_axi_arvalid,
-    output wire         s_axi_arready,
-    output logic [31:0] s_axi_rdata,
-    output wire  [1:0]  s_axi_rresp,
-    output logic        s_axi_rvalid,
-    input  wire         s_axi_rready,
-    output wire         irq,
+    input  wire  [7:0]  s_axi_awaddr,   // offset of a register in bytes
+    input  wire         s_axi_awvalid,  // stays with s_axi_awaddr until s_axi_awready
+    output wire         s_axi_awready,  // address is taken, in the same cycle as the data
+    input  wire  [31:0] s_axi_wdata,    // value to write
+    input  wire  [3:0]  s_axi_wstrb,    // ignored: every write is of 32 bits
+    input  wire         s_axi_wvalid,   // stays with s_axi_wdata until s_axi_wready
+    output wire         s_axi_wready,   // data is taken, in the same cycle as the address
+    output wire  [1:0]  s_axi_bresp,    // always OKAY
+    output logic        s_axi_bvalid,   // the write is done; stays until s_axi_bready
+    input  wire         s_axi_bready,   // the master takes the write response
+    input  wire  [7:0]  s_axi_araddr,   // offset of a register in bytes
+    input  wire         s_axi_arvalid,  // stays with s_axi_araddr until s_axi_arready
+    output wire         s_axi_arready,  // the read request is taken
+    output logic [31:0] s_axi_rdata,    // value read; stable while s_axi_rvalid is 1
+    output wire  [1:0]  s_axi_rresp,    // always OKAY
+    output logic        s_axi_rvalid,   // s_axi_rdata is there; stays until s_axi_rready
+    input  wire         s_axi_rready,   // the master takes the value
+    output wire         irq,            // 1 from the end of a start until it is cleared, if enabled
 
-    output logic        start,              // one cycle; addresses and images are valid from then on
-    output logic [63:0] source,
-    output logic [63:0] target,
-    output logic [31:0] images,
-    input  wire         finished,           // one cycle
-    input  wire         image_done,         // one cycle for each image that has left
-    input  wire         bus_error,
+    output logic        start,          // 1 for one cycle; source, target, images are then valid
+    output logic [63:0] source,         // byte address of the first image
+    output logic [63:0] target,         // byte address of the first result
+    output logic [31:0] images,         // images of this start, at least 1
+    input  wire         finished,       // 1 for one cycle: all results are in memory
+    input  wire         image_done,     // 1 for one cycle after each image's result
+    input  wire         bus_error,      // 1 for a cycle: the memory answered with an error
 
-    output logic        p_valid,
-    output logic [7:0]  p_unit,
-    output logic        p_levels,
-    output logic [15:0] p_item,
-    output logic [19:0] p_index,
-    output logic [31:0] p_data,
+    output logic        p_valid,        // 1 for one cycle: a parameter write; always taken
+    output logic [7:0]  p_unit,         // number of the unit that is written
+    output logic        p_levels,       // 1: thresholds or biases; 0: weights
+    output logic [15:0] p_item,         // which 32 bits of a word; see bnn_parameters
+    output logic [19:0] p_index,        // word of the memory; counts up after each write
+    output logic [31:0] p_data,         // 32 bits to write
 
-    output logic [15:0] probe,
-    input  wire  [31:0] probe_value
+    output logic [15:0] probe,          // stream * 4 + counter, as bnn_probe selects it
+    input  wire  [31:0] probe_value     // value of that counter, a few cycles later
 );
     `include "bnn_registers.svh"
 
@@ -108,8 +108,8 @@ module bnn_control #(
         if (rst) begin
             busy       <= 1'b0;
             done       <= 1'b0;
-            enabled <= 1'b0;
-            raised        <= 1'b0;
+            enabled    <= 1'b0;
+            raised     <= 1'b0;
             error      <= '0;
             source     <= '0;
             target     <= '0;
@@ -124,19 +124,19 @@ module bnn_control #(
         end else begin
             if (read && r_at == CONTROL) done <= 1'b0;
             if (finished) begin
-                busy <= 1'b0;
-                done <= 1'b1;
-                raised  <= 1'b1;
+                busy   <= 1'b0;
+                done   <= 1'b1;
+                raised <= 1'b1;
             end
             if (busy && bus_error) error[ERROR_BUS] <= 1'b1;
             if (asked) begin
                 if (busy) error[ERROR_BUSY] <= 1'b1;
                 else begin
-                    error <= refusal;
-                    start <= refusal == '0;
-                    busy  <= refusal == '0;
-                    done  <= refusal != '0;
-                    raised   <= refusal != '0;
+                    error  <= refusal;
+                    start  <= refusal == '0;
+                    busy   <= refusal == '0;
+                    done   <= refusal != '0;
+                    raised <= refusal != '0;
                 end
             end
             if (parameter_write && busy) error[ERROR_BUSY] <= 1'b1;

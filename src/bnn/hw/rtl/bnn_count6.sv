@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Column-wise 6:3 counters: six slices of `bits`, in each column the number of ones as three bits.
+// 6:3 counters side by side: `bits` is six slices, the rows of a table with S columns; of each
+// column the number of ones comes out as three bits. Latency 1 cycle, never stalls.
 //
-// One LUT6 an output bit. A synthesiser that would rather split them is told so by the macro
-// BNN_LUT6 (7-series and later: bnn.hw.synth defines it for Yosys); the function is the same.
+// One LUT6 an output bit. The macro BNN_LUT6 makes them instances of LUT6, for a synthesiser that
+// would use more LUTs (7-series and later: bnn.hw.synth defines it for Yosys). The function is the
+// same.
 `default_nettype none
 module bnn_count6 #(
-    parameter int BITS = 22
+    parameter int BITS = 22  // bits to count, at least 1; the last columns may be shorter
 ) (
-    input  wire                         clk,
-    input  wire  [BITS-1:0]             bits,
-    output logic [(BITS + 5) / 6 - 1:0] ones,
-    output logic [(BITS + 5) / 6 - 1:0] twos,
-    output logic [(BITS + 5) / 6 - 1:0] fours
+    input  wire                         clk,   // registers change at each rising edge: no stall
+    input  wire  [BITS-1:0]             bits,  // row s in bits [s * S +: S], S = ceil(BITS / 6)
+    output logic [(BITS + 5) / 6 - 1:0] ones,  // bit 0 of each column's count, one cycle later
+    output logic [(BITS + 5) / 6 - 1:0] twos,  // bit 1 of each column's count
+    output logic [(BITS + 5) / 6 - 1:0] fours  // bit 2 of each column's count
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1) begin : gen_refuse_bits
+        $error("bnn_count6: BITS must be at least 1");
+    end
+`endif
     localparam int S = (BITS + 5) / 6;
     logic [6*S-1:0] padded;
     always_comb begin

@@ -2,26 +2,31 @@
 // First-in first-out buffer between two valid/ready streams.
 //
 // Holds DEPTH words in memory and one more in its output register, so that o_valid and o_data
-// are registers. Latency 2 cycles, one word a cycle. `level` counts the words inside.
-// No i_ready depends on o_ready within a cycle: a FIFO cuts every path of back-pressure.
+// are registers. Latency 2 cycles, one word a cycle (DEPTH = 1: one in two cycles). i_ready does
+// not depend on o_ready in the same cycle: a FIFO ends every combinational path of back-pressure.
 `default_nettype none
 module bnn_fifo #(
-    parameter int BITS  = 8,
-    parameter int DEPTH = 2,
+    parameter int BITS  = 8,      // width of a word, at least 1
+    parameter int DEPTH = 2,      // words in memory, at least 1; full rate needs 2
     /* verilator lint_off UNUSEDPARAM */  // an attribute only
-    parameter     STYLE = "auto"
+    parameter     STYLE = "auto"  // memory style for the synthesiser: auto, block, distributed
     /* verilator lint_on UNUSEDPARAM */
 ) (
-    input  wire                          clk,
-    input  wire                          rst,
-    input  wire                          i_valid,
-    output wire                          i_ready,
-    input  wire  [BITS-1:0]              i_data,
-    output logic                         o_valid,
-    input  wire                          o_ready,
-    output logic [BITS-1:0]              o_data,
-    output wire  [$clog2(DEPTH + 2)-1:0] level
+    input  wire                          clk,      // registers change at its rising edge
+    input  wire                          rst,      // synchronous, active high: drops all words
+    input  wire                          i_valid,  // a word is offered, and stays until i_ready
+    output wire                          i_ready,  // 1: there is room; does not depend on o_ready
+    input  wire  [BITS-1:0]              i_data,   // word to store
+    output logic                         o_valid,  // a word is offered, and stays until o_ready
+    input  wire                          o_ready,  // 1: the word is taken if o_valid is 1 too
+    output logic [BITS-1:0]              o_data,   // oldest word, from a register
+    output wire  [$clog2(DEPTH + 2)-1:0] level     // words inside, 0 to DEPTH + 1
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1 || DEPTH < 1) begin : gen_refuse_size
+        $error("bnn_fifo: BITS and DEPTH must be at least 1");
+    end
+`endif
     localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
     localparam int CW = $clog2(DEPTH + 2);
     localparam logic [AW-1:0] LAST = AW'(DEPTH - 1);

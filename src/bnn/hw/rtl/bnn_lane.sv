@@ -5,29 +5,41 @@
 // [i*SIMD +: SIMD]). The sum is over pairs of planes:
 //     total = sum_ij weight(i) * weight(j) * popcount(w_i op x_j),   weight(k) = +-2^k,
 // minus at the top plane of a signed number. op is XNOR where weights are bipolar
-// (WBITS = 1) and AND elsewhere. What a popcount lacks to a dot is constant for each row
-// and sits in its thresholds or bias (bnn.hw.matrix). XNOR of more than 6 columns wants weights and
-// parities as bnn_agree does; `parity` holds the inputs', plane by plane.
+// (WBITS = 1) and AND elsewhere. The difference between this sum and the dot product is constant
+// for each row; it is part of the row's thresholds or bias (bnn.hw.matrix). With XNOR and
+// STAGES > 1, weights and parities are as bnn_agree needs them; `parity` holds the parities of the
+// inputs, plane by plane.
 //
-// Latency STAGES + (ABITS > 1) + (WBITS > 1) cycles.
+// Latency STAGES + (ABITS > 1) + (WBITS > 1) cycles, one result a cycle, never stalls.
 `default_nettype none
 module bnn_lane #(
-    parameter int SIMD    = 64,
-    parameter int WBITS   = 1,
-    parameter int ABITS   = 1,
-    parameter int XNOR    = 1,
-    parameter int WSIGNED = 0,
-    parameter int ASIGNED = 0,
-    parameter int STAGES  = 3,
-    parameter int ACC     = 16,
-    localparam int T      = (SIMD + 2) / 3
+    parameter int SIMD    = 64,  // columns added in a cycle, at least 1
+    parameter int WBITS   = 1,   // width of a weight = number of its bit planes; 1 if XNOR is 1
+    parameter int ABITS   = 1,   // width of an input = number of its bit planes
+    parameter int XNOR    = 1,   // 1: bipolar weights, XNOR; 0: AND
+    parameter int WSIGNED = 0,   // 1: weights are two's complement; needs XNOR = 0
+    parameter int ASIGNED = 0,   // 1: inputs are two's complement; 0: unsigned or bipolar codes
+    parameter int STAGES  = 3,   // 1, 3 or 4 cycles for a population count
+    parameter int ACC     = 16,  // width of total; it is exact modulo 2^ACC
+    localparam int T      = (SIMD + 2) / 3  // triples of columns, see bnn_agree
 ) (
-    input  wire                      clk,
-    input  wire  [WBITS*SIMD-1:0]    w,
-    input  wire  [ABITS*SIMD-1:0]    x,
-    input  wire  [ABITS*T-1:0]       parity,
-    output wire  [ACC-1:0]           total
+    input  wire                   clk,     // registers change at each rising edge: no stall
+    input  wire  [WBITS*SIMD-1:0] w,       // weights; plane i in bits [i * SIMD +: SIMD]
+    input  wire  [ABITS*SIMD-1:0] x,       // inputs; plane j in bits [j * SIMD +: SIMD]
+    input  wire  [ABITS*T-1:0]    parity,  // of x, T bits a plane; used if XNOR, STAGES > 1
+    output wire  [ACC-1:0]        total    // the sum over the columns that came with w and x
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (SIMD < 1 || WBITS < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_bits
+        $error("bnn_lane: SIMD, WBITS, ABITS and ACC must be at least 1");
+    end
+    if (XNOR != 0 && (WBITS != 1 || WSIGNED != 0)) begin : gen_refuse_xnor
+        $error("bnn_lane: XNOR needs WBITS = 1 and WSIGNED = 0");
+    end
+    if (STAGES != 1 && STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
+        $error("bnn_lane: STAGES must be 1, 3 or 4");
+    end
+`endif
     localparam int PW = $clog2(SIMD + 1);
     wire [WBITS*ACC-1:0] rows;
 

@@ -8,55 +8,73 @@
 // All positions of a group share each weight that is read.
 //
 // NF*SF cycles a group when neither stream stalls: row folds outermost; the input words are
-// taken during row fold 0 and kept for the others. The pipeline behind the issue step never
-// stalls: the step that completes rows needs a free place in the output FIFO, held by credits.
+// taken during row fold 0 and kept for the others. The pipeline after the issue step never
+// stalls: a step that completes rows needs a credit, a free place in the output FIFO. From such a
+// step to the entry into the FIFO it takes LATENCY cycles (below), through the FIFO 2 more.
 //
-// Ternary weights may come as two bipolar halves each (XNOR = 1, WBITS = 2): column c's are bits 2 c and
-// 2 c + 1 of the weight word, and count as two columns with the same input.
+// A ternary weight may be stored as two bipolar halves (XNOR = 1, WBITS = 2): those of column c are
+// bits 2 c and 2 c + 1 of the weight word, and count as two columns with the same input.
 //
-// Of a single threshold (LEVELS = 1) the parameter word holds the negative, which sums start at.
+// With a single threshold (LEVELS = 1) the parameter word holds its negative, and sums start at it.
 `default_nettype none
 module bnn_matrix #(
-    parameter int PE       = 1,
-    parameter int SIMD     = 1,
-    parameter int NF       = 1,
-    parameter int SF       = 1,
-    parameter int PIXELS   = 1,
-    parameter int WBITS    = 1,
-    parameter int ABITS    = 1,
-    parameter int XNOR     = 1,
-    parameter int WSIGNED  = 0,
-    parameter int ASIGNED  = 0,
-    parameter int TERNARY  = 0,
-    parameter int ACC      = 16,
-    parameter int LEVELS   = 1,
-    parameter int FALLING  = 0,
-    parameter int CODE     = 0,
-    parameter int STEP     = 1,
-    parameter int SHIFT    = 0,
-    parameter int OBITS    = 1,
-    parameter int DEPTH    = 16,
-    parameter int LOADABLE = 0,
-    parameter     WFILE    = "",
-    parameter     TFILE    = "",
-    parameter     WSTYLE   = "auto",
-    parameter     TSTYLE   = "auto"
+    parameter int PE       = 1,       // rows at once (processing elements), at least 1
+    parameter int SIMD     = 1,       // columns at once, at least 1
+    parameter int NF       = 1,       // row folds: rows / PE
+    parameter int SF       = 1,       // column folds: columns / SIMD
+    parameter int PIXELS   = 1,       // positions that share each weight read, at least 1
+    parameter int WBITS    = 1,       // width of a weight; with XNOR 1, or 2 for ternary halves
+    parameter int ABITS    = 1,       // width of an input value
+    parameter int XNOR     = 1,       // 1: bipolar weights (or two such halves); 0: numbers
+    parameter int WSIGNED  = 0,       // 1: weights are two's complement; needs XNOR = 0
+    parameter int ASIGNED  = 0,       // 1: inputs are two's complement
+    parameter int TERNARY  = 0,       // 1: both ternary; needs WBITS = ABITS = 2, XNOR = 0
+    parameter int ACC      = 16,      // width of the accumulator, at least 2
+    parameter int LEVELS   = 1,       // thresholds of a row; 0: scale and bias instead
+    parameter int FALLING  = 0,       // 1: a bit of each row inverts its comparisons
+    parameter int CODE     = 0,       // output if no threshold is reached
+    parameter int STEP     = 1,       // added to the output for each threshold reached
+    parameter int SHIFT    = 0,       // LEVELS = 0: the sum is multiplied by 2^SHIFT
+    parameter int OBITS    = 1,       // width of an output value
+    parameter int DEPTH    = 16,      // words of the output FIFO; full rate needs LATENCY + 3
+    parameter int LOADABLE = 0,       // 1: parameters are written by p_*; 0: constants
+    parameter     WFILE    = "",      // hex file of the weights, for LOADABLE = 0
+    parameter     TFILE    = "",      // hex file of thresholds or biases, for LOADABLE = 0
+    parameter     WSTYLE   = "auto",  // memory style of the weights: auto, block, distributed
+    parameter     TSTYLE   = "auto",  // memory style of thresholds or biases
+    /* verilator lint_off UNUSEDPARAM */  // an attribute only
+    parameter     XSTYLE   = "auto"   // memory style of the inputs kept for later row folds
+    /* verilator lint_on UNUSEDPARAM */
 ) (
-    input  wire                              clk,
-    input  wire                              rst,
-    input  wire                              i_valid,
-    output wire                              i_ready,
-    input  wire  [PIXELS*SIMD*ABITS-1:0]     i_data,
-    output wire                              o_valid,
-    input  wire                              o_ready,
-    output wire  [PIXELS*PE*OBITS-1:0]       o_data,
-    output wire  [$clog2(DEPTH + 2)-1:0]     level,
-    input  wire                              p_valid,
-    input  wire                              p_levels,
-    input  wire  [15:0]                      p_item,
-    input  wire  [19:0]                      p_index,
-    input  wire  [31:0]                      p_data
+    input  wire                          clk,       // registers change at its rising edge
+    input  wire                          rst,       // synchronous, active high: drops all words
+    input  wire                          i_valid,   // a word is offered, and stays until i_ready
+    output wire                          i_ready,   // 1: the word is taken if i_valid is 1 too
+    input  wire  [PIXELS*SIMD*ABITS-1:0] i_data,    // value (p, column): field p * SIMD + column
+    output wire                          o_valid,   // a word is offered, and stays until o_ready
+    input  wire                          o_ready,   // 1: the word is taken if o_valid is 1 too
+    output wire  [PIXELS*PE*OBITS-1:0]   o_data,    // value (p, row): field p * PE + row
+    output wire  [$clog2(DEPTH + 2)-1:0] level,     // words in the output FIFO, 0 to DEPTH + 1
+    input  wire                          p_valid,   // 1: a write in this cycle; always taken
+    input  wire                          p_levels,  // 1: to thresholds or biases; 0: to weights
+    input  wire  [15:0]                  p_item,    // element * ceil(bits / 32) + chunk of 32 bits
+    input  wire  [19:0]                  p_index,   // weights: word nf * SF + sf; thresholds: nf
+    input  wire  [31:0]                  p_data     // the chunk; bits above its width are ignored
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (PE < 1 || SIMD < 1 || NF < 1 || SF < 1 || PIXELS < 1 || DEPTH < 1) begin : gen_refuse_sizes
+        $error("bnn_matrix: PE, SIMD, NF, SF, PIXELS and DEPTH must be at least 1");
+    end
+    if (WBITS < 1 || ABITS < 1 || OBITS < 1 || ACC < 2) begin : gen_refuse_bits
+        $error("bnn_matrix: WBITS, ABITS and OBITS must be at least 1, and ACC at least 2");
+    end
+    if (XNOR != 0 && (WBITS > 2 || WSIGNED != 0)) begin : gen_refuse_xnor
+        $error("bnn_matrix: XNOR needs WBITS 1 or 2 and WSIGNED = 0");
+    end
+    if (TERNARY != 0 && (XNOR != 0 || WBITS != 2 || ABITS != 2)) begin : gen_refuse_ternary
+        $error("bnn_matrix: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
+    end
+`endif
     localparam int XW = PIXELS * SIMD * ABITS;
     localparam int TB = LEVELS > 0 ? LEVELS * ACC + FALLING : OBITS;
     localparam int NW = NF > 1 ? $clog2(NF) : 1;
@@ -65,17 +83,18 @@ module bnn_matrix #(
     localparam int HALVES = XNOR != 0 ? WBITS : 1;
     localparam int PLANES = WBITS / HALVES;    // of weights
     localparam int LANES = SIMD * HALVES;
-    // A ternary product leaves three times the bits to count.
+    // Ternary products give three times the bits to count.
     localparam int POP = LANES <= 6 ? 1 : LANES <= (TERNARY != 0 ? 48 : 144) ? 3 : 4;
     // Numbers of more than 2 bits are added as such (bnn_sum), else bit planes are counted.
     localparam int SUMS = XNOR != 0 && ABITS > 2 && LANES <= 16 ? 1 : 0;
     localparam int CHAIN = LANES > 4 ? (LANES - 1) / 2 : 1;
-    localparam int LANE = SUMS != 0 ? CHAIN  // to before the acc
+    localparam int LANE = SUMS != 0 ? CHAIN  // cycles before the accumulator
                         : TERNARY != 0 ? POP
                         : POP + (ABITS > 1 ? 1 : 0) + (PLANES > 1 ? 1 : 0);
-    // One threshold costs nothing: sums start at its negative, and the sign says the rest.
+    // One threshold needs no comparator: sums start at its negative, and the sign is the result.
     localparam int SIGN = LEVELS == 1 ? 1 : 0;
-    localparam int LATENCY = 1 + LANE + 1 + (SIGN != 0 ? 1 : 2);  // issue register, lane, acc, levels
+    // Issue register, lane, accumulator, thresholds.
+    localparam int LATENCY = 1 + LANE + 1 + (SIGN != 0 ? 1 : 2);
     localparam int CW = $clog2(DEPTH + 1);
 
     // ---- issue ----------------------------------------------------------------------------
@@ -112,7 +131,7 @@ module bnn_matrix #(
     if (NF == 1) begin : gen_direct
         assign next_x = i_data;
     end else begin : gen_keep
-        (* ram_style = "distributed" *) logic [XW-1:0] kept[SF];
+        (* ram_style = XSTYLE *) logic [XW-1:0] kept[SF];
         always_ff @(posedge clk) if (go && taking) kept[sf] <= i_data;
         assign next_x = taking ? i_data : kept[sf];
     end
@@ -120,13 +139,14 @@ module bnn_matrix #(
     // ---- parameters -------------------------------------------------------------------------
     wire [PE*WBITS*SIMD-1:0] w;
     bnn_parameters #(
-        .ITEMS(PE), .BITS(WBITS * SIMD), .DEPTH(NF * SF), .LOADABLE(LOADABLE), .FILE(WFILE), .STYLE(WSTYLE)
+        .ITEMS(PE), .BITS(WBITS * SIMD), .DEPTH(NF * SF), .LOADABLE(LOADABLE), .FILE(WFILE),
+        .STYLE(WSTYLE)
     ) weights (
         .clk(clk), .address(w_address), .word(w), .p_valid(p_valid && !p_levels),
         .p_item(p_item), .p_index(p_index), .p_data(p_data)
     );
 
-    // ---- what travels beside the data -----------------------------------------------------
+    // ---- delayed with the data -------------------------------------------------------------
     logic [LATENCY:1] ending;                  // a step that completes rows, n cycles after issue
     logic [LANE+1:1] going, opening;
     logic [NW-1:0] fold[LANE+2];               // row fold, n cycles after issue
@@ -137,7 +157,7 @@ module bnn_matrix #(
         opening <= {opening[LANE:1], sf == '0};
         for (int n = 1; n < LANE + 2; n++) fold[n] <= fold[n-1];
     end
-    wire [PE*TB-1:0] t;                        // for `start` as early as the first sum, else behind acc
+    wire [PE*TB-1:0] t;                        // comes with the first sum if SIGN, else after acc
     bnn_parameters #(
         .ITEMS(PE), .BITS(TB), .DEPTH(NF), .LOADABLE(LOADABLE), .FILE(TFILE), .STYLE(TSTYLE)
     ) levels (
@@ -165,7 +185,8 @@ module bnn_matrix #(
             logic [ACC-1:0] acc;
             wire [ACC-1:0] next;
             bnn_choose_add #(.BITS(ACC)) add (
-                .a(totals[r*ACC+:ACC]), .p(acc), .q(start), .choose({1'b0, opening[LANE+1]}), .y(next)
+                .a(totals[r*ACC+:ACC]), .p(acc), .q(start), .choose({1'b0, opening[LANE+1]}),
+                .y(next)
             );
             always_ff @(posedge clk) if (going[LANE+1]) acc <= next;
             if (SIGN != 0) begin : gen_sign

@@ -1,25 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Maximum over a window: reduces each POSITIONS x FOLDS words (as bnn_window emits them,
-// channel folds fastest) to FOLDS words, lane by lane. Behind a window it is the max pool.
+// channel folds fastest) to FOLDS words, lane by lane. After a window it is the max pool.
 //
-// One input word a cycle. Output words leave while the last position passes.
+// One input word a cycle. An output word comes 1 cycle after its channels of the last position.
 `default_nettype none
 module bnn_max #(
-    parameter int LANES     = 1,
-    parameter int BITS      = 1,
-    parameter int SIGNED    = 0,
-    parameter int FOLDS     = 1,
-    parameter int POSITIONS = 4
+    parameter int LANES     = 1,  // channels in a word, at least 1
+    parameter int BITS      = 1,  // width of a value
+    parameter int SIGNED    = 0,  // 1: values are two's complement; 0: unsigned
+    parameter int FOLDS     = 1,  // words of one position: channels / LANES
+    parameter int POSITIONS = 4   // positions of a window, at least 1
 ) (
-    input  wire                   clk,
-    input  wire                   rst,
-    input  wire                   i_valid,
-    output wire                   i_ready,
-    input  wire  [LANES*BITS-1:0] i_data,
-    output logic                  o_valid,
-    input  wire                   o_ready,
-    output logic [LANES*BITS-1:0] o_data
+    input  wire                   clk,      // registers change at its rising edge
+    input  wire                   rst,      // synchronous, active high: drops all words
+    input  wire                   i_valid,  // a word is offered, and stays until i_ready
+    output wire                   i_ready,  // 1: the word is taken if i_valid is 1 too
+    input  wire  [LANES*BITS-1:0] i_data,   // channel l in bits [l * BITS +: BITS]
+    output logic                  o_valid,  // a word is offered, and stays until o_ready
+    input  wire                   o_ready,  // 1: the word is taken if o_valid is 1 too
+    output logic [LANES*BITS-1:0] o_data    // largest value of each channel, same layout
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (LANES < 1 || BITS < 1 || FOLDS < 1 || POSITIONS < 1) begin : gen_refuse_sizes
+        $error("bnn_max: LANES, BITS, FOLDS and POSITIONS must be at least 1");
+    end
+`endif
     localparam int W  = LANES * BITS;
     localparam int FW = FOLDS > 1 ? $clog2(FOLDS) : 1;
     localparam int PW = POSITIONS > 1 ? $clog2(POSITIONS) : 1;

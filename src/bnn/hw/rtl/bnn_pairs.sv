@@ -2,20 +2,25 @@
 // Sums and differences of neighbouring inputs, made once for all rows (see bnn_sum).
 //
 // Term 0 of an odd SIMD is column 0 alone; every other term is a pair of columns (a, b), of which
-// `plus` has a + b and `minus` a + ~b, ABITS + 1 bits each. Registered; term i comes as late
-// as stage i of bnn_sum wants it.
+// `plus` has a + b and `minus` a + ~b, ABITS + 1 bits each. Term i comes max(1, i) cycles after x,
+// when bnn_sum adds it. Never stalls.
 `default_nettype none
 module bnn_pairs #(
-    parameter int SIMD    = 9,
-    parameter int ABITS   = 8,
-    parameter int ASIGNED = 0,
-    localparam int TERMS  = (SIMD + 1) / 2
+    parameter int SIMD    = 9,  // columns, at least 1; if odd, column 0 has no partner
+    parameter int ABITS   = 8,  // width of an input value
+    parameter int ASIGNED = 0,  // 1: inputs are two's complement; 0: unsigned
+    localparam int TERMS  = (SIMD + 1) / 2  // pairs, with the single column of an odd SIMD
 ) (
-    input  wire                          clk,
-    input  wire  [SIMD*ABITS-1:0]        x,
-    output wire  [TERMS*(ABITS+1)-1:0]   plus,
-    output wire  [TERMS*(ABITS+1)-1:0]   minus
+    input  wire                        clk,   // registers change at each rising edge: no stall
+    input  wire  [SIMD*ABITS-1:0]      x,     // column c in bits [c * ABITS +: ABITS]
+    output wire  [TERMS*(ABITS+1)-1:0] plus,  // a + b; term i from bit i * (ABITS + 1) on
+    output wire  [TERMS*(ABITS+1)-1:0] minus  // a + ~b, same layout
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (SIMD < 1 || ABITS < 1) begin : gen_refuse_sizes
+        $error("bnn_pairs: SIMD and ABITS must be at least 1");
+    end
+`endif
     localparam int W = ABITS + 1;
     localparam int ODD = SIMD % 2;
     for (genvar i = 0; i < TERMS; i++) begin : gen_term

@@ -3,27 +3,39 @@
 //
 // LOADABLE = 0: constants from the hex file FILE; a word holds item 0 in its lowest bits.
 // LOADABLE = 1: written through the parameter bus, 32 bits a write: chunk c of item i at
-//               word `p_index` is selected by p_item = i * ceil(BITS / 32) + c.
-// One cycle from address to data.
+//               word `p_index` is selected by p_item = i * ceil(BITS / 32) + c. A
+//               read whose address comes 3 cycles after the write finds it.
+// One cycle from address to data, one read a cycle.
 `default_nettype none
 module bnn_parameters #(
-    parameter int ITEMS    = 1,
-    parameter int BITS     = 32,
-    parameter int DEPTH    = 16,
-    parameter int LOADABLE = 0,
-    parameter     FILE     = "",
+    parameter int ITEMS    = 1,      // processing elements, each with its part of a word
+    parameter int BITS     = 32,     // width of one element's part
+    parameter int DEPTH    = 16,     // words of the memory, at least 1
+    parameter int LOADABLE = 0,      // 1: written at run time; 0: constants
+    parameter     FILE     = "",     // hex file with DEPTH words, for LOADABLE = 0
     /* verilator lint_off UNUSEDPARAM */  // an attribute only
-    parameter     STYLE    = "auto"
+    parameter     STYLE    = "auto"  // memory style for the synthesiser: auto, block, distributed
     /* verilator lint_on UNUSEDPARAM */
 ) (
-    input  wire                                           clk,
-    input  wire  [(DEPTH > 1 ? $clog2(DEPTH) : 1) - 1:0]  address,
-    output wire  [ITEMS*BITS-1:0]                         word,
-    input  wire                                           p_valid,
-    input  wire  [15:0]                                   p_item,
-    input  wire  [19:0]                                   p_index,
-    input  wire  [31:0]                                   p_data
+    input  wire                   clk,      // registers change at its rising edge
+    input  wire  [(DEPTH > 1 ? $clog2(DEPTH) : 1) - 1:0] address,  // word to read
+    output wire  [ITEMS*BITS-1:0] word,     // element i in bits [i * BITS +: BITS], a cycle later
+    input  wire                   p_valid,  // 1: a write in this cycle; always taken
+    input  wire  [15:0]           p_item,   // i * ceil(BITS / 32) + c: chunk c of element i
+    input  wire  [19:0]           p_index,  // word of the memory, 0 to DEPTH - 1
+    input  wire  [31:0]           p_data    // the chunk; bits above its width are ignored
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (ITEMS < 1 || BITS < 1 || DEPTH < 1) begin : gen_refuse_sizes
+        $error("bnn_parameters: ITEMS, BITS and DEPTH must be at least 1");
+    end
+    if (LOADABLE != 0 && ITEMS * ((BITS + 31) / 32) > 65536) begin : gen_refuse_items
+        $error("bnn_parameters: p_item can select 65536 chunks, and these are more");
+    end
+    if (LOADABLE != 0 && DEPTH > 1048576) begin : gen_refuse_depth
+        $error("bnn_parameters: p_index can select 1048576 words");
+    end
+`endif
     localparam int AW = DEPTH > 1 ? $clog2(DEPTH) : 1;
     if (LOADABLE != 0) begin : gen_ram
         localparam int CHUNKS = (BITS + 31) / 32;
@@ -76,7 +88,8 @@ module bnn_parameters #(
             assign now = mem[address];
         end else begin : gen_tables
             wire [TABLES*ITEMS*BITS-1:0] parts;
-            // Else Yosys moves the address' register behind every table, before the multiplexers.
+            // Without these Yosys moves the address' register to after every table, before the
+            // multiplexers.
             wire [5:0] low;
             for (genvar b = 0; b < 6; b++) begin : gen_low
                 LUT1 #(.INIT(2'b10)) same (.O(low[b]), .I0(address[b]));

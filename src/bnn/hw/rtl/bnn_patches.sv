@@ -2,47 +2,68 @@
 // Sliding window that gives whole kernels: a word out holds, for each of PIXELS adjacent positions
 // of a row, all K_H x K_W places of LANES channels.
 //
-// In:  IN_H x IN_W pixels in raster order, PARTS words each of TAKE * LANES values of BITS.
+// In:  IN_H x IN_W pixels in raster order, PARTS words each, of TAKE * LANES values of BITS bits.
 // Out: for each group of positions in raster order PARTS * TAKE words, the first channels first;
-//      value ((p * K_H + ky) * K_W + kx) * LANES + lane. PIXELS divides OUT_W.
+//      value ((p * K_H + ky) * K_W + kx) * LANES + lane is that of position p, kernel place
+//      (ky, kx). PIXELS divides OUT_W.
 //
-// A copy of the last ROWS input rows for each place that a group covers (ROWS a power of two, so
-// that addresses are row, column and part side by side and all copies share their arithmetic).
-// Writing the next rows, of this image or of the next, overlaps with reading. A row of groups
-// waits until its input rows are complete; rows are freed when no later group needs them. One
-// word a cycle each way.
+// There is a copy of the last ROWS input rows for each place that a group covers. ROWS is a power
+// of two, so that an address is row, column and part side by side, and all copies share its
+// arithmetic. The next rows, of this image or of the next, are written while these are read. A row
+// of groups waits until its input rows are complete; rows are freed when no later group needs them.
+// One word a cycle each way; the first word out comes 2 cycles after the last input that it needs.
 `default_nettype none
 module bnn_patches #(
-    parameter int BITS   = 1,
-    parameter int LANES  = 1,
-    parameter int TAKE   = 1,
-    parameter int PARTS  = 1,
-    parameter int IN_H   = 4,
-    parameter int IN_W   = 4,
-    parameter int K_H    = 3,
-    parameter int K_W    = 3,
-    parameter int S_H    = 1,
-    parameter int S_W    = 1,
-    parameter int P_T    = 0,
-    parameter int P_L    = 0,
-    parameter int OUT_H  = 2,
-    parameter int OUT_W  = 2,
-    parameter int PIXELS = 1,
-    parameter int ROWS   = 4,
-    parameter logic [BITS-1:0] PAD = '0,
+    parameter int BITS   = 1,             // width of a value
+    parameter int LANES  = 1,             // channels of a word out, of each place of the kernel
+    parameter int TAKE   = 1,             // words out for each word in of a pixel
+    parameter int PARTS  = 1,             // words in of a pixel: channels / (TAKE * LANES)
+    parameter int IN_H   = 4,             // rows of the input map
+    parameter int IN_W   = 4,             // columns of the input map
+    parameter int K_H    = 3,             // rows of the kernel
+    parameter int K_W    = 3,             // columns of the kernel
+    parameter int S_H    = 1,             // stride over rows, at least 1
+    parameter int S_W    = 1,             // stride over columns, at least 1
+    parameter int P_T    = 0,             // rows of padding above the map
+    parameter int P_L    = 0,             // columns of padding left of the map
+    parameter int OUT_H  = 2,             // rows of positions
+    parameter int OUT_W  = 2,             // columns of positions
+    parameter int PIXELS = 1,             // positions in a word out; divides OUT_W
+    parameter int ROWS   = 4,             // rows in the buffer: a power of two, >= K_H or IN_H
+    parameter logic [BITS-1:0] PAD = '0,  // code of a value around the map
     /* verilator lint_off UNUSEDPARAM */  // an attribute only
-    parameter     STYLE  = "auto"
+    parameter     STYLE  = "auto"         // memory style: auto, block, distributed
     /* verilator lint_on UNUSEDPARAM */
 ) (
-    input  wire                                      clk,
-    input  wire                                      rst,
-    input  wire                                      i_valid,
-    output wire                                      i_ready,
-    input  wire  [TAKE*LANES*BITS-1:0]               i_data,
-    output logic                                     o_valid,
-    input  wire                                      o_ready,
-    output wire  [PIXELS*K_H*K_W*LANES*BITS-1:0]     o_data
+    input  wire                        clk,      // registers change at its rising edge
+    input  wire                        rst,      // synchronous, active high: drops all words
+    input  wire                        i_valid,  // a word is offered, and stays until i_ready
+    output wire                        i_ready,  // 1: the word is taken if i_valid is 1 too
+    input  wire  [TAKE*LANES*BITS-1:0] i_data,   // channel c in bits [c * BITS +: BITS]
+    output logic                       o_valid,  // a word is offered, and stays until o_ready
+    input  wire                        o_ready,  // 1: the word is taken if o_valid is 1 too
+    output wire  [PIXELS*K_H*K_W*LANES*BITS-1:0] o_data  // values in the order above
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1 || LANES < 1 || TAKE < 1 || PARTS < 1) begin : gen_refuse_sizes
+        $error("bnn_patches: BITS, LANES, TAKE and PARTS must be at least 1");
+    end
+    if (IN_H < 1 || IN_W < 1 || OUT_H < 1 || OUT_W < 1) begin : gen_refuse_map
+        $error("bnn_patches: IN_H, IN_W, OUT_H and OUT_W must be at least 1");
+    end
+    if (K_H < 1 || K_W < 1 || S_H < 1 || S_W < 1 || P_T < 0 || P_L < 0) begin : gen_refuse_kernel
+        $error("bnn_patches: kernel and stride must be at least 1, padding at least 0");
+    end
+    if (PIXELS < 1 || OUT_W % PIXELS != 0) begin : gen_refuse_pixels
+        $error("bnn_patches: PIXELS must divide OUT_W");
+    end
+    if (ROWS < 1 || (ROWS & (ROWS - 1)) != 0) begin : gen_refuse_rows
+        $error("bnn_patches: ROWS must be a power of two");
+    end
+    if (ROWS < K_H && ROWS < IN_H) begin : gen_refuse_depth
+        $error("bnn_patches: ROWS must be at least K_H or IN_H");
+    end
+`endif
     localparam int WORD  = TAKE * LANES * BITS;
     localparam int FIELD = LANES * BITS;
     localparam int REACH = K_W + (PIXELS - 1) * S_W;     // columns that a group covers
@@ -88,10 +109,10 @@ module bnn_patches #(
     logic [TW-1:0] take, take_q;
     logic [PW-1:0] part;
     logic [GW-1:0] group;
-    logic [RW-1:0] origin, top;                          // ring rows of row 0 and of the kernel's first
+    logic [RW-1:0] origin, top;                          // ring rows: of row 0, of the kernel's
     y_t y;                                               // input row of the kernel's first row
     x_t x;                                               // and column of the group's first
-    y_t freed;                                           // rows of this image given up
+    y_t freed;                                           // rows of this image that are freed
     wire advance = !o_valid || o_ready;
     wire complete = freed + rows >= (y + y_t'(K_H) > y_t'(IN_H) ? y_t'(IN_H) : y + y_t'(K_H));
     wire step = advance && complete;

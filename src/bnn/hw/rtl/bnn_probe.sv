@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Watches one stream: words moved, cycles stalled (valid, not ready), cycles starved (ready, not
-// valid) and the highest level of the FIFO in front of it. Cleared by `clear`; counts saturate.
-// `value` is a cycle late, which no reader of a register can notice.
+// valid) and the highest fill of the FIFO before it. Cleared by `clear`; counts stop at 2^32 - 1.
+// `value` comes 1 cycle after `select`.
 `default_nettype none
 module bnn_probe #(
-    parameter int LEVEL = 1
+    parameter int LEVEL = 1  // width of level, 1 to 32
 ) (
-    input  wire             clk,
-    input  wire             clear,
-    input  wire             valid,
-    input  wire             ready,
-    input  wire [LEVEL-1:0] level,
-    input  wire [1:0]       select,
-    output logic [31:0]     value
+    input  wire              clk,     // registers change at its rising edge
+    input  wire              clear,   // 1: all counters become 0
+    input  wire              valid,   // that of the stream
+    input  wire              ready,   // that of the stream
+    input  wire  [LEVEL-1:0] level,   // fill of the FIFO before the stream, in words; 0 if none
+    input  wire  [1:0]       select,  // 0: words, 1: stalls, 2: starves, 3: highest fill
+    output logic [31:0]      value    // the selected counter, one cycle later
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (LEVEL < 1 || LEVEL > 32) begin : gen_refuse_level
+        $error("bnn_probe: LEVEL must be 1 to 32");
+    end
+`endif
     logic [31:0] words, stalls, starves;
     logic [LEVEL-1:0] high;
     always_ff @(posedge clk) begin
@@ -30,6 +35,8 @@ module bnn_probe #(
         end
     end
     always_ff @(posedge clk)
-        value <= select == 2'd0 ? words : select == 2'd1 ? stalls : select == 2'd2 ? starves : 32'(high);
+        value <= select == 2'd0 ? words
+               : select == 2'd1 ? stalls
+               : select == 2'd2 ? starves : 32'(high);
 endmodule
 `default_nettype wire

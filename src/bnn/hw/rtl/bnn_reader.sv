@@ -2,33 +2,42 @@
 // AXI4 reads: fetches `images` times WORDS 64-bit words from `address` on, in order.
 //
 // Bursts of up to 16 beats that never cross a 4 KiB line; several may be on their way. A burst is
-// asked for only when the FIFO has room for all of it, so r_ready never falls. Words that arrive
-// are registered first: the memory's port may be far away on the chip.
+// asked for only when the FIFO has room for all of it, so m_axi_rready is always 1. Words that
+// arrive are registered first, because the memory's port may be far away on the chip: a word is
+// offered 3 cycles after its beat.
 `default_nettype none
 module bnn_reader #(
-    parameter int WORDS = 1,                // of an image
-    parameter int DEPTH = 64
+    parameter int WORDS = 1,  // 64-bit words of an image, at least 1
+    parameter int DEPTH = 64  // words of the FIFO, at least 16: one burst
 ) (
-    input  wire         clk,
-    input  wire         rst,
-    input  wire         start,
-    input  wire  [63:0] address,
-    input  wire  [31:0] images,
-    output logic        bus_error,
+    input  wire         clk,            // registers change at its rising edge
+    input  wire         rst,            // synchronous, active high: idle, no word is held
+    input  wire         start,          // 1 for one cycle, while the reader is idle
+    input  wire  [63:0] address,        // byte address of the first word, a multiple of 8
+    input  wire  [31:0] images,         // images to read, at least 1; with start
+    output logic        bus_error,      // 1 for a cycle: a beat came with an error
 
-    output logic [63:0] m_axi_araddr,
-    output logic [7:0]  m_axi_arlen,
-    output wire         m_axi_arvalid,
-    input  wire         m_axi_arready,
-    input  wire  [63:0] m_axi_rdata,
-    input  wire  [1:0]  m_axi_rresp,
-    input  wire         m_axi_rvalid,
-    output wire         m_axi_rready,
+    output logic [63:0] m_axi_araddr,   // byte address of a burst, a multiple of 8
+    output logic [7:0]  m_axi_arlen,    // beats of the burst - 1, 0 to 15
+    output wire         m_axi_arvalid,  // stays with its address until m_axi_arready
+    input  wire         m_axi_arready,  // the memory takes the address
+    input  wire  [63:0] m_axi_rdata,    // one beat: a word of the stream
+    input  wire  [1:0]  m_axi_rresp,    // bit 1 is 1: error
+    input  wire         m_axi_rvalid,   // a beat arrives
+    output wire         m_axi_rready,   // always 1: there is room for every beat asked for
 
-    output wire         o_valid,
-    input  wire         o_ready,
-    output wire  [63:0] o_data
+    output wire         o_valid,        // a word is offered, and stays until o_ready
+    input  wire         o_ready,        // 1: the word is taken if o_valid is 1 too
+    output wire  [63:0] o_data          // word in the order of addresses
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (WORDS < 1) begin : gen_refuse_words
+        $error("bnn_reader: WORDS must be at least 1");
+    end
+    if (DEPTH < 16) begin : gen_refuse_depth
+        $error("bnn_reader: DEPTH must be at least 16, the beats of a burst");
+    end
+`endif
     localparam int WW = $clog2(WORDS + 1);
     localparam int CW = $clog2(DEPTH + 1);
     typedef enum logic [1:0] {IDLE, SIZE, ASK} state_t;

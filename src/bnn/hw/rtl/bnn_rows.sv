@@ -1,28 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SIMD columns of PE rows times one position's inputs. What all rows share of the inputs is made here:
-// bit planes and their parities (bnn_agree), or sums of pairs (bnn_pairs).
+// SIMD columns of PE rows times one position's inputs. What all rows share is made of the inputs
+// here: bit planes and their parities (bnn_agree), or sums of pairs (bnn_pairs).
 //
-// x comes one cycle before the weights; the totals come as late as those of bnn_lane, bnn_ternary or
-// bnn_sum.
+// x comes one cycle before the weights. From weights to totals it takes the latency of bnn_lane,
+// bnn_ternary or bnn_sum. Never stalls.
 `default_nettype none
 module bnn_rows #(
-    parameter int PE      = 1,
-    parameter int SIMD    = 64,
-    parameter int WBITS   = 1,
-    parameter int ABITS   = 1,
-    parameter int XNOR    = 1,
-    parameter int WSIGNED = 0,
-    parameter int ASIGNED = 0,
-    parameter int SUMS    = 0,
-    parameter int TERNARY = 0,
-    parameter int STAGES  = 3,
-    parameter int ACC     = 16
+    parameter int PE      = 1,   // rows, at least 1
+    parameter int SIMD    = 64,  // columns added in a cycle, at least 1
+    parameter int WBITS   = 1,   // bit planes of a weight
+    parameter int ABITS   = 1,   // bit planes of an input
+    parameter int XNOR    = 1,   // 1: bipolar weights; 0: AND of bit planes
+    parameter int WSIGNED = 0,   // 1: weights are two's complement
+    parameter int ASIGNED = 0,   // 1: inputs are two's complement
+    parameter int SUMS    = 0,   // 1: inputs are added as numbers (bnn_sum); needs XNOR = 1
+    parameter int TERNARY = 0,   // 1: both ternary (bnn_ternary); needs WBITS = ABITS = 2
+    parameter int STAGES  = 3,   // cycles of a population count: 1, 3 or 4; unused with SUMS
+    parameter int ACC     = 16   // width of a total; it is exact modulo 2^ACC
 ) (
-    input  wire                      clk,
-    input  wire  [PE*WBITS*SIMD-1:0] w,
-    input  wire  [SIMD*ABITS-1:0]    x,
-    output wire  [PE*ACC-1:0]        totals
+    input  wire                      clk,    // registers change at each rising edge: no stall
+    input  wire  [PE*WBITS*SIMD-1:0] w,      // row r from bit r * WBITS * SIMD on, plane by plane
+    input  wire  [SIMD*ABITS-1:0]    x,      // column c from bit c * ABITS on; a cycle before w
+    output wire  [PE*ACC-1:0]        totals  // row r in bits [r * ACC +: ACC]
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (PE < 1 || SIMD < 1 || WBITS < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_sizes
+        $error("bnn_rows: PE, SIMD, WBITS, ABITS and ACC must be at least 1");
+    end
+    if (SUMS != 0 && (XNOR == 0 || WBITS != 1 || TERNARY != 0)) begin : gen_refuse_sums
+        $error("bnn_rows: SUMS needs XNOR = 1, WBITS = 1 and TERNARY = 0");
+    end
+    if (TERNARY != 0 && (XNOR != 0 || WBITS != 2 || ABITS != 2)) begin : gen_refuse_ternary
+        $error("bnn_rows: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
+    end
+`endif
     if (SUMS != 0) begin : gen_sums
         localparam int TERMS = (SIMD + 1) / 2;
         wire [TERMS*(ABITS+1)-1:0] plus, minus;

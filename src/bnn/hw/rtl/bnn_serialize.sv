@@ -1,27 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // From groups of positions back to raster order.
 //
-// In:  NF words a group; a word holds a field of BITS (some rows' values) for each of PIXELS positions.
-// Out: a word a position, all its NF fields, the first lowest. Of the last group of an
+// In:  NF words a group; a word holds a field of BITS bits (the values of some rows) for each of
+//      PIXELS positions.
+// Out: a word a position, with all its NF fields, the first lowest. Of the last group of an
 //      image (GROUPS groups) only TAIL positions are real; the others are dropped.
-// A group enters while the one before leaves: max(NF, PIXELS) + 1 cycles a group.
+// A group enters while the one before leaves: max(NF, PIXELS) cycles a group when neither side
+// stalls. The first word comes 2 cycles after the group's last. i_ready depends on o_ready in the
+// same cycle.
 `default_nettype none
 module bnn_serialize #(
-    parameter int BITS   = 8,
-    parameter int PIXELS = 2,
-    parameter int NF     = 1,
-    parameter int GROUPS = 1,
-    parameter int TAIL   = 1
+    parameter int BITS   = 8,  // width of a position's field in a word in
+    parameter int PIXELS = 2,  // positions of a group, at least 1
+    parameter int NF     = 1,  // words in of a group, at least 1
+    parameter int GROUPS = 1,  // groups of an image, at least 1
+    parameter int TAIL   = 1   // positions of an image's last group, 1 to PIXELS
 ) (
-    input  wire                   clk,
-    input  wire                   rst,
-    input  wire                   i_valid,
-    output wire                   i_ready,
-    input  wire [PIXELS*BITS-1:0] i_data,
-    output wire                   o_valid,
-    input  wire                   o_ready,
-    output wire [NF*BITS-1:0]     o_data
+    input  wire                    clk,      // registers change at its rising edge
+    input  wire                    rst,      // synchronous, active high: drops all words
+    input  wire                    i_valid,  // a word is offered, and stays until i_ready
+    output wire                    i_ready,  // 1: the word is taken if i_valid is 1 too
+    input  wire  [PIXELS*BITS-1:0] i_data,   // field of position p in bits [p * BITS +: BITS]
+    output wire                    o_valid,  // a word is offered, and stays until o_ready
+    input  wire                    o_ready,  // 1: the word is taken if o_valid is 1 too
+    output wire  [NF*BITS-1:0]     o_data    // NF fields of one position, the first word's lowest
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1 || PIXELS < 1 || NF < 1 || GROUPS < 1) begin : gen_refuse_sizes
+        $error("bnn_serialize: BITS, PIXELS, NF and GROUPS must be at least 1");
+    end
+    if (TAIL < 1 || TAIL > PIXELS) begin : gen_refuse_tail
+        $error("bnn_serialize: TAIL must be 1 to PIXELS");
+    end
+`endif
     localparam int FW = $clog2(NF + 1);
     localparam int PW = $clog2(PIXELS + 1);
     localparam int GW = GROUPS > 1 ? $clog2(GROUPS) : 1;

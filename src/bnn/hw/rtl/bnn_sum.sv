@@ -2,25 +2,30 @@
 // One row of bipolar weights times SIMD numbers of several bits, summed: the sum of x where the
 // weight is 1 and ~x where it is 0, and 1 for each pair whose first weight is 0.
 //
-// That is what the bit planes of bnn_lane count, but for the ones of the pairs, which are constant
-// for each row (bnn.hw.matrix). bnn_pairs made a + b and a + ~b of each pair: equal weights take
-// the one, unequal ones the other, inverted where the first weight is 0 (~(a + b) = ~a + ~b + 1).
-// So a pair costs a row one LUT a bit, the adder's own (bnn_choose_add). A chain of adders, one
-// a stage; TERMS - 1 cycles, at least 1.
+// That is what the bit planes of bnn_lane count, except for the ones of the pairs, which are
+// constant for each row (bnn.hw.matrix). bnn_pairs makes a + b and a + ~b of each pair: equal
+// weights take the first, unequal ones the second, inverted where the first weight is 0, because
+// ~(a + b) = ~a + ~b + 1. So a pair costs a row one LUT a bit, the adder's own (bnn_choose_add).
+// A chain of adders, one a stage. Latency TERMS - 1 cycles, at least 1; never stalls.
 `default_nettype none
 module bnn_sum #(
-    parameter int SIMD    = 9,
-    parameter int ABITS   = 8,
-    parameter int ASIGNED = 0,
-    parameter int ACC     = 14,
-    localparam int TERMS  = (SIMD + 1) / 2
+    parameter int SIMD    = 9,   // columns, at least 1; if odd, column 0 has no partner
+    parameter int ABITS   = 8,   // width of an input value
+    parameter int ASIGNED = 0,   // 1: inputs are two's complement; 0: unsigned
+    parameter int ACC     = 14,  // width of total; it is exact modulo 2^ACC
+    localparam int TERMS  = (SIMD + 1) / 2  // pairs, with the single column of an odd SIMD
 ) (
-    input  wire                         clk,
-    input  wire  [SIMD-1:0]             w,
-    input  wire  [TERMS*(ABITS+1)-1:0]  plus,
-    input  wire  [TERMS*(ABITS+1)-1:0]  minus,
-    output wire  [ACC-1:0]              total
+    input  wire                        clk,    // registers change at each rising edge: no stall
+    input  wire  [SIMD-1:0]            w,      // weight of each column: 1 is +1, 0 is -1
+    input  wire  [TERMS*(ABITS+1)-1:0] plus,   // a + b of each pair, from bnn_pairs
+    input  wire  [TERMS*(ABITS+1)-1:0] minus,  // a + ~b of each pair, from bnn_pairs
+    output wire  [ACC-1:0]             total   // the row's sum, as defined above
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (SIMD < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_sizes
+        $error("bnn_sum: SIMD, ABITS and ACC must be at least 1");
+    end
+`endif
     localparam int W = ABITS + 2;              // of a term as a signed number
     localparam int ODD = SIMD % 2;
     localparam int STAGES = TERMS > 2 ? TERMS - 1 : 1;

@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A word of a constant memory of 65 to 256 words, from its tables of 64 words: `parts` holds what
-// each of the TABLES (2 or 4) says for the low 6 bits of the address, `high` is the rest of it.
+// A word of a constant memory of 65 to 256 words, from its tables of 64 words. `parts` holds the
+// word of each table at the low 6 bits of the address; `high` is the rest of the address.
+// Combinational.
 //
-// With BNN_LUT6 (see bnn_count6) a table's bit is one LUT6, and what chooses between tables are the
-// multiplexers of the slice, which take no LUT. Left to itself Yosys takes 12 LUTs where 4 do.
+// With BNN_LUT6 (see bnn_count6) a table's bit is one LUT6, and the multiplexers of the slice
+// choose between tables, which takes no LUT. Without it Yosys takes 12 LUTs where 4 do.
 `default_nettype none
 module bnn_tables #(
-    parameter int BITS   = 32,
-    parameter int TABLES = 4
+    parameter int BITS   = 32,  // width of the memory's word, at least 1
+    parameter int TABLES = 4    // tables of 64 words: 2 or 4
 ) (
-    input  wire [TABLES*BITS-1:0] parts,
-    input  wire [1:0]             high,
-    output wire [BITS-1:0]        word
+    input  wire  [TABLES*BITS-1:0] parts,  // word of table n in bits [n * BITS +: BITS]
+    input  wire  [1:0]             high,   // which table; only bit 0 counts if TABLES = 2
+    output wire  [BITS-1:0]        word    // the chosen table's word, in the same cycle
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1) begin : gen_refuse_bits
+        $error("bnn_tables: BITS must be at least 1");
+    end
+    if (TABLES != 2 && TABLES != 4) begin : gen_refuse_tables
+        $error("bnn_tables: TABLES must be 2 or 4");
+    end
+`endif
 `ifdef BNN_LUT6
     for (genvar i = 0; i < BITS; i++) begin : gen_bit
         if (TABLES == 2) begin : gen_two

@@ -1,20 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The number that bits of weight 1 and bits of weight 2 make, pipelined: STAGES cycles.
+// Adds bits of weight 1 and bits of weight 2, pipelined: STAGES cycles, one result a cycle, never
+// stalls.
 //
 //   2 stages  6:3 counters over six slices of each weight; weighted sum of what is left
 //   3 stages  the weighted sum in two steps
 `default_nettype none
 module bnn_tally #(
-    parameter int ONES   = 22,
-    parameter int TWOS   = 22,
-    parameter int STAGES = 2,
-    parameter int COUNT  = 7
+    parameter int ONES   = 22,  // bits of weight 1, at least 1
+    parameter int TWOS   = 22,  // bits of weight 2, at least 1
+    parameter int STAGES = 2,   // latency in cycles, 2 or 3
+    parameter int COUNT  = 7    // width of count; it is exact modulo 2^COUNT
 ) (
-    input  wire              clk,
-    input  wire  [ONES-1:0]  ones,
-    input  wire  [TWOS-1:0]  twos,
-    output logic [COUNT-1:0] count
+    input  wire              clk,   // registers change at each rising edge: no stall
+    input  wire  [ONES-1:0]  ones,  // bits that count 1 each
+    input  wire  [TWOS-1:0]  twos,  // bits that count 2 each
+    output logic [COUNT-1:0] count  // ones + 2 * twos, STAGES cycles later
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (ONES < 1 || TWOS < 1 || COUNT < 1) begin : gen_refuse_sizes
+        $error("bnn_tally: ONES, TWOS and COUNT must be at least 1");
+    end
+    if (STAGES != 2 && STAGES != 3) begin : gen_refuse_stages
+        $error("bnn_tally: STAGES must be 2 or 3");
+    end
+`endif
     localparam int L = (ONES + 5) / 6;
     localparam int H = (TWOS + 5) / 6;
     wire [L-1:0] l0, l1, l2;

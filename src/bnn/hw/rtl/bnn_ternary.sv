@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One row of ternary weights times SIMD ternary inputs (-1, 0, +1, two's complement of 2 bits), a
-// cycle. Both come as bit planes: bits [0 +: SIMD] say "not 0", bits [SIMD +: SIMD] "negative".
+// One row of ternary weights times SIMD ternary inputs (-1, 0, +1, two's complement of 2 bits) in
+// each cycle. Both come as bit planes: bits [0 +: SIMD] are "not 0", [SIMD +: SIMD] "negative".
 //
 // A product is not 0 where both are not, and then negative where their signs differ, so
 //     sum of products = popcount(not 0) - 2 * popcount(negative).
-// That is one LUT a product and a third of two, where the four pairs of bit planes would take eight
-// thirds. Here `total` is popcount(not 0) + 2 * popcount(not negative): too large by 2 * SIMD, a
-// constant that sits in the row's thresholds or bias (bnn.hw.matrix).
+// That takes 5/3 LUTs a product, where the four pairs of bit planes would take 8/3. Here `total`
+// is popcount(not 0) + 2 * popcount(not negative). It is too large by 2 * SIMD, a constant that
+// is part of the row's thresholds or bias (bnn.hw.matrix).
 //
-// Latency STAGES cycles: 1, 3 or 4 (see bnn_popcount).
+// Latency STAGES cycles: 1, 3 or 4 (see bnn_popcount); never stalls.
 `default_nettype none
 module bnn_ternary #(
-    parameter int SIMD   = 64,
-    parameter int STAGES = 4,
-    parameter int ACC    = 16
+    parameter int SIMD   = 64,  // columns added in a cycle, at least 1
+    parameter int STAGES = 4,   // latency in cycles: 1, 3 or 4
+    parameter int ACC    = 16   // width of total; it is exact modulo 2^ACC
 ) (
-    input  wire              clk,
-    input  wire [2*SIMD-1:0] w,
-    input  wire [2*SIMD-1:0] x,
-    output wire [ACC-1:0]    total
+    input  wire               clk,   // registers change at each rising edge: no stall
+    input  wire  [2*SIMD-1:0] w,     // weights: SIMD bits "not 0", then SIMD bits "negative"
+    input  wire  [2*SIMD-1:0] x,     // inputs, same layout
+    output wire  [ACC-1:0]    total  // sum of products + 2 * SIMD, STAGES cycles later
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (SIMD < 1 || ACC < 1) begin : gen_refuse_sizes
+        $error("bnn_ternary: SIMD and ACC must be at least 1");
+    end
+    if (STAGES != 1 && STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
+        $error("bnn_ternary: STAGES must be 1, 3 or 4");
+    end
+`endif
     localparam int CW = $clog2(3 * SIMD + 1);
     wire [SIMD-1:0] some = w[0+:SIMD] & x[0+:SIMD];
     wire [SIMD-1:0] positive = ~(some & (w[SIMD+:SIMD] ^ x[SIMD+:SIMD]));

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// BITS triples of places, each an input against a weight (XNOR), with no register: whether at
-// least two agree, and whether an odd number does. Slice s of x and of w is place s.
+// BITS triples of places; a place compares an input bit with a weight bit (XNOR). Of each triple:
+// whether at least two places agree, and whether an odd number does. Slice s of x and of w is place
+// s. Combinational.
 //
 // CODED = 1: the last slice of w holds the parity of the triple's three weights.
 // One LUT6 an output bit; see bnn_count6 for BNN_LUT6.
 `default_nettype none
 module bnn_triples #(
-    parameter int BITS  = 22,
-    parameter int CODED = 0
+    parameter int BITS  = 22,  // triples, at least 1
+    parameter int CODED = 0    // 1: the last slice of w holds parities, see above
 ) (
-    input  wire [3*BITS-1:0] x,
-    input  wire [3*BITS-1:0] w,
-    output wire [BITS-1:0]   most,
-    output wire [BITS-1:0]   odd
+    input  wire  [3*BITS-1:0] x,     // place s of triple t in bit s * BITS + t
+    input  wire  [3*BITS-1:0] w,     // same layout
+    output wire  [BITS-1:0]   most,  // of each triple: at least two places agree
+    output wire  [BITS-1:0]   odd    // of each triple: one or three places agree
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1) begin : gen_refuse_bits
+        $error("bnn_triples: BITS must be at least 1");
+    end
+`endif
 `ifdef BNN_LUT6
     // Address bits 2:0 are the inputs, 5:3 the weights.
     function automatic logic [63:0] truth(input logic majority);

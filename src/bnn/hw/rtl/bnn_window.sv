@@ -6,40 +6,61 @@
 //      kernel row, kernel column, fold (fastest); a word holds one field of BITS per position.
 //      Fields past the last position of an image are undefined; the consumer drops them.
 //
-// A circular buffer of ROWS input rows, one copy for each position. Writing the next rows (of this
-// image or of the next) overlaps with reading. Reading a group waits until all rows that
-// it needs are complete; rows are freed when no later group needs them. One word a cycle each way.
-// PIXELS <= OUT_W, and ROWS must hold the rows of every group (bnn.hw.window sizes it).
+// A circular buffer of ROWS input rows, one copy for each position. The next rows (of this image or
+// of the next) are written while these are read. A group waits until all rows that it needs are
+// complete; rows are freed when no later group needs them. One word a cycle each way; the
+// first word out comes 2 cycles after the last input that it needs. PIXELS <= OUT_W. ROWS holds the
+// rows of every group: K_H, and S_H more where a group may cross a row's end, or IN_H if that is
+// less (bnn.hw.window sizes it).
 `default_nettype none
 module bnn_window #(
-    parameter int BITS   = 8,
-    parameter int FOLDS  = 1,
-    parameter int IN_H   = 4,
-    parameter int IN_W   = 4,
-    parameter int K_H    = 3,
-    parameter int K_W    = 3,
-    parameter int S_H    = 1,
-    parameter int S_W    = 1,
-    parameter int P_T    = 0,
-    parameter int P_L    = 0,
-    parameter int OUT_H  = 2,
-    parameter int OUT_W  = 2,
-    parameter int PIXELS = 1,
-    parameter int ROWS   = 4,
-    parameter logic [BITS-1:0] PAD = '0,
+    parameter int BITS   = 8,             // width of a word in: some channels of one pixel
+    parameter int FOLDS  = 1,             // words in of a pixel, at least 1
+    parameter int IN_H   = 4,             // rows of the input map
+    parameter int IN_W   = 4,             // columns of the input map
+    parameter int K_H    = 3,             // rows of the kernel
+    parameter int K_W    = 3,             // columns of the kernel
+    parameter int S_H    = 1,             // stride over rows, at least 1
+    parameter int S_W    = 1,             // stride over columns, at least 1
+    parameter int P_T    = 0,             // rows of padding above the map
+    parameter int P_L    = 0,             // columns of padding left of the map
+    parameter int OUT_H  = 2,             // rows of positions
+    parameter int OUT_W  = 2,             // columns of positions
+    parameter int PIXELS = 1,             // positions in a word out, 1 to OUT_W
+    parameter int ROWS   = 4,             // rows in the buffer; see above
+    parameter logic [BITS-1:0] PAD = '0,  // word around the map
     /* verilator lint_off UNUSEDPARAM */  // an attribute only
-    parameter     STYLE  = "auto"
+    parameter     STYLE  = "auto"         // memory style: auto, block, distributed
     /* verilator lint_on UNUSEDPARAM */
 ) (
-    input  wire                    clk,
-    input  wire                    rst,
-    input  wire                    i_valid,
-    output wire                    i_ready,
-    input  wire  [BITS-1:0]        i_data,
-    output logic                   o_valid,
-    input  wire                    o_ready,
-    output wire  [PIXELS*BITS-1:0] o_data
+    input  wire                    clk,      // registers change at its rising edge
+    input  wire                    rst,      // synchronous, active high: drops all words
+    input  wire                    i_valid,  // a word is offered, and stays until i_ready
+    output wire                    i_ready,  // 1: the word is taken if i_valid is 1 too
+    input  wire  [BITS-1:0]        i_data,   // channels of one pixel
+    output logic                   o_valid,  // a word is offered, and stays until o_ready
+    input  wire                    o_ready,  // 1: the word is taken if o_valid is 1 too
+    output wire  [PIXELS*BITS-1:0] o_data    // word of position p in bits [p * BITS +: BITS]
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (BITS < 1 || FOLDS < 1) begin : gen_refuse_sizes
+        $error("bnn_window: BITS and FOLDS must be at least 1");
+    end
+    if (IN_H < 1 || IN_W < 1 || OUT_H < 1 || OUT_W < 1) begin : gen_refuse_map
+        $error("bnn_window: IN_H, IN_W, OUT_H and OUT_W must be at least 1");
+    end
+    if (K_H < 1 || K_W < 1 || S_H < 1 || S_W < 1 || P_T < 0 || P_L < 0) begin : gen_refuse_kernel
+        $error("bnn_window: kernel and stride must be at least 1, padding at least 0");
+    end
+    if (PIXELS < 1 || PIXELS > OUT_W) begin : gen_refuse_pixels
+        $error("bnn_window: PIXELS must be 1 to OUT_W");
+    end
+    // Rows that a group can need at once.
+    localparam int NEEDED = K_H + (OUT_H > 1 && OUT_W % PIXELS != 0 ? S_H : 0);
+    if (ROWS < IN_H && ROWS < NEEDED) begin : gen_refuse_rows
+        $error("bnn_window: ROWS must hold all rows that a group needs");
+    end
+`endif
     localparam int ROW = IN_W * FOLDS;         // words of a row
     localparam int DEPTH = ROWS * ROW;
     localparam int AW = $clog2(DEPTH + 1);
@@ -92,9 +113,9 @@ module bnn_window #(
     logic [XW-1:0] kx;
     logic [YW-1:0] ky;
     logic last_group;
-    coord_t present;                           // rows of this image that have come, given up or not
+    coord_t present;                           // rows of this image that have come, freed or not
     coord_t need;                              // those the group needs, where there are so many
-    coord_t freed;                             // rows of this image given up
+    coord_t freed;                             // rows of this image that are freed
     wire [PIXELS-1:0] wraps;                   // each position's successor is in the next row
     coord_t top;                               // of the window of the group's first position
 

@@ -1,38 +1,43 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // AXI4 writes: stores `images` times WORDS 64-bit words from `address` on, in order.
 //
-// A burst takes what the FIFO holds, up to 16 beats, never across an image's end or a 4 KiB line, so
-// that a single result leaves at once. `finished` comes after the last write response.
+// A burst takes what the FIFO holds, up to 16 beats, so that a single result is written at once. It
+// never crosses an image's end or a 4 KiB line. `finished` comes after the last write response.
 `default_nettype none
 module bnn_writer #(
-    parameter int WORDS = 1,                // of an image
-    parameter int DEPTH = 32
+    parameter int WORDS = 1,  // 64-bit words of an image's result, at least 1
+    parameter int DEPTH = 32  // words of the FIFO, at least 1; full bursts need 15
 ) (
-    input  wire         clk,
-    input  wire         rst,
-    input  wire         start,
-    input  wire  [63:0] address,
-    input  wire  [31:0] images,
-    output logic        finished,
-    output logic        image_done,
-    output logic        bus_error,
+    input  wire         clk,            // registers change at its rising edge
+    input  wire         rst,            // synchronous, active high: idle, no word is held
+    input  wire         start,          // 1 for one cycle, while the writer is idle
+    input  wire  [63:0] address,        // byte address of the first word, a multiple of 8
+    input  wire  [31:0] images,         // results to write, at least 1; with start
+    output logic        finished,       // 1 for one cycle, after the last write response
+    output logic        image_done,     // 1 for one cycle after an image's last beat
+    output logic        bus_error,      // 1 for a cycle: a response was an error
 
-    output logic [63:0] m_axi_awaddr,
-    output logic [7:0]  m_axi_awlen,
-    output wire         m_axi_awvalid,
-    input  wire         m_axi_awready,
-    output wire  [63:0] m_axi_wdata,
-    output logic        m_axi_wlast,
-    output wire         m_axi_wvalid,
-    input  wire         m_axi_wready,
-    input  wire  [1:0]  m_axi_bresp,
-    input  wire         m_axi_bvalid,
-    output wire         m_axi_bready,
+    output logic [63:0] m_axi_awaddr,   // byte address of a burst, a multiple of 8
+    output logic [7:0]  m_axi_awlen,    // beats of the burst - 1, 0 to 15
+    output wire         m_axi_awvalid,  // stays with its address until m_axi_awready
+    input  wire         m_axi_awready,  // the memory takes the address
+    output wire  [63:0] m_axi_wdata,    // one beat: a word of the stream
+    output logic        m_axi_wlast,    // the burst's last beat
+    output wire         m_axi_wvalid,   // stays with its beat until m_axi_wready
+    input  wire         m_axi_wready,   // the memory takes the beat
+    input  wire  [1:0]  m_axi_bresp,    // bit 1 is 1: error
+    input  wire         m_axi_bvalid,   // a burst is in memory
+    output wire         m_axi_bready,   // always 1: every response is taken at once
 
-    input  wire         i_valid,
-    output wire         i_ready,
-    input  wire  [63:0] i_data
+    input  wire         i_valid,        // a word is offered, and stays until i_ready
+    output wire         i_ready,        // 1: the word is taken if i_valid is 1 too
+    input  wire  [63:0] i_data          // word to store, in the order of addresses
 );
+`ifndef __ICARUS__  // version 11 does not know $error at elaboration
+    if (WORDS < 1 || DEPTH < 1) begin : gen_refuse_sizes
+        $error("bnn_writer: WORDS and DEPTH must be at least 1");
+    end
+`endif
     localparam int WW = $clog2(WORDS + 1);
     localparam int LW = $clog2(DEPTH + 2);
     typedef enum logic [2:0] {IDLE, SIZE, ASK, SEND, DRAIN} state_t;
@@ -79,7 +84,8 @@ module bnn_writer #(
                 SIZE: if (level != 0 && pending != '1) begin
                     state       <= ASK;
                     beats       <= size;
-                    last        <= 32'(words_left) <= 32'd16 && by_image <= by_line && by_image <= by_level;
+                    last        <= 32'(words_left) <= 32'd16 && by_image <= by_line
+                                && by_image <= by_level;
                     m_axi_awlen <= 8'(size) - 1'b1;
                 end
                 ASK: begin
