@@ -111,6 +111,11 @@ def open_archive(
     given = npz.read(path)
     arrays = _Arrays(path, given)
     topology = network if isinstance(network, Topology) else _topology(path, given, network)
+    if flipped and not any(isinstance(layer, Conv) for layer in topology.layers):
+        raise ParameterError(
+            f"{path}: {topology.name} has no convolutions, whose kernels could be turned; "
+            "leave --flipped out"
+        )
     parameters = tuple(_parameters(topology, arrays, flipped))
     arrays.finish()
     return Trained(topology, parameters, arrays.arithmetic, arrays.report)
