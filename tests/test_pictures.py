@@ -238,9 +238,12 @@ def test_no_pictures(tmp_path: Path, kind: str) -> None:
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("path", ["no/such.png", "."])
-def test_missing_pictures(path: str) -> None:
-    with pytest.raises(DataError, match=f"{path}: cannot be read as a picture: "):
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("no/such.png", "cannot be read: No such file"), (".", "is a directory, not a file")],
+)
+def test_missing_pictures(path: str, reason: str) -> None:
+    with pytest.raises(DataError, match=f"^{path}: {reason}"):
         open_picture(path)
 
 

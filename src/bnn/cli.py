@@ -124,10 +124,12 @@ def _print_results(
     run = total([one[3] for one in found])
     us = run.us_per_image
     if not json:
+        from rich.text import Text
+
         from bnn.show import LEAST, scores_table, timing_text
 
         print_whole(scores_table(classifier.model, names, scores, classes, {runtime: us}), LEAST)
-        typer.echo(timing_text(run, reading))
+        print_whole(Text(timing_text(run, reading)), LEAST)
         return
     times = {"us": us, "prepare_us": 1e6 * (reading + run.prepare_seconds) / max(len(names), 1)}
     simulation = ("cycles", "mhz", "simulated", "simulation_seconds")

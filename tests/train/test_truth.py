@@ -203,6 +203,9 @@ def test_a_run_whose_pictures_changed_is_not_resumed_and_not_certified(run, done
     values = json.loads((run / SETTINGS).read_text())
     values["data"] = str(tmp_path / "data")
     (run / SETTINGS).write_text(json.dumps(values))
+    with pytest.raises(TrainError, match="89 pictures now, 90 then"):
+        recertify(run)
+    (run / "data.json").unlink()  # what the checkpoint keeps finds it too
     with pytest.raises(TrainError, match="the data are not those that it was trained on"):
         recertify(run)
 

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bnn.errors import BuildError
@@ -44,6 +44,7 @@ def replaced(folder: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(folder))
     try:
         former = _former(folder, target)
+        is_new = not target.exists()
         target.mkdir(parents=True, exist_ok=True)
         fresh = new_folder(target)
     except OSError as reason:
@@ -56,6 +57,9 @@ def replaced(folder: Path) -> Iterator[Path]:
     finally:
         _keep_logs(target, fresh, former)
         shutil.rmtree(fresh, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # it holds what was built
+                target.rmdir()
 
 
 def _former(folder: Path, target: Path) -> set[str]:

@@ -8,12 +8,11 @@ be trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from bnn.data.folder import PictureFolder
 from bnn.data.look import Advance
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits, open_splits
@@ -37,16 +36,8 @@ def open_data(data: str, folder: Path, *, began: bool) -> Splits:
     Raises:
         BnnError: the data set or the kept report cannot be read.
     """
-    order: Sequence[str] | None = None
-    if began:
-        before = _before(folder)
-        if before is not None:
-            order = before["classes"]
-        else:
-            # A run of before that kept no report: its classes were sorted as text, 10 before 2.
-            found = open_splits(data).training
-            order = sorted(found.classes) if isinstance(found, PictureFolder) else None
-    return open_splits(data, order)
+    before = _before(folder) if began else None
+    return open_splits(data, None if before is None else before["classes"])
 
 
 def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
@@ -72,7 +63,7 @@ def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
 
 
 def _before(folder: Path) -> dict[str, Any] | None:
-    """What the run in ``folder`` kept of its data; None for a run of before."""
+    """What the run in ``folder`` kept of its data; None where it has lost that file."""
     path = folder / DATA
     if not path.exists():
         return None
