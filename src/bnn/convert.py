@@ -263,8 +263,8 @@ def _theano_folded(path: Path, options: Options) -> Conversion:
 
 
 def _theano_topology(options: Options) -> Topology | str | None:
-    """``lfc`` and ``cnv`` alone are what the archive's shapes say anyway."""
-    if options.topology in ("lfc", "cnv", None):
+    """A name, ``lfc`` and ``cnv`` included, or the topology of a file."""
+    if options.topology is None:
         return None
     if isinstance(options.topology, str) and not options.topology.endswith(".toml"):
         return options.topology

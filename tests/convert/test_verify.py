@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bnn.convert import Conversion, Options, convert
+from bnn.convert import Conversion, Options, convert, taking_pictures
 from bnn.data.sets import DataSet
-from bnn.errors import DataError
+from bnn.errors import DataError, FormatError
 from bnn.verify import _labels, read_samples, squashed, verify
 
 DRAW = np.random.default_rng(11)
@@ -146,3 +146,26 @@ def test_classes_of_other_names_give_no_accuracy(classes: tuple[str, ...]) -> No
     labels, notes = _labels(data(("cat", "dog")), classes)
     assert labels is None
     assert notes[0].startswith("accuracy not measured: ")
+
+
+@pytest.mark.parametrize(("channels", "is_picture"), [(1, True), (2, False), (3, True), (4, False)])
+def test_only_maps_of_1_or_3_channels_take_pictures(
+    tmp_path: Path, channels: int, is_picture: bool
+) -> None:
+    kernels = DRAW.choice(np.array([-1, 1], np.float32), (2, channels, 4, 4))
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Flatten", ["a"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(kernels, "w")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    model = convert(path, options=Options(input="unit")).model
+    if is_picture:
+        assert taking_pictures(model, "unit").preprocess is not None
+    else:
+        with pytest.raises(FormatError, match="is no picture; those have 1 or 3 channels"):
+            taking_pictures(model, "unit")
