@@ -104,8 +104,32 @@ def test_pad_rows_do_not_matter_and_may_be_missing(tmp_path: Path) -> None:
             files[key] = files[key][: 8 * used * layer.synapse_fold]
         short = load(write(tmp_path / f"{name}-short", files)).program.digest()
         assert short == whole
-        files["8-0-thres.bin"] = b"unused"
-        assert load(write(tmp_path / f"{name}-short", files)).program.digest() == whole
+        if name == "cnvW1A1":
+            files["8-0-thres.bin"] = b"unused"
+            assert load(write(tmp_path / f"{name}-short", files)).program.digest() == whole
+
+
+@pytest.mark.parametrize(
+    "name", ["4-0-weights.bin", "0-32-weights.bin", "00-3-weights.bin", "0-40-thres.bin"]
+)
+def test_parameters_that_the_network_has_no_place_for_are_refused(
+    tmp_path: Path, name: str
+) -> None:
+    files = {**made("lfcW1A1"), name: bytes(8)}
+    with pytest.raises(ParameterError, match=f"{name} belongs to no layer of lfcW1A1"):
+        load(write(tmp_path / "set", files))
+
+
+@pytest.mark.parametrize("text", ["a\nb".encode("utf-16"), b"a\nb\x00", b"\x1b[2Ja\nb", b"a\x07\n"])
+def test_classes_that_are_no_text_are_refused(tmp_path: Path, text: bytes) -> None:
+    files = {**made("lfcW1A1"), "classes.txt": text}
+    with pytest.raises(ParameterError, match=r"classes\.txt holds control characters"):
+        load(write(tmp_path / "set", files))
+
+
+def test_the_mark_of_windows_editors_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    files = {**made("lfcW1A1"), "classes.txt": "\ufeffone\r\ntwo".encode()}
+    assert load(write(tmp_path / "set", files)).classes == ("one", "two")
 
 
 def test_classes(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,36 @@ def test_json_of_bounded_work(text: str) -> None:
 
 def test_json() -> None:
     assert parse_json(b'{"a": [1, -2.5, null]}') == {"a": [1, -2.5, None]}
+
+
+def test_leftovers_of_killed_writers_go_once_they_are_old(tmp_path: Path) -> None:
+    target, other = tmp_path / "model.bnn", tmp_path / "other.bnn"
+    files.write_whole(target, b"old")
+    for path in (target, other):
+        for age in (0, files.STALE + 60):
+            left = files._temporary_of(path)
+            left.write_bytes(b"half")
+            os.utime(left, (time.time() - age,) * 2)
+    folder = files._temporary_of(target)
+    (folder / "inside").mkdir(parents=True)
+    os.utime(folder, (0, 0))
+    assert len(list(tmp_path.glob(".bnn-*.tmp"))) == 5
+    files.write_whole(target, b"new")
+    assert target.read_bytes() == b"new"
+    names = sorted(path.name for path in tmp_path.glob(".bnn-*.tmp"))
+    assert len(names) == 3  # the young one, and those of the other file
+    assert sum(name.startswith(f".bnn-{files._tag(other)}") for name in names) == 2
+
+
+def test_temporary_names_fit_beside_the_longest_name(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 255)
+    files.write_whole(target, b"whole")
+    assert target.read_bytes() == b"whole"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", ["[NaN]", "[Infinity]", "[-Infinity]"])
+def test_what_is_no_number_in_json_is_refused_where_it_must_be(text: str) -> None:
+    assert len(files.parse_json(text)) == 1
+    with pytest.raises(ValueError, match="is no number"):
+        files.parse_json(text, finite=True)

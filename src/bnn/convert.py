@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bnn.errors import BnnError, FormatError
+from bnn.errors import BnnError, FormatError, ParameterError
 from bnn.files import read_file
 from bnn.formats import archives
 from bnn.formats.report import Converted, Report
 from bnn.lower import lower
 from bnn.model import Model
+from bnn.modelfile import SUFFIX
 from bnn.network import Network
 from bnn.topology import Topology
 
@@ -262,8 +263,8 @@ def _theano_folded(path: Path, options: Options) -> Conversion:
 
 
 def _theano_topology(options: Options) -> Topology | str | None:
-    """``lfc`` and ``cnv`` alone are what the archive's shapes say anyway."""
-    if options.topology in ("lfc", "cnv", None):
+    """A name, ``lfc`` and ``cnv`` included, or the topology of a file."""
+    if options.topology is None:
         return None
     if isinstance(options.topology, str) and not options.topology.endswith(".toml"):
         return options.topology
@@ -302,8 +303,8 @@ def read_classes(path: Path_) -> tuple[str, ...]:
 
     try:
         names = parse_classes(read_file(path, 1 << 20, FormatError).decode())
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: is no text file") from None
+    except (UnicodeDecodeError, ParameterError):
+        raise FormatError(f"{path}: is no text file in UTF-8") from None
     if not any(names):
         raise FormatError(f"{path}: holds no class names")
     return names
@@ -372,7 +373,13 @@ def taking_pictures(model: Model, grid: str) -> Model:
         model.program, input=PictureInput(given.shape, given.precision, coded[:, 0, 0, 0])
     )
     made = replace(model, program=program)
-    return replace(made, preprocess=_preprocess(made))
+    preprocess = _preprocess(made)
+    if preprocess is None:
+        raise FormatError(
+            f"{model.name}: its input of shape {given.shape} is no picture; "
+            "those have 1 or 3 channels"
+        )
+    return replace(made, preprocess=preprocess)
 
 
 def byte_values(grid: str) -> Any:
@@ -423,5 +430,7 @@ def export(
     if target == "qonnx":
         from bnn.formats import qonnx_write
 
+        if Path(out).suffix == SUFFIX:
+            raise FormatError(f"{out}: {SUFFIX} is for models of this package; call it .onnx")
         return qonnx_write.save(model, out)
     raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")

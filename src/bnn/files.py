@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +26,8 @@ StrPath = str | os.PathLike[str]
 
 #: How temporary files and folders are called; far shorter than the longest name of a file.
 _TEMPORARY = ".bnn-{}.tmp"
+#: Seconds after which a temporary file of a target is what a killed process left.
+STALE = 3600.0
 #: What folders of some file systems answer when they are synchronized.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 
@@ -82,16 +87,27 @@ def read_file(path: StrPath, limit: int, error: type[BnnError]) -> bytes:
     return data
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
     """The value of a JSON text, of bounded work: numbers of hundreds of digits are refused.
+
+    Args:
+        text: what is parsed.
+        finite: refuse ``NaN`` and ``Infinity``, which Python writes but JSON does not know.
 
     Raises:
         ValueError: it is not JSON, is nested too deeply, or has a key twice in one object.
     """
+    constant = _no_number if finite else None
     try:
-        return json.loads(text, parse_int=_integer, object_pairs_hook=_once)
+        return json.loads(
+            text, parse_int=_integer, parse_constant=constant, object_pairs_hook=_once
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -146,7 +162,8 @@ def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileErr
     try:
         target = Path(os.path.realpath(path))
         mode = _mode_of(path, target, error)
-        temporary = target.parent / _TEMPORARY.format(secrets.token_hex(6))
+        _remove_stale(target)
+        temporary = _temporary_of(target)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         handle = os.open(temporary, flags | getattr(os, "O_BINARY", 0), 0o666)
     except (OSError, ValueError, RuntimeError) as reason:
@@ -166,6 +183,31 @@ def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileErr
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _temporary_of(target: Path) -> Path:
+    """A new temporary name beside ``target``, which tells whose it is."""
+    return target.parent / _TEMPORARY.format(_tag(target) + secrets.token_hex(6))
+
+
+def _tag(target: Path) -> str:
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what processes left that were killed while they wrote ``target``.
+
+    Young ones stay: another process may be writing.
+    """
+    for left in target.parent.glob(_TEMPORARY.format(_tag(target) + "*")):
+        with contextlib.suppress(OSError):
+            status = left.lstat()
+            if time.time() - status.st_mtime < STALE:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
 
 def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
@@ -211,6 +253,20 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             os.fsync(file.fileno())
     for place in sorted(places, reverse=True):
         sync_folder(place)
+
+
+def folder_beside(target: Path) -> Path:
+    """A temporary folder beside ``target``, whose place it takes later.
+
+    What killed processes left of the same target goes.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _remove_stale(target)
+    made = _temporary_of(target)
+    made.mkdir()
+    return made
 
 
 def new_folder(parent: Path) -> Path:

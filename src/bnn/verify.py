@@ -12,7 +12,7 @@ Three sources of answers, from the best to the weakest:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from bnn.batch import as_batch
 from bnn.classifier import Classifier
 from bnn.convert import Conversion, byte_values
 from bnn.data.folder import PictureFolder
-from bnn.data.sets import load_test
+from bnn.data.names import match_numbers
+from bnn.data.sets import DataSet, load_test
 from bnn.errors import DataError, FormatError
 from bnn.formats import npz
 from bnn.formats.grids import grid
@@ -39,6 +40,7 @@ EXECUTED = 60.0
 TIE = 1e-5
 _INPUTS, _LABELS = ("inputs", "x", "images"), ("labels", "y")
 _LOGITS, _CLASSES = ("logits", "outputs", "scores"), ("predictions", "classes")
+_PROBABILITIES = ("probabilities",)
 
 Array = NDArray[Any]
 Advance = Callable[[int, int], None]
@@ -52,12 +54,17 @@ class Samples:
         labels: true classes, or None.
         answers: classes that the source framework itself gave, or None.
         logits: its outputs (N, classes), or (N, 1) of a network with one output; or None.
+        final: what these outputs went through after the logits: ``softmax``, ``sigmoid``, or
+            "" if nothing.
+        notes: what cannot be compared, and why.
     """
 
     inputs: Array
     labels: Array | None = None
     answers: Array | None = None
     logits: Array | None = None
+    final: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,10 +157,9 @@ def verify(
     """
     classifier = Classifier(conversion.model, runtime)
     mine = Answers(classifier.classify(samples.inputs), classifier.logits(samples.inputs))
-    comparisons, notes = [], []
+    comparisons, notes = [], list(samples.notes)
     if samples.answers is not None:
-        stored = Answers(samples.answers, samples.logits)
-        comparisons.append(compared("the stored answers", mine, stored))
+        comparisons.append(_stored(samples, mine))
     if source is not None and conversion.report.format == "QONNX":
         try:
             comparisons.append(_executed(conversion, samples, mine, source, advance))
@@ -213,6 +219,29 @@ def compared(
         tied = chosen >= logits.max(axis=1) - TIE * largest
     off = None if order_only else float(np.abs(own - logits).max(initial=0))
     return Comparison(source, count, int((differ & ~tied).sum()), off, largest, independent)
+
+
+def _stored(samples: Samples, mine: Answers) -> Comparison:
+    """With the stored answers; probabilities with what our logits become."""
+    assert samples.answers is not None
+    if samples.logits is None or mine.logits is None or not samples.final:
+        return compared("the stored answers", mine, Answers(samples.answers, samples.logits))
+    logits, own = samples.logits, mine.logits
+    middle = 0.0
+    if logits.shape[1] == 1 and own.shape[1] == 2:
+        own, middle = own[:, 1:], 0.5
+    own = squashed(own, samples.final) - middle
+    theirs = Answers(samples.answers, logits - np.float64(middle))
+    name = f"the stored answers (after a {samples.final})"
+    return compared(name, Answers(mine.classes, own), theirs)
+
+
+def squashed(logits: Array, final: str) -> Array:
+    """What logits (N, classes) become in a ``softmax`` or ``sigmoid``, in float64."""
+    if final == "sigmoid":
+        return np.asarray(0.5 * (1 + np.tanh(logits.astype(np.float64) / 2)))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _as_read(conversion: Conversion, samples: Samples, mine: Answers) -> Comparison:
@@ -284,8 +313,10 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
 
     Args:
         source: an npz with ``inputs``, and maybe ``labels``, ``logits`` (the source
-            framework's outputs) or ``predictions``; or what
-            :func:`bnn.data.sets.load_test` takes.
+            framework's outputs), ``probabilities`` (outputs after a softmax, or a
+            sigmoid where there is one) or ``predictions``; or what
+            :func:`bnn.data.sets.load_test` takes. Where the converted file itself ends in a
+            softmax or sigmoid, ``logits`` from 0 to 1 are probabilities.
         conversion: for whose input they are.
         mapping: what the bytes of pictures become, see
             :func:`bnn.convert.taking_pictures`; ``unit`` by default.
@@ -294,7 +325,7 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
         DataError, ParameterError: it cannot be read, or its parts do not fit together.
     """
     if source.endswith(".npz"):
-        return _from_arrays(source, npz.read(source))
+        return _from_arrays(source, npz.read(source), conversion)
     test = load_test(source)
     if isinstance(test, PictureFolder):
         raise DataError(f"{source}: pictures in folders have no fixed size; give an npz of inputs")
@@ -304,29 +335,83 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
         images = images.reshape(len(images), -1)
     if images.shape[1:] != shape:
         raise DataError(f"{source}: has pictures of {images.shape[1:]}, the model takes {shape}")
-    if isinstance(given, PictureInput):
-        return Samples(images, test.labels)
-    return Samples(byte_values(mapping or "unit")[images], test.labels)
+    labels, notes = _labels(test, conversion.model.classes)
+    if not isinstance(given, PictureInput):
+        images = byte_values(mapping or "unit")[images]
+    return Samples(images, labels, notes=notes)
 
 
-def _from_arrays(source: str, arrays: Mapping[str, Array]) -> Samples:
+def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[str, ...]]:
+    """The labels of a data set as numbers of the model's classes, and what is to be said.
+
+    By name; where the model's classes have no names but their numbers, by position.
+    """
+    used = np.unique(test.labels).tolist()
+    unnamed = tuple(classes) == tuple(map(str, range(len(classes))))
+    notes: tuple[str, ...] = ()
+    try:
+        if unnamed and test.named and tuple(test.classes) != tuple(classes):
+            match = match_numbers(test.name, used, classes)
+            text = (
+                f"the model's classes have no names: labels of {test.name} are taken as "
+                f"positions, {test.classes[used[0]]} as {used[0]}; --classes names them"
+            )
+            notes = (text,)
+        else:
+            match = test.match(classes, used)
+    except DataError as reason:
+        return None, (f"accuracy not measured: {reason}",)
+    return match.indexes[test.labels], (*notes, *match.notes)
+
+
+def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversion) -> Samples:
     inputs = _one_of(arrays, _INPUTS)
     if inputs is None or inputs.ndim < 2:
         raise DataError(f"{source}: holds no array called inputs (N, ...)")
+    if not len(inputs):
+        raise DataError(f"{source}: its inputs of shape {inputs.shape} hold no sample")
     labels, answers = _one_of(arrays, _LABELS), _one_of(arrays, _CLASSES)
-    logits = _one_of(arrays, _LOGITS)
+    probabilities = _one_of(arrays, _PROBABILITIES)
+    logits = _one_of(arrays, _LOGITS) if probabilities is None else probabilities
     if logits is not None and (logits.ndim != 2 or logits.shape[:1] != inputs.shape[:1]):
         raise DataError(
             f"{Path(source)}: has {len(inputs)} inputs and logits of shape {logits.shape}"
         )
+    final = ""
     if logits is not None:
-        answers = classes_of(logits)
+        if not np.isfinite(logits).all():
+            raise DataError(f"{Path(source)}: its logits hold values that are not finite")
+        final = _final(logits, conversion.report.final, told=probabilities is not None)
+        answers = classes_of(logits, 0.5 if final else 0.0)
     for what, values in (("labels", labels), ("predictions", answers)):
         if values is not None and values.shape != (len(inputs),):
             raise DataError(
                 f"{Path(source)}: has {len(inputs)} inputs and {what} of shape {values.shape}"
             )
-    return Samples(inputs, labels, answers, logits)
+    # Of logits, the number of columns is compared with that of the classes later.
+    stored = () if logits is not None else (("predictions", answers),)
+    for what, values in (("labels", labels), *stored):
+        _check_classes(source, what, values, len(conversion.model.classes))
+    return Samples(inputs, labels, answers, logits, final)
+
+
+def _final(logits: Array, of_file: str, *, told: bool) -> str:
+    """What stored outputs went through: what the file ends in, if they are probabilities."""
+    known = of_file if of_file in ("softmax", "sigmoid") else ""
+    if told:
+        return known or ("softmax" if logits.shape[1] > 1 else "sigmoid")
+    return known if (logits >= 0).all() and (logits <= 1).all() else ""
+
+
+def _check_classes(source: str, what: str, values: Array | None, count: int) -> None:
+    if values is None:
+        return
+    wrong = ~((values >= 0) & (values < count) & (values == np.floor(values)))
+    if wrong.any():
+        raise DataError(
+            f"{Path(source)}: holds {values[wrong][0]} under {what}; "
+            f"classes are whole numbers from 0 to {count - 1}"
+        )
 
 
 def _one_of(arrays: Mapping[str, Array], names: tuple[str, ...]) -> Array | None:

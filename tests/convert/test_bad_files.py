@@ -262,6 +262,60 @@ def test_onnx_damage_sizes_and_outside_data(tmp_path: Path) -> None:
     refused(path, "../secret")
 
 
+@pytest.mark.parametrize(
+    ("told", "is_read"),
+    [
+        ({"offset": 8, "length": 24}, True),
+        ({"offset": 8}, True),  # to the end
+        ({"offset": 0}, False),  # more than the constant follows
+        ({}, False),
+        ({"offset": 9}, False),
+        ({"offset": 16, "length": 24}, False),
+        ({"offset": 0, "length": 32}, False),
+        ({"offset": 8, "length": 20}, False),
+        ({"offset": -8, "length": 24}, False),
+    ],
+)
+def test_outside_data_is_as_long_as_the_constant(
+    told: dict[str, int], is_read: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    model = small(SIGNS)
+    weights = model.graph.initializer[0]
+    (tmp_path / "data").write_bytes(bytes(8) + weights.raw_data)
+    assert len(weights.raw_data) == 24
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": "data", **told}.items():
+        weights.external_data.add(key=key, value=str(value))
+    path.write_bytes(model.SerializeToString())
+    if is_read:
+        convert(path)
+    else:
+        refused(path, "'w'")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"epsilon"', '"epsilon": 0.5, "epsilon"', "key 'epsilon' stands twice"),
+        ('"class_name"', '"class_name": "Dense", "class_name"', "key 'class_name' stands twice"),
+        ('"momentum": 0.', '"momentum": NaN, "other": 0.', "NaN is no number"),
+        ('"momentum": 0.', f'"momentum": {"9" * 5000}, "other": 0.', "has 5000 digits"),
+    ],
+)
+def test_a_configuration_that_nobody_can_read_in_one_way_only(
+    old: str, new: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes((FIXTURES / "keras/larq-tutorial.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["model_config"]
+        assert old in text
+        file.attrs["model_config"] = text.replace(old, new, 1)
+    refused(path, words)
+
+
 @SAME_FILE
 @given(data=st.data())
 def test_damage_anywhere_is_an_error_or_harmless(data: Any, tmp_path: Path) -> None:

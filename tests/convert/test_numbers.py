@@ -79,6 +79,17 @@ def test_quant_nodes_and_their_layers(
     np.testing.assert_allclose(real, (wanted - zero) * np.float32(scale), rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize(
+    "scale", [0.0, -0.0, -1.0, -(2.0**-126), np.nan, np.inf, -np.inf, [1.0, 0.0], [1.0, np.nan]]
+)
+@pytest.mark.parametrize("bits", [None, 2.0])
+def test_scales_that_are_not_positive_are_refused(scale: Any, bits: float | None) -> None:
+    kind = "Quant" if bits else "BipolarQuant"
+    attributes = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"} if bits else {}
+    with pytest.raises(FormatError, match="scale must be positive"):
+        quant(node(kind, **attributes), np.float32(scale), np.float32(0), bits and np.float32(bits))
+
+
 @given(
     integers=st.lists(st.integers(-7, 7), min_size=4, max_size=60),
     scales=st.lists(st.floats(2.0**-10, 2.0**10, width=32), min_size=2, max_size=2),

@@ -151,6 +151,11 @@ class Unpacked:
             data += chunk
         return data
 
+    def drain(self) -> None:
+        """Read what is left, and forget it."""
+        while self.read(_CHUNK):
+            pass
+
 
 def source_name(source: Source) -> str:
     """What to call a source in a message."""
@@ -162,7 +167,8 @@ def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
     """Open a plain, gz, xz or bz2 file (told apart by their first bytes) for bounded reading.
 
     Whatever goes wrong while it is open, be it missing, truncated or damaged, is a
-    `DataError` that names it.
+    `DataError` that names it. A packed file is read to its end when it is closed, because its
+    checksum stands there: a changed bit in it is damage, whatever was read before.
     """
     name = source_name(source)
     try:
@@ -170,7 +176,11 @@ def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
             size = raw.seek(0, os.SEEK_END)
             raw.seek(0)
             bearable = max(_UNDOUBTED, MAX_RATIO * size)
-            yield Unpacked(_unpacking(raw), name, min(limit, bearable))
+            stream = _unpacking(raw)
+            unpacked = Unpacked(stream, name, min(limit, bearable))
+            yield unpacked
+            if isinstance(stream, _Stream):
+                unpacked.drain()
     except BnnError:
         raise
     except EOFError:

@@ -124,6 +124,10 @@ def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zi
                 raise error(
                     f"{os.fspath(path)}: unpacks to {total} bytes in {len(infos)} files; refused"
                 )
+            names = [info.filename for info in infos]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise error(f"{os.fspath(path)}: holds {twice!r} twice; which one is meant?")
             if any(info.compress_type not in _PACKING for info in infos):
                 raise error(f"{os.fspath(path)}: has members that are packed in an unknown way")
             yield archive

@@ -424,6 +424,7 @@ class _Reader:
             if given.name == "softmax" and given.settings["axis"] not in ([-1], [flow.rank - 1]):
                 raise FormatError(f"{layer}: softmax over axis {given.settings['axis']}")
             self.report.lost.append(f"{layer}: {given.name}; scores are its inputs, same class")
+            self.report.final = given.name
             return replace(flow, final=given.name)
         if flow.final:
             raise FormatError(f"{layer}: {given.name} after {flow.final} cannot be converted")

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.files import parse_json
 from bnn.formats import archives
 from bnn.formats.keras_graph import node_sources, output_name
 from bnn.formats.keras_settings import LAYERS, MODEL, Settings, short
@@ -190,13 +190,9 @@ def _parsed(path: Path, text: Any) -> Any:
     if len(text) > MAX_CONFIG:
         raise FormatError(f"{path}: its configuration is larger than {MAX_CONFIG >> 20} MiB")
     try:
-        return json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise FormatError(f"{path}: its configuration is no JSON") from None
-
-
-def _no_number(_: str) -> Any:
-    raise ValueError  # NaN and infinities are no JSON
+        return parse_json(text, finite=True)
+    except ValueError as reason:
+        raise FormatError(f"{path}: its configuration is no JSON: {reason}") from None
 
 
 def _json(path: Path, text: Any) -> dict[str, Any]:

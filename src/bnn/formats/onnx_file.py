@@ -363,11 +363,15 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
         raise ValueError
     wanted = math.prod(item.dims) * dtype.itemsize
     offset = _whole(where.get("offset", "0"))
-    if _whole(where.get("length", str(wanted))) != wanted:
+    length = where.get("length")
+    if length is not None and _whole(length) != wanted:
         raise ValueError
     with open_file(other, MAX_EXTERNAL, FormatError) as file:
         file.seek(offset)
-        data = file.read(wanted)
+        # Where no length is told, the constant goes on to the end of the file.
+        data = file.read(wanted if length is not None else wanted + 1)
+    if len(data) != wanted:
+        raise ValueError
     return np.frombuffer(data, dtype.newbyteorder("<")).reshape(tuple(item.dims))
 
 

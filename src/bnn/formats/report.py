@@ -23,6 +23,8 @@ class Report:
         lost: what the converted network does not say, or says otherwise; one line each.
         assumed: the grid (:mod:`bnn.formats.grids`) on which the values of an input are that
             nothing in the file quantizes; "" where the file tells.
+        final: what the source's outputs go through after the scores, ``softmax``, ``sigmoid``
+            or ``log_softmax``, so that its answers are no logits; else "".
     """
 
     format: str
@@ -30,6 +32,7 @@ class Report:
     ignored: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     assumed: str = ""
+    final: str = ""
 
     def used(self, layer: str, what: str, arrays: Mapping[str, Any] | None = None) -> None:
         """Note a layer and the arrays (by name) that it is made of."""

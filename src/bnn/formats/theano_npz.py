@@ -100,7 +100,8 @@ def open_archive(
     Args:
         path: the ``.npz`` file.
         network: a topology, or the name of one in :mod:`bnn.zoo`; by default what the
-            shapes of the arrays and the file's name (``mnist-1w-2a.npz``) say.
+            shapes of the arrays and the file's name (``mnist-1w-2a.npz``) say; ``lfc`` and
+            ``cnv`` alone only say which of these must come out.
         flipped: kernels are applied as true convolutions, turned by 180 degrees
             (Lasagne's default; the original's networks are not).
 
@@ -111,9 +112,18 @@ def open_archive(
     given = npz.read(path)
     arrays = _Arrays(path, given)
     topology = network if isinstance(network, Topology) else _topology(path, given, network)
+    if flipped and not any(isinstance(layer, Conv) for layer in topology.layers):
+        raise ParameterError(
+            f"{path}: {topology.name} has no convolutions, whose kernels could be turned; "
+            "leave --flipped out"
+        )
     parameters = tuple(_parameters(topology, arrays, flipped))
     arrays.finish()
     return Trained(topology, parameters, arrays.arithmetic, arrays.report)
+
+
+#: Names of stacks whose precisions the file's name tells.
+_FAMILIES = ("lfc", "cnv")
 
 
 class _Arrays:
@@ -196,8 +206,13 @@ def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> To
     if last is None:
         raise ParameterError(f"{path}: holds no dense layer, hence no classes")
     classes = int(given[f"arr_{last}"].shape[1])
+    if name in (None, *_FAMILIES):
+        found = _recognised(path, first)
+        if name is not None and not found.startswith(f"{name}-"):
+            raise ParameterError(f"{path}: its arrays are those of {found}, not of {name}")
+        name = found
     try:
-        return zoo.topology(name or _recognised(path, first), classes)
+        return zoo.topology(name, classes)
     except BnnError as error:
         raise ParameterError(f"{path}: {error}") from None
 

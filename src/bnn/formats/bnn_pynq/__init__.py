@@ -32,6 +32,7 @@ from bnn.formats.bnn_pynq.networks import (
 )
 from bnn.formats.bnn_pynq.reading import (
     Files,
+    check_unused,
     parse_classes,
     read,
     read_classes,
@@ -112,6 +113,7 @@ def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model
         read_layer(location, files, original, index, len(classes))
         for index in range(len(original.layers))
     ]
+    check_unused(location, files, original)
     return Model(
         program=program_of(original, layers),
         classes=classes,

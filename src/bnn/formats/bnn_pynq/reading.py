@@ -26,6 +26,7 @@ CONFIG = "hw/config.h"
 Files = dict[str, bytes]
 
 _MEMBER = re.compile(r"[0-9]{1,2}-[0-9]{1,4}-(weights|thres)\.bin|classes\.txt")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _CONSTANT = re.compile(rb"#define[ \t]+L([0-9]{1,2})_(PE|SIMD|WPI|API)[ \t]+([0-9]{1,4})\b")
 
 
@@ -147,7 +148,10 @@ def read_classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
         text = files["classes.txt"].decode()
     except UnicodeDecodeError:
         text = files["classes.txt"].decode("latin-1")
-    names = parse_classes(text)
+    try:
+        names = parse_classes(text)
+    except ParameterError as reason:
+        raise ParameterError(f"{location}: {reason}") from None
     if not 1 <= len(names) <= MAX_CLASSES:
         raise ParameterError(
             f"{location}: classes.txt has {len(names)} lines, 1 to {MAX_CLASSES} are possible"
@@ -156,8 +160,35 @@ def read_classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """Names in the text of a ``classes.txt``; an empty line stays a class."""
+    """Names in the text of a ``classes.txt``; an empty line stays a class.
+
+    Raises:
+        ParameterError: it holds control characters: another kind of file, or text of another
+            encoding, such as UTF-16.
+    """
+    text = text.removeprefix("\ufeff")  # Windows' editors put it before UTF-8
+    if _CONTROL.search(text):
+        raise ParameterError("classes.txt holds control characters; it must be text in UTF-8")
     return tuple(line.strip() for line in io.StringIO(text, newline=None))
+
+
+def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None:
+    """Refuse parameters that the network has no place for: they are those of another one.
+
+    The original's own sets have thresholds of a last layer that uses none (specification,
+    section 3).
+
+    Raises:
+        ParameterError: there are such files.
+    """
+    known = {CONFIG, "classes.txt"}
+    for index, layer in enumerate(network.layers):
+        kinds = ("weights", "thres")
+        known |= {f"{index}-{pe}-{kind}.bin" for pe in range(layer.pe) for kind in kinds}
+    if unused := sorted(set(files) - known):
+        raise ParameterError(
+            f"{location}: {unused[0]} belongs to no layer of {network.name} in its folding"
+        )
 
 
 def read_layer(

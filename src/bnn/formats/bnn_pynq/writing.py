@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import ParameterError
-from bnn.files import new_folder, sync_folder, write_folder
+from bnn.files import folder_beside, sync_folder, write_folder
 from bnn.formats.bnn_pynq.networks import Layer, OriginalNetwork
 from bnn.formats.bnn_pynq.reading import CONFIG, Files
 
@@ -129,7 +129,7 @@ def write(files: Files, folder: str | os.PathLike[str]) -> None:
         if target.is_dir() and any(target.iterdir()):
             raise ParameterError(f"{target}: exists already and is not empty")
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = new_folder(target.parent)
+        temporary = folder_beside(target)
     except OSError as reason:
         raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
     try:

@@ -14,6 +14,9 @@ from bnn.formats.qonnx_walk import Inputs, Value, Walk
 from bnn.formats.stack import append_two_classes, two_classes
 from bnn.network import Linear
 
+#: What a report says of an operator that outputs go through last.
+_FINAL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
+
 
 def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Softmax, ArgMax, TopK ...: the scores before it are the network's."""
@@ -29,6 +32,7 @@ def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if node.kind == "TopK":
         _check_count(node, inputs)
     walk.report.lost.append(f"{node}: scores are what it reads; the class is the same")
+    walk.report.final = _FINAL.get(node.kind, walk.report.final)
     ending: Literal["class", "scores", "squashed"] = "scores"
     if node.kind in CHOICES:
         ending = "class"

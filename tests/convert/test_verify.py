@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``--verify``: what is compared, with what, and what cannot be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from bnn.convert import Conversion, Options, convert, taking_pictures
+from bnn.data.sets import DataSet
+from bnn.errors import DataError, FormatError
+from bnn.verify import _labels, read_samples, squashed, verify
+
+DRAW = np.random.default_rng(11)
+W1 = DRAW.choice(np.array([-1, 1], np.float32), (6, 8))
+INPUTS = DRAW.choice(np.array([-1, 1], np.float32), (60, 6))
+
+
+def converted(tmp_path: Path, columns: int, ending: str) -> tuple[Conversion, Path, Any]:
+    """A small net that ends in ``ending`` (or in nothing), and its logits."""
+    w2 = DRAW.choice(np.array([-1, 1], np.float32), (8, columns)) / np.float32(4)
+    bias = np.full(columns, 0.125, np.float32)  # no logit is 0
+    out = "logits" if ending else "y"
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["a"]),
+        helper.make_node("Sign", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "w2", "bias"], [out]),
+    ]
+    if ending:
+        nodes.append(helper.make_node(ending, ["logits"], ["y"]))
+    given = {"w1": W1, "w2": w2, "bias": bias}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, columns])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    logits = np.sign(INPUTS @ W1) @ w2 + bias
+    return convert(path, options=Options(input="bipolar")), path, logits
+
+
+def stored(tmp_path: Path, **arrays: Any) -> str:
+    np.savez(tmp_path / "stored.npz", **arrays)
+    return str(tmp_path / "stored.npz")
+
+
+@pytest.mark.parametrize(("columns", "ending"), [(1, "Sigmoid"), (5, "Softmax"), (5, "Sigmoid")])
+def test_stored_probabilities_are_compared_as_such(
+    tmp_path: Path, columns: int, ending: str
+) -> None:
+    made, path, logits = converted(tmp_path, columns, ending)
+    after = squashed(logits, ending.lower())
+    assert columns > 1 or ((after > 0.5).any() and (after < 0.5).any())
+    for name in ("logits", "probabilities"):
+        source = stored(tmp_path, inputs=INPUTS, **{name: after.astype(np.float32)})
+        found = verify(made, read_samples(source, made), source=path)
+        assert found.comparisons[0].source == f"the stored answers (after a {ending.lower()})"
+        assert found.comparisons[0].differing == 0
+        assert found.comparisons[0].off is not None
+        assert found.comparisons[0].off < 1e-6
+        assert not found.failed
+
+
+def test_a_wrong_stored_sigmoid_is_found(tmp_path: Path) -> None:
+    made, path, logits = converted(tmp_path, 1, "Sigmoid")
+    source = stored(tmp_path, inputs=INPUTS, logits=1 - squashed(logits, "sigmoid"))
+    found = verify(made, read_samples(source, made), source=path)
+    assert found.comparisons[0].differing == len(INPUTS)
+    assert found.failed
+
+
+@pytest.mark.parametrize("ending", ["", "Sigmoid"])
+def test_stored_logits_of_one_output_are_decided_at_0(tmp_path: Path, ending: str) -> None:
+    made, path, logits = converted(tmp_path, 1, ending)
+    assert (logits > 1).any()
+    found = verify(
+        made, read_samples(stored(tmp_path, inputs=INPUTS, logits=logits), made), source=path
+    )
+    assert found.comparisons[0].source == "the stored answers"
+    assert found.comparisons[0].differing == 0
+
+
+def test_probabilities_of_a_net_whose_file_tells_no_softmax(tmp_path: Path) -> None:
+    made, path, logits = converted(tmp_path, 5, "")
+    after = squashed(logits, "softmax")
+    found = verify(
+        made, read_samples(stored(tmp_path, inputs=INPUTS, probabilities=after), made), source=path
+    )
+    assert found.comparisons[0].off is not None
+    assert found.comparisons[0].off < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"inputs": INPUTS[:0]}, "hold no sample"),
+        ({"inputs": INPUTS, "labels": np.full(60, 5)}, "holds 5 under labels"),
+        ({"inputs": INPUTS, "labels": np.full(60, -1)}, "holds -1 under labels"),
+        ({"inputs": INPUTS, "labels": np.full(60, 0.5)}, "holds 0.5 under labels"),
+        ({"inputs": INPUTS, "labels": np.full(60, np.nan)}, "holds nan under labels"),
+        ({"inputs": INPUTS, "predictions": np.full(60, 7)}, "holds 7 under predictions"),
+        ({"inputs": INPUTS, "logits": np.full((60, 5), np.nan)}, "not finite"),
+        ({"inputs": INPUTS, "logits": np.full((60, 5), np.inf)}, "not finite"),
+    ],
+)
+def test_answers_that_cannot_be_are_refused(
+    tmp_path: Path, arrays: dict[str, Any], words: str
+) -> None:
+    made, _, _ = converted(tmp_path, 5, "")
+    with pytest.raises(DataError, match=words):
+        read_samples(stored(tmp_path, **arrays), made)
+
+
+def data(classes: tuple[str, ...], *, named: bool = True) -> DataSet:
+    return DataSet("pets", np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 1]), classes, named)
+
+
+def test_labels_of_a_data_set_are_matched_by_name() -> None:
+    labels, notes = _labels(data(("cat", "dog")), ("dog", "cow", "cat"))
+    assert labels is not None
+    assert labels.tolist() == [2, 0, 0]
+    assert notes == ()
+
+
+def test_classes_without_names_are_taken_by_position_which_is_said() -> None:
+    labels, notes = _labels(data(("cat", "dog")), ("0", "1"))
+    assert labels is not None
+    assert labels.tolist() == [0, 1, 1]
+    assert "have no names" in notes[0]
+    labels, notes = _labels(data(("0", "1"), named=False), ("0", "1"))
+    assert labels is not None
+    assert notes == ()
+
+
+@pytest.mark.parametrize("classes", [("fish", "bird"), ("cat", "bird")])
+def test_classes_of_other_names_give_no_accuracy(classes: tuple[str, ...]) -> None:
+    labels, notes = _labels(data(("cat", "dog")), classes)
+    assert labels is None
+    assert notes[0].startswith("accuracy not measured: ")
+
+
+@pytest.mark.parametrize(("channels", "is_picture"), [(1, True), (2, False), (3, True), (4, False)])
+def test_only_maps_of_1_or_3_channels_take_pictures(
+    tmp_path: Path, channels: int, is_picture: bool
+) -> None:
+    kernels = DRAW.choice(np.array([-1, 1], np.float32), (2, channels, 4, 4))
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Flatten", ["a"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(kernels, "w")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    model = convert(path, options=Options(input="unit")).model
+    if is_picture:
+        assert taking_pictures(model, "unit").preprocess is not None
+    else:
+        with pytest.raises(FormatError, match="is no picture; those have 1 or 3 channels"):
+            taking_pictures(model, "unit")
