@@ -202,6 +202,12 @@ def test_driver_data_that_were_edited(built: Path, name: str, value: object) -> 
         assert "copy the whole folder" in str(reason.value)
 
 
+@pytest.mark.parametrize("name", ["missing", "driver.json", "\0", "x" * 5000])
+def test_what_is_no_folder(built: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(DriverError, match="no such folder: .*BNN_ACCELERATOR"):
+        prepare("board", dense(), build=f"{built}/{name}")
+
+
 @pytest.mark.parametrize("name", ["driver.json", "folding.json", "bnn.bit"])
 def test_folders_that_lack_a_file(built: Path, name: str) -> None:
     (built / name).unlink()
