@@ -134,6 +134,37 @@ def test_a_shared_parent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     cache.folder()
 
 
+@posix
+def test_a_link_on_the_way_is_as_safe_as_the_folder_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "shared" / "link").symlink_to(tmp_path / "private")
+    monkeypatch.setenv("BNN_CACHE", str(tmp_path / "shared" / "link" / "mine"))
+    cache.folder()
+    (tmp_path / "shared").chmod(0o777)
+    with pytest.raises(CacheError, match=r"anybody may rename what is in .*shared: .*BNN_CACHE"):
+        cache.folder()
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        (tmp_path / "shared").chmod(0o1777)
+        os.chown(tmp_path / "shared" / "link", 12345, -1, follow_symlinks=False)
+        with pytest.raises(CacheError, match=r"link belongs to another user: .*BNN_CACHE"):
+            cache.folder()
+
+
+@root
+def test_a_parent_of_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o775)
+    monkeypatch.setenv("BNN_CACHE", str(shared / "mine"))
+    cache.folder()  # root's own group
+    os.chown(shared, -1, 12345)
+    with pytest.raises(CacheError, match=r"a group may rename what is in .*shared: .*BNN_CACHE"):
+        cache.folder()
+
+
 @root
 @pytest.mark.parametrize("which", ["", "..", "sim"])
 def test_anothers_folder_is_refused(place: Path, which: str) -> None:
@@ -227,6 +258,23 @@ def _wrong_manifest(entry: Path) -> None:
     (entry / cache.MANIFEST).write_text('{"files": [], "entry": "one"}')
 
 
+def _no_names(entry: Path) -> None:
+    (entry / cache.MANIFEST).write_text('{"files": [["a.txt", "b"], [1, 2]], "entry": "one"}')
+
+
+def _no_texts(entry: Path) -> None:
+    (entry / cache.MANIFEST).write_text('{"files": {"a.txt": null}, "entry": 1}')
+
+
+def _huge_manifest(entry: Path) -> None:
+    os.truncate(entry / cache.MANIFEST, 1 << 33)  # sparse
+
+
+def _pipe(entry: Path) -> None:
+    (entry / cache.MANIFEST).unlink()
+    os.mkfifo(entry / cache.MANIFEST)
+
+
 def _others_manifest(entry: Path) -> None:
     text = (entry / cache.MANIFEST).read_text()
     (entry / cache.MANIFEST).write_text(text.replace('"one"', '"two"'))
@@ -246,7 +294,8 @@ def _a_file(entry: Path) -> None:
 
 DAMAGES = [
     *(_cut, _empty, _missing, _planted, _linked, _no_manifest, _wrong_manifest),
-    *(_others_manifest, _folder, _a_file),
+    *(_others_manifest, _folder, _a_file, _no_names, _no_texts, _huge_manifest),
+    *([_pipe] if hasattr(os, "mkfifo") else []),
 ]
 
 

@@ -183,3 +183,37 @@ def test_html_names_not_every_class(lfc: bnn.Model, monkeypatch: pytest.MonkeyPa
     assert "more" not in lfc._repr_html_()
     monkeypatch.setattr("bnn.notebook.NAMED", 3)
     assert "10 classes: 0, 1, 2 and 7 more" in lfc._repr_html_()
+
+
+def test_html_of_names_that_turn_text(lfc: bnn.Model) -> None:
+    model = renamed(lfc, name="a\u202e\x1b[31m\nb", classes=("\u2066", *lfc.classes[1:]))
+    assert not set(model._repr_html_()) & set("\u202e\x1b\n\u2066")
+
+
+def test_runs_are_values() -> None:
+    one, other = (Run(1, 0.5, {"starts": [{}] * many}) for many in (1, 1000))
+    assert one != other
+    assert hash(one) == hash(copy.deepcopy(one))
+    assert len(repr(other)) < 200
+    assert not one.simulated
+
+
+def test_simulated_time_is_called_so(lfc: bnn.Model) -> None:
+    classifier = bnn.Classifier(lfc)
+    classifier.last_run = Run(1, 1e-5, {"simulated": True, "mhz": 100.0})
+    assert "10.0 us per image at 100 MHz (simulated)" in classifier._repr_html_()
+    classifier.last_run = Run(1, 1e-5)
+    assert "simulated" not in classifier._repr_html_()
+
+
+def test_every_error_can_be_sent_to_another_process() -> None:
+    def below(kind: type) -> list[type]:
+        return [kind, *(one for child in kind.__subclasses__() for one in below(child))]
+
+    for kind in (*below(bnn.BnnError), bnn.errors.UnreadableError):
+        error = kind("what is wrong")
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind
+        assert (str(again), vars(again)) == (str(error), vars(error))
+    told = bnn.errors.UnreadableError("two", ("a", "b"))
+    assert pickle.loads(pickle.dumps(told)).lines == ("a", "b")

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from bnn.errors import CacheError
+from bnn.files import parse_json, read_file
 from bnn.terminal import notice
 
 #: Environment variable that names the folder.
@@ -39,6 +40,8 @@ MOST = 4 << 30
 
 _ADVICE = f"set {VARIABLE} to a folder of your own"
 _BUILDING = "building-"
+#: Bytes of a manifest: some ten files have a line each.
+_MANIFEST_BYTES = 1 << 20
 
 
 def place() -> Path:
@@ -99,14 +102,32 @@ def _check_private(root: Path) -> None:
     _check_owner(root)
     if not hasattr(os, "geteuid"):
         return
-    real = root.resolve()
     trusted = {0, os.geteuid(), Path("/").stat().st_uid}
-    for parent in real.parents:
-        state = parent.stat()
-        if state.st_uid not in trusted:
+    # A link on the way is followed, so the folder that holds it counts, and its owner.
+    for parent in dict.fromkeys((*root.parents, *root.resolve().parents)):
+        if {parent.stat().st_uid, parent.lstat().st_uid} - trusted:
             raise CacheError(f"{root}: {parent} belongs to another user: {_ADVICE}")
-        if state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
+        state = parent.stat()
+        if state.st_mode & stat.S_ISVTX:
+            continue
+        if state.st_mode & stat.S_IWOTH:
             raise CacheError(f"{root}: anybody may rename what is in {parent}: {_ADVICE}")
+        if state.st_mode & stat.S_IWGRP and _shared(state.st_gid):
+            raise CacheError(f"{root}: a group may rename what is in {parent}: {_ADVICE}")
+
+
+def _shared(group: int) -> bool:
+    """Whether anybody but this user and root is in a group; many systems give each user one."""
+    import grp
+    import pwd
+
+    mine = {0, os.geteuid()}
+    try:
+        named = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(group).gr_mem}
+        first = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group}
+    except KeyError:  # a group or a member that nobody knows
+        return group not in (0, os.getegid())
+    return not named | first <= mine
 
 
 def _check_owner(path: Path) -> None:
@@ -200,7 +221,16 @@ def digest_of(file: BinaryIO) -> str:
 
 def digests(entry: Path) -> dict[str, str]:
     """Digest of each file of a whole entry, as its manifest says."""
-    return dict(json.loads((entry / MANIFEST).read_text(encoding="utf-8"))["files"])
+    return _manifest(entry)[1]
+
+
+def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
+    """The entry's name and the digests of its files; an exception for anything but a manifest."""
+    listed = parse_json(read_file(entry / MANIFEST, _MANIFEST_BYTES, CacheError))
+    name, files = listed["entry"], listed["files"]
+    if not isinstance(files, dict) or not all(isinstance(n, str) for n in (name, *files.values())):
+        raise TypeError("a manifest names texts")
+    return name, files
 
 
 def damage(entry: Path, wanted: Mapping[str, str] | None = None) -> str | None:
@@ -210,10 +240,9 @@ def damage(entry: Path, wanted: Mapping[str, str] | None = None) -> str | None:
         wanted: digests of files that are known beforehand.
     """
     try:
-        listed = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        name, files = listed["entry"], dict(listed["files"])
+        name, files = _manifest(entry)
         there = {path.name for path in entry.iterdir()} - {MANIFEST}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, CacheError):
         return f"its {MANIFEST} cannot be read"
     if name != entry.name:
         return f"it is the entry {name}"
@@ -226,7 +255,8 @@ def damage(entry: Path, wanted: Mapping[str, str] | None = None) -> str | None:
         try:
             if path.is_symlink() or not path.is_file():
                 return f"{file} is not a file"
-            found = digest(path.read_bytes())
+            with path.open("rb") as opened:
+                found = digest_of(opened)
         except OSError as reason:
             return f"{file} cannot be read ({reason.strerror})"
         if found != files[file] or found != (wanted or {}).get(file, found):

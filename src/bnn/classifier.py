@@ -34,8 +34,13 @@ class Run:
 
     images: int
     seconds: float
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
     prepare_seconds: float = 0.0
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a simulated accelerator computed: its time is not this machine's."""
+        return bool(self.details.get("simulated"))
 
     @property
     def us_per_image(self) -> float:

@@ -188,8 +188,15 @@ def evaluate(
         typer.echo("\n".join(result.data.lines(width())))
         typer.echo(
             f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
-            f"{result.us_per_image:.1f} us per image ({runtime})"
+            f"{result.us_per_image:.1f} us per image ({_computed(classifier)})"
         )
+
+
+def _computed(classifier: Classifier) -> str:
+    """The runtime, and of a simulated one at which clock its time is."""
+    run = classifier.last_run
+    clock = f", simulated, at {run.details['mhz']:g} MHz" if run.simulated else ""
+    return f"{classifier.runtime}{clock}"
 
 
 @app.command()

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
 from typing import TYPE_CHECKING
 
 from bnn.program import INPUT
 from bnn.summary import Row, input_text, rows
+from bnn.terminal import harmless
 
 if TYPE_CHECKING:
     from bnn.classifier import Classifier
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 #: Class names that are listed; of more, their number.
 NAMED = 20
 _HEADS = ("layer", "kind", "output", "precision", "weights", "operations", "bytes")
+
+
+def escape(text: str) -> str:
+    """As HTML; what turns or hides text is spelled out."""
+    return html.escape(harmless(text))
 
 
 def model_html(model: Model) -> str:
@@ -33,6 +39,8 @@ def classifier_html(classifier: Classifier) -> str:
     """The runtime, the last run and the model."""
     last = classifier.last_run
     ran = f"last run: {last.images:,} images, {last.us_per_image:,.1f} us per image"
+    if last.simulated:
+        ran += f" at {last.details['mhz']:g} MHz (simulated)"
     text = f"{classifier!r}; {ran if last.images else 'not run yet'}"
     return f"<p><code>{escape(text)}</code></p>{model_html(classifier.model)}"
 

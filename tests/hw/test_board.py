@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bnn.driver import Driver, Metadata
+from bnn.driver.ledger import KEPT, Ledger
 from bnn.driver.recorded import Recorder, Replay
 from bnn.driver.simulated import SimulatedBuffer, SimulatedTransport
 from bnn.errors import DriverError, RuntimeUnavailableError
@@ -101,12 +102,14 @@ def test_board_runtime_over_the_simulated_system(
     assert said["window"] == (0x43C00000, 0x10000)
     assert said["clocks"].fclk0_mhz == 100.0
     inputs = _inputs(25)
-    for _ in range(6):  # buffers are used again
-        outputs = runtime.run(inputs)
-    np.testing.assert_array_equal(outputs.scores, prepare("reference", dense()).run(inputs).scores)
-    assert [entry["what"] for entry in outputs.details["ledger"][:3]] == [
-        *("parameters", "images", "results")
+    copies = [
+        [entry["what"] for entry in runtime.run(inputs).details["ledger"]]
+        for _ in range(5)  # buffers are used again
     ]
+    assert copies == [["parameters", "images", "results"], *4 * [["images", "results"]]]
+    outputs = runtime.run(inputs)
+    assert outputs.details["copied"]["images"] == {"copies": 6, "bytes": 6 * 25 * 8}
+    np.testing.assert_array_equal(outputs.scores, prepare("reference", dense()).run(inputs).scores)
 
 
 def _session(driver_transport: Any, known: Metadata) -> np.ndarray:
@@ -176,3 +179,57 @@ def test_folders_that_do_not_fit(built: Path, monkeypatch: pytest.MonkeyPatch) -
     (built / "driver.json").write_text("{}")
     with pytest.raises(DriverError, match=r"driver\.json"):
         prepare("board", dense(), build=built)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("base", value) for value in ("1e3", 1.5, -1, True, None, 0x43C0_0001, [1], {})),
+        *(("span", value) for value in (0, 4, "65536", 1 << 60)),
+        *(("mhz", value) for value in ("100", True, 200.0, 1e9, 1e-300, float("nan"), 0, None)),
+        *(("board", value) for value in ("zcu104", "", None, 1, [])),
+        *(("probes", value) for value in (None, 1, "abc", [1])),
+    ],
+)
+def test_driver_data_that_were_edited(built: Path, name: str, value: object) -> None:
+    path = built / "driver.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    with pytest.raises(DriverError) as reason:
+        prepare("board", dense(), build=built)
+    assert "\n" not in str(reason.value)
+    if name != "probes":
+        assert f"{path}: " in str(reason.value)
+        assert "copy the whole folder" in str(reason.value)
+
+
+@pytest.mark.parametrize("name", ["missing", "driver.json", "\0", "x" * 5000])
+def test_what_is_no_folder(built: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(DriverError, match="no such folder: .*BNN_ACCELERATOR"):
+        prepare("board", dense(), build=f"{built}/{name}")
+
+
+@pytest.mark.parametrize("name", ["driver.json", "folding.json", "bnn.bit"])
+def test_folders_that_lack_a_file(built: Path, name: str) -> None:
+    (built / name).unlink()
+    with pytest.raises(DriverError, match=f"{name}: (no such|cannot be read)") as reason:
+        prepare("board", dense(), build=built)
+    assert "another model" not in str(reason.value)
+
+
+def test_a_ledger_is_bounded() -> None:
+    ledger = Ledger()
+    for number in range(5 * KEPT):
+        ledger.add("images", 8, {"cycle": number})
+        ledger.add("results", 16, {"cycle": number})
+        if number == 10:
+            assert len(ledger.news()) == 22
+    assert ledger.totals() == {
+        "images": {"copies": 5 * KEPT, "bytes": 40 * KEPT},
+        "results": {"copies": 5 * KEPT, "bytes": 80 * KEPT},
+    }
+    assert ledger.total("images") == 40 * KEPT
+    assert ledger.total("parameters") == 0
+    assert len(ledger.news()) == len(ledger.as_json()) == KEPT
+    assert ledger.news() == []
+    ledger.add("images", 8, {"cycle": -1})
+    assert ledger.news() == [{"what": "images", "bytes": 8, "cycle": -1}]

@@ -229,3 +229,42 @@ if child:
     assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=300)
+
+
+def test_a_process_forked_while_another_thread_computes() -> None:
+    """What the parent's thread had begun holds nobody up in the child."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    code = f"""
+import os, signal, sys, threading
+sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
+import numpy as np
+from hw.test_cached import INPUTS, DENSE_FOLDING, dense, prepare
+runtime = prepare("sim", dense(), folding=DENSE_FOLDING)
+expected = prepare("reference", dense()).run(INPUTS).scores
+many = np.tile(INPUTS, (200, 1))
+inside, ended = threading.Event(), threading.Event()
+wait = runtime.transport.wait
+def slowly():
+    inside.set()
+    return wait()
+runtime.transport.wait = slowly
+def work():
+    while not ended.is_set():
+        runtime.run(many)
+thread = threading.Thread(target=work)
+thread.start()
+for _ in range(5):
+    inside.clear()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        wrong = not (runtime.run(INPUTS).scores == expected).all()
+        os._exit(wrong)
+    assert os.waitpid(child, 0)[1] == 0
+ended.set()
+thread.join()
+assert (runtime.run(INPUTS).scores == expected).all()
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=300)

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from bnn import cache
 from bnn.driver import chip as chips
+from bnn.driver.driver import Driver
 from bnn.driver.pool import KEPT, LARGEST, Pool
 from bnn.driver.transport import NoRoomError
 from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
@@ -176,6 +179,15 @@ def test_what_others_do_in_between(pynq: StandIn, built: dict[str, Built], meddl
     assert pynq.mhz == 100.0
 
 
+def test_a_clock_that_changes_while_it_computes(pynq: StandIn, built: dict[str, Built]) -> None:
+    runtime = built["c"].open()
+    runtime.driver.start(runtime.accelerated.pack(RESIDUAL))
+    _other_clock(pynq, built)
+    with pytest.raises(DriverError, match="another bitstream, clock or parameters while it"):
+        runtime.driver.wait()
+    built["c"].check(runtime)
+
+
 @pytest.mark.parametrize("meddle", [_same_again, _one_word])
 def test_a_chip_that_changes_while_it_computes(
     pynq: StandIn, built: dict[str, Built], meddle: Any
@@ -267,6 +279,62 @@ def test_interrupted(pynq: StandIn, built: dict[str, Built], error: BaseExceptio
     built["a"].check(runtime)
 
 
+def test_an_interrupt_at_any_line(
+    pynq: StandIn, built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever Ctrl-C comes, every classifier of the chip goes on, with its own answers."""
+    monkeypatch.setattr("bnn.driver.board.BoardTransport.largest", 24)  # several starts a call
+    runtime, other = built["a"].open(), built["b"].open()
+    names = ("driver.driver", "driver.pool", "driver.turn", "driver.chip", "driver.board")
+    files = {sys.modules[f"bnn.{name}"].__file__ for name in (*names, "run.accelerator")}
+    interrupted = 0
+    for line in range(1, 900, 7):
+        left = line
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename not in files:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            runtime.run(DENSE)
+        except KeyboardInterrupt:
+            interrupted += 1
+        finally:
+            sys.settrace(before)
+        for name, which in [("b", other), ("a", runtime)][:: 1 if line % 2 else -1]:
+            built[name].check(which)
+    assert interrupted > 50
+    del runtime, other, which
+    gc.collect()
+    assert pynq.used == 0
+
+
+def test_the_last_classifier_deleted_in_the_middle_of_a_start(
+    pynq: StandIn, built: dict[str, Built]
+) -> None:
+    """What the chip writes to is nobody's until a bitstream was loaded."""
+    runtime = built["a"].open()
+    runtime.driver.start(runtime.accelerated.pack(DENSE))
+    held = pynq.used
+    del runtime
+    gc.collect()
+    assert pynq.used == held > 0
+    runtime = built["b"].open()
+    built["b"].check(runtime)
+    del runtime
+    gc.collect()
+    assert pynq.used == 0
+
+
 def test_a_start_that_never_ends(
     pynq: StandIn, built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +364,39 @@ def test_threads(built: dict[str, Built]) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_cycles_are_those_of_ones_own_start(
+    built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another classifier may start as soon as this one's results are there."""
+    first, second = built["a"].open(), built["c"].open()
+    cycles = first.run(DENSE).details["cycles"]
+    wait = Driver.wait
+
+    def meanwhile(driver: Driver) -> Any:
+        words = wait(driver)
+        if driver is first.driver:
+            second.run(RESIDUAL)
+        return words
+
+    monkeypatch.setattr(Driver, "wait", meanwhile)
+    assert first.run(DENSE).details["cycles"] == cycles
+
+
+def test_threads_that_open_the_chip_at_once(
+    built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(chips.Ownership):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(chips, "Ownership", Slow)
+    with ThreadPoolExecutor(4) as pool:
+        runtimes = dict(zip("abce", pool.map(lambda name: built[name].open(), "abce"), strict=True))
+    for name, runtime in runtimes.items():
+        built[name].check(runtime)
 
 
 # ---- processes -------------------------------------------------------------------------------

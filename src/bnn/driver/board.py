@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bnn.driver.chip import Chip, the_chip, translating
 from bnn.driver.pool import LARGEST, BoardBuffer
+from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
@@ -63,11 +64,18 @@ class BoardTransport:
             chip.doubt()
         self._patience = PATIENCE + (cycles or 0) / (1e6 * self._mhz)
 
-    def end(self, well: bool) -> None:
-        """Give it back."""
+    def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
+        """Give it back, the turn last: the next one may take the buffers at once."""
+        if not self._chip.turn.holds(self):
+            return
         if not well:
             self._chip.doubt()
+        for buffer in buffers:
+            buffer.release()
         self._chip.turn.give()
+
+    def forked(self) -> None:
+        """Nothing: the chip stays the parent's, see :meth:`_mine`."""
 
     def known(self) -> bool:
         """Whether the chip seems to hold a design of ours at this clock."""

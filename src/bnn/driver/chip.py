@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -61,10 +62,16 @@ _ownerships: weakref.WeakValueDictionary[Path, Ownership] = weakref.WeakValueDic
 _current: list[weakref.ref[Chip]] = []
 #: In a forked process: what belongs to the parent and must not be given back by the child.
 _parents: list[Any] = []
+#: Pools of deleted chips with buffers that the accelerator may still write to.
+_left: list[Pool] = []
+#: Two threads that ask for the chip at once get the same one.
+_one = threading.Lock()
 
 
 def _forked() -> None:
     """The chip stays the parent's: the child's copy of the lock is closed, buffers are kept."""
+    global _one
+    _one = threading.Lock()
     for ownership in list(_ownerships.values()):
         if ownership.close.detach() is not None:
             with suppress(OSError):
@@ -76,6 +83,8 @@ def _forked() -> None:
             chip.pool_closer.detach()
             _parents.append(chip)
     _current.clear()
+    _parents.extend(_left)
+    _left.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -91,6 +100,11 @@ def the_chip() -> Chip:
         CacheError: the lock file cannot be made.
     """
     pynq, clocks = _pynq()
+    with _one:
+        return _find_chip(pynq, clocks)
+
+
+def _find_chip(pynq: Any, clocks: Any) -> Chip:
     for reference in _current:
         chip = reference()
         if chip is not None and chip.pynq is pynq and chip.process == os.getpid():
@@ -171,6 +185,13 @@ def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
         raise translated(reason, what, advice) from reason
 
 
+def _close(pool: Pool) -> None:
+    """Give the memory of a deleted chip back, but for what may be written to until a download."""
+    pool.drop()
+    if pool.busy:
+        _left.append(pool)
+
+
 class Chip:
     """What all classifiers on this board share.
 
@@ -185,7 +206,7 @@ class Chip:
         self.process = os.getpid()
         self.turn = Turn()
         self.pool = Pool(pynq.allocate)
-        self.pool_closer = weakref.finalize(self, self.pool.drop)
+        self.pool_closer = weakref.finalize(self, _close, self.pool)
         self._clocks = clocks
         self._ownership = ownership
         self._loaded: Any = None
@@ -215,6 +236,9 @@ class Chip:
             self.pynq.Bitstream(str(bitstream)).download()
         self._loaded = (mhz, clock, self._told())
         self.pool.settle()
+        while _left:
+            _left[-1].settle()
+            _left.pop().drop()
 
     def holds(self, mhz: float) -> bool:
         """False where the clock or PYNQ's own record says that somebody else has loaded a design.

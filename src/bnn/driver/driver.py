@@ -51,8 +51,10 @@ class Metadata:
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
             ]
             probes = tuple(values["probes"])
-        except (KeyError, TypeError) as reason:
+        except KeyError as reason:
             raise DriverError(f"driver metadata lack {reason}") from reason
+        except TypeError:
+            raise DriverError("driver metadata are an object, and probes a list") from None
         if not all(type(n) is int and 0 <= n < 1 << 32 for n in numbers):
             raise DriverError("driver metadata must be whole numbers of 32 bits")
         if not all(isinstance(name, str) for name in probes):
@@ -112,17 +114,16 @@ class _Start:
     target: Buffer
     cycles: int | None
 
-    def release(self) -> None:
-        """Give the buffers back."""
-        self.source.release()
-        self.target.release()
-
 
 class Driver:
     """An accelerator behind a transport.
 
     Args:
         most_cycles: for a number of images, the cycles that a start surely does not take.
+
+    Attributes:
+        last_report: what was counted during the start that was last waited for, and nothing of
+            what others start since.
 
     Raises:
         DriverError: what answers is no accelerator of ours, or another design.
@@ -138,7 +139,9 @@ class Driver:
         self.metadata = metadata
         self.ledger = Ledger()
         self._most_cycles = most_cycles
+        self.last_report: Report | None = None
         self._running: _Start | None = None
+        self._held: list[Buffer] = []
         self._parameters: Parameters | None = None
         with self._turn():
             self._ensure_design()
@@ -152,7 +155,7 @@ class Driver:
 
     def load(self, loads: Loads) -> None:
         """Copy all parameters to the accelerator; from now on each start is made with these."""
-        self._idle()
+        self.check_idle()
         parameters = Parameters.of(loads)
         with self._turn():
             self._ensure_design()
@@ -161,9 +164,9 @@ class Driver:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        self.transport.begin(None)
         well = False
         try:
+            self.transport.begin(None)
             yield
             well = True
         finally:
@@ -245,28 +248,43 @@ class Driver:
         Raises:
             DriverError: there is no memory for one image, or the chip is not what it must be.
         """
-        self._idle()
+        self.check_idle()
         most = min(len(images), self.largest_batch)
         cycles = self._most_cycles(most) if self._most_cycles else None
-        self.transport.begin(cycles)
-        started = None
+        # An error before the start leaves a state that can be read again. An interrupt can come
+        # anywhere, between a buffer and its place in a list too.
+        well = True
         try:
+            self.transport.begin(cycles)
             self._ensure_design()
             self._ensure_parameters()
             started = self._with_buffers(len(images), cycles)
             self._copy_in(images[: started.images], started.source)
-        except BaseException:
-            if started is not None:
-                started.release()
-            self.transport.end(well=True)  # it was not started: what it holds can be read again
-            raise
-        try:
+            well = False
+            self._running = started
             self.start_raw(started.source.address, started.target.address, started.images)
-        except BaseException:
-            self.transport.end(well=False)
+        except BaseException as reason:
+            self._give_back(well and isinstance(reason, Exception))
             raise
-        self._running = started
         return started.images
+
+    def abandon(self) -> None:
+        """Forget a start that nobody will wait for; the chip is configured anew before the next.
+
+        Nothing where none was made, or where it was waited for.
+        """
+        self._give_back(well=False)
+
+    def forked(self) -> None:
+        """This is a forked process now: what the parent had started is not waited for here."""
+        self._running = None
+        self._held = []
+        self.transport.forked()
+
+    def _give_back(self, well: bool) -> None:
+        self._running = None
+        self.transport.end(well, self._held)
+        self._held = []
 
     def _copy_in(self, images: NDArray[np.uint64], source: Buffer) -> None:
         source.words[: images.size] = images.reshape(-1)
@@ -277,18 +295,23 @@ class Driver:
     def _with_buffers(self, images: int, cycles: int | None) -> _Start:
         """Buffers for as many images as there is room for."""
         count = min(images, self.largest_batch)
-        while True:
-            source = None
-            try:
-                source = self.transport.allocate(max(1, count * self.metadata.words_in))
-                target = self.transport.allocate(max(1, count * self.metadata.words_out))
-                return _Start(count, source, target, cycles)
-            except NoRoomError:
-                if source is not None:
-                    source.release()
-                if count <= 1:
-                    raise
-                count = -(-count // 2)
+        while not self._allocate(count):
+            count = -(-count // 2)
+        source, target = self._held
+        return _Start(count, source, target, cycles)
+
+    def _allocate(self, images: int) -> bool:
+        """Hold buffers for so many images; False where there is no room but for fewer."""
+        try:
+            for words in (self.metadata.words_in, self.metadata.words_out):
+                self._held.append(self.transport.allocate(max(1, images * words)))
+        except NoRoomError:
+            while self._held:
+                self._held.pop().release()
+            if images <= 1:
+                raise
+            return False
+        return True
 
     def start_raw(self, source: int, target: int, images: int) -> None:
         """Set the registers and start; nothing is looked at."""
@@ -305,7 +328,7 @@ class Driver:
         """Results (N, words_out) of the start before."""
         if self._running is None:
             raise DriverError("nothing was started")
-        started, self._running = self._running, None
+        started = self._running
         well = False
         try:
             self.wait_raw(started)
@@ -313,19 +336,22 @@ class Driver:
             started.target.invalidate()
             words = started.target.words[: started.images * self.metadata.words_out].copy()
             self.ledger.add("results", words.nbytes, self.transport.now())
+            self.last_report = self.report()
             well = True
         finally:
-            self.transport.end(well)
-            started.release()
+            self._give_back(well)
         return words.reshape(started.images, self.metadata.words_out)
 
     def _check_unchanged(self) -> None:
         """What was there at the start must be there at the end."""
-        design = self.transport.read(reg.DESIGN_ID.offset)
-        kept = self._parameters is None or self._has(self._parameters)
-        if design != self.metadata.design_id or not kept:
+        kept = (
+            self.transport.known()
+            and self.transport.read(reg.DESIGN_ID.offset) == self.metadata.design_id
+            and (self._parameters is None or self._has(self._parameters))
+        )
+        if not kept:
             raise DriverError(
-                "the chip was given another design or other parameters while it computed: "
+                "the chip was given another bitstream, clock or parameters while it computed: "
                 "end the other program that uses it, then run again"
             )
 
@@ -342,7 +368,7 @@ class Driver:
             raise DriverError(_stuck(started))
 
     def report(self) -> Report:
-        """Counters of the last start."""
+        """The chip's counters now: of the last start, whoever made it."""
         images = self.transport.read(reg.IMAGES.offset)
         cycles = self._wide(reg.CYCLES_LOW, reg.CYCLES_HIGH)
         first = self._wide(reg.FIRST_LOW, reg.FIRST_HIGH)
@@ -361,7 +387,8 @@ class Driver:
     def _wide(self, low: reg.Register, high: reg.Register) -> int:
         return self.transport.read(low.offset) | self.transport.read(high.offset) << 32
 
-    def _idle(self) -> None:
+    def check_idle(self) -> None:
+        """Raises `DriverError` where a start is not yet waited for."""
         if self._running is not None:
             raise DriverError("the start before has not been waited for")
 

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+
+#: Transfers that are kept: a board may run for weeks.
+KEPT = 1024
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,45 @@ class Transfer:
 
 @dataclass
 class Ledger:
-    """All crossings of a driver, in order."""
+    """Crossings of a driver: the last ones in order, and how many there were in all.
 
-    transfers: list[Transfer] = field(default_factory=list)
+    Attributes:
+        transfers: the last :data:`KEPT`.
+    """
+
+    transfers: deque[Transfer] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _counts: dict[str, int] = field(default_factory=dict)
+    _octets: dict[str, int] = field(default_factory=dict)
+    _new: int = 0
 
     def add(self, what: str, size: int, at: dict[str, Any]) -> None:
         """Note one crossing."""
         self.transfers.append(Transfer(what, size, at))
+        self._counts[what] = self._counts.get(what, 0) + 1
+        self._octets[what] = self._octets.get(what, 0) + size
+        self._new += 1
 
     def total(self, what: str) -> int:
-        """Bytes of one kind."""
-        return sum(transfer.bytes for transfer in self.transfers if transfer.what == what)
+        """Bytes of one kind, of all crossings there ever were."""
+        return self._octets.get(what, 0)
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Kind -> ``copies`` and ``bytes`` of all crossings there ever were."""
+        return {
+            what: {"copies": count, "bytes": self._octets[what]}
+            for what, count in self._counts.items()
+        }
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The transfers as plain values."""
-        return [{"what": t.what, "bytes": t.bytes, **t.at} for t in self.transfers]
+        """The transfers that are kept, as plain values."""
+        return [_plain(transfer) for transfer in self.transfers]
+
+    def news(self) -> list[dict[str, Any]]:
+        """Those since this was last asked for, at most :data:`KEPT`, as plain values."""
+        first = max(0, len(self.transfers) - self._new)
+        self._new = 0
+        return [_plain(transfer) for transfer in islice(self.transfers, first, None)]
+
+
+def _plain(transfer: Transfer) -> dict[str, Any]:
+    return {"what": transfer.what, "bytes": transfer.bytes, **transfer.at}

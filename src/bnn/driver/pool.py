@@ -145,6 +145,11 @@ class Pool:
                 self._idle.remove(largest)
                 largest.free()
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody has a buffer."""
+        return bool(self._taken)
+
     def settle(self) -> None:
         """The chip was configured anew: it writes nowhere now."""
         with self._lock:

@@ -64,8 +64,11 @@ class Recorder:
     def begin(self, cycles: int | None) -> None:
         self._transport.begin(cycles)
 
-    def end(self, well: bool) -> None:
-        self._transport.end(well)
+    def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
+        self._transport.end(well, buffers)
+
+    def forked(self) -> None:
+        self._transport.forked()
 
     def known(self) -> bool:
         return self._transport.known()
@@ -141,7 +144,10 @@ class Replay:
     def begin(self, cycles: int | None) -> None:
         """Nothing: a recording is asked by one driver."""
 
-    def end(self, well: bool) -> None:
+    def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
+        """Nothing."""
+
+    def forked(self) -> None:
         """Nothing."""
 
     def known(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn import cache
-from bnn.driver.transport import NoRoomError
+from bnn.driver.transport import Buffer, NoRoomError
 from bnn.driver.turn import Turn
 from bnn.errors import CacheError, DriverError, RuntimeUnavailableError
 
@@ -71,18 +71,24 @@ class SimulatedTransport:
         if not (0 <= latency < 1 << 20 and 0 <= stall < 100):
             raise DriverError("a simulated memory has a latency from 0 and 0 to 99 % stalls")
         self._api = _load(library)
-        self._process = os.getpid()
-        self._board = self._api.bnn_open(BASE, memory, latency, stall, seed)
-        _check(library)  # it has read its memory files now
+        self._library = library
+        self._options = memory, latency, stall, seed
         self._limit = self._usual = limit
         self._turn = Turn()
         self._lost = False
+        self.largest = memory // 16 - 2 * _PAGE
+        self._open()
+
+    def _open(self) -> None:
+        memory, latency, stall, seed = self._options
+        self._process = os.getpid()
+        self._board = self._api.bnn_open(BASE, memory, latency, stall, seed)
+        _check(self._library)  # it has read its memory files now
         pointer = self._api.bnn_memory(self._board)
         octets = np.ctypeslib.as_array(pointer, shape=(memory,))
         self._memory = octets.view(np.uint64)
         self._used = 0
         self._live = 0
-        self.largest = memory // 16 - 2 * _PAGE
 
     def close(self) -> None:
         """End the simulation; buffers must not be used any more."""
@@ -100,10 +106,21 @@ class SimulatedTransport:
         self._lost |= self._turn.take(self)
         self._limit = self._usual if cycles is None else cycles
 
-    def end(self, well: bool) -> None:
+    def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
         """Give it back."""
+        if not self._turn.holds(self):
+            return
         self._lost |= not well
+        for buffer in buffers:
+            buffer.release()
         self._turn.give()
+
+    def forked(self) -> None:
+        """A new simulation where the parent's was computing: no step of it may be half done."""
+        before, self._turn = self._turn, Turn()
+        if before.holds(self):
+            self._lost = True
+            self._open()
 
     def known(self) -> bool:
         """False after a start that did not end well."""

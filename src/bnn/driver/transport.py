@@ -53,8 +53,16 @@ class Transport(Protocol):
         """
         ...
 
-    def end(self, well: bool) -> None:
-        """Give it back. Not ``well``: its state is unknown until :meth:`configure`."""
+    def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
+        """Give it back, and ``buffers`` with it; nothing where it is not had.
+
+        Not ``well``: its state is unknown until :meth:`configure`, and what it may still write
+        to is given to nobody before.
+        """
+        ...
+
+    def forked(self) -> None:
+        """This is a forked process now: what the parent had begun does not go on here."""
         ...
 
     def known(self) -> bool:

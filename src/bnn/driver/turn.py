@@ -19,7 +19,7 @@ class Turn:
         self._thread = 0
 
     def take(self, who: object, patience: float = 600.0) -> bool:
-        """Wait for the turn; True where the one before was deleted and never gave it back.
+        """Wait for the turn; True where the one before was interrupted or deleted and kept it.
 
         Args:
             patience: seconds to wait for another thread.
@@ -31,6 +31,8 @@ class Turn:
         me = threading.get_ident()
         with self._changed:
             while self._holder is not None and self._holder() is not None:
+                if self._thread == me and self._holder() is who:
+                    break  # an interrupt came before it could give it back
                 if self._thread == me:
                     raise DriverError(
                         "the accelerator computes for another classifier: wait for its start first"
@@ -42,6 +44,11 @@ class Turn:
             self._holder = weakref.ref(who)
             self._thread = me
             return lost
+
+    def holds(self, who: object) -> bool:
+        """Whether ``who`` has the turn."""
+        holder = self._holder
+        return holder is not None and holder() is who
 
     def give(self) -> None:
         """Give it back."""

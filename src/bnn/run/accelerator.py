@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from dataclasses import asdict
 from typing import Any
 
@@ -36,6 +38,19 @@ def most_cycles(design: Design, images: int, *, latency: int = 100, stall: int =
     return _BESIDES + _MARGIN * (images + 1) * image * 100 // (100 - stall)
 
 
+_runtimes: weakref.WeakSet[AcceleratorRuntime] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """Another thread of the parent may have been computing: that does not go on here."""
+    for runtime in list(_runtimes):
+        runtime.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class AcceleratorRuntime:
     """A program on an accelerator.
 
@@ -52,16 +67,29 @@ class AcceleratorRuntime:
         self.driver = driver
         self.mhz = mhz
         self._one = threading.Lock()
+        _runtimes.add(self)
+
+    def forked(self) -> None:
+        """This is a forked process now."""
+        self._one = threading.Lock()
+        self.driver.forked()
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """See :class:`bnn.run.Runtime`; while one batch computes, the next one is packed.
 
         ``seconds`` is the accelerator's own count of cycles at its clock, simulated or not.
         ``details`` holds ``cycles`` of all starts, ``mhz``, ``simulated``, what each of the
-        ``starts`` counted, and the copy ``ledger``; a simulation also ``simulation_seconds``.
+        ``starts`` counted, the ``ledger`` of what was copied since the run before (its last
+        entries) and ``copied``, the copies and bytes of each kind since the runtime was prepared;
+        a simulation also ``simulation_seconds``.
         """
         with self._one:
-            return self._run(inputs)
+            self.driver.check_idle()
+            try:
+                return self._run(inputs)
+            except BaseException:
+                self.driver.abandon()  # or nobody could start anything any more
+                raise
 
     def _run(self, inputs: NDArray[Any]) -> Outputs:
         began = time.perf_counter()
@@ -80,7 +108,8 @@ class AcceleratorRuntime:
             waiting = time.perf_counter()
             results.append(self.driver.wait())
             waited += time.perf_counter() - waiting
-            reports.append(asdict(self.driver.report()))
+            if self.driver.last_report is not None:
+                reports.append(asdict(self.driver.last_report))
         words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
         scores, decisions = self.accelerated.finish(words)
         cycles = sum(report["cycles"] for report in reports)
@@ -90,7 +119,8 @@ class AcceleratorRuntime:
             "mhz": self.mhz,
             "simulated": self.simulated,
             "starts": reports,
-            "ledger": self.driver.ledger.as_json(),
+            "ledger": self.driver.ledger.news(),
+            "copied": self.driver.ledger.totals(),
         }
         if self.simulated:
             details["simulation_seconds"] = waited

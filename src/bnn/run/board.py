@@ -18,6 +18,7 @@ from bnn.errors import BuildError, DriverError
 from bnn.files import parse_json, read_file
 from bnn.hw import folding as folds
 from bnn.hw.accelerated import Accelerated
+from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
@@ -26,6 +27,7 @@ from bnn.run.accelerator import AcceleratorRuntime, most_cycles
 
 #: Where the folder is looked for when ``build`` is not given.
 VARIABLE = "BNN_ACCELERATOR"
+_COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
@@ -43,6 +45,8 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     place = build or os.environ.get(VARIABLE)
     if not place:
         raise DriverError(f"no accelerator is named: give build=FOLDER or set {VARIABLE}")
+    if not os.path.isdir(place):
+        raise DriverError(f"{place}: no such folder: give build=FOLDER or set {VARIABLE}")
     folder = Path(place)
     values = read_metadata(folder)
     accelerated, known = match(program, folder, values)
@@ -56,21 +60,33 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """``driver.json`` of a built folder."""
+    """``driver.json`` of a built folder; its addresses and clock must be those of its board."""
+    path = folder / "driver.json"
     try:
-        values = parse_json(read_file(folder / "driver.json", 1 << 22, DriverError))
-        numbers = [float(values[name]) for name in ("base", "span", "mhz")]
-    except (ValueError, KeyError, TypeError, OverflowError) as reason:
-        raise DriverError(f"{folder}: no readable driver.json: {reason}") from reason
-    if not all(0 <= number < 1 << 40 for number in numbers) or not numbers[2]:
-        raise DriverError(f"{folder}/driver.json: no such address or clock")
-    return dict(values)
+        values = parse_json(read_file(path, 1 << 22, DriverError))
+        if not isinstance(values, dict):
+            raise TypeError("it is not an object")
+        kind = board(str(values["board"]))
+        said = {name: values[name] for name in ("base", "span", "mhz")}
+    except KeyError as reason:
+        raise DriverError(f"{path}: it lacks {reason}: {_COPY}") from None
+    except (ValueError, TypeError, BuildError) as reason:
+        raise DriverError(f"{path}: cannot be read: {reason}: {_COPY}") from None
+    for name, value in {"base": kind.base, "span": kind.span, "mhz": kind.clock_mhz}.items():
+        if isinstance(said[name], bool) or said[name] != value:
+            raise DriverError(
+                f"{path}: {name} is {said[name]!r}, of a {kind.name} it is {value!r}: {_COPY}"
+            )
+    return values
 
 
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
     """The design that ``folder`` holds, if it is one for ``program``."""
+    path = folder / "folding.json"
+    if not path.is_file():
+        raise DriverError(f"{path}: no such file: {_COPY}")
     try:
-        design = build(program, folds.read(folder / "folding.json", program))
+        design = build(program, folds.read(path, program))
     except BuildError as reason:
         raise DriverError(f"{folder}: built for another model: {reason}") from reason
     known = Metadata.from_json(values)
