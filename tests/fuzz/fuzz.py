@@ -17,7 +17,6 @@ import importlib
 import inspect
 import json
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -26,6 +25,10 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from readers import Reader
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -34,7 +37,9 @@ sys.path.insert(0, str(HERE))
 
 #: Deaths of one reader's process in a run, before it is left alone.
 MOST_DEATHS = 20
-EMPTY = {"inputs": 0, "taken": 0, "failures": 0, "crashes": 0, "slowest": 0.0, "mib": 0}
+#: What a reader gets at least: its seeds take that long.
+LEAST_SECONDS = 1.0
+EMPTY: dict = {"inputs": 0, "taken": 0, "failures": 0, "crashes": 0, "slowest": 0.0, "mib": 0}
 MARKS = ("<!-- fuzzing -->", "<!-- end of fuzzing -->")
 
 
@@ -63,9 +68,8 @@ def one(name: str, seconds: float, runs: int) -> int:
     import readers
     from mutators import changed
 
-    instrument()
-
     reader = readers.READERS[name]
+    instrument(reader)
     folder = WORK / name
     stats = dict(EMPTY)
     place = Path(tempfile.mkdtemp(prefix="bnn-fuzz-", dir=_memory()))
@@ -77,12 +81,12 @@ def one(name: str, seconds: float, runs: int) -> int:
         path = place / f"input{Path(name).suffix}"
         path.write_bytes(data)
         stats["inputs"] += 1
-        start = time.process_time()
+        start = time.thread_time()
         try:
             stats["taken"] += readers.attempt(reader, path, len(data))
         except readers.UnfitError as reason:
             keep(name, data, reason, known, stats)
-        stats["slowest"] = max(stats["slowest"], time.process_time() - start)
+        stats["slowest"] = max(stats["slowest"], time.thread_time() - start)
         if time.monotonic() - written > 1:
             written = time.monotonic()
             _write(folder / "stats.json", stats)
@@ -119,28 +123,22 @@ def one(name: str, seconds: float, runs: int) -> int:
     return 0
 
 
-def instrument() -> None:
-    """Let atheris count the branches of every function of bnn.
+def instrument(reader: Reader) -> None:
+    """Let atheris count the branches of the reader's own modules.
 
-    Its import hook does not see an editable package, nor modules that are imported late.
+    Its import hook does not see an editable package. What other modules do is not counted: it
+    would make every input slower, and inputs that are new only there are of no use.
     """
     import atheris
 
-    import bnn
-
     done = set()
-    for found in pkgutil.walk_packages(bnn.__path__, "bnn."):
-        if not found.name.startswith("bnn.train"):
-            importlib.import_module(found.name)
-    for name, module in list(sys.modules.items()):
-        if name.split(".")[0] != "bnn":
-            continue
-        for value in list(vars(module).values()):
+    for name in (f"bnn.{module}" for module in reader.modules):
+        for value in list(vars(importlib.import_module(name)).values()):
             members = list(vars(value).values()) if isinstance(value, type) else []
             for item in [value, *members]:
                 function = getattr(item, "fget", None) or getattr(item, "__func__", item)
                 function = inspect.unwrap(function) if callable(function) else function
-                own = str(getattr(function, "__module__", "")).split(".")[0] == "bnn"
+                own = getattr(function, "__module__", "") == name
                 if inspect.isfunction(function) and own and function not in done:
                     done.add(function)
                     atheris.instrument_func(function)
@@ -180,23 +178,32 @@ def _write(path: Path, values: dict) -> None:
 def everything(given: argparse.Namespace) -> int:
     import readers
 
-    names = given.only.split(",") if given.only else list(readers.READERS)
-    share = given.seconds / (len(names) + bool(given.native))
+    fuzzed = [name for name, reader in readers.READERS.items() if reader.fuzzed]
+    known = [*fuzzed, "native"]
+    built = Path(given.native).is_file() if given.native else False
+    names = given.only.split(",") if given.only else [*fuzzed, *(["native"] if built else [])]
+    if wrong := sorted(set(names) - set(known)):
+        raise SystemExit(f"no reader {', '.join(wrong)}; there are: {', '.join(known)}")
+    share = max(LEAST_SECONDS, given.seconds / len(names))
+    bad = 0
     for name in names:
-        run(name, share, given.runs)
-    if given.native:
-        native(Path(given.native), share, given.runs)
-    rows = [row(name) for name in [*readers.READERS, "native"] if (WORK / name).is_dir()]
-    table = as_table(rows)
+        before = total(name)
+        if name == "native":
+            native(Path(given.native), share, given.runs)
+        else:
+            run(name, share, given.runs)
+        after = total(name)
+        bad += sum(after[key] - before[key] for key in ("failures", "crashes"))
+        _write(WORK / name / "total.json", {**after, "covered": covered(name)})
+    table = as_table([(name, total(name)) for name in known if (WORK / name).is_dir()])
     sys.stdout.write(table)
     if given.write is not None:
         text = given.write.read_text(encoding="utf-8")
         start, end = (text.index(mark) for mark in MARKS)
         made = f"{text[: start + len(MARKS[0])]}\n{table}{text[end:]}"
         given.write.write_text(made, encoding="utf-8")
-    bad = sum(one["failures"] + one["crashes"] for one in map(total, [*names, "native"]))
     if bad:
-        sys.stdout.write(f"{bad} failures; inputs and reasons are in {WORK}/*/failed\n")
+        sys.stdout.write(f"{bad} failures now; inputs and reasons are in {WORK}/*/failed\n")
     return int(bad > 0)
 
 
@@ -229,9 +236,8 @@ def add(name: str, code: int, folder: Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         new = json.loads((folder / "stats.json").read_text(encoding="utf-8"))
         for key, value in new.items():
-            values[key] = (
-                max(values[key], value) if key in ("slowest", "mib") else values[key] + value
-            )
+            largest = key in ("slowest", "mib")
+            values[key] = max(values[key], value) if largest else values[key] + value
     died = list((folder / "died").iterdir()) if (folder / "died").is_dir() else []
     for path in died:
         path.replace(folder / "failed" / path.name)
@@ -244,9 +250,10 @@ def add(name: str, code: int, folder: Path) -> None:
 
 def total(name: str) -> dict:
     try:
-        return {**EMPTY, **json.loads((WORK / name / "total.json").read_text(encoding="utf-8"))}
+        values = json.loads((WORK / name / "total.json").read_text(encoding="utf-8"))
+        return {**EMPTY, "covered": "-", **values}
     except (OSError, ValueError):
-        return dict(EMPTY)
+        return {**EMPTY, "covered": "-"}
 
 
 def native(program: Path, seconds: float, runs: int) -> None:
@@ -274,24 +281,24 @@ def native(program: Path, seconds: float, runs: int) -> None:
     sys.stdout.write(f"native: {inputs} inputs, exit {code}\n")
 
 
-def row(name: str) -> tuple[str, dict, str]:
-    covered = "-"
-    if name != "native":
-        command = [sys.executable, __file__, "--coverage", name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        covered = done.stdout.strip() if done.returncode == 0 else "?"
-    return name, total(name), covered
+def covered(name: str) -> str:
+    """The share of a reader's own lines that its inputs reach, in a process of its own."""
+    if name == "native":
+        return "-"
+    command = [sys.executable, __file__, "--coverage", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "?"
 
 
-def as_table(rows: list[tuple[str, dict, str]]) -> str:
+def as_table(rows: list[tuple[str, dict]]) -> str:
     lines = ["| reader | inputs | taken | lines covered | crashes | failures | slowest input |"]
     lines.append("|---|---:|---:|---:|---:|---:|---:|")
-    for name, values, covered in rows:
+    for name, values in rows:
         lines.append(
-            f"| {name} | {values['inputs']:,} | {values['taken']:,} | {covered} | "
+            f"| {name} | {values['inputs']:,} | {values['taken']:,} | {values['covered']} | "
             f"{values['crashes']} | {values['failures']} | {values['slowest']:.1f} s |"
         )
-    count = sum(values["inputs"] for _, values, _ in rows)
+    count = sum(values["inputs"] for _, values in rows)
     return "\n".join([*lines, f"| all | {count:,} | | | | | |", ""])
 
 
