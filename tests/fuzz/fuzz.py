@@ -261,10 +261,12 @@ def native(program: Path, seconds: float, runs: int) -> None:
     for part in ("corpus", "died", "failed"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     options = ["-timeout=10", "-rss_limit_mb=1536", "-malloc_limit_mb=1024", "-max_len=512"]
+    options += ["-len_control=0", "-reload=0"]
     options += [f"-artifact_prefix={folder}/died/", f"-max_total_time={int(seconds) + 1}"]
     options += [f"-runs={runs}"] if runs else []
     with (folder / "log").open("w") as log:
-        command = [str(program), *options, "-print_final_stats=1", str(folder / "corpus")]
+        corpora = [str(folder / "corpus"), str(ROOT / "native" / "fuzz" / "seeds")]
+        command = [str(program), *options, "-print_final_stats=1", *corpora]
         code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
     text = (folder / "log").read_text(encoding="utf-8", errors="replace")
     found = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
