@@ -116,7 +116,7 @@ FUZZ_ONLY ?=
 FUZZ_WRITE ?=
 fuzz: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[fuzz]'
-	@tools/fuzz-native $(BIN)
+	@$(if $(filter-out $(findstring native,$(FUZZ_ONLY)),$(FUZZ_ONLY)),true,tools/fuzz-native $(BIN))
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --runs $(FUZZ_RUNS) --only "$(FUZZ_ONLY)" \
 	    --native build/fuzz-native/fuzz_program $(if $(FUZZ_WRITE),--write "$(FUZZ_WRITE)")
 

@@ -39,6 +39,8 @@ sys.path.insert(0, str(HERE))
 MOST_DEATHS = 20
 #: What a reader gets at least: its seeds take that long.
 LEAST_SECONDS = 1.0
+#: Seconds after its time from which a process hangs: a library may not let libFuzzer stop it.
+MOST_OVERTIME = 240
 EMPTY: dict = {"inputs": 0, "taken": 0, "failures": 0, "crashes": 0, "slowest": 0.0, "mib": 0}
 MARKS = ("<!-- fuzzing -->", "<!-- end of fuzzing -->")
 
@@ -72,7 +74,7 @@ def one(name: str, seconds: float, runs: int) -> int:
     instrument(reader)
     folder = WORK / name
     stats = dict(EMPTY)
-    place = Path(tempfile.mkdtemp(prefix="bnn-fuzz-", dir=_memory()))
+    place = Path(tempfile.mkdtemp())  # in a folder that the parent removes
     known: set[str] = set()
     written = time.monotonic()
 
@@ -119,7 +121,6 @@ def one(name: str, seconds: float, runs: int) -> int:
         atheris.Fuzz()
     finally:
         _write(folder / "stats.json", stats)
-        shutil.rmtree(place, ignore_errors=True)
     return 0
 
 
@@ -219,15 +220,29 @@ def run(name: str, seconds: float, runs: int) -> None:
         (folder / "stats.json").unlink(missing_ok=True)
         command = [sys.executable, __file__, "--one", name, "--seconds", str(int(left) + 1)]
         command += ["--runs", str(runs)]
-        with (folder / "log").open("w") as log:
-            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        add(name, code, folder)
+        with tempfile.TemporaryDirectory(prefix="bnn-fuzz-", dir=_memory()) as place:
+            code = _watched(command, folder / "log", place, left + MOST_OVERTIME)
+            if code != 0:  # what it was reading, if libFuzzer could not keep it
+                for path in Path(place).glob("*/input*"):
+                    if path.is_file():
+                        shutil.copyfile(path, folder / "failed" / f"last-{time.time():.0f}")
+            add(name, code, folder)
         if code == 0:
             break
     done = total(name)
     sys.stdout.write(f"{name}: {done['inputs']} inputs, {done['failures']} failures, ")
     sys.stdout.write(f"{done['crashes']} crashes, slowest {done['slowest']:.1f} s\n")
     sys.stdout.flush()
+
+
+def _watched(command: list[str], log: Path, place: str, seconds: float) -> int:
+    """Exit status of a process that gets so many seconds; 1 if they were not enough."""
+    environment = {**os.environ, "TMPDIR": place}
+    with log.open("w") as file, contextlib.suppress(subprocess.TimeoutExpired):
+        return subprocess.run(
+            command, stdout=file, stderr=file, check=False, env=environment, timeout=seconds
+        ).returncode
+    return 1
 
 
 def add(name: str, code: int, folder: Path) -> None:

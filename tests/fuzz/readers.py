@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import resource
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,31 +78,41 @@ _CONV = topology.loads('input = [4,4,1]\nlayers = [{conv=2},"norm","act",{dense=
 
 
 def _idx(path: Path) -> None:
-    for read in (
+    reads: tuple[Callable[[Path], object], ...] = (
         idx.read_images,
         functools.partial(idx.read_images, lenient=True),
         idx.read_labels,
-    ):
-        _tried(read, path)
+    )
+    _each(reads, path)
 
 
 def _cifar(path: Path) -> None:
-    for read in (
+    reads: tuple[Callable[[Path], object], ...] = (
         cifar.read_records,
         functools.partial(cifar.read_records, lenient=True),
         lambda one: cifar.read_archive(one, ["test_batch.bin"]),
-    ):
-        _tried(read, path)
+    )
+    _each(reads, path)
 
 
 def _picture(path: Path) -> None:
-    for kind, shape in ((Thumbnail(), (8, 8, 3)), (Digit(), (8, 8, 1)), (Stretch(), (8, 8, 1))):
-        _tried(functools.partial(kind.to_array, shape=shape), path)
+    kinds = ((Thumbnail(), (8, 8, 3)), (Digit(), (8, 8, 1)), (Stretch(), (8, 8, 1)))
+    _each([functools.partial(kind.to_array, shape=shape) for kind, shape in kinds], path)
 
 
-def _tried(read: Callable[[Path], object], path: Path) -> None:
-    with contextlib.suppress(BnnError):
+def _each(reads: Sequence[Callable[[Path], object]], path: Path) -> None:
+    """Read a file in every way; BnnError if it is refused in all of them."""
+    refused = [reason for read in reads if (reason := _refusal(read, path))]
+    if len(refused) == len(reads):
+        raise refused[0]
+
+
+def _refusal(read: Callable[[Path], object], path: Path) -> BnnError | None:
+    try:
         read(path)
+    except BnnError as reason:
+        return reason
+    return None
 
 
 def _small_networks() -> dict[str, OriginalNetwork]:
@@ -166,7 +175,7 @@ def _driver(path: Path) -> None:
 
 
 _ORIGINAL = ("formats.bnn_pynq.reading", "formats.bnn_pynq.building", "data.tar", "data.files")
-_CONVERT = ("convert", "lower.graph", "formats.archives")
+_CONVERT = ("convert", "lower.graph", "formats.archives", "formats.heaps")
 
 READERS: dict[str, Reader] = {
     "bnn": Reader(_bnn, ("modelfile", "check", "inputs", "preprocess", "model"), "bnn"),

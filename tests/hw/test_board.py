@@ -23,7 +23,7 @@ from bnn.hw.design import build
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
 from bnn.run import prepare
-from bnn.run.board import BoardRuntime
+from bnn.run.board import BoardRuntime, read_metadata
 from hw.examples import DENSE_FOLDING, dense, signs
 
 SESSION = Path(__file__).parent / "fixtures" / "session.jsonl"
@@ -176,3 +176,11 @@ def test_folders_that_do_not_fit(built: Path, monkeypatch: pytest.MonkeyPatch) -
     (built / "driver.json").write_text("{}")
     with pytest.raises(DriverError, match=r"driver\.json"):
         prepare("board", dense(), build=built)
+
+
+@pytest.mark.parametrize("base", ["1e3", "7", True, 1.5, None, -1, 1 << 40])
+def test_addresses_are_whole_numbers(base: Any, tmp_path: Path) -> None:
+    values = {"base": base, "span": 65536, "mhz": 100.0}
+    (tmp_path / "driver.json").write_text(json.dumps(values))
+    with pytest.raises(DriverError, match=r"driver\.json: no such address or clock"):
+        read_metadata(tmp_path)

@@ -59,10 +59,11 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """``driver.json`` of a built folder."""
     try:
         values = parse_json(read_file(folder / "driver.json", 1 << 22, DriverError))
-        numbers = [float(values[name]) for name in ("base", "span", "mhz")]
-    except (ValueError, KeyError, TypeError, OverflowError) as reason:
+        numbers = [values[name] for name in ("base", "span", "mhz")]
+    except (ValueError, KeyError, TypeError) as reason:
         raise DriverError(f"{folder}: no readable driver.json: {reason}") from reason
-    if not all(0 <= number < 1 << 40 for number in numbers) or not numbers[2]:
+    whole = type(numbers[0]) is int and type(numbers[1]) is int and type(numbers[2]) in (int, float)
+    if not whole or not all(0 <= number < 1 << 40 for number in numbers) or not numbers[2]:
         raise DriverError(f"{folder}/driver.json: no such address or clock")
     return dict(values)
 
