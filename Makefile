@@ -109,15 +109,17 @@ sanitize: $(TOOLS)
 # Coverage-guided fuzzing of every reader of files, and of the native core under sanitizers where
 # clang and its libFuzzer are installed (Debian: clang and libclang-rt-*-dev). Corpus and counts stay
 # in build/fuzz, so that a second run goes on; failing inputs are kept in build/fuzz/*/failed.
-# FUZZ_SECONDS for all together; FUZZ_RUNS of each reader; FUZZ_ONLY=bnn,qonnx picks readers.
+# FUZZ_SECONDS for all together, at least one for each; FUZZ_RUNS of each reader; FUZZ_ONLY=bnn,native
+# picks readers; FUZZ_WRITE=docs/reliability.md puts the table there.
 FUZZ_SECONDS ?= 240
 FUZZ_RUNS ?= 0
 FUZZ_ONLY ?=
+FUZZ_WRITE ?=
 fuzz: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[fuzz]'
-	@tools/fuzz-native $(BIN)
+	@$(if $(filter-out $(findstring native,$(FUZZ_ONLY)),$(FUZZ_ONLY)),true,tools/fuzz-native $(BIN))
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --runs $(FUZZ_RUNS) --only "$(FUZZ_ONLY)" \
-	    --native build/fuzz-native/fuzz_program --write docs/reliability.md
+	    --native build/fuzz-native/fuzz_program $(if $(FUZZ_WRITE),--write "$(FUZZ_WRITE)")
 
 # The same tests for ARM and for older x86 under qemu-user, where Debian's cross compilers are installed.
 test-cross: $(TOOLS)

@@ -13,7 +13,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bnn.convert import Options, convert
 from bnn.data import cifar, idx, tar
 from bnn.data.files import open_unpacked
 from bnn.errors import BnnError, DataError, FormatError, NetworkError, ParameterError
-from bnn.formats import archives, bnn_pynq, npz, onnx_file, stack, torch_file
+from bnn.formats import archives, bnn_pynq, heaps, npz, onnx_file, stack, torch_file
 
 SEEDS = Path(__file__).parent / "fuzz" / "seeds"
 CASES = Path(os.environ.get("BNN_CASES", "")) / "robustness"
@@ -461,3 +461,34 @@ def test_errors_are_of_the_formats(tmp_path: Path) -> None:
         with pytest.raises(kind):
             call(tmp_path / "x")
     assert sys.version_info >= (3, 10)
+
+
+# --- heaps of HDF5 that lead nowhere -------------------------------------------------
+
+
+@pytest.mark.parametrize("index", [0, 1, 65535])
+@pytest.mark.parametrize("size", [0, 8, 24, 1 << 12, 1 << 63, (1 << 64) - 16, (1 << 64) - 32])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_heap_without_end_is_refused(index: int, size: int, which: int, tmp_path: Path) -> None:
+    """Each file is read to its end or refused, at every place where an object is."""
+    data = bytearray((SEEDS / "keras-h5" / "larq.h5").read_bytes())
+    assert heaps.ends(bytes(data))
+    start = [at for at in range(len(data)) if data[at : at + 4] == b"GCOL"][which]
+    struct.pack_into("<HHIQ", data, start + 16, index, 0, 0, size)
+    path = tmp_path / "x.h5"
+    path.write_bytes(data)
+    if size >= 1 << 63 or (index, size) == (0, 0):
+        refused(lambda: convert(path, "keras"), "has no end")
+    else:
+        with bounded(), suppress(BnnError):
+            convert(path, "keras")
+
+
+def test_sizes_of_other_widths_are_refused() -> None:
+    data = bytearray((SEEDS / "keras-h5" / "larq.h5").read_bytes())
+    data[14 if data[8] < 2 else 10] = 4
+    assert not heaps.ends(bytes(data))
+    many = b"GCOL\x01\0\0\0" + (1 << 40).to_bytes(8, "little")
+    many += struct.pack("<HHIQ", 1, 0, 0, 0) * (heaps.MAX_OBJECTS + 1)
+    with bounded():
+        assert not heaps.ends(many)

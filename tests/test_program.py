@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import programs
+from bnn.check import dot_bounds
 from bnn.errors import ProgramError
 from bnn.inputs import IntegerInput, PictureInput, identity_table
 from bnn.precision import BIPOLAR, INT, TERNARY, UINT
@@ -64,6 +65,20 @@ def test_bounds_are_exact_for_a_dot() -> None:
     weights = np.array([[1, -2, 0, 1, 1, 1], [-2, -2, -2, -2, -2, -2]])
     edge = _program(_dot(weights=weights, bias=np.array([5, 0]))).edges["d"]
     assert (edge.low, edge.high) == (-12 * 7, 12 * 8)
+
+
+@given(
+    st.lists(st.lists(st.integers(-(1 << 15), (1 << 15) - 1), min_size=3, max_size=3), min_size=1),
+    st.integers(-256, 256),
+    st.integers(0, 512),
+)
+def test_bounds_are_the_extremes_of_partial_sums(
+    rows: list[list[int]], low: int, width: int
+) -> None:
+    high = low + width
+    least, most = dot_bounds(np.array(rows, np.int16), None, low, high)
+    assert least.tolist() == [sum(min(w * low, w * high, 0) for w in row) for row in rows]
+    assert most.tolist() == [sum(max(w * low, w * high, 0) for w in row) for row in rows]
 
 
 def test_accumulator_width_is_proved() -> None:

@@ -2,6 +2,7 @@
 // libFuzzer's target: bytes are calls of the program's methods, hostile numbers among them. A program
 // is refused with ProgramError or made into a plan; a small one is run by every kernel that this CPU
 // has, and must equal the naive loops.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -115,8 +116,9 @@ void compare(const Program& program, int scores, int decision, Bytes& from) {
   if (small)
     for (size_t i = 0; i < program.input().shape.values(); ++i)
       inputs.push_back(int16_t(lattice.base + lattice.step * (from.byte() % lattice.codes)));
-  naive::Values wanted;
-  if (small) wanted = naive::evaluate(program, {inputs.begin(), inputs.end()})[size_t(scores)];
+  std::vector<naive::Values> wanted;
+  if (small && scores >= 0 && scores <= program.size())  // others a plan refuses
+    wanted = naive::evaluate(program, {inputs.begin(), inputs.end()});
   for (const auto& info : bnn::kernel_infos()) {
     if (!info.available) continue;
     const bnn::Plan plan(program, scores, decision, info.name);
@@ -124,8 +126,13 @@ void compare(const Program& program, int scores, int decision, Bytes& from) {
     std::vector<int32_t> got(size_t(plan.classes()));
     int64_t decided = 0;
     plan.run(nullptr, inputs.data(), 1, got.data(), plan.has_decision() ? &decided : nullptr, 1);
-    if (!std::equal(got.begin(), got.end(), wanted.begin(), wanted.end())) {
-      std::printf("%s differs from the definition\n", info.name.c_str());
+    const naive::Values& values = wanted[size_t(scores)];
+    const bool decides = !plan.has_decision() || decided == wanted[size_t(decision)][0];
+    if (!decides || !std::equal(got.begin(), got.end(), values.begin(), values.end())) {
+      std::fprintf(stderr, "%s differs from the definition of operation %d of %d, of kind %d\n", info.name.c_str(), scores,
+                   program.size(), scores > 0 ? int(program.op(scores).kind) : -1);
+      for (size_t i = 0; i < got.size(); ++i)
+        std::fprintf(stderr, " %d (%lld)", got[i], static_cast<long long>(i < values.size() ? values[i] : 0));
       std::abort();
     }
   }

@@ -72,6 +72,16 @@ inline Values pool(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& 
   return out;
 }
 
+inline int64_t arg_max(const bnn::Op& op, const Values& in) {
+  const bool fired = std::any_of(in.begin(), in.end(), [](int64_t value) { return value > 0; });
+  if (op.rule == bnn::Rule::first) return std::max_element(in.begin(), in.end()) - in.begin();
+  if (!fired) return 0;
+  if (op.rule == bnn::Rule::first_positive) return std::max_element(in.begin(), in.end()) - in.begin();
+  auto last = int64_t(in.size()) - 1;
+  while (in[size_t(last)] <= 0) --last;
+  return last;
+}
+
 // Every edge of one image, from the values of edge 0.
 inline std::vector<Values> evaluate(const bnn::Program& program, Values input) {
   std::vector<Values> edges{std::move(input)};
@@ -90,7 +100,7 @@ inline std::vector<Values> evaluate(const bnn::Program& program, Values input) {
         edges.push_back(sum);
         break;
       }
-      case bnn::Kind::arg_max: edges.push_back({std::max_element(in.begin(), in.end()) - in.begin()}); break;
+      case bnn::Kind::arg_max: edges.push_back({arg_max(op, in)}); break;
     }
   }
   return edges;

@@ -229,10 +229,11 @@ def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
-    wide = weights.astype(np.int64)
-    at_low, at_high = wide * low, wide * high
-    least = np.minimum(np.minimum(at_low, at_high), 0).sum(axis=1)
-    return least, np.maximum(np.maximum(at_low, at_high), 0).sum(axis=1)
+    """Sums of the products below 0 and above 0, with the inputs that make them extreme."""
+    up = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    down = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    low, high = min(low, 0), max(high, 0)
+    return up * low + down * high, up * high + down * low
 
 
 def _dot_edge(op: Dot, source: Edge) -> Edge:

@@ -17,7 +17,6 @@ import importlib
 import inspect
 import json
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -26,6 +25,10 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from readers import Reader
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -34,7 +37,11 @@ sys.path.insert(0, str(HERE))
 
 #: Deaths of one reader's process in a run, before it is left alone.
 MOST_DEATHS = 20
-EMPTY = {"inputs": 0, "taken": 0, "failures": 0, "crashes": 0, "slowest": 0.0, "mib": 0}
+#: What a reader gets at least: its seeds take that long.
+LEAST_SECONDS = 1.0
+#: Seconds after its time from which a process hangs: a library may not let libFuzzer stop it.
+MOST_OVERTIME = 240
+EMPTY: dict = {"inputs": 0, "taken": 0, "failures": 0, "crashes": 0, "slowest": 0.0, "mib": 0}
 MARKS = ("<!-- fuzzing -->", "<!-- end of fuzzing -->")
 
 
@@ -63,12 +70,11 @@ def one(name: str, seconds: float, runs: int) -> int:
     import readers
     from mutators import changed
 
-    instrument()
-
     reader = readers.READERS[name]
+    instrument(reader)
     folder = WORK / name
     stats = dict(EMPTY)
-    place = Path(tempfile.mkdtemp(prefix="bnn-fuzz-", dir=_memory()))
+    place = Path(tempfile.mkdtemp())  # in a folder that the parent removes
     known: set[str] = set()
     written = time.monotonic()
 
@@ -77,12 +83,12 @@ def one(name: str, seconds: float, runs: int) -> int:
         path = place / f"input{Path(name).suffix}"
         path.write_bytes(data)
         stats["inputs"] += 1
-        start = time.process_time()
+        start = time.thread_time()
         try:
             stats["taken"] += readers.attempt(reader, path, len(data))
         except readers.UnfitError as reason:
             keep(name, data, reason, known, stats)
-        stats["slowest"] = max(stats["slowest"], time.process_time() - start)
+        stats["slowest"] = max(stats["slowest"], time.thread_time() - start)
         if time.monotonic() - written > 1:
             written = time.monotonic()
             _write(folder / "stats.json", stats)
@@ -115,32 +121,25 @@ def one(name: str, seconds: float, runs: int) -> int:
         atheris.Fuzz()
     finally:
         _write(folder / "stats.json", stats)
-        shutil.rmtree(place, ignore_errors=True)
     return 0
 
 
-def instrument() -> None:
-    """Let atheris count the branches of every function of bnn.
+def instrument(reader: Reader) -> None:
+    """Let atheris count the branches of the reader's own modules.
 
-    Its import hook does not see an editable package, nor modules that are imported late.
+    Its import hook does not see an editable package. What other modules do is not counted: it
+    would make every input slower, and inputs that are new only there are of no use.
     """
     import atheris
 
-    import bnn
-
     done = set()
-    for found in pkgutil.walk_packages(bnn.__path__, "bnn."):
-        if not found.name.startswith("bnn.train"):
-            importlib.import_module(found.name)
-    for name, module in list(sys.modules.items()):
-        if name.split(".")[0] != "bnn":
-            continue
-        for value in list(vars(module).values()):
+    for name in (f"bnn.{module}" for module in reader.modules):
+        for value in list(vars(importlib.import_module(name)).values()):
             members = list(vars(value).values()) if isinstance(value, type) else []
             for item in [value, *members]:
                 function = getattr(item, "fget", None) or getattr(item, "__func__", item)
                 function = inspect.unwrap(function) if callable(function) else function
-                own = str(getattr(function, "__module__", "")).split(".")[0] == "bnn"
+                own = getattr(function, "__module__", "") == name
                 if inspect.isfunction(function) and own and function not in done:
                     done.add(function)
                     atheris.instrument_func(function)
@@ -180,23 +179,32 @@ def _write(path: Path, values: dict) -> None:
 def everything(given: argparse.Namespace) -> int:
     import readers
 
-    names = given.only.split(",") if given.only else list(readers.READERS)
-    share = given.seconds / (len(names) + bool(given.native))
+    fuzzed = [name for name, reader in readers.READERS.items() if reader.fuzzed]
+    known = [*fuzzed, "native"]
+    built = Path(given.native).is_file() if given.native else False
+    names = given.only.split(",") if given.only else [*fuzzed, *(["native"] if built else [])]
+    if wrong := sorted(set(names) - set(known)):
+        raise SystemExit(f"no reader {', '.join(wrong)}; there are: {', '.join(known)}")
+    share = max(LEAST_SECONDS, given.seconds / len(names))
+    bad = 0
     for name in names:
-        run(name, share, given.runs)
-    if given.native:
-        native(Path(given.native), share, given.runs)
-    rows = [row(name) for name in [*readers.READERS, "native"] if (WORK / name).is_dir()]
-    table = as_table(rows)
+        before = total(name)
+        if name == "native":
+            native(Path(given.native), share, given.runs)
+        else:
+            run(name, share, given.runs)
+        after = total(name)
+        bad += sum(after[key] - before[key] for key in ("failures", "crashes"))
+        _write(WORK / name / "total.json", {**after, "covered": covered(name)})
+    table = as_table([(name, total(name)) for name in known if (WORK / name).is_dir()])
     sys.stdout.write(table)
     if given.write is not None:
         text = given.write.read_text(encoding="utf-8")
         start, end = (text.index(mark) for mark in MARKS)
         made = f"{text[: start + len(MARKS[0])]}\n{table}{text[end:]}"
         given.write.write_text(made, encoding="utf-8")
-    bad = sum(one["failures"] + one["crashes"] for one in map(total, [*names, "native"]))
     if bad:
-        sys.stdout.write(f"{bad} failures; inputs and reasons are in {WORK}/*/failed\n")
+        sys.stdout.write(f"{bad} failures now; inputs and reasons are in {WORK}/*/failed\n")
     return int(bad > 0)
 
 
@@ -212,9 +220,13 @@ def run(name: str, seconds: float, runs: int) -> None:
         (folder / "stats.json").unlink(missing_ok=True)
         command = [sys.executable, __file__, "--one", name, "--seconds", str(int(left) + 1)]
         command += ["--runs", str(runs)]
-        with (folder / "log").open("w") as log:
-            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        add(name, code, folder)
+        with tempfile.TemporaryDirectory(prefix="bnn-fuzz-", dir=_memory()) as place:
+            code = _watched(command, folder / "log", place, left + MOST_OVERTIME)
+            if code != 0:  # what it was reading, if libFuzzer could not keep it
+                for path in Path(place).glob("*/input*"):
+                    if path.is_file():
+                        shutil.copyfile(path, folder / "failed" / f"last-{time.time():.0f}")
+            add(name, code, folder)
         if code == 0:
             break
     done = total(name)
@@ -223,15 +235,24 @@ def run(name: str, seconds: float, runs: int) -> None:
     sys.stdout.flush()
 
 
+def _watched(command: list[str], log: Path, place: str, seconds: float) -> int:
+    """Exit status of a process that gets so many seconds; 1 if they were not enough."""
+    environment = {**os.environ, "TMPDIR": place}
+    with log.open("w") as file, contextlib.suppress(subprocess.TimeoutExpired):
+        return subprocess.run(
+            command, stdout=file, stderr=file, check=False, env=environment, timeout=seconds
+        ).returncode
+    return 1
+
+
 def add(name: str, code: int, folder: Path) -> None:
     """Add what a process did to what was done before; what killed it is kept."""
     values = total(name)
     with contextlib.suppress(OSError, ValueError):
         new = json.loads((folder / "stats.json").read_text(encoding="utf-8"))
         for key, value in new.items():
-            values[key] = (
-                max(values[key], value) if key in ("slowest", "mib") else values[key] + value
-            )
+            largest = key in ("slowest", "mib")
+            values[key] = max(values[key], value) if largest else values[key] + value
     died = list((folder / "died").iterdir()) if (folder / "died").is_dir() else []
     for path in died:
         path.replace(folder / "failed" / path.name)
@@ -244,9 +265,10 @@ def add(name: str, code: int, folder: Path) -> None:
 
 def total(name: str) -> dict:
     try:
-        return {**EMPTY, **json.loads((WORK / name / "total.json").read_text(encoding="utf-8"))}
+        values = json.loads((WORK / name / "total.json").read_text(encoding="utf-8"))
+        return {**EMPTY, "covered": "-", **values}
     except (OSError, ValueError):
-        return dict(EMPTY)
+        return {**EMPTY, "covered": "-"}
 
 
 def native(program: Path, seconds: float, runs: int) -> None:
@@ -254,10 +276,12 @@ def native(program: Path, seconds: float, runs: int) -> None:
     for part in ("corpus", "died", "failed"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     options = ["-timeout=10", "-rss_limit_mb=1536", "-malloc_limit_mb=1024", "-max_len=512"]
+    options += ["-len_control=0", "-reload=0"]
     options += [f"-artifact_prefix={folder}/died/", f"-max_total_time={int(seconds) + 1}"]
     options += [f"-runs={runs}"] if runs else []
     with (folder / "log").open("w") as log:
-        command = [str(program), *options, "-print_final_stats=1", str(folder / "corpus")]
+        corpora = [str(folder / "corpus"), str(ROOT / "native" / "fuzz" / "seeds")]
+        command = [str(program), *options, "-print_final_stats=1", *corpora]
         code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
     text = (folder / "log").read_text(encoding="utf-8", errors="replace")
     found = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
@@ -274,24 +298,24 @@ def native(program: Path, seconds: float, runs: int) -> None:
     sys.stdout.write(f"native: {inputs} inputs, exit {code}\n")
 
 
-def row(name: str) -> tuple[str, dict, str]:
-    covered = "-"
-    if name != "native":
-        command = [sys.executable, __file__, "--coverage", name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        covered = done.stdout.strip() if done.returncode == 0 else "?"
-    return name, total(name), covered
+def covered(name: str) -> str:
+    """The share of a reader's own lines that its inputs reach, in a process of its own."""
+    if name == "native":
+        return "-"
+    command = [sys.executable, __file__, "--coverage", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "?"
 
 
-def as_table(rows: list[tuple[str, dict, str]]) -> str:
+def as_table(rows: list[tuple[str, dict]]) -> str:
     lines = ["| reader | inputs | taken | lines covered | crashes | failures | slowest input |"]
     lines.append("|---|---:|---:|---:|---:|---:|---:|")
-    for name, values, covered in rows:
+    for name, values in rows:
         lines.append(
-            f"| {name} | {values['inputs']:,} | {values['taken']:,} | {covered} | "
+            f"| {name} | {values['inputs']:,} | {values['taken']:,} | {values['covered']} | "
             f"{values['crashes']} | {values['failures']} | {values['slowest']:.1f} s |"
         )
-    count = sum(values["inputs"] for _, values, _ in rows)
+    count = sum(values["inputs"] for _, values in rows)
     return "\n".join([*lines, f"| all | {count:,} | | | | | |", ""])
 
 

@@ -8,6 +8,7 @@ larger than a trained network of small integers can be.
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import struct
 import zipfile
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from bnn import install
 from bnn.errors import BnnError, FormatError
 from bnn.files import open_file
+from bnn.formats import heaps
 
 #: Bytes of a file, and of all members unpacked; see also :func:`unpacked_limit`.
 MAX_FILE = 1 << 29
@@ -171,6 +173,14 @@ def size_of(path: Path) -> int:
         return os.fstat(file.fileno()).st_size
 
 
+def _heaps_end(path: Path) -> bool:
+    with open_file(path, MAX_FILE, FormatError) as file:
+        if not os.fstat(file.fileno()).st_size:
+            return True  # nothing can be mapped of an empty file
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return heaps.ends(data)
+
+
 class Hdf5:
     """An HDF5 file, read only: attributes and arrays by path.
 
@@ -187,6 +197,8 @@ class Hdf5:
             raise FormatError(
                 f"{path}: reading HDF5 needs the h5py package: {install.command('convert')}"
             ) from None
+        if not (heaps.ends(data) if data is not None else _heaps_end(path)):
+            raise FormatError(f"{path}: is damaged: a heap of texts in it has no end")
         try:
             self._file = h5py.File(
                 io.BytesIO(data) if data is not None else size_checked(path), "r"

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A look at an HDF5 file before the HDF5 library reads it.
+
+The library walks a global heap (where texts of any length are) by the sizes that the file gives.
+Where one of them is 0 it never ends, and cannot be interrupted (HDF5 2.0.0; found by fuzzing).
+Format: HDF5 File Format Specification 3.0, III.E (global heap).
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: Magic and version of a collection of objects.
+_HEAP = b"GCOL\x01"
+#: Index, count of references, reserved, size.
+_OBJECT = struct.Struct("<HHIQ")
+#: Objects of all heaps: far more than a network has texts, and few enough to look at in a second.
+MAX_OBJECTS = 1 << 20
+
+
+def ends(data: bytes | mmap.mmap) -> bool:
+    """Whether the library's walk through every global heap of a file comes to an end."""
+    if not _has_usual_sizes(data):
+        return False
+    left = MAX_OBJECTS
+    place = data.find(_HEAP)
+    while place >= 0:
+        left = _walked(data, place, left)
+        if left < 0:
+            return False
+        place = data.find(_HEAP, place + 1)
+    return True
+
+
+def _has_usual_sizes(data: bytes | mmap.mmap) -> bool:
+    """Whether sizes have 8 bytes each, as in every file that is not made by hand."""
+    start = 0
+    while start < len(data):
+        if data[start : start + 8] == _SIGNATURE:
+            head = data[start : start + 16].ljust(16, b"\0")
+            return head[14 if head[8] < 2 else 10] == 8
+        start = 2 * start or 512
+    return True  # no HDF5 file: the library says so
+
+
+def _walked(data: bytes | mmap.mmap, place: int, left: int) -> int:
+    """``left`` less the objects of the heap at ``place``; -1 if there are more, or no end."""
+    head = data[place : place + 16]
+    if len(head) < 16:
+        return left  # cut off: the library says so
+    end = place + int.from_bytes(head[8:], "little")
+    at = place + 16
+    while at + _OBJECT.size <= min(end, len(data)):
+        index, _, _, size = _OBJECT.unpack_from(data, at)
+        need = size if index == 0 else _OBJECT.size + (size + 7) // 8 * 8
+        left -= 1
+        if need == 0 or at + need > end or left < 0:
+            return -1
+        at += need
+    return left
