@@ -45,7 +45,8 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     place = build or os.environ.get(VARIABLE)
     if not place:
         raise DriverError(f"no accelerator is named: give build=FOLDER or set {VARIABLE}")
-    if not os.path.isdir(place):
+    # Not Path.is_dir, which raises for names that no file system takes.
+    if not os.path.isdir(place):  # noqa: PTH112
         raise DriverError(f"{place}: no such folder: give build=FOLDER or set {VARIABLE}")
     folder = Path(place)
     values = read_metadata(folder)
