@@ -169,3 +169,28 @@ def test_only_maps_of_1_or_3_channels_take_pictures(
     else:
         with pytest.raises(FormatError, match="is no picture; those have 1 or 3 channels"):
             taking_pictures(model, "unit")
+
+
+def test_an_input_quantizer_that_the_host_lacks_is_named(tmp_path: Path) -> None:
+    """Its input is then taken as whole numbers, which is said with the true reason."""
+    domain = "qonnx.custom_op.general"
+    given = {"s": np.float32(0.25), "z": np.float32(0), "b": np.float32(8), "w": W1}
+    quant = helper.make_node(
+        *("Quant", ["x", "s", "z", "b"], ["q"], "first"),
+        domain=domain,
+        signed=0,
+        narrow=1,
+        rounding_mode="FLOOR",
+    )
+    graph = helper.make_graph(
+        [quant, helper.make_node("MatMul", ["q", "w"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 1)]
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    (note,) = convert(path).report.lost
+    assert note.startswith("node 'first' (Quant) quantizes the input in a way that the host cannot")

@@ -31,6 +31,9 @@ Value = Constant | Tensor | RawInput
 #: A node's inputs; None for an omitted one.
 Inputs = list[Value | None]
 
+#: Operators that make whole numbers of an input.
+_QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold")
+
 
 class Walk:
     """Values of tensors by name, and the layers made so far."""
@@ -96,9 +99,10 @@ class Walk:
         chosen = self.chosen
         if chosen is None:
             chosen = unquantized_input(self.graph, value)
-            self.report.lost.append(
-                f"the graph does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
-            )
+            reason = "the graph does not quantize its input"
+            if node.kind in _QUANTIZERS:
+                reason = f"{node} quantizes the input in a way that the host cannot"
+            self.report.lost.append(f"{reason}; taken as {chosen.name}: {chosen.meaning}")
         self.report.assumed = chosen.name
         if value.factor.size > 1 or value.offset.size > 1:
             raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
