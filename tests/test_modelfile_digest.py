@@ -27,7 +27,7 @@ from bnn.model import Model
 from bnn.modelfile import load, save
 from bnn.precision import BIPOLAR, INT, UINT
 from bnn.preprocess import Digit, Thumbnail
-from bnn.program import Affine, ArgMax, Dot, Program, Threshold, Window
+from bnn.program import Affine, ArgMax, Dot, Pool, Program, Threshold, Window
 
 
 def small() -> Model:
@@ -246,7 +246,7 @@ def chain(count: int, side: int) -> Program:
     for index in range(count):
         sides = (border, border, side - 1 - border, side - 1 - border)
         ops.append(Window(f"w{index}", source, (1, 1), (1, 1), sides))
-        ops.append(bnn.program.Pool(f"p{index}", f"w{index}", (side, side), (side, side)))
+        ops.append(Pool(f"p{index}", f"w{index}", (side, side), (side, side)))
         source = f"p{index}"
     given = PictureInput((1, 1, 1), UINT(8), identity_table())
     return Program(given, (*ops, Dot("d", source, [[1], [-1]], BIPOLAR)), "d")
@@ -260,7 +260,7 @@ def test_edges_that_are_legal_one_by_one_are_bounded_together() -> None:
 
 def test_work_is_bounded() -> None:
     given = PictureInput((1000, 1000, 1), UINT(8), identity_table())
-    pool = bnn.program.Pool("p", "input", (500, 500), (1, 1))
+    pool = Pool("p", "input", (500, 500), (1, 1))
     with pytest.raises(bnn.errors.ProgramError, match=r"p: .* steps for an image"):
         Program(given, (pool,), "p")
 
@@ -279,7 +279,7 @@ def test_large_real_networks_are_legal() -> None:
         ops.append(Threshold(f"t{index}", f"d{index}", np.zeros((channels, 1)), BIPOLAR, -1, 2))
         source, inputs, side = f"t{index}", channels, side - 2
         if pooled:
-            ops.append(bnn.program.Pool(f"p{index}", source, (2, 2), (2, 2)))
+            ops.append(Pool(f"p{index}", source, (2, 2), (2, 2)))
             source, side = f"p{index}", side // 2
     ops.append(Window("flat", source, (side, side), (side, side)))
     ops.append(Dot("last", "flat", np.ones((10, side * side * inputs), np.int16), BIPOLAR))

@@ -231,8 +231,8 @@ class PynqBNN:
         return math.floor(math.log2(word) + 0.5) if word else 0
 
 
-def _identity(bnn: Any) -> tuple[Any, ...]:
-    return bnn.runtime, bnn.network, bnn._model
+def _identity(net: PynqBNN) -> tuple[Any, ...]:
+    return net.runtime, net.network, net._model
 
 
 def _simulated(model: Model) -> Runtime:
