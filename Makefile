@@ -37,7 +37,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize fuzz mutate differential \
+.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format clean
 .DELETE_ON_ERROR:
 
@@ -64,6 +64,13 @@ test-train: $(INSTALLED)
 test-hw: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[hw]'
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m hw
+
+# Trainings that are killed at random moments, FAULTS times for each of six kinds, and FAULTS_DISK full
+# disks; then resumed and compared with the uninterrupted one. Minutes; full disks need the right to mount.
+FAULTS ?= 11
+FAULTS_DISK ?= 14
+faults: $(INSTALLED)
+	FAULTS=$(FAULTS) FAULTS_DISK=$(FAULTS_DISK) $(BIN)/python -m pytest -s -n 0 tests/faults
 
 # Small mistakes, planted one at a time in copies of the tree: prints those that no test finds. FILES are
 # files or patterns; N of the mistakes are drawn with SEED (0: all). PLANTED=1: only what once was missed.

@@ -300,8 +300,8 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
                 raise OSError(28, "No space left on device")
             self.file.write(data)
 
-        def read(self, *size):
-            return self.file.read(*size)
+        def __getattr__(self, name):  # pictures are read through it, too
+            return getattr(self.file, name)
 
         def flush(self):
             self.file.flush()
@@ -327,6 +327,51 @@ def test_only_the_same_run_is_resumed(done, pictures):
     other = Settings.make("tfc-w1a1", str(pictures), epochs=9, batch=16)
     with pytest.raises(TrainError, match="other settings"):
         train(other, done[0], QUIET, resume=True)
+
+
+@pytest.mark.parametrize("asked", [{"epochs": 1}, {"devices": "99999"}])
+def test_a_refused_resumption_changes_nothing(done, tmp_path, asked):
+    folder = tmp_path / "run"
+    shutil.copytree(done[0], folder)
+    before = (folder / SETTINGS).read_bytes()
+    settings = read_settings(folder)
+    kept = replace(settings.recipe, epochs=asked.get("epochs", settings.recipe.epochs + 1))
+    options = replace(QUIET, devices=asked.get("devices", "1"))
+    with pytest.raises(TrainError, match=r"more than the 1 asked|devices '?99999"):
+        train(replace(settings, recipe=kept), folder, options, resume=True)
+    assert (folder / SETTINGS).read_bytes() == before
+    recertify(folder)
+
+
+@pytest.mark.parametrize("place", [".", "class0", "runs/new"])
+def test_a_run_is_not_made_among_the_pictures(topology_file, tmp_path, place):
+    write_pictures(tmp_path / "data", (9, 9, 9))
+    before = sorted(tmp_path.rglob("*"))
+    wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4)
+    with pytest.raises(TrainError, match="is in the data folder"):
+        train(wanted, tmp_path / "data" / place, QUIET, resume=False)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["model.bnn", "report.html", "card.md", "settings.json"])
+def test_a_new_run_replaces_no_file_of_others(settings, tmp_path, name):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / name).write_text('{"mine": 1}')
+    with pytest.raises(TrainError, match=f"{name}"):
+        train(settings, tmp_path / "used", QUIET, resume=False)
+    assert (tmp_path / "used" / name).read_text() == '{"mine": 1}'
+
+
+@pytest.mark.parametrize("counts", [(12, 12), (40, 3, 12), (3, 3, 3), (30, 1, 2), (300, 4)])
+def test_each_class_is_in_each_part_as_far_as_it_has_pictures(tmp_path, counts):
+    write_pictures(tmp_path / "data", counts)
+    parts = load_parts(tmp_path / "data", (6, 9, 1))
+    drawn = (parts.training, parts.validation, parts.test)
+    found = np.array([part.labels.bincount(minlength=len(counts)).numpy() for part in drawn])
+    assert (found.sum(0) == counts).all()
+    for count, (training, validation, test) in zip(counts, found.T, strict=True):
+        assert training >= max(1, count // 2 - 1)
+        assert min(validation, test) >= (1 if count > 2 else 0)
 
 
 def test_nothing_to_resume(settings, tmp_path):

@@ -388,8 +388,9 @@ def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, 
     process.send_signal(number)
     rest, errors = process.communicate()
     assert process.returncode == code
-    assert "pictures to train on" in lines[0]
-    assert all(len(line) < 80 for line in lines[1:])
+    assert lines[0].startswith("Data: ")  # what was found comes first
+    start = next(i for i, line in enumerate(lines) if "pictures to train on" in line)
+    assert all(line.startswith("epoch") and len(line) < 80 for line in lines[start + 1 :])
     stopped = errors.strip()
     assert stopped.count("\n") == 0
     assert "of 1000" in stopped

@@ -176,6 +176,8 @@ def _train(
         bool(given["skip_broken"]),
         **changes,
     )
+    if given["taught"] is not None and not settings.teachers:
+        raise TrainError("--taught is the share of a teacher's answers; name one with --teacher")
     options = replace(
         told,
         devices=given["devices"] or "auto",

@@ -139,11 +139,11 @@ def load_parts(
         reader.check(given.name)
     _check_classes(given.train(), seen)
     origins = {part: f"from {one.name}" for part, one in there.items()}
-    for part in ("test", "validation"):
-        if part not in seen:
-            seen["training"], seen[part] = _hold_out(seen["training"])
-            origins[part] = f"drawn at random from {name}, the same in each run"
-            origins["training"] = f"the rest of {name}"
+    missing = [part for part in ("test", "validation") if part not in seen]
+    for draws, part in zip(range(len(missing), 0, -1), missing, strict=True):
+        seen["training"], seen[part] = _hold_out(seen["training"], draws, name)
+        origins[part] = f"drawn at random from {name}, the same in each run"
+        origins["training"] = f"the rest of {name}"
     names = ("training", "validation", "test")
     report = make_report(
         given.name,
@@ -223,14 +223,46 @@ def _check_classes(given: Given, seen: Mapping[str, _Seen]) -> None:
         )
 
 
-def _hold_out(whole: _Seen) -> tuple[_Seen, _Seen]:
-    """A random tenth as the second part, always the same one."""
+def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
+    """A random tenth as the second part, always the same one.
+
+    Where chance misses a class, or takes all of it, each class gives its own tenth.
+
+    Args:
+        whole: what is there.
+        draws: parts that are still to be drawn from it, this one included.
+        name: of the data, for errors.
+    """
     size = len(whole.part)
     count = min(max(size // 10, 1), MOST_HELD_OUT)
-    if size < 3:
-        raise DataError(f"{size} pictures are too few to hold some out for validation")
     order = np.random.default_rng(SPLIT_SEED).permutation(size)
-    return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
+    labels = whole.part.labels.numpy()
+    held = order[:count]
+    there = np.bincount(labels)
+    taken = np.bincount(labels[held], minlength=len(there))
+    if (taken[there > draws] == 0).any() or (taken[there > 0] == there[there > 0]).any():
+        held = _of_each_class(labels[order], order, count / size, draws)
+    if not len(held):
+        raise DataError(
+            f"{name}: no class has more than {draws} pictures: too few to hold some out; add "
+            "pictures, or folders val and test beside train"
+        )
+    return whole.take(np.setdiff1d(order, held)), whole.take(np.sort(held))
+
+
+def _of_each_class(
+    labels: NDArray[np.int64], order: NDArray[np.int64], share: float, draws: int
+) -> NDArray[np.int64]:
+    """The first of ``order`` in each class: ``share`` of them, at least one.
+
+    Classes of ``draws`` pictures or fewer give none: something must remain to train on.
+    """
+    chosen = [order[:0]]
+    for label in np.unique(labels):
+        members = order[labels == label]
+        if len(members) > draws:
+            chosen.append(members[: max(int(len(members) * share), 1)])
+    return np.concatenate(chosen)
 
 
 class Batches:

@@ -279,8 +279,12 @@ def classes_of(path: Path) -> int:
     return len(last)
 
 
-def fit(task: Task, folder: Path, options: FitOptions) -> bool:
+def fit(
+    task: Task, folder: Path, options: FitOptions, accepted: Callable[[], None] = lambda: None
+) -> bool:
     """Train ``task`` and leave its checkpoints and logs in ``folder``, going on from what is there.
+
+    ``accepted`` is called once nothing is refused any more, before the first step.
 
     Returns whether this process is the first of those that trained together, whose work it is
     to go on.
@@ -298,6 +302,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
         task.origin.check(kept.get(RUN), last, options.say)
         step = int(kept.get("global_step", 0))
         if _is_done(rows, kept, task, options):
+            accepted()
             options.say(f"{folder}: its training is finished, after {len(rows)} epochs")
             return os.environ.get("LOCAL_RANK", "0") == "0"
     history = History()
@@ -310,6 +315,7 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
     logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step)
     with _quiet(), _readable_errors(folder), _interruptible():
         trainer = _trainer(task, options, precision, callbacks, logger)
+        accepted()
         try:
             trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError):
@@ -322,6 +328,13 @@ def fit(task: Task, folder: Path, options: FitOptions) -> bool:
 def _trainer(
     task: Task, options: FitOptions, precision: str, callbacks: list[Callback], logger: Logger
 ) -> L.Trainer:
+    there = os.cpu_count() or 1
+    on_cpu = task.stack.looks_up or not torch.cuda.is_available()
+    # On CPUs Lightning would start as many processes as are asked for, be it thousands.
+    if on_cpu and options.devices.strip().isdecimal() and int(options.devices) > there:
+        raise TrainError(
+            f"devices {told(options.devices)} cannot be had: there are {there} processors"
+        )
     try:
         return L.Trainer(
             accelerator="cpu" if task.stack.looks_up else "auto",
@@ -348,7 +361,8 @@ def _is_done(
     """Whether all epochs are over, or it stopped for want of a better one."""
     if len(rows) > task.recipe.epochs:
         raise TrainError(
-            f"has trained {len(rows)} epochs, more than the {task.recipe.epochs} asked"
+            f"it has trained {len(rows)} epochs already, more than the {task.recipe.epochs} asked; "
+            "ask for more with --epochs"
         )
     ended = kept.get(ENDED)
     return len(rows) == task.recipe.epochs or (ended is not None and ended == options.patience)

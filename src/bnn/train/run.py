@@ -37,7 +37,7 @@ from bnn.library import load
 from bnn.lower import lower
 from bnn.topology import Topology
 from bnn.train.adopt import adopt
-from bnn.train.certificate import Certificate, certify
+from bnn.train.certificate import CARD, MODEL, PAGE, REPORT, Certificate, certify
 from bnn.train.checked import (
     Range,
     check_keys,
@@ -71,6 +71,8 @@ SETTINGS = "settings.json"
 #: Key of the settings file under which stands how the run is run, and its keys.
 HOW = "run"
 OPTIONS = ("devices", "precision", "patience")
+#: What a run that came to its end leaves.
+RESULTS = (MODEL, REPORT, PAGE, CARD)
 #: Settings that name files.
 PLACES = ("network", "data", "init", "teachers")
 #: On which the batch norms of a model that is trained on are measured.
@@ -187,7 +189,7 @@ def train(
         The certificate; None in all but the first of several processes.
     """
     folder = Path(folder)
-    _make(folder)
+    _make(folder, settings)
     with alone(folder):
         parts = _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
         return None if parts is None else finish(settings, folder, parts)
@@ -218,7 +220,7 @@ def learn(
     Raises:
         BnnError: bad input of any kind, in one line. What was trained is kept.
     """
-    _make(folder)
+    _make(folder, settings)
     with alone(folder):
         return _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
 
@@ -245,13 +247,15 @@ def _learn(
     teachers = _learn_from(settings, stack, parts, started=last is not None)
     recipe = replace(settings.recipe, batch=batch_for(settings.recipe.batch, len(parts.training)))
     precision = precision_of(stack, options.precision)
-    _write_settings(folder, settings, replace(options, precision=precision))
+    options = replace(options, precision=precision)
     if tell is not None:
         tell(parts.report.with_arithmetic(precision))
     options.say(_beginning(settings, recipe, parts, precision))
     origin = Origin(_fixed(settings), digest_of(parts), answers_of(teachers, parts))
     task = Task(stack, parts, recipe, settings.seed, teachers, origin)
-    return parts if fit(task, folder, replace(options, precision=precision)) else None
+    # Not before: what is refused changes nothing in a run that is there.
+    first = fit(task, folder, options, lambda: _write_settings(folder, settings, options))
+    return parts if first else None
 
 
 def batch_for(wanted: int, pictures: int) -> int:
@@ -417,7 +421,13 @@ def history_of(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, settings: Settings) -> None:
+    """Make the run's folder, but not among the pictures: they would be another data set then."""
+    data = Path(settings.data)
+    if settings.data not in KNOWN and data.is_dir():
+        place, pictures = folder.resolve(), data.resolve()
+        if place == pictures or pictures in place.parents:
+            raise TrainError(f"{folder}: is in the data folder {data}; name another with -o")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
@@ -429,6 +439,8 @@ def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: b
     there = newest(folder, lambda _: None) is not None
     if there and not resume:
         raise TrainError(f"{folder}: holds a run already; --resume goes on with it")
+    if not resume:
+        _check_replaces_nothing(folder)
     if resume and not (folder / SETTINGS).exists():
         raise TrainError(f"{folder}: holds no run to resume")
     if resume:
@@ -443,6 +455,15 @@ def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: b
         path.unlink(missing_ok=True)
     if not resume:
         _write_settings(folder, settings, options)  # from now on it can be resumed
+
+
+def _check_replaces_nothing(folder: Path) -> None:
+    """Refuse a folder where a new run would replace files that no interrupted run left there."""
+    for name in RESULTS:
+        if (folder / name).exists():
+            raise TrainError(f"{folder}: has a file {name} already; name a new folder with -o")
+    if (folder / SETTINGS).exists():
+        read_settings(folder)  # another program's are refused
 
 
 def _write_settings(folder: Path, settings: Settings, options: FitOptions) -> None:
