@@ -45,8 +45,7 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     place = build or os.environ.get(VARIABLE)
     if not place:
         raise DriverError(f"no accelerator is named: give build=FOLDER or set {VARIABLE}")
-    # Not Path.is_dir, which raises for names that no file system takes.
-    if not os.path.isdir(place):  # noqa: PTH112
+    if not os.path.isdir(place):  # noqa: PTH112 - Path.is_dir raises where a name is too long
         raise DriverError(f"{place}: no such folder: give build=FOLDER or set {VARIABLE}")
     folder = Path(place)
     values = read_metadata(folder)
