@@ -133,7 +133,7 @@ def test_empty_folders_are_no_classes_and_are_named(tmp_path: Path) -> None:
     (tmp_path / "pig" / ".DS_Store").write_bytes(b"")
     folder = open_folder(tmp_path)
     assert folder.classes == ("cat", "dog")
-    assert folder.notes == ("empty subfolders are no classes: cow, hen, pig",)
+    assert folder.notes == ("empty subfolders are not classes: cow, hen, pig",)
 
 
 def test_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_what_would_be_a_picture_is_not_passed_over(tmp_path: Path) -> None:
         ("phone.HEIC", "pictures of the kind .heic are not read"),
         ("pipe.png", "is no regular file"),
     ]
-    assert folder.notes == ("files that are no pictures by their names, passed over: 1 .txt",)
+    assert folder.notes == ("files that are not pictures by their names, passed over: 1 .txt",)
 
 
 def test_a_class_of_unreadable_pictures_stays_a_class(tmp_path: Path) -> None:

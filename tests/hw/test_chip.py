@@ -601,7 +601,7 @@ def test_a_pool_never_hands_a_buffer_out_twice(sizes: list[int], limit: int) -> 
         (OSError("Root permissions required."), RuntimeUnavailableError, "sudo -E"),
         (RuntimeError("No Devices Found"), RuntimeUnavailableError, "xrt_setup.sh"),
         (OSError(2, "No such file or directory", "/dev/xlnk"), RuntimeUnavailableError, "root"),
-        (FileNotFoundError(2, "No such file", "/root/x.bit"), DriverError, ""),
+        (FileNotFoundError(2, "No such file", "/x.bit"), DriverError, ""),
         (AttributeError("'NoneType' object has no attribute 'mmap'"), DriverError, ""),
         (ValueError("wrong\nbitstream"), DriverError, ""),
         (TypeError(), DriverError, "TypeError"),

@@ -442,7 +442,7 @@ def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ((9, 0, 9), r"2 classes \(empty subfolders are no classes: class1\)"),
+        ((9, 0, 9), r"2 classes \(empty subfolders are not classes: class1\)"),
         ((30,), "one class only"),
         ((1, 1, 1), "too few to hold some out"),
     ],

@@ -105,7 +105,7 @@ def open_folder(
 ) -> PictureFolder:
     """List the pictures in the subfolders of ``root``, also those in subfolders of these.
 
-    Hidden and empty subfolders, and what systems put there (``__MACOSX``), are no classes.
+    Hidden and empty subfolders, and what systems put there (``__MACOSX``), are not classes.
 
     Args:
         root: the folder.
@@ -185,7 +185,7 @@ def _check_contents(folder: Path, listing: _Listing, names: Sequence[str]) -> No
     """Raise `DataError` for subfolders that are hardly meant as classes."""
     for name in names:
         if not name.isascii() and name != name.encode(errors="replace").decode():
-            raise DataError(f"{folder / name}: its name is no text; rename it")
+            raise DataError(f"{folder / name}: its name is not text; rename it")
     without = [n for n in names if not (listing.below[n].pictures or listing.below[n].unreadable)]
     if without:
         verb = (
@@ -217,7 +217,7 @@ def _passed_over(folder: Path, listing: _Listing) -> Iterator[str]:
     """What lies in the folder and is not used as one might expect, in sentences."""
     empty = in_order(name for name, found in listing.below.items() if found.empty)
     if empty:
-        yield f"empty subfolders are no classes: {_some(empty)}"
+        yield f"empty subfolders are not classes: {_some(empty)}"
     if listing.loops:
         yield f"links to folders around them are not followed: {_some(listing.loops)}"
     links = [
@@ -236,7 +236,7 @@ def _passed_over(folder: Path, listing: _Listing) -> Iterator[str]:
     others = sum((found.others for found in listing.below.values()), Counter[str]())
     if others:
         kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in others.most_common()]
-        yield f"files that are no pictures by their names, passed over: {_some(kinds)}"
+        yield f"files that are not pictures by their names, passed over: {_some(kinds)}"
 
 
 def _nested(folder: Path, listing: _Listing) -> Iterator[tuple[str, int]]:
