@@ -562,3 +562,13 @@ def test_truncated_files(format_: str, share: float, tmp_path: Path) -> None:
     for rule in (Stretch(), Thumbnail(), Digit()):
         with pytest.raises(DataError, match=r"cut: (cannot be read|is no picture)"):
             rule.to_array(path, (28, 28, 1))
+
+
+@pytest.mark.parametrize("size", [(4, 70_000), (70_000, 4)])
+def test_a_picture_like_a_thread_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    """A border of 80 pixels around 4 x 4 million made a sheet of 2 GiB."""
+    picture = Image.new("RGBA", size)
+    picture.save(tmp_path / "thread.png")
+    for thread in (picture, tmp_path / "thread.png"):
+        with pytest.raises(DataError, match="sides of at most 65535 are read"):
+            Digit().to_array(thread, (28, 28, 1))

@@ -30,6 +30,8 @@ Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 
+#: Most pixels of a side, as of a JPEG.
+MAX_SIDE = 65_535
 #: Raster formats only. Some of Pillow's other readers start programs (Ghostscript for EPS),
 #: or take nearly any file for a picture (TGA has no magic).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000")
@@ -43,7 +45,20 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """
     open_file(path, MAX_FILE_BYTES, DataError).close()
     with decoding(os.fspath(path)):
-        return Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=FORMATS)
+        try:
+            check_sides(image, os.fspath(path))
+        except DataError:
+            image.close()
+            raise
+        return image
+
+
+def check_sides(image: Image.Image, name: str) -> None:
+    """Refuse a picture like a thread: borders and resizing would need memory for a sheet."""
+    if max(image.size) > MAX_SIDE:
+        size = f"{image.width} x {image.height}"
+        raise DataError(f"{name}: has {size} pixels; sides of at most {MAX_SIDE} are read")
 
 
 @contextmanager

@@ -23,7 +23,17 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from bnn.depth import check_colours, check_tiff, is_deep, to_8_bits
 from bnn.errors import DataError
-from bnn.pictures import WHITE, Colour, decode, decoding, fitted, open_picture, picture_name, twin
+from bnn.pictures import (
+    WHITE,
+    Colour,
+    check_sides,
+    decode,
+    decoding,
+    fitted,
+    open_picture,
+    picture_name,
+    twin,
+)
 
 _ORIENTATION, _SUBFILE = 274, 254
 _TURNS = {
@@ -104,6 +114,7 @@ def seen(
         decode(picture)
         if 0 in picture.size:
             raise DataError(f"{name}: has no pixels")
+        check_sides(picture, name)
         # Pillow turns TIFF files itself when it decodes them, and then may keep the tag.
         turn = 1 if isinstance(picture, TiffImageFile) else orientation(picture)
         check_tiff(picture, name)
