@@ -195,6 +195,9 @@ def everything(given: argparse.Namespace) -> int:
             run(name, share, given.runs)
         after = total(name)
         bad += sum(after[key] - before[key] for key in ("failures", "crashes"))
+        if after["inputs"] == before["inputs"]:  # nothing was tried: that is no success
+            sys.stdout.write(f"{name}: no input was tried; see {WORK / name / 'log'}\n")
+            bad += 1
         _write(WORK / name / "total.json", {**after, "covered": covered(name)})
     table = as_table([(name, total(name)) for name in known if (WORK / name).is_dir()])
     sys.stdout.write(table)
@@ -213,9 +216,9 @@ def run(name: str, seconds: float, runs: int) -> None:
     for part in ("corpus", "died", "failed"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + seconds
-    for _ in range(MOST_DEATHS):
+    for deaths in range(MOST_DEATHS):
         left = end - time.monotonic()
-        if left < 1:
+        if deaths and left < 1:
             break
         (folder / "stats.json").unlink(missing_ok=True)
         command = [sys.executable, __file__, "--one", name, "--seconds", str(int(left) + 1)]
