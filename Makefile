@@ -74,7 +74,7 @@ faults: $(INSTALLED)
 
 # Small mistakes, planted one at a time in copies of the tree: prints those that no test finds. FILES are
 # files or patterns; N of the mistakes are drawn with SEED (0: all). PLANTED=1: only what once was missed.
-FILES ?= src/bnn/hw/rtl/*.sv src/bnn/hw/*.py src/bnn/driver/*.py
+FILES ?= src/bnn/hw/rtl/*.sv src/bnn/hw/*.py src/bnn/hw/blocks/*.py src/bnn/driver/*.py
 N ?= 100
 SEED ?= 1
 mutate: $(INSTALLED)
@@ -89,6 +89,8 @@ differential: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python tools/check_rooms.py
 	$(BIN)/python tools/check_rtl.py
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then set -x; $(BIN)/mypy; \
 	else echo "mypy: skipped, because the numpy of Python 3.10 has older types"; fi

@@ -15,7 +15,7 @@ import sys
 
 import networks
 
-from bnn import bench
+from bnn.measure import speed as bench
 from bnn.run import prepare
 
 

@@ -19,7 +19,7 @@ import isa
 import networks
 import peers
 
-from bnn import bench
+from bnn.measure import speed as bench
 from bnn.run import cpu, prepare
 
 TOPOLOGIES = {

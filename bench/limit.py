@@ -16,7 +16,7 @@ from pathlib import Path
 
 import networks
 
-from bnn import bench
+from bnn.measure import speed as bench
 from bnn.run import cpu, prepare
 
 #: What a line of ``limit.cpp`` measures.

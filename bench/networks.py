@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnn.inputs import PictureInput, fixed_point_table, sign_table
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import Dot, Op, Pool, Program, Threshold, Window
+from bnn.program.inputs import PictureInput, fixed_point_table, sign_table
+from bnn.program.operations import Dot, Op, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.program import Program
 
 NAMES = ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2", "lfc-w1a1", "lfc-w1a2", "dense-w3a3", "dense-w4a4")
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from train_step import plain
 
-from bnn import zoo
+from bnn.network import zoo
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
 from bnn.train.data import Batches, Part, Parts, load_parts

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import torch
 
-from bnn import zoo
-from bnn.preprocess import Thumbnail
-from bnn.topology import Conv, Dense, Layer, Topology
+from bnn.data.pictures.preprocess import Thumbnail
+from bnn.network import zoo
+from bnn.network.topology import Conv, Dense, Layer, Topology
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
 from bnn.train.checkpoint import LAST

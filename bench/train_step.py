@@ -31,8 +31,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bnn import zoo
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.network import zoo
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
 from bnn.train.certificate import machine
 from bnn.train.memory import keep_memory
 from bnn.train.stack import Stack, deployable

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bnn.convert import Options
 from bnn.data.idx import read_images
+from bnn.formats.convert import Options
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 ANSWERS = 1000

@@ -4,8 +4,10 @@
 import numpy as np
 
 from bnn.lower import trace
-from bnn.network import Network
-from bnn.program import Program
+from bnn.network import forward
+from bnn.network.network import Network
+from bnn.program import semantics
+from bnn.program.program import Program
 from bnn.run import reference
 
 
@@ -14,8 +16,8 @@ def assert_lowered_exactly(network: Network, inputs: np.ndarray) -> Program:
     lowered = trace(network)
     program = lowered.program
     checked = program.input.check(inputs)
-    edges = reference.evaluate(program, checked)
-    expected = network.evaluate(checked)
+    edges = semantics.evaluate(program, checked)
+    expected = forward.evaluate(network, checked)
     activations = 0
     for name, carried in lowered.carried.items():
         whole = carried.step * edges[carried.edge] + carried.base

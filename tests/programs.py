@@ -16,11 +16,10 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bnn import check
 from bnn.errors import ProgramError
-from bnn.inputs import Input, IntegerInput, PictureInput, RealInput
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import (
+from bnn.program import check
+from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
+from bnn.program.operations import (
     INPUT,
     RULES,
     Add,
@@ -30,10 +29,11 @@ from bnn.program import (
     Edge,
     Op,
     Pool,
-    Program,
     Threshold,
     Window,
 )
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.program import Program
 
 INT32 = np.iinfo(np.int32)
 
@@ -124,7 +124,7 @@ def numbers(random: Random, precision: Precision, shape: Any) -> NDArray[np.int1
 
 @st.composite
 def networks(draw: Draw, limits: Limits = SMALL) -> Program:
-    """Programs that :func:`bnn.check.infer` accepts."""
+    """Programs that :func:`bnn.program.check.infer` accepts."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     given = _input(draw, limits, random)
     shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)

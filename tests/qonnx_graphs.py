@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from bnn.formats.qonnx_ops import QONNX_DOMAINS
+from bnn.formats.qonnx.operators import QONNX_DOMAINS
 
 DOMAIN = QONNX_DOMAINS[0]
 MODES = ["ROUND", "FLOOR", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]

@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 
 from bnn.classifier import Classifier
-from bnn.convert import Options, convert
 from bnn.errors import BnnError, FormatError
-from bnn.formats.qonnx_executor import Executor
-from bnn.verify import Answers, classes_of, compared
+from bnn.formats.convert import Options, convert
+from bnn.formats.qonnx.executor import Executor
+from bnn.measure.agreement import Answers, classes_of, compared
 from converted import FIXTURES
 
 

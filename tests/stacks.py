@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from bnn.inputs import PictureInput, fixed_point_table, identity_table, sign_table
-from bnn.network import BatchNorm, Lattice, MultiThreshold, Quantize, Sign
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.network.network import BatchNorm, Lattice, MultiThreshold, Quantize, Sign
+from bnn.program.inputs import PictureInput, fixed_point_table, identity_table, sign_table
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 
 WEIGHTS = [BIPOLAR, TERNARY, INT(3), UINT(2)]
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from bnn import bench
-from bnn.bench_command import numbers
-from bnn.cli import app
+from bnn.commands.bench import numbers
+from bnn.commands.main import app
 from bnn.errors import InputError
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, UINT
-from bnn.program import Dot, Program, Window
+from bnn.measure import speed as bench
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Window
+from bnn.program.precision import BIPOLAR, UINT
+from bnn.program.program import Program
 
 
 def small() -> Program:

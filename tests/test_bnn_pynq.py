@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 
 from bnn.data import cifar, idx
+from bnn.data.pictures.rules import image_to_cifar_array, thumbnail_pillow6
 from bnn.errors import ParameterError
 from bnn.formats.bnn_pynq import NETWORKS, OriginalNetwork, load
-from bnn.model import Model
-from bnn.pictures import image_to_cifar_array, thumbnail_pillow6
-from bnn.run.reference import ReferenceRuntime, evaluate
+from bnn.model.model import Model
+from bnn.program.semantics import evaluate
+from bnn.run.reference import ReferenceRuntime
 from param_sets import CLASSES, archive, made, write
 
 

@@ -23,12 +23,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bnn import topology
-from bnn.convert import Options, convert
 from bnn.data import cifar, idx, tar
 from bnn.data.files import open_unpacked
 from bnn.errors import BnnError, DataError, FormatError, NetworkError, ParameterError
-from bnn.formats import archives, bnn_pynq, heaps, npz, onnx_file, stack, torch_file
+from bnn.formats import bnn_pynq, stack
+from bnn.formats.brevitas import torch_file
+from bnn.formats.convert import Options, convert
+from bnn.formats.qonnx import onnx_file
+from bnn.network import topology
+from bnn.system import archives, heaps, npz
 
 SEEDS = Path(__file__).parent / "fuzz" / "seeds"
 CASES = Path(os.environ.get("BNN_CASES", "")) / "robustness"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bnn import cache
 from bnn.errors import CacheError
+from bnn.system import cache
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and owners of POSIX")
 root = pytest.mark.skipif(
@@ -356,7 +356,7 @@ def test_two_threads_make_it_once(place: Path) -> None:
 
 _BUILDER = """
 import sys, time
-from bnn import cache
+from bnn.system import cache
 def make(work):
     (work / "made" / "a.txt").write_text("fi")
     print("halfway", flush=True)

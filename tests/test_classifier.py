@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 import bnn
+from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch
 from bnn.errors import BnnError, DataError, InputError, UnknownNameError
-from bnn.inputs import IntegerInput, PictureInput, RealInput, identity_table
-from bnn.model import Model
-from bnn.precision import INT, UINT
-from bnn.preprocess import Digit, Preprocess, Stretch
-from bnn.program import Affine, ArgMax, Dot, Program, Window
+from bnn.model.model import Model
+from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
+from bnn.program.operations import Affine, ArgMax, Dot, Window
+from bnn.program.precision import INT, UINT
+from bnn.program.program import Program
 from param_sets import made, write
 
 

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 import bnn
-from bnn.cli import main
+from bnn.commands.main import main
 from bnn.data import cifar, idx
-from bnn.inputs import IntegerInput, PictureInput, sign_table
-from bnn.model import Model
-from bnn.precision import BIPOLAR, INT
-from bnn.preprocess import Stretch
-from bnn.program import Dot, Program, Window
+from bnn.data.pictures.preprocess import Stretch
+from bnn.model.model import Model
+from bnn.program.inputs import IntegerInput, PictureInput, sign_table
+from bnn.program.operations import Dot, Window
+from bnn.program.precision import BIPOLAR, INT
+from bnn.program.program import Program
 from param_sets import archive, made
 
 
@@ -262,7 +263,7 @@ def test_classify_a_folder(terminal: Terminal, model: Path, tmp_path: Path) -> N
 def test_folders_in_parts_of_a_batch(
     terminal: Terminal, model: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("bnn.imagefiles.FILES_AT_ONCE", 2)
+    monkeypatch.setattr("bnn.commands.images.FILES_AT_ONCE", 2)
     names = [_good(tmp_path / "in" / f"{i}.png", 250 * (i % 2)) for i in range(5)]
     found = terminal.json("classify", model, tmp_path / "in")
     assert [(one["image"], one["class_index"]) for one in found] == [

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import Dot, Program, Threshold, Window
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.program import Program
 from bnn.run import cpu, reference
 from programs import MAPS, Limits, batches, networks, numbers
 

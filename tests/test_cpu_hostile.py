@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The C++ core trusts nobody: broken arrays and numbers raise, and never crash.
 
-These go past :class:`bnn.program.Program`, which would refuse them, to the native module itself.
+These go past :class:`bnn.program.program.Program`, which would refuse them, to the native
+module itself.
 """
 
 from __future__ import annotations

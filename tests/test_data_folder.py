@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from bnn.data.folder import class_names, open_folder
+from bnn.data.pictures.preprocess import Stretch, Thumbnail
 from bnn.errors import DataError
-from bnn.preprocess import Stretch, Thumbnail
 
 
 def make(root: Path, *files: str) -> Path:

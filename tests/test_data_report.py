@@ -19,10 +19,10 @@ from PIL import Image, ImageFilter
 from bnn.data.duplicates import repeated
 from bnn.data.folder import open_folder
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
+from bnn.data.pictures.preprocess import Stretch, Thumbnail
 from bnn.data.report import DataReport, make_report
 from bnn.data.sets import DataSet
 from bnn.errors import InputError, UnreadableError
-from bnn.preprocess import Stretch, Thumbnail
 
 SHAPE = (32, 32, 3)
 

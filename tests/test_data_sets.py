@@ -18,11 +18,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnn import install
 from bnn.data import cifar, fetch, idx, known, sets
 from bnn.data.folder import PictureFolder
 from bnn.data.sets import DataSet, load_test, load_train
 from bnn.errors import DataError, UnknownNameError
+from bnn.system import install
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from bnn import files
 from bnn.errors import BnnError, DataError, ModelFileError
-from bnn.files import open_file, parse_json, read_file, write_whole
+from bnn.system import files
+from bnn.system.files import open_file, parse_json, read_file, write_whole
 
 
 @pytest.fixture
@@ -242,15 +242,15 @@ def test_a_file_that_grows_meanwhile_is_bounded(tmp_path: Path, monkeypatch: Any
 READERS = {
     "model": "import bnn; bnn.load(path)",
     "picture": "import bnn; bnn.Classifier(bnn.load('lfc-w1a1')).classify([path])",
-    "convert": "from bnn.convert import convert; convert(path)",
-    "brevitas": "from bnn.convert import convert; convert(path, 'brevitas')",
-    "keras": "from bnn.convert import convert; convert(path, 'keras')",
-    "qonnx": "from bnn.convert import convert; convert(path, 'qonnx')",
-    "chainer": "from bnn.convert import convert; convert(path, 'chainer')",
-    "theano": "from bnn.convert import convert; convert(path, 'theano')",
+    "convert": "from bnn.formats.convert import convert; convert(path)",
+    "brevitas": "from bnn.formats.convert import convert; convert(path, 'brevitas')",
+    "keras": "from bnn.formats.convert import convert; convert(path, 'keras')",
+    "qonnx": "from bnn.formats.convert import convert; convert(path, 'qonnx')",
+    "chainer": "from bnn.formats.convert import convert; convert(path, 'chainer')",
+    "theano": "from bnn.formats.convert import convert; convert(path, 'theano')",
     "original": "from bnn.formats import bnn_pynq; bnn_pynq.load(path)",
-    "classes": "from bnn.convert import read_classes; read_classes(path)",
-    "topology": "from bnn import topology; topology.load(path)",
+    "classes": "from bnn.formats.convert import read_classes; read_classes(path)",
+    "topology": "from bnn.network import topology; topology.load(path)",
     "idx": "from bnn.data import idx; idx.read_images(path)",
     "cifar": "from bnn.data import cifar; cifar.read_records(path)",
     "folding": (
@@ -258,7 +258,7 @@ READERS = {
         "folding.read(pathlib.Path(path), bnn.load('lfc-w1a1').program)"
     ),
     "image files": (
-        "import bnn, pathlib; from bnn.imagefiles import read_images;"
+        "import bnn, pathlib; from bnn.commands.images import read_images;"
         "read_images(bnn.load('lfc-w1a1'), [pathlib.Path(path)])"
     ),
     "session": "import pathlib; from bnn.driver.recorded import Replay; Replay(pathlib.Path(path))",

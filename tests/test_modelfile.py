@@ -18,13 +18,14 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
 import programs
+from bnn.data.pictures.preprocess import Thumbnail
 from bnn.errors import BnnError, ModelFileError
-from bnn.inputs import PictureInput, identity_table
-from bnn.model import Model
-from bnn.modelfile import _digest, load, pack_planes, provenance, save, unpack_planes
-from bnn.precision import BIPOLAR, INT, UINT
-from bnn.preprocess import Thumbnail
-from bnn.program import Affine, Dot, Program, Threshold, Window
+from bnn.model.file import _digest, load, pack_planes, provenance, save, unpack_planes
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput, identity_table
+from bnn.program.operations import Affine, Dot, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, UINT
+from bnn.program.program import Program
 
 SAME_FILE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

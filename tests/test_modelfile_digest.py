@@ -19,15 +19,16 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
 import bnn
-from bnn.cli import main
+from bnn.commands.main import main
+from bnn.data.pictures.preprocess import Digit, Thumbnail
 from bnn.errors import BnnError, ModelFileError, OldFormatWarning
-from bnn.inputs import PictureInput, RealInput, identity_table
 from bnn.library import MODELS
-from bnn.model import Model
-from bnn.modelfile import load, save
-from bnn.precision import BIPOLAR, INT, UINT
-from bnn.preprocess import Digit, Thumbnail
-from bnn.program import Affine, ArgMax, Dot, Pool, Program, Threshold, Window
+from bnn.model.file import load, save
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput, RealInput, identity_table
+from bnn.program.operations import Affine, ArgMax, Dot, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, UINT
+from bnn.program.program import Program
 
 
 def small() -> Model:
@@ -283,7 +284,7 @@ def test_large_real_networks_are_legal() -> None:
             source, side = f"p{index}", side // 2
     ops.append(Window("flat", source, (side, side), (side, side)))
     ops.append(Dot("last", "flat", np.ones((10, side * side * inputs), np.int16), BIPOLAR))
-    given = PictureInput(shape, INT(8), bnn.inputs.fixed_point_table())
+    given = PictureInput(shape, INT(8), bnn.program.inputs.fixed_point_table())
     program = Program(given, tuple(ops), "last")
     assert program.classes == 10
     with pytest.raises(bnn.errors.ProgramError):  # at ten times that size

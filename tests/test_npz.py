@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnn.errors import ParameterError
-from bnn.formats import npz
+from bnn.system import npz
 
 
 def test_what_numpy_writes(tmp_path: Path) -> None:

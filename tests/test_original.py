@@ -23,8 +23,9 @@ from bnn.errors import (
     RuntimeUnavailableError,
 )
 from bnn.original import _fit_lfc
+from bnn.program.semantics import arg_max
 from bnn.run import Outputs
-from bnn.run.reference import ReferenceRuntime, arg_max
+from bnn.run.reference import ReferenceRuntime
 from param_sets import CLASSES, archive, made, write
 
 #: What scripts written for the original call, by class (section 5).

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 import bnn
 from bnn.data import idx
 from bnn.data.files import open_unpacked
-from bnn.pictures import digit_array
+from bnn.data.pictures.rules import digit_array
 
 SCRIPT = Path(__file__).parent / "scripts" / "original_notebooks.py"
 WEBCAM = Path(__file__).parent / "scripts" / "original_webcam.py"

@@ -14,7 +14,8 @@ import pytest
 import bnn
 from bnn.data.files import open_unpacked
 from bnn.errors import BnnError, DataError, FormatError, ParameterError
-from bnn.formats import archives, bnn_pynq, npz
+from bnn.formats import bnn_pynq
+from bnn.system import archives, npz
 
 PACKERS = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnn.data import cifar
-from bnn.errors import DataError
-from bnn.pictures import (
+from bnn.data.pictures.rules import (
     digit_array,
     image_to_cifar_array,
     on_canvas,
@@ -24,6 +23,7 @@ from bnn.pictures import (
     thumbnail_pillow6,
     twin,
 )
+from bnn.errors import DataError
 
 SIDES = st.integers(1, 150)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bnn.errors import ProgramError
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision, parse
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision, parse
 
 ALL = [BIPOLAR, *(UINT(b) for b in range(1, 9)), *(INT(b) for b in range(1, 9))]
 ALL += [INT(b, narrow=True) for b in range(2, 9)]

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
+from bnn.data.pictures.rules import digit_array, image_to_cifar_array
 from bnn.errors import DataError, InputError, ModelFileError
-from bnn.pictures import digit_array, image_to_cifar_array
-from bnn.preprocess import Digit, Preprocess, Stretch, Thumbnail
 
 LEVELS = st.integers(0, 255)
 FACTORS = st.floats(0, 100) | st.integers(0, 100)

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import programs
-from bnn.check import dot_bounds
 from bnn.errors import ProgramError
-from bnn.inputs import IntegerInput, PictureInput, identity_table
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program import Add, Affine, ArgMax, Dot, Pool, Program, Threshold, Window
-from bnn.run.reference import evaluate
+from bnn.program.check import dot_bounds
+from bnn.program.inputs import IntegerInput, PictureInput, identity_table
+from bnn.program.operations import Add, Affine, ArgMax, Dot, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program.program import Program
+from bnn.program.semantics import evaluate
 
 INPUT = IntegerInput((4, 5, 2), INT(4))
 VECTOR = IntegerInput((6,), INT(4))

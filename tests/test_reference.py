@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bnn.inputs import IntegerInput, RealInput
-from bnn.precision import BIPOLAR, INT, UINT
-from bnn.program import Dot, Pool, Program, Threshold, Window
-from bnn.run.reference import ReferenceRuntime, arg_max, dot, pool, threshold, window
+from bnn.program.inputs import IntegerInput, RealInput
+from bnn.program.operations import Dot, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, UINT
+from bnn.program.program import Program
+from bnn.program.semantics import arg_max, dot, pool, threshold, window
+from bnn.run.reference import ReferenceRuntime
 
 MAPS = hnp.arrays(
     np.int64,

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
+from bnn.data.pictures.rules import turn_back
+from bnn.data.pictures.seen import open_one, orientation, seen
 from bnn.errors import DataError
-from bnn.pictures import turn_back
-from bnn.preprocess import Digit, Preprocess, Stretch, Thumbnail
-from bnn.seen import open_one, orientation, seen
 
 Levels = NDArray[np.uint8]
 #: What has to be done to an upright array, so that a viewer that obeys the tag shows it upright.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import bnn
+from bnn.data.pictures.preprocess import Digit
+from bnn.data.pictures.rules import digit_array
 from bnn.errors import DataError
-from bnn.pictures import digit_array
-from bnn.preprocess import Digit
 
 HEIGHT, WIDTH = 300, 400
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)

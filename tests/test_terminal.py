@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import bnn
-from bnn.cli import main
-from bnn.terminal import harmless
+from bnn.commands.main import main
+from bnn.system.terminal import harmless
 
 SAMPLES = Path(bnn.__file__).parent / "samples" / "mnist"
 THREE = str(SAMPLES / "3.png")

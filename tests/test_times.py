@@ -15,7 +15,7 @@ from PIL import Image
 
 import bnn
 from bnn import classifier, original
-from bnn.cli import main
+from bnn.commands.main import main
 from bnn.data import idx
 from bnn.run import Outputs
 from bnn.run.reference import ReferenceRuntime

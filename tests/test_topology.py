@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn import zoo
-from bnn.assemble import assemble, random_parameters
 from bnn.errors import NetworkError, UnknownNameError
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology, load, loads
+from bnn.network import zoo
+from bnn.network.assemble import assemble, random_parameters
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, load, loads
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 from lowered_exactly import assert_lowered_exactly
 
 MINE = """

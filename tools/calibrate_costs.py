@@ -27,18 +27,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.hw import synth
-from bnn.hw.adder import Adder
-from bnn.hw.block import Block
-from bnn.hw.levels import Levels, ThresholdUnit, threshold_bounds
-from bnn.hw.matrix import Matrix, accumulator_bits
-from bnn.hw.patches import Patches
-from bnn.hw.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.blocks.adder import Adder
+from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.levels import Levels, ThresholdUnit, threshold_bounds
+from bnn.hw.blocks.matrix import Matrix, accumulator_bits
+from bnn.hw.blocks.patches import Patches
+from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.render import Sources, image, library
-from bnn.hw.window import Maximum, SlidingWindow
+from bnn.hw.toolchain import synth
 from bnn.plan.features import features, memories
 from bnn.plan.memory import mapped
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "costs.json"

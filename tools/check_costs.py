@@ -27,9 +27,9 @@ from typing import Any
 
 import bnn
 from bnn.hw import folding as folds
-from bnn.hw import synth
 from bnn.hw.design import Design, build
 from bnn.hw.render import library, sources
+from bnn.hw.toolchain import synth
 from bnn.plan import cost, plan
 
 ROOT = Path(__file__).parents[1]

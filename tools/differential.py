@@ -24,8 +24,9 @@ import hypothesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bnn.precision import TERNARY
-from bnn.program import Dot, Pool, Program, Window
+from bnn.program.operations import Dot, Pool, Window
+from bnn.program.precision import TERNARY
+from bnn.program.program import Program
 from bnn.run import cpu
 from programs import MAPS, SMALL, networks
 from test_cpu import FEW_BITS, KERNELS, WIDE, assert_equal

@@ -20,8 +20,8 @@ import numpy as np
 
 from bnn.errors import OldFormatWarning
 from bnn.library import MODELS
-from bnn.model import Model
-from bnn.modelfile import load, save
+from bnn.model.file import load, save
+from bnn.model.model import Model
 from bnn.run import prepare
 
 

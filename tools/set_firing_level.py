@@ -17,7 +17,7 @@ from bnn.classifier import Classifier
 from bnn.data.sets import DataSet, load_train
 from bnn.formats.bnn_pynq.extracting import firing_level
 from bnn.library import MODELS, load
-from bnn.modelfile import save
+from bnn.model.file import save
 
 HELD_OUT = 5_000
 

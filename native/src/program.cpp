@@ -9,7 +9,7 @@
 namespace bnn {
 namespace {
 
-constexpr int64_t max_values = int64_t(1) << 27;  // of one edge, as in bnn.program
+constexpr int64_t max_values = int64_t(1) << 27;  // of one edge, as in bnn.program.program
 constexpr int64_t max_total = int64_t(1) << 29;   // of all edges of one image, as there
 constexpr int max_ops = 4096;
 constexpr int max_levels = 255;

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from bnn.library import bundled, load
-    from bnn.model import Model
-    from bnn.modelfile import save
+    from bnn.model.file import save
+    from bnn.model.model import Model
     from bnn.original import (
         NETWORK_CNVW1A1,
         NETWORK_CNVW1A2,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         PynqBNN,
         available_params,
     )
-    from bnn.program import Program
+    from bnn.program.program import Program
 
     __version__: str
 
@@ -67,8 +67,8 @@ _HOMES = {
         "UnknownNameError",
     ],
     "bnn.library": ["bundled", "load"],
-    "bnn.model": ["Model"],
-    "bnn.modelfile": ["save"],
+    "bnn.model.model": ["Model"],
+    "bnn.model.file": ["save"],
     "bnn.original": [
         "NETWORK_CNVW1A1",
         "NETWORK_CNVW1A2",
@@ -82,7 +82,7 @@ _HOMES = {
         "PynqBNN",
         "available_params",
     ],
-    "bnn.program": ["Program"],
+    "bnn.program.program": ["Program"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

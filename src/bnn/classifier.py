@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.batch import as_batch
 from bnn.library import load
-from bnn.model import Model
-from bnn.program import Program
+from bnn.model.batch import as_batch
+from bnn.model.model import Model
+from bnn.program.program import Program
+from bnn.program.semantics import arg_max
 from bnn.run import Outputs, prepare
-from bnn.run.reference import arg_max
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Classifier:
     """A model on a runtime.
 
     Args:
-        model: a :class:`~bnn.model.Model`, or anything that :func:`bnn.load` takes.
+        model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
         runtime: ``cpu`` or ``reference`` (see :data:`bnn.run.RUNTIMES`).
         bgr: whether arrays hold blue, green, red, as OpenCV's frames do; the methods below
             take it too, for one call.
@@ -90,7 +90,7 @@ class Classifier:
     (height, width) or (height, width, channels) of any size, with 1, 3 or, with alpha, 4
     channels); an array (N, height, width) or (N, height, width, channels) of several; a list
     of any of the former. All are prepared as the model says; arrays that have its shape
-    already are taken as they are. See :func:`bnn.batch.as_batch`. Models that are not about
+    already are taken as they are. See :func:`bnn.model.batch.as_batch`. Models that are not about
     pictures take arrays (N, *input shape) of their declared input type.
 
     Raises:
@@ -135,9 +135,13 @@ class Classifier:
 
     def _repr_html_(self) -> str:
         """For notebooks: the model's table, the runtime and the last run."""
-        from bnn.notebook import classifier_html
+        from bnn.model.html import run_html
 
-        return classifier_html(self)
+        last = self.last_run
+        speed = f"{last.images:,} images, {last.us_per_image:,.1f} us per image"
+        if last.simulated:
+            speed += f" at {last.details['mhz']:g} MHz (simulated)"
+        return run_html(self.model, repr(self), speed if last.images else "")
 
     def scores(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int32]:
         """Integer scores, int32 (N, classes)."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bnn.errors import UnknownNameError
 from bnn.formats import bnn_pynq
-from bnn.model import Model
-from bnn.modelfile import SUFFIX, provenance
-from bnn.modelfile import load as load_file
+from bnn.model.file import SUFFIX, provenance
+from bnn.model.file import load as load_file
+from bnn.model.model import Model
 
 MODELS = Path(__file__).parent / "models"
 

@@ -21,15 +21,22 @@ from PIL import Image
 
 from bnn.classifier import decide
 from bnn.data import cifar, idx
-from bnn.depth import is_deep
+from bnn.data.pictures.depth import is_deep
+from bnn.data.pictures.rules import (
+    decoding,
+    image_to_cifar_array,
+    open_picture,
+    picture_name,
+    turn_back,
+)
 from bnn.errors import DataError, InputError, ParameterError, UnknownNameError
 from bnn.formats.bnn_pynq import NETWORKS
 from bnn.formats.bnn_pynq import load as load_parameter_set
 from bnn.library import bundled_sets, load, parameter_roots, parameter_sets
-from bnn.model import Model
-from bnn.pictures import decoding, image_to_cifar_array, open_picture, picture_name, turn_back
-from bnn.program import ArgMax
-from bnn.run import Outputs, Runtime, check_hardware, hardware, prepare, reference
+from bnn.model.model import Model
+from bnn.program import semantics
+from bnn.program.operations import ArgMax
+from bnn.run import Outputs, Runtime, check_hardware, hardware, prepare
 
 # Scripts of the original say Image.ANTIALIAS, a name that Pillow 10 dropped.
 if not hasattr(Image, "ANTIALIAS"):
@@ -208,7 +215,7 @@ class PynqBNN:
         print(f"Inference took {total:.2f} microseconds, {self.usecPerImage:.2f} usec per image")
         self._print_rate()
         if self.network.startswith("cnv"):
-            classes = reference.arg_max(outputs.scores, "first-positive")
+            classes = semantics.arg_max(outputs.scores, "first-positive")
             return classes.astype(np.int32), outputs.scores
         assert self._model is not None
         classes = decide(self._model.program, outputs)
@@ -226,7 +233,7 @@ class PynqBNN:
         if not isinstance(decision, ArgMax) or decision.rule != "highest-positive":
             return int(decide(program, outputs)[0])
         edges = {program.scores: outputs.scores[:1, None, None, :].astype(np.int64)}
-        bits = reference.apply(program.op(decision.source), edges, program)
+        bits = semantics.apply(program.op(decision.source), edges, program)
         word = sum(1 << c for c in range(len(self.classes)) if bits[0, 0, 0, c] > 0)
         return math.floor(math.log2(word) + 0.5) if word else 0
 
@@ -237,8 +244,8 @@ def _identity(net: PynqBNN) -> tuple[Any, ...]:
 
 def _simulated(model: Model) -> Runtime:
     """The accelerator where there is no board: says so, and shows how far its making is."""
-    from bnn.show import building
-    from bnn.terminal import notice
+    from bnn.system.progress import building
+    from bnn.system.terminal import notice
 
     notice(
         f"{RUNTIME_HW}: BNN_ACCELERATOR names no accelerator, so a simulated one computes "
@@ -302,10 +309,11 @@ class _Classifier:
 
     def _repr_html_(self) -> str:
         """For notebooks: the network's table of layers, and how it runs."""
-        from bnn.notebook import original_html
+        from bnn.model.html import run_html
 
         assert self.bnn._model is not None  # its parameters were loaded when it was made
-        return original_html(self.bnn._model, repr(self), self.usecPerImage)
+        speed = f"{self.usecPerImage:,.1f} us per image" if self.usecPerImage else ""
+        return run_html(self.bnn._model, repr(self), speed)
 
     def class_name(self, index: int) -> str:
         """Name of a class."""

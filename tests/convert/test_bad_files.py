@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from bnn.cli import main
-from bnn.convert import Options, convert
+from bnn.commands.main import main
 from bnn.errors import BnnError
+from bnn.formats.convert import Options, convert
 from converted import FIXTURES
 
 SAME_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import bnn
-from bnn.convert import convert, convert_module, export, taking_pictures
 from bnn.errors import FormatError
-from bnn.formats import torch_file
-from bnn.formats.brevitas_live import check
+from bnn.formats.brevitas import torch_file
+from bnn.formats.brevitas.live import check
+from bnn.formats.convert import convert, convert_module, export, taking_pictures
 from converted import FIXTURES
 
 

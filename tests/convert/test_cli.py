@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bnn
-from bnn.cli import main
+from bnn.commands.main import main
 from converted import CASES, FIXTURES, mnist
 
 
@@ -94,7 +94,7 @@ def test_a_mistake_of_the_reader_is_found(
     convert: Any, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that takes every threshold for one more: its own evaluation agrees with it."""
-    from bnn.formats import qonnx_quant
+    from bnn.formats.qonnx import quantizers as qonnx_quant
 
     real = qonnx_quant.ROUND["ROUND"]
     monkeypatch.setitem(qonnx_quant.ROUND, "ROUND", lambda x: real(x + x.dtype.type(0.4)))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import bnn
-from bnn import modelfile
-from bnn.convert import convert, recognise
-from bnn.model import Model
+from bnn.formats.convert import convert, recognise
+from bnn.model import file as modelfile
+from bnn.model.model import Model
 from bnn.run import RUNTIMES
 from converted import CASES, FIXTURES, IDS, Case, mnist
 

@@ -18,11 +18,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import bnn
-from bnn.convert import convert
 from bnn.errors import BnnError, FormatError
-from bnn.formats.keras import _HANDLERS
-from bnn.formats.keras_graph import node_sources, output_name
-from bnn.formats.keras_settings import LAYERS, THINGS, Rule, Settings, fixed, short, whole
+from bnn.formats.convert import convert
+from bnn.formats.keras.graph import node_sources, output_name
+from bnn.formats.keras.read import _HANDLERS
+from bnn.formats.keras.settings import LAYERS, THINGS, Rule, Settings, fixed, short, whole
 from converted import FIXTURES
 
 SCHEMAS = {**LAYERS, **THINGS}
@@ -321,7 +321,7 @@ def test_bytes_can_only_be_bytes(tmp_path: Path) -> None:
 
     path = changed(tmp_path, change)
     with pytest.raises(FormatError, match="takes bytes"):
-        convert(path, None, bnn.convert.Options(input="unit"))
+        convert(path, None, bnn.formats.convert.Options(input="unit"))
     assert convert(path).report.assumed == "bytes"
 
 

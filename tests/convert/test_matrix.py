@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import bnn
-from bnn.convert import Options, convert
 from bnn.errors import BnnError
+from bnn.formats.convert import Options, convert
 from converted import FIXTURES
 
 #: Of the largest logit: how far float32 sums of a framework may be off.

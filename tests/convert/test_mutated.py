@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bnn.convert import Options, convert
 from bnn.errors import BnnError
+from bnn.formats.convert import Options, convert
 from converted import FIXTURES
 from mutated import mutated
 

@@ -12,27 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bnn
-from bnn.arithmetic import real_layer
-from bnn.convert import Options, byte_values, convert
 from bnn.errors import FormatError, NetworkError
+from bnn.formats.convert import Options, byte_values, convert
 from bnn.formats.grids import grid
-from bnn.formats.keras_host import host_input
-from bnn.formats.keras_quantizers import (
-    Named,
-    activation_of,
-    named,
-    real_activation,
-    weights_of,
-)
-from bnn.formats.qonnx_executor import bounds, rounded
-from bnn.formats.qonnx_ops import OPERATORS, Op
-from bnn.formats.qonnx_quant import activation, quant
+from bnn.formats.keras.host import host_input
+from bnn.formats.keras.quantizers import Named, activation_of, named, real_activation, weights_of
+from bnn.formats.qonnx.executor import bounds, rounded
+from bnn.formats.qonnx.operators import OPERATORS, Op
+from bnn.formats.qonnx.quantizers import activation, quant
 from bnn.formats.weights import from_real
-from bnn.inputs import PictureInput, identity_table
 from bnn.lower import lower
-from bnn.model import Model
-from bnn.network import BatchNorm, Flatten, Lattice, Linear, MaxPool, Network, Sign
-from bnn.precision import BIPOLAR, UINT
+from bnn.model.model import Model
+from bnn.network import forward
+from bnn.network.arithmetic import real_layer
+from bnn.network.network import BatchNorm, Flatten, Lattice, Linear, MaxPool, Network, Sign
+from bnn.program.inputs import PictureInput, identity_table
+from bnn.program.precision import BIPOLAR, UINT
 from converted import FIXTURES
 from qonnx_graphs import MODES
 
@@ -228,7 +223,7 @@ def test_real_values_of_bytes_survive_pools_and_become_a_pictures_table() -> Non
         bnn.Classifier(model, "reference").scores(maps), wanted[:, None] * [1, 1]
     )
     np.testing.assert_array_equal(
-        network.evaluate(network.input.check(maps)).scores, wanted[:, None] * [1, 1]
+        forward.evaluate(network, network.input.check(maps)).scores, wanted[:, None] * [1, 1]
     )
     pictures = replace(network, input=PictureInput((2, 2, 1), UINT(8), identity_table()))
     bytes_ = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 2, 2, 1))

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, event, given, reject, settings
 
 import programs
 from bnn.classifier import Classifier
-from bnn.convert import Options, convert
 from bnn.errors import FormatError
-from bnn.formats import qonnx_write
-from bnn.formats.qonnx_executor import Executor
-from bnn.inputs import IntegerInput, RealInput
-from bnn.model import Model
-from bnn.program import Program
+from bnn.formats.convert import Options, convert
+from bnn.formats.qonnx import write as qonnx_write
+from bnn.formats.qonnx.executor import Executor
+from bnn.model.model import Model
+from bnn.program.inputs import IntegerInput, RealInput
+from bnn.program.program import Program
 from qonnx_graphs import DOMAIN, graphs
 
 SAME_FILE = settings(

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 import bnn
-from bnn.convert import convert
 from bnn.errors import FormatError
-from bnn.formats import qonnx_rules
-from bnn.formats.onnx_file import Node
-from bnn.formats.qonnx_executor import Executor
-from bnn.formats.qonnx_ops import _QONNX, OPERATORS, Op, understood
+from bnn.formats.convert import convert
+from bnn.formats.qonnx import rules as qonnx_rules
+from bnn.formats.qonnx.executor import Executor
+from bnn.formats.qonnx.onnx_file import Node
+from bnn.formats.qonnx.operators import _QONNX, OPERATORS, Op, understood
 from converted import CASES as FRAMEWORKS
 from converted import mnist
 from qonnx_matrix import GROUPS, MATRIX, features, outcome, stored

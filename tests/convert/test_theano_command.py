@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn import modelfile, zoo
-from bnn.assemble import Statistics, Weights, random_parameters
-from bnn.cli import main
-from bnn.formats import bnn_pynq, theano_fold, theano_npz
-from bnn.topology import load as load_topology
+from bnn.commands.main import main
+from bnn.formats import bnn_pynq
+from bnn.formats.theano import archive as theano_npz
+from bnn.formats.theano import fold as theano_fold
+from bnn.model import file as modelfile
+from bnn.network import zoo
+from bnn.network.assemble import Statistics, Weights, random_parameters
+from bnn.network.topology import load as load_topology
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "theano"
 CLASSES = tuple("abcdefghij")

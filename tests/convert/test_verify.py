@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bnn.convert import Conversion, Options, convert, taking_pictures
 from bnn.data.sets import DataSet
 from bnn.errors import DataError, FormatError
-from bnn.verify import _labels, read_samples, squashed, verify
+from bnn.formats.convert import Conversion, Options, convert, taking_pictures
+from bnn.measure.agreement import _labels, read_samples, squashed, verify
 
 DRAW = np.random.default_rng(11)
 W1 = DRAW.choice(np.array([-1, 1], np.float32), (6, 8))

@@ -10,6 +10,6 @@ def command(*arguments: str) -> None:
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         sys.stdout = sys.stderr = nowhere
         sys.argv = ["bnn", *arguments]
-        from bnn.cli import main
+        from bnn.commands.main import main
 
         main()

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from bnn.convert import convert
-from bnn.files import STALE
-from bnn.modelfile import load, save
+from bnn.formats.convert import convert
+from bnn.model.file import load, save
+from bnn.system.files import STALE
 from converted import FIXTURES
 from faults.command_child import command
 
@@ -27,7 +27,9 @@ LEFT = re.compile(r"\.bnn-[0-9a-f]+\.tmp(/.*)?")
 def context():
     """Processes that have the package loaded before they begin."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["bnn.cli", "bnn.convert", "bnn.hw", "faults.command_child"])
+    found.set_forkserver_preload(
+        ["bnn.commands.main", "bnn.formats.convert", "bnn.hw", "faults.command_child"]
+    )
     return found
 
 

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn import modelfile, zoo
-from bnn.assemble import assemble, random_parameters
 from bnn.errors import ParameterError
 from bnn.formats import bnn_pynq
 from bnn.formats.bnn_pynq.extracting import firing_level, parameters_of
 from bnn.formats.bnn_pynq.writing import LayerParameters, Parameters, encode, header
 from bnn.lower import lower
-from bnn.model import Model
-from bnn.program import Affine
+from bnn.model import file as modelfile
+from bnn.model.model import Model
+from bnn.network import zoo
+from bnn.network.assemble import assemble, random_parameters
+from bnn.network.topology import Topology
+from bnn.program import semantics
+from bnn.program.operations import Affine
 from bnn.run import reference
-from bnn.topology import Topology
 
 SETS = [
     "cifar10-cnvW1A1",
@@ -107,8 +109,8 @@ def test_a_trained_cnv_keeps_its_activations_and_order(name: str, tmp_path: Path
     written = bnn_pynq.load(tmp_path / "set")
     assert written.name == name.replace("-w", "W").replace("a", "A")
     images = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    ours = reference.evaluate(model.program, images)
-    theirs = reference.evaluate(written.program, images)
+    ours = semantics.evaluate(model.program, images)
+    theirs = semantics.evaluate(written.program, images)
     for index in range(7):
         np.testing.assert_array_equal(ours[f"act{index}"], theirs[f"act{index}"])
     logits = model.program.affine.logits(ours[model.program.scores][:, 0, 0])
@@ -128,7 +130,7 @@ def test_a_trained_lfc_fires_where_logits_are_not_negative(name: str, tmp_path: 
     written = bnn_pynq.load(tmp_path / "set")
     images = np.random.default_rng(1).integers(0, 256, (40, 28, 28, 1), np.uint8)
     ours = reference.prepare(model.program).run(images).scores
-    fired = reference.evaluate(written.program, images)["fired"][:, 0, 0]
+    fired = semantics.evaluate(written.program, images)["fired"][:, 0, 0]
     expected = model.program.affine.logits(ours) >= 0
     np.testing.assert_array_equal(fired, expected)
     assert 0.1 < expected.mean() < 0.9

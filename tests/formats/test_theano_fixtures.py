@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bnn.data import idx
-from bnn.formats import theano_npz
+from bnn.formats.theano import archive as theano_npz
+from bnn.network.topology import load
 from bnn.run import reference
-from bnn.topology import load
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "theano"
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn import zoo
-from bnn.assemble import Statistics, Weights
 from bnn.errors import ParameterError
-from bnn.formats import bnn_pynq, theano_fold, theano_npz
+from bnn.formats import bnn_pynq
 from bnn.formats.bnn_pynq.extracting import parameters_of
+from bnn.formats.theano import archive as theano_npz
+from bnn.formats.theano import fold as theano_fold
+from bnn.network import zoo
+from bnn.network.assemble import Statistics, Weights
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, loads
 from bnn.run import reference
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology, loads
 from lowered_exactly import assert_lowered_exactly
 
 MINE = """

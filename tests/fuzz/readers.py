@@ -16,19 +16,21 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bnn import modelfile, topology
-from bnn.check import work
-from bnn.convert import Options, convert, read_classes
 from bnn.data import cifar, idx
+from bnn.data.pictures.preprocess import Digit, Stretch, Thumbnail
 from bnn.driver.recorded import Replay
 from bnn.errors import BnnError, BnnWarning
 from bnn.formats import bnn_pynq
 from bnn.formats.bnn_pynq.networks import NETWORKS, Layer, OriginalNetwork
+from bnn.formats.convert import Options, convert, read_classes
 from bnn.hw import folding
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, INT
-from bnn.preprocess import Digit, Stretch, Thumbnail
-from bnn.program import Dot, Program, Threshold
+from bnn.model import file as modelfile
+from bnn.network import topology
+from bnn.program.check import work
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Threshold
+from bnn.program.precision import BIPOLAR, INT
+from bnn.program.program import Program
 from bnn.run import board
 from bnn.run.cpu import prepare
 

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.driver.driver import chunked
-from bnn.hw.adder import Adder
-from bnn.hw.levels import Levels, ThresholdUnit, of_threshold, threshold_bounds
-from bnn.hw.matrix import Matrix, accumulator_bits
-from bnn.hw.patches import Patches
-from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.adder import Adder
+from bnn.hw.blocks.levels import Levels, ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.blocks.matrix import Matrix, accumulator_bits
+from bnn.hw.blocks.patches import Patches
+from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.window import Maximum, SlidingWindow
+from bnn.hw.loading import chunked
 from bnn.hw.render import image
-from bnn.hw.window import Maximum, SlidingWindow
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import Borders, Dot, Pair, Threshold
+from bnn.program.operations import Borders, Dot, Pair, Threshold
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from hw.examples import signs
 from programs import numbers
 

@@ -11,7 +11,8 @@ import pytest
 
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import RuntimeUnavailableError
-from bnn.hw import route, synth, tools
+from bnn.hw.toolchain import locate as tools
+from bnn.hw.toolchain import route, synth
 
 os.environ.setdefault("BNN_CACHE", str(Path(__file__).parents[2] / ".cache"))
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program import Add, ArgMax, Dot, Pool, Program, Threshold, Window
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Add, ArgMax, Dot, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program.program import Program
 
 
 def signs(random: np.random.Generator, *shape: int) -> np.ndarray:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
-from bnn.hw.block import divisors
+from bnn.hw.blocks.block import divisors
 from bnn.hw.folding import Folding, LayerFolding, dots
 from bnn.plan import Part, Plan, plan
-from bnn.program import Program, Window
+from bnn.program.operations import Window
+from bnn.program.program import Program
 from programs import Limits, networks
 
 #: The same draws in every run; each plan is simulated or synthesised, so none is shrunk.

@@ -24,10 +24,10 @@ import pytest
 from bnn.driver.simulated import BASE, SimulatedTransport
 from bnn.hw import folding as folds
 from bnn.hw import registers as reg
-from bnn.hw import verilator
 from bnn.hw.design import build
 from bnn.hw.render import sources
-from bnn.program import Program
+from bnn.hw.toolchain import verilator
+from bnn.program.program import Program
 
 PAGE = 4096
 GARBAGE = 0xA5A5_5A5A_DEAD_BEEF

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bnn.hw import verilator
 from bnn.hw.render import library
+from bnn.hw.toolchain import verilator
 
 
 def built(

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnn.hw import verilator
-from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import Design, build
+from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads
 from bnn.hw.render import sources
-from bnn.program import Program
+from bnn.hw.toolchain import verilator
+from bnn.program.program import Program
 from bnn.run import prepare
 from hw.examples import WORDS_FOLDING, signs, words
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bnn.hw import verilator
 from bnn.hw.render import library
+from bnn.hw.toolchain import verilator
 from hw.blocks import LARGE, SMALL, Bench, word
 
 pytestmark = pytest.mark.hw

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bnn.errors import BuildError
-from bnn.hw import bitstream, tools
+from bnn.hw.toolchain import bitstream
+from bnn.hw.toolchain import locate as tools
 
 TILES = {
     "CELL_X1Y2": {"type": "CELL", "bits": {"CLB_IO_CLK": {"baseaddr": "0x400", "offset": 3}}},

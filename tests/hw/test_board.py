@@ -17,12 +17,13 @@ from bnn.driver.ledger import KEPT, Ledger
 from bnn.driver.recorded import Recorder, Replay
 from bnn.driver.simulated import SimulatedBuffer, SimulatedTransport
 from bnn.errors import DriverError, RuntimeUnavailableError
-from bnn.hw import export, verilator
-from bnn.hw.accelerated import Accelerated
+from bnn.hw import export
 from bnn.hw.boards import board
 from bnn.hw.design import build
+from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
+from bnn.hw.toolchain import verilator
 from bnn.run import prepare
 from bnn.run.board import BoardRuntime
 from hw.examples import DENSE_FOLDING, dense, signs

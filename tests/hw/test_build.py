@@ -15,21 +15,23 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import bnn
-from bnn import install
-from bnn.cli import app
+from bnn.commands.main import app
 from bnn.errors import BuildError, RuntimeUnavailableError
-from bnn.hw import export, report, synth, verilator
+from bnn.hw import export, report
 from bnn.hw import folding as folds
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.registers import REGISTERS, table
 from bnn.hw.render import sources
-from bnn.hw.route import Routed, Step
-from bnn.inputs import IntegerInput
-from bnn.model import Model
-from bnn.precision import BIPOLAR
-from bnn.program import ArgMax, Dot, Program
+from bnn.hw.toolchain import synth, verilator
+from bnn.hw.toolchain.route import Routed, Step
+from bnn.model.model import Model
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import ArgMax, Dot
+from bnn.program.precision import BIPOLAR
+from bnn.program.program import Program
+from bnn.system import install
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 
 

@@ -17,11 +17,11 @@ from bnn.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
-from bnn.hw import verilator
-from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import build
+from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
+from bnn.hw.toolchain import verilator
 from bnn.run import prepare
 from hw.examples import WORDS_FOLDING, words
 from hw.simulators import built

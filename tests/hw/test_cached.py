@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn import cache
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import CacheError, DriverError
-from bnn.hw import verilator
 from bnn.hw.design import build
 from bnn.hw.folding import Folding
 from bnn.hw.render import Sources, sources
+from bnn.hw.toolchain import verilator
 from bnn.run import prepare
 from bnn.run.accelerator import most_cycles
 from bnn.run.sim import SimRuntime
+from bnn.system import cache
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 
 pytestmark = pytest.mark.usefixtures("simulator")

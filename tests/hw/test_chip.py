@@ -19,7 +19,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bnn import cache
 from bnn.driver import chip as chips
 from bnn.driver.driver import Driver
 from bnn.driver.pool import KEPT, LARGEST, Pool
@@ -30,9 +29,10 @@ from bnn.hw import registers as reg
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.folding import Folding
-from bnn.program import Program
+from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.board import BoardRuntime
+from bnn.system import cache
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
 from hw.pynq_stand_in import PAGE, StandIn
 

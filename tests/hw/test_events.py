@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
+from bnn.hw.blocks.plumbing import Fork
 from bnn.hw.design import Design, build
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.hw.plumbing import Fork
-from bnn.inputs import IntegerInput
 from bnn.plan import Plan, plan
 from bnn.plan.events import simulate
-from bnn.precision import BIPOLAR
-from bnn.program import Dot, Program, Threshold, Window
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Threshold, Window
+from bnn.program.precision import BIPOLAR
+from bnn.program.program import Program
 from bnn.run import prepare
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 from hw.foldings import thirty_plans

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import note
 from hypothesis import strategies as st
 
-from bnn.hw import synth
 from bnn.hw.render import sources
+from bnn.hw.toolchain import synth
 from bnn.plan import Plan
 from hw.foldings import thirty_plans
 from programs import Limits

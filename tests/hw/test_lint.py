@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from bnn.errors import BuildError
-from bnn.hw import synth
 from bnn.hw.design import build
 from bnn.hw.folding import Folding
 from bnn.hw.render import sources
+from bnn.hw.toolchain import synth
 from hw.examples import RESIDUAL_FOLDING, residual
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]

@@ -17,16 +17,17 @@ import pytest
 
 from bnn.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
-from bnn.hw import synth, verilator
-from bnn.hw.accelerated import Accelerated
+from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
+from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
-from bnn.hw.matrix import Matrix
 from bnn.hw.render import Sources, sources
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, INT
-from bnn.program import ArgMax, Dot, Program, Threshold
+from bnn.hw.toolchain import synth, verilator
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import ArgMax, Dot, Threshold
+from bnn.program.precision import BIPOLAR, INT
+from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.sim import SimRuntime
 from hw.examples import signs

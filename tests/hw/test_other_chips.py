@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bnn.errors import BuildError
-from bnn.hw import alone, synth
 from bnn.hw.render import library
+from bnn.hw.toolchain import out_of_context as alone
+from bnn.hw.toolchain import synth
 from hw.blocks import LARGE
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]

@@ -15,7 +15,7 @@ from bnn.errors import BuildError
 from bnn.hw import folding as folds
 from bnn.hw.design import Design, build
 from bnn.hw.folding import Folding
-from bnn.program import Program
+from bnn.program.program import Program
 from bnn.run import prepare
 from hw.foldings import foldings
 from programs import Limits, batches, networks, residuals

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bnn.errors import BuildError
-from bnn.hw import synth, verilator
 from bnn.hw.design import build
 from bnn.hw.render import library, sources
+from bnn.hw.toolchain import synth, verilator
 from hw.examples import DENSE_FOLDING, dense
 
 #: Block -> parameters (those not named are the defaults) that break one rule each, by its label in

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from bnn.cli import main
+from bnn.commands.main import main
 from bnn.errors import BuildError, RuntimeUnavailableError
-from bnn.hw import alone, route, synth, tools
+from bnn.hw.toolchain import locate as tools
+from bnn.hw.toolchain import out_of_context as alone
+from bnn.hw.toolchain import route, synth
 
 
 @pytest.fixture(autouse=True)

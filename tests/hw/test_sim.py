@@ -13,14 +13,15 @@ from bnn.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
-from bnn.hw import verilator
-from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import build
+from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
-from bnn.inputs import IntegerInput
-from bnn.precision import INT
-from bnn.program import Program, Window
+from bnn.hw.toolchain import verilator
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Window
+from bnn.program.precision import INT
+from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.sim import SimRuntime
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual

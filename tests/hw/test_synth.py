@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from bnn.hw import synth
 from bnn.hw.design import build
 from bnn.hw.render import sources
+from bnn.hw.toolchain import synth
 from hw.examples import DENSE_FOLDING, dense
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]

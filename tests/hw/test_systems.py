@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from bnn.errors import BuildError
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.inputs import IntegerInput
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program import Dot, Pool, Program, Threshold, Window
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program.program import Program
 from bnn.run import prepare
 from hw.examples import signs
 from hw.foldings import foldings

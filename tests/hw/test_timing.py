@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bnn.hw import alone
-from bnn.hw.block import Generic
+from bnn.hw.blocks.block import Generic
 from bnn.hw.boards import board
 from bnn.hw.design import build
-from bnn.hw.implement import implement
 from bnn.hw.render import sources
+from bnn.hw.toolchain import out_of_context as alone
+from bnn.hw.toolchain.implement import implement
 from hw.examples import TFC_FOLDING, tfc
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("nextpnr")]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bnn.errors import DriverError
-from bnn.hw import verilator
+from bnn.hw.toolchain import verilator
 from bnn.run import prepare
 from bnn.run.sim import SimRuntime
 from hw.examples import DENSE_FOLDING, dense, signs

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from bnn.errors import BuildError
 from bnn.hw import folding as folds
+from bnn.hw.blocks.levels import least_signed_bits, threshold_bounds
+from bnn.hw.blocks.matrix import accumulator_bits
 from bnn.hw.design import build
-from bnn.hw.edges import InputLayout, OutputLayout
 from bnn.hw.folding import Folding, LayerFolding, balanced, cycles, dots
-from bnn.hw.levels import least_signed_bits, threshold_bounds
-from bnn.hw.matrix import accumulator_bits
-from bnn.inputs import IntegerInput
+from bnn.hw.memory_layout import InputLayout, OutputLayout
 from bnn.plan.memory import Mapped, Memory, mapped
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import Dot, Program, Threshold, Window
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.program import Program
 from hw.examples import dense, signs
 from programs import PRECISIONS, numbers
 
@@ -119,7 +120,7 @@ def test_accumulators_hold_every_sum_and_one_more(
 
 
 def _reached(columns: int, weight: Precision, source: Precision, levels: int) -> tuple[int, int]:
-    """Least and most of A, by what the circuit adds for one column (see bnn.hw.matrix)."""
+    """Least and most of A, by what the circuit adds for one column (see bnn.hw.blocks.matrix)."""
 
     def codes(precision: Precision) -> list[int]:  # every pattern of bits, legal or not
         half = 1 << precision.bits - 1

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bnn import files
-from bnn.cli import app
+from bnn.commands.main import app
 from bnn.errors import BuildError
 from bnn.hw import export, used
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.folding import Folding
+from bnn.system import files
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
 
 BOARD = board("pynq-z2")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import NetworkError
-from bnn.inputs import IntegerInput
-from bnn.network import (
+from bnn.network import forward
+from bnn.network.network import (
     BatchNorm,
     Clip,
     Linear,
@@ -18,8 +18,9 @@ from bnn.network import (
     Scale,
     Sign,
 )
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program import Threshold
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Threshold
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 from lowered_exactly import assert_lowered_exactly
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8)[:, None]
@@ -90,7 +91,7 @@ def test_a_quotient_is_no_product_with_the_reciprocal() -> None:
         IntegerInput((1,), UINT(8)), (first, Scale("div", divisor=divisor), act, last)
     )
     assert_lowered_exactly(network, EVERY_BYTE)
-    levels = network.evaluate(network.input.check(EVERY_BYTE)).values["act"].integers
+    levels = forward.evaluate(network, network.input.check(EVERY_BYTE)).values["act"].integers
     np.testing.assert_array_equal(
         levels[:, 0, 0], np.minimum(EVERY_BYTE // 5 + 1, 50) + 0 * levels[:, 0, 0]
     )

@@ -9,18 +9,8 @@ from hypothesis import strategies as st
 
 from bnn.errors import NetworkError, ProgramError
 from bnn.lower import lower
-from bnn.network import (
-    Add,
-    Clip,
-    Conv2d,
-    Layer,
-    Linear,
-    MaxPool,
-    Network,
-    Scale,
-    Sign,
-)
-from bnn.precision import BIPOLAR
+from bnn.network.network import Add, Clip, Conv2d, Layer, Linear, MaxPool, Network, Scale, Sign
+from bnn.program.precision import BIPOLAR
 from lowered_exactly import assert_lowered_exactly
 from stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
 

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import NetworkError
-from bnn.inputs import IntegerInput, PictureInput, fixed_point_table, identity_table
 from bnn.lower import trace
-from bnn.network import (
+from bnn.network.network import (
     Add,
     BatchNorm,
     Clip,
@@ -26,8 +25,9 @@ from bnn.network import (
     Scale,
     Sign,
 )
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import Pool, Threshold
+from bnn.program.inputs import IntegerInput, PictureInput, fixed_point_table, identity_table
+from bnn.program.operations import Pool, Threshold
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from lowered_exactly import assert_lowered_exactly
 from stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
 

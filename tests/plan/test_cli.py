@@ -8,7 +8,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from bnn.cli import app
+from bnn.commands.main import app
 from bnn.errors import PlanError
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn.hw.levels import Levels
-from bnn.hw.matrix import Matrix
-from bnn.hw.window import SlidingWindow
+from bnn.hw.blocks.levels import Levels
+from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.blocks.window import SlidingWindow
 from bnn.plan import cost
 from bnn.plan.memory import Memory, mapped
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 
 LEVELS = Levels(12, -500, 500, 1, False, -1, 2, 0, 1, BIPOLAR)
 

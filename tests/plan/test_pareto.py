@@ -11,8 +11,8 @@ from PIL import Image
 
 import bnn
 from bnn.errors import PlanError
+from bnn.hw.parts import part
 from bnn.plan.pareto import Curve, card_accuracy, curve
-from bnn.plan.parts import part
 from bnn.plan.picture import write
 
 PART = part("xc7z020")

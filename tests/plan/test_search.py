@@ -16,11 +16,12 @@ import bnn
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.design import build
-from bnn.inputs import IntegerInput
 from bnn.plan import cost, plan, planner
 from bnn.plan.search import Budget, Search
-from bnn.precision import BIPOLAR
-from bnn.program import Dot, Program, Threshold
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Threshold
+from bnn.program.precision import BIPOLAR
+from bnn.program.program import Program
 from hw.examples import dense, residual
 from programs import Limits, networks
 

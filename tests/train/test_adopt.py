@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
-from bnn import zoo  # noqa: E402
 from bnn.errors import TrainError  # noqa: E402
 from bnn.library import load  # noqa: E402
 from bnn.lower import lower  # noqa: E402
-from bnn.precision import BIPOLAR, INT, TERNARY  # noqa: E402
-from bnn.program import Program, Threshold  # noqa: E402
+from bnn.network import zoo  # noqa: E402
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
+from bnn.program.operations import Threshold  # noqa: E402
+from bnn.program.precision import BIPOLAR, INT, TERNARY  # noqa: E402
+from bnn.program.program import Program  # noqa: E402
 from bnn.run import prepare  # noqa: E402
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
 from bnn.train.adopt import adopt  # noqa: E402
 from bnn.train.extract import extract  # noqa: E402
 from bnn.train.layers import BatchNorm  # noqa: E402

@@ -8,17 +8,17 @@ from importlib.util import find_spec
 import pytest
 from typer.testing import CliRunner
 
-import bnn.train.cli as commands
-from bnn import install
-from bnn.cli import app, main
+import bnn.commands.train as commands
+from bnn.commands.main import app, main
 from bnn.errors import TrainError
+from bnn.system import install
 
 runner = CliRunner()
 
 
 def test_the_command_line_does_not_load_pytorch():
     code = (
-        "import sys, bnn, bnn.cli, bnn.train.cli\n"
+        "import sys, bnn, bnn.commands.main, bnn.commands.train\n"
         "assert not {'torch', 'lightning', 'tensorboard'} & set(sys.modules), 'loaded'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
-from bnn import zoo  # noqa: E402
 from bnn.lower import lower  # noqa: E402
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
+from bnn.network import zoo  # noqa: E402
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
 from bnn.run import prepare  # noqa: E402
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
 from bnn.train.extract import extract  # noqa: E402
 from bnn.train.layers import BatchNorm, Weighted  # noqa: E402
 from bnn.train.layers import Dense as Dense_  # noqa: E402

@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
 import torch.nn.functional as F  # noqa: E402, N812
 
-from bnn import zoo  # noqa: E402
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
+from bnn.network import zoo  # noqa: E402
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
 from bnn.train import fused  # noqa: E402
 from bnn.train.layers import Activation, BatchNorm  # noqa: E402
 from bnn.train.stack import Stack  # noqa: E402

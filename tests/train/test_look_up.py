@@ -8,10 +8,11 @@ torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
 import torch.nn.functional as F  # noqa: E402, N812
 
-from bnn import _native, zoo  # noqa: E402
+from bnn import _native  # noqa: E402
 from bnn.errors import TrainError  # noqa: E402
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
+from bnn.network import zoo  # noqa: E402
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
 from bnn.train import look_up, loop  # noqa: E402
 from bnn.train.layers import Activation, BatchNorm, Conv2d, MaxPool  # noqa: E402
 from bnn.train.layers import Dense as DenseLayer  # noqa: E402

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
-from bnn import zoo  # noqa: E402
+from bnn.network import zoo  # noqa: E402
 from bnn.train.layers import BatchNorm  # noqa: E402
 from bnn.train.stack import Stack  # noqa: E402
 

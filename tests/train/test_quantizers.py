@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
 from bnn.errors import TrainError  # noqa: E402
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
-from bnn.quantizers import quantize_weights  # noqa: E402
+from bnn.network.quantizers import quantize_weights  # noqa: E402
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
 from bnn.train.quantizers import quantize_activation, quantize_weight  # noqa: E402
 
 BELOW = 0.4999

@@ -3,9 +3,9 @@
 
 import pytest
 
-from bnn import zoo
-from bnn.precision import INT
-from bnn.topology import Act, Conv, Dense, Norm, Topology
+from bnn.network import zoo
+from bnn.network.topology import Act, Conv, Dense, Norm, Topology
+from bnn.program.precision import INT
 from bnn.train.recipes import (
     CONVOLUTIONAL,
     DENSE,

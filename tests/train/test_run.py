@@ -310,7 +310,7 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
             return self.file.fileno()
 
     with monkeypatch.context() as patched:
-        patched.setattr("bnn.files.os.fdopen", FullDisk)
+        patched.setattr("bnn.system.files.os.fdopen", FullDisk)
         with pytest.raises(BnnError, match=r"cannot be written: No space left on device"):
             train(settings, folder, QUIET, resume=False)
     assert sorted(path.name for path in folder.glob(".*")) == []

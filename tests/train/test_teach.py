@@ -6,8 +6,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
 from bnn.errors import TrainError  # noqa: E402
-from bnn.precision import BIPOLAR, TERNARY  # noqa: E402
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
+from bnn.program.precision import BIPOLAR, TERNARY  # noqa: E402
 from bnn.train.stack import Stack  # noqa: E402
 from bnn.train.teach import Teacher, Teachers  # noqa: E402
 

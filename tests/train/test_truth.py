@@ -370,7 +370,7 @@ def test_only_one_process_works_in_a_folder(run):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, code):
     settings = read_settings(done)
-    command = [sys.executable, "-c", "from bnn.cli import main; main()", "train"]
+    command = [sys.executable, "-c", "from bnn.commands.main import main; main()", "train"]
     asked = [settings.network, "--data", settings.data, "--epochs", "1000", "--devices", "1"]
     process = subprocess.Popen(
         [*command, *asked, "--batch", "16", "-o", "run"],

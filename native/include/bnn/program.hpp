@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The integer program as the C++ core sees it: edges by number, every operation checked when it
-// is added. What the operations mean is told in src/bnn/program.py and src/bnn/run/reference.py.
+// is added. What the operations mean is told in src/bnn/program/program.py and src/bnn/run/reference.py.
 #pragma once
 
 #include <array>

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bnn import cache, install
 from bnn.errors import CacheError, DataError
-from bnn.terminal import notice
+from bnn.system import cache, install
+from bnn.system.terminal import notice
 
 
 def cache_folder() -> Path:

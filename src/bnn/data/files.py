@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from bnn.errors import BnnError, DataError
-from bnn.files import open_file, write_whole
+from bnn.system.files import open_file, write_whole
 
 #: Where data comes from: a path, or the bytes of a file.
 Source = str | os.PathLike[str] | bytes

@@ -18,7 +18,7 @@ from bnn.data.walk import SUFFIXES, Found, Unreadable, entries, is_folder, sort_
 from bnn.errors import DataError
 
 if TYPE_CHECKING:
-    from bnn.preprocess import Preprocess, Shape
+    from bnn.data.pictures.preprocess import Preprocess, Shape
 
 __all__ = ["SUFFIXES", "PictureFolder", "class_names", "open_folder", "subfolders"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bnn.data import cifar, idx
 from bnn.errors import DataError
-from bnn.formats import npz
+from bnn.system import npz
 
 Split = Literal["train", "test"]
 

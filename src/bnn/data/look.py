@@ -22,8 +22,8 @@ from bnn.data.walk import Unreadable
 from bnn.errors import BnnError, InputError, UnreadableError
 
 if TYPE_CHECKING:
+    from bnn.data.pictures.preprocess import Preprocess, Shape
     from bnn.data.sets import DataSet
-    from bnn.preprocess import Preprocess, Shape
 
 #: Called with the pictures done and those in all.
 Advance = Callable[[int, int], None]
@@ -238,7 +238,7 @@ class Reader:
         )
 
     def _read(self, path: Path, root: str) -> tuple[NDArray[np.uint8], Fact]:
-        from bnn.pictures import decoding, open_picture
+        from bnn.data.pictures.rules import decoding, open_picture
 
         with open_picture(path) as image, decoding(str(path)):
             size, mode, marks = image.size, image.mode, _marks(image, self.shape)

@@ -16,7 +16,7 @@ import numpy as np
 from bnn.data.duplicates import Repeated, repeated
 from bnn.data.look import BLANK_LEVELS, Looks, Mark
 from bnn.data.walk import Unreadable
-from bnn.terminal import harmless
+from bnn.system.terminal import harmless
 
 #: The part of a data set that has none.
 ALL = "all"

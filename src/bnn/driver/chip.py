@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bnn import cache
 from bnn.driver.pool import Pool
 from bnn.driver.turn import Turn
 from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
+from bnn.system import cache
 
 #: The lock file's name in the cache folder.
 LOCK = "board.lock"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bnn.driver.transport import Buffer, Transport
 from bnn.errors import DriverError
-from bnn.files import parse_json, read_file, write_whole
+from bnn.system.files import parse_json, read_file, write_whole
 
 #: Bytes of a recording.
 MAX_FILE_BYTES = 1 << 28

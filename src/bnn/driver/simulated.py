@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn import cache
 from bnn.driver.transport import Buffer, NoRoomError
 from bnn.driver.turn import Turn
 from bnn.errors import CacheError, DriverError, RuntimeUnavailableError
+from bnn.system import cache
 
 BASE = 0x1000_0000
 _PAGE = 4096
@@ -46,7 +46,7 @@ class SimulatedTransport:
     """A simulated board.
 
     Args:
-        library: from :func:`bnn.hw.verilator.build`.
+        library: from :func:`bnn.hw.toolchain.verilator.build`.
         memory: bytes behind the accelerator.
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.

@@ -21,16 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
-from bnn.formats import npz
 from bnn.formats.grids import Grid, grid, real_input
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack, add_conv, average_pool, zeros_fit
-from bnn.inputs import Input, Shape
-from bnn.network import BatchNorm, Conv2d, Flatten, Lattice, Linear, MaxPool, Network, Sign
-from bnn.precision import INT
-from bnn.program import Borders
-from bnn.quantizers import activation, quantize_weights, unit_scale
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.network.network import BatchNorm, Conv2d, Flatten, Lattice, Linear, MaxPool, Network, Sign
+from bnn.network.quantizers import activation, quantize_weights, unit_scale
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.program.inputs import Input, Shape
+from bnn.program.operations import Borders
+from bnn.program.precision import INT
+from bnn.system import npz
 
 #: Chainer's default; the file does not say.
 EPSILON = 2e-5
@@ -392,7 +392,7 @@ class _MismatchError(FormatError):
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
     """A topology's input encoding for networks that are fed real values in [-1, 1].
 
-    ``sign`` and ``fixed-point`` as :func:`bnn.quantizers.encoded_input` codes the bytes
+    ``sign`` and ``fixed-point`` as :func:`bnn.network.quantizers.encoded_input` codes the bytes
     2p/255 - 1; ``bytes`` for real values p/255.
     """
     match encoding:

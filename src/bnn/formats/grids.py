@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bnn.errors import FormatError, ProgramError
-from bnn.inputs import RealInput, Shape
-from bnn.network import Lattice
-from bnn.precision import BIPOLAR, UINT, Precision, parse
+from bnn.network.network import Lattice
+from bnn.program.inputs import RealInput, Shape
+from bnn.program.precision import BIPOLAR, UINT, Precision, parse
 
 #: A product and a sum, as Keras' Rescaling: ``x * product + added``.
 Step = tuple[float, float]
@@ -86,7 +86,7 @@ def real_input(
     zero_point: ArrayLike,
     rounding: Literal["even", "up"] = "even",
 ) -> RealInput:
-    """A :class:`~bnn.inputs.RealInput` from numbers of any type."""
+    """A :class:`~bnn.program.inputs.RealInput` from numbers of any type."""
     scales, zeros = np.asarray(scale, np.float32), np.asarray(zero_point, np.float32)
     return RealInput(shape, precision, scales, zeros, rounding)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnn.network import Network
+from bnn.network.network import Network
 
 
 @dataclass

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.inputs import Input, RealInput
-from bnn.network import (
+from bnn.network.network import (
     Activation,
     Add,
     Conv2d,
@@ -24,8 +23,9 @@ from bnn.network import (
     Quantize,
     Scale,
 )
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program import Borders, Pair
+from bnn.program.inputs import Input, RealInput
+from bnn.program.operations import Borders, Pair
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 
 #: Weights of an average pool written as a convolution.
 MAX_AVERAGE_WEIGHTS = 1 << 24

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError
 from bnn.lower.codes import tightest
-from bnn.precision import BIPOLAR, INT, UINT, Precision
+from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 
 #: Ratios of weights to the smallest, whose own rounding they magnify.
 TOLERANCE = 1e-5

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from bnn.files import write_folder
 from bnn.hw import folding as folds
 from bnn.hw import report, used
 from bnn.hw.boards import Board
@@ -18,7 +17,8 @@ from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
 from bnn.hw.registers import table
 from bnn.hw.render import Sources, sources
-from bnn.hw.route import Routed
+from bnn.hw.toolchain.route import Routed
+from bnn.system.files import write_folder
 
 
 def write(

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError
-from bnn.files import parse_json, read_file
-from bnn.hw.block import divisors
-from bnn.program import Dot, Program
+from bnn.hw.blocks.block import divisors
+from bnn.program.operations import Dot
+from bnn.program.program import Program
+from bnn.system.files import parse_json, read_file
 
 #: Bytes of a file; honest ones have some thousands.
 MAX_FILE_BYTES = 1 << 22

@@ -3,15 +3,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.driver.driver import Metadata, chunked
+from bnn.errors import DriverError
 from bnn.hw.design import Design
 from bnn.hw.registers import parameter_target
 from bnn.hw.render import Sources, memories
+
+#: Loads of one memory: (value of PARAMETER_TARGET, data words).
+Loads = Iterable[tuple[int, NDArray[np.uint32]]]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the driver must know of a design; ``bnn build`` writes it beside the bitstream.
+
+    Attributes:
+        design_id: what the identity register must read.
+        words_in, words_out: 64-bit words of an image and of its result.
+        parameter_writes: of a complete load; 0 where parameters are baked in.
+        probes: names of the watched streams in order; empty where none is.
+    """
+
+    design_id: int
+    words_in: int
+    words_out: int
+    parameter_writes: int
+    probes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Metadata:
+        """The opposite of :meth:`as_json`; :class:`DriverError` for anything else."""
+        try:
+            numbers = [
+                values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
+            ]
+            probes = tuple(values["probes"])
+        except KeyError as reason:
+            raise DriverError(f"driver metadata lack {reason}") from reason
+        except TypeError:
+            raise DriverError("driver metadata are an object, and probes a list") from None
+        if not all(type(n) is int and 0 <= n < 1 << 32 for n in numbers):
+            raise DriverError("driver metadata must be whole numbers of 32 bits")
+        if not all(isinstance(name, str) for name in probes):
+            raise DriverError("driver metadata: probes must be names")
+        design, words_in, words_out, writes = numbers
+        return cls(design, words_in, words_out, writes, probes)
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
@@ -40,3 +86,12 @@ def metadata(design: Design, sources: Sources) -> Metadata:
         sources.parameter_writes,
         design.probes if sources.probes else (),
     )
+
+
+def chunked(words: Sequence[Sequence[int]], bits: int) -> NDArray[np.uint32]:
+    """Parameter words [fold][PE] as bus data, uint32 (PE, chunks, folds)."""
+    chunks = -(-bits // 32)
+    size = 4 * chunks
+    raw = b"".join(word.to_bytes(size, "little") for row in words for word in row)
+    data = np.frombuffer(raw, "<u4").reshape(len(words), len(words[0]), chunks)
+    return data.transpose(1, 2, 0)

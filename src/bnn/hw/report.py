@@ -8,13 +8,13 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from bnn.hw.blocks.levels import ThresholdUnit
+from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.blocks.window import SlidingWindow
 from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
-from bnn.hw.levels import ThresholdUnit
-from bnn.hw.matrix import Matrix
-from bnn.hw.page import page
-from bnn.hw.route import Routed
-from bnn.hw.window import SlidingWindow
+from bnn.hw.html import page
+from bnn.hw.toolchain.route import Routed
 
 #: Utilisation of one block or of all: cell kind -> count.
 Cells = dict[str, float]

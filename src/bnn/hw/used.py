@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bnn.errors import BuildError
-from bnn.files import new_folder, parse_json, read_file, sync_folder, write_whole
+from bnn.system.files import new_folder, parse_json, read_file, sync_folder, write_whole
 
 MANIFEST = "manifest.json"
 #: Says that a build is complete; the last file to come, and the first to go.

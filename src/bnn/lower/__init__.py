@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lowering: a trained :class:`~bnn.network.Network` to the integer program it equals.
+"""Lowering: a trained :class:`~bnn.network.network.Network` to the integer program it equals.
 
 The derivation is in ``docs/lowering.md``. In short: an activation after any chain of
 real-valued layers is a monotone function of the integer sum before it, so it is
@@ -10,8 +10,8 @@ with the chain evaluated in the source's own arithmetic.
 from __future__ import annotations
 
 from bnn.lower.graph import Lowered, trace
-from bnn.network import Network
-from bnn.program import Program
+from bnn.network.network import Network
+from bnn.program.program import Program
 
 __all__ = ["Lowered", "lower", "trace"]
 

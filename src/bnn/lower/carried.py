@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bnn.arithmetic import direction, real_layer, vector
 from bnn.errors import NetworkError
-from bnn.network import Integers, Lattice, MaxPool, Real, RealLayer, Shape
+from bnn.network.arithmetic import direction, real_layer, vector
+from bnn.network.network import Integers, Lattice, MaxPool, Real, RealLayer, Shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bnn.errors import NetworkError
-from bnn.network import Activation
-from bnn.precision import BIPOLAR, INT, UINT, Precision
-from bnn.program import MAX_VALUE_BITS
+from bnn.network.network import Activation
+from bnn.program.operations import MAX_VALUE_BITS
+from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 
 
 @dataclass(frozen=True)

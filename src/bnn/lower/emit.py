@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnn.check import dot_bounds
 from bnn.lower.carried import Carried
 from bnn.lower.codes import signed_bits, tightest
-from bnn.network import Mask, MaxPool, Network, Shape
-from bnn.program import INPUT, Dot, Op, Pool
+from bnn.network.network import Mask, MaxPool, Network, Shape
+from bnn.program.check import dot_bounds
+from bnn.program.operations import INPUT, Dot, Op, Pool
 
 
 class Emitter:

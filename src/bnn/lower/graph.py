@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnn._typing import assert_never
-from bnn.arithmetic import accumulator_scale, whole_pad
 from bnn.errors import NetworkError
-from bnn.forward import head
-from bnn.inputs import Input, PictureInput
 from bnn.lower import pooling
 from bnn.lower.carried import Carried
 from bnn.lower.codes import Coding, coding, signed_bits, tightest
 from bnn.lower.emit import Emitter
 from bnn.lower.switching import switching_points
-from bnn.network import (
+from bnn.network.arithmetic import accumulator_scale, whole_pad
+from bnn.network.forward import head
+from bnn.network.network import (
     Activation,
     BatchNorm,
     Clip,
@@ -37,8 +36,10 @@ from bnn.network import (
     Sign,
     Weighted,
 )
-from bnn.network import Add as AddLayer
-from bnn.program import INPUT, Add, Affine, Dot, Program, Threshold, Window
+from bnn.network.network import Add as AddLayer
+from bnn.program.inputs import Input, PictureInput
+from bnn.program.operations import INPUT, Add, Affine, Dot, Threshold, Window
+from bnn.program.program import Program
 
 
 @dataclass(frozen=True, eq=False)

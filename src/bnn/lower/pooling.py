@@ -9,7 +9,7 @@ import numpy as np
 
 from bnn.errors import NetworkError
 from bnn.lower.carried import Carried
-from bnn.network import Mask
+from bnn.network.network import Mask
 
 
 @dataclass(frozen=True, eq=False)

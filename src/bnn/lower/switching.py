@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bnn.errors import NetworkError
-from bnn.network import Integers
+from bnn.network.network import Integers
 
 #: Points at which monotony is checked before it is relied on.
 PROBES = 65

@@ -7,7 +7,7 @@ found = plan("cnv-w1a1", fps=12_000)         # or: no fps, for the most that the
 found.fps, found.cost.lut, found.folding     # a folding for bnn build and the runtime sim
 """
 
-from bnn.plan.parts import PARTS, Part, part
+from bnn.hw.parts import PARTS, Part, part
 from bnn.plan.planner import LayerPlan, Plan, plan
 
 __all__ = ["PARTS", "LayerPlan", "Part", "Plan", "part", "plan"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnn.hw.design import Design
-from bnn.plan.parts import Part
+from bnn.hw.parts import Part
 
 #: The part on which blocks were routed.
 _PART = "xc7z020"

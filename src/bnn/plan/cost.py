@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from bnn.hw.block import Block, Generic
+from bnn.hw.blocks.block import Block, Generic
 from bnn.hw.design import Design
 from bnn.plan.features import features, memories
 from bnn.plan.memory import mapped

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from bnn.hw.block import Generic
+from bnn.hw.blocks.block import Generic
 from bnn.plan.memory import Memory, mapped
 
 Features = dict[str, float]

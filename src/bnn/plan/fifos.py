@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bnn.errors import PlanError
+from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.blocks.plumbing import Fifo, Fork
 from bnn.hw.design import Design, build
-from bnn.hw.matrix import Matrix
-from bnn.hw.plumbing import Fifo, Fork
 from bnn.plan.events import Timing, simulate
 
 #: Words that a run may move in all, and images that it takes to find the pace.

@@ -11,12 +11,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bnn.hw.adder import Adder
-from bnn.hw.block import Block
-from bnn.hw.levels import ThresholdUnit
-from bnn.hw.matrix import Matrix
-from bnn.hw.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
-from bnn.hw.window import Maximum, SlidingWindow
+from bnn.hw.blocks.adder import Adder
+from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.levels import ThresholdUnit
+from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
 
 Process = Generator[Events, None, None]

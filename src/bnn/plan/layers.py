@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import BuildError
-from bnn.hw.block import Block, divisors
+from bnn.hw.blocks.block import Block, divisors
+from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.design import Port
 from bnn.hw.design.dots import dot as place_dot
 from bnn.hw.design.needs import Needs
@@ -24,10 +25,9 @@ from bnn.hw.design.windows import window as place_window
 from bnn.hw.design.windows import window_lanes
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.hw.matrix import Matrix
 from bnn.plan import cost
 from bnn.plan.cost import Cost
-from bnn.program import INPUT, Dot, Op, Threshold, Window
+from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
 
 #: Of the foldings that are fast enough, those are costed whose logic is guessed to be at most this
 #: much more than the least, and of them so many.

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-from bnn.plan.parts import Part
+from bnn.hw.parts import Part
 from bnn.plan.search import Budget, Found, Search
-from bnn.program import Program
+from bnn.program.program import Program
 
 #: Plans tried for each doubling of the speed.
 _STEPS = 3

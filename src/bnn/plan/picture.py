@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnn.errors import PlanError
-from bnn.files import write_whole
-from bnn.hw import page as pages
+from bnn.hw import html as pages
+from bnn.hw.parts import Part
 from bnn.plan import cost
 from bnn.plan.drawing import Drawing
 from bnn.plan.pareto import Curve, Point
-from bnn.plan.parts import Part
+from bnn.system.files import write_whole
 
 _COLOURS = ("#30638e", "#d1495b", "#3a7d44", "#b7791f", "#6b4e9b", "#00798c")
 _WIDTH, _PANEL, _LEFT, _GAP, _TOP = 900, 300, 70, 60, 50

@@ -9,18 +9,18 @@ from typing import Any
 
 from bnn.errors import PlanError
 from bnn.hw import folding as folds
+from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.design import Design, Instance
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.hw.matrix import Matrix
-from bnn.model import Model
+from bnn.hw.parts import Part, part
+from bnn.model.model import Model
 from bnn.plan import clocks, cost
 from bnn.plan.clocks import RoutedClock
 from bnn.plan.cost import Cost
 from bnn.plan.events import Timing
 from bnn.plan.fifos import sized
-from bnn.plan.parts import Part, part
 from bnn.plan.search import Budget, Found, Search, none_so_fast
-from bnn.program import Program
+from bnn.program.program import Program
 
 #: Share of a part's LUTs that a plan may take: fuller ones seldom route.
 FILL = 0.85
@@ -240,9 +240,9 @@ def _program(model: Model | Program | str) -> Program:
         return model
     if isinstance(model, Model):
         return model.program
-    import bnn
+    from bnn.library import load
 
-    return bnn.load(model).program
+    return load(model).program
 
 
 def _unmet(

@@ -19,7 +19,7 @@ from bnn.hw.folding import Folding, LayerFolding
 from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.plan.layers import Layer, Option, layers
-from bnn.program import Program
+from bnn.program.program import Program
 
 #: LUTs that a block RAM may cost at most, when there are too few of them.
 _DEAREST = 1 << 12

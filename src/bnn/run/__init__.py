@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import UnknownNameError
-from bnn.program import Program
+from bnn.program.program import Program
 
 #: Name of each runtime and the module that prepares it.
 RUNTIMES = {
@@ -87,7 +87,7 @@ def hardware() -> str:
 def check_hardware() -> None:
     """:class:`~bnn.errors.RuntimeUnavailableError` where :func:`hardware` cannot work."""
     if hardware() == "sim":
-        from bnn.hw import verilator
+        from bnn.hw.toolchain import verilator
 
         verilator.verilator_root()
         verilator.compiler()

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.driver.driver import Driver
-from bnn.hw.accelerated import Accelerated
 from bnn.hw.design import Design
+from bnn.hw.host_packing import Accelerated
 from bnn.run import Outputs
 
 #: How many times what the slowest imaginable pipeline takes is too many cycles.

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from bnn.driver.board import BoardTransport
-from bnn.driver.driver import Driver, Metadata
+from bnn.driver.driver import Driver
 from bnn.errors import BuildError, DriverError
-from bnn.files import parse_json, read_file
 from bnn.hw import folding as folds
-from bnn.hw.accelerated import Accelerated
 from bnn.hw.boards import board
 from bnn.hw.design import build
-from bnn.hw.loading import loads, metadata
+from bnn.hw.host_packing import Accelerated
+from bnn.hw.loading import Metadata, loads, metadata
 from bnn.hw.render import sources
-from bnn.program import Program
+from bnn.program.program import Program
 from bnn.run.accelerator import AcceleratorRuntime, most_cycles
+from bnn.system.files import parse_json, read_file
 
 #: Where the folder is looked for when ``build`` is not given.
 VARIABLE = "BNN_ACCELERATOR"

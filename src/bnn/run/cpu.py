@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
-from bnn.inputs import PictureInput
-from bnn.precision import BIPOLAR
-from bnn.program import INPUT, RULES, Add, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+from bnn.program.inputs import PictureInput
+from bnn.program.operations import INPUT, RULES, Add, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR
+from bnn.program.program import Program
 from bnn.run import Outputs
 
 if TYPE_CHECKING:

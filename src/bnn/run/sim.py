@@ -11,13 +11,13 @@ from bnn.driver.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import DriverError
 from bnn.hw import folding as folds
-from bnn.hw import verilator
-from bnn.hw.accelerated import Accelerated
 from bnn.hw.boards import CLOCK_MHZ
 from bnn.hw.design import build
+from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
-from bnn.program import Program
+from bnn.hw.toolchain import verilator
+from bnn.program.program import Program
 from bnn.run.accelerator import AcceleratorRuntime, most_cycles
 
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnn.errors import TrainError
-from bnn.precision import BIPOLAR, TERNARY, Precision
-from bnn.program import Add, Dot, Program, Threshold
-from bnn.topology import Act, Conv, Dense, Layer, Topology
+from bnn.network.topology import Act, Conv, Dense, Layer, Topology
+from bnn.program.operations import Add, Dot, Threshold
+from bnn.program.precision import BIPOLAR, TERNARY, Precision
+from bnn.program.program import Program
 from bnn.train.layers import BatchNorm, Weighted
 from bnn.train.stack import Stack
 from bnn.train.transfer import BIPOLAR_MEAN_MAGNITUDE

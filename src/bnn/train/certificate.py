@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from bnn.classifier import logits
 from bnn.data.report import DataReport
 from bnn.errors import TrainError
-from bnn.files import write_whole
 from bnn.formats.bnn_pynq.extracting import firing_level
-from bnn.model import Model
-from bnn.modelfile import load, save
+from bnn.model.file import load, save
+from bnn.model.model import Model
 from bnn.run import prepare
+from bnn.system.files import write_whole
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.export import to_model
 from bnn.train.finite import check_history, check_logits, check_stack

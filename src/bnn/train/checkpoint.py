@@ -25,7 +25,7 @@ from lightning.fabric.plugins.io import CheckpointIO
 from torch import Tensor
 
 from bnn.errors import TrainError
-from bnn.files import parse_json, read_file, write_whole
+from bnn.system.files import parse_json, read_file, write_whole
 
 #: Checkpoints in a run's folder.
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from bnn.data.folder import PictureFolder
 from bnn.data.look import Advance, Looks, Notebook, Reader, look_at_arrays
+from bnn.data.pictures.preprocess import Digit, Preprocess, Shape, Stretch, Thumbnail
 from bnn.data.report import DataReport, make_report
 from bnn.data.sets import DataSet, Given, Splits, notes_of, open_splits
 from bnn.errors import DataError, TrainError
-from bnn.inputs import Shape as InputShape
-from bnn.preprocess import Digit, Preprocess, Shape, Stretch, Thumbnail
+from bnn.program.inputs import Shape as InputShape
 
 #: Parts are drawn by this, whatever the seed of the training: runs stay comparable.
 SPLIT_SEED = 1234

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bnn.data.pictures.preprocess import Preprocess
 from bnn.lower import lower
-from bnn.model import Model
-from bnn.preprocess import Preprocess
+from bnn.model.model import Model
 from bnn.train.extract import extract
 from bnn.train.stack import Stack
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a trained stack to the values that were trained: a :class:`bnn.network.Network`.
+"""From a trained stack to the values that were trained: a :class:`bnn.network.network.Network`.
 
 Nothing is rounded or folded here; ``bnn.lower`` does that. The network's float32
 arithmetic is the one that the stack's layers define for evaluation mode.
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bnn import network as net
 from bnn.errors import TrainError
-from bnn.precision import BIPOLAR
+from bnn.network import network as net
+from bnn.program.precision import BIPOLAR
 from bnn.train import layers
 from bnn.train.stack import Stack
 

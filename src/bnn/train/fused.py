@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnn import _native
-from bnn.precision import BIPOLAR
+from bnn.program.precision import BIPOLAR
 from bnn.train.layers import Activation, BatchNorm, MaxPool
 
 #: Least and greatest value, whether they are the two signs, and their estimator is ``approx``.

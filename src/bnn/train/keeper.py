@@ -12,7 +12,7 @@ import lightning as L  # noqa: N812
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from bnn.errors import TrainError
-from bnn.files import write_whole
+from bnn.system.files import write_whole
 from bnn.train.checkpoint import BEST, LAST
 
 #: What the best epoch is chosen by: share of the validation part that is right when deployed.

@@ -4,7 +4,7 @@
 In training mode they use the framework's fused kernels, in bfloat16 under autocast.
 In evaluation mode their arithmetic is *defined*: sums of integers are exact, and what
 is real is float32 in the stated order of operations. ``bnn.train.extract`` turns the
-second into a :class:`bnn.network.Network`, so the deployed integers are not close to
+second into a :class:`bnn.network.network.Network`, so the deployed integers are not close to
 the trained forward pass but equal to it.
 
 Maps are (N, channels, height, width) in PyTorch's ``channels_last`` memory format.
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bnn.precision import BIPOLAR, Precision
-from bnn.program import Borders, Pair
+from bnn.program.operations import Borders, Pair
+from bnn.program.precision import BIPOLAR, Precision
 from bnn.train.quantizers import quantize_activation, quantize_weight
 
 

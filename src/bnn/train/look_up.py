@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnn import _native
-from bnn.precision import BIPOLAR, Precision
-from bnn.program import Borders
+from bnn.program.operations import Borders
+from bnn.program.precision import BIPOLAR, Precision
 from bnn.train.fused import array_of, quantizer_of
 from bnn.train.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, MaxPool, Weighted
 from bnn.train.quantizers import quantize_weight

@@ -17,7 +17,7 @@ from bnn.data.look import Advance
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits, open_splits
 from bnn.errors import TrainError
-from bnn.files import write_whole
+from bnn.system.files import write_whole
 
 #: The report's file in a run's folder.
 DATA = "data.json"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bnn.errors import TrainError
-from bnn.precision import BIPOLAR, Precision
+from bnn.program.precision import BIPOLAR, Precision
 
 
 class _Sign(torch.autograd.Function):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from bnn.topology import Conv, Dense, Topology
+from bnn.network.topology import Conv, Dense, Topology
 from bnn.train.checked import Range, check_values
 
 #: What may be chosen. Rates live well within these bounds; beyond them nothing was ever learned.

@@ -25,17 +25,17 @@ from typing import Any
 import lightning as L  # noqa: N812
 import torch
 
-from bnn import topology as topologies
-from bnn import zoo
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits
 from bnn.errors import BnnError, TrainError
-from bnn.files import read_file, write_whole
 from bnn.library import load
 from bnn.lower import lower
-from bnn.topology import Topology
+from bnn.network import topology as topologies
+from bnn.network import zoo
+from bnn.network.topology import Topology
+from bnn.system.files import read_file, write_whole
 from bnn.train.adopt import adopt
 from bnn.train.certificate import CARD, MODEL, PAGE, REPORT, Certificate, certify
 from bnn.train.checked import (
@@ -94,7 +94,7 @@ class Settings:
     """What decides the result of a training.
 
     Attributes:
-        network: a name of ``bnn.zoo``, or a topology file.
+        network: a name of ``bnn.network.zoo``, or a topology file.
         data: a name or folder that ``bnn.data.sets`` knows.
         preprocess: how pictures reach the network's input, see ``bnn.train.data``.
         seed: of weights, order and augmentation.

@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from bnn.inputs import PictureInput
-from bnn.precision import BIPOLAR
-from bnn.quantizers import encoded_input
-from bnn.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.network.quantizers import encoded_input
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.program.inputs import PictureInput
+from bnn.program.precision import BIPOLAR
 from bnn.train import fused, layers, look_up
 
 #: Standard deviation of the logits at first: enough for the loss to tell classes apart.

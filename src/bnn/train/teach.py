@@ -17,9 +17,9 @@ from torch import Tensor
 from bnn.classifier import logits
 from bnn.errors import TrainError
 from bnn.lower import lower
-from bnn.program import Program
+from bnn.network.topology import Topology
+from bnn.program.program import Program
 from bnn.run import prepare
-from bnn.topology import Topology
 from bnn.train.extract import extract
 from bnn.train.stack import Stack
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from bnn.errors import TrainError
-from bnn.precision import BIPOLAR, Precision
+from bnn.program.precision import BIPOLAR, Precision
 from bnn.train.layers import Activation, BatchNorm, Weighted
 from bnn.train.stack import Stack
 

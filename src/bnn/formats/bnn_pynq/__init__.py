@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.data.pictures.preprocess import Digit, Thumbnail
 from bnn.formats.bnn_pynq.building import program_of
 from bnn.formats.bnn_pynq.extracting import parameters_of
 from bnn.formats.bnn_pynq.networks import (
@@ -40,8 +41,7 @@ from bnn.formats.bnn_pynq.reading import (
     recognise,
 )
 from bnn.formats.bnn_pynq.writing import encode, write
-from bnn.model import Model
-from bnn.preprocess import Digit, Thumbnail
+from bnn.model.model import Model
 
 __all__ = [
     "MAX_CLASSES",

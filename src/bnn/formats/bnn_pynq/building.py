@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.formats.bnn_pynq.networks import OriginalNetwork
-from bnn.inputs import PictureInput, fixed_point_table, sign_table
-from bnn.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from bnn.program import ArgMax, Dot, Op, Pool, Program, Threshold, Window
+from bnn.program.inputs import PictureInput, fixed_point_table, sign_table
+from bnn.program.operations import ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.program import Program
 
 ACCUMULATOR_BITS = 16
 

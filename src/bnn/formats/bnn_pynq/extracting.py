@@ -17,10 +17,11 @@ from bnn.errors import ParameterError
 from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork
 from bnn.formats.bnn_pynq.reading import parse_classes
 from bnn.formats.bnn_pynq.writing import LayerParameters, Parameters
-from bnn.inputs import PictureInput, fixed_point_table, sign_table
-from bnn.model import Model
-from bnn.precision import BIPOLAR, TERNARY
-from bnn.program import INPUT, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput, fixed_point_table, sign_table
+from bnn.program.operations import INPUT, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.precision import BIPOLAR, TERNARY
+from bnn.program.program import Program
 
 Whole = NDArray[np.int64]
 

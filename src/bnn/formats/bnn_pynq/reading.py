@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bnn.data import tar
 from bnn.data.files import open_unpacked
 from bnn.errors import DataError, ParameterError
-from bnn.files import read_file
 from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, refold
+from bnn.system.files import read_file
 
 #: The largest original set has 2.9 MB; anything near this bound is no parameter set.
 MAX_SET_BYTES = 1 << 26

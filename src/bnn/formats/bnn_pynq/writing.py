@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import ParameterError
-from bnn.files import folder_beside, sync_folder, write_folder
 from bnn.formats.bnn_pynq.networks import Layer, OriginalNetwork
 from bnn.formats.bnn_pynq.reading import CONFIG, Files
+from bnn.system.files import folder_beside, sync_folder, write_folder
 
 #: The threshold of a pad row, which never fires.
 NEVER = 32767

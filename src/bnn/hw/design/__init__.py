@@ -4,7 +4,7 @@
 Each operation becomes the block that computes it; a dot takes the threshold that alone reads it
 along. Width converters, serializers and forks are put where two neighbours differ. What the
 accelerator delivers is the scores; an arg max (and whatever else follows the scores) is the
-host's, see :mod:`bnn.hw.tail`.
+host's, see :mod:`bnn.hw.host_tail`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from bnn.hw.design.parts import Design, Instance, LazyContents, Port
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, dots
-from bnn.program import Add, ArgMax, Dot, Op, Pool, Program, Threshold, Window
+from bnn.program.operations import Add, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.program import Program
 
 __all__ = ["Design", "Instance", "Port", "build"]
 

@@ -7,14 +7,14 @@ import math
 from dataclasses import replace
 
 from bnn.errors import BuildError
+from bnn.hw.blocks.levels import Levels, of_threshold
+from bnn.hw.blocks.matrix import Matrix, accumulator_bits
+from bnn.hw.blocks.plumbing import Fifo, Serialize
 from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import gather
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding
-from bnn.hw.levels import Levels, of_threshold
-from bnn.hw.matrix import Matrix, accumulator_bits
-from bnn.hw.plumbing import Fifo, Serialize
-from bnn.program import Dot, Threshold, Window
+from bnn.program.operations import Dot, Threshold, Window
 
 #: Most places of a parameter memory that the parameter bus can address.
 MAX_INDEX = 1 << 20

@@ -6,11 +6,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from bnn.hw.adder import Adder
+from bnn.hw.blocks.adder import Adder
+from bnn.hw.blocks.levels import ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.blocks.matrix import Contents
 from bnn.hw.design.wiring import Wiring
-from bnn.hw.levels import ThresholdUnit, of_threshold, threshold_bounds
-from bnn.hw.matrix import Contents
-from bnn.program import Add, Threshold
+from bnn.program.operations import Add, Threshold
 
 
 def threshold(wiring: Wiring, op: Threshold) -> None:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
 from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import window_lanes
 from bnn.hw.design.wiring import Wiring
-from bnn.hw.edges import MEMORY_BITS, InputLayout, OutputLayout
-from bnn.hw.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
-from bnn.program import INPUT, Dot, Window
+from bnn.hw.memory_layout import MEMORY_BITS, InputLayout, OutputLayout
+from bnn.program.operations import INPUT, Dot, Window
 
 
 def input_end(wiring: Wiring) -> InputLayout:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bnn.hw.tail import device_edge
-from bnn.program import INPUT, Add, Dot, Op, Program, Threshold, Window
+from bnn.hw.host_tail import device_edge
+from bnn.program.operations import INPUT, Add, Dot, Op, Threshold, Window
+from bnn.program.program import Program
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bnn.hw.block import Block
-from bnn.hw.edges import InputLayout, OutputLayout
+from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.matrix import Contents
 from bnn.hw.folding import Folding
-from bnn.hw.matrix import Contents
-from bnn.precision import Precision
-from bnn.program import Program
+from bnn.hw.memory_layout import InputLayout, OutputLayout
+from bnn.program.precision import Precision
+from bnn.program.program import Program
 
 
 @dataclass(frozen=True)

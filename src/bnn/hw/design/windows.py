@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from bnn.errors import BuildError
-from bnn.hw.block import divisors
+from bnn.hw.blocks.block import divisors
+from bnn.hw.blocks.patches import Patches
+from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.design.parts import Port
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding, cycles
-from bnn.hw.patches import Patches
-from bnn.hw.window import Maximum, SlidingWindow
-from bnn.program import Dot, Pool, Window
+from bnn.program.operations import Dot, Pool, Window
 
 #: Widest word of a pool.
 POOL_BITS = 256

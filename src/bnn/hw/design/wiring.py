@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bnn.errors import BuildError
-from bnn.hw.block import Block
+from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.matrix import Contents
+from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Widen
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import Instance, Port
 from bnn.hw.folding import Folding
-from bnn.hw.matrix import Contents
-from bnn.hw.plumbing import Fifo, Fork, Narrow, Widen
-from bnn.program import Program
+from bnn.program.program import Program
 
 #: Units that the parameter bus can address.
 MAX_UNITS = 256

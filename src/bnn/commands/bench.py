@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn bench`` and ``bnn info --cpu``: parse, call, print."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_text
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bnn.errors import InputError
+
+if TYPE_CHECKING:
+    from bnn.measure.speed import Timing
+
+
+def bench(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+    ],
+    batch: Annotated[str, typer.Option("--batch", help="Images a call, as in 1,64,1000.")] = (
+        "1,64,1000"
+    ),
+    threads: Annotated[str, typer.Option("--threads", "-t", help="As in 1,2.")] = "1",
+    runtime: Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")] = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Measure how fast a model runs here: warmed up, repeated, by wall and by CPU time.
+
+    Example: [bold]bnn bench lfc-w1a1 --batch 1,1000 --threads 1,2[/bold]
+    """
+    import bnn
+    from bnn.measure.speed import bench as measure
+    from bnn.measure.speed import machine
+
+    if runtime == "sim":
+        raise InputError(
+            "bench measures this machine; the accelerator's speed is told by bnn plan and by "
+            "bnn classify --runtime sim"
+        )
+    if runtime != "cpu" and threads != "1":
+        raise InputError(f"--threads is for the runtime cpu, not for {runtime}")
+    program = bnn.load(model).program
+    timings = measure(
+        program, numbers("batch", batch), numbers("threads", threads), runtime=runtime
+    )
+    if json:
+        for timing in timings:
+            typer.echo(json_text.dumps({"model": model, "machine": machine(), **timing.as_dict()}))
+        return
+    typer.echo(f"{model} on {machine()}: random inputs, {len(timings[0].wall)} rounds")
+    _print_timings(timings)
+
+
+def numbers(what: str, text: str) -> list[int]:
+    """``1,64,1000`` as numbers from 1 to a million."""
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(1 <= value <= 1_000_000 for value in values):
+        raise InputError(f"--{what} takes whole numbers from 1, separated by commas: {text!r}")
+    return values
+
+
+def show_cpu(json: bool) -> None:
+    """Print which kernel the cpu runtime takes here, and why."""
+    from bnn.run.cpu import describe
+
+    found = describe()
+    if json:
+        typer.echo(json_text.dumps(dataclasses.asdict(found)))
+        return
+    typer.echo(f"kernel    {found.kernel}: {found.reason}")
+    for kernel in found.kernels:
+        place = "available" if kernel.available else "not on this CPU"
+        typer.echo(f"          {kernel.name:10} {place:16} {kernel.uses}")
+    typer.echo(f"training  {found.training}: small integers, by table look-up")
+    typer.echo(f"features  {' '.join(found.features)}")
+    typer.echo(f"threads   {found.threads}")
+
+
+def _print_timings(timings: list[Timing]) -> None:
+    from rich.table import Table
+
+    from bnn.system.terminal import print_whole
+
+    table = Table("runtime", "batch", "threads", "images/s", "us/image", "slow/fast", box=None)
+    table.add_column("images/CPU s")
+    table.add_column("GOP/s")
+    for timing in timings:
+        values = timing.as_dict()
+        table.add_row(
+            timing.label,
+            str(timing.batch),
+            str(timing.threads),
+            f"{values['images_per_second']:,.0f}",
+            f"{values['us_median']:,.1f}",
+            f"{values['spread']:.2f}",
+            f"{values['images_per_cpu_second']:,.0f}",
+            f"{values['gops']:,.0f}",
+        )
+    print_whole(table)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn build``, as a function of typed arguments for the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnn.commands.plan import Fps, Most, one_wish
+
+
+def build(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    board: Annotated[str, typer.Option("--board", help="pynq-z1 or pynq-z2.")] = "pynq-z2",
+    folding: Annotated[
+        str | None,
+        typer.Option("--folding", help="original, a bundled name or a FINN-style JSON file."),
+    ] = None,
+    fps: Fps = None,
+    most: Most = False,
+    loadable: Annotated[
+        bool | None,
+        typer.Option(
+            "--loadable/--constants",
+            help="Parameters written at run time, or baked into the circuit.",
+        ),
+    ] = None,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Count LUTs, FFs, BRAMs and DSPs with Yosys.")
+    ] = False,
+    pnr: Annotated[
+        bool,
+        typer.Option("--pnr", help="Place and route with nextpnr, to Fmax and bnn.bit (minutes)."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Make FPGA hardware of a model: sources, constraints, a Vivado script, driver data, a report.
+
+    Example: [bold]bnn build lfc-w1a1 --board pynq-z2 --folding original -o accelerator[/bold]
+    """
+    import bnn
+    from bnn.hw import export, report, used
+    from bnn.hw import folding as folds
+    from bnn.hw.boards import board as find_board
+    from bnn.hw.design import build as make
+
+    target = find_board(board)
+    program = bnn.load(model).program
+    if fps is not None or most:
+        one_wish(fps, most, folding)
+        from bnn.plan import plan
+
+        planned = plan(program, fps=fps, on=target.part, loadable=bool(loadable))
+        chosen = planned.folding
+    else:
+        chosen = folds.choose(program, folding)
+    if loadable is not None:
+        chosen = dataclasses.replace(chosen, loadable=loadable)
+    design = make(program, chosen)
+    cells = routed = None
+    if synth or pnr:
+        from bnn.hw.render import sources
+    if synth:
+        from bnn.hw.toolchain import synth as synthesis
+
+        modules = {instance.name: instance.block.module for instance in design.instances}
+        cells = synthesis.cells(sources(design, probes=False), modules)
+    with used.replaced(output) as fresh:
+        if pnr:
+            from bnn.hw.toolchain.implement import implement
+
+            routed = implement(sources(design), target, fresh)
+        values = export.write_into(design, target, fresh, cells, routed)
+    typer.echo(json_text.dumps(values) if json else report.as_text(values), nl=json)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn convert``: from another framework's file to ``.bnn``, or from a model elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bnn.system.terminal import harmless
+
+if TYPE_CHECKING:
+    from bnn.formats.convert import Conversion, Folding, Options
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="File or folder of another framework, or a model.")
+]
+
+
+def convert(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder to write.")],
+    source_format: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="bnn-pynq, brevitas, chainer, keras, qonnx or theano; else recognised."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="bnn-pynq or qonnx, instead of .bnn.")
+    ] = None,
+    topology: Annotated[
+        str | None,
+        typer.Option("--topology", help="lfc, cnv, a network's name, or a TOML file."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="Text file of class names, one a line.")
+    ] = None,
+    given_input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="Values of an unquantized input: unit, symmetric, bytes, bipolar, int4 ...",
+        ),
+    ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option("--pictures", help="Take pictures; bytes become unit, symmetric or bytes."),
+    ] = None,
+    fold: Annotated[
+        str, typer.Option("--fold", help="exact, or original: the original tool's rounding.")
+    ] = "exact",
+    flipped: Annotated[
+        bool, typer.Option("--flipped", help="Theano: kernels are turned (Lasagne's default).")
+    ] = False,
+    fires_at: Annotated[
+        float | None,
+        typer.Option("--fires-at", help="To bnn-pynq, LFC: the logit from which a class fires."),
+    ] = None,
+    folding: Annotated[
+        str | None,
+        typer.Option("--folding", help="bnn-pynq: PExSIMD of every layer, as 32x64,64x32,..."),
+    ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option("--verify", metavar="DATA", help="mnist, cifar10, a folder, or an npz."),
+    ] = None,
+) -> None:
+    """Convert a trained network of another framework, or write a model in another format.
+
+    Example: [bold]bnn convert trained.h5 --verify mnist -o trained.bnn[/bold]
+    """
+    from bnn.errors import FormatError
+    from bnn.formats.convert import Options, export, parse_folding, read_classes, taking_pictures
+    from bnn.model.file import SUFFIX, save
+
+    if fold not in ("exact", "original"):
+        raise FormatError(f"--fold is exact or original, not {fold!r}")
+    if to is None and out.suffix != SUFFIX:
+        raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
+    for option, value in (("--fires-at", fires_at), ("--folding", folding)):
+        if to is None and value is not None:
+            raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
+    names = None if classes is None else read_classes(classes)
+    how: Folding = "original" if fold == "original" else "exact"
+    options = Options(topology, names, given_input, how, flipped)
+    pairs = None if folding is None else parse_folding(folding)
+    conversion = _conversion(source, source_format, options, is_exported=to is not None)
+    for line in conversion.report.lines():
+        typer.echo(harmless(line))
+    failed = verify is not None and _verify(conversion, source, verify, pictures or given_input)
+    model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
+    if to is None:
+        save(model, out)
+    else:
+        for note in export(model, to, out, pairs, fires_at):
+            typer.echo(harmless(f"  not kept: {note}"))
+    typer.echo(f"wrote {out}")
+    if failed:
+        typer.echo(f"bnn: {out}: was written, but its predictions differ; see above", err=True)
+        raise typer.Exit(1)
+
+
+def _conversion(
+    source: str, source_format: str | None, options: Options, *, is_exported: bool
+) -> Conversion:
+    """``source`` converted; a model of our own is one already, and only to be exported."""
+    import bnn
+    from bnn.errors import FormatError
+    from bnn.formats.convert import Conversion, Options, convert, recognise
+    from bnn.formats.report import Report
+    from bnn.model.file import SUFFIX
+
+    path = Path(source)
+    is_model = not path.exists() or path.suffix == SUFFIX
+    if source_format is None and is_model:
+        model = bnn.load(source)
+        if not is_exported:
+            raise FormatError(f"{source}: is a model already; say with --to what it shall become")
+        if options != Options():
+            raise FormatError(
+                f"{source}: is a model already; --topology, --classes, --input, --fold and "
+                "--flipped are for other frameworks' files"
+            )
+        return Conversion(model, Report(f"model {model.name}"))
+    return convert(path, source_format or recognise(path), options)
+
+
+def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> bool:
+    """Print the comparison; whether predictions differ."""
+    from bnn.measure.agreement import read_samples, verify
+    from bnn.system.progress import progress
+
+    known = grid if grid in ("unit", "symmetric", "bytes") else None
+    samples = read_samples(data, conversion, known)
+    if conversion.report.format == "QONNX":
+        typer.echo("running the file in onnx.reference, for a minute at most", err=True)
+    with progress("onnx.reference") as advance:
+        found = verify(conversion, samples, source=Path(source), advance=advance)
+    for line in found.lines():
+        typer.echo(harmless(line))
+    return found.failed

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files that a user names on the command line, as one batch of a model's input.
+
+A file is a picture, an IDX file of images (MNIST), or CIFAR-10 records; the last two
+hold many images, may be packed, and are recognised by their contents. A folder stands for
+the pictures in it and in its subfolders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.data import cifar, idx
+from bnn.data.files import PACKED, open_unpacked
+from bnn.data.walk import Unreadable, walk
+from bnn.errors import BnnError, DataError, InputError
+from bnn.model.batch import as_batch
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput
+
+_IDX_MAGIC = b"\x00\x00\x08\x03"
+
+#: Files that are read before they are classified: memory stays bounded.
+FILES_AT_ONCE = 256
+
+#: Names and a batch (N, *input shape).
+Images = tuple[list[str], NDArray[Any]]
+
+
+def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
+    """The files that ``paths`` stand for, in order, and what among them cannot be read.
+
+    A folder stands for the pictures below it, sorted; hidden files do not count.
+    """
+    files: list[Path] = []
+    unreadable: list[Unreadable] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            found = walk(path)
+        except DataError as error:
+            unreadable.append(_failed(path, error))
+            continue
+        files += found.pictures
+        unreadable += found.unreadable
+        unreadable += [
+            Unreadable(link, "is a linked folder; name it to read it") for link in found.links
+        ]
+        if not found.pictures and not found.unreadable and not found.links:
+            unreadable.append(Unreadable(path, "is a folder without pictures"))
+    return files, unreadable
+
+
+def read_batches(
+    model: Model,
+    files: Sequence[Path],
+    unreadable: list[Unreadable],
+    advance: Callable[[int, int], None] | None = None,
+    size: int | None = FILES_AT_ONCE,
+) -> Iterator[Images]:
+    """Names and batches of the images in ``files``, ``size`` files at a time (None: all).
+
+    Args:
+        model: that takes them.
+        files: see :func:`list_files`.
+        unreadable: files that cannot be read are added here, and passed over.
+        advance: called with the files done and those in all.
+
+    Raises:
+        InputError: the model is not about pictures, or does not say how they become its input.
+    """
+    _check_takes_pictures(model)
+    step = size or max(len(files), 1)
+    for start in range(0, len(files), step):
+        names: list[str] = []
+        parts = []
+        for path in files[start : start + step]:
+            try:
+                own, images = read_images(model, [path])
+            except BnnError as error:
+                unreadable.append(_failed(path, error))
+                continue
+            names += own
+            parts.append(images)
+        if parts:
+            yield names, np.concatenate(parts)
+        if advance is not None:
+            advance(min(start + step, len(files)), len(files))
+
+
+def _failed(path: Path, error: BnnError) -> Unreadable:
+    return Unreadable(path, str(error).removeprefix(f"{path}: "))
+
+
+def _check_takes_pictures(model: Model) -> None:
+    if not isinstance(model.program.input, PictureInput):
+        raise InputError(f"{model.name} does not take pictures; use bnn.Classifier on arrays")
+
+
+def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
+    """Names and batch (N, *input shape) of the images in ``paths``.
+
+    An image of a file that holds several is called ``file[index]``.
+
+    Raises:
+        DataError: a file is missing or no picture.
+        InputError: the model is not about pictures, or its input has another shape.
+    """
+    _check_takes_pictures(model)
+    names: list[str] = []
+    parts = []
+    for path in paths:
+        images = as_batch(model, _read(path, model))
+        several = len(images) > 1
+        names += [f"{path}[{index}]" if several else str(path) for index in range(len(images))]
+        parts.append(images)
+    return names, np.concatenate(parts)
+
+
+def _read(path: Path, model: Model) -> Any:
+    """Images of a data file, or the path itself if it must be a picture.
+
+    Data files hold images as networks take them; another size is a mistake, and not resized.
+    """
+    shape = model.program.input.shape
+    with open_unpacked(path) as file:
+        head = bytes(file.read(4))
+    if head == _IDX_MAGIC:
+        images = idx.read_images(path)
+        if shape not in (images.shape[1:], (*images.shape[1:], 1)):
+            raise InputError(f"{path}: images of {images.shape[1:]}, {model.name} takes {shape}")
+        return images
+    plain = path.with_suffix("") if path.suffix in PACKED else path
+    if shape == (32, 32, 3) and plain.suffix == ".bin" and head:
+        return cifar.read_records(path)[0]
+    return path

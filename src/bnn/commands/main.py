@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: parse, call, print. Work is imported by the command that does it."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import bnn
+from bnn.commands import bench as bench_command
+from bnn.commands import build as hardware_commands
+from bnn.commands import plan as plan_command
+from bnn.commands import train as train_commands
+from bnn.commands.convert import convert
+from bnn.errors import BnnError, UnreadableError
+from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bnn.classifier import Classifier, Run
+    from bnn.data.walk import Unreadable
+
+    #: Names, scores and classes of a batch, and what it cost.
+    Results = tuple[list[str], NDArray[np.int32], NDArray[np.int64], Run]
+
+app = typer.Typer(
+    name="bnn",
+    help="Binarized neural networks, exact and fast.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+]
+RuntimeName = Annotated[str, typer.Option("--runtime", "-r", help="cpu, reference, sim or board.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", "-t", min=1, help="Threads of the cpu runtime.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bnn {bnn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def classify(
+    model: ModelName,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Pictures, folders, IDX or CIFAR-10 files."),
+    ],
+    runtime: RuntimeName = "cpu",
+    threads: Threads = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Write waveforms (VCD) of the runtime sim.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Classify pictures.
+
+    A folder stands for the pictures in it and in its subfolders. Files that cannot be read are
+    listed, the others are classified, and the exit status is 1.
+
+    Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
+    """
+    from bnn.commands.images import FILES_AT_ONCE, list_files, read_batches
+
+    classifier = _classifier(model, runtime, threads, trace)
+    files, unreadable = list_files(images)
+    total = len(files) + len(unreadable)
+    at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
+    found: list[Results] = []
+    began, running = time.perf_counter(), 0.0
+    with _watching(len(files) > FILES_AT_ONCE) as advance:
+        for names, batch in read_batches(classifier.model, files, unreadable, advance, at_once):
+            start = time.perf_counter()
+            found.append((names, *classifier.run(batch), classifier.last_run))
+            running += time.perf_counter() - start
+    if found:
+        reading = time.perf_counter() - began - running
+        _print_results(classifier, runtime, found, reading, json=json)
+    _end_with(unreadable, total)
+
+
+def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    from bnn.system.progress import progress
+
+    return progress("classifying") if wanted else nullcontext()
+
+
+def _print_results(
+    classifier: Classifier, runtime: str, found: list[Results], reading: float, *, json: bool
+) -> None:
+    import numpy as np
+
+    from bnn.classifier import total
+
+    names = [name for own, *_ in found for name in own]
+    scores, classes = (np.concatenate([one[place] for one in found]) for place in (1, 2))
+    run = total([one[3] for one in found])
+    us = run.us_per_image
+    if not json:
+        from rich.text import Text
+
+        from bnn.commands.tables import LEAST, scores_table, timing_text
+
+        print_whole(scores_table(classifier.model, names, scores, classes, {runtime: us}), LEAST)
+        print_whole(Text(timing_text(run, reading)), LEAST)
+        return
+    times = {"us": us, "prepare_us": 1e6 * (reading + run.prepare_seconds) / max(len(names), 1)}
+    simulation = ("cycles", "mhz", "simulated", "simulation_seconds")
+    times |= {key: run.details[key] for key in simulation if key in run.details}
+    for name, row, index in zip(names, scores, classes, strict=True):
+        _print_json(
+            {
+                "image": name,
+                "class_index": int(index),
+                "class_name": classifier.classes[index],
+                "scores": row.tolist(),
+                **times,
+            }
+        )
+
+
+def _end_with(unreadable: list[Unreadable], total: int) -> None:
+    """List what could not be read on standard error, and end with status 1 if there is any."""
+    if not unreadable:
+        return
+    sys.stdout.flush()
+    for one in unreadable:
+        typer.echo(f"bnn: {harmless(str(one))}", err=True)
+    if len(unreadable) > 1:
+        typer.echo(f"bnn: {len(unreadable)} of {total} cannot be read", err=True)
+    raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    model: ModelName,
+    data: Annotated[str, typer.Option("--data", help="mnist, cifar10, or a folder.")],
+    runtime: RuntimeName = "cpu",
+    threads: Threads = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
+
+    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class, maybe
+    in its subfolder test. Subfolders mean the model's classes of the same names.
+
+    Example: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold]
+    """
+    from bnn.commands.tables import width
+    from bnn.measure.accuracy import evaluate as measure
+    from bnn.system.progress import progress
+
+    classifier = _classifier(model, runtime, threads)
+    with progress("evaluating") as advance:
+        result = measure(classifier, data, advance, skip_broken=skip_broken)
+    if json:
+        _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json()})
+    else:
+        typer.echo("\n".join(result.data.lines(width())))
+        typer.echo(
+            f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
+            f"{result.us_per_image:.1f} us per image ({_computed(classifier)})"
+        )
+
+
+def _computed(classifier: Classifier) -> str:
+    """The runtime, and of a simulated one at which clock its time is."""
+    run = classifier.last_run
+    clock = f", simulated, at {run.details['mhz']:g} MHz" if run.simulated else ""
+    return f"{classifier.runtime}{clock}"
+
+
+@app.command()
+def info(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or folder.")
+    ] = None,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="Show which kernel the cpu runtime takes here, and why.")
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Show where simulators and fetched data are kept.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show a model's layers, precisions, operations and bytes.
+
+    Example: [bold]bnn info cnv-w1a1[/bold]
+    """
+    if cpu:
+        if model is not None:
+            raise BnnError("--cpu tells of this machine, not of a model; leave one of them out")
+        bench_command.show_cpu(json)
+        return
+    if cache:
+        _show_cache(json)
+        return
+    if model is None:
+        raise BnnError("name a model (see bnn models), or ask for --cpu or --cache")
+    loaded = bnn.load(model)
+    if json:
+        from bnn.model.figures import as_json
+
+        _print_json(as_json(loaded))
+        return
+    from bnn.commands.tables import info_table
+
+    print_whole(info_table(loaded))
+
+
+def _show_cache(json: bool) -> None:
+    from bnn.system.cache import describe
+
+    values = describe()
+    if json:
+        _print_json(dict(values))
+        return
+    typer.echo(harmless(f"{values['folder']}: {values['bytes']:,} bytes (BNN_CACHE says where)"))
+    parts = values["parts"]
+    for name, size in parts.items() if isinstance(parts, dict) else ():
+        typer.echo(harmless(f"{name:24} {size:,}"))
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List the bundled models, and parameter sets under BNN_PARAMS."""
+    from bnn.library import parameter_sets
+
+    names = [(name, "bundled") for name in bnn.bundled()]
+    names += [(f"{data}-{net}", str(place)) for data, net, place in parameter_sets()]
+    for name, place in names:
+        if json:
+            _print_json({"name": name, "place": place})
+        else:
+            typer.echo(harmless(f"{name:24} {place}"))
+
+
+@app.command()
+def demo() -> None:
+    """Classify the bundled pictures on the cpu and the reference runtime, side by side."""
+    from bnn.commands.demo import show
+    from bnn.commands.tables import LEAST
+
+    for part in show():
+        print_whole(part, LEAST)
+
+
+app.command()(bench_command.bench)
+app.command()(train_commands.train)
+app.command()(train_commands.certify)
+app.command()(hardware_commands.build)
+app.command()(plan_command.plan)
+
+
+app.command()(convert)
+
+
+def _classifier(
+    model: str, runtime: str, threads: int | None, trace: Path | None = None
+) -> Classifier:
+    options: dict[str, Any] = {} if threads is None else {"threads": threads}
+    loaded = bnn.load(model)
+    if runtime != "sim":
+        if trace is not None:
+            raise BnnError("--trace is for the runtime sim")
+        return bnn.Classifier(loaded, runtime, **options)
+    from bnn.system.progress import building
+
+    if threads is not None:
+        raise BnnError("--threads is for the runtime cpu")
+    with building() as progress:
+        return bnn.Classifier(loaded, "sim", trace=trace, progress=progress)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    typer.echo(json_text.dumps(values))
+
+
+def main() -> None:
+    """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
+    plain_where_needed()
+    try:
+        with notices_on_one_line():
+            app()
+    except BnnError as reason:
+        for line in reason.lines if isinstance(reason, UnreadableError) else ():
+            typer.echo(f"bnn: {harmless(line)}", err=True)
+        typer.echo(f"bnn: {harmless(str(reason))}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        typer.echo("bnn: not enough memory", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `bnn models | head -1`.
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as reason:
+        # A full disk, say. What goes wrong with a user's files is a BnnError already.
+        typer.echo(f"bnn: {harmless(str(reason))}", err=True)
+        sys.exit(1)

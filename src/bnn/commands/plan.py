@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn plan``, as a function of typed arguments for the command line."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Fps = Annotated[float | None, typer.Option("--fps", help="Images a second that are wanted.")]
+Most = Annotated[bool, typer.Option("--max", help="As fast as the part holds.")]
+Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be taken.")]
+
+
+def plan(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+    ],
+    fps: Fps = None,
+    most: Most = False,
+    part: Annotated[str, typer.Option("--part", help="xc7z020, xczu3eg, or a board.")] = "xc7z020",
+    clock: Annotated[
+        float | None, typer.Option("--clock", help="MHz; else the original's on that part.")
+    ] = None,
+    loadable: Annotated[
+        bool,
+        typer.Option(
+            "--loadable/--constants",
+            help="Parameters written at run time, or baked into the circuit.",
+        ),
+    ] = False,
+    fill: Fill = 85.0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the folding (JSON) here.")
+    ] = None,
+    pareto: Annotated[
+        Path | None,
+        typer.Option("--pareto", help="Draw speed against size, .html or .png, instead of a plan."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option("--with", help="Another model in the picture.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Will it fit, and how fast: choose the parallelism of every layer, in seconds.
+
+    Example: [bold]bnn plan cnv-w1a1 --fps 12000 -o folding.json[/bold]
+    """
+    from bnn.plan.planner import plan as make
+
+    one_wish(fps, most)
+    _check_picture(pareto, beside, {"--fps": fps, "--max": most, "--output": output})
+    if pareto is not None:
+        draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
+        return
+    found = make(model, fps=fps, on=part, clock_mhz=clock, loadable=loadable, fill=fill / 100)
+    if output is not None:
+        write_folding(output, found.as_json()["folding"])
+    if json:
+        typer.echo(json_text.dumps(found.as_json()))
+        return
+    from bnn.commands.plan_table import plan_table
+    from bnn.system.terminal import print_whole
+
+    wish = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
+    print_whole(plan_table(found, f"{model}, {wish}"))
+
+
+def draw_pareto(
+    path: Path,
+    models: list[str],
+    part: str,
+    clock: float | None,
+    loadable: bool,
+    fill: float,
+    json: bool,
+) -> None:
+    """Write the picture of ``models``; print its points with ``json``."""
+    from dataclasses import asdict
+
+    import bnn
+    from bnn.hw.parts import part as find
+    from bnn.plan.pareto import curve
+    from bnn.plan.picture import write
+
+    target = find(part)
+    mhz = target.clock_mhz if clock is None else clock
+    curves = [
+        curve(name, bnn.load(name).program, target, mhz, loadable=loadable, fill=fill)
+        for name in models
+    ]
+    write(path, curves, target, mhz)
+    if json:
+        typer.echo(json_text.dumps([asdict(each) for each in curves]))
+        return
+    for each in curves:
+        best = each.best
+        speed = "none fits" if best is None else f"up to {best.fps:,.0f} images/s fit"
+        typer.echo(f"{path}: {each.name}: {len(each.points)} plans, {speed}")
+
+
+def _check_picture(
+    pareto: Path | None, beside: list[str] | None, of_a_plan: dict[str, object]
+) -> None:
+    """Refuse options of a plan with a picture, and options of a picture without one."""
+    from bnn.errors import PlanError
+
+    if pareto is None and beside:
+        raise PlanError("--with is for the picture that --pareto draws")
+    given = [name for name, value in of_a_plan.items() if value]
+    if pareto is not None and given:
+        raise PlanError(f"{given[0]} is for a plan; --pareto draws all of them")
+
+
+def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
+    """Refuse more than one wish."""
+    from bnn.errors import PlanError
+
+    if fps is not None and most:
+        raise PlanError("use either --fps or --max")
+    if folding is not None:
+        raise PlanError("use either --folding, or --fps or --max, which choose a folding")
+
+
+def write_folding(path: Path, folding: object) -> None:
+    """Write what ``bnn build --folding`` reads."""
+    from bnn.errors import PlanError
+    from bnn.system.files import write_whole
+
+    write_whole(path, (json_text.dumps(folding, indent=1) + "\n").encode(), PlanError)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A plan for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bnn.plan import cost
+from bnn.plan.planner import Plan
+from bnn.system.terminal import harmless
+
+_BAR = 24
+
+
+def plan_table(plan: Plan, title: str) -> RenderableType:
+    """Foldings, cycles and costs of the layers; use of the part; speed."""
+    return Group(_layers(plan, title), Text(), _parts(plan), Text(), _speed(plan))
+
+
+def _layers(plan: Plan, title: str) -> Table:
+    table = Table(title=harmless(title), title_justify="left", title_style="bold", box=None)
+    table.add_column("layer")
+    for name in ("matrix", "PE", "SIMD", "pixels", "style", "cycles", "LUT", "BRAM36"):
+        table.add_column(name, justify="right")
+    for layer in plan.layers:
+        slowest = layer.cycles == plan.design.cycles
+        table.add_row(
+            harmless(layer.name) + (" *" if slowest else ""),
+            f"{layer.rows}x{layer.columns}",
+            str(layer.fold.pe),
+            str(layer.fold.simd),
+            str(layer.fold.pixels),
+            layer.fold.style,
+            f"{layer.cycles:,}",
+            f"{layer.cost.lut:,.0f}",
+            f"{layer.cost.bram36:g}",
+            style="bold" if slowest else None,
+        )
+    return table
+
+
+def _parts(plan: Plan) -> Table:
+    table = Table(box=None, show_header=False)
+    errors = cost.errors()
+    for kind, (use, have) in plan.used.items():
+        share = use / have
+        margin = f"+-{errors[kind]:.0f} %" if kind in errors else "computed"
+        table.add_row(
+            kind,
+            ProgressBar(total=1.0, completed=min(share, 1.0), width=_BAR),
+            f"{use:,.0f}" if kind != "BRAM36" else f"{use:,.1f}",
+            margin,
+            f"of {have:,.0f}",
+            f"{100 * share:.0f} %",
+        )
+    return table
+
+
+def _speed(plan: Plan) -> Text:
+    where = "written at run time" if plan.folding.loadable else "constants"
+    first = ""
+    if plan.timing is not None:
+        first = f"first result after {plan.timing.latency:,} cycles; "
+    return Text(
+        f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}"
+        f"{_routed(plan)}: {plan.cycles:,} cycles an image; "
+        f"slowest (*): {harmless(plan.bottleneck)}; {first}"
+        f"parameters: {where}. Errors (+-): the largest on {cost.measured()}."
+    )
+
+
+def _routed(plan: Plan) -> str:
+    if plan.routed is None:
+        return ""
+    mhz = plan.routed.mhz
+    return (
+        f" (at most {mhz * 1e6 / plan.cycles:,.0f}: at {mhz:g} MHz its slowest kind of block, "
+        f"{plan.routed.module}, was routed alone)"
+    )

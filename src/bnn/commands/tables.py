@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables, score bars and progress bars for a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bnn.classifier import Run, logits
+from bnn.model.figures import input_text, rows
+from bnn.model.model import Model
+from bnn.program.operations import INPUT
+from bnn.system.terminal import harmless
+
+#: Classes with a score bar for each picture; widths of a bar and of a name where there is room.
+TOP = 3
+BAR = 20
+NAME = 16
+#: Columns of a terminal that pictures and their classes need besides.
+BESIDES = 36
+#: Columns that a table of scores needs; names fold.
+LEAST = 40
+
+
+def simulated_text(run: Run) -> str:
+    """What a simulated run took on the accelerator, and what the simulation itself took."""
+    cycles, mhz = run.details["cycles"], run.details["mhz"]
+    return (
+        f"{cycles:,} cycles at {mhz:g} MHz = {1e6 * run.seconds:,.2f} us (simulated; "
+        f"the simulation itself took {run.details['simulation_seconds']:.2f} s)"
+    )
+
+
+def timing_text(run: Run, reading: float = 0.0) -> str:
+    """Both times of a run, of preparation and of computing; ``reading``: seconds before it."""
+    images = max(run.images, 1)
+    prepared = 1e6 * (run.prepare_seconds + reading) / images
+    text = f"preparing {prepared:,.1f} us/image, computing {run.us_per_image:,.2f} us/image"
+    return f"{text}: {simulated_text(run)}" if run.details.get("simulated") else text
+
+
+def width() -> int:
+    """Columns for text on standard output: the terminal's, and 80 without one."""
+    columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    return min(max(columns, 40), 100)
+
+
+def scores_table(
+    model: Model,
+    names: Sequence[str],
+    scores: NDArray[np.int32],
+    classes: NDArray[np.int64],
+    us: dict[str, float],
+) -> Table:
+    """Class and score bars of each picture; ``us`` is microseconds per image by runtime."""
+    timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
+    table = _table(f"{model.name}: {timing}")
+    table.add_column("picture", overflow="fold")
+    table.add_column("class", overflow="fold")
+    table.add_column("scores", no_wrap=True)
+    # On a narrow terminal the bars give way, not the answer.
+    room = min(max((Console().width - BESIDES) / (BAR + NAME + 8), 0.0), 1.0)
+    widths = max(1, int(room * BAR)), max(1, int(room * NAME))
+    for name, row, index in zip(names, scores, classes, strict=True):
+        best = Text(harmless(model.classes[index]), "bold")
+        table.add_row(Text(harmless(name)), best, bars(model, row, *widths))
+    return table
+
+
+def _table(title: str) -> Table:
+    # As Text, for brackets in a name are no markup.
+    return Table(title=Text(harmless(title)), title_justify="left", box=None, pad_edge=False)
+
+
+def bars(model: Model, scores: NDArray[np.int32], width: int = BAR, name_width: int = NAME) -> Text:
+    """The best classes, a line with a bar each, from the picture's lowest score to its highest."""
+    values = logits(model.program, scores[None])[0]
+    best = np.argsort(-values, kind="stable")[:TOP]
+    low, span = values.min(), max(float(np.ptp(values)), 1e-9)
+    lines = []
+    for index in best:
+        length = max(1, round(width * float(values[index] - low) / span))
+        style = "green" if index == best[0] else "dim"
+        bar = Text("█" * length + " " * (width - length), style)
+        name = Text(harmless(model.classes[index]))
+        name.truncate(name_width, overflow="ellipsis", pad=True)
+        lines.append(Text.assemble(f"{scores[index]:>6} ", bar, " ", name))
+    return Text("\n").join(lines)
+
+
+def info_table(model: Model) -> Table:
+    """Layers, precisions, operations and bytes."""
+    table = _table(f"{model.name}: {input_text(model.program.input, model.program.edges[INPUT])}")
+    table.show_footer = True
+    layers = rows(model.program)
+    operations = sum(row.operations for row in layers)
+    size = (sum(row.parameter_bits for row in layers) + 7) // 8
+    table.add_column("layer", f"{len(model.classes)} classes")
+    table.add_column("kind")
+    table.add_column("output")
+    table.add_column("precision")
+    table.add_column("weights")
+    table.add_column("operations", f"{operations:,}", justify="right")
+    table.add_column("bytes", f"{size:,}", justify="right")
+    for row in layers:
+        shape = "x".join(map(str, row.shape))
+        cells: list[Any] = [Text(harmless(row.name)), row.kind, shape, row.precision, row.weights]
+        table.add_row(*cells, f"{row.operations:,}", f"{(row.parameter_bits + 7) // 8:,}")
+    return table

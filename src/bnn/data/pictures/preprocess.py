@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a model wants its pictures: a small frozen description that the model file carries.
+
+Three kinds: `Thumbnail` (the original's rule for CNV networks), `Digit` (its rule for LFC
+networks) and `Stretch` (plain). Pillow is loaded only when a picture comes.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
+
+from bnn.errors import InputError, ModelFileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+#: Height, width and channels (1: grey, 3: RGB) of one input picture.
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Preprocess(ABC):
+    """Turns a picture into a model's input; written to the model file as JSON."""
+
+    kind: ClassVar[str]
+
+    def to_array(
+        self, picture: Image.Image | str | os.PathLike[str], shape: Shape
+    ) -> NDArray[np.uint8]:
+        """A picture or picture file as uint8 (height, width, channels) of ``shape``.
+
+        The picture is read as a person sees it: upright, on paper where it is transparent,
+        in 8 bits; see `seen`. One of that height and width already is then taken as it
+        is, converted to grey or RGB. The caller's picture is left unchanged, at most decoded.
+
+        Raises `DataError` for a file that is no picture or cannot be decoded, or whose values
+        nobody can interpret, and `InputError` for a shape that is not of a picture.
+        """
+        from PIL import Image
+
+        from bnn.data.pictures.rules import decoding, picture_name
+        from bnn.data.pictures.seen import open_one
+
+        if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
+            raise InputError(f"a picture cannot fill an input of shape {tuple(shape)}")
+        if isinstance(picture, Image.Image):
+            with decoding(picture_name(picture)):
+                return self._pixels(picture, shape).reshape(shape)
+        with open_one(picture) as opened, decoding(picture_name(opened)):
+            return self._pixels(opened, shape).reshape(shape)
+
+    @abstractmethod
+    def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+        """The values of `to_array`, in order; may decode the picture."""
+
+    def to_json(self) -> dict[str, object]:
+        """A dictionary that ``json`` can write and `from_json` reads back equal."""
+        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
+
+    @staticmethod
+    def from_json(value: object) -> Preprocess:
+        """The description that `to_json` wrote.
+
+        Strict: raises `ModelFileError` for anything but a known kind with exactly its
+        keys and values in range. Keys that older files lack (`ADDED`) have their default.
+        """
+        if not isinstance(value, dict):
+            raise ModelFileError("preprocess: must be an object with a kind")
+        options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
+        kind = options.pop("kind", None)
+        if not isinstance(kind, str) or kind not in _KINDS:
+            raise ModelFileError(f"preprocess: unknown kind {kind!r}; known: {', '.join(_KINDS)}")
+        known = {f.name for f in fields(_KINDS[kind])}
+        options = {**ADDED.get(kind, {}), **options}
+        if wrong := sorted(map(str, known ^ set(options))):
+            raise ModelFileError(f"preprocess: {kind} lacks or does not know {', '.join(wrong)}")
+        try:
+            return _KINDS[kind](**options)
+        except InputError as error:
+            raise ModelFileError(f"preprocess: {error}") from None
+
+
+@dataclass(frozen=True)
+class Thumbnail(Preprocess):
+    """Shrink to fit, never enlarge, centre on ``background`` (red, green, blue).
+
+    The original's rule for CNV networks; see `bnn.data.pictures.rules.on_canvas`.
+    """
+
+    kind: ClassVar[str] = "thumbnail"
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    def __post_init__(self) -> None:
+        colour = self.background
+        if not isinstance(colour, tuple) or len(colour) != 3:
+            raise InputError(f"background must be three levels, not {colour!r}")
+        for level in colour:
+            _check_integer("background", level, 0, 255)
+
+    def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+        import numpy as np
+        from PIL import Image
+
+        from bnn.data.pictures.rules import thumbnail_array
+        from bnn.data.pictures.seen import seen
+
+        look = seen(image, self.background, within=(shape[1], shape[0]))
+        pixels = thumbnail_array(look.image, look.size, shape[:2], self.background)
+        # Grey levels r = g = b = v become v again: Pillow's weights add up to one exactly.
+        return pixels if shape[2] == 3 else np.array(Image.fromarray(pixels).convert("L"))
+
+
+@dataclass(frozen=True)
+class Digit(Preprocess):
+    """A dark stroke on light paper, found, centred and inverted: 255 on 1.
+
+    The original's rule for LFC networks; see `bnn.data.pictures.rules.digit_array` for the options.
+    That rule has a fixed threshold. With ``adaptive``, it is used where it finds a stroke;
+    where it finds none (pencil, chalk, shadows), the light around each stroke decides, and a
+    sheet without a stroke is an error (`DataError`); see `bnn.data.pictures.strokes`.
+    """
+
+    kind: ClassVar[str] = "digit"
+    contrast: float = 3.0
+    brightness: float = 4.0
+    cut: int | None = None
+    border: int = 80
+    adaptive: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("contrast", "brightness"):
+            factor = getattr(self, name)
+            if isinstance(factor, bool) or not isinstance(factor, (int, float)):
+                raise InputError(f"{name} must be a number, not {factor!r}")
+            if not 0 <= factor <= 100:  # nor NaN
+                raise InputError(f"{name} must be from 0 to 100, not {factor!r}")
+        if self.cut is not None:
+            _check_integer("cut", self.cut, 0, 255)
+        _check_integer("border", self.border, 0, 1000)
+        if not isinstance(self.adaptive, bool):
+            raise InputError(f"adaptive must be true or false, not {self.adaptive!r}")
+
+    def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+        from bnn.data.pictures.digits import digit_pixels
+        from bnn.data.pictures.rules import picture_name
+        from bnn.data.pictures.seen import seen
+
+        grey = digit_pixels(seen(image), shape[:2], self, picture_name(image))
+        return grey if shape[2] == 1 else grey[:, :, None].repeat(3, axis=2)
+
+
+@dataclass(frozen=True)
+class Stretch(Preprocess):
+    """Convert to grey or RGB and resize bilinearly to the whole input, aspect or not."""
+
+    kind: ClassVar[str] = "stretch"
+
+    def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+        from bnn.data.pictures.rules import stretched
+        from bnn.data.pictures.seen import seen
+
+        return stretched(seen(image).image, shape[:2], "L" if shape[2] == 1 else "RGB")
+
+
+#: What files written before these keys existed mean. The fixed rule's own results are the same
+#: with ``adaptive``; what it adds are answers, or errors, where that rule found no stroke.
+ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True}}
+
+_KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch)}
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{name} must be an integer from {low} to {high}, not {value!r}")

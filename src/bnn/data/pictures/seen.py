@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Any picture as a person sees it: upright, laid on paper, in grey or RGB of 8 bits.
+
+Everything that a model is fed with goes through `seen`, at training and at use. Only
+`bnn.original`, which keeps the bytes of the original package, does not.
+
+Left aside: colour profiles (ICC) and gamma; levels are taken as sRGB.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from bnn.data.pictures.depth import check_colours, check_tiff, is_deep, to_8_bits
+from bnn.data.pictures.rules import (
+    WHITE,
+    Colour,
+    check_sides,
+    decode,
+    decoding,
+    fitted,
+    open_picture,
+    picture_name,
+    twin,
+)
+from bnn.errors import DataError
+
+_ORIENTATION, _SUBFILE = 274, 254
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: From this orientation on, width and height change places.
+_LYING = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A picture to look at.
+
+    Attributes:
+        image: decoded, upright, opaque, of mode ``L`` or ``RGB``.
+        size: (width, height) of the whole picture, upright; ``image`` is smaller where a JPEG
+            was decoded at a reduced scale.
+        transparent: whether paper was to be seen anywhere through the picture.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    transparent: bool
+
+
+@contextmanager
+def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open a picture file for `seen`. Of animations that is the first frame.
+
+    Raises:
+        DataError: see `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
+    """
+    with open_picture(path) as image:
+        with decoding(picture_name(image)):
+            _check_pages(image)
+        yield image
+
+
+def _check_pages(image: Image.Image) -> None:
+    if image.format != "TIFF" or not getattr(image, "is_animated", False):
+        return
+    image.seek(1)
+    smaller_copy = image.tag_v2.get(_SUBFILE, 0)  # type: ignore[attr-defined]  # or a mask
+    image.seek(0)
+    if not smaller_copy:
+        raise DataError(f"{picture_name(image)}: has several pages; save each as one file")
+
+
+def seen(
+    picture: Image.Image, paper: Colour = WHITE, within: tuple[int, int] | None = None
+) -> Seen:
+    """A picture as a person sees it. The caller's picture is at most decoded.
+
+    It is turned as its EXIF data (tag 274) say; values of more than 8 bits are scaled by the
+    range that the file states; other colour spaces become RGB; transparent pixels show
+    ``paper``.
+
+    Args:
+        picture: of any mode. A JPEG that is not decoded yet is decoded as small as
+            ``within`` (width, height) allows, as `bnn.data.pictures.rules.thumbnail_pillow6` does.
+        paper: red, green and blue, 0 to 255.
+
+    Raises:
+        DataError: it cannot be decoded, has no pixels, is wholly transparent, or does not say
+            what its values mean.
+    """
+    name = picture_name(picture)
+    with decoding(name):
+        if is_undecoded_jpeg(picture):
+            return _of_jpeg(picture, within)
+        raw = _raw_mode(picture)
+        decode(picture)
+        if 0 in picture.size:
+            raise DataError(f"{name}: has no pixels")
+        check_sides(picture, name)
+        # Pillow turns TIFF files itself when it decodes them, and then may keep the tag.
+        turn = 1 if isinstance(picture, TiffImageFile) else orientation(picture)
+        check_tiff(picture, name)
+        check_colours(picture, raw, name)
+        flat, transparent = _on_paper(picture, raw, paper, name)
+        upright = _turned(flat, turn)
+        return Seen(upright, upright.size, transparent)
+
+
+def is_undecoded_jpeg(image: Image.Image) -> bool:
+    """Whether a picture is a JPEG file that can still be decoded at a reduced scale."""
+    undecoded = isinstance(image, JpegImageFile) and image.tile and not image.decoderconfig
+    return bool(undecoded) and image.tell() == 0
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a picture, 1 (upright) to 8; 1 where there is none that is legal."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = image.getexif().get(_ORIENTATION, 1)
+    # Damaged metadata make its reader raise nearly everything; the picture may be whole.
+    except Exception:
+        return 1
+    return value if type(value) is int and 1 <= value <= max(_TURNS) else 1
+
+
+def _of_jpeg(picture: Image.Image, within: tuple[int, int] | None) -> Seen:
+    turn = orientation(picture)
+    lying = turn >= _LYING
+    size = picture.size[::-1] if lying else picture.size
+    image = twin(picture)
+    if within is not None and (target := fitted(size, within)) != size:
+        image.draft(None, target[::-1] if lying else target)
+    return Seen(_turned(_opaque(image, picture_name(picture)), turn), size, False)
+
+
+def _turned(image: Image.Image, turn: int) -> Image.Image:
+    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the values lie in the file of a picture that is not decoded yet; else empty."""
+    tile = getattr(image, "tile", None)
+    args = tile[0][3] if tile else ""
+    first = args[0] if isinstance(args, tuple) and args else args
+    return first if isinstance(first, str) else ""
+
+
+def _on_paper(image: Image.Image, raw: str, paper: Colour, name: str) -> tuple[Image.Image, bool]:
+    """The picture as L or RGB, and whether paper shows."""
+    if image.mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    key = image.info.get("transparency")
+    if image.mode in ("LA", "PA", "RGBA") or (image.mode == "P" and _has_alpha(image)):
+        both = image.convert("RGBA")
+        colours, alpha = both.convert("RGB"), both.getchannel("A")
+    elif key is not None and (image.mode in ("1", "L", "RGB") or is_deep(image.mode)):
+        colours = _opaque(image, name)
+        alpha = Image.fromarray(np.where(_is_key(image, key, raw, name), 0, 255).astype(np.uint8))
+    else:
+        return _opaque(image, name), False
+    least, most = alpha.getextrema()
+    if most == 0:
+        raise DataError(f"{name}: is wholly transparent, there is nothing to see")
+    if least == 255:
+        return colours, False
+    sheet = Image.new("RGB", image.size, paper)
+    sheet.paste(colours, mask=alpha)
+    return sheet, True
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    mode = image.palette.mode if image.palette is not None else "RGB"
+    return "transparency" in image.info or mode.endswith("A")
+
+
+def _is_key(image: Image.Image, key: object, raw: str, name: str) -> NDArray[np.bool_]:
+    """Where the one transparent colour is (PNG's tRNS), bool (height, width)."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if not all(type(part) is int for part in parts) or len(parts) != len(image.getbands()):
+        raise DataError(f"{name}: its transparent colour {key!r} is not one of its mode")
+    if image.mode == "RGB" and (";16" in raw or max(parts) > 255):
+        raise DataError(
+            f"{name}: has 16 bits a colour and one that is transparent, which cannot be read "
+            "exactly; save it with an alpha channel"
+        )
+    if image.mode == "1":
+        parts = (bool(parts[0]),)
+    # Pillow spreads levels of 2 and 4 bits over 0 to 255, but not the transparent one.
+    scale = {"L;2": 85, "L;4": 17}.get(raw, 1)
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    return np.asarray((pixels == np.array(parts) * scale).all(axis=2))
+
+
+def _opaque(image: Image.Image, name: str) -> Image.Image:
+    """A picture without alpha as L or RGB, decoded."""
+    if is_deep(image.mode):
+        return Image.fromarray(to_8_bits(image, name))
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    if image.mode == "LAB":
+        return _from_lab(image, name)
+    if image.mode in ("RGB", "P", "RGBX", "CMYK", "YCbCr", "HSV"):
+        return image.convert("RGB")
+    raise DataError(f"{name}: pictures of mode {image.mode} cannot be read; convert it to RGB")
+
+
+def _from_lab(image: Image.Image, name: str) -> Image.Image:
+    try:
+        from PIL import ImageCms
+
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
+    except ImportError:
+        raise DataError(
+            f"{name}: is a picture of mode LAB, for which this Pillow lacks LittleCMS; "
+            "convert it to RGB"
+        ) from None
+    assert converted is not None
+    return converted

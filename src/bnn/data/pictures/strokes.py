@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A stroke on a sheet: is what a fixed threshold found one, and where is it otherwise?
+
+The original's rule for handwritten digits (`rules.digit_array`) takes for ink what is
+darker than two thirds of the picture's mean. That is right for a black pen on evenly lit white
+paper. Pencil, chalk, shadows and uneven light need the light of the paper around each stroke.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Mask = NDArray[np.bool_]
+
+#: Pictures are searched at this size at most (longer side, pixels), and parts of the ink that
+#: hang together are told apart on a grid of this size at most.
+_SEARCHED, _GRID = 600, 150
+#: The light of the paper is known in so many steps along the shorter side; strokes up to
+#: `_WIDEST` of them wide are not taken for paper.
+_STEPS, _WIDEST = 48, 13
+#: Ink is darker than its paper by this share at least, and by so many times the paper's noise:
+#: the middle of a stroke, and any of its pixels.
+_LEAST_CONTRAST, _NOISES = 0.06, 5.0
+_LEAST_DARKER, _NOISES_DARKER = 0.03, 2.5
+#: Parts smaller than this share of the largest are dust.
+_DUST = 0.05
+#: More parts than this are no digit or letter, but noise.
+_MOST_PARTS = 12
+#: A stroke is at least so long, in pixels and as a share of the picture's longer side.
+_LEAST_PIXELS, _LEAST_SHARE = 4, 0.02
+#: Ink that the fixed threshold finds is at least this share of all that it leaves darker than
+#: white; and it agrees so far with what is found otherwise, where ink reaches the picture's edge.
+_LEAST_INK, _AGREEING = 0.5, 0.7
+#: Of a picture, ink covers no more than this share: there must be paper to be seen.
+_MOST_INK = 0.8
+#: Of a side of the picture, of its shorter side, and of its whole edge, that a stroke covers.
+_MOST_OF_SIDE, _THICK, _MOST_OF_EDGE = 0.85, 0.25, 0.6
+#: Levels that differ by less than this share of the paper's are one level.
+_EVEN = 0.05
+#: Ink that was left out is a part of the stroke, if it is as dark and at least this share of it.
+_LEAST_REST = 0.25
+#: Ink that spans more of a side is the rim of something, where that can be.
+_SPAN = 0.7
+#: Of the edge of a blackboard, that may be light.
+_MOST_OF_BOARD = 0.2
+#: Skewness beyond which there is no doubt which values are ink's.
+_LOPSIDED = 0.5
+#: What fills more of its rectangle than this, and is not narrow, is an area and no stroke.
+_SOLID, _NARROW = 0.8, 2.0
+
+
+@dataclass(frozen=True)
+class _Box:
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+    def within(self, other: _Box, margin: float) -> bool:
+        """Whether it leaves ``other`` by no more than ``margin`` pixels on any side."""
+        return (
+            self.top >= other.top - margin
+            and self.left >= other.left - margin
+            and self.bottom <= other.bottom + margin
+            and self.right <= other.right + margin
+        )
+
+
+def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
+    """Whether a threshold found a stroke.
+
+    Args:
+        grey: the picture, uint8 (height, width).
+        ink: bool (height, width), where ink was found.
+        dirty: the same, where the sheet is not white: what the picture would be cropped to.
+
+    It did if there is ink in a few parts and the rest of the sheet is clean. Where ink reaches
+    the edge of the picture (as shadows and dark boards do, but also a digit that was cut out),
+    it must be the ink that is found by the light around it, too.
+    """
+    if dirty.mean() > _MOST_INK or ink.sum() < _LEAST_INK * dirty.sum():
+        return False
+    clean = _clean(ink, edges=True)
+    if clean is None:
+        return False
+    box = _box(clean)
+    if not _box(dirty).within(box, 2 + 0.1 * max(box.sides)):
+        return False
+    if not _on_edge(ink):
+        return True
+    return _is_cut_out(grey, ink, dirty) or (_reaches_out(ink) and _agrees(grey, ink))
+
+
+def _is_cut_out(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
+    """Whether this is a stroke of one level on paper of one level, cut out along its edges."""
+    sides = _sides(ink)
+    if dirty.all() or not all(side.any() for side in sides):
+        return False
+    if float(np.concatenate(sides).mean()) > _MOST_OF_EDGE:
+        return False
+    paper = grey[~dirty]
+    return max(float(paper.std()), float(grey[ink].std())) < _EVEN * float(paper.mean())
+
+
+def _reaches_out(ink: Mask) -> bool:
+    """Whether ink at the edge can be a stroke that goes on there.
+
+    So if no other ink is free of the edge, it is not a whole side, and not thick as a shadow is.
+    """
+    if max(float(side.mean()) for side in _sides(ink)) > _MOST_OF_SIDE:
+        return False
+    if (free := _clean(ink)) is not None and free.sum() > _DUST * ink.sum():
+        return False
+    cell = -(-max(ink.shape) // _GRID)
+    full = np.pad(_pooled(ink, cell) == cell * cell, 1)
+    thick = int(_THICK * min(full.shape)) // 2 * 2 + 1
+    rest = Image.fromarray(full.astype(np.uint8)).filter(ImageFilter.MinFilter(max(thick, 3)))
+    return not np.asarray(rest).any()
+
+
+def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
+    """Whether ink is also found in the same picture with paper added on all sides."""
+    height, width = ink.shape
+    if ink.all() or max(height, width) < _LEAST_PIXELS:
+        return False
+    margin = max(max(ink.shape) // 3, 3)
+    wider = np.pad(grey, margin, constant_values=int(np.median(grey[~ink])))
+    if (factor := -(-max(wider.shape) // _SEARCHED)) > 1:
+        wider = wider[::factor, ::factor]
+    if (found := _darker(wider)) is None:
+        return False
+    wanted = np.pad(ink, margin)[::factor, ::factor]
+    return bool((found & wanted).sum() >= _AGREEING * (found | wanted).sum())
+
+
+def is_solid(ink: Mask) -> bool:
+    """Whether ink fills an area, as a blot does."""
+    box = _box(ink)
+    short, long = sorted(box.sides)
+    return bool(ink.sum() > _SOLID * short * long and long < _NARROW * short)
+
+
+def inside(grey: NDArray[np.uint8], ink: Mask) -> Mask | None:
+    """A stroke within an area that was taken for ink (one in the shade, say), else None."""
+    box = _box(ink)
+    trim = [max(side // 10, 1) for side in box.sides]
+    part = grey[box.top + trim[0] : box.bottom - trim[0], box.left + trim[1] : box.right - trim[1]]
+    return find_stroke(part) if min(part.shape) > _LEAST_PIXELS else None
+
+
+def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
+    """Where the stroke is in a picture of any light, uint8 (height, width).
+
+    Dark on light or light on dark. Returns bool (height, width), at a reduced size for
+    large pictures, with the stroke True; None if there is nothing that looks like one.
+    """
+    image = Image.fromarray(np.ascontiguousarray(grey))
+    if (factor := -(-max(image.size) // _SEARCHED)) > 1:
+        image = image.reduce(factor)
+    dark = np.asarray(image)
+    sheets = dark, 255 - dark
+    # Ink is the lesser part of a picture, so values far from the local mean are on its side.
+    skew = _skew(image)
+    for sheet, likely in zip(sheets, (skew < _LOPSIDED, skew > -_LOPSIDED), strict=True):
+        edge = 1.0 if sheet is dark else _MOST_OF_BOARD
+        for fading in (False, True) if likely else ():
+            if (found := _darker(sheet, edge, fading)) is not None:
+                return found
+    return None
+
+
+def _skew(image: Image.Image) -> float:
+    """Skewness of what differs from the light around: negative where dark values are rarer."""
+    values = np.asarray(image, np.float32)
+    reach = max(min(image.size) / 6, 1)
+    light = np.asarray(image.filter(ImageFilter.BoxBlur(reach)), np.float32)
+    beside = values - light
+    return float((beside**3).mean() / max(float((beside**2).mean()) ** 1.5, 1e-9))
+
+
+def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -> Mask | None:
+    """What is darker than the paper around it, if that looks like a stroke.
+
+    Of the picture's edge it may cover the share ``edge``; ``fading``: see `_paper`.
+    """
+    light = np.maximum(_paper(sheet, fading), 8.0)
+    share = sheet / light
+    paper = float(np.median(share))
+    beside = sheet - paper * light
+    noise = 1.4826 * float(np.median(np.abs(beside - np.median(beside)))) / light
+    surely = paper - np.maximum(_LEAST_CONTRAST, _NOISES * noise)
+    barely = paper - np.maximum(_LEAST_DARKER, _NOISES_DARKER * noise)
+    ink, limit = share < surely, 0.0
+    for _ in range(10):  # halfway between paper and ink, until it stays
+        if not ink.any():
+            return None
+        contrast = paper - share[ink]
+        before, limit = limit, paper - float((contrast**2).sum() / contrast.sum()) / 2
+        if abs(before - limit) < 1e-3:
+            break
+        ink = share < np.minimum(limit, barely)
+    found = _clean(ink) if np.concatenate(_sides(ink)).mean() <= edge else None
+    if found is None or is_solid(found) or np.median(share[found] - surely[found]) > 0:
+        return None
+    if _is_rest(sheet, ink, found) or (fading and _spans(found)):
+        return None
+    return found
+
+
+def _spans(found: Mask) -> bool:
+    """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
+    height, width = _box(found).sides
+    return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
+
+
+def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
+    """Whether what was left out, because it reaches the edge, is more of the same ink."""
+    other = ink & ~found
+    if other.sum() < _LEAST_REST * found.sum():
+        return False
+    levels = float(np.median(sheet[other])), float(np.median(sheet[found]))
+    return abs(levels[0] - levels[1]) < 255 * _EVEN
+
+
+def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
+    """The light of the paper at every pixel, also under the ink: float32 (height, width).
+
+    What is dark and narrow along the edge of the picture is a table, unless ``fading``: then
+    the light falls off there.
+    """
+    image = Image.fromarray(np.ascontiguousarray(sheet))
+    step = max(min(image.size) / _STEPS, 1.0)
+    steps = (max(round(image.width / step), 1), max(round(image.height / step), 1))
+    beyond = _WIDEST if fading else 0
+    coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), beyond, mode="edge")
+    closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_WIDEST))
+    closed = closed.filter(ImageFilter.MinFilter(_WIDEST)).filter(ImageFilter.BoxBlur(2))
+    box = (beyond, beyond, beyond + steps[0], beyond + steps[1])
+    smooth = closed.crop(box).convert("F")
+    return np.asarray(smooth.resize(image.size, Image.Resampling.BILINEAR), np.float32)
+
+
+def _clean(ink: Mask, edges: bool = False) -> Mask | None:
+    """Ink without dust, and, unless ``edges``, without what reaches the picture's edge.
+
+    None if nothing is left that is as large and as much in one piece as a stroke.
+    """
+    if not ink.any():
+        return None
+    cell = -(-max(ink.shape) // _GRID)
+    amounts = _pooled(ink, cell)
+    labels = _parts(amounts > 0)
+    sizes = np.bincount(labels.ravel(), amounts.ravel())
+    if not edges:
+        sizes[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    kept = sizes >= max(_DUST * float(sizes.max()), 1)
+    kept[0] = False
+    if not 0 < kept.sum() <= _MOST_PARTS:
+        return None
+    whole = np.repeat(np.repeat(kept[labels], cell, axis=0), cell, axis=1)
+    cleaned: Mask = ink & whole[: ink.shape[0], : ink.shape[1]]
+    least = max(_LEAST_PIXELS, _LEAST_SHARE * max(ink.shape))
+    return cleaned if max(_box(cleaned).sides) >= least else None
+
+
+def _pooled(ink: Mask, cell: int) -> NDArray[np.int64]:
+    """How many pixels of ink are in each square of ``cell`` by ``cell``."""
+    height, width = (-(-side // cell) for side in ink.shape)
+    whole = np.zeros((height * cell, width * cell), np.int64)
+    whole[: ink.shape[0], : ink.shape[1]] = ink
+    amounts: NDArray[np.int64] = whole.reshape(height, cell, width, cell).sum(axis=(1, 3))
+    return amounts
+
+
+def _parts(mask: Mask) -> NDArray[np.int64]:
+    """Numbers from 1 for the parts that hang together, corners included; 0 elsewhere."""
+    numbers = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int64)
+    inner = numbers[1:-1, 1:-1]
+    inner[mask] = np.arange(1, mask.sum() + 1)
+    while True:  # every cell takes the largest number around it, until none changes
+        rows = np.maximum(np.maximum(numbers[:-2], numbers[1:-1]), numbers[2:])
+        spread = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+        spread[~mask] = 0
+        # A number is also a cell's place: take what that cell has by now (fewer rounds).
+        spread = np.concatenate([[0], spread[mask]])[spread]
+        if np.array_equal(spread, inner):
+            break
+        inner[:] = spread
+    names = np.unique(inner[mask])
+    found: NDArray[np.int64] = np.where(mask, np.searchsorted(names, inner) + 1, 0)
+    return found
+
+
+def _on_edge(ink: Mask) -> bool:
+    return any(bool(side.any()) for side in _sides(ink))
+
+
+def _sides(ink: Mask) -> tuple[Mask, Mask, Mask, Mask]:
+    return ink[0], ink[-1], ink[:, 0], ink[:, -1]
+
+
+def _box(ink: Mask) -> _Box:
+    """The rectangle around ink; there must be some."""
+    rows: NDArray[Any] = np.flatnonzero(ink.any(axis=1))
+    columns: NDArray[Any] = np.flatnonzero(ink.any(axis=0))
+    return _Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)

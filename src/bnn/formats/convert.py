@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From another framework's file to a model, and from a model to other formats.
+
+One module per format in :mod:`bnn.formats`; here a file is recognised, read, lowered and
+checked. Nothing in a file is executed, and nothing is written before all is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bnn.errors import BnnError, FormatError, ParameterError
+from bnn.formats.report import Converted, Report
+from bnn.lower import lower
+from bnn.model.file import SUFFIX
+from bnn.model.model import Model
+from bnn.network.network import Network
+from bnn.network.topology import Topology
+from bnn.system import archives
+from bnn.system.files import read_file
+
+#: Formats that are read, and those that are written.
+SOURCES = ("bnn-pynq", "brevitas", "chainer", "keras", "qonnx", "theano")
+TARGETS = ("bnn-pynq", "qonnx")
+
+Folding = Literal["exact", "original"]
+Path_ = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a source file does not say.
+
+    Attributes:
+        topology: order of layers and precisions, or the name of a network in
+            :mod:`bnn.network.zoo`, or the path of a TOML file (:mod:`bnn.network.topology`).
+        classes: names of the classes, in order; numbers by default.
+        input: the values that occur at an input that nothing quantizes, a name of
+            :func:`bnn.formats.grids.grid`.
+        folding: ``original`` for Theano archives: round as the original's own tool did.
+        flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
+            the original did not use).
+    """
+
+    topology: Topology | str | None = None
+    classes: Sequence[str] | None = None
+    input: str | None = None
+    folding: Folding = "exact"
+    flipped: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A converted model.
+
+    Attributes:
+        model: what runs.
+        report: what was read, left aside and not kept.
+        network: the trained network it was lowered from; None where the source holds
+            integers already (the original's folders, the original's folding).
+    """
+
+    model: Model
+    report: Report
+    network: Network | None = None
+
+
+def convert(
+    source: Path_, source_format: str | None = None, options: Options | None = None
+) -> Conversion:
+    """The model in a file or folder of another framework.
+
+    Args:
+        source: the file, or the original's parameter folder.
+        source_format: one of :data:`SOURCES`; by default what the file looks like.
+        options: what the file does not say.
+
+    Raises:
+        FormatError, ParameterError, NetworkError, ProgramError: the file is damaged, or
+            something in it cannot be converted; one line that names it.
+    """
+    path, options = Path(source), options or Options()
+    name = source_format or recognise(path)
+    _check_options(path, name, options)
+    if name == "bnn-pynq":
+        return _original(path, options)
+    if name == "theano" and options.folding == "original":
+        return _theano_folded(path, options)
+    reader = _READERS.get(name)
+    if reader is None:
+        raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
+    converted = reader(path, options)
+    if options.input is not None and not converted.report.assumed:
+        raise FormatError(f"{path}: quantizes its input itself; leave --input out")
+    try:
+        return _lowered(converted, options.classes, path.stem, {"format": name, "file": path.name})
+    except BnnError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+#: What each format takes of :class:`Options`, besides the names of the classes.
+_TAKEN: dict[str, frozenset[str]] = {
+    "bnn-pynq": frozenset({"topology"}),
+    "brevitas": frozenset({"topology"}),
+    "chainer": frozenset({"topology", "input"}),
+    "keras": frozenset({"input"}),
+    "qonnx": frozenset({"input"}),
+    "theano": frozenset({"topology", "folding", "flipped"}),
+}
+#: How the command line calls an option, where it is not its name.
+_SPELLED = {"folding": "fold"}
+
+
+def _check_options(path: Path, source: str, options: Options) -> None:
+    """Refuse options that would decide nothing for this format."""
+    for item in fields(options):
+        name = item.name
+        if name == "classes" or source not in _TAKEN or name in _TAKEN[source]:
+            continue
+        if getattr(options, name) != item.default:
+            takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
+            raise FormatError(
+                f"{path}: --{_SPELLED.get(name, name)} is for {takers}; a {source} file tells it "
+                f"itself"
+            )
+
+
+def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
+    """The model of a live Brevitas module: one of its bnn_pynq networks (TFC, SFC, LFC, CNV).
+
+    Other modules are exported with ``brevitas.export.export_qonnx`` and converted as files.
+
+    Raises:
+        FormatError, NetworkError: it is another kind of module.
+    """
+    from bnn.formats.brevitas import read as brevitas
+
+    name = type(module).__name__
+    return _lowered(brevitas.from_module(module), classes, name, {"format": "brevitas"})
+
+
+def _lowered(
+    converted: Converted, names: Sequence[str] | None, name: str, origin: dict[str, Any]
+) -> Conversion:
+    program = lower(converted.network)
+    classes = _classes(converted, names, program.classes)
+    origin = {**origin, "not kept": list(converted.report.lost)}
+    model = Model(program, classes, None, origin, name)
+    model = replace(model, preprocess=_preprocess(model))
+    return Conversion(model, converted.report, converted.network)
+
+
+def recognise(path: Path) -> str:
+    """The format of a file or folder by what it begins with.
+
+    Raises:
+        FormatError: it looks like none of :data:`SOURCES`.
+    """
+    if path.is_dir():
+        return "bnn-pynq"
+    with archives.size_checked(path).open("rb") as file:
+        head = file.read(264)
+    if head.startswith(b"PK"):
+        return _recognise_zip(path)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "keras"
+    if head.startswith((b"\xfd7zXZ\x00", b"\x1f\x8b", b"BZh")) or head[257:262] == b"ustar":
+        return "bnn-pynq"
+    if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head):
+        return "qonnx"
+    raise FormatError(f"{path}: is in none of the formats {', '.join(SOURCES)}")
+
+
+def _recognise_zip(path: Path) -> str:
+    from bnn.formats import chainer
+    from bnn.formats.brevitas import torch_file
+
+    names = archives.members(path)
+    arrays = [name[:-4] for name in names if name.endswith(".npy")]
+    if "config.json" in names:
+        return "keras"
+    if torch_file.is_checkpoint(names):
+        return "brevitas"
+    if chainer.recognises(arrays):
+        return "chainer"
+    if any(name.startswith("arr_") for name in arrays):
+        return "theano"
+    raise FormatError(f"{path}: is a zip archive in none of the formats {', '.join(SOURCES)}")
+
+
+# --- readers -------------------------------------------------------------------------
+
+
+def _keras(path: Path, options: Options) -> Converted:
+    from bnn.formats.keras import read as keras
+
+    return keras.read(path, options.input)
+
+
+def _qonnx(path: Path, options: Options) -> Converted:
+    from bnn.formats.qonnx import read as qonnx
+
+    return qonnx.read(path, options.input)
+
+
+def _chainer(path: Path, options: Options) -> Converted:
+    from bnn.formats import chainer
+
+    topology = None if options.topology is None else _topology(options)
+    return chainer.read(path, topology, options.input)
+
+
+def _brevitas(path: Path, options: Options) -> Converted:
+    from bnn.formats.brevitas import read as brevitas
+
+    if options.topology is not None and not isinstance(options.topology, str):
+        raise FormatError(f"{path}: of a checkpoint's topology the name is enough (cnv-w1a1)")
+    return brevitas.read(path, options.topology)
+
+
+def _theano(path: Path, options: Options) -> Converted:
+    from bnn.formats.theano import archive as theano_npz
+
+    return theano_npz.read(path, _theano_topology(options), flipped=options.flipped)
+
+
+_READERS: dict[str, Callable[[Path, Options], Converted]] = {
+    "keras": _keras,
+    "qonnx": _qonnx,
+    "chainer": _chainer,
+    "brevitas": _brevitas,
+    "theano": _theano,
+}
+
+
+def _original(path: Path, options: Options) -> Conversion:
+    from bnn.formats import bnn_pynq
+
+    network = options.topology if isinstance(options.topology, str) else None
+    model = bnn_pynq.load(path, network)
+    if options.classes is not None:
+        model = replace(model, classes=tuple(options.classes))
+    report = Report("bnn-pynq")
+    report.used(model.name, f"{len(model.classes)} classes")
+    return Conversion(model, report)
+
+
+def _theano_folded(path: Path, options: Options) -> Conversion:
+    from bnn.formats.theano import archive as theano_npz
+
+    topology, flipped = _theano_topology(options), options.flipped
+    trained = theano_npz.open_archive(path, topology, flipped=flipped)
+    model = theano_npz.load(path, topology, options.classes, "original", flipped=flipped)
+    trained.report.lost.append(
+        "folded as the original's tool did, its rounding included: not what was trained"
+    )
+    return Conversion(model, trained.report)
+
+
+def _theano_topology(options: Options) -> Topology | str | None:
+    """A name, ``lfc`` and ``cnv`` included, or the topology of a file."""
+    if options.topology is None:
+        return None
+    if isinstance(options.topology, str) and not options.topology.endswith(".toml"):
+        return options.topology
+    return _topology(options)
+
+
+def _topology(options: Options) -> Topology:
+    from bnn.network import topology, zoo
+
+    given = options.topology
+    if isinstance(given, Topology):
+        return given
+    assert given is not None
+    if given.endswith(".toml"):
+        return topology.load(given)
+    count = 10 if options.classes is None else len(options.classes)
+    return zoo.topology(f"{given}-w1a1" if given in ("lfc", "cnv") else given, count)
+
+
+def _classes(converted: Converted, given: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    names = given if given is not None else converted.classes
+    if names is None:
+        return tuple(map(str, range(count)))
+    if len(names) != count:
+        raise FormatError(f"{len(names)} class names were given for {count} classes")
+    return tuple(names)
+
+
+def read_classes(path: Path_) -> tuple[str, ...]:
+    """Class names from a text file, one a line (specification, section 3).
+
+    Raises:
+        FormatError: it cannot be read, or holds no names.
+    """
+    from bnn.formats.bnn_pynq import parse_classes
+
+    try:
+        names = parse_classes(read_file(path, 1 << 20, FormatError).decode())
+    except (UnicodeDecodeError, ParameterError):
+        raise FormatError(f"{path}: is no text file in UTF-8") from None
+    if not any(names):
+        raise FormatError(f"{path}: holds no class names")
+    return names
+
+
+def parse_folding(text: str) -> tuple[tuple[int, int], ...]:
+    """(PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
+
+    Raises:
+        FormatError: it is none.
+    """
+    pairs = []
+    for part in text.split(","):
+        sizes = part.strip().split("x")
+        if len(sizes) != 2 or not all(size.isdecimal() and len(size) < 6 for size in sizes):
+            raise FormatError(f"a folding is PExSIMD of every layer, as 32x64,64x32, not {text!r}")
+        pairs.append((int(sizes[0]), int(sizes[1])))
+    return tuple(pairs)
+
+
+# --- pictures ------------------------------------------------------------------------
+
+
+def _preprocess(model: Model) -> Any:
+    from bnn.data.pictures.preprocess import Digit, Stretch, Thumbnail
+    from bnn.program.inputs import PictureInput
+
+    given = model.program.input
+    shape = given.shape
+    if not isinstance(given, PictureInput) or len(shape) != 3 or shape[2] not in (1, 3):
+        return None
+    return {(28, 28, 1): Digit(), (32, 32, 3): Thumbnail()}.get(shape, Stretch())
+
+
+def taking_pictures(model: Model, grid: str) -> Model:
+    """``model`` with pictures as its input: a byte is fed as ``grid`` says.
+
+    Args:
+        model: whose input is real values or integers of a picture's shape.
+        grid: how bytes became the values that the model was trained on: ``unit`` (byte /
+            255), ``symmetric`` (byte / 127.5 - 1) or ``bytes``.
+
+    Raises:
+        FormatError: no such grid, or the model's input is no picture.
+    """
+    from bnn.formats.grids import grid as named
+    from bnn.program.inputs import IntegerInput, PictureInput, RealInput
+
+    given, chosen = model.program.input, named(grid)
+    if chosen.precision.bits != 8 or chosen.precision.low:
+        raise FormatError(f"{grid!r} does not say what bytes become; unit, symmetric and bytes do")
+    if isinstance(given, PictureInput):
+        raise FormatError(f"{model.name}: takes pictures already; leave --pictures out")
+    if len(given.shape) != 3:
+        raise FormatError(f"{model.name}: its input of shape {given.shape} is no picture")
+    table = byte_values(grid)
+    maps = np.broadcast_to(table[:, None, None, None], (256, *given.shape))
+    match given:
+        case RealInput():
+            coded = given.check(maps)
+        case IntegerInput():
+            coded = given.check(np.rint(maps).astype(np.int64))
+    if (coded != coded[:, :1, :1, :1]).any():
+        raise FormatError(f"{model.name}: scales its channels differently; it takes no pictures")
+    program = replace(
+        model.program, input=PictureInput(given.shape, given.precision, coded[:, 0, 0, 0])
+    )
+    made = replace(model, program=program)
+    preprocess = _preprocess(made)
+    if preprocess is None:
+        raise FormatError(
+            f"{model.name}: its input of shape {given.shape} is no picture; "
+            "those have 1 or 3 channels"
+        )
+    return replace(made, preprocess=preprocess)
+
+
+def byte_values(grid: str) -> Any:
+    """What the bytes 0 to 255 become, float32 (256,), computed as frameworks' users do."""
+    byte = np.arange(256, dtype=np.float32)
+    match grid:
+        case "unit":
+            return byte / np.float32(255)
+        case "symmetric":
+            return byte / np.float32(127.5) - np.float32(1)
+    return byte
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def export(
+    model: Model,
+    target: str,
+    out: Path_,
+    folding: Sequence[tuple[int, int]] | None = None,
+    fires_at: float | None = None,
+) -> tuple[str, ...]:
+    """Write ``model`` in another format.
+
+    Args:
+        model: any model for ``qonnx``; one of the original's five networks for ``bnn-pynq``.
+        target: one of :data:`TARGETS`.
+        out: a file for ``qonnx``, a new folder for ``bnn-pynq``.
+        folding: (PE, SIMD) of every layer, for ``bnn-pynq``; the original's by default.
+        fires_at: see :func:`bnn.formats.bnn_pynq.save`.
+
+    Returns:
+        What the format cannot say, a line each.
+
+    Raises:
+        FormatError, ParameterError, ModelFileError: it cannot be said, or not written;
+            nothing is left behind.
+    """
+    if target == "bnn-pynq":
+        from bnn.formats import bnn_pynq
+
+        return bnn_pynq.save(model, out, folding, fires_at=fires_at)
+    if folding is not None:
+        raise FormatError(f"{target} has no folding; that is for bnn-pynq")
+    if fires_at is not None:
+        raise FormatError(f"{target} has logits; --fires-at is for bnn-pynq")
+    if target == "qonnx":
+        from bnn.formats.qonnx import write as qonnx_write
+
+        if Path(out).suffix == SUFFIX:
+            raise FormatError(f"{out}: {SUFFIX} is for models of this package; call it .onnx")
+        return qonnx_write.save(model, out)
+    raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")

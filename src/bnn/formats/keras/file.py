@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keras model files as data: layers with their configuration, and the arrays of each.
+
+``.keras`` (a zip of JSON and HDF5, Keras 3 and late Keras 2) and whole-model ``.h5``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.keras.graph import node_sources, output_name
+from bnn.formats.keras.settings import LAYERS, MODEL, Settings, short
+from bnn.system import archives
+from bnn.system.files import parse_json
+
+MAX_CONFIG = 1 << 26
+MAX_LAYERS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class KerasLayer:
+    """One layer.
+
+    Attributes:
+        name: its own. kind: class name.
+        settings: its configuration, checked by the list of its class.
+        sources: names of the layers that it reads.
+        arrays: its variables by name where names are known (``.h5``), else in their
+            order as ``0``, ``1``, ...
+    """
+
+    name: str
+    kind: str
+    settings: Settings
+    sources: tuple[str, ...]
+    arrays: Mapping[str, NDArray[Any]]
+
+    def __str__(self) -> str:
+        return _called(self.name, self.kind)
+
+
+def _called(name: str, kind: str) -> str:
+    return f"layer {name!r} ({kind})"
+
+
+@dataclass(frozen=True, eq=False)
+class KerasModel:
+    """Layers in an order in which each comes after what it reads; the last is the output.
+
+    Attributes:
+        unused: names of layers that the output does not depend on.
+        version: Keras' own, 2 or 3.
+    """
+
+    layers: tuple[KerasLayer, ...]
+    unused: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """A layer as the configuration lists it, not yet looked into."""
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    nodes: Any
+
+    def __str__(self) -> str:
+        return _called(self.name, self.kind)
+
+
+def read(path: Path) -> KerasModel:
+    """The model in a ``.keras`` or ``.h5`` file.
+
+    Raises:
+        FormatError: it is damaged, or holds weights only, or a model that is no stack or
+            graph of layers, or a layer has a setting that cannot be converted.
+    """
+    with archives.size_checked(path).open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    return _read_zip(path) if is_zip else _read_hdf5(path)
+
+
+def _read_zip(path: Path) -> KerasModel:
+    if "config.json" not in archives.members(path):
+        raise FormatError(f"{path}: is no Keras model: it holds no config.json")
+    config = _json(path, archives.member(path, "config.json"))
+    listed = _listed(path, config)
+    version = 3
+    if "metadata.json" in archives.members(path):
+        version = _version(path, _parsed(path, archives.member(path, "metadata.json")))
+    with archives.Hdf5(path, archives.member(path, "model.weights.h5")) as weights:
+        top = "_layer_checkpoint_dependencies" if "layers" not in weights.keys("") else "layers"
+        places = _places(path, weights, top, listed)
+        return _model(path, config, listed, version, lambda one: _numbered(weights, places[one]))
+
+
+def _version(path: Path, given: Any) -> int:
+    """Keras' own major version, from its text or from ``metadata.json``."""
+    text = given.get("keras_version") if isinstance(given, dict) else given
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    known = re.match(r"([123])\.", text) if isinstance(text, str) else None
+    if known is None:
+        raise FormatError(
+            f"{path}: was written by a Keras of version {short(text)}; 2 and 3 are read"
+        )
+    return 3 if known[1] == "3" else 2
+
+
+def _places(
+    path: Path, weights: archives.Hdf5, top: str, listed: list[_Listed]
+) -> dict[str, str | None]:
+    """Group of each layer: by the name noted in it, else by its class and a running number."""
+    named: dict[str, str] = {}
+    for key in weights.keys(top):
+        name = weights.attribute(f"{top}/{key}/vars", "name")
+        if isinstance(name, bytes):
+            name = name.decode("utf-8", "replace")
+        if isinstance(name, str):
+            if name in named:
+                raise FormatError(f"{path}: two groups of weights are called {name!r}")
+            named[name] = f"{top}/{key}"
+    counts: dict[str, int] = {}
+    places: dict[str, str | None] = {}
+    for layer in listed:
+        snake = _snake(layer.kind)
+        number = counts.get(snake, 0)
+        counts[snake] = number + 1
+        numbered = f"{top}/{snake}" + (f"_{number}" if number else "")
+        taken = numbered in named.values()  # by the layer whose name is noted in it
+        places[layer.name] = named.get(layer.name, None if taken else numbered)
+    return places
+
+
+def _snake(name: str) -> str:
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _numbered(weights: archives.Hdf5, place: str | None) -> dict[str, NDArray[Any]]:
+    if place is None:
+        return {}
+    keys = sorted(weights.keys(f"{place}/vars"), key=lambda key: (len(key), key))
+    return {key: weights.array(f"{place}/vars/{key}") for key in keys}
+
+
+def _read_hdf5(path: Path) -> KerasModel:
+    with archives.Hdf5(path) as file:
+        text = file.attribute("", "model_config")
+        if text is None:
+            raise FormatError(
+                f"{path}: holds no Keras model configuration; save the whole model, "
+                "not its weights alone"
+            )
+        config = _json(path, text)
+        version = _version(path, file.attribute("", "keras_version"))
+        listed = _listed(path, config)
+        return _model(path, config, listed, version, lambda one: _named(path, file, one))
+
+
+def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any]]:
+    """Arrays of a layer; names lose their scope and number: ``a/b/kernel:0`` is ``kernel``."""
+    names = file.attribute(f"model_weights/{layer}", "weight_names")
+    found: dict[str, NDArray[Any]] = {}
+    for name in [] if names is None else np.asarray(names).reshape(-1):
+        if not isinstance(name, bytes | str):
+            raise FormatError(f"{path}: the names of the weights of layer {layer!r} are no text")
+        text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+        short_name = text.rsplit("/", 1)[-1].split(":")[0]
+        if short_name in found:
+            raise FormatError(f"{path}: layer {layer!r} has two arrays called {short_name!r}")
+        found[short_name] = file.array(f"model_weights/{layer}/{text}")
+    return found
+
+
+def _parsed(path: Path, text: Any) -> Any:
+    if not isinstance(text, str | bytes):
+        raise FormatError(f"{path}: its configuration is no text")
+    if len(text) > MAX_CONFIG:
+        raise FormatError(f"{path}: its configuration is larger than {MAX_CONFIG >> 20} MiB")
+    try:
+        return parse_json(text, finite=True)
+    except ValueError as reason:
+        raise FormatError(f"{path}: its configuration is no JSON: {reason}") from None
+
+
+def _json(path: Path, text: Any) -> dict[str, Any]:
+    config = _parsed(path, text)
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
+        raise FormatError(f"{path}: its configuration describes no model")
+    return config
+
+
+def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
+    kind, inner = config.get("class_name"), config["config"]
+    if kind not in ("Sequential", "Functional", "Model"):
+        raise FormatError(
+            f"{path}: is a {short(kind)} model, whose layers only its code knows; "
+            "Sequential and Functional models can be read"
+        )
+    _from_keras(f"{path}: the model", config)
+    if isinstance(inner, dict):
+        Settings(f"{path}: the model", MODEL, inner)
+    layers = inner if isinstance(inner, list) else inner.get("layers")
+    if not isinstance(layers, list) or not 1 <= len(layers) <= MAX_LAYERS:
+        raise FormatError(f"{path}: its configuration lists no layers")
+    return [_one(path, layer) for layer in layers]
+
+
+#: What stands beside a layer's ``config``; more is refused.
+_BESIDE = {
+    "class_name",
+    "config",
+    "name",
+    "inbound_nodes",
+    "module",
+    "registered_name",
+    "build_config",
+    "compile_config",
+    "shared_object_id",
+}
+
+
+def _one(path: Path, layer: Any) -> _Listed:
+    if not (
+        isinstance(layer, dict)
+        and isinstance(layer.get("class_name"), str)
+        and isinstance(layer.get("config"), dict)
+    ):
+        raise FormatError(f"{path}: its configuration has a layer without class or settings")
+    config = layer["config"]
+    name = config.get("name", layer.get("name"))
+    if not isinstance(name, str) or layer.get("name", name) != name:
+        raise FormatError(f"{path}: its configuration has a layer without a name, or with two")
+    made = _Listed(name, layer["class_name"], config, layer.get("inbound_nodes"))
+    for key in layer:
+        if key not in _BESIDE:
+            raise FormatError(f"{path}: {made}: has {short(key)} ({short(layer[key])}) of its own")
+    _from_keras(f"{path}: {made}", layer)
+    return made
+
+
+def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
+    """Refuse classes of others that are called like one of Keras or Larq."""
+    module, registered = layer.get("module"), layer.get("registered_name")
+    packages = ("keras", "tf_keras", "tensorflow", "larq")
+    foreign = module is not None and str(module).split(".")[0] not in packages
+    names = {None, layer.get("class_name"), f"Larq>{layer.get('class_name')}"}
+    if foreign or not isinstance(registered, str | None) or registered not in names:
+        raise FormatError(
+            f"{where}: is a class of its own ({short(registered or module)}), whose code is not run"
+        )
+
+
+def _model(
+    path: Path,
+    config: dict[str, Any],
+    listed: list[_Listed],
+    version: int,
+    arrays: Callable[[str], Mapping[str, NDArray[Any]]],
+) -> KerasModel:
+    sequential = config["class_name"] == "Sequential"
+    layers: dict[str, _Listed] = {}
+    sources: dict[str, tuple[str, ...]] = {}
+    before: tuple[str, ...] = ()
+    for one in listed:
+        if one.name in layers:
+            raise FormatError(f"{path}: two layers are called {one.name!r}")
+        layers[one.name] = one
+        where = f"{path}: {one}"
+        if sequential and one.nodes:
+            raise FormatError(f"{where}: says what it reads, in a Sequential model")
+        sources[one.name] = before if sequential else node_sources(where, one.nodes)
+        before = (one.name,)
+    output = listed[-1].name if sequential else output_name(path, config["config"])
+    ordered = _ordered(path, sources, output)
+    made = tuple(
+        KerasLayer(
+            name, layers[name].kind, _settings(path, layers[name]), sources[name], arrays(name)
+        )
+        for name in ordered
+    )
+    return KerasModel(made, tuple(name for name in layers if name not in ordered), version)
+
+
+def _settings(path: Path, layer: _Listed) -> Settings:
+    schema = LAYERS.get(layer.kind)
+    if schema is None:
+        why = "holds code, which is not run" if layer.kind == "Lambda" else "cannot be converted"
+        raise FormatError(f"{path}: {layer}: {why}")
+    return Settings(f"{path}: {layer}", schema, layer.config)
+
+
+def _ordered(path: Path, sources: Mapping[str, tuple[str, ...]], output: str) -> dict[str, None]:
+    """Names of the layers that ``output`` depends on, each after those that it reads."""
+    done: dict[str, None] = {}
+    waiting = [(output, False)]
+    active: set[str] = set()
+    while waiting:
+        name, ready = waiting.pop()
+        if name in done:
+            continue
+        if name not in sources or (name in active and not ready):
+            raise FormatError(f"{path}: layer {name!r} is missing, or reads itself")
+        if ready:
+            done[name] = None
+            continue
+        active.add(name)
+        waiting.append((name, True))
+        waiting += [(source, False) for source in sources[name] if source not in done]
+    return done

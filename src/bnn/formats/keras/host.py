@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Larq's quantizers of a network's input, done by the host for every float32."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from bnn.formats.keras.quantizers import SIGNS, Named, Real, activation_of
+from bnn.formats.qonnx.quantizers import float_thresholds
+from bnn.network.network import Integers, Lattice
+from bnn.program.inputs import RealInput, Shape
+from bnn.program.precision import BIPOLAR, TERNARY, UINT, Precision
+
+
+def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Lattice] | None:
+    """The input that makes of every float32 what ``given`` does, and its real values.
+
+    None where the host has no such input: then the values that occur must be known.
+    """
+    match given.name:
+        case name if name in SIGNS:
+            return _input(shape, BIPOLAR, 1.0), Lattice()
+        case "ste_heaviside":
+            # Reached from the smallest normal number on; TensorFlow takes smaller ones as 0.
+            tiny = float(np.finfo(np.float32).tiny)
+            return _input(shape, UINT(1), tiny, -0.5, "up"), Lattice()
+        case "ste_tern" if not given.settings["ternary_weight_networks"]:
+            # x = delta is just above one half of the scale, the number before it is one half.
+            delta = np.float32(given.settings["threshold_value"])
+            scale = 2 * float(np.nextafter(delta, np.float32(0)))
+            host, lattice = _input(shape, TERNARY, scale) if scale > 0 else None, Lattice()
+        case "dorefa_quantizer" if given.settings["mode"] == "activations":
+            steps = (1 << given.settings["k_bit"]) - 1
+            precision = UINT(given.settings["k_bit"])
+            host, lattice = _input(shape, precision, steps, multiplied=True), Lattice(1 / steps)
+        case _:
+            return None
+    return (host, lattice) if host is not None and _same(where, given, host) else None
+
+
+def _input(
+    shape: Shape,
+    precision: Precision,
+    scale: float,
+    zero: float = 0.0,
+    rounding: Literal["even", "up"] = "even",
+    multiplied: bool = False,
+) -> RealInput:
+    scales, zeros = np.full(1, scale, np.float32), np.full(1, zero, np.float32)
+    return RealInput(shape, precision, scales, zeros, rounding, multiplied)
+
+
+def _same(where: str, given: Named, host: RealInput) -> bool:
+    """Whether ``host`` reaches each level at the very float32 at which ``given`` does."""
+    made = activation_of(where, given, "input", "")
+    alone = replace(host, shape=(1,))
+
+    def level(x: Real) -> Integers:
+        return alone.check(np.nan_to_num(x)[:, None])[:, 0].astype(np.int64) - host.precision.low
+
+    def wanted(x: Real) -> Integers:
+        return made.level(x[:, None])[:, 0]
+
+    found, right = (float_thresholds(one, made.levels) for one in (level, wanted))
+    return bool(np.array_equal(found, right))

@@ -1,0 +1,649 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""TensorFlow/Keras models, and Larq's on top of them, to a network.
+
+What is read: ``.keras`` and whole-model ``.h5`` files of Sequential and Functional models
+(Keras 2 and 3) made of dense, convolution, pool, batch norm and sign layers. Layers that
+hold code (Lambda, subclasses) are refused.
+
+Plain Keras layers must have weights that already are small integers times a scale; Larq's
+say by their quantizers how their latent weights are to be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError, NetworkError
+from bnn.formats.grids import Grid, Step, grid
+from bnn.formats.keras import file as keras_file
+from bnn.formats.keras.file import KerasLayer
+from bnn.formats.keras.host import host_input
+from bnn.formats.keras.quantizers import (
+    Named,
+    activation_of,
+    named,
+    of_zero,
+    plain,
+    real_activation,
+    unsure,
+    weights_of,
+)
+from bnn.formats.report import Converted, Report
+from bnn.formats.stack import (
+    Stack,
+    add_conv,
+    average_pool,
+    dilated,
+    grouped,
+    same_padding,
+    two_classes,
+    zeros_fit,
+)
+from bnn.formats.weights import Weights
+from bnn.network.network import (
+    Add,
+    BatchNorm,
+    Conv2d,
+    Flatten,
+    Lattice,
+    Linear,
+    MaxPool,
+    Network,
+    Scale,
+)
+from bnn.program.inputs import Input
+from bnn.program.operations import Borders, Pair
+from bnn.program.precision import BIPOLAR, TERNARY
+
+_NONE: Borders = (0, 0, 0, 0)
+
+
+def read(path: str | Path, given_input: str | None = None) -> Converted:
+    """The network in the Keras model file ``path``.
+
+    Args:
+        path: of the file.
+        given_input: where nothing quantizes the model's input: the values that occur,
+            a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
+            itself, else bytes scaled to [-1, 1], unless it is given.
+
+    Raises:
+        FormatError: the file is damaged, or a layer cannot be converted; names it.
+        NetworkError: what it says makes no network.
+    """
+    path = Path(path)
+    model = keras_file.read(path)
+    reader = _Reader(model, None if given_input is None else grid(given_input))
+    try:
+        return reader.converted()
+    except (FormatError, NetworkError) as error:
+        named_already = str(error).startswith(f"{path}: ")
+        raise type(error)(str(error) if named_already else f"{path}: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """A layer's result.
+
+    Attributes:
+        layer: the network's layer that makes it, or "" for the untouched input.
+        shape: (height, width, channels).
+        rank: number of axes in Keras, that of the batch included.
+        steps: products and sums done to the untouched input, in order.
+        padding: zeros that the next convolution has to add (ZeroPadding2D).
+        flat: whether it is a map that stands for a vector: flattening waits until the
+            values are quantized.
+        final: the function after which only the class matters any more (softmax), or "".
+    """
+
+    layer: str
+    shape: tuple[int, int, int]
+    rank: int
+    steps: tuple[Step, ...] = ()
+    padding: Borders = _NONE
+    flat: bool = False
+    final: str = ""
+
+
+class _Reader:
+    """Results of Keras layers by name, and the layers made so far."""
+
+    def __init__(self, model: keras_file.KerasModel, chosen: Grid | None) -> None:
+        self.model = model
+        self.chosen = chosen
+        self.stack = Stack()
+        self.report = Report("Keras")
+        self.report.ignored += model.unused
+        self.flows: dict[str, _Flow] = {}
+        self.input: Input | None = None
+        self.input_shape: tuple[int, ...] = ()
+        self.lattice = Lattice()
+        self.order: Any = "folded"
+
+    def converted(self) -> Converted:
+        for layer in self.model.layers:
+            self.flows[layer.name] = self._flow(layer)
+        last = self._known(self.flows[self.model.layers[-1].name])
+        if any(last.padding):
+            raise FormatError(f"{self.model.layers[-1]}: no convolution follows this padding")
+        if self.input is None or not self.stack.layers:
+            raise FormatError("its output does not depend on any layer with weights")
+        if last.shape[2] == 1:
+            if last.final not in ("", "sigmoid"):
+                raise FormatError(f"a single output after {last.final} is always the same")
+            self._two_classes()
+        given = zeros_fit(self.input, self.stack.layers)
+        network = Network(given, tuple(self.stack.layers), self.lattice)
+        return Converted(network, self.report)
+
+    def _two_classes(self) -> None:
+        last = self.stack.layers[-1]
+        if not isinstance(last, Linear):
+            raise FormatError("a single output must be that of a dense layer")
+        two_classes(self.stack, last, last.source)
+        self.report.lost.append("one output became two classes: 1 where it is positive, else 0")
+
+    def _flow(self, layer: KerasLayer) -> _Flow:
+        flow = self._read(layer)
+        layer.settings.all_read()
+        return flow
+
+    def _read(self, layer: KerasLayer) -> _Flow:
+        if layer.kind == "InputLayer":
+            if layer.sources:
+                raise FormatError(f"{layer}: reads another layer")
+            return self._input(layer, layer.settings["dtype"])
+        sources = [self.flows[name] for name in layer.sources]
+        if not sources:
+            sources = [self._input(layer, "float32")]
+        if len(sources) != (2 if layer.kind == "Add" else 1):
+            raise FormatError(f"{layer}: reads {len(sources)} tensors")
+        if any(flow.final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
+            raise FormatError(f"{layer}: stands after a softmax; that cannot be converted")
+        if any(any(flow.padding) for flow in sources) and layer.kind not in _PADDABLE:
+            raise FormatError(f"{layer}: follows zero padding; only a convolution can")
+        if layer.kind in _ON_MAPS and sources[0].rank != 4:
+            raise FormatError(f"{layer}: reads a tensor of {sources[0].rank} axes, not of 4")
+        return _HANDLERS[layer.kind](self, layer, *sources)
+
+    # --- input -----------------------------------------------------------------------
+
+    def _input(self, layer: KerasLayer, dtype: str) -> _Flow:
+        if self.input_shape:
+            raise FormatError(f"{layer}: is a second input; one can be read")
+        shape = layer.settings.shape
+        sizes = tuple(n for n in shape[1:] if n is not None) if shape else ()
+        if shape is None or len(sizes) != len(shape) - 1:
+            raise FormatError(f"{layer}: its input has no fixed shape: {shape}")
+        if dtype == "uint8":
+            if self.chosen not in (None, grid("bytes")):
+                raise FormatError(f"{layer}: takes bytes; the input cannot be {self.chosen.name}")
+            self.chosen = grid("bytes")
+        if len(sizes) == 2:
+            sizes = (*sizes, 1)  # pictures without a channel axis
+        if len(sizes) not in (1, 3):
+            raise FormatError(f"{layer}: its input of shape {shape} is neither vector nor picture")
+        self.input_shape = sizes
+        height, width, channels = sizes if len(sizes) == 3 else (1, 1, *sizes)
+        return _Flow("", (height, width, channels), len(shape))
+
+    def _fed(self, flow: _Flow, given: Input, lattice: Lattice) -> _Flow:
+        if self.input is not None:
+            raise FormatError("the input is read twice, in different ways")
+        self.input, self.lattice = given, lattice
+        self.report.used("input", f"{given.precision} of shape {given.shape}")
+        flat = flow.flat and len(given.shape) == 3
+        return replace(flow, layer="input", steps=(), flat=flat)
+
+    def _grid(self, flow: _Flow) -> _Flow:
+        """The untouched input on an 8-bit grid."""
+        chosen = self.chosen
+        if chosen is None:
+            chosen = grid("bytes" if flow.steps else "symmetric")
+            self.report.lost.append(
+                f"the model does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
+            )
+        self.report.assumed = chosen.name
+        factor, offset = 1.0, 0.0
+        for product, added in flow.steps:
+            factor, offset = factor * product, offset * product + added
+        lattice = chosen.lattice(factor, offset, flow.steps)
+        return self._fed(flow, chosen.input(self.input_shape), lattice)
+
+    def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:
+        """The input quantized by the host, if it can do what ``given`` does."""
+        if self.chosen is not None or flow.steps:
+            return None
+        held = host_input(str(self.model.layers[0]), given, self.input_shape)
+        return None if held is None else self._fed(flow, *held)
+
+    def _known(self, flow: _Flow) -> _Flow:
+        """``flow`` as a layer's result of its own shape."""
+        flow = self._map(flow)
+        if not flow.flat:
+            return flow
+        name = self.stack.add(Flatten(self.stack.name("flatten"), flow.layer))
+        self.report.used(name, f"flatten to {flow.shape[2]}")
+        return replace(flow, layer=name, flat=False)
+
+    def _map(self, flow: _Flow) -> _Flow:
+        """The same, but a flattened map may still be a map."""
+        return flow if flow.layer else self._grid(flow)
+
+    # --- layers with weights ---------------------------------------------------------
+
+    def _codes(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        """``flow`` after the layer's input quantizer."""
+        where = str(layer)
+        given = _input_quantizer(layer)
+        if given is None:
+            return self._known(flow)
+        if not flow.layer:
+            fed = self._quantized_input(given, flow)
+            if fed is not None:
+                return self._known(fed)
+        flow = self._map(flow)
+        name = self.stack.name(f"{layer.name}_input")
+        self.stack.add(activation_of(where, given, name, flow.layer))
+        self.report.used(name, f"quantizer {given.name}")
+        return self._known(replace(flow, layer=name))
+
+    def _variables(self, layer: KerasLayer, *wanted: str) -> list[NDArray[Any]]:
+        """The layer's arrays called ``wanted``, or in that order; all of them and no others."""
+        arrays = layer.arrays
+        if not set(wanted) & set(arrays):
+            arrays = dict(zip(wanted, arrays.values(), strict=False)) if arrays else {}
+            extra = len(layer.arrays) - len(wanted)
+        else:
+            extra = len(set(layer.arrays) - set(wanted))
+        missing = [name for name in wanted if name not in arrays]
+        if missing:
+            raise FormatError(f"{layer}: its {missing[0]} is missing")
+        if extra:
+            raise FormatError(f"{layer}: has {extra} arrays too many: {', '.join(layer.arrays)}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
+            return [arrays[name].astype(np.float32) for name in wanted]
+
+    def _kernel(
+        self,
+        layer: KerasLayer,
+        kernel: str,
+        move: Callable[[NDArray[Any]], NDArray[Any]],
+        multiplier: int = 0,
+    ) -> tuple[Weights, NDArray[Any] | None]:
+        names = [kernel, "bias"] if layer.settings["use_bias"] else [kernel]
+        values = self._variables(layer, *names)
+        bias = values[1] if len(values) > 1 else None
+        quantizer = "depthwise_quantizer" if "depthwise" in kernel else "kernel_quantizer"
+        given = named(str(layer), layer.settings.get(quantizer))
+        try:
+            latent = move(values[0])
+        except (ValueError, IndexError):
+            raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}") from None
+        if latent.size == 0:
+            raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}")
+        weights = weights_of(str(layer), given, latent, multiplier)
+        if count := unsure(given, latent):
+            self.report.lost.append(
+                f"{layer}: {count} weights lie between two steps up to float32's rounding; "
+                "TensorFlow may take the other one, and not on every machine the same"
+            )
+        if bias is not None and bias.shape != (len(weights.integers),):
+            raise FormatError(f"{layer}: its bias has shape {bias.shape}")
+        what = f"{layer.kind}, {weights.precision} weights" + (f" by {given.name}" if given else "")
+        self.report.used(layer.name, what, dict(zip(names, values, strict=True)))
+        return weights, bias
+
+    def _dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        flow = self._codes(layer, flow)
+        weights, bias = self._kernel(layer, "kernel", lambda a: _rank(a, 2).T)
+        name, shape = self.stack.name(layer.name), flow.shape
+        _told(layer, "units", len(weights.integers))
+        if weights.integers.shape[1] != shape[2]:
+            raise FormatError(
+                f"{layer}: its kernel takes {weights.integers.shape[1]} inputs, not {shape[2]}"
+            )
+        if shape[:2] == (1, 1):
+            self.stack.add(
+                Linear(name, weights.integers, weights.precision, weights.scale, bias, flow.layer)
+            )
+        else:
+            kernel = weights.integers[:, None, None, :]
+            self.stack.add(
+                Conv2d(name, kernel, weights.precision, weights.scale, bias, source=flow.layer)
+            )
+        made = replace(flow, layer=name, shape=(*shape[:2], len(weights.integers)))
+        return self._activated(layer, made)
+
+    def _weights(self, layer: KerasLayer, channels: int) -> tuple[Weights, Any, int]:
+        """Weights (out, height, width, in / groups), bias, and the number of groups."""
+        if "Depthwise" in layer.kind:
+            multiplier = layer.settings["depth_multiplier"]
+            weights, bias = self._kernel(
+                layer, "depthwise_kernel", lambda a: _depthwise(a, channels, multiplier), multiplier
+            )
+            groups = channels
+        else:
+            weights, bias = self._kernel(
+                layer, "kernel", lambda a: _rank(a, 4).transpose(3, 0, 1, 2)
+            )
+            groups = layer.settings["groups"]
+            _told(layer, "filters", len(weights.integers))
+        _told(layer, "kernel_size", weights.integers.shape[1:3])
+        each = weights.integers.shape[3]
+        if each * groups != channels or len(weights.integers) % groups:
+            raise FormatError(
+                f"{layer}: its kernel takes {each} channels in each of {groups} groups, "
+                f"not {channels}"
+            )
+        return weights, bias, groups
+
+    def _conv(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        before = flow.padding
+        flow = self._codes(layer, flow)
+        weights, bias, groups = self._weights(layer, flow.shape[2])
+        spread = layer.settings["dilation_rate"]
+        try:
+            integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
+            integers = integers if spread == (1, 1) else dilated(integers, spread)
+        except FormatError as error:
+            raise FormatError(f"{layer}: {error}") from None
+        precision = weights.precision
+        if integers.size != weights.integers.size and precision == BIPOLAR:
+            precision = TERNARY  # for the zeros
+        size = (int(integers.shape[1]), int(integers.shape[2]))
+        stride = layer.settings["strides"]
+        padding = _padding(layer, flow, size, stride)
+        pad_value = _border(layer, before, padding)
+        made = Conv2d(
+            self.stack.name(layer.name),
+            integers,
+            precision,
+            weights.scale,
+            bias,
+            stride,
+            padding,
+            pad_value,
+            flow.layer,
+        )
+        name = add_conv(self.stack, made, self.lattice)
+        shape = _slid(layer, flow.shape, size, stride, padding)
+        made_flow = replace(flow, layer=name, shape=(*shape, len(integers)), padding=_NONE)
+        return self._activated(layer, made_flow)
+
+    # --- batch norm, activations -----------------------------------------------------
+
+    def _batch_norm(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        flow = self._known(flow)
+        settings = layer.settings
+        if settings["axis"] not in ([-1], [flow.rank - 1]):
+            raise FormatError(
+                f"{layer}: normalizes axis {settings['axis']}; only the last can be converted"
+            )
+        names = ["gamma"] * settings["scale"] + ["beta"] * settings["center"]
+        names += ["moving_mean", "moving_variance"]
+        values = dict(zip(names, self._variables(layer, *names), strict=True))
+        channels = flow.shape[2]
+        for name, value in values.items():
+            if value.shape != (channels,):
+                raise FormatError(f"{layer}: its {name} has shape {value.shape}, not ({channels})")
+        epsilon = settings["epsilon"]
+        name = self.stack.name(layer.name)
+        # TensorFlow's fused kernel, which Keras 2 uses on maps, centers first.
+        fused = self.model.version == 2 and flow.rank == 4
+        self.stack.add(
+            BatchNorm.from_variance(
+                name,
+                values.get("gamma", np.ones(1, np.float32)),
+                values.get("beta", np.zeros(1, np.float32)),
+                values["moving_mean"],
+                values["moving_variance"],
+                epsilon,
+                "scaled" if fused else "folded",
+                flow.layer,
+            )
+        )
+        self.report.used(layer.name, f"batch norm, epsilon {epsilon:g}", values)
+        return replace(flow, layer=name)
+
+    def _activated(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        """``flow`` after the activation in the layer's own configuration."""
+        given = named(str(layer), layer.settings["activation"])
+        return flow if given is None else self._apply(layer, given, flow)
+
+    def _apply(self, layer: KerasLayer, given: Named, flow: _Flow) -> _Flow:
+        if given.name in ("softmax", "log_softmax") or (
+            given.name == "sigmoid" and layer is self.model.layers[-1]
+        ):
+            if given.name == "softmax" and given.settings["axis"] not in ([-1], [flow.rank - 1]):
+                raise FormatError(f"{layer}: softmax over axis {given.settings['axis']}")
+            self.report.lost.append(f"{layer}: {given.name}; scores are its inputs, same class")
+            self.report.final = given.name
+            return replace(flow, final=given.name)
+        if flow.final:
+            raise FormatError(f"{layer}: {given.name} after {flow.final} cannot be converted")
+        if given.name == "sign":
+            self.report.lost.append(f"{layer}: sign is taken as Keras' own, which is 0 at 0")
+        flow = self._map(flow)
+        name = self.stack.name(f"{layer.name}_act" if layer.kind != "Activation" else layer.name)
+        real = real_activation(given, name, flow.layer)
+        made = real or activation_of(str(layer), given, name, flow.layer)
+        self.stack.add(made)
+        self.report.used(name, f"activation {given.name}")
+        return replace(flow, layer=name)
+
+    def _activation(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        return self._activated(layer, flow)
+
+    def _activation_layer(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        return self._apply(layer, Named(plain(str(layer), layer.kind), layer.settings), flow)
+
+    # --- pools, shapes ---------------------------------------------------------------
+
+    def _max_pool(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        flow = self._known(flow)
+        size, stride = self._pool_size(layer, flow)
+        padding = _padding(layer, flow, size, stride)
+        name = self.stack.name(layer.name)
+        self.stack.add(MaxPool(name, size, stride, padding, flow.layer))
+        self.report.used(layer.name, f"max pool {size[0]}x{size[1]}")
+        shape = (*_slid(layer, flow.shape, size, stride, padding), flow.shape[2])
+        return replace(flow, layer=name, shape=shape, rank=_pooled_rank(layer))
+
+    def _average_pool(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        flow = self._known(flow)
+        size, stride = self._pool_size(layer, flow)
+        if any(_padding(layer, flow, size, stride)):
+            raise FormatError(f"{layer}: an average pool with padding cannot be converted")
+        name = self.stack.name(layer.name)
+        self.stack.add(average_pool(name, flow.shape[2], size, stride, flow.layer))
+        self.report.used(layer.name, f"average pool {size[0]}x{size[1]}")
+        shape = (*_slid(layer, flow.shape, size, stride, _NONE), flow.shape[2])
+        return replace(flow, layer=name, shape=shape, rank=_pooled_rank(layer))
+
+    def _pool_size(self, layer: KerasLayer, flow: _Flow) -> tuple[Pair, Pair]:
+        if layer.kind.startswith("Global"):
+            return flow.shape[:2], (1, 1)
+        size = layer.settings["pool_size"]
+        return size, layer.settings["strides"] or size
+
+    def _flatten(self, _: KerasLayer, flow: _Flow) -> _Flow:
+        height, width, channels = flow.shape
+        shape = (1, 1, height * width * channels)
+        return replace(flow, shape=shape, rank=2, flat=flow.flat or (height, width) != (1, 1))
+
+    def _reshape(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        target, count = layer.settings["target_shape"], int(np.prod(flow.shape))
+        rank = len(target) + 1
+        sizes = [*target, 1] if rank == 3 else list(target)
+        if -1 in sizes:
+            rest = -int(np.prod(sizes))
+            sizes = [count // rest if n == -1 else n for n in sizes]
+        if sizes == [count]:
+            return self._flatten(layer, flow)
+        if len(sizes) == 3 and int(np.prod(sizes)) == count:
+            shape = (sizes[0], sizes[1], sizes[2])
+            if shape == flow.shape and not flow.flat:
+                return replace(flow, rank=rank)
+            if not flow.layer:
+                self.input_shape = shape
+                self.report.lost.append(f"the input is taken as a map of {shape}")
+                return replace(flow, shape=shape, rank=rank, flat=False)
+        raise FormatError(f"{layer}: from {flow.shape} to {target} cannot be converted")
+
+    def _zero_padding(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        top, left, bottom, right = flow.padding
+        given = layer.settings["padding"]
+        padding = (top + given[0], left + given[1], bottom + given[2], right + given[3])
+        return replace(flow, padding=padding)
+
+    def _rescaling(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        scale, offset = layer.settings["scale"], layer.settings["offset"]
+        self.report.used(layer.name, f"x * {scale:g} + {offset:g}")
+        if not flow.layer:
+            if scale <= 0:
+                raise FormatError(f"{layer}: scale {scale:g} of an input that is not quantized")
+            return replace(flow, steps=(*flow.steps, (scale, offset)))
+        name = self.stack.name(layer.name)
+        self.stack.add(Scale(name, np.float32(scale), np.float32(offset), flow.layer))
+        return replace(flow, layer=name)
+
+    def _add(self, layer: KerasLayer, one: _Flow, two: _Flow) -> _Flow:
+        one, two = self._known(one), self._known(two)
+        name = self.stack.add(Add(self.stack.name(layer.name), two.layer, one.layer))
+        self.report.used(layer.name, "sum")
+        return replace(one, layer=name)
+
+    def _passed(self, _: KerasLayer, flow: _Flow) -> _Flow:
+        return flow
+
+
+def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
+    if array.ndim != rank:
+        raise ValueError
+    return array
+
+
+def _depthwise(kernel: NDArray[Any], channels: int, multiplier: int) -> NDArray[Any]:
+    """(height, width, channels, multiplier) to (channels * multiplier, height, width, 1)."""
+    if kernel.ndim != 4 or kernel.shape[2:] != (channels, multiplier):
+        raise ValueError
+    rows = kernel.transpose(2, 3, 0, 1)
+    return rows.reshape(-1, *rows.shape[2:])[..., None]
+
+
+def _told(layer: KerasLayer, key: str, found: Any) -> None:
+    """Refuse arrays of another size than the layer's settings tell."""
+    said = layer.settings[key]
+    if said is not None and said != found:
+        raise FormatError(f"{layer}: {key} is {said}, but its arrays are for {found}")
+
+
+def _input_quantizer(layer: KerasLayer) -> Named | None:
+    given = named(str(layer), layer.settings.get("input_quantizer"))
+    return None if given is None or given.name == "no_op" else given
+
+
+def _padding(layer: KerasLayer, flow: _Flow, size: Pair, stride: Pair) -> Borders:
+    if layer.settings.get("padding", "valid") == "valid":
+        return flow.padding
+    top, left, bottom, right = flow.padding
+    whole = (flow.shape[0] + top + bottom, flow.shape[1] + left + right)
+    same = same_padding(whole, size, stride)
+    return (top + same[0], left + same[1], bottom + same[2], right + same[3])
+
+
+def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
+    """The real value around the quantized map that a convolution reads.
+
+    ZeroPadding2D stands before the layer's input quantizer, so its zeros are quantized:
+    the sign of 0 is +1. What the layer pads itself comes after its quantizer.
+    """
+    own = float(layer.settings.get("pad_values", 0.0))
+    if not any(before):
+        return own
+    given = _input_quantizer(layer)
+    quantized = 0.0 if given is None else of_zero(str(layer), given)
+    if padding != before and own != quantized:
+        raise FormatError(
+            f"{layer}: is padded before it with zeros, which its input takes as {quantized:g}, "
+            f"and by it with {own:g}"
+        )
+    return quantized
+
+
+def _pooled_rank(layer: KerasLayer) -> int:
+    return 2 if layer.kind.startswith("Global") and not layer.settings["keepdims"] else 4
+
+
+def _slid(
+    layer: KerasLayer, shape: tuple[int, int, int], size: Pair, stride: Pair, padding: Borders
+) -> Pair:
+    height = shape[0] + padding[0] + padding[2] - size[0]
+    width = shape[1] + padding[1] + padding[3] - size[1]
+    if min(height, width) < 0:
+        raise FormatError(f"{layer}: its window of {size} is larger than the map of {shape}")
+    return height // stride[0] + 1, width // stride[1] + 1
+
+
+_PADDABLE = {
+    "Conv2D",
+    "QuantConv2D",
+    "DepthwiseConv2D",
+    "QuantDepthwiseConv2D",
+    "ZeroPadding2D",
+}
+_ON_MAPS = {
+    *_PADDABLE,
+    "MaxPooling2D",
+    "MaxPool2D",
+    "AveragePooling2D",
+    "GlobalMaxPooling2D",
+    "GlobalAveragePooling2D",
+}
+_HANDLERS: dict[str, Callable[..., _Flow]] = {
+    **dict.fromkeys(("Dense", "QuantDense"), _Reader._dense),
+    **dict.fromkeys(
+        ("Conv2D", "QuantConv2D", "DepthwiseConv2D", "QuantDepthwiseConv2D"), _Reader._conv
+    ),
+    **dict.fromkeys(("BatchNormalization", "BatchNormalizationV1"), _Reader._batch_norm),
+    **dict.fromkeys(("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D"), _Reader._max_pool),
+    **dict.fromkeys(("AveragePooling2D", "GlobalAveragePooling2D"), _Reader._average_pool),
+    **dict.fromkeys(
+        (
+            "Dropout",
+            "SpatialDropout2D",
+            "GaussianNoise",
+            "GaussianDropout",
+            "AlphaDropout",
+            "ActivityRegularization",
+            "Identity",
+        ),
+        _Reader._passed,
+    ),
+    **dict.fromkeys(
+        (
+            "ReLU",
+            "Softmax",
+            "SteSign",
+            "ApproxSign",
+            "SwishSign",
+            "SteTern",
+            "SteHeaviside",
+            "DoReFa",
+        ),
+        _Reader._activation_layer,
+    ),
+    "Activation": _Reader._activation,
+    "Flatten": _Reader._flatten,
+    "Reshape": _Reader._reshape,
+    "ZeroPadding2D": _Reader._zero_padding,
+    "Rescaling": _Reader._rescaling,
+    "Add": _Reader._add,
+}

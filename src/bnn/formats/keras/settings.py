@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every setting that a Keras or Larq layer may have, and what may stand there.
+
+A layer's configuration can only be seen through :class:`Settings`: each key of each class is
+listed here as *read* (its value is checked and given to the reader), *fixed* (must have the
+value at which it does nothing) or *inert* (cannot change what a trained layer answers). A key
+that is not listed, a value that is not allowed, and a key that is to be read but that the
+reader passes over are refused with the names of the layer and the key.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bnn.errors import FormatError
+
+#: Largest whole number that a size, a stride or a count may be.
+MAX_WHOLE = 1 << 20
+#: Largest size of one axis of a window.
+MAX_WINDOW = 1 << 16
+
+
+class _WrongError(ValueError):
+    """What is wrong with a value."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What may stand at a key.
+
+    Attributes:
+        parse: the value as the reader gets it; raises :class:`_WrongError`.
+        default: what holds where the key is absent, before ``parse``.
+        is_read: whether a reader has to look at it.
+    """
+
+    parse: Callable[[Any], Any]
+    default: Any = None
+    is_read: bool = True
+
+
+# --- kinds of values -----------------------------------------------------------------
+
+
+def whole(default: int | None, low: int = 1, high: int = MAX_WHOLE) -> Rule:
+    """A whole number, no bool; None only as default."""
+
+    def parse(value: Any) -> int | None:
+        if value is None and default is None:
+            return None
+        if type(value) is not int or not low <= value <= high:
+            raise _WrongError(f"must be a whole number from {low} to {high}")
+        return value
+
+    return Rule(parse, default)
+
+
+def real(value: Any) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _WrongError("must be a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or abs(number) > 1e30:
+        raise _WrongError("must be a number that float32 holds")
+    return number
+
+
+def number(default: float | None, low: float = -math.inf) -> Rule:
+    """A finite number; None only as default."""
+
+    def parse(value: Any) -> float | None:
+        if value is None and default is None:
+            return None
+        found = real(value)
+        if found < low:
+            raise _WrongError(f"must be at least {low:g}")
+        return found
+
+    return Rule(parse, default)
+
+
+def flag(default: bool) -> Rule:
+    """True or false."""
+
+    def parse(value: Any) -> bool:
+        if type(value) is not bool:
+            raise _WrongError("must be true or false")
+        return value
+
+    return Rule(parse, default)
+
+
+def choice(default: str, *others: str) -> Rule:
+    """One of these words."""
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or value not in (default, *others):
+            raise _WrongError(f"only {' and '.join((default, *others))} can be converted")
+        return value
+
+    return Rule(parse, default)
+
+
+def pair(default: tuple[int, int] | None) -> Rule:
+    """A size or stride: two whole numbers, or one for both."""
+
+    def parse(value: Any) -> tuple[int, int] | None:
+        if value is None and default is None:
+            return None
+        sizes = value if isinstance(value, list | tuple) else [value, value]
+        if len(sizes) != 2 or any(type(n) is not int or not 1 <= n < MAX_WINDOW for n in sizes):
+            raise _WrongError(f"must be two whole numbers from 1 to {MAX_WINDOW - 1}")
+        return (sizes[0], sizes[1])
+
+    return Rule(parse, default)
+
+
+def fixed(*allowed: Any, why: str = "") -> Rule:
+    """One of ``allowed``, at which the setting does nothing; the first is the default."""
+
+    def parse(value: Any) -> None:
+        if not any(type(value) is type(one) and value == one for one in allowed):
+            raise _WrongError(why or f"only {allowed[0]!r} can be converted")
+
+    return Rule(parse, allowed[0], is_read=False)
+
+
+#: Whatever stands there changes no answer of a trained layer.
+INERT = Rule(lambda _: None, is_read=False)
+#: Something that :func:`bnn.formats.keras.quantizers.named` understands.
+THING = Rule(lambda value: value)
+
+
+def _shape(value: Any) -> list[int | None] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not 2 <= len(value) <= 8:
+        raise _WrongError("is no shape")
+    if any(n is not None and (type(n) is not int or not 1 <= n <= MAX_WHOLE) for n in value):
+        raise _WrongError("is no shape")
+    return list(value)
+
+
+def _axes(value: Any) -> list[int]:
+    axes = value if isinstance(value, list | tuple) else [value]
+    if not 1 <= len(axes) <= 8 or any(type(axis) is not int for axis in axes):
+        raise _WrongError("is no axis")
+    return list(axes)
+
+
+def _target(value: Any) -> list[int]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
+        raise _WrongError("is no shape of 1 to 4 axes")
+    if any(type(n) is not int or not -1 <= n <= MAX_WHOLE or n == 0 for n in value):
+        raise _WrongError("is no shape")
+    if list(value).count(-1) > 1:
+        raise _WrongError("has two axes that are not known")
+    return list(value)
+
+
+def _borders(value: Any) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of Keras' ``padding`` or ``cropping``."""
+    pairs = value if isinstance(value, list | tuple) else [value, value]
+    rows = [row if isinstance(row, list | tuple) else [row, row] for row in pairs]
+    if len(rows) != 2 or any(
+        len(row) != 2 or any(type(n) is not int or not 0 <= n < MAX_WINDOW for n in row)
+        for row in rows
+    ):
+        raise _WrongError("must be ((top, bottom), (left, right)) in whole numbers")
+    return (rows[0][0], rows[1][0], rows[0][1], rows[1][1])
+
+
+def _policy(value: Any) -> None:
+    """A dtype policy that computes in float32."""
+    name = value
+    if isinstance(value, Mapping):
+        inner = value.get("config")
+        name = inner.get("name") if isinstance(inner, Mapping) else None
+        if value.get("class_name") not in ("Policy", "DTypePolicy", "FloatDTypePolicy"):
+            name = value.get("class_name")
+        if isinstance(inner, Mapping) and set(inner) - {"name", "source_name"}:
+            raise _WrongError(f"is a policy with {min(set(inner) - {'name'})!r}")
+    if name not in (None, "float32"):
+        raise _WrongError("computes in another type than float32")
+
+
+POLICY = Rule(_policy, is_read=False)
+
+# --- classes -------------------------------------------------------------------------
+
+Schema = Mapping[str, Rule]
+
+_ANY: dict[str, Rule] = {
+    "name": INERT,
+    "trainable": INERT,
+    "dtype": POLICY,
+    # Only the first layer's is used; see Settings.shape.
+    "batch_input_shape": Rule(_shape, is_read=False),
+    "batch_shape": Rule(_shape, is_read=False),
+}
+_FORMAT = {
+    "data_format": fixed(
+        "channels_last", None, why="is channels first; only channels last can be converted"
+    )
+}
+
+
+def _trained(*variables: str) -> dict[str, Rule]:
+    """Settings that only matter in training."""
+    kinds = ("initializer", "regularizer", "constraint")
+    return {f"{name}_{kind}": INERT for name in variables for kind in kinds}
+
+
+_WEIGHTED = {
+    **_ANY,
+    **_trained("kernel", "bias"),
+    "activity_regularizer": INERT,
+    "activation": THING,
+    "use_bias": flag(True),
+    "quantization_config": fixed(None),
+    "lora_rank": fixed(None),
+}
+_DENSE = {**_WEIGHTED, "units": whole(None)}
+_WINDOW = {
+    **_FORMAT,
+    "kernel_size": pair(None),
+    "strides": pair((1, 1)),
+    "padding": choice("valid", "same"),
+    "dilation_rate": pair((1, 1)),
+}
+_CONV = {**_WEIGHTED, **_WINDOW, "filters": whole(None), "groups": whole(1)}
+_DEPTHWISE = {
+    **_WEIGHTED,
+    **_WINDOW,
+    **_trained("depthwise"),
+    "groups": fixed(1),
+    "depth_multiplier": whole(1),
+}
+_INPUT_QUANTIZER = {"input_quantizer": THING}
+_PAD_VALUES = {"pad_values": number(0.0)}
+_POOL = {
+    **_ANY,
+    **_FORMAT,
+    "pool_size": pair((2, 2)),
+    "strides": pair(None),
+    "padding": choice("valid", "same"),
+}
+_GLOBAL = {**_ANY, **_FORMAT, "keepdims": flag(False)}
+_NORM = {
+    **_ANY,
+    **_trained("beta", "gamma", "moving_mean", "moving_variance"),
+    "axis": Rule(_axes, -1),
+    "epsilon": number(1e-3, low=0.0),
+    "center": flag(True),
+    "scale": flag(True),
+    "momentum": INERT,
+    "synchronized": INERT,
+    "renorm": fixed(False),
+    "renorm_clipping": fixed(None),
+    "renorm_momentum": INERT,
+    "virtual_batch_size": fixed(None),
+}
+_NOISE = {**_ANY, "rate": INERT, "stddev": INERT, "seed": INERT, "noise_shape": INERT}
+_SIGN = {**_ANY, "clip_value": INERT, "metrics": INERT}
+_PLAIN_ZERO = fixed(0.0, 0, None)
+
+#: What a quantizer or activation object may hold, by its plain name.
+THINGS: dict[str, Schema] = {
+    "ste_sign": _SIGN,
+    "approx_sign": _SIGN,
+    "swish_sign": {**_SIGN, "beta": INERT},
+    "magnitude_aware_sign": _SIGN,
+    "ste_heaviside": _SIGN,
+    "ste_tern": {
+        **_SIGN,
+        "threshold_value": number(0.05),
+        "ternary_weight_networks": flag(False),
+    },
+    "dorefa_quantizer": {
+        **_SIGN,
+        "k_bit": whole(2, 1, 8),
+        "mode": choice("activations", "weights"),
+    },
+    "no_op": {**_SIGN, "precision": INERT},
+    "re_lu": {
+        **_ANY,
+        "max_value": number(None, low=0.0),
+        "negative_slope": _PLAIN_ZERO,
+        "threshold": _PLAIN_ZERO,
+    },
+    "softmax": {**_ANY, "axis": Rule(_axes, -1)},
+}
+
+#: What a layer may hold, by its class.
+LAYERS: dict[str, Schema] = {
+    "InputLayer": {
+        **_ANY,
+        "dtype": choice("float32", "uint8"),
+        "input_dtype": fixed(None, "float32"),
+        "sparse": fixed(False, None),
+        "ragged": fixed(False, None),
+        "optional": fixed(False),
+    },
+    "Dense": _DENSE,
+    "QuantDense": {**_DENSE, **_INPUT_QUANTIZER, "kernel_quantizer": THING},
+    "Conv2D": _CONV,
+    "QuantConv2D": {**_CONV, **_INPUT_QUANTIZER, **_PAD_VALUES, "kernel_quantizer": THING},
+    "DepthwiseConv2D": _DEPTHWISE,
+    "QuantDepthwiseConv2D": {
+        **_DEPTHWISE,
+        **_INPUT_QUANTIZER,
+        **_PAD_VALUES,
+        "depthwise_quantizer": THING,
+    },
+    "BatchNormalization": _NORM,
+    "BatchNormalizationV1": _NORM,
+    "MaxPooling2D": _POOL,
+    "MaxPool2D": _POOL,
+    "AveragePooling2D": _POOL,
+    "GlobalMaxPooling2D": _GLOBAL,
+    "GlobalAveragePooling2D": _GLOBAL,
+    "Dropout": _NOISE,
+    "SpatialDropout2D": {**_NOISE, **_FORMAT},
+    "GaussianNoise": _NOISE,
+    "GaussianDropout": _NOISE,
+    "AlphaDropout": _NOISE,
+    "ActivityRegularization": {**_ANY, "l1": INERT, "l2": INERT},
+    "Identity": _ANY,
+    "Activation": {**_ANY, "activation": THING},
+    "ReLU": THINGS["re_lu"],
+    "Softmax": THINGS["softmax"],
+    "SteSign": THINGS["ste_sign"],
+    "ApproxSign": THINGS["approx_sign"],
+    "SwishSign": THINGS["swish_sign"],
+    "SteTern": THINGS["ste_tern"],
+    "SteHeaviside": THINGS["ste_heaviside"],
+    "DoReFa": THINGS["dorefa_quantizer"],
+    "Flatten": {**_ANY, **_FORMAT},
+    "Reshape": {**_ANY, "target_shape": Rule(_target)},
+    "ZeroPadding2D": {**_ANY, **_FORMAT, "padding": Rule(_borders, 1)},
+    "Rescaling": {**_ANY, "scale": number(1.0), "offset": number(0.0)},
+    "Add": _ANY,
+}
+
+#: Settings of the model itself.
+MODEL: Schema = {
+    "name": INERT,
+    "trainable": INERT,
+    "dtype": POLICY,
+    "layers": INERT,
+    "input_layers": INERT,
+    "output_layers": INERT,
+    "build_input_shape": INERT,
+}
+
+
+class Settings(Mapping[str, Any]):
+    """The settings of one layer or object that are to be read, checked.
+
+    Args:
+        where: whose they are, for messages. schema: its class's. given: as the file has them.
+
+    Raises:
+        FormatError: a key is not known, or its value cannot be converted; names both.
+    """
+
+    def __init__(self, where: str, schema: Schema, given: Mapping[Any, Any]) -> None:
+        self._where = where
+        self._values: dict[str, Any] = {}
+        self._passed_over: set[str] = set()
+        self.shape: list[int | None] | None = None
+        for key in given:
+            if key not in schema:
+                raise FormatError(
+                    f"{where}: has a setting {short(key)} ({short(given[key])}), which is not "
+                    "known; what it does cannot be converted"
+                )
+        for key, rule in schema.items():
+            value = given.get(key, rule.default)
+            try:
+                parsed = rule.parse(value)
+            except _WrongError as reason:
+                raise FormatError(f"{where}: {key} {short(value)}: {reason}") from None
+            if rule.is_read:
+                self._values[key] = parsed
+                if key in given and value != rule.default:
+                    self._passed_over.add(key)
+            elif rule.parse is _shape and parsed is not None:
+                self.shape = parsed
+
+    def __getitem__(self, key: str) -> Any:
+        self._passed_over.discard(key)
+        return self._values[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values  # to ask is not to read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def all_read(self) -> None:
+        """Refuse what the reader did not look at."""
+        if self._passed_over:
+            key = min(self._passed_over)
+            raise FormatError(
+                f"{self._where}: {key} {short(self._values[key])} is not converted here"
+            )
+
+
+def short(value: Any) -> str:
+    """``value`` in a message: one line, not long."""
+    if isinstance(value, int) and abs(value) >= 1 << 64:
+        return "(a huge number)"
+    text = reprlib.repr(value).replace("\n", " ")
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reading an ONNX file as data: nodes, constants, shapes. Nothing is executed or trusted."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.system import install
+from bnn.system.files import open_file, parse_json, read_file
+
+MAX_FILE = 1 << 29
+#: Values of one constant, and of all together.
+MAX_VALUES = 1 << 26
+MAX_NODES = 1 << 11
+#: Bytes of a file beside the model, of which constants are parts.
+MAX_EXTERNAL = 1 << 31
+#: Fields of the file's messages, each of which becomes an object.
+MAX_FIELDS = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation of the graph.
+
+    Attributes:
+        name: its own, or what stands in for it; unique.
+        kind: operator type. domain: of the operator, "" for standard ONNX.
+        inputs, outputs: names of tensors; an empty input is an omitted one.
+        attributes: Python values and arrays.
+    """
+
+    name: str
+    kind: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"node {self.name!r} ({self.kind})"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model with one input and one output.
+
+    Attributes:
+        path: of the file, for messages.
+        nodes: in an order in which every node comes after what it reads.
+        constants: arrays by name.
+        input, output: names of the tensors.
+        shape: of the input, the batch included; unknown sizes are 1.
+        opsets: version of the operator set by domain, "" for standard ONNX.
+        kind: NumPy's name of the input's type.
+        datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
+        classes: names that :mod:`bnn.formats.qonnx.write` noted.
+    """
+
+    path: Path
+    nodes: tuple[Node, ...]
+    constants: dict[str, NDArray[Any]]
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    opsets: Mapping[str, int]
+    kind: str = "float32"
+    datatype: str = ""
+    classes: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Graph:
+    """The graph in the ONNX file ``path``.
+
+    Raises:
+        FormatError: it is missing, damaged, too large, or has several inputs or outputs.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise FormatError(
+            f"{path}: reading ONNX needs the onnx package: {install.command('convert')}"
+        ) from None
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    data = _bytes(path)
+    check_fields(path, data, onnx.ModelProto.DESCRIPTOR)
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, RuntimeError, ValueError):
+        raise FormatError(f"{path}: is no ONNX file, or a damaged one") from None
+    if not model.graph.node:
+        raise FormatError(f"{path}: is no ONNX file, or an empty one")
+    if len(model.graph.node) > MAX_NODES:
+        raise FormatError(f"{path}: has {len(model.graph.node)} nodes, the most is {MAX_NODES}")
+    try:
+        return _graph(path, model)
+    except FormatError:
+        raise
+    except (TypeError, ValueError, AttributeError):
+        # Text that is no UTF-8 comes as bytes.
+        raise FormatError(f"{path}: holds damaged names") from None
+
+
+def _bytes(path: Path) -> bytes:
+    return read_file(path, MAX_FILE, FormatError)
+
+
+def check_fields(path: Path, data: bytes, descriptor: Any) -> None:
+    """Refuse a file of more fields than :data:`MAX_FIELDS`, before anything is made of them.
+
+    A message of two bytes becomes an object of a hundred. Only the fields' lengths are read.
+    """
+    messages = [(descriptor, 0, len(data))]
+    count = 0
+    while messages:
+        kind, place, end = messages.pop()
+        fields = kind.fields_by_number
+        while place < end:
+            count += 1
+            if count > MAX_FIELDS:
+                raise FormatError(f"{path}: has more than {MAX_FIELDS} fields")
+            tag, place = _varint(path, data, place, end)
+            match tag & 7:
+                case 0:
+                    _, place = _varint(path, data, place, end)
+                case 1:
+                    place += 8
+                case 2:
+                    size, place = _varint(path, data, place, end)
+                    field = fields.get(tag >> 3)
+                    if field is not None and field.message_type is not None:
+                        messages.append((field.message_type, place, min(place + size, end)))
+                    place += size
+                case 5:
+                    place += 4
+                case _:  # groups: ONNX has none
+                    raise FormatError(f"{path}: is no ONNX file, or a damaged one")
+
+
+def _varint(path: Path, data: bytes, place: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < end and shift < 70:
+        byte = data[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
+    raise FormatError(f"{path}: is no ONNX file, or a damaged one")
+
+
+def _graph(path: Path, model: Any) -> Graph:
+    graph = model.graph
+    _check_total(path, graph)
+    constants = {item.name: _array(path, item, item.name) for item in graph.initializer}
+    if len(constants) != len(graph.initializer):
+        raise FormatError(f"{path}: has two constants of one name")
+    inputs = [item for item in graph.input if item.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise FormatError(
+            f"{path}: has {len(inputs)} inputs and {len(graph.output)} outputs; "
+            "one each can be read"
+        )
+    nodes = _ordered(path, _nodes(path, graph), {*constants, inputs[0].name})
+    _check_names(path, model, nodes, {*constants, inputs[0].name})
+    return Graph(
+        path,
+        nodes,
+        constants,
+        inputs[0].name,
+        graph.output[0].name,
+        _shape(path, inputs[0]),
+        _opsets(path, model),
+        _kind(path, inputs[0]),
+        _datatype(graph, inputs[0].name),
+        _classes(model),
+    )
+
+
+def _check_total(path: Path, graph: Any) -> None:
+    """That all constants together are bearable, before the first of them is made."""
+    tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute)]
+    total = 0.0
+    for item in tensors:
+        total += float(np.prod(item.dims, dtype=float))
+        if not total <= MAX_VALUES:
+            raise FormatError(
+                f"{path}: constant {item.name!r} of shape {tuple(item.dims)[:8]} is too large: "
+                f"the most is {MAX_VALUES} values of all constants together"
+            )
+
+
+def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str]) -> None:
+    """Every tensor is made once, and every operator is what its domain says."""
+    own = {(item.domain, item.name) for item in model.functions}
+    made = set(known)
+    for node in nodes:
+        if (node.domain, node.kind) in own:
+            raise FormatError(f"{path}: {node} is a function of the file's own; that is not read")
+        for name in filter(None, node.outputs):
+            if name in made:
+                raise FormatError(f"{path}: {node} makes {name!r}, which exists already")
+            made.add(name)
+    if model.graph.sparse_initializer:
+        raise FormatError(f"{path}: holds sparse constants; only dense ones can be read")
+
+
+def _opsets(path: Path, model: Any) -> dict[str, int]:
+    """Versions by domain; a domain that is declared twice must be so with one version."""
+    opsets: dict[str, int] = {}
+    for item in model.opset_import:
+        domain = "" if item.domain == "ai.onnx" else item.domain
+        if opsets.setdefault(domain, item.version) != item.version:
+            raise FormatError(f"{path}: declares two versions of operator set {domain!r}")
+    return opsets
+
+
+def _kind(path: Path, item: Any) -> str:
+    import onnx
+
+    number = item.type.tensor_type.elem_type
+    try:
+        return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)))
+    except (KeyError, TypeError):
+        raise FormatError(f"{path}: input {item.name!r} has no type that can be read") from None
+
+
+def _shape(path: Path, item: Any) -> tuple[int, ...]:
+    shape = tuple(max(1, dim.dim_value) for dim in item.type.tensor_type.shape.dim)
+    if len(shape) not in (2, 4):
+        raise FormatError(
+            f"{path}: input {item.name!r} has shape {shape}; vectors (N, features) "
+            "and pictures with four dimensions can be read"
+        )
+    if np.prod(shape, dtype=float) > MAX_VALUES:
+        raise FormatError(f"{path}: input {item.name!r} of shape {shape} is too large")
+    return shape
+
+
+def _datatype(graph: Any, name: str) -> str:
+    for note in graph.quantization_annotation:
+        if note.tensor_name == name:
+            for entry in note.quant_parameter_tensor_names:
+                if entry.key == "finn_datatype":
+                    return str(entry.value)
+    return ""
+
+
+def _classes(model: Any) -> tuple[str, ...]:
+    for entry in model.metadata_props:
+        if entry.key == "classes":
+            try:
+                names = parse_json(entry.value)
+            except ValueError:
+                return ()
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                return tuple(names)
+    return ()
+
+
+def _nodes(path: Path, graph: Any) -> list[Node]:
+    nodes = []
+    taken: set[str] = set()
+    next_number: dict[str, int] = {}
+    for index, item in enumerate(graph.node):
+        texts = [item.name, item.op_type, item.domain, *item.input, *item.output]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("bytes")
+        name = wanted = item.name or f"{item.op_type}_{index}"
+        while name in taken:  # the numbers go on, so that many equal names take no longer
+            next_number[wanted] = next_number.get(wanted, 1) + 1
+            name = f"{wanted}_{next_number[wanted]}"
+        taken.add(name)
+        attributes = {a.name: _attribute(path, a, name) for a in item.attribute}
+        if len(attributes) != len(item.attribute):
+            raise FormatError(f"{path}: node {name!r} has an attribute twice")
+        nodes.append(
+            Node(name, item.op_type, item.domain, tuple(item.input), tuple(item.output), attributes)
+        )
+    return nodes
+
+
+def _ordered(path: Path, nodes: list[Node], known: set[str]) -> tuple[Node, ...]:
+    have = {"", *known}
+    missing = [len(set(node.inputs) - have) for node in nodes]
+    readers: dict[str, list[int]] = {}
+    for index, node in enumerate(nodes):
+        for name in set(node.inputs) - have:
+            readers.setdefault(name, []).append(index)
+    ready = deque(index for index, count in enumerate(missing) if count == 0)
+    ordered = []
+    while ready:
+        node = nodes[ready.popleft()]
+        ordered.append(node)
+        for name in set(node.outputs) - have:
+            have.add(name)
+            for index in readers.get(name, ()):
+                missing[index] -= 1
+                if missing[index] == 0:
+                    ready.append(index)
+    for node, count in zip(nodes, missing, strict=True):
+        if count:
+            name = min(set(node.inputs) - have)
+            raise FormatError(f"{path}: {node} reads {name!r}, which nothing makes")
+    return tuple(ordered)
+
+
+def _attribute(path: Path, item: Any, node: str) -> Any:
+    import onnx
+
+    if item.type == onnx.AttributeProto.TENSOR:
+        return _array(path, item.t, f"{node}.{item.name}")
+    if item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+        raise FormatError(f"{path}: node {node!r} holds a graph of its own; that cannot be read")
+    if item.ref_attr_name:
+        raise FormatError(f"{path}: node {node!r}: {item.name} refers to a function's attribute")
+    try:
+        value = onnx.helper.get_attribute_value(item)
+    except ValueError:
+        raise FormatError(f"{path}: node {node!r}: {item.name} has no type") from None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+
+
+def _array(path: Path, item: Any, name: str) -> NDArray[Any]:
+    import onnx
+
+    if np.prod(item.dims, dtype=float) > MAX_VALUES or any(d < 0 for d in item.dims):
+        raise FormatError(f"{path}: constant {name!r} of shape {tuple(item.dims)} is too large")
+    try:
+        if item.data_location == onnx.TensorProto.EXTERNAL:
+            return _external(path, item)
+        array = np.asarray(onnx.numpy_helper.to_array(item))
+    except (ValueError, TypeError, KeyError, OverflowError, IndexError, RuntimeError):
+        raise FormatError(f"{path}: constant {name!r} is damaged") from None
+    if array.dtype.kind not in "fiub":
+        raise FormatError(f"{path}: constant {name!r} holds {array.dtype}, not numbers")
+    return array
+
+
+def _external(path: Path, item: Any) -> NDArray[Any]:
+    """A constant kept in a file beside the model; nothing outside of its folder is opened."""
+    import onnx
+
+    where = {entry.key: entry.value for entry in item.external_data}
+    location = where.get("location", "")
+    folder = path.parent.resolve()
+    other = (folder / location).resolve()
+    if not location or not other.is_relative_to(folder):
+        raise FormatError(f"{path}: its data file {location!r} is not in the same folder")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(item.data_type))
+    if dtype.kind not in "fiub":
+        raise ValueError
+    wanted = math.prod(item.dims) * dtype.itemsize
+    offset = _whole(where.get("offset", "0"))
+    length = where.get("length")
+    if length is not None and _whole(length) != wanted:
+        raise ValueError
+    with open_file(other, MAX_EXTERNAL, FormatError) as file:
+        file.seek(offset)
+        # Where no length is told, the constant goes on to the end of the file.
+        data = file.read(wanted if length is not None else wanted + 1)
+    if len(data) != wanted:
+        raise ValueError
+    return np.frombuffer(data, dtype.newbyteorder("<")).reshape(tuple(item.dims))
+
+
+def _whole(text: str) -> int:
+    """A whole number from 0 that a file offset can be; ValueError if it is none."""
+    if len(text) > 12 or not text.isdecimal():
+        raise ValueError
+    return int(text)

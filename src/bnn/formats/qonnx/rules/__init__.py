@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What each ONNX operation becomes: a layer, or a remembered change of layout.
+
+``activations``  quantizers and thresholds
+``affine``       scales, offsets, sums, batch norms
+``clips``        Relu and Clip
+``products``     convolutions and dense layers
+``borders``      Pad and Im2Col, for the convolution after them
+``pools``        maxima and means
+``sliding``      strides and padding, for the three above
+``layout``       reshapes and transposes
+``ending``       softmax and its like, and the output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bnn.formats.qonnx.operators import Op
+from bnn.formats.qonnx.quantizers import QUANTS
+from bnn.formats.qonnx.rules import (
+    activations,
+    affine,
+    borders,
+    clips,
+    ending,
+    layout,
+    pools,
+    products,
+)
+from bnn.formats.qonnx.walk import Inputs, Value, Walk
+
+#: Makes a node's value of its inputs, not all of them constants.
+Rule = Callable[[Walk, Op, Inputs], Value]
+
+#: Operations that move numbers, or change their type, and compute nothing.
+LAYOUT = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose"}
+FINAL = {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Hardmax"}
+#: By operator type; what is not here cannot be converted.
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(QUANTS, activations.quantize),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), affine.elementwise),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), layout.reshape),
+    "Identity": layout.passed,
+    "Dropout": layout.dropout,
+    "Cast": layout.cast,
+    **dict.fromkeys(("MaxPool", "GlobalMaxPool", "MaxPoolNHWC"), pools.max_pool),
+    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), pools.average_pool),
+    **dict.fromkeys(("Relu", "Clip"), clips.clip),
+    **dict.fromkeys(("MatMul", "Gemm"), products.matmul),
+    **dict.fromkeys(FINAL, ending.final),
+    "Trunc": activations.trunc,
+    "MultiThreshold": activations.multi_threshold,
+    "Sign": activations.sign,
+    "BatchNormalization": affine.batch_norm,
+    "Conv": products.conv,
+    "Transpose": layout.transpose,
+    "Shape": layout.shape,
+    "Pad": borders.pad,
+    "Im2Col": borders.im2col,
+}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rules of convolutions and dense layers: integer weights, scales, biases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.qonnx.operators import Op
+from bnn.formats.qonnx.rules.sliding import check_axes, slid, slide
+from bnn.formats.qonnx.tensor import Tensor, in_order
+from bnn.formats.qonnx.walk import Inputs, Walk
+from bnn.formats.qonnx.weights import bias_of, check_size, kernel_of, matrix_of
+from bnn.formats.stack import add_conv, dilated
+from bnn.formats.weights import Weights
+from bnn.network.network import Conv2d, Linear
+from bnn.program.precision import BIPOLAR, TERNARY
+
+Array = NDArray[Any]
+
+
+def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
+    """Conv, channels first or last."""
+    tensor = walk.map_of(node, inputs[0])
+    check_axes(node, tensor)
+    weights = kernel_of(node, inputs, tensor.channels, node.is_last)
+    size = (int(weights.integers.shape[1]), int(weights.integers.shape[2]))
+    stride, padding = slide(node, tensor, size)
+    if any(padding) and any(tensor.padding) and tensor.pad_value:
+        raise FormatError(f"{node}: pads with zeros what a Pad has padded otherwise")
+    top, left, bottom, right = tensor.padding
+    padding = (padding[0] + top, padding[1] + left, padding[2] + bottom, padding[3] + right)
+    name = walk.stack.name(node.name)
+    bias = bias_of(node, inputs, len(weights.integers), 1)
+    layer = Conv2d(
+        name,
+        weights.integers,
+        weights.precision,
+        weights.scale * np.float32(tensor.gain),
+        _shifted_bias(weights, bias, tensor.shift),
+        stride,
+        padding,
+        (tensor.pad_value - tensor.shift) / tensor.gain,
+        tensor.layer,
+    )
+    name = add_conv(walk.stack, layer, walk.lattice)
+    walk.report.used(node.name, f"convolution, {weights.precision} weights", walk.arrays(node))
+    height, width = slid(node, tensor.height_width, size, stride, padding)
+    return _after_weights(tensor, name, height, width, weights, bias)
+
+
+def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
+    """MatMul, Gemm: dense, 1x1, or the product after an Im2Col."""
+    tensor = walk.tensor(node, inputs[0])
+    if tensor.axes[-1] != "C":
+        raise FormatError(f"{node}: multiplies along axis {tensor.axes[-1]}")
+    if node.kind == "Gemm" and len(tensor.axes) != 2:
+        raise FormatError(f"{node}: reads a map; it must be a vector")
+    weights = matrix_of(node, inputs, tensor.channels)
+    rows = in_order(weights.integers, tensor)
+    added = bias_of(node, inputs, len(rows), tensor.shape[0]) if node.kind == "Gemm" else None
+    bias = _shifted_bias(weights, added, tensor.shift)
+    scale = weights.scale * np.float32(tensor.gain)
+    if tensor.patches:
+        return _patched(walk, node, tensor, replace(weights, integers=rows), scale, bias)
+    if any(tensor.padding):
+        raise FormatError(f"{node}: follows a Pad; only a convolution can")
+    name = walk.stack.name(node.name)
+    if len(tensor.axes) == 2:
+        walk.stack.add(Linear(name, rows, weights.precision, scale, bias, tensor.layer))
+    else:
+        kernel = rows[:, None, None, :]
+        walk.stack.add(Conv2d(name, kernel, weights.precision, scale, bias, source=tensor.layer))
+    walk.report.used(node.name, f"dense, {weights.precision} weights", walk.arrays(node))
+    height, width = tensor.height_width
+    return replace(_after_weights(tensor, name, height, width, weights, added), order=None)
+
+
+def _patched(
+    walk: Walk, node: Op, tensor: Tensor, weights: Weights, scale: Array, bias: Any
+) -> Tensor:
+    """The convolution of an Im2Col and a product."""
+    size, stride, dilation = tensor.patches
+    kernel = weights.integers.reshape(len(weights.integers), *size, -1)
+    precision = weights.precision
+    check_size(node, kernel.shape, kernel.shape[3], dilation)
+    if dilation != (1, 1):
+        kernel = dilated(kernel, dilation)
+        precision = TERNARY if precision == BIPOLAR else precision  # for the zeros
+    layer = Conv2d(
+        walk.stack.name(node.name),
+        kernel,
+        precision,
+        scale,
+        bias,
+        stride,
+        tensor.padding,
+        (tensor.pad_value - tensor.shift) / tensor.gain,
+        tensor.layer,
+    )
+    name = add_conv(walk.stack, layer, walk.lattice)
+    walk.report.used(node.name, f"convolution, {precision} weights", walk.arrays(node))
+    height, width = tensor.height_width
+    return replace(_after_weights(tensor, name, height, width, weights, None), patches=())
+
+
+def _shifted_bias(weights: Weights, bias: Any, shift: float) -> Any:
+    """``bias``, and what ``shift`` on every input adds to the sums."""
+    if not shift:
+        return bias
+    sums = weights.integers.reshape(len(weights.integers), -1).sum(axis=1)
+    extra = weights.scale * sums.astype(np.float32) * np.float32(shift)
+    return extra if bias is None else bias + extra
+
+
+def _after_weights(
+    tensor: Tensor, name: str, height: int, width: int, weights: Weights, bias: Any
+) -> Tensor:
+    low, high = min(tensor.low, tensor.pad_value, 0.0), max(tensor.high, tensor.pad_value, 0.0)
+    rows = weights.integers.reshape(len(weights.integers), -1).astype(np.float64)
+    above, below = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+    ends = np.stack([above * high + below * low, above * low + below * high]) * weights.scale
+    ends = ends if bias is None else ends + bias
+    bounds = {"low": float(ends.min()), "high": float(ends.max())}
+    no_pads: dict[str, Any] = {"padding": (0, 0, 0, 0), "pad_value": 0.0}
+    channels = len(weights.integers)
+    return tensor.slid(
+        name, height, width, channels, quantized=False, steps=(), **bounds, **no_pads
+    )

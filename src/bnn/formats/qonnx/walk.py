@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The walk over a QONNX graph: what it knows so far, and a node's inputs as it needs them.
+
+Rules (:mod:`bnn.formats.qonnx.rules`) ask here for a tensor of its own shape, for one
+with no gain waiting, or for a map, and put their layers on the stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.grids import Grid
+from bnn.formats.qonnx.axes import input_axes
+from bnn.formats.qonnx.constants import Constant
+from bnn.formats.qonnx.input import unquantized_input
+from bnn.formats.qonnx.onnx_file import Graph, Node
+from bnn.formats.qonnx.operators import Op, understood
+from bnn.formats.qonnx.tensor import VECTOR, RawInput, Step, Tensor, done, flattened
+from bnn.formats.report import Report
+from bnn.formats.stack import Stack
+from bnn.network.network import Flatten, Lattice, Scale
+from bnn.program.inputs import Input
+
+Array = NDArray[Any]
+Value = Constant | Tensor | RawInput
+#: A node's inputs; None for an omitted one.
+Inputs = list[Value | None]
+
+#: Operators that make whole numbers of an input.
+_QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold")
+
+
+class Walk:
+    """Values of tensors by name, and the layers made so far."""
+
+    def __init__(self, graph: Graph, chosen: Grid | None) -> None:
+        self.graph = graph
+        self.chosen = chosen
+        self.report = Report("QONNX")
+        self.stack = Stack()
+        self.values: dict[str, Value] = {k: Constant(v) for k, v in graph.constants.items()}
+        self.used: set[str] = set()
+        self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
+        self.input: Input | None = None
+        self.lattice = Lattice()
+        read, idle = needed(graph)
+        self.nodes = [understood(node, graph.opsets) for node in read]
+        self.report.ignored += [str(node) for node in idle]
+        axes = VECTOR if len(graph.shape) == 2 else input_axes(graph, self.nodes)
+        one, zero = np.ones(1), np.zeros(1)
+        self.values[graph.input] = RawInput(graph.shape, axes, one, zero, kind=graph.kind)
+
+    def value(self, node: Op, name: str) -> Value:
+        """The value of the tensor ``name``, which ``node`` reads."""
+        if name not in self.values:
+            raise FormatError(f"{node}: reads {name!r}, an output that cannot be converted")
+        return self.values[name]
+
+    def note_constants(self, node: Op, inputs: Inputs) -> None:
+        """Which of the file's arrays each constant comes from."""
+        origins = [self.origins.get(name, ()) for name in node.inputs if name]
+        found = tuple(dict.fromkeys(name for names in origins for name in names))
+        self.used.update(found)
+        if all(item is None or isinstance(item, Constant) for item in inputs):
+            self.origins[node.outputs[0]] = found
+
+    def arrays(self, node: Op) -> dict[str, Array]:
+        """The file's arrays that ``node`` is made of, by name."""
+        names = [name for given in node.inputs for name in self.origins.get(given, ())]
+        return {name: self.graph.constants[name] for name in dict.fromkeys(names)}
+
+    def is_last(self, node: Op) -> bool:
+        """Whether ``node`` makes the graph's output."""
+        return self.graph.output in node.outputs
+
+    def tensor(self, node: Op, value: Value | None) -> Tensor:
+        """``value`` as a layer's result of its own shape."""
+        tensor = self.on_map(node, value)
+        if not tensor.flat:
+            return tensor
+        name = self.stack.add(Flatten(self.stack.name(tensor.flat), tensor.layer))
+        self.report.used(name, f"flatten to {tensor.shape[1]}")
+        return replace(tensor, layer=name, flat="")
+
+    def on_map(self, node: Op, value: Value | None) -> Tensor:
+        """As :meth:`tensor`, but a flattened map may still be a map.
+
+        An input that nothing quantized so far is put on a grid.
+        """
+        if isinstance(value, Tensor):
+            return value
+        if not isinstance(value, RawInput):
+            raise FormatError(f"{node}: needs a tensor where it has a constant")
+        chosen = self.chosen
+        if chosen is None:
+            chosen = unquantized_input(self.graph, value)
+            reason = "the graph does not quantize its input"
+            if node.kind in _QUANTIZERS:
+                reason = f"{node} quantizes the input in a way that the host cannot"
+            self.report.lost.append(f"{reason}; taken as {chosen.name}: {chosen.meaning}")
+        self.report.assumed = chosen.name
+        if value.factor.size > 1 or value.offset.size > 1:
+            raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
+        self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))
+        return self.fed(chosen.input(value.given_shape), value)
+
+    def real(self, node: Op, value: Value | None) -> Tensor:
+        """A tensor with nothing waiting: its steps become layers."""
+        return self.real_map(node, self.tensor(node, value))
+
+    def real_map(self, node: Op, value: Value | None) -> Tensor:
+        """As :meth:`real`, but a flattened map may still be a map."""
+        tensor = self.on_map(node, value)
+        for step in tensor.steps:
+            tensor = self.scaled(node, replace(tensor, steps=()), step)
+        return tensor
+
+    def map_of(self, node: Op, value: Value | None) -> Tensor:
+        """``value`` as a layer's result that is a map."""
+        tensor = self.tensor(node, value)
+        if len(tensor.axes) != 4:
+            raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
+        return tensor
+
+    def scaled(self, node: Op, tensor: Tensor, step: Step) -> Tensor:
+        """The result of one operation with a constant, as a layer."""
+        name = self.stack.name(node.name)
+        kind, value, first = step
+        match kind:
+            case "Add":
+                layer = Scale(name, offset=value, source=tensor.layer)
+            case "Sub":
+                turned = (np.float32(-1), value) if first else (np.float32(1), -value)
+                layer = Scale(name, *turned, source=tensor.layer)
+            case "Mul":
+                layer = Scale(name, value, source=tensor.layer)
+            case _:
+                layer = Scale(name, divisor=value, source=tensor.layer)
+        self.stack.add(layer)
+        ends = done(step, np.array([[tensor.low], [tensor.high]]))
+        low, high = float(ends.min()), float(ends.max())
+        return replace(tensor, layer=name, quantized=False, low=low, high=high)
+
+    def fed(self, given: Input, raw: RawInput) -> Tensor:
+        """The network's input, now that its integers are known."""
+        if self.input is not None:
+            raise FormatError("the input is read twice, with different scales")
+        self.input = given
+        self.report.used("input", f"{given.precision} of shape {given.shape}")
+        top, lattice = raw.map or raw, self.lattice
+        low, high = (
+            lattice.scale * (lattice.step * q + lattice.base)
+            for q in (given.precision.low, given.precision.high)
+        )
+        tensor = Tensor("input", top.shape, top.axes, low, high, quantized=True)
+        return tensor if raw.map is None else flattened("flatten", tensor)
+
+
+def needed(graph: Graph) -> tuple[list[Node], list[Node]]:
+    """Nodes that the output depends on, and the others."""
+    wanted, kept, idle = {graph.output}, [], []
+    for node in reversed(graph.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+        else:
+            idle.append(node)
+    return kept[::-1], idle[::-1]

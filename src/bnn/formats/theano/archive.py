@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Networks trained with Theano and Lasagne, saved as ``arr_0, arr_1, ...`` (section 9).
+
+Every layer with weights and its batch norm, in order: W, bias (where it has one), beta,
+gamma, mean, inv_std. Dense W is [inputs, units], conv W is [out, in, kernel row, kernel
+column]; maps are channels first, and so is what a dense layer reads of them.
+
+The trained network is lowered exactly, or folded as the original's own tool did, rounding
+included (:mod:`bnn.formats.theano.fold`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
+from bnn.errors import BnnError, ParameterError
+from bnn.formats.report import Converted, Report
+from bnn.lower import lower
+from bnn.model.model import Model
+from bnn.network import zoo
+from bnn.network.assemble import Parameters, Statistics, Weights, assemble
+from bnn.network.topology import Conv, Dense, Norm, Topology
+from bnn.program.inputs import Shape
+from bnn.system import npz
+
+Folding = Literal["exact", "original"]
+
+_PRECISIONS = re.compile(r"([12])w-([12])a")
+_STATISTICS = ("beta", "gamma", "mean", "inv_std")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What an archive holds.
+
+    Attributes:
+        topology: the stack.
+        parameters: values of its layers that have some, in order.
+        arithmetic: type of the arrays, in which the training computed.
+        report: which array is what.
+    """
+
+    topology: Topology
+    parameters: tuple[Parameters, ...]
+    arithmetic: Literal["float32", "float64"]
+    report: Report
+
+
+def read(
+    path: str | os.PathLike[str], network: str | Topology | None = None, *, flipped: bool = False
+) -> Converted:
+    """The trained network in an archive; arguments and errors as in :func:`open_archive`."""
+    return _converted(path, open_archive(path, network, flipped=flipped))
+
+
+def load(
+    path: str | os.PathLike[str],
+    network: str | Topology | None = None,
+    classes: Sequence[str] | None = None,
+    folding: Folding = "exact",
+    *,
+    flipped: bool = False,
+) -> Model:
+    """The model in an archive.
+
+    Args:
+        path, network, flipped: as in :func:`open_archive`.
+        classes: names; the numbers from 0 by default.
+        folding: ``exact``: the model computes what was trained. ``original``: it computes
+            what the original's tool made of it.
+
+    Raises:
+        ParameterError: as in :func:`open_archive`, or the names are too few or too many.
+    """
+    trained = open_archive(path, network, flipped=flipped)
+    names = _names(path, classes, trained.topology.classes)
+    if folding == "original":
+        from bnn.formats.theano.fold import model
+
+        return model(path, trained, names)
+    program = lower(_converted(path, trained).network)
+    origin = {"format": "theano-npz", "file": Path(path).name, "folding": folding}
+    return Model(program, names, preprocess(program.input.shape), origin, trained.topology.name)
+
+
+def open_archive(
+    path: str | os.PathLike[str], network: str | Topology | None = None, *, flipped: bool = False
+) -> Trained:
+    """The values in an archive, sorted by layer.
+
+    Args:
+        path: the ``.npz`` file.
+        network: a topology, or the name of one in :mod:`bnn.network.zoo`; by default what the
+            shapes of the arrays and the file's name (``mnist-1w-2a.npz``) say; ``lfc`` and
+            ``cnv`` alone only say which of these must come out.
+        flipped: kernels are applied as true convolutions, turned by 180 degrees
+            (Lasagne's default; the original's networks are not).
+
+    Raises:
+        ParameterError: an array is missing, too many or of a wrong shape, or the file is
+            no archive of plain arrays; names file and array.
+    """
+    given = npz.read(path)
+    arrays = _Arrays(path, given)
+    topology = network if isinstance(network, Topology) else _topology(path, given, network)
+    if flipped and not any(isinstance(layer, Conv) for layer in topology.layers):
+        raise ParameterError(
+            f"{path}: {topology.name} has no convolutions, whose kernels could be turned; "
+            "leave --flipped out"
+        )
+    parameters = tuple(_parameters(topology, arrays, flipped))
+    arrays.finish()
+    return Trained(topology, parameters, arrays.arithmetic, arrays.report)
+
+
+#: Names of stacks whose precisions the file's name tells.
+_FAMILIES = ("lfc", "cnv")
+
+
+class _Arrays:
+    """The arrays of an archive, taken one after the other."""
+
+    def __init__(self, path: Any, given: dict[str, NDArray[Any]]) -> None:
+        self.path, self.given, self.taken = path, given, 0
+        self.report = Report("Theano/Lasagne npz")
+        double = any(array.dtype == np.float64 for array in given.values())
+        self.arithmetic: Literal["float32", "float64"] = "float64" if double else "float32"
+
+    def take(self, what: str, *shapes: Shape) -> NDArray[Any]:
+        """The next array, which is ``what`` and has one of ``shapes``, in the arithmetic."""
+        name = f"arr_{self.taken}"
+        if name not in self.given:
+            raise ParameterError(f"{self.path}: {name} ({what}) is missing")
+        array = self.given[name]
+        if array.shape not in shapes:
+            wanted = " or ".join(map(str, shapes))
+            raise ParameterError(
+                f"{self.path}: {name} ({what}) has shape {array.shape}, {wanted} is expected"
+            )
+        self.taken += 1
+        self.report.used(name, what, {name: array})
+        return array.astype(self.arithmetic)
+
+    def finish(self) -> None:
+        """All arrays must have been taken."""
+        expected = {f"arr_{number}" for number in range(self.taken)}
+        if extra := sorted(set(self.given) - expected):
+            raise ParameterError(
+                f"{self.path}: {extra[0]} is one array too many; the network has {self.taken}"
+            )
+
+
+def _parameters(topology: Topology, arrays: _Arrays, flipped: bool) -> list[Parameters]:
+    found: list[Parameters] = []
+    number = -1
+    for layer, before in zip(topology.layers, topology.shapes(), strict=False):
+        number += isinstance(layer, Conv | Dense)
+        if isinstance(layer, Conv | Dense):
+            found.append(_weights(layer, before, number, arrays, flipped))
+        elif isinstance(layer, Norm):
+            shapes: tuple[Shape, ...] = ((), (1,)) if layer.scalar else ((before[2],),)
+            beta, gamma, mean, inv_std = (
+                arrays.take(f"{what} of layer {number}", *shapes).reshape(-1)
+                for what in _STATISTICS
+            )
+            found.append(Statistics(gamma, beta, mean, inv_std))
+    return found
+
+
+def _weights(
+    layer: Conv | Dense, before: tuple[int, int, int], number: int, arrays: _Arrays, flipped: bool
+) -> Weights:
+    """Weights in the order of this package: channels last, units first."""
+    height, width, channels = before
+    what = f"weights of layer {number}"
+    if isinstance(layer, Conv):
+        kernels = arrays.take(what, (layer.channels, channels, *layer.kernel))
+        kernels = kernels[:, :, ::-1, ::-1] if flipped else kernels
+        weights, out = kernels.transpose(0, 2, 3, 1), layer.channels
+    else:
+        matrix = arrays.take(what, (height * width * channels, layer.units))
+        maps = matrix.reshape(channels, height, width, layer.units)
+        weights, out = maps.transpose(3, 1, 2, 0).reshape(layer.units, -1), layer.units
+    bias = arrays.take(f"bias of layer {number}", (out,)) if layer.bias else None
+    return Weights(np.ascontiguousarray(weights), bias)
+
+
+def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> Topology:
+    """The named network, or the one that shapes and file name tell, with as many classes."""
+    first = given.get("arr_0")
+    if first is None:
+        raise ParameterError(f"{path}: arr_0 is missing; it is no archive of a Lasagne network")
+    last = max(
+        (int(key[4:]) for key, one in given.items() if one.ndim == 2 and key[4:].isdecimal()),
+        default=None,
+    )
+    if last is None:
+        raise ParameterError(f"{path}: holds no dense layer, hence no classes")
+    classes = int(given[f"arr_{last}"].shape[1])
+    if name in (None, *_FAMILIES):
+        found = _recognised(path, first)
+        if name is not None and not found.startswith(f"{name}-"):
+            raise ParameterError(f"{path}: its arrays are those of {found}, not of {name}")
+        name = found
+    try:
+        return zoo.topology(name, classes)
+    except BnnError as error:
+        raise ParameterError(f"{path}: {error}") from None
+
+
+def _recognised(path: Any, first: NDArray[Any]) -> str:
+    precisions = _PRECISIONS.search(Path(path).name)
+    stacks = {units: stack for stack, units in zoo.DENSE_UNITS.items()}
+    stack = "cnv" if first.ndim == 4 else stacks.get(first.shape[-1] if first.ndim == 2 else 0)
+    if precisions is None or stack is None:
+        raise ParameterError(
+            f"{path}: neither its name nor its arrays tell the network; say which topology it has"
+        )
+    return f"{stack}-w{precisions[1]}a{precisions[2]}"
+
+
+def _converted(path: Any, trained: Trained) -> Converted:
+    try:
+        made = assemble(trained.topology, trained.parameters, "scaled", trained.arithmetic)
+    except BnnError as error:
+        raise ParameterError(f"{path}: {error}") from None
+    return Converted(made, trained.report)
+
+
+def _names(path: Any, classes: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    names = tuple(map(str, range(count))) if classes is None else tuple(classes)
+    if len(names) != count:
+        raise ParameterError(f"{path}: has {count} classes, {len(names)} names were given")
+    return names
+
+
+def preprocess(shape: Shape) -> Preprocess | None:
+    """How pictures come to an input of ``shape``: as in the original where it had that shape."""
+    if shape == (28, 28, 1):
+        return Digit()
+    if shape == (32, 32, 3):
+        return Thumbnail()
+    return Stretch() if len(shape) == 3 and shape[2] in (1, 3) else None

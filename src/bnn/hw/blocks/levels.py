@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Thresholds (or a bias) as the circuit compares them, and the unit that has nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.hw.blocks.block import Generic, Words
+from bnn.hw.blocks.words import pack, pack_rows, unpack_rows
+from bnn.program import semantics
+from bnn.program.operations import Threshold
+from bnn.program.precision import Precision
+
+
+def least_signed_bits(low: int, high: int) -> int:
+    """Narrowest two's complement that holds ``low`` to ``high``, at least 2 bits."""
+    bits = 2
+    while not (-(1 << (bits - 1)) <= low and high < 1 << (bits - 1)):
+        bits += 1
+    return bits
+
+
+@dataclass(frozen=True)
+class Levels:
+    """``bnn_levels``: what one accumulator A becomes.
+
+    Attributes:
+        acc: bits of A; ``low`` and ``high`` its bounds (``high + 1`` fits too).
+        count: thresholds of a channel; 0 says A is scaled and biased instead.
+        falling: whether channels may have sign -1.
+        base, step: as in :class:`bnn.program.program.Threshold`.
+        shift: log2 of the scale where there are no thresholds.
+        bits, output: of what comes out; ``output`` is None for an accumulator.
+    """
+
+    acc: int
+    low: int
+    high: int
+    count: int
+    falling: bool
+    base: int
+    step: int
+    shift: int
+    bits: int
+    output: Precision | None
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one channel's parameter word."""
+        return self.count * self.acc + self.falling if self.count else self.bits
+
+    @property
+    def pad_code(self) -> int:
+        """What a padding row says: no level reached, or 0."""
+        return self._code if self.count else 0
+
+    @property
+    def _bipolar(self) -> bool:
+        return self.output is not None and self.output.kind == "bipolar"
+
+    @property
+    def _code(self) -> int:
+        code = (self.base + 1) // 2 if self._bipolar else self.base
+        return code & ((1 << self.bits) - 1)
+
+    @property
+    def _step(self) -> int:
+        step = self.step // 2 if self._bipolar else self.step
+        return step & ((1 << self.bits) - 1)
+
+    def generics(self) -> dict[str, Generic]:
+        """Parameters of ``bnn_levels``, under the names that its users pass through."""
+        return {
+            "ACC": self.acc,
+            "LEVELS": self.count,
+            "FALLING": int(self.falling),
+            "CODE": self._code if self.count else 0,
+            "STEP": self._step if self.count else 1,
+            "SHIFT": self.shift,
+            "OBITS": self.bits,
+        }
+
+    def words(
+        self,
+        threshold: Threshold | None,
+        alpha: int,
+        beta: NDArray[np.int64],
+        rows: int,
+        *,
+        scale: int = 1,
+        negative: bool = False,
+    ) -> list[int]:
+        """Parameter words of ``rows`` channels (the surplus is padding).
+
+        Args:
+            scale: scale * acc = alpha * A + beta.
+            negative: of each level, the number that is added to A instead of compared with it.
+        """
+        if threshold is None:
+            biases = np.zeros(rows, np.int64)
+            biases[: len(beta)] = beta
+            return [int(bias) & ((1 << self.bits) - 1) for bias in biases]
+        real = scale * threshold.thresholds.astype(np.int64)
+        signs = np.ones(len(real), np.int64)
+        if threshold.signs is not None:
+            signs = threshold.signs.astype(np.int64)
+        rising = -((beta[:, None] - real) // alpha)  # ceil((T - beta) / alpha)
+        falling = (-real - beta[:, None]) // alpha + 1
+        moved = np.where(signs[:, None] > 0, rising, falling)
+        levels = np.full((rows, self.count), self.high + 1, np.int64)
+        levels[: len(real)] = np.clip(moved, self.low, self.high + 1)
+        if negative:
+            levels = -levels
+        mask = (1 << self.acc) - 1
+        words = [pack((int(level) & mask for level in row), self.acc) for row in levels]
+        if self.falling:
+            for row in np.flatnonzero(signs < 0):
+                words[row] |= 1 << (self.count * self.acc)
+        return words
+
+
+def of_threshold(
+    threshold: Threshold, acc: int, low: int, high: int, *, falling: bool | None = None
+) -> Levels:
+    """Levels that do what ``threshold`` does to an accumulator within ``low`` and ``high``."""
+    count = threshold.thresholds.shape[1]
+    if count == 1:  # the difference of accumulator and threshold must fit too
+        acc = max(acc, least_signed_bits(low - high - 1, high - low))
+    return Levels(
+        acc=acc,
+        low=low,
+        high=high,
+        count=count,
+        falling=has_falling(threshold) if falling is None else falling,
+        base=threshold.base,
+        step=threshold.step,
+        shift=0,
+        bits=threshold.precision.bits,
+        output=threshold.precision,
+    )
+
+
+def has_falling(threshold: Threshold) -> bool:
+    """Whether any channel has sign -1."""
+    return threshold.signs is not None and bool((threshold.signs < 0).any())
+
+
+@dataclass(frozen=True)
+class ThresholdUnit:
+    """``bnn_threshold``: thresholds on a stream that comes from no matrix."""
+
+    module: ClassVar[str] = "bnn_threshold"
+    has_level: ClassVar[bool] = True
+    channels: int
+    positions: int
+    lanes: int
+    source: Precision
+    levels: Levels
+    depth: int = 0
+    loadable: bool = False
+    name: str = "threshold"
+
+    @property
+    def folds(self) -> int:
+        """Words of one position."""
+        return self.channels // self.lanes
+
+    @property
+    def cycles(self) -> int:
+        return self.output_words
+
+    @property
+    def output_bits(self) -> int:
+        return self.lanes * self.levels.bits
+
+    @property
+    def output_words(self) -> int:
+        return self.positions * self.folds
+
+    def generics(self) -> dict[str, Generic]:
+        passed = self.levels.generics()
+        del passed["SHIFT"]
+        return {
+            "LANES": self.lanes,
+            "FOLDS": self.folds,
+            "IBITS": self.source.bits,
+            "ISIGNED": int(self.source.kind in ("signed", "narrow")),
+            **passed,
+            "DEPTH": max(self.depth, 8),
+            "LOADABLE": int(self.loadable),
+            "TFILE": "" if self.loadable else f"{self.name}_levels.mem",
+        }
+
+    def contents(self, threshold: Threshold) -> list[list[int]]:
+        """Words of the parameter memory, [fold][lane]."""
+        alpha, offset = (2, -1) if self.source.kind == "bipolar" else (1, 0)
+        beta = np.full(self.channels, offset, np.int64)
+        words = self.levels.words(threshold, alpha, beta, self.channels)
+        return [words[at : at + self.lanes] for at in range(0, len(words), self.lanes)]
+
+    def golden(self, words: Words, threshold: Threshold) -> list[int]:
+        """Words out for one image's words in."""
+        codes = unpack_rows(words, self.source.bits, self.lanes)
+        values = self.source.decode(codes).astype(np.int64).reshape(-1, self.channels)
+        out = threshold.precision.encode(semantics.threshold(values, threshold))
+        return pack_rows(out.reshape(-1, self.lanes).astype(np.int64), self.levels.bits)
+
+
+def threshold_bounds(source: Precision) -> tuple[int, int, int]:
+    """Width, least and most of the numbers that a stream's codes are compared as."""
+    if source.kind in ("signed", "narrow"):
+        low, high = -(1 << (source.bits - 1)), (1 << (source.bits - 1)) - 1
+    else:
+        low, high = 0, (1 << source.bits) - 1
+    return max(least_signed_bits(low, high + 1), source.bits + 1), low, high

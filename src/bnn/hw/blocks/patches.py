@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The sliding window that gives whole kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bnn.hw.blocks.block import Generic, Words
+from bnn.hw.blocks.window import SlidingWindow
+from bnn.hw.blocks.words import unpack_rows
+
+
+@dataclass(frozen=True)
+class Patches(SlidingWindow):
+    """``bnn_patches``: as a sliding window, but a word holds all places of the kernel.
+
+    ``lanes`` channels of every place are in a word out; ``pixels`` divides the width of the map
+    of positions. Columns of the matrix behind come slice of channels by slice, see
+    :attr:`bnn.hw.blocks.matrix.Matrix.places`.
+
+    Attributes:
+        take: words out for which a word in has the channels: it holds ``take * lanes``.
+    """
+
+    module: ClassVar[str] = "bnn_patches"
+    take: int = 1
+
+    @property
+    def buffer_rows(self) -> int:
+        """Rows held: a power of two, so that addresses need no arithmetic."""
+        return 1 << (super().buffer_rows - 1).bit_length()
+
+    @property
+    def input_words(self) -> int:
+        return super().input_words // self.take
+
+    @property
+    def input_lanes(self) -> int:
+        return self.take * self.lanes
+
+    @property
+    def places(self) -> int:
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def output_steps(self) -> int:
+        return self.folds
+
+    def generics(self) -> dict[str, Generic]:
+        return {
+            "BITS": self.bits,
+            "LANES": self.lanes,
+            "TAKE": self.take,
+            "PARTS": self.folds // self.take,
+            **self._geometry,
+            "PAD": f"{self.bits}'h{self.pad_code:x}",
+            "STYLE": self.style,
+        }
+
+    def golden(self, words: Words) -> list[int]:
+        """Patch words of one image."""
+        views = self._views(unpack_rows(words, self.bits, self.take * self.lanes))
+        height, width, _, *kernel = views.shape
+        slices = views.reshape(height, width, self.folds, self.lanes, *kernel)
+        patches = slices.transpose(0, 1, 2, 4, 5, 3)  # (y, x, slice, ky, kx, lane)
+        return self._pack(patches.reshape(height * width, self.folds, -1))

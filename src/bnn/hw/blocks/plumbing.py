@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Blocks that move words without changing values: FIFO, converters, trim, pad, fork, order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bnn.hw.blocks.block import Generic, WordPasser, Words
+from bnn.hw.blocks.words import pack, unpack
+
+
+@dataclass(frozen=True)
+class Fifo(WordPasser):
+    """``bnn_fifo``: ``depth`` words of memory and one in its output register; latency 2 cycles."""
+
+    module: ClassVar[str] = "bnn_fifo"
+    has_level: ClassVar[bool] = True
+    bits: int
+    depth: int
+    words: int
+    style: str = "auto"
+
+    def generics(self) -> dict[str, Generic]:
+        return {"BITS": self.bits, "DEPTH": self.depth, "STYLE": self.style}
+
+    def golden(self, words: Words) -> list[int]:
+        """The words as they are."""
+        return list(words)
+
+
+@dataclass(frozen=True)
+class Widen(WordPasser):
+    """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
+
+    module: ClassVar[str] = "bnn_widen"
+    bits: int
+    ratio: int
+    words: int
+    groups: int = 1
+
+    @property
+    def output_bits(self) -> int:
+        return self.bits * self.ratio * self.groups
+
+    @property
+    def output_words(self) -> int:
+        return self.words // self.ratio
+
+    def generics(self) -> dict[str, Generic]:
+        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
+
+    def golden(self, words: Words) -> list[int]:
+        """Each ``ratio`` words joined, field by field, the first lowest."""
+        joined = []
+        for start in range(0, len(words), self.ratio):
+            parts = [unpack(w, self.bits, self.groups) for w in words[start : start + self.ratio]]
+            fields = [pack((part[g] for part in parts), self.bits) for g in range(self.groups)]
+            joined.append(pack(fields, self.bits * self.ratio))
+        return joined
+
+
+@dataclass(frozen=True)
+class Narrow(WordPasser):
+    """``bnn_narrow``: one word of ``groups`` fields becomes ``ratio`` words."""
+
+    module: ClassVar[str] = "bnn_narrow"
+    bits: int
+    ratio: int
+    words: int
+    groups: int = 1
+
+    @property
+    def output_bits(self) -> int:
+        return self.bits * self.groups
+
+    @property
+    def output_words(self) -> int:
+        return self.words * self.ratio
+
+    def generics(self) -> dict[str, Generic]:
+        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
+
+    def golden(self, words: Words) -> list[int]:
+        """Each word split, field by field, the lowest part first."""
+        split = []
+        for word in words:
+            fields = unpack(word, self.bits * self.ratio, self.groups)
+            parts = [unpack(field, self.bits, self.ratio) for field in fields]
+            split += [pack((part[r] for part in parts), self.bits) for r in range(self.ratio)]
+        return split
+
+
+@dataclass(frozen=True)
+class _Framed(WordPasser):
+    """``keep`` words on one side, ``total`` on the other.
+
+    Attributes:
+        bits: of a word.
+    """
+
+    bits: int
+    keep: int
+    total: int
+
+    @property
+    def cycles(self) -> int:
+        return self.total
+
+    def generics(self) -> dict[str, Generic]:
+        return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
+
+
+@dataclass(frozen=True)
+class Trim(_Framed):
+    """``bnn_trim``: keeps the first ``keep`` of every ``total`` words."""
+
+    module: ClassVar[str] = "bnn_trim"
+
+    @property
+    def output_words(self) -> int:
+        return self.keep
+
+    def golden(self, words: Words) -> list[int]:
+        """The words kept."""
+        return [word for at, word in enumerate(words) if at % self.total < self.keep]
+
+
+@dataclass(frozen=True)
+class Pad(_Framed):
+    """``bnn_pad``: after every ``keep`` words, zeros up to ``total``."""
+
+    module: ClassVar[str] = "bnn_pad"
+
+    @property
+    def output_words(self) -> int:
+        return self.total
+
+    def golden(self, words: Words) -> list[int]:
+        """The words with the zeros."""
+        padded: list[int] = []
+        for start in range(0, len(words), self.keep):
+            padded += [*words[start : start + self.keep], *[0] * (self.total - self.keep)]
+        return padded
+
+
+@dataclass(frozen=True)
+class Resize(WordPasser):
+    """``bnn_resize``: cuts or zero-extends words at the top; wires only."""
+
+    module: ClassVar[str] = "bnn_resize"
+    bits: int
+    to: int
+    words: int
+
+    @property
+    def output_bits(self) -> int:
+        return self.to
+
+    def generics(self) -> dict[str, Generic]:
+        return {"FROM": self.bits, "TO": self.to}
+
+    def golden(self, words: Words) -> list[int]:
+        """The words' low bits."""
+        return [word & ((1 << self.to) - 1) for word in words]
+
+
+@dataclass(frozen=True)
+class Fork(WordPasser):
+    """``bnn_fork``: the same words to ``copies`` consumers."""
+
+    module: ClassVar[str] = "bnn_fork"
+    bits: int
+    copies: int
+    words: int
+
+    def generics(self) -> dict[str, Generic]:
+        return {"BITS": self.bits, "COPIES": self.copies}
+
+    def golden(self, words: Words) -> list[int]:
+        """What every consumer gets."""
+        return list(words)
+
+
+@dataclass(frozen=True)
+class Serialize:
+    """``bnn_serialize``: groups of ``pixels`` positions back to raster order.
+
+    Attributes:
+        bits: of one position's field in an input word.
+        folds: input words a group (row folds of the matrix before).
+        positions: of an image.
+    """
+
+    module: ClassVar[str] = "bnn_serialize"
+    has_level: ClassVar[bool] = False
+    bits: int
+    pixels: int
+    folds: int
+    positions: int
+
+    @property
+    def groups(self) -> int:
+        """Groups of an image, the last one perhaps not full."""
+        return -(-self.positions // self.pixels)
+
+    @property
+    def cycles(self) -> int:
+        return self.groups * max(self.folds, self.pixels)
+
+    @property
+    def output_bits(self) -> int:
+        return self.bits * self.folds
+
+    @property
+    def output_words(self) -> int:
+        return self.positions
+
+    def generics(self) -> dict[str, Generic]:
+        return {
+            "BITS": self.bits,
+            "PIXELS": self.pixels,
+            "NF": self.folds,
+            "GROUPS": self.groups,
+            "TAIL": self.positions - (self.groups - 1) * self.pixels,
+        }
+
+    def golden(self, words: Words) -> list[int]:
+        """A word for each position."""
+        out: list[int] = []
+        per_image = self.groups * self.folds
+        for start in range(0, len(words), self.folds):
+            parts = [unpack(w, self.bits, self.pixels) for w in words[start : start + self.folds]]
+            last = (start // self.folds) % self.groups == self.groups - 1
+            real = self.positions - (self.groups - 1) * self.pixels if last else self.pixels
+            out += [pack((part[p] for part in parts), self.bits) for p in range(real)]
+        assert len(words) % per_image == 0
+        return out

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The sliding window and the maximum behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.hw.blocks.block import Generic, WordPasser, Words
+from bnn.hw.blocks.words import pack, pack_rows, unpack_rows
+from bnn.program.operations import Borders, Pair
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """``bnn_window``: rows of a map in, patches out, for ``pixels`` positions at once.
+
+    Attributes:
+        shape: of the map, (height, width, channels).
+        bits: of a value.
+        lanes: values of one position in a word; divides the channels.
+        pad_code: code of the value around the map.
+        rows: map rows that the circular buffer holds; 0 takes :attr:`least_rows` and a stride more.
+    """
+
+    module: ClassVar[str] = "bnn_window"
+    has_level: ClassVar[bool] = False
+    shape: tuple[int, int, int]
+    bits: int
+    lanes: int
+    kernel: Pair
+    stride: Pair
+    padding: Borders
+    pad_code: int
+    pixels: int = 1
+    rows: int = 0
+    style: str = "auto"
+
+    @property
+    def folds(self) -> int:
+        """Words of one position."""
+        return self.shape[2] // self.lanes
+
+    @property
+    def out_shape(self) -> Pair:
+        """Height and width of the map of positions."""
+        top, left, bottom, right = self.padding
+        return (
+            (self.shape[0] + top + bottom - self.kernel[0]) // self.stride[0] + 1,
+            (self.shape[1] + left + right - self.kernel[1]) // self.stride[1] + 1,
+        )
+
+    @property
+    def groups(self) -> int:
+        """Groups of positions in an image."""
+        height, width = self.out_shape
+        return -(-height * width // self.pixels)
+
+    @property
+    def least_rows(self) -> int:
+        """Rows that a group can need at once."""
+        crosses = self.out_shape[1] % self.pixels != 0
+        return self.kernel[0] + (self.stride[0] if crosses else 0)
+
+    @property
+    def buffer_rows(self) -> int:
+        """Rows held: while one group is read, the next rows are written."""
+        return self.rows or self.least_rows + self.stride[0]
+
+    @property
+    def places(self) -> int:
+        """Places of the kernel of which a word has channels at once."""
+        return 1
+
+    @property
+    def input_lanes(self) -> int:
+        """Values of a word in."""
+        return self.lanes
+
+    @property
+    def output_lanes(self) -> int:
+        """Values of one position in a word out."""
+        return self.lanes * self.places
+
+    @property
+    def input_words(self) -> int:
+        """Words in for each image."""
+        return self.shape[0] * self.shape[1] * self.folds
+
+    @property
+    def cycles(self) -> int:
+        return max(self.input_words, self.output_words)
+
+    @property
+    def output_bits(self) -> int:
+        return self.pixels * self.output_lanes * self.bits
+
+    @property
+    def output_words(self) -> int:
+        return self.groups * self.output_steps
+
+    def generics(self) -> dict[str, Generic]:
+        word = self.lanes * self.bits
+        pad = pack([self.pad_code] * self.lanes, self.bits)
+        return {
+            "BITS": word,
+            "FOLDS": self.folds,
+            **self._geometry,
+            "PAD": f"{word}'h{pad:x}",
+            "STYLE": self.style,
+        }
+
+    @property
+    def _geometry(self) -> dict[str, Generic]:
+        return {
+            "IN_H": self.shape[0],
+            "IN_W": self.shape[1],
+            "K_H": self.kernel[0],
+            "K_W": self.kernel[1],
+            "S_H": self.stride[0],
+            "S_W": self.stride[1],
+            "P_T": self.padding[0],
+            "P_L": self.padding[1],
+            "OUT_H": self.out_shape[0],
+            "OUT_W": self.out_shape[1],
+            "PIXELS": self.pixels,
+            "ROWS": self.buffer_rows,
+        }
+
+    def golden(self, words: Words) -> list[int]:
+        """Patch words of one image; fields past its last position are 0 (undefined in hardware)."""
+        views = self._views(unpack_rows(words, self.bits, self.lanes))
+        patches = views.transpose(0, 1, 3, 4, 2).reshape(-1, self.output_steps, self.lanes)
+        return self._pack(patches)
+
+    def _views(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes of an image to the patches (y, x, channel, ky, kx)."""
+        top, left, bottom, right = self.padding
+        padded = np.pad(
+            codes.reshape(self.shape),
+            ((top, bottom), (left, right), (0, 0)),
+            constant_values=self.pad_code,
+        )
+        views = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(0, 1))
+        return views[:: self.stride[0], :: self.stride[1]]
+
+    def _pack(self, patches: NDArray[np.int64]) -> list[int]:
+        """Words of patches (position, step, value), group by group."""
+        values = patches.shape[2]
+        short = self.groups * self.pixels - len(patches)
+        patches = np.pad(patches, ((0, short), (0, 0), (0, 0)))
+        grouped = patches.reshape(self.groups, self.pixels, self.output_steps, values)
+        flat = grouped.transpose(0, 2, 1, 3).reshape(self.output_words, self.pixels * values)
+        return pack_rows(flat, self.bits)
+
+    @property
+    def output_steps(self) -> int:
+        """Words out for each group."""
+        return self.kernel[0] * self.kernel[1] * self.folds
+
+
+@dataclass(frozen=True)
+class Maximum(WordPasser):
+    """``bnn_max``: the largest of ``positions`` values, channel by channel."""
+
+    module: ClassVar[str] = "bnn_max"
+    lanes: int
+    bits: int
+    signed: bool
+    folds: int
+    positions: int
+    words: int
+
+    @property
+    def output_bits(self) -> int:
+        return self.lanes * self.bits
+
+    @property
+    def output_words(self) -> int:
+        return self.words // self.positions
+
+    def generics(self) -> dict[str, Generic]:
+        return {
+            "LANES": self.lanes,
+            "BITS": self.bits,
+            "SIGNED": int(self.signed),
+            "FOLDS": self.folds,
+            "POSITIONS": self.positions,
+        }
+
+    def golden(self, words: Words) -> list[int]:
+        """Maxima of each window's words."""
+        codes = unpack_rows(words, self.bits, self.lanes)
+        flip = 1 << (self.bits - 1) if self.signed else 0
+        windows = (codes ^ flip).reshape(-1, self.positions, self.folds, self.lanes)
+        return pack_rows(windows.max(axis=1).reshape(-1, self.lanes) ^ flip, self.bits)

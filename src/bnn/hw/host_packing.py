@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The host's part of an accelerated program: inputs to memory words, memory words to scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.hw.design import Design
+from bnn.hw.host_tail import device_edge, finish
+
+
+class Accelerated:
+    """Packing and unpacking for one design."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self._edge = device_edge(design.program)
+
+    def pack(self, inputs: NDArray[Any]) -> NDArray[np.uint64]:
+        """Checked inputs to memory words (N, words_in)."""
+        return self.design.source.pack(self.design.program.input.integers(inputs))
+
+    def finish(
+        self, words: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
+        """Memory words (N, words_out) to scores and decisions."""
+        return finish(self.design.program, self._edge, self.design.target.unpack(words))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the host does after the accelerator: the arg max, and whatever else follows the scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import BuildError
+from bnn.program import semantics
+from bnn.program.operations import Add, ArgMax, Op
+from bnn.program.program import Program
+
+
+def device_edge(program: Program) -> str:
+    """The edge that the accelerator delivers: the scores, or what their arg max reads."""
+    name = program.scores
+    while isinstance(op := program.op(name), ArgMax):
+        name = op.source
+        if name not in {each.name for each in program.ops}:
+            raise BuildError(f"{op.name}: nothing is computed before this arg max")
+    tail(program, name)
+    return name
+
+
+def tail(program: Program, device: str) -> list[Op]:
+    """Operations from the device's edge to scores and decision, in order."""
+    wanted = {program.scores} | ({program.decision} if program.decision else set())
+    kept: list[Op] = []
+    for op in reversed(program.ops):
+        if op.name == device or op.name not in wanted:
+            continue
+        kept.append(op)
+        wanted |= {op.source, op.other} if isinstance(op, Add) else {op.source}
+    known = {device}
+    for op in reversed(kept):
+        sources = {op.source, op.other} if isinstance(op, Add) else {op.source}
+        if not sources <= known:
+            raise BuildError(
+                f"{program.decision}: the decision needs {op.name!r}, "
+                "which does not follow from the scores"
+            )
+        known.add(op.name)
+    return kept[::-1]
+
+
+def finish(
+    program: Program, device: str, values: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
+    """Scores (N, classes) and decisions (N,) from the device's values (N, n)."""
+    edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
+    for op in tail(program, device):
+        edges[op.name] = semantics.apply(op, edges, program)
+    scores = edges[program.scores][:, 0, 0, :].astype(np.int32)
+    if program.decision is None:
+        return scores, None
+    return scores, edges[program.decision][:, 0, 0, 0]

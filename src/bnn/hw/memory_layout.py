@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How images and results lie in memory, and the packing that the host does for it.
+
+Values of b bits follow each other, lowest bits first; an image begins at a 64-bit word. Where the
+circuit's stream words neither divide nor are made of memory words in a few steps, each
+stream word takes a slot of the next power of two of bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.program.precision import Precision
+
+MEMORY_BITS = 64
+#: Widest register that splits memory words; beyond it stream words get slots of their own.
+WIDEST_GEARBOX = 576
+#: Bits that are unpacked at a time.
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """Images in memory.
+
+    Attributes:
+        values: of an image; a multiple of ``lanes`` after padding with zero codes.
+        lanes: values in a stream word.
+        precision: of a value.
+    """
+
+    values: int
+    lanes: int
+    precision: Precision
+
+    @property
+    def word_bits(self) -> int:
+        """Of a stream word."""
+        return self.lanes * self.precision.bits
+
+    @property
+    def stream_words(self) -> int:
+        """Of an image."""
+        return -(-self.values // self.lanes)
+
+    @property
+    def slot_bits(self) -> int:
+        """Of a stream word in memory."""
+        if math.lcm(self.word_bits, MEMORY_BITS) <= max(WIDEST_GEARBOX, self.word_bits):
+            return self.word_bits
+        if self.word_bits > MEMORY_BITS:
+            return -(-self.word_bits // MEMORY_BITS) * MEMORY_BITS
+        return 1 << (self.word_bits - 1).bit_length()
+
+    @property
+    def gear_bits(self) -> int:
+        """The width at which memory words and slots meet."""
+        return math.lcm(self.slot_bits, MEMORY_BITS)
+
+    @property
+    def memory_words(self) -> int:
+        """64-bit words of an image."""
+        gears = -(-self.stream_words * self.slot_bits // self.gear_bits)
+        return gears * self.gear_bits // MEMORY_BITS
+
+    def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
+        """Integers (N, ...) to memory words (N, memory_words)."""
+        flat = values.reshape(len(values), self.values)
+        out = np.zeros((len(flat), self.memory_words), np.uint64)
+        step = max(1, _CHUNK // (self.values * self.precision.bits))
+        for at in range(0, len(flat), step):
+            out[at : at + step] = self._pack(flat[at : at + step])
+        return out
+
+    def _pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
+        bits, count = self.precision.bits, len(values)
+        codes = self.precision.encode(values)
+        size = self.memory_words * 8
+        if bits == 8 and self.slot_bits == self.word_bits:
+            raw = np.zeros((count, size), np.uint8)
+            raw[:, : codes.shape[1]] = codes
+        else:
+            planes = (codes[:, :, None] >> np.arange(bits, dtype=np.uint32) & 1).astype(np.uint8)
+            slots = np.zeros((count, self.stream_words, self.slot_bits), np.uint8)
+            full = np.zeros((count, self.stream_words * self.lanes, bits), np.uint8)
+            full[:, : self.values] = planes
+            slots[:, :, : self.word_bits] = full.reshape(count, self.stream_words, self.word_bits)
+            packed = np.packbits(slots.reshape(count, -1), axis=1, bitorder="little")
+            raw = np.zeros((count, size), np.uint8)
+            raw[:, : packed.shape[1]] = packed
+        return raw.view("<u8")
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """Results in memory.
+
+    Attributes:
+        values: of an image that mean something; ``rows`` with padding.
+        bits: of a value in the circuit.
+        precision: how it is read; the circuit's low bits of it.
+    """
+
+    values: int
+    rows: int
+    bits: int
+    precision: Precision
+
+    @property
+    def element_bits(self) -> int:
+        """Of a value in memory: the next power of two."""
+        return 1 << (self.bits - 1).bit_length()
+
+    @property
+    def elements(self) -> int:
+        """Elements of a memory word."""
+        return MEMORY_BITS // self.element_bits
+
+    @property
+    def memory_words(self) -> int:
+        """64-bit words of an image."""
+        return -(-self.rows // self.elements)
+
+    def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Memory words (N, memory_words) to integers (N, values)."""
+        if not len(words):
+            return np.zeros((0, self.values), np.int32)
+        raw = np.ascontiguousarray(words).astype("<u8", copy=False)
+        if self.element_bits >= 8:
+            kind = np.dtype(f"<u{self.element_bits // 8}")
+            codes = raw.view(kind).reshape(len(words), -1)[:, : self.values].astype(np.int64)
+        else:
+            octets = raw.view(np.uint8).reshape(len(words), -1)
+            planes = np.unpackbits(octets, axis=1, bitorder="little")
+            weights = 1 << np.arange(self.element_bits, dtype=np.int64)
+            codes = planes.reshape(len(words), -1, self.element_bits).astype(np.int64) @ weights
+            codes = codes[:, : self.values]
+        codes = codes & ((1 << self.bits) - 1)
+        if self.precision.kind == "bipolar":
+            return (2 * codes - 1).astype(np.int32)
+        if self.precision.kind != "unsigned":
+            codes = codes - ((codes >> (self.bits - 1)) << self.bits)
+        return codes.astype(np.int32)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From a router's features to a bitstream, over the database of Project X-Ray.
+
+The router says what each tile of the chip does, one *feature* a line (FASM)::
+
+    INT_L_X20Y93.SE6BEG2.LOGIC_OUTS_L8
+    CLBLL_L_X68Y149.SLICEL_X0.ALUT.INIT[63:0] = 64'b0101...
+
+The database says which bits a feature of a kind of tile is made of (``segbits_*.db``: frame and bit
+within the tile's part of the configuration), which features need none (``ppips_*.db``) and where
+each tile's part lies (``tilegrid.json``). The configuration is made of frames of 101 32-bit words
+at 32-bit addresses. ``xc7frames2bit`` adds the checksums and the commands around them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bnn.errors import BuildError
+from bnn.hw.toolchain import locate as tools
+
+PROGRAM = "xc7frames2bit"
+WORDS = 101  # of a frame
+#: Configuration frames: address -> words.
+Frames = dict[int, list[int]]
+
+_LINE = re.compile(
+    r"(?P<tile>\w+)\.(?P<name>[\w.]+)"
+    r"(?:\[(?P<high>\d+)(?::(?P<low>\d+))?\])?"
+    r"(?:\s*=\s*(?:\d+'(?P<base>[bhd]))?(?P<value>[0-9a-fA-F_]+))?"
+)
+_BASES = {"b": 2, "h": 16, "d": 10, None: 10}
+
+
+@dataclass(frozen=True)
+class Bit:
+    """One configuration bit of a feature: in which frame and where, and its value."""
+
+    frame: int
+    at: int
+    value: bool
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the database knows of one kind of tile.
+
+    Attributes:
+        bits: (feature, index of its bit) -> (the bus of its frames, the bits).
+        free: features without bits.
+    """
+
+    bits: dict[tuple[str, int], tuple[str, tuple[Bit, ...]]]
+    free: frozenset[str]
+
+
+@dataclass
+class Database:
+    """The files for one part; kinds of tiles are read when first met.
+
+    Args:
+        folder: of the family, such as ``.../prjxray/database/zynq7``.
+        fabric: such as ``xc7z020``.
+    """
+
+    folder: Path
+    fabric: str
+    _kinds: dict[str, Kind] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        path = self.folder / self.fabric / "tilegrid.json"
+        try:
+            self.tiles: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as reason:
+            raise BuildError(f"{path}: not a tile grid of prjxray: {reason}") from reason
+
+    def kind(self, name: str) -> Kind:
+        """Features of the tiles called ``name``."""
+        if name not in self._kinds:
+            self._kinds[name] = self._read(name.lower())
+        return self._kinds[name]
+
+    def _read(self, name: str) -> Kind:
+        bits = {}
+        for bus, suffix in (("CLB_IO_CLK", ""), ("BLOCK_RAM", ".block_ram")):
+            for words in _lines(self.folder / f"segbits_{name}{suffix}.db"):
+                bits[_key(words[0])] = (bus, tuple(_bit(word) for word in words[1:]))
+        free = _lines(self.folder / f"ppips_{name}.db")
+        return Kind(bits, frozenset(words[0].partition(".")[2] for words in free))
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    if path.is_file():
+        with path.open(encoding="ascii") as file:
+            yield from (line.split() for line in file if line.strip())
+
+
+def _key(feature: str) -> tuple[str, int]:
+    """``CLBLL_L.SLICEL_X0.ALUT.INIT[05]`` -> (``SLICEL_X0.ALUT.INIT``, 5)."""
+    name, _, index = feature.partition(".")[2].partition("[")
+    return name, int(index.rstrip("]") or 0)
+
+
+def _bit(text: str) -> Bit:
+    frame, _, at = text.lstrip("!").partition("_")
+    return Bit(int(frame), int(at), not text.startswith("!"))
+
+
+def parse(line: str) -> tuple[str, str, list[int]] | None:
+    """(tile, feature, indices that are one) of a line; None of a comment.
+
+    Raises:
+        BuildError: it is not a feature.
+    """
+    text = line.partition("#")[0].strip()
+    if not text:
+        return None
+    match = _LINE.fullmatch(text)
+    if match is None:
+        raise BuildError(f"no feature of a tile: {text[:60]!r}")
+    low = int(match["low"] or match["high"] or 0)
+    high = int(match["high"] or low)
+    value = int(match["value"] or "1", _BASES[match["base"]])
+    if value >> (high - low + 1):
+        raise BuildError(f"a value wider than its feature: {text[:60]!r}")
+    ones = [low + at for at in range(high - low + 1) if value >> at & 1]
+    return match["tile"], match["name"], ones
+
+
+def frames(lines: Iterable[str], database: Database) -> Frames:
+    """The frames that ``lines`` of FASM write.
+
+    Raises:
+        BuildError: a tile or feature that the database does not know, or two features that want the
+            same bit otherwise.
+    """
+    result: Frames = {}
+    wanted: dict[tuple[int, int], tuple[bool, str]] = {}
+    for line in lines:
+        parsed = parse(line)
+        if parsed is None:
+            continue
+        tile, feature, ones = parsed
+        if tile not in database.tiles:
+            raise BuildError(f"prjxray knows no tile {tile} on {database.fabric}")
+        grid = database.tiles[tile]
+        kind = database.kind(grid["type"])
+        if feature in kind.free:
+            continue
+        for index in ones:
+            if (feature, index) not in kind.bits:
+                raise BuildError(f"prjxray knows no feature {feature}[{index}] of {tile}")
+            bus, bits = kind.bits[feature, index]
+            where = _where(grid, bus, tile)
+            for bit in bits:
+                address = where[0] + bit.frame
+                at = where[1] * 32 + bit.at
+                value, by = wanted.setdefault((address, at), (bit.value, line))
+                if value != bit.value:
+                    raise BuildError(f"two features want one bit: {by.strip()}, {line.strip()}")
+                words = result.setdefault(address, [0] * WORDS)
+                words[at // 32] |= bit.value << at % 32
+    return result
+
+
+def _where(grid: dict[str, Any], bus: str, tile: str) -> tuple[int, int]:
+    """(address of the first frame, first word) of a tile's part."""
+    part = grid["bits"].get(bus)
+    if part is None or "alias" in part:
+        raise BuildError(f"tiles like {tile} cannot be written")
+    return int(part["baseaddr"], 16), part["offset"]
+
+
+@cache
+def _database(folder: Path, fabric: str) -> Database:
+    return Database(folder, fabric)
+
+
+def write(fasm: Path, part: str, target: Path) -> Frames:
+    """Make the bitstream ``target`` for ``part`` from the router's file; returns its frames.
+
+    Raises:
+        RuntimeUnavailableError: prjxray is not installed.
+        BuildError: the features do not fit the database.
+    """
+    program = tools.command(PROGRAM)
+    folder = tools.database()
+    fabric = part.split("clg")[0]
+    database = _database(folder, fabric)
+    needed = folder / part / "required_features.fasm"
+    extra = needed.read_text(encoding="ascii") if needed.is_file() else ""
+    with fasm.open(encoding="ascii") as file:
+        made = frames((*extra.splitlines(), *file), database)
+    text = target.with_suffix(".frm")
+    text.write_text(
+        "".join(
+            f"0x{address:08x} {','.join(f'0x{word:08x}' for word in words)}\n"
+            for address, words in sorted(made.items())
+        ),
+        encoding="ascii",
+    )
+    arguments = [
+        f"--part_file={folder / part / 'part.yaml'}",
+        f"--part_name={part}",
+        f"--frm_file={text.name}",  # the file's header holds this name
+        f"--output_file={target.name}",
+    ]
+    done = subprocess.run(
+        [*program, *arguments], cwd=target.parent, capture_output=True, text=True, check=False
+    )
+    if done.returncode or not target.is_file():
+        raise BuildError(f"xc7frames2bit refuses the frames: {done.stderr.strip()[:200]}")
+    text.unlink()
+    return made

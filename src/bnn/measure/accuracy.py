@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A model's accuracy on a labelled test set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.classifier import Classifier
+from bnn.data.folder import PictureFolder
+from bnn.data.known import KNOWN
+from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
+from bnn.data.names import Match
+from bnn.data.names import match as match_names
+from bnn.data.report import ALL, DataReport, Finding, make_report
+from bnn.data.sets import DataSet, Splits, load_test, notes_of, open_splits
+from bnn.errors import DataError, InputError
+from bnn.program.inputs import PictureInput
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Result of :func:`evaluate`.
+
+    Attributes:
+        confusion: int64 (classes, classes), how often class row was taken for column.
+        seconds: spent on computing.
+        data: what the pictures look like, and what looks wrong.
+    """
+
+    confusion: NDArray[np.int64]
+    seconds: float
+    data: DataReport
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """How many were classified right."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified right, 0 to 1."""
+        return self.correct / self.images
+
+    @property
+    def us_per_image(self) -> float:
+        """Microseconds per image."""
+        return 1e6 * self.seconds / self.images
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "images": self.images,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "us": self.us_per_image,
+            "confusion": self.confusion.tolist(),
+            "data_report": self.data.as_json(),
+        }
+
+
+def evaluate(
+    classifier: Classifier,
+    data: str,
+    advance: Callable[[int, int], None] | None = None,
+    *,
+    skip_broken: bool = False,
+) -> Evaluation:
+    """Classify the test part of ``data``: of a folder without parts, everything.
+
+    Every picture is looked at on the way, those of a folder's training part as well: which of
+    them are in the test part, too, is in the report.
+
+    Args:
+        classifier: the model on its runtime.
+        data: see :func:`bnn.data.sets.load_test`.
+        advance: called after every chunk with pictures done and pictures in all.
+        skip_broken: go on without files that cannot be read.
+
+    Raises:
+        UnreadableError: pictures that cannot be read, all of them.
+        DataError: the data set is missing or damaged, or has classes that the model lacks.
+        InputError: the model does not take pictures, or pictures of another shape.
+    """
+    given = classifier.model.program.input
+    if not isinstance(given, PictureInput):
+        raise InputError(f"{classifier.model.name} does not take pictures")
+    known = data in KNOWN  # published sets: reading their training part would tell nothing new
+    splits = Splits(data, None, test=load_test(data)) if known else open_splits(data)
+    part: str
+    part, test = splits.evaluated()
+    if splits.test is None and splits.validation is None:
+        part = ALL
+    if part == "validation":
+        note = "there is no test part: this is measured on the validation part"
+        splits = replace(splits, notes=(*splits.notes, note))
+    if isinstance(test, DataSet):
+        return _of_arrays(classifier, splits, part, test, advance)
+    return _of_pictures(classifier, splits, part, test, advance, skip_broken=skip_broken)
+
+
+def _of_arrays(
+    classifier: Classifier,
+    splits: Splits,
+    part: str,
+    test: DataSet,
+    advance: Callable[[int, int], None] | None,
+) -> Evaluation:
+    model = classifier.model
+    shape = model.program.input.shape
+    if test.images.shape[1:] != shape:
+        raise InputError(
+            f"{test.name}: pictures of {test.images.shape[1:]}, {model.name} takes {shape}"
+        )
+    there = (one for one in (splits.training, test) if isinstance(one, DataSet))
+    used = {label for one in there for label in np.unique(one.labels).tolist()}
+    match = test.match(classifier.classes, used)
+    labels = match.indexes[test.labels]
+    count = _Count(len(classifier.classes))
+    for first in range(0, len(test), CHUNK):
+        chunk = slice(first, min(first + CHUNK, len(test)))
+        count.add(classifier, test.images[chunk], labels[chunk])
+        if advance is not None:
+            advance(chunk.stop, len(test))
+    looks = {part: look_at_arrays(test).relabelled(labels)}
+    training = splits.training
+    if part != ALL and isinstance(training, DataSet):
+        seen = look_at_arrays(training)
+        looks = {"training": seen.relabelled(match.indexes[seen.labels]), **looks}
+    sizes = "x".join(map(str, (shape[1], shape[0], *shape[2:])))
+    origins = dict.fromkeys(looks, f"from {splits.name}")
+    report = make_report(
+        splits.name,
+        "arrays",
+        classifier.classes,
+        looks,
+        origins,
+        f"as is, {sizes}",
+        shape,
+        [*splits.notes, *match.notes],
+        judged=part,
+    )
+    return Evaluation(count.confusion, count.seconds, report)
+
+
+def _of_pictures(
+    classifier: Classifier,
+    splits: Splits,
+    part: str,
+    test: PictureFolder,
+    advance: Callable[[int, int], None] | None,
+    *,
+    skip_broken: bool,
+) -> Evaluation:
+    model = classifier.model
+    if model.preprocess is None:
+        raise InputError("the model does not say how pictures become its input; give arrays")
+    height, width, channels = model.program.input.shape
+    shape = (height, width, channels)
+    match = match_names(test.name, test.classes, classifier.classes)
+    training = splits.training if part != ALL else None
+    total = len(test) + (0 if training is None else len(training))
+    reader = Reader(model.preprocess, shape, total, advance)
+    count, notebook = _Count(len(classifier.classes)), Notebook()
+    for images, own in reader.batches(test, notebook, CHUNK):
+        count.add(classifier, images, match.indexes[own])
+    if not skip_broken:
+        reader.check(splits.name)
+    if not count.images:
+        raise DataError(f"{test.name}: none of its pictures can be read")
+    skipped = tuple(reader.unreadable)
+    seen = notebook.looks()
+    looks = {part: seen.relabelled(match.indexes[seen.labels])}
+    none = " (it has no test part)" if part == ALL else ""
+    origins = {part: f"from {test.name}{none}"}
+    if isinstance(training, PictureFolder):
+        looks = {"training": _looks_of(training, reader, match), **looks}
+        left = len(reader.unreadable) - len(skipped)
+        without = f", without {left} that cannot be read" if left else ""
+        origins["training"] = f"from {training.name}, only to compare{without}"
+    there = {"training": training, part: test}
+    notes = [
+        *splits.notes,
+        *notes_of({name: one for name, one in there.items() if one is not None}),
+        *match.notes,
+    ]
+    report = make_report(
+        splits.name,
+        "pictures in folders",
+        classifier.classes,
+        looks,
+        origins,
+        f"by {model.preprocess.kind}, to {width}x{height}x{channels}",
+        shape,
+        notes,
+        skipped,
+        judged=part,
+    )
+    if part == ALL and _same_folder(str(model.provenance.get("dataset", "")), test.name):
+        report = report.with_finding(_TRAINED_ON)
+    return Evaluation(count.confusion, count.seconds, report)
+
+
+_TRAINED_ON = Finding(
+    "trained on",
+    1,
+    "the model was trained on most of these pictures: how it does on new ones is in the "
+    "report of its training, not here",
+)
+
+
+def _looks_of(training: PictureFolder, reader: Reader, match: Match) -> Looks:
+    """What the training part looks like. Its classes are those of the test part."""
+    notebook = Notebook()
+    for _ in reader.batches(training, notebook):
+        pass
+    seen = notebook.looks()
+    return seen.relabelled(match.indexes[seen.labels])
+
+
+def _same_folder(one: str, other: str) -> bool:
+    return bool(one) and os.path.realpath(one) == os.path.realpath(other)
+
+
+class _Count:
+    """The confusion matrix so far, and the time that it took."""
+
+    def __init__(self, classes: int) -> None:
+        self.confusion = np.zeros((classes, classes), np.int64)
+        self.seconds = 0.0
+        self.images = 0
+
+    def add(
+        self, classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]
+    ) -> None:
+        """Classify a batch."""
+        np.add.at(self.confusion, (labels, classifier.classify(images)), 1)
+        self.seconds += classifier.last_run.seconds
+        self.images += len(images)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How fast a model runs on this machine, measured so that a shared machine can be read.
+
+Rounds go through all settings in turn, so that a busy minute hits them alike. Wall time
+says what a user waits for; CPU time (all threads of this process) what the work costs,
+whoever else uses the machine. The median is the day, the best the machine.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.program.inputs import PictureInput
+from bnn.program.operations import Dot
+from bnn.program.precision import BIPOLAR
+from bnn.program.program import Program
+from bnn.run import prepare
+
+#: Shortest time of one sample, in seconds: small batches are repeated until then.
+LEAST_SAMPLE = 0.02
+
+
+@dataclass
+class Timing:
+    """Samples of one setting.
+
+    Attributes:
+        label: what was run.
+        batch, threads: images a call; threads allowed.
+        operations: multiplications and additions of one image.
+        wall, cpu: seconds an image, one entry a round.
+    """
+
+    label: str
+    batch: int
+    threads: int
+    operations: int = 0
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    @property
+    def images_per_second(self) -> float:
+        """By wall time, the median round."""
+        return 1 / statistics.median(self.wall)
+
+    @property
+    def images_per_cpu_second(self) -> float:
+        """By CPU time, the best round."""
+        return 1 / min(self.cpu)
+
+    @property
+    def spread(self) -> float:
+        """Slowest by fastest round, by wall time."""
+        return max(self.wall) / min(self.wall)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: times in microseconds an image."""
+        return {
+            "label": self.label,
+            "batch": self.batch,
+            "threads": self.threads,
+            "images_per_second": self.images_per_second,
+            "images_per_cpu_second": self.images_per_cpu_second,
+            "us_median": statistics.median(self.wall) * 1e6,
+            "us_best": min(self.wall) * 1e6,
+            "spread": self.spread,
+            "gops": self.operations * self.images_per_second / 1e9,
+        }
+
+
+@dataclass
+class Subject:
+    """A function of no arguments that runs one batch, and where its times go."""
+
+    run: Callable[[], object]
+    timing: Timing
+
+
+def measure(subjects: Sequence[Subject], rounds: int = 7) -> list[Timing]:
+    """Warm every subject up, then time them in turn, ``rounds`` times."""
+    calls = [_calls(subject) for subject in subjects]
+    for _ in range(rounds):
+        for subject, count in zip(subjects, calls, strict=True):
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(count):
+                subject.run()
+            images = count * subject.timing.batch
+            subject.timing.cpu.append((time.process_time() - cpu) / images)
+            subject.timing.wall.append((time.perf_counter() - wall) / images)
+    return [subject.timing for subject in subjects]
+
+
+def _calls(subject: Subject) -> int:
+    """Calls that make one sample; the first call is the warm-up."""
+    subject.run()
+    start = time.perf_counter()
+    subject.run()
+    return max(1, round(LEAST_SAMPLE / max(time.perf_counter() - start, 1e-7)))
+
+
+def bench(
+    program: Program,
+    batches: Sequence[int] = (1, 64, 1000),
+    threads: Sequence[int] = (1,),
+    *,
+    runtime: str = "cpu",
+    rounds: int = 7,
+    **options: Any,
+) -> list[Timing]:
+    """Time ``program`` for each batch size and number of threads.
+
+    Args:
+        program: the network; inputs are random, because speed does not depend on them.
+        batches: images a call.
+        threads: thread counts; runtimes without threads take 1 only.
+        runtime: a name of :data:`bnn.run.RUNTIMES`.
+        rounds: samples of each setting.
+        options: passed on to the runtime.
+    """
+    subjects = []
+    for count in threads:
+        given = {**options, "threads": count} if runtime == "cpu" else options
+        prepared = prepare(runtime, program, **given)
+        for batch in batches:
+            timing = Timing(runtime, batch, count, operations(program))
+            inputs = random_inputs(program, batch)
+            subjects.append(Subject(lambda p=prepared, x=inputs: p.run(x), timing))  # type: ignore[misc]
+    return measure(subjects, rounds)
+
+
+def operations(program: Program) -> int:
+    """Multiplications and additions of the dots, for one image."""
+    edges = program.edges
+    return sum(
+        2 * op.weights.size * edges[op.name].shape[0] * edges[op.name].shape[1]
+        for op in program.ops
+        if isinstance(op, Dot)
+    )
+
+
+def random_inputs(program: Program, batch: int) -> NDArray[Any]:
+    """A batch as runtimes take it."""
+    random = np.random.default_rng(0)
+    shape = (batch, *program.input.shape)
+    if isinstance(program.input, PictureInput):
+        return random.integers(0, 256, shape).astype(np.uint8)
+    precision = program.input.precision
+    if precision == BIPOLAR:
+        return (2 * random.integers(0, 2, shape) - 1).astype(np.int16)
+    return random.integers(precision.low, precision.high + 1, shape).astype(np.int16)
+
+
+def machine() -> str:
+    """Name of this machine's processor, and how many of its cores this process may use."""
+    from bnn.run.cpu import _threads
+
+    return f"{_processor()}, {_threads(None)} cores"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whatever a user has, as one batch of a model's input.
+
+Files, PIL pictures and arrays go through the same preparation, that of the model file. What can
+mean two things is refused by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import InputError
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput
+
+#: What the last axis of a picture can be: grey, RGB, RGB and alpha.
+_CHANNELS = (1, 3, 4)
+
+
+def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
+    """``images`` of any kind that a :class:`bnn.Classifier` takes as one array (N, *input shape).
+
+    Args:
+        model: for whose input.
+        images: an array, a picture, the path of one, or a list of these.
+        bgr: whether arrays hold blue, green, red (as OpenCV's frames) and not red, green,
+            blue. Pictures and files say themselves what their colours are.
+
+    Arrays that have the model's shape already, one or a batch, are taken as they are. Others
+    must be uint8: (height, width), (height, width, 1, 3 or 4) or a batch of these,
+    (N, height, width) or (N, height, width, channels). They are prepared as pictures are;
+    a fourth channel is alpha.
+
+    Raises:
+        InputError: it is no such thing, or can mean two; or the model takes no pictures.
+        DataError: a picture cannot be read.
+    """
+    given = model.program.input
+    if not isinstance(given, PictureInput):
+        if bgr:
+            raise InputError(f"{model.name or 'the model'} takes no pictures: bgr has no meaning")
+        array = images if isinstance(images, np.ndarray) else _array(model, images)
+        return array[..., None] if (*array.shape[1:], 1) == given.shape else array
+    if isinstance(images, np.ndarray):
+        return _of_array(model, images, bgr)
+    if _is_picture(images):
+        images = [images]
+    elif not isinstance(images, Iterable):
+        raise InputError(f"cannot classify a {type(images).__name__}")
+    parts = [_one(model, image, index, bgr) for index, image in enumerate(images)]
+    return np.stack(parts) if parts else np.empty((0, *given.shape), np.uint8)
+
+
+def _is_picture(images: Any) -> bool:
+    return isinstance(images, str | os.PathLike) or hasattr(images, "getbbox")
+
+
+def _array(model: Model, values: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError as reason:
+        raise InputError(f"inputs are no array: {reason}") from reason
+    if array.shape == (0,):
+        return np.empty((0, *model.program.input.shape), np.int16)
+    return array
+
+
+def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
+    """An array of one picture or of several, as a batch."""
+    batch = _fitting(model.program.input.shape, array)
+    if batch is not None:
+        return _red_first(batch) if bgr else batch
+    _check_kind(model, array)
+    parts = [_prepared(model, picture, bgr, i) for i, picture in enumerate(_pictures(array))]
+    return np.stack(parts) if parts else np.empty((0, *model.program.input.shape), np.uint8)
+
+
+def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None:
+    """An array of exactly the model's shape, of one or of a batch, as a batch; else None.
+
+    Grey pictures may leave out their one channel.
+    """
+    if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
+        return array
+    grey = len(shape) == 3 and shape[2] == 1
+    if grey and array.ndim == 3 and array.shape[1:] == shape[:2]:
+        return array[..., None]
+    if array.shape == shape:
+        return array[None]
+    if grey and array.shape == shape[:2]:
+        return array[None, ..., None]
+    return None
+
+
+def _pictures(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """The pictures of an array, (height, width) or (height, width, channels) each."""
+    shape = array.shape
+    if array.ndim == 2:
+        return [array]
+    if array.ndim == 3 and shape[2] in _CHANNELS:
+        return [array]
+    if array.ndim == 3 and shape[2] != 2 and shape[0] in (3, 4):
+        raise InputError(
+            f"an array {shape} can be one picture with its channels first, or {shape[0]} grey "
+            "ones; give array.transpose(1, 2, 0), or array[..., None]"
+        )
+    if array.ndim == 3 and shape[2] != 2:
+        return list(array)
+    if array.ndim == 4 and shape[3] in _CHANNELS:
+        return list(array)
+    if array.ndim == 4 and shape[1] in _CHANNELS:
+        raise InputError(
+            f"an array {shape} has its channels first; give array.transpose(0, 2, 3, 1)"
+        )
+    raise InputError(
+        f"an array {shape} is no picture; one is (height, width) or (height, width, channels) "
+        "with 1, 3 or 4 channels"
+    )
+
+
+def _check_kind(model: Model, array: NDArray[Any]) -> None:
+    """Refuse arrays that cannot be prepared as a picture, or whose meaning is open."""
+    shape = model.program.input.shape
+    found = f"{array.dtype} {array.shape}"
+    wanted = f"uint8 (N, {', '.join(map(str, shape))})"
+    if model.preprocess is None or len(shape) != 3:
+        raise InputError(
+            f"inputs are {found}, the model takes {wanted} and does not say how other pictures "
+            "become its input"
+        )
+    if array.dtype != np.uint8:
+        raise InputError(
+            f"pictures are uint8, 0 (black) to 255 (white); these are {found}: scale them by "
+            "the range that you know"
+        )
+    if array.ndim == 2 and array.shape[1] == shape[0] * shape[1] * shape[2]:
+        raise InputError(
+            f"inputs are {found}: flattened pictures? Reshape them to {wanted}; or give "
+            "array[..., None] if this is one picture"
+        )
+
+
+def _one(model: Model, image: Any, index: int, bgr: bool) -> NDArray[np.uint8]:
+    """One element of a list."""
+    shape = model.program.input.shape
+    if isinstance(image, np.ndarray):
+        if image.ndim == 3 and image.shape[2] not in _CHANNELS and image.shape != shape:
+            raise InputError(
+                f"picture {index} is an array {image.shape}; one picture of a list is (height, "
+                "width) or (height, width, channels) with 1, 3 or 4 channels last"
+            )
+        if image.ndim not in (2, 3):
+            raise InputError(f"picture {index} is an array {image.shape}, not one picture")
+        return _single(model, image, index, bgr)
+    if not _is_picture(image):
+        raise InputError(f"cannot classify a {type(image).__name__}")
+    return _by_rule(model, image)
+
+
+def _single(model: Model, image: NDArray[Any], index: int, bgr: bool) -> NDArray[np.uint8]:
+    batch = _fitting(model.program.input.shape, image[None])
+    if batch is None:
+        _check_kind(model, image)
+        return _prepared(model, image, bgr, index)
+    if batch.dtype != np.uint8:
+        raise InputError(f"pictures are uint8, picture {index} is {image.dtype} {image.shape}")
+    picture: NDArray[np.uint8] = (_red_first(batch) if bgr else batch)[0]
+    return picture
+
+
+def _prepared(model: Model, array: NDArray[Any], bgr: bool, index: int) -> NDArray[np.uint8]:
+    """An array of uint8 (height, width[, 1, 3 or 4]) through the model's preparation."""
+    from PIL import Image
+
+    if 0 in array.shape:
+        raise InputError(f"an array {array.shape} has no pixels")
+    if bgr and array.ndim == 3:
+        array = _red_first(array)
+    flat = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    image = Image.fromarray(np.ascontiguousarray(flat))
+    image.filename = f"picture {index}"  # type: ignore[attr-defined]  # for messages
+    return _by_rule(model, image)
+
+
+def _by_rule(model: Model, image: Any) -> NDArray[np.uint8]:
+    shape = model.program.input.shape
+    if model.preprocess is None:
+        raise InputError("the model does not say how pictures become its input; give arrays")
+    pixels: NDArray[np.uint8] = model.preprocess.to_array(image, (shape[0], shape[1], shape[2]))
+    return pixels
+
+
+def _red_first(array: NDArray[Any]) -> NDArray[Any]:
+    """Blue, green, red[, alpha] to red, green, blue[, alpha], along the last axis."""
+    if array.shape[-1] not in (3, 4):
+        return array
+    order = (2, 1, 0, 3)[: array.shape[-1]]
+    return array[..., order]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A program in figures: what each operation makes, computes and stores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bnn._typing import assert_never
+from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
+from bnn.program.operations import INPUT, Add, ArgMax, Dot, Edge, Op, Pool, Threshold, Window
+from bnn.program.program import Program
+
+if TYPE_CHECKING:
+    from bnn.model.model import Model
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation.
+
+    Attributes:
+        name, kind: of the operation.
+        shape: of what it makes, (height, width, channels).
+        precision: of what it makes.
+        weights: spelling of the weights' precision, empty without weights.
+        operations: per image; a multiply-add counts as two, as in the original's figures.
+        parameter_bits: weights at their precision, thresholds and biases at the width of
+            their accumulator.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, int, int]
+    precision: str
+    weights: str
+    operations: int
+    parameter_bits: int
+
+
+def rows(program: Program) -> list[Row]:
+    """A row for each operation, in order."""
+    return [_row(op, program) for op in program.ops]
+
+
+def _row(op: Op, program: Program) -> Row:
+    edge, source = program.edges[op.name], program.edges[op.source]
+    positions = edge.shape[0] * edge.shape[1]
+    operations = bits = 0
+    weights = ""
+    match op:
+        case Window() | ArgMax():
+            pass
+        case Dot():
+            operations = 2 * positions * op.weights.size
+            bits = op.weights.size * op.precision.bits
+            bits += 0 if op.bias is None else op.bias.size * edge.precision.bits
+            weights = op.precision.name
+        case Threshold():
+            operations = positions * op.thresholds.size
+            bits = op.thresholds.size * source.precision.bits
+        case Pool():
+            operations = positions * edge.shape[2] * op.kernel[0] * op.kernel[1]
+        case Add():
+            operations = positions * edge.shape[2]
+        case _:
+            assert_never(op)
+    kind = type(op).__name__.lower()
+    return Row(op.name, kind, edge.shape, edge.precision.name, weights, operations, bits)
+
+
+def input_text(given: Input, edge: Edge) -> str:
+    """The input in a few words."""
+    shape = "x".join(map(str, given.shape))
+    match given:
+        case PictureInput():
+            return f"{shape} 8-bit pictures, looked up as {edge.precision}"
+        case IntegerInput():
+            return f"{shape} integers, {edge.precision}"
+        case RealInput():
+            return f"{shape} real values, quantized to {edge.precision}"
+    assert_never(given)
+
+
+def as_json(model: Model) -> dict[str, Any]:
+    """Everything above as plain values."""
+    table = rows(model.program)
+    return {
+        "name": model.name,
+        "classes": list(model.classes),
+        "input": input_text(model.program.input, model.program.edges[INPUT]),
+        "layers": [asdict(row) for row in table],
+        "operations": sum(row.operations for row in table),
+        "parameter_bytes": (sum(row.parameter_bits for row in table) + 7) // 8,
+        "digest": model.program.digest(),
+        "provenance": dict(model.provenance),
+    }

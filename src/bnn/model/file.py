@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The ``.bnn`` file: one safetensors file that holds a whole model.
+
+The metadata entry ``bnn`` is a JSON text with the program (its arrays left out),
+the class names, the preprocessing and the provenance. The arrays are tensors:
+
+======================  =======  ==============================================
+tensor                  dtype    shape
+======================  =======  ==============================================
+``<op>.weights``        uint8    (bits, out, ceil(in / 8)): one bit-plane of the
+                                 weight codes after another, column 0 in bit 0
+``<op>.bias``           int32    (out,), may be absent
+``<op>.thresholds``     int32    (channels, levels)
+``<op>.signs``          int8     (channels,), may be absent
+``input.table``         int16    (256,), pictures only
+``input.scale``, ``input.zero_point``    float32, real inputs only
+``affine.scale``, ``affine.offset``      float64 (classes,), may be absent
+======================  =======  ==============================================
+
+Loading executes nothing from the file and believes nothing: everything goes
+through the same checks as a program made in Python.
+
+Since format 2 the JSON text has a ``digest``: the SHA-256 of all its other entries (as JSON
+with sorted keys) and of every tensor's name, dtype, shape and bytes, in the order of names. A
+file whose contents do not match it is refused, so a flipped bit cannot change an answer in
+silence. Files of format 1 have none; they load with an :class:`~bnn.errors.OldFormatWarning`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.data.pictures.preprocess import Preprocess
+from bnn.errors import BnnError, ModelFileError, OldFormatWarning
+from bnn.model.model import Model
+from bnn.program import precision as precisions
+from bnn.program.check import MAX_OPS
+from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
+from bnn.program.operations import (
+    MAX_PARAMETERS,
+    MAX_VALUE_BITS,
+    Add,
+    Affine,
+    ArgMax,
+    Dot,
+    Op,
+    Pool,
+    Threshold,
+    Window,
+)
+from bnn.program.precision import Precision
+from bnn.program.program import Program
+from bnn.system.files import open_file, parse_json
+from bnn.system.files import write_whole as write_whole
+
+FORMAT = 2
+#: The last format without a digest.
+WITHOUT_DIGEST = 1
+SUFFIX = ".bnn"
+MAX_FILE_BYTES = 1 << 29
+#: Bytes of the header of a file, and its tensors.
+MAX_HEAD_BYTES = 1 << 24
+MAX_TENSORS = 4 * MAX_OPS
+#: Weights that are unpacked at a time, to bound memory.
+_PIECE = 1 << 20
+
+Tensors = dict[str, NDArray[Any]]
+
+OPS: dict[str, type[Op]] = {
+    "window": Window,
+    "dot": Dot,
+    "threshold": Threshold,
+    "pool": Pool,
+    "add": Add,
+    "arg-max": ArgMax,
+}
+INPUTS: dict[str, type[Input]] = {
+    "picture": PictureInput,
+    "integer": IntegerInput,
+    "real": RealInput,
+}
+#: dtype of each array attribute in the file (weights are packed, see above).
+ARRAYS = {
+    "weights": np.uint8,
+    "bias": np.int32,
+    "thresholds": np.int32,
+    "signs": np.int8,
+    "table": np.int16,
+    "scale": np.float32,
+    "zero_point": np.float32,
+}
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` to ``path``, whole or not at all.
+
+    Raises:
+        ModelFileError: it cannot be written.
+    """
+    from safetensors.numpy import save as serialize
+
+    tensors: Tensors = {}
+    program = model.program
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "name": model.name,
+        "classes": list(model.classes),
+        "input": _describe("input", program.input, INPUTS, tensors),
+        "ops": [_describe(op.name, op, OPS, tensors) for op in program.ops],
+        "scores": program.scores,
+        "decision": program.decision,
+        "preprocess": None if model.preprocess is None else model.preprocess.to_json(),
+        "provenance": dict(model.provenance),
+    }
+    if program.affine is not None:
+        tensors["affine.scale"] = np.array(program.affine.scale)
+        tensors["affine.offset"] = np.array(program.affine.offset)
+    try:
+        head["digest"] = _digest(head, tensors)
+        data = serialize(tensors, {"bnn": json.dumps(head)})
+    except (TypeError, ValueError, RecursionError) as reason:
+        raise ModelFileError(f"{path}: cannot be written: {_line(reason)}") from reason
+    write_whole(path, data)
+
+
+def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
+    """SHA-256 over the head, the digest itself left out, and over every tensor."""
+    told = {key: value for key, value in head.items() if key != "digest"}
+    hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        hasher.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
+
+
+def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
+    """``part`` as JSON values; its arrays go to ``tensors``."""
+    kind = next(kind for kind, cls in kinds.items() if type(part) is cls)
+    described: dict[str, Any] = {"kind": kind}
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if isinstance(value, Precision):
+            value = value.name
+        elif item.name == "weights":
+            described["columns"] = value.shape[1]
+            tensors[f"{name}.weights"] = pack_planes(value, part.precision)
+            continue
+        elif isinstance(value, np.ndarray):
+            tensors[f"{name}.{item.name}"] = np.ascontiguousarray(value)
+            continue
+        elif item.name in ARRAYS:
+            continue
+        described[item.name] = value
+    return described
+
+
+def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
+    """Codes (rows, columns) to bit-planes (bits, rows, ceil(columns / 8)), column 0 in bit 0."""
+    codes = precision.encode(values)
+    planes = [(codes >> bit) & 1 for bit in range(precision.bits)]
+    packed = np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
+    return np.ascontiguousarray(packed)  # safetensors writes the memory as it lies
+
+
+def unpack_planes(
+    planes: NDArray[np.uint8], precision: Precision, columns: int
+) -> NDArray[np.int16]:
+    """Inverse of :func:`pack_planes`."""
+    if planes.ndim != 3 or planes.shape[0] != precision.bits:
+        raise ModelFileError(f"weights of shape {planes.shape} are no {precision.bits} bit-planes")
+    if precision.bits > MAX_VALUE_BITS:
+        raise ModelFileError(f"weights of {precision} exceed {MAX_VALUE_BITS} bits")
+    if (
+        type(columns) is not int
+        or columns < 1
+        or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]
+    ):
+        raise ModelFileError(f"weights of shape {planes.shape} have no {columns!r} columns")
+    rows = planes.shape[1]
+    if rows * columns > MAX_PARAMETERS:
+        raise ModelFileError(f"weights of {rows} x {columns} are more than {MAX_PARAMETERS}")
+    values = np.empty((rows, columns), np.int16)
+    step = max(1, _PIECE // columns)
+    for first in range(0, rows, step):
+        values[first : first + step] = _unpacked(
+            planes[:, first : first + step], precision, columns
+        )
+    return values
+
+
+def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> NDArray[np.int32]:
+    codes = np.zeros((planes.shape[1], columns), np.uint32)
+    for bit, plane in enumerate(planes):
+        bits = np.unpackbits(plane, axis=1, bitorder="little")
+        if bits[:, columns:].any():
+            raise ModelFileError("weights have bits beyond their last column")
+        codes |= bits[:, :columns].astype(np.uint32) << bit
+    return precision.decode(codes)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or does not hold a legal program;
+            the message names the file and the reason.
+    """
+    try:
+        head, tensors = _read(path)
+        if head["format"] > WITHOUT_DIGEST and head.get("digest") != _digest(head, tensors):
+            raise ModelFileError(
+                "is damaged: its contents do not match its digest; get a whole copy of the file"
+            )
+        model = _model(head, tensors)
+    except ModelFileError as reason:
+        message = str(reason)
+        raise ModelFileError(message if str(path) in message else f"{path}: {message}") from reason
+    except BnnError as reason:
+        raise ModelFileError(f"{path}: {reason}") from reason
+    if head["format"] <= WITHOUT_DIGEST:
+        warnings.warn(
+            f"{path}: is a .bnn file of format {head['format']}, without a digest, so damage in it "
+            "cannot be seen; load and save it once to add one",
+            OldFormatWarning,
+            stacklevel=2,
+        )
+    return model
+
+
+def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Where the model in a file came from; its tensors are neither read nor checked.
+
+    Raises:
+        ModelFileError: as :func:`load` does.
+    """
+    try:
+        head, _ = _read(path, arrays=False)
+        return dict(_typed(head, "provenance", dict))
+    except ModelFileError as reason:
+        raise ModelFileError(f"{path}: {reason}") from reason
+
+
+def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, Any], Tensors]:
+    """Header and tensors of a safetensors file; the library checks sizes against the file's."""
+    from safetensors import SafetensorError, safe_open
+
+    _check_head_size(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            if len(names) > MAX_TENSORS:
+                raise ModelFileError(f"has {len(names)} tensors, the most is {MAX_TENSORS}")
+            names = names if arrays else []
+            tensors = {name: file.get_tensor(name) for name in names}
+    except OSError as reason:
+        raise ModelFileError(f"cannot be read: {reason.strerror or reason}") from reason
+    except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as reason:
+        raise ModelFileError(f"is no .bnn file: {_line(reason)}") from reason
+    if "bnn" not in metadata:
+        raise ModelFileError("is a safetensors file, but not a .bnn file (no 'bnn' metadata)")
+    try:
+        head = parse_json(metadata["bnn"])
+    except ValueError as reason:
+        raise ModelFileError(f"metadata is no JSON: {_line(reason)}") from reason
+    _check_format(head)
+    return head, tensors
+
+
+def _check_head_size(path: str | os.PathLike[str]) -> None:
+    """The header is parsed at once, so it may not be as large as a file may be."""
+    with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > MAX_HEAD_BYTES:
+        raise ModelFileError(f"is no .bnn file: its header would have {size} bytes")
+
+
+def _check_format(head: Any) -> None:
+    given = head.get("format") if isinstance(head, dict) else None
+    if type(given) is not int or given < 1:
+        raise ModelFileError("is no .bnn file: it does not say which format it has")
+    if given > FORMAT:
+        raise ModelFileError(
+            f"was made by a newer version of this package (format {given}, known is {FORMAT}); "
+            "upgrade bnn-pynq"
+        )
+    if (given > WITHOUT_DIGEST) != ("digest" in head):
+        raise ModelFileError(f"is damaged: its digest does not belong to format {given}")
+
+
+def _line(reason: BaseException) -> str:
+    return " ".join(str(reason).split())[:200]
+
+
+def _model(head: dict[str, Any], tensors: Tensors) -> Model:
+    ops = _typed(head, "ops", list)
+    program = Program(
+        input=_build("input", _typed(head, "input", dict), INPUTS, tensors),
+        ops=tuple(_build(_op_name(op), op, OPS, tensors) for op in ops),
+        scores=_typed(head, "scores", str),
+        decision=_optional(head, "decision", str),
+        affine=_affine(tensors),
+    )
+    if tensors:
+        raise ModelFileError(f"has tensors that nothing uses: {min(tensors)!r}")
+    preprocess = _optional(head, "preprocess", dict)
+    return Model(
+        program=program,
+        classes=tuple(_typed(head, "classes", list)),
+        preprocess=None if preprocess is None else Preprocess.from_json(preprocess),
+        provenance=_typed(head, "provenance", dict),
+        name=_typed(head, "name", str),
+    )
+
+
+def _typed(table: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    value = table.get(key)
+    if type(value) is not kind:
+        raise ModelFileError(f"{key!r} must be a {kind.__name__}")
+    return value
+
+
+def _optional(table: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    return None if table.get(key) is None else _typed(table, key, kind)
+
+
+def _op_name(op: Any) -> str:
+    if not isinstance(op, dict):
+        raise ModelFileError("operations must be objects")
+    return str(_typed(op, "name", str))
+
+
+def _affine(tensors: Tensors) -> Affine | None:
+    scale, offset = tensors.pop("affine.scale", None), tensors.pop("affine.offset", None)
+    if scale is None and offset is None:
+        return None
+    if scale is None or offset is None or {scale.dtype, offset.dtype} != {np.dtype(np.float64)}:
+        raise ModelFileError("affine must be two float64 tensors")
+    return Affine(scale, offset)
+
+
+def _build(
+    name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors
+) -> Any:
+    """The inverse of :func:`_describe`."""
+    given = dict(given)
+    kind = given.pop("kind", None)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ModelFileError(f"{name}: there is no {kind!r}")
+    values: dict[str, Any] = {}
+    for item in fields(kinds[kind]):
+        if item.name in ARRAYS:
+            value = _read_array(name, item.name, given, tensors)
+            if value is not None:
+                values[item.name] = value
+        elif item.name in given:
+            values[item.name] = _plain(item.name, given.pop(item.name))
+        if item.name not in values and item.default is MISSING:
+            raise ModelFileError(f"{name}: {item.name!r} is missing")
+    if given:
+        raise ModelFileError(f"{name}: {kind} has no {min(given)!r}")
+    try:
+        return kinds[kind](**values)
+    except TypeError as reason:
+        raise ModelFileError(f"{name}: {_line(reason)}") from reason
+
+
+def _plain(field_name: str, value: Any) -> Any:
+    if field_name == "precision":
+        return precisions.parse(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _read_array(name: str, field_name: str, given: dict[str, Any], tensors: Tensors) -> Any:
+    array = tensors.pop(f"{name}.{field_name}", None)
+    if array is None:
+        return None
+    if array.dtype != ARRAYS[field_name]:
+        raise ModelFileError(f"{name}: {field_name} must be {np.dtype(ARRAYS[field_name])}")
+    if field_name != "weights":
+        return array
+    precision = precisions.parse(given.get("precision", ""))
+    return unpack_planes(array, precision, given.pop("columns", None))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What notebooks show of a model and of a classifier: HTML with every text of a file escaped."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from bnn.model.figures import Row, input_text, rows
+from bnn.program.operations import INPUT
+from bnn.system.terminal import harmless
+
+if TYPE_CHECKING:
+    from bnn.model.model import Model
+
+#: Class names that are listed; of more, their number.
+NAMED = 20
+_HEADS = ("layer", "kind", "output", "precision", "weights", "operations", "bytes")
+
+
+def escape(text: str) -> str:
+    """As HTML; what turns or hides text is spelled out."""
+    return html.escape(harmless(text))
+
+
+def model_html(model: Model) -> str:
+    """Name, input, classes and a table of the layers."""
+    edge = model.program.edges[INPUT]
+    names = ", ".join(model.classes[:NAMED])
+    more = f" and {len(model.classes) - NAMED} more" if len(model.classes) > NAMED else ""
+    return (
+        f"<p><b>{escape(model.name)}</b>: {escape(input_text(model.program.input, edge))}; "
+        f"{len(model.classes)} classes: {escape(names)}{more}</p>{_table(rows(model.program))}"
+    )
+
+
+def run_html(model: Model, text: str, speed: str) -> str:
+    """How a classifier was made, its last speed ("" where it has not run), and its model."""
+    told = f"{text}; last run: {speed}" if speed else f"{text}; not run yet"
+    return f"<p><code>{escape(told)}</code></p>{model_html(model)}"
+
+
+def _table(layers: list[Row]) -> str:
+    heads = "".join(f"<th>{head}</th>" for head in _HEADS)
+    body = "".join(
+        _line(
+            (row.name, row.kind, "x".join(map(str, row.shape)), row.precision, row.weights),
+            (row.operations, (row.parameter_bits + 7) // 8),
+        )
+        for row in layers
+    )
+    total = _line(
+        ("sum", "", "", "", ""),
+        (
+            sum(row.operations for row in layers),
+            (sum(row.parameter_bits for row in layers) + 7) // 8,
+        ),
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}{total}</tbody></table>"
+
+
+def _line(texts: tuple[str, ...], numbers: tuple[int, ...]) -> str:
+    cells = [escape(text) for text in texts] + [f"{number:,}" for number in numbers]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A model: a program, the names of its classes, and how pictures become its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from bnn._checked import Made
+from bnn.data.pictures.preprocess import Preprocess
+from bnn.errors import ProgramError
+from bnn.program.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Model(Made):
+    """What a ``.bnn`` file holds.
+
+    Attributes:
+        program: what runs.
+        classes: a name for each score, in order.
+        preprocess: how any picture becomes the input's bytes; None for models that
+            are not about pictures.
+        provenance: where it came from, as plain JSON values (training recipe,
+            accuracy, converted file ...). Nothing here changes a result.
+        name: how to call it in messages.
+    """
+
+    program: Program
+    classes: tuple[str, ...]
+    preprocess: Preprocess | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "model"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        if any(not isinstance(name, str) for name in self.classes):
+            raise ProgramError("class names must be text")
+        if len(self.classes) != self.program.classes:
+            raise ProgramError(f"{len(self.classes)} class names for {self.program.classes} scores")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every attribute is equal; programs are compared by their digest."""
+        return _parts(self) == _parts(other) if isinstance(other, Model) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.program, self.classes, self.name))
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {len(self.classes)} classes, {self.program!r})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, and a table of its layers."""
+        from bnn.model.html import model_html
+
+        return model_html(self)
+
+
+def _parts(model: Model) -> tuple[Any, ...]:
+    return tuple(getattr(model, item.name) for item in fields(model))

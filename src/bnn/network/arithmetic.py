@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What real-valued layers compute, operation by operation: the definition that lowering keeps.
+
+Every function computes in the dtype that it is given, float32 or float64, in the order
+written here; nothing is fused or reordered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bnn._typing import assert_never
+from bnn.errors import NetworkError
+from bnn.network.layers import BatchNorm, Clip, Conv2d, Real, RealLayer, Scale, Weighted
+
+
+def real_layer(layer: RealLayer, x: Real) -> Real:
+    """Result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
+    kind = x.dtype.type
+    match layer:
+        case Scale():
+            x = x * vector(layer.factor, kind) / vector(layer.divisor, kind)
+            return x + vector(layer.offset, kind)
+        case Clip():
+            return np.minimum(np.maximum(x, kind(layer.low)), kind(layer.high))
+        case BatchNorm():
+            return _batch_norm(layer, x)
+    assert_never(layer)
+
+
+def _batch_norm(layer: BatchNorm, x: Real) -> Real:
+    kind = x.dtype.type
+    gamma, beta, mean, inv_std = (
+        vector(given, kind) for given in (layer.gamma, layer.beta, layer.mean, layer.inv_std)
+    )
+    match layer.order:
+        case "centered":
+            return ((x - mean) * inv_std) * gamma + beta
+        case "scaled":
+            return (x - mean) * (gamma * inv_std) + beta
+        case "folded":
+            factor = gamma * inv_std
+            return x * factor + (beta - mean * factor)
+
+
+def direction(layer: RealLayer, kind: Any) -> NDArray[np.int64]:
+    """+1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
+    match layer:
+        case Scale():
+            slopes = [layer.factor, layer.divisor]
+        case Clip():
+            slopes = []
+        case BatchNorm():
+            slopes = [layer.gamma, layer.inv_std]
+        case _:
+            assert_never(layer)
+    signs = np.ones(1, np.int64)
+    for slope in slopes:
+        signs = signs * np.where(vector(slope, kind) < 0, -1, 1)
+    return signs
+
+
+def accumulator_scale(layer: Weighted, source_scale: float, kind: Any) -> Real:
+    """Real value of one unit of the integer sum, (1,) or (out channels,)."""
+    scale: Real = vector(layer.scale, kind) * kind(source_scale)
+    return scale
+
+
+def vector(values: ArrayLike, kind: Any) -> Real:
+    """``values`` as a one-dimensional array of ``kind``."""
+    array: Real = np.asarray(values, dtype=kind).reshape(-1)
+    return array
+
+
+def whole_pad(layer: Conv2d, source_scale: float) -> int:
+    """The whole number v whose real value is the pad value of ``layer``."""
+    value = round(layer.pad_value / source_scale)
+    if abs(value * source_scale - layer.pad_value) > 1e-6 * abs(layer.pad_value):
+        raise NetworkError(
+            f"{layer.name}: pad value {layer.pad_value} is no multiple of scale {source_scale}"
+        )
+    return value

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A topology and its trained values make a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.network.network import BatchNorm, Conv2d, Flatten, Linear, MaxPool, Network
+from bnn.network.network import Layer as NetworkLayer
+from bnn.network.quantizers import activation, encoded_input, quantize_weights, unit_scale
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
+
+Order = Literal["centered", "scaled", "folded"]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Real weights, (out, kernel height, kernel width, in) or (units, inputs), and bias."""
+
+    weights: NDArray[Any]
+    bias: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Batch norm parameters, each of one value or one a channel."""
+
+    gamma: NDArray[Any]
+    beta: NDArray[Any]
+    mean: NDArray[Any]
+    inv_std: NDArray[Any]
+
+
+Parameters = Weights | Statistics
+
+
+def assemble(
+    topology: Topology,
+    parameters: Sequence[Parameters],
+    order: Order = "scaled",
+    arithmetic: Literal["float32", "float64"] = "float32",
+) -> Network:
+    """The network of ``topology`` with ``parameters``, quantized as it says.
+
+    Layers are called ``conv0``, ``norm0``, ``act0`` and so on, numbered by the layer
+    with weights that they belong to; the flattening is ``flatten``.
+
+    Args:
+        topology: the stack.
+        parameters: of its layers that have some (conv, dense, norm), in order.
+        order, arithmetic: of the batch norms, see :class:`~bnn.network.network.BatchNorm`.
+
+    Raises:
+        NetworkError: shapes do not fit, or values are not finite; names the layer.
+    """
+    given, lattice = encoded_input(topology.input, topology.encoding)
+    layers = tuple(_layers(topology, iter(parameters), order))
+    return Network(given, layers, lattice, arithmetic)
+
+
+def _layers(topology: Topology, values: Iterator[Any], order: Order) -> Iterator[NetworkLayer]:
+    number = -1
+    for layer, shape in zip(topology.layers, topology.shapes(), strict=False):
+        number += isinstance(layer, Conv | Dense)
+        match layer:
+            case Conv():
+                yield _conv(f"conv{number}", layer, next(values))
+            case Dense():
+                if shape[:2] != (1, 1):
+                    yield Flatten("flatten")
+                yield _dense(f"dense{number}", layer, next(values))
+            case Norm():
+                yield _norm(f"norm{number}", next(values), order)
+            case Pool():
+                yield MaxPool(f"pool{number}", layer.kernel, layer.stride)
+            case Act():
+                yield activation(f"act{number}", layer.precision)
+
+
+def _conv(name: str, layer: Conv, given: Weights) -> Conv2d:
+    weights = quantize_weights(given.weights, layer.weights)
+    scale = unit_scale(layer.weights)
+    return Conv2d(name, weights, layer.weights, scale, given.bias, layer.stride, layer.padding)
+
+
+def _dense(name: str, layer: Dense, given: Weights) -> Linear:
+    weights = quantize_weights(given.weights, layer.weights)
+    return Linear(name, weights, layer.weights, unit_scale(layer.weights), given.bias)
+
+
+def _norm(name: str, given: Statistics, order: Order) -> BatchNorm:
+    return BatchNorm(name, given.gamma, given.beta, given.mean, given.inv_std, order)
+
+
+def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Parameters]:
+    """Values as an untrained network might have them, for tests, plans and benchmarks.
+
+    Negative and zero gammas occur. float32 throughout.
+    """
+    found: list[Parameters] = []
+    spread = 1.0
+    for layer, before in zip(topology.layers, topology.shapes(), strict=False):
+        match layer:
+            case Conv():
+                shape = (layer.channels, *layer.kernel, before[2])
+                found.append(_random_weights(shape, layer.bias, rng))
+            case Dense():
+                found.append(_random_weights((layer.units, int(np.prod(before))), layer.bias, rng))
+            case Norm():
+                channels = 1 if layer.scalar else before[2]
+                found.append(_random_statistics(channels, spread, rng))
+            case Pool() | Act():
+                continue
+        if isinstance(layer, Conv | Dense):
+            last = found[-1]
+            assert isinstance(last, Weights)
+            spread = float(np.sqrt(last.weights[0].size))
+    return found
+
+
+def _random_weights(shape: tuple[int, ...], bias: bool, rng: np.random.Generator) -> Weights:
+    weights = rng.uniform(-1, 1, shape).astype(np.float32)
+    return Weights(weights, rng.normal(size=shape[0]).astype(np.float32) if bias else None)
+
+
+def _random_statistics(channels: int, spread: float, rng: np.random.Generator) -> Statistics:
+    gamma = rng.normal(1, 1, channels) * (rng.random(channels) > 0.02)
+    beta, mean = rng.normal(0, 0.3, channels), rng.normal(0, 0.5 * spread, channels)
+    inv_std = rng.uniform(0.5, 2, channels) / spread
+    return Statistics(*(value.astype(np.float32) for value in (gamma, beta, mean, inv_std)))

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Slow, plain forward pass of a trained network, in the arithmetic that it declares.
+
+This is what lowering must preserve, written without any of lowering's ideas: whole
+numbers are multiplied and summed exactly, real values go through the layers one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._typing import assert_never
+from bnn.errors import NetworkError
+from bnn.network.arithmetic import accumulator_scale, real_layer, vector, whole_pad
+from bnn.network.network import (
+    Add,
+    BatchNorm,
+    Clip,
+    Conv2d,
+    Flatten,
+    Integers,
+    Layer,
+    Linear,
+    MaxPool,
+    MultiThreshold,
+    Network,
+    Quantize,
+    Real,
+    Scale,
+    Sign,
+)
+from bnn.program.operations import INPUT, Affine
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A layer's result (N, height, width, channels): real, and its whole numbers if quantized."""
+
+    real: Real
+    integers: Integers | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All that a forward pass computed.
+
+    Attributes:
+        values: result of every layer by name, and of ``"input"``.
+        scores: int64 (N, classes), the last integer sums.
+        logits: float64 (N, classes), the head applied to them.
+        classes: int64 (N,), the first maximum of the logits.
+    """
+
+    values: dict[str, Value]
+    scores: Integers
+    logits: NDArray[np.float64]
+
+    @property
+    def classes(self) -> Integers:
+        """See above."""
+        classes: Integers = self.logits.argmax(axis=1)
+        return classes
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The layer whose whole numbers are the scores, and what makes logits of them."""
+
+    layer: str
+    affine: Affine
+
+
+def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
+    """Forward pass over ``inputs``, which are what ``network.input.check`` returned."""
+    lattice, top = network.lattice, network.signals[INPUT].shape
+    q = network.input.integers(inputs).astype(np.int64).reshape(len(inputs), *top)
+    real = lattice.real(q, network.input.precision.low, network.kind)
+    values = {INPUT: Value(real, lattice.step * q + lattice.base)}
+    for layer in network.layers:
+        values[layer.name] = _apply(layer, values, network)
+    last = head(network)
+    scores = sums(network, last.layer, values)[:, 0, 0, :]
+    return Evaluation(values, scores, last.affine.logits(scores.astype(np.int32)))
+
+
+def head(network: Network) -> Head:
+    """The affine end of ``network``, composed in float64 whatever the arithmetic.
+
+    Raises:
+        NetworkError: something else than an affine layer follows the last integer sum.
+    """
+    by_name = {layer.name: layer for layer in network.layers}
+    after: list[BatchNorm | Scale] = []
+    layer: Layer = network.layers[-1]
+    while isinstance(layer, BatchNorm | Scale) or _keeps_shape(layer, network):
+        if isinstance(layer, BatchNorm | Scale):
+            after.insert(0, layer)
+        if layer.source == INPUT:
+            raise NetworkError("a network has at least one convolution or dense layer")
+        layer = by_name[layer.source]
+    return Head(layer.name, _compose(layer, after, network))
+
+
+def _keeps_shape(layer: Layer, network: Network) -> bool:
+    signals = network.signals
+    return isinstance(layer, Flatten) and signals[layer.source].shape == signals[layer.name].shape
+
+
+def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> Affine:
+    signal = network.signals[layer.name]
+    scale = np.ones(signal.shape[2])
+    offset = np.zeros(signal.shape[2])
+    if isinstance(layer, Conv2d | Linear):
+        source_scale = network.source_scale(layer)
+        scale = scale * accumulator_scale(layer, source_scale, np.float64)
+        offset = offset if layer.bias is None else offset + vector(layer.bias, np.float64)
+    elif signal.scale is not None:
+        scale = scale * signal.scale
+    else:
+        raise NetworkError(f"{layer.name}: what follows the last integer sum must be affine")
+    for step in after:
+        at_zero = real_layer(step, np.zeros(signal.shape[2]))
+        slope = (
+            vector(step.factor, np.float64) / vector(step.divisor, np.float64)
+            if isinstance(step, Scale)
+            else vector(step.gamma, np.float64) * vector(step.inv_std, np.float64)
+        )
+        scale, offset = scale * slope, offset * slope + at_zero
+    return Affine(scale, offset)
+
+
+def sums(network: Network, name: str, values: dict[str, Value]) -> Integers:
+    """Whole numbers of layer ``name``: its integer sums if it has weights."""
+    layer = next(layer for layer in network.layers if layer.name == name)
+    if isinstance(layer, Conv2d | Linear):
+        return _sums(layer, values[layer.source], network)
+    integers = values[name].integers
+    assert integers is not None
+    return integers
+
+
+def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
+    source = values[layer.source]
+    match layer:
+        case Conv2d() | Linear():
+            return _weighted(layer, source, network)
+        case BatchNorm() | Scale() | Clip():
+            return Value(real_layer(layer, source.real))
+        case Sign() | Quantize() | MultiThreshold():
+            v = layer.base + layer.step * layer.level(source.real)
+            return _quantized(v, layer.scale, network)
+        case MaxPool():
+            # The largest real value has the smallest whole number where the scale is negative.
+            sign = -1 if (network.signals[layer.name].scale or 1) < 0 else 1
+            whole = None if source.integers is None else sign * _pool(sign * source.integers, layer)
+            return Value(_pool(source.real, layer), whole)
+        case Add():
+            one, other = source.integers, values[layer.other].integers
+            scale = network.signals[layer.name].scale
+            assert one is not None
+            assert other is not None
+            assert scale is not None
+            return _quantized(one + other, scale, network)
+        case Flatten():
+            shape = (len(source.real), *network.signals[layer.name].shape)
+            whole = None if source.integers is None else source.integers.reshape(shape)
+            return Value(source.real.reshape(shape), whole)
+    assert_never(layer)
+
+
+def _quantized(integers: Integers, scale: float, network: Network) -> Value:
+    kind: Any = network.kind
+    return Value(integers.astype(kind) * kind(scale), integers)
+
+
+def _weighted(layer: Conv2d | Linear, source: Value, network: Network) -> Value:
+    total = _sums(layer, source, network)
+    kind: Any = network.kind
+    scale = accumulator_scale(layer, network.source_scale(layer), kind)
+    real = total.astype(kind) * scale
+    if layer.bias is not None:
+        return Value(real + vector(layer.bias, kind))
+    return Value(real, total if scale.size == 1 else None)
+
+
+def _sums(layer: Conv2d | Linear, source: Value, network: Network) -> Integers:
+    assert source.integers is not None
+    # Sums of whole numbers stay far below 2^53: products in float64 are exact, and fast.
+    weights = layer.weights.astype(np.float64)
+    if isinstance(layer, Linear):
+        return _whole(source.integers @ weights.T)
+    top, left, bottom, right = layer.padding
+    pad = whole_pad(layer, network.source_scale(layer))
+    padded = np.pad(
+        source.integers.astype(np.float64),
+        ((0, 0), (top, bottom), (left, right), (0, 0)),
+        constant_values=pad,
+    )
+    kernel = weights.shape[1:3]
+    views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
+    patches = views[:, :: layer.stride[0], :: layer.stride[1]]
+    return _whole(np.einsum("nyxcij,oijc->nyxo", patches, weights, optimize=True))
+
+
+def _whole(total: Any) -> Integers:
+    whole: Integers = total.astype(np.int64)
+    return whole
+
+
+def _pool(maps: Any, layer: MaxPool) -> Any:
+    lowest = np.iinfo(np.int64).min if maps.dtype == np.int64 else -np.inf
+    top, left, bottom, right = layer.padding
+    padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=lowest)
+    views = np.lib.stride_tricks.sliding_window_view(padded, layer.kernel, axis=(1, 2))
+    return views[:, :: layer.stride[0], :: layer.stride[1]].max(axis=(4, 5))

@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kinds of layers that a trained :class:`~bnn.network.network.Network` is made of.
+
+Frozen values, checked when made. A layer's ``source`` is the name of the layer that it
+reads, ``"input"``, or ``""`` for the layer before it. Maps are channels last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bnn.errors import NetworkError
+from bnn.program.operations import Borders, Pair
+from bnn.program.precision import Precision
+
+Shape = tuple[int, int, int]
+Real = NDArray[np.floating[Any]]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Rounding = Literal["even", "half-up", "floor", "ceil", "zero"]
+
+_ROUND: dict[Rounding, Callable[[Real], Real]] = {
+    "even": np.rint,
+    "half-up": lambda x: np.floor(x + x.dtype.type(0.5)),
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "zero": np.trunc,
+}
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The real values that small integers q stand for: ``scale * (step * q + base)``.
+
+    Attributes:
+        scale, step, base: see above. Sums of convolutions and dense layers are formed so.
+        reals: the very values of an input's integers, from its precision's lowest to its
+            highest, as the framework is fed them (bytes / 255 is a division: a product with
+            float32's 1/255 is another number for 126 of 256 bytes). Layers that act on each
+            value alone read these. Empty where the formula says them.
+    """
+
+    scale: float = 1.0
+    step: int = 1
+    base: int = 0
+    reals: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(not a <= b for a, b in pairwise(self.reals)) or not np.isfinite(self.reals).all():
+            raise NetworkError("the real values of an input must be finite and rise")
+
+    def real(self, q: Integers, lowest: int, kind: Any) -> Real:
+        """Real values of the integers ``q`` in ``kind`` (float32 or float64).
+
+        Args:
+            q: integers, of any shape. lowest: of the input's precision; where :attr:`reals`
+                begins. Integers outside it (codes of padding) count as the nearest one.
+            kind: NumPy type.
+        """
+        if not self.reals:
+            plain: Real = (self.step * q + self.base).astype(kind) * kind(self.scale)
+            return plain
+        table = np.asarray(self.reals, kind)
+        held: Real = table[np.clip(q - lowest, 0, len(table) - 1)]
+        return held
+
+    @classmethod
+    def of(cls, scale: float, offset: float, name: str = "lattice") -> Lattice:
+        """The lattice of ``scale * q + offset``, where offset / scale is a plain fraction.
+
+        Raises:
+            NetworkError: it is none with a denominator up to 1024.
+        """
+        if not (np.isfinite(scale) and np.isfinite(offset) and scale > 0):
+            raise NetworkError(f"{name}: scale {scale} and offset {offset} make no lattice")
+        ratio = offset / scale
+        fraction = Fraction(ratio).limit_denominator(1024)
+        if abs(float(fraction) - ratio) > 1e-6 * max(1.0, abs(ratio)):
+            raise NetworkError(f"{name}: offset {offset} is no plain fraction of scale {scale}")
+        step = fraction.denominator
+        return cls(scale / step, step, fraction.numerator)
+
+
+#: Integers that are the real values themselves.
+UNIT = Lattice()
+
+# --- layers with weights -------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d:
+    """Correlation of a quantized map with integer kernels (the kernel is not flipped).
+
+    Attributes:
+        weights: int16 (out channels, kernel height, kernel width, in channels), each
+            within ``precision``; the trained weight is ``scale * weights``.
+        scale: real, (1,) or (out channels,).
+        bias: real (out channels,), or None.
+        stride: (vertical, horizontal).
+        padding: (top, left, bottom, right) positions around the map.
+        pad_value: the real value there, a multiple of the source's scale.
+    """
+
+    name: str
+    weights: NDArray[np.int16]
+    precision: Precision
+    scale: ArrayLike = 1.0
+    bias: ArrayLike | None = None
+    stride: Pair = (1, 1)
+    padding: Borders = (0, 0, 0, 0)
+    pad_value: float = 0.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _weights(self, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Dense layer on a quantized vector.
+
+    Attributes:
+        weights: int16 (units, inputs), each within ``precision``. After a
+            :class:`Flatten` the inputs are ordered row, column, channel (fastest).
+        scale, bias: as in :class:`Conv2d`.
+    """
+
+    name: str
+    weights: NDArray[np.int16]
+    precision: Precision
+    scale: ArrayLike = 1.0
+    bias: ArrayLike | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _weights(self, 2)
+
+
+# --- real-valued layers, channel by channel ------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm:
+    """Batch normalization with frozen statistics.
+
+    Attributes:
+        gamma, beta, mean, inv_std: real, (1,) or (channels,); inv_std is
+            ``1 / sqrt(variance + epsilon)``.
+        order: of the operations.
+
+            - ``centered``: ``((x - mean) * inv_std) * gamma + beta`` (Chainer)
+            - ``scaled``: ``(x - mean) * (gamma * inv_std) + beta`` (Lasagne)
+            - ``folded``: ``x * a + (beta - mean * a)``, ``a = gamma * inv_std``
+              (Keras, ONNX Runtime, PyTorch on a CPU)
+    """
+
+    name: str
+    gamma: ArrayLike
+    beta: ArrayLike
+    mean: ArrayLike
+    inv_std: ArrayLike
+    order: Literal["centered", "scaled", "folded"] = "scaled"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for what in ("gamma", "beta", "mean", "inv_std"):
+            _freeze(self, what)
+        if self.order not in ("centered", "scaled", "folded"):
+            raise NetworkError(f"{self.name}: no such order of operations: {self.order!r}")
+
+    @classmethod
+    def from_variance(
+        cls,
+        name: str,
+        gamma: ArrayLike,
+        beta: ArrayLike,
+        mean: ArrayLike,
+        variance: ArrayLike,
+        epsilon: float,
+        order: Literal["centered", "scaled", "folded"] = "folded",
+        source: str = "",
+    ) -> BatchNorm:
+        """The same from a variance; ``inv_std`` is computed in the variance's own dtype."""
+        given = np.asarray(variance)
+        kind: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
+        with np.errstate(all="ignore"):
+            inv_std = kind(1) / np.sqrt(given.astype(kind) + kind(epsilon))
+        return cls(name, gamma, beta, mean, inv_std, order, source)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """``x * factor / divisor + offset``, each (1,) or (channels,); 1, 1 and 0 change nothing.
+
+    A quotient is not the product with the rounded reciprocal; so both are here.
+    """
+
+    name: str
+    factor: ArrayLike = 1.0
+    offset: ArrayLike = 0.0
+    source: str = ""
+    divisor: ArrayLike = 1.0
+
+    def __post_init__(self) -> None:
+        for what in ("factor", "offset", "divisor"):
+            _freeze(self, what)
+        if not np.asarray(self.divisor).all():
+            raise NetworkError(f"{self.name}: divides by 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """``min(max(x, low), high)``: ReLU as it is, hard tanh with -1 and 1."""
+
+    name: str
+    low: float = 0.0
+    high: float = np.inf
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise NetworkError(f"{self.name}: cannot clip to {self.low} .. {self.high}")
+
+
+# --- activations: real values to quantized ones --------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Sign:
+    """-1 below zero, +1 above; at zero ``at_zero``, which is +1 (so in BNN-PYNQ), 0 or -1.
+
+    Attributes:
+        scale: the real value of +1, positive.
+    """
+
+    name: str
+    scale: float = 1.0
+    at_zero: Literal[1, 0, -1] = 1
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.name, self.scale)
+        if self.at_zero not in (1, 0, -1):
+            raise NetworkError(f"{self.name}: the sign of zero cannot be {self.at_zero!r}")
+
+    @property
+    def levels(self) -> int:
+        """Number of steps from the lowest value to the highest."""
+        return 2 if self.at_zero == 0 else 1
+
+    @property
+    def base(self) -> int:
+        """Lowest whole number."""
+        return -1
+
+    @property
+    def step(self) -> int:
+        """From one whole number to the next."""
+        return 2 // self.levels
+
+    def level(self, x: Real) -> Integers:
+        """Levels climbed, int64 of the shape of ``x`` (..., channels)."""
+        reached = (x >= 0) if self.at_zero == 1 else (x > 0)
+        count: Integers = reached.astype(np.int64)
+        return count + (x >= 0) if self.at_zero == 0 else count
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize:
+    """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``, v = q - zero_point.
+
+    Attributes:
+        precision: of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
+        scale: positive. zero_point: whole.
+        rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
+            ``ceil`` or ``zero`` (truncation).
+    """
+
+    name: str
+    precision: Precision
+    scale: float = 1.0
+    zero_point: int = 0
+    rounding: Rounding = "even"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.name, self.scale)
+        if self.rounding not in _ROUND:
+            raise NetworkError(f"{self.name}: no such rounding: {self.rounding!r}")
+        if self.precision.kind == "bipolar" or self.precision.bits > 8:
+            raise NetworkError(f"{self.name}: a quantizer cannot make {self.precision}")
+        if type(self.zero_point) is not int:
+            raise NetworkError(f"{self.name}: zero point must be whole: {self.zero_point!r}")
+
+    @property
+    def levels(self) -> int:
+        """As in :class:`Sign`."""
+        return self.precision.high - self.precision.low
+
+    @property
+    def base(self) -> int:
+        """As in :class:`Sign`."""
+        return self.precision.low - self.zero_point
+
+    @property
+    def step(self) -> int:
+        """As in :class:`Sign`."""
+        return 1
+
+    def level(self, x: Real) -> Integers:
+        """As in :meth:`Sign.level`."""
+        kind = x.dtype.type
+        q = x / kind(self.scale) + kind(self.zero_point)
+        q = np.clip(q, kind(self.precision.low), kind(self.precision.high))
+        q = np.minimum(_ROUND[self.rounding](q), kind(self.precision.high))
+        count: Integers = q.astype(np.int64) - self.precision.low
+        return count
+
+
+@dataclass(frozen=True, eq=False)
+class MultiThreshold:
+    """``v = base + step * #{k: T[c, k] <= x}``; real value ``scale * v``.
+
+    QONNX's ``out_scale * count + out_bias`` is ``Lattice.of(out_scale, out_bias)``.
+
+    Attributes:
+        thresholds: real (1, levels) or (channels, levels); infinities are legal.
+    """
+
+    name: str
+    thresholds: ArrayLike
+    scale: float = 1.0
+    step: int = 1
+    base: int = 0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.name, self.scale)
+        table = _real(self.name, "thresholds", self.thresholds)
+        if table.ndim != 2 or not 1 <= table.shape[1] <= 255 or np.isnan(table).any():
+            raise NetworkError(f"{self.name}: thresholds must be (channels, 1 to 255 levels)")
+        object.__setattr__(self, "thresholds", table)
+        if type(self.step) is not int or self.step < 1 or type(self.base) is not int:
+            raise NetworkError(f"{self.name}: base and step must be whole, step positive")
+
+    @property
+    def levels(self) -> int:
+        """As in :class:`Sign`."""
+        return int(np.asarray(self.thresholds).shape[1])
+
+    def level(self, x: Real) -> Integers:
+        """As in :meth:`Sign.level`."""
+        count = np.zeros(x.shape, np.int64)
+        for level in np.asarray(self.thresholds).T.astype(x.dtype):
+            count += level <= x
+        return count
+
+
+# --- layers that only move or add values ---------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool:
+    """Maximum over windows, channel by channel, of real or quantized maps. Padding never wins."""
+
+    name: str
+    kernel: Pair
+    stride: Pair
+    padding: Borders = (0, 0, 0, 0)
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """Sum of two quantized maps of one shape and one scale (a residual connection)."""
+
+    name: str
+    other: str
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten:
+    """(height, width, channels) to (1, 1, height * width * channels), channels fastest."""
+
+    name: str
+    source: str = ""
+
+
+Weighted = Conv2d | Linear
+RealLayer = BatchNorm | Scale | Clip
+Activation = Sign | Quantize | MultiThreshold
+Layer = Weighted | RealLayer | Activation | MaxPool | Add | Flatten
+
+
+# --- checks --------------------------------------------------------------------------
+
+
+def _positive(name: str, scale: float) -> None:
+    if not (np.isfinite(scale) and scale > 0):
+        raise NetworkError(f"{name}: scale must be positive: {scale!r}")
+
+
+def _weights(layer: Weighted, ndim: int) -> None:
+    given = np.asarray(layer.weights)
+    kept = given.astype(np.int16)
+    if kept.ndim != ndim or kept.size == 0 or not np.array_equal(kept, given):
+        raise NetworkError(f"{layer.name}: weights must have {ndim} dimensions of small integers")
+    if not layer.precision.allows(kept):
+        raise NetworkError(f"{layer.name}: weights leave {layer.precision}")
+    kept.setflags(write=False)
+    object.__setattr__(layer, "weights", kept)
+    _freeze(layer, "scale")
+    if layer.bias is not None:
+        _freeze(layer, "bias")
+    for what, sizes in (("scale", (1, len(kept))), ("bias", (len(kept),))):
+        value = getattr(layer, what)
+        if value is not None and value.size not in sizes:
+            raise NetworkError(f"{layer.name}: {what} is for {value.size} rows, not {len(kept)}")
+
+
+def _real(name: str, what: str, values: ArrayLike) -> Real:
+    array = np.array(values)
+    if array.dtype.kind not in "fiu":
+        raise NetworkError(f"{name}: {what} must be real numbers, not {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+    array.setflags(write=False)
+    return array
+
+
+def _freeze(layer: Any, what: str) -> None:
+    """Replace a parameter by a read-only vector of finite float32 or float64."""
+    array = _real(layer.name, what, getattr(layer, what)).reshape(-1)
+    if array.size == 0 or not np.isfinite(array).all():
+        raise NetworkError(f"{layer.name}: {what} must be finite numbers")
+    object.__setattr__(layer, what, array)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What was trained: frozen layers with integer weights and real-valued parameters.
+
+Every converter and the training extract a :class:`Network`; ``bnn.lower`` turns it
+into the integer :class:`~bnn.program.program.Program`, exactly. What "exactly" means is
+defined here: each layer says its own real arithmetic, in float32 or float64 and in a
+stated order of operations, and ``bnn.network.forward`` evaluates a network that way.
+
+Maps are channels last, (height, width, channels); a vector is (1, 1, channels). A
+layer's ``source`` is the name of the layer that it reads, ``"input"``, or ``""`` for
+the layer before it; so a plain stack needs no sources, and a residual branch two.
+
+*Quantized* maps hold whole numbers v that stand for the real values ``scale * v``.
+They are made by the input, by activations, and kept by pooling, adding and flattening.
+Convolutions and dense layers read quantized maps only; their sum over v is exact, and
+becomes real as ``(scale of the weights * scale of the source) * sum + bias``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bnn._checked import Made
+from bnn._typing import assert_never
+from bnn.errors import NetworkError
+from bnn.network.arithmetic import accumulator_scale
+from bnn.network.layers import (
+    UNIT,
+    Activation,
+    Add,
+    BatchNorm,
+    Clip,
+    Conv2d,
+    Flatten,
+    Integers,
+    Lattice,
+    Layer,
+    Linear,
+    Mask,
+    MaxPool,
+    MultiThreshold,
+    Quantize,
+    Real,
+    RealLayer,
+    Rounding,
+    Scale,
+    Shape,
+    Sign,
+    Weighted,
+)
+from bnn.program.inputs import Input
+from bnn.program.operations import INPUT, Borders, Pair
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "Activation",
+    "Add",
+    "BatchNorm",
+    "Clip",
+    "Conv2d",
+    "Flatten",
+    "Integers",
+    "Lattice",
+    "Layer",
+    "Linear",
+    "Mask",
+    "MaxPool",
+    "MultiThreshold",
+    "Network",
+    "Quantize",
+    "Real",
+    "RealLayer",
+    "Rounding",
+    "Scale",
+    "Shape",
+    "Sign",
+    "Signal",
+    "Weighted",
+]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What is known of a layer's result: its shape, and its scale if it is quantized."""
+
+    shape: Shape
+    scale: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Made):
+    """A checked stack (or acyclic graph) of layers. :class:`NetworkError` if it cannot be.
+
+    The last layer gives the class scores; what is after the last integer sum must be
+    affine (batch norm, :class:`Scale`), and is the network's head, in float64.
+
+    Attributes:
+        input: what the host feeds; it makes the integers q.
+        layers: in order; each reads only the input and earlier layers.
+        lattice: the real values that q stands for.
+        arithmetic: of every real value before the head.
+        signals: shape and scale of every layer's result, and of ``"input"``.
+    """
+
+    input: Input
+    layers: tuple[Layer, ...]
+    lattice: Lattice = UNIT
+    arithmetic: Literal["float32", "float64"] = "float32"
+    signals: Mapping[str, Signal] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.arithmetic not in ("float32", "float64"):
+            raise NetworkError(f"arithmetic is float32 or float64, not {self.arithmetic!r}")
+        if not self.layers:
+            raise NetworkError("a network has at least one layer")
+        object.__setattr__(self, "layers", _with_sources(self.layers))
+        object.__setattr__(self, "signals", MappingProxyType(_infer(self)))
+
+    @property
+    def kind(self) -> type[np.float32 | np.float64]:
+        """NumPy type of :attr:`arithmetic`."""
+        return np.float32 if self.arithmetic == "float32" else np.float64
+
+    def readers(self) -> dict[str, list[Layer]]:
+        """The layers that read each layer (and the input), by its name."""
+        found: dict[str, list[Layer]] = {INPUT: [], **{layer.name: [] for layer in self.layers}}
+        for layer in self.layers:
+            found[layer.source].append(layer)
+            if isinstance(layer, Add):
+                found[layer.other].append(layer)
+        return found
+
+    def source_scale(self, layer: Weighted) -> float:
+        """Scale of the quantized map that ``layer`` reads."""
+        scale = self.signals[layer.source].scale
+        assert scale is not None  # checked when the network was made
+        return scale
+
+
+# --- checks --------------------------------------------------------------------------
+
+
+def _with_sources(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    before, named = INPUT, []
+    for layer in layers:
+        named.append(layer if layer.source else replace(layer, source=before))
+        before = layer.name
+    return tuple(named)
+
+
+def _infer(network: Network) -> dict[str, Signal]:
+    shape = network.input.shape if len(network.input.shape) == 3 else (1, 1, *network.input.shape)
+    height, width, channels = shape
+    signals = {INPUT: Signal((height, width, channels), network.lattice.scale)}
+    for layer in network.layers:
+        if not isinstance(layer.name, str) or not layer.name or layer.name in signals:
+            raise NetworkError(f"layer names must be unique, not empty, not {layer.name!r}")
+        signals[layer.name] = _signal(layer, signals, network.kind)
+    if signals[network.layers[-1].name].shape[:2] != (1, 1):
+        raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
+    precision, count = network.input.precision, len(network.lattice.reals)
+    if count not in (0, precision.high - precision.low + 1):
+        raise NetworkError(f"the input has {count} real values for the integers of {precision}")
+    return signals
+
+
+def _signal(layer: Layer, signals: dict[str, Signal], kind: Any) -> Signal:
+    source = _read(layer.name, layer.source, signals)
+    match layer:
+        case Conv2d() | Linear():
+            return _weighted_signal(layer, source, kind)
+        case BatchNorm() | Scale() | Clip():
+            _check_channels(layer, source.shape[2])
+            return Signal(source.shape, None)
+        case Sign() | Quantize():
+            return Signal(source.shape, float(kind(layer.scale)))
+        case MultiThreshold():
+            rows = np.asarray(layer.thresholds).shape[0]
+            if rows not in (1, source.shape[2]):
+                raise NetworkError(
+                    f"{layer.name}: thresholds for {rows} channels, not {source.shape[2]}"
+                )
+            return Signal(source.shape, float(kind(layer.scale)))
+        case MaxPool():
+            shape = _slid(layer.name, source.shape, layer.kernel, layer.stride, layer.padding)
+            return Signal(shape, source.scale)
+        case Add():
+            other = _read(layer.name, layer.other, signals)
+            if source.shape != other.shape:
+                raise NetworkError(f"{layer.name}: cannot add {source.shape} and {other.shape}")
+            if source.scale is None or source.scale != other.scale:
+                raise NetworkError(f"{layer.name}: adds maps that are not quantized to one scale")
+            return source
+        case Flatten():
+            height, width, channels = source.shape
+            return Signal((1, 1, height * width * channels), source.scale)
+    assert_never(layer)
+
+
+def _read(name: str, source: str, signals: dict[str, Signal]) -> Signal:
+    if source not in signals:
+        raise NetworkError(f"{name}: reads {source!r}, which no earlier layer makes")
+    return signals[source]
+
+
+def _weighted_signal(layer: Weighted, source: Signal, kind: Any) -> Signal:
+    if source.scale is None:
+        raise NetworkError(f"{layer.name}: reads real values; an activation must stand before it")
+    height, width, channels = source.shape
+    if isinstance(layer, Linear):
+        if (height, width) != (1, 1):
+            raise NetworkError(f"{layer.name}: a dense layer reads a vector; flatten the map first")
+        shape = (1, 1, layer.weights.shape[0])
+    else:
+        kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
+        slid = _slid(layer.name, source.shape, kernel, layer.stride, layer.padding)
+        shape = (*slid[:2], layer.weights.shape[0])
+    if layer.weights.shape[-1] != channels:
+        raise NetworkError(
+            f"{layer.name}: weights are for {layer.weights.shape[-1]} inputs, "
+            f"{layer.source!r} gives {channels}"
+        )
+    scales = accumulator_scale(layer, source.scale, kind)
+    quantized = scales.size == 1 and layer.bias is None
+    return Signal(shape, float(scales[0]) if quantized else None)
+
+
+def _slid(name: str, shape: Shape, kernel: Pair, stride: Pair, padding: Borders) -> Shape:
+    from bnn.errors import ProgramError
+    from bnn.program.check import slid_shape
+
+    try:
+        return slid_shape(name, shape, kernel, stride, padding)
+    except ProgramError as error:
+        raise NetworkError(str(error)) from None
+
+
+def _check_channels(layer: RealLayer, channels: int) -> None:
+    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor"):
+        size = np.size(getattr(layer, what, 0.0))
+        if size not in (1, channels):
+            raise NetworkError(f"{layer.name}: {what} is for {size} channels, not {channels}")

@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A stack of layers before it is trained: shapes and precisions, no values.
+
+Written in Python with the classes below, or in a short TOML file::
+
+    name = "mine"
+    input = [32, 32, 3]          # height, width, channels; or one number of features
+    encoding = "fixed-point"     # of the input's bytes: fixed-point, sign or bytes
+    weights = "bipolar"          # unless a layer says otherwise
+    activations = "bipolar"
+    layers = [
+      { conv = 64 }, "norm", "act",
+      { conv = 64, kernel = [3, 5], stride = 1, padding = 1, weights = "int4n", bias = true },
+      { pool = 2 }, "norm", { act = "uint2" },
+      { dense = 10 }, { norm = "scalar" },
+    ]
+
+The last dense layer's units are the classes. A dense layer on a map flattens it, in the
+order row, column, channel. See :mod:`bnn.network.quantizers` for what a precision means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bnn.errors import BnnError, NetworkError, ProgramError
+from bnn.network.quantizers import ENCODINGS, Encoding
+from bnn.program.check import slid_shape
+from bnn.program.inputs import Shape
+from bnn.program.operations import Borders, Pair
+from bnn.program.precision import BIPOLAR, Precision, parse
+from bnn.system.files import read_file
+
+#: A topology file is written by hand; larger ones are refused unread.
+MAX_FILE_BYTES = 1 << 20
+MAX_LAYERS = 1024
+MAX_SIZE = 1 << 16
+#: Of all layers together; the networks here have up to 3 million. Beyond it memory would end.
+MAX_WEIGHTS = 1 << 28
+#: Of the input and of any layer's result, for one picture.
+MAX_VALUES = 1 << 26
+#: Keys of many parts (a.b.c) take Python's reader quadratic time: dots of a line, and of all.
+MAX_DOTS, MAX_ALL_DOTS = 512, 1 << 12
+#: Of a number: reading one of n digits takes time in proportion to n * n.
+MAX_DIGITS = 500
+MAX_NAME = 200
+#: Characters of a value, or of another reader's reason, in a message.
+MOST_TOLD = 200
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution; kernel and stride are (vertical, horizontal), padding with zeros."""
+
+    channels: int
+    kernel: Pair = (3, 3)
+    stride: Pair = (1, 1)
+    padding: Borders = (0, 0, 0, 0)
+    weights: Precision = BIPOLAR
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Dense layer."""
+
+    units: int
+    weights: Precision = BIPOLAR
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Max pool without padding."""
+
+    kernel: Pair = (2, 2)
+    stride: Pair = (2, 2)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch normalization, with one set of parameters a channel, or one in all."""
+
+    scalar: bool = False
+    epsilon: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Act:
+    """Activation: quantized hard tanh, or for unsigned precision, ReLU."""
+
+    precision: Precision = BIPOLAR
+
+
+Layer = Conv | Dense | Pool | Norm | Act
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A checked stack; :class:`NetworkError` names the layer that cannot be.
+
+    Attributes:
+        name: of the network.
+        input: (height, width, channels) or (features,).
+        layers: in order.
+        encoding: of the input's bytes, see :func:`bnn.network.quantizers.encoded_input`.
+    """
+
+    name: str
+    input: Shape
+    layers: tuple[Layer, ...]
+    encoding: Encoding = "fixed-point"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise NetworkError(f"{self.name}: a topology has 1 to {MAX_LAYERS} layers")
+        if self.encoding not in ENCODINGS:
+            raise NetworkError(
+                f"{self.name}: encoding is one of {', '.join(ENCODINGS)}, not {self.encoding!r}"
+            )
+        if len(self.input) not in (1, 3) or any(not 1 <= n <= MAX_SIZE for n in self.input):
+            raise NetworkError(f"{self.name}: input is [height, width, channels] or [features]")
+        self._check_size(self.shapes())
+
+    def _check_size(self, shapes: list[tuple[int, int, int]]) -> None:
+        weights = 0
+        for number, (layer, before) in enumerate(zip(self.layers, shapes, strict=False)):
+            where = f"{self.name}: layers[{number}]"
+            if math.prod(shapes[number + 1]) > MAX_VALUES or math.prod(before) > MAX_VALUES:
+                raise NetworkError(f"{where}: has more than {MAX_VALUES} values")
+            weights += _weights(layer, before)
+            if weights > MAX_WEIGHTS:
+                raise NetworkError(f"{where}: up to here are more than {MAX_WEIGHTS} weights")
+
+    @property
+    def classes(self) -> int:
+        """Units of the last dense layer."""
+        return self.shapes()[-1][2]
+
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Shape of the input, then of each layer's result, as (height, width, channels)."""
+        first = self.input if len(self.input) == 3 else (1, 1, *self.input)
+        shapes = [(first[0], first[1], first[2])]
+        quantized = True
+        for number, layer in enumerate(self.layers):
+            where = f"{self.name}: layers[{number}]"
+            if isinstance(layer, Conv | Dense) and not quantized:
+                raise NetworkError(f"{where}: an activation must stand before it")
+            quantized = isinstance(layer, Act) or (isinstance(layer, Pool) and quantized)
+            shapes.append(_result(where, layer, shapes[-1]))
+        self._check_end()
+        return shapes
+
+    def _check_end(self) -> None:
+        last = next((one for one in reversed(self.layers) if not isinstance(one, Norm)), None)
+        if not isinstance(last, Dense):
+            raise NetworkError(f"{self.name}: it must end with a dense layer, or norm after it")
+
+
+def _weights(layer: Layer, before: tuple[int, int, int]) -> int:
+    match layer:
+        case Conv():
+            return math.prod(layer.kernel) * before[2] * layer.channels
+        case Dense():
+            return math.prod(before) * layer.units
+        case Pool() | Norm() | Act():
+            return 0
+
+
+def _result(where: str, layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    try:
+        match layer:
+            case Conv():
+                slid = slid_shape(where, shape, layer.kernel, layer.stride, layer.padding)
+                return (*slid[:2], layer.channels)
+            case Pool():
+                return slid_shape(where, shape, layer.kernel, layer.stride, (0, 0, 0, 0))
+            case Dense():
+                return (1, 1, layer.units)
+            case Norm() | Act():
+                return shape
+    except ProgramError as error:
+        raise NetworkError(str(error)) from None
+
+
+# --- TOML ----------------------------------------------------------------------------
+
+
+def load(path: str | Path) -> Topology:
+    """The topology in a TOML file.
+
+    Raises:
+        NetworkError: it cannot be read, or says something that cannot be; names the file.
+    """
+    data = read_file(path, MAX_FILE_BYTES, NetworkError)
+    try:
+        return loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise NetworkError(f"{path}: no topology file: {error}") from None
+    except BnnError as error:
+        raise NetworkError(f"{path}: {error}") from None
+
+
+def loads(text: str) -> Topology:
+    """The topology in a TOML document; see :func:`load`."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    deepest = max((line.count(".") for line in text.splitlines()), default=0)
+    if deepest > MAX_DOTS:  # tables within tables; the reader's time grows with their square
+        raise NetworkError(f"no topology: a line has {deepest} dots, more than {MAX_DOTS}")
+    if text.count(".") > MAX_ALL_DOTS:
+        raise NetworkError(f"no topology: it has more than {MAX_ALL_DOTS} dots")
+    if re.search(f"[0-9_]{{{MAX_DIGITS + 1}}}", text):
+        raise NetworkError(f"no topology: a number has more than {MAX_DIGITS} digits")
+    try:
+        document = tomllib.loads(text)
+    except RecursionError:
+        raise NetworkError("no TOML: nested too deeply") from None
+    # Beside the reader's own errors: integers of thousands of digits, dates that cannot be.
+    except (ValueError, OverflowError) as error:
+        raise NetworkError(f"no TOML: {' '.join(str(error).split())[:MOST_TOLD]}") from None
+    return _topology(document)
+
+
+def _topology(document: Mapping[str, Any]) -> Topology:
+    keys = {"name", "input", "encoding", "weights", "activations", "layers"}
+    _only("topology", document, keys)
+    for key in ("input", "layers"):
+        if key not in document:
+            raise NetworkError(f"topology: {key!r} is missing")
+    size = document["input"]
+    defaults = {
+        "weights": _precision("weights", document.get("weights", "bipolar")),
+        "act": _precision("activations", document.get("activations", "bipolar")),
+    }
+    if not isinstance(document["layers"], list):
+        raise NetworkError("topology: layers must be a list")
+    return Topology(
+        _name(document.get("name", "network")),
+        tuple(_sizes("input", size if isinstance(size, list) else [size])),
+        tuple(_layer(f"layers[{n}]", one, defaults) for n, one in enumerate(document["layers"])),
+        _encoding(document.get("encoding", "fixed-point")),
+    )
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= MAX_NAME:
+        raise NetworkError(
+            f"name must be a text of up to {MAX_NAME} printable characters, not {_told(value)}"
+        )
+    return value
+
+
+def _encoding(value: Any) -> Encoding:
+    for known in ENCODINGS:
+        if value == known:
+            return known
+    raise NetworkError(f"encoding is one of {', '.join(ENCODINGS)}, not {_told(value)}")
+
+
+def _told(value: Any) -> str:
+    """``value`` for a message: short, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of too many digits, tables in tables
+        return f"this {type(value).__name__}"
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 3] + "..."
+
+
+def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
+    """A layer from its table, or from its kind's name alone."""
+    table: dict[str, Any] = {given: None} if isinstance(given, str) else given
+    if not isinstance(table, dict):
+        raise NetworkError(f"{where}: a layer is a name or a table, not {_told(given)}")
+    kinds = [key for key in table if key in _KINDS]
+    if len(kinds) != 1:
+        raise NetworkError(f"{where}: must have exactly one of {', '.join(_KINDS)}: {_told(given)}")
+    return _KINDS[kinds[0]](where, table, defaults)
+
+
+def _conv(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
+    _only(where, table, {"conv", "kernel", "stride", "padding", "weights", "bias"})
+    return Conv(
+        _size(f"{where}: conv", table["conv"]),
+        _pair(f"{where}: kernel", table.get("kernel", 3)),
+        _pair(f"{where}: stride", table.get("stride", 1)),
+        _borders(f"{where}: padding", table.get("padding", 0)),
+        _precision(f"{where}: weights", table.get("weights", defaults["weights"])),
+        _flag(f"{where}: bias", table.get("bias", False)),
+    )
+
+
+def _dense(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
+    _only(where, table, {"dense", "weights", "bias"})
+    return Dense(
+        _size(f"{where}: dense", table["dense"]),
+        _precision(f"{where}: weights", table.get("weights", defaults["weights"])),
+        _flag(f"{where}: bias", table.get("bias", False)),
+    )
+
+
+def _pool(where: str, table: Mapping[str, Any], _: Mapping[str, Precision]) -> Layer:
+    _only(where, table, {"pool", "stride"})
+    kernel = _pair(f"{where}: pool", 2 if table["pool"] is None else table["pool"])
+    return Pool(kernel, _pair(f"{where}: stride", table.get("stride", list(kernel))))
+
+
+def _norm(where: str, table: Mapping[str, Any], _: Mapping[str, Precision]) -> Layer:
+    _only(where, table, {"norm", "epsilon"})
+    epsilon = table.get("epsilon", 1e-4)
+    if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
+        raise NetworkError(f"{where}: epsilon must be between 0 and 1, not {_told(epsilon)}")
+    if table["norm"] not in (None, "channel", "scalar"):
+        raise NetworkError(f"{where}: norm is 'channel' or 'scalar', not {_told(table['norm'])}")
+    return Norm(table["norm"] == "scalar", float(epsilon))
+
+
+def _act(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
+    _only(where, table, {"act"})
+    given = table["act"]
+    return Act(defaults["act"] if given is None else _precision(f"{where}: act", given))
+
+
+_KINDS: dict[str, Callable[[str, Mapping[str, Any], Mapping[str, Precision]], Layer]] = {
+    "conv": _conv,
+    "dense": _dense,
+    "pool": _pool,
+    "norm": _norm,
+    "act": _act,
+}
+
+
+def _only(where: str, table: Mapping[str, Any], known: set[str]) -> None:
+    for key in table:
+        if key not in known:
+            listed = ", ".join(sorted(known))
+            close = difflib.get_close_matches(key[:MOST_TOLD], known, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise NetworkError(f"{where}: unknown key {_told(key)}; known are {listed}{meant}")
+
+
+def _size(where: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_SIZE:
+        raise NetworkError(
+            f"{where} must be a whole number from 1 to {MAX_SIZE}, not {_told(value)}"
+        )
+    return value
+
+
+def _sizes(where: str, values: list[Any]) -> list[int]:
+    return [_size(where, value) for value in values]
+
+
+def _pair(where: str, value: Any) -> Pair:
+    values = value if isinstance(value, list) else [value, value]
+    if len(values) != 2:
+        raise NetworkError(
+            f"{where} must be one number or two (vertical, horizontal): {_told(value)}"
+        )
+    return (_size(where, values[0]), _size(where, values[1]))
+
+
+def _borders(where: str, value: Any) -> Borders:
+    values = value if isinstance(value, list) else [value] * 4
+    if len(values) == 2:
+        values = values * 2
+    if len(values) != 4 or any(type(n) is not int or not 0 <= n <= MAX_SIZE for n in values):
+        wanted = "one number, two (vertical, horizontal) or four (top, left, bottom, right)"
+        raise NetworkError(f"{where} must be {wanted}: {_told(value)}")
+    return (values[0], values[1], values[2], values[3])
+
+
+def _precision(where: str, value: Any) -> Precision:
+    if isinstance(value, Precision):
+        return value
+    if not isinstance(value, str):
+        raise NetworkError(f"{where}: no such precision: {_told(value)}")
+    try:
+        precision = parse(value)
+    except (ProgramError, ValueError) as error:  # int99999...
+        raise NetworkError(f"{where}: {str(error)[:MOST_TOLD]}") from None
+    if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
+        raise NetworkError(f"{where}: {precision} is not among bipolar, uint1-8, int2-8, int2n-8n")
+    return precision
+
+
+def _flag(where: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise NetworkError(f"{where} must be true or false, not {_told(value)}")
+    return value

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is legal in a program, and the proof that no accumulator leaves its width.
+
+Bounds are carried edge by edge as an interval of integers. A dot's interval is
+exact over all inputs of its source's interval, row by row, and covers every
+partial sum in any order: the sum of its negative terms and the sum of its
+positive terms, each with the bias or without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bnn._typing import assert_never
+from bnn.errors import ProgramError
+from bnn.program.operations import (
+    INPUT,
+    MAX_EDGE_VALUES,
+    MAX_PARAMETERS,
+    MAX_PROGRAM_VALUES,
+    MAX_VALUE_BITS,
+    MAX_WORK,
+    RULES,
+    Add,
+    ArgMax,
+    Borders,
+    Dot,
+    Edge,
+    Op,
+    Pair,
+    Pool,
+    Threshold,
+    Window,
+)
+from bnn.program.precision import BIPOLAR, INT, MAX_BITS, UINT, Precision
+
+if TYPE_CHECKING:
+    from bnn.program.program import Program
+
+MAX_OPS = 4096
+MAX_LEVELS = 255
+#: Products of one matrix are looked at in pieces of so many, to bound memory.
+_PIECE = 1 << 20
+#: Steps that a comparison of a threshold or pool counts for, in multiplications of a matrix
+#: product, which are so much faster.
+_COMPARISON = 64
+
+
+def infer(program: Program) -> dict[str, Edge]:
+    """Every edge of ``program`` by name; :class:`ProgramError` where it is not legal."""
+    edges = {INPUT: _input_edge(program)}
+    if not 1 <= len(program.ops) <= MAX_OPS:
+        raise ProgramError(f"a program has 1 to {MAX_OPS} operations, not {len(program.ops)}")
+    total = _Total(_count(edges[INPUT].shape))
+    for op in program.ops:
+        if not isinstance(op.name, str) or not op.name.isidentifier():
+            raise ProgramError(f"an operation's name must be an identifier: {op.name!r}")
+        if op.name in edges:
+            raise ProgramError(f"{op.name}: two operations have this name")
+        total.parameters += _parameters(op)
+        total.check(op.name)
+        edges[op.name] = _op_edge(op, edges)
+        total.values += _count(edges[op.name].shape)
+        total.work += work(op, edges)
+        total.check(op.name)
+    _check_ends(program, edges)
+    return edges
+
+
+@dataclass
+class _Total:
+    """What the operations so far take together, for one image."""
+
+    values: int
+    parameters: int = 0
+    work: int = 0
+
+    def check(self, name: str) -> None:
+        for what, used, most in (
+            ("values between operations", self.values, MAX_PROGRAM_VALUES),
+            ("weights and thresholds", self.parameters, MAX_PARAMETERS),
+            ("steps for an image", self.work, MAX_WORK),
+        ):
+            if used > most:
+                raise ProgramError(
+                    f"{name}: the program up to here has {used} {what}, the most is {most}"
+                )
+
+
+def _count(shape: tuple[int, int, int]) -> int:
+    return shape[0] * shape[1] * shape[2]
+
+
+def _parameters(op: Op) -> int:
+    match op:
+        case Dot():
+            return int(op.weights.size)
+        case Threshold():
+            return int(op.thresholds.size)
+    return 0
+
+
+def work(op: Op, edges: Mapping[str, Edge]) -> int:
+    """Steps that ``op`` takes for one image.
+
+    A step is a multiplication of a matrix product. A comparison of a threshold or pool counts as
+    64 of them, and so does a value that any other operation moves.
+    """
+    made = _count(edges[op.name].shape)
+    match op:
+        case Dot():
+            return made * int(op.weights.shape[1])
+        case Threshold():
+            return _COMPARISON * made * int(op.thresholds.shape[1])
+        case Pool():
+            return _COMPARISON * made * op.kernel[0] * op.kernel[1]
+        case Window() | Add():
+            return _COMPARISON * made
+        case ArgMax():
+            return _COMPARISON * _count(edges[op.source].shape)
+    assert_never(op)
+
+
+def _input_edge(program: Program) -> Edge:
+    given = program.input
+    if given.precision.bits > MAX_VALUE_BITS:
+        raise ProgramError(f"input precision {given.precision} exceeds {MAX_VALUE_BITS} bits")
+    shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
+    height, width, channels = shape
+    return _edge(INPUT, (height, width, channels), given.precision)
+
+
+def _edge(
+    name: str,
+    shape: tuple[int, int, int],
+    precision: Precision,
+    low: int | None = None,
+    high: int | None = None,
+) -> Edge:
+    if shape[0] * shape[1] * shape[2] > MAX_EDGE_VALUES:
+        raise ProgramError(f"{name}: an edge of {shape} values is too large")
+    least = precision.low if low is None else low
+    most = precision.high if high is None else high
+    return Edge(shape, precision, least, most)
+
+
+def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
+    source = _source(op.name, op.source, edges)
+    match op:
+        case Window():
+            return _window_edge(op, source)
+        case Dot():
+            return _dot_edge(op, source)
+        case Threshold():
+            return _threshold_edge(op, source)
+        case Pool():
+            out = slid_shape(op.name, source.shape, op.kernel, op.stride, op.padding)
+            _check_pool_padding(op)
+            return _edge(op.name, out, source.precision, source.low, source.high)
+        case Add():
+            return _add_edge(op, source, _source(op.name, op.other, edges))
+        case ArgMax():
+            if source.shape[:2] != (1, 1) or op.rule not in RULES:
+                raise ProgramError(f"{op.name}: arg max wants a vector and one of {RULES}")
+            most = source.shape[2] - 1
+            return _edge(op.name, (1, 1, 1), UINT(max(1, most.bit_length())), 0, most)
+    assert_never(op)
+
+
+def _source(name: str, source: str, edges: dict[str, Edge]) -> Edge:
+    if not isinstance(source, str) or source not in edges:
+        raise ProgramError(f"{name}: reads {source!r}, which no earlier operation makes")
+    return edges[source]
+
+
+def _whole(name: str, what: str, values: Any, count: int, least: int) -> None:
+    if (
+        not isinstance(values, tuple)
+        or len(values) != count
+        or any(type(v) is not int or not least <= v < 1 << 16 for v in values)
+    ):
+        raise ProgramError(f"{name}: {what} must be {count} whole numbers from {least}: {values!r}")
+
+
+def slid_shape(
+    name: str, shape: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Borders
+) -> tuple[int, int, int]:
+    """Shape of a map of the window's positions; channels stay."""
+    _whole(name, "kernel", kernel, 2, 1)
+    _whole(name, "stride", stride, 2, 1)
+    _whole(name, "padding", padding, 4, 0)
+    height = shape[0] + padding[0] + padding[2] - kernel[0]
+    width = shape[1] + padding[1] + padding[3] - kernel[1]
+    if height < 0 or width < 0:
+        raise ProgramError(f"{name}: kernel {kernel} is larger than the padded map of {shape}")
+    return height // stride[0] + 1, width // stride[1] + 1, shape[2]
+
+
+def _check_pool_padding(op: Pool) -> None:
+    top, left, bottom, right = op.padding
+    if max(top, bottom) >= op.kernel[0] or max(left, right) >= op.kernel[1]:
+        raise ProgramError(f"{op.name}: pool padding must be smaller than its kernel")
+
+
+def _window_edge(op: Window, source: Edge) -> Edge:
+    height, width, channels = slid_shape(op.name, source.shape, op.kernel, op.stride, op.padding)
+    if not source.is_value:
+        raise ProgramError(f"{op.name}: a window cannot read the accumulators {op.source!r}")
+    low, high = source.low, source.high
+    if type(op.pad_value) is not int or abs(op.pad_value) > 255:
+        raise ProgramError(f"{op.name}: pad value must be a small whole number")
+    if any(op.padding):
+        if not source.precision.allows(op.pad_value):
+            raise ProgramError(f"{op.name}: pad value {op.pad_value!r} is no {source.precision}")
+        low, high = min(low, op.pad_value), max(high, op.pad_value)
+    shape = (height, width, op.kernel[0] * op.kernel[1] * channels)
+    return _edge(op.name, shape, source.precision, low, high)
+
+
+def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
+    """Exact bounds, int64 (out,), of every partial and final sum of each row."""
+    step = max(1, _PIECE // max(1, weights.shape[1]))
+    pieces = [_row_bounds(weights[i : i + step], low, high) for i in range(0, len(weights), step)]
+    least, most = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    offset = np.zeros(len(weights), np.int64) if bias is None else bias.astype(np.int64)
+    return least + np.minimum(offset, 0), most + np.maximum(offset, 0)
+
+
+def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
+    """Sums of the products below 0 and above 0, with the inputs that make them extreme."""
+    up = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    down = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    low, high = min(low, 0), max(high, 0)
+    return up * low + down * high, up * high + down * low
+
+
+def _dot_edge(op: Dot, source: Edge) -> Edge:
+    if not source.is_value:
+        raise ProgramError(f"{op.name}: a dot cannot read the accumulators {op.source!r}")
+    if op.precision.bits > MAX_VALUE_BITS:
+        raise ProgramError(f"{op.name}: weights of {op.precision} exceed {MAX_VALUE_BITS} bits")
+    if not op.precision.allows(op.weights):
+        raise ProgramError(f"{op.name}: weights leave {op.precision}")
+    rows, columns = op.weights.shape
+    if columns != source.shape[2] or rows < 1:
+        raise ProgramError(
+            f"{op.name}: weights are {op.weights.shape}, "
+            f"{op.source!r} has {source.shape[2]} channels"
+        )
+    if op.bias is not None and op.bias.shape != (rows,):
+        raise ProgramError(f"{op.name}: {rows} rows, but bias has shape {op.bias.shape}")
+    least, most = dot_bounds(op.weights, op.bias, source.low, source.high)
+    low, high = int(least.min()), int(most.max())
+    precision = _accumulator(op.name, op.accumulator_bits, low, high)
+    return _edge(op.name, (source.shape[0], source.shape[1], rows), precision, low, high)
+
+
+def _accumulator(name: str, bits: int, low: int, high: int) -> Precision:
+    if type(bits) is not int or not 1 <= bits <= MAX_BITS:
+        raise ProgramError(f"{name}: accumulator width must be 1 to {MAX_BITS} bits: {bits!r}")
+    precision = INT(bits)
+    if not precision.covers(low, high):
+        raise ProgramError(f"{name}: sums from {low} to {high} leave a {bits}-bit accumulator")
+    return precision
+
+
+def _threshold_edge(op: Threshold, source: Edge) -> Edge:
+    channels, levels = op.thresholds.shape
+    if channels != source.shape[2] or not 1 <= levels <= MAX_LEVELS:
+        raise ProgramError(
+            f"{op.name}: thresholds are {op.thresholds.shape}, "
+            f"{op.source!r} has {source.shape[2]} channels"
+        )
+    if (op.thresholds[:, 1:] < op.thresholds[:, :-1]).any():
+        raise ProgramError(f"{op.name}: thresholds of a channel must ascend")
+    if op.signs is not None and (op.signs.shape != (channels,) or not BIPOLAR.allows(op.signs)):
+        raise ProgramError(f"{op.name}: signs must be {channels} of +1 and -1")
+    if any(type(v) is not int or abs(v) > 255 for v in (op.base, op.step)) or op.step == 0:
+        raise ProgramError(f"{op.name}: base and step must be whole numbers, step not zero")
+    values = op.base + op.step * np.arange(levels + 1)
+    if op.precision.bits > MAX_VALUE_BITS or not op.precision.allows(values):
+        raise ProgramError(f"{op.name}: outputs {values[0]}..{values[-1]} are no {op.precision}")
+    return _edge(op.name, source.shape, op.precision, int(values.min()), int(values.max()))
+
+
+def _add_edge(op: Add, source: Edge, other: Edge) -> Edge:
+    if source.shape != other.shape:
+        raise ProgramError(f"{op.name}: cannot add {source.shape} and {other.shape}")
+    low, high = source.low + other.low, source.high + other.high
+    return _edge(
+        op.name, source.shape, _accumulator(op.name, op.accumulator_bits, low, high), low, high
+    )
+
+
+def _check_ends(program: Program, edges: dict[str, Edge]) -> None:
+    if _source("scores", program.scores, edges) is edges[INPUT]:
+        raise ProgramError("scores must be made by an operation")
+    shape = edges[program.scores].shape
+    if shape[:2] != (1, 1):
+        raise ProgramError(f"scores must be a vector, {program.scores!r} has shape {shape}")
+    if program.affine is not None and program.affine.scale.shape != (shape[2],):
+        raise ProgramError(
+            f"affine is for {program.affine.scale.size} classes, scores have {shape[2]}"
+        )
+    if program.decision is None:
+        return
+    if program.affine is not None:
+        raise ProgramError("a program decides by an affine or by an arg max, not by both")
+    if not isinstance(program.op(program.decision), ArgMax):
+        raise ProgramError(f"decision {program.decision!r} is no arg max")

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a program is fed with, and how the host turns that into small integers.
+
+Quantizing the input is the host's work (specification, section 4): runtimes and
+hardware see only integers of the input's precision. The one exception is a
+convenience of speed: a runtime may take the bytes of a picture and look them up
+in :attr:`PictureInput.table` itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._checked import Made
+from bnn.errors import InputError, ProgramError
+from bnn.program.precision import BIPOLAR, Precision
+
+#: ``(features,)`` or ``(height, width, channels)``.
+Shape = tuple[int, ...]
+
+
+def _check_shape(shape: Shape) -> None:
+    if len(shape) not in (1, 3) or any(type(n) is not int or n < 1 for n in shape):
+        raise ProgramError(f"input shape must be (features,) or (height, width, channels): {shape}")
+
+
+def _frozen(values: Any, dtype: Any, what: str) -> NDArray[Any]:
+    array = np.array(values, dtype=dtype)
+    if not np.array_equal(array, np.asarray(values)):
+        raise ProgramError(f"{what} do not fit {np.dtype(dtype).name}")
+    array.setflags(write=False)
+    return array
+
+
+def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
+    """``array`` as an ndarray of shape (N, *shape), or :class:`InputError`."""
+    batch = np.asarray(array)
+    if batch.shape[1:] != shape or batch.ndim != len(shape) + 1:
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise InputError(f"inputs have shape {batch.shape}, the model takes ({wanted})")
+    return batch
+
+
+@dataclass(frozen=True, eq=False)
+class PictureInput(Made):
+    """8-bit pictures, each byte looked up in a table.
+
+    Attributes:
+        shape: (height, width, channels).
+        precision: of the integers that the table holds, 1 to 8 bits.
+        table: int16 (256,): the integer that byte p stands for.
+    """
+
+    shape: Shape
+    precision: Precision
+    table: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        object.__setattr__(self, "table", _frozen(self.table, np.int16, "table entries"))
+        if self.table.shape != (256,):
+            raise ProgramError(f"a picture table has 256 entries, not {self.table.shape}")
+        if not self.precision.allows(self.table):
+            raise ProgramError(f"picture table leaves {self.precision}")
+
+    def check(self, array: Any) -> NDArray[np.uint8]:
+        """Bytes (N, height, width, channels), as runtimes take them; no copy is made."""
+        batch = check_batch(array, self.shape)
+        if batch.dtype != np.uint8:
+            raise InputError(f"pictures are uint8, these are {batch.dtype}")
+        return batch
+
+    def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Checked bytes to integers of :attr:`precision`, same shape."""
+        integers: NDArray[Any] = self.table[batch]
+        return integers
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerInput:
+    """Integers that are used as they are.
+
+    Attributes:
+        shape: (features,) or (height, width, channels).
+        precision: 1 to 8 bits.
+    """
+
+    shape: Shape
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+
+    def check(self, array: Any) -> NDArray[Any]:
+        """Integers (N, *shape) within :attr:`precision`, as runtimes take them (int16)."""
+        batch = check_batch(array, self.shape)
+        if batch.dtype == np.bool_:
+            batch = batch.astype(np.uint8)
+        if not np.issubdtype(batch.dtype, np.integer):
+            raise InputError(f"the model takes {self.precision} integers, these are {batch.dtype}")
+        if not self.precision.allows(batch):
+            raise InputError(f"input values leave {self.precision}")
+        return batch.astype(np.int16)
+
+    def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Checked inputs are integers already."""
+        return batch
+
+
+@dataclass(frozen=True, eq=False)
+class RealInput(Made):
+    """Real values, quantized on the host in float32 (ONNX Quant, QONNX BipolarQuant, DoReFa).
+
+    For bipolar precision ``q = +1 if x / scale + zero_point >= 0 else -1``, else
+    ``q = round(clip(x / scale + zero_point, low, high))``.
+
+    Attributes:
+        shape: (features,) or (height, width, channels).
+        precision: 1 to 8 bits.
+        scale: float32 (1,) or (channels,), positive.
+        zero_point: float32 (1,) or (channels,); need not be whole.
+        rounding: ``even`` (halves to even) or ``up`` (floor(v + 0.5)).
+        multiplied: ``x * scale`` instead of ``x / scale`` in the formulas above: the two
+            round differently.
+    """
+
+    shape: Shape
+    precision: Precision
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.float32]
+    rounding: Literal["even", "up"] = "even"
+    multiplied: bool = False
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        if type(self.multiplied) is not bool:
+            raise ProgramError(f"multiplied must be true or false, not {self.multiplied!r}")
+        if self.rounding not in ("even", "up"):
+            raise ProgramError(f"no such rounding: {self.rounding!r}")
+        for name in ("scale", "zero_point"):
+            value = np.array(getattr(self, name), dtype=np.float32).reshape(-1)
+            if value.size not in (1, self.shape[-1]) or not np.isfinite(value).all():
+                raise ProgramError(f"input {name} must be 1 or {self.shape[-1]} finite numbers")
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if not (self.scale > 0).all():
+            raise ProgramError("input scale must be positive")
+
+    def check(self, array: Any) -> NDArray[np.int16]:
+        """Real values (N, *shape) to integers of :attr:`precision` (int16)."""
+        batch = check_batch(array, self.shape)
+        if not (np.issubdtype(batch.dtype, np.floating) or np.issubdtype(batch.dtype, np.integer)):
+            raise InputError(f"the model takes real numbers, these are {batch.dtype}")
+        if np.isnan(batch).any():
+            raise InputError("inputs hold NaN")
+        return self.quantized(batch)
+
+    def quantized(self, batch: NDArray[Any]) -> NDArray[np.int16]:
+        """Numbers (..., channels), whatever their shape, to integers of :attr:`precision`."""
+        with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
+            scaled = np.multiply if self.multiplied else np.divide
+            real: NDArray[np.float32] = scaled(batch.astype(np.float32), self.scale)
+            real = real + self.zero_point
+        if self.precision == BIPOLAR:
+            return np.where(real >= 0, 1, -1).astype(np.int16)
+        real = np.clip(real, np.float32(self.precision.low), np.float32(self.precision.high))
+        whole = np.rint(real) if self.rounding == "even" else np.floor(real + np.float32(0.5))
+        return np.minimum(whole, self.precision.high).astype(np.int16)
+
+    def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Checked inputs are integers already."""
+        return batch
+
+
+Input = PictureInput | IntegerInput | RealInput
+
+
+def identity_table() -> NDArray[np.int16]:
+    """Bytes as they are: the table of a ``uint8`` picture input."""
+    return np.arange(256, dtype=np.int16)
+
+
+def sign_table() -> NDArray[np.int16]:
+    """LFC's input: +1 for bytes from 128 up, else -1 (specification, section 4)."""
+    return np.where(np.arange(256) >= 128, 1, -1).astype(np.int16)
+
+
+def fixed_point_table() -> NDArray[np.int16]:
+    """CNV's input: 2p/255 - 1 as 8-bit fixed point with 7 fractional bits (section 4)."""
+    byte = np.arange(256)
+    return np.where(byte <= 127, byte - 128, np.minimum(byte - 127, 127)).astype(np.int16)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The six integer operations of the waist, and the edges between them.
+
+Everything a trained network can say is lowered to these operations; runtimes and
+hardware know nothing else. ``bnn.program.semantics`` defines their results.
+
+Between operations flow *edges*: integer maps of shape (height, width, channels),
+a vector being (1, 1, channels). An edge has a :class:`~bnn.program.precision.Precision`
+and proved bounds. Each operation names its source edge(s) and is itself the name
+of the edge that it makes; the input's edge is called ``input``.
+
+A convolution is a :class:`Window` followed by a :class:`Dot`; a dense layer on a
+map is a window of the map's size followed by a dot; flattening costs nothing else.
+
+Arrays may be given in any integer type; an operation keeps a read-only copy of the
+type that its attribute declares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._checked import Made
+from bnn.errors import ProgramError
+from bnn.program.precision import Precision
+
+#: Limits of a program: no honest network exceeds them, a hostile file might. CNV with four times
+#: its channels on pictures of 224x224 needs 60 % of the values and 40 % of the work.
+#: Values of one edge, and of all edges of one image together.
+MAX_EDGE_VALUES = 1 << 27
+MAX_PROGRAM_VALUES = 1 << 29
+#: Weights and thresholds of all operations together.
+MAX_PARAMETERS = 1 << 27
+#: Steps for one image; see :func:`bnn.program.check.work`.
+MAX_WORK = 1 << 38
+#: Widest weights and activations.
+MAX_VALUE_BITS = 8
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What is known of an edge: shape (height, width, channels), precision, proved bounds."""
+
+    shape: tuple[int, int, int]
+    precision: Precision
+    low: int
+    high: int
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is narrow enough to be an activation (8 bits), not an accumulator."""
+        return self.precision.bits <= MAX_VALUE_BITS
+
+
+Pair = tuple[int, int]
+Borders = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Patches of a map, for a dot to follow (im2col).
+
+    Output (out height, out width, kernel height * kernel width * channels), ordered
+    kernel row, kernel column, channel (fastest). The kernel is not flipped.
+
+    Attributes:
+        kernel, stride: (vertical, horizontal).
+        padding: (top, left, bottom, right) positions around the map.
+        pad_value: the integer there; it must have a code in the source's precision.
+    """
+
+    name: str
+    source: str
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Borders = (0, 0, 0, 0)
+    pad_value: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Dot(Made):
+    """Matrix times every position's vector: ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``.
+
+    Attributes:
+        weights: int16 (out channels, in channels), each within ``precision``.
+        precision: of the weights, 1 to 8 bits.
+        bias: int32 (out channels,), or None for zeros. It is also how the original's
+            *count of equal bits* is said: with x in {0, 1} and w = -1 or +1 the count is
+            the dot plus the number of -1 weights (specification, section 2).
+        accumulator_bits: declared two's complement width; :class:`Program` proves that
+            no partial or final sum can leave it.
+    """
+
+    name: str
+    source: str
+    weights: NDArray[Any]
+    precision: Precision
+    bias: NDArray[Any] | None = None
+    accumulator_bits: int = 32
+
+    def __post_init__(self) -> None:
+        _freeze(self, "weights", np.int16, 2)
+        if self.bias is not None:
+            _freeze(self, "bias", np.int32, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(Made):
+    """Counts the thresholds reached: ``y = base + step * #{k: T[c, k] <= sign[c] * x[c]}``.
+
+    Attributes:
+        thresholds: int32 (channels, levels), ascending along levels; values beyond the
+            source's bounds are legal (always or never reached).
+        precision: of y, 1 to 8 bits; it must hold base, base + step, ..., base + step * levels.
+        base, step: whole numbers; bipolar is base -1, step 2; ternary is base -1, step 1.
+        signs: int8 (channels,) of +1 and -1, or None for all +1. -1 is a falling
+            activation, what a negative batch norm scale leaves.
+    """
+
+    name: str
+    source: str
+    thresholds: NDArray[Any]
+    precision: Precision
+    base: int = 0
+    step: int = 1
+    signs: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self, "thresholds", np.int32, 2)
+        if self.signs is not None:
+            _freeze(self, "signs", np.int8, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Maximum over windows of a map, channel by channel. Padding never wins."""
+
+    name: str
+    source: str
+    kernel: Pair
+    stride: Pair
+    padding: Borders = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """Sum of two edges of one shape, element by element."""
+
+    name: str
+    source: str
+    other: str
+    accumulator_bits: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class ArgMax:
+    """The class, from a vector of n values; the edge is (1, 1, 1).
+
+    Rules (specification, section 5):
+        ``first``: index of the maximum, the first one on ties.
+        ``first-positive``: the same, but 0 unless the maximum is greater than 0
+            (the original's CNV, many images).
+        ``highest-positive``: the highest index whose value is greater than 0, else 0
+            (the original's LFC, many images: its values are bits).
+    """
+
+    name: str
+    source: str
+    rule: Literal["first", "first-positive", "highest-positive"] = "first"
+
+
+Op = Window | Dot | Threshold | Pool | Add | ArgMax
+RULES = ("first", "first-positive", "highest-positive")
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Made):
+    """Turns integer scores into real-valued logits on the host: ``scale * score + offset``.
+
+    Attributes:
+        scale, offset: float64 (classes,).
+    """
+
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            value = np.array(getattr(self, name), dtype=np.float64)
+            if value.ndim != 1 or not np.isfinite(value).all():
+                raise ProgramError(f"affine {name} must be one finite number a class")
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if self.scale.shape != self.offset.shape:
+            raise ProgramError("affine scale and offset differ in length")
+
+    def logits(self, scores: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Scores (N, classes) to logits (N, classes), in float64."""
+        return scores * self.scale + self.offset
+
+
+def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:
+    """Replace an array attribute by a read-only copy of the declared type, loss excluded."""
+    given = np.asarray(getattr(op, name))
+    kept = given.astype(dtype)
+    if kept.ndim != ndim or not np.array_equal(kept, given):
+        what = f"{ndim} dimensions of whole numbers that fit {np.dtype(dtype).name}"
+        raise ProgramError(f"{op.name}: {name} must have {what}")
+    kept.setflags(write=False)
+    object.__setattr__(op, name, kept)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The waist: a network of bits as a frozen program of six integer operations.
+
+:mod:`bnn.program.operations` has the operations, :mod:`bnn.program.check` says what is legal,
+:mod:`bnn.program.semantics` what each operation means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bnn._checked import Made
+from bnn.errors import ProgramError
+from bnn.program.check import infer
+from bnn.program.inputs import Input
+from bnn.program.operations import Affine, Edge, Op
+
+
+@dataclass(frozen=True, eq=False)
+class Program(Made):
+    """A checked network. An invalid one cannot be made: :class:`ProgramError` says why.
+
+    Attributes:
+        input: what the host feeds.
+        ops: operations in order; each reads only edges made before it.
+        scores: name of the edge that holds the scores, shape (1, 1, classes).
+        decision: name of an :class:`ArgMax` that decides the class, or None: then the
+            class is the first maximum of the logits (of the scores without an affine).
+        affine: scores to logits, on the host; excludes ``decision``.
+        edges: every edge by name, inferred by :meth:`check`.
+    """
+
+    input: Input
+    ops: tuple[Op, ...]
+    scores: str
+    decision: str | None = None
+    affine: Affine | None = None
+    edges: Mapping[str, Edge] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ops", tuple(self.ops))
+        object.__setattr__(self, "edges", MappingProxyType(self.check()))
+
+    def check(self) -> dict[str, Edge]:
+        """Infer every edge and prove every accumulator; :class:`ProgramError` names the op."""
+        return infer(self)
+
+    @property
+    def classes(self) -> int:
+        """Number of scores."""
+        return self.edges[self.scores].shape[2]
+
+    def op(self, name: str) -> Op:
+        """The operation called ``name``."""
+        for op in self.ops:
+            if op.name == name:
+                return op
+        raise ProgramError(f"no operation is called {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both compute the same in the same way: equal digests."""
+        return self.digest() == other.digest() if isinstance(other, Program) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def __repr__(self) -> str:
+        kinds = Counter(type(op).__name__ for op in self.ops)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        shape = "x".join(map(str, self.input.shape))
+        return f"Program(input {shape} {self.input.precision}, {counts}, {self.classes} scores)"
+
+    def digest(self) -> str:
+        """SHA-256 over everything that decides the results; the key for caches."""
+        hasher = hashlib.sha256()
+        for part in (self.input, *self.ops, self.affine):
+            _hash_fields(hasher, part)
+        hasher.update(repr((self.scores, self.decision)).encode())
+        return hasher.hexdigest()
+
+
+def _hash_fields(hasher: Any, part: Any) -> None:
+    hasher.update(type(part).__name__.encode())
+    for item in fields(part) if part is not None else ():
+        value = getattr(part, item.name)
+        if isinstance(value, np.ndarray):
+            hasher.update(f"{item.name}:{value.dtype.str}{value.shape}".encode())
+            hasher.update(np.ascontiguousarray(value).tobytes())
+        else:
+            hasher.update(f"{item.name}={value!r};".encode())

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The meaning of each operation: what every runtime and all hardware must equal bit for bit.
+
+Plain NumPy, slow and short on purpose. The reference runtime is a thin user of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._typing import assert_never
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Borders,
+    Dot,
+    Op,
+    Pair,
+    Pool,
+    Threshold,
+    Window,
+)
+from bnn.program.program import Program
+
+Array = NDArray[Any]
+
+
+def evaluate(
+    program: Program, inputs: Array, done: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Array]:
+    """Every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
+
+    ``done`` names edges that nobody needs after an operation, by its name: they are dropped.
+    """
+    integers = program.input.integers(inputs).astype(np.int64)
+    edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
+    for op in program.ops:
+        edges[op.name] = apply(op, edges, program)
+        for name in () if done is None else done.get(op.name, ()):
+            del edges[name]
+    return edges
+
+
+def last_readers(program: Program) -> dict[str, list[str]]:
+    """The edges that an operation is the last to read, or makes for nobody, by its name."""
+    last = {INPUT: program.ops[0].name}
+    for op in program.ops:
+        last[op.name] = op.name
+        last[op.source] = op.name
+        if isinstance(op, Add):
+            last[op.other] = op.name
+    found: dict[str, list[str]] = {}
+    for edge, reader in last.items():
+        if edge not in (program.scores, program.decision):
+            found.setdefault(reader, []).append(edge)
+    return found
+
+
+def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
+    """The edge that ``op`` makes of the edges made before."""
+    source = edges[op.source]
+    match op:
+        case Window():
+            return window(source, op)
+        case Dot():
+            bounds = program.edges[op.source]
+            return dot(source, op, max(abs(bounds.low), abs(bounds.high)))
+        case Threshold():
+            return threshold(source, op)
+        case Pool():
+            return pool(source, op)
+        case Add():
+            return source + edges[op.other]
+        case ArgMax():
+            return arg_max(source[:, 0, 0, :], op.rule).reshape(-1, 1, 1, 1)
+    assert_never(op)
+
+
+def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: int) -> Array:
+    """Views (N, out height, out width, channels, kernel height, kernel width)."""
+    top, left, bottom, right = padding
+    padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
+    patches: Array = views[:, :: stride[0], :: stride[1]]
+    return patches
+
+
+def window(maps: Array, op: Window) -> Array:
+    """Patches in the order kernel row, kernel column, channel."""
+    views = _patches(maps, op.kernel, op.stride, op.padding, op.pad_value)
+    height, width = views.shape[1:3]
+    columns = maps.shape[3] * op.kernel[0] * op.kernel[1]
+    return views.transpose(0, 1, 2, 4, 5, 3).reshape(len(maps), height, width, columns)
+
+
+def dot(maps: Array, op: Dot, largest: int) -> Array:
+    """Exact integer matrix product.
+
+    Done in floating point, which has fast matrix products, where every sum of
+    magnitudes stays below the integers that the format holds exactly.
+    """
+    magnitude = int(np.abs(op.weights.astype(np.int64)).sum(axis=1).max()) * largest
+    kind: Any = np.float32 if magnitude < 1 << 24 else np.float64
+    # One large product: NumPy multiplies a stack of small ones much more slowly.
+    product = maps.reshape(-1, maps.shape[3]).astype(kind) @ op.weights.astype(kind).T
+    sums: Array = product.astype(np.int64).reshape(*maps.shape[:3], len(op.weights))
+    return sums if op.bias is None else sums + op.bias
+
+
+def threshold(maps: Array, op: Threshold) -> Array:
+    """Count of thresholds reached, scaled and offset."""
+    signed = maps if op.signs is None else maps * op.signs
+    count = np.zeros_like(signed)
+    for level in op.thresholds.T.astype(np.int64):
+        count += level <= signed
+    return op.base + op.step * count
+
+
+def pool(maps: Array, op: Pool) -> Array:
+    """Maximum over each window; padding is below every value."""
+    lowest = np.iinfo(np.int64).min
+    views = _patches(maps, op.kernel, op.stride, op.padding, lowest)
+    largest: Array = views.max(axis=(4, 5))
+    return largest
+
+
+def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
+    """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.program.RULES`."""
+    fired: NDArray[np.bool_] = values > 0
+    classes: NDArray[np.int64] = values.argmax(axis=1)
+    match rule:
+        case "first":
+            return classes
+        case "first-positive":
+            classes[~fired.any(axis=1)] = 0
+            return classes
+        case "highest-positive":
+            classes = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
+            classes[~fired.any(axis=1)] = 0
+            return classes
+    raise ValueError(rule)

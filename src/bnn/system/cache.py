@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one folder in which this package keeps things: simulators, fetched data, the board's lock.
+
+It is ``$BNN_CACHE``, else ``bnn`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. What lies in it is run
+(simulators are shared libraries), so it is private: made with mode 0700, and refused where
+somebody else owns it or may write in it.
+
+An *entry* is a folder of files that were made together, with a manifest of their SHA-256 digests.
+It is made in a folder of its own and moved into place at the end, under a lock of the entry's
+own: a build that is killed leaves nothing where an entry is looked for, and two processes
+that want the same entry make it once.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from bnn.errors import CacheError
+from bnn.system.files import parse_json, read_file
+from bnn.system.terminal import notice
+
+#: Environment variable that names the folder.
+VARIABLE = "BNN_CACHE"
+#: File of an entry that holds the digests of all its others.
+MANIFEST = "manifest.json"
+#: Bytes of all simulators together; those not used for longest make room for a new one.
+MOST = 4 << 30
+
+_ADVICE = f"set {VARIABLE} to a folder of your own"
+_BUILDING = "building-"
+#: Bytes of a manifest: some ten files have a line each.
+_MANIFEST_BYTES = 1 << 20
+
+
+def place() -> Path:
+    """Where the folder is or would be; nothing is made or looked at.
+
+    Raises:
+        CacheError: neither ``BNN_CACHE`` nor a home folder says so.
+    """
+    try:
+        given = os.environ.get(VARIABLE)
+        if given:
+            return Path(given).expanduser().absolute()
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        home = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+        return home.absolute() / "bnn"
+    except (RuntimeError, OSError) as reason:  # no home, no working folder
+        raise CacheError(f"no folder to keep files in ({reason}): {_ADVICE}") from None
+
+
+def folder(*names: str) -> Path:
+    """The folder, or one in it, made where it is missing, and private.
+
+    Raises:
+        CacheError: it cannot be made, or it is not private.
+    """
+    root = place()
+    try:
+        for missing in reversed([path for path in root.parents if not path.exists()]):
+            _make_private(missing)
+        _make_private(root)
+        _check_private(root)
+        inner = root
+        for name in names:
+            inner = inner / name
+            _make_private(inner)
+            _check_owner(inner)
+    except OSError as reason:
+        refuse(root, reason)
+    return inner
+
+
+def refuse(path: Path, reason: OSError) -> NoReturn:
+    """Raise a :class:`CacheError` that says why ``path`` cannot be used and what to do."""
+    advice = _ADVICE
+    if reason.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = f"make room, or set {VARIABLE} to a folder with room"
+    text = reason.strerror or str(reason)
+    raise CacheError(f"{path}: the cache cannot be used ({text}): {advice}") from reason
+
+
+def _make_private(path: Path) -> None:
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+
+
+def _check_private(root: Path) -> None:
+    """Refuse a folder that others could put something in, or in whose place."""
+    _check_owner(root)
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = {0, os.geteuid(), Path("/").stat().st_uid}
+    # A link on the way is followed, so the folder that holds it counts, and its owner.
+    for parent in dict.fromkeys((*root.parents, *root.resolve().parents)):
+        if {parent.stat().st_uid, parent.lstat().st_uid} - trusted:
+            raise CacheError(f"{root}: {parent} belongs to another user: {_ADVICE}")
+        state = parent.stat()
+        if state.st_mode & stat.S_ISVTX:
+            continue
+        if state.st_mode & stat.S_IWOTH:
+            raise CacheError(f"{root}: anybody may rename what is in {parent}: {_ADVICE}")
+        if state.st_mode & stat.S_IWGRP and _shared(state.st_gid):
+            raise CacheError(f"{root}: a group may rename what is in {parent}: {_ADVICE}")
+
+
+def _shared(group: int) -> bool:
+    """Whether anybody but this user and root is in a group; many systems give each user one."""
+    import grp
+    import pwd
+
+    mine = {0, os.geteuid()}
+    try:
+        named = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(group).gr_mem}
+        first = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group}
+    except KeyError:  # a group or a member that nobody knows
+        return group not in (0, os.getegid())
+    return not named | first <= mine
+
+
+def _check_owner(path: Path) -> None:
+    state = path.lstat()
+    if stat.S_ISLNK(state.st_mode):
+        raise CacheError(f"{path}: the cache is a symbolic link: {_ADVICE}, without a link")
+    if not stat.S_ISDIR(state.st_mode):
+        raise CacheError(f"{path}: the cache is not a folder: {_ADVICE}")
+    if not hasattr(os, "geteuid"):
+        return
+    if state.st_uid != os.geteuid():
+        raise CacheError(f"{path}: the cache belongs to another user: {_ADVICE}")
+    if state.st_mode & 0o022:
+        raise CacheError(
+            f"{path}: others may write in the cache: delete it, or {_ADVICE}, with mode 0700"
+        )
+    if state.st_mode & 0o077:
+        with suppress(OSError):  # a read-only file system: nobody can write
+            path.chmod(0o700)
+
+
+# ---- locks -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock file ``path``; wait for whoever holds it, with the notice ``waiting``.
+
+    The kernel drops the lock when its process ends, however it ends.
+    """
+    lock = lock_file(path, wait=False)
+    if lock is None:
+        if waiting:
+            notice(waiting)
+        lock = lock_file(path, wait=True)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        _unlock(path, lock)
+
+
+def lock_file(path: Path, *, wait: bool) -> int | None:
+    """A descriptor of ``path`` that holds its lock until it is closed; None where another has it.
+
+    Raises:
+        CacheError: it cannot be made or locked here.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: entries are still moved into place whole
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        try:
+            lock = os.open(path, flags, 0o600)
+        except OSError as reason:
+            refuse(path, reason)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), path.stat()):
+                    return lock
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        except OSError as reason:
+            os.close(lock)
+            refuse(path, reason)
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # whoever held it has deleted the file: another one is in force
+
+
+# ---- entries ---------------------------------------------------------------------------------
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(file: BinaryIO) -> str:
+    """SHA-256 of all that can be read, in hex digits."""
+    hasher = hashlib.sha256()
+    while block := file.read(1 << 20):
+        hasher.update(block)
+    return hasher.hexdigest()
+
+
+def digests(entry: Path) -> dict[str, str]:
+    """Digest of each file of a whole entry, as its manifest says."""
+    return _manifest(entry)[1]
+
+
+def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
+    """The entry's name and the digests of its files; an exception for anything but a manifest."""
+    listed = parse_json(read_file(entry / MANIFEST, _MANIFEST_BYTES, CacheError))
+    name, files = listed["entry"], listed["files"]
+    if not isinstance(files, dict) or not all(isinstance(n, str) for n in (name, *files.values())):
+        raise TypeError("a manifest names texts")
+    return name, files
+
+
+def damage(entry: Path, wanted: Mapping[str, str] | None = None) -> str | None:
+    """What is wrong with an entry; None where every file is as it was made.
+
+    Args:
+        wanted: digests of files that are known beforehand.
+    """
+    try:
+        name, files = _manifest(entry)
+        there = {path.name for path in entry.iterdir()} - {MANIFEST}
+    except (OSError, ValueError, LookupError, TypeError, CacheError):
+        return f"its {MANIFEST} cannot be read"
+    if name != entry.name:
+        return f"it is the entry {name}"
+    for file in sorted(files.keys() | there | (wanted or {}).keys()):
+        if file not in there:
+            return f"{file} is missing"
+        if file not in files:
+            return f"{file} does not belong to it"
+        path = entry / file
+        try:
+            if path.is_symlink() or not path.is_file():
+                return f"{file} is not a file"
+            with path.open("rb") as opened:
+                found = digest_of(opened)
+        except OSError as reason:
+            return f"{file} cannot be read ({reason.strerror})"
+        if found != files[file] or found != (wanted or {}).get(file, found):
+            return f"{file} is not what was made"
+    return None
+
+
+def entry(
+    kind: str,
+    name: str,
+    make: Callable[[Path], None],
+    *,
+    wanted: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Path:
+    """The folder of an entry, whole; ``make(folder)`` fills an empty one where there is none.
+
+    Args:
+        kind: the folder in the cache that holds entries of this kind.
+        name: of the entry; it stands for everything that decides its contents.
+        make: works in the folder given: what it leaves in the folder ``made`` there is the entry.
+        wanted: digests of files that are known beforehand.
+        title: what it is, for notices.
+
+    Raises:
+        CacheError: the cache cannot be used; or what ``make`` raises.
+    """
+    parent = folder(kind)
+    target = parent / name
+    if target.is_dir() and damage(target, wanted) is None:
+        _touch(target)
+        _sweep(parent)
+        return target
+    title = title or f"{kind}/{name}"
+    try:
+        with locked(parent / f"{name}.lock", f"another process makes {title}: waiting for it"):
+            _sweep(parent, held=name)
+            wrong = None
+            if target.is_symlink() or target.exists():
+                wrong = damage(target, wanted)
+                if wrong is None:  # another process was faster
+                    return target
+                notice(f"{target}: {title} is damaged ({wrong}): it is made again")
+            _make(target, make, wanted)
+            _bound(parent, keep=target)
+    except OSError as reason:
+        refuse(target, reason)
+    return target
+
+
+def _make(target: Path, make: Callable[[Path], None], wanted: Mapping[str, str] | None) -> None:
+    prefix = f"{_BUILDING}{target.name}-"
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    try:
+        made = work / "made"
+        made.mkdir()
+        make(work)
+        files = {path.name: digest(path.read_bytes()) for path in sorted(made.iterdir())}
+        (made / MANIFEST).write_text(
+            json.dumps({"entry": target.name, "files": files}, indent=1) + "\n", encoding="utf-8"
+        )
+        if target.is_symlink() or target.exists():
+            target.rename(work / "damaged")
+        made.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    wrong = damage(target, wanted)
+    if wrong is not None:  # a disk that loses what it was given
+        raise CacheError(f"{target}: {wrong}, though it was just made: {_ADVICE}")
+
+
+def _sweep(parent: Path, held: str = "") -> None:
+    """Delete what killed builds have left: folders whose lock nobody has but we (``held``)."""
+    for left in parent.glob(f"{_BUILDING}*"):
+        of = left.name.removeprefix(_BUILDING).rpartition("-")[0]
+        if of == held or (not of and _old(left)):  # without a name: older versions'
+            shutil.rmtree(left, ignore_errors=True)
+        elif of:
+            path = parent / f"{of}.lock"
+            with suppress(CacheError), _unless_locked(path) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _unless_locked(path: Path) -> Iterator[bool]:
+    lock = lock_file(path, wait=False)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            _unlock(path, lock)
+
+
+def _unlock(path: Path, lock: int) -> None:
+    with suppress(OSError):
+        path.unlink()
+    os.close(lock)
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > 3600
+    except OSError:
+        return False
+
+
+def _touch(target: Path) -> None:
+    with suppress(OSError):
+        os.utime(target / MANIFEST)
+
+
+def _bound(parent: Path, keep: Path) -> None:
+    """Delete the entries that were not used for longest until all together are small enough."""
+    entries = []
+    for path in parent.iterdir():
+        if path != keep and path.is_dir() and not path.name.startswith(_BUILDING):
+            with suppress(OSError):
+                entries.append((_used(path), size(path), path))
+    total = size(keep) + sum(octets for _, octets, _ in entries)
+    for _, octets, path in sorted(entries):
+        if total <= MOST:
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        total -= octets
+
+
+def _used(path: Path) -> float:
+    manifest = path / MANIFEST
+    return (manifest if manifest.exists() else path).stat().st_mtime
+
+
+def size(path: Path) -> int:
+    """Bytes of all files in a folder and below; 0 where there is none."""
+    total = 0
+    for at, _, files in os.walk(path):
+        for file in files:
+            with suppress(OSError):
+                total += (Path(at) / file).lstat().st_size
+    return total
+
+
+def describe() -> dict[str, object]:
+    """Where the cache is and how many bytes each part of it takes; nothing is made."""
+    root = place()
+    parts = {}
+    if root.is_dir():
+        with suppress(OSError):
+            parts = {path.name: size(path) for path in sorted(root.iterdir()) if path.is_dir()}
+    return {"folder": str(root), "bytes": size(root), "parts": parts}
+
+
+# ---- libraries -------------------------------------------------------------------------------
+
+#: Libraries of this process by digest. A descriptor stays open, so that its number names no other.
+_libraries: dict[str, int] = {}
+
+
+def sealed(path: Path, wanted: str) -> str:
+    """A name under which ``dlopen`` finds exactly the bytes that have the digest ``wanted``.
+
+    On Linux they are copied to memory: what happens to the file later changes nothing.
+
+    Raises:
+        CacheError: the file holds other bytes.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as reason:
+        refuse(path, reason)
+    if digest(data) != wanted:
+        raise CacheError(f"{path}: it was changed after it was checked: {_ADVICE}")
+    if not sys.platform.startswith("linux"):
+        return str(path)
+    if wanted not in _libraries:
+        try:
+            memory = os.memfd_create(path.name, os.MFD_CLOEXEC)
+            with open(memory, "wb", closefd=False) as file:
+                file.write(data)
+        except (OSError, AttributeError):  # an old kernel or C library
+            return str(path)
+        _libraries[wanted] = memory
+    return f"/proc/self/fd/{_libraries[wanted]}"
