@@ -57,7 +57,7 @@ test-slow: $(INSTALLED)
 test-train: $(INSTALLED)
 	@$(PIP) install $(TORCH)
 	@$(PIP) install --no-build-isolation --editable '.[train]'
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/train
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/train tests/faults
 
 # The accelerator's slow lanes: many simulated builds, original sets, proofs, synthesis. Each is
 # skipped by name where its tool is missing; CXX is the compiler of the simulators.
