@@ -93,7 +93,7 @@ def extent(size: Pair, dilation: Pair) -> Pair:
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
     """Kernels (out, height, width, in) with zeros between their positions."""
     out, height, width, channels = weights.shape
-    size = ((height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1)
+    size = extent((height, width), dilation)
     _check_size("a dilated convolution", (out, *size, channels))
     full = np.zeros((out, *size, channels), weights.dtype)
     full[:, :: dilation[0], :: dilation[1]] = weights
