@@ -55,3 +55,40 @@ def test_entry_point() -> None:
     script = Path(sysconfig.get_path("scripts")) / "bnn"
     assert "Usage: bnn" in _run(script, "--help")
     assert _run(script, "--version") == f"bnn {bnn.__version__}\n"
+
+
+#: What users import from ``bnn`` itself. A name that goes is a change that CHANGELOG.md tells.
+PUBLIC = """
+NETWORK_CNVW1A1
+NETWORK_CNVW1A2
+NETWORK_CNVW2A2
+NETWORK_LFCW1A1
+NETWORK_LFCW1A2
+RUNTIME_HW
+RUNTIME_SW
+BnnError
+Classifier
+CnvClassifier
+DataError
+InputError
+LfcClassifier
+Model
+ModelFileError
+ParameterError
+Program
+ProgramError
+PynqBNN
+Run
+RuntimeUnavailableError
+UnknownNameError
+__version__
+available_params
+bundled
+load
+save
+"""
+
+
+def test_public_names_are_held() -> None:
+    assert sorted(bnn.__all__) == sorted(PUBLIC.split())
+    assert all(getattr(bnn, name) is not None for name in bnn.__all__)
