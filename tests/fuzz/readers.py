@@ -177,27 +177,40 @@ def _driver(path: Path) -> None:
 
 
 _ORIGINAL = ("formats.bnn_pynq.reading", "formats.bnn_pynq.building", "data.tar", "data.files")
-_CONVERT = ("convert", "lower.graph", "formats.archives", "formats.heaps")
+_CONVERT = ("formats.convert", "lower.graph", "system.archives", "system.heaps")
 
 READERS: dict[str, Reader] = {
-    "bnn": Reader(_bnn, ("modelfile", "check", "inputs", "preprocess", "model"), "bnn"),
+    "bnn": Reader(
+        _bnn,
+        ("model.file", "program.check", "program.inputs", "data.pictures.rules", "model.model"),
+        "bnn",
+    ),
     "theano": Reader(
-        _convert("theano", _DENSE), ("formats.theano_npz", "formats.npz", *_CONVERT), "zip"
+        _convert("theano", _DENSE),
+        ("formats.theano.archive", "formats.theano.fold", "system.npz", *_CONVERT),
+        "zip",
     ),
-    "chainer": Reader(_convert("chainer"), ("formats.chainer", "formats.npz", *_CONVERT), "zip"),
+    "chainer": Reader(_convert("chainer"), ("formats.chainer", "system.npz", *_CONVERT), "zip"),
     "chainer-conv": Reader(
-        _convert("chainer", _CONV), ("formats.chainer", "formats.npz", *_CONVERT), "zip"
+        _convert("chainer", _CONV), ("formats.chainer", "system.npz", *_CONVERT), "zip"
     ),
-    "keras-h5": Reader(_convert("keras"), ("formats.keras_file", "formats.keras", *_CONVERT)),
-    "keras": Reader(_convert("keras"), ("formats.keras_file", "formats.keras", *_CONVERT), "zip"),
+    "keras-h5": Reader(_convert("keras"), ("formats.keras.file", "formats.keras.read", *_CONVERT)),
+    "keras": Reader(
+        _convert("keras"), ("formats.keras.file", "formats.keras.read", *_CONVERT), "zip"
+    ),
     "qonnx": Reader(
         _convert("qonnx"),
-        ("formats.onnx_file", "formats.qonnx", "formats.qonnx_walk", "formats.qonnx_quant"),
+        (
+            "formats.qonnx.onnx_file",
+            "formats.qonnx.read",
+            "formats.qonnx.walk",
+            "formats.qonnx.quantizers",
+        ),
         "onnx",
     ),
     "brevitas": Reader(
         _convert("brevitas", "tfc-w1a1"),
-        ("formats.torch_file", "formats.brevitas", *_CONVERT),
+        ("formats.brevitas.torch_file", "formats.brevitas.read", *_CONVERT),
         "zip",
     ),
     "original": Reader(_original, _ORIGINAL, "packed"),
@@ -205,12 +218,21 @@ READERS: dict[str, Reader] = {
     "original-folder": Reader(_original_folder, _ORIGINAL[:2]),
     "idx": Reader(_idx, ("data.idx", "data.files"), "packed"),
     "cifar": Reader(_cifar, ("data.cifar", "data.tar", "data.files"), "packed"),
-    "topology": Reader(topology.load, ("topology",)),
+    "topology": Reader(topology.load, ("network.topology",)),
     "folding": Reader(lambda path: folding.read(path, _small_program()), ("hw.folding",)),
     "classes": Reader(read_classes, ("formats.bnn_pynq.reading",)),
     "session": Reader(Replay, ("driver.recorded",)),
     "driver": Reader(_driver, ("run.board", "driver.driver")),
-    "picture": Reader(_picture, ("pictures", "preprocess"), "png"),
+    "picture": Reader(
+        _picture,
+        (
+            "data.pictures.seen",
+            "data.pictures.depth",
+            "data.pictures.digits",
+            "data.pictures.preprocess",
+        ),
+        "png",
+    ),
 }
 
 

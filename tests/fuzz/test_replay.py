@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ def test_replay(name: str, kept: Path, tmp_path: Path) -> None:
 
 def test_every_reader_has_seeds() -> None:
     assert all(readers.kept(name) for name in readers.READERS)
+
+
+def test_the_modules_that_are_counted_are_there() -> None:
+    """`make fuzz` imports them by name: a module that moved would stop it."""
+    for reader in readers.READERS.values():
+        for module in reader.modules:
+            importlib.import_module(f"bnn.{module}")
 
 
 @pytest.mark.parametrize("name", readers.READERS)
