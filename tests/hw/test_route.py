@@ -12,6 +12,8 @@ import pytest
 
 from bnn.commands.main import main
 from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn.hw.boards import board
+from bnn.hw.parts import parts
 from bnn.hw.toolchain import locate as tools
 from bnn.hw.toolchain import out_of_context as alone
 from bnn.hw.toolchain import route, synth
@@ -52,9 +54,9 @@ def test_programs_of_another_root_run_through_its_own_loader(
     with pytest.raises(RuntimeUnavailableError, match=r"^other is not installed"):
         tools.command("other")
     with pytest.raises(RuntimeUnavailableError, match=r"^prjxray-database is not installed"):
-        tools.database()
+        tools.database(parts()["xc7z020"])
     (tmp_path / "usr/share/prjxray/database/zynq7").mkdir(parents=True)
-    assert tools.database() == tmp_path / "usr/share/prjxray/database/zynq7"
+    assert tools.database(parts()["xc7z020"]) == tmp_path / "usr/share/prjxray/database/zynq7"
 
 
 REPORT: dict[str, Any] = {
@@ -99,4 +101,4 @@ def test_a_block_is_wrapped_with_all_its_ports() -> None:
     assert ".rst(reset)" in text
     assert ".rst(" not in alone.wrapper("bnn_probe", {})  # it has no such port
     with pytest.raises(BuildError, match="no block is called 'bnn_other'"):
-        alone.fmax(Path(), "bnn_other", {}, "xc7z020clg400-1")
+        alone.fmax(Path(), "bnn_other", {}, board("pynq-z1"))

@@ -36,7 +36,7 @@ def as_json(
     clock = board.clock_mhz * 1e6
     report: dict[str, Any] = {
         "board": board.name,
-        "part": board.part,
+        "part": board.device,
         "clock_mhz": board.clock_mhz,
         "cycles": cycles,
         "fps": clock / cycles,
@@ -51,10 +51,10 @@ def as_json(
         report["used"] = {
             kind: cells["total"].get(kind, 0) / have
             for kind, have in (
-                ("LUT", board.luts),
-                ("FF", board.ffs),
-                ("BRAM36", board.bram36),
-                ("DSP", board.dsps),
+                ("LUT", board.part.luts),
+                ("FF", board.part.ffs),
+                ("BRAM36", board.part.bram36),
+                ("DSP", board.part.dsps),
             )
         }
     if routed is not None:

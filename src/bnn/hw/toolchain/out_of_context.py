@@ -14,11 +14,9 @@ from pathlib import Path
 
 from bnn.errors import BuildError
 from bnn.hw.blocks.block import Generic
+from bnn.hw.boards import Board
 from bnn.hw.render import library, value
 from bnn.hw.toolchain import route, synth
-
-#: Pins of the programmable logic on PYNQ-Z1 and PYNQ-Z2: the oscillator, two buttons, a lamp.
-PINS = {"clk": "H16", "rst": "D19", "into": "D20", "out": "R14"}
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _PARAMETER = re.compile(r"parameter\s+(?:(?:int|logic\s*\[[^]]*\])\s+)?(\w+)\s*=")
@@ -44,12 +42,14 @@ endmodule
 """
 
 
-def constraints() -> str:
-    """XDC of the wrapper's pins."""
+def constraints(board: Board) -> str:
+    """XDC of the wrapper's pins; :class:`BuildError` for a board that names none."""
+    if not board.pins:
+        raise BuildError(f"{board.name}: its TOML file has no table [pins] for a single block")
     return "".join(
         f"set_property PACKAGE_PIN {pin} [get_ports {port}]\n"
         f"set_property IOSTANDARD LVCMOS33 [get_ports {port}]\n"
-        for port, pin in PINS.items()
+        for port, pin in board.pins.items()
     )
 
 
@@ -95,7 +95,7 @@ def fmax(
     folder: Path,
     module: str,
     generics: Mapping[str, Generic],
-    part: str,
+    board: Board,
     *,
     images: Mapping[str, str] | None = None,
     mhz: float = 150.0,
@@ -104,6 +104,7 @@ def fmax(
     """Synthesise, place and route ``module`` alone in ``folder``.
 
     Args:
+        board: whose chip and pins are used.
         images: memory images that the parameters name.
         mhz: frequency aimed at.
 
@@ -117,5 +118,7 @@ def fmax(
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     names = [name for name in files if name.endswith(".sv")]
-    synth.run(folder, synth.routable(names, "alone", pins=True))
-    return route.route(folder, synth.NETLIST, part, constraints=constraints(), mhz=mhz, seed=seed)
+    synth.run(folder, synth.routable(names, "alone", board.part, pins=True))
+    return route.route(
+        folder, synth.NETLIST, board, constraints=constraints(board), mhz=mhz, seed=seed
+    )
