@@ -28,6 +28,7 @@ LFC0: dict[str, Generic] = {
     "SIMD": 64,
     "NF": 32,
     "SF": 13,
+    "STAGES": 3,
     "ACC": 11,
     "DEPTH": 32,
     "LOADABLE": 1,
