@@ -13,8 +13,8 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
-from bnn.hw.html import page
 from bnn.hw.toolchain.route import Routed
+from bnn.system.page import STRIPED, page
 
 #: Utilisation of one block or of all: cell kind -> count.
 Cells = dict[str, float]
@@ -164,11 +164,11 @@ def as_html(report: dict[str, Any]) -> str:
             for name, counts in report["cells"].items()
         ]
         tables += "<h2>Cells</h2>" + _table(("block", *kinds), cells)
+    told = "<br>".join(html.escape(line) for line in summary)
     return page(
         title=f"bnn accelerator for {html.escape(report['board'])}",
-        summary="<br>".join(html.escape(line) for line in summary),
-        picture=_picture(report["blocks"]),
-        tables=tables,
+        body=f"<p>{told}</p>\n{_picture(report['blocks'])}\n{tables}",
+        style=STRIPED,
     )
 
 

@@ -13,13 +13,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn.hw.blocks.block import Generic
+from bnn.hw.bus import Port
 from bnn.hw.parts import Part
-from bnn.hw.render import Sources
+from bnn.hw.render import Sources, value
 from bnn.hw.report import Cells
 from bnn.system import install
 
@@ -110,6 +112,42 @@ def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) 
         f"write_json {NETLIST}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def ports(
+    folder: Path, names: Sequence[str], blocks: Sequence[tuple[str, Mapping[str, Generic]]]
+) -> list[list[Port]]:
+    """The ports of blocks with these parameters, in the order of their headers.
+
+    Yosys elaborates them, so that the SystemVerilog header is the one place that states ports.
+
+    Args:
+        folder: holds the sources, and the memory files that parameters name.
+        names: of the source files in ``folder``.
+        blocks: (module, parameters).
+    """
+    lines = ["module every_block;"]
+    for number, (module, generics) in enumerate(blocks):
+        given = ", ".join(f".{name}({value(generic)})" for name, generic in generics.items())
+        lines.append(f"    {module} #({given}) i{number} ();")
+    (folder / _EVERY_BLOCK).write_text("\n".join([*lines, "endmodule\n"]), encoding="utf-8")
+    script = (
+        f"read_verilog -defer -sv -DSYNTHESIS {' '.join(names)} {_EVERY_BLOCK}\n"
+        f"hierarchy -top every_block\ndelete */p:*\nwrite_json {_EVERY_BLOCK}.json\n"
+    )
+    run(folder, script)
+    read = json.loads((folder / f"{_EVERY_BLOCK}.json").read_text(encoding="utf-8"))["modules"]
+    cells = read["every_block"]["cells"]
+    return [
+        [
+            Port(port["direction"], len(port["bits"]), name)
+            for name, port in read[cells[f"i{number}"]["type"]]["ports"].items()
+        ]
+        for number in range(len(blocks))
+    ]
+
+
+_EVERY_BLOCK = "every_block.sv"
 
 
 def _read(names: Sequence[str], top: str) -> list[str]:
