@@ -37,7 +37,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format clean
 .DELETE_ON_ERROR:
 
@@ -64,6 +64,11 @@ test-train: $(INSTALLED)
 test-hw: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[hw]'
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m hw
+
+# A small accelerator through Yosys for six families of chips; prints the table of docs/hardware.md.
+synth: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[hw]'
+	$(BIN)/python -m pytest -q -n 0 -s -m hw tests/hw/test_other_chips.py
 
 # Trainings that are killed at random moments, FAULTS times for each of six kinds, and FAULTS_DISK full
 # disks; then resumed and compared with the uninterrupted one. Minutes; full disks need the right to mount.

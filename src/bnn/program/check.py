@@ -101,7 +101,9 @@ def _parameters(op: Op) -> int:
             return int(op.weights.size)
         case Threshold():
             return int(op.thresholds.size)
-    return 0
+        case Window() | Pool() | Add() | ArgMax():
+            return 0
+    assert_never(op)
 
 
 def work(op: Op, edges: Mapping[str, Edge]) -> int:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn._checked import Made
+from bnn._typing import assert_never
 from bnn.errors import ProgramError
 from bnn.program.precision import Precision
 
@@ -176,6 +177,18 @@ class ArgMax:
 
 
 Op = Window | Dot | Threshold | Pool | Add | ArgMax
+
+
+def sources(op: Op) -> tuple[str, ...]:
+    """Names of the edges that ``op`` reads, in the order of its attributes."""
+    match op:
+        case Window() | Dot() | Threshold() | Pool() | ArgMax():
+            return (op.source,)
+        case Add():
+            return (op.source, op.other)
+    assert_never(op)
+
+
 RULES = ("first", "first-positive", "highest-positive")
 
 

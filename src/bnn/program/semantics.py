@@ -24,6 +24,7 @@ from bnn.program.operations import (
     Pool,
     Threshold,
     Window,
+    sources,
 )
 from bnn.program.program import Program
 
@@ -51,9 +52,7 @@ def last_readers(program: Program) -> dict[str, list[str]]:
     last = {INPUT: program.ops[0].name}
     for op in program.ops:
         last[op.name] = op.name
-        last[op.source] = op.name
-        if isinstance(op, Add):
-            last[op.other] = op.name
+        last.update(dict.fromkeys(sources(op), op.name))
     found: dict[str, list[str]] = {}
     for edge, reader in last.items():
         if edge not in (program.scores, program.decision):

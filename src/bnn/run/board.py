@@ -67,12 +67,13 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise TypeError("it is not an object")
         kind = board(str(values["board"]))
+        where = kind.built
         said = {name: values[name] for name in ("base", "span", "mhz")}
     except KeyError as reason:
         raise DriverError(f"{path}: it lacks {reason}: {_COPY}") from None
     except (ValueError, TypeError, BuildError) as reason:
         raise DriverError(f"{path}: cannot be read: {reason}: {_COPY}") from None
-    for name, value in {"base": kind.base, "span": kind.span, "mhz": kind.clock_mhz}.items():
+    for name, value in {"base": where.base, "span": where.span, "mhz": kind.clock_mhz}.items():
         if isinstance(said[name], bool) or said[name] != value:
             raise DriverError(
                 f"{path}: {name} is {said[name]!r}, of a {kind.name} it is {value!r}: {_COPY}"
