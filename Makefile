@@ -13,6 +13,9 @@ PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 TOOLS := $(VENV)/.tools-installed
 INSTALLED := $(VENV)/.package-installed
 HEADERS := $(abspath $(VENV))/headers/usr/include
+# Before a command that compiles: where tools/python-headers has put Python's headers, if it had to.
+WITH_HEADERS = if [ -d "$(HEADERS)" ]; then export CPLUS_INCLUDE_PATH="$(HEADERS)" \
+    SKBUILD_CMAKE_DEFINE="Python_INCLUDE_DIR=$$(echo "$(HEADERS)"/python3*)"; fi;
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f)
 # The machine's compiler, not the name of the one that built its Python.
 ifeq ($(origin CXX),default)
@@ -38,7 +41,7 @@ export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
 .PHONY: demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
-    bench lint format clean
+    bench lint format dist-check clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -97,6 +100,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python tools/check_rooms.py
 	$(BIN)/python tools/check_rtl.py
+	$(BIN)/python tools/check_links.py
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then set -x; $(BIN)/mypy; \
 	else echo "mypy: skipped, because the numpy of Python 3.10 has older types"; fi
 
@@ -152,6 +156,12 @@ bench: $(INSTALLED)
 	$(BIN)/python bench/train_step.py cnv
 	$(BIN)/python bench/train_step.py lfc --batch 256
 
+# The files of a release: built into dist, and each proved to install and work in a fresh environment
+# without a network. Minutes; needs the network once, for the wheels of others.
+dist-check: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[release]'
+	@$(WITH_HEADERS) $(BIN)/python tools/check_release.py
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -160,8 +170,7 @@ clean:
 # Without build isolation the build works offline and keeps its object files.
 $(INSTALLED): $(TOOLS) pyproject.toml $(NATIVE_SOURCES)
 	@echo "building the package in $(VENV)"
-	@if [ -d "$(HEADERS)" ]; then export CPLUS_INCLUDE_PATH="$(HEADERS)" \
-	    SKBUILD_CMAKE_DEFINE="Python_INCLUDE_DIR=$$(echo "$(HEADERS)"/python3*)"; fi; \
+	@$(WITH_HEADERS) \
 	$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[test,dev,sim]'
 	@touch $@
 

@@ -24,7 +24,7 @@ from bnn.formats.bnn_pynq import NETWORKS, OriginalNetwork, load
 from bnn.model.model import Model
 from bnn.program.semantics import evaluate
 from bnn.run.reference import ReferenceRuntime
-from param_sets import CLASSES, archive, made, write
+from support.param_sets import CLASSES, archive, made, write
 
 
 def _direct(network: OriginalNetwork, files: dict[str, bytes], image: Any) -> Any:

@@ -19,7 +19,7 @@ from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_t
 from bnn.program.operations import Affine, ArgMax, Dot, Window
 from bnn.program.precision import INT, UINT
 from bnn.program.program import Program
-from param_sets import made, write
+from support.param_sets import made, write
 
 
 def _grey() -> Model:

@@ -21,7 +21,7 @@ from bnn.program.inputs import IntegerInput, PictureInput, sign_table
 from bnn.program.operations import Dot, Window
 from bnn.program.precision import BIPOLAR, INT
 from bnn.program.program import Program
-from param_sets import archive, made
+from support.param_sets import archive, made
 
 
 class Terminal:

@@ -14,7 +14,7 @@ from bnn.program.operations import Dot, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
 from bnn.run import cpu, reference
-from programs import MAPS, Limits, batches, networks, numbers
+from support.programs import MAPS, Limits, batches, networks, numbers
 
 KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
 

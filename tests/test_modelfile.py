@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
-import programs
 from bnn.data.pictures.preprocess import Thumbnail
 from bnn.errors import BnnError, ModelFileError
 from bnn.model.file import _digest, load, pack_planes, provenance, save, unpack_planes
@@ -26,6 +25,7 @@ from bnn.program.inputs import PictureInput, identity_table
 from bnn.program.operations import Affine, Dot, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, UINT
 from bnn.program.program import Program
+from support import programs
 
 SAME_FILE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

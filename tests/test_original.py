@@ -26,7 +26,7 @@ from bnn.original import _fit_lfc
 from bnn.program.semantics import arg_max
 from bnn.run import Outputs
 from bnn.run.reference import ReferenceRuntime
-from param_sets import CLASSES, archive, made, write
+from support.param_sets import CLASSES, archive, made, write
 
 #: What scripts written for the original call, by class (section 5).
 METHODS = {

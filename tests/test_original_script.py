@@ -19,8 +19,8 @@ from bnn.data import idx
 from bnn.data.files import open_unpacked
 from bnn.data.pictures.rules import digit_array
 
-SCRIPT = Path(__file__).parent / "scripts" / "original_notebooks.py"
-WEBCAM = Path(__file__).parent / "scripts" / "original_webcam.py"
+SCRIPT = Path(__file__).parent / "support" / "scripts" / "original_notebooks.py"
+WEBCAM = Path(__file__).parent / "support" / "scripts" / "original_webcam.py"
 
 
 def test_flow_of_the_notebooks(data_dir: Path, params_dir: Path, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import programs
 from bnn.errors import ProgramError
 from bnn.program.check import dot_bounds
 from bnn.program.inputs import IntegerInput, PictureInput, identity_table
@@ -19,6 +18,7 @@ from bnn.program.operations import Add, Affine, ArgMax, Dot, Pool, Threshold, Wi
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program.program import Program
 from bnn.program.semantics import evaluate
+from support import programs
 
 INPUT = IntegerInput((4, 5, 2), INT(4))
 VECTOR = IntegerInput((6,), INT(4))

@@ -19,7 +19,7 @@ from bnn.commands.main import main
 from bnn.data import idx
 from bnn.run import Outputs
 from bnn.run.reference import ReferenceRuntime
-from param_sets import made, write
+from support.param_sets import made, write
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
 DETAILS = {"cycles": 1860, "mhz": 100.0, "simulated": True, "simulation_seconds": 7.5, "starts": []}

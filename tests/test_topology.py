@@ -11,7 +11,7 @@ from bnn.network import zoo
 from bnn.network.assemble import assemble, random_parameters
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, load, loads
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
-from lowered_exactly import assert_lowered_exactly
+from support.lowered_exactly import assert_lowered_exactly
 
 MINE = """
 name = "mine"

@@ -3,9 +3,10 @@
 
     make differential RUNS=10000 SEED=1
 
-Four kinds of programs in turn (``tests/programs.py``): small ones of every operation and precision,
-wide ones, bits and ternaries, and large windows with borders. Each is run as a batch of one to five
-inputs on one or two threads. A difference ends the run with the program, made as small as can be.
+Four kinds of programs in turn (``tests/support/programs.py``): small ones of every operation and
+precision, wide ones, bits and ternaries, and large windows with borders. Each is run as a batch of
+one to five inputs on one or two threads. A difference ends the run with the program, made as small
+as can be.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bnn.program.operations import Dot, Pool, Window
 from bnn.program.precision import TERNARY
 from bnn.program.program import Program
 from bnn.run import cpu
-from programs import MAPS, SMALL, networks
+from support.programs import MAPS, SMALL, networks
 from test_cpu import FEW_BITS, KERNELS, WIDE, assert_equal
 
 #: Programs of one process' task.

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bnn.commands.main import main
 from bnn.errors import BnnError
 from bnn.formats.convert import Options, convert
-from converted import FIXTURES
+from support.converted import FIXTURES
 
 SAME_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 

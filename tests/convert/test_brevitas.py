@@ -16,7 +16,7 @@ from bnn.errors import FormatError
 from bnn.formats.brevitas import torch_file
 from bnn.formats.brevitas.live import check
 from bnn.formats.convert import convert, convert_module, export, taking_pictures
-from converted import FIXTURES
+from support.converted import FIXTURES
 
 
 class Tensor:

@@ -12,7 +12,7 @@ import pytest
 
 import bnn
 from bnn.commands.main import main
-from converted import CASES, FIXTURES, mnist
+from support.converted import CASES, FIXTURES, mnist
 
 
 @pytest.fixture

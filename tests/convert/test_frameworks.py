@@ -14,7 +14,7 @@ from bnn.formats.convert import convert, recognise
 from bnn.model import file as modelfile
 from bnn.model.model import Model
 from bnn.run import RUNTIMES
-from converted import CASES, FIXTURES, IDS, Case, mnist
+from support.converted import CASES, FIXTURES, IDS, Case, mnist
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from bnn.formats.convert import convert
 from bnn.formats.keras.graph import node_sources, output_name
 from bnn.formats.keras.read import _HANDLERS
 from bnn.formats.keras.settings import LAYERS, THINGS, Rule, Settings, fixed, short, whole
-from converted import FIXTURES
+from support.converted import FIXTURES
 
 SCHEMAS = {**LAYERS, **THINGS}
 JSON = st.recursive(

@@ -20,7 +20,7 @@ import pytest
 import bnn
 from bnn.errors import BnnError
 from bnn.formats.convert import Options, convert
-from converted import FIXTURES
+from support.converted import FIXTURES
 
 #: Of the largest logit: how far float32 sums of a framework may be off.
 RELATIVE = 1e-5

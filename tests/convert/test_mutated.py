@@ -13,8 +13,8 @@ import pytest
 
 from bnn.errors import BnnError
 from bnn.formats.convert import Options, convert
-from converted import FIXTURES
-from mutated import mutated
+from support.converted import FIXTURES
+from support.mutated import mutated
 
 SEEDS = {
     "keras/larq-quantizers.h5": None,

@@ -28,8 +28,8 @@ from bnn.network.arithmetic import real_layer
 from bnn.network.network import BatchNorm, Flatten, Lattice, Linear, MaxPool, Network, Sign
 from bnn.program.inputs import PictureInput, identity_table
 from bnn.program.precision import BIPOLAR, UINT
-from converted import FIXTURES
-from qonnx_graphs import MODES
+from support.converted import FIXTURES
+from support.qonnx_graphs import MODES
 
 SCALES = st.floats(2.0**-12, 2.0**12, width=32)
 REALS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=50)

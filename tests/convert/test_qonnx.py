@@ -11,7 +11,6 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, event, given, reject, settings
 
-import programs
 from bnn.classifier import Classifier
 from bnn.errors import FormatError
 from bnn.formats.convert import Options, convert
@@ -20,7 +19,8 @@ from bnn.formats.qonnx.executor import Executor
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, RealInput
 from bnn.program.program import Program
-from qonnx_graphs import DOMAIN, graphs
+from support import programs
+from support.qonnx_graphs import DOMAIN, graphs
 
 SAME_FILE = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]

@@ -20,9 +20,9 @@ from bnn.formats.qonnx import rules as qonnx_rules
 from bnn.formats.qonnx.executor import Executor
 from bnn.formats.qonnx.onnx_file import Node
 from bnn.formats.qonnx.operators import _QONNX, OPERATORS, Op, understood
-from converted import CASES as FRAMEWORKS
-from converted import mnist
-from qonnx_matrix import GROUPS, MATRIX, features, outcome, stored
+from support.converted import CASES as FRAMEWORKS
+from support.converted import mnist
+from support.qonnx_matrix import GROUPS, MATRIX, features, outcome, stored
 
 #: In how many parts each group is run.
 PARTS = 4

@@ -15,8 +15,8 @@ import pytest
 from bnn.formats.convert import convert
 from bnn.model.file import load, save
 from bnn.system.files import STALE
-from converted import FIXTURES
 from faults.command_child import command
+from support.converted import FIXTURES
 
 FAULTS = int(os.environ.get("FAULTS", "4"))
 ONE, TWO = (str(FIXTURES / "theano" / name) for name in ("tfc-1w-1a.npz", "tfc-1w-2a.npz"))

@@ -16,7 +16,7 @@ from bnn.network import zoo
 from bnn.network.assemble import Statistics, Weights
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, loads
 from bnn.run import reference
-from lowered_exactly import assert_lowered_exactly
+from support.lowered_exactly import assert_lowered_exactly
 
 MINE = """
 name = "mine"

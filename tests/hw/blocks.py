@@ -25,7 +25,7 @@ from bnn.hw.render import image
 from bnn.program.operations import Borders, Dot, Pair, Threshold
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from hw.examples import signs
-from programs import numbers
+from support.programs import numbers
 
 Load = tuple[int, int, int, int]
 """A write on the parameter bus: whether it is a level, item, index, data."""

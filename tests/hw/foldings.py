@@ -17,7 +17,7 @@ from bnn.hw.folding import Folding, LayerFolding, dots
 from bnn.plan import Part, Plan, plan
 from bnn.program.operations import Window
 from bnn.program.program import Program
-from programs import Limits, networks
+from support.programs import Limits, networks
 
 #: The same draws in every run; each plan is simulated or synthesised, so none is shrunk.
 _DRAWS = settings(

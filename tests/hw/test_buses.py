@@ -25,7 +25,7 @@ from bnn.hw.toolchain import verilator
 from bnn.run import prepare
 from hw.examples import WORDS_FOLDING, words
 from hw.simulators import built
-from programs import batches
+from support.programs import batches
 
 pytestmark = pytest.mark.usefixtures("simulator")
 

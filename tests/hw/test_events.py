@@ -22,7 +22,7 @@ from bnn.run import prepare
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 from hw.foldings import thirty_plans
 from hw.test_systems import SYSTEMS
-from programs import Limits, batches
+from support.programs import Limits, batches
 
 LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
 

@@ -11,7 +11,7 @@ from bnn.hw.render import sources
 from bnn.hw.toolchain import synth
 from bnn.plan import Plan
 from hw.foldings import thirty_plans
-from programs import Limits
+from support.programs import Limits
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]
 

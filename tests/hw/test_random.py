@@ -18,7 +18,7 @@ from bnn.hw.folding import Folding
 from bnn.program.program import Program
 from bnn.run import prepare
 from hw.foldings import foldings
-from programs import Limits, batches, networks, residuals
+from support.programs import Limits, batches, networks, residuals
 
 pytestmark = pytest.mark.hw
 

@@ -26,7 +26,7 @@ from bnn.program.program import Program
 from bnn.run import prepare
 from hw.examples import signs
 from hw.foldings import foldings
-from programs import Limits, batches, networks, numbers, residuals
+from support.programs import Limits, batches, networks, numbers, residuals
 
 pytestmark = pytest.mark.usefixtures("simulator")
 

@@ -23,7 +23,7 @@ from bnn.program.operations import Dot, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
 from hw.examples import dense, signs
-from programs import PRECISIONS, numbers
+from support.programs import PRECISIONS, numbers
 
 # ---- memory ---------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from bnn.network.network import (
 from bnn.program.inputs import IntegerInput
 from bnn.program.operations import Threshold
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
-from lowered_exactly import assert_lowered_exactly
+from support.lowered_exactly import assert_lowered_exactly
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8)[:, None]
 

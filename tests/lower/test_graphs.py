@@ -11,8 +11,8 @@ from bnn.errors import NetworkError, ProgramError
 from bnn.lower import lower
 from bnn.network.network import Add, Clip, Conv2d, Layer, Linear, MaxPool, Network, Scale, Sign
 from bnn.program.precision import BIPOLAR
-from lowered_exactly import assert_lowered_exactly
-from stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
+from support.lowered_exactly import assert_lowered_exactly
+from support.stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
 
 SHAPE = (6, 5, 2)
 

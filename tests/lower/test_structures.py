@@ -28,8 +28,8 @@ from bnn.network.network import (
 from bnn.program.inputs import IntegerInput, PictureInput, fixed_point_table, identity_table
 from bnn.program.operations import Pool, Threshold
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
-from lowered_exactly import assert_lowered_exactly
-from stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
+from support.lowered_exactly import assert_lowered_exactly
+from support.stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
 
 
 def random_stack(seed: int) -> Network:

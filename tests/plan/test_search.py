@@ -23,7 +23,7 @@ from bnn.program.operations import Dot, Threshold
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from hw.examples import dense, residual
-from programs import Limits, networks
+from support.programs import Limits, networks
 
 LIMITS = Limits(side=6, channels=6, ops=6, levels=4, patch=120)
 

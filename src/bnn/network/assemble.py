@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn._typing import assert_never
 from bnn.network.network import BatchNorm, Conv2d, Flatten, Linear, MaxPool, Network
 from bnn.network.network import Layer as NetworkLayer
 from bnn.network.quantizers import activation, encoded_input, quantize_weights, unit_scale
@@ -80,6 +81,8 @@ def _layers(topology: Topology, values: Iterator[Any], order: Order) -> Iterator
                 yield MaxPool(f"pool{number}", layer.kernel, layer.stride)
             case Act():
                 yield activation(f"act{number}", layer.precision)
+            case _:
+                assert_never(layer)
 
 
 def _conv(name: str, layer: Conv, given: Weights) -> Conv2d:
@@ -116,6 +119,8 @@ def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Para
                 found.append(_random_statistics(channels, spread, rng))
             case Pool() | Act():
                 continue
+            case _:
+                assert_never(layer)
         if isinstance(layer, Conv | Dense):
             last = found[-1]
             assert isinstance(last, Weights)

@@ -4,7 +4,7 @@
 Block RAMs are computed (:mod:`bnn.plan.memory`). LUTs and flip-flops are sums of features
 (:mod:`bnn.plan.features`) with coefficients fitted to synthesis of many single blocks;
 ``coefficients.json`` beside this file holds them and the errors of the fit, and
-``tools/calibrate_costs.py`` makes it.
+``tools/calibrate_costs.py`` and ``tools/fit_costs.py`` make it.
 """
 
 from __future__ import annotations

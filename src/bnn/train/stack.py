@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from bnn._typing import assert_never
 from bnn.network.quantizers import encoded_input
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
 from bnn.program.inputs import PictureInput
@@ -158,6 +159,8 @@ def _layers(topology: Topology, estimator: str) -> Iterator[nn.Module]:
                 yield layers.MaxPool(layer.kernel, layer.stride)
             case Act():
                 yield layers.Activation(layer.precision, estimator)
+            case _:
+                assert_never(layer)
 
 
 def _gain(topology: Topology, index: int) -> float:

@@ -17,7 +17,7 @@ from bnn.errors import BnnError, FormatError
 from bnn.formats.convert import Options, convert
 from bnn.formats.qonnx.executor import Executor
 from bnn.measure.agreement import Answers, classes_of, compared
-from converted import FIXTURES
+from support.converted import FIXTURES
 
 
 def _load() -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from bnn.data.idx import read_images
 from bnn.formats.convert import Options
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 ANSWERS = 1000
 
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The pages link to one another, and a planted dead link or lonely page is found."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def check() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_links", ROOT / "tools" / "check_links.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _write(folder: Path, **pages: str) -> None:
+    for name, text in pages.items():
+        path = folder / (name.replace("__", "/") + ".md")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def test_this_repository(check: ModuleType) -> None:
+    count, links, wrong = check.problems(ROOT)
+    assert wrong == []
+    assert count > 20
+    assert links > 20
+
+
+def test_pages_that_are_reached_by_links(check: ModuleType, tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        README="[a](docs/a.md) [folder](part) [other](https://example.org/x.md)",
+        docs__a="# One two\n[b](b.md#what-a-b-is) [top](#one-two) [back](../README.md)",
+        docs__b="# What a `b` is\n```\n[not a link](nowhere.md)\n```\n`[nor](this.md)`\n",
+        part__README="[a](../docs/a.md)",
+    )
+    assert check.problems(tmp_path) == (4, 6, [])
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("[x](docs/none.md)", "README.md:1: docs/none.md leads nowhere"),
+        ("\n[x][1]\n\n[1]: none.md", "README.md:4: none.md leads nowhere"),
+        ("[x](../outside.md)", "README.md:1: ../outside.md leads nowhere"),
+        ("[x](#none)", "README.md:1: #none: the page has no such heading"),
+        ("[x](<docs/none.md>)", "README.md:1: docs/none.md leads nowhere"),
+    ],
+)
+def test_a_planted_dead_link_is_found(
+    check: ModuleType, tmp_path: Path, page: str, said: str
+) -> None:
+    _write(tmp_path, README=page)
+    (tmp_path / "outside.md").unlink(missing_ok=True)
+    assert check.problems(tmp_path)[2] == [said]
+
+
+def test_a_planted_lonely_page_is_found(
+    check: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two pages that link to each other only are lonely, too; the exit status says so."""
+    _write(tmp_path, README="# Here", docs__a="[b](b.md)", docs__b="[a](a.md)")
+    assert check.main(tmp_path) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"docs/{name}.md: no link leads here from README.md" for name in "ab"]
