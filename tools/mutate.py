@@ -183,7 +183,7 @@ class Tree:
 def _tests(settings: dict[str, Any], file: str) -> list[str]:
     for entry in settings["tests"]:
         if any(fnmatch.fnmatch(file, pattern) for pattern in entry["files"]):
-            return list(entry["run"])[: settings.get("first")]
+            return list(dict.fromkeys(entry["run"]))[: settings.get("first")]
     raise SystemExit(f"mutate.toml names no tests for {file}")
 
 
@@ -198,13 +198,16 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
     trees: SimpleQueue[Tree] = SimpleQueue()
     for number in range(min(jobs, len(waiting))):
         trees.put(Tree(number))
-    limits = _limits(waiting, settings, trees)
+    limits = _Limits()
     lock, began = threading.Lock(), time.monotonic()
 
     def one(mutant: Mutant) -> None:
-        tree = trees.get()
-        tests = _tests(settings, mutant.file)
-        outcome, said = tree.plant(mutant, tests, limits[tuple(tests)])
+        tree, outcome, said = trees.get(), "passed", ""
+        for tests in _tests(settings, mutant.file):  # a process for each: seldom more than one
+            limit = limits.of(tests, tree)
+            outcome, said = tree.plant(mutant, [tests], limit)
+            if outcome != "passed":
+                break
         trees.put(tree)
         by = _finder(said) if outcome == "failed" else ""
         found = {
@@ -228,20 +231,29 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
     return results
 
 
-def _limits(
-    waiting: list[Mutant], settings: dict[str, Any], trees: SimpleQueue[Tree]
-) -> dict[Any, float]:
-    """Seconds that the tests may take: they must pass as they are, and that is timed."""
-    limits = {}
-    for tests in sorted({tuple(_tests(settings, each.file)) for each in waiting}):
-        tree, began = trees.get(), time.monotonic()
-        outcome, said = tree.run(list(tests), 3600)
-        trees.put(tree)
-        if outcome != "passed":
-            raise SystemExit(f"without any mistake these tests do not pass:\n{said[-3000:]}")
-        limits[tests] = 4 * (time.monotonic() - began) + 120
-        print(f"{' '.join(tests)}: {time.monotonic() - began:.0f} s", flush=True)
-    return limits
+class _Limits:
+    """Seconds that tests may take: they must pass without a mistake; timed once for each text."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._path = WORK / "seconds.json"
+        self._seconds = json.loads(self._path.read_text()) if self._path.is_file() else {}
+
+    def of(self, tests: str, tree: Tree) -> float:
+        path = ROOT / tests.partition("::")[0]
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        texts = b"".join(file.read_bytes() for file in files)
+        key = f"{tests} {hashlib.sha256(texts).hexdigest()[:12]}"
+        with self._lock:
+            if key not in self._seconds:
+                began = time.monotonic()
+                outcome, said = tree.run([tests], 3600)
+                if outcome != "passed":
+                    raise SystemExit(f"without any mistake {tests} does not pass:\n{said[-3000:]}")
+                self._seconds[key] = time.monotonic() - began
+                self._path.write_text(json.dumps(self._seconds, indent=1))
+                print(f"{tests}: {self._seconds[key]:.0f} s", flush=True)
+            return 4 * float(self._seconds[key]) + 120
 
 
 def _kept() -> dict[str, dict[str, Any]]:
@@ -282,7 +294,7 @@ def _report(
 ) -> None:
     equal = {
         (each["file"], each["right"], each["wrong"], each["line"])
-        for each in settings["equivalent"]
+        for each in settings.get("equivalent", [])
     }
     table: dict[str, Counter[str]] = {}
     for mutant in chosen:
