@@ -198,16 +198,18 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
     trees: SimpleQueue[Tree] = SimpleQueue()
     for number in range(min(jobs, len(waiting))):
         trees.put(Tree(number))
-    limits = _Limits()
+    proofs = _Proofs()
     lock, began = threading.Lock(), time.monotonic()
 
     def one(mutant: Mutant) -> None:
         tree, outcome, said = trees.get(), "passed", ""
         for tests in _tests(settings, mutant.file):  # a process for each: seldom more than one
-            limit = limits.of(tests, tree)
-            outcome, said = tree.plant(mutant, [tests], limit)
+            start = time.monotonic()
+            outcome, said = tree.plant(mutant, [tests], proofs.limit(tests))
             if outcome != "passed":
+                proofs.passes(tree, tests if outcome == "hangs" else _finder(said), tests)
                 break
+            proofs.passed(tests, time.monotonic() - start)
         trees.put(tree)
         by = _finder(said) if outcome == "failed" else ""
         found = {
@@ -231,29 +233,42 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
     return results
 
 
-class _Limits:
-    """Seconds that tests may take: they must pass without a mistake; timed once for each text."""
+class _Proofs:
+    """Which tests pass without a mistake, and in how many seconds; kept for each text of the tests.
+
+    Only a test that failed with a mistake is run without it: that is the one that must pass.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._path = WORK / "seconds.json"
-        self._seconds = json.loads(self._path.read_text()) if self._path.is_file() else {}
+        self._seconds: dict[str, float] = {}
+        if self._path.is_file():
+            self._seconds = json.loads(self._path.read_text())
 
-    def of(self, tests: str, tree: Tree) -> float:
+    def limit(self, tests: str) -> float:
+        return 4 * self._seconds.get(self._key(tests), 60) + 120
+
+    def passed(self, tests: str, seconds: float) -> None:
+        with self._lock:
+            self._seconds[self._key(tests)] = seconds
+            self._path.write_text(json.dumps(self._seconds, indent=1))
+
+    def passes(self, tree: Tree, finder: str, tests: str) -> None:
+        finder = tests if finder == "?" else finder
+        if {self._key(finder), self._key(tests)} & set(self._seconds):
+            return
+        began = time.monotonic()
+        outcome, said = tree.run([finder], 3600)
+        if outcome != "passed":
+            raise SystemExit(f"without any mistake {finder} does not pass:\n{said[-3000:]}")
+        self.passed(finder, time.monotonic() - began)
+
+    def _key(self, tests: str) -> str:
         path = ROOT / tests.partition("::")[0]
         files = [path] if path.is_file() else sorted(path.rglob("*.py"))
         texts = b"".join(file.read_bytes() for file in files)
-        key = f"{tests} {hashlib.sha256(texts).hexdigest()[:12]}"
-        with self._lock:
-            if key not in self._seconds:
-                began = time.monotonic()
-                outcome, said = tree.run([tests], 3600)
-                if outcome != "passed":
-                    raise SystemExit(f"without any mistake {tests} does not pass:\n{said[-3000:]}")
-                self._seconds[key] = time.monotonic() - began
-                self._path.write_text(json.dumps(self._seconds, indent=1))
-                print(f"{tests}: {self._seconds[key]:.0f} s", flush=True)
-            return 4 * float(self._seconds[key]) + 120
+        return f"{tests} {hashlib.sha256(texts).hexdigest()[:12]}"
 
 
 def _kept() -> dict[str, dict[str, Any]]:
