@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command that is printed where an extra is missing: this Python runs it, by packages' names."""
+"""The command that is printed where an extra is missing: for this Python, and of packages."""
 
 from __future__ import annotations
 
