@@ -60,6 +60,14 @@ def test_a_live_module_is_its_checkpoint(name: str, bits: Any) -> None:
     assert live.program.digest() == stored.program.digest()
 
 
+def test_bits_that_only_the_file_name_says_are_told() -> None:
+    path = FIXTURES / "brevitas" / "tfc-w1a2.tar"
+    (told,) = [line for line in convert(path).report.lost if "name" in line]
+    assert "1 bits for weights and 2 for activations" in told
+    named = convert(path, topology="tfc-w1a2")
+    assert [line for line in named.report.lost if "name" in line] == []
+
+
 def test_other_modules_are_refused() -> None:
     state = torch_file.read(FIXTURES / "brevitas" / "tfc-w1a1.tar")["state_dict"]
     with pytest.raises(FormatError, match="not quantized"):
