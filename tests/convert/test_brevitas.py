@@ -15,7 +15,7 @@ import bnn
 from bnn.errors import FormatError
 from bnn.formats.brevitas import torch_file
 from bnn.formats.brevitas.live import check
-from bnn.formats.convert import convert, convert_module, export, taking_pictures
+from bnn.formats.convert import Options, convert, convert_module, export, taking_pictures
 from converted import FIXTURES
 
 
@@ -64,7 +64,7 @@ def test_bits_that_only_the_file_name_says_are_told() -> None:
     path = FIXTURES / "brevitas" / "tfc-w1a2.tar"
     (told,) = [line for line in convert(path).report.lost if "name" in line]
     assert "1 bits for weights and 2 for activations" in told
-    named = convert(path, topology="tfc-w1a2")
+    named = convert(path, options=Options(topology="tfc-w1a2"))
     assert [line for line in named.report.lost if "name" in line] == []
 
 
