@@ -260,7 +260,8 @@ def _finder(said: str) -> str:
 def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str, dict[str, Any]]:
     results = _kept()
     waiting = [each for each in chosen if each.key not in results]
-    waiting.sort(key=lambda each: "tests/hw" in _tests(settings, each.file)[0])  # builds are slow
+    slow = ("tests/train", "tests/hw")  # PyTorch and builds come last
+    waiting.sort(key=lambda each: _tests(settings, each.file)[0].startswith(slow))
     trees: SimpleQueue[Tree] = SimpleQueue()
     for number in range(min(jobs, len(waiting))):
         trees.put(Tree(number))
