@@ -48,6 +48,8 @@ def test_figures_follow_from_the_samples() -> None:
     assert timing.images_per_cpu_second == pytest.approx(5e5)
     assert timing.spread == pytest.approx(3)
     assert timing.as_dict()["gops"] == pytest.approx(0.5)
+    assert timing.as_dict()["us_median"] == pytest.approx(2, rel=1e-9)
+    assert timing.as_dict()["us_best"] == pytest.approx(1, rel=1e-9)
 
 
 def test_command_prints_json_lines() -> None:
