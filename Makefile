@@ -17,6 +17,8 @@ HEADERS := $(abspath $(VENV))/headers/usr/include
 WITH_HEADERS = if [ -d "$(HEADERS)" ]; then export CPLUS_INCLUDE_PATH="$(HEADERS)" \
     SKBUILD_CMAKE_DEFINE="Python_INCLUDE_DIR=$$(echo "$(HEADERS)"/python3*)"; fi;
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f)
+# The C++ that clang-format lays out, as .clang-format says.
+CXX_SOURCES = $(shell find native -name '*.[ch]pp')
 # The machine's compiler, not the name of the one that built its Python.
 ifeq ($(origin CXX),default)
 export CXX := $(shell for c in c++ g++ clang++; do command -v $$c && break; done)
@@ -97,6 +99,8 @@ differential: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(BIN)/python tools/check_columns.py
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python tools/check_rooms.py
 	$(BIN)/python tools/check_rtl.py
@@ -107,6 +111,7 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 test-native: $(TOOLS)
 	@$(BIN)/cmake -S . -B build/native-tests -G Ninja \

@@ -70,7 +70,7 @@ def test_numbers_are_whole_and_positive(text: str) -> None:
 def test_info_tells_the_kernel_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BNN_KERNEL", "portable")
     text = CliRunner().invoke(app, ["info", "--cpu"]).output
-    assert "portable: BNN_KERNEL says so" in text
+    assert "portable: set by BNN_KERNEL" in text
     found = json.loads(CliRunner().invoke(app, ["info", "--cpu", "--json"]).output)
     assert found["kernel"] == "portable"
     assert found["kernels"][-1]["name"] == "portable"

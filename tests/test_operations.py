@@ -10,7 +10,7 @@ from hypothesis import given
 from bnn.model.file import OPS
 from bnn.program.operations import INPUT, Add, Op, sources
 from bnn.program.program import Program
-from programs import networks
+from support.programs import networks
 
 
 def test_the_model_file_has_a_name_for_every_operation() -> None:

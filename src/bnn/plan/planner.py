@@ -245,7 +245,7 @@ def _fastest(search: Search, target: Part, clock: float) -> Plan:
 
 def _slower(search: Search, cycles: int) -> Found | None:
     """The next design that fits and takes more than ``cycles``; None if there is none."""
-    bound, most = cycles, search.most_cycles()
+    bound, most = cycles, search.max_cycles()
     while bound < most:
         bound += max(1, bound // _SLOWER)
         found = search.within(bound)
@@ -323,7 +323,7 @@ def _without_substitutes(search: Search, found: Found) -> Found:
     """
     budget = search.budget
     roomy = Search(search.program, replace(budget, bram36=math.inf), loadable=search.loadable)
-    other = roomy.within(found.design.cycles) or roomy.within(search.most_cycles())
+    other = roomy.within(found.design.cycles) or roomy.within(search.max_cycles())
     if other is not None and set(budget.excess(other.cost)) == {"BRAM36"}:
         return other
     return found
@@ -341,7 +341,7 @@ def _largest_memory(found: Found) -> tuple[str, float]:
 
 
 def _too_large(search: Search, target: Part) -> str:
-    least = search.within(search.most_cycles())
+    least = search.within(search.max_cycles())
     if least is None:
         return f"{target.name}: no folding of {_slow(search)} can be built"
     if not search.budget.excess(least.cost):
