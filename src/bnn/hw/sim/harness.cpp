@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A board around the simulated accelerator: clock, reset, a bus master for the registers and a memory
-// behind the AXI4 master, with latency and random back-pressure. Driven from Python by ctypes.
+// after the AXI4 master, with latency and random back-pressure. Driven from Python by ctypes.
 //
 // AXI protocol rules that the design could break are checked at every cycle: a waiting
 // valid must not fall and its payload must not change, bursts must stay within 4 KiB and within
