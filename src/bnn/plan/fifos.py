@@ -41,7 +41,7 @@ def sized(design: Design) -> tuple[Design, Timing | None]:
         return design, None
     if timing.interval > design.cycles:
         design, timing = _with_vectors(design, timing)
-    for name, depth in _behind_forks(design).items():
+    for name, depth in _after_forks(design).items():
         design, timing = _shortest(design, timing, name, depth)
     return design, timing
 
@@ -63,7 +63,7 @@ def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
     return design, timing
 
 
-def _behind_forks(design: Design) -> dict[str, int]:
+def _after_forks(design: Design) -> dict[str, int]:
     """FIFOs after forks and their depths, the deepest first."""
     branches = {
         name for each in design.instances if isinstance(each.block, Fork) for name in each.outputs
