@@ -25,10 +25,10 @@ import fit_costs
 
 from bnn.hw.blocks.adder import Adder
 from bnn.hw.blocks.block import Block
-from bnn.hw.blocks.levels import Levels, ThresholdUnit, threshold_bounds
 from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, threshold_bounds
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.render import Sources, image, library, value
 from bnn.hw.toolchain import synth
@@ -60,7 +60,7 @@ def matrix(
     acc, low, high = accumulator_bits(columns, weight, source, levels)
     bits = 16 if not levels else 1 if levels == 1 else 2
     output = INT(16) if not levels else BIPOLAR if levels == 1 else TERNARY
-    made = Levels(acc, low, high, levels, False, -1, 1 + (levels == 1), 0, bits, output)
+    made = Thresholds(acc, low, high, levels, False, -1, 1 + (levels == 1), 0, bits, output)
     return Matrix(
         rows=pe * folds[0],
         columns=columns,
@@ -70,7 +70,7 @@ def matrix(
         pixels=pixels,
         weight=weight,
         source=source,
-        levels=made,
+        thresholds=made,
         loadable=loadable,
         style=style,
     )
@@ -175,7 +175,7 @@ def plumbing() -> Iterator[Block]:
     for lanes, bits, levels in ((8, 8, 1), (16, 6, 2), (4, 16, 3)):
         source = INT(bits)
         acc, low, high = threshold_bounds(source)
-        made = Levels(acc, low, high, levels, False, -1, 1, 0, 2, TERNARY)
+        made = Thresholds(acc, low, high, levels, False, -1, 1, 0, 2, TERNARY)
         yield ThresholdUnit(4 * lanes, 8, lanes, source, made, loadable=levels == 2)
     yield Trim(24, 1024, 1032)
     yield Trim(64, 13, 16)

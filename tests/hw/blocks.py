@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.hw.blocks.adder import Adder
-from bnn.hw.blocks.levels import Levels, ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.loading import chunked
 from bnn.hw.render import image
@@ -110,7 +110,7 @@ def _matrix(weight: Precision, source: Precision, shape: Shape) -> Bench:
     else:
         bias = draw.integers(-40, 40, rows)
         shift = int(source == BIPOLAR)
-        made = Levels(acc, low, high, 0, False, 0, 1, shift, 20, None)
+        made = Thresholds(acc, low, high, 0, False, 0, 1, shift, 20, None)
     dot = Dot("d", "input", weights, weight, bias)
     block = Matrix(
         *(rows, columns, shape.positions, shape.pe, shape.simd, shape.pixels, weight, source, made),
@@ -119,7 +119,7 @@ def _matrix(weight: Precision, source: Precision, shape: Shape) -> Bench:
         name="dut",
     )
     contents = block.contents(dot, threshold)
-    memories = [(contents.weights, block.weight_word_bits), (contents.levels, made.word_bits)]
+    memories = [(contents.weights, block.weight_word_bits), (contents.thresholds, made.word_bits)]
     words = block.groups * block.column_folds
     bits = shape.pixels * shape.simd * source.bits
     bench = Bench(block, (bits,), words, lambda w: block.golden(w, dot, threshold), {})
@@ -146,7 +146,7 @@ def _thresholds(
 def _with_memories(bench: Bench, memories: list[tuple[list[list[int]], int]]) -> Bench:
     """Its parameters as files, or as the writes that load them."""
     if not bench.block.loadable:
-        kinds = ("weights", "levels")[-len(memories) :]
+        kinds = ("weights", "thresholds")[-len(memories) :]
         texts = {
             f"dut_{kind}.mem": image(words, bits)
             for kind, (words, bits) in zip(kinds, memories, strict=True)

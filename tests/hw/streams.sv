@@ -113,7 +113,7 @@ module bench_load #(
     input  wire         clk,
     input  wire         rst,
     output logic        p_valid,
-    output logic        p_levels,
+    output logic        p_thresholds,
     output logic [15:0] p_item,
     output logic [19:0] p_index,
     output logic [31:0] p_data,
@@ -128,7 +128,7 @@ module bench_load #(
         at      <= rst ? 0 : go ? at : at + 1;
         p_valid <= !rst && at < WRITES;
         // Afterwards other data, to the first and to the last place: nobody may take it.
-        {p_levels, p_item, p_index, p_data} <= !rst && at < WRITES ? writes[at]
+        {p_thresholds, p_item, p_index, p_data} <= !rst && at < WRITES ? writes[at]
             : writes[turn ? 0 : WRITES-1] ^ {37'b0, {32{1'b1}}};
         turn <= !turn;
     end

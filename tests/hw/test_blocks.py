@@ -73,17 +73,17 @@ def test_blocks_of_a_synthesisers_primitives(tmp_path: Path) -> None:
 
 
 def test_probes_count(tmp_path: Path) -> None:
-    """What moves, what waits and what is waited for, and the highest level, after each clear."""
+    """What moves, what waits and what is waited for, and the highest fill, after each clear."""
     luck = random.Random(4)
     given, wanted = [], []
     counts, shown = [0, 0, 0, 0], 0
     for at in range(2000):
         clear, valid, ready = luck.random() < 0.004, luck.random() < 0.6, luck.random() < 0.4
-        level, select = luck.getrandbits(5) if luck.random() < 0.2 else 3, luck.randrange(4)
-        given.append(int(clear) | valid << 1 | ready << 2 | level << 3 | select << 8)
+        fill, select = luck.getrandbits(5) if luck.random() < 0.2 else 3, luck.randrange(4)
+        given.append(int(clear) | valid << 1 | ready << 2 | fill << 3 | select << 8)
         shown = counts[select]
         moved, stalled, starved = valid and ready, valid and not ready, ready and not valid
-        highest = max(counts[3], level)
+        highest = max(counts[3], fill)
         counts = [counts[0] + moved, counts[1] + stalled, counts[2] + starved, highest]
         if clear or at == 0:
             counts = [0, 0, 0, 0]
@@ -93,8 +93,8 @@ def test_probes_count(tmp_path: Path) -> None:
     _words(tmp_path / "probe_out", wanted)
     part = """
     wire [9:0] given; wire [31:0] got;
-    bnn_probe #(.LEVEL(5)) dut (.clk(clk), .clear(given[0]), .valid(given[1]), .ready(given[2]),
-        .level(given[7:3]), .select(given[9:8]), .value(got));
+    bnn_probe #(.FILL(5)) dut (.clk(clk), .clear(given[0]), .valid(given[1]), .ready(given[2]),
+        .fill(given[7:3]), .select(given[9:8]), .value(got));
     bench_cycles #(.BITS(10), .TO(32), .WORDS(2000), .FILE("probe_in"), .WANT("probe_out"),
         .NAME("probe")) ends (.clk(clk), .rst(rst || again), .given(given), .got(got),
         .done(done[0]));"""
@@ -166,11 +166,13 @@ def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: i
     joined.append(".o_valid(@ov), .o_ready(@or), .o_data(@od)")
     if bench.loads:
         parts.append(_LOAD.format(writes=len(bench.loads), name=name))
-        joined.append(".p_valid(@pv), .p_levels(@pl), .p_item(@pi), .p_index(@px), .p_data(@pd)")
+        joined.append(
+            ".p_valid(@pv), .p_thresholds(@pl), .p_item(@pi), .p_index(@px), .p_data(@pd)"
+        )
     else:
         parts.append("\n    assign @go = 1'b1;")
         if hasattr(block, "loadable"):
-            joined.append(".p_valid('0), .p_levels('0), .p_item('0), .p_index('0), .p_data('0)")
+            joined.append(".p_valid('0), .p_thresholds('0), .p_item('0), .p_index('0), .p_data('0)")
     generics = ", ".join(f".{key}({_value(name, v)})" for key, v in block.generics().items())
     parts.append(
         f"\n    {block.module} #({generics}) @dut (\n        " + ",\n        ".join(joined) + ");"
@@ -192,8 +194,8 @@ _LOAD = """
     wire [19:0] @px;
     wire [31:0] @pd;
     bench_load #(.WRITES({writes}), .FILE("{name}/load")) @load (
-        .clk(clk), .rst(rst || again), .p_valid(@pv), .p_levels(@pl), .p_item(@pi), .p_index(@px),
-        .p_data(@pd), .go(@go)
+        .clk(clk), .rst(rst || again), .p_valid(@pv), .p_thresholds(@pl), .p_item(@pi),
+        .p_index(@px), .p_data(@pd), .go(@go)
     );"""
 
 

@@ -28,7 +28,7 @@ LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
 
 
 def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> None:
-    """First result, pace, stalls and FIFO levels, as the hardware's own counters say them."""
+    """First result, pace, stalls and fills of FIFOs, as the hardware's own counters say them."""
     program = design.program
     runtime = prepare("sim", program, folding=design.folding, latency=latency, quick=True)
     inputs = batches(program, images, seed=1)
@@ -39,8 +39,8 @@ def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> N
     timing = simulate(design, images, latency=latency)
     assert timing.latency == start["latency"]
     assert timing.mean_interval == start["interval"]
-    levels = {name: start["streams"][name]["level"] for name in timing.levels}
-    assert timing.levels == levels
+    fills = {name: start["streams"][name]["fill"] for name in timing.fills}
+    assert timing.fills == fills
     counted = start["streams"]
     assert timing.stalls == {name: counts["stalls"] for name, counts in counted.items()}
     for counts in counted.values():  # a cycle is one of these three, or neither end is there

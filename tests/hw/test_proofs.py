@@ -198,8 +198,8 @@ def test_a_planted_mistake_is_found(block: str, right: str, wrong: str, tmp_path
 @pytest.mark.parametrize(
     ("block", "parameters"),
     [
-        ("bnn_count6", {"BITS": 6}),
-        ("bnn_count6", {"BITS": 9}),
+        ("bnn_counter6to3", {"BITS": 6}),
+        ("bnn_counter6to3", {"BITS": 9}),
         ("bnn_triples", {"BITS": 2, "CODED": 0}),
         ("bnn_triples", {"BITS": 2, "CODED": 1}),
         ("bnn_choose_add", {"BITS": 6, "INVERT": 0}),
@@ -216,10 +216,10 @@ def test_lut_instances_do_what_the_expressions_do(
 
 
 def test_a_wrong_lut_is_found(tmp_path: Path) -> None:
-    text = library()["bnn_count6.sv"]
+    text = library()["bnn_counter6to3.sv"]
     assert text.count("64'h8117_177e_177e_7ee8") == 1
     wrong = text.replace("64'h8117_177e_177e_7ee8", "64'h8117_177e_177e_7ee9")
-    run = _equivalent(tmp_path, "bnn_count6", {"BITS": 6}, wrong)
+    run = _equivalent(tmp_path, "bnn_counter6to3", {"BITS": 6}, wrong)
     assert run.returncode != 0
     assert "unproven" in run.stdout + run.stderr
 

@@ -26,17 +26,17 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "a": ("A_BITS=0", "A_SHIFT=-1", "A_BITS=35 A_SHIFT=1"),
         "b": ("B_BITS=0", "B_SHIFT=-1", "B_BITS=35 B_SHIFT=1"),
     },
-    "bnn_agree": {"simd": ("SIMD=4", "SIMD=0"), "stages": ("STAGES=2", "STAGES=5")},
+    "bnn_xnor_popcount": {"simd": ("SIMD=4", "SIMD=0"), "stages": ("STAGES=2", "STAGES=5")},
     "bnn_choose_add": {"bits": ("BITS=0",)},
-    "bnn_count6": {"bits": ("BITS=0",)},
+    "bnn_counter6to3": {"bits": ("BITS=0",)},
     "bnn_fifo": {"size": ("BITS=0", "DEPTH=0")},
     "bnn_fork": {"size": ("BITS=0", "COPIES=0")},
-    "bnn_lane": {
+    "bnn_dot_planes": {
         "bits": ("SIMD=0", "WBITS=0", "ABITS=0", "ACC=0"),
         "xnor": ("WBITS=2", "WSIGNED=1"),
         "stages": ("STAGES=2", "STAGES=5"),
     },
-    "bnn_levels": {
+    "bnn_threshold_compare": {
         "bits": ("ACC=1", "OBITS=0"),
         "levels": ("LEVELS=-1", "SHIFT=-1"),
         "falling": ("FALLING=2", "FALLING=-1"),
@@ -71,10 +71,10 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "depth": ("ROWS=2",),
     },
     "bnn_popcount": {"bits": ("BITS=0",), "stages": ("STAGES=2", "STAGES=0", "STAGES=5")},
-    "bnn_probe": {"level": ("LEVEL=0", "LEVEL=33")},
+    "bnn_probe": {"fill": ("FILL=0", "FILL=33")},
     "bnn_reader": {"words": ("WORDS=0",), "depth": ("DEPTH=15",)},
     "bnn_resize": {"sizes": ("FROM=0", "TO=0")},
-    "bnn_rows": {
+    "bnn_dot_array": {
         "sizes": ("PE=0", "SIMD=0", "WBITS=0", "ABITS=0", "ACC=0"),
         "sums": ("SUMS=1 XNOR=0", "SUMS=1 WBITS=2", "SUMS=1 TERNARY=1"),
         "ternary": (
@@ -87,9 +87,9 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "sizes": ("BITS=0", "PIXELS=0", "NF=0", "GROUPS=0"),
         "tail": ("TAIL=0", "TAIL=3"),
     },
-    "bnn_sum": {"sizes": ("SIMD=0", "ABITS=0", "ACC=0")},
+    "bnn_dot_adder_chain": {"sizes": ("SIMD=0", "ABITS=0", "ACC=0")},
     "bnn_tables": {"bits": ("BITS=0",), "tables": ("TABLES=1", "TABLES=3", "TABLES=8")},
-    "bnn_tally": {
+    "bnn_compressor": {
         "sizes": ("ONES=0", "TWOS=0", "COUNT=0"),
         "stages": ("STAGES=1", "STAGES=4"),
     },

@@ -23,7 +23,7 @@ from bnn.hw.toolchain import route, synth
 FIFO_PORTS = [
     *(Port("input", 1, "clk"), Port("input", 1, "rst"), Port("input", 1, "i_valid")),
     *(Port("output", 1, "i_ready"), Port("input", 5, "i_data"), Port("output", 1, "o_valid")),
-    *(Port("input", 1, "o_ready"), Port("output", 5, "o_data"), Port("output", 2, "level")),
+    *(Port("input", 1, "o_ready"), Port("output", 5, "o_data"), Port("output", 2, "fill")),
 ]
 
 
@@ -102,8 +102,8 @@ def test_a_block_is_wrapped_with_all_its_ports() -> None:
     text = alone.wrapper("bnn_fifo", {"BITS": 5, "STYLE": "block"}, FIFO_PORTS)
     assert '#(.BITS(5), .STYLE("block")) block' in text
     assert "wire [4:0] i_data;" in text
-    assert "wire [1:0] level;" in text
-    for port in ("i_valid", "i_data", "o_ready", "i_ready", "o_valid", "o_data", "level"):
+    assert "wire [1:0] fill;" in text
+    for port in ("i_valid", "i_data", "o_ready", "i_ready", "o_valid", "o_data", "fill"):
         assert f".{port}({port})" in text
     assert ".rst(reset)" in text
     assert ".rst(" not in alone.wrapper(

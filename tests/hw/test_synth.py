@@ -22,7 +22,7 @@ def test_ports_are_those_of_the_header(tmp_path: Path) -> None:
     names = [name for name in library() if name.endswith(".sv")]
     wide = {"BITS": 40, "DEPTH": 100, "STYLE": "block"}
     blocks: list[tuple[str, dict[str, int | str]]] = [
-        *(("bnn_fifo", {"BITS": 5}), ("bnn_fifo", wide), ("bnn_probe", {"LEVEL": 3})),
+        *(("bnn_fifo", {"BITS": 5}), ("bnn_fifo", wide), ("bnn_probe", {"FILL": 3})),
     ]
     small, large, probe = synth.ports(tmp_path, names, blocks)
     assert small == FIFO_PORTS

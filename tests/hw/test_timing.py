@@ -95,7 +95,7 @@ BLOCKS: dict[str, tuple[str, dict[str, Generic]]] = {
     "writer": ("bnn_writer", {"WORDS": 3}),
     "control": ("bnn_control", {"DESIGN": "32'h12345678", "PARAMETERS": 50000}),
     "parameters": ("bnn_parameters", {"ITEMS": 16, "BITS": 64, "DEPTH": 512, "LOADABLE": 1}),
-    "probe": ("bnn_probe", {"LEVEL": 6}),
+    "probe": ("bnn_probe", {"FILL": 6}),
 }
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bnn.errors import BuildError
 from bnn.hw import folding as folds
-from bnn.hw.blocks.levels import least_signed_bits, threshold_bounds
 from bnn.hw.blocks.matrix import accumulator_bits
+from bnn.hw.blocks.thresholds import least_signed_bits, threshold_bounds
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding, balanced, cycles, dots
 from bnn.hw.memory_layout import InputLayout, OutputLayout

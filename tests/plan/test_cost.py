@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn.hw.blocks.levels import Levels
 from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.blocks.thresholds import Thresholds
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.plan import cost
 from bnn.plan.memory import Memory, mapped
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 
-LEVELS = Levels(12, -500, 500, 1, False, -1, 2, 0, 1, BIPOLAR)
+LEVELS = Thresholds(12, -500, 500, 1, False, -1, 2, 0, 1, BIPOLAR)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def matrices(draw) -> Matrix:
         pixels=draw(st.integers(1, 8)),
         weight=draw(st.sampled_from([BIPOLAR, TERNARY, INT(4)])),
         source=draw(st.sampled_from([BIPOLAR, UINT(2), INT(8)])),
-        levels=LEVELS,
+        thresholds=LEVELS,
         loadable=draw(st.booleans()),
         style=draw(st.sampled_from(["auto", "block", "distributed"])),
     )

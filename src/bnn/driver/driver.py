@@ -31,7 +31,7 @@ class Report:
         cycles: from start to done.
         latency: from start to the first result.
         interval: mean cycles from one result to the next; ``cycles`` for one image.
-        streams: name -> words, stalls (valid, not ready), starves (ready, not valid), level
+        streams: name -> words, stalls (valid, not ready), starves (ready, not valid), fill
             (highest number of words in the FIFO that feeds it); empty without probes.
     """
 
@@ -334,7 +334,7 @@ class Driver:
 
     def _probe(self, number: int) -> dict[str, int]:
         counts = {}
-        for place, what in enumerate(("words", "stalls", "starves", "level")):
+        for place, what in enumerate(("words", "stalls", "starves", "fill")):
             self.transport.write(reg.PROBE.offset, number << 2 | place)
             counts[what] = self.transport.read(reg.PROBE_VALUE.offset)
         return counts

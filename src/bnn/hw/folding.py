@@ -48,8 +48,8 @@ class Folding:
 
     Attributes:
         loadable: parameters are written at run time; otherwise they are constants.
-        fifos: words of a FIFO behind the block of that name, or of the FIFO of that name, where
-            another depth than the design's own is wanted.
+        fifos: words of a FIFO after the block of that name, or of the FIFO of that name, instead
+            of the depth that the design chooses.
     """
 
     layers: Mapping[str, LayerFolding]
@@ -59,7 +59,7 @@ class Folding:
     def of(self, name: str) -> LayerFolding:
         """Folding of the dot ``name``."""
         if name not in self.layers:
-            raise BuildError(f"the folding says nothing of layer {name!r}")
+            raise BuildError(f"the folding has no layer {name!r}")
         return self.layers[name]
 
 
@@ -248,7 +248,7 @@ def bundled() -> dict[str, Path]:
 
 
 def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> Folding:
-    """A folding from what a user says: one, ``original``, a bundled one's name, a file, nothing."""
+    """Resolve ``--folding``: a Folding, "original", a bundled name, a JSON file, or None."""
     if isinstance(given, Folding):
         return given
     if given is None:

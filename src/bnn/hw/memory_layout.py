@@ -40,17 +40,17 @@ class InputLayout:
 
     @property
     def word_bits(self) -> int:
-        """Of a stream word."""
+        """Bits of one stream word."""
         return self.lanes * self.precision.bits
 
     @property
     def stream_words(self) -> int:
-        """Of an image."""
+        """Stream words of one image."""
         return -(-self.values // self.lanes)
 
     @property
     def slot_bits(self) -> int:
-        """Of a stream word in memory."""
+        """Bits that one stream word takes in memory."""
         if math.lcm(self.word_bits, MEMORY_BITS) <= max(WIDEST_GEARBOX, self.word_bits):
             return self.word_bits
         if self.word_bits > MEMORY_BITS:
@@ -113,7 +113,7 @@ class OutputLayout:
 
     @property
     def element_bits(self) -> int:
-        """Of a value in memory: the next power of two."""
+        """Bits of one value in memory: the next power of two."""
         return 1 << (self.bits - 1).bit_length()
 
     @property

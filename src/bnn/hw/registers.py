@@ -87,7 +87,7 @@ FIRST_HIGH = Register("FIRST_HIGH", 0x4C, "r", "high half")
 LAST_LOW = Register("LAST_LOW", 0x50, "r", "cycles from start to the last result, low half")
 LAST_HIGH = Register("LAST_HIGH", 0x54, "r", "high half")
 PROBE = Register(
-    "PROBE", 0x60, "rw", "bits 15:2 stream, bits 1:0 what: words, stalls, starves, level"
+    "PROBE", 0x60, "rw", "bits 15:2 stream, bits 1:0 what: words, stalls, starves, fill"
 )
 PROBE_VALUE = Register("PROBE_VALUE", 0x64, "r", "the chosen count of the last start")
 
@@ -122,9 +122,9 @@ CONTROL_BITS = {name: 1 << bit for name, bit, _ in CONTROL.bits}
 ERROR_TEXTS = {1 << bit: text for _, bit, text in ERROR.bits}
 
 
-def parameter_target(unit: int, levels: bool, item: int) -> int:
+def parameter_target(unit: int, thresholds: bool, item: int) -> int:
     """Value for :data:`PARAMETER_TARGET`."""
-    return unit << 24 | int(levels) << 16 | item
+    return unit << 24 | int(thresholds) << 16 | item
 
 
 def header() -> str:

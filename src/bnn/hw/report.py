@@ -8,8 +8,8 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from bnn.hw.blocks.levels import ThresholdUnit
 from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
@@ -88,11 +88,11 @@ def _block(instance: Instance, slowest: int) -> dict[str, Any]:
             "weight": block.weight.name,
             "source": block.source.name,
             "weight_bits": block.rows * block.columns * block.weight.bits,
-            "level_bits": block.rows * block.levels.word_bits,
+            "threshold_bits": block.rows * block.thresholds.word_bits,
             "synapses": block.synapses,
         }
     if isinstance(block, ThresholdUnit):
-        values |= {"level_bits": block.channels * block.levels.word_bits}
+        values |= {"threshold_bits": block.channels * block.thresholds.word_bits}
     if isinstance(block, SlidingWindow):
         values |= {"buffer_bits": block.pixels * block.buffer_rows * _row_bits(block)}
     return values
@@ -143,7 +143,7 @@ def _parallelism(block: dict[str, Any]) -> str:
 
 
 def as_html(report: dict[str, Any]) -> str:
-    """The report as a page of its own: summary, picture of the pipeline, tables."""
+    """The report as an HTML page: summary, picture of the pipeline, tables."""
     lines = as_text(report).splitlines()
     summary = lines[:3] + (lines[-1:] if "route" in report else [])
     blocks = [

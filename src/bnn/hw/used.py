@@ -92,7 +92,7 @@ def _listed(target: Path) -> set[str]:
         raise BuildError(f"{path}: is damaged: {reason}") from reason
     names = values.get("files") if isinstance(values, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BuildError(f"{path}: is no list of a build's files")
+        raise BuildError(f"{path}: is not a list of a build's files")
     return set(names)
 
 

@@ -8,12 +8,10 @@ whoever else uses the machine. The median is the day, the best the machine.
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from bnn.program.operations import Dot
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from bnn.run import prepare
+from bnn.system.processor import processor
 
 #: Shortest time of one sample, in seconds: small batches are repeated until then.
 LEAST_SAMPLE = 0.02
@@ -163,13 +162,4 @@ def machine() -> str:
     """Name of this machine's processor, and how many of its cores this process may use."""
     from bnn.run.cpu import _threads
 
-    return f"{_processor()}, {_threads(None)} cores"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return f"{processor()}, {_threads(None)} cores"

@@ -34,12 +34,12 @@ class Timing:
 
     Attributes:
         finished: cycle, counted from the start, in which each image's last word is written.
-        levels: most words at once in each stream's FIFO, where it has one.
+        fills: most words at once in each stream's FIFO, where it has one.
         stalls: cycles in which a word of each stream waits for its reader.
     """
 
     finished: tuple[int, ...]
-    levels: dict[str, int]
+    fills: dict[str, int]
     stalls: dict[str, int]
 
     @property
@@ -104,7 +104,7 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
     forked = {name for fork in forks for name in fork.outputs}
     return Timing(
         tuple(finished),
-        {name: _level(each) for name, each in held.items()},
+        {name: _fill(each) for name, each in held.items()},
         {name: 0 if name in forked else _stalls(each) for name, each in streams.items()},
     )
 
@@ -128,7 +128,7 @@ def _stalls(stream: Stream) -> int:
     return stalls
 
 
-def _level(held: handshakes.Held) -> int:
+def _fill(held: handshakes.Held) -> int:
     """Most words that have gone in and not yet out."""
     entered, left = np.array(held.entered), np.array(held.left)
     if not len(entered):

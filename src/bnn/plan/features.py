@@ -105,7 +105,7 @@ def _matrix(g: Any) -> Features:
 
 
 def _chains(g: Any, simd: int) -> Features:
-    """Chains of adders (bnn_sum) over pairs that all rows share (bnn_pairs)."""
+    """Chains of adders (bnn_dot_adder_chain) over pairs that all rows share (bnn_pairs)."""
     lanes, terms, bits = g["PE"] * g["PIXELS"], (simd + 1) // 2, g["ABITS"] + 1
     first = bits + 1
     widths = [min(first + (s + 1).bit_length(), g["ACC"]) for s in range(terms - 1)]
@@ -121,8 +121,8 @@ def _chains(g: Any, simd: int) -> Features:
 def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
     """LUT6 of the counters of a lane, columns left for its adders, and registers between.
 
-    As ``bnn_agree``, ``bnn_ternary`` and ``bnn_popcount`` place them: triples, then 6:3 counters of
-    ones and twos.
+    As ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount`` place them: triples, then
+    6:3 counters of ones and twos.
     """
     triples = -(-simd // 3)
     ones, twos, tables = triples, triples, 2 * triples

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """FIFOs as large as the pace needs, found by running the event model.
 
-A design holds a whole image behind every fork, which is always enough; most branches need a few
+A design holds a whole image after every fork, which is always enough; most branches need a few
 rows. And where a matrix wants its vector faster than the block before gives it, a FIFO for that
 vector lets the next one come together meanwhile. A longer FIFO never makes a marked graph slower,
 so the least depth that keeps the pace is found by bisection.
@@ -41,7 +41,7 @@ def sized(design: Design) -> tuple[Design, Timing | None]:
         return design, None
     if timing.interval > design.cycles:
         design, timing = _with_vectors(design, timing)
-    for name, depth in _behind_forks(design).items():
+    for name, depth in _after_forks(design).items():
         design, timing = _shortest(design, timing, name, depth)
     return design, timing
 
@@ -63,8 +63,8 @@ def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
     return design, timing
 
 
-def _behind_forks(design: Design) -> dict[str, int]:
-    """FIFOs behind forks and their depths, the deepest first."""
+def _after_forks(design: Design) -> dict[str, int]:
+    """FIFOs after forks and their depths, the deepest first."""
     branches = {
         name for each in design.instances if isinstance(each.block, Fork) for name in each.outputs
     }
@@ -78,7 +78,7 @@ def _behind_forks(design: Design) -> dict[str, int]:
 
 def _shortest(design: Design, timing: Timing, name: str, depth: int) -> tuple[Design, Timing]:
     """The FIFO ``name`` as short as keeps the pace."""
-    low, high = 1, min(depth, max(1, timing.levels.get(name, depth)))
+    low, high = 1, min(depth, max(1, timing.fills.get(name, depth)))
     while low < high:
         middle = (low + high) // 2
         tried = _with_fifos(design, {name: middle})

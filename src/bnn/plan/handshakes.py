@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from bnn.hw.blocks.adder import Adder
 from bnn.hw.blocks.block import Block
-from bnn.hw.blocks.levels import ThresholdUnit
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
 
@@ -122,7 +122,7 @@ def _queue(source: Stream, target: Stream, pops: Events) -> Process:
 
 
 def _widen(source: Stream, target: Stream, ratio: int) -> Process:
-    """The first part of a word may come while the word before leaves."""
+    """The first part of a word may come while the previous word goes out."""
     source.take(0)
     at = 0
     while True:
@@ -139,7 +139,7 @@ def _widen(source: Stream, target: Stream, ratio: int) -> Process:
 
 
 def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
-    """The next word may come while the last part of the one before leaves."""
+    """The next word may come while the last part of the previous one goes out."""
     source.take(0)
     at = 0
     while True:
@@ -314,7 +314,7 @@ def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
 
 
 def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
-    """Of every group of an image: rows that it needs, and rows given up when it has been read."""
+    """For every group of an image: the rows needed, and the rows free once it is read."""
     height, width = block.out_shape
     positions, rows = height * width, block.shape[0]
     needed, freed = [], []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What one matrix of a network can be: foldings, their cycles and costs.
 
-A layer here is a dot with the window that it alone reads. Its blocks are made by the very
-functions that make a design's, so cycles are those of the design.
+A layer here is a dot with the window of which it is the only reader. Its blocks
+are made by the very functions that make a design's, so cycles are those of the design.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 
 #: Of the foldings that are fast enough, those are costed whose logic is guessed to be at most this
 #: much more than the least, and of them so many.
-_SLACK, _MOST = 2.0, 60
+_SLACK, _MAX_COSTED = 2.0, 60
 #: Most columns at once: a popcount of more has no stages.
 _WIDEST = 1152
-#: Where converters would meet at more than this many values, they cost more than they bring.
-_MEETING = 4608
+#: Widest word, in values, that converters may go through; wider ones cost more than they bring.
+_MAX_COMMON_WIDTH = 4608
 STYLES = ("auto", "block", "distributed")
 
 
@@ -83,7 +83,7 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """Of the dot."""
+        """Name of the dot."""
         return self.dot.name
 
     def _grid(self) -> NDArray[np.int64]:
@@ -93,7 +93,9 @@ class Layer:
         widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _WIDEST}
         channels = self.edge.shape[2]
         if not self.is_first:
-            widths = {d for d in widths if math.lcm(d, channels) <= max(_MEETING, channels)}
+            widths = {
+                d for d in widths if math.lcm(d, channels) <= max(_MAX_COMMON_WIDTH, channels)
+            }
         most = 1 if self.vector else self.width
         groups = {-(-self.positions // p): p for p in range(most, 0, -1)}
         grid = np.array(
@@ -136,7 +138,7 @@ class Layer:
         if not len(fast):
             return
         near = fast[fast[:, 4] <= _SLACK * fast[:, 4].min()]
-        for pe, simd, pixels, _, _ in near[np.argsort(near[:, 4], kind="stable")][:_MOST]:
+        for pe, simd, pixels, _, _ in near[np.argsort(near[:, 4], kind="stable")][:_MAX_COSTED]:
             fold = LayerFolding(int(pe), int(simd), int(pixels))
             for option in self._costed(fold):
                 if option.cycles <= bound and option.fold not in self.banned:

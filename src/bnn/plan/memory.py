@@ -22,7 +22,7 @@ _QUAD_BASE, _QUAD_WIDTH = 1, 7
 _CONSTANT_BIT = 1 / 64
 #: Words that a LUT6 holds a bit of; most such tables that a slice chooses between.
 _TABLE, _TABLES = 64, 4
-#: Cost of a two-way multiplexer's bit behind memories that are not deep enough.
+#: Cost of a two-way multiplexer's bit after memories that are not deep enough.
 _MULTIPLEXER = 0.5
 
 
@@ -53,7 +53,7 @@ class Mapped:
         logic: LUTs of a constant memory of at most 64 words.
         tables: LUTs of one of at most 256 that was asked for in LUTs (``bnn_tables``).
         deep: bits of each 64 words of another, which Yosys makes of more LUTs.
-        multiplexed: bits behind depth multiplexers.
+        multiplexed: bits after depth multiplexers.
     """
 
     bram36: float = 0.0

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The two ends of the pipeline at the memory: bursts of ``bnn_reader`` and ``bnn_writer``.
 
-The memory behind them is the simulated board's (``hw/sim/harness.cpp``) without stalls: a read's
-first beat comes ``latency`` cycles after its address, a write's answer as late after its last beat;
-eight of either may be on their way; buffers begin at a page.
+The memory that they read and write is the simulated board's (``hw/sim/harness.cpp``) without
+stalls: a read's first beat comes ``latency`` cycles after its address, a write's answer as late
+after its last beat; at most eight of either are outstanding; buffers begin at a page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bnn.plan.streams import Events, Stream
 Process = Generator[Events, None, None]
 
 #: Words of a 4 KiB page and of the longest burst; bursts on their way.
-_PAGE, _BURST, _FLYING = 512, 16, 8
+_PAGE, _BURST, _MAX_OUTSTANDING = 512, 16, 8
 #: Registers between a beat and the reader's FIFO.
 _READ_REGISTERS = 1
 #: Words of the FIFOs of ``bnn_reader`` and ``bnn_writer``.
@@ -45,8 +45,8 @@ def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latenc
                 yield target.moved
             cycle = max(cycle, target.moved[given - 1] + 1)
         address = cycle + 1
-        if len(ended) >= _FLYING:
-            address = max(address, ended[-_FLYING] + 1)
+        if len(ended) >= _MAX_OUTSTANDING:
+            address = max(address, ended[-_MAX_OUTSTANDING] + 1)
         for _ in range(size):
             beat = max(address + 1 + latency, beat + 1)
             pushed.take(0)
@@ -82,8 +82,8 @@ def writer(
                 break
             count += 1
         address = cycle + 1
-        if len(answered) >= _FLYING:
-            address = max(address, answered[-_FLYING] + 1)
+        if len(answered) >= _MAX_OUTSTANDING:
+            address = max(address, answered[-_MAX_OUTSTANDING] + 1)
         for place in range(count):
             pop = moved[sent] + 1
             if sent:

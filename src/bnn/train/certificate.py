@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from bnn.model.file import load, save
 from bnn.model.model import Model
 from bnn.run import prepare
 from bnn.system.files import write_whole
+from bnn.system.processor import with_count
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.export import to_model
 from bnn.train.finite import check_history, check_logits, check_stack
@@ -194,8 +194,5 @@ def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
 
 def machine() -> str:
     """The processor and the GPU, in words."""
-    cpu = Path("/proc/cpuinfo")
-    text = cpu.read_text(errors="replace") if cpu.exists() else ""
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    name = f"{len(names)} x {names[0]}" if names else platform.machine()
+    name = with_count()
     return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name

@@ -32,10 +32,12 @@ class Adder(WordPasser):
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.lanes * self.bits
 
     def generics(self) -> dict[str, Generic]:
         # A bipolar code c means 2c - 1.
+        """Parameters of the module's instance, by name."""
         shifts = [int(p.kind == "bipolar") for p in (self.first, self.second)]
         signed = [int(p.kind in ("signed", "narrow")) for p in (self.first, self.second)]
         return {

@@ -20,8 +20,8 @@ class Block(Protocol):
 
     #: Name of the SystemVerilog module.
     module: ClassVar[str]
-    #: Whether the module has a ``level`` port (words in its output FIFO).
-    has_level: ClassVar[bool]
+    #: Whether the module has a ``fill`` port (words in its output FIFO).
+    has_fill: ClassVar[bool]
 
     @property
     def cycles(self) -> int:
@@ -50,7 +50,7 @@ class WordPasser:
         bits: of a word; words: that come in for each image.
     """
 
-    has_level: ClassVar[bool] = False
+    has_fill: ClassVar[bool] = False
     bits: int
     words: int
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The matrix-vector-threshold unit: how weights, inputs and thresholds become bits.
 
-The circuit sums population counts of bit planes (see ``bnn_lane.sv``). With x the *code* of an
-input and A that sum, a row's accumulator is ``acc = alpha * A + beta[row]``:
+The circuit sums population counts of bit planes (see ``bnn_dot_planes.sv``). With x the *code* of
+an input and A that sum, a row's accumulator is ``acc = alpha * A + beta[row]``:
 
 ========================= ======= ===== ==============================================
 weights, inputs           op      alpha beta, besides the program's own bias
@@ -18,8 +18,8 @@ Because ``sum_i w_i x_i = popcount(XNOR) - #{w = -1}`` for x in {0, 1}, plane by
 weights being 2^j, and -2^j at the top of a signed number: together 2^b - 1, or -1.
 So thresholds are moved, ``T <= acc`` iff ``ceil((T - beta) / alpha) <= A``, and the circuit
 never sees a sign. Pad columns hold weights that count nothing against inputs of code 0.
-Where inputs of more than 2 bits are summed in pairs (``bnn_sum.sv``), A has a one more for
-each pair that a -1 leads; ternary products (``bnn_ternary.sv``) add 2 for each column. That too
+Where inputs of more than 2 bits are summed in pairs (``bnn_dot_adder_chain.sv``), A has a one more
+for each pair that a -1 leads; ternary products (``bnn_ternary.sv``) add 2 for each column. That too
 moves into beta.
 
 A ternary weight is half the sum of two bipolar ones, (1, 1), (1, -1) or (-1, -1). Against inputs of
@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.hw.blocks.block import Generic, Words
-from bnn.hw.blocks.levels import Levels, least_signed_bits
+from bnn.hw.blocks.thresholds import Thresholds, least_signed_bits
 from bnn.hw.blocks.words import pack_rows, unpack_rows
 from bnn.program import semantics
 from bnn.program.operations import Dot, Threshold
@@ -59,11 +59,11 @@ class Contents:
 
     Attributes:
         weights: words [row fold * SF + column fold][PE].
-        levels: words [row fold][PE].
+        thresholds: words [row fold][PE].
     """
 
     weights: list[list[int]]
-    levels: list[list[int]]
+    thresholds: list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,18 @@ class Matrix:
         rows, columns: padded; ``pe`` divides the rows and ``simd`` the columns.
         positions: vectors of an image; ``pixels`` of them share each weight read.
         weight, source: precisions.
-        levels: what follows the accumulator.
+        thresholds: what follows the accumulator.
         depth: words of the output FIFO, at least what hides the pipeline's latency.
         loadable: parameters written at run time; else constants of the circuit.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
         input_style: memory style of the inputs that are kept for later row folds; a chip without
             RAM in LUTs needs ``auto``.
-        places: of a kernel whose columns come slice of channels by slice, all places of a slice
+        taps: kernel positions, where columns come slice of channels by slice, all taps of a slice
             together (:class:`bnn.hw.blocks.patches.Patches`); 1: they come in the program's order.
     """
 
     module: ClassVar[str] = "bnn_matrix"
-    has_level: ClassVar[bool] = True
+    has_fill: ClassVar[bool] = True
     rows: int
     columns: int
     positions: int
@@ -94,12 +94,12 @@ class Matrix:
     pixels: int
     weight: Precision
     source: Precision
-    levels: Levels
+    thresholds: Thresholds
     depth: int = 0
     loadable: bool = False
     style: str = "auto"
     name: str = "matrix"
-    places: int = 1
+    taps: int = 1
     input_style: str = "distributed"
 
     @property
@@ -119,6 +119,7 @@ class Matrix:
 
     @property
     def cycles(self) -> int:
+        """Cycles of one image when neither side stalls."""
         return self.groups * self.row_folds * self.column_folds
 
     @property
@@ -130,7 +131,7 @@ class Matrix:
             lane = self.stages
             if not self.ternary:
                 lane += (self.source.bits > 1) + (self.weight.bits > 1 and not self.xnor)
-        return 1 + lane + 1 + (1 if self.levels.count == 1 else 2)
+        return 1 + lane + 1 + (1 if self.thresholds.count == 1 else 2)
 
     @property
     def fifo_depth(self) -> int:
@@ -139,16 +140,18 @@ class Matrix:
 
     @property
     def output_bits(self) -> int:
-        return self.pixels * self.pe * self.levels.bits
+        """Width of an output word in bits."""
+        return self.pixels * self.pe * self.thresholds.bits
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.groups * self.row_folds
 
     @property
     def halved(self) -> bool:
         """Whether each weight is counted as two bipolar ones."""
-        return halves_pay(self.weight, self.source, self.levels.count)
+        return splits_ternary(self.weight, self.source, self.thresholds.count)
 
     @property
     def lanes(self) -> int:
@@ -170,13 +173,13 @@ class Matrix:
     def triples(self) -> int:
         """Triples of columns whose third weight is stored as their parity; 0: none.
 
-        See ``bnn_agree.sv``: column i makes a triple with i + T and, where there is one, i + 2 T.
+        See ``bnn_xnor_popcount.sv``: column i makes a triple with i + T and, if any, i + 2 T.
         """
         return -(-self.lanes // 3) if self.xnor and self.stages > 1 and not self.summed else 0
 
     @property
     def summed(self) -> bool:
-        """Whether inputs are added as numbers (``bnn_sum.sv``), not counted in bit planes."""
+        """Whether inputs are added as numbers (``bnn_dot_adder_chain.sv``), not as bit planes."""
         return self.xnor and sums_pay(self.source) and self.lanes <= _LONGEST_CHAIN
 
     @property
@@ -186,7 +189,7 @@ class Matrix:
 
     @property
     def weight_word_bits(self) -> int:
-        """Of one PE's weight word."""
+        """Bits of the weight word of one PE."""
         return self.simd * self.weight.bits
 
     @property
@@ -195,6 +198,7 @@ class Matrix:
         return self.pe * self.simd * self.pixels * self.weight.bits * self.source.bits
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {
             "PE": self.pe,
             "SIMD": self.simd,
@@ -209,11 +213,11 @@ class Matrix:
             "TERNARY": int(self.ternary),
             "SUMS": int(self.summed),
             "STAGES": self.stages,
-            **self.levels.generics(),
+            **self.thresholds.generics(),
             "DEPTH": self.fifo_depth,
             "LOADABLE": int(self.loadable),
             "WFILE": "" if self.loadable else f"{self.name}_weights.mem",
-            "TFILE": "" if self.loadable else f"{self.name}_levels.mem",
+            "TFILE": "" if self.loadable else f"{self.name}_thresholds.mem",
             "WSTYLE": self.style,
             "XSTYLE": self.input_style,
         }
@@ -241,16 +245,16 @@ class Matrix:
             beta = beta - alpha * (leaders == 0).sum(axis=(1, 2))[: len(beta)]
         if self.ternary:
             beta = beta - 2 * self.columns
-        words = self.levels.words(
+        words = self.thresholds.words(
             threshold,
             alpha,
             beta,
             self.rows,
             scale=1 + self.halved,
-            negative=self.levels.count == 1,
+            negative=self.thresholds.count == 1,
         )
-        levels = [words[at : at + self.pe] for at in range(0, len(words), self.pe)]
-        return Contents(weights, levels)
+        thresholds = [words[at : at + self.pe] for at in range(0, len(words), self.pe)]
+        return Contents(weights, thresholds)
 
     def _codes(self, dot: Dot) -> NDArray[np.int64]:
         """Codes of all weights as they come, of both halves of each where they are halved.
@@ -269,8 +273,8 @@ class Matrix:
     @property
     def _order(self) -> NDArray[np.int64]:
         """The program's number of each column, in the order in which they come."""
-        lanes = self.simd // self.places
-        numbers = np.arange(self.columns).reshape(self.places, -1, lanes)
+        lanes = self.simd // self.taps
+        numbers = np.arange(self.columns).reshape(self.taps, -1, lanes)
         return numbers.transpose(1, 0, 2).reshape(-1)
 
     def golden(self, words: Words, dot: Dot, threshold: Threshold | None) -> list[int]:
@@ -282,16 +286,16 @@ class Matrix:
         values = self.source.decode(vectors).astype(np.int64)[None, None]
         acc = semantics.dot(values, dot, 1 << self.source.bits)
         if threshold is None:
-            codes = acc[0, 0] & (1 << self.levels.bits) - 1
+            codes = acc[0, 0] & (1 << self.thresholds.bits) - 1
         else:
             codes = threshold.precision.encode(semantics.threshold(acc, threshold)[0, 0])
             codes = codes.astype(np.int64)
         rows = np.zeros((len(codes), self.rows), np.int64)
         rows[:, : codes.shape[1]] = codes
-        rows[:, codes.shape[1] :] = self.levels.pad_code
+        rows[:, codes.shape[1] :] = self.thresholds.pad_code
         out = rows.reshape(self.groups, self.pixels, self.row_folds, self.pe)
         flat = out.transpose(0, 2, 1, 3).reshape(self.output_words, self.pixels * self.pe)
-        return pack_rows(flat, self.levels.bits)
+        return pack_rows(flat, self.thresholds.bits)
 
 
 def _signed(precision: Precision) -> bool:
@@ -319,16 +323,16 @@ def correction(
 
 
 def accumulator_bits(
-    columns: int, weight: Precision, source: Precision, levels: int = 0
+    columns: int, weight: Precision, source: Precision, thresholds: int = 0
 ) -> tuple[int, int, int]:
     """Width, least and most of A over all weights and inputs of these precisions.
 
     Args:
-        levels: thresholds that follow; 0: none.
+        thresholds: thresholds that follow; 0: none.
     """
     if ternary_pays(weight, source):
         return least_signed_bits(columns, 3 * columns + 1), columns, 3 * columns
-    if halves_pay(weight, source, levels):
+    if splits_ternary(weight, source, thresholds):
         weight, columns = BIPOLAR, 2 * columns
     low, high = (0, 1) if source.kind == "bipolar" else _code_bounds(source)
     if weight.kind != "bipolar":
@@ -346,9 +350,9 @@ def sums_pay(source: Precision) -> bool:
     return source.bits > 2
 
 
-def halves_pay(weight: Precision, source: Precision, levels: int) -> bool:
-    """Whether ternary weights are two bipolar ones: what follows must bear twice the sum."""
-    return weight == TERNARY and sums_pay(source) and levels > 0
+def splits_ternary(weight: Precision, source: Precision, thresholds: int) -> bool:
+    """Whether ternary weights are stored as two bipolar ones; thresholds are then doubled."""
+    return weight == TERNARY and sums_pay(source) and thresholds > 0
 
 
 def ternary_pays(weight: Precision, source: Precision) -> bool:

@@ -13,11 +13,11 @@ from bnn.hw.blocks.words import unpack_rows
 
 @dataclass(frozen=True)
 class Patches(SlidingWindow):
-    """``bnn_patches``: as a sliding window, but a word holds all places of the kernel.
+    """``bnn_patches``: as a sliding window, but a word holds all taps of the kernel.
 
     ``lanes`` channels of every place are in a word out; ``pixels`` divides the width of the map
-    of positions. Columns of the matrix behind come slice of channels by slice, see
-    :attr:`bnn.hw.blocks.matrix.Matrix.places`.
+    of positions. Columns of the following matrix come slice of channels by slice, see
+    :attr:`bnn.hw.blocks.matrix.Matrix.taps`.
 
     Attributes:
         take: words out for which a word in has the channels: it holds ``take * lanes``.
@@ -33,21 +33,26 @@ class Patches(SlidingWindow):
 
     @property
     def input_words(self) -> int:
+        """Words in for each image."""
         return super().input_words // self.take
 
     @property
     def input_lanes(self) -> int:
+        """Values of a word in."""
         return self.take * self.lanes
 
     @property
-    def places(self) -> int:
+    def taps(self) -> int:
+        """Places of the kernel of which a word has channels at once."""
         return self.kernel[0] * self.kernel[1]
 
     @property
     def output_steps(self) -> int:
+        """Words out for each group of positions."""
         return self.folds
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {
             "BITS": self.bits,
             "LANES": self.lanes,

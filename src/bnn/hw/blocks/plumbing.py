@@ -15,13 +15,14 @@ class Fifo(WordPasser):
     """``bnn_fifo``: ``depth`` words of memory and one in its output register; latency 2 cycles."""
 
     module: ClassVar[str] = "bnn_fifo"
-    has_level: ClassVar[bool] = True
+    has_fill: ClassVar[bool] = True
     bits: int
     depth: int
     words: int
     style: str = "auto"
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {"BITS": self.bits, "DEPTH": self.depth, "STYLE": self.style}
 
     def golden(self, words: Words) -> list[int]:
@@ -41,13 +42,16 @@ class Widen(WordPasser):
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.bits * self.ratio * self.groups
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.words // self.ratio
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
     def golden(self, words: Words) -> list[int]:
@@ -72,13 +76,16 @@ class Narrow(WordPasser):
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.bits * self.groups
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.words * self.ratio
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
     def golden(self, words: Words) -> list[int]:
@@ -105,9 +112,11 @@ class _Framed(WordPasser):
 
     @property
     def cycles(self) -> int:
+        """Cycles of one image when neither side stalls."""
         return self.total
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
 
 
@@ -119,6 +128,7 @@ class Trim(_Framed):
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.keep
 
     def golden(self, words: Words) -> list[int]:
@@ -134,6 +144,7 @@ class Pad(_Framed):
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.total
 
     def golden(self, words: Words) -> list[int]:
@@ -155,9 +166,11 @@ class Resize(WordPasser):
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.to
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {"FROM": self.bits, "TO": self.to}
 
     def golden(self, words: Words) -> list[int]:
@@ -175,6 +188,7 @@ class Fork(WordPasser):
     words: int
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {"BITS": self.bits, "COPIES": self.copies}
 
     def golden(self, words: Words) -> list[int]:
@@ -193,7 +207,7 @@ class Serialize:
     """
 
     module: ClassVar[str] = "bnn_serialize"
-    has_level: ClassVar[bool] = False
+    has_fill: ClassVar[bool] = False
     bits: int
     pixels: int
     folds: int
@@ -206,17 +220,21 @@ class Serialize:
 
     @property
     def cycles(self) -> int:
+        """Cycles of one image when neither side stalls."""
         return self.groups * max(self.folds, self.pixels)
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.bits * self.folds
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.positions
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {
             "BITS": self.bits,
             "PIXELS": self.pixels,

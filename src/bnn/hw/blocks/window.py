@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sliding window and the maximum behind it."""
+"""The sliding window and the maximum after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SlidingWindow:
     """
 
     module: ClassVar[str] = "bnn_window"
-    has_level: ClassVar[bool] = False
+    has_fill: ClassVar[bool] = False
     shape: tuple[int, int, int]
     bits: int
     lanes: int
@@ -71,7 +71,7 @@ class SlidingWindow:
         return self.rows or self.least_rows + self.stride[0]
 
     @property
-    def places(self) -> int:
+    def taps(self) -> int:
         """Places of the kernel of which a word has channels at once."""
         return 1
 
@@ -83,7 +83,7 @@ class SlidingWindow:
     @property
     def output_lanes(self) -> int:
         """Values of one position in a word out."""
-        return self.lanes * self.places
+        return self.lanes * self.taps
 
     @property
     def input_words(self) -> int:
@@ -92,17 +92,21 @@ class SlidingWindow:
 
     @property
     def cycles(self) -> int:
+        """Cycles of one image when neither side stalls."""
         return max(self.input_words, self.output_words)
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.pixels * self.output_lanes * self.bits
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.groups * self.output_steps
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         word = self.lanes * self.bits
         pad = pack([self.pad_code] * self.lanes, self.bits)
         return {
@@ -176,13 +180,16 @@ class Maximum(WordPasser):
 
     @property
     def output_bits(self) -> int:
+        """Width of an output word in bits."""
         return self.lanes * self.bits
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.words // self.positions
 
     def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
         return {
             "LANES": self.lanes,
             "BITS": self.bits,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From a program and a folding to a design: blocks, the streams that join them, and contents.
 
-Each operation becomes the block that computes it; a dot takes the threshold that alone reads it
-along. Width converters, serializers and forks are put where two neighbours differ. What the
-accelerator delivers is the scores; an arg max (and whatever else follows the scores) is the
-host's, see :mod:`bnn.hw.host_tail`.
+Each operation becomes the block that computes it; a threshold that is the only reader of a
+dot is computed in the dot's matrix unit. Width converters, serializers and forks are put where
+two neighbours differ. The accelerator delivers the scores; an arg max (and whatever else follows
+the scores) is computed on the host, see :mod:`bnn.hw.host_tail`.
 """
 
 from __future__ import annotations

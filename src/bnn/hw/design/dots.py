@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A matrix, with the thresholds that alone read it, and what joins it to its neighbours."""
+"""A matrix unit, with the threshold that is its only reader, and the converters around it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import replace
 
 from bnn._typing import assert_never
 from bnn.errors import BuildError
-from bnn.hw.blocks.levels import Levels, of_threshold
 from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.plumbing import Fifo, Serialize
+from bnn.hw.blocks.thresholds import Thresholds, of_threshold
 from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import gather
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding
 from bnn.program.operations import Add, ArgMax, Dot, Pool, Threshold, Window
 
-#: Most places of a parameter memory that the parameter bus can address.
+#: Most words of a parameter memory that the parameter bus can address.
 MAX_INDEX = 1 << 20
 MAX_ITEMS = 1 << 16
 
@@ -38,18 +38,18 @@ def dot(wiring: Wiring, op: Dot) -> None:
         pixels=fold.pixels,
         weight=op.precision,
         source=port.precision,
-        levels=_levels(wiring, op, after, port.channels),
+        thresholds=_thresholds(wiring, op, after, port.channels),
         depth=_vector_words(wiring, made.name, fold, rows),
         loadable=wiring.folding.loadable,
         style=fold.style,
         name=op.name,
-        places=wiring.places.get(op.source, 1),
+        taps=wiring.taps.get(op.source, 1),
     )
     _check_memory(op.name, block)
     stream = wiring.place_unit(op.name, block, lambda: block.contents(op, after), port.stream)
-    assert block.levels.output is not None
+    assert block.thresholds.output is not None
     pace = max(port.pace, block.cycles)
-    result = Port(stream, fold.pe, rows, positions, block.levels.output, pace)
+    result = Port(stream, fold.pe, rows, positions, block.thresholds.output, pace)
     if fold.pixels > 1:
         serial = Serialize(result.bits, fold.pixels, block.row_folds, positions)
         stream = wiring.place(f"{op.name}_serial", op.name, serial, stream)
@@ -93,14 +93,14 @@ def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int
     return padded
 
 
-def _levels(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) -> Levels:
+def _thresholds(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) -> Thresholds:
     source = wiring.program.edges[op.source].precision
-    levels = 0 if after is None else after.thresholds.shape[1]
-    acc, low, high = accumulator_bits(columns, op.precision, source, levels)
+    thresholds = 0 if after is None else after.thresholds.shape[1]
+    acc, low, high = accumulator_bits(columns, op.precision, source, thresholds)
     if after is not None:
         return of_threshold(after, acc, low, high)
     made = wiring.program.edges[op.name].precision
-    return Levels(
+    return Thresholds(
         acc=acc,
         low=low,
         high=high,
@@ -135,7 +135,7 @@ def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> i
 
 def _check_memory(name: str, block: Matrix) -> None:
     depth = block.row_folds * block.column_folds
-    chunks = block.pe * max(-(-block.weight_word_bits // 32), -(-block.levels.word_bits // 32))
+    chunks = block.pe * max(-(-block.weight_word_bits // 32), -(-block.thresholds.word_bits // 32))
     if block.loadable and (depth > MAX_INDEX or chunks > MAX_ITEMS):
         raise BuildError(
             f"{name}: its parameters exceed what one unit can load "

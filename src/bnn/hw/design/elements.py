@@ -7,8 +7,8 @@ import math
 from dataclasses import replace
 
 from bnn.hw.blocks.adder import Adder
-from bnn.hw.blocks.levels import ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.blocks.matrix import Contents
+from bnn.hw.blocks.thresholds import ThresholdUnit, of_threshold, threshold_bounds
 from bnn.hw.design.wiring import Wiring
 from bnn.program.operations import Add, Threshold
 
@@ -21,7 +21,7 @@ def threshold(wiring: Wiring, op: Threshold) -> None:
         positions=port.positions,
         lanes=port.lanes,
         source=port.precision,
-        levels=of_threshold(op, *threshold_bounds(port.precision)),
+        thresholds=of_threshold(op, *threshold_bounds(port.precision)),
         loadable=wiring.folding.loadable,
         name=op.name,
     )

@@ -48,7 +48,7 @@ def input_end(wiring: Wiring) -> InputLayout:
 
 
 def _first_dot(wiring: Wiring) -> Dot | None:
-    """The dot that alone reads the input as one vector, flattened or not."""
+    """The dot that is the input's only reader and takes it as one vector; None without one."""
     needs = wiring.needs
     first = needs.only_reader(INPUT)
     if isinstance(first, Window) and needs.flattens(first):

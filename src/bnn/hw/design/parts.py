@@ -53,12 +53,12 @@ class Port:
 
     @property
     def bits(self) -> int:
-        """Of a word."""
+        """Bits of one word."""
         return self.lanes * self.precision.bits
 
     @property
     def words(self) -> int:
-        """Of an image."""
+        """Words of one image."""
         return self.positions * self.channels // self.lanes
 
 
@@ -89,7 +89,7 @@ class Design:
         program, folding: what it was made from.
         instances: in order of the data's way.
         streams: bits of each stream.
-        contents: of the units with parameters: weights [fold][PE] (may be empty) and levels.
+        contents: of the units with parameters: weights [fold][PE] (may be empty) and thresholds.
         source, target: layouts in memory.
     """
 

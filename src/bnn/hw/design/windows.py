@@ -67,7 +67,7 @@ def window(wiring: Wiring, op: Window) -> None:
     height, width, columns = wiring.program.edges[op.name].shape
     if pixels > 1:
         wiring.grouped.add(op.name)
-    wiring.places[op.name] = block.places
+    wiring.taps[op.name] = block.taps
     lanes = block.output_lanes
     wiring.offer(op.name, Port(stream, lanes, columns, height * width, port.precision, port.pace))
 
@@ -104,7 +104,7 @@ def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
 
 
 def pool(wiring: Wiring, op: Pool) -> None:
-    """A window and the maximum behind it."""
+    """A sliding window and the maximum after it."""
     port = wiring.take(op.source)
     shape = wiring.program.edges[op.source].shape
     port = wiring.lanes(port, _pool_lanes(port), op.name)

@@ -29,7 +29,7 @@ class Wiring:
         instances, streams: as in :class:`bnn.hw.design.Design`.
         contents: what packs a unit's parameters.
         grouped: edges whose stream carries the positions of a group side by side.
-        places: of edges whose patches come slice of channels by slice, the kernel's places.
+        taps: of each edge whose patches come slice of channels by slice: the kernel's positions.
     """
 
     program: Program
@@ -39,7 +39,7 @@ class Wiring:
     streams: dict[str, int] = field(default_factory=dict)
     contents: dict[str, Callable[[], Contents]] = field(default_factory=dict)
     grouped: set[str] = field(default_factory=set)
-    places: dict[str, int] = field(default_factory=dict)
+    taps: dict[str, int] = field(default_factory=dict)
     #: Streams that wait for a reader, one for each.
     _waiting: dict[str, list[Port]] = field(default_factory=dict)
     _units: int = 0
@@ -49,7 +49,7 @@ class Wiring:
     ) -> str:
         """Add an instance with one output, which bears its name; the stream to read is returned.
 
-        That is the output of a FIFO behind it where the folding wants one.
+        That is the output of a FIFO after it where the folding asks for one.
         """
         depth = self.folding.fifos.get(name)
         if depth is not None and isinstance(block, Fifo):

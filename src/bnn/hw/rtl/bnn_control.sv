@@ -43,7 +43,7 @@ module bnn_control #(
 
     output logic        p_valid,        // 1 for one cycle: a parameter write; always taken
     output logic [7:0]  p_unit,         // number of the unit that is written
-    output logic        p_levels,       // 1: thresholds or biases; 0: weights
+    output logic        p_thresholds,       // 1: thresholds or biases; 0: weights
     output logic [15:0] p_item,         // which 32 bits of a word; see bnn_parameters
     output logic [19:0] p_index,        // word of the memory; counts up after each write
     output logic [31:0] p_data,         // 32 bits to write
@@ -117,7 +117,7 @@ module bnn_control #(
             loaded     <= '0;
             identified <= '0;
             p_unit     <= '0;
-            p_levels   <= 1'b0;
+            p_thresholds   <= 1'b0;
             p_item     <= '0;
             p_index    <= '0;
             probe      <= '0;
@@ -158,7 +158,7 @@ module bnn_control #(
                     PARAMETER_ID: if (PARAMETERS != 0) identified <= value;
                     PARAMETER_TARGET: begin
                         p_unit   <= value[31:24];
-                        p_levels <= value[16];
+                        p_thresholds <= value[16];
                         p_item   <= value[15:0];
                         p_index  <= '0;
                     end

@@ -20,7 +20,7 @@ module bnn_fifo #(
     output logic                         o_valid,  // a word is offered, and stays until o_ready
     input  wire                          o_ready,  // 1: the word is taken if o_valid is 1 too
     output logic [BITS-1:0]              o_data,   // oldest word, from a register
-    output wire  [$clog2(DEPTH + 2)-1:0] level     // words inside, 0 to DEPTH + 1
+    output wire  [$clog2(DEPTH + 2)-1:0] fill     // words inside, 0 to DEPTH + 1
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1 || DEPTH < 1) begin : gen_refuse_size
@@ -39,7 +39,7 @@ module bnn_fifo #(
     wire pop  = (count != 0) && (!o_valid || o_ready);
 
     assign i_ready = count != CW'(DEPTH);
-    assign level   = count + CW'(o_valid);
+    assign fill   = count + CW'(o_valid);
 
     always_ff @(posedge clk) begin
         if (push) mem[tail] <= i_data;

@@ -29,7 +29,7 @@ module bnn_matrix #(
     parameter int WSIGNED  = 0,       // 1: weights are two's complement; needs XNOR = 0
     parameter int ASIGNED  = 0,       // 1: inputs are two's complement
     parameter int TERNARY  = 0,       // 1: both ternary; needs WBITS = ABITS = 2, XNOR = 0
-    parameter int SUMS     = 0,       // 1: inputs are added as numbers (bnn_sum); needs XNOR = 1
+    parameter int SUMS     = 0,       // 1: inputs are added as numbers; needs XNOR = 1
     parameter int STAGES   = 1,       // cycles of a population count: 1, 3 or 4; unused with SUMS
     parameter int ACC      = 16,      // width of the accumulator, at least 2
     parameter int LEVELS   = 1,       // thresholds of a row; 0: scale and bias instead
@@ -56,9 +56,9 @@ module bnn_matrix #(
     output wire                          o_valid,   // a word is offered, and stays until o_ready
     input  wire                          o_ready,   // 1: the word is taken if o_valid is 1 too
     output wire  [PIXELS*PE*OBITS-1:0]   o_data,    // value (p, row): field p * PE + row
-    output wire  [$clog2(DEPTH + 2)-1:0] level,     // words in the output FIFO, 0 to DEPTH + 1
+    output wire  [$clog2(DEPTH + 2)-1:0] fill,     // words in the output FIFO, 0 to DEPTH + 1
     input  wire                          p_valid,   // 1: a write in this cycle; always taken
-    input  wire                          p_levels,  // 1: to thresholds or biases; 0: to weights
+    input  wire                          p_thresholds,  // 1: to thresholds or biases; 0: to weights
     input  wire  [15:0]                  p_item,    // element * ceil(bits / 32) + chunk of 32 bits
     input  wire  [19:0]                  p_index,   // weights: word nf * SF + sf; thresholds: nf
     input  wire  [31:0]                  p_data     // the chunk; bits above its width are ignored
@@ -131,7 +131,7 @@ module bnn_matrix #(
     end
 
     // ---- input words, kept for the later row folds ------------------------------------------
-    wire [XW-1:0] next_x;                      // at the issue step; bnn_rows registers it
+    wire [XW-1:0] next_x;                      // at the issue step; bnn_dot_array registers it
     if (NF == 1) begin : gen_direct
         assign next_x = i_data;
     end else begin : gen_keep
@@ -146,7 +146,7 @@ module bnn_matrix #(
         .ITEMS(PE), .BITS(WBITS * SIMD), .DEPTH(NF * SF), .LOADABLE(LOADABLE), .FILE(WFILE),
         .STYLE(WSTYLE)
     ) weights (
-        .clk(clk), .address(w_address), .word(w), .p_valid(p_valid && !p_levels),
+        .clk(clk), .address(w_address), .word(w), .p_valid(p_valid && !p_thresholds),
         .p_item(p_item), .p_index(p_index), .p_data(p_data)
     );
 
@@ -164,8 +164,8 @@ module bnn_matrix #(
     wire [PE*TB-1:0] t;                        // comes with the first sum if SIGN, else after acc
     bnn_parameters #(
         .ITEMS(PE), .BITS(TB), .DEPTH(NF), .LOADABLE(LOADABLE), .FILE(TFILE), .STYLE(TSTYLE)
-    ) levels (
-        .clk(clk), .address(fold[LANE+1-SIGN]), .word(t), .p_valid(p_valid && p_levels),
+    ) thresholds (
+        .clk(clk), .address(fold[LANE+1-SIGN]), .word(t), .p_valid(p_valid && p_thresholds),
         .p_item(p_item), .p_index(p_index), .p_data(p_data)
     );
 
@@ -177,7 +177,7 @@ module bnn_matrix #(
             assign x[c*ABITS+:ABITS] = next_x[(p*SIMD+c/HALVES)*ABITS+:ABITS];
         end
         wire [PE*ACC-1:0] totals;
-        bnn_rows #(
+        bnn_dot_array #(
             .PE(PE), .SIMD(LANES), .WBITS(PLANES), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
             .ASIGNED(ASIGNED), .SUMS(SUMS), .TERNARY(TERNARY), .STAGES(STAGES), .ACC(ACC)
         ) rows (
@@ -203,11 +203,11 @@ module bnn_matrix #(
                 end
                 assign y[(p*PE+r)*OBITS+:OBITS] = code;
                 wire unused_acc = &{1'b0, acc};
-            end else begin : gen_levels
-                bnn_levels #(
+            end else begin : gen_compare
+                bnn_threshold_compare #(
                     .ACC(ACC), .LEVELS(LEVELS), .FALLING(FALLING), .CODE(CODE), .STEP(STEP),
                     .SHIFT(SHIFT), .OBITS(OBITS)
-                ) level (
+                ) compare (
                     .clk(clk), .acc(acc), .params(params), .y(y[(p*PE+r)*OBITS+:OBITS])
                 );
             end
@@ -218,7 +218,7 @@ module bnn_matrix #(
     wire room;
     bnn_fifo #(.BITS(PIXELS * PE * OBITS), .DEPTH(DEPTH)) fifo (
         .clk(clk), .rst(rst), .i_valid(ending[LATENCY]), .i_ready(room), .i_data(y),
-        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .level(level)
+        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .fill(fill)
     );
     wire unused = &{1'b0, room};  // a credit was held: there is room
 `ifndef SYNTHESIS

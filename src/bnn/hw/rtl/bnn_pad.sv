@@ -11,7 +11,7 @@ module bnn_pad #(
     input  wire             clk,      // registers change at its rising edge
     input  wire             rst,      // synchronous, active high: drops all words
     input  wire             i_valid,  // a word is offered, and stays until i_ready
-    output wire             i_ready,  // the word is taken now; 0 while zeros leave
+    output wire             i_ready,  // the word is taken now; 0 while zeros go out
     input  wire  [BITS-1:0] i_data,   // word of the frame
     output wire             o_valid,  // a word is offered, from the input or a zero
     input  wire             o_ready,  // 1: the word is taken if o_valid is 1 too

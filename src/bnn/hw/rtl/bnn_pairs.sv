@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sums and differences of neighbouring inputs, made once for all rows (see bnn_sum).
+// Sums and differences of neighbouring inputs, made once for all rows (see bnn_dot_adder_chain).
 //
 // Term 0 of an odd SIMD is column 0 alone; every other term is a pair of columns (a, b), of which
 // `plus` has a + b and `minus` a + ~b, ABITS + 1 bits each. Term i comes max(1, i) cycles after x,
-// when bnn_sum adds it. Never stalls.
+// when bnn_dot_adder_chain adds it. Never stalls.
 `default_nettype none
 module bnn_pairs #(
     parameter int SIMD    = 9,  // columns, at least 1; if odd, column 0 has no partner

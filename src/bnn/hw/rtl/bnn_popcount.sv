@@ -38,7 +38,7 @@ module bnn_popcount #(
             low  <= a ^ b ^ c;
             high <= (a & b) | (a & c) | (b & c);
         end
-        bnn_tally #(.ONES(T), .TWOS(T), .STAGES(STAGES - 1), .COUNT(CW)) tally (
+        bnn_compressor #(.ONES(T), .TWOS(T), .STAGES(STAGES - 1), .COUNT(CW)) tally (
             .clk(clk), .ones(low), .twos(high), .count(count)
         );
     end

@@ -4,23 +4,23 @@
 // `value` comes 1 cycle after `select`.
 `default_nettype none
 module bnn_probe #(
-    parameter int LEVEL = 1  // width of level, 1 to 32
+    parameter int FILL = 1  // width of fill, 1 to 32
 ) (
     input  wire              clk,     // registers change at its rising edge
     input  wire              clear,   // 1: all counters become 0
     input  wire              valid,   // that of the stream
     input  wire              ready,   // that of the stream
-    input  wire  [LEVEL-1:0] level,   // fill of the FIFO before the stream, in words; 0 if none
+    input  wire  [FILL-1:0] fill,   // fill of the FIFO before the stream, in words; 0 if none
     input  wire  [1:0]       select,  // 0: words, 1: stalls, 2: starves, 3: highest fill
     output logic [31:0]      value    // the selected counter, one cycle later
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
-    if (LEVEL < 1 || LEVEL > 32) begin : gen_refuse_level
-        $error("bnn_probe: LEVEL must be 1 to 32");
+    if (FILL < 1 || FILL > 32) begin : gen_refuse_fill
+        $error("bnn_probe: FILL must be 1 to 32");
     end
 `endif
     logic [31:0] words, stalls, starves;
-    logic [LEVEL-1:0] high;
+    logic [FILL-1:0] high;
     always_ff @(posedge clk) begin
         if (clear) begin
             words   <= '0;
@@ -31,7 +31,7 @@ module bnn_probe #(
             if (valid && ready && words != '1) words <= words + 1'b1;
             if (valid && !ready && stalls != '1) stalls <= stalls + 1'b1;
             if (!valid && ready && starves != '1) starves <= starves + 1'b1;
-            if (level > high) high <= level;
+            if (fill > high) high <= fill;
         end
     end
     always_ff @(posedge clk)

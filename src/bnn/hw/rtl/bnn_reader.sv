@@ -99,11 +99,11 @@ module bnn_reader #(
         word    <= m_axi_rdata;
     end
     wire room;
-    wire [$clog2(DEPTH + 2)-1:0] level;
+    wire [$clog2(DEPTH + 2)-1:0] fill;
     bnn_fifo #(.BITS(64), .DEPTH(DEPTH)) fifo (
         .clk(clk), .rst(rst), .i_valid(arrives), .i_ready(room), .i_data(word),
-        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .level(level)
+        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .fill(fill)
     );
-    wire unused = &{1'b0, room, level, m_axi_rresp[0], address[2:0]};
+    wire unused = &{1'b0, room, fill, m_axi_rresp[0], address[2:0]};
 endmodule
 `default_nettype wire

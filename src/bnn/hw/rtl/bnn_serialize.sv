@@ -5,9 +5,9 @@
 //      PIXELS positions.
 // Out: a word a position, with all its NF fields, the first lowest. Of the last group of an
 //      image (GROUPS groups) only TAIL positions are real; the others are dropped.
-// A group enters while the one before leaves: max(NF, PIXELS) cycles a group when neither side
-// stalls. The first word comes 2 cycles after the group's last. i_ready depends on o_ready in the
-// same cycle.
+// A group comes in while the previous one goes out: max(NF, PIXELS) cycles a group when neither
+// side stalls. The first word comes 2 cycles after the group's last. i_ready depends on o_ready in
+// the same cycle.
 `default_nettype none
 module bnn_serialize #(
     parameter int BITS   = 8,  // width of a position's field in a word in

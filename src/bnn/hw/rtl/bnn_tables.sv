@@ -3,7 +3,7 @@
 // word of each table at the low 6 bits of the address; `high` is the rest of the address.
 // Combinational.
 //
-// With BNN_LUT6 (see bnn_count6) a table's bit is one LUT6, and the multiplexers of the slice
+// With BNN_LUT6 (see bnn_counter6to3) a table's bit is one LUT6, and the multiplexers of the slice
 // choose between tables, which takes no LUT. Without it Yosys takes 12 LUTs where 4 do.
 `default_nettype none
 module bnn_tables #(

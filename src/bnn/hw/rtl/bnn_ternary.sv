@@ -51,7 +51,7 @@ module bnn_ternary #(
             ones <= a ^ b ^ c;
             twos <= {positive, (a & b) | (a & c) | (b & c)};
         end
-        bnn_tally #(.ONES(T), .TWOS(T + SIMD), .STAGES(STAGES - 1), .COUNT(CW)) tally (
+        bnn_compressor #(.ONES(T), .TWOS(T + SIMD), .STAGES(STAGES - 1), .COUNT(CW)) tally (
             .clk(clk), .ones(ones), .twos(twos), .count(count)
         );
     end

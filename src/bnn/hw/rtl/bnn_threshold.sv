@@ -3,8 +3,8 @@
 // a position.
 //
 // One word a cycle, 5 cycles from input to output. After a word is taken nothing stalls it: there
-// is a credit for each free place of the output FIFO, as in bnn_matrix. See bnn_levels for the
-// thresholds.
+// is a credit for each free place of the output FIFO, as in bnn_matrix. See
+// bnn_threshold_compare for the thresholds.
 `default_nettype none
 module bnn_threshold #(
     parameter int LANES    = 1,      // channels of a word, at least 1
@@ -30,9 +30,9 @@ module bnn_threshold #(
     output wire                          o_valid,   // a word is offered, and stays until o_ready
     input  wire                          o_ready,   // 1: the word is taken if o_valid is 1 too
     output wire  [LANES*OBITS-1:0]       o_data,    // channel l in bits [l * OBITS +: OBITS]
-    output wire  [$clog2(DEPTH + 2)-1:0] level,     // words in the output FIFO, 0 to DEPTH + 1
+    output wire  [$clog2(DEPTH + 2)-1:0] fill,     // words in the output FIFO, 0 to DEPTH + 1
     input  wire                          p_valid,   // 1: a write in this cycle; always taken
-    input  wire                          p_levels,  // must be 1: there are no weights
+    input  wire                          p_thresholds,  // must be 1: there are no weights
     input  wire  [15:0]                  p_item,    // element * ceil(bits / 32) + chunk of 32 bits
     input  wire  [19:0]                  p_index,   // word of the memory: the fold
     input  wire  [31:0]                  p_data     // the chunk; bits above its width are ignored
@@ -71,8 +71,8 @@ module bnn_threshold #(
     wire [LANES*TB-1:0] t;
     bnn_parameters #(
         .ITEMS(LANES), .BITS(TB), .DEPTH(FOLDS), .LOADABLE(LOADABLE), .FILE(TFILE), .STYLE(TSTYLE)
-    ) levels (
-        .clk(clk), .address(fold), .word(t), .p_valid(p_valid && p_levels), .p_item(p_item),
+    ) thresholds (
+        .clk(clk), .address(fold), .word(t), .p_valid(p_valid && p_thresholds), .p_item(p_item),
         .p_index(p_index), .p_data(p_data)
     );
 
@@ -80,9 +80,9 @@ module bnn_threshold #(
     for (genvar l = 0; l < LANES; l++) begin : gen_lane
         wire [IBITS-1:0] value = x[l*IBITS+:IBITS];
         wire [ACC-1:0] acc = {{ACC - IBITS{(ISIGNED != 0) && value[IBITS-1]}}, value};
-        bnn_levels #(
+        bnn_threshold_compare #(
             .ACC(ACC), .LEVELS(LEVELS), .FALLING(FALLING), .CODE(CODE), .STEP(STEP), .OBITS(OBITS)
-        ) level (
+        ) compare (
             .clk(clk), .acc(acc), .params(t[l*TB+:TB]), .y(y[l*OBITS+:OBITS])
         );
     end
@@ -90,7 +90,7 @@ module bnn_threshold #(
     wire room;
     bnn_fifo #(.BITS(LANES * OBITS), .DEPTH(DEPTH)) fifo (
         .clk(clk), .rst(rst), .i_valid(moving[2]), .i_ready(room), .i_data(y),
-        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .level(level)
+        .o_valid(o_valid), .o_ready(o_ready), .o_data(o_data), .fill(fill)
     );
     wire unused = &{1'b0, room};  // a credit was held: there is room
 endmodule

@@ -4,7 +4,7 @@
 // s. Combinational.
 //
 // CODED = 1: the last slice of w holds the parity of the triple's three weights.
-// One LUT6 an output bit; see bnn_count6 for BNN_LUT6.
+// One LUT6 an output bit; see bnn_counter6to3 for BNN_LUT6.
 `default_nettype none
 module bnn_triples #(
     parameter int BITS  = 22,  // triples, at least 1

@@ -47,15 +47,15 @@ module bnn_writer #(
     logic [4:0] beats, left;                // of the burst: all, and not yet sent
     logic last, last_image;                 // the burst ends an image; the image is the last
     logic [3:0] pending;                    // bursts without a response
-    wire [LW-1:0] level;
+    wire [LW-1:0] fill;
     wire have;
 
     wire [9:0] to_line = 10'd512 - {1'b0, m_axi_awaddr[11:3]};
     wire [4:0] by_line = to_line > 10'd16 ? 5'd16 : to_line[4:0];
     wire [4:0] by_image = 32'(words_left) > 32'd16 ? 5'd16 : 5'(words_left);
-    wire [4:0] by_level = 32'(level) > 32'd16 ? 5'd16 : 5'(level);
+    wire [4:0] by_fill = 32'(fill) > 32'd16 ? 5'd16 : 5'(fill);
     wire [4:0] fits = by_line < by_image ? by_line : by_image;
-    wire [4:0] size = fits < by_level ? fits : by_level;
+    wire [4:0] size = fits < by_fill ? fits : by_fill;
     wire moved = m_axi_wvalid && m_axi_wready;
     wire asked = m_axi_awvalid && m_axi_awready;
     wire answered = m_axi_bvalid;
@@ -81,11 +81,11 @@ module bnn_writer #(
                     words_left   <= WW'(WORDS);
                     last_image   <= images == 32'd1;
                 end
-                SIZE: if (level != 0 && pending != '1) begin
+                SIZE: if (fill != 0 && pending != '1) begin
                     state       <= ASK;
                     beats       <= size;
                     last        <= 32'(words_left) <= 32'd16 && by_image <= by_line
-                                && by_image <= by_level;
+                                && by_image <= by_fill;
                     m_axi_awlen <= 8'(size) - 1'b1;
                 end
                 ASK: begin
@@ -116,7 +116,7 @@ module bnn_writer #(
 
     bnn_fifo #(.BITS(64), .DEPTH(DEPTH)) fifo (
         .clk(clk), .rst(rst), .i_valid(i_valid), .i_ready(i_ready), .i_data(i_data),
-        .o_valid(have), .o_ready(m_axi_wready && state == SEND), .o_data(m_axi_wdata), .level(level)
+        .o_valid(have), .o_ready(m_axi_wready && state == SEND), .o_data(m_axi_wdata), .fill(fill)
     );
     wire unused = &{1'b0, m_axi_bresp[0], address[2:0]};
 endmodule

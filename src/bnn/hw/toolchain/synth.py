@@ -44,7 +44,7 @@ _LUTS = {
     "RAM128X1S": 2,
 }
 _BRAMS = {"RAMB36E1": 1.0, "RAMB18E1": 0.5}
-#: Cells of the processor's side and of pins, which are no logic.
+#: Cells of the processor's side and of pins, which are not logic.
 _FREE = {"BUFG", "PS7", "VCC", "GND"}
 
 
@@ -156,7 +156,7 @@ def _read(names: Sequence[str], top: str) -> list[str]:
         "read_verilog -lib +/xilinx/cells_xtra.v",  # PS7
         f"read_verilog -defer -sv -DSYNTHESIS -DBNN_LUT6 {' '.join(names)}",
         f"hierarchy -check -top {top}",
-        # Of a constant table in LUTs Vivado says "distributed"; that is no RAM to Yosys, but logic.
+        # Vivado's word for a constant table in LUTs is "distributed"; Yosys' is "logic".
         "setattr -unset rom_style -set logic_block 1 */a:rom_style=distributed",
     ]
 
@@ -239,7 +239,7 @@ def _all(modules: dict[str, Any], name: str) -> Cells:
         elif kind == "CARRY4":
             total["CARRY4"] += 1
         elif kind not in _FREE and not kind.startswith(("MUXF", "$")):
-            raise BuildError(f"Yosys leaves a cell that nobody counts: {kind}")
+            raise BuildError(f"Yosys makes a cell of an unknown kind: {kind}")
     return total
 
 

@@ -9,7 +9,7 @@
 // (bnn.hw.matrix). To count the low bits is then the same task at a third of the width: triples
 // of triples.
 `default_nettype none
-module bnn_agree #(
+module bnn_xnor_popcount #(
     parameter int SIMD   = 64,  // places (pairs of an input bit and a weight bit), at least 5
     parameter int STAGES = 3,   // latency in cycles, 3 or 4; 4 for a faster clock
     localparam int T     = (SIMD + 2) / 3  // triples of places; the last ones may have two
@@ -22,10 +22,10 @@ module bnn_agree #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 5) begin : gen_refuse_simd
-        $error("bnn_agree: SIMD must be at least 5 (bnn_popcount counts fewer)");
+        $error("bnn_xnor_popcount: SIMD must be at least 5 (bnn_popcount counts fewer)");
     end
     if (STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
-        $error("bnn_agree: STAGES must be 3 or 4");
+        $error("bnn_xnor_popcount: STAGES must be 3 or 4");
     end
 `endif
     localparam int U = (T + 2) / 3;
@@ -64,7 +64,7 @@ module bnn_agree #(
         ones <= odd;
         twos <= {many, most};
     end
-    bnn_tally #(.ONES(U), .TWOS(T + U), .STAGES(STAGES - 1), .COUNT($clog2(SIMD + 1))) tally (
+    bnn_compressor #(.ONES(U), .TWOS(T + U), .STAGES(STAGES - 1), .COUNT($clog2(SIMD + 1))) tally (
         .clk(clk), .ones(ones), .twos(twos), .count(count)
     );
 endmodule

@@ -7,12 +7,12 @@
 // minus at the top plane of a signed number. op is XNOR where weights are bipolar
 // (WBITS = 1) and AND elsewhere. The difference between this sum and the dot product is constant
 // for each row; it is part of the row's thresholds or bias (bnn.hw.matrix). With XNOR and
-// STAGES > 1, weights and parities are as bnn_agree needs them; `parity` holds the parities of the
-// inputs, plane by plane.
+// STAGES > 1, weights and parities are as bnn_xnor_popcount needs them; `parity` holds
+// the parities of the inputs, plane by plane.
 //
 // Latency STAGES + (ABITS > 1) + (WBITS > 1) cycles, one result a cycle, never stalls.
 `default_nettype none
-module bnn_lane #(
+module bnn_dot_planes #(
     parameter int SIMD    = 64,  // columns added in a cycle, at least 1
     parameter int WBITS   = 1,   // width of a weight = number of its bit planes; 1 if XNOR is 1
     parameter int ABITS   = 1,   // width of an input = number of its bit planes
@@ -21,7 +21,7 @@ module bnn_lane #(
     parameter int ASIGNED = 0,   // 1: inputs are two's complement; 0: unsigned or bipolar codes
     parameter int STAGES  = 3,   // 1, 3 or 4 cycles for a population count
     parameter int ACC     = 16,  // width of total; it is exact modulo 2^ACC
-    localparam int T      = (SIMD + 2) / 3  // triples of columns, see bnn_agree
+    localparam int T      = (SIMD + 2) / 3  // triples of columns, see bnn_xnor_popcount
 ) (
     input  wire                   clk,     // registers change at each rising edge: no stall
     input  wire  [WBITS*SIMD-1:0] w,       // weights; plane i in bits [i * SIMD +: SIMD]
@@ -31,13 +31,13 @@ module bnn_lane #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 1 || WBITS < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_bits
-        $error("bnn_lane: SIMD, WBITS, ABITS and ACC must be at least 1");
+        $error("bnn_dot_planes: SIMD, WBITS, ABITS and ACC must be at least 1");
     end
     if (XNOR != 0 && (WBITS != 1 || WSIGNED != 0)) begin : gen_refuse_xnor
-        $error("bnn_lane: XNOR needs WBITS = 1 and WSIGNED = 0");
+        $error("bnn_dot_planes: XNOR needs WBITS = 1 and WSIGNED = 0");
     end
     if (STAGES != 1 && STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
-        $error("bnn_lane: STAGES must be 1, 3 or 4");
+        $error("bnn_dot_planes: STAGES must be 1, 3 or 4");
     end
 `endif
     localparam int PW = $clog2(SIMD + 1);
@@ -49,7 +49,7 @@ module bnn_lane #(
             wire [SIMD-1:0] wi = w[i*SIMD+:SIMD], xj = x[j*SIMD+:SIMD];
             wire [PW-1:0] count;
             if (XNOR != 0 && STAGES > 1) begin : gen_agree
-                bnn_agree #(.SIMD(SIMD), .STAGES(STAGES)) agree (
+                bnn_xnor_popcount #(.SIMD(SIMD), .STAGES(STAGES)) agree (
                     .clk(clk), .x(xj), .parity(parity[j*T+:T]), .w(wi), .count(count)
                 );
             end else begin : gen_popcount

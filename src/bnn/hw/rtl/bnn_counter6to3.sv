@@ -6,7 +6,7 @@
 // would use more LUTs (7-series and later: bnn.hw.synth defines it for Yosys). The function is the
 // same.
 `default_nettype none
-module bnn_count6 #(
+module bnn_counter6to3 #(
     parameter int BITS = 22  // bits to count, at least 1; the last columns may be shorter
 ) (
     input  wire                         clk,   // registers change at each rising edge: no stall
@@ -17,7 +17,7 @@ module bnn_count6 #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (BITS < 1) begin : gen_refuse_bits
-        $error("bnn_count6: BITS must be at least 1");
+        $error("bnn_counter6to3: BITS must be at least 1");
     end
 `endif
     localparam int S = (BITS + 5) / 6;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // SIMD columns of PE rows times one position's inputs. What all rows share is made of the inputs
-// here: bit planes and their parities (bnn_agree), or sums of pairs (bnn_pairs).
+// here: bit planes and their parities (bnn_xnor_popcount), or sums of pairs (bnn_pairs).
 //
-// x comes one cycle before the weights. From weights to totals it takes the latency of bnn_lane,
-// bnn_ternary or bnn_sum. Never stalls.
+// x comes one cycle before the weights. From weights to totals it takes the latency of
+// bnn_dot_planes, bnn_ternary or bnn_dot_adder_chain. Never stalls.
 `default_nettype none
-module bnn_rows #(
+module bnn_dot_array #(
     parameter int PE      = 1,   // rows, at least 1
     parameter int SIMD    = 64,  // columns added in a cycle, at least 1
     parameter int WBITS   = 1,   // bit planes of a weight
@@ -13,7 +13,7 @@ module bnn_rows #(
     parameter int XNOR    = 1,   // 1: bipolar weights; 0: AND of bit planes
     parameter int WSIGNED = 0,   // 1: weights are two's complement
     parameter int ASIGNED = 0,   // 1: inputs are two's complement
-    parameter int SUMS    = 0,   // 1: inputs are added as numbers (bnn_sum); needs XNOR = 1
+    parameter int SUMS    = 0,   // 1: inputs are added as numbers; needs XNOR = 1
     parameter int TERNARY = 0,   // 1: both ternary (bnn_ternary); needs WBITS = ABITS = 2
     parameter int STAGES  = 3,   // cycles of a population count: 1, 3 or 4; unused with SUMS
     parameter int ACC     = 16   // width of a total; it is exact modulo 2^ACC
@@ -25,13 +25,13 @@ module bnn_rows #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (PE < 1 || SIMD < 1 || WBITS < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_sizes
-        $error("bnn_rows: PE, SIMD, WBITS, ABITS and ACC must be at least 1");
+        $error("bnn_dot_array: PE, SIMD, WBITS, ABITS and ACC must be at least 1");
     end
     if (SUMS != 0 && (XNOR == 0 || WBITS != 1 || TERNARY != 0)) begin : gen_refuse_sums
-        $error("bnn_rows: SUMS needs XNOR = 1, WBITS = 1 and TERNARY = 0");
+        $error("bnn_dot_array: SUMS needs XNOR = 1, WBITS = 1 and TERNARY = 0");
     end
     if (TERNARY != 0 && (XNOR != 0 || WBITS != 2 || ABITS != 2)) begin : gen_refuse_ternary
-        $error("bnn_rows: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
+        $error("bnn_dot_array: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
     end
 `endif
     if (SUMS != 0) begin : gen_sums
@@ -41,7 +41,7 @@ module bnn_rows #(
             .clk(clk), .x(x), .plus(plus), .minus(minus)
         );
         for (genvar r = 0; r < PE; r++) begin : gen_row
-            bnn_sum #(.SIMD(SIMD), .ABITS(ABITS), .ASIGNED(ASIGNED), .ACC(ACC)) lane (
+            bnn_dot_adder_chain #(.SIMD(SIMD), .ABITS(ABITS), .ASIGNED(ASIGNED), .ACC(ACC)) lane (
                 .clk(clk), .w(w[r*SIMD+:SIMD]), .plus(plus), .minus(minus),
                 .total(totals[r*ACC+:ACC])
             );
@@ -67,7 +67,7 @@ module bnn_rows #(
                     .total(totals[r*ACC+:ACC])
                 );
             end else begin : gen_binary
-                bnn_lane #(
+                bnn_dot_planes #(
                     .SIMD(SIMD), .WBITS(WBITS), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
                     .ASIGNED(ASIGNED), .STAGES(STAGES), .ACC(ACC)
                 ) lane (

@@ -5,7 +5,7 @@
 //   2 stages  6:3 counters over six slices of each weight; weighted sum of what is left
 //   3 stages  the weighted sum in two steps
 `default_nettype none
-module bnn_tally #(
+module bnn_compressor #(
     parameter int ONES   = 22,  // bits of weight 1, at least 1
     parameter int TWOS   = 22,  // bits of weight 2, at least 1
     parameter int STAGES = 2,   // latency in cycles, 2 or 3
@@ -18,18 +18,22 @@ module bnn_tally #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (ONES < 1 || TWOS < 1 || COUNT < 1) begin : gen_refuse_sizes
-        $error("bnn_tally: ONES, TWOS and COUNT must be at least 1");
+        $error("bnn_compressor: ONES, TWOS and COUNT must be at least 1");
     end
     if (STAGES != 2 && STAGES != 3) begin : gen_refuse_stages
-        $error("bnn_tally: STAGES must be 2 or 3");
+        $error("bnn_compressor: STAGES must be 2 or 3");
     end
 `endif
     localparam int L = (ONES + 5) / 6;
     localparam int H = (TWOS + 5) / 6;
     wire [L-1:0] l0, l1, l2;
     wire [H-1:0] h0, h1, h2;
-    bnn_count6 #(.BITS(ONES)) count_ones (.clk(clk), .bits(ones), .ones(l0), .twos(l1), .fours(l2));
-    bnn_count6 #(.BITS(TWOS)) count_twos (.clk(clk), .bits(twos), .ones(h0), .twos(h1), .fours(h2));
+    bnn_counter6to3 #(.BITS(ONES)) count_ones (
+        .clk(clk), .bits(ones), .ones(l0), .twos(l1), .fours(l2)
+    );
+    bnn_counter6to3 #(.BITS(TWOS)) count_twos (
+        .clk(clk), .bits(twos), .ones(h0), .twos(h1), .fours(h2)
+    );
 
     wire [COUNT-1:0] sum1 = COUNT'($countones(l0)), sum2 = COUNT'($countones({l1, h0}));
     wire [COUNT-1:0] sum4 = COUNT'($countones({l2, h1})), sum8 = COUNT'($countones(h2));

@@ -2,13 +2,13 @@
 // One row of bipolar weights times SIMD numbers of several bits, summed: the sum of x where the
 // weight is 1 and ~x where it is 0, and 1 for each pair whose first weight is 0.
 //
-// That is what the bit planes of bnn_lane count, except for the ones of the pairs, which are
+// That is what the bit planes of bnn_dot_planes count, except for the ones of the pairs, which are
 // constant for each row (bnn.hw.matrix). bnn_pairs makes a + b and a + ~b of each pair: equal
 // weights take the first, unequal ones the second, inverted where the first weight is 0, because
 // ~(a + b) = ~a + ~b + 1. So a pair costs a row one LUT a bit, the adder's own (bnn_choose_add).
 // A chain of adders, one a stage. Latency TERMS - 1 cycles, at least 1; never stalls.
 `default_nettype none
-module bnn_sum #(
+module bnn_dot_adder_chain #(
     parameter int SIMD    = 9,   // columns, at least 1; if odd, column 0 has no partner
     parameter int ABITS   = 8,   // width of an input value
     parameter int ASIGNED = 0,   // 1: inputs are two's complement; 0: unsigned
@@ -23,7 +23,7 @@ module bnn_sum #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (SIMD < 1 || ABITS < 1 || ACC < 1) begin : gen_refuse_sizes
-        $error("bnn_sum: SIMD, ABITS and ACC must be at least 1");
+        $error("bnn_dot_adder_chain: SIMD, ABITS and ACC must be at least 1");
     end
 `endif
     localparam int W = ABITS + 2;              // of a term as a signed number

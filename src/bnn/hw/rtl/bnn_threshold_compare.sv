@@ -4,10 +4,10 @@
 //
 // LEVELS > 0: y = CODE + STEP * #{k : T[k] <= acc} modulo 2^OBITS. Level k of the parameter word is
 //             bits [k*ACC +: ACC], two's complement; with FALLING its top bit inverts every
-//             comparison (a falling activation counts the levels not reached).
+//             comparison (a falling activation counts the thresholds not reached).
 // LEVELS = 0: y = (acc << SHIFT) + bias; the parameter word is the bias, OBITS wide.
 `default_nettype none
-module bnn_levels #(
+module bnn_threshold_compare #(
     parameter int ACC     = 16,  // width of the accumulator, two's complement, at least 2
     parameter int LEVELS  = 1,   // thresholds; 0: scale and bias instead
     parameter int FALLING = 0,   // 1: the word has a bit that inverts comparisons; 0: it has none
@@ -24,13 +24,13 @@ module bnn_levels #(
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
     if (ACC < 2 || OBITS < 1) begin : gen_refuse_bits
-        $error("bnn_levels: ACC must be at least 2 and OBITS at least 1");
+        $error("bnn_threshold_compare: ACC must be at least 2 and OBITS at least 1");
     end
     if (LEVELS < 0 || SHIFT < 0) begin : gen_refuse_levels
-        $error("bnn_levels: LEVELS and SHIFT must not be negative");
+        $error("bnn_threshold_compare: LEVELS and SHIFT must not be negative");
     end
     if (FALLING != 0 && FALLING != 1) begin : gen_refuse_falling
-        $error("bnn_levels: FALLING must be 0 or 1");
+        $error("bnn_threshold_compare: FALLING must be 0 or 1");
     end
 `endif
     if (LEVELS > 0) begin : gen_levels

@@ -25,16 +25,16 @@ def least_signed_bits(low: int, high: int) -> int:
 
 
 @dataclass(frozen=True)
-class Levels:
-    """``bnn_levels``: what one accumulator A becomes.
+class Thresholds:
+    """``bnn_threshold_compare``: what one accumulator A becomes.
 
     Attributes:
         acc: bits of A; ``low`` and ``high`` its bounds (``high + 1`` fits too).
-        count: thresholds of a channel; 0 says A is scaled and biased instead.
+        count: thresholds of a channel; 0: A is scaled and biased instead.
         falling: whether channels may have sign -1.
         base, step: as in :class:`bnn.program.program.Threshold`.
         shift: log2 of the scale where there are no thresholds.
-        bits, output: of what comes out; ``output`` is None for an accumulator.
+        bits: width of the output; ``output`` its precision, None for an accumulator.
     """
 
     acc: int
@@ -55,7 +55,7 @@ class Levels:
 
     @property
     def pad_code(self) -> int:
-        """What a padding row says: no level reached, or 0."""
+        """Output code of a padding row: no threshold reached, or 0."""
         return self._code if self.count else 0
 
     @property
@@ -73,7 +73,7 @@ class Levels:
         return step & ((1 << self.bits) - 1)
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of ``bnn_levels``, under the names that its users pass through."""
+        """Parameters of ``bnn_threshold_compare``, under the names that its users pass through."""
         return {
             "ACC": self.acc,
             "LEVELS": self.count,
@@ -98,7 +98,7 @@ class Levels:
 
         Args:
             scale: scale * acc = alpha * A + beta.
-            negative: of each level, the number that is added to A instead of compared with it.
+            negative: give minus each threshold, which is added to A instead of compared with it.
         """
         if threshold is None:
             biases = np.zeros(rows, np.int64)
@@ -111,12 +111,12 @@ class Levels:
         rising = -((beta[:, None] - real) // alpha)  # ceil((T - beta) / alpha)
         falling = (-real - beta[:, None]) // alpha + 1
         moved = np.where(signs[:, None] > 0, rising, falling)
-        levels = np.full((rows, self.count), self.high + 1, np.int64)
-        levels[: len(real)] = np.clip(moved, self.low, self.high + 1)
+        thresholds = np.full((rows, self.count), self.high + 1, np.int64)
+        thresholds[: len(real)] = np.clip(moved, self.low, self.high + 1)
         if negative:
-            levels = -levels
+            thresholds = -thresholds
         mask = (1 << self.acc) - 1
-        words = [pack((int(level) & mask for level in row), self.acc) for row in levels]
+        words = [pack((int(one) & mask for one in row), self.acc) for row in thresholds]
         if self.falling:
             for row in np.flatnonzero(signs < 0):
                 words[row] |= 1 << (self.count * self.acc)
@@ -125,12 +125,12 @@ class Levels:
 
 def of_threshold(
     threshold: Threshold, acc: int, low: int, high: int, *, falling: bool | None = None
-) -> Levels:
-    """Levels that do what ``threshold`` does to an accumulator within ``low`` and ``high``."""
+) -> Thresholds:
+    """Thresholds that do what ``threshold`` does to an accumulator within ``low`` and ``high``."""
     count = threshold.thresholds.shape[1]
     if count == 1:  # the difference of accumulator and threshold must fit too
         acc = max(acc, least_signed_bits(low - high - 1, high - low))
-    return Levels(
+    return Thresholds(
         acc=acc,
         low=low,
         high=high,
@@ -154,12 +154,12 @@ class ThresholdUnit:
     """``bnn_threshold``: thresholds on a stream that comes from no matrix."""
 
     module: ClassVar[str] = "bnn_threshold"
-    has_level: ClassVar[bool] = True
+    has_fill: ClassVar[bool] = True
     channels: int
     positions: int
     lanes: int
     source: Precision
-    levels: Levels
+    thresholds: Thresholds
     depth: int = 0
     loadable: bool = False
     name: str = "threshold"
@@ -171,18 +171,22 @@ class ThresholdUnit:
 
     @property
     def cycles(self) -> int:
+        """Cycles of one image when neither side stalls."""
         return self.output_words
 
     @property
     def output_bits(self) -> int:
-        return self.lanes * self.levels.bits
+        """Width of an output word in bits."""
+        return self.lanes * self.thresholds.bits
 
     @property
     def output_words(self) -> int:
+        """Words out for each image."""
         return self.positions * self.folds
 
     def generics(self) -> dict[str, Generic]:
-        passed = self.levels.generics()
+        """Parameters of the module's instance, by name."""
+        passed = self.thresholds.generics()
         del passed["SHIFT"]
         return {
             "LANES": self.lanes,
@@ -192,14 +196,14 @@ class ThresholdUnit:
             **passed,
             "DEPTH": max(self.depth, 8),
             "LOADABLE": int(self.loadable),
-            "TFILE": "" if self.loadable else f"{self.name}_levels.mem",
+            "TFILE": "" if self.loadable else f"{self.name}_thresholds.mem",
         }
 
     def contents(self, threshold: Threshold) -> list[list[int]]:
         """Words of the parameter memory, [fold][lane]."""
         alpha, offset = (2, -1) if self.source.kind == "bipolar" else (1, 0)
         beta = np.full(self.channels, offset, np.int64)
-        words = self.levels.words(threshold, alpha, beta, self.channels)
+        words = self.thresholds.words(threshold, alpha, beta, self.channels)
         return [words[at : at + self.lanes] for at in range(0, len(words), self.lanes)]
 
     def golden(self, words: Words, threshold: Threshold) -> list[int]:
@@ -207,7 +211,7 @@ class ThresholdUnit:
         codes = unpack_rows(words, self.source.bits, self.lanes)
         values = self.source.decode(codes).astype(np.int64).reshape(-1, self.channels)
         out = threshold.precision.encode(semantics.threshold(values, threshold))
-        return pack_rows(out.reshape(-1, self.lanes).astype(np.int64), self.levels.bits)
+        return pack_rows(out.reshape(-1, self.lanes).astype(np.int64), self.thresholds.bits)
 
 
 def threshold_bounds(source: Precision) -> tuple[int, int, int]:
