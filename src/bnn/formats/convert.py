@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bnn.errors import BnnError, FormatError, ParameterError
+from bnn.errors import BnnError, FormatError, NetworkError, ParameterError
 from bnn.formats.report import Converted, Report
 from bnn.lower import lower
 from bnn.model.file import SUFFIX
@@ -96,7 +96,12 @@ def convert(
     reader = _READERS.get(name)
     if reader is None:
         raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
-    converted = reader(path, options)
+    try:
+        converted = reader(path, options)
+    except NetworkError as error:  # a layer that the network refused: it does not know the file
+        if any(str(name) in str(error) for name in (path, options.topology) if name is not None):
+            raise
+        raise NetworkError(f"{path}: {error}") from None
     if options.input is not None and not converted.report.assumed:
         raise FormatError(f"{path}: quantizes its input itself; leave --input out")
     try:
