@@ -199,7 +199,7 @@ def test_a_run_whose_pictures_are_gone_still_teaches(done, settings, tmp_path):
 def test_learning_from_no_run(settings, tmp_path, option):
     nothing = tmp_path / "nothing"
     wrong = replace(settings, **{option: str(nothing) if option == "init" else (str(nothing),)})
-    with pytest.raises(BnnError, match=r"nothing: (is no run|no such file)"):
+    with pytest.raises(BnnError, match=r"nothing: (is not a run|no such file)"):
         train(wrong, tmp_path / "run", QUIET, resume=False)
 
 
@@ -387,7 +387,7 @@ def test_a_damaged_checkpoint_is_said(done, tmp_path, damage):
     content = (done[0] / LAST).read_bytes()
     (folder / LAST).write_bytes(content[: len(content) // 2] if damage is None else damage)
     (folder / BEST).write_bytes(content)
-    with pytest.raises(TrainError, match=r"last.ckpt: is no usable checkpoint"):
+    with pytest.raises(TrainError, match=r"last.ckpt: cannot be used"):
         recertify(folder)
 
 

@@ -263,7 +263,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(run, done):
     said = []
     settings, options = resumed(run, {}, replace(QUIET, say=said.append))
     train(settings, run, options, resume=True)
-    assert any("last.ckpt: is no usable checkpoint: it is damaged" in line for line in said)
+    assert any("last.ckpt: cannot be used: it is damaged" in line for line in said)
     compare(done, run)
 
 
@@ -273,7 +273,7 @@ def test_every_flipped_bit_of_a_checkpoint_is_seen(done, tmp_path):
         spoiled = bytearray(data)
         spoiled[at] ^= 1 << (at % 8)
         (tmp_path / "one.ckpt").write_bytes(spoiled)
-        with pytest.raises(TrainError, match=r"one\.ckpt: is no usable checkpoint"):
+        with pytest.raises(TrainError, match=r"one\.ckpt: cannot be used"):
             read_checkpoint(tmp_path / "one.ckpt")
 
 
@@ -337,7 +337,7 @@ def test_foreign_checkpoints_are_one_line_and_never_run(run, tmp_path, monkeypat
         "resume": lambda: train(read_settings(run), run, QUIET, resume=True),
         "init": lambda: train(started, tmp_path / "other", QUIET, resume=False),
     }
-    with pytest.raises(TrainError, match=r"ckpt: is no usable checkpoint") as refused:
+    with pytest.raises(TrainError, match=r"ckpt: cannot be used") as refused:
         ways[way]()
     text = str(refused.value)
     assert "weights_only" not in text

@@ -10,7 +10,7 @@ import numpy as np
 from bnn.errors import NetworkError
 from bnn.network.network import Integers
 
-#: Points at which monotony is checked before it is relied on.
+#: Points at which monotonicity is checked before the bisection.
 PROBES = 65
 
 LevelFunction = Callable[[Integers], Integers]
@@ -30,10 +30,10 @@ def switching_points(
 
     Returns:
         int64 (channels, levels), ascending along levels. A level that is always reached
-        has the least t; one that never is, the largest plus one.
+        has the smallest t; one that is never reached, the largest plus one.
 
     Raises:
-        NetworkError: level is not monotone; so no thresholds can say it.
+        NetworkError: level is not monotone, so it cannot be expressed as thresholds.
     """
     least = np.where(rises > 0, low, -high)
     most = np.where(rises > 0, high, -low)

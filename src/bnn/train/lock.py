@@ -12,7 +12,7 @@ from pathlib import Path
 from bnn.errors import TrainError
 
 LOCK = "run.lock"
-#: What a file system answers that has no locks.
+#: Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 

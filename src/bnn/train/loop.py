@@ -139,7 +139,7 @@ class Task(L.LightningModule):
     def _check_loss(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise TrainError(
-                f"the loss is no number any more in epoch {self.current_epoch + 1}: "
+                f"the loss became NaN or infinite in epoch {self.current_epoch + 1}: "
                 "train with a lower --rate; the best epoch before is kept"
             )
 
@@ -290,7 +290,7 @@ def fit(
     to go on.
 
     Raises:
-        TrainError: the loss is no number, the disk is full, or a checkpoint does not fit.
+        TrainError: the loss is not finite, the disk is full, or a checkpoint does not fit.
         KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is there.
     """
     precision = lightning_precision(task.stack, options.precision)

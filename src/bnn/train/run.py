@@ -156,7 +156,7 @@ class Settings:
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
-    """What is no file here is a model's name."""
+    """The path if the file exists, else the name of a model."""
     return os.path.abspath(source) if Path(source).exists() else os.fspath(source)  # noqa: PTH100
 
 
@@ -518,7 +518,7 @@ def read_options(folder: Path) -> FitOptions:
 def _table(folder: Path) -> Mapping[str, Any]:
     path = folder / SETTINGS
     if not path.exists():
-        raise TrainError(f"{folder}: is no run: it has no {SETTINGS}")
+        raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")
     text = read_file(path, MAX_SETTINGS_BYTES, TrainError)
     try:
         values = json.loads(text, parse_constant=finite_number, object_pairs_hook=no_duplicates)

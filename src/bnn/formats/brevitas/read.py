@@ -100,7 +100,9 @@ def _state(held: Mapping[Any, Any]) -> State:
     for key, value in held.items():
         name = key.removeprefix("module.") if isinstance(key, str) else repr(key)
         if not isinstance(value, np.ndarray):
-            raise FormatError(f"{name!r} in the state is no plain tensor; it cannot be converted")
+            raise FormatError(
+                f"{name!r} in the state is not a plain tensor; it cannot be converted"
+            )
         if name in state:
             raise FormatError(f"two tensors are called {name!r}")
         if value.dtype.kind not in "fiu":

@@ -82,7 +82,7 @@ def read(path: Path) -> KerasModel:
     """The model in a ``.keras`` or ``.h5`` file.
 
     Raises:
-        FormatError: it is damaged, or holds weights only, or a model that is no stack or
+        FormatError: it is damaged, or holds weights only, or a model that is not a stack or
             graph of layers, or a layer has a setting that cannot be converted.
     """
     with archives.size_checked(path).open("rb") as file:
@@ -175,7 +175,7 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
         if not isinstance(name, bytes | str):
-            raise FormatError(f"{path}: the names of the weights of layer {layer!r} are no text")
+            raise FormatError(f"{path}: the names of the weights of layer {layer!r} are not text")
         text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
         short_name = text.rsplit("/", 1)[-1].split(":")[0]
         if short_name in found:
@@ -186,7 +186,7 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
 
 def _parsed(path: Path, text: Any) -> Any:
     if not isinstance(text, str | bytes):
-        raise FormatError(f"{path}: its configuration is no text")
+        raise FormatError(f"{path}: its configuration is not text")
     if len(text) > MAX_CONFIG:
         raise FormatError(f"{path}: its configuration is larger than {MAX_CONFIG >> 20} MiB")
     try:
@@ -198,7 +198,7 @@ def _parsed(path: Path, text: Any) -> Any:
 def _json(path: Path, text: Any) -> dict[str, Any]:
     config = _parsed(path, text)
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
-        raise FormatError(f"{path}: its configuration describes no model")
+        raise FormatError(f"{path}: its configuration does not describe a model")
     return config
 
 

@@ -72,7 +72,7 @@ def _keras3(where: str, node: dict[Any, Any]) -> list[str]:
 def _history(where: str, tensor: Any) -> Any:
     config = tensor.get("config") if isinstance(tensor, dict) else None
     if not isinstance(config, dict) or tensor.get("class_name") != "__keras_tensor__":
-        raise FormatError(f"{where}: reads {short(tensor)}, which is no layer's result")
+        raise FormatError(f"{where}: reads {short(tensor)}, which is not a layer's result")
     if config.get("dtype", "float32") not in ("float32", "uint8"):
         raise FormatError(f"{where}: reads values of type {short(config['dtype'])}")
     return config.get("keras_history")
@@ -85,7 +85,7 @@ def _tensor(where: str, history: Any) -> str:
         or not 3 <= len(history) <= 4
         or not isinstance(history[0], str)
     ):
-        raise FormatError(f"{where}: reads {short(history)}, which is no layer's result")
+        raise FormatError(f"{where}: reads {short(history)}, which is not a layer's result")
     if any(type(n) is not int or n for n in history[1:3]):
         raise FormatError(
             f"{where}: reads call {short(history[1])}, output {short(history[2])} of "

@@ -142,24 +142,24 @@ def _shape(value: Any) -> list[int | None] | None:
     if value is None:
         return None
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= 8:
-        raise _WrongError("is no shape")
+        raise _WrongError("is not a shape")
     if any(n is not None and (type(n) is not int or not 1 <= n <= MAX_WHOLE) for n in value):
-        raise _WrongError("is no shape")
+        raise _WrongError("is not a shape")
     return list(value)
 
 
 def _axes(value: Any) -> list[int]:
     axes = value if isinstance(value, list | tuple) else [value]
     if not 1 <= len(axes) <= 8 or any(type(axis) is not int for axis in axes):
-        raise _WrongError("is no axis")
+        raise _WrongError("is not an axis")
     return list(axes)
 
 
 def _target(value: Any) -> list[int]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
-        raise _WrongError("is no shape of 1 to 4 axes")
+        raise _WrongError("is not a shape of 1 to 4 axes")
     if any(type(n) is not int or not -1 <= n <= MAX_WHOLE or n == 0 for n in value):
-        raise _WrongError("is no shape")
+        raise _WrongError("is not a shape")
     if list(value).count(-1) > 1:
         raise _WrongError("has two axes that are not known")
     return list(value)

@@ -332,7 +332,7 @@ class Executor:
             self._prepare(load(str(path)) if isinstance(path, Path) else path)
         except FormatError:
             raise
-        # onnx raises a dozen kinds of its own for files that are no models.
+        # onnx raises a dozen kinds of its own for files that are not models.
         except Exception as error:
             name = path if isinstance(path, Path) else "the model"
             raise FormatError(f"{name}: onnx.reference cannot run it: {_line(error)}") from None

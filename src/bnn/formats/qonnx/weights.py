@@ -33,7 +33,7 @@ def _constant(node: Op, inputs: Sequence[object], index: int, what: str) -> Cons
 
 
 def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
-    """Weights that the graph quantizes; None where ``node`` is no quantizer."""
+    """Weights that the graph quantizes; None if ``node`` is not a quantizer."""
     if node.kind not in QUANTS:
         return None
     given = quantizer(node, inputs)
