@@ -319,7 +319,7 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
 
 
 def test_a_run_is_not_overwritten(done, settings):
-    with pytest.raises(TrainError, match="holds a run already"):
+    with pytest.raises(TrainError, match="has a run already"):
         train(settings, done[0], QUIET, resume=False)
 
 
@@ -375,7 +375,7 @@ def test_each_class_is_in_each_part_as_far_as_it_has_pictures(tmp_path, counts):
 
 
 def test_nothing_to_resume(settings, tmp_path):
-    with pytest.raises(TrainError, match="holds no run to resume"):
+    with pytest.raises(TrainError, match="has no run to resume"):
         train(settings, tmp_path / "none", QUIET, resume=True)
 
 

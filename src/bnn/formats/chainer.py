@@ -360,7 +360,7 @@ class _Assembly:
         if epsilon == _TOPOLOGY_EPSILON:
             epsilon = EPSILON
             self.report.lost.append(
-                f"{link.name}: the file does not specify epsilon; taken as {EPSILON:g}, as in Chainer"
+                f"{link.name}: the file does not give epsilon; taken as {EPSILON:g}, as in Chainer"
             )
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()

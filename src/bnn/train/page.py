@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The certificate for people: one HTML page that needs nothing else, and a model card."""
+"""The certificate as one self-contained HTML page, and as a model card."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _curves(history: Sequence[dict[str, float]]) -> str:
 
 
 def _curve(values: Sequence[float], what: str) -> str:
-    """One curve over the epochs as SVG, from its least to its greatest value."""
+    """One curve over the epochs as SVG, from its smallest to its largest value."""
     if not values:
         return ""
     low, high = min(values), max(values)
