@@ -43,7 +43,7 @@ _SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> None:
-    """Refuse modules that compute something else than their tensors tell.
+    """Refuse modules whose results do not follow from their tensors alone.
 
     Args:
         module: the network. epsilons: of the batch norms in each of its lists.

@@ -31,7 +31,7 @@ _ALIASES = {
     "dorefa": "dorefa_quantizer",
     "relu": "re_lu",
 }
-#: Packages whose registered names mean what they say.
+#: Packages whose registered names are known.
 _PACKAGES = ("keras", "tf_keras", "larq")
 #: Keys of a serialized object.
 _OBJECT = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
@@ -171,7 +171,7 @@ def _dorefa_weights(bits: int, latent: Real) -> Weights:
 
 
 def unsure(given: Named | None, latent: Real) -> int:
-    """How many weights lie so close between two integers that the framework decides.
+    """How many weights are so close to the middle of two integers that float32 rounding decides.
 
     TensorFlow's tanh and its sums in float32 are not the same on every machine; where a weight
     is within their rounding of a step, Larq's own integer may be the neighbour.

@@ -61,7 +61,7 @@ def rounded(x: Array, mode: str) -> Array:
 
 
 def bounds(bits: float, signed: int, narrow: int) -> tuple[Any, Any]:
-    """Least and largest integer of ``bits`` bits, float32."""
+    """Smallest and largest integer of ``bits`` bits, float32."""
     if signed:
         return np.float32(-(2 ** (bits - 1)) + (narrow != 0)), np.float32(2 ** (bits - 1) - 1)
     return np.float32(0), np.float32(2**bits - 1 - (narrow != 0))
@@ -237,7 +237,7 @@ class Softmax(OpRun):
 
 
 class LogSoftmax(Softmax):
-    """Its logarithm."""
+    """The logarithm of softmax."""
 
     def _of_rows(self, rows: Array) -> Array:
         return np.log(super()._of_rows(rows))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights of QONNX convolutions and dense layers, in the order that our layers want."""
+"""Weights of QONNX convolutions and dense layers, in the order of our layers."""
 
 from __future__ import annotations
 

@@ -305,9 +305,9 @@ class _Writer:
 
     def _read(self, name: str) -> str:
         if name in self.windows:
-            raise FormatError(f"{name}: a window that something else than a dot reads")
+            raise FormatError(f"{name}: a window that is not read by a dot")
         if name in self.unwritten:
-            raise FormatError(f"{name}: an arg max inside of a network cannot be written")
+            raise FormatError(f"{name}: an arg max inside a network cannot be written")
         return name
 
     def _map(self, name: str) -> str:
