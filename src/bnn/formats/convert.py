@@ -410,7 +410,7 @@ def export(
         fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Returns:
-        What the format cannot express, a line each.
+        What the format cannot express, one line each.
 
     Raises:
         FormatError, ParameterError, ModelFileError: the format cannot express it, or it cannot be

@@ -24,7 +24,7 @@ def switching_points(
     Args:
         name: of the layer, for messages.
         level: integers q (n, channels) to levels (n, channels), 0 to ``levels``.
-        levels: number of thresholds a channel.
+        levels: number of thresholds per channel.
         low, high: proved bounds of q.
         rises: (channels,), +1 where level rises with q, -1 where it falls.
 

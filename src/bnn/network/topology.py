@@ -86,7 +86,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalization, with one set of parameters a channel, or one in all."""
+    """Batch normalization, with parameters per channel, or if ``scalar`` one set for all."""
 
     scalar: bool = False
     epsilon: float = 1e-4

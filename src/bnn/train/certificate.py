@@ -140,7 +140,7 @@ def certify(
 def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
     """An LFC with the logit from which a class fires on the original's hardware (``fires at``).
 
-    That hardware has one bit a class and no scores, so ``bnn convert --to bnn-pynq`` needs it.
+    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs it.
 
     Args:
         scores: int32 (N, classes), of validation pictures.

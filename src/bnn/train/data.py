@@ -27,7 +27,7 @@ from bnn.program.inputs import Shape as InputShape
 #: Parts are drawn by this, whatever the seed of the training: runs stay comparable.
 SPLIT_SEED = 1234
 #: A validation (or test) part that is made takes a tenth, and not more than this.
-MOST_HELD_OUT = 5000
+MAX_HELD_OUT = 5000
 
 PREPROCESSES = {"thumbnail": Thumbnail, "stretch": Stretch, "digit": Digit}
 
@@ -234,7 +234,7 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
         name: of the data, for errors.
     """
     size = len(whole.part)
-    count = min(max(size // 10, 1), MOST_HELD_OUT)
+    count = min(max(size // 10, 1), MAX_HELD_OUT)
     order = np.random.default_rng(SPLIT_SEED).permutation(size)
     labels = whole.part.labels.numpy()
     held = order[:count]

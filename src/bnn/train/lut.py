@@ -31,7 +31,7 @@ from bnn.train.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, MaxP
 from bnn.train.quantizers import quantize_weight
 
 #: Sums are int16.
-MOST = 2**15 - 1
+MAX_SUM = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _suits(weighted: Weighted, most: int) -> bool:
         if weighted.stride != (1, 1) or max(top, bottom) >= height or max(left, right) >= width:
             return False
     heaviest = max(-weighted.precision.low, weighted.precision.high)
-    return weighted.weight[0].numel() * most * heaviest <= MOST
+    return weighted.weight[0].numel() * most * heaviest <= MAX_SUM
 
 
 def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:

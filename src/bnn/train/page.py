@@ -17,7 +17,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from bnn.train.certificate import Certificate
 
-MOST_PICTURES = 30
+MAX_PICTURES = 30
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
@@ -50,7 +50,7 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         "<h2>Confusion matrix</h2><p>Rows: the truth. Columns: the answer.</p>",
         _confusion(found),
         "<h2>Most confused</h2><p>Wrong answers, those given with the most conviction first.</p>",
-        *(_figure(found, pictures, index) for index in found.most_confused(MOST_PICTURES)),
+        *(_figure(found, pictures, index) for index in found.most_confused(MAX_PICTURES)),
         f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
     ]
     return "\n".join(parts) + "\n"

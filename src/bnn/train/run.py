@@ -86,7 +86,7 @@ RANGES: dict[str, Range | Collection[str]] = {
 }
 #: A batch has at least so many pictures where that many are there; it is cut to a quarter of
 #: the training part, so that an epoch has several steps.
-LEAST_BATCH = 16
+MIN_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def batch_for(wanted: int, pictures: int) -> int:
     """Pictures a step: ``wanted``, or fewer where only ``pictures`` are there to train on."""
     if wanted <= pictures:
         return wanted
-    return min(pictures, max(LEAST_BATCH, pictures // 4))
+    return min(pictures, max(MIN_BATCH, pictures // 4))
 
 
 def _check_training(parts: Parts) -> None:

@@ -94,7 +94,7 @@ def save(
             :func:`bnn.formats.bnn_pynq.extracting.firing_level`.
 
     Returns:
-        What the set cannot express, a line each.
+        What the set cannot express, one line each.
 
     Raises:
         ParameterError: the model is not such a network, or the files cannot hold its values.

@@ -343,7 +343,7 @@ def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) 
 
 
 def classes_text(model: Model) -> str:
-    """Contents of ``classes.txt``: as it was read, else one name a line.
+    """Contents of ``classes.txt``: as it was read, else one name per line.
 
     Raises:
         ParameterError: the names would not be read back.

@@ -40,7 +40,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Write ``model`` to the file ``path``.
 
     Returns:
-        What the file cannot say, a line each.
+        What the file cannot express, one line each.
 
     Raises:
         FormatError: sums too large for float32, or an operation that QONNX has not;
