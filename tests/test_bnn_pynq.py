@@ -172,7 +172,7 @@ def test_what_may_never_end_is_not_read(tmp_path: Path) -> None:
     folder = write(tmp_path / "lfcW1A1", made("lfcW1A1"))
     (folder / "0-3-weights.bin").unlink()
     (folder / "0-3-weights.bin").symlink_to("/dev/zero")
-    with pytest.raises(ParameterError, match=r"lfcW1A1: 0-3-weights\.bin is no file"):
+    with pytest.raises(ParameterError, match=r"lfcW1A1: 0-3-weights\.bin is not a file"):
         load(folder)
 
 

@@ -88,7 +88,7 @@ def test_provenance_alone(path: Path, tmp_path: Path) -> None:
     assert provenance(path) == load(path).provenance
     other = tmp_path / "other.bnn"
     other.write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match=r"other\.bnn: is no \.bnn file"):
+    with pytest.raises(ModelFileError, match=r"other\.bnn: is not a \.bnn file"):
         provenance(other)
 
 

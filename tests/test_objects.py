@@ -181,7 +181,7 @@ def test_notebooks_show_tables_with_names_escaped(lfc: bnn.Model) -> None:
 
 def test_html_names_not_every_class(lfc: bnn.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "more" not in lfc._repr_html_()
-    monkeypatch.setattr("bnn.model.html.NAMED", 3)
+    monkeypatch.setattr("bnn.model.html.MAX_NAMES", 3)
     assert "10 classes: 0, 1, 2 and 7 more" in lfc._repr_html_()
 
 

@@ -96,7 +96,7 @@ def test_bias_counts_in_the_accumulator() -> None:
     ("op", "reason"),
     [
         (_dot(columns=5), "channels"),
-        (_dot(weights=np.full((3, 6), 2)), "weights leave int2"),
+        (_dot(weights=np.full((3, 6), 2)), "weights are outside int2"),
         (_dot(source="nowhere"), "nowhere"),
         (_dot(name="input"), "two operations"),
         (_dot(name="no name"), "identifier"),

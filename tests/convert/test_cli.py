@@ -195,7 +195,10 @@ KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--rounding", "original"], "is a model already"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--topology", "lfc"], "is a model already"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--pictures", "unit"], "takes pictures already"),
-        ([LFC, "--to", "qonnx", "-o", "y.onnx", "--fires-at", "1"], "--fires-at is for bnn-pynq"),
+        (
+            [LFC, "--to", "qonnx", "-o", "y.onnx", "--fires-at", "1"],
+            "use --fires-at with --to bnn-pynq",
+        ),
         ([LFC, "--to", "qonnx", "-o", "y.onnx", "--folding", "1x1"], "has no folding"),
         (["cnv-w1a1", "--to", "bnn-pynq", "-o", "y", "--fires-at", "1"], "only LFC takes fires_at"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--fires-at", "nan"], "finite"),

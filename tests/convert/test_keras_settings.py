@@ -260,7 +260,7 @@ def layer(config: Any, kind: str) -> Any:
         (lambda c: layer(c, "Conv2D")["config"].update(kernel_size=[2, 2]), ["kernel_size"]),
         (lambda c: layer(c, "Conv2D")["config"].update(groups=7), ["7 groups"]),
         (lambda c: layer(c, "Dense")["config"].update(units=4), ["units is 4"]),
-        (lambda c: layer(c, "Dense")["config"].update(activation=5), ["5 is no quantizer"]),
+        (lambda c: layer(c, "Dense")["config"].update(activation=5), ["5 is not a quantizer"]),
         (
             lambda c: layer(c, "Dense")["config"].update(activation="My>relu"),
             ["My>relu", "not run"],

@@ -167,7 +167,7 @@ def test_only_maps_of_1_or_3_channels_take_pictures(
     if is_picture:
         assert taking_pictures(model, "unit").preprocess is not None
     else:
-        with pytest.raises(FormatError, match="is no picture; those have 1 or 3 channels"):
+        with pytest.raises(FormatError, match="is not a picture; those have 1 or 3 channels"):
             taking_pictures(model, "unit")
 
 

@@ -244,7 +244,7 @@ def refusals(arrays: list[np.ndarray]):
     bad[3] = np.nan
     yield [*arrays[:5], bad, *arrays[6:]], "norm0: inv_std must be finite"
     yield [np.array(["text"]), *arrays[1:]], "arr_0.npy: holds <U4, not real numbers"
-    yield [arrays[0].ravel()], "holds no dense layer"
+    yield [arrays[0].ravel()], "has no dense layer"
 
 
 def test_refusals(tmp_path: Path) -> None:

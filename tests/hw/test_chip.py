@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bnn.driver import chip as chips
 from bnn.driver.driver import Driver
-from bnn.driver.pool import KEPT, LARGEST, Pool
+from bnn.driver.pool import KEPT, MAX_BUFFER_BYTES, Pool
 from bnn.driver.transport import NoRoomError
 from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
 from bnn.hw import export
@@ -47,7 +47,7 @@ RESIDUAL = INPUTS.integers(-8, 8, (9, 7, 6, 3)).astype(np.int16)
 def pynq(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     # Tests in several processes have a chip each, and one cache for their simulators.
     monkeypatch.setattr(chips, "LOCK", f"board-{os.getpid()}.lock")
-    monkeypatch.setattr(chips, "PATIENCE", 0.2)
+    monkeypatch.setattr(chips, "LOCK_TIMEOUT_S", 0.2)
     stand_in = StandIn()
     stand_in.install(monkeypatch)
     return stand_in
@@ -338,7 +338,7 @@ def test_the_last_classifier_deleted_in_the_middle_of_a_start(
 def test_a_start_that_never_ends(
     pynq: StandIn, built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnn.driver.board.PATIENCE", 0.1)
+    monkeypatch.setattr("bnn.driver.board.START_TIMEOUT_S", 0.1)
     runtime = built["a"].open()
     pynq.stuck = True
     with pytest.raises(DriverError, match=r"25 images need far fewer than \d+ cycles"):
@@ -562,7 +562,7 @@ def test_what_cnv_takes_of_128_mib(batches: Any) -> None:
         assert len(source.words) >= 384 * images
         source.release()
         target.release()
-    assert counted.most <= KEPT + 2 * LARGEST
+    assert counted.most <= KEPT + 2 * MAX_BUFFER_BYTES
     assert counted.used <= KEPT
     pool.drop()
     assert counted.used == 0

@@ -247,7 +247,7 @@ def test_residual(seed: int) -> None:
             "b: reads real",
         ),
         (lambda: [Linear("a", [[1, 1]], BIPOLAR)], "a: weights are for 2 inputs"),
-        (lambda: [Linear("a", [[2]], BIPOLAR)], "a: weights leave bipolar"),
+        (lambda: [Linear("a", [[2]], BIPOLAR)], "a: weights are outside bipolar"),
         (lambda: [Linear("a", [[1]], BIPOLAR), Clip("b")], "b: what follows the last integer sum"),
         (lambda: [Linear("a", [[1]], BIPOLAR), Scale("a")], "layer names must be unique"),
         (lambda: [Linear("a", [[1]], BIPOLAR, source="z")], "a: reads 'z', which no earlier layer"),

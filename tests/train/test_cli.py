@@ -57,7 +57,7 @@ def test_help(command):
             ["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"],
             "taught must be from 0 to 1",
         ),
-        (["certify", "nowhere"], "nowhere: is no run"),
+        (["certify", "nowhere"], "nowhere: is not a run"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):

@@ -199,7 +199,7 @@ def test_a_run_whose_pictures_are_gone_still_teaches(done, settings, tmp_path):
 def test_learning_from_no_run(settings, tmp_path, option):
     nothing = tmp_path / "nothing"
     wrong = replace(settings, **{option: str(nothing) if option == "init" else (str(nothing),)})
-    with pytest.raises(BnnError, match=r"nothing: (is no run|no such file)"):
+    with pytest.raises(BnnError, match=r"nothing: (is not a run|no such file)"):
         train(wrong, tmp_path / "run", QUIET, resume=False)
 
 
@@ -319,7 +319,7 @@ def test_a_full_disk_is_said_and_the_best_is_kept(settings, tmp_path, monkeypatc
 
 
 def test_a_run_is_not_overwritten(done, settings):
-    with pytest.raises(TrainError, match="holds a run already"):
+    with pytest.raises(TrainError, match="has a run already"):
         train(settings, done[0], QUIET, resume=False)
 
 
@@ -375,7 +375,7 @@ def test_each_class_is_in_each_part_as_far_as_it_has_pictures(tmp_path, counts):
 
 
 def test_nothing_to_resume(settings, tmp_path):
-    with pytest.raises(TrainError, match="holds no run to resume"):
+    with pytest.raises(TrainError, match="has no run to resume"):
         train(settings, tmp_path / "none", QUIET, resume=True)
 
 
@@ -387,7 +387,7 @@ def test_a_damaged_checkpoint_is_said(done, tmp_path, damage):
     content = (done[0] / LAST).read_bytes()
     (folder / LAST).write_bytes(content[: len(content) // 2] if damage is None else damage)
     (folder / BEST).write_bytes(content)
-    with pytest.raises(TrainError, match=r"last.ckpt: is no usable checkpoint"):
+    with pytest.raises(TrainError, match=r"last.ckpt: cannot be used"):
         recertify(folder)
 
 

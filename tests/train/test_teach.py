@@ -66,7 +66,7 @@ def test_what_teachers_ask_for_is_their_mean_opinion():
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"classes": 3}, "run: knows 3 classes"), ({"size": (8, 8, 1)}, r"takes pictures of \(8, 8")],
+    [({"classes": 3}, "run: has 3 classes"), ({"size": (8, 8, 1)}, r"takes pictures of \(8, 8")],
 )
 def test_a_teacher_of_something_else_is_refused(changes, said):
     teacher = Teacher.of(stack(BIPOLAR, BIPOLAR, **changes))

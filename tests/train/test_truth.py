@@ -193,7 +193,7 @@ def test_a_certificate_tells_of_the_settings_it_was_trained_with(run):
         recertify(run)
     longer = replace(read_settings(run).recipe, epochs=4)
     edited = replace(read_settings(run), recipe=longer)
-    with pytest.raises(TrainError, match=r"was trained with rate 0\.02, the settings say 0\.5"):
+    with pytest.raises(TrainError, match=r"was trained with rate 0\.02, the settings have 0\.5"):
         train(edited, run, QUIET, resume=True)
 
 
@@ -263,7 +263,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(run, done):
     said = []
     settings, options = resumed(run, {}, replace(QUIET, say=said.append))
     train(settings, run, options, resume=True)
-    assert any("last.ckpt: is no usable checkpoint: it is damaged" in line for line in said)
+    assert any("last.ckpt: cannot be used: it is damaged" in line for line in said)
     compare(done, run)
 
 
@@ -273,7 +273,7 @@ def test_every_flipped_bit_of_a_checkpoint_is_seen(done, tmp_path):
         spoiled = bytearray(data)
         spoiled[at] ^= 1 << (at % 8)
         (tmp_path / "one.ckpt").write_bytes(spoiled)
-        with pytest.raises(TrainError, match=r"one\.ckpt: is no usable checkpoint"):
+        with pytest.raises(TrainError, match=r"one\.ckpt: cannot be used"):
             read_checkpoint(tmp_path / "one.ckpt")
 
 
@@ -337,7 +337,7 @@ def test_foreign_checkpoints_are_one_line_and_never_run(run, tmp_path, monkeypat
         "resume": lambda: train(read_settings(run), run, QUIET, resume=True),
         "init": lambda: train(started, tmp_path / "other", QUIET, resume=False),
     }
-    with pytest.raises(TrainError, match=r"ckpt: is no usable checkpoint") as refused:
+    with pytest.raises(TrainError, match=r"ckpt: cannot be used") as refused:
         ways[way]()
     text = str(refused.value)
     assert "weights_only" not in text
@@ -360,9 +360,9 @@ def test_a_checkpoint_file_is_no_model_to_start_from(done, tmp_path, kind):
 
 def test_only_one_process_works_in_a_folder(run):
     settings = read_settings(run)
-    with alone(run), pytest.raises(TrainError, match=f"process {os.getpid()} is at work in it"):
+    with alone(run), pytest.raises(TrainError, match=f"process {os.getpid()} is using it"):
         train(settings, run, QUIET, resume=True)
-    with alone(run), pytest.raises(TrainError, match="is at work in it"):
+    with alone(run), pytest.raises(TrainError, match="is using it"):
         recertify(run)
     recertify(run)
 
@@ -407,7 +407,7 @@ def test_a_lock_goes_with_its_process(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"held\n"
-    with pytest.raises(TrainError, match=f"process {process.pid} is at work"), alone(tmp_path):
+    with pytest.raises(TrainError, match=f"process {process.pid} is using it"), alone(tmp_path):
         pass
     process.kill()
     process.wait()

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.driver.chip import Chip, the_chip, translating
-from bnn.driver.pool import LARGEST, BoardBuffer
+from bnn.driver.pool import MAX_BUFFER_BYTES, BoardBuffer
 from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
 #: Seconds that a start may take before it counts as lost, besides what its cycles take.
-PATIENCE = 60.0
+START_TIMEOUT_S = 60.0
 
 
 class BoardTransport:
@@ -37,7 +37,7 @@ class BoardTransport:
         DriverError: there is no such bitstream, or another process uses the chip.
     """
 
-    largest = LARGEST // 8
+    largest = MAX_BUFFER_BYTES // 8
 
     def __init__(self, bitstream: Path, base: int, span: int, mhz: float) -> None:
         if not bitstream.is_file():
@@ -47,7 +47,7 @@ class BoardTransport:
         self._mhz = mhz
         self._chip = the_chip()
         self._mmio: Any = None
-        self._patience = PATIENCE
+        self._patience = START_TIMEOUT_S
         self._began = time.monotonic()
 
     def _mine(self) -> Chip:
@@ -62,7 +62,7 @@ class BoardTransport:
         chip = self._mine()
         if chip.turn.take(self):
             chip.doubt()
-        self._patience = PATIENCE + (cycles or 0) / (1e6 * self._mhz)
+        self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self._mhz)
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
         """Give it back, the turn last: the next one may take the buffers at once."""

@@ -26,7 +26,7 @@ from bnn.system import cache
 #: The lock file's name in the cache folder.
 LOCK = "board.lock"
 #: Seconds to wait for another process to end.
-PATIENCE = 3.0
+LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
 #: By how much a clock may differ from what was asked for: dividers are whole numbers.
 _NEAR = 0.01
@@ -36,7 +36,7 @@ class Ownership:
     """This process' hold on the lock file; dropped when the last chip that needs it is deleted."""
 
     def __init__(self, path: Path) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + LOCK_TIMEOUT_S
         while (lock := cache.lock_file(path, wait=False)) is None and time.monotonic() < end:
             time.sleep(0.05)  # a process that ends gives it back in a moment
         if lock is None:

@@ -19,7 +19,7 @@ from bnn.driver.transport import NoRoomError
 from bnn.errors import DriverError
 
 #: Bytes of the largest buffer: an accelerator is busy for long enough with these.
-LARGEST = 8 << 20
+MAX_BUFFER_BYTES = 8 << 20
 #: Bytes that are kept for later although nobody needs them now.
 KEPT = 16 << 20
 #: 64-bit words of a page, the smallest piece of memory.

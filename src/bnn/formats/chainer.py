@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Chainer models saved with ``save_npz``, and trainer snapshots, to a network.
 
-Such a file holds arrays by the path of their link (``predictor/l1/W``) and nothing of the
+Such a file holds arrays by the path of their link (``predictor/l1/W``) but not the
 forward pass. Its order is taken from a topology; without one, links with weights and batch
 norms are paired by their numbers and taken for dense - batch norm - sign, which is what
 binarized multi-layer perceptrons are. In GUINNESS' key style (``conv0``, ``b0``, ``fc0``) the
@@ -60,7 +60,7 @@ def read(
     Raises:
         ParameterError: the file is damaged, or holds pickled objects.
         FormatError: an array is missing, too many, or of a wrong shape; names it.
-        NetworkError: what it says makes no network.
+        NetworkError: its layers do not make a network.
     """
     path = Path(path)
     with np.errstate(over="ignore"):  # Chainer loads into float32; the rest is refused below
@@ -72,8 +72,8 @@ def read(
         if topology is None:
             topology = _stack_of(links)
             report.lost.append(
-                "the file does not tell the order of its links; taken by their numbers, as linear, "
-                "batch norm and sign in turn"
+                "the file does not specify the order of its links; taken by their numbers: "
+                "linear, batch norm and sign in turn"
             )
         return reader.converted(topology)
     except (FormatError, NetworkError) as error:
@@ -151,18 +151,18 @@ def _links(arrays: Arrays, report: Report) -> Links:
         else:
             raise FormatError(f"array {name}/W has shape {link.array('W').shape}")
     if not convs + denses:
-        raise FormatError("holds no link with weights (no array called W)")
+        raise FormatError("has no link with weights (no array called W)")
     for kind in (convs, denses, norms):
         _check_order(kind)
     for link in convs + denses + norms:
         for key, array in link.arrays.items():
             if not np.isfinite(array).all():
-                raise FormatError(f"array {link.name}/{key} holds values that are not finite")
+                raise FormatError(f"array {link.name}/{key} contains values that are not finite")
     return Links(tuple(convs), tuple(denses), tuple(norms))
 
 
 def _check_order(links: list[Link]) -> None:
-    """Refuse links of one kind and size whose names do not tell which comes first."""
+    """Refuse links of one kind and size whose names do not show which comes first."""
     seen: dict[Any, Link] = {}
     for link in links:
         sizes = _size(link)
@@ -170,7 +170,7 @@ def _check_order(links: list[Link]) -> None:
         if re.sub(r"[0-9]+", "0", other.name) != re.sub(r"[0-9]+", "0", link.name):
             raise FormatError(
                 f"links {other.name} and {link.name} have arrays of the same sizes, and their "
-                "names do not tell which comes first; name them alike, with numbers"
+                "names do not show which comes first; name them alike, with numbers"
             )
 
 
@@ -197,7 +197,7 @@ def _stack_of(links: Links) -> Topology:
     """Dense - batch norm - sign, as many as there are; the last without sign."""
     if links.convs:
         raise FormatError(
-            "has convolutions, but nothing in the file tells their padding, pools and order; "
+            "has convolutions, but the file does not specify their padding, pools and order; "
             "give a topology"
         )
     count = len(links.denses)
@@ -220,7 +220,7 @@ def _stack_of(links: Links) -> Topology:
 
 
 class _Assembly:
-    """Topology and links made a network."""
+    """Builds a network from a topology and links."""
 
     def __init__(self, links: Links, report: Report, chosen: Grid | None) -> None:
         self.links = links
@@ -254,7 +254,7 @@ class _Assembly:
         if chosen is None:
             chosen = grid("symmetric")
         self.report.lost.append(
-            f"the file does not tell what its inputs are; taken as {chosen.name}: {chosen.meaning}"
+            f"the file does not specify its inputs; taken as {chosen.name}: {chosen.meaning}"
         )
         self.report.assumed = chosen.name
         return chosen.input(shape), chosen.lattice()
@@ -360,7 +360,7 @@ class _Assembly:
         if epsilon == _TOPOLOGY_EPSILON:
             epsilon = EPSILON
             self.report.lost.append(
-                f"{link.name}: the file does not tell epsilon; taken as {EPSILON:g}, Chainer's own"
+                f"{link.name}: the file does not give epsilon; taken as {EPSILON:g}, as in Chainer"
             )
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()

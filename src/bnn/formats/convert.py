@@ -2,7 +2,7 @@
 """From another framework's file to a model, and from a model to other formats.
 
 One module per format in :mod:`bnn.formats`; here a file is recognised, read, lowered and
-checked. Nothing in a file is executed, and nothing is written before all is known.
+checked. Nothing in a file is executed, and nothing is written before everything is checked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Path_ = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Options:
-    """What a source file does not say.
+    """What a source file does not specify.
 
     Attributes:
         topology: order of layers and precisions, or the name of a network in
@@ -62,7 +62,7 @@ class Conversion:
 
     Attributes:
         model: what runs.
-        report: what was read, left aside and not kept.
+        report: what was read, not used and not kept.
         network: the trained network it was lowered from; None where the source holds
             integers already (the original's folders, ``rounding="original"``).
     """
@@ -103,7 +103,7 @@ def convert(
             raise
         raise NetworkError(f"{path}: {error}") from None
     if options.input is not None and not converted.report.assumed:
-        raise FormatError(f"{path}: quantizes its input itself; leave --input out")
+        raise FormatError(f"{path}: quantizes its input itself; do not use --input")
     try:
         return _lowered(converted, options.classes, path.stem, {"format": name, "file": path.name})
     except BnnError as error:
@@ -122,7 +122,7 @@ _TAKEN: dict[str, frozenset[str]] = {
 
 
 def _check_options(path: Path, source: str, options: Options) -> None:
-    """Refuse options that would decide nothing for this format."""
+    """Refuse options that have no effect for this format."""
     for item in fields(options):
         name = item.name
         if name == "classes" or source not in _TAKEN or name in _TAKEN[source]:
@@ -161,7 +161,7 @@ def recognise(path: Path) -> str:
     """The format of a file or folder by what it begins with.
 
     Raises:
-        FormatError: it looks like none of :data:`SOURCES`.
+        FormatError: it has none of the formats in :data:`SOURCES`.
     """
     if path.is_dir():
         return "bnn-pynq"
@@ -221,7 +221,7 @@ def _brevitas(path: Path, options: Options) -> Converted:
     from bnn.formats.brevitas import read as brevitas
 
     if options.topology is not None and not isinstance(options.topology, str):
-        raise FormatError(f"{path}: of a checkpoint's topology the name is enough (cnv-w1a1)")
+        raise FormatError(f"{path}: give the name of the checkpoint's topology, such as cnv-w1a1")
     return brevitas.read(path, options.topology)
 
 
@@ -299,16 +299,16 @@ def read_classes(path: Path_) -> tuple[str, ...]:
     """Class names from a text file, one a line (specification, section 3).
 
     Raises:
-        FormatError: it cannot be read, or holds no names.
+        FormatError: it cannot be read, or has no names.
     """
     from bnn.formats.bnn_pynq import parse_classes
 
     try:
         names = parse_classes(read_file(path, 1 << 20, FormatError).decode())
     except (UnicodeDecodeError, ParameterError):
-        raise FormatError(f"{path}: is no text file in UTF-8") from None
+        raise FormatError(f"{path}: is not a text file in UTF-8") from None
     if not any(names):
-        raise FormatError(f"{path}: holds no class names")
+        raise FormatError(f"{path}: has no class names")
     return names
 
 
@@ -316,7 +316,7 @@ def parse_folding(text: str) -> tuple[tuple[int, int], ...]:
     """(PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
 
     Raises:
-        FormatError: it is none.
+        FormatError: ``text`` is not of this form.
     """
     pairs = []
     for part in text.split(","):
@@ -357,11 +357,11 @@ def taking_pictures(model: Model, grid: str) -> Model:
 
     given, chosen = model.program.input, named(grid)
     if chosen.precision.bits != 8 or chosen.precision.low:
-        raise FormatError(f"{grid!r} does not say what bytes become; unit, symmetric and bytes do")
+        raise FormatError(f"{grid!r} is not a mapping of bytes; use unit, symmetric or bytes")
     if isinstance(given, PictureInput):
-        raise FormatError(f"{model.name}: takes pictures already; leave --pictures out")
+        raise FormatError(f"{model.name}: takes pictures already; do not use --pictures")
     if len(given.shape) != 3:
-        raise FormatError(f"{model.name}: its input of shape {given.shape} is no picture")
+        raise FormatError(f"{model.name}: its input of shape {given.shape} is not a picture")
     table = byte_values(grid)
     maps = np.broadcast_to(table[:, None, None, None], (256, *given.shape))
     match given:
@@ -370,7 +370,7 @@ def taking_pictures(model: Model, grid: str) -> Model:
         case IntegerInput():
             coded = given.check(np.rint(maps).astype(np.int64))
     if (coded != coded[:, :1, :1, :1]).any():
-        raise FormatError(f"{model.name}: scales its channels differently; it takes no pictures")
+        raise FormatError(f"{model.name}: scales its channels differently; it cannot take pictures")
     program = replace(
         model.program, input=PictureInput(given.shape, given.precision, coded[:, 0, 0, 0])
     )
@@ -378,7 +378,7 @@ def taking_pictures(model: Model, grid: str) -> Model:
     preprocess = _preprocess(made)
     if preprocess is None:
         raise FormatError(
-            f"{model.name}: its input of shape {given.shape} is no picture; "
+            f"{model.name}: its input of shape {given.shape} is not a picture; "
             "those have 1 or 3 channels"
         )
     return replace(made, preprocess=preprocess)
@@ -415,20 +415,20 @@ def export(
         fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Returns:
-        What the format cannot say, a line each.
+        What the format cannot express, one line each.
 
     Raises:
-        FormatError, ParameterError, ModelFileError: it cannot be said, or not written;
-            nothing is left behind.
+        FormatError, ParameterError, ModelFileError: the format cannot express it, or it cannot be
+            written; no partial file remains.
     """
     if target == "bnn-pynq":
         from bnn.formats import bnn_pynq
 
         return bnn_pynq.save(model, out, folding, fires_at=fires_at)
     if folding is not None:
-        raise FormatError(f"{target} has no folding; that is for bnn-pynq")
+        raise FormatError(f"{target} has no folding; use it with --to bnn-pynq")
     if fires_at is not None:
-        raise FormatError(f"{target} has logits; --fires-at is for bnn-pynq")
+        raise FormatError(f"{target} has logits; use --fires-at with --to bnn-pynq")
     if target == "qonnx":
         from bnn.formats.qonnx import write as qonnx_write
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Inputs that a source model does not quantize: on which 8-bit grid do its values lie?
+"""The 8-bit grid of the values of an input that a source model does not quantize.
 
 Frameworks feed such a network real numbers; nearly always these are bytes, scaled. The
-integers must know how, so that every input that occurs is held exactly.
+grid gives the scale, so that every such input is represented exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Step = tuple[float, float]
 
 @dataclass(frozen=True)
 class Grid:
-    """Values ``q / divisor - minus`` with q of ``precision``, as the framework is fed.
+    """Values ``q / divisor - minus`` with q of ``precision``, as the framework receives them.
 
     Attributes:
         name: how it is spelled on the command line.
@@ -64,7 +64,7 @@ class Grid:
         """Real values of q after ``factor * x + offset``.
 
         Args:
-            factor, offset: what is done to the input in all.
+            factor, offset: product and sum applied to the input in total.
             steps: the same as the framework does it, one product and one sum after the
                 other in float32; by default one step.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a converter read, what it left aside, and what it could not keep."""
+"""Report of a conversion: what was read, not used, and not kept."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bnn.network.network import Network
 
 @dataclass
 class Report:
-    """Told layer by layer while a file is read.
+    """Filled layer by layer while a file is read.
 
     Attributes:
         format: name of the format that was read.
         layers: (layer, what it is, arrays used as ``name (shape)``).
-        ignored: names of arrays and nodes that decide nothing.
-        lost: what the converted network does not say, or says otherwise; one line each.
+        ignored: names of arrays and nodes without effect.
+        lost: what the converted network does not keep, or changes; one line each.
         assumed: the grid (:mod:`bnn.formats.grids`) on which the values of an input are that
-            nothing in the file quantizes; "" where the file tells.
+            nothing in the file quantizes; "" if the file defines it.
         final: what the source's outputs go through after the scores, ``softmax``, ``sigmoid``
-            or ``log_softmax``, so that its answers are no logits; else "".
+            or ``log_softmax``, so that its answers are not logits; else "".
     """
 
     format: str

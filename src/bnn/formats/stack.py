@@ -140,7 +140,7 @@ def append_two_classes(stack: Stack, source: str) -> str:
 def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
     """Append ``conv``, whose name came from ``stack``; the name of its result.
 
-    Bytes on [-1, 1] have no byte for 0, but zero padding wants one. Their positive and
+    Bytes on [-1, 1] have no byte for 0, but zero padding needs one. Their positive and
     their negative part have it: conv(x) = conv(x+) - conv(x-), exactly.
 
     Raises:
@@ -151,7 +151,9 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
     if conv.source != "input" or not any(conv.padding) or fits:
         return stack.add(conv)
     if conv.pad_value or 255 * lattice.step + lattice.base > 255 or lattice.base < -255:
-        raise FormatError(f"{conv.name}: its input has no integer for the padding")
+        raise FormatError(
+            f"{conv.name}: its input has no integer that represents the padding value"
+        )
     positive, negative = _parts(stack, lattice.scale)
     turned = (-conv.weights.astype(np.int32)).astype(np.int16)
     precision = conv.precision

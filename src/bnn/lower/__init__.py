@@ -3,7 +3,7 @@
 
 The derivation is in ``docs/lowering.md``. In short: an activation after any chain of
 real-valued layers is a monotone function of the integer sum before it, so it is
-described by the sums at which it switches; these are searched for, channel by channel,
+described by the sums at which it switches. These are found by bisection, channel by channel,
 with the chain evaluated in the source's own arithmetic.
 """
 
@@ -20,7 +20,7 @@ def lower(network: Network) -> Program:
     """The program that equals ``network``: every activation, every score, every class.
 
     Raises:
-        NetworkError: something in the network cannot be said in integers; names the layer.
-        ProgramError: the program would leave what the waist allows (accumulators, bits).
+        NetworkError: a layer cannot be expressed in integers; names it.
+        ProgramError: the program would exceed a limit (accumulators, bits).
     """
     return trace(network).program

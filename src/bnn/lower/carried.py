@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What lowering knows of a layer's result while it walks through a network."""
+"""A layer's result while a network is lowered."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Carried:
         step, base: int64 (channels,), step not zero.
         scale: real, (1,) or (channels,).
         pending: real-valued layers and max pools after it, in order.
-        reals: where the edge holds the input: the lattice whose very values its integers stand
-            for, and the lowest integer; None where ``scale * v`` says them.
+        reals: if the edge is the input: the lattice with the real values of its integers,
+            and the lowest integer; None if ``scale * v`` gives them.
         is_codes: whether q is an activation or input, hence readable by a window or dot.
-        is_owned: whether nobody else reads the edge, a dot's or the input, so that it may
+        is_owned: whether no other layer reads the edge, a dot's or the input, so that it may
             still be changed (rows negated, a table folded).
     """
 
@@ -45,7 +45,7 @@ class Carried:
     is_owned: bool = False
 
     def then(self, layer: RealLayer | MaxPool) -> Carried:
-        """With one more layer to be applied."""
+        """A copy with one more pending layer."""
         return replace(self, pending=(*self.pending, layer))
 
     @property
@@ -54,12 +54,12 @@ class Carried:
         return tuple(layer for layer in self.pending if isinstance(layer, MaxPool))
 
     def without_pools(self) -> Carried:
-        """With the real-valued layers only."""
+        """A copy whose pending layers are the real-valued ones only."""
         kept = tuple(layer for layer in self.pending if not isinstance(layer, MaxPool))
         return replace(self, pending=kept)
 
     def real(self, q: Integers) -> Real:
-        """Real values of the integers ``q`` (n, channels), pools left out.
+        """Real values of the integers ``q`` (n, channels), without pools.
 
         Raises:
             NetworkError: they overflow the arithmetic.

@@ -30,9 +30,9 @@ class Coding:
 
 
 def coding(layer: Activation, pads: Iterable[int]) -> Coding:
-    """The coding of ``layer``'s values, able to hold the pad values (whole numbers v) too.
+    """The coding of ``layer``'s values, which also has codes for the pad values (whole numbers v).
 
-    The values themselves where they and the pads fit in 8 bits, else the level's number.
+    The codes are the values if they and the pads fit in 8 bits, else the level numbers.
 
     Raises:
         NetworkError: a pad value has no code.
@@ -55,7 +55,7 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
 
 
 def tightest(values: list[int], two_values: bool) -> Precision:
-    """The narrowest precision that holds ``values`` (all between them unless ``two_values``)."""
+    """The narrowest precision that holds ``values``, and unless ``two_values`` all between them."""
     if two_values and set(values) == {-1, 1}:
         return BIPOLAR
     low, high = min(values), max(values)

@@ -31,12 +31,12 @@ class Emitter:
         self._read: dict[str, tuple[int, int]] = {}  # bounds of what each dot reads
 
     def put(self, op: Op) -> str:
-        """Emit ``op``, or replace the operation of its name; its name."""
+        """Emit ``op``, or replace the operation of its name. Returns the name."""
         self.ops[op.name] = op
         return op.name
 
     def unused(self, name: str) -> str:
-        """``name``, changed until nothing is called so."""
+        """``name`` with a number appended if it is taken."""
         first = name
         while name in self.ops or name in self._taken or name == INPUT:
             self._numbers[first] = self._numbers.get(first, 1) + 1
@@ -44,22 +44,22 @@ class Emitter:
         return name
 
     def dot(self, op: Dot, low: int, high: int) -> tuple[int, int]:
-        """Emit or replace a dot, its accumulator as narrow as can be; bounds of its sums.
+        """Emit or replace a dot, with the narrowest accumulator; returns bounds of its sums.
 
-        ``low`` and ``high`` bound what it reads.
+        ``low`` and ``high`` are bounds of the edge that it reads.
         """
-        least, most = dot_bounds(op.weights, op.bias, low, high)
-        bounds = int(least.min()), int(most.max())
+        lows, highs = dot_bounds(op.weights, op.bias, low, high)
+        bounds = int(lows.min()), int(highs.max())
         self._read[op.name] = (low, high)
         self.put(replace(op, accumulator_bits=signed_bits(*bounds)))
         return bounds
 
     def is_own_dot(self, source: Carried) -> bool:
-        """Whether the edge under ``source`` is a dot that nobody else reads."""
+        """Whether the edge under ``source`` is a dot that no other layer reads."""
         return source.is_owned and isinstance(self.ops.get(source.edge), Dot)
 
     def own_dot(self, source: Carried) -> Carried:
-        """``source`` on a dot that nobody else reads: a second one, if others read its dot."""
+        """``source`` on a dot of its own: a copy, if other layers read the dot too."""
         op = self.ops.get(source.edge)
         if source.is_owned or not isinstance(op, Dot):
             return source
@@ -75,7 +75,7 @@ class Emitter:
         return np.array([op.precision.allows(-row) for row in op.weights.astype(np.int64)])
 
     def negated(self, source: Carried, rows: Mask) -> Carried:
-        """``source`` after negating the dot's ``rows`` (bool), and what that means for v.
+        """``source`` after negating the dot's ``rows`` (bool), with its step negated to match.
 
         The weights' precision grows where it must.
         """
@@ -93,7 +93,7 @@ class Emitter:
         return replace(source, low=low, high=high, step=source.step * signs)
 
     def with_base_as_bias(self, scores: Carried) -> Carried:
-        """``scores`` without a base, where a bias of their dot can take it over."""
+        """``scores`` without a base, if it can become the bias of their dot."""
         op = self.ops.get(scores.edge)
         is_plain = isinstance(op, Dot) and scores.is_owned and (scores.step == 1).all()
         if not is_plain or not scores.base.any():
@@ -103,7 +103,7 @@ class Emitter:
         return replace(scores, low=low, high=high, base=np.zeros_like(scores.base))
 
     def pool(self, layer: MaxPool, source: Carried, shape: Shape) -> Carried:
-        """A max pool of the edge under ``source``, which gives ``shape``."""
+        """Emit a max pool of the edge under ``source``; its result has ``shape``."""
         name = self.names[layer.name]
         name = self.unused(name) if name in self.ops else name
         self.put(Pool(name, source.edge, layer.kernel, layer.stride, layer.padding))

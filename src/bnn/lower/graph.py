@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The walk through a network that leaves a program behind, one rule a layer kind."""
+"""Lower a network layer by layer, with one rule for each kind of layer."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Lowered:
 
 
 def trace(network: Network) -> Lowered:
-    """Lower ``network`` and tell where its layers went; see :func:`bnn.lower.lower`."""
+    """Lower ``network``, and return which edge holds which layer; see :func:`bnn.lower.lower`."""
     return _Walk(network).finish()
 
 
 class _Walk:
-    """One rule a layer kind; what each layer left behind is in ``carried``."""
+    """One rule for each kind of layer; ``carried`` holds each layer's result."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -141,7 +141,7 @@ class _Walk:
         )
 
     def _pads(self, name: str) -> set[int]:
-        """Pad values (whole numbers v) that readers want on the edge of layer ``name``."""
+        """Pad values (whole numbers v) with which readers pad the edge of layer ``name``."""
         pads: set[int] = set()
         for reader in self.readers[name]:
             if isinstance(reader, MaxPool):
@@ -159,7 +159,7 @@ class _Walk:
         """``source`` with its pools done, readable by a window or dot."""
         pooled = self._pooled(source)
         if pooled.pending:
-            raise NetworkError(f"{layer.name}: reads real values; an activation must stand before")
+            raise NetworkError(f"{layer.name}: reads real values; put an activation before it")
         return pooled
 
     def _weighted(self, layer: Weighted, source: Carried) -> Carried:
@@ -204,9 +204,9 @@ class _Walk:
 
     def _activation(self, layer: Activation, source: Carried) -> Carried:
         code = coding(layer, self._pads(layer.name))
-        folded = self._into_table(layer, source, code)
-        if folded is not None:
-            return folded
+        table = self._into_table(layer, source, code)
+        if table is not None:
+            return table
         plan = pooling.plan(layer.name, source, self._can_mirror(layer))
         if plan.pool_first:
             source = self._pool_sums(source, plan.negate)
@@ -226,7 +226,7 @@ class _Walk:
             return None
         table = (code.base + code.step * levels[:, 0]).astype(np.int16)
         self.input = replace(given, table=table, precision=code.precision)
-        del self.carried[INPUT]  # no edge holds it any more
+        del self.carried[INPUT]  # the input edge now holds this activation
         return Carried(
             INPUT,
             source.shape,
@@ -278,7 +278,7 @@ class _Walk:
         return bool(readers) and all(self._can_undo(reader, symmetric) for reader in readers)
 
     def _can_undo(self, reader: Layer, symmetric: bool) -> bool:
-        """Whether ``reader`` can negate its weights, and its pad value does not mind."""
+        """Whether ``reader`` can negate its weights, and its pad value stays the same."""
         if not isinstance(reader, Conv2d | Linear):
             return False
         pad = reader.pad_value if isinstance(reader, Conv2d) and any(reader.padding) else None
@@ -346,5 +346,5 @@ def _code(name: str, pad: int, step: int, base: int) -> int:
     """The integer q that means the whole number ``pad = step * q + base``."""
     code, rest = divmod(pad - base, step)
     if rest:
-        raise NetworkError(f"{name}: the pad value of its reader lies between its values")
+        raise NetworkError(f"{name}: the pad value of its reader is between its values")
     return code

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which side of the threshold a max pool goes to."""
+"""Decide whether a max pool comes before or after the threshold."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def plan(name: str, source: Carried, can_mirror: bool) -> Plan:
         return Plan(False, none, none)
     *between, last = between_and_last
     if any((part < 0).any() for part in between):
-        raise NetworkError(f"{name}: a falling layer stands between two max pools before it")
+        raise NetworkError(f"{name}: a falling layer is between two max pools before it")
     falls = last < 0
     if can_mirror or not falls.any():
         return Plan(False, none, falls)

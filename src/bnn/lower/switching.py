@@ -10,7 +10,7 @@ import numpy as np
 from bnn.errors import NetworkError
 from bnn.network.network import Integers
 
-#: Points at which monotony is checked before it is relied on.
+#: Points at which monotonicity is checked before the bisection.
 PROBES = 65
 
 LevelFunction = Callable[[Integers], Integers]
@@ -24,16 +24,16 @@ def switching_points(
     Args:
         name: of the layer, for messages.
         level: integers q (n, channels) to levels (n, channels), 0 to ``levels``.
-        levels: number of thresholds a channel.
+        levels: number of thresholds per channel.
         low, high: proved bounds of q.
         rises: (channels,), +1 where level rises with q, -1 where it falls.
 
     Returns:
         int64 (channels, levels), ascending along levels. A level that is always reached
-        has the least t; one that never is, the largest plus one.
+        has the smallest t; one that is never reached, the largest plus one.
 
     Raises:
-        NetworkError: level is not monotone; so no thresholds can say it.
+        NetworkError: level is not monotone, so it cannot be expressed as thresholds.
     """
     least = np.where(rises > 0, low, -high)
     most = np.where(rises > 0, high, -low)

@@ -22,6 +22,7 @@ from bnn.data.sets import DataSet, Splits, load_test, notes_of, open_splits
 from bnn.errors import DataError, InputError
 from bnn.program.inputs import PictureInput
 
+#: Pictures that are classified at a time.
 CHUNK = 500
 
 
@@ -30,7 +31,7 @@ class Evaluation:
     """Result of :func:`evaluate`.
 
     Attributes:
-        confusion: int64 (classes, classes), how often class row was taken for column.
+        confusion: int64 (classes, classes): row, the true class; column, the class given.
         seconds: spent on computing.
         data: what the pictures look like, and what looks wrong.
     """
@@ -41,12 +42,12 @@ class Evaluation:
 
     @property
     def images(self) -> int:
-        """How many."""
+        """Number of images."""
         return int(self.confusion.sum())
 
     @property
     def correct(self) -> int:
-        """How many were classified right."""
+        """Number of images classified correctly."""
         return int(np.trace(self.confusion))
 
     @property
@@ -60,7 +61,7 @@ class Evaluation:
         return 1e6 * self.seconds / self.images
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """As plain values, for JSON."""
         return {
             "images": self.images,
             "correct": self.correct,
@@ -80,8 +81,8 @@ def evaluate(
 ) -> Evaluation:
     """Classify the test part of ``data``: of a folder without parts, everything.
 
-    Every picture is looked at on the way, those of a folder's training part as well: which of
-    them are in the test part, too, is in the report.
+    Every picture is also examined, including those of a folder's training part: the report says
+    which of them are in the test part too.
 
     Args:
         classifier: the model on its runtime.
@@ -91,13 +92,13 @@ def evaluate(
 
     Raises:
         UnreadableError: pictures that cannot be read, all of them.
-        DataError: the data set is missing or damaged, or has classes that the model lacks.
+        DataError: the data set is missing or damaged, or has classes that the model does not have.
         InputError: the model does not take pictures, or pictures of another shape.
     """
     given = classifier.model.program.input
     if not isinstance(given, PictureInput):
         raise InputError(f"{classifier.model.name} does not take pictures")
-    known = data in KNOWN  # published sets: reading their training part would tell nothing new
+    known = data in KNOWN  # published sets: their training part need not be read
     splits = Splits(data, None, test=load_test(data)) if known else open_splits(data)
     part: str
     part, test = splits.evaluated()

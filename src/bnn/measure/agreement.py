@@ -33,10 +33,10 @@ from bnn.program.inputs import PictureInput, RealInput
 from bnn.program.precision import BIPOLAR
 from bnn.system import npz
 
-#: The trained network in real numbers is slow; so many samples are compared with it.
-COMPARED = 1000
-#: Seconds that ``onnx.reference`` may take; it gets as far as it comes.
-EXECUTED = 60.0
+#: Samples compared with the network in real numbers, which is slow.
+MAX_COMPARED = 1000
+#: Seconds after which ``onnx.reference`` stops; the samples done by then are compared.
+MAX_EXECUTION_S = 60.0
 #: Scores that differ by less than this part of the largest are a tie: frameworks sum in float32.
 TIE = 1e-5
 _INPUTS, _LABELS = ("inputs", "x", "images"), ("labels", "y")
@@ -49,7 +49,7 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs as the source model takes them (N, ...), and what is known of them.
+    """Inputs as the source model takes them (N, ...), and their known labels and answers.
 
     Attributes:
         labels: true classes, or None.
@@ -75,7 +75,7 @@ class Comparison:
     Attributes:
         source: whose answers these are.
         samples: how many were compared.
-        differing: how many predictions differ, those left aside whose scores are a tie there.
+        differing: how many predictions differ, except where the source's scores are a tie.
         off: largest difference of a logit, or None where they cannot be compared.
         largest: largest logit of the source, by size.
         independent: whether the answers share nothing with the reader of the file.
@@ -98,11 +98,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """What :func:`verify` found.
+    """Result of :func:`verify`.
 
     Attributes:
         samples: how many were classified.
-        correct: how many rightly; None without labels.
+        correct: how many correctly; None without labels.
         comparisons: with every source of answers that there is.
         off_grid: how many had input values that the assumed input cannot hold, so that
             they were rounded or clipped; None where the source quantizes its input.
@@ -131,7 +131,7 @@ class Verification:
         text += [f"  {note}" for note in self.notes]
         if not any(item.independent for item in self.comparisons):
             text.append(
-                "  no answers but ours: whatever was misunderstood in the file is not found; "
+                "  no independent answers: a mistake in reading the file cannot be found; "
                 "give an npz with the framework's logits"
             )
         return text
@@ -148,7 +148,7 @@ def verify(
 
     Args:
         conversion: what :func:`bnn.formats.convert.convert` returned.
-        samples: inputs and what is known of them.
+        samples: inputs and their known labels and answers.
         runtime: that classifies.
         source: the file that was converted; an ONNX file is executed.
         advance: called with (done, all) while it is.
@@ -192,12 +192,12 @@ def compared(
     independent: bool = True,
     order_only: bool = False,
 ) -> Comparison:
-    """The first answers of ours against all of theirs.
+    """Compare the first answers of ours with all of theirs.
 
     Args:
         source: whose answers these are. independent: see :class:`Comparison`.
         order_only: their logits went through a softmax or the like: only their order and
-            their ties tell something.
+            their ties can be compared.
 
     Raises:
         DataError: the logits are of another number of classes.
@@ -247,7 +247,7 @@ def squashed(logits: Array, final: str) -> Array:
 
 def _as_read(conversion: Conversion, samples: Samples, mine: Answers) -> Comparison:
     assert conversion.network is not None
-    first = as_batch(conversion.model, samples.inputs[:COMPARED])
+    first = as_batch(conversion.model, samples.inputs[:MAX_COMPARED])
     made = forward.evaluate(conversion.network, conversion.network.input.check(first))
     theirs = Answers(made.classes, made.logits)
     return compared("our own reading of the file, in real numbers", mine, theirs, False)
@@ -260,7 +260,7 @@ def _executed(
 
     executor = Executor(path)
     rows = as_graph(as_batch(conversion.model, samples.inputs), executor.shape)
-    out = executor.run(rows, EXECUTED, advance)
+    out = executor.run(rows, MAX_EXECUTION_S, advance)
     name = "onnx.reference, an independent executor"
     if executor.ending == "class":
         return compared(name, mine, Answers(out[:, 0].astype(np.int64)))
@@ -278,7 +278,7 @@ def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
     """
     wanted = shape[1:]
     if batch.ndim == 4:
-        # ONNX's maps have their channels first; also where the sizes tell nothing.
+        # ONNX's maps have their channels first; also where the sizes are ambiguous.
         first = batch.transpose(0, 3, 1, 2)
         if first.shape[1:] == wanted or len(wanted) == 1:
             batch = first
@@ -295,7 +295,7 @@ def classes_of(logits: Array, middle: float = 0.0) -> Array:
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
-    """How many samples the assumed input changes; float32's rounding is no change."""
+    """Number of samples that the assumed input changes by more than float32's rounding."""
     model, name = conversion.model, conversion.report.assumed
     given = model.program.input
     if not name or not isinstance(given, RealInput):
@@ -303,7 +303,7 @@ def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
     assumed = grid(name)
     batch = as_batch(model, inputs)
     if assumed.precision == BIPOLAR:
-        return None  # a sign, which every number has
+        return None  # every number has a sign
     held = assumed.scale * (given.check(batch) - assumed.zero_point)
     far = np.abs(held - batch) > 1e-3 * assumed.scale
     return int(far.reshape(len(batch), -1).any(axis=1).sum())
@@ -343,7 +343,7 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
 
 
 def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[str, ...]]:
-    """The labels of a data set as numbers of the model's classes, and what is to be said.
+    """The labels of a data set as numbers of the model's classes, and notes for the user.
 
     By name; where the model's classes have no names but their numbers, by position.
     """
@@ -368,9 +368,9 @@ def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[
 def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversion) -> Samples:
     inputs = _one_of(arrays, _INPUTS)
     if inputs is None or inputs.ndim < 2:
-        raise DataError(f"{source}: holds no array called inputs (N, ...)")
+        raise DataError(f"{source}: has no array called inputs (N, ...)")
     if not len(inputs):
-        raise DataError(f"{source}: its inputs of shape {inputs.shape} hold no sample")
+        raise DataError(f"{source}: its inputs of shape {inputs.shape} are empty")
     labels, answers = _one_of(arrays, _LABELS), _one_of(arrays, _CLASSES)
     probabilities = _one_of(arrays, _PROBABILITIES)
     logits = _one_of(arrays, _LOGITS) if probabilities is None else probabilities
@@ -381,7 +381,7 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
     final = ""
     if logits is not None:
         if not np.isfinite(logits).all():
-            raise DataError(f"{Path(source)}: its logits hold values that are not finite")
+            raise DataError(f"{Path(source)}: its logits contain values that are not finite")
         final = _final(logits, conversion.report.final, told=probabilities is not None)
         answers = classes_of(logits, 0.5 if final else 0.0)
     for what, values in (("labels", labels), ("predictions", answers)):
@@ -410,7 +410,7 @@ def _check_classes(source: str, what: str, values: Array | None, count: int) -> 
     wrong = ~((values >= 0) & (values < count) & (values == np.floor(values)))
     if wrong.any():
         raise DataError(
-            f"{Path(source)}: holds {values[wrong][0]} under {what}; "
+            f"{Path(source)}: has {values[wrong][0]} in {what}; "
             f"classes are whole numbers from 0 to {count - 1}"
         )
 

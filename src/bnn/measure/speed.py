@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast a model runs on this machine, measured so that a shared machine can be read.
+"""How fast a model runs on this machine, measured so that a shared machine disturbs little.
 
 Rounds go through all settings in turn, so that a busy minute hits them alike. Wall time
-says what a user waits for; CPU time (all threads of this process) what the work costs,
-whoever else uses the machine. The median is the day, the best the machine.
+is what a user waits for; CPU time (all threads of this process) is the cost of the work,
+also while others use the machine. The median shows the usual speed, the best the machine's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bnn.run import prepare
 from bnn.system.processor import processor
 
 #: Shortest time of one sample, in seconds: small batches are repeated until then.
-LEAST_SAMPLE = 0.02
+MIN_SAMPLE_S = 0.02
 
 
 @dataclass
@@ -34,9 +34,9 @@ class Timing:
 
     Attributes:
         label: what was run.
-        batch, threads: images a call; threads allowed.
+        batch, threads: images per call; threads allowed.
         operations: multiplications and additions of one image.
-        wall, cpu: seconds an image, one entry a round.
+        wall, cpu: seconds per image, one entry per round.
     """
 
     label: str
@@ -62,7 +62,7 @@ class Timing:
         return max(self.wall) / min(self.wall)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: times in microseconds an image."""
+        """For JSON: times in microseconds per image."""
         return {
             "label": self.label,
             "batch": self.batch,
@@ -103,7 +103,7 @@ def _calls(subject: Subject) -> int:
     subject.run()
     start = time.perf_counter()
     subject.run()
-    return max(1, round(LEAST_SAMPLE / max(time.perf_counter() - start, 1e-7)))
+    return max(1, round(MIN_SAMPLE_S / max(time.perf_counter() - start, 1e-7)))
 
 
 def bench(
@@ -147,7 +147,7 @@ def operations(program: Program) -> int:
 
 
 def random_inputs(program: Program, batch: int) -> NDArray[Any]:
-    """A batch as runtimes take it."""
+    """A random batch (N, *input shape) as runtimes take it."""
     random = np.random.default_rng(0)
     shape = (batch, *program.input.shape)
     if isinstance(program.input, PictureInput):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whatever a user has, as one batch of a model's input.
+"""Files, pictures and arrays of any kind, as one batch of a model's input.
 
-Files, PIL pictures and arrays go through the same preparation, that of the model file. What can
-mean two things is refused by name.
+Files, PIL pictures and arrays go through the same preparation, that of the model file. What is
+ambiguous is refused by name.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     """``images`` of any kind that a :class:`bnn.Classifier` takes as one array (N, *input shape).
 
     Args:
-        model: for whose input.
+        model: that will read the batch.
         images: an array, a picture, the path of one, or a list of these.
         bgr: whether arrays hold blue, green, red (as OpenCV's frames) and not red, green,
-            blue. Pictures and files say themselves what their colours are.
+            blue. Pictures and files define their own colours.
 
     Arrays that have the model's shape already, one or a batch, are taken as they are. Others
     must be uint8: (height, width), (height, width, 1, 3 or 4) or a batch of these,
@@ -37,13 +37,16 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     a fourth channel is alpha.
 
     Raises:
-        InputError: it is no such thing, or can mean two; or the model takes no pictures.
+        InputError: ``images`` is of another kind or ambiguous, or the model does not take
+            pictures.
         DataError: a picture cannot be read.
     """
     given = model.program.input
     if not isinstance(given, PictureInput):
         if bgr:
-            raise InputError(f"{model.name or 'the model'} takes no pictures: bgr has no meaning")
+            raise InputError(
+                f"{model.name or 'the model'} does not take pictures: bgr cannot be used"
+            )
         array = images if isinstance(images, np.ndarray) else _array(model, images)
         return array[..., None] if (*array.shape[1:], 1) == given.shape else array
     if isinstance(images, np.ndarray):
@@ -64,7 +67,7 @@ def _array(model: Model, values: Any) -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except ValueError as reason:
-        raise InputError(f"inputs are no array: {reason}") from reason
+        raise InputError(f"inputs are not an array: {reason}") from reason
     if array.shape == (0,):
         return np.empty((0, *model.program.input.shape), np.int16)
     return array
@@ -118,13 +121,13 @@ def _pictures(array: NDArray[Any]) -> list[NDArray[Any]]:
             f"an array {shape} has its channels first; give array.transpose(0, 2, 3, 1)"
         )
     raise InputError(
-        f"an array {shape} is no picture; one is (height, width) or (height, width, channels) "
+        f"an array {shape} is not a picture; one is (height, width) or (height, width, channels) "
         "with 1, 3 or 4 channels"
     )
 
 
 def _check_kind(model: Model, array: NDArray[Any]) -> None:
-    """Refuse arrays that cannot be prepared as a picture, or whose meaning is open."""
+    """Refuse arrays that cannot be prepared as a picture, or that are ambiguous."""
     shape = model.program.input.shape
     found = f"{array.dtype} {array.shape}"
     wanted = f"uint8 (N, {', '.join(map(str, shape))})"
@@ -136,7 +139,7 @@ def _check_kind(model: Model, array: NDArray[Any]) -> None:
     if array.dtype != np.uint8:
         raise InputError(
             f"pictures are uint8, 0 (black) to 255 (white); these are {found}: scale them by "
-            "the range that you know"
+            "their range yourself"
         )
     if array.ndim == 2 and array.shape[1] == shape[0] * shape[1] * shape[2]:
         raise InputError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A program in figures: what each operation makes, computes and stores."""
+"""Figures of a program: output shape, operations and parameter bits of each operation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Row:
 
     Attributes:
         name, kind: of the operation.
-        shape: of what it makes, (height, width, channels).
-        precision: of what it makes.
+        shape: of its result, (height, width, channels).
+        precision: of its result.
         weights: spelling of the weights' precision, empty without weights.
         operations: per image; a multiply-add counts as two, as in the original's figures.
         parameter_bits: weights at their precision, thresholds and biases at the width of
@@ -70,7 +70,7 @@ def _row(op: Op, program: Program) -> Row:
 
 
 def input_text(given: Input, edge: Edge) -> str:
-    """The input in a few words."""
+    """The input as a short text: shape, kind and precision."""
     shape = "x".join(map(str, given.shape))
     match given:
         case PictureInput():
@@ -83,7 +83,7 @@ def input_text(given: Input, edge: Edge) -> str:
 
 
 def as_json(model: Model) -> dict[str, Any]:
-    """Everything above as plain values."""
+    """Name, classes, input, layers, totals, digest and provenance of ``model``, for JSON."""
     table = rows(model.program)
     return {
         "name": model.name,

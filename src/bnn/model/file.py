@@ -17,13 +17,13 @@ tensor                  dtype    shape
 ``affine.scale``, ``affine.offset``      float64 (classes,), may be absent
 ======================  =======  ==============================================
 
-Loading executes nothing from the file and believes nothing: everything goes
-through the same checks as a program made in Python.
+Loading executes nothing from the file, and everything in it goes through the same
+checks as a program made in Python.
 
 Since format 2 the JSON text has a ``digest``: the SHA-256 of all its other entries (as JSON
 with sorted keys) and of every tensor's name, dtype, shape and bytes, in the order of names. A
-file whose contents do not match it is refused, so a flipped bit cannot change an answer in
-silence. Files of format 1 have none; they load with an :class:`~bnn.errors.OldFormatWarning`.
+file whose contents do not match it is refused, so a flipped bit cannot change an answer
+unnoticed. Files of format 1 have none; they load with an :class:`~bnn.errors.OldFormatWarning`.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def unpack_planes(
 ) -> NDArray[np.int16]:
     """Inverse of :func:`pack_planes`."""
     if planes.ndim != 3 or planes.shape[0] != precision.bits:
-        raise ModelFileError(f"weights of shape {planes.shape} are no {precision.bits} bit-planes")
+        raise ModelFileError(f"weights of shape {planes.shape} are not {precision.bits} bit-planes")
     if precision.bits > MAX_VALUE_BITS:
         raise ModelFileError(f"weights of {precision} exceed {MAX_VALUE_BITS} bits")
     if (
@@ -203,7 +203,7 @@ def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> 
     for bit, plane in enumerate(planes):
         bits = np.unpackbits(plane, axis=1, bitorder="little")
         if bits[:, columns:].any():
-            raise ModelFileError("weights have bits beyond their last column")
+            raise ModelFileError("weights have bits after their last column")
         codes |= bits[:, :columns].astype(np.uint32) << bit
     return precision.decode(codes)
 
@@ -260,19 +260,19 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
             metadata = file.metadata() or {}
             names = file.keys()
             if len(names) > MAX_TENSORS:
-                raise ModelFileError(f"has {len(names)} tensors, the most is {MAX_TENSORS}")
+                raise ModelFileError(f"has {len(names)} tensors, at most {MAX_TENSORS}")
             names = names if arrays else []
             tensors = {name: file.get_tensor(name) for name in names}
     except OSError as reason:
         raise ModelFileError(f"cannot be read: {reason.strerror or reason}") from reason
     except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as reason:
-        raise ModelFileError(f"is no .bnn file: {_line(reason)}") from reason
+        raise ModelFileError(f"is not a .bnn file: {_line(reason)}") from reason
     if "bnn" not in metadata:
         raise ModelFileError("is a safetensors file, but not a .bnn file (no 'bnn' metadata)")
     try:
         head = parse_json(metadata["bnn"])
     except ValueError as reason:
-        raise ModelFileError(f"metadata is no JSON: {_line(reason)}") from reason
+        raise ModelFileError(f"metadata is not JSON: {_line(reason)}") from reason
     _check_format(head)
     return head, tensors
 
@@ -282,13 +282,13 @@ def _check_head_size(path: str | os.PathLike[str]) -> None:
     with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MAX_HEAD_BYTES:
-        raise ModelFileError(f"is no .bnn file: its header would have {size} bytes")
+        raise ModelFileError(f"is not a .bnn file: its header would have {size} bytes")
 
 
 def _check_format(head: Any) -> None:
     given = head.get("format") if isinstance(head, dict) else None
     if type(given) is not int or given < 1:
-        raise ModelFileError("is no .bnn file: it does not say which format it has")
+        raise ModelFileError("is not a .bnn file: it does not say which format it has")
     if given > FORMAT:
         raise ModelFileError(
             f"was made by a newer version of this package (format {given}, known is {FORMAT}); "
@@ -312,7 +312,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
         affine=_affine(tensors),
     )
     if tensors:
-        raise ModelFileError(f"has tensors that nothing uses: {min(tensors)!r}")
+        raise ModelFileError(f"has unused tensors: {min(tensors)!r}")
     preprocess = _optional(head, "preprocess", dict)
     return Model(
         program=program,
@@ -356,7 +356,7 @@ def _build(
     given = dict(given)
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:
-        raise ModelFileError(f"{name}: there is no {kind!r}")
+        raise ModelFileError(f"{name}: unknown kind {kind!r}")
     values: dict[str, Any] = {}
     for item in fields(kinds[kind]):
         if item.name in ARRAYS:

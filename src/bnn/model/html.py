@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What notebooks show of a model and of a classifier: HTML with every text of a file escaped."""
+"""HTML of a model and a classifier for notebooks; every text from a file is escaped."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bnn.system.terminal import harmless
 if TYPE_CHECKING:
     from bnn.model.model import Model
 
-#: Class names that are listed; of more, their number.
-NAMED = 20
+#: Class names that are listed; of the rest only their number.
+MAX_NAMES = 20
 _HEADS = ("layer", "kind", "output", "precision", "weights", "operations", "bytes")
 
 
 def escape(text: str) -> str:
-    """As HTML; what turns or hides text is spelled out."""
+    """``text`` for HTML; characters that reverse or hide text are shown by their code."""
     return html.escape(harmless(text))
 
 
 def model_html(model: Model) -> str:
-    """Name, input, classes and a table of the layers."""
+    """HTML with name, input, classes and a table of the layers of ``model``."""
     edge = model.program.edges[INPUT]
-    names = ", ".join(model.classes[:NAMED])
-    more = f" and {len(model.classes) - NAMED} more" if len(model.classes) > NAMED else ""
+    names = ", ".join(model.classes[:MAX_NAMES])
+    more = f" and {len(model.classes) - MAX_NAMES} more" if len(model.classes) > MAX_NAMES else ""
     return (
         f"<p><b>{escape(model.name)}</b>: {escape(input_text(model.program.input, edge))}; "
         f"{len(model.classes)} classes: {escape(names)}{more}</p>{_table(rows(model.program))}"

@@ -16,7 +16,7 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True, eq=False)
 class Model(Checked):
-    """What a ``.bnn`` file holds.
+    """The contents of a ``.bnn`` file: a program, class names, preparation and provenance.
 
     Attributes:
         program: what runs.
@@ -25,7 +25,7 @@ class Model(Checked):
             are not about pictures.
         provenance: where it came from, as plain JSON values (training recipe,
             accuracy, converted file ...). Nothing here changes a result.
-        name: how to call it in messages.
+        name: for messages.
     """
 
     program: Program

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What real-valued layers compute, operation by operation: the definition that lowering keeps.
+"""Arithmetic of real-valued layers, operation by operation. Lowering preserves it exactly.
 
 Every function computes in the dtype that it is given, float32 or float64, in the order
 written here; nothing is fused or reordered.
@@ -64,7 +64,7 @@ def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
 
 
 def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
-    """Real value of one unit of the integer sum, (1,) or (out channels,)."""
+    """Real value of 1 in the integer sum of ``layer``, (1,) or (out channels,) of ``dtype``."""
     scale: Real = vector(layer.scale, dtype) * dtype(source_scale)
     return scale
 
@@ -76,10 +76,14 @@ def vector(values: ArrayLike, dtype: Any) -> Real:
 
 
 def whole_pad(layer: Conv2d, source_scale: float) -> int:
-    """The whole number v whose real value is the pad value of ``layer``."""
+    """The whole number whose real value is the pad value of ``layer``.
+
+    Raises:
+        NetworkError: the pad value is not a multiple of ``source_scale``.
+    """
     value = round(layer.pad_value / source_scale)
     if abs(value * source_scale - layer.pad_value) > 1e-6 * abs(layer.pad_value):
         raise NetworkError(
-            f"{layer.name}: pad value {layer.pad_value} is no multiple of scale {source_scale}"
+            f"{layer.name}: pad value {layer.pad_value} is not a multiple of scale {source_scale}"
         )
     return value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A topology and its trained values make a network."""
+"""Build a network from a topology and its trained values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Batch norm parameters, each of one value or one a channel."""
+    """Batch norm parameters, of shape (1,) or (channels,)."""
 
     gamma: NDArray[Any]
     beta: NDArray[Any]
@@ -101,9 +101,9 @@ def _norm(name: str, given: Statistics, order: Order) -> BatchNorm:
 
 
 def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Parameters]:
-    """Values as an untrained network might have them, for tests, plans and benchmarks.
+    """Random float32 parameters of ``topology``, for tests, plans and benchmarks.
 
-    Negative and zero gammas occur. float32 throughout.
+    Negative and zero gammas occur.
     """
     found: list[Parameters] = []
     spread = 1.0

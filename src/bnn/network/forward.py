@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Slow, plain forward pass of a trained network, in the arithmetic that it declares.
+"""Slow, plain forward pass of a trained network, in its declared arithmetic.
 
-This is what lowering must preserve, written without any of lowering's ideas: whole
+Lowering must preserve its results. It shares no code with lowering: whole
 numbers are multiplied and summed exactly, real values go through the layers one by one.
 """
 
@@ -46,7 +46,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All that a forward pass computed.
+    """All results of a forward pass.
 
     Attributes:
         values: result of every layer by name, and of ``"input"``.
@@ -61,14 +61,19 @@ class Evaluation:
 
     @property
     def classes(self) -> Integers:
-        """See above."""
+        """int64 (N,), the first maximum of the logits."""
         classes: Integers = self.logits.argmax(axis=1)
         return classes
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The layer whose whole numbers are the scores, and what makes logits of them."""
+    """The end of a network.
+
+    Attributes:
+        layer: name of the layer whose whole numbers are the scores.
+        affine: scores to logits.
+    """
 
     layer: str
     affine: Affine
@@ -88,10 +93,10 @@ def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
 
 
 def head(network: Network) -> Head:
-    """The affine end of ``network``, composed in float64 whatever the arithmetic.
+    """The affine end of ``network``, composed in float64 for any arithmetic.
 
     Raises:
-        NetworkError: something else than an affine layer follows the last integer sum.
+        NetworkError: a layer that is not affine follows the last integer sum.
     """
     by_name = {layer.name: layer for layer in network.layers}
     after: list[BatchNorm | Scale] = []
@@ -134,7 +139,9 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
 
 
 def sums(network: Network, name: str, values: dict[str, Value]) -> Integers:
-    """Whole numbers of layer ``name``: its integer sums if it has weights."""
+    """Whole numbers int64 (N, height, width, channels) of layer ``name``: its integer sums if it
+    has weights.
+    """
     layer = next(layer for layer in network.layers if layer.name == name)
     if isinstance(layer, Conv2d | Linear):
         return _sums(layer, values[layer.source], network)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kinds of layers that a trained :class:`~bnn.network.network.Network` is made of.
 
-Frozen values, checked when made. A layer's ``source`` is the name of the layer that it
+Frozen dataclasses, checked when created. A layer's ``source`` is the name of the layer that it
 reads, ``"input"``, or ``""`` for the layer before it. Maps are channels last.
 """
 
@@ -41,10 +41,10 @@ class Lattice:
 
     Attributes:
         scale, step, base: see above. Sums of convolutions and dense layers are formed so.
-        reals: the very values of an input's integers, from its precision's lowest to its
-            highest, as the framework is fed them (bytes / 255 is a division: a product with
-            float32's 1/255 is another number for 126 of 256 bytes). Layers that act on each
-            value alone read these. Empty where the formula says them.
+        reals: the exact values of an input's integers, from its precision's lowest to its
+            highest, as the framework receives them (bytes / 255 is a division: a product with
+            float32's 1/255 is another number for 126 of 256 bytes). Element-wise
+            layers read these. Empty if the formula above gives them.
     """
 
     scale: float = 1.0
@@ -73,17 +73,17 @@ class Lattice:
 
     @classmethod
     def of(cls, scale: float, offset: float, name: str = "lattice") -> Lattice:
-        """The lattice of ``scale * q + offset``, where offset / scale is a plain fraction.
+        """The lattice of ``scale * q + offset``, if offset / scale is a fraction.
 
         Raises:
-            NetworkError: it is none with a denominator up to 1024.
+            NetworkError: the fraction has no denominator up to 1024.
         """
         if not (np.isfinite(scale) and np.isfinite(offset) and scale > 0):
-            raise NetworkError(f"{name}: scale {scale} and offset {offset} make no lattice")
+            raise NetworkError(f"{name}: scale {scale} and offset {offset} do not make a lattice")
         ratio = offset / scale
         fraction = Fraction(ratio).limit_denominator(1024)
         if abs(float(fraction) - ratio) > 1e-6 * max(1.0, abs(ratio)):
-            raise NetworkError(f"{name}: offset {offset} is no plain fraction of scale {scale}")
+            raise NetworkError(f"{name}: offset {offset} is not a simple fraction of scale {scale}")
         step = fraction.denominator
         return cls(scale / step, step, fraction.numerator)
 
@@ -199,7 +199,8 @@ class BatchNorm:
 class Scale:
     """``x * factor / divisor + offset``, each (1,) or (channels,); 1, 1 and 0 change nothing.
 
-    A quotient is not the product with the rounded reciprocal; so both are here.
+    Both factor and divisor exist because dividing rounds otherwise than multiplying by a
+    rounded reciprocal.
     """
 
     name: str
@@ -234,7 +235,7 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Sign:
-    """-1 below zero, +1 above; at zero ``at_zero``, which is +1 (so in BNN-PYNQ), 0 or -1.
+    """-1 below zero, +1 above; at zero ``at_zero``: +1 (as in BNN-PYNQ), 0 or -1.
 
     Attributes:
         scale: the real value of +1, positive.
@@ -266,7 +267,7 @@ class Sign:
         return 2 // self.levels
 
     def level(self, x: Real) -> Integers:
-        """Levels climbed, int64 of the shape of ``x`` (..., channels)."""
+        """Number of steps above the lowest value, int64 of the shape of ``x`` (..., channels)."""
         reached = (x >= 0) if self.at_zero == 1 else (x > 0)
         count: Integers = reached.astype(np.int64)
         return count + (x >= 0) if self.at_zero == 0 else count
@@ -301,21 +302,21 @@ class Quantize:
 
     @property
     def levels(self) -> int:
-        """As in :class:`Sign`."""
+        """Number of steps from the lowest value to the highest."""
         return self.precision.high - self.precision.low
 
     @property
     def base(self) -> int:
-        """As in :class:`Sign`."""
+        """Lowest whole number."""
         return self.precision.low - self.zero_point
 
     @property
     def step(self) -> int:
-        """As in :class:`Sign`."""
+        """From one whole number to the next."""
         return 1
 
     def level(self, x: Real) -> Integers:
-        """As in :meth:`Sign.level`."""
+        """Number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         dtype = x.dtype.type
         q = x / dtype(self.scale) + dtype(self.zero_point)
         q = np.clip(q, dtype(self.precision.low), dtype(self.precision.high))
@@ -352,11 +353,11 @@ class MultiThreshold:
 
     @property
     def levels(self) -> int:
-        """As in :class:`Sign`."""
+        """Thresholds per channel."""
         return int(np.asarray(self.thresholds).shape[1])
 
     def level(self, x: Real) -> Integers:
-        """As in :meth:`Sign.level`."""
+        """Number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         count = np.zeros(x.shape, np.int64)
         for level in np.asarray(self.thresholds).T.astype(x.dtype):
             count += level <= x
@@ -368,7 +369,12 @@ class MultiThreshold:
 
 @dataclass(frozen=True, eq=False)
 class MaxPool:
-    """Maximum over windows, channel by channel, of real or quantized maps. Padding never wins."""
+    """Maximum over windows, channel by channel, of real or quantized maps.
+
+    Attributes:
+        kernel, stride: (vertical, horizontal).
+        padding: (top, left, bottom, right); never the maximum.
+    """
 
     name: str
     kernel: Pair
@@ -414,7 +420,7 @@ def _weights(layer: Weighted, ndim: int) -> None:
     if kept.ndim != ndim or kept.size == 0 or not np.array_equal(kept, given):
         raise NetworkError(f"{layer.name}: weights must have {ndim} dimensions of small integers")
     if not layer.precision.allows(kept):
-        raise NetworkError(f"{layer.name}: weights leave {layer.precision}")
+        raise NetworkError(f"{layer.name}: weights are outside {layer.precision.range_text}")
     kept.setflags(write=False)
     object.__setattr__(layer, "weights", kept)
     _freeze(layer, "scale")

@@ -2,8 +2,8 @@
 """What was trained: frozen layers with integer weights and real-valued parameters.
 
 Every converter and the training extract a :class:`Network`; ``bnn.lower`` turns it
-into the integer :class:`~bnn.program.program.Program`, exactly. What "exactly" means is
-defined here: each layer says its own real arithmetic, in float32 or float64 and in a
+into the integer :class:`~bnn.program.program.Program`, exactly. "Exactly" is
+defined here: each layer declares its real arithmetic, in float32 or float64 and in a
 stated order of operations, and ``bnn.network.forward`` evaluates a network that way.
 
 Maps are channels last, (height, width, channels); a vector is (1, 1, channels). A
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,9 +56,6 @@ from bnn.network.layers import (
 from bnn.program.inputs import Input
 from bnn.program.operations import INPUT, Borders, Pair
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = [
     "Activation",
     "Add",
@@ -88,7 +85,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Signal:
-    """What is known of a layer's result: its shape, and its scale if it is quantized."""
+    """A layer's result.
+
+    Attributes:
+        shape: (height, width, channels).
+        scale: the real value of 1 if it is quantized, else None.
+    """
 
     shape: Shape
     scale: float | None
@@ -96,10 +98,10 @@ class Signal:
 
 @dataclass(frozen=True, eq=False)
 class Network(Checked):
-    """A checked stack (or acyclic graph) of layers. :class:`NetworkError` if it cannot be.
+    """A checked stack (or acyclic graph) of layers.
 
-    The last layer gives the class scores; what is after the last integer sum must be
-    affine (batch norm, :class:`Scale`), and is the network's head, in float64.
+    The last layer gives the class scores; after the last integer sum only
+    affine layers may follow (batch norm, :class:`Scale`): the head, computed in float64.
 
     Attributes:
         input: what the host feeds; it makes the integers q.
@@ -107,6 +109,9 @@ class Network(Checked):
         lattice: the real values that q stands for.
         arithmetic: of every real value before the head.
         signals: shape and scale of every layer's result, and of ``"input"``.
+
+    Raises:
+        NetworkError: a layer does not fit; names it.
     """
 
     input: Input
@@ -125,7 +130,7 @@ class Network(Checked):
 
     @property
     def dtype(self) -> type[np.float32 | np.float64]:
-        """NumPy type of :attr:`arithmetic`."""
+        """NumPy type of :attr:`arithmetic`: ``np.float32`` or ``np.float64``."""
         return np.float32 if self.arithmetic == "float32" else np.float64
 
     def readers(self) -> dict[str, list[Layer]]:
@@ -212,7 +217,7 @@ def _read(name: str, source: str, signals: dict[str, Signal]) -> Signal:
 
 def _weighted_signal(layer: Weighted, source: Signal, dtype: Any) -> Signal:
     if source.scale is None:
-        raise NetworkError(f"{layer.name}: reads real values; an activation must stand before it")
+        raise NetworkError(f"{layer.name}: reads real values; put an activation before it")
     height, width, channels = source.shape
     if isinstance(layer, Linear):
         if (height, width) != (1, 1):

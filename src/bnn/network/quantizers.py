@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The quantizers of this package's own networks: a precision says all.
+"""The quantizers of this package's own networks, each determined by its precision.
 
-They are those of the original (specification, section 8) and what generalizes them to
-any precision: values in [-1, 1], or [0, 1] if unsigned, halves rounded upwards.
+They are those of the original (specification, section 8), generalized to any precision:
+values in [-1, 1], or [0, 1] if unsigned, halves rounded upwards.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def quantize_weights(real: NDArray[Any], precision: Precision) -> NDArray[np.int
     Bipolar: -1 below zero, else +1. Others: ``floor(w / unit_scale + 0.5)``, clipped.
     """
     if not np.isfinite(real).all():
-        raise NetworkError("weights hold values that are not finite")
+        raise NetworkError("weights contain values that are not finite")
     if precision == BIPOLAR:
         return np.where(real < 0, -1, 1).astype(np.int16)
     units = real / real.dtype.type(unit_scale(precision))

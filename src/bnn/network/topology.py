@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A stack of layers before it is trained: shapes and precisions, no values.
+"""A stack of layers before training: shapes and precisions, without values.
 
 Written in Python with the classes below, or in a short TOML file::
 
@@ -38,11 +38,11 @@ from bnn.program.operations import Borders, Pair
 from bnn.program.precision import BIPOLAR, Precision, parse
 from bnn.system.files import read_file
 
-#: A topology file is written by hand; larger ones are refused unread.
+#: A topology file is written by hand; larger files are refused without reading.
 MAX_FILE_BYTES = 1 << 20
 MAX_LAYERS = 1024
 MAX_SIZE = 1 << 16
-#: Of all layers together; the networks here have up to 3 million. Beyond it memory would end.
+#: Of all layers together; the networks here have up to 3 million. More would exhaust memory.
 MAX_WEIGHTS = 1 << 28
 #: Of the input and of any layer's result, for one picture.
 MAX_VALUES = 1 << 26
@@ -52,7 +52,7 @@ MAX_DOTS, MAX_ALL_DOTS = 512, 1 << 12
 MAX_DIGITS = 500
 MAX_NAME = 200
 #: Characters of a value, or of another reader's reason, in a message.
-MOST_TOLD = 200
+MAX_QUOTED = 200
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Dense:
-    """Dense layer."""
+    """Dense layer of ``units`` outputs; flattens a map first."""
 
     units: int
     weights: Precision = BIPOLAR
@@ -86,7 +86,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalization, with one set of parameters a channel, or one in all."""
+    """Batch normalization, with parameters per channel, or if ``scalar`` one set for all."""
 
     scalar: bool = False
     epsilon: float = 1e-4
@@ -104,7 +104,7 @@ Layer = Conv | Dense | Pool | Norm | Act
 
 @dataclass(frozen=True)
 class Topology:
-    """A checked stack; :class:`NetworkError` names the layer that cannot be.
+    """A checked stack of layers.
 
     Attributes:
         name: of the network.
@@ -137,7 +137,9 @@ class Topology:
                 raise NetworkError(f"{where}: has more than {MAX_VALUES} values")
             weights += _weights(layer, before)
             if weights > MAX_WEIGHTS:
-                raise NetworkError(f"{where}: up to here are more than {MAX_WEIGHTS} weights")
+                raise NetworkError(
+                    f"{where}: the layers up to here have more than {MAX_WEIGHTS} weights"
+                )
 
     @property
     def classes(self) -> int:
@@ -152,7 +154,7 @@ class Topology:
         for number, layer in enumerate(self.layers):
             where = f"{self.name}: layers[{number}]"
             if isinstance(layer, Conv | Dense) and not quantized:
-                raise NetworkError(f"{where}: an activation must stand before it")
+                raise NetworkError(f"{where}: put an activation before it")
             quantized = isinstance(layer, Act) or (isinstance(layer, Pool) and quantized)
             shapes.append(_result(where, layer, shapes[-1]))
         self._check_end()
@@ -161,7 +163,9 @@ class Topology:
     def _check_end(self) -> None:
         last = next((one for one in reversed(self.layers) if not isinstance(one, Norm)), None)
         if not isinstance(last, Dense):
-            raise NetworkError(f"{self.name}: it must end with a dense layer, or norm after it")
+            raise NetworkError(
+                f"{self.name}: it must end with a dense layer, or with a norm after one"
+            )
 
 
 def _weights(layer: Layer, before: tuple[int, int, int]) -> int:
@@ -197,13 +201,13 @@ def load(path: str | Path) -> Topology:
     """The topology in a TOML file.
 
     Raises:
-        NetworkError: it cannot be read, or says something that cannot be; names the file.
+        NetworkError: it cannot be read, or a layer is not possible; names the file.
     """
     data = read_file(path, MAX_FILE_BYTES, NetworkError)
     try:
         return loads(data.decode())
     except UnicodeDecodeError as error:
-        raise NetworkError(f"{path}: no topology file: {error}") from None
+        raise NetworkError(f"{path}: not a topology file: {error}") from None
     except BnnError as error:
         raise NetworkError(f"{path}: {error}") from None
 
@@ -216,18 +220,18 @@ def loads(text: str) -> Topology:
         import tomli as tomllib
     deepest = max((line.count(".") for line in text.splitlines()), default=0)
     if deepest > MAX_DOTS:  # tables within tables; the reader's time grows with their square
-        raise NetworkError(f"no topology: a line has {deepest} dots, more than {MAX_DOTS}")
+        raise NetworkError(f"not a topology: a line has {deepest} dots, more than {MAX_DOTS}")
     if text.count(".") > MAX_ALL_DOTS:
-        raise NetworkError(f"no topology: it has more than {MAX_ALL_DOTS} dots")
+        raise NetworkError(f"not a topology: it has more than {MAX_ALL_DOTS} dots")
     if re.search(f"[0-9_]{{{MAX_DIGITS + 1}}}", text):
-        raise NetworkError(f"no topology: a number has more than {MAX_DIGITS} digits")
+        raise NetworkError(f"not a topology: a number has more than {MAX_DIGITS} digits")
     try:
         document = tomllib.loads(text)
     except RecursionError:
-        raise NetworkError("no TOML: nested too deeply") from None
-    # Beside the reader's own errors: integers of thousands of digits, dates that cannot be.
+        raise NetworkError("not TOML: nested too deeply") from None
+    # Besides the reader's own errors: integers of thousands of digits, impossible dates.
     except (ValueError, OverflowError) as error:
-        raise NetworkError(f"no TOML: {' '.join(str(error).split())[:MOST_TOLD]}") from None
+        raise NetworkError(f"not TOML: {' '.join(str(error).split())[:MAX_QUOTED]}") from None
     return _topology(document)
 
 
@@ -255,7 +259,7 @@ def _topology(document: Mapping[str, Any]) -> Topology:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= MAX_NAME:
         raise NetworkError(
-            f"name must be a text of up to {MAX_NAME} printable characters, not {_told(value)}"
+            f"name must be a text of up to {MAX_NAME} printable characters, not {_quoted(value)}"
         )
     return value
 
@@ -264,26 +268,28 @@ def _encoding(value: Any) -> Encoding:
     for known in ENCODINGS:
         if value == known:
             return known
-    raise NetworkError(f"encoding is one of {', '.join(ENCODINGS)}, not {_told(value)}")
+    raise NetworkError(f"encoding is one of {', '.join(ENCODINGS)}, not {_quoted(value)}")
 
 
-def _told(value: Any) -> str:
-    """``value`` for a message: short, whatever it is."""
+def _quoted(value: Any) -> str:
+    """``value`` shortened for a message."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of too many digits, tables in tables
         return f"this {type(value).__name__}"
-    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 3] + "..."
+    return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 3] + "..."
 
 
 def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
     """A layer from its table, or from its kind's name alone."""
     table: dict[str, Any] = {given: None} if isinstance(given, str) else given
     if not isinstance(table, dict):
-        raise NetworkError(f"{where}: a layer is a name or a table, not {_told(given)}")
+        raise NetworkError(f"{where}: a layer is a name or a table, not {_quoted(given)}")
     kinds = [key for key in table if key in _KINDS]
     if len(kinds) != 1:
-        raise NetworkError(f"{where}: must have exactly one of {', '.join(_KINDS)}: {_told(given)}")
+        raise NetworkError(
+            f"{where}: must have exactly one of {', '.join(_KINDS)}: {_quoted(given)}"
+        )
     return _KINDS[kinds[0]](where, table, defaults)
 
 
@@ -318,9 +324,9 @@ def _norm(where: str, table: Mapping[str, Any], _: Mapping[str, Precision]) -> L
     _only(where, table, {"norm", "epsilon"})
     epsilon = table.get("epsilon", 1e-4)
     if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
-        raise NetworkError(f"{where}: epsilon must be between 0 and 1, not {_told(epsilon)}")
+        raise NetworkError(f"{where}: epsilon must be between 0 and 1, not {_quoted(epsilon)}")
     if table["norm"] not in (None, "channel", "scalar"):
-        raise NetworkError(f"{where}: norm is 'channel' or 'scalar', not {_told(table['norm'])}")
+        raise NetworkError(f"{where}: norm is 'channel' or 'scalar', not {_quoted(table['norm'])}")
     return Norm(table["norm"] == "scalar", float(epsilon))
 
 
@@ -343,15 +349,15 @@ def _only(where: str, table: Mapping[str, Any], known: set[str]) -> None:
     for key in table:
         if key not in known:
             listed = ", ".join(sorted(known))
-            close = difflib.get_close_matches(key[:MOST_TOLD], known, 1)
+            close = difflib.get_close_matches(key[:MAX_QUOTED], known, 1)
             meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise NetworkError(f"{where}: unknown key {_told(key)}; known are {listed}{meant}")
+            raise NetworkError(f"{where}: unknown key {_quoted(key)}; known are {listed}{meant}")
 
 
 def _size(where: str, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= MAX_SIZE:
         raise NetworkError(
-            f"{where} must be a whole number from 1 to {MAX_SIZE}, not {_told(value)}"
+            f"{where} must be a whole number from 1 to {MAX_SIZE}, not {_quoted(value)}"
         )
     return value
 
@@ -364,7 +370,7 @@ def _pair(where: str, value: Any) -> Pair:
     values = value if isinstance(value, list) else [value, value]
     if len(values) != 2:
         raise NetworkError(
-            f"{where} must be one number or two (vertical, horizontal): {_told(value)}"
+            f"{where} must be one number or two (vertical, horizontal): {_quoted(value)}"
         )
     return (_size(where, values[0]), _size(where, values[1]))
 
@@ -375,7 +381,7 @@ def _borders(where: str, value: Any) -> Borders:
         values = values * 2
     if len(values) != 4 or any(type(n) is not int or not 0 <= n <= MAX_SIZE for n in values):
         wanted = "one number, two (vertical, horizontal) or four (top, left, bottom, right)"
-        raise NetworkError(f"{where} must be {wanted}: {_told(value)}")
+        raise NetworkError(f"{where} must be {wanted}: {_quoted(value)}")
     return (values[0], values[1], values[2], values[3])
 
 
@@ -383,11 +389,11 @@ def _precision(where: str, value: Any) -> Precision:
     if isinstance(value, Precision):
         return value
     if not isinstance(value, str):
-        raise NetworkError(f"{where}: no such precision: {_told(value)}")
+        raise NetworkError(f"{where}: no such precision: {_quoted(value)}")
     try:
         precision = parse(value)
     except (ProgramError, ValueError) as error:  # int99999...
-        raise NetworkError(f"{where}: {str(error)[:MOST_TOLD]}") from None
+        raise NetworkError(f"{where}: {str(error)[:MAX_QUOTED]}") from None
     if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
         raise NetworkError(f"{where}: {precision} is not among bipolar, uint1-8, int2-8, int2n-8n")
     return precision
@@ -395,5 +401,5 @@ def _precision(where: str, value: Any) -> Precision:
 
 def _flag(where: str, value: Any) -> bool:
     if type(value) is not bool:
-        raise NetworkError(f"{where} must be true or false, not {_told(value)}")
+        raise NetworkError(f"{where} must be true or false, not {_quoted(value)}")
     return value

@@ -2,7 +2,7 @@
 """The named networks: TFC, SFC, LFC and CNV at W1A1, W1A2 and W2A2.
 
 Topologies of the original (specification, sections 1 and 8) and the two smaller stacks
-that FINN added. Names are read generously: ``cnv-w1a1``, ``cnvW1A1``, ``CNV_1W1A``.
+that FINN added. Several spellings are accepted: ``cnv-w1a1``, ``cnvW1A1``, ``CNV_1W1A``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def canonical(name: str) -> str:
     """The canonical spelling of ``name``, one of :data:`NAMES`.
 
     Raises:
-        UnknownNameError: nothing here is called so.
+        UnknownNameError: no network has this name.
     """
     match = _SPELLING.fullmatch(name.strip().lower())
     if match is not None:

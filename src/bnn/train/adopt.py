@@ -46,7 +46,7 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
         TrainError: the program has other layers than ``wanted``.
     """
     if any(isinstance(op, Add) for op in program.ops):
-        raise TrainError(f"{source}: has residual sums, which no topology has")
+        raise TrainError(f"{source}: has residual sums, which a topology cannot have")
     pairs = list(_weighted(program))
     if program.input.shape != wanted.input:
         raise TrainError(f"{source}: takes pictures of {program.input.shape}, not {wanted.input}")
@@ -70,15 +70,15 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
 
 
 def _weighted(program: Program) -> Iterator[tuple[Dot, Threshold | None]]:
-    """Every dot, with the threshold behind it."""
+    """Every dot, with the threshold after it."""
     for index, op in enumerate(program.ops):
         if isinstance(op, Dot):
-            behind: Threshold | None = None
+            after: Threshold | None = None
             for later in program.ops[index + 1 :]:
                 if isinstance(later, Dot):
                     break
-                behind = later if isinstance(later, Threshold) else behind
-            yield op, behind
+                after = later if isinstance(later, Threshold) else after
+            yield op, after
 
 
 def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], source: str) -> Topology:
@@ -105,7 +105,7 @@ def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], sourc
 
 def _precision(steps: Threshold | None, source: str) -> Precision:
     if steps is None:
-        raise TrainError(f"{source}: has a layer without an activation where one is wanted")
+        raise TrainError(f"{source}: has a layer without an activation where one is needed")
     # One threshold is a sign, whether its two values are called 0, 1 or -1, 1.
     return BIPOLAR if steps.thresholds.shape[1] == 1 else steps.precision
 
@@ -117,7 +117,7 @@ def _take_weights(layer: Weighted, dot: Dot, steps: Threshold | None, source: st
     shape = layer.weight.shape
     if matrix.size != layer.weight.numel():
         raise TrainError(
-            f"{source}: {dot.name} has {matrix.shape[1]} columns, where {tuple(shape)} is wanted"
+            f"{source}: {dot.name} has {matrix.shape[1]} columns, but {tuple(shape)} is needed"
         )
     if len(shape) == 4:  # rows, channels, kernel
         outputs, inputs, height, width = shape
@@ -134,7 +134,7 @@ def _magnitude(precision: Precision) -> float:
 def _thresholds(
     dot: Dot, steps: Threshold | None, low: int, high: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Real values (rows, levels) that separate the dot's sums, and the least activation."""
+    """Real values (rows, levels) that separate the dot's sums, and the smallest activation."""
     assert steps is not None  # or _precision would have refused
     levels = steps.thresholds.astype(np.float64)
     reached = np.clip(levels, low, high + 1)  # never and always are not farther than the bounds
@@ -145,7 +145,7 @@ def _thresholds(
 
 
 def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], least: int) -> None:
-    """Set ``norm`` so that the activation behind it switches at ``levels`` (channels, levels)."""
+    """Set ``norm`` so that the activation after it switches at ``levels`` (channels, levels)."""
     mean, variance = _measured(x)
     count = levels.shape[1]
     centre = torch.from_numpy(levels.mean(1))
@@ -155,7 +155,7 @@ def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], le
         # Equal thresholds leave a value out: both steps then lie within the same half.
         span = torch.from_numpy((levels[:, -1] - levels[:, 0]) / (count - 1)).clamp(min=0.5)
         middle = least + count / 2
-    # gamma / deviation = 1 / span; gamma may not fall below its least value.
+    # gamma / deviation = 1 / span; gamma must not be below its smallest value.
     variance = torch.maximum(variance, (span * 2 * norm.LEAST_GAMMA) ** 2)
     deviation = torch.sqrt(variance + norm.epsilon)
     norm.mean.copy_(mean)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Random variations of a batch of pictures, computed where the batch lies (on the GPU, say).
+"""Random variations of a batch of pictures, computed on the batch's own device.
 
 Every function takes and returns uint8 (N, height, width, channels), so that the network
 sees bytes of the same kind as after deployment.
@@ -72,11 +72,11 @@ def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
 
 
 def distort(pictures: Tensor) -> Tensor:
-    """Rotate, shear, scale, shift and bend each picture a little: handwriting's own freedom.
+    """Rotate, shear, scale, shift and bend each picture a little: as handwriting varies.
 
     Rotation to 12 degrees, shear to 0.2, scale 0.88 to 1.14 along each axis, shift to a
-    fourteenth of the size, and a smooth random displacement field of 7 x 7 knots. What
-    comes in from outside is black.
+    fourteenth of the size, and a smooth random displacement field of 7 x 7 knots. Pixels
+    from outside are black.
     """
     count, _, _, channels = pictures.shape
     maps = pictures.permute(0, 3, 1, 2).float()
@@ -91,7 +91,7 @@ def distort(pictures: Tensor) -> Tensor:
 
 
 def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tensor]:
-    """Blend each picture with another one of the batch, and what is wanted of both alike.
+    """Blend each picture with another one of the batch, and their class probabilities alike.
 
     Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; shares are drawn for each
     picture, and bytes stay bytes.

@@ -39,7 +39,7 @@ BATCH = 500
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What was found; written as JSON, as a page and as a model card.
+    """Result of the comparison; written as JSON, as a page and as a model card.
 
     Attributes:
         network, dataset: names.
@@ -72,13 +72,13 @@ class Certificate:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes): how many of each row's class were taken for each column's."""
+        """(classes, classes): row: the true class; column: the class given."""
         count = len(self.classes)
         pairs = self.labels * count + self.predicted
         return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
     def most_confused(self, most: int) -> NDArray[np.int64]:
-        """Indexes of the wrong answers given with the most conviction, surest first."""
+        """Indexes of the wrong answers with the largest margin, largest first."""
         rows = np.arange(len(self.labels))
         margin = self.scores[rows, self.predicted] - self.scores[rows, self.labels]
         wrong = np.flatnonzero(self.predicted != self.labels)
@@ -112,12 +112,12 @@ def certify(
     """Deploy ``stack`` into ``folder``, compare, and write the results there.
 
     Raises:
-        TrainError: a value is not finite: nothing is written. Or a score differs (this would
-            be a defect of ours); the results are written all the same.
+        TrainError: a value is not finite: nothing is written. Or a score differs (a
+            defect of this package); the results are written anyway.
     """
     from bnn.train.page import card, page
 
-    where = f"{folder}: no certificate"
+    where = f"{folder}: cannot be certified"
     check_stack(stack, where)
     check_history(history, where)
     validated = trained_scores(stack, parts.validation)
@@ -140,7 +140,7 @@ def certify(
 def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
     """An LFC with the logit from which a class fires on the original's hardware (``fires at``).
 
-    That hardware has one bit a class and no scores, so ``bnn convert --to bnn-pynq`` needs it.
+    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs it.
 
     Args:
         scores: int32 (N, classes), of validation pictures.

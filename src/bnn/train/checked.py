@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings that people write: types, ranges and names are checked before they are used."""
+"""Settings written by hand: types, ranges and names are checked before they are used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from bnn.errors import TrainError
 
-MOST_TOLD = 60
+MAX_QUOTED = 60
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Range:
 
 
 def told(value: Any) -> str:
-    """``value`` for a message: short, on one line, whatever it is."""
+    """``value`` shortened to one line, for a message."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of too many digits, lists in lists
         text = f"this {type(value).__name__}"
-    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 3] + "..."
+    return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 3] + "..."
 
 
 def check_values(given: Any, ranges: Mapping[str, Range | Collection[str]]) -> None:
@@ -97,7 +97,7 @@ def check_keys(where: str, table: Any, kind: type[Any], more: Collection[str] = 
     """Check that ``table`` has the keys of the dataclass ``kind`` (and may have ``more``).
 
     Raises:
-        TrainError: ``table`` is no table, has another key, or lacks one without a default.
+        TrainError: ``table`` is not a table, has another key, or lacks one without a default.
     """
     if not isinstance(table, dict):
         raise TrainError(f"{where} must be a table, not {told(table)}")
@@ -108,25 +108,25 @@ def check_keys(where: str, table: Any, kind: type[Any], more: Collection[str] = 
             raise TrainError(f"{where} has an unknown key {told(key)}{close}")
     for field in fields(kind):
         if field.name not in table and field.default is MISSING:
-            raise TrainError(f"{where} lacks {field.name!r}")
+            raise TrainError(f"{where} has no {field.name!r}")
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """``; did you mean ...?`` where a known name is close to ``name``, else nothing."""
-    found = difflib.get_close_matches(name[:MOST_TOLD], known, 1)
+    """``; did you mean ...?`` if a known name is similar to ``name``, else ""."""
+    found = difflib.get_close_matches(name[:MAX_QUOTED], known, 1)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def finite_number(text: str) -> float:
-    """For ``json.loads``' ``parse_constant``: NaN and infinities are no numbers here."""
-    raise ValueError(f"{text} is no number")
+    """For ``json.loads``' ``parse_constant``: NaN and infinities are refused."""
+    raise ValueError(f"{text} is not a finite number")
 
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For ``json.loads``' ``object_pairs_hook``: a key that stands twice is refused."""
+    """For ``json.loads``' ``object_pairs_hook``: a repeated key is refused."""
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [key for key, _ in pairs]
         twice = next(key for key in names if names.count(key) > 1)
-        raise ValueError(f"{told(twice)} stands in it twice")
+        raise ValueError(f"{told(twice)} is in it twice")
     return table

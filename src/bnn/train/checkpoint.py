@@ -53,17 +53,17 @@ def to_bytes(checkpoint: dict[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: tensors and plain values, nothing that runs.
+    """What a checkpoint holds: tensors and plain values, no code.
 
     Raises:
-        TrainError: it is missing, damaged or not one of ours.
+        TrainError: it is missing, damaged or not a checkpoint of this package.
     """
     data = read_file(path, MAX_FILE_BYTES, TrainError)
     try:
         return _from_bytes(data)
     except TrainError as reason:
         why = _PICKLED_HINT if data.startswith(_PICKLED) else reason
-        raise TrainError(f"{path}: is no usable checkpoint: {why}") from None
+        raise TrainError(f"{path}: cannot be used: {why}") from None
 
 
 def _from_bytes(data: bytes) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _from_bytes(data: bytes) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, RuntimeError, RecursionError):
         raise TrainError("it is damaged") from None
     if not isinstance(checkpoint, dict):
-        raise TrainError("it holds no values")
+        raise TrainError("it has no values")
     return checkpoint
 
 
@@ -122,7 +122,7 @@ def _encoded(value: Any, tensors: dict[str, Tensor]) -> Any:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"a checkpoint holds no {type(value).__name__}")
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
 
 
 def _decoded(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -143,12 +143,12 @@ def _decoded(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 class CheckpointFiles(CheckpointIO):
-    """Lightning's way to our files, each written durably, and whole or not at all."""
+    """Lightning's interface to these files, each written durably, and whole or not at all."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Lightning's hook."""
+        """See ``lightning.fabric.plugins.CheckpointIO``."""
         del storage_options  # of remote file systems
         data = to_bytes(checkpoint)
         if Path(path).name == LAST:
@@ -158,12 +158,12 @@ class CheckpointFiles(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Lightning's hook."""
+        """See ``lightning.fabric.plugins.CheckpointIO``."""
         del map_location, weights_only  # values are copied to where they belong
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Lightning's hook."""
+        """See ``lightning.fabric.plugins.CheckpointIO``."""
         Path(path).unlink(missing_ok=True)
 
 
@@ -187,7 +187,7 @@ def newest(folder: Path, say: Callable[[str], None]) -> Path | None:
 
     Args:
         folder: of the run.
-        say: told where it is not the last one.
+        say: called with a message if it is not the last one.
 
     Raises:
         TrainError: there are checkpoints, and none can be used.

@@ -27,7 +27,7 @@ from bnn.program.inputs import Shape as InputShape
 #: Parts are drawn by this, whatever the seed of the training: runs stay comparable.
 SPLIT_SEED = 1234
 #: A validation (or test) part that is made takes a tenth, and not more than this.
-MOST_HELD_OUT = 5000
+MAX_HELD_OUT = 5000
 
 PREPROCESSES = {"thumbnail": Thumbnail, "stretch": Stretch, "digit": Digit}
 
@@ -65,7 +65,7 @@ class Parts:
     report: DataReport
 
     def with_all_to_train(self) -> Parts:
-        """The same, trained on the validation part too, which then tells nothing any more."""
+        """The same, trained on the validation part too, whose figures then mean nothing."""
         both = self.training, self.validation
         pictures, labels = (torch.cat(kind) for kind in zip(*map(_tensors, both), strict=True))
         report = self.report.with_note("the validation part is trained on, too (--whole)")
@@ -107,7 +107,7 @@ def load_parts(
     given: Splits | None = None,
     reading: Reading | None = None,
 ) -> Parts:
-    """Read a data set, look at every picture, and hold out what it does not hold out itself.
+    """Read a data set, look at every picture, and draw the parts that it does not have.
 
     Args:
         data: a known name or a folder, see :func:`bnn.data.sets.load_train`.
@@ -127,7 +127,7 @@ def load_parts(
     reading = reading or Reading()
     name = given.train().name
     if len(size) != 3:
-        raise DataError(f"{name}: holds pictures, but the network takes {size[0]} features")
+        raise DataError(f"{name}: has pictures, but the network takes {size[0]} features")
     shape = (size[0], size[1], size[2])
     rule = _rule(given.train(), shape, preprocess)
     sources = {"training": given.train(), "validation": given.validation, "test": given.test}
@@ -186,7 +186,7 @@ def _read(given: Given, reader: Reader, part: str) -> _Seen:
         labels[done : done + len(batch)] = numbers
         done += len(batch)
     if not done and not reader.unreadable:
-        raise DataError(f"{given.name}: the {part} part holds no pictures")
+        raise DataError(f"{given.name}: the {part} part has no pictures")
     return _Seen(Part(_tensor(pictures[:done]), _tensor(labels[:done])), notebook.looks())
 
 
@@ -234,7 +234,7 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
         name: of the data, for errors.
     """
     size = len(whole.part)
-    count = min(max(size // 10, 1), MOST_HELD_OUT)
+    count = min(max(size // 10, 1), MAX_HELD_OUT)
     order = np.random.default_rng(SPLIT_SEED).permutation(size)
     labels = whole.part.labels.numpy()
     held = order[:count]

@@ -22,7 +22,7 @@ def extract(stack: Stack) -> net.Network:
     """The frozen values of ``stack``; the stack itself is not changed.
 
     Raises:
-        NetworkError: the layers make no network (a dense layer on real values, say).
+        NetworkError: the layers do not make a network (a dense layer on real values, say).
     """
     trained = (*stack.body, *stack.head)
     kept = tuple(_layer(layer, f"layer{index}") for index, layer in enumerate(trained))

@@ -53,11 +53,11 @@ def check_logits(stack: Stack, scores: Tensor, where: str) -> None:
 
 
 def check_history(rows: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Refuse figures of epochs that are no finite numbers."""
+    """Refuse figures of epochs that are not finite numbers."""
     for number, row in enumerate(rows, start=1):
         for key, value in row.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TrainError(f"{where}: {key} of epoch {number} is no number")
+                raise TrainError(f"{where}: {key} of epoch {number} is not a number")
             if not math.isfinite(value):
                 raise TrainError(f"{where}: {key} of epoch {number} is not finite: {value}")
 

@@ -38,7 +38,7 @@ def _suits(layers: Iterable[nn.Module], x: Tensor) -> bool:
 
 
 def _fused(layers: list[nn.Module]) -> Iterator[Any]:
-    """The layers as functions; a batch norm and the activation behind it are one."""
+    """The layers as functions; a batch norm and the activation after it are one."""
     index = 0
     while index < len(layers):
         match layers[index : index + 2]:

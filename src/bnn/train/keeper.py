@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is kept and told of every epoch: figures, checkpoints, and a line."""
+"""Keep the figures and checkpoints of every epoch, and print a line."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ class History(Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Lightning's hook; it comes after validation and before the checkpoint is written."""
+        """Called by Lightning after validation and before the checkpoint is written."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = time.perf_counter() - self._start
         self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
 
     def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint keeps."""
+        """State for the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What the checkpoint kept."""
+        """Restore the state from a checkpoint."""
         self.rows = list(state["rows"])
 
 
 class Keeper(Checkpoint):
-    """Writes checkpoints, the best and the last one, and the table of epochs; then says a line.
+    """Writes checkpoints, the best and the last one, and the table of epochs; then prints a line.
 
     Once the line of an epoch is out, the epoch is safe on the disk.
 
@@ -68,12 +68,12 @@ class Keeper(Checkpoint):
         self._done = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         if self._begun is None:
             self._begun = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         row = self._history.rows[-1]
         better = row[MONITOR] > self._best
         if better:
@@ -98,11 +98,11 @@ class Keeper(Checkpoint):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint keeps."""
+        """State for the checkpoint."""
         return {"best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What the checkpoint kept."""
+        """Restore the state from a checkpoint."""
         self._best = float(state["best"])
 
 
@@ -121,22 +121,22 @@ class Bar(Callback):
         self._task = self._bar.add_task("", total=None)
 
     def on_train_epoch_start(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         self._bar.start()
         said = f"epoch {trainer.current_epoch + 1}/{self._epochs}"
         steps = int(trainer.num_training_batches)
         self._bar.reset(self._task, description=said, total=steps)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         self._bar.advance(self._task)
 
     def on_train_end(self, *_: Any) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         self._bar.stop()
 
     def on_exception(self, *_: Any) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         self._bar.stop()
 
 

@@ -22,7 +22,7 @@ from bnn.train.quantizers import quantize_activation, quantize_weight
 
 
 class Weighted(nn.Module):
-    """What a convolution and a dense layer share: real weights, used as integers.
+    """Base of convolution and dense layer: real weights, used as integers.
 
     Args:
         shape: of the weights, outputs first.
@@ -47,7 +47,7 @@ class Weighted(nn.Module):
         return quantize_weight(self.weight.detach(), self.precision)
 
     def project(self) -> None:
-        """Clip the real weights; to be called after every step of the optimiser."""
+        """Clip the real weights; call it after every step of the optimiser."""
         self.weight.data.clamp_(-1, 1)
 
     def _quantized(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Weighted(nn.Module):
 
 
 class Dense(Weighted):
-    """``y = W x``, plus a bias if asked for.
+    """``y = W x``, plus a bias if ``bias`` is true.
 
     Shapes: (N, inputs) to (N, outputs).
     """
@@ -80,7 +80,7 @@ class Dense(Weighted):
 
 
 class Conv2d(Weighted):
-    """Correlation, plus a bias if asked for.
+    """Correlation, plus a bias if ``bias`` is true.
 
     Shapes: (N, inputs, height, width) to (N, outputs, ...).
 
@@ -109,7 +109,7 @@ class Conv2d(Weighted):
             x = F.pad(x, (left, right, top, bottom))
         weight = self._quantized(x)
         if x.dtype != torch.float32 and x.shape[2:] == weight.shape[2:]:
-            # One window a picture: as a matrix product ten times faster backward on a CPU.
+            # One window per picture: a matrix product is ten times faster backward on a CPU.
             rows = (one.permute(0, 2, 3, 1).flatten(1) for one in (x, weight))
             return self._finish(F.linear(*rows)[:, :, None, None])
         return self._finish(F.conv2d(x, weight, stride=self.stride))
@@ -169,7 +169,7 @@ class BatchNorm(nn.Module):
         self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
     def project(self) -> None:
-        """Keep gamma positive; to be called after every step of the optimiser."""
+        """Keep gamma positive; call it after every step of the optimiser."""
         self.gamma.data.clamp_(min=self.LEAST_GAMMA)
 
 

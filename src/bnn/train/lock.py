@@ -12,7 +12,7 @@ from pathlib import Path
 from bnn.errors import TrainError
 
 LOCK = "run.lock"
-#: What a file system answers that has no locks.
+#: Error numbers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -20,7 +20,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 def alone(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; the lock ends with the process, however it ends.
 
-    Processes that Lightning starts to share the work have the first one's lock.
+    Processes that Lightning starts to share the work share the first one's lock.
 
     Raises:
         TrainError: another process has it.
@@ -56,4 +56,4 @@ def alone(folder: Path) -> Iterator[None]:
 def _taken(folder: Path, handle: int) -> str:
     number = os.pread(handle, 20, 0).decode("ascii", "replace")
     who = f"process {number}" if number.isdecimal() else "another process"
-    return f"{folder}: {who} is at work in it; wait for its end, or train into another folder"
+    return f"{folder}: {who} is using it; wait until it ends, or train into another folder"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a run's data held when it began: kept in its folder, and compared when it goes on.
+"""Report on a run's data when it began: kept in its folder, compared when it is resumed.
 
 If pictures came or went, the parts would be drawn anew, and pictures that were held out would
 be trained on.
@@ -41,10 +41,10 @@ def open_data(data: str, folder: Path, *, began: bool) -> Splits:
 
 
 def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
-    """Keep what the data hold; if a run ``began``, see that it is what it began with.
+    """Keep the report on the data; if a run ``began`` before, compare with the kept one.
 
     Raises:
-        TrainError: it is not, or the kept report is damaged.
+        TrainError: they differ, or the kept report is damaged.
     """
     before = _before(folder) if began else None
     if before is None:
@@ -63,7 +63,7 @@ def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
 
 
 def _before(folder: Path) -> dict[str, Any] | None:
-    """What the run in ``folder`` kept of its data; None where it has lost that file."""
+    """The kept report of the run in ``folder``; None if the file is missing."""
     path = folder / DATA
     if not path.exists():
         return None

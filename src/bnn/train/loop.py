@@ -46,14 +46,14 @@ from bnn.train.stack import Stack
 from bnn.train.teach import Teachers
 
 VALIDATION_BATCH = 500
-#: So many of them, of the training part, tell a batch norm its statistics before each validation.
+#: Batches of the training part that set the batch norms' statistics before each validation.
 MEASURED_BATCHES = 10
-#: A precision beside Lightning's: small integers, on a CPU (``bnn.train.lut``).
+#: A precision besides Lightning's: small integers, on a CPU (``bnn.train.lut``).
 INTEGER = "integer"
 PRECISIONS = (INTEGER, "32-true", "bf16-mixed")
-#: Key of a checkpoint under which the network that it belongs to is spelled out.
+#: Key of a checkpoint that holds the name of its network.
 OWNER = "bnn_topology"
-#: And that under which stands what its last epoch was computed in.
+#: Key of a checkpoint that holds the precision of its last epoch.
 ARITHMETIC = "bnn_arithmetic"
 #: States of the random generators; where the run comes from; and, where training ended for want
 #: of a better epoch, the patience it had.
@@ -90,7 +90,7 @@ class Task(L.LightningModule):
         self._augment = AUGMENTATIONS[recipe.augment]
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Lightning's hook: bring the data to where the network is."""
+        """Called by Lightning: bring the data to where the network is."""
         device = self.trainer.strategy.root_device
         self._training = self.parts.training.to(device)
         self._validation = self.parts.validation.to(device)
@@ -98,7 +98,7 @@ class Task(L.LightningModule):
             self._teachers.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Lightning's hook."""
+        """Called by Lightning at this event."""
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
         self.begun = True
@@ -107,7 +107,7 @@ class Task(L.LightningModule):
             self._states = None
 
     def train_dataloader(self) -> Batches:
-        """An epoch's batches; asked for anew each epoch."""
+        """An epoch's batches; new for each epoch."""
         ranks = self.trainer.global_rank, self.trainer.world_size
         seed = self.seed * 100_003 + self.trainer.current_epoch
         return Batches(self._training, self.recipe.batch, seed, *ranks)
@@ -129,7 +129,7 @@ class Task(L.LightningModule):
         if self._teachers is not None:
             taught = self.recipe.taught
             loss = (1 - taught) * loss + taught * self._teachers.loss(pictures, logits)
-        # Looking at a number makes a GPU wait, so not at every step.
+        # Reading a number makes a GPU wait, so not at every step.
         if index % 50 == 0:
             self._check_loss(loss)
         self._losses += loss.detach()  # Lightning's log would take a third of a millisecond
@@ -139,12 +139,12 @@ class Task(L.LightningModule):
     def _check_loss(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise TrainError(
-                f"the loss is no number any more in epoch {self.current_epoch + 1}: "
+                f"the loss became NaN or infinite in epoch {self.current_epoch + 1}: "
                 "train with a lower --rate; the best epoch before is kept"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook: note whose values these are."""
+        """Called by Lightning: note whose values these are."""
         checkpoint[OWNER] = repr(self.stack.topology)
         checkpoint[ARITHMETIC] = INTEGER if self.stack.looks_up else str(self.trainer.precision)
         checkpoint[RANDOM] = random_states(self.device)
@@ -153,15 +153,15 @@ class Task(L.LightningModule):
         checkpoint[ENDED] = stops[0].patience if stops and self.trainer.should_stop else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook: the generators are set when the next epoch begins."""
+        """Called by Lightning: the generators are set when the next epoch begins."""
         self._states = checkpoint[RANDOM]
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Lightning's hook, after the optimiser's step."""
+        """Called by Lightning after the optimiser's step."""
         self.stack.project()
 
     def on_validation_epoch_start(self) -> None:
-        """Lightning's hook: measure the batch norms, and prepare what will be deployed.
+        """Called by Lightning: measure the batch norms, and prepare what will be deployed.
 
         Without a GPU the ``cpu`` runtime has the same scores much sooner.
         """
@@ -184,7 +184,7 @@ class Task(L.LightningModule):
         self.log(MONITOR, right, prog_bar=True, batch_size=len(labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Lightning's hook, at the end of every epoch of training."""
+        """Called by Lightning at the end of every epoch of training."""
         steps = self.trainer.num_training_batches
         self.log("loss", self._losses / steps, sync_dist=True)
         right = self._right / (steps * self.recipe.batch)
@@ -222,7 +222,7 @@ def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> No
 
 
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """What the rates are multiplied by: up to 1 within ``warm_up`` steps, to 0 at the end."""
+    """Factor of the rates: rises to 1 within ``warm_up`` steps, falls to 0 at the end."""
     rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
     return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
@@ -237,7 +237,7 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
     checkpoint = read_checkpoint(path)
     if checkpoint.get(OWNER) != repr(stack.topology):
         raise TrainError(
-            f"{path}: is the checkpoint of another network than {stack.topology.name}, or its "
+            f"{path}: belongs to another network than {stack.topology.name}, or its "
             "topology was edited since"
         )
     prefix = "stack."
@@ -247,7 +247,7 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
         rows = next(one["rows"] for one in checkpoint["callbacks"].values() if "rows" in one)
         history = [dict(row) for row in rows]
     except (RuntimeError, LookupError, StopIteration, TypeError, ValueError, AttributeError):
-        raise TrainError(f"{path}: does not fit its network, it is damaged") from None
+        raise TrainError(f"{path}: does not fit its network: it is damaged") from None
     check_stack(stack, str(path))
     check_history(history, str(path))
     return history
@@ -263,26 +263,26 @@ def arithmetic_of(path: Path) -> str:
 
 
 def classes_of(path: Path) -> int:
-    """How many classes the network of a checkpoint tells apart: its last weights' outputs.
+    """Number of classes of a checkpoint's network: outputs of its last weights.
 
     Raises:
-        TrainError: it cannot be read, or holds no weights.
+        TrainError: it cannot be read, or has no weights.
     """
     state = read_checkpoint(path).get("state_dict")
     keys = state if isinstance(state, dict) else {}
     weights = [key for key in keys if re.fullmatch(r"stack\.body\.\d{1,6}\.weight", str(key))]
     if not weights:
-        raise TrainError(f"{path}: holds no weights, it is damaged")
+        raise TrainError(f"{path}: has no weights: it is damaged")
     last = keys[max(weights, key=lambda key: int(key.split(".")[2]))]
     if not isinstance(last, Tensor) or last.dim() == 0:
-        raise TrainError(f"{path}: holds no weights, it is damaged")
+        raise TrainError(f"{path}: has no weights: it is damaged")
     return len(last)
 
 
 def fit(
     task: Task, folder: Path, options: FitOptions, accepted: Callable[[], None] = lambda: None
 ) -> bool:
-    """Train ``task`` and leave its checkpoints and logs in ``folder``, going on from what is there.
+    """Train ``task`` and write its checkpoints and logs to ``folder``; resume if there are some.
 
     ``accepted`` is called once nothing is refused any more, before the first step.
 
@@ -290,7 +290,7 @@ def fit(
     to go on.
 
     Raises:
-        TrainError: the loss is no number, the disk is full, or a checkpoint does not fit.
+        TrainError: the loss is not finite, the disk is full, or a checkpoint does not fit.
         KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is there.
     """
     precision = lightning_precision(task.stack, options.precision)
@@ -321,7 +321,7 @@ def fit(
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError):
             if last is None or task.begun:
                 raise
-            raise TrainError(f"{last}: does not fit its run, it is damaged") from None
+            raise TrainError(f"{last}: does not fit its run: it is damaged") from None
     return trainer.is_global_zero
 
 
@@ -333,7 +333,7 @@ def _trainer(
     # On CPUs Lightning would start as many processes as are asked for, be it thousands.
     if on_cpu and options.devices.strip().isdecimal() and int(options.devices) > there:
         raise TrainError(
-            f"devices {told(options.devices)} cannot be had: there are {there} processors"
+            f"devices {told(options.devices)} are not available: there are {there} processors"
         )
     try:
         return L.Trainer(
@@ -352,16 +352,18 @@ def _trainer(
         )
     except (MisconfigurationException, ValueError, TypeError) as reason:
         why = " ".join(str(reason).split())
-        raise TrainError(f"devices {told(options.devices)} cannot be had: {why[:200]}") from None
+        raise TrainError(
+            f"devices {told(options.devices)} are not available: {why[:200]}"
+        ) from None
 
 
 def _is_done(
     rows: list[dict[str, float]], kept: dict[str, Any], task: Task, options: FitOptions
 ) -> bool:
-    """Whether all epochs are over, or it stopped for want of a better one."""
+    """Whether all epochs are done, or it stopped because none became better."""
     if len(rows) > task.recipe.epochs:
         raise TrainError(
-            f"it has trained {len(rows)} epochs already, more than the {task.recipe.epochs} asked; "
+            f"it has trained {len(rows)} epochs already, more than {task.recipe.epochs}; "
             "ask for more with --epochs"
         )
     ended = kept.get(ENDED)
@@ -374,7 +376,7 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to run, as far as it does not decide the result.
+    """How to run: options that do not change the result.
 
     Attributes:
         devices: as Lightning takes it: ``auto``, how many, or a list like ``0,2``.
@@ -399,7 +401,7 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
     is there (``bench/train_step.py``).
 
     Raises:
-        TrainError: integers are wanted and ``stack`` has other layers.
+        TrainError: integers are requested and ``stack`` has other layers.
     """
     if wanted == INTEGER or (wanted is None and _integers_pay()):
         if stack.train_by_lut():
@@ -407,7 +409,7 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
         if wanted == INTEGER:
             raise TrainError(
                 f"{stack.topology.name}: cannot be trained in integers: they are for binary and "
-                "ternary layers behind the first, without stride or bias; leave --precision out"
+                "ternary layers after the first, without stride or bias; do not use --precision"
             )
     return wanted or fastest_precision()
 
@@ -450,7 +452,7 @@ def _has(feature: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's advice to developers, which our users cannot follow."""
+    """Hide Lightning's advice to developers, which users of ``bnn train`` cannot follow."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -464,7 +466,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C by ending the process; whoever called shall know of it instead."""
+    """Raise KeyboardInterrupt on Ctrl-C: Lightning would end the process."""
     try:
         yield
     except SystemExit as ended:
@@ -479,7 +481,7 @@ def _readable_errors(folder: Path) -> Iterator[None]:
     except OSError as reason:
         why = reason.strerror or str(reason)
         raise TrainError(
-            f"{folder}: cannot be written: {why}; what is there is kept, and "
+            f"{folder}: cannot be written: {why}; what was written is kept; "
             f"bnn train --resume {folder} goes on with it"
         ) from reason
     except RuntimeError as reason:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A whole training step in small integers, by the native module's table look-up, on a CPU.
+"""A whole training step in small integers, by the native module's look-up tables, on a CPU.
 
 Binary and ternary layers need no floating-point products, in training no more than once
 deployed. Forward, sums are the deployed integers. Backward, gradients are rounded to 6 or
@@ -31,7 +31,7 @@ from bnn.train.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, MaxP
 from bnn.train.quantizers import quantize_weight
 
 #: Sums are int16.
-MOST = 2**15 - 1
+MAX_SUM = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Stage:
             the first layer may, or has larger weights.
         pool_sums: whether a pool of 2x2 comes before the batch norm.
         norm, act: batch norm and activation; None at the end.
-        pool_codes: whether a pool of 2x2 comes behind the activation.
+        pool_codes: whether a pool of 2x2 comes after the activation.
     """
 
     weighted: Conv2d | Dense
@@ -66,7 +66,7 @@ class Stage:
 
 
 def available() -> bool:
-    """Whether this CPU looks up fast enough for it to be worth while."""
+    """Whether look-up tables are faster than floating point on this CPU."""
     return _native.lut_kernel() != "portable"
 
 
@@ -97,7 +97,7 @@ def _values(precision: Precision) -> Collection[int]:
 def _first_stage(
     layers: list[nn.Module], values: Collection[int]
 ) -> tuple[Stage | None, list[nn.Module]]:
-    """The stage that ``layers`` begin with, if it is one, and the layers behind it."""
+    """The stage that ``layers`` begin with, if it is one, and the layers after it."""
     weighted, *rest = layers
     if not isinstance(weighted, Conv2d | Dense) or not _suits(weighted, max(map(abs, values))):
         return None, rest
@@ -136,7 +136,7 @@ def _suits(weighted: Weighted, most: int) -> bool:
         if weighted.stride != (1, 1) or max(top, bottom) >= height or max(left, right) >= width:
             return False
     heaviest = max(-weighted.precision.low, weighted.precision.high)
-    return weighted.weight[0].numel() * most * heaviest <= MOST
+    return weighted.weight[0].numel() * most * heaviest <= MAX_SUM
 
 
 def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
@@ -154,12 +154,12 @@ def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
 
 @dataclass
 class _Kept:
-    """What the backward pass of a stage needs of the forward pass; maps are channels last."""
+    """Results of the forward pass that the backward pass of a stage needs; channels last."""
 
     inputs: Tensor
     weights: Tensor
     sums: Tensor | None = None  # before a pool
-    pooled: Tensor | None = None  # behind it, or the same
+    pooled: Tensor | None = None  # after the pool, or the same
     statistics: tuple[Tensor, Tensor] | None = None
     codes: Tensor | None = None  # before a pool
     outputs: Tensor | None = None
@@ -241,7 +241,7 @@ def _sums(stage: Stage, x: Tensor) -> _Kept:
 
 
 def _activate(stage: Stage, kept: _Kept) -> None:
-    """Everything behind the sums."""
+    """Everything after the sums."""
     assert kept.sums is not None
     kept.pooled = kept.outputs = _pooled(kept.sums) if stage.pool_sums else kept.sums
     if stage.norm is None or stage.act is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How this process asks for memory, set for training's large tensors that come and go."""
+"""Settings of the memory allocator for training's large, short-lived tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def keep_memory() -> bool:
     of a training step goes to the operating system's clearing of pages.
 
     Returns:
-        Whether the C library here can be told so.
+        Whether the C library here supports it.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if platform.libc_ver()[0] != "glibc":

@@ -25,7 +25,7 @@ from bnn.train.checked import told
 from bnn.train.data import Part, Parts
 from bnn.train.teach import Teachers
 
-#: Pictures whose answers tell one teacher from another.
+#: Pictures by whose scores teachers are compared.
 ASKED = 64
 
 
@@ -44,7 +44,7 @@ class Origin:
     teachers: tuple[str, ...] = ()
 
     def as_plain(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """State for a checkpoint."""
         return {
             "settings": dict(self.settings),
             "data": self.data,
@@ -53,7 +53,7 @@ class Origin:
         }
 
     def check(self, kept: Any, path: Path, say: Callable[[str], None]) -> None:
-        """Compare with what a checkpoint kept.
+        """Compare with the state in a checkpoint.
 
         Args:
             kept: what :meth:`as_plain` gave.
@@ -87,12 +87,12 @@ class Origin:
     def check_settings(self, kept: Any, path: Path) -> None:
         """The first part of :meth:`check`."""
         if not isinstance(kept, dict) or not isinstance(kept.get("settings"), dict):
-            raise TrainError(f"{path}: does not tell which run it belongs to, it is damaged")
+            raise TrainError(f"{path}: does not name its run: it is damaged")
         difference = first_difference(kept["settings"], self.settings)
         if difference is not None:
             key, old, new = difference
             raise TrainError(
-                f"{path}: was trained with {key} {told(old)}, the settings say {told(new)}"
+                f"{path}: was trained with {key} {told(old)}, the settings have {told(new)}"
             )
 
 

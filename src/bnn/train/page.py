@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The certificate for people: one HTML page that needs nothing else, and a model card."""
+"""The certificate as one self-contained HTML page, and as a model card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bnn.system import page as frame
 if TYPE_CHECKING:
     from bnn.train.certificate import Certificate
 
-MOST_PICTURES = 30
+MAX_PICTURES = 30
 
 STYLE = """.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
 figure { display: inline-block; margin: .4em; text-align: center; font-size: 12px }
@@ -46,7 +46,7 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         "<h2>Confusion matrix</h2><p>Rows: the truth. Columns: the answer.</p>",
         _confusion(found),
         "<h2>Most confused</h2><p>Wrong answers, those given with the most conviction first.</p>",
-        *(_figure(found, pictures, index) for index in found.most_confused(MOST_PICTURES)),
+        *(_figure(found, pictures, index) for index in found.most_confused(MAX_PICTURES)),
         f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
     ]
     return frame.page(title, "\n".join(parts), STYLE)
@@ -87,7 +87,7 @@ def _curves(history: Sequence[dict[str, float]]) -> str:
 
 
 def _curve(values: Sequence[float], what: str) -> str:
-    """One curve over the epochs as SVG, from its least to its greatest value."""
+    """One curve over the epochs as SVG, from its smallest to its largest value."""
     if not values:
         return ""
     low, high = min(values), max(values)

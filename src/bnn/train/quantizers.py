@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Quantizers: a real number to one of a few integers, and the gradient that training pretends.
+"""Quantizers: a real number to one of a few integers, and the surrogate gradient of training.
 
 A quantizer's true derivative is zero almost everywhere, so each one names a
 *pseudo-gradient* for its backward pass. Forward results are whole numbers (held as
 floats), exactly those that the deployed network computes with; a scale is left to the
-batch norm behind, which would divide it away. Written as few passes over memory: on a
+batch norm after it, which would remove it. Written as few passes over memory: on a
 CPU they, not the convolutions, would otherwise take most of the time.
 """
 
@@ -92,7 +92,7 @@ class _Weight(torch.autograd.Function):
         return grad, None
 
 
-#: How the sign may pretend its gradient.
+#: Surrogate gradients of the sign.
 ESTIMATORS = {"ste": _Sign, "approx": _ApproxSign}
 
 

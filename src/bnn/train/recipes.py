@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recipes: everything that decides how a network is trained, one readable row each.
+"""Recipes: all settings of a training, one row each.
 
 What each choice was measured to bring is told in ``docs/training.md``.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bnn.network.topology import Conv, Dense, Topology
 from bnn.train.checked import Range, check_values
 
-#: What may be chosen. Rates live well within these bounds; beyond them nothing was ever learned.
+#: Allowed values. Useful rates are well inside; outside these bounds nothing was learned.
 RANGES: dict[str, Range | Collection[str]] = {
     "epochs": Range(1, 1_000_000),
     "batch": Range(2, 1_000_000),
@@ -35,7 +35,7 @@ class Recipe:
     Attributes:
         epochs: passes over the training part.
         batch: pictures a step.
-        rate: Adam's for the real weights behind the integers, which live in [-1, 1];
+        rate: Adam's for the real weights of the integers, which live in [-1, 1];
             large, because a weight must cross zero to change anything.
         norm_rate: Adam's for all other parameters.
         warm_up: steps.

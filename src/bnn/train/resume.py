@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn train --resume RUN``: the run's own settings, and which options may stand beside it."""
+"""``bnn train --resume RUN``: the run's own settings, and which options may be given with it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from bnn.train.loop import FitOptions
     from bnn.train.run import Settings
 
-#: May be given anew when a run is resumed.
+#: Options that may change when a run is resumed.
 FREE = ("epochs", "patience", "devices")
 
 
 def resumed(
     folder: Path, given: Mapping[str, Any], options: FitOptions
 ) -> tuple[Settings, FitOptions]:
-    """The settings and options of the run in ``folder``, with more epochs where asked for.
+    """The settings and options of the run in ``folder``, with more epochs if requested.
 
     Args:
         folder: of the run.
@@ -31,7 +31,7 @@ def resumed(
         options: what is not kept with the run: whom to tell.
 
     Raises:
-        TrainError: no run, or an option says something else than the run.
+        TrainError: there is no run, or an option differs from the run's.
     """
     from bnn.train.run import read_options, read_settings
 
@@ -55,8 +55,8 @@ def resumed(
         wanted, has = (", ".join(v) if isinstance(v, list) else str(v) for v in (value, own[name]))
         option = "NET" if name == "network" else f"--{name.replace('_', '-')}"
         raise TrainError(
-            f"{folder}: holds a run with other settings: {option} is {_short(wanted)} here, and "
-            f"{_short(has)} there; leave it out (only --epochs, --patience and --devices may "
+            f"{folder}: has a run with other settings: {option} is {_short(wanted)} here, and "
+            f"{_short(has)} there; do not give it (only --epochs, --patience and --devices may "
             "change), or train another run"
         )
     epochs = given.get("epochs")
@@ -80,7 +80,7 @@ def _short(text: str) -> str:
 
 
 def where_stopped(folder: Path) -> str:
-    """What to tell of a training in ``folder`` that was stopped, and how to go on."""
+    """Message about a stopped training in ``folder``, and how to resume it."""
     from bnn.train.checkpoint import BEST, newest
     from bnn.train.run import history_of, read_settings
 

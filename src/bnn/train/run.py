@@ -68,30 +68,30 @@ from bnn.train.teach import Teacher, Teachers
 from bnn.train.transfer import transfer
 
 SETTINGS = "settings.json"
-#: Key of the settings file under which stands how the run is run, and its keys.
+#: Key of the settings file for options that do not change the result, and their keys.
 HOW = "run"
 OPTIONS = ("devices", "precision", "patience")
-#: What a run that came to its end leaves.
+#: Files of a finished run.
 RESULTS = (MODEL, REPORT, PAGE, CARD)
 #: Settings that name files.
 PLACES = ("network", "data", "init", "teachers")
 #: On which the batch norms of a model that is trained on are measured.
 MEASURED_PICTURES = 500
-#: Of a settings file; larger ones are refused unread.
+#: Of a settings file; larger ones are refused without reading.
 MAX_SETTINGS_BYTES = 1 << 20
-#: What PyTorch's generators take.
+#: Seeds that PyTorch's generators accept.
 RANGES: dict[str, Range | Collection[str]] = {
     "seed": Range(0, 2**32 - 1),
     "preprocess": tuple(PREPROCESSES),
 }
 #: A batch has at least so many pictures where that many are there; it is cut to a quarter of
 #: the training part, so that an epoch has several steps.
-LEAST_BATCH = 16
+MIN_BATCH = 16
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the result of a training.
+    """Settings that decide the result of a training.
 
     Attributes:
         network: a name of ``bnn.network.zoo``, or a topology file.
@@ -156,7 +156,7 @@ class Settings:
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
-    """What is no file here is a model's name."""
+    """The path if the file exists, else the name of a model."""
     return os.path.abspath(source) if Path(source).exists() else os.fspath(source)  # noqa: PTH100
 
 
@@ -262,7 +262,7 @@ def batch_for(wanted: int, pictures: int) -> int:
     """Pictures a step: ``wanted``, or fewer where only ``pictures`` are there to train on."""
     if wanted <= pictures:
         return wanted
-    return min(pictures, max(LEAST_BATCH, pictures // 4))
+    return min(pictures, max(MIN_BATCH, pictures // 4))
 
 
 def _check_training(parts: Parts) -> None:
@@ -279,11 +279,11 @@ def _check_training(parts: Parts) -> None:
 
 
 def _beginning(settings: Settings, recipe: Recipe, parts: Parts, precision: str) -> str:
-    """What is about to be done, in a line."""
+    """One line about the training that starts."""
     asked = settings.recipe.batch
     batch = f"batch {recipe.batch}"
     if recipe.batch != asked:
-        batch += f" (not {asked}: the data are few)"
+        batch += f" (not {asked}: there are few pictures)"
     held = "trained on too" if settings.whole else "to validate"
     return (
         f"{parts.name}: {len(parts.training)} pictures to train on, {len(parts.validation)} "
@@ -366,7 +366,9 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
     stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
     path = folder / settings.deployed
     if not path.exists():
-        raise TrainError(f"{folder}: ended before its first epoch did, there is nothing to keep")
+        raise TrainError(
+            f"{folder}: ended before its first epoch was complete: nothing can be certified"
+        )
     restore(stack, path)
     # Not the one before where it is damaged: the table of epochs would lack its last row.
     last = folder / LAST if (folder / LAST).exists() else newest(folder, lambda _: None) or path
@@ -380,11 +382,11 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
 
 
 def _check_trained(settings: Settings, parts: Parts, kept: Any, path: Path) -> None:
-    """Refuse a certificate that would tell of other settings or data than the training's."""
+    """Refuse to certify with other settings or data than the training's."""
     wanted = _fixed(settings)
     origin = Origin(wanted, digest_of(parts))
     if isinstance(kept, dict) and isinstance(kept.get("settings"), dict):
-        # Where files lie decides nothing; what is in them is compared.
+        # The place of files does not matter; their contents are compared.
         kept = {**kept, "settings": {**kept["settings"], **{key: wanted[key] for key in PLACES}}}
     origin.check_settings(kept, path)
     origin.check_data(kept, path)
@@ -410,13 +412,13 @@ def history_of(path: Path) -> list[dict[str, float]]:
     """The epochs' figures that a checkpoint holds.
 
     Raises:
-        TrainError: it cannot be read, or holds none.
+        TrainError: it cannot be read, or has none.
     """
     try:
         found = read_checkpoint(path)["callbacks"].values()
         rows = [dict(row) for row in next(one["rows"] for one in found if "rows" in one)]
     except (LookupError, StopIteration, TypeError, ValueError, AttributeError):
-        raise TrainError(f"{path}: holds no figures of its epochs, it is damaged") from None
+        raise TrainError(f"{path}: has no figures of its epochs: it is damaged") from None
     check_history(rows, str(path))
     return rows
 
@@ -427,7 +429,7 @@ def _make(folder: Path, settings: Settings) -> None:
     if settings.data not in KNOWN and data.is_dir():
         place, pictures = folder.resolve(), data.resolve()
         if place == pictures or pictures in place.parents:
-            raise TrainError(f"{folder}: is in the data folder {data}; name another with -o")
+            raise TrainError(f"{folder}: is in the data folder {data}; choose another with -o")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
@@ -435,21 +437,21 @@ def _make(folder: Path, settings: Settings) -> None:
 
 
 def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: bool) -> None:
-    """See that the folder may be used (once more), and take away what a killed run left."""
+    """See that the folder may be used (once more), and remove files of a killed run."""
     there = newest(folder, lambda _: None) is not None
     if there and not resume:
-        raise TrainError(f"{folder}: holds a run already; --resume goes on with it")
+        raise TrainError(f"{folder}: has a run already; resume it with --resume")
     if not resume:
         _check_replaces_nothing(folder)
     if resume and not (folder / SETTINGS).exists():
-        raise TrainError(f"{folder}: holds no run to resume")
+        raise TrainError(f"{folder}: has no run to resume")
     if resume:
         before = read_settings(folder)
         difference = first_difference(_fixed(before), _fixed(settings))
         if difference is not None:
             key, old, new = difference
             raise TrainError(
-                f"{folder}: holds a run of other settings: {key} is {old} there, {new} here"
+                f"{folder}: has a run with other settings: {key} is {old} there, {new} here"
             )
     for path in (*folder.glob(".bnn-*.tmp"), folder / ".previous.tmp"):
         path.unlink(missing_ok=True)
@@ -461,7 +463,7 @@ def _check_replaces_nothing(folder: Path) -> None:
     """Refuse a folder where a new run would replace files that no interrupted run left there."""
     for name in RESULTS:
         if (folder / name).exists():
-            raise TrainError(f"{folder}: has a file {name} already; name a new folder with -o")
+            raise TrainError(f"{folder}: has a file {name} already; choose a new folder with -o")
     if (folder / SETTINGS).exists():
         read_settings(folder)  # another program's are refused
 
@@ -473,7 +475,7 @@ def _write_settings(folder: Path, settings: Settings, options: FitOptions) -> No
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings of the run in ``folder``; people may have edited them, so all are checked.
+    """The settings of the run in ``folder``; they may have been edited, so all are checked.
 
     Raises:
         TrainError: there is no run, or its settings are damaged, of wrong types, outside their
@@ -518,13 +520,13 @@ def read_options(folder: Path) -> FitOptions:
 def _table(folder: Path) -> Mapping[str, Any]:
     path = folder / SETTINGS
     if not path.exists():
-        raise TrainError(f"{folder}: is no run: it has no {SETTINGS}")
+        raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")
     text = read_file(path, MAX_SETTINGS_BYTES, TrainError)
     try:
         values = json.loads(text, parse_constant=finite_number, object_pairs_hook=no_duplicates)
     except (ValueError, RecursionError) as reason:
         why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
-        raise TrainError(f"{path}: is no JSON: {why}") from None
+        raise TrainError(f"{path}: is not JSON: {why}") from None
     if not isinstance(values, dict):
-        raise TrainError(f"{path}: must hold a table")
+        raise TrainError(f"{path}: must be a table")
     return values

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A topology as a trainable stack of layers, and what is asked of it as a whole."""
+"""A topology as a trainable stack of layers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Stack(nn.Module):
 
     @property
     def looks_up(self) -> bool:
-        """Whether training steps are done so."""
+        """Whether training steps use small integers."""
         return self._stages is not None
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class Stack(nn.Module):
         device = pictures.device.type
         fast = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if fast else torch.float32
-        # Layers choose their types themselves: autocast would cast every weight once more.
+        # Layers choose their dtypes themselves: autocast would cast every weight once more.
         with torch.autocast(device, enabled=False):
             if self.training and self._stages is not None:
                 x = lut.scores(self._stages, self.maps(pictures))
@@ -84,11 +84,11 @@ class Stack(nn.Module):
             return self._sums(pictures, torch.float32).to(torch.int32)
 
     def weights(self) -> list[nn.Parameter]:
-        """The real weights behind the integers, which optimisers treat differently."""
+        """The real weights, from which the integers are made; optimisers treat them differently."""
         return [layer.weight for layer in self.body if isinstance(layer, layers.Weighted)]
 
     def project(self) -> None:
-        """Bring every parameter back to where it may be, after a step of the optimiser."""
+        """Clip every parameter to its range, after a step of the optimiser."""
         for layer in (*self.body, *self.head):
             if isinstance(layer, layers.Weighted | layers.BatchNorm):
                 layer.project()
@@ -123,7 +123,7 @@ class Stack(nn.Module):
 
 
 def deployable(topology: Topology) -> Topology:
-    """``topology`` without what training or deployment would not notice, or would regret.
+    """``topology`` without settings that have no effect in training or are harmful.
 
     A bias before a batch norm is subtracted again at once. At the end stands one batch
     norm over all classes: it leaves the largest integer score the winner, so that no
@@ -131,8 +131,8 @@ def deployable(topology: Topology) -> Topology:
     """
     kept = list(topology.layers)
     for index, layer in enumerate(kept):
-        behind = [one for one in kept[index + 1 :] if not isinstance(one, Pool)]
-        if isinstance(layer, Conv | Dense) and (not behind or isinstance(behind[0], Norm)):
+        later = [one for one in kept[index + 1 :] if not isinstance(one, Pool)]
+        if isinstance(layer, Conv | Dense) and (not later or isinstance(later[0], Norm)):
             kept[index] = replace(layer, bias=False)
     while isinstance(kept[-1], Norm):
         kept.pop()
@@ -164,7 +164,7 @@ def _layers(topology: Topology, estimator: str) -> Iterator[nn.Module]:
 
 
 def _gain(topology: Topology, index: int) -> float:
-    """What a batch norm's gamma starts from: the range of the activation behind it."""
+    """What a batch norm's gamma starts from: the range of the activation after it."""
     for layer in topology.layers[index + 1 :]:
         if isinstance(layer, Act):
             high = 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)

@@ -23,7 +23,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    # Once is enough: a second one shall not interrupt what the first one began.
+    # Only once: a second signal must not interrupt the shutdown that the first one began.
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     raise Stopped(number)

@@ -46,7 +46,7 @@ class Teacher:
         return cls(lower(extract(stack.eval())), stack)
 
     def to(self, device: torch.device) -> None:
-        """Bring it to where the pictures are."""
+        """Move it to the device of the pictures."""
         if self._stack is not None:
             self._stack.to(device)
 
@@ -69,11 +69,11 @@ class Teacher:
         if shape != student.input:
             raise TrainError(f"{name}: takes pictures of {shape}, its student {student.input}")
         if classes != student.classes:
-            raise TrainError(f"{name}: knows {classes} classes, its student {student.classes}")
+            raise TrainError(f"{name}: has {classes} classes, its student {student.classes}")
 
 
 class Teachers:
-    """Those whose mean opinion of a picture a student shall share.
+    """Teachers, whose mean probabilities a student learns.
 
     Args:
         teachers: at least one.
@@ -85,7 +85,7 @@ class Teachers:
         self.teachers, self.temperature = teachers, temperature
 
     def to(self, device: torch.device) -> None:
-        """Bring them to where the pictures are."""
+        """Move them to the device of the pictures."""
         for teacher in self.teachers:
             teacher.to(device)
 

@@ -63,17 +63,17 @@ def _weighted(stack: Stack) -> Iterator[Weighted]:
 
 
 def _norms(stack: Stack) -> Iterator[tuple[BatchNorm, int]]:
-    """Batch norms, each with the largest value of the activation behind it (1 if none is)."""
+    """Batch norms, each with the largest value of the activation after it (1 if there is none)."""
     layers: list[nn.Module] = [*stack.body, *stack.head]
     for index, layer in enumerate(layers):
         if isinstance(layer, BatchNorm):
-            behind = (one for one in layers[index + 1 :] if isinstance(one, Activation))
-            act = next(behind, None)
+            later = (one for one in layers[index + 1 :] if isinstance(one, Activation))
+            act = next(later, None)
             yield layer, 1 if act is None else act.precision.high
 
 
 def _rescaled(weights: Tensor, before: Precision, after: Precision) -> Tensor:
-    """The batch norm behind divides any scale away, so it may be what suits the new steps."""
+    """Weights rescaled for quantizer ``after``: the next batch norm removes any scale factor."""
     if before == after:
         return weights
     wanted = BIPOLAR_MEAN_MAGNITUDE if after == BIPOLAR else MEAN_MAGNITUDE

@@ -65,7 +65,7 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
 
     Args:
         path: a folder, or a tar archive (plain, gz, bz2, xz). A ``hw/config.h`` in it, as
-            :func:`save` writes it, tells the folding and network; else it is the original's.
+            :func:`save` writes it, gives folding and network; else the original's are taken.
         network: ``cnvW1A1`` ...; by default what the path says, else what the files fit best.
 
     Raises:
@@ -94,10 +94,10 @@ def save(
             :func:`bnn.formats.bnn_pynq.extracting.firing_level`.
 
     Returns:
-        What the set cannot say, a line each.
+        What the set cannot express, one line each.
 
     Raises:
-        ParameterError: the model is no such network, or its values have no place there.
+        ParameterError: the model is not such a network, or the files cannot hold its values.
     """
     parameters, notes = parameters_of(model, fires_at)
     if folding is not None:
@@ -131,7 +131,7 @@ def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model
 def half_steps(raw: NDArray[np.int64]) -> str:
     """Lowest bits of CNV's first thresholds, as hexadecimal digits.
 
-    They decide nothing (sums there are whole, thresholds have halves), but a set that is
+    They have no effect (sums there are whole, thresholds have halves), but a set that is
     written again should have them.
     """
     return np.packbits((raw & 1).astype(np.uint8).ravel()).tobytes().hex()
@@ -141,7 +141,7 @@ def sets_under(root: Path, network: str) -> dict[str, Path]:
     """Data set name -> parameter set of ``network`` under ``root``, in order of names.
 
     A set is ``<root>/<dataset>/<network>/`` or ``<root>/<dataset>-<network>.tar.xz``.
-    A root that is no folder, or that may not be listed, has none.
+    A root that is not a folder, or cannot be listed, has none.
     """
     found: dict[str, Path] = {}
     ending = f"-{network}.tar.xz"

@@ -39,13 +39,13 @@ class Stage:
 #: Key of a model's provenance: the logit from which a class of an LFC network fires.
 FIRES_AT = "fires at"
 #: How many levels :func:`firing_level` tries.
-LEVELS_TRIED = 1000
+MAX_LEVELS_TRIED = 1000
 
 
 def parameters_of(
     model: Model, fires_at: float | None = None
 ) -> tuple[Parameters, tuple[str, ...]]:
-    """The parameter set that says what ``model`` does, and notes on what it cannot say.
+    """The parameter set of ``model``, and notes on what it cannot express.
 
     Args:
         model: the network.
@@ -79,7 +79,7 @@ def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: fl
     if network.is_cnv:
         raise ParameterError(f"{model.name}: {network.name} has scores; only LFC takes fires_at")
     if last.threshold is not None and model.program.affine is None:
-        raise ParameterError(f"{model.name}: its classes have thresholds; leave fires_at out")
+        raise ParameterError(f"{model.name}: its classes have thresholds; do not give fires_at")
     if not math.isfinite(level):
         raise ParameterError(f"{model.name}: fires_at must be a finite number, not {level}")
 
@@ -107,7 +107,7 @@ def _stages(model: Model) -> list[Stage]:
         dot = found.get(Dot)
         if dot is None:
             names = ", ".join(op.name for op in readers[edge])
-            raise ParameterError(f"{model.name}: {names} has no place in an original network")
+            raise ParameterError(f"{model.name}: {names} does not exist in an original network")
         stages.append(Stage(found.get(Window), dot, found.get(Threshold), found.get(Pool)))  # type: ignore[arg-type]
     return stages
 
@@ -192,7 +192,9 @@ class Sums:
         if before is None:  # the input: its integers are the original's
             return cls(dot, -1, 2, 1)
         if before.step < 1:
-            raise ParameterError(f"{before.name}: its values fall, which no original file says")
+            raise ParameterError(
+                f"{before.name}: its values fall, which the original's files cannot express"
+            )
         return cls(dot, before.base, before.step, int(before.thresholds.shape[1]))
 
     @property
@@ -221,7 +223,9 @@ def _hidden(
     threshold = stage.threshold
     assert threshold is not None
     if threshold.signs is not None and (threshold.signs < 0).any():
-        raise ParameterError(f"{threshold.name}: counts falling sums, which no original file says")
+        raise ParameterError(
+            f"{threshold.name}: counts falling sums, which the original's files cannot express"
+        )
     weights = stage.dot.weights.astype(np.int64)
     if network.is_cnv and index == 0:
         bias = 0 if stage.dot.bias is None else stage.dot.bias.astype(np.int64)[:, None]
@@ -275,8 +279,8 @@ def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
     offset = scale * constant + (0 if program.affine is None else program.affine.offset)
     if stage.threshold is not None or len(set(scale)) > 1 or len(set(offset)) > 1 or not scale[0]:
         raise ParameterError(
-            f"{stage.dot.name}: scale or offset differ by class; an original folder has "
-            "no place for them (train with one scalar batch norm at the end)"
+            f"{stage.dot.name}: scale or offset differ by class; the original's files "
+            "cannot hold them (train with one scalar batch norm at the end)"
         )
     return 1 if scale[0] > 0 else -1
 
@@ -292,7 +296,7 @@ def firing_level(logits: NDArray[np.float64]) -> float:
     """
     wanted, classes = logits.argmax(axis=1), logits.shape[1]
     best, most = 0.0, -1
-    for level in (0.0, *np.quantile(logits.max(axis=1), np.linspace(0, 1, LEVELS_TRIED))):
+    for level in (0.0, *np.quantile(logits.max(axis=1), np.linspace(0, 1, MAX_LEVELS_TRIED))):
         fired = logits >= level
         highest = (classes - 1 - fired[:, ::-1].argmax(axis=1)) * fired.any(axis=1)
         same = int((highest == wanted).sum())
@@ -319,7 +323,7 @@ def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDAr
     return signs.astype(np.int64), reached
 
 
-# --- what an original file said beyond its meaning ------------------------------------
+# --- details of an original file that have no effect ----------------------------------
 
 
 def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) -> LayerParameters:
@@ -339,7 +343,7 @@ def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) 
 
 
 def classes_text(model: Model) -> str:
-    """Contents of ``classes.txt``: as it was read, else one name a line.
+    """Contents of ``classes.txt``: as it was read, else one name per line.
 
     Raises:
         ParameterError: the names would not be read back.
@@ -349,5 +353,5 @@ def classes_text(model: Model) -> str:
         return kept
     text = "\n".join(model.classes)
     if parse_classes(text) != model.classes:
-        raise ParameterError(f"{model.name}: a class name is no line of classes.txt")
+        raise ParameterError(f"{model.name}: a class name cannot be a line of classes.txt")
     return text

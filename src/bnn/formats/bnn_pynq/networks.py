@@ -22,11 +22,11 @@ class Layer:
 
     Attributes:
         rows, columns: of the weight matrix, padded.
-        pe, simd: rows and columns computed in parallel.
+        pe, simd: rows and columns computed in parallel (the folding).
         used_columns: columns before padding.
         convolution: 3x3 window before the dot.
         pool: 2x2 maximum after the activation.
-        last: pad rows beyond the classes.
+        last: rows after the classes are padding.
     """
 
     rows: int
@@ -56,7 +56,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class OriginalNetwork:
-    """One of the five networks."""
+    """One of the five networks.
+
+    Attributes:
+        name: as the original spells it, ``cnvW1A1``.
+        weight_bits, activation_bits: 1 or 2.
+        layers: in order.
+    """
 
     name: str
     weight_bits: int

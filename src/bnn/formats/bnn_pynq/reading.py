@@ -17,10 +17,10 @@ from bnn.errors import DataError, ParameterError
 from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, refold
 from bnn.system.files import read_file
 
-#: The largest original set has 2.9 MB; anything near this bound is no parameter set.
+#: The largest original set has 2.9 MB; a file near this bound is not a parameter set.
 MAX_SET_BYTES = 1 << 26
 MAX_MEMBERS = 10_000
-#: The C header that we write beside the parameters; it tells the folding.
+#: The C header that we write beside the parameters; it gives the folding.
 CONFIG = "hw/config.h"
 
 Files = dict[str, bytes]
@@ -40,7 +40,7 @@ def _read_folder(folder: Path) -> Files:
     left = MAX_SET_BYTES
     for name, path in _members_of(folder).items():
         if not path.is_file():  # a device or pipe may never end
-            raise ParameterError(f"{folder}: {name} is no file")
+            raise ParameterError(f"{folder}: {name} is not a file")
         files[name] = read_file(path, left, ParameterError)
         left -= len(files[name])
     return files
@@ -75,7 +75,7 @@ def _read_archive(archive: Path) -> Files:
         raise ParameterError(str(reason)) from reason
     if len(groups) != 1:
         found = "no parameter files" if not groups else f"{len(groups)} parameter folders"
-        raise ParameterError(f"{archive}: holds {found}, one folder is wanted")
+        raise ParameterError(f"{archive}: holds {found}, one folder is needed")
     return next(iter(groups.values()))
 
 
@@ -92,7 +92,7 @@ def _place(path: str) -> tuple[str, str]:
 
 
 def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
-    """The network asked for, else named by the path, else the one that most files fit."""
+    """The network called ``name``, else that of the path, else the one that most files fit."""
     if name is not None and name not in NETWORKS:
         raise ParameterError(f"no network is called {name!r}; there are: {', '.join(NETWORKS)}")
     configured = _configured(files)
@@ -103,7 +103,7 @@ def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork
     fits = {known.name: _fit(known, files) for known in NETWORKS.values()}
     best = max(fits.values())
     if best == 0:
-        raise ParameterError(f"{location}: holds no parameter files of a known network")
+        raise ParameterError(f"{location}: has no parameter files of a known network")
     named = [known for known in NETWORKS if known.lower() in location.name.lower()]
     if len(named) == 1 and fits[named[0]] > 0:
         return NETWORKS[named[0]]
@@ -168,12 +168,12 @@ def parse_classes(text: str) -> tuple[str, ...]:
     """
     text = text.removeprefix("\ufeff")  # Windows' editors put it before UTF-8
     if _CONTROL.search(text):
-        raise ParameterError("classes.txt holds control characters; it must be text in UTF-8")
+        raise ParameterError("classes.txt contains control characters; it must be text in UTF-8")
     return tuple(line.strip() for line in io.StringIO(text, newline=None))
 
 
 def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None:
-    """Refuse parameters that the network has no place for: they are those of another one.
+    """Refuse parameters that the network does not use: they belong to another one.
 
     The original's own sets have thresholds of a last layer that uses none (specification,
     section 3).

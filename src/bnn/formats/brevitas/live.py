@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a live Brevitas module says beyond its tensors, compared with the bnn_pynq networks.
+"""Settings of a live Brevitas module besides its tensors, compared with the bnn_pynq networks.
 
 A module's state tells nothing of strides, padding, epsilons or of how its quantizers are set;
 the module itself does. What is not as in Brevitas' own networks is refused by name.
@@ -43,7 +43,7 @@ _SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> None:
-    """Refuse modules that compute something else than their tensors tell.
+    """Refuse modules whose results do not follow from their tensors alone.
 
     Args:
         module: the network. epsilons: of the batch norms in each of its lists.

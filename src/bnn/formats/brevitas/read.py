@@ -81,7 +81,7 @@ def read(path: str | Path, network: str | None = None) -> Converted:
         report.ignored += [str(key) for key in held if key != "state_dict"]
         held = held["state_dict"]
     if not isinstance(held, dict):
-        raise FormatError(f"{path}: holds no state dictionary")
+        raise FormatError(f"{path}: has no state dictionary")
     try:
         bits = _named_bits(path, network)
         if network is None:
@@ -100,7 +100,9 @@ def _state(held: Mapping[Any, Any]) -> State:
     for key, value in held.items():
         name = key.removeprefix("module.") if isinstance(key, str) else repr(key)
         if not isinstance(value, np.ndarray):
-            raise FormatError(f"{name!r} in the state is no plain tensor; it cannot be converted")
+            raise FormatError(
+                f"{name!r} in the state is not a plain tensor; it cannot be converted"
+            )
         if name in state:
             raise FormatError(f"two tensors are called {name!r}")
         if value.dtype.kind not in "fiu":
@@ -111,7 +113,7 @@ def _state(held: Mapping[Any, Any]) -> State:
 
 
 def from_module(module: Any) -> Converted:
-    """The network of a live bnn_pynq module; it tells its bits itself.
+    """The network of a live bnn_pynq module; it defines its bits itself.
 
     Raises:
         FormatError: it is another kind of module.
@@ -126,7 +128,9 @@ def from_module(module: Any) -> Converted:
     weights = [_bits_of(m.weight_quant) for m in module.modules() if hasattr(m, "weight_quant")]
     acts = [_bits_of(m.act_quant) for m in module.modules() if hasattr(m, "act_quant")]
     if not weights or len(acts) < 2:
-        raise FormatError("the module is none of Brevitas' bnn_pynq networks; export it to QONNX")
+        raise FormatError(
+            "the module is not one of Brevitas' bnn_pynq networks; export it to QONNX"
+        )
     if len(set(weights)) > 1 or len(set(acts[1:])) > 1:
         raise FormatError(
             f"the module has layers of different bits (weights {weights}, activations {acts}); "

@@ -67,7 +67,7 @@ class KerasModel:
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """A layer as the configuration lists it, not yet looked into."""
+    """A layer as the configuration lists it, not checked yet."""
 
     name: str
     kind: str
@@ -82,7 +82,7 @@ def read(path: Path) -> KerasModel:
     """The model in a ``.keras`` or ``.h5`` file.
 
     Raises:
-        FormatError: it is damaged, or holds weights only, or a model that is no stack or
+        FormatError: it is damaged, or holds weights only, or a model that is not a stack or
             graph of layers, or a layer has a setting that cannot be converted.
     """
     with archives.size_checked(path).open("rb") as file:
@@ -92,7 +92,7 @@ def read(path: Path) -> KerasModel:
 
 def _read_zip(path: Path) -> KerasModel:
     if "config.json" not in archives.members(path):
-        raise FormatError(f"{path}: is no Keras model: it holds no config.json")
+        raise FormatError(f"{path}: is not a Keras model: it has no config.json")
     config = _json(path, archives.member(path, "config.json"))
     listed = _listed(path, config)
     version = 3
@@ -160,7 +160,7 @@ def _read_hdf5(path: Path) -> KerasModel:
         text = file.attribute("", "model_config")
         if text is None:
             raise FormatError(
-                f"{path}: holds no Keras model configuration; save the whole model, "
+                f"{path}: has no Keras model configuration; save the whole model, "
                 "not its weights alone"
             )
         config = _json(path, text)
@@ -175,7 +175,7 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
         if not isinstance(name, bytes | str):
-            raise FormatError(f"{path}: the names of the weights of layer {layer!r} are no text")
+            raise FormatError(f"{path}: the names of the weights of layer {layer!r} are not text")
         text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
         short_name = text.rsplit("/", 1)[-1].split(":")[0]
         if short_name in found:
@@ -200,19 +200,19 @@ _ORDER = (
 
 def _parsed(path: Path, text: Any) -> Any:
     if not isinstance(text, str | bytes):
-        raise FormatError(f"{path}: its configuration is no text")
+        raise FormatError(f"{path}: its configuration is not text")
     if len(text) > MAX_CONFIG:
         raise FormatError(f"{path}: its configuration is larger than {MAX_CONFIG >> 20} MiB")
     try:
         return parse_json(text, finite=True)
     except ValueError as reason:
-        raise FormatError(f"{path}: its configuration is no JSON: {reason}") from None
+        raise FormatError(f"{path}: its configuration is not JSON: {reason}") from None
 
 
 def _json(path: Path, text: Any) -> dict[str, Any]:
     config = _parsed(path, text)
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
-        raise FormatError(f"{path}: its configuration describes no model")
+        raise FormatError(f"{path}: its configuration does not describe a model")
     return config
 
 
@@ -220,7 +220,7 @@ def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
     kind, inner = config.get("class_name"), config["config"]
     if kind not in ("Sequential", "Functional", "Model"):
         raise FormatError(
-            f"{path}: is a {short(kind)} model, whose layers only its code knows; "
+            f"{path}: is a {short(kind)} model, whose layers are defined by code; "
             "Sequential and Functional models can be read"
         )
     _from_keras(f"{path}: the model", config)
@@ -232,7 +232,7 @@ def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
     return [_one(path, layer) for layer in layers]
 
 
-#: What stands beside a layer's ``config``; more is refused.
+#: Keys of a layer besides ``config``; others are refused.
 _BESIDE = {
     "class_name",
     "config",
@@ -266,7 +266,7 @@ def _one(path: Path, layer: Any) -> _Listed:
 
 
 def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
-    """Refuse classes of others that are called like one of Keras or Larq."""
+    """Refuse custom classes with the name of a class of Keras or Larq."""
     module, registered = layer.get("module"), layer.get("registered_name")
     packages = ("keras", "tf_keras", "tensorflow", "larq")
     foreign = module is not None and str(module).split(".")[0] not in packages
@@ -294,7 +294,7 @@ def _model(
         layers[one.name] = one
         where = f"{path}: {one}"
         if sequential and one.nodes:
-            raise FormatError(f"{where}: says what it reads, in a Sequential model")
+            raise FormatError(f"{where}: names its inputs, in a Sequential model")
         sources[one.name] = before if sequential else node_sources(where, one.nodes)
         before = (one.name,)
     output = listed[-1].name if sequential else output_name(path, config["config"])

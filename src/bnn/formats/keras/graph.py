@@ -15,7 +15,7 @@ from bnn.formats.keras.settings import short
 
 #: Arguments of a call, and their values that change nothing.
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"training": (None, False), "mask": (None,)}
-#: More layers than this are read by none.
+#: Most inputs of a layer.
 MAX_SOURCES = 64
 
 
@@ -31,7 +31,7 @@ def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
     if nodes is None or nodes == []:
         return ()
     if not isinstance(nodes, list):
-        raise FormatError(f"{where}: inbound_nodes {short(nodes)} makes no sense")
+        raise FormatError(f"{where}: inbound_nodes {short(nodes)} is not valid")
     if len(nodes) > 1:
         raise FormatError(
             f"{where}: is used {len(nodes)} times; a shared layer cannot be converted"
@@ -46,7 +46,7 @@ def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
 def _keras2(where: str, node: Any) -> list[str]:
     """``[["name", 0, 0, {}], ...]``."""
     if not isinstance(node, list):
-        raise FormatError(f"{where}: inbound_nodes {short(node)} makes no sense")
+        raise FormatError(f"{where}: inbound_nodes {short(node)} is not valid")
     found = []
     for tensor in node:
         found.append(_tensor(where, tensor))
@@ -58,7 +58,7 @@ def _keras3(where: str, node: dict[Any, Any]) -> list[str]:
     """``{"args": [tensor or list of tensors], "kwargs": {...}}``."""
     arguments = node.get("args")
     if set(node) - {"args", "kwargs"} or not isinstance(arguments, list):
-        raise FormatError(f"{where}: inbound_nodes {short(node)} makes no sense")
+        raise FormatError(f"{where}: inbound_nodes {short(node)} is not valid")
     _check_arguments(where, node.get("kwargs", {}))
     if len(arguments) != 1:
         raise FormatError(
@@ -72,7 +72,7 @@ def _keras3(where: str, node: dict[Any, Any]) -> list[str]:
 def _history(where: str, tensor: Any) -> Any:
     config = tensor.get("config") if isinstance(tensor, dict) else None
     if not isinstance(config, dict) or tensor.get("class_name") != "__keras_tensor__":
-        raise FormatError(f"{where}: reads {short(tensor)}, which is no layer's result")
+        raise FormatError(f"{where}: reads {short(tensor)}, which is not a layer's result")
     if config.get("dtype", "float32") not in ("float32", "uint8"):
         raise FormatError(f"{where}: reads values of type {short(config['dtype'])}")
     return config.get("keras_history")
@@ -85,7 +85,7 @@ def _tensor(where: str, history: Any) -> str:
         or not 3 <= len(history) <= 4
         or not isinstance(history[0], str)
     ):
-        raise FormatError(f"{where}: reads {short(history)}, which is no layer's result")
+        raise FormatError(f"{where}: reads {short(history)}, which is not a layer's result")
     if any(type(n) is not int or n for n in history[1:3]):
         raise FormatError(
             f"{where}: reads call {short(history[1])}, output {short(history[2])} of "

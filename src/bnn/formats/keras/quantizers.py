@@ -31,7 +31,7 @@ _ALIASES = {
     "dorefa": "dorefa_quantizer",
     "relu": "re_lu",
 }
-#: Packages whose registered names mean what they say.
+#: Packages whose registered names are known.
 _PACKAGES = ("keras", "tf_keras", "larq")
 #: Keys of a serialized object.
 _OBJECT = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
@@ -66,7 +66,9 @@ def named(where: str, given: Any) -> Named | None:
     if isinstance(given, str):
         return Named.plain(where, plain(where, given))
     if not isinstance(given, Mapping) or not isinstance(given.get("class_name"), str):
-        raise FormatError(f"{where}: {short(given)} is no quantizer or activation that can be read")
+        raise FormatError(
+            f"{where}: {short(given)} is not a quantizer or activation that can be read"
+        )
     for key in given:
         if key not in _OBJECT:
             raise FormatError(f"{where}: {short(given['class_name'])} has {short(key)} of its own")
@@ -96,7 +98,9 @@ def plain(where: str, name: str) -> str:
     if package and package.lower() not in _PACKAGES:
         raise FormatError(f"{where}: {name!r} is code of its own, which is not run")
     if not re.fullmatch(r"\w{1,64}", last):
-        raise FormatError(f"{where}: {short(name)} is no quantizer or activation that can be read")
+        raise FormatError(
+            f"{where}: {short(name)} is not a quantizer or activation that can be read"
+        )
     snake = re.sub("([a-z0-9])([A-Z])", r"\1_\2", last).lower()
     return _ALIASES.get(snake, snake)
 
@@ -167,7 +171,7 @@ def _dorefa_weights(bits: int, latent: Real) -> Weights:
 
 
 def unsure(given: Named | None, latent: Real) -> int:
-    """How many weights lie so close between two integers that the framework decides.
+    """How many weights are so close to the middle of two integers that float32 rounding decides.
 
     TensorFlow's tanh and its sums in float32 are not the same on every machine; where a weight
     is within their rounding of a step, Larq's own integer may be the neighbour.

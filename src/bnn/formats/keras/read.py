@@ -165,7 +165,7 @@ class _Reader:
         if len(sources) != (2 if layer.kind == "Add" else 1):
             raise FormatError(f"{layer}: reads {len(sources)} tensors")
         if any(flow.final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
-            raise FormatError(f"{layer}: stands after a softmax; that cannot be converted")
+            raise FormatError(f"{layer}: follows a softmax; that cannot be converted")
         if any(any(flow.padding) for flow in sources) and layer.kind not in _PADDABLE:
             raise FormatError(f"{layer}: follows zero padding; only a convolution can")
         if layer.kind in _ON_MAPS and sources[0].rank != 4:
@@ -291,7 +291,7 @@ class _Reader:
         weights = weights_of(str(layer), given, latent, multiplier)
         if count := unsure(given, latent):
             self.report.lost.append(
-                f"{layer}: {count} weights lie between two steps up to float32's rounding; "
+                f"{layer}: {count} weights are between two steps up to float32's rounding; "
                 "TensorFlow may take the other one, and not on every machine the same"
             )
         if bias is not None and bias.shape != (len(weights.integers),):

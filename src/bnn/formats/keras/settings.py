@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every setting that a Keras or Larq layer may have, and what may stand there.
+"""Every setting that a Keras or Larq layer may have, and its allowed values.
 
 A layer's configuration can only be seen through :class:`Settings`: each key of each class is
 listed here as *read* (its value is checked and given to the reader), *fixed* (must have the
@@ -25,12 +25,12 @@ MAX_WINDOW = 1 << 16
 
 
 class _WrongError(ValueError):
-    """What is wrong with a value."""
+    """Why a value is refused."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What may stand at a key.
+    """Allowed values of a key.
 
     Attributes:
         parse: the value as the reader gets it; raises :class:`_WrongError`.
@@ -47,7 +47,7 @@ class Rule:
 
 
 def whole(default: int | None, low: int = 1, high: int = MAX_WHOLE) -> Rule:
-    """A whole number, no bool; None only as default."""
+    """A whole number, not a bool; None only as default."""
 
     def parse(value: Any) -> int | None:
         if value is None and default is None:
@@ -68,7 +68,7 @@ def real(value: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or abs(number) > 1e30:
-        raise _WrongError("must be a number that float32 holds")
+        raise _WrongError("must fit float32")
     return number
 
 
@@ -132,7 +132,7 @@ def fixed(*allowed: Any, why: str = "") -> Rule:
     return Rule(parse, allowed[0], is_read=False)
 
 
-#: Whatever stands there changes no answer of a trained layer.
+#: Settings whose value does not change the results of a trained layer.
 INERT = Rule(lambda _: None, is_read=False)
 #: Something that :func:`bnn.formats.keras.quantizers.named` understands.
 THING = Rule(lambda value: value)
@@ -142,24 +142,24 @@ def _shape(value: Any) -> list[int | None] | None:
     if value is None:
         return None
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= 8:
-        raise _WrongError("is no shape")
+        raise _WrongError("is not a shape")
     if any(n is not None and (type(n) is not int or not 1 <= n <= MAX_WHOLE) for n in value):
-        raise _WrongError("is no shape")
+        raise _WrongError("is not a shape")
     return list(value)
 
 
 def _axes(value: Any) -> list[int]:
     axes = value if isinstance(value, list | tuple) else [value]
     if not 1 <= len(axes) <= 8 or any(type(axis) is not int for axis in axes):
-        raise _WrongError("is no axis")
+        raise _WrongError("is not an axis")
     return list(axes)
 
 
 def _target(value: Any) -> list[int]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
-        raise _WrongError("is no shape of 1 to 4 axes")
+        raise _WrongError("is not a shape of 1 to 4 axes")
     if any(type(n) is not int or not -1 <= n <= MAX_WHOLE or n == 0 for n in value):
-        raise _WrongError("is no shape")
+        raise _WrongError("is not a shape")
     if list(value).count(-1) > 1:
         raise _WrongError("has two axes that are not known")
     return list(value)
@@ -409,7 +409,7 @@ class Settings(Mapping[str, Any]):
         return len(self._values)
 
     def all_read(self) -> None:
-        """Refuse what the reader did not look at."""
+        """Refuse settings that the reader did not read."""
         if self._passed_over:
             key = min(self._passed_over)
             raise FormatError(

@@ -116,7 +116,7 @@ def axes_of(node: Op, values: list[Array]) -> list[int] | None:
 def reshaped(node: Op, shape: tuple[int, ...], wanted: Array) -> tuple[int, ...]:
     """Target shape of a Reshape: 0 copies (or is refused, if it means 0), -1 is what is left."""
     if wanted.ndim != 1 or wanted.dtype != np.int64:
-        raise FormatError(f"{node}: its shape is no row of 64-bit integers")
+        raise FormatError(f"{node}: its shape is not a vector of 64-bit integers")
     sizes = [int(size) for size in wanted]
     if node.attribute("allowzero") and 0 in sizes:
         raise FormatError(f"{node}: allowzero=1 with a size of 0 cannot be converted")

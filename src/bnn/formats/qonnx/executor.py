@@ -61,7 +61,7 @@ def rounded(x: Array, mode: str) -> Array:
 
 
 def bounds(bits: float, signed: int, narrow: int) -> tuple[Any, Any]:
-    """Least and largest integer of ``bits`` bits, float32."""
+    """Smallest and largest integer of ``bits`` bits, float32."""
     if signed:
         return np.float32(-(2 ** (bits - 1)) + (narrow != 0)), np.float32(2 ** (bits - 1) - 1)
     return np.float32(0), np.float32(2**bits - 1 - (narrow != 0))
@@ -237,7 +237,7 @@ class Softmax(OpRun):
 
 
 class LogSoftmax(Softmax):
-    """Its logarithm."""
+    """The logarithm of softmax."""
 
     def _of_rows(self, rows: Array) -> Array:
         return np.log(super()._of_rows(rows))
@@ -332,7 +332,7 @@ class Executor:
             self._prepare(load(str(path)) if isinstance(path, Path) else path)
         except FormatError:
             raise
-        # onnx raises a dozen kinds of its own for files that are no models.
+        # onnx raises a dozen kinds of its own for files that are not models.
         except Exception as error:
             name = path if isinstance(path, Path) else "the model"
             raise FormatError(f"{name}: onnx.reference cannot run it: {_line(error)}") from None

@@ -125,7 +125,7 @@ def _f32(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
-    """What an input that nothing quantizes is taken for.
+    """The grid that is assumed for an input that nothing quantizes.
 
     FINN's annotation if there is one; bytes if the graph divides by 255 or so itself; else
     square pictures in [0, 1], as PyTorch loads them, and other features as whole numbers.

@@ -24,7 +24,7 @@ MAX_FILE = 1 << 29
 #: Values of one constant, and of all together.
 MAX_VALUES = 1 << 26
 MAX_NODES = 1 << 11
-#: Bytes of a file beside the model, of which constants are parts.
+#: Bytes of a file next to the model, of which constants are parts.
 MAX_EXTERNAL = 1 << 31
 #: Fields of the file's messages, each of which becomes an object.
 MAX_FIELDS = 1 << 18
@@ -102,18 +102,20 @@ def read(path: Path) -> Graph:
     try:
         model.ParseFromString(data)
     except (DecodeError, RuntimeError, ValueError):
-        raise FormatError(f"{path}: is no ONNX file, or a damaged one") from None
+        raise FormatError(f"{path}: is not an ONNX file, or is damaged") from None
     if not model.graph.node:
-        raise FormatError(f"{path}: is no ONNX file, or an empty one")
+        raise FormatError(f"{path}: is not an ONNX file, or is empty")
     if len(model.graph.node) > MAX_NODES:
-        raise FormatError(f"{path}: has {len(model.graph.node)} nodes, the most is {MAX_NODES}")
+        raise FormatError(
+            f"{path}: has {len(model.graph.node)} nodes, at most {MAX_NODES} can be read"
+        )
     try:
         return _graph(path, model)
     except FormatError:
         raise
     except (TypeError, ValueError, AttributeError):
-        # Text that is no UTF-8 comes as bytes.
-        raise FormatError(f"{path}: holds damaged names") from None
+        # Text that is not UTF-8 comes as bytes.
+        raise FormatError(f"{path}: has damaged names") from None
 
 
 def _bytes(path: Path) -> bytes:
@@ -149,7 +151,7 @@ def check_fields(path: Path, data: bytes, descriptor: Any) -> None:
                 case 5:
                     place += 4
                 case _:  # groups: ONNX has none
-                    raise FormatError(f"{path}: is no ONNX file, or a damaged one")
+                    raise FormatError(f"{path}: is not an ONNX file, or is damaged")
 
 
 def _varint(path: Path, data: bytes, place: int, end: int) -> tuple[int, int]:
@@ -160,7 +162,7 @@ def _varint(path: Path, data: bytes, place: int, end: int) -> tuple[int, int]:
         place, shift = place + 1, shift + 7
         if byte < 128:
             return value, place
-    raise FormatError(f"{path}: is no ONNX file, or a damaged one")
+    raise FormatError(f"{path}: is not an ONNX file, or is damaged")
 
 
 def _graph(path: Path, model: Any) -> Graph:
@@ -193,7 +195,7 @@ def _graph(path: Path, model: Any) -> Graph:
 
 
 def _check_total(path: Path, graph: Any) -> None:
-    """That all constants together are bearable, before the first of them is made."""
+    """Refuse constants that are too large together, before the first is made."""
     tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute)]
     total = 0.0
     for item in tensors:
@@ -217,7 +219,7 @@ def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str
                 raise FormatError(f"{path}: {node} makes {name!r}, which exists already")
             made.add(name)
     if model.graph.sparse_initializer:
-        raise FormatError(f"{path}: holds sparse constants; only dense ones can be read")
+        raise FormatError(f"{path}: has sparse constants; only dense ones can be read")
 
 
 def _opsets(path: Path, model: Any) -> dict[str, int]:
@@ -316,7 +318,7 @@ def _ordered(path: Path, nodes: list[Node], known: set[str]) -> tuple[Node, ...]
     for node, count in zip(nodes, missing, strict=True):
         if count:
             name = min(set(node.inputs) - have)
-            raise FormatError(f"{path}: {node} reads {name!r}, which nothing makes")
+            raise FormatError(f"{path}: {node} reads {name!r}, which no node makes")
     return tuple(ordered)
 
 
@@ -326,7 +328,7 @@ def _attribute(path: Path, item: Any, node: str) -> Any:
     if item.type == onnx.AttributeProto.TENSOR:
         return _array(path, item.t, f"{node}.{item.name}")
     if item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-        raise FormatError(f"{path}: node {node!r} holds a graph of its own; that cannot be read")
+        raise FormatError(f"{path}: node {node!r} contains a graph; that cannot be read")
     if item.ref_attr_name:
         raise FormatError(f"{path}: node {node!r}: {item.name} refers to a function's attribute")
     try:
@@ -355,7 +357,7 @@ def _array(path: Path, item: Any, name: str) -> NDArray[Any]:
 
 
 def _external(path: Path, item: Any) -> NDArray[Any]:
-    """A constant kept in a file beside the model; nothing outside of its folder is opened."""
+    """A constant kept in a file next to the model; nothing outside of its folder is opened."""
     import onnx
 
     where = {entry.key: entry.value for entry in item.external_data}
@@ -378,7 +380,7 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
         raise ValueError
     with open_file(other, MAX_EXTERNAL, FormatError) as file:
         file.seek(offset)
-        # Where no length is told, the constant goes on to the end of the file.
+        # Without a length, the constant goes on to the end of the file.
         data = file.read(wanted if length is not None else wanted + 1)
         state = os.fstat(file.fileno())
     if len(data) != wanted:
@@ -403,7 +405,7 @@ def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a change
 
 
 def _whole(text: str) -> int:
-    """A whole number from 0 that a file offset can be; ValueError if it is none."""
+    """A whole number from 0 that a file offset can be; else ValueError."""
     if len(text) > 12 or not text.isdecimal():
         raise ValueError
     return int(text)

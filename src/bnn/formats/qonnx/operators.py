@@ -336,7 +336,7 @@ def _onnx_signature(node: Node, opset: int) -> tuple[int, Signature]:
     if not 1 <= opset <= newest:
         raise FormatError(
             f"{node}: the file declares operator set {opset}; the installed onnx package "
-            f"knows 1 to {newest}"
+            f"supports 1 to {newest}"
         )
     try:
         schema = defs.get_schema(node.kind, opset, "")
@@ -380,7 +380,7 @@ def _attributes(node: Node, operator: Operator, signature: Signature) -> dict[st
     for name, (_, default) in signature.attributes.items():
         value = node.attributes.get(name, default)
         if value is REQUIRED:
-            raise FormatError(f"{node}: lacks its attribute {name}")
+            raise FormatError(f"{node}: has no attribute {name}")
         if name in operator.read:
             read[name] = value
         elif name not in operator.idle and value is not None:

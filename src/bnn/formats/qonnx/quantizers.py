@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QONNX's quantizers: what they compute, and the activation layers that say the same.
+"""QONNX's quantizers: what they compute, and the equal activation layers.
 
 Definitions: the operator documents of the QONNX specification; the arithmetic is that of
 its executor (NumPy, float32), in its order of operations.
@@ -206,7 +206,7 @@ def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
 
 
 def activation(name: str, given: Quant, source: str) -> Activation:
-    """The layer that says what ``given`` does."""
+    """The activation layer that equals ``given``."""
     scale = _one_scale(given)
     if given.bipolar and given.whole_zero_point and not given.zero_point.any():
         return Sign(name, scale, source=source)

@@ -55,7 +55,7 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
         text = str(error)
         raise type(error)(text if text.startswith(str(path)) else f"{path}: {text}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Inputs that a node lacks, attributes of a type that its operator does not have.
+        # Missing inputs of a node, attributes of a type that its operator does not have.
         raise FormatError(f"{path}: a node is damaged, or of an unknown kind: {error}") from error
 
 
@@ -113,13 +113,13 @@ def _folded(node: Op, inputs: list[Constant | None]) -> Constant:
 
 
 def _check_waiting(node: Op, tensor: Tensor | RawInput) -> None:
-    """That what is still to be done to ``tensor`` may wait until after ``node``."""
+    """Refuse ``tensor`` if its pending operations cannot be moved after ``node``."""
     if tensor.kind != "float32" and node.kind not in LAYOUT | FINAL | {"Shape"}:
         raise FormatError(f"{node}: computes in {tensor.kind}; float32 can be converted")
     if isinstance(tensor, RawInput):
         return
     if tensor.ending and node.kind not in LAYOUT | FINAL:
-        raise FormatError(f"{node}: stands after a softmax or the like; that cannot be converted")
+        raise FormatError(f"{node}: follows a softmax or the like; that cannot be converted")
     if any(tensor.padding) and not tensor.patches and node.kind != "Conv":
         raise FormatError(f"{node}: follows a Pad; only a convolution can")
     if tensor.patches and node.kind != "MatMul":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors of an ONNX graph while it is walked: where their numbers lie in our layout.
+"""Tensors of an ONNX graph while it is walked: and the position of their elements in our layout.
 
 ONNX tensors are mostly channels first; networks here are channels last. Nothing is ever
 transposed: a tensor only remembers which of its axes is which, and a flattened map in
@@ -72,7 +72,7 @@ class Tensor:
         if not (self.low <= self.high and np.isfinite([self.low, self.high]).all()):
             raise ValueError(f"values from {self.low} to {self.high}")
         if self.steps and not 1e-30 < self.gain < 1e30:
-            raise ValueError(f"a factor of {self.gain} cannot wait for the next layer")
+            raise ValueError(f"a factor of {self.gain} cannot be moved to the next layer")
 
     @property
     def gain(self) -> float:

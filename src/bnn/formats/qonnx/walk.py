@@ -110,7 +110,7 @@ class Walk:
         return self.fed(chosen.input(value.given_shape), value)
 
     def real(self, node: Op, value: Value | None) -> Tensor:
-        """A tensor with nothing waiting: its steps become layers."""
+        """``value`` without pending steps: these become layers."""
         return self.real_map(node, self.tensor(node, value))
 
     def real_map(self, node: Op, value: Value | None) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights of QONNX convolutions and dense layers, in the order that our layers want."""
+"""Weights of QONNX convolutions and dense layers, in the order of our layers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _constant(node: Op, inputs: Sequence[object], index: int, what: str) -> Cons
 
 
 def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
-    """Weights that the graph quantizes; None where ``node`` is no quantizer."""
+    """Weights that the graph quantizes; None if ``node`` is not a quantizer."""
     if node.kind not in QUANTS:
         return None
     given = quantizer(node, inputs)

@@ -40,7 +40,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Write ``model`` to the file ``path``.
 
     Returns:
-        What the file cannot say, a line each.
+        What the file cannot express, one line each.
 
     Raises:
         FormatError: sums too large for float32, or an operation that QONNX has not;
@@ -305,9 +305,9 @@ class _Writer:
 
     def _read(self, name: str) -> str:
         if name in self.windows:
-            raise FormatError(f"{name}: a window that something else than a dot reads")
+            raise FormatError(f"{name}: a window that is not read by a dot")
         if name in self.unwritten:
-            raise FormatError(f"{name}: an arg max inside of a network cannot be written")
+            raise FormatError(f"{name}: an arg max inside a network cannot be written")
         return name
 
     def _map(self, name: str) -> str:
