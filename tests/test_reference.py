@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from fractions import Fraction
+from math import floor
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from bnn.program.inputs import IntegerInput, RealInput
 from bnn.program.operations import Dot, Pool, Threshold, Window
-from bnn.program.precision import BIPOLAR, INT, UINT
+from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 from bnn.program.program import Program
 from bnn.program.semantics import arg_max, dot, pool, threshold, window
 from bnn.run.reference import ReferenceRuntime
@@ -130,3 +132,26 @@ def test_real_input_rounds_and_clips_as_told() -> None:
     assert quantize(values) == [-8, -2, 0, 0, 2, 7, 7, 7]
     assert quantize(values, rounding="up") == [-8, -1, 0, 1, 2, 7, 7, 7]
     assert quantize([-0.1, 0.0, 0.1], precision=BIPOLAR) == [-1, 1, 1]
+
+
+@pytest.mark.parametrize("precision", [BIPOLAR, INT(3), UINT(2), INT(8)])
+@pytest.mark.parametrize("multiplied", [False, True])
+@pytest.mark.parametrize("rounding", ["even", "up"])
+def test_real_inputs_are_as_documented(
+    precision: Precision, multiplied: bool, rounding: Literal["even", "up"]
+) -> None:
+    """By fractions; scales, zero points and inputs are such that float32 is exact."""
+    for scale, zero in ((0.5, 0.5), (2.0, -1.25), (0.25, 3.0)):
+        given = RealInput(
+            (1,), precision, np.float32([scale]), np.float32([zero]), rounding, multiplied
+        )
+        values = np.arange(-64, 65) / 8
+        found = given.check(np.float32(values).reshape(-1, 1)).ravel().tolist()
+        factor = Fraction(scale) if multiplied else 1 / Fraction(scale)
+        real = [Fraction(value) * factor + Fraction(zero) for value in values.tolist()]
+        if precision == BIPOLAR:
+            assert found == [1 if x >= 0 else -1 for x in real]
+            continue
+        clipped = [min(max(x, precision.low), precision.high) for x in real]
+        nearest = round if rounding == "even" else lambda x: floor(x + Fraction(1, 2))
+        assert found == [min(nearest(x), precision.high) for x in clipped]

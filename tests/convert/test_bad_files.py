@@ -77,6 +77,10 @@ def test_chainer_convolutions_need_a_topology(tmp_path: Path) -> None:
     wrong = (FIXTURES / "chainer" / "cnn.toml").read_text().replace("conv = 16", "conv = 17")
     (tmp_path / "x.toml").write_text(wrong)
     refused(FIXTURES / "chainer" / "cnn.npz", "conv2/W", topology=str(tmp_path / "x.toml"))
+    wrong = (FIXTURES / "chainer" / "cnn.toml").read_text().replace("dense = 10", "dense = 11")
+    (tmp_path / "x.toml").write_text(wrong)
+    told = "l3/W has shape (10, 400), not (11, 400)"  # of a map of 5 x 5 x 16
+    refused(FIXTURES / "chainer" / "cnn.npz", told, topology=str(tmp_path / "x.toml"))
 
 
 def test_npz_bombs_and_torn_files(tmp_path: Path) -> None:

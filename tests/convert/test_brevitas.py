@@ -60,6 +60,22 @@ def test_a_live_module_is_its_checkpoint(name: str, bits: Any) -> None:
     assert live.program.digest() == stored.program.digest()
 
 
+@pytest.mark.parametrize("variance", [0.0, 1e-4, 3.0])
+def test_the_last_norm_has_brevitas_epsilon(variance: float) -> None:
+    """Brevitas' TensorNorm divides by sqrt(variance + 1e-4); small variances tell."""
+    state = torch_file.read(FIXTURES / "brevitas" / "tfc-w1a2.tar")["state_dict"]
+    name = "features.15.running_var"
+
+    def scale(value: float) -> float:
+        module = Module({**state, name: np.float32([value])}, 1.0, 2.0, 2.0)
+        affine = convert_module(module).model.program.affine
+        assert affine is not None
+        return float(affine.scale[0])
+
+    one = 1.0 - 1e-4  # of which the root is 1
+    assert scale(variance) == pytest.approx(scale(one) / np.sqrt(variance + 1e-4), rel=1e-5)
+
+
 def test_bits_that_only_the_file_name_says_are_told() -> None:
     path = FIXTURES / "brevitas" / "tfc-w1a2.tar"
     (told,) = [line for line in convert(path).report.lost if "name" in line]

@@ -21,6 +21,7 @@ import bnn
 from bnn.errors import BnnError, FormatError
 from bnn.formats.convert import convert
 from bnn.formats.keras.graph import node_sources, output_name
+from bnn.formats.keras.quantizers import named
 from bnn.formats.keras.read import _HANDLERS
 from bnn.formats.keras.settings import LAYERS, THINGS, Rule, Settings, fixed, short, whole
 from support.converted import FIXTURES
@@ -123,6 +124,22 @@ def test_any_value_is_parsed_or_refused_with_its_key(kind: str, value: Any, data
 def test_values_that_change_answers_are_refused(kind: str, key: str, value: Any) -> None:
     with pytest.raises(FormatError, match=f"here: {key} "):
         Settings("here", LAYERS[kind], {key: value})
+
+
+@pytest.mark.parametrize("key", ["negative_slope", "threshold"])
+@pytest.mark.parametrize("zero", [0, 0.0, None])
+def test_zeros_that_change_nothing(key: str, zero: Any) -> None:
+    Settings("here", LAYERS["ReLU"], {key: zero})
+    with pytest.raises(FormatError, match=f"here: {key} "):
+        Settings("here", LAYERS["ReLU"], {key: -1})
+
+
+def test_objects_have_no_keys_of_their_own() -> None:
+    relu = {"class_name": "ReLU", "config": {}, "module": "keras.layers"}
+    found = named("here", relu)
+    assert found is not None
+    with pytest.raises(FormatError, match="here: 'ReLU' has 'twist' of its own"):
+        named("here", {**relu, "twist": 2})
 
 
 def test_rules() -> None:

@@ -258,6 +258,8 @@ def test_refusals(tmp_path: Path) -> None:
     save(path, arrays)
     with pytest.raises(ParameterError, match="has 10 classes, 2 names were given"):
         theano_npz.load(path, classes=["a", "b"])
+    with pytest.raises(ParameterError, match="has 10 classes, 11 names were given"):
+        theano_npz.load(path, classes=list("abcdefghijk"))
     with pytest.raises(ParameterError, match="no network is called 'vgg'"):
         theano_npz.load(path, "vgg")
     path.rename(tmp_path / "unnamed.npz")

@@ -188,6 +188,21 @@ def test_a_clock_that_changes_while_it_computes(pynq: StandIn, built: dict[str, 
     built["c"].check(runtime)
 
 
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_design_that_changes_while_it_computes(
+    built: dict[str, Built], by: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = built["c"].open()
+    runtime.driver.start(runtime.accelerated.pack(RESIDUAL))
+    transport = runtime.driver.transport
+    read = transport.read
+    monkeypatch.setattr(
+        transport, "read", lambda place: read(place) + by * (place == reg.DESIGN_ID.offset)
+    )
+    with pytest.raises(DriverError, match="another bitstream, clock or parameters while it"):
+        runtime.driver.wait()
+
+
 @pytest.mark.parametrize("meddle", [_same_again, _one_word])
 def test_a_chip_that_changes_while_it_computes(
     pynq: StandIn, built: dict[str, Built], meddle: Any

@@ -104,6 +104,16 @@ def test_fifos_that_do_not_fit_make_a_plan_slower(monkeypatch) -> None:
     assert asked == sorted(set(asked))
 
 
+def test_the_json_says_what_the_plan_says() -> None:
+    made = plan(dense())
+    assert made.timing is not None
+    said = made.as_json()
+    assert said["latency"] == made.timing.latency > 0
+    assert said["cycles"] == made.cycles
+    assert said["fps"] == pytest.approx(made.clock_mhz * 1e6 / made.cycles)
+    assert replace(made, timing=None).as_json()["latency"] is None
+
+
 def test_another_part_holds_more() -> None:
     small, large = (plan("cnv-w1a1", on=name, clock_mhz=100) for name in ("pynq-z2", "ultra96"))
     assert large.cycles < small.cycles

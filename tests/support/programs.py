@@ -188,7 +188,11 @@ def _input(draw: Draw, limits: Limits, random: Random) -> Input:
     if kind is PictureInput:
         return PictureInput(shape, precision, numbers(random, precision, 256))
     if kind is RealInput:
-        return RealInput(shape, precision, np.float32([0.5]), np.float32([0.25]))
+        zero = np.float32(
+            [draw(st.sampled_from([0.25, 0.5]))]
+        )  # at 0.5 all whole numbers are halves
+        rounding, multiplied = draw(st.sampled_from(["even", "up"])), draw(st.booleans())
+        return RealInput(shape, precision, np.float32([0.5]), zero, rounding, multiplied)
     return IntegerInput(shape, precision)
 
 
