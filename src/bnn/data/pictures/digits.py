@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnn.data.pictures.rules import grey_levels, ink_sheet, sheet_array
 from bnn.data.pictures.parts import are_several, is_hole, on_table, thickened, within_frame
-from bnn.data.pictures.strokes import Mask, find_stroke, inside, is_solid, is_stroke
-from bnn.errors import DataError
+from bnn.data.pictures.rules import grey_levels, ink_sheet, sheet_array
+from bnn.data.pictures.strokes import (
+    Mask,
+    find_stroke,
+    inside,
+    is_cut,
+    is_solid,
+    is_stroke,
+    on_edge,
+    spans,
+)
+from bnn.errors import BnnWarning, DataError
 
 if TYPE_CHECKING:
     from bnn.data.pictures.preprocess import Digit
@@ -63,6 +73,13 @@ def _one_stroke(
         end = (frame.right * across, frame.bottom * down)
         part = grey.crop(tuple(map(round, (*inside_it, *end))))
         return _one_stroke(part, shape, options, name, framed=True)
+    if is_cut(ink):
+        warnings.warn(
+            f"{name}: the ink touches the border of the picture: if a part of the digit is cut "
+            "off, the answer is wrong",
+            BnnWarning,
+            stacklevel=1,
+        )
     if are_several(ink):
         raise DataError(f"{name}: more than one digit: crop the picture to one")
     thick = thickened(ink, shape)
@@ -73,11 +90,11 @@ def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mas
     """Where the ink is, if the fixed rule's result (``fixed``) is no stroke; None where it is."""
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):
-        found = inside(grey, ink) if is_solid(ink) else None
-        if found is None:
-            return None
-    else:
-        found = _on_any_ground(grey)
+        if is_solid(ink):
+            return inside(grey, ink)
+        sheet = on_table(grey, whole_side=True) if on_edge(ink) else None
+        return None if sheet is None else find_stroke(sheet)
+    found = _on_any_ground(grey)
     if found is None:
         raise DataError(
             f"{name}: no stroke found; draw one dark stroke on light, even paper, with paper on "
@@ -93,7 +110,7 @@ def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
     if sheet is None or (on_sheet := find_stroke(sheet)) is None:
         return found
     # Chalk on a board: its strokes are no sheet, and their holes no ink.
-    if found is not None and _is_light(grey, found):
+    if found is not None and _is_light(grey, found) and not spans(found):
         ratio = (sheet.shape[0] / on_sheet.shape[0]) / (grey.shape[0] / found.shape[0])
         if is_hole(on_sheet, found, ratio):
             return found

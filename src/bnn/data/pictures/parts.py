@@ -20,6 +20,8 @@ _LEAST_APART = 30
 #: this share of the picture, and so much of it is paper that no stroke is near to: squares with
 #: sides of the share `_SQUARE` of the sheet's shorter side.
 _LEAST_RIM, _LEAST_SHEET, _LEAST_PAPER, _SQUARE = 0.02, 0.06, 0.02, 0.2
+#: Of a side, that is a whole one.
+_WHOLE = 0.9
 #: At its edge the light changes by this share of the difference.
 _SHARP = 0.5
 #: A frame covers this share of each side of its rectangle, within this share of the other
@@ -40,11 +42,12 @@ _THIN, _THICKER = 1.0, 3.5
 _FINE = 4
 
 
-def on_table(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np.uint8] | None:
     """The part of a picture that is a sheet of paper on a darker ground, else None.
 
     Args:
         grey: uint8 (height, width).
+        whole_side: the ground must take a whole side of the picture, which a stroke hardly does.
 
     Returns:
         uint8 (height, width) of the sheet alone; the ground that is left in the corners has the
@@ -67,6 +70,9 @@ def on_table(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     if not len(names) or (rim > 0).mean() < _LEAST_RIM:
         return None
     ground = np.isin(labels, names)
+    sides = ground[0], ground[-1], ground[:, 0], ground[:, -1]
+    if whole_side and max(float(side.mean()) for side in sides) < _WHOLE:
+        return None
     if _step(small, ground) < _SHARP * (paper - float(np.median(small[ground]))):
         return None  # light that falls off
     ground = _grown(ground, 5)
@@ -76,9 +82,7 @@ def on_table(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     whole = np.repeat(np.repeat(ground, cell, axis=0), cell, axis=1)
     whole = whole[: grey.shape[0], : grey.shape[1]]
     cleaned = np.where(whole, np.uint8(paper), grey)
-    return cleaned[
-        box.top * cell : box.bottom * cell, box.left * cell : box.right * cell
-    ]
+    return cleaned[box.top * cell : box.bottom * cell, box.left * cell : box.right * cell]
 
 
 def _between(values: NDArray[np.uint8]) -> int:
@@ -93,12 +97,14 @@ def _between(values: NDArray[np.uint8]) -> int:
 
 
 def _step(levels: NDArray[np.uint8], ground: Mask) -> float:
-    """How much lighter it is right beside a ground than right within it."""
-    beside = _grown(ground, 7) & ~_grown(ground, 3)
-    within = _grown(~ground, 7) & ~_grown(~ground, 3)
-    if not beside.any() or not within.any():
-        return 0.0
-    return float(np.median(levels[beside])) - float(np.median(levels[within]))
+    """How far the light changes at the edge of a ground, at most places."""
+    image = Image.fromarray(levels)
+    most, least = (
+        np.asarray(image.filter(kind(5)), np.float32)
+        for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter)
+    )
+    edge = ground & _grown(~ground, 3)
+    return float(np.percentile((most - least)[edge], 15)) if edge.any() else 0.0
 
 
 def _grown(mask: Mask, size: int) -> Mask:

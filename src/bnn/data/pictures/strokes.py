@@ -102,7 +102,7 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
     box = box_of(clean)
     if not box_of(dirty).within(box, 2 + 0.1 * max(box.sides)):
         return False
-    if not _on_edge(ink):
+    if not on_edge(ink):
         return True
     return _is_cut_out(grey, ink, dirty) or (_reaches_out(ink) and _agrees(grey, ink))
 
@@ -218,12 +218,12 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -
     found = _clean(ink) if np.concatenate(_sides(ink)).mean() <= edge else None
     if found is None or is_solid(found) or np.median(share[found] - surely[found]) > 0:
         return None
-    if _is_rest(sheet, ink, found) or (fading and _spans(found)):
+    if _is_rest(sheet, ink, found) or (fading and spans(found)):
         return None
     return found
 
 
-def _spans(found: Mask) -> bool:
+def spans(found: Mask) -> bool:
     """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
     height, width = box_of(found).sides
     return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
@@ -282,9 +282,11 @@ def _clean(ink: Mask, edges: bool = False) -> Mask | None:
 def pooled(ink: Mask, cell: int) -> NDArray[np.int64]:
     """How many pixels of ink are in each square of ``cell`` by ``cell``."""
     height, width = (-(-side // cell) for side in ink.shape)
-    whole = np.zeros((height * cell, width * cell), np.int64)
-    whole[: ink.shape[0], : ink.shape[1]] = ink
-    amounts: NDArray[np.int64] = whole.reshape(height, cell, width, cell).sum(axis=(1, 3))
+    amounts = np.zeros((height, width), np.int64)
+    starts = np.arange(0, ink.shape[1], cell)
+    for row in range(height):  # by strips: little memory
+        strip = ink[row * cell : (row + 1) * cell]
+        amounts[row] = np.add.reduceat(strip.sum(axis=0), starts)
     return amounts
 
 
@@ -307,8 +309,14 @@ def parts(mask: Mask) -> NDArray[np.int64]:
     return found
 
 
-def _on_edge(ink: Mask) -> bool:
+def on_edge(ink: Mask) -> bool:
+    """Whether ink reaches the edge of the picture."""
     return any(bool(side.any()) for side in _sides(ink))
+
+
+def is_cut(ink: Mask) -> bool:
+    """Whether ink reaches one edge of the picture, but not all, as a digit does that is cut out."""
+    return on_edge(ink) and not all(bool(side.any()) for side in _sides(ink))
 
 
 def _sides(ink: Mask) -> tuple[Mask, Mask, Mask, Mask]:
