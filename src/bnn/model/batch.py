@@ -248,8 +248,14 @@ def _by_rule(model: Model, image: Any) -> NDArray[np.uint8]:
     shape = model.program.input.shape
     if model.preprocess is None:
         raise InputError("the model does not say how pictures become its input; give arrays")
-    pixels: NDArray[np.uint8] = model.preprocess.to_array(image, (shape[0], shape[1], shape[2]))
-    return pixels
+    size = (shape[0], shape[1], shape[2])
+    if not isinstance(image, str | os.PathLike):
+        return model.preprocess.to_array(image, size)
+    from bnn.data.pictures.seen import open_one, say_frames
+
+    with open_one(image) as opened:
+        say_frames(opened)
+        return model.preprocess.to_array(opened, size)
 
 
 def _red_first(array: NDArray[Any]) -> NDArray[Any]:

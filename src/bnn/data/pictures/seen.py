@@ -69,7 +69,7 @@ class Seen:
 
 @contextmanager
 def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open a picture file for `seen`. Of animations the first frame, which a notice says.
+    """Open a picture file for `seen`. Of animations the first frame.
 
     Raises:
         DataError: see `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
@@ -80,16 +80,16 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         yield image
 
 
+def say_frames(image: Image.Image) -> None:
+    """Say of an animation that its first frame is taken, and of how many."""
+    if image.format != "TIFF" and getattr(image, "is_animated", False):
+        name, count = picture_name(image), getattr(image, "n_frames", 2)
+        text = f"{name}: has {count} frames; the first one is taken"
+        warnings.warn(text, BnnWarning, stacklevel=1)
+
+
 def _check_pages(image: Image.Image) -> None:
-    if not getattr(image, "is_animated", False):
-        return
-    if image.format != "TIFF":
-        warnings.warn(
-            f"{picture_name(image)}: has {getattr(image, 'n_frames', 2)} frames; the first one is "
-            "taken",
-            BnnWarning,
-            stacklevel=1,
-        )
+    if image.format != "TIFF" or not getattr(image, "is_animated", False):
         return
     image.seek(1)
     smaller_copy = image.tag_v2.get(_SUBFILE, 0)  # type: ignore[attr-defined]  # or a mask
