@@ -13,7 +13,7 @@ from PIL import Image
 
 import bnn
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch
-from bnn.errors import BnnError, DataError, InputError, UnknownNameError
+from bnn.errors import BnnError, BnnWarning, DataError, InputError, UnknownNameError
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
 from bnn.program.operations import Affine, ArgMax, Dot, Window
@@ -286,7 +286,6 @@ def test_blue_first_means_nothing_without_pictures() -> None:
         (np.full((9, 9), 4095, np.uint16), "pictures are uint8, 0 .* uint16"),
         (np.zeros((9, 9, 3), np.float32), "pictures are uint8, 0 .* float32"),
         (np.zeros((9, 9), np.int64), "pictures are uint8"),
-        (np.zeros((9, 9), bool), "pictures are uint8"),
         ([np.zeros((9, 9, 3), np.float64)], "pictures are uint8"),
         (np.zeros((0, 9), np.uint8), "has no pixels"),
         (np.zeros((2, 9, 0, 3), np.uint8), "has no pixels"),
@@ -303,3 +302,43 @@ def test_arrays_for_a_model_without_preparation() -> None:
     assert bnn.Classifier(model, "reference").scores(one).tolist() == [one[0].ravel().tolist()]
     with pytest.raises(InputError, match="does not say how other pictures become its input"):
         bnn.Classifier(model, "reference").scores(_noise(9, 9, 3))
+
+
+def test_black_and_white_arrays() -> None:
+    clf = bnn.Classifier(_channels(1), "reference")
+    for shape in ((3, 2), (9, 7), (5, 9, 7)):
+        white = _noise(*shape) > 127
+        white.flat[:2] = False, True
+        expected = clf.scores(np.where(white, 255, 0).astype(np.uint8)).tolist()
+        assert clf.scores(white).tolist() == expected
+        with pytest.warns(BnnWarning, match=r"holds only 0 and 1.*multiply by 255"):
+            clf.scores(white.astype(np.uint8))
+        with pytest.warns(BnnWarning, match="holds only 0 and 1"):
+            clf.scores([white.astype(np.uint8)][0])
+
+
+class _Tensor:
+    shape = (9, 7)
+
+    def __array__(self) -> Any:
+        raise AssertionError
+
+    def __iter__(self) -> Any:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        (b"\x89PNG", r"PIL\.Image\.open\(io\.BytesIO"),
+        ([b"\x89PNG"], "picture 0: cannot classify bytes"),
+        (_Tensor(), r"cannot classify a _Tensor; give a NumPy array, as x\.numpy\(\)"),
+        ([_Tensor()], r"x\.numpy\(\)"),
+        ([[1, 2], [3, 4]], r"give np\.array\(values, np\.uint8\)"),
+        (7, r"give np\.array"),
+        (None, "give a picture"),
+    ],
+)
+def test_what_to_give_is_said(images: Any, hint: str) -> None:
+    with pytest.raises(InputError, match=hint):
+        bnn.Classifier(_channels(1), "reference").scores(images)

@@ -239,7 +239,8 @@ def test_classify_goes_on_after_what_it_cannot_read(
         (inside[0], "dark"),
         (inside[1], "dark"),
     ]
-    lines = err.splitlines()
+    passed, *lines = err.splitlines()
+    assert "1 file is passed over, for the name is not a picture's: notes.txt" in passed
     assert [line.split(": ")[1] for line in lines[:4]] == [
         str(folder / "phone.heic"),
         str(bad),
@@ -250,7 +251,7 @@ def test_classify_goes_on_after_what_it_cannot_read(
     status, out, err = _run(capsys, monkeypatch, *arguments)
     assert status == 1
     assert "light" in out
-    assert err.splitlines() == lines
+    assert err.splitlines() == [passed, *lines]
 
 
 def test_classify_a_folder(terminal: Terminal, model: Path, tmp_path: Path) -> None:
@@ -276,6 +277,27 @@ def test_a_folder_without_pictures_is_said(terminal: Terminal, model: Path, tmp_
     (tmp_path / "empty" / "notes.txt").write_text("")
     message = terminal.fails("classify", model, tmp_path / "empty")
     assert message == f"bnn: {tmp_path / 'empty'}: is a folder without pictures\n"
+
+
+def test_files_that_are_passed_over_are_named(
+    model: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    _good(tmp_path / "in" / "a.png", 250)
+    for name in ("d.txt", "b", "c.dat", "sub/e.txt"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text("")
+    status, _, err = _run(capsys, monkeypatch, "classify", model, tmp_path / "in")
+    assert status == 0
+    assert err.endswith(
+        "in: 4 files are passed over, for the name is not a picture's: b, c.dat, d.txt, ...\n"
+    )
+
+
+def test_a_picture_is_no_model(terminal: Terminal, tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "a.webp", "a.gif", "a.tif", "a.bmp"):
+        path = _picture(tmp_path / name, 3)
+        message = terminal.fails("classify", path, path)
+        assert "is a picture, not a model; name the model first" in message
 
 
 def test_evaluate_says_what_it_found(terminal: Terminal, model: Path, tmp_path: Path) -> None:

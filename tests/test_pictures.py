@@ -2,7 +2,8 @@
 """Pictures to arrays: byte for byte what Pillow 6 gave, and one line for what is no picture."""
 
 import hashlib
-import warnings
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -259,15 +260,32 @@ def test_truncated_pictures(tmp_path: Path, format_: str) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("format_", ["PNG", "JPEG"])
 @pytest.mark.parametrize("limit", [100, 70])  # Pillow warns above it, and refuses above twice it
-def test_decompression_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    path = tmp_path / "bomb.png"
-    picture(15, 10, "L").save(path)
+def test_pictures_of_too_many_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, format_: str
+) -> None:
+    path = tmp_path / "huge"
+    picture(15, 10, "L").save(path, format_)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not only where warnings are errors anyway
-        with pytest.raises(DataError, match=r"bomb\.png: .*150 pixels"):
-            open_picture(path)
+    monkeypatch.setattr("bnn.data.pictures.rules.MAX_PIXELS", 149)
+    monkeypatch.setattr("bnn.data.pictures.rules.MAX_JPEG_PIXELS", 149)
+    with pytest.raises(DataError, match=r"huge: has .* pixels; at most .* save it smaller"):
+        open_picture(path)
+    monkeypatch.setattr("bnn.data.pictures.rules.MAX_JPEG_PIXELS", 150)
+    if format_ == "JPEG":
+        with open_picture(path) as image:
+            assert np.asarray(image).shape == (10, 15)
+
+
+@pytest.mark.parametrize("model", ["lfc-w1a1", "cnv-w1a1"])
+@pytest.mark.parametrize("format_", ["png", "jpg"])
+def test_memory_of_a_large_picture(tmp_path: Path, model: str, format_: str) -> None:
+    script = Path(__file__).parent / "picture_memory.py"
+    command = [sys.executable, str(script), model, "12", format_, str(tmp_path)]
+    subprocess.run(command, check=True)
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(printed.split()[1]) < 400  # MiB; docs/reliability.md has the figures
 
 
 PICTURES = {

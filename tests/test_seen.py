@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+import bnn
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
 from bnn.data.pictures.rules import turn_back
 from bnn.data.pictures.seen import open_one, orientation, seen
-from bnn.errors import DataError
+from bnn.errors import BnnWarning, DataError
+from bnn.model.batch import as_batch
 
 Levels = NDArray[np.uint8]
 #: What has to be done to an upright array, so that a viewer that obeys the tag shows it upright.
@@ -527,7 +529,8 @@ def test_first_frame(format_: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "white")]
     path = tmp_path / "moving"
     frames[0].save(path, format_, save_all=True, append_images=frames[1:])
-    red, _, blue = np.asarray(read(path))[5, 5].tolist()
+    with pytest.warns(BnnWarning, match="moving: has 3 frames; the first one is taken"):
+        red, _, blue = as_batch(bnn.load("cnv-w1a1"), path)[0, 16, 16].tolist()
     assert red > 200 > 50 > blue
     with Image.open(path) as image:
         image.seek(1)  # the caller's choice

@@ -18,7 +18,7 @@ import bnn
 from bnn.data.pictures.preprocess import Digit
 from bnn.data.pictures.rules import digit_array
 from bnn.data.pictures.strokes import find_stroke, is_solid
-from bnn.errors import DataError
+from bnn.errors import BnnWarning, DataError
 
 HEIGHT, WIDTH = 300, 400
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
@@ -186,3 +186,103 @@ def test_a_straight_stroke_is_no_blot(size: tuple[int, int]) -> None:
     ink[50 : 50 + size[0], 90 : 90 + size[1]] = True
     assert not is_solid(ink)
     assert is_solid(np.pad(np.ones((60, 80), np.bool_), (20, 90)))
+
+
+# What else is in the picture than one digit.
+
+
+def surrounded(image: Image.Image, sides: tuple[int, int, int, int], level: int) -> Image.Image:
+    """More of one level above, below, left and right."""
+    pads = (sides[:2], sides[2:])
+    return Image.fromarray(np.pad(np.asarray(image), pads, constant_values=level))
+
+
+@pytest.mark.parametrize("level", [10, 80, 120])
+@pytest.mark.parametrize(
+    "sides",
+    [
+        (40, 40, 40, 40),
+        (3, 90, 60, 8),
+        (50, 0, 0, 0),
+        (0, 0, 0, 30),
+        (60, 0, 25, 0),
+        (0, 9, 70, 80),
+    ],
+)
+@pytest.mark.parametrize("noise", [0, 3])
+def test_a_table_is_no_ink(sides: tuple[int, int, int, int], level: int, noise: float) -> None:
+    image = surrounded(sheet(235, 25), sides, level)
+    levels = np.asarray(image) + np.random.default_rng(3).normal(0, 1, image.size[::-1]) * noise
+    image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    assert (found(image) != BLACK).mean() < 0.06
+
+
+@pytest.mark.parametrize("angle", [-12, -4, 3, 9])
+def test_a_sheet_that_lies_askew(angle: float) -> None:
+    straight = surrounded(sheet(235, 25).rotate(-angle, fillcolor=235), (90, 90, 90, 90), 60)
+    askew = straight.rotate(angle, Image.Resampling.BICUBIC, fillcolor=60)
+    assert (found(askew) != BLACK).mean() < 0.08
+
+
+@pytest.mark.parametrize("wide", [1, 3, 6])
+@pytest.mark.parametrize("outside", [0, 4, 40])
+@pytest.mark.parametrize("level", [20, 120])
+def test_a_frame_is_no_ink(wide: int, outside: int, level: int) -> None:
+    framed = surrounded(sheet(235, 25), (wide,) * 4, level)
+    assert (found(surrounded(framed, (outside,) * 4, 235)) != BLACK).mean() < 0.06
+
+
+def test_ruled_lines_are_no_ink() -> None:
+    for above, below in ((5, 0), (0, 5), (4, 4)):
+        ruled = surrounded(sheet(235, 25), (above, below, 0, 0), 25)
+        assert (found(surrounded(ruled, (30, 30, 30, 30), 235)) == BLACK).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("paper", "stroke"), [(255, 0), (225, 150), (45, 220)])
+def test_two_digits_are_refused(axis: int, paper: int, stroke: int) -> None:
+    one = np.asarray(sheet(paper, stroke))
+    with pytest.raises(DataError, match="more than one digit: crop the picture to one"):
+        found(Image.fromarray(np.concatenate([one, one], axis)))
+
+
+def drawn(*lines: list[tuple[int, int]], width: int = 14, size: int = 300) -> Image.Image:
+    image = Image.new("L", (size, size), 240)
+    for line in lines:
+        ImageDraw.Draw(image).line(line, fill=20, width=width)
+    return image
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ([(130, 70), (200, 70)], [(120, 90), (120, 150), (190, 170), (180, 230), (110, 235)]),  # 5
+        ([(110, 70), (90, 170), (190, 170)], [(170, 120), (165, 240)]),  # 4
+        ([(110, 70), (90, 170), (150, 170)], [(170, 90), (170, 240)]),  # 4, apart
+        ([(150, 60), (150, 75)], [(150, 110), (150, 240)]),  # i
+        ([(120, 60), (120, 240)], [(190, 60), (132, 150), (190, 240)]),  # K
+    ],
+)
+def test_strokes_of_one_digit_stay_together(lines: Any) -> None:
+    image = drawn(*lines)
+    assert (Digit().to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 9])
+@pytest.mark.parametrize("size", [1200, 3000])
+@pytest.mark.parametrize("pale", [False, True])
+def test_thin_strokes_stay_whole(width: int, size: int, pale: bool) -> None:
+    points = [(0.3, 0.2), (0.7, 0.2), (0.5, 0.5), (0.6, 0.8)]
+    line = [(round(x * size), round(y * size)) for x, y in points]
+    image = drawn(line, width=width, size=size)
+    if pale:
+        image = image.point([150 + level // 3 for level in range(256)])
+    array = found(image)
+    assert array.any(axis=1).all()  # no gap from top to bottom
+    assert 80 < array.sum() < 330
+
+
+def test_ink_at_the_border_is_said() -> None:
+    image = sheet(235, 25).crop((0, 150, WIDTH, HEIGHT))
+    with pytest.warns(BnnWarning, match="the ink touches the border of the picture"):
+        found(image)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
-from bnn.errors import UnknownNameError
+from bnn.errors import ParameterError, UnknownNameError
 from bnn.formats import bnn_pynq
 from bnn.model.file import SUFFIX, provenance
 from bnn.model.file import load as load_file
 from bnn.model.model import Model
+from bnn.system.files import open_file
 
 MODELS = Path(__file__).parent / "models"
 
@@ -40,11 +42,27 @@ def load(source: str | os.PathLike[str]) -> Model:
     except OSError as reason:
         raise UnknownNameError(f"{name}: cannot be read: {reason.strerror}") from reason
     if there:
+        _refuse_pictures(path)
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
         if name == f"{dataset}-{network}":
             return bnn_pynq.load(place, network)
     raise UnknownNameError(_unknown(name))
+
+
+#: How files of pictures begin.
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+
+
+def _refuse_pictures(path: Path) -> None:
+    if not path.is_file():
+        return
+    with open_file(path, sys.maxsize, ParameterError) as file:
+        head = file.read(12)
+    if head.startswith(_PICTURES) or (head.startswith(b"RIFF") and head.endswith(b"WEBP")):
+        raise ParameterError(
+            f"{path}: is a picture, not a model; name the model first, for example lfc-w1a1"
+        )
 
 
 def _unknown(name: str) -> str:

@@ -221,16 +221,19 @@ def test_recipes_know_the_names_that_there_are():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"seed": 2}, "--seed is 2 here, and 1 there"),
-        ({"rate": 0.5}, "--rate is 0.5 here, and 0.02 there"),
-        ({"batch": 32}, "--batch is 32 here, and 16 there"),
-        ({"data": "mnist"}, "--data is mnist here"),
-        ({"network": "lfc-w1a1"}, "NET is lfc-w1a1 here"),
-        ({"whole": True}, "--whole is True here, and False there"),
-        ({"precision": "bf16-mixed"}, "--precision is bf16-mixed here, and 32-true there"),
-        ({"teacher": ["lfc-w1a1"]}, "--teacher is lfc-w1a1 here"),
-        ({"init": "lfc-w1a1"}, "--init is lfc-w1a1 here, and None there"),
-        ({"augment": "none"}, "--augment is none here, and shift there"),
+        ({"seed": 2}, "--seed cannot change: 2 is asked, 1 in the run"),
+        ({"rate": 0.5}, "--rate cannot change: 0.5 is asked, 0.02 in the run"),
+        ({"batch": 32}, "--batch cannot change: 32 is asked, 16 in the run"),
+        ({"data": "mnist"}, "--data cannot change: mnist is asked"),
+        ({"network": "lfc-w1a1"}, "NET cannot change: lfc-w1a1 is asked"),
+        ({"whole": True}, "--whole cannot change: True is asked, False in the run"),
+        (
+            {"precision": "bf16-mixed"},
+            "--precision cannot change: bf16-mixed is asked, 32-true in the run",
+        ),
+        ({"teacher": ["lfc-w1a1"]}, "--teacher cannot change: lfc-w1a1 is asked"),
+        ({"init": "lfc-w1a1"}, "--init cannot change: lfc-w1a1 is asked, but not in the run"),
+        ({"augment": "none"}, "--augment cannot change: none is asked, shift in the run"),
     ],
 )
 def test_resuming_names_the_option_that_differs(run, given, said):

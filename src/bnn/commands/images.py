@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from bnn.data import cifar, idx
 from bnn.data.files import PACKED, open_unpacked
-from bnn.data.walk import Unreadable, walk
+from bnn.data.walk import Found, Unreadable, walk
 from bnn.errors import BnnError, DataError, InputError
 from bnn.model.batch import as_batch
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput
+from bnn.system.terminal import notice
 
 _IDX_MAGIC = b"\x00\x00\x08\x03"
 
@@ -53,9 +54,19 @@ def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
         unreadable += [
             Unreadable(link, "is a linked folder; name it to read it") for link in found.links
         ]
+        if found.passed and found.pictures:
+            notice(_passed_over(path, found))
         if not found.pictures and not found.unreadable and not found.links:
             unreadable.append(Unreadable(path, "is a folder without pictures"))
     return files, unreadable
+
+
+def _passed_over(folder: Path, found: Found) -> str:
+    count = sum(found.others.values())
+    names = ", ".join(str(one.relative_to(folder)) for one in found.passed)
+    more = ", ..." if count > len(found.passed) else ""
+    files = "1 file is" if count == 1 else f"{count} files are"
+    return f"{folder}: {files} passed over, for the name is not a picture's: {names}{more}"
 
 
 def read_batches(

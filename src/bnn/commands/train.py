@@ -90,6 +90,7 @@ def train(
         typer.Option(help="Blend pictures in pairs, with shares as of Beta(MIX, MIX)."),
     ] = None,
     json: Json = False,
+    other: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
 ) -> None:
     """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
 
@@ -100,6 +101,8 @@ def train(
     """
     from bnn.train.stop import Stopped, stoppable
 
+    if other:
+        raise typer.BadParameter(_too_many([network or "", *other], resume=resume))
     _require_extra()
     keep_memory()
     if resume and output is None and network is not None:
@@ -133,6 +136,16 @@ def train(
         raise typer.Exit(128 + stopped.signal) from None
     if found is not None:
         _show(found, output, json)
+
+
+def _too_many(names: list[str], *, resume: bool) -> str:
+    """What is meant by several arguments where one is taken."""
+    if resume:
+        return (
+            f"--resume takes the folder of a run alone, which knows its network: bnn train "
+            f"--resume {names[-1]}"
+        )
+    return f"one network is trained at a time, not {', '.join(names)}; options begin with --"
 
 
 def _where_stopped(output: Path) -> str:

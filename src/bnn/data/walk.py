@@ -39,6 +39,9 @@ _OF_SYSTEMS = frozenset(
     )
 )
 
+#: Files that are passed over, and named.
+NAMED = 3
+
 #: Folders in folders, at most.
 _DEEPEST = 100
 
@@ -62,6 +65,7 @@ class Found:
         pictures: files to be read, sorted.
         unreadable: files that would be pictures, but cannot be read.
         others: how many other files there are, by their suffix in lower case.
+        passed: the first of the other files, at most `NAMED`.
         links: linked folders, which were not entered.
     """
 
@@ -69,6 +73,12 @@ class Found:
     unreadable: list[Unreadable] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     links: list[Path] = field(default_factory=list)
+    passed: list[Path] = field(default_factory=list)
+
+    def pass_over(self, path: Path) -> None:
+        """Count a file that is no picture by its name."""
+        self.others[path.suffix.lower()] += 1
+        self.passed = sorted([*self.passed, path])[:NAMED]
 
     @property
     def empty(self) -> bool:
@@ -139,13 +149,13 @@ def sort_in(entry: os.DirEntry[str], found: Found) -> None:
             reason = f"cannot be read: {error.strerror or error}"
             found.unreadable.append(Unreadable(path, reason))
         else:
-            found.others[suffix] += 1
+            found.pass_over(path)
         return
     if stat.S_ISDIR(mode):
         if entry.is_symlink():
             found.links.append(path)
     elif not pictorial:
-        found.others[suffix] += 1
+        found.pass_over(path)
     elif not stat.S_ISREG(mode):
         found.unreadable.append(Unreadable(path, "is no regular file"))
     elif suffix in FOREIGN:

@@ -8,13 +8,14 @@ ambiguous is refused by name.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import InputError
+from bnn.errors import BnnWarning, InputError
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput
 
@@ -32,9 +33,9 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
             blue. Pictures and files define their own colours.
 
     Arrays that have the model's shape already, one or a batch, are taken as they are. Others
-    must be uint8: (height, width), (height, width, 1, 3 or 4) or a batch of these,
-    (N, height, width) or (N, height, width, channels). They are prepared as pictures are;
-    a fourth channel is alpha.
+    must be uint8, or bool (True is white): (height, width), (height, width, 1, 3 or 4) or a batch
+    of these, (N, height, width) or (N, height, width, channels). They are prepared as pictures
+    are; a fourth channel is alpha.
 
     Raises:
         InputError: ``images`` is of another kind or ambiguous, or the model does not take
@@ -54,13 +55,44 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     if _is_picture(images):
         images = [images]
     elif not isinstance(images, Iterable):
-        raise InputError(f"cannot classify a {type(images).__name__}")
+        raise InputError(_no_picture(images))
+    if isinstance(images, bytes | bytearray | memoryview) or _is_tensor(images):
+        raise InputError(_no_picture(images))
     parts = [_one(model, image, index, bgr) for index, image in enumerate(images)]
     return np.stack(parts) if parts else np.empty((0, *given.shape), np.uint8)
 
 
 def _is_picture(images: Any) -> bool:
     return isinstance(images, str | os.PathLike) or hasattr(images, "getbbox")
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether it is an array of another package (PyTorch, TensorFlow, JAX, pandas)."""
+    return hasattr(value, "__array__") and hasattr(value, "shape")
+
+
+def _no_picture(value: Any) -> str:
+    """What to give in place of something that is not a picture."""
+    kind = type(value).__name__
+    if isinstance(value, bytes | bytearray | memoryview):
+        return (
+            f"cannot classify {kind}; of a picture file's bytes give "
+            "PIL.Image.open(io.BytesIO(data)), or give the path of the file"
+        )
+    if _is_tensor(value):
+        return (
+            f"cannot classify a {kind}; give a NumPy array, as x.numpy() or np.asarray(x) makes "
+            "one, uint8 from 0 to 255 with the channels last"
+        )
+    if isinstance(value, list | tuple | int | float):
+        return (
+            f"cannot classify a {kind} of numbers; give np.array(values, np.uint8), with levels "
+            "from 0 (black) to 255 (white)"
+        )
+    return (
+        f"cannot classify a {kind}; give a picture (PIL.Image), the path of one, a NumPy array "
+        "uint8, or a list of these"
+    )
 
 
 def _array(model: Model, values: Any) -> NDArray[Any]:
@@ -75,12 +107,36 @@ def _array(model: Model, values: Any) -> NDArray[Any]:
 
 def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
     """An array of one picture or of several, as a batch."""
+    array = _levels(array)
     batch = _fitting(model.program.input.shape, array)
     if batch is not None:
         return _red_first(batch) if bgr else batch
     _check_kind(model, array)
     parts = [_prepared(model, picture, bgr, i) for i, picture in enumerate(_pictures(array))]
     return np.stack(parts) if parts else np.empty((0, *model.program.input.shape), np.uint8)
+
+
+def _levels(array: NDArray[Any]) -> NDArray[Any]:
+    """Black and white (bool) as levels 0 and 255; other arrays as they are.
+
+    A picture of the levels 0 and 1 alone would be all but black. It is more likely that 1 means
+    white, so that is said.
+    """
+    if array.dtype == np.bool_:
+        return np.where(array, np.uint8(255), np.uint8(0))
+    # Looked at in short: nearly every picture has another level among its first values.
+    if array.dtype == np.uint8 and array.size and array.flat[0] <= 1 and _is_of_0_and_1(array):
+        warnings.warn(
+            f"an array {array.shape} holds only 0 and 1, which is all but black of 0 to 255; if 1 "
+            "means white, multiply by 255 or give array.astype(bool)",
+            BnnWarning,
+            stacklevel=6,
+        )
+    return array
+
+
+def _is_of_0_and_1(array: NDArray[Any]) -> bool:
+    return int(array.max()) == 1 and int(array.min()) == 0
 
 
 def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None:
@@ -152,6 +208,7 @@ def _one(model: Model, image: Any, index: int, bgr: bool) -> NDArray[np.uint8]:
     """One element of a list."""
     shape = model.program.input.shape
     if isinstance(image, np.ndarray):
+        image = _levels(image)
         if image.ndim == 3 and image.shape[2] not in _CHANNELS and image.shape != shape:
             raise InputError(
                 f"picture {index} is an array {image.shape}; one picture of a list is (height, "
@@ -161,7 +218,7 @@ def _one(model: Model, image: Any, index: int, bgr: bool) -> NDArray[np.uint8]:
             raise InputError(f"picture {index} is an array {image.shape}, not one picture")
         return _single(model, image, index, bgr)
     if not _is_picture(image):
-        raise InputError(f"cannot classify a {type(image).__name__}")
+        raise InputError(f"picture {index}: {_no_picture(image)}")
     return _by_rule(model, image)
 
 
@@ -194,8 +251,14 @@ def _by_rule(model: Model, image: Any) -> NDArray[np.uint8]:
     shape = model.program.input.shape
     if model.preprocess is None:
         raise InputError("the model does not say how pictures become its input; give arrays")
-    pixels: NDArray[np.uint8] = model.preprocess.to_array(image, (shape[0], shape[1], shape[2]))
-    return pixels
+    size = (shape[0], shape[1], shape[2])
+    if not isinstance(image, str | os.PathLike):
+        return model.preprocess.to_array(image, size)
+    from bnn.data.pictures.seen import open_one, say_frames
+
+    with open_one(image) as opened:
+        say_frames(opened)
+        return model.preprocess.to_array(opened, size)
 
 
 def _red_first(array: NDArray[Any]) -> NDArray[Any]:

@@ -55,15 +55,19 @@ def resumed(
         wanted, has = (", ".join(v) if isinstance(v, list) else str(v) for v in (value, own[name]))
         option = "NET" if name == "network" else f"--{name.replace('_', '-')}"
         raise TrainError(
-            f"{folder}: has a run with other settings: {option} is {_short(wanted)} here, and "
-            f"{_short(has)} there; do not give it (only --epochs, --patience and --devices may "
-            "change), or train another run"
+            f"{folder}: {option} cannot change: {_short(wanted)} is asked, {_in_run(has)}, whose "
+            "training goes on; omit it (only --epochs, --patience and "
+            "--devices may change), or train another run"
         )
     epochs = given.get("epochs")
     if epochs is not None:
         settings = replace(settings, recipe=replace(recipe, epochs=epochs))
     changed = {name: given[name] for name in ("patience", "devices") if given.get(name) is not None}
     return settings, replace(kept, progress=options.progress, say=options.say, **changed)
+
+
+def _in_run(value: str) -> str:
+    return "but not in the run" if value in ("None", "") else f"{_short(value)} in the run"
 
 
 def _same(value: Any, own: Any) -> bool:

@@ -30,8 +30,12 @@ Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 
+#: Most pixels of a picture, and of a JPEG, which can be decoded at a reduced scale.
+MAX_PIXELS, MAX_JPEG_PIXELS = 64_000_000, 256_000_000
 #: Most pixels of a side, as of a JPEG.
 MAX_SIDE = 65_535
+#: Rows of a picture that are converted at once.
+_ROWS = 256
 #: Raster formats only. Some of Pillow's other readers start programs (Ghostscript for EPS),
 #: or take nearly any file for a picture (TGA has no magic).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000")
@@ -40,18 +44,41 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000")
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Open a picture file without decoding it, so that JPEG draft mode still applies.
 
-    Raises `DataError` if the file is missing, no picture of `FORMATS`, or so large that
-    Pillow takes it for a decompression bomb. Damage further inside shows when it is decoded.
+    Raises `DataError` if the file is missing, no picture of `FORMATS`, or has too many pixels
+    (`MAX_PIXELS`). Damage further inside shows when it is decoded.
     """
-    open_file(path, MAX_FILE_BYTES, DataError).close()
+    with open_file(path, MAX_FILE_BYTES, DataError) as file:
+        is_jpeg = file.read(3) == b"\xff\xd8\xff"
     with decoding(os.fspath(path)):
-        image = Image.open(path, formats=FORMATS)
         try:
+            image: Image.Image = Image.open(path, formats=FORMATS)
+        except Image.DecompressionBombError:
+            if not is_jpeg:
+                raise DataError(_too_many_pixels(os.fspath(path))) from None
+            image = JpegImageFile(path)  # without Pillow's limit; ours follows
+        try:
+            check_pixels(image, os.fspath(path))
             check_sides(image, os.fspath(path))
         except DataError:
             image.close()
             raise
         return image
+
+
+def check_pixels(image: Image.Image, name: str) -> None:
+    """Refuse a picture that would need too much memory."""
+    most = MAX_JPEG_PIXELS if isinstance(image, JpegImageFile) else MAX_PIXELS
+    if image.width * image.height > most:
+        raise DataError(_too_many_pixels(name, image))
+
+
+def _too_many_pixels(name: str, image: Image.Image | None = None) -> str:
+    size = "" if image is None else f"{image.width} x {image.height} = "
+    count = "too many" if image is None else f"{image.width * image.height}"
+    return (
+        f"{name}: has {size}{count} pixels; at most {MAX_PIXELS // 10**6} million are read "
+        f"({MAX_JPEG_PIXELS // 10**6} million of a JPEG); save it smaller"
+    )
 
 
 def check_sides(image: Image.Image, name: str) -> None:
@@ -66,8 +93,10 @@ def decoding(name: str) -> Iterator[None]:
     """Turn whatever goes wrong while Pillow decodes the picture ``name`` into a `DataError`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # odd metadata, of no concern here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Pillow's, of odd metadata, are of no concern here; this package's own are.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"(?!bnn\b)")
+            # Files are bounded when they are opened, by `check_pixels`.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             yield
     except BnnError:
         raise
@@ -92,7 +121,7 @@ def twin(image: Image.Image) -> Image.Image:
         if isinstance(image, JpegImageFile) and image.tile and not image.decoderconfig:
             assert image.fp is not None, "its file was closed before it was decoded"
             image.fp.seek(0)
-            other: Image.Image = Image.open(BytesIO(image.fp.read()), formats=("JPEG",))
+            other: Image.Image = JpegImageFile(BytesIO(image.fp.read()))
         else:
             other = image.copy()
         other.filename = picture_name(image)  # type: ignore[attr-defined]  # for messages
@@ -296,9 +325,12 @@ def grey_levels(image: Image.Image) -> Image.Image:
     """Grey levels as Pillow before 7 had them: the weighted sum truncated, not rounded."""
     if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")
-    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.uint32), 2, 0)
-    levels = (red * 19595 + green * 38470 + blue * 7471) >> 16
-    return Image.fromarray(levels.astype(np.uint8))
+    colours = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    levels = np.empty(colours.shape[:2], np.uint8)
+    for top in range(0, len(colours), _ROWS):  # in strips: little memory
+        red, green, blue = np.moveaxis(colours[top : top + _ROWS].astype(np.uint32), 2, 0)
+        levels[top : top + _ROWS] = (red * 19595 + green * 38470 + blue * 7471) >> 16
+    return Image.fromarray(levels)
 
 
 def _fit(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:

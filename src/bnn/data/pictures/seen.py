@@ -33,7 +33,7 @@ from bnn.data.pictures.rules import (
     picture_name,
     twin,
 )
-from bnn.errors import DataError
+from bnn.errors import BnnWarning, DataError
 
 _ORIENTATION, _SUBFILE = 274, 254
 _TURNS = {
@@ -47,6 +47,8 @@ _TURNS = {
 }
 #: From this orientation on, width and height change places.
 _LYING = 5
+#: A JPEG of more pixels is decoded at a reduced scale.
+_WHOLE = 64_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class Seen:
 
 @contextmanager
 def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open a picture file for `seen`. Of animations that is the first frame.
+    """Open a picture file for `seen`. Of animations the first frame.
 
     Raises:
         DataError: see `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
@@ -76,6 +78,14 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         with decoding(picture_name(image)):
             _check_pages(image)
         yield image
+
+
+def say_frames(image: Image.Image) -> None:
+    """Say of an animation that its first frame is taken, and of how many."""
+    if image.format != "TIFF" and getattr(image, "is_animated", False):
+        name, count = picture_name(image), getattr(image, "n_frames", 2)
+        text = f"{name}: has {count} frames; the first one is taken"
+        warnings.warn(text, BnnWarning, stacklevel=1)
 
 
 def _check_pages(image: Image.Image) -> None:
@@ -149,7 +159,17 @@ def _of_jpeg(picture: Image.Image, within: tuple[int, int] | None) -> Seen:
     image = twin(picture)
     if within is not None and (target := fitted(size, within)) != size:
         image.draft(None, target[::-1] if lying else target)
+    elif size[0] * size[1] > _WHOLE:
+        image.draft(None, _reduced(image.size))
     return Seen(_turned(_opaque(image, picture_name(picture)), turn), size, False)
+
+
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of a huge JPEG at 1/2, 1/4 or 1/8 of its scale, of bearable memory."""
+    width, height = size
+    while width * height > _WHOLE:
+        width, height = width // 2, height // 2
+    return width, height
 
 
 def _turned(image: Image.Image, turn: int) -> Image.Image:

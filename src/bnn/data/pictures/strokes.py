@@ -55,7 +55,9 @@ _SOLID, _NARROW = 0.8, 2.0
 
 
 @dataclass(frozen=True)
-class _Box:
+class Box:
+    """A rectangle of pixels; ``bottom`` and ``right`` are the first ones outside."""
+
     top: int
     bottom: int
     left: int
@@ -66,7 +68,11 @@ class _Box:
         """Height and width in pixels."""
         return self.bottom - self.top, self.right - self.left
 
-    def within(self, other: _Box, margin: float) -> bool:
+    def scaled(self, factor: int) -> Box:
+        """The same rectangle on a finer grid."""
+        return Box(self.top * factor, self.bottom * factor, self.left * factor, self.right * factor)
+
+    def within(self, other: Box, margin: float) -> bool:
         """Whether it leaves ``other`` by no more than ``margin`` pixels on any side."""
         return (
             self.top >= other.top - margin
@@ -93,10 +99,10 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
     clean = _clean(ink, edges=True)
     if clean is None:
         return False
-    box = _box(clean)
-    if not _box(dirty).within(box, 2 + 0.1 * max(box.sides)):
+    box = box_of(clean)
+    if not box_of(dirty).within(box, 2 + 0.1 * max(box.sides)):
         return False
-    if not _on_edge(ink):
+    if not on_edge(ink):
         return True
     return _is_cut_out(grey, ink, dirty) or (_reaches_out(ink) and _agrees(grey, ink))
 
@@ -122,7 +128,7 @@ def _reaches_out(ink: Mask) -> bool:
     if (free := _clean(ink)) is not None and free.sum() > _DUST * ink.sum():
         return False
     cell = -(-max(ink.shape) // _GRID)
-    full = np.pad(_pooled(ink, cell) == cell * cell, 1)
+    full = np.pad(pooled(ink, cell) == cell * cell, 1)
     thick = int(_THICK * min(full.shape)) // 2 * 2 + 1
     rest = Image.fromarray(full.astype(np.uint8)).filter(ImageFilter.MinFilter(max(thick, 3)))
     return not np.asarray(rest).any()
@@ -145,14 +151,14 @@ def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
 
 def is_solid(ink: Mask) -> bool:
     """Whether ink fills an area, as a blot does."""
-    box = _box(ink)
+    box = box_of(ink)
     short, long = sorted(box.sides)
     return bool(ink.sum() > _SOLID * short * long and long < _NARROW * short)
 
 
 def inside(grey: NDArray[np.uint8], ink: Mask) -> Mask | None:
     """A stroke within an area that was taken for ink (one in the shade, say), else None."""
-    box = _box(ink)
+    box = box_of(ink)
     trim = [max(side // 10, 1) for side in box.sides]
     part = grey[box.top + trim[0] : box.bottom - trim[0], box.left + trim[1] : box.right - trim[1]]
     return find_stroke(part) if min(part.shape) > _LEAST_PIXELS else None
@@ -212,14 +218,14 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -
     found = _clean(ink) if np.concatenate(_sides(ink)).mean() <= edge else None
     if found is None or is_solid(found) or np.median(share[found] - surely[found]) > 0:
         return None
-    if _is_rest(sheet, ink, found) or (fading and _spans(found)):
+    if _is_rest(sheet, ink, found) or (fading and spans(found)):
         return None
     return found
 
 
-def _spans(found: Mask) -> bool:
+def spans(found: Mask) -> bool:
     """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
-    height, width = _box(found).sides
+    height, width = box_of(found).sides
     return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
 
 
@@ -258,8 +264,8 @@ def _clean(ink: Mask, edges: bool = False) -> Mask | None:
     if not ink.any():
         return None
     cell = -(-max(ink.shape) // _GRID)
-    amounts = _pooled(ink, cell)
-    labels = _parts(amounts > 0)
+    amounts = pooled(ink, cell)
+    labels = parts(amounts > 0)
     sizes = np.bincount(labels.ravel(), amounts.ravel())
     if not edges:
         sizes[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
@@ -270,19 +276,21 @@ def _clean(ink: Mask, edges: bool = False) -> Mask | None:
     whole = np.repeat(np.repeat(kept[labels], cell, axis=0), cell, axis=1)
     cleaned: Mask = ink & whole[: ink.shape[0], : ink.shape[1]]
     least = max(_LEAST_PIXELS, _LEAST_SHARE * max(ink.shape))
-    return cleaned if max(_box(cleaned).sides) >= least else None
+    return cleaned if max(box_of(cleaned).sides) >= least else None
 
 
-def _pooled(ink: Mask, cell: int) -> NDArray[np.int64]:
+def pooled(ink: Mask, cell: int) -> NDArray[np.int64]:
     """How many pixels of ink are in each square of ``cell`` by ``cell``."""
     height, width = (-(-side // cell) for side in ink.shape)
-    whole = np.zeros((height * cell, width * cell), np.int64)
-    whole[: ink.shape[0], : ink.shape[1]] = ink
-    amounts: NDArray[np.int64] = whole.reshape(height, cell, width, cell).sum(axis=(1, 3))
+    amounts = np.zeros((height, width), np.int64)
+    starts = np.arange(0, ink.shape[1], cell)
+    for row in range(height):  # by strips: little memory
+        strip = ink[row * cell : (row + 1) * cell]
+        amounts[row] = np.add.reduceat(strip.sum(axis=0), starts)
     return amounts
 
 
-def _parts(mask: Mask) -> NDArray[np.int64]:
+def parts(mask: Mask) -> NDArray[np.int64]:
     """Numbers from 1 for the parts that hang together, corners included; 0 elsewhere."""
     numbers = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int64)
     inner = numbers[1:-1, 1:-1]
@@ -301,16 +309,22 @@ def _parts(mask: Mask) -> NDArray[np.int64]:
     return found
 
 
-def _on_edge(ink: Mask) -> bool:
+def on_edge(ink: Mask) -> bool:
+    """Whether ink reaches the edge of the picture."""
     return any(bool(side.any()) for side in _sides(ink))
+
+
+def is_cut(ink: Mask) -> bool:
+    """Whether ink reaches one edge of the picture, but not all, as a digit does that is cut out."""
+    return on_edge(ink) and not all(bool(side.any()) for side in _sides(ink))
 
 
 def _sides(ink: Mask) -> tuple[Mask, Mask, Mask, Mask]:
     return ink[0], ink[-1], ink[:, 0], ink[:, -1]
 
 
-def _box(ink: Mask) -> _Box:
+def box_of(ink: Mask) -> Box:
     """The rectangle around ink; there must be some."""
     rows: NDArray[Any] = np.flatnonzero(ink.any(axis=1))
     columns: NDArray[Any] = np.flatnonzero(ink.any(axis=0))
-    return _Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)

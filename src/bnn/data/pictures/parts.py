@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What else is ink than one stroke: a table around the sheet, a frame, a second digit.
+
+`strokes` finds dark parts on light paper. Here they are looked at as a whole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from bnn.data.pictures.strokes import Box, Mask, box_of, parts, pooled
+
+#: Parts are told apart on a grid of this size at most.
+_GRID = 150
+#: Levels of paper and table differ at least so far.
+_LEAST_APART = 30
+#: What lies around a sheet is at least this share of the picture's edge; a sheet is at least
+#: this share of the picture, and so much of it is paper that no stroke is near to: squares with
+#: sides of the share `_SQUARE` of the sheet's shorter side.
+_LEAST_RIM, _LEAST_SHEET, _LEAST_PAPER, _SQUARE = 0.02, 0.06, 0.02, 0.2
+#: Of a side, that is a whole one.
+_WHOLE = 0.9
+#: At its edge the light changes by this share of the difference.
+_SHARP = 0.5
+#: A frame covers this share of each side of its rectangle, within this share of the other
+#: side; and what stands in it is at least this share of its height or width.
+_SIDE, _BAND, _INNER = 0.75, 0.06, 0.25
+#: A ruled line is flat, by this share of its width.
+_FLAT = 0.06
+#: Parts of less than this share of all ink are no digits.
+_SPECK = 0.05
+#: Two parts side by side are two digits if the gap is at least this share of the whole height,
+#: and each is at least this share of it; one above the other, if each is at least that share.
+_GAP, _TALL, _STACKED = 0.08, 0.55, 0.34
+#: Apart by this share of the larger part's size, and at least this share of it: two digits.
+_FAR, _ALIKE = 0.5, 0.4
+#: A stroke is made thicker if it is narrower than this many pixels of the result, up to that many.
+_THIN, _THICKER = 1.0, 3.5
+#: Squares of ink to a pixel of the result while a stroke is made thicker.
+_FINE = 4
+
+
+def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np.uint8] | None:
+    """The part of a picture that is a sheet of paper on a darker ground, else None.
+
+    Args:
+        grey: uint8 (height, width).
+        whole_side: the ground must take a whole side of the picture, which a stroke hardly does.
+
+    Returns:
+        uint8 (height, width) of the sheet alone; the ground that is left in the corners has the
+        level of the paper. A ground is dark, and goes on beyond the picture's edge.
+    """
+    cell = -(-max(grey.shape) // _GRID)
+    small = np.asarray(Image.fromarray(grey).reduce(cell)) if cell > 1 else grey
+    if min(small.shape) < 8:
+        return None
+    limit = _between(small)
+    dark = small <= limit
+    if dark.all() or not dark.any():
+        return None
+    paper = int(np.median(small[~dark]))
+    if paper - float(np.median(small[dark])) < _LEAST_APART:
+        return None
+    labels = parts(dark)
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    names = np.unique(rim[rim > 0])
+    if not len(names) or (rim > 0).mean() < _LEAST_RIM:
+        return None
+    ground = np.isin(labels, names)
+    sides = ground[0], ground[-1], ground[:, 0], ground[:, -1]
+    if whole_side and max(float(side.mean()) for side in sides) < _WHOLE:
+        return None
+    if _step(small, ground) < _SHARP * (paper - float(np.median(small[ground]))):
+        return None  # light that falls off
+    ground = _grown(ground, 5)
+    if ground.all() or (~ground).mean() < _LEAST_SHEET or not _has_room(dark | ground, ground):
+        return None
+    box = box_of(~ground)
+    whole = np.repeat(np.repeat(ground, cell, axis=0), cell, axis=1)
+    whole = whole[: grey.shape[0], : grey.shape[1]]
+    cleaned = np.where(whole, np.uint8(paper), grey)
+    return cleaned[box.top * cell : box.bottom * cell, box.left * cell : box.right * cell]
+
+
+def _between(values: NDArray[np.uint8]) -> int:
+    """The level that parts dark and light values best (Otsu's)."""
+    counts = np.bincount(values.ravel(), minlength=256).astype(np.float64)
+    below = np.cumsum(counts)
+    sums = np.cumsum(counts * np.arange(256))
+    above = below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return int(np.argmax(np.nan_to_num(apart)))
+
+
+def _step(levels: NDArray[np.uint8], ground: Mask) -> float:
+    """How far the light changes at the edge of a ground, at most places."""
+    image = Image.fromarray(levels)
+    most, least = (
+        np.asarray(image.filter(kind(5)), np.float32)
+        for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter)
+    )
+    edge = ground & _grown(~ground, 3)
+    return float(np.percentile((most - least)[edge], 15)) if edge.any() else 0.0
+
+
+def _grown(mask: Mask, size: int) -> Mask:
+    """A mask with all that is within a square of ``size`` (odd) around it."""
+    image = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(size))
+    return np.asarray(image) > 0
+
+
+def _has_room(covered: Mask, ground: Mask) -> bool:
+    """Whether a sheet has room without ink, as paper has and the strokes of chalk have not."""
+    sheet = box_of(~ground)
+    side = max(int(_SQUARE * min(sheet.sides)) // 2 * 2 + 1, 3)
+    padded = np.pad(covered, side, constant_values=True)
+    free = ~_grown(padded, side)
+    return bool(free.sum() > _LEAST_PAPER * (~ground).sum() / 2)
+
+
+def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
+    """Size of a square of the grid, and the parts of the ink on it, dust left out."""
+    cell = -(-max(ink.shape) // _GRID)
+    amounts = pooled(ink, cell)
+    labels = parts(amounts > 0)
+    sizes = np.bincount(labels.ravel(), amounts.ravel())
+    sizes[0] = 0
+    kept = np.flatnonzero(sizes >= max(_SPECK * float(sizes.max()), 1))
+    masks = [labels == name for name in kept]
+    return cell, [box_of(mask) for mask in masks], masks
+
+
+def within_frame(ink: Mask) -> Box | None:
+    """The inside of a printed frame with ink in it, in pixels of ``ink``; else None.
+
+    The frame is a rectangle of lines, also one that lacks a side; what stands in it is large
+    enough to be a digit.
+    """
+    cell, boxes, masks = _found(ink)
+    for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
+        lines = _lines(mask, box)
+        if lines is None:
+            continue
+        others = [b for place, b in enumerate(boxes) if place != index and _inside(b, lines)]
+        if not others:
+            continue
+        height, width = (max(b.sides[axis] for b in others) for axis in (0, 1))
+        if height < _INNER * box.sides[0] and width < _INNER * box.sides[1]:
+            continue
+        return lines.scaled(cell)
+    between = _between_rules(boxes)
+    return None if between is None else between.scaled(cell)
+
+
+def _between_rules(boxes: list[Box]) -> Box | None:
+    """The room above, below or between ruled lines: flat, and longer than all else is large."""
+    rules = [b for b in boxes if b.sides[0] <= max(_FLAT * b.sides[1], 2)]
+    others = [b for b in boxes if b not in rules]
+    if not rules or not others:
+        return None
+    top, bottom = min(b.top for b in others), max(b.bottom for b in others)
+    left, right = min(b.left for b in others), max(b.right for b in others)
+    longest = max(bottom - top, right - left)
+    if any(b.sides[1] < longest or b.left > left or b.right < right for b in rules):
+        return None
+    if any(b.bottom > top and b.top < bottom for b in rules):
+        return None
+    upper = max((b.bottom + 1 for b in rules if b.bottom <= top), default=top)
+    lower = min((b.top - 1 for b in rules if b.top >= bottom), default=bottom)
+    edges = [(b.left, b.right) for b in rules]
+    return Box(upper, lower, min(e[0] for e in edges), max(e[1] for e in edges))
+
+
+def _lines(mask: Mask, box: Box) -> Box | None:
+    """What is within the lines of a frame, if a part is one."""
+    part = mask[box.top : box.bottom, box.left : box.right]
+    height, width = part.shape
+    if min(height, width) < 8:
+        return None
+    rows, columns = (max(int(_BAND * side), 1) for side in (height, width))
+    sides = (
+        part[:rows].any(axis=0).mean(),
+        part[-rows:].any(axis=0).mean(),
+        part[:, :columns].any(axis=1).mean(),
+        part[:, -columns:].any(axis=1).mean(),
+    )
+    if sum(side >= _SIDE for side in sides) < 4:
+        return None
+    # Nothing of it in the middle: a letter has strokes there.
+    down, across = 2 * rows + 1, 2 * columns + 1
+    if part[down:-down, across:-across].any():
+        return None
+    return Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
+
+
+def _inside(inner: Box, outer: Box) -> bool:
+    return inner.within(outer, 0)
+
+
+def are_several(ink: Mask) -> bool:
+    """Whether ink is of more than one digit or letter.
+
+    Strokes of one digit stand close together: a bar above a 5, a dot on an i, the two strokes
+    of a 4. Parts are several digits if they are side by side with a gap, and each nearly as
+    tall as all; or one above the other and each tall; or far apart.
+    """
+    _, boxes, _ = _found(ink)
+    top, bottom = min(b.top for b in boxes), max(b.bottom for b in boxes)
+    height = bottom - top
+    across = _joined([(b.left, b.right, b) for b in boxes], _GAP * height)
+    if sum(_extent(group, 0) >= _TALL * height for group in across) > 1:
+        return True
+    down = _joined([(b.top, b.bottom, b) for b in boxes], 1)
+    if sum(_extent(group, 0) >= _STACKED * height for group in down) > 1:
+        return True
+    return _are_far(boxes)
+
+
+def _joined(spans: list[tuple[int, int, Box]], gap: float) -> list[list[Box]]:
+    """Boxes in groups that are apart by at least ``gap`` along one axis."""
+    groups: list[list[Box]] = []
+    end = 0
+    for start, stop, box in sorted(spans, key=lambda span: span[:2]):
+        if not groups or start - end >= gap:
+            groups.append([])
+            end = stop
+        groups[-1].append(box)
+        end = max(end, stop)
+    return groups
+
+
+def _extent(group: list[Box], axis: int) -> int:
+    if axis == 0:
+        return max(b.bottom for b in group) - min(b.top for b in group)
+    return max(b.right for b in group) - min(b.left for b in group)
+
+
+def _are_far(boxes: list[Box]) -> bool:
+    largest = max(boxes, key=lambda b: max(b.sides))
+    size = max(largest.sides)
+    for box in boxes:
+        gap = max(
+            largest.left - box.right,
+            box.left - largest.right,
+            largest.top - box.bottom,
+            box.top - largest.bottom,
+        )
+        if gap >= _FAR * size and max(box.sides) >= _ALIKE * size:
+            return True
+    return False
+
+
+def thickened(ink: Mask, shape: tuple[int, int]) -> Mask | None:
+    """Thin ink as it must be to stay whole when it is shrunk to ``shape``; else None.
+
+    Shrinking takes one of many pixels: a line that is narrower than the step would break into
+    dots, or go. Returns bool (height, width) at a reduced size.
+    """
+    box = box_of(ink)
+    part = ink[box.top : box.bottom, box.left : box.right]
+    step = max(part.shape[0] / shape[0], part.shape[1] / shape[1])
+    if step <= 1 or _stroke_width(part) >= _THIN * step:
+        return None
+    cell = max(int(step / _FINE), 1)
+    coarse = pooled(part, cell) > 0
+    wanted = round(_THICKER * step / cell) - 1
+    size = max(wanted // 2 * 2 + 1, 3)
+    return _grown(np.pad(coarse, size), size)
+
+
+def _stroke_width(ink: Mask) -> float:
+    """Mean width of strokes in pixels: the area over half the outline."""
+    padded = np.pad(ink, 1)
+    outline = np.count_nonzero(padded[1:] != padded[:-1])
+    outline += np.count_nonzero(padded[:, 1:] != padded[:, :-1])
+    # Squares have longer outlines than the lines that they stand for, by 4 / pi on average.
+    return float(2 * ink.sum() / (outline * np.pi / 4))
+
+
+def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
+    """Whether ink may be the hole in a light stroke: it is smaller, seen at ``ratio`` of its size.
+
+    Args:
+        inner: what is dark on light.
+        outer: what is light on dark.
+        ratio: pixels of ``outer`` to one of ``inner``.
+    """
+    small, large = box_of(inner).sides, box_of(outer).sides
+    return max(small) * ratio <= max(large)
