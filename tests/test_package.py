@@ -92,3 +92,13 @@ save
 def test_public_names_are_held() -> None:
     assert sorted(bnn.__all__) == sorted(PUBLIC.split())
     assert all(getattr(bnn, name) is not None for name in bnn.__all__)
+
+
+def test_modules_that_the_documents_name_exist() -> None:
+    root = Path(__file__).parents[1]
+    folders = ("src", "tests", "tools", "bench", "fixtures")
+    there = [f"/{file.relative_to(root)}" for top in folders for file in (root / top).rglob("*.py")]
+    told = [root / "README.md", *(root / "docs").glob("*.md")]
+    for document in told:
+        for name in re.findall(r"[\w/-]+/\w+\.py\b", document.read_text(encoding="utf-8")):
+            assert any(path.endswith(f"/{name}") for path in there), f"{document.name}: {name}"

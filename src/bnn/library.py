@@ -32,6 +32,8 @@ def load(source: str | os.PathLike[str]) -> Model:
         ModelFileError, ParameterError: it is there, but damaged.
     """
     name = os.fspath(source)
+    if not name:
+        raise UnknownNameError("a model's name or path is needed, not an empty text")
     if name in bundled():
         return load_file(MODELS / (name + SUFFIX))
     path = Path(name)

@@ -64,6 +64,7 @@ def npz(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
         (lambda a: a.update({"l2/b": np.ones(7)}), ["l2/b", "(7,)"]),
         (lambda a: a.update({"b2/gamma": np.ones(7)}), ["b2/gamma", "(7,)"]),
         (lambda a: a.update({"l1/W": np.full((48, 784), np.nan)}), ["finite"]),
+        (lambda a: a.update({"b2/avg_var": -a["b2/avg_var"]}), ["b2/avg_var", "not a variance"]),
         (lambda a: a.update({"l1/W": np.array([{}, None])}), ["pickled"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
@@ -244,6 +245,41 @@ SIGNS = np.array([[1, -1], [1, 1], [-1, 1]])
 def test_onnx_graphs(model: Any, words: list[str], tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "x.onnx")
     refused(tmp_path / "x.onnx", *words)
+
+
+def fed(kind: int) -> Any:
+    """A small graph that is fed numbers of the type ``kind``, cast to float32."""
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
+    nodes += [helper.make_node("MatMul", ["f", "w"], ["y"])]
+    values = [
+        helper.make_tensor_value_info(name, kind_, [1, size])
+        for name, kind_, size in (("x", kind, 3), ("y", TensorProto.FLOAT, 2))
+    ]
+    weights = numpy_helper.from_array(SIGNS.astype(np.float32), "w")
+    graph = helper.make_graph(nodes, "fed", values[:1], values[1:], [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken", "others"),
+    [
+        ("UINT8", "bytes", ["int4", "int8", "unit", "symmetric", "bipolar", "int8/16"]),
+        ("UINT16", "bytes", ["int8", "unit", "bipolar"]),
+        ("INT8", "int8", ["bytes", "unit", "int8/16"]),
+        ("INT16", "int8", ["unit", "int8/16"]),
+        ("FLOAT16", "int8", ["unit", "symmetric"]),
+        ("DOUBLE", "int8", []),
+    ],
+)
+def test_an_input_is_taken_for_what_its_type_holds(
+    kind: str, taken: str, others: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    onnx.save(fed(getattr(TensorProto, kind)), path)
+    assert convert(path).report.assumed == taken
+    for other in others:
+        with pytest.raises(BnnError, match=f"which does not hold the values of {other} "):
+            convert(path, options=Options(input=other))
 
 
 def test_onnx_damage_sizes_and_outside_data(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import bnn
 from bnn.errors import BnnError, FormatError
-from bnn.formats.convert import convert
+from bnn.formats.convert import Options, convert
 from bnn.formats.keras.graph import node_sources, output_name
 from bnn.formats.keras.quantizers import named
 from bnn.formats.keras.read import _HANDLERS
@@ -372,3 +372,31 @@ def test_zeros_around_a_map_are_quantized_as_larq_does(cases: Path) -> None:
 def test_a_setting_of_another_type_is_one_line(cases: Path) -> None:
     with pytest.raises(FormatError, match="groups 'int32'"):
         convert(cases / "robustness" / "attribute-no-int.h5")
+
+
+def test_keras_3_calls_the_kernel_of_a_depthwise_layer_kernel_in_h5(tmp_path: Path) -> None:
+    layers = [
+        {
+            "class_name": "InputLayer",
+            "config": {"name": "in", "batch_input_shape": [None, 4, 4, 2], "dtype": "float32"},
+        },
+        {"class_name": "DepthwiseConv2D", "config": {"name": "dw", "kernel_size": [4, 4]}},
+    ]
+    kernel = np.random.default_rng(0).choice([-1.0, 1.0], (4, 4, 2, 1)).astype(np.float32)
+    bias = np.array([1.0, -2.0], np.float32)
+    inputs = np.random.default_rng(1).integers(-8, 8, (5, 4, 4, 2)).astype(np.float32)
+    models = []
+    for name in ("kernel", "depthwise_kernel"):
+        path = tmp_path / f"{name}.h5"
+        with h5py.File(path, "w") as file:
+            config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+            file.attrs["model_config"] = json.dumps(config)
+            file.attrs["keras_version"] = "3.15.1" if name == "kernel" else "2.15.0"
+            group = file.create_group("model_weights/dw")
+            group.attrs["weight_names"] = [f"dw/{name}", "dw/bias"]
+            group[f"dw/{name}"], group["dw/bias"] = kernel, bias
+        models.append(convert(path, options=Options(input="int4")).model)
+    wanted = np.einsum("nhwc,hwc->nc", inputs, kernel[..., 0]) + bias
+    for model in models:
+        logits = bnn.Classifier(model, "reference").logits(inputs)
+        np.testing.assert_array_equal(logits, wanted)

@@ -364,6 +364,8 @@ class _Assembly:
             )
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()
+        if (variance + np.float32(epsilon) <= 0).any():
+            raise FormatError(f"{link.name}/avg_var: {variance.min():g} is not a variance")
         with np.errstate(all="ignore"):  # what is not finite is refused by name
             # In Chainer's own order: the root of the reciprocal rounds otherwise than 1 / root.
             inv_std = np.sqrt(np.reciprocal(variance + np.float32(epsilon)))

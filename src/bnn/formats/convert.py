@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bnn.errors import BnnError, FormatError, NetworkError, ParameterError
+from bnn.errors import BnnError, FormatError, NetworkError, ParameterError, ProgramError
 from bnn.formats.report import Converted, Report
 from bnn.lower import lower
 from bnn.model.file import SUFFIX
@@ -165,8 +165,11 @@ def recognise(path: Path) -> str:
     """
     if path.is_dir():
         return "bnn-pynq"
-    with archives.size_checked(path).open("rb") as file:
-        head = file.read(264)
+    try:
+        with archives.size_checked(path).open("rb") as file:
+            head = file.read(264)
+    except OSError as reason:
+        raise FormatError(f"{path}: cannot be read: {reason.strerror}") from reason
     if head.startswith(b"PK"):
         return _recognise_zip(path)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -355,9 +358,13 @@ def taking_pictures(model: Model, grid: str) -> Model:
     from bnn.formats.grids import grid as named
     from bnn.program.inputs import IntegerInput, PictureInput, RealInput
 
-    given, chosen = model.program.input, named(grid)
+    unsaid = f"{grid!r} is not a mapping of bytes; use unit, symmetric or bytes"
+    try:
+        given, chosen = model.program.input, named(grid)
+    except (FormatError, ProgramError):
+        raise FormatError(unsaid) from None
     if chosen.precision.bits != 8 or chosen.precision.low:
-        raise FormatError(f"{grid!r} is not a mapping of bytes; use unit, symmetric or bytes")
+        raise FormatError(unsaid)
     if isinstance(given, PictureInput):
         raise FormatError(f"{model.name}: takes pictures already; do not use --pictures")
     if len(given.shape) != 3:

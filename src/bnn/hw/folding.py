@@ -258,4 +258,9 @@ def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> 
             return balanced(program)
     if given == "original":
         return original(program)
-    return read(bundled().get(os.fspath(given), Path(given)), program)
+    path = bundled().get(os.fspath(given), Path(given))
+    if path.suffix != ".json" and not path.exists():
+        raise BuildError(
+            f"{path}: no such folding; there are original, {', '.join(bundled())}, and JSON files"
+        )
+    return read(path, program)

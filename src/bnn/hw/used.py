@@ -42,6 +42,8 @@ def replaced(folder: Path) -> Iterator[Path]:
         BuildError: ``folder`` holds files that no build listed, or cannot be written.
     """
     target = Path(os.path.realpath(folder))
+    if target.exists() and not target.is_dir():
+        raise BuildError(f"{folder}: is a file; name a new folder")
     try:
         former = _former(folder, target)
         is_new = not target.exists()

@@ -389,6 +389,12 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
             raise DataError(
                 f"{Path(source)}: has {len(inputs)} inputs and {what} of shape {values.shape}"
             )
+    shape = conversion.model.program.input.shape
+    if inputs.shape[1:] != shape:
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise DataError(
+            f"{Path(source)}: its inputs have shape {inputs.shape}, the model takes ({wanted})"
+        )
     # Of logits, the number of columns is compared with that of the classes later.
     stored = () if logits is not None else (("predictions", answers),)
     for what, values in (("labels", labels), *stored):

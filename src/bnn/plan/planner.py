@@ -198,7 +198,9 @@ def plan(
     if not (0 < clock <= 1000 and math.isfinite(clock)):
         raise PlanError(f"a clock of {clock:g} MHz makes no sense; say one up to 1000")
     if not 0 < fill <= 1:
-        raise PlanError(f"at most 100 % of the LUTs can be taken, not {100 * fill:g} %")
+        raise PlanError(
+            f"{100 * fill:g} % of the LUTs cannot be taken; say above 0 and at most 100 %"
+        )
     program = _program(model)
     budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
     search = Search(program, budget, loadable=loadable)

@@ -75,7 +75,7 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
         UnknownNameError: there is no such runtime, or it has no such option.
         RuntimeUnavailableError: this machine lacks what it needs.
     """
-    if name not in RUNTIMES:
+    if not isinstance(name, str) or name not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise UnknownNameError(f"no runtime is called {name!r}; there are: {known}")
     module = importlib.import_module(RUNTIMES[name])

@@ -91,10 +91,21 @@ def _place(path: str) -> tuple[str, str]:
     return os.path.split(path)
 
 
+def _spelled(location: Path, name: str) -> str:
+    """``name`` as the original spells it: ``lfc-w1a1`` is ``lfcW1A1``."""
+    plain = name.replace("-", "").lower()
+    for known in NETWORKS:
+        if known.lower() == plain:
+            return known
+    raise ParameterError(
+        f"{location}: no original network is called {name!r}; there are: {', '.join(NETWORKS)}"
+    )
+
+
 def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
     """The network called ``name``, else that of the path, else the one that most files fit."""
     if name is not None and name not in NETWORKS:
-        raise ParameterError(f"no network is called {name!r}; there are: {', '.join(NETWORKS)}")
+        name = _spelled(location, name)
     configured = _configured(files)
     if configured is not None and name in (None, configured.name):
         return configured

@@ -257,11 +257,15 @@ class _Reader:
     def _variables(self, layer: KerasLayer, *wanted: str) -> list[NDArray[Any]]:
         """The layer's arrays called ``wanted``, or in that order; all of them and no others."""
         arrays = layer.arrays
+        if "depthwise_kernel" in wanted and "depthwise_kernel" not in arrays and "kernel" in arrays:
+            # as Keras 3 calls it in an .h5 file
+            arrays = {**arrays, "depthwise_kernel": arrays["kernel"]}
+            del arrays["kernel"]
         if not set(wanted) & set(arrays):
             arrays = dict(zip(wanted, arrays.values(), strict=False)) if arrays else {}
             extra = len(layer.arrays) - len(wanted)
         else:
-            extra = len(set(layer.arrays) - set(wanted))
+            extra = len(set(arrays) - set(wanted))
         missing = [name for name in wanted if name not in arrays]
         if missing:
             raise FormatError(f"{layer}: its {missing[0]} is missing")

@@ -124,6 +124,22 @@ def _f32(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.asarray(value, np.float32)
 
 
+def check_fed(graph: Graph, chosen: Grid) -> None:
+    """Refuse values that the type of the graph's input cannot hold.
+
+    Raises:
+        FormatError: the graph would never be fed these numbers.
+    """
+    values = chosen.values()
+    with np.errstate(all="ignore"):
+        held = values.astype(graph.kind).astype(np.float32)
+    if not np.array_equal(held, values):
+        raise FormatError(
+            f"input {graph.input!r} is of type {graph.kind}, which does not hold the values of "
+            f"{chosen.name} ({chosen.meaning}); choose others with --input"
+        )
+
+
 def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
     """The grid that is assumed for an input that nothing quantizes.
 
@@ -136,8 +152,8 @@ def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
             return grid("uint1" if name == "binary" else "int2n" if name == "ternary" else name)
         except (FormatError, ProgramError):
             pass
-    if raw.kind in ("uint8", "int8"):
-        return grid("bytes" if raw.kind == "uint8" else "int8")
+    if np.dtype(graph.kind).kind in "ui":  # what is fed, whatever a Cast has made of it since
+        return grid("bytes" if np.dtype(graph.kind).kind == "u" else "int8")
     if float(np.abs(raw.factor).max()) < 1 / 64:
         return grid("bytes")
     shape = raw.given_shape

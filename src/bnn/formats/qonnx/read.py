@@ -5,15 +5,15 @@ QONNX is ONNX plus quantizers that compute in real numbers (arXiv 2206.07527). T
 turns every node into a layer, into a constant, or into nothing but a remembered change
 of layout; what it cannot say it refuses, naming the node.
 
-``qonnx_ops``      which operators, versions and attributes are known
-``qonnx_walk``     what the walk knows so far
-``qonnx_rules``    what each operation becomes
-``qonnx_tensor``   where a tensor's numbers lie in our layout
-``qonnx_axes``     which axis of a picture has the channels
-``qonnx_quant``    what quantizers compute
-``qonnx_weights``  weights in the order of our layers
-``qonnx_input``    the input's quantizer
-``qonnx_write``    the other way: a program to QONNX
+``operators``  which operators, versions and attributes are known
+``walk``       what the walk knows so far
+``rules``      what each operation becomes
+``tensor``     where a tensor's numbers lie in our layout
+``axes``       which axis of a picture has the channels
+``quantizers`` what quantizers compute
+``weights``    weights in the order of our layers
+``input``      the input's quantizer
+``write``      the other way: a program to QONNX
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from bnn.errors import FormatError
 from bnn.formats.grids import Grid
 from bnn.formats.qonnx.axes import input_axes
 from bnn.formats.qonnx.constants import Constant
-from bnn.formats.qonnx.input import unquantized_input
+from bnn.formats.qonnx.input import check_fed, unquantized_input
 from bnn.formats.qonnx.onnx_file import Graph, Node
 from bnn.formats.qonnx.operators import Op, understood
 from bnn.formats.qonnx.tensor import VECTOR, RawInput, Step, Tensor, done, flattened
@@ -103,6 +103,7 @@ class Walk:
             if node.kind in _QUANTIZERS:
                 reason = f"{node} quantizes the input in a way that the host cannot"
             self.report.lost.append(f"{reason}; taken as {chosen.name}: {chosen.meaning}")
+        check_fed(self.graph, chosen)
         self.report.assumed = chosen.name
         if value.factor.size > 1 or value.offset.size > 1:
             raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")

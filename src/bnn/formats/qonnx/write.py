@@ -23,7 +23,7 @@ from bnn.model.file import write_whole
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput
 from bnn.program.operations import INPUT, Add, ArgMax, Dot, Op, Pool, Threshold, Window
-from bnn.program.precision import BIPOLAR, TERNARY, Precision
+from bnn.program.precision import BIPOLAR, INT, TERNARY, Precision
 from bnn.program.program import Program
 from bnn.system import install
 
@@ -243,7 +243,8 @@ class _Writer:
         if precision == BIPOLAR:
             self._node("BipolarQuant", [scaled, one], INPUT, DOMAIN)
             self._made(INPUT, rank)
-        elif given.rounding == "even":
+        elif given.rounding == "even" and precision != INT(1):
+            # QONNX takes a signed Quant of one bit for -1 and +1, ours has -1 and 0
             self._node(
                 "Quant",
                 [
