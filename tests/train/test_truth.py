@@ -228,7 +228,7 @@ def test_recipes_know_the_names_that_there_are():
         ({"network": "lfc-w1a1"}, "NET is lfc-w1a1 here"),
         ({"whole": True}, "--whole is True here, and False there"),
         ({"precision": "bf16-mixed"}, "--precision is bf16-mixed here, and 32-true there"),
-        ({"teacher": ["lfc-w1a1"]}, "--teacher is lfc-w1a1 here"),
+        ({"teacher": ["lfc-w1a1"]}, "--teacher is lfc-w1a1 here, and None there"),
         ({"init": "lfc-w1a1"}, "--init is lfc-w1a1 here, and None there"),
         ({"augment": "none"}, "--augment is none here, and shift there"),
     ],
