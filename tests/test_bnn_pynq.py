@@ -21,6 +21,7 @@ from bnn.data import cifar, idx
 from bnn.data.pictures.rules import image_to_cifar_array, thumbnail_pillow6
 from bnn.errors import ParameterError
 from bnn.formats.bnn_pynq import NETWORKS, OriginalNetwork, load
+from bnn.library import load as load_any
 from bnn.model.model import Model
 from bnn.program.semantics import evaluate
 from bnn.run.reference import ReferenceRuntime
@@ -282,3 +283,15 @@ def test_recorded_three(
 def test_a_network_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"no network is called 'cnvW9A9'; there are: cnvW1A1"):
         load(write(tmp_path / "set", made("cnvW1A1")), "cnvW9A9")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"name = 1\n", b"\x89PNG\r\n\x1a\n" + bytes(600), b"x" * 5000]
+)
+def test_a_file_of_another_kind_is_not_called_a_damaged_archive(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "net.h5"
+    path.write_bytes(content)
+    with pytest.raises(ParameterError, match=r"net\.h5: is no tar archive, .*bnn convert makes"):
+        load_any(path)

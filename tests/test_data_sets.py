@@ -257,7 +257,7 @@ def test_damaged_archives(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: "):
         load_train("cifar10", tmp_path)
     path.write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: damaged tar archive"):
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: is no tar archive"):
         load_train("cifar10", tmp_path)
     put_archive(path, *files[:4], files[5])
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: has no data_batch_5\.bin"):

@@ -255,6 +255,18 @@ def test_errors_are_raised(roots: Path) -> None:
     clf = bnn.LfcClassifier("lfcW1A1", "digits", bnn.RUNTIME_SW)
     with pytest.raises(DataError, match=r"gone\.idx"):
         clf.classify_mnist(roots / "gone.idx")
+    for index in (1.5, "1", None, 99, -99):
+        with pytest.raises(BnnError, match=f"no class {index}"):
+            clf.class_name(index)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("one", ["deer.jpg", b"deer.jpg", Path("deer.jpg"), Image.new("L", (9, 9))])
+@pytest.mark.parametrize("call", ["classify_paths", "classify_images", "classify_images_details"])
+@pytest.mark.usefixtures("roots")
+def test_one_where_several_belong_is_refused(call: str, one: Any) -> None:
+    clf = bnn.CnvClassifier("cnvW1A2", "signs", bnn.RUNTIME_SW)
+    with pytest.raises(InputError, match=f"a list of .* not one {type(one).__name__}"):
+        getattr(clf, call)(one)
 
 
 def test_too_many_images_are_refused(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:

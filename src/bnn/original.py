@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -191,9 +191,10 @@ class PynqBNN:
 
     def class_name(self, index: int) -> str:
         """Name of a class."""
-        if not -len(self.classes) <= index < len(self.classes):
-            raise UnknownNameError(f"there is no class {index}")
-        return self.classes[index]
+        try:
+            return self.classes[index]
+        except (IndexError, TypeError):
+            raise UnknownNameError(f"there is no class {index}") from None
 
     def _single(self, images: NDArray[np.uint8]) -> tuple[int, Ints]:
         outputs = self._run(images[:1])
@@ -366,6 +367,7 @@ class CnvClassifier(_Classifier):
 
     def classify_paths(self, paths: Sequence[str | os.PathLike[str]]) -> Ints:
         """Classes of picture files, int32 (count,)."""
+        _check_several(paths, "paths")
         return self._many(_stack([_picture(path) for path in paths]))[0]
 
     def classify_cifar(self, path: str | os.PathLike[str]) -> int:
@@ -396,7 +398,14 @@ class CnvClassifier(_Classifier):
 
 
 def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
+    _check_several(ims, "pictures")
     return _stack([_shrunk(im) for im in ims])
+
+
+def _check_several(given: Any, what: str) -> None:
+    """Refuse one picture or path where several belong: a text would be taken letter by letter."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InputError(f"a list of {what} is wanted, not one {type(given).__name__}")
 
 
 def _shrunk(im: Image.Image) -> NDArray[np.uint8]:

@@ -104,3 +104,11 @@ def test_blended_pictures_and_what_is_wanted_of_them_agree(evenness):
     # The variance of Beta(a, a).
     assert own.mean().item() == pytest.approx(0.5, abs=0.08)
     assert own.var().item() == pytest.approx(1 / (4 * (2 * evenness + 1)), abs=0.02)
+
+
+@pytest.mark.parametrize("evenness", [5e-324, 1e-320, 1e-46, 1e-44, 1, 1000])
+def test_pictures_are_blended_with_any_evenness_that_may_be_asked_for(evenness):
+    pictures = torch.zeros(50, 2, 2, 1, dtype=torch.uint8)
+    found, wanted = mix(pictures, torch.eye(50), evenness)
+    assert torch.equal(found, pictures)
+    assert torch.allclose(wanted.sum(1), torch.ones(50))

@@ -70,3 +70,16 @@ def test_what_the_user_can_mend_is_one_line(tmp_path, monkeypatch, capsys, argum
     assert errors.startswith("bnn: ")
     assert errors.count("\n") == 1
     assert said in errors
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_only_a_run_that_is_there_is_said_to_be_resumable(tmp_path, monkeypatch, kept):
+    from bnn.commands.train import _where_stopped
+
+    monkeypatch.delitem(sys.modules, "bnn.train.run", raising=False)  # while modules were loaded
+    run = tmp_path / "run"
+    if kept:
+        run.mkdir()
+        (run / "settings.json").write_text("{}")
+    assert ("--resume" in _where_stopped(run)) == kept
+    assert ("start it again" in _where_stopped(run)) == (not kept)

@@ -329,6 +329,17 @@ def test_only_the_same_run_is_resumed(done, pictures):
         train(other, done[0], QUIET, resume=True)
 
 
+@pytest.mark.parametrize("devices", ["0", "x", "-1", "", "1.5", "0,x", "auto,1", "1 x"])
+def test_devices_that_mean_nothing_are_refused_in_our_words(devices):
+    with pytest.raises(TrainError, match=r"devices is auto, how many .*, not '"):
+        bnn.train.loop._check_devices(devices)
+
+
+@pytest.mark.parametrize("devices", ["auto", "1", "16", "0,2", "0, 2", "1,"])
+def test_devices_that_are_taken(devices):
+    bnn.train.loop._check_devices(devices)
+
+
 @pytest.mark.parametrize("asked", [{"epochs": 1}, {"devices": "99999"}])
 def test_a_refused_resumption_changes_nothing(done, tmp_path, asked):
     folder = tmp_path / "run"

@@ -150,6 +150,8 @@ def _too_many(names: list[str], *, resume: bool) -> str:
 
 def _where_stopped(output: Path) -> str:
     if "bnn.train.run" not in sys.modules:  # it came while modules were loaded
+        if not (output / "settings.json").exists():
+            return "stopped before it began; nothing is written yet, so start it again"
         return f"stopped before it began; bnn train --resume {output} goes on where it was"
     from bnn.train.resume import where_stopped
 

@@ -22,6 +22,10 @@ _MAX_MEMBERS = 1 << 16
 _CHUNK = 1 << 20
 
 
+class NoTarError(DataError):
+    """Its first header is none of a tar archive: damaged, or a file of another kind."""
+
+
 class _Readable(Protocol):
     @property
     def name(self) -> str: ...
@@ -69,8 +73,11 @@ class _Tar:
 
     def __init__(self, stream: _Readable) -> None:
         self._stream = stream
+        self._begun = False
 
     def wrong(self, what: str) -> DataError:
+        if not self._begun:
+            return NoTarError(f"{self._stream.name}: is no tar archive, or a damaged one: {what}")
         return DataError(f"{self._stream.name}: damaged tar archive: {what}")
 
     def header(self) -> tuple[str, bytes, int] | None:
@@ -82,6 +89,7 @@ class _Tar:
             if not any(block):
                 return None
             name, kind, size = self._plain(block)
+            self._begun = True
             if kind == b"L":
                 long_name = _text(self.extended(size).split(b"\0")[0])
             elif kind == b"x":

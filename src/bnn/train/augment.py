@@ -103,7 +103,8 @@ def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tens
             is nearly all; at 1, any share is as likely as another.
     """
     other = torch.randperm(len(pictures), device=pictures.device)
-    even = torch.full((len(pictures), 1), evenness, device=pictures.device)
+    # As a float32 it must not become 0: a Beta distribution has no such shape.
+    even = torch.full((len(pictures), 1), max(float(evenness), 1e-30), device=pictures.device)
     share = torch.distributions.Beta(even, even).sample()
     first = share[:, :, None, None]
     blend = torch.lerp(pictures[other].float(), pictures.float(), first).round_().to(torch.uint8)

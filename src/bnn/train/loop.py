@@ -328,6 +328,7 @@ def fit(
 def _trainer(
     task: Task, options: FitOptions, precision: str, callbacks: list[Callback], logger: Logger
 ) -> L.Trainer:
+    _check_devices(options.devices)
     there = os.cpu_count() or 1
     on_cpu = task.stack.looks_up or not torch.cuda.is_available()
     # On CPUs Lightning would start as many processes as are asked for, be it thousands.
@@ -355,6 +356,15 @@ def _trainer(
         raise TrainError(
             f"devices {told(options.devices)} are not available: {why[:200]}"
         ) from None
+
+
+def _check_devices(devices: str) -> None:
+    """Refuse what is none of what ``--devices`` takes, before Lightning does in its own terms."""
+    text = devices.replace(" ", "")
+    if not (text == "auto" or re.fullmatch(r"0*[1-9]\d*|\d+(,\d+)+|\d+,", text)):
+        raise TrainError(
+            f"devices is auto, how many (1 or more), or a list such as 0,2, not {told(devices)}"
+        )
 
 
 def _is_done(

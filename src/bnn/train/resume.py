@@ -52,7 +52,9 @@ def resumed(
     for name, value in given.items():
         if value is None or name in FREE or _same(value, own[name]):
             continue
-        wanted, has = (", ".join(v) if isinstance(v, list) else str(v) for v in (value, own[name]))
+        wanted, has = (
+            str(", ".join(v) or None if isinstance(v, list) else v) for v in (value, own[name])
+        )
         option = "NET" if name == "network" else f"--{name.replace('_', '-')}"
         raise TrainError(
             f"{folder}: {option} cannot change: {_short(wanted)} is asked, {_in_run(has)}, whose "

@@ -71,6 +71,11 @@ def _read_archive(archive: Path) -> Files:
             for path, data in tar.members(stream, _is_member, MAX_SET_BYTES):
                 folder, name = _place(path)
                 groups.setdefault(folder, {})[name] = data
+    except tar.NoTarError as reason:
+        raise ParameterError(
+            f"{reason}; a model is a bundled name, a .bnn file or an original parameter set, and "
+            "bnn convert makes .bnn files of other networks"
+        ) from reason
     except DataError as reason:
         raise ParameterError(str(reason)) from reason
     if len(groups) != 1:
