@@ -17,6 +17,8 @@ HEADERS := $(abspath $(VENV))/headers/usr/include
 WITH_HEADERS = if [ -d "$(HEADERS)" ]; then export CPLUS_INCLUDE_PATH="$(HEADERS)" \
     SKBUILD_CMAKE_DEFINE="Python_INCLUDE_DIR=$$(echo "$(HEADERS)"/python3*)"; fi;
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f)
+# The C++ that clang-format lays out, as .clang-format says.
+CXX_SOURCES = $(shell find native -name '*.[ch]pp')
 # The machine's compiler, not the name of the one that built its Python.
 ifeq ($(origin CXX),default)
 export CXX := $(shell for c in c++ g++ clang++; do command -v $$c && break; done)
@@ -40,7 +42,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: demo test test-slow test-train test-hw test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format dist-check clean
 .DELETE_ON_ERROR:
 
@@ -68,6 +70,11 @@ test-hw: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[hw]'
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m hw
 
+# A small accelerator through Yosys for six families of chips; prints the table of docs/hardware.md.
+synth: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[hw]'
+	$(BIN)/python -m pytest -q -n 0 -s -m hw tests/hw/test_other_chips.py
+
 # Trainings that are killed at random moments, FAULTS times for each of six kinds, and FAULTS_DISK full
 # disks; then resumed and compared with the uninterrupted one. Minutes; full disks need the right to mount.
 FAULTS ?= 11
@@ -92,6 +99,8 @@ differential: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(BIN)/python tools/check_columns.py
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python tools/check_rooms.py
 	$(BIN)/python tools/check_rtl.py
@@ -102,6 +111,7 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 test-native: $(TOOLS)
 	@$(BIN)/cmake -S . -B build/native-tests -G Ninja \

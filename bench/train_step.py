@@ -11,7 +11,7 @@ Ways to write one topology, with the same optimiser and batch:
                ``x + (where(x >= 0, 1, -1) - clamp(x, -1, 1)).detach()`` and so on
     brevitas   the bnn_pynq example of Brevitas, where it is installed
     ours       bnn.train
-    integers   bnn.train in small integers (bnn.train.look_up), without PyTorch's products
+    integers   bnn.train in small integers (bnn.train.lut), without PyTorch's products
 
 The rounds of all variants take turns, so that other work on the machine disturbs them
 alike; time is that of this thread on the processor (on a GPU: wall time, synchronized).
@@ -170,7 +170,7 @@ def main() -> None:
         }.items():
             steps[name, half] = step_of(model.to(options.device).train(), batch, half)
     integers = Stack(topology).train()
-    if options.device == "cpu" and integers.train_by_look_up():
+    if options.device == "cpu" and integers.train_by_lut():
         steps["integers", False] = step_of(integers, batch, False)
     for key, step in steps.items():
         step()

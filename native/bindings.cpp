@@ -13,10 +13,10 @@
 
 #include "bnn/cpu_features.hpp"
 #include "bnn/first_layer.hpp"
-#include "bnn/look_up.hpp"
 #include "bnn/plan.hpp"
 #include "bnn/program.hpp"
 #include "bnn/training.hpp"
+#include "bnn/training_lut.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -38,13 +38,15 @@ std::vector<T> vector_of(const std::optional<In<T, 1>>& array) {
 
 template <class T>
 bnn::Matrix<T> matrix_of(const In<T, 2>& array) {
-  if (array.shape(0) > 1 << 26 || array.shape(1) > 1 << 26) throw bnn::ProgramError("a matrix is too large");
+  if (array.shape(0) > 1 << 26 || array.shape(1) > 1 << 26)
+    throw bnn::ProgramError("a matrix is too large");
   return {int(array.shape(0)), int(array.shape(1)), {array.data(), array.data() + array.size()}};
 }
 
 bnn::Program make_program(std::array<int, 3> shape, std::array<int, 3> lattice,
                           const std::optional<In<int16_t, 1>>& table) {
-  return bnn::Program({{shape[0], shape[1], shape[2]}, {lattice[0], lattice[1], lattice[2]}, vector_of(table)});
+  return bnn::Program(
+      {{shape[0], shape[1], shape[2]}, {lattice[0], lattice[1], lattice[2]}, vector_of(table)});
 }
 
 // The number of images, after a look at every size.
@@ -52,10 +54,13 @@ int64_t check_run(const bnn::Plan& plan, size_t inputs, bool bytes, const Out<in
                   const std::optional<Out<int64_t, 1>>& decisions) {
   const size_t n = scores.shape(0);
   if (bytes != plan.takes_bytes()) throw std::invalid_argument("inputs are of the wrong type");
-  if (scores.shape(1) != size_t(plan.classes())) throw std::invalid_argument("scores have the wrong shape");
+  if (scores.shape(1) != size_t(plan.classes()))
+    throw std::invalid_argument("scores have the wrong shape");
   if (inputs != n * plan.input_values()) throw std::invalid_argument("inputs have the wrong shape");
-  if (decisions.has_value() != plan.has_decision()) throw std::invalid_argument("decisions are wanted or not");
-  if (decisions && decisions->shape(0) != n) throw std::invalid_argument("decisions have the wrong shape");
+  if (decisions.has_value() != plan.has_decision())
+    throw std::invalid_argument("decisions must be given exactly if the plan makes them");
+  if (decisions && decisions->shape(0) != n)
+    throw std::invalid_argument("decisions have the wrong shape");
   return int64_t(n);
 }
 
@@ -68,8 +73,10 @@ void run(const bnn::Plan& plan, const Batch<T>& inputs, const Out<int32_t, 2>& s
   int32_t* to = scores.data();
   int64_t* decided = decisions ? decisions->data() : nullptr;
   const nb::gil_scoped_release released;
-  if constexpr (bytes) plan.run(data, nullptr, n, to, decided, threads);
-  else plan.run(nullptr, data, n, to, decided, threads);
+  if constexpr (bytes)
+    plan.run(data, nullptr, n, to, decided, threads);
+  else
+    plan.run(nullptr, data, n, to, decided, threads);
 }
 
 // bfloat16 arrays come as uint16, their bits.
@@ -94,16 +101,17 @@ void check_alike(const A& one, const Arrays&... others) {
 
 template <class X>
 bnn::training::Shape shape_of(const In<X, 2>& x) {
-  if (x.shape(0) == 0 || x.shape(1) > 1 << 26) throw std::invalid_argument("no rows, or too many channels");
+  if (x.shape(0) == 0 || x.shape(1) > 1 << 26)
+    throw std::invalid_argument("no rows, or too many channels");
   return {int64_t(x.shape(0)), int(x.shape(1))};
 }
 
-// Of maps (images, height, width, channels) and what a pool of 2x2 leaves of them.
+// Of maps (images, height, width, channels) and the results of a 2x2 pool.
 template <class A, class B>
 bnn::training::Maps maps_of(const A& x, const B& y) {
-  const size_t most = 1 << 26;
+  const size_t limit = 1 << 26;
   if (y.shape(0) != x.shape(0) || y.shape(1) != x.shape(1) / 2 || y.shape(2) != x.shape(2) / 2 ||
-      y.shape(3) != x.shape(3) || x.shape(1) > most || x.shape(2) > most || x.shape(3) > most) {
+      y.shape(3) != x.shape(3) || x.shape(1) > limit || x.shape(2) > limit || x.shape(3) > limit) {
     throw std::invalid_argument("maps have the wrong shape");
   }
   return {int64_t(x.shape(0)), int(x.shape(1)), int(x.shape(2)), int(x.shape(3))};
@@ -111,30 +119,31 @@ bnn::training::Maps maps_of(const A& x, const B& y) {
 
 template <class X, class Y>
 void norm_act_forward(const In<X, 2>& x, const Reals& gamma, const Reals& beta, double epsilon,
-                      std::tuple<float, float, bool, bool> quantizer, const Out<Y, 2>& y, const Out<float, 1>& mean,
-                      const Out<float, 1>& inv_std, const Out<float, 1>& variance, int threads) {
+                      std::tuple<float, float, bool, bool> quantizer, const Out<Y, 2>& y,
+                      const Out<float, 1>& mean, const Out<float, 1>& inv_std,
+                      const Out<float, 1>& variance, int threads) {
   check_alike(x, y);
   check_channels(x.shape(1), gamma, beta, mean, inv_std, variance);
   const auto [low, high, bipolar, quadratic] = quantizer;
   const nb::gil_scoped_release released;
   bnn::training::norm_act_forward(shape_of(x), x.data(), gamma.data(), beta.data(), float(epsilon),
-                                  {low, high, bipolar, quadratic}, y.data(), mean.data(), inv_std.data(),
-                                  variance.data(), threads);
+                                  {low, high, bipolar, quadratic}, y.data(), mean.data(),
+                                  inv_std.data(), variance.data(), threads);
 }
 
 template <class X>
-void norm_act_backward(const Bits& grad, const In<X, 2>& x, const Reals& gamma, const Reals& beta, const Reals& mean,
-                       const Reals& inv_std, std::tuple<float, float, bool, bool> quantizer,
+void norm_act_backward(const Bits& grad, const In<X, 2>& x, const Reals& gamma, const Reals& beta,
+                       const Reals& mean, const Reals& inv_std,
+                       std::tuple<float, float, bool, bool> quantizer,
                        const Out<uint16_t, 2>& grad_x, const Out<float, 1>& grad_gamma,
                        const Out<float, 1>& grad_beta, int threads) {
   check_alike(x, grad, grad_x);
   check_channels(x.shape(1), gamma, beta, mean, inv_std, grad_gamma, grad_beta);
   const auto [low, high, bipolar, quadratic] = quantizer;
   const nb::gil_scoped_release released;
-  bnn::training::norm_act_backward(shape_of(x), grad.data(), x.data(),
-                                   {gamma.data(), beta.data(), mean.data(), inv_std.data()},
-                                   {low, high, bipolar, quadratic}, grad_x.data(), grad_gamma.data(),
-                                   grad_beta.data(), threads);
+  bnn::training::norm_act_backward(
+      shape_of(x), grad.data(), x.data(), {gamma.data(), beta.data(), mean.data(), inv_std.data()},
+      {low, high, bipolar, quadratic}, grad_x.data(), grad_gamma.data(), grad_beta.data(), threads);
 }
 
 template <class X>
@@ -145,8 +154,8 @@ void pool_forward(const In<X, 4>& x, const Out<X, 4>& y, int threads) {
 }
 
 template <class X>
-void pool_backward(const In<uint16_t, 4>& grad, const In<X, 4>& x, const In<X, 4>& y, const Out<uint16_t, 4>& grad_x,
-                   int threads) {
+void pool_backward(const In<uint16_t, 4>& grad, const In<X, 4>& x, const In<X, 4>& y,
+                   const Out<uint16_t, 4>& grad_x, int threads) {
   const auto maps = maps_of(x, y);
   check_alike(y, grad);
   check_alike(x, grad_x);
@@ -156,19 +165,26 @@ void pool_backward(const In<uint16_t, 4>& grad, const In<X, 4>& x, const In<X, 4
 
 // Of maps, weights (outputs, rows, columns, inputs) and what becomes of the maps.
 template <class X, class W, class Y>
-bnn::training::Correlation correlation_of(const X& x, const W& weights, std::array<int, 4> padding, const Y& y) {
+bnn::training::Correlation correlation_of(const X& x, const W& weights, std::array<int, 4> padding,
+                                          const Y& y) {
   for (size_t axis = 0; axis < 4; ++axis) {
-    const size_t most = 1 << 20;
-    if (x.shape(axis) > most || weights.shape(axis) > most) throw std::invalid_argument("an array is too large");
+    const size_t limit = 1 << 20;
+    if (x.shape(axis) > limit || weights.shape(axis) > limit)
+      throw std::invalid_argument("an array is too large");
   }
-  const bnn::training::Correlation by{
-      int64_t(x.shape(0)), int(x.shape(1)), int(x.shape(2)), int(x.shape(3)), int(weights.shape(0)),
-      {int(weights.shape(1)), int(weights.shape(2))}, padding};
+  const bnn::training::Correlation by{int64_t(x.shape(0)),
+                                      int(x.shape(1)),
+                                      int(x.shape(2)),
+                                      int(x.shape(3)),
+                                      int(weights.shape(0)),
+                                      {int(weights.shape(1)), int(weights.shape(2))},
+                                      padding};
   for (int side : padding) {
     if (side < 0 || side > 1 << 20) throw std::invalid_argument("padding is negative or too large");
   }
-  if (weights.shape(3) != x.shape(3) || y.shape(0) != x.shape(0) || int64_t(y.shape(1)) != by.rows() ||
-      int64_t(y.shape(2)) != by.columns() || y.shape(3) != weights.shape(0)) {
+  if (weights.shape(3) != x.shape(3) || y.shape(0) != x.shape(0) ||
+      int64_t(y.shape(1)) != by.rows() || int64_t(y.shape(2)) != by.columns() ||
+      y.shape(3) != weights.shape(0)) {
     throw std::invalid_argument("maps and weights do not fit each other");
   }
   return by;
@@ -178,36 +194,41 @@ bnn::training::Signs signs_of(bool bipolar) {
   return bipolar ? bnn::training::Signs::bipolar : bnn::training::Signs::ternary;
 }
 
-void correlate(const In<int8_t, 4>& x, const In<int8_t, 4>& weights, std::array<int, 4> padding, bool bipolar,
-               const Out<int16_t, 4>& y, int threads) {
+void correlate(const In<int8_t, 4>& x, const In<int8_t, 4>& weights, std::array<int, 4> padding,
+               bool bipolar, const Out<int16_t, 4>& y, int threads) {
   const auto by = correlation_of(x, weights, padding, y);
   const nb::gil_scoped_release released;
   bnn::training::correlate(by, x.data(), weights.data(), signs_of(bipolar), y.data(), threads);
 }
 
-void correlate_back(const In<uint16_t, 4>& grad, const In<int8_t, 4>& weights, std::array<int, 4> padding,
-                    bool bipolar, uint32_t seed, const Out<uint16_t, 4>& grad_x, int threads) {
+void correlate_back(const In<uint16_t, 4>& grad, const In<int8_t, 4>& weights,
+                    std::array<int, 4> padding, bool bipolar, uint32_t seed,
+                    const Out<uint16_t, 4>& grad_x, int threads) {
   const auto by = correlation_of(grad_x, weights, padding, grad);
   const nb::gil_scoped_release released;
-  bnn::training::correlate_back(by, grad.data(), weights.data(), signs_of(bipolar), seed, grad_x.data(), threads);
+  bnn::training::correlate_back(by, grad.data(), weights.data(), signs_of(bipolar), seed,
+                                grad_x.data(), threads);
 }
 
-void correlate_weights(const In<uint16_t, 4>& grad, const In<int8_t, 4>& x, std::array<int, 4> padding, bool bipolar,
-                       uint32_t seed, const Out<float, 4>& grad_weights, int threads) {
+void correlate_weights(const In<uint16_t, 4>& grad, const In<int8_t, 4>& x,
+                       std::array<int, 4> padding, bool bipolar, uint32_t seed,
+                       const Out<float, 4>& grad_weights, int threads) {
   const auto by = correlation_of(x, grad_weights, padding, grad);
   const nb::gil_scoped_release released;
-  bnn::training::correlate_weights(by, grad.data(), x.data(), signs_of(bipolar), seed, grad_weights.data(), threads);
+  bnn::training::correlate_weights(by, grad.data(), x.data(), signs_of(bipolar), seed,
+                                   grad_weights.data(), threads);
 }
 
-void correlate_first(const In<int16_t, 4>& x, const In<int16_t, 4>& weights, std::array<int, 4> padding,
-                     const Out<int16_t, 4>& y, int threads) {
+void correlate_first(const In<int16_t, 4>& x, const In<int16_t, 4>& weights,
+                     std::array<int, 4> padding, const Out<int16_t, 4>& y, int threads) {
   const auto by = correlation_of(x, weights, padding, y);
   const nb::gil_scoped_release released;
   bnn::training::correlate_first(by, x.data(), weights.data(), y.data(), threads);
 }
 
-void correlate_first_weights(const In<uint16_t, 4>& grad, const In<int16_t, 4>& x, std::array<int, 4> padding,
-                             const Out<float, 4>& grad_weights, int threads) {
+void correlate_first_weights(const In<uint16_t, 4>& grad, const In<int16_t, 4>& x,
+                             std::array<int, 4> padding, const Out<float, 4>& grad_weights,
+                             int threads) {
   const auto by = correlation_of(x, grad_weights, padding, grad);
   const nb::gil_scoped_release released;
   bnn::training::correlate_first_weights(by, grad.data(), x.data(), grad_weights.data(), threads);
@@ -232,11 +253,11 @@ void define_training(nb::module_& m) {
   define(m, "pool_backward", &pool_backward<uint16_t>, "training");
   define(m, "pool_backward", &pool_backward<int16_t>, "training");
   define(m, "pool_backward", &pool_backward<int8_t>, "training");
-  m.def("look_up_kernel", &bnn::training::look_up_kernel, "See native/include/bnn/look_up.hpp.");
+  m.def("lut_kernel", &bnn::training::lut_kernel, "See native/include/bnn/training_lut.hpp.");
   // Whether the weights (of the last one: the maps) are bipolar, not ternary.
-  define(m, "correlate", &correlate, "look_up");
-  define(m, "correlate_back", &correlate_back, "look_up");
-  define(m, "correlate_weights", &correlate_weights, "look_up");
+  define(m, "correlate", &correlate, "training_lut");
+  define(m, "correlate_back", &correlate_back, "training_lut");
+  define(m, "correlate_weights", &correlate_weights, "training_lut");
   define(m, "correlate_first", &correlate_first, "first_layer");
   define(m, "correlate_first_weights", &correlate_first_weights, "first_layer");
 }
@@ -252,7 +273,8 @@ NB_MODULE(_native, m) {
       "kernels",
       [] {
         std::vector<std::tuple<std::string, std::string, bool>> all;
-        for (const auto& info : bnn::kernel_infos()) all.emplace_back(info.name, info.uses, info.available);
+        for (const auto& info : bnn::kernel_infos())
+          all.emplace_back(info.name, info.uses, info.available);
         return all;
       },
       "Kernel sets, the best first: name, what it is built on, whether this CPU can run it.");
@@ -261,39 +283,57 @@ NB_MODULE(_native, m) {
 
   using bnn::Program;
   using bnn::Slide;
-  nb::class_<Program>(m, "Program", "A network, operation by operation; each method returns its edge's number.")
-      .def("__init__", [](Program* self, std::array<int, 3> shape, std::array<int, 3> lattice,
-                          const std::optional<In<int16_t, 1>>& table) {
-             new (self) Program(make_program(shape, lattice, table));
-           }, "shape"_a, "lattice"_a, "table"_a.none())
-      .def("window", [](Program& self, int source, std::array<int, 2> kernel, std::array<int, 2> stride,
-                        std::array<int, 4> padding, int pad_value) {
-             return self.window(source, {kernel, stride, padding}, pad_value);
-           }, "source"_a, "kernel"_a, "stride"_a, "padding"_a, "pad_value"_a)
-      .def("dot", [](Program& self, int source, const In<int16_t, 2>& weights,
-                     const std::optional<In<int32_t, 1>>& bias) {
-             return self.dot(source, matrix_of(weights), vector_of(bias));
-           }, "source"_a, "weights"_a, "bias"_a.none())
-      .def("threshold", [](Program& self, int source, const In<int32_t, 2>& thresholds,
-                           const std::optional<In<int8_t, 1>>& signs, int base, int step) {
-             return self.threshold(source, matrix_of(thresholds), vector_of(signs), base, step);
-           }, "source"_a, "thresholds"_a, "signs"_a.none(), "base"_a, "step"_a)
-      .def("pool", [](Program& self, int source, std::array<int, 2> kernel, std::array<int, 2> stride,
-                      std::array<int, 4> padding) { return self.pool(source, {kernel, stride, padding}); },
-           "source"_a, "kernel"_a, "stride"_a, "padding"_a)
+  nb::class_<Program>(m, "Program",
+                      "A network, operation by operation; each method returns its edge's number.")
+      .def(
+          "__init__",
+          [](Program* self, std::array<int, 3> shape, std::array<int, 3> lattice,
+             const std::optional<In<int16_t, 1>>& table) {
+            new (self) Program(make_program(shape, lattice, table));
+          },
+          "shape"_a, "lattice"_a, "table"_a.none())
+      .def(
+          "window",
+          [](Program& self, int source, std::array<int, 2> kernel, std::array<int, 2> stride,
+             std::array<int, 4> padding,
+             int pad_value) { return self.window(source, {kernel, stride, padding}, pad_value); },
+          "source"_a, "kernel"_a, "stride"_a, "padding"_a, "pad_value"_a)
+      .def(
+          "dot",
+          [](Program& self, int source, const In<int16_t, 2>& weights,
+             const std::optional<In<int32_t, 1>>& bias) {
+            return self.dot(source, matrix_of(weights), vector_of(bias));
+          },
+          "source"_a, "weights"_a, "bias"_a.none())
+      .def(
+          "threshold",
+          [](Program& self, int source, const In<int32_t, 2>& thresholds,
+             const std::optional<In<int8_t, 1>>& signs, int base, int step) {
+            return self.threshold(source, matrix_of(thresholds), vector_of(signs), base, step);
+          },
+          "source"_a, "thresholds"_a, "signs"_a.none(), "base"_a, "step"_a)
+      .def(
+          "pool",
+          [](Program& self, int source, std::array<int, 2> kernel, std::array<int, 2> stride,
+             std::array<int, 4> padding) { return self.pool(source, {kernel, stride, padding}); },
+          "source"_a, "kernel"_a, "stride"_a, "padding"_a)
       .def("add", &Program::add, "source"_a, "other"_a)
-      .def("arg_max", [](Program& self, int source, int rule) {
-             if (rule < 0 || rule > 2) throw bnn::ProgramError("there is no such rule");
-             return self.arg_max(source, bnn::Rule(rule));
-           }, "source"_a, "rule"_a);
+      .def(
+          "arg_max",
+          [](Program& self, int source, int rule) {
+            if (rule < 0 || rule > 2) throw bnn::ProgramError("there is no such rule");
+            return self.arg_max(source, bnn::Rule(rule));
+          },
+          "source"_a, "rule"_a);
 
   nb::class_<bnn::Plan>(m, "Plan", "A program made ready to run on this CPU.")
-      .def(nb::init<const Program&, int, int, const std::string&>(), "program"_a, "scores"_a, "decision"_a, "kernel"_a)
+      .def(nb::init<const Program&, int, int, const std::string&>(), "program"_a, "scores"_a,
+           "decision"_a, "kernel"_a)
       .def_prop_ro("kernel", &bnn::Plan::kernels)
       .def_prop_ro("weight_bytes", &bnn::Plan::weight_bytes)
       .def_prop_ro("arena_bytes", &bnn::Plan::arena_bytes)
-      .def("run", &run<uint8_t>, "inputs"_a.noconvert(), "scores"_a.noconvert(), "decisions"_a.noconvert().none(),
-           "threads"_a)
-      .def("run", &run<int16_t>, "inputs"_a.noconvert(), "scores"_a.noconvert(), "decisions"_a.noconvert().none(),
-           "threads"_a);
+      .def("run", &run<uint8_t>, "inputs"_a.noconvert(), "scores"_a.noconvert(),
+           "decisions"_a.noconvert().none(), "threads"_a)
+      .def("run", &run<int16_t>, "inputs"_a.noconvert(), "scores"_a.noconvert(),
+           "decisions"_a.noconvert().none(), "threads"_a);
 }

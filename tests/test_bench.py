@@ -48,6 +48,8 @@ def test_figures_follow_from_the_samples() -> None:
     assert timing.images_per_cpu_second == pytest.approx(5e5)
     assert timing.spread == pytest.approx(3)
     assert timing.as_dict()["gops"] == pytest.approx(0.5)
+    assert timing.as_dict()["us_median"] == pytest.approx(2, rel=1e-9)
+    assert timing.as_dict()["us_best"] == pytest.approx(1, rel=1e-9)
 
 
 def test_command_prints_json_lines() -> None:
@@ -68,7 +70,7 @@ def test_numbers_are_whole_and_positive(text: str) -> None:
 def test_info_tells_the_kernel_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BNN_KERNEL", "portable")
     text = CliRunner().invoke(app, ["info", "--cpu"]).output
-    assert "portable: BNN_KERNEL says so" in text
+    assert "portable: set by BNN_KERNEL" in text
     found = json.loads(CliRunner().invoke(app, ["info", "--cpu", "--json"]).output)
     assert found["kernel"] == "portable"
     assert found["kernels"][-1]["name"] == "portable"

@@ -188,6 +188,20 @@ def test_what_is_no_parameter_set(tmp_path: Path) -> None:
             load(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_in_an_archive_are_named(kind: bytes, tmp_path: Path) -> None:
+    path = archive(tmp_path / "x.tar", made("lfcW1A1"), "w")
+    with tarfile.open(path, "a") as tar:
+        link = tarfile.TarInfo("hw/config.h")
+        link.type, link.linkname = kind, "elsewhere"
+        tar.addfile(link)
+        named = tarfile.TarInfo("0-0-weights.bin")
+        named.type, named.linkname = kind, "elsewhere"
+        tar.addfile(named)
+    with pytest.raises(ParameterError, match=r"0-0-weights\.bin is a link|config\.h is a link"):
+        load(path)
+
+
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.tar.xz"
     with tarfile.open(bomb, "w:xz", preset=0) as tar:

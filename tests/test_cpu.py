@@ -114,7 +114,7 @@ def test_kernel_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cpu.KERNEL_VARIABLE, "portable")
     assert cpu.describe().kernel == "portable"
     assert cpu.KERNEL_VARIABLE in cpu.describe().reason
-    assert cpu.describe("portable").reason == "asked for"
+    assert cpu.describe("portable").reason == "kernel="
     monkeypatch.setenv(cpu.KERNEL_VARIABLE, "abacus")
     with pytest.raises(UnknownNameError, match="abacus"):
         cpu.describe()

@@ -318,6 +318,14 @@ def test_faint_pictures_of_16_bits(tmp_path: Path) -> None:
     (tmp_path / "faint.png").write_bytes(png(colours, 2, 16))
     with pytest.raises(DataError, match="all but black"):
         read(tmp_path / "faint.png")
+    for most, faint in ((0x0FFF, True), (0x1000, False)):  # a sixteenth of what there may be
+        path = tmp_path / f"{most}.png"
+        path.write_bytes(png(np.full((4, 4, 3), most, np.uint16), 2, 16))
+        if faint:
+            with pytest.raises(DataError, match="all but black"):
+                read(path)
+        else:
+            assert np.asarray(read(path)).max() == 16
     (tmp_path / "dark.png").write_bytes(png(colours * 0, 2, 16))
     assert np.asarray(read(tmp_path / "dark.png")).max() == 0
 

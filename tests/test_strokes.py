@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 import bnn
 from bnn.data.pictures.preprocess import Digit
 from bnn.data.pictures.rules import digit_array
+from bnn.data.pictures.strokes import find_stroke, is_solid
 from bnn.errors import DataError
 
 HEIGHT, WIDTH = 300, 400
@@ -167,3 +168,21 @@ def test_pale_digits_get_the_class_of_black_ones() -> None:
         expected = classifier.scores(Image.fromarray(black)).tolist()
         for other in (pale, chalk):
             assert classifier.scores(Image.fromarray(other)).tolist() == expected
+
+
+@pytest.mark.parametrize("light", LIGHT)
+def test_rows_and_columns_are_alike(light: str) -> None:
+    """A sheet with rows and columns exchanged has the same stroke, exchanged as well."""
+    for image in (sheet(230, 30, light, 2), sheet(60, 200, light, 2)):
+        stroke, other = find_stroke(np.asarray(image)), find_stroke(np.asarray(image).T)
+        assert stroke is not None
+        assert other is not None
+        np.testing.assert_array_equal(other, stroke.T)
+
+
+@pytest.mark.parametrize("size", [(200, 14), (14, 200)])
+def test_a_straight_stroke_is_no_blot(size: tuple[int, int]) -> None:
+    ink = np.zeros((HEIGHT, WIDTH), np.bool_)
+    ink[50 : 50 + size[0], 90 : 90 + size[1]] = True
+    assert not is_solid(ink)
+    assert is_solid(np.pad(np.ones((60, 80), np.bool_), (20, 90)))

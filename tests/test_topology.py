@@ -9,8 +9,9 @@ import pytest
 from bnn.errors import NetworkError, UnknownNameError
 from bnn.network import zoo
 from bnn.network.assemble import assemble, random_parameters
+from bnn.network.quantizers import unit_scale
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, load, loads
-from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from support.lowered_exactly import assert_lowered_exactly
 
 MINE = """
@@ -155,3 +156,13 @@ def test_parameters_that_do_not_fit() -> None:
                 *parameters[1:],
             ],
         )
+
+
+@pytest.mark.parametrize(
+    "precision", [BIPOLAR, TERNARY, INT(2), INT(4), INT(8), UINT(1), UINT(3), UINT(8)]
+)
+def test_a_unit_scale_fills_the_unit_range(precision: Precision) -> None:
+    """Real values are of [-1, 1], [0, 1] or [-1, 1), and reach an end."""
+    low, high = (number * unit_scale(precision) for number in (precision.low, precision.high))
+    assert max(-low, high) == 1
+    assert low in (-1, 0)

@@ -12,13 +12,12 @@ go on later. Then fits the model to them, as ``tools/fit_costs.py`` does alone.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import random
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
 from bnn.hw.blocks.window import Maximum, SlidingWindow
-from bnn.hw.render import Sources, image, library
+from bnn.hw.render import Sources, image, library, value
 from bnn.hw.toolchain import synth
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 
@@ -217,10 +216,6 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
     return [synth._all(modules, cells[f"i{n}"]["type"]) for n in range(len(batch))]
 
 
-def _literal(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) and "'" not in value else str(value)
-
-
 def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
     """Random constants for memories that are baked in."""
     if generics.get("LOADABLE", 1):
@@ -240,69 +235,28 @@ def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) ->
     return names
 
 
-_PORT = re.compile(
-    r"^\s*(input|output)\s+(?:wire|logic)\s*(?:signed)?\s*(\[[^\]]*\])?\s*([\w, ]+?)\s*[,)]?\s*$"
-)
-
-
 def _tops(folder: Path, batch: list[tuple[str, dict[str, Any]]]) -> str:
     """One module that holds every block; all their ports are its own."""
-    files = library()
+    given = [
+        (module, {**generics, **_images(folder, number, module, generics)})
+        for number, (module, generics) in enumerate(batch)
+    ]
+    names = [name for name in library() if name.endswith(".sv")]
     lines, ports = [], ["input wire clk", "input wire rst"]
-    for number, (module, generics) in enumerate(batch):
-        given = {**generics, **_images(folder, number, module, generics)}
-        header = files[f"{module}.sv"].split(") (", 1)[1].split(");", 1)[0]
-        wires = []
-        for line in header.splitlines():
-            match = _PORT.match(line.split("//")[0].rstrip())
-            if match is None:
+    for number, (block, of_block) in enumerate(
+        zip(given, synth.ports(folder, names, given), strict=True)
+    ):
+        module, generics = block
+        joined = []
+        for port in of_block:
+            if port.name in ("clk", "rst"):
+                joined.append(f".{port.name}({port.name})")
                 continue
-            for port in (name.strip() for name in match[3].split(",")):
-                if port in ("clk", "rst", ""):
-                    continue
-                bits = _width(match[2], files[f"{module}.sv"], given)
-                ports.append(f"{match[1]} wire [{bits - 1}:0] {port}_{number}")
-                wires.append(f".{port}({port}_{number})")
-        clocks = [f".{name}({name})" for name in ("clk", "rst") if f" {name}" in header]
-        parameters = ", ".join(f".{k}({_literal(v)})" for k, v in given.items())
-        lines.append(f"{module} #({parameters}) i{number} ({', '.join(clocks + wires)});")
+            ports.append(f"{port.direction} wire [{port.bits - 1}:0] {port.name}_{number}")
+            joined.append(f".{port.name}({port.name}_{number})")
+        parameters = ", ".join(f".{name}({value(given)})" for name, given in generics.items())
+        lines.append(f"{module} #({parameters}) i{number} ({', '.join(joined)});")
     return f"module tops({', '.join(ports)});\n" + "\n".join(lines) + "\nendmodule\n"
-
-
-def _width(text: str | None, source: str, generics: dict[str, Any]) -> int:
-    """Bits of a port's range, from the parameters given and the defaults of the others."""
-    if text is None:
-        return 1
-    names = {k: v for k, v in generics.items() if isinstance(v, int)}
-    for name, value in re.findall(r"parameter int (\w+)\s*=\s*(\d+)", source):
-        names.setdefault(name, int(value))
-    high = text.strip("[]").split(":")[0].replace("$clog2", "clog2")
-    names["clog2"] = lambda n: max(0, (n - 1).bit_length())
-    return int(_value(high, names)) + 1
-
-
-def _value(text: str, names: dict[str, Any]) -> int:
-    def walk(node: ast.AST) -> Any:
-        match node:
-            case ast.Expression(body=body):
-                return walk(body)
-            case ast.BinOp(left=a, op=op, right=b):
-                left, right = walk(a), walk(b)
-                done: dict[type, Callable[[], int]] = {
-                    ast.Add: lambda: left + right,
-                    ast.Sub: lambda: left - right,
-                    ast.Mult: lambda: left * right,
-                }
-                return done[type(op)]()
-            case ast.Call(func=ast.Name(id=name), args=[argument]):
-                return names[name](walk(argument))
-            case ast.Name(id=name):
-                return names[name]
-            case ast.Constant(value=value):
-                return value
-        raise SystemExit(f"a port's width is not understood: {text}")
-
-    return int(walk(ast.parse(text, mode="eval")))
 
 
 def main() -> None:

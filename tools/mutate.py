@@ -19,7 +19,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -44,6 +43,53 @@ WORK = ROOT / "build" / "mutants"
 _SITE = """import os, sys
 sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
 sys.path.insert(0, os.environ["BNN_MUTANT_SRC"])
+"""
+
+#: A failure is enough: hypothesis need not look for the smallest one.
+_PLUGIN = """import hypothesis
+phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+hypothesis.settings.register_profile("mutants", phases=phases, database=None)
+hypothesis.settings.load_profile("mutants")
+"""
+
+
+#: Imports what is slow, and forks a process for each run of pytest: [arguments, seconds] come in,
+#: its exit status goes out, or null where it took too long.
+_SERVER = """import json, os, signal, sys, time
+import pytest
+for name in ("numpy", "PIL.Image", "h5py", "onnx", "torch"):
+    try:
+        __import__(name)
+    except ImportError:
+        pass
+for line in sys.stdin:
+    command, limit = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0), os.dup2(said, 1), os.dup2(said, 2)
+        code = 1
+        try:
+            code = int(pytest.main(command))
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    end, code = time.monotonic() + limit, None
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            break
+        time.sleep(0.05)
+    try:
+        os.killpg(child, signal.SIGKILL)  # and what it has started
+    except ProcessLookupError:
+        pass
+    if code is None:
+        os.waitpid(child, 0)
+    print(json.dumps(code), flush=True)
 """
 
 
@@ -91,6 +137,18 @@ def sample(files: list[str], count: int, seed: int) -> list[Mutant]:
     return chosen
 
 
+def _sampled(files: list[str], count: int, seed: int) -> list[Mutant]:
+    """:func:`sample`, kept for each text of the files; it takes a minute."""
+    texts = b"\0".join((ROOT / file).read_bytes() for file in files)
+    key = hashlib.sha256(f"{count} {seed} {files}".encode() + texts).hexdigest()[:12]
+    path = WORK / f"sample-{key}.json"
+    if path.is_file():
+        return [Mutant(*each) for each in json.loads(path.read_text())]
+    chosen = sample(files, count, seed)
+    path.write_text(json.dumps([list(asdict(each).values()) for each in chosen]))
+    return chosen
+
+
 def _places(file: str) -> Iterator[tuple[int, Any]]:
     text = (ROOT / file).read_text()
     if file.endswith(".sv"):
@@ -111,6 +169,8 @@ class Tree:
     """A copy of the tree in which one mutant after the other is planted."""
 
     def __init__(self, number: int) -> None:
+        self._lock, self._time = threading.Lock(), time.time_ns()
+        self._server: subprocess.Popen[str] | None = None
         self.folder = WORK / f"tree-{os.getpid()}-{number}"
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         listed = subprocess.run(
@@ -126,6 +186,7 @@ class Tree:
         shutil.copy2(native, self.folder / "src" / "bnn" / native.name)
         (self.folder / "site").mkdir()
         (self.folder / "site" / "sitecustomize.py").write_text(_SITE)
+        (self.folder / "site" / "bnn_mutants.py").write_text(_PLUGIN)
         files = "import bnn, bnn._native; print(bnn.__file__, bnn._native.__file__)"
         said = subprocess.run(
             [sys.executable, "-c", files],
@@ -141,49 +202,53 @@ class Tree:
             "PYTHONPATH": str(self.folder / "site"),
             "BNN_MUTANT_SRC": str(self.folder / "src"),
             "BNN_CACHE": str(WORK / "cache"),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def run(self, tests: list[str], limit: float) -> tuple[str, str]:
         """``passed``, ``failed`` or ``hangs``, and the end of what pytest said."""
         command = [
-            sys.executable,
-            "-m",
-            "pytest",
             "-x",
             "-q",
             "-n0",
             "-p",
             "no:cacheprovider",
+            "-p",
+            "bnn_mutants",
             *tests,
         ]
-        child = subprocess.Popen(
-            command, cwd=self.folder, env=self._environment, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            said, _ = child.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
-            return "hangs", ""
-        return ("passed" if child.returncode == 0 else "failed"), said
+        with self._lock:
+            if self._server is None:
+                self._server = subprocess.Popen(
+                    [sys.executable, "-c", _SERVER], cwd=self.folder, env=self._environment,
+                    text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )  # fmt: skip
+            server = self._server
+            assert server.stdin is not None
+            assert server.stdout is not None
+            print(json.dumps([command, limit]), file=server.stdin, flush=True)
+            code = json.loads(server.stdout.readline())
+        said = (self.folder / "said").read_text(errors="replace")
+        return ("hangs" if code is None else "passed" if code == 0 else "failed"), said
 
     def plant(self, mutant: Mutant, tests: list[str], limit: float) -> tuple[str, str]:
         """Run with the mistake, and take it back."""
         path = self.folder / mutant.file
         right = path.read_text()
+        was = path.stat().st_mtime_ns
         path.write_text(mutant.text)
+        self._time += 10**9  # of no other mutant: compiled files are told apart by it
+        os.utime(path, ns=(self._time, self._time))
         try:
             return self.run(tests, limit)
         finally:
             path.write_text(right)
+            os.utime(path, ns=(was, was))
 
 
 def _tests(settings: dict[str, Any], file: str) -> list[str]:
     for entry in settings["tests"]:
         if any(fnmatch.fnmatch(file, pattern) for pattern in entry["files"]):
-            return list(entry["run"])[: settings.get("first")]
+            return list(dict.fromkeys(entry["run"]))[: settings.get("first")]
     raise SystemExit(f"mutate.toml names no tests for {file}")
 
 
@@ -195,16 +260,23 @@ def _finder(said: str) -> str:
 def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str, dict[str, Any]]:
     results = _kept()
     waiting = [each for each in chosen if each.key not in results]
+    slow = ("tests/train", "tests/hw")  # PyTorch and builds come last
+    waiting.sort(key=lambda each: _tests(settings, each.file)[0].startswith(slow))
     trees: SimpleQueue[Tree] = SimpleQueue()
     for number in range(min(jobs, len(waiting))):
         trees.put(Tree(number))
-    limits = _limits(waiting, settings, trees)
+    proofs = _Proofs()
     lock, began = threading.Lock(), time.monotonic()
 
     def one(mutant: Mutant) -> None:
-        tree = trees.get()
-        tests = _tests(settings, mutant.file)
-        outcome, said = tree.plant(mutant, tests, limits[tuple(tests)])
+        tree, outcome, said = trees.get(), "passed", ""
+        for tests in _tests(settings, mutant.file):  # a process for each: seldom more than one
+            start = time.monotonic()
+            outcome, said = tree.plant(mutant, [tests], proofs.limit(tests))
+            if outcome != "passed":
+                proofs.passes(tree, tests if outcome == "hangs" else _finder(said), tests)
+                break
+            proofs.passed(tests, time.monotonic() - start)
         trees.put(tree)
         by = _finder(said) if outcome == "failed" else ""
         found = {
@@ -228,20 +300,42 @@ def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str,
     return results
 
 
-def _limits(
-    waiting: list[Mutant], settings: dict[str, Any], trees: SimpleQueue[Tree]
-) -> dict[Any, float]:
-    """Seconds that the tests may take: they must pass as they are, and that is timed."""
-    limits = {}
-    for tests in sorted({tuple(_tests(settings, each.file)) for each in waiting}):
-        tree, began = trees.get(), time.monotonic()
-        outcome, said = tree.run(list(tests), 3600)
-        trees.put(tree)
+class _Proofs:
+    """Which tests pass without a mistake, and in how many seconds; kept for each text of the tests.
+
+    Only a test that failed with a mistake is run without it: that is the one that must pass.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._path = WORK / "seconds.json"
+        self._seconds: dict[str, float] = {}
+        if self._path.is_file():
+            self._seconds = json.loads(self._path.read_text())
+
+    def limit(self, tests: str) -> float:
+        return 4 * self._seconds.get(self._key(tests), 60) + 120
+
+    def passed(self, tests: str, seconds: float) -> None:
+        with self._lock:
+            self._seconds[self._key(tests)] = seconds
+            self._path.write_text(json.dumps(self._seconds, indent=1))
+
+    def passes(self, tree: Tree, finder: str, tests: str) -> None:
+        finder = tests if finder == "?" else finder
+        if {self._key(finder), self._key(tests)} & set(self._seconds):
+            return
+        began = time.monotonic()
+        outcome, said = tree.run([finder], 3600)
         if outcome != "passed":
-            raise SystemExit(f"without any mistake these tests do not pass:\n{said[-3000:]}")
-        limits[tests] = 4 * (time.monotonic() - began) + 120
-        print(f"{' '.join(tests)}: {time.monotonic() - began:.0f} s", flush=True)
-    return limits
+            raise SystemExit(f"without any mistake {finder} does not pass:\n{said[-3000:]}")
+        self.passed(finder, time.monotonic() - began)
+
+    def _key(self, tests: str) -> str:
+        path = ROOT / tests.partition("::")[0]
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        texts = b"".join(file.read_bytes() for file in files)
+        return f"{tests} {hashlib.sha256(texts).hexdigest()[:12]}"
 
 
 def _kept() -> dict[str, dict[str, Any]]:
@@ -282,7 +376,7 @@ def _report(
 ) -> None:
     equal = {
         (each["file"], each["right"], each["wrong"], each["line"])
-        for each in settings["equivalent"]
+        for each in settings.get("equivalent", [])
     }
     table: dict[str, Counter[str]] = {}
     for mutant in chosen:
@@ -332,7 +426,7 @@ def main() -> None:
     )
     if not files:
         raise SystemExit(f"no such files: {' '.join(given.files)}")
-    chosen = sample(files, given.count, given.seed)
+    chosen = _sampled(files, given.count, given.seed)
     if given.list:
         for each in chosen:
             print(f"{each.key} {each.file}:{each.line} {each.right!r} -> {each.wrong!r}")

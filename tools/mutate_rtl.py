@@ -61,6 +61,9 @@ def _all(text: str, statements: list[tuple[int, int]]) -> Iterator[tuple[int, st
                 number = re.fullmatch(r"[+-]1", wrong)
                 if number and int(match[0]) + int(wrong) < 0:
                     continue
+                width = text[match.start() - 1] == "-" and text[match.end()] == ":"
+                if width and wrong == "-1":  # [W-1:0] wider
+                    continue
                 made = str(int(match[0]) + int(wrong)) if number and match[0].isdigit() else wrong
                 yield match.start(), match[0], made
     for match in _LEAST.finditer(text):  # a comparison, not an assignment

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// libFuzzer's target: bytes are calls of the program's methods, hostile numbers among them. A program
-// is refused with ProgramError or made into a plan; a small one is run by every kernel that this CPU
-// has, and must equal the naive loops.
+// libFuzzer's target: bytes are calls of the program's methods, hostile numbers among them. A
+// program is refused with ProgramError or made into a plan; a small one is run by every kernel that
+// this CPU has, and must equal the naive loops.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -56,7 +56,8 @@ bnn::Matrix<T> matrix(Bytes& from, int rows, int columns, int least, int most) {
   bnn::Matrix<T> made{rows, columns, {}};
   if (int64_t(rows) * columns > 1 << 14 || rows < 0 || columns < 0) return made;
   const int a = from.byte(), b = from.byte() | 1;
-  for (int i = 0; i < rows * columns - lies; ++i) made.values.push_back(T(least + (a + i * b) % (most - least + 1)));
+  for (int i = 0; i < rows * columns - lies; ++i)
+    made.values.push_back(T(least + (a + i * b) % (most - least + 1)));
   return made;
 }
 
@@ -72,29 +73,36 @@ int step(Program& program, Bytes& from) {
     case 3:
     case 4:
     case 5: {
-      static const int ranges[][2] = {{-1, 1}, {0, 1}, {-4, 3}, {-128, 127}, {0, 255}, {-32768, 32767}};
+      static const int ranges[][2] = {{-1, 1},     {0, 1},   {-4, 3},
+                                      {-128, 127}, {0, 255}, {-32768, 32767}};
       const auto& range = ranges[from.small(0, 5)];
-      const int columns = from.small(0, 15) ? program.edge(source).shape.channels : from.number(1, 9);
+      const int columns =
+          from.small(0, 15) ? program.edge(source).shape.channels : from.number(1, 9);
       const int rows = from.number(1, 40);
       auto weights = matrix<int16_t>(from, rows, columns, range[0], range[1]);
       if (from.small(0, 1))
         for (auto& weight : weights.values) weight = weight > 0 ? 1 : -1;
-      auto bias = from.small(0, 2) ? bnn::Matrix<int32_t>{} : matrix<int32_t>(from, rows, 1, -40, 40);
+      auto bias =
+          from.small(0, 2) ? bnn::Matrix<int32_t>{} : matrix<int32_t>(from, rows, 1, -40, 40);
       return program.dot(source, std::move(weights), std::move(bias.values));
     }
     case 6:
     case 7:
     case 8: {
-      const int channels = from.small(0, 15) ? program.edge(source).shape.channels : from.number(1, 9);
+      const int channels =
+          from.small(0, 15) ? program.edge(source).shape.channels : from.number(1, 9);
       auto thresholds = matrix<int32_t>(from, channels, from.number(1, 4), -30, 30);
       const size_t levels = size_t(std::max(1, thresholds.columns));
       if (from.small(0, 15))
         for (size_t at = 0; at + levels <= thresholds.values.size(); at += levels)
-          std::sort(thresholds.values.begin() + int64_t(at), thresholds.values.begin() + int64_t(at + levels));
+          std::sort(thresholds.values.begin() + int64_t(at),
+                    thresholds.values.begin() + int64_t(at + levels));
       std::vector<int8_t> signs;
       if (from.small(0, 1))
-        for (int i = 0; i < std::min(channels, 1 << 14); ++i) signs.push_back(int8_t((i * from.small(1, 3)) % 2 * 2 - 1));
-      return program.threshold(source, std::move(thresholds), std::move(signs), from.number(-1, 1), from.number(-2, 2));
+        for (int i = 0; i < std::min(channels, 1 << 14); ++i)
+          signs.push_back(int8_t((i * from.small(1, 3)) % 2 * 2 - 1));
+      return program.threshold(source, std::move(thresholds), std::move(signs), from.number(-1, 1),
+                               from.number(-2, 2));
     }
     case 9: return program.pool(source, slide(from, true));
     case 10: return program.add(source, from.number(0, last));
@@ -129,10 +137,12 @@ void compare(const Program& program, int scores, int decision, Bytes& from) {
     const naive::Values& values = wanted[size_t(scores)];
     const bool decides = !plan.has_decision() || decided == wanted[size_t(decision)][0];
     if (!decides || !std::equal(got.begin(), got.end(), values.begin(), values.end())) {
-      std::fprintf(stderr, "%s differs from the definition of operation %d of %d, of kind %d\n", info.name.c_str(), scores,
-                   program.size(), scores > 0 ? int(program.op(scores).kind) : -1);
+      std::fprintf(stderr, "%s differs from the definition of operation %d of %d, of kind %d\n",
+                   info.name.c_str(), scores, program.size(),
+                   scores > 0 ? int(program.op(scores).kind) : -1);
       for (size_t i = 0; i < got.size(); ++i)
-        std::fprintf(stderr, " %d (%lld)", got[i], static_cast<long long>(i < values.size() ? values[i] : 0));
+        std::fprintf(stderr, " %d (%lld)", got[i],
+                     static_cast<long long>(i < values.size() ? values[i] : 0));
       std::abort();
     }
   }
@@ -145,10 +155,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     bnn::Input input;
     input.shape = {from.number(1, 5), from.number(1, 5), from.number(1, 40)};
-    static const bnn::Lattice lattices[] = {{0, 1, 2}, {-1, 2, 2}, {-1, 1, 3}, {0, 1, 4}, {-8, 1, 16}, {-128, 1, 256}};
+    static const bnn::Lattice lattices[] = {{0, 1, 2}, {-1, 2, 2},  {-1, 1, 3},
+                                            {0, 1, 4}, {-8, 1, 16}, {-128, 1, 256}};
     input.lattice = lattices[from.small(0, 5)];
-    if (from.byte() >= 250) input.lattice = {from.number(-9, 9), from.number(1, 3), from.number(1, 9)};
-    if (from.byte() >= 240) input.table.assign(size_t(from.number(250, 260) & 511), int16_t(from.number(-1, 1)));
+    if (from.byte() >= 250)
+      input.lattice = {from.number(-9, 9), from.number(1, 3), from.number(1, 9)};
+    if (from.byte() >= 240)
+      input.table.assign(size_t(from.number(250, 260) & 511), int16_t(from.number(-1, 1)));
     Program program(std::move(input));
     for (int count = 0; count < 24 && !from.empty(); ++count) {
       try {
@@ -159,7 +172,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const int scores = from.small(0, 7) ? program.size() : from.number(0, program.size());
     int decision = -1;
-    if (program.size() > 0 && program.op(program.size()).kind == bnn::Kind::arg_max) decision = program.size();
+    if (program.size() > 0 && program.op(program.size()).kind == bnn::Kind::arg_max)
+      decision = program.size();
     compare(program, scores, from.small(0, 7) ? decision : from.number(-1, program.size()), from);
   } catch (const std::invalid_argument&) {
     // Refused, as it must be.

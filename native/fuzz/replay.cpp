@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Gives every file of the folders that are named to fuzz_program.cpp's target, without libFuzzer.
+// Runs fuzz_program.cpp's target on every file of the named folders, without libFuzzer.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Steps are made in the order of the operations. An edge is stored in the form that its maker
-// finds natural (codes in bits or bytes, accumulators in words); a reader that needs another form
+// Steps are made in the order of the operations. An edge is stored in the form that its operation
+// produces (codes in bits or bytes, accumulators in words); a reader that needs another form
 // asks for it, and the conversion becomes a step, once. Windows are never stored for a dot: the
-// dot reads patches of the map. Thresholds and pools behind a dot become part of it.
+// dot reads patches of the map. Thresholds and pools after a dot are fused into it.
 #include "compile.hpp"
 
 #include <algorithm>
@@ -20,8 +20,8 @@ constexpr int least_bit_channels = 24;
 class Compiler {
  public:
   Compiler(const Program& program, int scores, int decision, const Kernels& kernels)
-      : program_(program), kernels_(kernels), readers_(program.edges().size()), made_(program.edges().size()),
-        fused_(program.edges().size()) {
+      : program_(program), kernels_(kernels), readers_(program.edges().size()),
+        made_(program.edges().size()), fused_(program.edges().size()) {
     count_readers({scores, decision});
     result_.buffers.emplace_back();  // slot 0: scratch, for all dots
     for (int number = 1; number <= program.size(); ++number)
@@ -56,7 +56,9 @@ class Compiler {
 
   // The one operation that reads `number`, if there is only one; else 0.
   int only_reader(int number) const {
-    if (readers_[size_t(number)] != 1 || std::find(roots_.begin(), roots_.end(), number) != roots_.end()) return 0;
+    if (readers_[size_t(number)] != 1 ||
+        std::find(roots_.begin(), roots_.end(), number) != roots_.end())
+      return 0;
     for (int reader = number + 1; reader <= program_.size(); ++reader) {
       if (readers_[size_t(reader)] == 0) continue;
       const Op& op = program_.op(reader);
@@ -75,19 +77,19 @@ class Compiler {
     return {of.shape, form, of.lattice ? std::max(1, of.lattice->codes - 1) : 1};
   }
 
-  const Stored& store(int number, const Map& map) {
-    return store(number, map, buffer(map));
-  }
+  const Stored& store(int number, const Map& map) { return store(number, map, buffer(map)); }
   const Stored& store(int number, const Map& map, Slot slot) {
     return made_[size_t(number)].insert_or_assign(map.form, Stored{map, slot}).first->second;
   }
 
-  // Where edge `number` is stored in `form`; makes it so if it is not yet.
+  // Where edge `number` is stored in `form`; adds a conversion step if it is not yet.
   Slot need(int number, Form form) {
     auto& forms = made_[size_t(number)];
     if (const auto found = forms.find(form); found != forms.end()) return found->second.slot;
-    if (number > 0 && program_.op(number).kind == Kind::window && form != Form::bits) return need_patches(number, form);
-    if (number > 0 && is_flat(number) && form == Form::bits && edge(program_.op(number).source).shape.channels % 64 == 0)
+    if (number > 0 && program_.op(number).kind == Kind::window && form != Form::bits)
+      return need_patches(number, form);
+    if (number > 0 && is_flat(number) && form == Form::bits &&
+        edge(program_.op(number).source).shape.channels % 64 == 0)
       return store(number, map_of(number, form), need(program_.op(number).source, form)).slot;
     if (number == 0 && forms.empty()) {
       const Stored& loaded = store(0, map_of(0, Form::bytes));
@@ -95,7 +97,7 @@ class Compiler {
       if (form == Form::bytes) return loaded.slot;
     }
     // words <-> bytes <-> bits
-    const Form by = form != Form::bytes              ? Form::bytes
+    const Form by = form != Form::bytes           ? Form::bytes
                     : forms.count(Form::bits) > 0 ? Form::bits
                                                   : Form::words;
     const Slot from = need(number, by);
@@ -118,7 +120,8 @@ class Compiler {
     if (form == Form::words) {
       const Slot from = need(number, Form::bytes);
       const Stored& to = store(number, map_of(number, form));
-      add_step(convert_step(map_of(number, Form::bytes), from, to.map, to.slot, *edge(number).lattice));
+      add_step(
+          convert_step(map_of(number, Form::bytes), from, to.map, to.slot, *edge(number).lattice));
       return to.slot;
     }
     const Stored from = bordered(number, form);
@@ -136,7 +139,8 @@ class Compiler {
     if (from != to) {
       if (form == Form::bits) return packed(bordered(number, Form::bytes), to);
       for (int code = 0; code < 256; ++code)
-        recode.push_back(uint8_t((from.base + from.step * std::min(code, from.codes - 1) - to.base) / to.step));
+        recode.push_back(
+            uint8_t((from.base + from.step * std::min(code, from.codes - 1) - to.base) / to.step));
     }
     Stored result{map_of(op.source, form), 0};
     const Map inner = result.map;
@@ -146,7 +150,8 @@ class Compiler {
     result.map.planes = std::max(1, to.codes - 1);
     result.slot = buffer(result.map);
     const int fill = (op.pad_value - to.base) / to.step;
-    add_step(border_step(inner, need(op.source, form), op.slide, fill, std::move(recode), result.slot));
+    add_step(
+        border_step(inner, need(op.source, form), op.slide, fill, std::move(recode), result.slot));
     return result;
   }
 
@@ -160,11 +165,12 @@ class Compiler {
   void make(int number) {
     const Op& op = program_.op(number);
     switch (op.kind) {
-      case Kind::window: return;  // when somebody needs it
+      case Kind::window: return;  // stored when an operation needs it
       case Kind::dot: return make_dot(number);
       case Kind::threshold: {
         const Slot from = need(op.source, Form::words);
-        return add_step(threshold_step(op, edge(number).shape, from, store(number, map_of(number, Form::bytes)).slot));
+        return add_step(threshold_step(op, edge(number).shape, from,
+                                       store(number, map_of(number, Form::bytes)).slot));
       }
       case Kind::pool: return make_pool(number);
       case Kind::add: {
@@ -183,11 +189,12 @@ class Compiler {
   void make_pool(int number) {
     const Op& op = program_.op(number);
     const auto& forms = made_[size_t(op.source)];
-    const Form form = forms.count(Form::bits) > 0  ? Form::bits
-                      : edge(number).lattice ? Form::bytes
-                                             : Form::words;
+    const Form form = forms.count(Form::bits) > 0 ? Form::bits
+                      : edge(number).lattice      ? Form::bytes
+                                                  : Form::words;
     const Slot from = need(op.source, form);
-    add_step(pool_step(map_of(op.source, form), from, op.slide, store(number, map_of(number, form)).slot));
+    add_step(pool_step(map_of(op.source, form), from, op.slide,
+                       store(number, map_of(number, form)).slot));
   }
 
   // Weight planes of a dot that bits can do, else 0.
@@ -210,7 +217,8 @@ class Compiler {
     task.slide.padding = {0, 0, 0, 0};
     task.weight_planes = planes_for(op, map_of(under, Form::bits), task.lattice);
     const Form form = task.weight_planes > 0 ? Form::bits : Form::bytes;
-    const Stored source = windowed ? bordered(read, form) : Stored{map_of(read, form), need(read, form)};
+    const Stored source =
+        windowed ? bordered(read, form) : Stored{map_of(read, form), need(read, form)};
     task.source = source.map;
     task.from = source.slot;
     if (task.weight_planes == 0 && !fits_kernels(op, task.lattice, 0)) {
@@ -228,7 +236,8 @@ class Compiler {
     add_step(dot_step(task, kernels_, needs_));
   }
 
-  // Takes the threshold and the pool behind a dot into the task; the edge that it then makes.
+  // Fuses the threshold and the pool after a dot into the task; returns the edge that it then
+  // makes.
   int fuse(int number, DotTask& task) {
     const auto kind = [&](int reader) { return program_.op(reader).kind; };
     int last = number, next = only_reader(number);
@@ -255,7 +264,8 @@ class Compiler {
   // A small pool whose windows lie side by side.
   bool is_tiling(int number) const {
     const Slide& slide = program_.op(number).slide;
-    return slide.kernel == slide.stride && !slide.padded() && int64_t(slide.kernel[0]) * slide.kernel[1] <= most_pooled;
+    return slide.kernel == slide.stride && !slide.padded() &&
+           int64_t(slide.kernel[0]) * slide.kernel[1] <= max_pool_positions;
   }
 
   const Program& program_;

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which kernel sets this CPU can run. Compiled without any set's flags: asking must be possible everywhere.
+// The one place that asks what this CPU can run: kernel sets of programs, and loops of a training
+// step. Compiled without any set's flags, because asking must be possible on every CPU.
+#include <cstdlib>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "engine.hpp"
 #include "kernels/kernels.hpp"
+#include "kernels/training.hpp"
+#include "kernels/training_lut.hpp"
 
 #ifdef __linux__
 #if defined(__aarch64__) || defined(__arm__)
@@ -28,7 +34,8 @@ constexpr const char *avx2_uses = "AVX2", *avx512_uses = "AVX-512 with VPOPCNTDQ
                      *amx_uses = "AMX tiles of 8-bit integers, and AVX-512";
 
 bool avx2_available() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
+         __builtin_cpu_supports("bmi2");
 }
 
 bool avx512_available() {
@@ -90,7 +97,8 @@ const KernelSet& choose_kernels(const std::string& name) {
   for (const KernelSet& set : kernel_sets()) {
     if (name.empty() ? set.available() : name == set.name) {
       if (set.available()) return set;
-      throw std::invalid_argument("this CPU cannot run the kernel '" + name + "' (" + set.uses + ")");
+      throw std::invalid_argument("this CPU cannot run the kernel '" + name + "' (" + set.uses +
+                                  ")");
     }
     known += known.empty() ? set.name : std::string(", ") + set.name;
   }
@@ -98,3 +106,60 @@ const KernelSet& choose_kernels(const std::string& name) {
 }
 
 }  // namespace bnn
+
+namespace bnn::training {
+namespace {
+
+#if defined(__x86_64__)
+bool avx2() { return __builtin_cpu_supports("avx2"); }
+bool avx512() { return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"); }
+bool avx512_bytes() {
+  return avx512() && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+// The first of `sets` (those that this CPU can run, the best first), or the one that BNN_KERNEL
+// names: not every kernel set has loops of its own.
+template <class Set>
+Set choose(const std::vector<std::pair<std::string, Set>>& sets) {
+  const char* wanted = std::getenv("BNN_KERNEL");
+  for (const auto& [name, set] : sets)
+    if (wanted != nullptr && name == wanted) return set;
+  return sets.front().second;
+}
+
+std::vector<std::pair<std::string, Loops>> all_loops() {
+  std::vector<std::pair<std::string, Loops>> all;
+#if defined(__x86_64__)
+  if (avx512()) all.emplace_back("avx512", avx512_training());
+  if (avx2()) all.emplace_back("avx2", avx2_training());
+#endif
+  all.emplace_back("portable", portable_training());
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, LutLoops>> all_luts() {
+  std::vector<std::pair<std::string, LutLoops>> all;
+#if defined(__x86_64__)
+  if (avx512_bytes()) all.emplace_back("avx512", avx512_training_lut());
+  if (avx2()) all.emplace_back("avx2", avx2_training_lut());
+#elif defined(__aarch64__)
+  all.emplace_back("neon", neon_training_lut());
+#endif
+  all.emplace_back("portable", portable_training_lut());
+  return all;
+}
+
+const LutLoops& lut() {
+  static const LutLoops chosen = choose(all_luts());
+  return chosen;
+}
+
+const Loops& loops() {
+  static const Loops chosen = choose(all_loops());
+  return chosen;
+}
+
+}  // namespace bnn::training

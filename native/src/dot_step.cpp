@@ -10,7 +10,8 @@ namespace bnn {
 namespace {
 
 Range range_of(const Op& dot, const Lattice& lattice) {
-  const auto [low, high] = std::minmax_element(dot.weights.values.begin(), dot.weights.values.end());
+  const auto [low, high] =
+      std::minmax_element(dot.weights.values.begin(), dot.weights.values.end());
   return {lattice.codes - 1, *low, *high};
 }
 
@@ -55,7 +56,7 @@ struct Packed {
   Bytes weights;
 };
 
-// Bytes that the engine wants to work in.
+// Bytes of working memory that the engine needs.
 size_t scratch_for(const Packed& packed, const Job& job, int source_planes) {
   if (packed.bits) return packed.bits->scratch ? packed.bits->scratch(job, source_planes) : 0;
   return packed.bytes->scratch ? packed.bytes->scratch(job) : 0;
@@ -76,10 +77,10 @@ class DotStep final : public Step {
   DotStep(const DotTask& task, const Kernels& kernels, Needs& needs)
       : from_(task.from), to_(task.to), scratch_(task.scratch), weight_planes_(task.weight_planes),
         source_planes_(task.source.planes), few_(kernels.few) {
-    const Folded folded = fold_dot(*task.dot, task.lattice, task.weight_planes);
-    pack(task, kernels, *std::max_element(folded.high.begin(), folded.high.end()));
+    const EncodedDot encoded = encode_dot(*task.dot, task.lattice, task.weight_planes);
+    pack(task, kernels, *std::max_element(encoded.high.begin(), encoded.high.end()));
     lay_out_patches(task);
-    set_result(task, folded);
+    set_result(task, encoded);
     needs.weights += many_.weights.size() + those_few_.weights.size();
     needs.scratch = std::max(needs.scratch, scratch_for(many_, job_, source_planes_));
   }
@@ -94,13 +95,15 @@ class DotStep final : public Step {
     const bool few = int64_t(job.positions) * job.images < few_;
     const Packed& packed = few && !those_few_.weights.empty() ? those_few_ : many_;
     job.weights = packed.weights.data();
-    packed.bits ? packed.bits->run(job, source_planes_, weight_planes_) : packed.bytes->run(job, packed.burst);
+    packed.bits ? packed.bits->run(job, source_planes_, weight_planes_)
+                : packed.bytes->run(job, packed.burst);
   }
 
  private:
-  void pack(const DotTask& task, const Kernels& kernels, int64_t most) {
+  void pack(const DotTask& task, const Kernels& kernels, int64_t max_sum) {
     const Matrix<int16_t>& weights = task.dot->weights;
-    const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1], task.source.shape.channels};
+    const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1],
+                             task.source.shape.channels};
     job_.rows = layout.rows;
     job_.channels = weights.rows;
     job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
@@ -108,8 +111,9 @@ class DotStep final : public Step {
     if (weight_planes_ > 0) {
       const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
       job_.groups = bits.groups;
-      many_.bits = kernels.bits[most <= kernels.bits[0]->most ? 0 : 1];
-      if (kernels.ternary && weight_planes_ == 2 && most <= kernels.ternary->most) many_.bits = kernels.ternary;
+      many_.bits = kernels.bits[max_sum <= kernels.bits[0]->max_sum ? 0 : 1];
+      if (kernels.ternary && weight_planes_ == 2 && max_sum <= kernels.ternary->max_sum)
+        many_.bits = kernels.ternary;
       many_.weights = by(many_.bits, bits);
       if (kernels.few_bits) those_few_ = {kernels.few_bits, nullptr, 0, by(kernels.few_bits, bits)};
       return;
@@ -117,7 +121,8 @@ class DotStep final : public Step {
     const Range range = range_of(*task.dot, task.lattice);
     const auto fits = [&](const ByteEngine& engine) {
       const int row = layout.run * layout.channels;
-      return takes(engine, range, layout.rows * ((row + engine.group - 1) / engine.group * engine.group));
+      return takes(engine, range,
+                   layout.rows * ((row + engine.group - 1) / engine.group * engine.group));
     };
     const auto* engine = kernels.bytes;
     while (!fits(**engine)) ++engine;
@@ -127,7 +132,8 @@ class DotStep final : public Step {
     many_.burst = many_.bytes->burst(range);
     many_.weights = by(many_.bytes, bytes);
     if (kernels.few_bytes && kernels.few_bytes != many_.bytes && fits(*kernels.few_bytes))
-      those_few_ = {nullptr, kernels.few_bytes, kernels.few_bytes->burst(range), by(kernels.few_bytes, bytes)};
+      those_few_ = {nullptr, kernels.few_bytes, kernels.few_bytes->burst(range),
+                    by(kernels.few_bytes, bytes)};
   }
 
   void lay_out_patches(const DotTask& task) {
@@ -151,16 +157,16 @@ class DotStep final : public Step {
     job_.out_stride = task.target.pixel_bytes();
   }
 
-  void set_result(const DotTask& task, const Folded& folded) {
+  void set_result(const DotTask& task, const EncodedDot& encoded) {
     job_.form = task.target.form;
-    job_.step = folded.step;
-    job_.divisor = folded.divisor;
-    offset_ = narrow(folded.offset);
-    zero_ = narrow(folded.zero);
+    job_.step = encoded.step;
+    job_.divisor = encoded.divisor;
+    offset_ = narrow(encoded.offset);
+    zero_ = narrow(encoded.zero);
     falling_.assign(size_t(job_.panels), 0);
     rising_.assign(size_t(job_.panels), 0);
     if (task.threshold) {
-      FoldedThresholds thresholds = fold_thresholds(*task.threshold, folded);
+      EncodedThresholds thresholds = encode_thresholds(*task.threshold, encoded);
       thresholds_ = std::move(thresholds.levels);
       falling_ = std::move(thresholds.falling);
       job_.levels = task.threshold->thresholds.columns;
@@ -183,11 +189,11 @@ class DotStep final : public Step {
   Job job_;
 };
 
-// For sums of codes that leave 32 bits although the accumulators do not.
+// For sums of codes that exceed 32 bits although the accumulators do not.
 class WideDotStep final : public Step {
  public:
   explicit WideDotStep(const DotTask& task)
-      : task_(task), weights_(task.dot->weights), folded_(fold_dot(*task.dot, task.lattice, 0)),
+      : task_(task), weights_(task.dot->weights), encoded_(encode_dot(*task.dot, task.lattice, 0)),
         patches_(patch_offsets(task.source, task.slide, {1, 1})) {}
 
   void run(const Frame& frame) const override {
@@ -195,7 +201,8 @@ class WideDotStep final : public Step {
       auto* out = frame.as<int32_t>(task_.to, image);
       for (uint32_t patch : patches_)
         for (int row = 0; row < weights_.rows; ++row)
-          *out++ = int32_t(folded_.offset[size_t(row)] + folded_.step * sum(frame.at(task_.from, image) + patch, row));
+          *out++ = int32_t(encoded_.offset[size_t(row)] +
+                           encoded_.step * sum(frame.at(task_.from, image) + patch, row));
     }
   }
 
@@ -205,7 +212,8 @@ class WideDotStep final : public Step {
     const int16_t* weights = weights_.row(row);
     int64_t total = 0;
     for (int r = 0; r < task_.slide.kernel[0]; ++r, weights += run) {
-      const uint8_t* codes = patch + size_t(r) * size_t(task_.source.shape.width) * task_.source.pixel_bytes();
+      const uint8_t* codes =
+          patch + size_t(r) * size_t(task_.source.shape.width) * task_.source.pixel_bytes();
       for (int i = 0; i < run; ++i) total += weights[i] * codes[i];
     }
     return total;
@@ -213,18 +221,18 @@ class WideDotStep final : public Step {
 
   DotTask task_;
   Matrix<int16_t> weights_;
-  Folded folded_;
+  EncodedDot encoded_;
   std::vector<uint32_t> patches_;
 };
 
 }  // namespace
 
 bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes) {
-  const Folded folded = fold_dot(dot, lattice, weight_planes);
-  const auto least = *std::min_element(folded.low.begin(), folded.low.end());
-  const auto most = *std::max_element(folded.high.begin(), folded.high.end());
+  const EncodedDot encoded = encode_dot(dot, lattice, weight_planes);
+  const auto lowest = *std::min_element(encoded.low.begin(), encoded.low.end());
+  const auto highest = *std::max_element(encoded.high.begin(), encoded.high.end());
   using Limits = std::numeric_limits<int32_t>;
-  return least >= Limits::min() && most < Limits::max();
+  return lowest >= Limits::min() && highest < Limits::max();
 }
 
 StepPointer dot_step(const DotTask& task, const Kernels& kernels, Needs& needs) {

@@ -2,12 +2,12 @@
 // The fused dot as a step.
 #pragma once
 
-#include "fold.hpp"
+#include "encode.hpp"
 #include "steps.hpp"
 
 namespace bnn {
 
-// Window (already bordered), dot, and what is fused behind it.
+// Window (already bordered), dot, and the operations fused after it.
 struct DotTask {
   const Op* dot = nullptr;
   const Op* threshold = nullptr;  // or none: accumulators
@@ -25,7 +25,7 @@ bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes);
 // What a step needs besides its maps.
 struct Needs {
   size_t weights = 0;  // bytes of packed weights, summed up
-  size_t scratch = 0;  // bytes to work in, the most of all
+  size_t scratch = 0;  // bytes of working memory: the maximum over all steps
 };
 StepPointer dot_step(const DotTask& task, const Kernels& kernels, Needs& needs);
 // Accumulators of any dot, slowly, in 64 bits.

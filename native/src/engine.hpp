@@ -33,7 +33,8 @@ struct Range {
   int low = 0, high = 0;  // of the weights
 };
 
-// [panel][strip][row][group][vector][plane][lane]: a strip is `vectors` vectors of `lanes` channels.
+// [panel][strip][row][group][vector][plane][lane]: a strip is `vectors` vectors of `lanes`
+// channels.
 struct Strips {
   int lanes, vectors;
 };
@@ -48,22 +49,22 @@ enum class BitLayout {
 struct BitEngine {
   Strips strips;
   BitLayout layout;
-  int most;  // largest raw sum that it can add up
+  int max_sum;  // largest raw sum that it can add up
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
-  size_t (*scratch)(const Job& job, int source_planes) = nullptr;  // bytes to work in
+  size_t (*scratch)(const Job& job, int source_planes) = nullptr;  // bytes of working memory
 };
 
 struct ByteEngine {
   Strips strips;
   int weight_bytes;  // 1 or 2
   int group;         // codes that it takes at once: 2 or 4
-  int least;         // codes of a patch from which on it is worth it
+  int min_codes;     // patches of fewer codes are not worth it
   bool one_burst;    // the whole patch must fit one burst
   // Groups that may be added up before a flush, or 0: the products are too large.
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);
-  size_t (*scratch)(const Job& job) = nullptr;  // bytes to work in
+  size_t (*scratch)(const Job& job) = nullptr;  // bytes of working memory
 };
 
 // One choice of instructions for the whole plan.
@@ -72,7 +73,7 @@ struct Kernels {
   const BitEngine* bits[2] = {};
   const ByteEngine* bytes[3] = {};
   const BitEngine* ternary = nullptr;  // for two planes of weights and sums that it can add up
-  // For fewer positions than `few` (of all images together), if there are better ones for that.
+  // Used instead when there are fewer positions than `few` (of all images together); or none.
   int few = 0;
   const BitEngine* few_bits = nullptr;
   const ByteEngine* few_bytes = nullptr;
@@ -81,8 +82,8 @@ struct Kernels {
 // A kernel set that was compiled in.
 struct KernelSet {
   const char* name;
-  const char* uses;     // what it is built on, for people
-  bool (*available)();  // on this CPU
+  const char* uses;      // what it is built on, for people
+  bool (*available)();   // on this CPU
   Kernels (*kernels)();  // only if it is: already this function has the set's instructions
 };
 

@@ -33,7 +33,8 @@ namespace {
 
 constexpr int no_limit = std::numeric_limits<int>::max();
 
-// What vocabularies of multiply-adds have in common whose parts never overflow: they flush once, at the end.
+// What vocabularies of multiply-adds have in common whose parts never overflow: they flush once, at
+// the end.
 struct Unlimited {
   static constexpr bool one_burst = false;
   static constexpr int burst(const Range&) { return no_limit; }
@@ -43,7 +44,8 @@ struct Unlimited {
   }
 };
 
-// Loops whose index is a constant early enough for compilers to keep arrays of vectors in registers.
+// Loops whose index is a constant early enough for compilers to keep arrays of vectors in
+// registers.
 template <class F, size_t... I>
 BNN_INLINE void unrolled(F&& body, std::index_sequence<I...>) {
   (body(std::integral_constant<int, int(I)>{}), ...);
@@ -57,8 +59,9 @@ BNN_INLINE void unroll(F&& body) {
 class Patches {
  public:
   // Offsets are for a map whose elements are `scale` times as large.
-  explicit Patches(const Job& job, size_t scale = 1) : job_(job), image_(job.source), scale_(scale) {}
-  // Patch of the next position; the last one again when there are no more.
+  explicit Patches(const Job& job, size_t scale = 1)
+      : job_(job), image_(job.source), scale_(scale) {}
+  // Patch of the next position; after the last one, the last one again.
   const uint8_t* next() {
     if (position_ == job_.positions) {
       if (left_ > 1) {
@@ -113,7 +116,8 @@ template <int Planes>
 class BitWriter {
  public:
   BitWriter(const Job& job, int panel, int64_t first_output = 0)
-      : job_(job), outputs_(job, first_output), panel_(panel), before_(job.flip_before[panel]), after_(job.flip_after[panel]) {}
+      : job_(job), outputs_(job, first_output), panel_(panel), before_(job.flip_before[panel]),
+        after_(job.flip_after[panel]) {}
 
   BNN_INLINE void put(const uint64_t* planes) {
     uint64_t code[Planes];
@@ -144,9 +148,7 @@ class BitWriter {
 class ByteWriter {
  public:
   ByteWriter(const Job& job, int panel, int64_t first_output = 0)
-      : job_(job),
-        outputs_(job, first_output),
-        first_(panel * panel_channels),
+      : job_(job), outputs_(job, first_output), first_(panel * panel_channels),
         count_(std::min(panel_channels, job.channels - first_)),
         thresholds_(job.thresholds + size_t(panel) * job.levels * panel_channels) {
     for (int c = 0; c < panel_channels; ++c) {
@@ -159,7 +161,8 @@ class ByteWriter {
     uint8_t code[panel_channels] = {};
     for (int level = 0; level < job_.levels; ++level) {
       const int32_t* threshold = thresholds_ + level * panel_channels;
-      for (int c = 0; c < panel_channels; ++c) code[c] = uint8_t(code[c] + (sums[c] >= threshold[c]));
+      for (int c = 0; c < panel_channels; ++c)
+        code[c] = uint8_t(code[c] + (sums[c] >= threshold[c]));
     }
     flip(code, before_);
     for (int c = 0; c < panel_channels; ++c) pooled_[c] = std::max(pooled_[c], code[c]);
@@ -173,7 +176,8 @@ class ByteWriter {
  private:
   void flip(uint8_t* code, const uint8_t* mask) const {
     const auto most = uint8_t(job_.levels + 1);
-    for (int c = 0; c < panel_channels; ++c) code[c] = uint8_t((code[c] ^ mask[c]) + (mask[c] & most));
+    for (int c = 0; c < panel_channels; ++c)
+      code[c] = uint8_t((code[c] ^ mask[c]) + (mask[c] & most));
   }
   const Job& job_;
   Outputs outputs_;
@@ -188,15 +192,13 @@ class ByteWriter {
 class WordWriter {
  public:
   WordWriter(const Job& job, int panel, int64_t first_output = 0)
-      : job_(job),
-        outputs_(job, first_output),
-        first_(panel * panel_channels),
+      : job_(job), outputs_(job, first_output), first_(panel * panel_channels),
         count_(std::min(panel_channels, job.channels - first_)) {}
 
   void put(const int32_t* sums) {
     uint8_t* out = outputs_.next() + size_t(first_) * sizeof(int32_t);
     for (int c = 0; c < count_; ++c) {
-      // Unsigned: step * dot alone may leave 32 bits, the accumulator does not.
+      // Unsigned: step * dot alone may exceed 32 bits, the accumulator does not.
       const auto dot = uint32_t((int64_t(sums[c]) - job_.zero[first_ + c]) / job_.divisor);
       const uint32_t sum = uint32_t(job_.offset[first_ + c]) + uint32_t(job_.step) * dot;
       std::memcpy(out + size_t(c) * sizeof sum, &sum, sizeof sum);
@@ -217,7 +219,8 @@ size_t panel_bytes(const Job& job) {
 
 // Sums of P patches with the 64 channels of a panel, handed out Q vectors at a time.
 template <class V, int P, class Emit>
-BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* const* patch, int burst, Emit&& emit) {
+BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* const* patch, int burst,
+                     Emit&& emit) {
   for (int vector = 0; vector < panel_channels / V::lanes; vector += V::Q) {
     typename V::Acc acc[P][V::Q];
     typename V::Part part[P][V::Q];
@@ -266,17 +269,18 @@ BNN_INLINE void tile(const Job& job, const uint8_t* weights, const uint8_t* cons
 
 // The planes of P positions of a panel, from the registers to the writer.
 template <class V, int P, int Planes>
-BNN_INLINE void put_bits(const Job& job, const uint8_t* weights, const int32_t* thresholds, int burst,
-                         Patches& patches, BitWriter<Planes>& writer) {
+BNN_INLINE void put_bits(const Job& job, const uint8_t* weights, const int32_t* thresholds,
+                         int burst, Patches& patches, BitWriter<Planes>& writer) {
   const uint8_t* patch[P];
   for (auto& p : patch) p = patches.next();
   uint64_t planes[P][Planes] = {};
-  tile<V, P>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
-    unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
-      const int32_t* reach = thresholds + plane * panel_channels + vector * V::lanes;
-      planes[p][plane] |= uint64_t(V::reach(acc, reach)) << (vector * V::lanes);
-    });
-  });
+  tile<V, P>(job, weights, patch, burst,
+             [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
+               unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
+                 const int32_t* reach = thresholds + plane * panel_channels + vector * V::lanes;
+                 planes[p][plane] |= uint64_t(V::reach(acc, reach)) << (vector * V::lanes);
+               });
+             });
   for (const auto& position : planes) writer.put(position);
 }
 
@@ -289,20 +293,22 @@ void gemm_bits(const Job& job, int burst) {
     Patches patches(job);
     BitWriter<Planes> writer(job, panel);
     int64_t at = 0;
-    for (; at + V::P <= total; at += V::P) put_bits<V, V::P>(job, weights, thresholds, burst, patches, writer);
+    for (; at + V::P <= total; at += V::P)
+      put_bits<V, V::P>(job, weights, thresholds, burst, patches, writer);
     for (; at < total; ++at) put_bits<V, 1>(job, weights, thresholds, burst, patches, writer);
   }
 }
 
 // The same by way of the nearest cache.
 template <class V, int P, class Writer>
-BNN_INLINE void put_sums(const Job& job, const uint8_t* weights, int burst, Patches& patches, Writer& writer) {
+BNN_INLINE void put_sums(const Job& job, const uint8_t* weights, int burst, Patches& patches,
+                         Writer& writer) {
   const uint8_t* patch[P];
   for (auto& p : patch) p = patches.next();
   alignas(64) int32_t sums[P][panel_channels];
-  tile<V, P>(job, weights, patch, burst, [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
-    V::store(acc, &sums[p][vector * V::lanes]);
-  });
+  tile<V, P>(job, weights, patch, burst,
+             [&](auto p, int vector, const auto& acc)
+                 BNN_LAMBDA_INLINE { V::store(acc, &sums[p][vector * V::lanes]); });
   for (const auto& position : sums) writer.put(position);
 }
 
@@ -330,7 +336,10 @@ void gemm(const Job& job, int burst) {
 // V<1> and V<2> are the vocabulary for one and two planes of weights.
 template <template <int> class V>
 constexpr BitEngine bit_engine() {
-  return {{V<1>::lanes, V<1>::Q}, BitLayout::words, no_limit, [](const Job& job, int, int weight_planes) {
+  return {{V<1>::lanes, V<1>::Q},
+          BitLayout::words,
+          no_limit,
+          [](const Job& job, int, int weight_planes) {
             weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
           }};
 }
@@ -338,7 +347,13 @@ constexpr BitEngine bit_engine() {
 // V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
 template <class V>
 constexpr ByteEngine byte_engine() {
-  return {{V::lanes, V::Q}, sizeof(typename V::Element), sizeof(typename V::Group), 0, V::one_burst, V::burst, gemm<V>};
+  return {{V::lanes, V::Q},
+          sizeof(typename V::Element),
+          sizeof(typename V::Group),
+          0,
+          V::one_burst,
+          V::burst,
+          gemm<V>};
 }
 
 }  // namespace

@@ -8,13 +8,14 @@ namespace {
 
 constexpr size_t weight_slack = 2048;  // tiles may be read to their end
 
-// `each` weights of a plane, a vector of channels at a time; channels beyond the last one get zeros.
+// `each` weights of a plane, a vector of channels at a time; channels after the last one get zeros.
 template <class To, class From>
 Bytes pack_strips(const std::vector<From>& values, int channels, int steps, int planes, int each,
-                                 Strips strips) {
+                  Strips strips) {
   const int panels = (channels + panel_channels - 1) / panel_channels;
   const int strip = strips.lanes * strips.vectors;
-  Bytes packed(size_t(panels) * panel_channels * size_t(steps) * size_t(planes * each) * sizeof(To));
+  Bytes packed(size_t(panels) * panel_channels * size_t(steps) * size_t(planes * each) *
+               sizeof(To));
   uint8_t* to = packed.data();
   for (int first = 0; first < panels * panel_channels; first += strip)
     for (int step = 0; step < steps; ++step)
@@ -22,7 +23,8 @@ Bytes pack_strips(const std::vector<From>& values, int channels, int steps, int 
         for (int plane = 0; plane < planes; ++plane)
           for (int lane = 0; lane < strips.lanes; ++lane) {
             const int channel = first + vector * strips.lanes + lane;
-            const size_t at = ((size_t(channel) * size_t(steps) + size_t(step)) * size_t(planes) + size_t(plane)) *
+            const size_t at = ((size_t(channel) * size_t(steps) + size_t(step)) * size_t(planes) +
+                               size_t(plane)) *
                               size_t(each);
             for (int i = 0; i < each; ++i, to += sizeof(To)) {
               const To value = channel < channels ? To(values[at + size_t(i)]) : To(0);
@@ -36,23 +38,28 @@ Bytes pack_strips(const std::vector<From>& values, int channels, int steps, int 
 Bytes pack_nibbles(const BitWeights& w) {
   const int panels = (w.channels + panel_channels - 1) / panel_channels;
   const int step = w.planes == 2 ? 2 : 4;  // channels of a look-up
-  const int words = w.rows * w.groups;     // source planes have the same weights: the first one's will do
+  const int words =
+      w.rows * w.groups;  // source planes have the same weights: the first one's will do
   Bytes packed;
-  packed.reserve(size_t(panels) * size_t(words / w.source_planes) * size_t(64 / step) * panel_channels);
+  packed.reserve(size_t(panels) * size_t(words / w.source_planes) * size_t(64 / step) *
+                 panel_channels);
   for (int panel = 0; panel < panels; ++panel)
     for (int word = 0; word < words; word += w.source_planes)
       for (int bit = 0; bit < 64; bit += step)
         for (int lane = 0; lane < panel_channels; ++lane) {
           const int channel = panel * panel_channels + lane;
           const size_t at = (size_t(channel) * size_t(words) + size_t(word)) * size_t(w.planes);
-          if (channel >= w.channels) packed.push_back(0);
-          else if (w.planes == 1) packed.push_back(uint8_t(w.words[at] >> bit & 15));
-          else packed.push_back(uint8_t((w.words[at] >> bit & 3) | (w.words[at + 1] >> bit & 3) << 2));
+          if (channel >= w.channels)
+            packed.push_back(0);
+          else if (w.planes == 1)
+            packed.push_back(uint8_t(w.words[at] >> bit & 15));
+          else
+            packed.push_back(uint8_t((w.words[at] >> bit & 3) | (w.words[at + 1] >> bit & 3) << 2));
         }
   return packed;
 }
 
-// Planes of bits to sums of -1 and +1. Beyond the channels the codes are zero, whatever stands here.
+// Planes of bits to sums of -1 and +1. After the last channel codes are 0, so any weight will do.
 ByteWeights spread(const BitWeights& w) {
   ByteWeights bytes{w.channels, w.rows, w.groups / w.source_planes * 16, 4, {}};
   const size_t words = size_t(w.channels) * size_t(w.rows) * size_t(w.groups);
@@ -68,8 +75,9 @@ ByteWeights spread(const BitWeights& w) {
 
 Bytes pack_bytes(const ByteWeights& w, int weight_bytes, Strips strips) {
   const int steps = w.rows * w.groups;
-  auto packed = weight_bytes == 1 ? pack_strips<int8_t>(w.values, w.channels, steps, 1, w.each, strips)
-                                  : pack_strips<int16_t>(w.values, w.channels, steps, 1, w.each, strips);
+  auto packed = weight_bytes == 1
+                    ? pack_strips<int8_t>(w.values, w.channels, steps, 1, w.each, strips)
+                    : pack_strips<int16_t>(w.values, w.channels, steps, 1, w.each, strips);
   packed.resize(packed.size() + weight_slack);
   return packed;
 }
@@ -87,7 +95,7 @@ Bytes pack(const ByteWeights& w, const ByteEngine& engine) {
 }
 
 bool takes(const ByteEngine& engine, const Range& range, int codes) {
-  if (codes < engine.least) return false;
+  if (codes < engine.min_codes) return false;
   if (engine.weight_bytes == 1 && (range.low < -128 || range.high > 127)) return false;
   const int burst = engine.burst(range);
   return engine.one_burst ? int64_t(burst) * engine.group >= codes : burst > 0;

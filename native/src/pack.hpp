@@ -2,8 +2,8 @@
 // Weights into the layout that an engine streams through.
 #pragma once
 
+#include "aligned.hpp"
 #include "engine.hpp"
-#include "lines.hpp"
 
 namespace bnn {
 

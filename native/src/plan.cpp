@@ -17,13 +17,13 @@ namespace bnn {
 namespace {
 
 constexpr size_t alignment = 64;
-constexpr size_t slack = 64;               // kernels may read (never write) so far beyond a map
+constexpr size_t slack = 64;  // kernels may read (never write) so many bytes past a map
 constexpr size_t block_bytes = 512 << 10;  // buffers of a block of images: half of a usual L2 cache
-constexpr int most_images = 256;           // of a block
+constexpr int max_block_images = 256;
 
 size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
-// Working memory of one thread. Zeroed, because kernels may read beyond what was written.
+// Working memory of one thread. Zeroed, because kernels may read past what was written.
 class Arena {
  public:
   explicit Arena(size_t bytes) : memory_(bytes + alignment) {
@@ -66,14 +66,14 @@ struct Plan::State {
       const std::lock_guard lock(mutex);
       idle.push_back(std::move(arena));
     } catch (const std::bad_alloc&) {
-      // The next one is made anew.
+      // The next call allocates a new one.
     }
   }
 
   void lay_out() {
     size_t image = 0;
     for (const Buffer& buffer : compiled.buffers) image += buffer.image_bytes;
-    block = int(std::clamp<size_t>(block_bytes / std::max<size_t>(image, 1), 1, most_images));
+    block = int(std::clamp<size_t>(block_bytes / std::max<size_t>(image, 1), 1, max_block_images));
     if (block > 1) block -= block % 2;  // some kernels take two images at a time
     for (Buffer& buffer : compiled.buffers) {
       buffer.offset = arena_bytes;
@@ -88,7 +88,8 @@ Plan::Plan(const Program& program, int scores, int decision, const std::string& 
   state.kernels = &choose_kernels(kernels);
   const Edge& edge = program.edge(scores);
   if (edge.shape.pixels() != 1) throw ProgramError("scores must be a vector");
-  if (decision >= 0 && (decision == 0 || decision > program.size() || program.op(decision).kind != Kind::arg_max))
+  if (decision >= 0 &&
+      (decision == 0 || decision > program.size() || program.op(decision).kind != Kind::arg_max))
     throw ProgramError("a decision is an arg max");
   state.classes = edge.shape.channels;
   state.decides = decision >= 0;
@@ -101,16 +102,16 @@ Plan::Plan(const Program& program, int scores, int decision, const std::string& 
 Plan::~Plan() = default;
 Plan::Plan(Plan&&) noexcept = default;
 
-// One call's work: blocks of images that threads take one after the other. The caller waits for blocks
-// that are being worked on, but not for threads that took none: on a busy machine a thread may start
-// when all is done. So it owns what it looks at before it has a block; the caller's memory it only
-// touches while it has one.
+// One call's work: blocks of images that threads take one after the other. The caller waits for
+// blocks in progress, but not for threads that took none: on a busy machine a thread may start when
+// run() has returned. Until it has claimed a block, a thread may touch only this object, which it
+// shares; it touches the caller's memory only while it works on a block.
 class Plan::Call {
  public:
-  Call(std::shared_ptr<State> state, const uint8_t* bytes, const int16_t* integers, int64_t images, int32_t* scores,
-       int64_t* decisions, int block)
-      : state_(std::move(state)), bytes_(bytes), integers_(integers), scores_(scores), decisions_(decisions),
-        images_(images), block_(block) {}
+  Call(std::shared_ptr<State> state, const uint8_t* bytes, const int16_t* integers, int64_t images,
+       int32_t* scores, int64_t* decisions, int block)
+      : state_(std::move(state)), bytes_(bytes), integers_(integers), scores_(scores),
+        decisions_(decisions), images_(images), block_(block) {}
 
   // Takes blocks until none is left.
   void work() noexcept {
@@ -125,7 +126,7 @@ class Plan::Call {
     }
     if (arena) state_->give(std::move(arena));
   }
-  // Waits for the others; an exception of any (no memory) is the caller's.
+  // Waits for the other threads; rethrows an exception of any of them (out of memory).
   void wait() {
     std::unique_lock lock(mutex_);
     finished_.wait(lock, [this] { return working_ == 0; });
@@ -165,15 +166,17 @@ class Plan::Call {
 #endif
   }
 #ifdef BNN_TESTS
-  // After the last image of every buffer there is a mark, which no step may touch.
+  // Writes a mark after the last image of every buffer; no step may change it.
   void guard(const Frame& frame, bool set) const {
     for (size_t slot = 0; slot < state_->compiled.buffers.size(); ++slot) {
       const Buffer& buffer = state_->compiled.buffers[slot];
       if (buffer.fixed_bytes > 0 || buffer.image_bytes == 0) continue;
       uint8_t* end = frame.at(Slot(slot), frame.images);
       for (size_t i = 0; i < slack; ++i)
-        if (set) end[i] = 0xA5;
-        else if (end[i] != 0xA5) throw std::logic_error("a step writes beyond buffer " + std::to_string(slot));
+        if (set)
+          end[i] = 0xA5;
+        else if (end[i] != 0xA5)
+          throw std::logic_error("a step writes past the end of buffer " + std::to_string(slot));
     }
   }
 #endif
@@ -192,18 +195,18 @@ class Plan::Call {
   std::exception_ptr failure_;
 };
 
-void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores, int64_t* decisions,
-               int threads) const {
+void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores,
+               int64_t* decisions, int threads) const {
   const int wanted = std::max(1, threads);
-  // Small batches are shared out, too; big ones go in full blocks, so that a thread whose core is busy
-  // with something else does less.
+  // Small batches are shared out, too; big ones go in full blocks, so that a thread whose core is
+  // busy with something else does less.
   const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1, state_->block));
   const auto call = std::make_shared<Call>(state_, bytes, integers, n, scores, decisions, block);
   for (int64_t i = 1; i < std::min<int64_t>(wanted, (n + block - 1) / block); ++i) {
     try {
       std::thread([call] { call->work(); }).detach();
     } catch (const std::system_error&) {
-      break;  // no more threads to have: fewer do it all
+      break;  // the machine gives no more threads: fewer do all the work
     }
   }
   call->work();

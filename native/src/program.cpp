@@ -9,7 +9,7 @@
 namespace bnn {
 namespace {
 
-constexpr int64_t max_values = int64_t(1) << 27;  // of one edge, as in bnn.program.program
+constexpr int64_t max_values = int64_t(1) << 27;  // of one edge, as in bnn.program.operations
 constexpr int64_t max_total = int64_t(1) << 29;   // of all edges of one image, as there
 constexpr int max_ops = 4096;
 constexpr int max_levels = 255;
@@ -36,7 +36,7 @@ void check_lattice(const Lattice& given) {
 // An edge of accumulators, or of activations where the integers are few.
 Edge integers(Shape shape, int64_t low, int64_t high) {
   require(low >= std::numeric_limits<int32_t>::min() && high <= std::numeric_limits<int32_t>::max(),
-          "sums leave 32 bits");
+          "sums exceed 32 bits");
   Edge edge{shape, low, high, {}};
   if (high - low < max_codes && std::abs(low) < max_extent)
     edge.lattice = Lattice{int(low), 1, int(high - low) + 1};
@@ -66,7 +66,8 @@ Shape slid(const Shape& shape, const Slide& slide) {
   for (int border : slide.padding)
     require(border >= 0 && border < max_extent, "paddings are whole numbers from 0");
   const auto& [top, left, bottom, right] = slide.padding;
-  const int64_t height = int64_t(shape.height) + top + bottom, width = int64_t(shape.width) + left + right;
+  const int64_t height = int64_t(shape.height) + top + bottom,
+                width = int64_t(shape.width) + left + right;
   require(height >= slide.kernel[0] && width >= slide.kernel[1],
           "a kernel is larger than the padded map");
   check_shape(height, width, shape.channels);
@@ -85,7 +86,7 @@ Program::Program(Input input) : input_(std::move(input)) {
   for (int value : input_.table)
     require(value >= lattice.base && value <= lattice.last() &&
                 (value - lattice.base) % lattice.step == 0,
-            "the picture table leaves the input's values");
+            "the picture table has values outside the input's range");
   edges_.push_back(activations(shape, lattice));
 }
 
@@ -129,19 +130,20 @@ int Program::dot(int source, Matrix<int16_t> weights, std::vector<int32_t> bias)
   check_shape(from.shape.height, from.shape.width, weights.rows);
   int64_t low = 0, high = 0;
   for (int row = 0; row < weights.rows; ++row) {
-    int64_t least = 0, most = 0;
+    int64_t lowest = 0, highest = 0;
     for (int column = 0; column < weights.columns; ++column) {
       const int64_t weight = weights.row(row)[column];
       const int64_t at_low = weight * from.low, at_high = weight * from.high;
-      least += std::min({at_low, at_high, int64_t(0)});
-      most += std::max({at_low, at_high, int64_t(0)});
+      lowest += std::min({at_low, at_high, int64_t(0)});
+      highest += std::max({at_low, at_high, int64_t(0)});
     }
     const int64_t offset = bias.empty() ? 0 : bias[size_t(row)];
-    low = std::min(low, least + std::min<int64_t>(offset, 0));
-    high = std::max(high, most + std::max<int64_t>(offset, 0));
+    low = std::min(low, lowest + std::min<int64_t>(offset, 0));
+    high = std::max(high, highest + std::max<int64_t>(offset, 0));
   }
   Edge edge = integers({from.shape.height, from.shape.width, weights.rows}, low, high);
-  Op op{.kind = Kind::dot, .source = source, .weights = std::move(weights), .bias = std::move(bias)};
+  Op op{
+      .kind = Kind::dot, .source = source, .weights = std::move(weights), .bias = std::move(bias)};
   return append(std::move(op), std::move(edge));
 }
 
@@ -189,7 +191,7 @@ int Program::add(int source, int other) {
 
 int Program::arg_max(int source, Rule rule) {
   const Edge& from = edge(source);
-  require(from.shape.pixels() == 1, "arg max wants a vector");
+  require(from.shape.pixels() == 1, "arg max needs a vector");
   Edge index = integers({1, 1, 1}, 0, from.shape.channels - 1);
   return append(Op{.kind = Kind::arg_max, .source = source, .rule = rule}, std::move(index));
 }

@@ -41,8 +41,10 @@ void pack_word(const uint8_t* codes, int count, int planes, uint64_t* words) {
   uint64_t any = 0, two = 0;
   for (int c = 0; c < count; c += 8) {
     uint64_t bytes = 0;
-    if (count - c >= 8) std::memcpy(&bytes, codes + c, 8);
-    else std::memcpy(&bytes, codes + c, size_t(count - c));
+    if (count - c >= 8)
+      std::memcpy(&bytes, codes + c, 8);
+    else
+      std::memcpy(&bytes, codes + c, size_t(count - c));
     if constexpr (std::endian::native == std::endian::big) bytes = __builtin_bswap64(bytes);
     any |= gather_bits(bytes | bytes >> 1) << c;
     two |= gather_bits(bytes >> 1) << c;
@@ -93,13 +95,17 @@ StepPointer pool_of(const Map& from, Slot source, const Slide& slide, Slot targe
     const Shape map = from.shape, pooled = slid(map, slide);
     for (int y = 0; y < pooled.height; ++y)
       for (int x = 0; x < pooled.width; ++x, out += each) {
-        const int row = y * slide.stride[0] - slide.padding[0], column = x * slide.stride[1] - slide.padding[1];
+        const int row = y * slide.stride[0] - slide.padding[0],
+                  column = x * slide.stride[1] - slide.padding[1];
         bool first = true;
         for (int r = std::max(row, 0); r < std::min(row + slide.kernel[0], map.height); ++r)
-          for (int c = std::max(column, 0); c < std::min(column + slide.kernel[1], map.width); ++c) {
+          for (int c = std::max(column, 0); c < std::min(column + slide.kernel[1], map.width);
+               ++c) {
             const T* pixel = in + (size_t(r) * size_t(map.width) + size_t(c)) * each;
-            if (first) std::copy(pixel, pixel + each, out);
-            else larger(out, pixel, each);
+            if (first)
+              std::copy(pixel, pixel + each, out);
+            else
+              larger(out, pixel, each);
             first = false;
           }
       }
@@ -108,10 +114,12 @@ StepPointer pool_of(const Map& from, Slot source, const Slide& slide, Slot targe
 
 // Where the table is one step from code 0 to code 1: the first byte of code 1. Else 0.
 int threshold_of(const Input& input) {
-  const auto low = int16_t(input.lattice.base), high = int16_t(input.lattice.base + input.lattice.step);
+  const auto low = int16_t(input.lattice.base),
+             high = int16_t(input.lattice.base + input.lattice.step);
   const auto first = std::find(input.table.begin(), input.table.end(), high);
-  const bool step = std::all_of(input.table.begin(), first, [=](int16_t value) { return value == low; }) &&
-                    std::all_of(first, input.table.end(), [=](int16_t value) { return value == high; });
+  const bool step =
+      std::all_of(input.table.begin(), first, [=](int16_t value) { return value == low; }) &&
+      std::all_of(first, input.table.end(), [=](int16_t value) { return value == high; });
   return step && first != input.table.end() ? int(first - input.table.begin()) : 0;
 }
 
@@ -134,14 +142,16 @@ StepPointer load_step(const Input& input, Slot to) {
     return each_image([=](const Frame& frame, int image) {
       const int16_t* from = frame.integers + size_t(image) * values;
       uint8_t* codes = frame.at(to, image);
-      for (size_t i = 0; i < values; ++i) codes[i] = uint8_t((from[i] - lattice.base) / lattice.step);
+      for (size_t i = 0; i < values; ++i)
+        codes[i] = uint8_t((from[i] - lattice.base) / lattice.step);
     });
   const int threshold = threshold_of(input);
   if (threshold > 0)
     return each_image([=](const Frame& frame, int image) {
       const uint8_t* from = frame.bytes + size_t(image) * values;
       uint8_t* codes = frame.at(to, image);
-      for (size_t i = 0; i < values; ++i) codes[i] = from[i] >= threshold;  // vectorised, unlike the table
+      for (size_t i = 0; i < values; ++i)
+        codes[i] = from[i] >= threshold;  // vectorised, unlike the table
     });
   std::vector<uint8_t> table;
   for (int value : input.table) table.push_back(uint8_t((value - lattice.base) / lattice.step));
@@ -152,7 +162,8 @@ StepPointer load_step(const Input& input, Slot to) {
   });
 }
 
-StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot target, Lattice lattice) {
+StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot target,
+                         Lattice lattice) {
   const size_t values = from.shape.values();
   if (from.form == Form::bytes && to.form == Form::bits)
     return each_image([=](const Frame& frame, int image) {
@@ -180,13 +191,14 @@ StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot targe
     return each_image([=](const Frame& frame, int image) {
       uint8_t* codes = frame.at(target, image);
       const auto* words = frame.as<int32_t>(source, image);
-      for (size_t i = 0; i < values; ++i) codes[i] = uint8_t((words[i] - lattice.base) / lattice.step);
+      for (size_t i = 0; i < values; ++i)
+        codes[i] = uint8_t((words[i] - lattice.base) / lattice.step);
     });
   throw std::logic_error("no such conversion");
 }
 
-StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill, std::vector<uint8_t> recode,
-                        Slot target) {
+StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill,
+                        std::vector<uint8_t> recode, Slot target) {
   const size_t each = from.pixel_bytes();
   std::vector<uint8_t> border(each, uint8_t(fill));
   if (from.form == Form::bits) {
@@ -208,8 +220,10 @@ StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fi
     put_border(size_t(top) * (width + size_t(left) + size_t(right)));
     for (int y = 0; y < from.shape.height; ++y, in += row) {
       put_border(size_t(left));
-      if (recode.empty()) std::memcpy(out, in, row);
-      else for (size_t i = 0; i < row; ++i) out[i] = recode[in[i]];
+      if (recode.empty())
+        std::memcpy(out, in, row);
+      else
+        for (size_t i = 0; i < row; ++i) out[i] = recode[in[i]];
       out += row;
       put_border(size_t(right));
     }
@@ -227,7 +241,9 @@ StepPointer patches_step(const Map& from, Slot source, const Slide& slide, Slot 
     for (int y = 0; y < map.height; ++y)
       for (int x = 0; x < map.width; ++x)
         for (int r = 0; r < slide.kernel[0]; ++r, out += run)
-          std::memcpy(out, in + size_t(y * slide.stride[0] + r) * row + size_t(x * slide.stride[1]) * pixel, run);
+          std::memcpy(
+              out, in + size_t(y * slide.stride[0] + r) * row + size_t(x * slide.stride[1]) * pixel,
+              run);
   });
 }
 

@@ -11,13 +11,13 @@
 
 namespace bnn {
 
-// Which buffer of an arena; a buffer holds one map an image, or is there to work in.
+// Number of a buffer in an arena; a buffer holds one map per image, or is working memory.
 using Slot = int;
 
 struct Buffer {
   size_t image_bytes = 0;
   size_t fixed_bytes = 0;  // however many images there are
-  size_t offset = 0;  // of the first image in the arena
+  size_t offset = 0;       // of the first image in the arena
 };
 
 // A block of images on its way through the steps.
@@ -25,8 +25,8 @@ struct Frame {
   uint8_t* arena;
   const std::vector<Buffer>* buffers;
   int images;
-  const uint8_t* bytes;      // input, pictures
-  const int16_t* integers;   // or integers
+  const uint8_t* bytes;     // input, pictures
+  const int16_t* integers;  // or integers
   int32_t* scores;
   int64_t* decisions;
 
@@ -66,8 +66,8 @@ StepPointer load_step(const Input& input, Slot to);
 // From one form to another; the channels stay.
 StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot target, Lattice lattice);
 // Puts a border of code `fill` around a map, every code c becoming recode[c] (form bytes only).
-StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill, std::vector<uint8_t> recode,
-                        Slot target);
+StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill,
+                        std::vector<uint8_t> recode, Slot target);
 // Patches of a map of form bytes that has its border already: `slide` has no padding.
 StepPointer patches_step(const Map& from, Slot source, const Slide& slide, Slot target);
 StepPointer pool_step(const Map& from, Slot source, const Slide& slide, Slot target);

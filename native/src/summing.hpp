@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the products of look_up.cpp share: scales of gradients, and sums of what tables hold.
+// What the products of training_lut.cpp share: scales of gradients, and sums of what tables hold.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/bf16.hpp"
-#include "kernels/look_up.hpp"
+#include "kernels/training_lut.hpp"
 
 namespace bnn::training {
 
@@ -14,28 +14,28 @@ inline int round_up(int value, int to) { return (value + to - 1) / to * to; }
 // Of `lanes` channels each.
 inline int panels_of(int channels) { return round_up(channels, lanes) / lanes; }
 
-// Below `most`, so that the largest value stays within it whichever way it is rounded.
-inline float scale_for(uint16_t largest, int most) {
+// Below `limit`, so that the largest value stays within it whichever way it is rounded.
+inline float scale_for(uint16_t largest, int limit) {
   const float value = wide(largest);
-  // A gradient that is no number must not become an index; the loss tells of it.
-  return value > 1e-30f && value < 1e30f ? (float(most) - 0.01f) / value : 0.0f;
+  // A gradient that is NaN or infinite must not become an index; the loss reports it.
+  return value > 1e-30f && value < 1e30f ? (float(limit) - 0.01f) / value : 0.0f;
 }
 
 inline float inverse(float scale) { return scale > 0 ? 1 / scale : 0.0f; }
 
-// Collects stretches and has them summed whenever a burst is full.
+// Collects stretches and has them summed whenever max_word_lookups are collected.
 class Summing {
  public:
-  explicit Summing(int bias) : sum_(bias <= 4 ? look_up().sum_small : look_up().sum) {}
+  explicit Summing(int bias) : sum_(bias <= 4 ? lut().sum_small : lut().sum) {}
 
   void begin(int32_t* first, int32_t* second) { sums_[0] = first, sums_[1] = second; }
 
   void add(const uint8_t* first, const uint8_t* second, const uint8_t* codes, int64_t count) {
     while (count > 0) {
-      const auto now = int(std::min<int64_t>(count, burst - used_));
+      const auto now = int(std::min<int64_t>(count, max_word_lookups - used_));
       stretches_[held_++] = {{first, second}, codes, now};
       used_ += now;
-      if (used_ == burst || held_ == most_held) flush();
+      if (used_ == max_word_lookups || held_ == max_held) flush();
       first += now * table_bytes, second += now * table_bytes, codes += now * lanes;
       count -= now;
     }
@@ -47,10 +47,10 @@ class Summing {
   }
 
  private:
-  static constexpr int most_held = 32;
-  decltype(LookUp::sum) sum_;
+  static constexpr int max_held = 32;
+  decltype(LutLoops::sum) sum_;
   int32_t* sums_[2] = {};
-  Stretch stretches_[most_held];
+  Stretch stretches_[max_held];
   int held_ = 0, used_ = 0;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The operations as bnn.program.semantics defines them, in the plainest loops: what plans must equal.
+// The operations as bnn.program.semantics defines them, in the plainest loops: what plans must
+// equal.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace naive {
 using Values = std::vector<int64_t>;  // [height][width][channel]
 
 template <class F>
-void each_position(const bnn::Shape& from, const bnn::Shape& to, const bnn::Slide& slide, F&& body) {
+void each_position(const bnn::Shape& from, const bnn::Shape& to, const bnn::Slide& slide,
+                   F&& body) {
   for (int y = 0; y < to.height; ++y)
     for (int x = 0; x < to.width; ++x)
       for (int r = 0; r < slide.kernel[0]; ++r)
@@ -27,7 +29,8 @@ void each_position(const bnn::Shape& from, const bnn::Shape& to, const bnn::Slid
         }
 }
 
-inline Values window(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& to, const Values& in) {
+inline Values window(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& to,
+                     const Values& in) {
   Values out(to.values());
   const auto channels = size_t(from.channels);
   each_position(from, to, op.slide, [&](size_t position, int tap, bool inside, size_t pixel) {
@@ -56,18 +59,21 @@ inline Values threshold(const bnn::Op& op, const Values& in) {
     const auto c = int(i % size_t(op.thresholds.rows));
     const int64_t value = in[i] * (op.signs.empty() ? 1 : op.signs[size_t(c)]);
     int64_t count = 0;
-    for (int level = 0; level < op.thresholds.columns; ++level) count += op.thresholds.row(c)[level] <= value;
+    for (int level = 0; level < op.thresholds.columns; ++level)
+      count += op.thresholds.row(c)[level] <= value;
     out.push_back(op.base + op.step * count);
   }
   return out;
 }
 
-inline Values pool(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& to, const Values& in) {
+inline Values pool(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& to,
+                   const Values& in) {
   Values out(to.values(), std::numeric_limits<int64_t>::min());
   const auto channels = size_t(from.channels);
   each_position(from, to, op.slide, [&](size_t position, int, bool inside, size_t pixel) {
     for (size_t i = 0; inside && i < channels; ++i)
-      out[position * channels + i] = std::max(out[position * channels + i], in[pixel * channels + i]);
+      out[position * channels + i] =
+          std::max(out[position * channels + i], in[pixel * channels + i]);
   });
   return out;
 }
@@ -76,7 +82,8 @@ inline int64_t arg_max(const bnn::Op& op, const Values& in) {
   const bool fired = std::any_of(in.begin(), in.end(), [](int64_t value) { return value > 0; });
   if (op.rule == bnn::Rule::first) return std::max_element(in.begin(), in.end()) - in.begin();
   if (!fired) return 0;
-  if (op.rule == bnn::Rule::first_positive) return std::max_element(in.begin(), in.end()) - in.begin();
+  if (op.rule == bnn::Rule::first_positive)
+    return std::max_element(in.begin(), in.end()) - in.begin();
   auto last = int64_t(in.size()) - 1;
   while (in[size_t(last)] <= 0) --last;
   return last;

@@ -34,7 +34,9 @@ struct Case {
 
 struct Random {
   std::mt19937 engine;
-  int operator()(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine); }
+  int operator()(int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(engine);
+  }
 };
 
 Matrix<int16_t> random_weights(Random& random, const Case& c, int columns) {
@@ -75,9 +77,12 @@ Program make_program(Random& random, const Case& c, int& scores) {
     if (c.pool > 0) last = program.pool(last, tiles);
   };
   if (c.pool_first) pool();
-  if (c.levels > 0) last = program.threshold(last, random_thresholds(random, c, sums), signs, -1, 1 + (c.levels == 1));
+  if (c.levels > 0)
+    last =
+        program.threshold(last, random_thresholds(random, c, sums), signs, -1, 1 + (c.levels == 1));
   if (!c.pool_first) pool();
-  if (c.levels == 0) last = program.threshold(last, {c.rows, 1, std::vector<int32_t>(size_t(c.rows), 3)}, {}, 0, 1);
+  if (c.levels == 0)
+    last = program.threshold(last, {c.rows, 1, std::vector<int32_t>(size_t(c.rows), 3)}, {}, 0, 1);
   const bnn::Shape map = program.edge(last).shape;
   last = program.window(last, {{map.height, map.width}, {1, 1}}, 0);
   Case flat = c;
@@ -87,8 +92,8 @@ Program make_program(Random& random, const Case& c, int& scores) {
   return program;
 }
 
-// A pool of the input, of patches, of thresholds and of sums, none of which a dot takes along: windows that
-// overlap, leave gaps and reach beyond the map.
+// A pool of the input, of patches, of thresholds and of sums, none of which is fused into a dot:
+// windows that overlap, leave gaps and reach past the map.
 Program make_loose_program(Random& random, const Case& c, int& scores) {
   Program program({c.input, c.codes, {}});
   const auto slide = [&](int number, int beyond) {
@@ -99,7 +104,8 @@ Program make_loose_program(Random& random, const Case& c, int& scores) {
       slide.kernel[size_t(axis)] = random(1, std::min(side, 3));
       slide.stride[size_t(axis)] = random(1, 4);
       for (int end = 0; end < 2; ++end)
-        slide.padding[size_t(axis + 2 * end)] = random(0, std::min(beyond, slide.kernel[size_t(axis)] - 1));
+        slide.padding[size_t(axis + 2 * end)] =
+            random(0, std::min(beyond, slide.kernel[size_t(axis)] - 1));
     }
     return slide;
   };
@@ -108,7 +114,8 @@ Program make_loose_program(Random& random, const Case& c, int& scores) {
   if (random(0, 1)) last = program.pool(last, slide(last, 2));
   Case flat = c;
   flat.rows = program.edge(last).shape.channels, flat.levels = random(1, 2);
-  if (random(0, 1)) last = program.threshold(last, random_thresholds(random, flat, program.edge(last)), {}, 0, 1);
+  if (random(0, 1))
+    last = program.threshold(last, random_thresholds(random, flat, program.edge(last)), {}, 0, 1);
   if (random(0, 1)) last = program.pool(last, slide(last, 2));
   last = program.dot(last, random_weights(random, c, program.edge(last).shape.channels), {});
   last = program.pool(last, slide(last, 2));  // of sums
@@ -121,8 +128,8 @@ Program make_loose_program(Random& random, const Case& c, int& scores) {
   return program;
 }
 
-// Values that end where a page ends, with one beside it that nobody may touch: a read or a write too far ends
-// the test, without a sanitizer too. `size` values from `data()` on.
+// Values that end where a page ends, with one beside it that must not be touched: a read or a write
+// past the end aborts the test, without a sanitizer too. `size` values from `data()` on.
 template <class T>
 class Guarded {
  public:
@@ -130,7 +137,8 @@ class Guarded {
 #if __has_include(<sys/mman.h>)
     const auto page = size_t(sysconf(_SC_PAGESIZE));
     room_ = (bytes_ + page - 1) / page * page;
-    base_ = static_cast<char*>(mmap(nullptr, room_ + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    base_ = static_cast<char*>(
+        mmap(nullptr, room_ + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     mprotect(base_ + room_, page, PROT_NONE);
     whole_ = room_ + page;
 #else
@@ -158,7 +166,8 @@ int failures = 0;
 
 void check(Random& random, const Case& c, bool loose = false) {
   int scores = 0;
-  const Program program = loose ? make_loose_program(random, c, scores) : make_program(random, c, scores);
+  const Program program =
+      loose ? make_loose_program(random, c, scores) : make_program(random, c, scores);
   const auto values = c.input.values();
   const int images = random(1, 5);
   std::vector<int16_t> inputs;
@@ -177,19 +186,23 @@ void check(Random& random, const Case& c, bool loose = false) {
   for (const auto& info : bnn::kernel_infos()) {
     if (!info.available) continue;
     Guarded<int32_t> got(wanted.size());
-    bnn::Plan(program, scores, -1, info.name).run(nullptr, given.data(), images, got.data(), nullptr, random(1, 2));
+    bnn::Plan(program, scores, -1, info.name)
+        .run(nullptr, given.data(), images, got.data(), nullptr, random(1, 2));
     if (std::equal(wanted.begin(), wanted.end(), got.data())) continue;
     ++failures;
-    std::printf("%s differs: %dx%dx%d, %d codes, weights %d..%d, %d rows, %d levels, pool %d, %d images\n",
-                info.name.c_str(), c.input.height, c.input.width, c.input.channels, c.codes.codes, c.weight_low,
-                c.weight_high, c.rows, c.levels, c.pool, images);
+    std::printf(
+        "%s differs: %dx%dx%d, %d codes, weights %d..%d, %d rows, %d levels, pool %d, %d images\n",
+        info.name.c_str(), c.input.height, c.input.width, c.input.channels, c.codes.codes,
+        c.weight_low, c.weight_high, c.rows, c.levels, c.pool, images);
   }
 }
 
 Case random_case(Random& random) {
   static const int widths[] = {1, 3, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200};
-  static const bnn::Lattice lattices[] = {{0, 1, 2}, {-1, 2, 2}, {-1, 1, 3}, {0, 1, 4}, {-8, 1, 16}, {-128, 1, 256}};
-  static const int weights[][3] = {{-1, 1, 1}, {-1, 1, 0}, {-4, 3, 0}, {0, 1, 0}, {-128, 127, 0}, {0, 255, 0}};
+  static const bnn::Lattice lattices[] = {{0, 1, 2}, {-1, 2, 2},  {-1, 1, 3},
+                                          {0, 1, 4}, {-8, 1, 16}, {-128, 1, 256}};
+  static const int weights[][3] = {{-1, 1, 1}, {-1, 1, 0},     {-4, 3, 0},
+                                   {0, 1, 0},  {-128, 127, 0}, {0, 255, 0}};
   const auto& w = weights[random(0, 5)];
   Case c{};
   c.input = {random(1, 6), random(1, 6), widths[random(0, 14)]};
@@ -200,7 +213,10 @@ Case random_case(Random& random) {
   for (int& border : c.slide.padding) border = random(0, 3) == 0;
   c.rows = widths[random(0, 14)];
   c.levels = random(0, 3);
-  c.pool = c.input.height > 3 && c.input.width > 3 && c.slide.stride[0] == 1 && c.slide.stride[1] == 1 ? random(0, 2) : 0;
+  c.pool =
+      c.input.height > 3 && c.input.width > 3 && c.slide.stride[0] == 1 && c.slide.stride[1] == 1
+          ? random(0, 2)
+          : 0;
   c.pool_first = random(0, 1) == 1;
   c.extreme = random(0, 4) == 0;
   c.pad = random(0, 1) ? c.codes.last() : random(c.codes.base, c.codes.last());
@@ -221,9 +237,11 @@ int main(int argc, char** argv) {
   // A deep dense layer: bytes and words of sums fill up.
   for (const int codes : {2, 3, 256})
     for (const bool extreme : {false, true})
-      check(random, {{1, 1, 40000}, {0, 1, codes}, -1, 1, codes < 256, {}, 65, 2, 0, false, extreme, 0});
+      check(random,
+            {{1, 1, 40000}, {0, 1, codes}, -1, 1, codes < 256, {}, 65, 2, 0, false, extreme, 0});
   std::printf("%d cases, kernels:", 2 * cases + 6);
-  for (const auto& info : bnn::kernel_infos()) std::printf(" %s%s", info.name.c_str(), info.available ? "" : " (not here)");
+  for (const auto& info : bnn::kernel_infos())
+    std::printf(" %s%s", info.name.c_str(), info.available ? "" : " (not here)");
   std::printf("\n");
   return failures ? 1 : 0;
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Copies of checked values, made as the value itself was made."""
+"""Base of frozen dataclasses whose copies are checked again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 
-class Made:
-    """Base of frozen dataclasses that are checked when made.
+class Checked:
+    """Base of frozen dataclasses: copy and pickle call the constructor again.
 
-    Copies (and what goes to a worker process) call the class with the fields that its
-    ``__init__`` takes, so a copy is checked too, and what it inferred is inferred again.
+    So a copy, also one sent to a worker process, is validated and inferred again.
     """
 
     __slots__ = ()

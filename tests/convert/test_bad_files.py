@@ -262,6 +262,33 @@ def test_onnx_damage_sizes_and_outside_data(tmp_path: Path) -> None:
     refused(path, "../secret")
 
 
+@pytest.mark.parametrize(("change", "is_read"), [(0, True), (1, False), (-1, False), (None, True)])
+def test_a_stated_shape_of_the_output_is_the_real_one(
+    change: int | None, is_read: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    model = small(SIGNS)
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    real = convert(saved(model, path)).network
+    classes = real.signals[real.layers[-1].name].shape[2]
+    del dims[:]
+    dims.add(dim_param="N")
+    if change is None:
+        dims.add(dim_param="classes")
+    else:
+        dims.add(dim_value=classes + change)
+    saved(model, path)
+    if is_read:
+        convert(path)
+    else:
+        refused(path, "states the shape")
+
+
+def saved(model: Any, path: Path) -> Path:
+    onnx.save(model, path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("told", "is_read"),
     [

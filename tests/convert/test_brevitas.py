@@ -15,7 +15,7 @@ import bnn
 from bnn.errors import FormatError
 from bnn.formats.brevitas import torch_file
 from bnn.formats.brevitas.live import check
-from bnn.formats.convert import convert, convert_module, export, taking_pictures
+from bnn.formats.convert import Options, convert, convert_module, export, taking_pictures
 from support.converted import FIXTURES
 
 
@@ -58,6 +58,14 @@ def test_a_live_module_is_its_checkpoint(name: str, bits: Any) -> None:
     module = Module(torch_file.read(path)["state_dict"], *bits)
     live, stored = convert_module(module).model, convert(path).model
     assert live.program.digest() == stored.program.digest()
+
+
+def test_bits_that_only_the_file_name_says_are_told() -> None:
+    path = FIXTURES / "brevitas" / "tfc-w1a2.tar"
+    (told,) = [line for line in convert(path).report.lost if "name" in line]
+    assert "1 bits for weights and 2 for activations" in told
+    named = convert(path, options=Options(topology="tfc-w1a2"))
+    assert [line for line in named.report.lost if "name" in line] == []
 
 
 def test_other_modules_are_refused() -> None:

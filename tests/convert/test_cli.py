@@ -153,7 +153,11 @@ def test_refolding_keeps_the_scores(convert: Any, tmp_path: Path) -> None:
         (["keras/larq-tutorial.h5", "-o", "x.bnn", "--input", "float"], "float"),
         (["keras/larq-tutorial.h5", "-o", "x.bnn", "--topology", "lfc"], "topology"),
         (["keras/larq-tutorial.h5", "-o", "x.bnn", "--from", "qonnx"], "ONNX"),
-        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--fold", "twice"], "twice"),
+        (["keras/larq-tutorial.h5", "-o", "x.bnn", "--rounding", "twice"], "twice"),
+        (
+            ["keras/larq-tutorial.h5", "-o", "x.bnn", "--fold", "original"],
+            "use --rounding original",
+        ),
         (["keras/larq-tutorial.h5", "-o", "x", "--to", "bnn-pynq"], "original"),
         (["keras/missing.h5", "-o", "x.bnn"], "missing.h5"),
         (["mnist.py", "-o", "x.bnn"], "formats"),
@@ -179,7 +183,7 @@ KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([KERAS, "-o", "x.bnn", "--fold", "original"], "--fold is for theano"),
+        ([KERAS, "-o", "x.bnn", "--rounding", "original"], "--rounding is for theano"),
         ([KERAS, "-o", "x.bnn", "--flipped"], "--flipped is for theano"),
         ([KERAS, "-o", "x.bnn", "--fires-at", "2"], "--fires-at is for --to bnn-pynq"),
         ([KERAS, "-o", "x.bnn", "--folding", "1x1"], "--folding is for --to bnn-pynq"),
@@ -187,8 +191,8 @@ KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
         (["qonnx/mixed.scales.onnx", "-o", "x.bnn", "--flipped"], "--flipped is for theano"),
         (["brevitas/tfc-w1a1.tar", "-o", "x.bnn", "--input", "unit"], "--input is for"),
         (["theano/tfc-1w-1a.npz", "-o", "x.bnn", "--input", "unit"], "--input is for"),
-        (["chainer/mlp.npz", "-o", "x.bnn", "--fold", "original"], "--fold is for theano"),
-        ([LFC, "--to", "bnn-pynq", "-o", "y", "--fold", "original"], "is a model already"),
+        (["chainer/mlp.npz", "-o", "x.bnn", "--rounding", "original"], "--rounding is for theano"),
+        ([LFC, "--to", "bnn-pynq", "-o", "y", "--rounding", "original"], "is a model already"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--topology", "lfc"], "is a model already"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--pictures", "unit"], "takes pictures already"),
         ([LFC, "--to", "qonnx", "-o", "y.onnx", "--fires-at", "1"], "--fires-at is for bnn-pynq"),

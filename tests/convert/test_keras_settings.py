@@ -315,6 +315,21 @@ def test_names_that_are_doubled_are_refused(tmp_path: Path) -> None:
         convert(path)
 
 
+def test_arrays_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Keras takes them by position, whatever they are called."""
+    path = tmp_path / "x.h5"
+    shutil.copyfile(FIXTURES / "keras" / "larq-tutorial.h5", path)
+    with h5py.File(path, "r+") as file:
+        group = next(
+            one
+            for one in file["model_weights"].values()
+            if len(one.attrs.get("weight_names", ())) > 1
+        )
+        group.attrs["weight_names"] = list(group.attrs["weight_names"])[::-1]
+    with pytest.raises(FormatError, match="by position"):
+        convert(path)
+
+
 def test_bytes_can_only_be_bytes(tmp_path: Path) -> None:
     def change(config: Any) -> None:
         layer(config, "InputLayer")["config"]["dtype"] = "uint8"

@@ -17,6 +17,7 @@ import bnn
 from bnn.errors import FormatError
 from bnn.formats.convert import convert
 from bnn.formats.qonnx import rules as qonnx_rules
+from bnn.formats.qonnx.constants import KINDS
 from bnn.formats.qonnx.executor import Executor
 from bnn.formats.qonnx.onnx_file import Node
 from bnn.formats.qonnx.operators import _QONNX, OPERATORS, Op, understood
@@ -251,3 +252,9 @@ def test_cases(name: str) -> None:
         inputs, logits = arrays["inputs"], arrays["logits"]
     found = bnn.Classifier(convert(path).model, "reference").logits(inputs)
     np.testing.assert_array_equal(found, logits)
+
+
+def test_numbers_of_a_cast_are_those_of_onnx() -> None:
+    assert len(KINDS) > 10
+    for number, name in KINDS.items():
+        assert onnx.helper.tensor_dtype_to_np_dtype(number) == np.dtype(name)

@@ -10,7 +10,7 @@ import pytest
 from bnn.commands.main import main
 from bnn.formats import bnn_pynq
 from bnn.formats.theano import archive as theano_npz
-from bnn.formats.theano import fold as theano_fold
+from bnn.formats.theano import rounded as theano_rounded
 from bnn.model import file as modelfile
 from bnn.network import zoo
 from bnn.network.assemble import Statistics, Weights, random_parameters
@@ -54,12 +54,12 @@ def lfc(tmp_path: Path) -> Path:
 
 def test_to_a_model_with_either_folding(bnn, lfc: Path, tmp_path: Path) -> None:
     names = ("--classes", tmp_path / "names.txt")
-    for fold in ("exact", "original"):
-        out = tmp_path / f"{fold}.bnn"
-        printed = bnn("convert", lfc, "--fold", fold, *names, "-o", out)
+    for rounding in ("exact", "original"):
+        out = tmp_path / f"{rounding}.bnn"
+        printed = bnn("convert", lfc, "--rounding", rounding, *names, "-o", out)
         assert "arr_23: inv_std of layer 3" in printed
-        assert ("rounding included: not what was trained" in printed) == (fold == "original")
-        made = theano_npz.load(lfc, classes=CLASSES, folding=fold)
+        assert ("not exactly what was trained" in printed) == (rounding == "original")
+        made = theano_npz.load(lfc, classes=CLASSES, rounding=rounding)
         assert modelfile.load(out).program.digest() == made.program.digest()
         assert modelfile.load(out).classes == CLASSES
 
@@ -67,8 +67,8 @@ def test_to_a_model_with_either_folding(bnn, lfc: Path, tmp_path: Path) -> None:
 def test_to_the_originals_files_as_its_tool_did(bnn, lfc: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     names = ("--classes", tmp_path / "names.txt")
-    bnn("convert", lfc, "--fold", "original", "--to", "bnn-pynq", *names, "-o", out)
-    theano_fold.save(lfc, theano_npz.open_archive(lfc), CLASSES, tmp_path / "tools")
+    bnn("convert", lfc, "--rounding", "original", "--to", "bnn-pynq", *names, "-o", out)
+    theano_rounded.save(lfc, theano_npz.open_archive(lfc), CLASSES, tmp_path / "tools")
     written = {p.name: p.read_bytes() for p in out.rglob("*.*")}
     assert len(written) == 289 + 1
     assert written == {p.name: p.read_bytes() for p in (tmp_path / "tools").rglob("*.*")}

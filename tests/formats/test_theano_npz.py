@@ -11,7 +11,7 @@ from bnn.errors import ParameterError
 from bnn.formats import bnn_pynq
 from bnn.formats.bnn_pynq.extracting import parameters_of
 from bnn.formats.theano import archive as theano_npz
-from bnn.formats.theano import fold as theano_fold
+from bnn.formats.theano import rounded as theano_rounded
 from bnn.network import zoo
 from bnn.network.assemble import Statistics, Weights
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, loads
@@ -148,7 +148,7 @@ def test_both_foldings_agree_for_positive_gamma(named: str, tmp_path: Path) -> N
     arrays = lasagne_arrays(stack, np.random.default_rng(7), positive=True)
     path = save(tmp_path / "a.npz", arrays)
     exact = theano_npz.load(path, named)
-    theirs = theano_npz.load(path, named, folding="original")
+    theirs = theano_npz.load(path, named, rounding="original")
     assert theirs.provenance["folding"] == "original"
     bnn_pynq.save(exact, tmp_path / "exact")
     again = bnn_pynq.load(tmp_path / "exact")
@@ -172,7 +172,7 @@ def test_negative_gamma_moves_a_threshold_by_one(tmp_path: Path) -> None:
     path = save(tmp_path / "mnist-1w-2a.npz", arrays)
     exact, _ = parameters_of(theano_npz.load(path))
     trained = theano_npz.open_archive(path)
-    theirs = theano_fold.fold(path, trained, list("0123456789"))
+    theirs = theano_rounded.parameters(path, trained, list("0123456789"))
     for layer, (one, two) in enumerate(zip(exact.layers, theirs.layers, strict=True)):
         falls = arrays[6 * layer + 3] < 0
         assert 0 < falls.sum() < falls.size
@@ -211,7 +211,7 @@ def test_section_9_by_the_book(named: str, tmp_path: Path) -> None:
     arrays[3][:2] = [1e-4, -1e-4]  # thresholds beyond 16 bits
     arrays[0].ravel()[:5] = 0.0
     trained = theano_npz.open_archive(save(tmp_path / "a.npz", arrays), named)
-    folded = theano_fold.fold("a.npz", trained, list("0123456789"))
+    folded = theano_rounded.parameters("a.npz", trained, list("0123456789"))
     network = folded.network
     pairs = zip(trained.parameters[::2], trained.parameters[1::2], strict=True)
     for index, (weights, norm) in enumerate(pairs):
@@ -230,7 +230,7 @@ def test_section_9_by_the_book(named: str, tmp_path: Path) -> None:
                 statistics = (norm.beta[row], norm.gamma[row], norm.mean[row], norm.inv_std[row])
                 wanted = by_the_book(network.name, index, values, statistics)
                 assert folded.layers[index].thresholds[row].tolist() == wanted
-    theano_fold.save("a.npz", trained, list("0123456789"), tmp_path / "set")
+    theano_rounded.save("a.npz", trained, list("0123456789"), tmp_path / "set")
     words = np.fromfile(tmp_path / "set" / "0-0-thres.bin", "<i8")
     assert words[: network.levels(0)].tolist() == folded.layers[0].thresholds[0].tolist()
 
@@ -270,9 +270,9 @@ def test_folding_refusals(tmp_path: Path) -> None:
     arrays[9][4] = 0.0
     path = save(tmp_path / "mnist-1w-1a.npz", arrays)
     with pytest.raises(ParameterError, match="layer 1: a gamma or inv_std is zero"):
-        theano_npz.load(path, folding="original")
+        theano_npz.load(path, rounding="original")
     theano_npz.load(path)  # a constant, exactly
     arrays = lasagne_arrays(zoo.topology("tfc-w1a1"), np.random.default_rng(0))
     path = save(tmp_path / "tiny-1w-1a.npz", arrays)
     with pytest.raises(ParameterError, match="classes, which tfc-w1a1 is not"):
-        theano_npz.load(path, folding="original")
+        theano_npz.load(path, rounding="original")

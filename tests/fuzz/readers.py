@@ -187,7 +187,7 @@ READERS: dict[str, Reader] = {
     ),
     "theano": Reader(
         _convert("theano", _DENSE),
-        ("formats.theano.archive", "formats.theano.fold", "system.npz", *_CONVERT),
+        ("formats.theano.archive", "formats.theano.rounded", "system.npz", *_CONVERT),
         "zip",
     ),
     "chainer": Reader(_convert("chainer"), ("formats.chainer", "system.npz", *_CONVERT), "zip"),

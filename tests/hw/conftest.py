@@ -11,6 +11,7 @@ import pytest
 
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import RuntimeUnavailableError
+from bnn.hw.parts import parts
 from bnn.hw.toolchain import locate as tools
 from bnn.hw.toolchain import route, synth
 
@@ -40,7 +41,7 @@ def yosys() -> None:
 @pytest.fixture(scope="session")
 def prjxray() -> None:
     """Skips the test where Project X-Ray's programs or database are missing."""
-    _needs(tools.database)
+    _needs(lambda: tools.database(parts()["xc7z020"]))
     _needs(lambda: tools.command("xc7frames2bit"))
 
 

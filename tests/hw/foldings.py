@@ -42,7 +42,7 @@ def thirty_plans(
     def run(program: Program, size: int, data: st.DataObject) -> None:
         if len(seen) == _PLANS:
             return
-        part = Part("small", size, 4 * size, data.draw(st.sampled_from([2, 10, 140])), 220, 100, ())
+        part = Part("small", size, 4 * size, data.draw(st.sampled_from([2, 10, 140])), 220, 100)
         try:
             found = _planned(program, part, data)
         except (BuildError, PlanError):

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from bnn.errors import BuildError
+from bnn.hw.boards import board
 from bnn.hw.toolchain import bitstream
 from bnn.hw.toolchain import locate as tools
 
+BOARD = board("pynq-z1")
 TILES = {
     "CELL_X1Y2": {"type": "CELL", "bits": {"CLB_IO_CLK": {"baseaddr": "0x400", "offset": 3}}},
     "RAM_X0Y0": {
@@ -102,13 +104,12 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.hw
 def test_a_bitstream_reads_back(tmp_path: Path, prjxray: None) -> None:  # noqa: ARG001
-    part = "xc7z020clg400-1"
-    known = bitstream.Database(tools.database(), "xc7z020")
+    known = bitstream.Database(tools.database(BOARD.part), "xc7z020")
     tile = next(name for name, grid in known.tiles.items() if grid["type"] == "CLBLL_L")
     fasm = tmp_path / "d.fasm"
     fasm.write_text(f"{tile}.SLICEL_X0.ALUT.INIT[63:0] = 64'h123456789ABCDEF0\n")
-    written = bitstream.write(fasm, part, tmp_path / "d.bit")
-    folder = tools.database() / part
+    written = bitstream.write(fasm, BOARD, tmp_path / "d.bit")
+    folder = tools.database(BOARD.part) / BOARD.device
     subprocess.run(
         [
             *tools.command("bitread"),

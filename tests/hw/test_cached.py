@@ -20,7 +20,7 @@ from bnn.hw.folding import Folding
 from bnn.hw.render import Sources, sources
 from bnn.hw.toolchain import verilator
 from bnn.run import prepare
-from bnn.run.accelerator import most_cycles
+from bnn.run.accelerator import max_cycles
 from bnn.run.sim import SimRuntime
 from bnn.system import cache
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
@@ -168,7 +168,7 @@ def test_no_start_comes_near_the_bound(stall: int) -> None:
         runtime = prepare("sim", program, folding=RESIDUAL_FOLDING, stall=stall, latency=5)
         cycles = runtime.run(inputs).details["cycles"]
         design = build(program, RESIDUAL_FOLDING)
-        most = most_cycles(design, count, latency=5, stall=stall)
+        most = max_cycles(design, count, latency=5, stall=stall)
         assert 2 * cycles < most < 10**7
 
 

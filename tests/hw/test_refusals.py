@@ -50,6 +50,8 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
             "TERNARY=1 XNOR=0 WBITS=1 ABITS=2",
             "TERNARY=1 XNOR=0 WBITS=2 ABITS=3",
         ),
+        "sums": ("SUMS=1 XNOR=0",),
+        "stages": ("STAGES=2", "STAGES=0", "STAGES=5"),
     },
     "bnn_max": {"sizes": ("LANES=0", "BITS=0", "FOLDS=0", "POSITIONS=0")},
     "bnn_narrow": {"sizes": ("BITS=0", "GROUPS=0"), "ratio": ("RATIO=1",)},

@@ -3,14 +3,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bnn.hw.design import build
-from bnn.hw.render import sources
+from bnn.hw.render import library, sources
 from bnn.hw.toolchain import synth
 from hw.examples import DENSE_FOLDING, dense
+from hw.test_route import FIFO_PORTS
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("yosys")]
+
+
+def test_ports_are_those_of_the_header(tmp_path: Path) -> None:
+    for name, text in library().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    names = [name for name in library() if name.endswith(".sv")]
+    wide = {"BITS": 40, "DEPTH": 100, "STYLE": "block"}
+    blocks: list[tuple[str, dict[str, int | str]]] = [
+        *(("bnn_fifo", {"BITS": 5}), ("bnn_fifo", wide), ("bnn_probe", {"LEVEL": 3})),
+    ]
+    small, large, probe = synth.ports(tmp_path, names, blocks)
+    assert small == FIFO_PORTS
+    assert [port.name for port in large] == [port.name for port in small]
+    assert [port.bits for port in large] == [1, 1, 1, 1, 40, 1, 1, 40, 7]
+    assert [port.name for port in probe][:2] == ["clk", "clear"]
+    assert "rst" not in {port.name for port in probe}
 
 
 def test_every_block_is_counted() -> None:

@@ -20,7 +20,7 @@ from hw.examples import TFC_FOLDING, tfc
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("nextpnr")]
 
-PART = "xc7z020clg400-1"
+BOARD = board("pynq-z1")
 
 #: LFC's first layer in the original's folding: 2 048 binary synapses a cycle.
 LFC0: dict[str, Generic] = {
@@ -28,6 +28,7 @@ LFC0: dict[str, Generic] = {
     "SIMD": 64,
     "NF": 32,
     "SF": 13,
+    "STAGES": 3,
     "ACC": 11,
     "DEPTH": 32,
     "LOADABLE": 1,
@@ -114,7 +115,7 @@ def _reaches(
     """Tries three seeds of the placer at most."""
     best = 0.0
     for seed in (1, 2, 3):
-        routed = alone.fmax(folder, module, generics, PART, mhz=mhz, seed=seed)
+        routed = alone.fmax(folder, module, generics, BOARD, mhz=mhz, seed=seed)
         path = f"{routed.path[0].source} -> {routed.path[-1].sink}" if routed.path else ""
         print(f"\n{name:30}{routed.fmax_mhz:7.1f} MHz  seed {seed}  {path}")  # noqa: T201
         best = max(best, routed.fmax_mhz)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import bnn
 from bnn.errors import PlanError
-from bnn.hw.parts import part
+from bnn.hw.boards import part
 from bnn.plan.pareto import Curve, card_accuracy, curve
 from bnn.plan.picture import write
 

@@ -140,6 +140,16 @@ def test_block_ram_is_named_where_luts_only_stand_in_for_it(wish: dict[str, floa
     assert "LUT" not in text
 
 
+def test_the_nearest_speed_is_that_of_the_nearest_folding() -> None:
+    """Of a network that is too large for the part, and at no folding as fast as wanted."""
+    with pytest.raises(PlanError, match="at its widest") as caught:
+        plan(wide(2048), fps=1e9, clock_mhz=50)
+    said = re.search(r"takes ([\d,]+); the nearest is ([\d,]+) fps", str(caught.value))
+    assert said is not None
+    cycles, fps = (int(number.replace(",", "")) for number in said.groups())
+    assert fps == round(50e6 / cycles)
+
+
 def wide(rows: int) -> Program:
     """Two dense layers of ``rows`` outputs and ten classes, of random signs."""
     random, ops, source, columns = np.random.default_rng(0), [], "input", 784

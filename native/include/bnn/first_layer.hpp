@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The products of a training step for the layer that sees pictures: its inputs are bytes, which no
-// table can hold the sums of. Shapes are those of look_up.hpp. Forward sums are exact; results do not
-// depend on the number of threads, nor on the instructions.
+// table can hold the sums of. Shapes are those of training_lut.hpp. Forward sums are exact; results
+// do not depend on the number of threads, nor on the instructions.
 #pragma once
 
 #include <cstdint>
 
-#include "bnn/look_up.hpp"
+#include "bnn/training_lut.hpp"
 
 namespace bnn::training {
 
 // y = x * weights, whose products and sums must fit 16 bits.
-void correlate_first(const Correlation& by, const int16_t* x, const int16_t* weights, int16_t* y, int threads);
+void correlate_first(const Correlation& correlation, const int16_t* x, const int16_t* weights,
+                     int16_t* y, int threads);
 
 // From the gradient of y that of the weights.
-void correlate_first_weights(const Correlation& by, const Bf16* grad, const int16_t* x, float* grad_weights,
-                             int threads);
+void correlate_first_weights(const Correlation& correlation, const Bf16* grad, const int16_t* x,
+                             float* grad_weights, int threads);
 
 }  // namespace bnn::training

@@ -22,8 +22,8 @@ class Plan {
   // Runs n images: bytes for an input with a table (the other pointer is null), else integers.
   // Writes int32 (n, classes) and, with a decision, int64 (n). Up to `threads` threads share the
   // images. May be called by several threads at a time.
-  void run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores, int64_t* decisions,
-           int threads) const;
+  void run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores,
+           int64_t* decisions, int threads) const;
 
   int classes() const;
   bool has_decision() const;
@@ -37,7 +37,7 @@ class Plan {
  private:
   struct State;
   class Call;
-  std::shared_ptr<State> state_;  // of the threads of a call, too
+  std::shared_ptr<State> state_;  // shared with the threads of a call
 };
 
 // What there is, for `bnn info --cpu`: name, what it is built on, whether this CPU can run it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The integer program as the C++ core sees it: edges by number, every operation checked when it
-// is added. What the operations mean is told in src/bnn/program/program.py and src/bnn/run/reference.py.
+// is added. What the operations mean is told in src/bnn/program/operations.py and
+// src/bnn/program/semantics.py.
 #pragma once
 
 #include <array>
@@ -67,8 +68,8 @@ struct Op {
   std::vector<int32_t> bias{};   // dot; empty: zeros
   Matrix<int32_t> thresholds{};  // (channels, levels)
   std::vector<int8_t> signs{};   // threshold; empty: all +1
-  int base = 0, step = 1;      // threshold
-  Rule rule = Rule::first;     // arg max
+  int base = 0, step = 1;        // threshold
+  Rule rule = Rule::first;       // arg max
 };
 
 // What the host feeds: integers of a lattice, or bytes with a table of such integers.

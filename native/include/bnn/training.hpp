@@ -3,7 +3,7 @@
 // and quantizer in one, and 2x2 maximum pooling. The network's matrix products are PyTorch's.
 //
 // Gradients are bfloat16 as raw bits. Maps are too; or, for sums of integers, int16 before the
-// activation and int8 behind it. Row-major, channels last; statistics are made in double precision.
+// activation and int8 after it. Row-major, channels last; statistics are made in double precision.
 // Results depend on the number of threads only by the rounding of these sums.
 #pragma once
 
@@ -34,14 +34,16 @@ struct Norm {
 // X and Y: both Bf16, or int16_t and int8_t.
 template <class X, class Y>
 void norm_act_forward(Shape shape, const X* x, const float* gamma, const float* beta, float epsilon,
-                      const Quantizer& quantizer, Y* y, float* mean, float* inv_std, float* variance, int threads);
+                      const Quantizer& quantizer, Y* y, float* mean, float* inv_std,
+                      float* variance, int threads);
 
 // From the gradient of q(z) those of x, gamma and beta.
 template <class X>
-void norm_act_backward(Shape shape, const Bf16* grad, const X* x, const Norm& norm, const Quantizer& quantizer,
-                       Bf16* grad_x, float* grad_gamma, float* grad_beta, int threads);
+void norm_act_backward(Shape shape, const Bf16* grad, const X* x, const Norm& norm,
+                       const Quantizer& quantizer, Bf16* grad_x, float* grad_gamma,
+                       float* grad_beta, int threads);
 
-// Maps of images x height x width pixels; what a pool of 2x2 leaves over is dropped.
+// Maps of images x height x width pixels; an odd last row or column is not pooled.
 struct Maps {
   int64_t images;
   int height, width, channels;
@@ -53,6 +55,7 @@ void pool_forward(const Maps& maps, const X* x, X* y, int threads);
 
 // The gradient goes to the first maximum of each window, row by row.
 template <class X>
-void pool_backward(const Maps& maps, const Bf16* grad, const X* x, const X* y, Bf16* grad_x, int threads);
+void pool_backward(const Maps& maps, const Bf16* grad, const X* x, const X* y, Bf16* grad_x,
+                   int threads);
 
 }  // namespace bnn::training

@@ -2,9 +2,9 @@
 // AMX: tiles of 16 x 64 bytes multiply codes by weights of 8 bits, whatever the precision. 1 024
 // multiply-adds a cycle outrun even the counting of bits, so packed codes are spread to bytes.
 //
-// Two tiles of 16 patches meet two tiles of 16 channels at a time. A map of packed codes is spread once;
-// patches of neighbours are then loaded from where they overlap. Others are copied side by side. With
-// few patches most of a tile would be idle: then the AVX-512 engines do it.
+// Two tiles of 16 patches meet two tiles of 16 channels at a time. A map of packed codes is spread
+// once; patches of neighbours are then loaded from where they overlap. Others are copied side by
+// side. With few patches most of a tile would be idle: then the AVX-512 engines do it.
 #include <immintrin.h>
 
 #include "gemm.hpp"
@@ -85,7 +85,8 @@ struct FromBits {
   static size_t row_bytes(const Job& job) { return size_t(job.groups / Planes) * line; }
   static BNN_INLINE void gather(const Job& job, const uint8_t* patch, uint8_t* to) {
     for (int row = 0; row < job.rows; ++row, patch += job.row_stride)
-      for (int group = 0; group < job.groups; group += Planes, to += line) line_of(patch + size_t(group) * 8, to);
+      for (int group = 0; group < job.groups; group += Planes, to += line)
+        line_of(patch + size_t(group) * 8, to);
   }
 };
 
@@ -98,7 +99,8 @@ struct FromBytes {
     const size_t bytes = row_bytes(job);
     for (int row = 0; row < job.rows; ++row, patch += job.row_stride, to += bytes)
       for (size_t at = 0; at < bytes; at += line) {
-        const __mmask64 some = bytes - at >= line ? ~uint64_t(0) : (uint64_t(1) << (bytes - at)) - 1;
+        const __mmask64 some =
+            bytes - at >= line ? ~uint64_t(0) : (uint64_t(1) << (bytes - at)) - 1;
         _mm512_mask_storeu_epi8(to + at, some, _mm512_maskz_loadu_epi8(some, patch + at));
       }
   }
@@ -120,11 +122,11 @@ const uint8_t* weights_of(const Job& job, int number) {
   return job.weights + From::row_bytes(job) * size_t(job.rows) * size_t(number) * strip;
 }
 
-// sums[row][...] of one strip, for one or two tiles of patches. `meanwhile` is called at each step, for
-// work that does not need the tiles.
+// sums[row][...] of one strip, for one or two tiles of patches. `meanwhile` is called at each step,
+// for work that does not need the tiles.
 template <bool Two, class Meanwhile>
-BNN_INLINE void multiply(const Rows& rows, int tile, const uint8_t* weights, int32_t* sums, size_t stride,
-                         Meanwhile&& meanwhile) {
+BNN_INLINE void multiply(const Rows& rows, int tile, const uint8_t* weights, int32_t* sums,
+                         size_t stride, Meanwhile&& meanwhile) {
   constexpr int64_t weight_stride = 2 * tile_bytes;
   _tile_zero(0);
   _tile_zero(1);
@@ -138,7 +140,8 @@ BNN_INLINE void multiply(const Rows& rows, int tile, const uint8_t* weights, int
   const ptrdiff_t other = Two ? rows.tile(tile + 1) - run : 0;
   for (int r = 0; r < walk.runs; ++r, run += walk.stride) {
     const uint8_t* at = run;
-    for (int left = walk.lines; left > 0; --left, at += line, weights += tile_rows * weight_stride) {
+    for (int left = walk.lines; left > 0;
+         --left, at += line, weights += tile_rows * weight_stride) {
       _tile_loadd(6, weights, weight_stride);
       _tile_loadd(4, at, row_stride);
       _tile_dpbusd(0, 4, 6);
@@ -155,7 +158,8 @@ BNN_INLINE void multiply(const Rows& rows, int tile, const uint8_t* weights, int
   _tile_stored(0, sums, int64_t(stride));
   _tile_stored(1, sums + tile_rows, int64_t(stride));
   if constexpr (Two) {
-    auto* second = reinterpret_cast<int32_t*>(reinterpret_cast<uint8_t*>(sums) + tile_rows * stride);
+    auto* second =
+        reinterpret_cast<int32_t*>(reinterpret_cast<uint8_t*>(sums) + tile_rows * stride);
     _tile_stored(2, second, int64_t(stride));
     _tile_stored(3, second + tile_rows, int64_t(stride));
   }
@@ -163,9 +167,9 @@ BNN_INLINE void multiply(const Rows& rows, int tile, const uint8_t* weights, int
 
 // ---- results in packed codes ----
 
-// Compares the sums of one block with the thresholds while the next one is multiplied: a few rows at each
-// step, and not before the tiles that hold them are surely in memory; who waits for them delays what
-// comes after. codes[row] is a pixel as the next layer wants it, [panel][plane].
+// Compares the sums of one block with the thresholds while the next one is multiplied: a few rows
+// at each step, and not before the tiles that hold them are surely in memory: waiting for them
+// would delay what follows. codes[row] is a pixel as the next layer reads it, [panel][plane].
 template <int Planes>
 class Thresholds {
  public:
@@ -194,8 +198,8 @@ class Thresholds {
     turn_ ^= 1;
     const auto half = size_t(number);
     limits_ = least_ + half * 2 * 16 * Planes;
-    to_ = reinterpret_cast<uint8_t*>(codes_) + size_t(row) * row_bytes_ + half / 2 * Planes * sizeof(uint64_t) +
-          half % 2 * sizeof(uint32_t);
+    to_ = reinterpret_cast<uint8_t*>(codes_) + size_t(row) * row_bytes_ +
+          half / 2 * Planes * sizeof(uint64_t) + half % 2 * sizeof(uint32_t);
     wait_ = lag;
     left_ = pieces;
   }
@@ -211,14 +215,16 @@ class Thresholds {
   static constexpr int lag = 3;  // steps
   static constexpr int piece_rows = 4, pieces = block / piece_rows;
 
-  // Four rows. Those that are no patches are compared, too: there is room for them.
+  // Four rows. Rows that are not patches are compared too: there is room for them.
   BNN_INLINE void piece() {
     unroll<2 * Planes>([&](auto which) BNN_LAMBDA_INLINE {
       constexpr int vector = which / Planes, plane = which % Planes;
       const __m512i limit = _mm512_load_si512(limits_ + 16 * which);
       unroll<piece_rows>([&](auto row) BNN_LAMBDA_INLINE {
-        const __mmask16 reached = _mm512_cmple_epi32_mask(limit, _mm512_load_si512(from_ + row * strip + 16 * vector));
-        std::memcpy(to_ + row * row_bytes_ + plane * sizeof(uint64_t) + vector * 2, &reached, sizeof reached);
+        const __mmask16 reached =
+            _mm512_cmple_epi32_mask(limit, _mm512_load_si512(from_ + row * strip + 16 * vector));
+        std::memcpy(to_ + row * row_bytes_ + plane * sizeof(uint64_t) + vector * 2, &reached,
+                    sizeof reached);
       });
     });
     from_ += piece_rows * strip;
@@ -234,22 +240,24 @@ class Thresholds {
   uint8_t* to_ = nullptr;
 };
 
-// Pools codes and stores them: `count` outputs from `first` (of all images) on. row_of says in which row
-// the codes of a position are, counted from the first one. `Flips`: some channels want it.
+// Pools codes and stores them: `count` outputs from `first` (of all images) on. row_of says in
+// which row the codes of a position are, counted from the first one. `Flips`: some channels want
+// it.
 template <int Planes, bool Flips, class RowOf>
 void deliver(const Job& job, const uint64_t* codes, int64_t first, int count, RowOf&& row_of) {
   const auto words = size_t(job.panels) * Planes;
   // Planes of a panel: those of the code, or of what it lacks to the largest one.
-  const auto flip = [&](const uint64_t* from, const uint64_t* masks, size_t word) BNN_LAMBDA_INLINE {
-    if constexpr (!Flips) return from[word];
-    const uint64_t mask = masks[word / Planes];
-    return (from[word] & ~mask) | (~from[word ^ (Planes - 1)] & mask);
-  };
+  const auto flip = [&](const uint64_t* from, const uint64_t* masks, size_t word)
+                        BNN_LAMBDA_INLINE {
+                          if constexpr (!Flips) return from[word];
+                          const uint64_t mask = masks[word / Planes];
+                          return (from[word] & ~mask) | (~from[word ^ (Planes - 1)] & mask);
+                        };
   Outputs outputs(job, first);
   uint64_t pooled[Planes];
   for (int p = 0; p < count * job.pool; p += job.pool) {
     uint8_t* out = outputs.next();
-    const uint64_t* rows[most_pooled];
+    const uint64_t* rows[max_pool_positions];
     for (int i = 0; i < job.pool; ++i) rows[i] = codes + row_of(p + i) * words;
     for (size_t word = 0; word < words; word += Planes, out += sizeof pooled) {
       unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
@@ -266,29 +274,31 @@ void deliver(const Job& job, const uint64_t* codes, int64_t first, int count, Ro
   }
 }
 
-constexpr int most_copies = 8 * block;  // patches that are copied before they are multiplied
+constexpr int max_copies = 8 * block;  // patches that are copied before they are multiplied
 
 int round_up(int rows) { return (rows + block - 1) / block * block; }
 
-// How the patches of a job become rows of tiles: in place, in a map that is spread once (then patches
-// overlap, and those that are no positions of the job are multiplied, too), or copied side by side.
+// How the patches of a job become rows of tiles: in place, in a map that is spread once (then
+// patches overlap, and those that are not positions of the job are multiplied too), or copied side
+// by side.
 template <class From, int Planes>
 struct Layout {
   bool in_place;
-  int copies;      // at a time: whole windows of the pool
-  int rows;        // of tiles, at a time
-  Walk walk;       // of a patch
+  int copies;                // at a time: whole windows of the pool
+  int rows;                  // of tiles, at a time
+  Walk walk;                 // of a patch
   size_t row_stride, bytes;  // of all rows
 
   explicit Layout(const Job& job) {
     in_place = From::spreads && job.grid && 2 * round_up(job.grid_count) <= 3 * job.positions;
-    copies = std::max(1, most_copies / job.pool) * job.pool;
+    copies = std::max(1, max_copies / job.pool) * job.pool;
     rows = round_up(in_place ? job.grid_count : copies);
     if (in_place) {
       const size_t row = job.row_stride * From::scale;
       walk = {job.rows, int(From::row_bytes(job) / line), row};
       row_stride = job.pair_shift * From::scale;
-      bytes = job.image_stride * From::scale + block * row_stride + size_t(job.rows) * row;  // and beyond
+      bytes = job.image_stride * From::scale + block * row_stride +
+              size_t(job.rows) * row;  // and read past it
     } else {
       walk = {1, gathered_lines<From>(job), 0};
       row_stride = size_t(walk.lines) * line;
@@ -301,20 +311,23 @@ struct Layout {
 template <class From, int Planes>
 size_t bits_scratch(const Job& job) {
   const Layout<From, Planes> layout(job);
-  return layout.bytes + layout.code_words(job) * sizeof(uint64_t) + Thresholds<Planes>::bytes(job) + 8 * line;
+  return layout.bytes + layout.code_words(job) * sizeof(uint64_t) + Thresholds<Planes>::bytes(job) +
+         8 * line;
 }
 
 template <class From, int Planes>
 class BitRun {
  public:
   explicit BitRun(const Job& job)
-      : job_(job), layout_(job), scratch_(job), codes_(scratch_.take<uint64_t>(layout_.code_words(job))),
-        thresholds_(job, layout_.walk.runs * layout_.walk.lines, codes_, scratch_), patches_(scratch_.rest()) {
+      : job_(job), layout_(job), scratch_(job),
+        codes_(scratch_.take<uint64_t>(layout_.code_words(job))),
+        thresholds_(job, layout_.walk.runs * layout_.walk.lines, codes_, scratch_),
+        patches_(scratch_.rest()) {
     const auto wanted = [&](const uint64_t* flips) {
       return std::any_of(flips, flips + job.panels, [](uint64_t mask) { return mask != 0; });
     };
     flips_ = wanted(job.flip_before) || wanted(job.flip_after);
-    // The last half of a panel is not made where it has no channels.
+    // The second half of a panel is skipped where it has no channels.
     if (strips(job) % 2 != 0) std::fill_n(codes_, layout_.code_words(job), 0);
   }
   void run() { layout_.in_place ? run_in_place() : run_copies(); }
@@ -331,19 +344,21 @@ class BitRun {
 
   void run_copies() {
     const size_t length = layout_.row_stride, used = From::row_bytes(job_) * size_t(job_.rows);
-    for (int p = 0; p < layout_.copies; ++p) std::memset(patches_ + size_t(p) * length + used, 0, length - used);
+    for (int p = 0; p < layout_.copies; ++p)
+      std::memset(patches_ + size_t(p) * length + used, 0, length - used);
     const int64_t total = int64_t(job_.positions) * job_.images;
     Patches patches(job_);
     for (int64_t first = 0; first < total; first += layout_.copies) {
       const auto count = int(std::min<int64_t>(layout_.copies, total - first));
-      for (int p = 0; p < count; ++p) From::gather(job_, patches.next(), patches_ + size_t(p) * length);
+      for (int p = 0; p < count; ++p)
+        From::gather(job_, patches.next(), patches_ + size_t(p) * length);
       compare(count);
       deliver_from(first / job_.pool, count / job_.pool, [](int p) { return size_t(p); });
     }
   }
 
-  // Sums of `count` rows with all strips, compared. A strip of weights stays in the nearest cache while
-  // the patches pass by.
+  // Sums of `count` rows with all strips, compared. A strip of weights stays in the nearest cache
+  // while the patches pass by.
   void compare(int count) {
     const auto meanwhile = [&]() BNN_LAMBDA_INLINE { thresholds_.some(); };
     constexpr size_t stride = strip * sizeof(int32_t);
@@ -351,8 +366,10 @@ class BitRun {
     for (int s = 0; s < strips(job_); ++s) {
       const uint8_t* weights = weights_of<From>(job_, s);
       for (int row = 0; row < count; row += block) {
-        if (count - row > tile_rows) multiply<true>(rows, row / tile_rows, weights, thresholds_.sums(), stride, meanwhile);
-        else multiply<false>(rows, row / tile_rows, weights, thresholds_.sums(), stride, meanwhile);
+        if (count - row > tile_rows)
+          multiply<true>(rows, row / tile_rows, weights, thresholds_.sums(), stride, meanwhile);
+        else
+          multiply<false>(rows, row / tile_rows, weights, thresholds_.sums(), stride, meanwhile);
         thresholds_.hand_over(s, row);
       }
     }
@@ -406,8 +423,10 @@ void run_sums(const Job& job) {
         for (int p = 0; p < count; p += block) {
           const uint8_t* weights = weights_of<From>(job, 2 * panel + half);
           int32_t* to = sums + p * panel_channels + half * strip;
-          if (count - p > tile_rows) multiply<true>(rows, p / tile_rows, weights, to, stride, [] {});
-          else multiply<false>(rows, p / tile_rows, weights, to, stride, [] {});
+          if (count - p > tile_rows)
+            multiply<true>(rows, p / tile_rows, weights, to, stride, [] {});
+          else
+            multiply<false>(rows, p / tile_rows, weights, to, stride, [] {});
         }
       Writer writer(job, panel, first / job.pool);
       const int32_t* zero = job.zero + size_t(panel) * panel_channels;
@@ -422,7 +441,8 @@ void run_sums(const Job& job) {
 
 template <class From>
 size_t sums_scratch(const Job& job) {
-  return 4 * block * (size_t(gathered_lines<From>(job)) * line + panel_channels * sizeof(int32_t)) + line;
+  return 4 * block * (size_t(gathered_lines<From>(job)) * line + panel_channels * sizeof(int32_t)) +
+         line;
 }
 
 template <class From>
@@ -439,22 +459,34 @@ void run_form(const Job& job) {
   run_bits<From, 2>(job);
 }
 
-constexpr BitEngine bits{{tile_rows, 2}, BitLayout::bytes, no_limit,
+constexpr BitEngine bits{{tile_rows, 2},
+                         BitLayout::bytes,
+                         no_limit,
                          [](const Job& job, int planes, int) {
                            planes == 1 ? run_form<FromBits<1>>(job) : run_form<FromBits<2>>(job);
                          },
                          [](const Job& job, int planes) {
-                           return planes == 1 ? scratch_bytes<FromBits<1>>(job) : scratch_bytes<FromBits<2>>(job);
+                           return planes == 1 ? scratch_bytes<FromBits<1>>(job)
+                                              : scratch_bytes<FromBits<2>>(job);
                          }};
-constexpr ByteEngine bytes{{tile_rows, 2}, 1, 4, tile_bytes, false, Unlimited::burst,
-                           [](const Job& job, int) { run_form<FromBytes>(job); }, scratch_bytes<FromBytes>};
+constexpr ByteEngine bytes{{tile_rows, 2},
+                           1,
+                           4,
+                           tile_bytes,
+                           false,
+                           Unlimited::burst,
+                           [](const Job& job, int) { run_form<FromBytes>(job); },
+                           scratch_bytes<FromBytes>};
 
 }  // namespace
 
 Kernels amx_kernels() {
   const Kernels base = avx512_kernels();
-  return {.bits = {&bits, base.bits[0]}, .bytes = {&bytes, base.bytes[0], base.bytes[1]}, .few = 8,
-          .few_bits = base.bits[0], .few_bytes = base.bytes[0]};
+  return {.bits = {&bits, base.bits[0]},
+          .bytes = {&bytes, base.bytes[0], base.bytes[1]},
+          .few = 8,
+          .few_bits = base.bits[0],
+          .few_bytes = base.bytes[0]};
 }
 
 }  // namespace bnn

@@ -45,7 +45,9 @@ struct MultiplyAdd {
     acc = _mm256_add_epi32(acc, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
     part = _mm256_setzero_si256();
   }
-  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) { return reach_epi32(acc, threshold); }
+  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
+    return reach_epi32(acc, threshold);
+  }
   static BNN_INLINE void store(Acc acc, int32_t* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), acc);
   }
@@ -92,7 +94,7 @@ struct ShortMultiplyAdd {
   }
 };
 
-// Weights of 16 bits, for products that leave the one above.
+// Weights of 16 bits, for products that overflow the engine above.
 struct WideMultiplyAdd : Unlimited {
   using Group = uint32_t;
   using Element = int16_t;
@@ -105,7 +107,9 @@ struct WideMultiplyAdd : Unlimited {
 
   static BNN_INLINE Part zero_part() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static BNN_INLINE Acc zero_acc() { return zero_part(); }
-  static BNN_INLINE __m256i broadcast(Group codes) { return _mm256_cvtepu8_epi16(_mm_set1_epi32(int(codes))); }
+  static BNN_INLINE __m256i broadcast(Group codes) {
+    return _mm256_cvtepu8_epi16(_mm_set1_epi32(int(codes)));
+  }
   static BNN_INLINE Weights load(const uint8_t* from) {
     const auto* vectors = reinterpret_cast<const __m256i*>(from);
     return {_mm256_loadu_si256(vectors), _mm256_loadu_si256(vectors + 1)};
@@ -126,7 +130,7 @@ struct WideMultiplyAdd : Unlimited {
 };
 
 // Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
-constexpr BitEngine look_up{{0, 0}, BitLayout::nibbles, 32767, run_look_up, look_up_scratch};
+constexpr BitEngine lut{{0, 0}, BitLayout::nibbles, 32767, run_lut, lut_scratch};
 constexpr BitEngine bits = bit_engine<ScalarPopcount>();
 constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
@@ -134,8 +138,6 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
 }  // namespace
 
-Kernels avx2_kernels() {
-  return {.bits = {&look_up, &bits}, .bytes = {&shorts, &bytes, &wide}};
-}
+Kernels avx2_kernels() { return {.bits = {&lut, &bits}, .bytes = {&shorts, &bytes, &wide}}; }
 
 }  // namespace bnn

@@ -23,7 +23,8 @@ struct Popcount {
   static BNN_INLINE __m512i broadcast(Group bits) { return _mm512_set1_epi64(int64_t(bits)); }
   static BNN_INLINE Weights load(const uint8_t* from) {
     Weights w;
-    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE { w.plane[i] = _mm512_loadu_si512(from + 64 * i); });
+    unroll<Planes>([&](auto i)
+                       BNN_LAMBDA_INLINE { w.plane[i] = _mm512_loadu_si512(from + 64 * i); });
     return w;
   }
   static BNN_INLINE void mac(Part& part, __m512i a, const Weights& w) {
@@ -33,7 +34,8 @@ struct Popcount {
   }
   static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
   static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
-    const __m512i least = _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(threshold)));
+    const __m512i least =
+        _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(threshold)));
     return _mm512_cmpge_epi64_mask(acc, least);
   }
   static BNN_INLINE void store(Acc acc, int32_t* to) {
@@ -53,7 +55,9 @@ struct MultiplyAdd : Unlimited {
   static BNN_INLINE Acc zero_acc() { return _mm512_setzero_si512(); }
   static BNN_INLINE __m512i broadcast(Group codes) { return _mm512_set1_epi32(int(codes)); }
   static BNN_INLINE Weights load(const uint8_t* from) { return _mm512_loadu_si512(from); }
-  static BNN_INLINE void mac(Part& part, __m512i a, Weights w) { part = _mm512_dpbusd_epi32(part, a, w); }
+  static BNN_INLINE void mac(Part& part, __m512i a, Weights w) {
+    part = _mm512_dpbusd_epi32(part, a, w);
+  }
   static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
     return _mm512_cmpge_epi32_mask(acc, _mm512_loadu_si512(threshold));
   }
@@ -84,7 +88,8 @@ struct WideMultiplyAdd : Unlimited {
     part.high = _mm512_dpwssd_epi32(part.high, a, w.high);
   }
   static BNN_INLINE __m512i whole(const Acc& acc) {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     return _mm512_add_epi32(_mm512_permutex2var_epi32(acc.low, even, acc.high),
                             _mm512_permutex2var_epi32(acc.low, odd, acc.high));

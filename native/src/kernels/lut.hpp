@@ -52,7 +52,8 @@ struct Tables {
     return sum / planes;
   }
 };
-// Made by the compiler: a constructor of this source would run on CPUs without its instructions, too.
+// Made by the compiler: a constructor of this source would run on CPUs without its instructions,
+// too.
 constexpr Tables tables;
 
 BNN_INLINE __m256i load_table(const uint8_t* from) {
@@ -68,15 +69,18 @@ BNN_INLINE __m128i load_word(const uint64_t* from) {
 }
 
 BNN_INLINE void store_indices(__m128i codes, uint16_t* to) {  // times 16: an offset into a table
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_slli_epi16(_mm256_cvtepu8_epi16(codes), 4));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm256_slli_epi16(_mm256_cvtepu8_epi16(codes), 4));
 }
 
 // Four channels of a and of b make an index: 16 indices a word.
 BNN_INLINE void expand_nibbles(const uint64_t* a, const uint64_t* b, uint16_t* to) {
   const __m128i low = _mm_set1_epi8(15), high = _mm_set1_epi8(char(0xf0));
   const __m128i x = load_word(a), y = load_word(b);
-  const __m128i even = _mm_or_si128(_mm_and_si128(x, low), _mm_and_si128(_mm_slli_epi16(y, 4), high));
-  const __m128i odd = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(x, 4), low), _mm_and_si128(y, high));
+  const __m128i even =
+      _mm_or_si128(_mm_and_si128(x, low), _mm_and_si128(_mm_slli_epi16(y, 4), high));
+  const __m128i odd =
+      _mm_or_si128(_mm_and_si128(_mm_srli_epi16(x, 4), low), _mm_and_si128(y, high));
   store_indices(_mm_unpacklo_epi8(even, odd), to);
 }
 
@@ -90,8 +94,10 @@ BNN_INLINE void expand_pairs(const uint64_t* a, const uint64_t* b, int planes, u
     return _mm_or_si128(first, _mm_slli_epi16(second, 2));
   };
   __m128i index[4];
-  for (int i = 0; i < 4; ++i) index[i] = _mm_or_si128(fields(a, 2 * i), _mm_slli_epi16(fields(b, 2 * i), 4));
-  const __m128i even = _mm_unpacklo_epi8(index[0], index[1]), odd = _mm_unpacklo_epi8(index[2], index[3]);
+  for (int i = 0; i < 4; ++i)
+    index[i] = _mm_or_si128(fields(a, 2 * i), _mm_slli_epi16(fields(b, 2 * i), 4));
+  const __m128i even = _mm_unpacklo_epi8(index[0], index[1]),
+                odd = _mm_unpacklo_epi8(index[2], index[3]);
   store_indices(_mm_unpacklo_epi16(even, odd), to);
   store_indices(_mm_unpackhi_epi16(even, odd), to + 16);
 }
@@ -121,7 +127,8 @@ struct Sum16 {
     const auto* limits = reinterpret_cast<const __m256i*>(limit);
     const __m256i first = _mm256_cmpgt_epi16(half[0], _mm256_load_si256(limits));
     const __m256i second = _mm256_cmpgt_epi16(half[1], _mm256_load_si256(limits + 1));
-    return uint32_t(_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(first, second), 0xd8)));
+    return uint32_t(
+        _mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(first, second), 0xd8)));
   }
   BNN_INLINE void store(int32_t* to, int scale) const {
     alignas(32) int16_t sums[lut_vector];
@@ -145,15 +152,18 @@ struct PairTile {
     for (int i = 0; i < 4; ++i) a[i] = b[i] = _mm256_setzero_si256();
   }
 
-  BNN_INLINE void look_up(const uint16_t* const* index, const uint8_t* weights, int count, const uint8_t* table) {
+  BNN_INLINE void lut(const uint16_t* const* index, const uint8_t* weights, int count,
+                      const uint8_t* table) {
     const uint16_t *index0 = index[0], *index1 = index[1];
     if (long triples = count / 3; triples > 0) {
 #define BNN_LOOK_ADD(weights, to) BNN_LOOK(weights, 13) BNN_ADD(13, to)
 #define BNN_WEIGHTS(at) "vmovdqu " at "(%[w]), %%ymm14\n vmovdqu 32+" at "(%[w]), %%ymm15\n"
-#define BNN_SPLIT(s, a, b) \
-  BNN_ADD(s, a) "vpsrlw $4, %%ymm" #s ", %%ymm" #s "\n" BNN_ADD(s, b)
-      register __m256i a0 asm("ymm0") = a[0], a1 asm("ymm1") = a[1], a2 asm("ymm2") = a[2], a3 asm("ymm3") = a[3];
-      register __m256i b0 asm("ymm4") = b[0], b1 asm("ymm5") = b[1], b2 asm("ymm6") = b[2], b3 asm("ymm7") = b[3];
+#define BNN_SPLIT(s, a, b) BNN_ADD(s, a) "vpsrlw $4, %%ymm" #s ", %%ymm" #s "\n" BNN_ADD(s, b)
+      register __m256i a0 asm("ymm0") = a[0], a1 asm("ymm1") = a[1], a2 asm("ymm2") = a[2],
+                          a3 asm("ymm3") = a[3];
+      register __m256i b0 asm("ymm4") = b[0], b1 asm("ymm5") = b[1], b2 asm("ymm6") = b[2],
+                          b3 asm("ymm7") = b[3];
+      // clang-format off
       asm volatile(
           "1:\n"
           BNN_WEIGHTS("0") BNN_TABLE("(%[i0])") BNN_LOOK(14, 8) BNN_LOOK(15, 9)
@@ -164,10 +174,12 @@ struct PairTile {
           BNN_TABLE("4(%[i1])") BNN_LOOK_ADD(14, 10) BNN_LOOK_ADD(15, 11)
           BNN_SPLIT(8, 0, 4) BNN_SPLIT(9, 1, 5) BNN_SPLIT(10, 2, 6) BNN_SPLIT(11, 3, 7)
           "add $192, %[w]\n add $6, %[i0]\n add $6, %[i1]\n dec %[n]\n jnz 1b\n"
-          : [w] "+r"(weights), [i0] "+r"(index0), [i1] "+r"(index1), [n] "+r"(triples), "+x"(a0), "+x"(a1), "+x"(a2),
-            "+x"(a3), "+x"(b0), "+x"(b1), "+x"(b2), "+x"(b3)
+          : [w] "+r"(weights), [i0] "+r"(index0), [i1] "+r"(index1), [n] "+r"(triples),
+            "+x"(a0), "+x"(a1), "+x"(a2), "+x"(a3), "+x"(b0), "+x"(b1), "+x"(b2), "+x"(b3)
           : [table] "r"(table)
-          : "rax", "cc", "memory", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+          : "rax", "cc", "memory", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+            "xmm15");
+      // clang-format on
       a[0] = a0, a[1] = a1, a[2] = a2, a[3] = a3, b[0] = b0, b[1] = b1, b[2] = b2, b[3] = b3;
 #undef BNN_LOOK_ADD
 #undef BNN_WEIGHTS
@@ -176,7 +188,8 @@ struct PairTile {
     for (int rest = count % 3; rest > 0; --rest, weights += 64)
       for (int i = 0; i < 4; ++i) {
         const uint16_t at = i < 2 ? *index0 : *index1;
-        const __m256i s = _mm256_shuffle_epi8(load_table(table + at), load_weights(weights + 32 * (i % 2)));
+        const __m256i s =
+            _mm256_shuffle_epi8(load_table(table + at), load_weights(weights + 32 * (i % 2)));
         a[i] = _mm256_add_epi8(a[i], s);
         b[i] = _mm256_add_epi8(b[i], _mm256_srli_epi16(s, 4));
         if (i == 1) ++index0;
@@ -204,22 +217,30 @@ struct SingleTile {
     for (auto& sum : s) sum = _mm256_setzero_si256();
   }
 
-  BNN_INLINE void look_up(const uint16_t* const* index, const uint8_t* weights, long count, const uint8_t* table) {
+  BNN_INLINE void lut(const uint16_t* const* index, const uint8_t* weights, long count,
+                      const uint8_t* table) {
     const uint16_t *i0 = index[0], *i1 = index[1], *i2 = index[2], *i3 = index[3];
-    register __m256i s0 asm("ymm0") = s[0], s1 asm("ymm1") = s[1], s2 asm("ymm2") = s[2], s3 asm("ymm3") = s[3];
-    register __m256i s4 asm("ymm4") = s[4], s5 asm("ymm5") = s[5], s6 asm("ymm6") = s[6], s7 asm("ymm7") = s[7];
+    register __m256i s0 asm("ymm0") = s[0], s1 asm("ymm1") = s[1], s2 asm("ymm2") = s[2],
+                        s3 asm("ymm3") = s[3];
+    register __m256i s4 asm("ymm4") = s[4], s5 asm("ymm5") = s[5], s6 asm("ymm6") = s[6],
+                        s7 asm("ymm7") = s[7];
 #define BNN_BOTH(index, first, second) \
   BNN_TABLE(index) BNN_LOOK(14, 13) BNN_LOOK(15, 11) BNN_ADD(13, first) BNN_ADD(11, second)
+    // clang-format off
     asm volatile(
         "1:\n"
         "vmovdqu (%[w]), %%ymm14\n vmovdqu 32(%[w]), %%ymm15\n"
-        BNN_BOTH("(%[i0])", 0, 1) BNN_BOTH("(%[i1])", 2, 3) BNN_BOTH("(%[i2])", 4, 5) BNN_BOTH("(%[i3])", 6, 7)
-        "add $64, %[w]\n add $2, %[i0]\n add $2, %[i1]\n add $2, %[i2]\n add $2, %[i3]\n dec %[n]\n jnz 1b\n"
-        : [w] "+r"(weights), [i0] "+r"(i0), [i1] "+r"(i1), [i2] "+r"(i2), [i3] "+r"(i3), [n] "+r"(count), "+x"(s0),
-          "+x"(s1), "+x"(s2), "+x"(s3), "+x"(s4), "+x"(s5), "+x"(s6), "+x"(s7)
+        BNN_BOTH("(%[i0])", 0, 1) BNN_BOTH("(%[i1])", 2, 3)
+        BNN_BOTH("(%[i2])", 4, 5) BNN_BOTH("(%[i3])", 6, 7)
+        "add $64, %[w]\n add $2, %[i0]\n add $2, %[i1]\n add $2, %[i2]\n add $2, %[i3]\n"
+        "dec %[n]\n jnz 1b\n"
+        : [w] "+r"(weights), [i0] "+r"(i0), [i1] "+r"(i1), [i2] "+r"(i2), [i3] "+r"(i3),
+          [n] "+r"(count), "+x"(s0), "+x"(s1), "+x"(s2), "+x"(s3),
+          "+x"(s4), "+x"(s5), "+x"(s6), "+x"(s7)
         : [table] "r"(table)
         : "rax", "cc", "memory", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 #undef BNN_BOTH
+    // clang-format on
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3, s[4] = s4, s[5] = s5, s[6] = s6, s[7] = s7;
   }
 
@@ -234,22 +255,26 @@ struct SingleTile {
 
 // How the codes of a job become indices.
 struct Indexing {
-  int images;        // that share an index
-  int word_words;    // 64-bit words of the map that make a run of indices
-  int run;           // indices of such a run: 16 or 32
+  int images;      // that share an index
+  int word_words;  // 64-bit words of the map that make a run of indices
+  int run;         // indices of such a run: 16 or 32
   int source_planes;
   const uint8_t* table;
   const uint8_t* alone;  // the table for one position of one image
-  int scale;         // raw sums are so many times what is looked up
+  int scale;             // raw sums are so many times what is looked up
 
-  size_t bytes(size_t map_bytes) const { return map_bytes / 8 / size_t(word_words) * size_t(run) * 2; }
+  size_t bytes(size_t map_bytes) const {
+    return map_bytes / 8 / size_t(word_words) * size_t(run) * 2;
+  }
 
   // Indices of one map, or of two at a time.
   void expand(const uint8_t* one, const uint8_t* other, size_t map_bytes, uint16_t* to) const {
-    const auto *a = reinterpret_cast<const uint64_t*>(one), *b = reinterpret_cast<const uint64_t*>(other);
+    const auto *a = reinterpret_cast<const uint64_t*>(one),
+               *b = reinterpret_cast<const uint64_t*>(other);
     const size_t words = map_bytes / 8;
     if (run == 32)
-      for (size_t i = 0; i < words; i += size_t(word_words), to += 32) expand_pairs(a + i, b + i, source_planes, to);
+      for (size_t i = 0; i < words; i += size_t(word_words), to += 32)
+        expand_pairs(a + i, b + i, source_planes, to);
     else if (images == 2)
       for (size_t i = 0; i < words; ++i, to += 16) expand_nibbles(a + i, b + i, to);
     else
@@ -259,8 +284,9 @@ struct Indexing {
 
 // A tile's sums over the look-ups of a patch.
 template <class Tile>
-BNN_INLINE void sum_patch(const Job& job, int row_look_ups, size_t row_stride, const uint8_t* const* patch,
-                          const uint8_t* weights, const uint8_t* table, Sum16 (*sums)[Tile::images][2]) {
+BNN_INLINE void sum_patch(const Job& job, int row_lookups, size_t row_stride,
+                          const uint8_t* const* patch, const uint8_t* weights, const uint8_t* table,
+                          Sum16 (*sums)[Tile::images][2]) {
   for (int p = 0; p < Tile::positions; ++p)
     for (int image = 0; image < Tile::images; ++image)
       for (int vector = 0; vector < 2; ++vector) sums[p][image][vector].clear();
@@ -268,12 +294,12 @@ BNN_INLINE void sum_patch(const Job& job, int row_look_ups, size_t row_stride, c
   tile.clear();
   int room = Tile::burst;
   for (int row = 0; row < job.rows; ++row) {
-    for (int done = 0; done < row_look_ups;) {
-      const int now = std::min(room, row_look_ups - done);
+    for (int done = 0; done < row_lookups;) {
+      const int now = std::min(room, row_lookups - done);
       const uint16_t* index[Tile::positions];
       for (int p = 0; p < Tile::positions; ++p)
         index[p] = reinterpret_cast<const uint16_t*>(patch[p] + size_t(row) * row_stride) + done;
-      tile.look_up(index, weights, now, table);
+      tile.lut(index, weights, now, table);
       weights += 64 * now;
       done += now;
       room -= now;
@@ -298,13 +324,15 @@ inline void narrow_limits(const int32_t* thresholds, int count, int scale, int16
 template <int Planes>
 struct LutBits : BitWriter<Planes> {
   LutBits(const Job& job, int panel, int scale) : BitWriter<Planes>(job, panel) {
-    narrow_limits(job.thresholds + size_t(panel) * Planes * panel_channels, Planes * panel_channels, scale, limits);
+    narrow_limits(job.thresholds + size_t(panel) * Planes * panel_channels, Planes * panel_channels,
+                  scale, limits);
   }
   BNN_INLINE void put(const Sum16* vectors) {
     uint64_t planes[Planes];
     for (int plane = 0; plane < Planes; ++plane) {
       const int16_t* limit = limits + plane * panel_channels;
-      planes[plane] = vectors[0].above(limit) | uint64_t(vectors[1].above(limit + lut_vector)) << lut_vector;
+      planes[plane] = vectors[0].above(limit) | uint64_t(vectors[1].above(limit + lut_vector))
+                                                    << lut_vector;
     }
     BitWriter<Planes>::put(planes);
   }
@@ -328,8 +356,8 @@ template <class Tile, class Writer>
 void run_part(const Job& job, const Indexing& by, const uint8_t* indices) {
   const size_t factor = by.bytes(job.image_stride) / job.image_stride;
   const int shared = job.images / Tile::images;  // maps of indices
-  const int row_look_ups = job.groups / by.word_words * by.run;
-  const size_t panel_bytes = size_t(job.rows) * size_t(row_look_ups) * 64;
+  const int row_lookups = job.groups / by.word_words * by.run;
+  const size_t panel_bytes = size_t(job.rows) * size_t(row_lookups) * 64;
   Job maps = job;
   maps.source = indices;
   maps.images = shared;
@@ -346,8 +374,8 @@ void run_part(const Job& job, const Indexing& by, const uint8_t* indices) {
       const uint8_t* patch[Tile::positions];
       for (auto& p : patch) p = patches.next();
       Sum16 sums[Tile::positions][Tile::images][2];
-      sum_patch<Tile>(job, row_look_ups, job.row_stride * factor, patch, job.weights + size_t(panel) * panel_bytes,
-                      by.table, sums);
+      sum_patch<Tile>(job, row_lookups, job.row_stride * factor, patch,
+                      job.weights + size_t(panel) * panel_bytes, by.table, sums);
       const auto count = int(std::min<int64_t>(Tile::positions, total - at));
       for (int p = 0; p < count; ++p) first.put(sums[p][0]);
       if constexpr (Tile::images == 2) {
@@ -361,8 +389,8 @@ void run_part(const Job& job, const Indexing& by, const uint8_t* indices) {
 template <class Writer>
 void run_neighbours(const Job& job, const Indexing& by, const uint8_t* indices) {
   const size_t factor = by.bytes(job.image_stride) / job.image_stride;
-  const int row_look_ups = job.groups / by.word_words * by.run;
-  const size_t panel_bytes = size_t(job.rows) * size_t(row_look_ups) * 64;
+  const int row_lookups = job.groups / by.word_words * by.run;
+  const size_t panel_bytes = size_t(job.rows) * size_t(row_lookups) * 64;
   for (int panel = 0; panel < job.panels; ++panel) {
     Writer writer(job, panel, by.scale);
     for (int at = 0; at < job.pair_count; at += PairTile::positions) {
@@ -370,7 +398,7 @@ void run_neighbours(const Job& job, const Indexing& by, const uint8_t* indices) 
       for (int p = 0; p < PairTile::positions; ++p)
         patch[p] = indices + job.pairs[std::min(at + p, job.pair_count - 1)].offset * factor;
       Sum16 sums[PairTile::positions][2][2];
-      sum_patch<PairTile>(job, row_look_ups, job.row_stride * factor, patch,
+      sum_patch<PairTile>(job, row_lookups, job.row_stride * factor, patch,
                           job.weights + size_t(panel) * panel_bytes, by.table, sums);
       for (int p = 0; p < PairTile::positions && at + p < job.pair_count; ++p)
         for (uint32_t i = 0; i < job.pairs[at + p].size; ++i) writer.put(sums[p][i]);
@@ -382,8 +410,8 @@ void run_neighbours(const Job& job, const Indexing& by, const uint8_t* indices) 
 template <class Writer>
 void run_position(const Job& job, const Indexing& by, const uint8_t* indices) {
   constexpr int panels = 4, vectors = 2 * panels;
-  const int row_look_ups = job.groups / by.word_words * by.run;
-  const size_t panel_bytes = size_t(job.rows) * size_t(row_look_ups) * 64;
+  const int row_lookups = job.groups / by.word_words * by.run;
+  const size_t panel_bytes = size_t(job.rows) * size_t(row_lookups) * 64;
   const size_t factor = by.bytes(job.image_stride) / job.image_stride;
   for (int first = 0; first < job.panels; first += panels) {
     const uint8_t* weights[panels];
@@ -394,7 +422,7 @@ void run_position(const Job& job, const Indexing& by, const uint8_t* indices) {
     for (int row = 0; row < job.rows; ++row) {
       const auto* index = reinterpret_cast<const uint16_t*>(indices + job.patches[0] * factor +
                                                             size_t(row) * job.row_stride * factor);
-      for (int left = row_look_ups; left > 0;) {
+      for (int left = row_lookups; left > 0;) {
         const int now = std::min(left, single_burst);
         __m256i s[vectors];
         unroll<vectors>([&](auto v) BNN_LAMBDA_INLINE { s[v] = _mm256_setzero_si256(); });
@@ -410,7 +438,8 @@ void run_position(const Job& job, const Indexing& by, const uint8_t* indices) {
         left -= now;
       }
     }
-    for (int i = 0; i < panels && first + i < job.panels; ++i) Writer(job, first + i, by.scale).put(&sums[2 * i]);
+    for (int i = 0; i < panels && first + i < job.panels; ++i)
+      Writer(job, first + i, by.scale).put(&sums[2 * i]);
   }
 }
 
@@ -450,8 +479,9 @@ void run_alone(const Job& job, const Indexing& by) {
     by.expand(job.source, job.source, job.image_stride, indices);
     return run_form<Tile>(job, by, job.positions == 1 ? Sharing::position : Sharing::images);
   }
-  // Where there is no neighbour to the right, nobody looks at its indices.
-  const size_t shift = std::min<size_t>(job.pair_shift, job.image_stride), shifted = job.image_stride - shift;
+  // Where there is no neighbour to the right, its indices are not read.
+  const size_t shift = std::min<size_t>(job.pair_shift, job.image_stride),
+               shifted = job.image_stride - shift;
   by.expand(job.source, job.source + shift, shifted, indices);
   by.expand(job.source + shifted, job.source + shifted, shift, indices + by.bytes(shifted) / 2);
   run_form<Tile>(job, by, Sharing::neighbours);
@@ -460,10 +490,11 @@ void run_alone(const Job& job, const Indexing& by) {
 template <class Tile>
 void run_lut(const Job& job, const Indexing& by) {
   const size_t map = by.bytes(job.image_stride);
-  const int most = int(std::min<size_t>(std::max<size_t>(1, job.scratch_bytes / map), 1 << 16)) * Tile::images;
+  const int max_images =
+      int(std::min<size_t>(std::max<size_t>(1, job.scratch_bytes / map), 1 << 16)) * Tile::images;
   const int shared = job.images == 1 ? 0 : job.images / Tile::images * Tile::images;
-  for (int first = 0; first < shared; first += most) {
-    const Job part = part_of(job, first, std::min(most, shared - first));
+  for (int first = 0; first < shared; first += max_images) {
+    const Job part = part_of(job, first, std::min(max_images, shared - first));
     for (int image = 0; image < part.images; image += Tile::images) {
       const uint8_t* one = part.source + size_t(image) * job.image_stride;
       const uint8_t* other = Tile::images == 2 ? one + job.image_stride : one;
@@ -475,16 +506,24 @@ void run_lut(const Job& job, const Indexing& by) {
   if (shared < job.images) run_alone<Tile>(part_of(job, shared, 1), by);
 }
 
-// Indices of one map take at most 8 times its bytes; those of more maps should fit a first-level cache.
-size_t look_up_scratch(const Job& job, int) { return std::max<size_t>(32 << 10, 8 * job.image_stride); }
+// Indices of one map take at most 8 times its bytes; those of more maps should fit a first-level
+// cache.
+size_t lut_scratch(const Job& job, int) { return std::max<size_t>(32 << 10, 8 * job.image_stride); }
 
-void run_look_up(const Job& job, int source_planes, int weight_planes) {
+void run_lut(const Job& job, int source_planes, int weight_planes) {
   const int planes = source_planes - 1;
   if (weight_planes == 2) {
-    const Indexing by{2, source_planes, 32, source_planes, tables.pair2[planes][0], tables.alone2[planes][0], source_planes};
+    const Indexing by{2,
+                      source_planes,
+                      32,
+                      source_planes,
+                      tables.pair2[planes][0],
+                      tables.alone2[planes][0],
+                      source_planes};
     return run_lut<PairTile>(job, by);
   }
-  if (source_planes == 2) return run_lut<SingleTile>(job, {1, 2, 16, 2, tables.single[0], tables.single[0], 1});
+  if (source_planes == 2)
+    return run_lut<SingleTile>(job, {1, 2, 16, 2, tables.single[0], tables.single[0], 1});
   run_lut<PairTile>(job, {2, 1, 16, 1, tables.pair1[0], tables.alone1[0], 1});
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // NEON, for AArch64 and for ARMv7: vcnt counts the bits of bytes, vmlal multiplies and adds.
-#include "kernels.hpp"
 #include "neon.hpp"
+
+#include "kernels.hpp"
 
 namespace bnn {
 namespace {
@@ -19,14 +20,18 @@ struct Popcount {
 
   static BNN_INLINE Part zero_part() { return vdupq_n_u8(0); }
   static BNN_INLINE Acc zero_acc() { return vdupq_n_u64(0); }
-  static BNN_INLINE uint8x16_t broadcast(Group bits) { return vreinterpretq_u8_u64(vdupq_n_u64(bits)); }
+  static BNN_INLINE uint8x16_t broadcast(Group bits) {
+    return vreinterpretq_u8_u64(vdupq_n_u64(bits));
+  }
   static BNN_INLINE Weights load(const uint8_t* from) {
     Weights w;
     unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE { w.plane[i] = vld1q_u8(from + 16 * i); });
     return w;
   }
   static BNN_INLINE void mac(Part& part, uint8x16_t a, const Weights& w) {
-    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE { part = vaddq_u8(part, vcntq_u8(veorq_u8(a, w.plane[i]))); });
+    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
+      part = vaddq_u8(part, vcntq_u8(veorq_u8(a, w.plane[i])));
+    });
   }
   static BNN_INLINE void flush(Acc& acc, Part& part) {
     acc = vpadalq_u32(acc, vpaddlq_u16(vpaddlq_u8(part)));
@@ -37,7 +42,9 @@ struct Popcount {
     const uint32x2_t reached = vcge_s32(sums, vld1_s32(threshold));
     return (vget_lane_u32(reached, 0) & 1) | (vget_lane_u32(reached, 1) & 2);
   }
-  static BNN_INLINE void store(Acc acc, int32_t* to) { vst1_s32(to, vreinterpret_s32_u32(vmovn_u64(acc))); }
+  static BNN_INLINE void store(Acc acc, int32_t* to) {
+    vst1_s32(to, vreinterpret_s32_u32(vmovn_u64(acc)));
+  }
 };
 
 // Four channels a vector, weights of 16 bits: whatever the precision, sums have 32 bits.
@@ -64,14 +71,19 @@ struct MultiplyAdd : Unlimited {
   }
   static BNN_INLINE Weights load(const uint8_t* from) {
     Weights w;
-    unroll<4>([&](auto i) BNN_LAMBDA_INLINE { w.channel[i] = vreinterpret_s16_u8(vld1_u8(from + 8 * i)); });
+    unroll<4>([&](auto i)
+                  BNN_LAMBDA_INLINE { w.channel[i] = vreinterpret_s16_u8(vld1_u8(from + 8 * i)); });
     return w;
   }
   static BNN_INLINE void mac(Part& part, int16x4_t a, const Weights& w) {
-    unroll<4>([&](auto i) BNN_LAMBDA_INLINE { part.channel[i] = vmlal_s16(part.channel[i], a, w.channel[i]); });
+    unroll<4>([&](auto i) BNN_LAMBDA_INLINE {
+      part.channel[i] = vmlal_s16(part.channel[i], a, w.channel[i]);
+    });
   }
   static BNN_INLINE int32x4_t whole(const Acc& acc) {
-    const auto halves = [](int32x4_t v) BNN_LAMBDA_INLINE { return vpadd_s32(vget_low_s32(v), vget_high_s32(v)); };
+    const auto halves = [](int32x4_t v) BNN_LAMBDA_INLINE {
+      return vpadd_s32(vget_low_s32(v), vget_high_s32(v));
+    };
     return vcombine_s32(vpadd_s32(halves(acc.channel[0]), halves(acc.channel[1])),
                         vpadd_s32(halves(acc.channel[2]), halves(acc.channel[3])));
   }
@@ -86,8 +98,6 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels neon_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes}};
-}
+Kernels neon_kernels() { return {.bits = {&bits}, .bytes = {&bytes}}; }
 
 }  // namespace bnn

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The portable kernels: plain C++, for every CPU and as the twin that the others are tested against.
+// The portable kernels: plain C++, for every CPU and as the twin that the others are tested
+// against.
 #include <array>
 
 #include "kernels.hpp"
@@ -33,10 +34,13 @@ struct MultiplyAdd : Unlimited {
   }
   static BNN_INLINE uint32_t reach(const Acc& acc, const int32_t* threshold) {
     uint32_t bits = 0;
-    for (uint32_t lane = 0; lane < 8; ++lane) bits |= uint32_t(acc[lane] >= threshold[lane]) << lane;
+    for (uint32_t lane = 0; lane < 8; ++lane)
+      bits |= uint32_t(acc[lane] >= threshold[lane]) << lane;
     return bits;
   }
-  static BNN_INLINE void store(const Acc& acc, int32_t* to) { std::memcpy(to, acc.data(), sizeof acc); }
+  static BNN_INLINE void store(const Acc& acc, int32_t* to) {
+    std::memcpy(to, acc.data(), sizeof acc);
+  }
 };
 
 constexpr BitEngine bits = bit_engine<ScalarPopcount>();
@@ -44,8 +48,6 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels portable_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes}};
-}
+Kernels portable_kernels() { return {.bits = {&bits}, .bytes = {&bytes}}; }
 
 }  // namespace bnn

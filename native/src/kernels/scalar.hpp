@@ -29,7 +29,9 @@ struct ScalarPopcount {
     for (uint64_t plane : w.plane) part += uint64_t(__builtin_popcountll(a ^ plane));
   }
   static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
-  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) { return int64_t(acc) >= *threshold; }
+  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
+    return int64_t(acc) >= *threshold;
+  }
   static BNN_INLINE void store(Acc acc, int32_t* to) { *to = int32_t(acc); }
 };
 

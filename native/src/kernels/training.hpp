@@ -13,20 +13,24 @@ struct NormLoops {
   // Adds each channel's sum of x and of x * x to sum and square.
   void (*moments)(Shape shape, const X* x, float* sum, float* square);
   // y = q(slope * x + shift)
-  void (*quantize)(Shape shape, const X* x, const float* slope, const float* shift, const Quantizer& quantizer, Y* y);
+  void (*quantize)(Shape shape, const X* x, const float* slope, const float* shift,
+                   const Quantizer& quantizer, Y* y);
   // With g the gradient that passes: adds each channel's sum of g and of g * x.
-  void (*gradient_moments)(Shape shape, const Bf16* grad, const X* x, const float* slope, const float* shift,
-                           const Quantizer& quantizer, float* sum, float* product);
+  void (*gradient_moments)(Shape shape, const Bf16* grad, const X* x, const float* slope,
+                           const float* shift, const Quantizer& quantizer, float* sum,
+                           float* product);
   // to = slope * g + tilt * x + level
-  void (*gradient)(Shape shape, const Bf16* grad, const X* x, const float* slope, const float* shift,
-                   const Quantizer& quantizer, const float* tilt, const float* level, Bf16* to);
+  void (*gradient)(Shape shape, const Bf16* grad, const X* x, const float* slope,
+                   const float* shift, const Quantizer& quantizer, const float* tilt,
+                   const float* level, Bf16* to);
 };
 
 // Of a row of windows of a map: x points to its upper left pixel, y to its first result.
 template <class X>
 struct PoolLoops {
   void (*pool)(int windows, int width, int channels, const X* x, X* y);
-  void (*unpool)(int windows, int width, int channels, const Bf16* grad, const X* x, const X* y, Bf16* to);
+  void (*unpool)(int windows, int width, int channels, const Bf16* grad, const X* x, const X* y,
+                 Bf16* to);
 };
 
 struct Loops {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The loops, for the including source's instructions. Everything is in an unnamed namespace, because
-// nothing may be shared between sources that are compiled for different ones (native/README.md).
+// The loops, for the including source's instructions. Everything is in an unnamed namespace,
+// because nothing may be shared between sources that are compiled for different ones
+// (native/README.md).
 #pragma once
 
 #include <cmath>
@@ -52,14 +53,15 @@ void moments(Shape shape, const X* x, float* __restrict sum, float* __restrict s
 }
 
 template <class X, class Y>
-void quantize(Shape shape, const X* __restrict x, const float* __restrict slope, const float* __restrict shift,
-              const Quantizer& quantizer, Y* __restrict y) {
+void quantize(Shape shape, const X* __restrict x, const float* __restrict slope,
+              const float* __restrict shift, const Quantizer& quantizer, Y* __restrict y) {
   const Y plus = exact<Y>(1.0f), minus = exact<Y>(-1.0f);
   const int channels = shape.channels;
   const float low = quantizer.low, high = quantizer.high;
   for (int64_t row = 0; row < shape.rows; ++row, x += channels, y += channels) {
     if (quantizer.bipolar) {
-      for (int c = 0; c < channels; ++c) y[c] = wide(x[c]) * slope[c] + shift[c] >= 0 ? plus : minus;
+      for (int c = 0; c < channels; ++c)
+        y[c] = wide(x[c]) * slope[c] + shift[c] >= 0 ? plus : minus;
     } else {
       for (int c = 0; c < channels; ++c) {
         float z = wide(x[c]) * slope[c] + shift[c];
@@ -72,8 +74,9 @@ void quantize(Shape shape, const X* __restrict x, const float* __restrict slope,
 }
 
 template <class X, class Passes>
-inline void gradient_moments_of(Shape shape, const Bf16* grad, const X* x, const float* slope, const float* shift,
-                                Passes passes, float* __restrict sum, float* __restrict product) {
+inline void gradient_moments_of(Shape shape, const Bf16* grad, const X* x, const float* slope,
+                                const float* shift, Passes passes, float* __restrict sum,
+                                float* __restrict product) {
   const int channels = shape.channels;
   for (int64_t row = 0; row < shape.rows; ++row, x += channels, grad += channels) {
     for (int c = 0; c < channels; ++c) {
@@ -86,8 +89,9 @@ inline void gradient_moments_of(Shape shape, const Bf16* grad, const X* x, const
 }
 
 template <class X, class Passes>
-inline void gradient_of(Shape shape, const Bf16* grad, const X* x, const float* slope, const float* shift,
-                        Passes passes, const float* tilt, const float* level, Bf16* __restrict to) {
+inline void gradient_of(Shape shape, const Bf16* grad, const X* x, const float* slope,
+                        const float* shift, Passes passes, const float* tilt, const float* level,
+                        Bf16* __restrict to) {
   const int channels = shape.channels;
   for (int64_t row = 0; row < shape.rows; ++row, x += channels, grad += channels, to += channels) {
     for (int c = 0; c < channels; ++c) {
@@ -99,20 +103,26 @@ inline void gradient_of(Shape shape, const Bf16* grad, const X* x, const float* 
 }
 
 template <class X>
-void gradient_moments(Shape shape, const Bf16* grad, const X* x, const float* slope, const float* shift,
-                      const Quantizer& quantizer, float* sum, float* product) {
-  if (quantizer.quadratic) gradient_moments_of(shape, grad, x, slope, shift, Quadratic{}, sum, product);
-  else gradient_moments_of(shape, grad, x, slope, shift, Window{quantizer.low, quantizer.high}, sum, product);
+void gradient_moments(Shape shape, const Bf16* grad, const X* x, const float* slope,
+                      const float* shift, const Quantizer& quantizer, float* sum, float* product) {
+  if (quantizer.quadratic)
+    gradient_moments_of(shape, grad, x, slope, shift, Quadratic{}, sum, product);
+  else
+    gradient_moments_of(shape, grad, x, slope, shift, Window{quantizer.low, quantizer.high}, sum,
+                        product);
 }
 
 template <class X>
 void gradient(Shape shape, const Bf16* grad, const X* x, const float* slope, const float* shift,
               const Quantizer& quantizer, const float* tilt, const float* level, Bf16* to) {
-  if (quantizer.quadratic) gradient_of(shape, grad, x, slope, shift, Quadratic{}, tilt, level, to);
-  else gradient_of(shape, grad, x, slope, shift, Window{quantizer.low, quantizer.high}, tilt, level, to);
+  if (quantizer.quadratic)
+    gradient_of(shape, grad, x, slope, shift, Quadratic{}, tilt, level, to);
+  else
+    gradient_of(shape, grad, x, slope, shift, Window{quantizer.low, quantizer.high}, tilt, level,
+                to);
 }
 
-// bfloat16 as a number that compares; integers are their own.
+// bfloat16 as a number that can be compared; integers as they are.
 inline float number(Bf16 value) { return wide(value); }
 inline int16_t number(int16_t value) { return value; }
 inline int8_t number(int8_t value) { return value; }
@@ -125,15 +135,16 @@ inline X larger(X a, X b) {
 template <class X>
 void pool(int windows, int width, int channels, const X* __restrict x, X* __restrict y) {
   const X* below = x + int64_t(width) * channels;
-  for (int window = 0; window < windows; ++window, x += 2 * channels, below += 2 * channels, y += channels) {
+  for (int window = 0; window < windows;
+       ++window, x += 2 * channels, below += 2 * channels, y += channels) {
     for (int c = 0; c < channels; ++c)
       y[c] = larger(larger(x[c], x[channels + c]), larger(below[c], below[channels + c]));
   }
 }
 
 template <class X>
-void unpool(int windows, int width, int channels, const Bf16* __restrict grad, const X* __restrict x,
-            const X* __restrict y, Bf16* __restrict to) {
+void unpool(int windows, int width, int channels, const Bf16* __restrict grad,
+            const X* __restrict x, const X* __restrict y, Bf16* __restrict to) {
   const int64_t down = int64_t(width) * channels;
   const int64_t places[4] = {0, channels, down, down + channels};
   for (int window = 0; window < windows; ++window) {
@@ -158,7 +169,8 @@ template <class X, class Y>
 constexpr NormLoops<X, Y> norms = {moments<X>, quantize<X, Y>, gradient_moments<X>, gradient<X>};
 template <class X>
 constexpr PoolLoops<X> pools = {pool<X>, unpool<X>};
-constexpr Loops compiled_loops = {norms<Bf16, Bf16>, norms<int16_t, int8_t>, pools<Bf16>, pools<int16_t>, pools<int8_t>};
+constexpr Loops compiled_loops = {norms<Bf16, Bf16>, norms<int16_t, int8_t>, pools<Bf16>,
+                                  pools<int16_t>, pools<int8_t>};
 
 }  // namespace
 }  // namespace bnn::training

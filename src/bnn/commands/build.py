@@ -18,7 +18,9 @@ def build(
         str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    board: Annotated[str, typer.Option("--board", help="pynq-z1 or pynq-z2.")] = "pynq-z2",
+    board: Annotated[
+        str, typer.Option("--board", help="Such as pynq-z1; a wrong name lists all.")
+    ] = "pynq-z2",
     folding: Annotated[
         str | None,
         typer.Option("--folding", help="original, a bundled name or a FINN-style JSON file."),
@@ -57,7 +59,7 @@ def build(
         one_wish(fps, most, folding)
         from bnn.plan import plan
 
-        planned = plan(program, fps=fps, on=target.part, loadable=bool(loadable))
+        planned = plan(program, fps=fps, on=target, loadable=bool(loadable))
         chosen = planned.folding
     else:
         chosen = folds.choose(program, folding)
@@ -71,7 +73,8 @@ def build(
         from bnn.hw.toolchain import synth as synthesis
 
         modules = {instance.name: instance.block.module for instance in design.instances}
-        cells = synthesis.cells(sources(design, probes=False), modules)
+        bare = sources(design, probes=False)
+        cells = synthesis.cells(bare, modules, target.part.yosys)
     with used.replaced(output) as fresh:
         if pnr:
             from bnn.hw.toolchain.implement import implement

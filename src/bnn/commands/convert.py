@@ -11,7 +11,7 @@ import typer
 from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
-    from bnn.formats.convert import Conversion, Folding, Options
+    from bnn.formats.convert import Conversion, Options, Rounding
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="File or folder of another framework, or a model.")
@@ -48,9 +48,13 @@ def convert(
         str | None,
         typer.Option("--pictures", help="Take pictures; bytes become unit, symmetric or bytes."),
     ] = None,
-    fold: Annotated[
-        str, typer.Option("--fold", help="exact, or original: the original tool's rounding.")
+    rounding: Annotated[
+        str,
+        typer.Option(
+            "--rounding", help="Theano: exact, or original: rounds as the original's tool."
+        ),
     ] = "exact",
+    fold: Annotated[str | None, typer.Option("--fold", hidden=True)] = None,
     flipped: Annotated[
         bool, typer.Option("--flipped", help="Theano: kernels are turned (Lasagne's default).")
     ] = False,
@@ -75,15 +79,17 @@ def convert(
     from bnn.formats.convert import Options, export, parse_folding, read_classes, taking_pictures
     from bnn.model.file import SUFFIX, save
 
-    if fold not in ("exact", "original"):
-        raise FormatError(f"--fold is exact or original, not {fold!r}")
+    if fold is not None:
+        raise FormatError(f"--fold is called --rounding now: use --rounding {fold}")
+    if rounding not in ("exact", "original"):
+        raise FormatError(f"--rounding is exact or original, not {rounding!r}")
     if to is None and out.suffix != SUFFIX:
         raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
     for option, value in (("--fires-at", fires_at), ("--folding", folding)):
         if to is None and value is not None:
             raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
     names = None if classes is None else read_classes(classes)
-    how: Folding = "original" if fold == "original" else "exact"
+    how: Rounding = "original" if rounding == "original" else "exact"
     options = Options(topology, names, given_input, how, flipped)
     pairs = None if folding is None else parse_folding(folding)
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
@@ -120,8 +126,8 @@ def _conversion(
             raise FormatError(f"{source}: is a model already; say with --to what it shall become")
         if options != Options():
             raise FormatError(
-                f"{source}: is a model already; --topology, --classes, --input, --fold and "
-                "--flipped are for other frameworks' files"
+                f"{source}: is a model already; --topology, --classes, --input, --rounding "
+                "and --flipped are for other frameworks' files"
             )
         return Conversion(model, Report(f"model {model.name}"))
     return convert(path, source_format or recognise(path), options)

@@ -20,7 +20,9 @@ def plan(
     ],
     fps: Fps = None,
     most: Most = False,
-    part: Annotated[str, typer.Option("--part", help="xc7z020, xczu3eg, or a board.")] = "xc7z020",
+    part: Annotated[
+        str, typer.Option("--part", help="Part or board; a wrong name lists all.")
+    ] = "xc7z020",
     clock: Annotated[
         float | None, typer.Option("--clock", help="MHz; else the original's on that part.")
     ] = None,
@@ -81,12 +83,13 @@ def draw_pareto(
     from dataclasses import asdict
 
     import bnn
-    from bnn.hw.parts import part as find
+    from bnn.hw.boards import find, planned_only
     from bnn.plan.pareto import curve
     from bnn.plan.picture import write
 
-    target = find(part)
-    mhz = target.clock_mhz if clock is None else clock
+    target, board = find(part)
+    standard = target.clock_mhz if board is None else board.clock_mhz
+    mhz = standard if clock is None else clock
     curves = [
         curve(name, bnn.load(name).program, target, mhz, loadable=loadable, fill=fill)
         for name in models
@@ -99,6 +102,8 @@ def draw_pareto(
         best = each.best
         speed = "none fits" if best is None else f"up to {best.fps:,.0f} images/s fit"
         typer.echo(f"{path}: {each.name}: {len(each.points)} plans, {speed}")
+    if note := planned_only(target, board):
+        typer.echo(f"{part}: {note}")
 
 
 def _check_picture(

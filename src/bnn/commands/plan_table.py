@@ -17,7 +17,11 @@ _BAR = 24
 
 def plan_table(plan: Plan, title: str) -> RenderableType:
     """Foldings, cycles and costs of the layers; use of the part; speed."""
-    return Group(_layers(plan, title), Text(), _parts(plan), Text(), _speed(plan))
+    said: list[RenderableType] = [_layers(plan, title), Text(), _parts(plan), Text(), _speed(plan)]
+    if plan.planned_only:
+        where = plan.part.name if plan.board is None else plan.board.name
+        said.append(Text(f"{where}: {plan.planned_only}", style="bold"))
+    return Group(*said)
 
 
 def _layers(plan: Plan, title: str) -> Table:

@@ -40,7 +40,8 @@ def members(
         limit: most bytes of all wanted files together.
 
     Raises:
-        DataError: the archive is damaged or truncated, or holds more than it may.
+        DataError: the archive is damaged or truncated, holds more than it may, or one of the
+            wanted names is a link.
     """
     reader = _Tar(stream)
     for _ in range(_MAX_MEMBERS):
@@ -53,6 +54,11 @@ def members(
             if limit < 0:
                 raise reader.wrong("larger than any such set")
             yield name, reader.content(size)
+        elif kind in (b"1", b"2") and wanted(name):
+            raise DataError(
+                f"{stream.name}: {name} is a link in this archive, and links are not followed; "
+                "make the archive again with tar --dereference --hard-dereference"
+            )
         else:
             reader.skip(size)
     raise reader.wrong(f"has more than {_MAX_MEMBERS} members")

@@ -74,7 +74,7 @@ class Driver:
     """An accelerator behind a transport.
 
     Args:
-        most_cycles: for a number of images, the cycles that a start surely does not take.
+        max_cycles: for a number of images, the cycles that a start surely does not take.
 
     Attributes:
         last_report: what was counted during the start that was last waited for, and nothing of
@@ -88,12 +88,12 @@ class Driver:
         self,
         transport: Transport,
         metadata: Metadata,
-        most_cycles: Callable[[int], int] | None = None,
+        max_cycles: Callable[[int], int] | None = None,
     ) -> None:
         self.transport = transport
         self.metadata = metadata
         self.ledger = Ledger()
-        self._most_cycles = most_cycles
+        self._most_cycles = max_cycles
         self.last_report: Report | None = None
         self._running: _Start | None = None
         self._held: list[Buffer] = []

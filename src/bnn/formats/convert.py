@@ -29,7 +29,7 @@ from bnn.system.files import read_file
 SOURCES = ("bnn-pynq", "brevitas", "chainer", "keras", "qonnx", "theano")
 TARGETS = ("bnn-pynq", "qonnx")
 
-Folding = Literal["exact", "original"]
+Rounding = Literal["exact", "original"]
 Path_ = str | os.PathLike[str]
 
 
@@ -43,7 +43,8 @@ class Options:
         classes: names of the classes, in order; numbers by default.
         input: the values that occur at an input that nothing quantizes, a name of
             :func:`bnn.formats.grids.grid`.
-        folding: ``original`` for Theano archives: round as the original's own tool did.
+        rounding: of thresholds, for Theano archives: ``exact``, or ``original`` as the
+            original's own tool rounded them.
         flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
             the original did not use).
     """
@@ -51,7 +52,7 @@ class Options:
     topology: Topology | str | None = None
     classes: Sequence[str] | None = None
     input: str | None = None
-    folding: Folding = "exact"
+    rounding: Rounding = "exact"
     flipped: bool = False
 
 
@@ -63,7 +64,7 @@ class Conversion:
         model: what runs.
         report: what was read, left aside and not kept.
         network: the trained network it was lowered from; None where the source holds
-            integers already (the original's folders, the original's folding).
+            integers already (the original's folders, ``rounding="original"``).
     """
 
     model: Model
@@ -90,8 +91,8 @@ def convert(
     _check_options(path, name, options)
     if name == "bnn-pynq":
         return _original(path, options)
-    if name == "theano" and options.folding == "original":
-        return _theano_folded(path, options)
+    if name == "theano" and options.rounding == "original":
+        return _theano_rounded(path, options)
     reader = _READERS.get(name)
     if reader is None:
         raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
@@ -116,10 +117,8 @@ _TAKEN: dict[str, frozenset[str]] = {
     "chainer": frozenset({"topology", "input"}),
     "keras": frozenset({"input"}),
     "qonnx": frozenset({"input"}),
-    "theano": frozenset({"topology", "folding", "flipped"}),
+    "theano": frozenset({"topology", "rounding", "flipped"}),
 }
-#: How the command line calls an option, where it is not its name.
-_SPELLED = {"folding": "fold"}
 
 
 def _check_options(path: Path, source: str, options: Options) -> None:
@@ -130,10 +129,7 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             continue
         if getattr(options, name) != item.default:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
-            raise FormatError(
-                f"{path}: --{_SPELLED.get(name, name)} is for {takers}; a {source} file tells it "
-                f"itself"
-            )
+            raise FormatError(f"{path}: --{name} is for {takers}; a {source} file says it itself")
 
 
 def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
@@ -256,14 +252,14 @@ def _original(path: Path, options: Options) -> Conversion:
     return Conversion(model, report)
 
 
-def _theano_folded(path: Path, options: Options) -> Conversion:
+def _theano_rounded(path: Path, options: Options) -> Conversion:
     from bnn.formats.theano import archive as theano_npz
 
     topology, flipped = _theano_topology(options), options.flipped
     trained = theano_npz.open_archive(path, topology, flipped=flipped)
     model = theano_npz.load(path, topology, options.classes, "original", flipped=flipped)
     trained.report.lost.append(
-        "folded as the original's tool did, its rounding included: not what was trained"
+        "thresholds are rounded as the original's tool did: not exactly what was trained"
     )
     return Conversion(model, trained.report)
 

@@ -48,7 +48,7 @@ def write_into(
     values = report.as_json(design, board, cells, routed)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}
     files |= {
-        f"rtl/{board.top}.sv": board.top_source(),
+        f"rtl/{board.built.top}.sv": board.top_source(),
         "bnn.xdc": board.constraints(),
         "build.tcl": vivado(text, board),
         "driver.json": _json({**metadata(design, text).as_json(), **_place(board)}),
@@ -70,7 +70,8 @@ def _json(values: Any) -> str:
 
 
 def _place(board: Board) -> dict[str, Any]:
-    return {"board": board.name, "base": board.base, "span": board.span, "mhz": board.clock_mhz}
+    where = board.built
+    return {"board": board.name, "base": where.base, "span": where.span, "mhz": board.clock_mhz}
 
 
 def _parameters(design: Design) -> bytes:
@@ -87,14 +88,15 @@ def _parameters(design: Design) -> bytes:
 
 def vivado(text: Sources, board: Board) -> str:
     """``build.tcl``: ``vivado -mode batch -source build.tcl`` makes ``bnn.bit``."""
-    names = " ".join(f"rtl/{name}" for name in [*text.verilog, f"{board.top}.sv"])
+    top = board.built.top
+    names = " ".join(f"rtl/{name}" for name in [*text.verilog, f"{top}.sv"])
     return f"""# SPDX-License-Identifier: BSD-3-Clause
 # Run in this folder: vivado -mode batch -source build.tcl
-set_part {board.part}
+set_part {board.device}
 read_verilog -sv [list {names}]
 foreach image [glob -nocomplain rtl/*.mem] {{ add_files $image }}
 read_xdc bnn.xdc
-synth_design -top {board.top} -part {board.part} -include_dirs rtl -flatten_hierarchy rebuilt
+synth_design -top {top} -part {board.device} -include_dirs rtl -flatten_hierarchy rebuilt
 opt_design
 place_design
 phys_opt_design

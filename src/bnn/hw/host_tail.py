@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import BuildError
 from bnn.program import semantics
-from bnn.program.operations import Add, ArgMax, Op
+from bnn.program.operations import ArgMax, Op, sources
 from bnn.program.program import Program
 
 
@@ -33,11 +33,10 @@ def tail(program: Program, device: str) -> list[Op]:
         if op.name == device or op.name not in wanted:
             continue
         kept.append(op)
-        wanted |= {op.source, op.other} if isinstance(op, Add) else {op.source}
+        wanted.update(sources(op))
     known = {device}
     for op in reversed(kept):
-        sources = {op.source, op.other} if isinstance(op, Add) else {op.source}
-        if not sources <= known:
+        if not known.issuperset(sources(op)):
             raise BuildError(
                 f"{program.decision}: the decision needs {op.name!r}, "
                 "which does not follow from the scores"

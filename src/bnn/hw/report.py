@@ -13,8 +13,8 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
-from bnn.hw.html import page
 from bnn.hw.toolchain.route import Routed
+from bnn.system.page import STRIPED, page
 
 #: Utilisation of one block or of all: cell kind -> count.
 Cells = dict[str, float]
@@ -36,7 +36,7 @@ def as_json(
     clock = board.clock_mhz * 1e6
     report: dict[str, Any] = {
         "board": board.name,
-        "part": board.part,
+        "part": board.device,
         "clock_mhz": board.clock_mhz,
         "cycles": cycles,
         "fps": clock / cycles,
@@ -51,10 +51,10 @@ def as_json(
         report["used"] = {
             kind: cells["total"].get(kind, 0) / have
             for kind, have in (
-                ("LUT", board.luts),
-                ("FF", board.ffs),
-                ("BRAM36", board.bram36),
-                ("DSP", board.dsps),
+                ("LUT", board.part.luts),
+                ("FF", board.part.ffs),
+                ("BRAM36", board.part.bram36),
+                ("DSP", board.part.dsps),
             )
         }
     if routed is not None:
@@ -164,11 +164,11 @@ def as_html(report: dict[str, Any]) -> str:
             for name, counts in report["cells"].items()
         ]
         tables += "<h2>Cells</h2>" + _table(("block", *kinds), cells)
+    told = "<br>".join(html.escape(line) for line in summary)
     return page(
         title=f"bnn accelerator for {html.escape(report['board'])}",
-        summary="<br>".join(html.escape(line) for line in summary),
-        picture=_picture(report["blocks"]),
-        tables=tables,
+        body=f"<p>{told}</p>\n{_picture(report['blocks'])}\n{tables}",
+        style=STRIPED,
     )
 
 

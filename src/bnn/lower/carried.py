@@ -64,29 +64,29 @@ class Carried:
         Raises:
             NetworkError: they overflow the arithmetic.
         """
-        kind: Any = self.scale.dtype.type
+        dtype: Any = self.scale.dtype.type
         with np.errstate(all="ignore"):
-            x = self._start(q, kind)
+            x = self._start(q, dtype)
             for layer in self.without_pools().pending:
                 x = real_layer(layer, x)  # type: ignore[arg-type]
                 if not np.isfinite(x).all():
                     raise NetworkError(f"{layer.name}: values overflow {x.dtype}")
         return x
 
-    def _start(self, q: Integers, kind: Any) -> Real:
+    def _start(self, q: Integers, dtype: Any) -> Real:
         if self.reals is None:
-            plain: Real = (self.step * q + self.base).astype(kind) * self.scale
+            plain: Real = (self.step * q + self.base).astype(dtype) * self.scale
             return plain
         lattice, lowest = self.reals
-        return lattice.real(q, lowest, kind)
+        return lattice.real(q, lowest, dtype)
 
     def directions(self) -> list[Integers]:
         """Signs (channels,) of the slopes up to the first pool, between pools, after the last."""
-        kind: Any = self.scale.dtype.type
-        parts = [np.sign(self.step) * np.where(vector(self.scale, kind) < 0, -1, 1)]
+        dtype: Any = self.scale.dtype.type
+        parts = [np.sign(self.step) * np.where(vector(self.scale, dtype) < 0, -1, 1)]
         for layer in self.pending:
             if isinstance(layer, MaxPool):
                 parts.append(np.ones_like(self.step))
             else:
-                parts[-1] = parts[-1] * direction(layer, kind)
+                parts[-1] = parts[-1] * direction(layer, dtype)
         return parts

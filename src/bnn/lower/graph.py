@@ -134,7 +134,7 @@ class _Walk:
             self.input.precision.high,
             lattice.step * channels,
             lattice.base * channels,
-            np.full(1, lattice.scale, self.network.kind),
+            np.full(1, lattice.scale, self.network.dtype),
             reals=(lattice, self.network.input.precision.low),
             is_codes=True,
             is_owned=len(self.readers[INPUT]) == 1,
@@ -178,7 +178,7 @@ class _Walk:
             high,
             np.full(len(rows), abs(source.step[0])),
             rows @ np.tile(source.base, taps),
-            accumulator_scale(layer, self.network.source_scale(layer), self.network.kind),
+            accumulator_scale(layer, self.network.source_scale(layer), self.network.dtype),
             is_owned=True,
         )
         if layer.bias is not None:
@@ -234,7 +234,7 @@ class _Walk:
             code.precision.high,
             np.full_like(source.step, code.unit),
             np.full_like(source.base, code.shift),
-            np.full(1, layer.scale, self.network.kind),
+            np.full(1, layer.scale, self.network.dtype),
             is_codes=True,
         )
 
@@ -267,7 +267,7 @@ class _Walk:
             max(ends),
             np.where(mirror, -code.unit, code.unit),
             np.where(mirror, code.unit * sum(ends) + code.shift, code.shift),
-            np.full(1, layer.scale, self.network.kind),
+            np.full(1, layer.scale, self.network.dtype),
             is_codes=True,
         )
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from bnn._checked import Made
+from bnn._checked import Checked
 from bnn.data.pictures.preprocess import Preprocess
 from bnn.errors import ProgramError
 from bnn.program.program import Program
 
 
 @dataclass(frozen=True, eq=False)
-class Model(Made):
+class Model(Checked):
     """What a ``.bnn`` file holds.
 
     Attributes:

@@ -19,22 +19,22 @@ from bnn.network.layers import BatchNorm, Clip, Conv2d, Real, RealLayer, Scale, 
 
 def real_layer(layer: RealLayer, x: Real) -> Real:
     """Result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
-    kind = x.dtype.type
+    dtype = x.dtype.type
     match layer:
         case Scale():
-            x = x * vector(layer.factor, kind) / vector(layer.divisor, kind)
-            return x + vector(layer.offset, kind)
+            x = x * vector(layer.factor, dtype) / vector(layer.divisor, dtype)
+            return x + vector(layer.offset, dtype)
         case Clip():
-            return np.minimum(np.maximum(x, kind(layer.low)), kind(layer.high))
+            return np.minimum(np.maximum(x, dtype(layer.low)), dtype(layer.high))
         case BatchNorm():
             return _batch_norm(layer, x)
     assert_never(layer)
 
 
 def _batch_norm(layer: BatchNorm, x: Real) -> Real:
-    kind = x.dtype.type
+    dtype = x.dtype.type
     gamma, beta, mean, inv_std = (
-        vector(given, kind) for given in (layer.gamma, layer.beta, layer.mean, layer.inv_std)
+        vector(given, dtype) for given in (layer.gamma, layer.beta, layer.mean, layer.inv_std)
     )
     match layer.order:
         case "centered":
@@ -46,7 +46,7 @@ def _batch_norm(layer: BatchNorm, x: Real) -> Real:
             return x * factor + (beta - mean * factor)
 
 
-def direction(layer: RealLayer, kind: Any) -> NDArray[np.int64]:
+def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
     """+1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
     match layer:
         case Scale():
@@ -59,19 +59,19 @@ def direction(layer: RealLayer, kind: Any) -> NDArray[np.int64]:
             assert_never(layer)
     signs = np.ones(1, np.int64)
     for slope in slopes:
-        signs = signs * np.where(vector(slope, kind) < 0, -1, 1)
+        signs = signs * np.where(vector(slope, dtype) < 0, -1, 1)
     return signs
 
 
-def accumulator_scale(layer: Weighted, source_scale: float, kind: Any) -> Real:
+def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
     """Real value of one unit of the integer sum, (1,) or (out channels,)."""
-    scale: Real = vector(layer.scale, kind) * kind(source_scale)
+    scale: Real = vector(layer.scale, dtype) * dtype(source_scale)
     return scale
 
 
-def vector(values: ArrayLike, kind: Any) -> Real:
-    """``values`` as a one-dimensional array of ``kind``."""
-    array: Real = np.asarray(values, dtype=kind).reshape(-1)
+def vector(values: ArrayLike, dtype: Any) -> Real:
+    """``values`` as a one-dimensional array of ``dtype``."""
+    array: Real = np.asarray(values, dtype=dtype).reshape(-1)
     return array
 
 

@@ -78,7 +78,7 @@ def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
     """Forward pass over ``inputs``, which are what ``network.input.check`` returned."""
     lattice, top = network.lattice, network.signals[INPUT].shape
     q = network.input.integers(inputs).astype(np.int64).reshape(len(inputs), *top)
-    real = lattice.real(q, network.input.precision.low, network.kind)
+    real = lattice.real(q, network.input.precision.low, network.dtype)
     values = {INPUT: Value(real, lattice.step * q + lattice.base)}
     for layer in network.layers:
         values[layer.name] = _apply(layer, values, network)
@@ -173,17 +173,17 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
 
 
 def _quantized(integers: Integers, scale: float, network: Network) -> Value:
-    kind: Any = network.kind
-    return Value(integers.astype(kind) * kind(scale), integers)
+    dtype: Any = network.dtype
+    return Value(integers.astype(dtype) * dtype(scale), integers)
 
 
 def _weighted(layer: Conv2d | Linear, source: Value, network: Network) -> Value:
     total = _sums(layer, source, network)
-    kind: Any = network.kind
-    scale = accumulator_scale(layer, network.source_scale(layer), kind)
-    real = total.astype(kind) * scale
+    dtype: Any = network.dtype
+    scale = accumulator_scale(layer, network.source_scale(layer), dtype)
+    real = total.astype(dtype) * scale
     if layer.bias is not None:
-        return Value(real + vector(layer.bias, kind))
+        return Value(real + vector(layer.bias, dtype))
     return Value(real, total if scale.size == 1 else None)
 
 

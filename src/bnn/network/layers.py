@@ -56,18 +56,18 @@ class Lattice:
         if any(not a <= b for a, b in pairwise(self.reals)) or not np.isfinite(self.reals).all():
             raise NetworkError("the real values of an input must be finite and rise")
 
-    def real(self, q: Integers, lowest: int, kind: Any) -> Real:
-        """Real values of the integers ``q`` in ``kind`` (float32 or float64).
+    def real(self, q: Integers, lowest: int, dtype: Any) -> Real:
+        """Real values of the integers ``q`` in ``dtype`` (float32 or float64).
 
         Args:
             q: integers, of any shape. lowest: of the input's precision; where :attr:`reals`
                 begins. Integers outside it (codes of padding) count as the nearest one.
-            kind: NumPy type.
+            dtype: NumPy type.
         """
         if not self.reals:
-            plain: Real = (self.step * q + self.base).astype(kind) * kind(self.scale)
+            plain: Real = (self.step * q + self.base).astype(dtype) * dtype(self.scale)
             return plain
-        table = np.asarray(self.reals, kind)
+        table = np.asarray(self.reals, dtype)
         held: Real = table[np.clip(q - lowest, 0, len(table) - 1)]
         return held
 
@@ -189,9 +189,9 @@ class BatchNorm:
     ) -> BatchNorm:
         """The same from a variance; ``inv_std`` is computed in the variance's own dtype."""
         given = np.asarray(variance)
-        kind: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
+        dtype: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
         with np.errstate(all="ignore"):
-            inv_std = kind(1) / np.sqrt(given.astype(kind) + kind(epsilon))
+            inv_std = dtype(1) / np.sqrt(given.astype(dtype) + dtype(epsilon))
         return cls(name, gamma, beta, mean, inv_std, order, source)
 
 
@@ -316,10 +316,10 @@ class Quantize:
 
     def level(self, x: Real) -> Integers:
         """As in :meth:`Sign.level`."""
-        kind = x.dtype.type
-        q = x / kind(self.scale) + kind(self.zero_point)
-        q = np.clip(q, kind(self.precision.low), kind(self.precision.high))
-        q = np.minimum(_ROUND[self.rounding](q), kind(self.precision.high))
+        dtype = x.dtype.type
+        q = x / dtype(self.scale) + dtype(self.zero_point)
+        q = np.clip(q, dtype(self.precision.low), dtype(self.precision.high))
+        q = np.minimum(_ROUND[self.rounding](q), dtype(self.precision.high))
         count: Integers = q.astype(np.int64) - self.precision.low
         return count
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bnn._checked import Made
+from bnn._checked import Checked
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
 from bnn.network.arithmetic import accumulator_scale
@@ -95,7 +95,7 @@ class Signal:
 
 
 @dataclass(frozen=True, eq=False)
-class Network(Made):
+class Network(Checked):
     """A checked stack (or acyclic graph) of layers. :class:`NetworkError` if it cannot be.
 
     The last layer gives the class scores; what is after the last integer sum must be
@@ -124,7 +124,7 @@ class Network(Made):
         object.__setattr__(self, "signals", MappingProxyType(_infer(self)))
 
     @property
-    def kind(self) -> type[np.float32 | np.float64]:
+    def dtype(self) -> type[np.float32 | np.float64]:
         """NumPy type of :attr:`arithmetic`."""
         return np.float32 if self.arithmetic == "float32" else np.float64
 
@@ -162,7 +162,7 @@ def _infer(network: Network) -> dict[str, Signal]:
     for layer in network.layers:
         if not isinstance(layer.name, str) or not layer.name or layer.name in signals:
             raise NetworkError(f"layer names must be unique, not empty, not {layer.name!r}")
-        signals[layer.name] = _signal(layer, signals, network.kind)
+        signals[layer.name] = _signal(layer, signals, network.dtype)
     if signals[network.layers[-1].name].shape[:2] != (1, 1):
         raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
     precision, count = network.input.precision, len(network.lattice.reals)
@@ -171,23 +171,23 @@ def _infer(network: Network) -> dict[str, Signal]:
     return signals
 
 
-def _signal(layer: Layer, signals: dict[str, Signal], kind: Any) -> Signal:
+def _signal(layer: Layer, signals: dict[str, Signal], dtype: Any) -> Signal:
     source = _read(layer.name, layer.source, signals)
     match layer:
         case Conv2d() | Linear():
-            return _weighted_signal(layer, source, kind)
+            return _weighted_signal(layer, source, dtype)
         case BatchNorm() | Scale() | Clip():
             _check_channels(layer, source.shape[2])
             return Signal(source.shape, None)
         case Sign() | Quantize():
-            return Signal(source.shape, float(kind(layer.scale)))
+            return Signal(source.shape, float(dtype(layer.scale)))
         case MultiThreshold():
             rows = np.asarray(layer.thresholds).shape[0]
             if rows not in (1, source.shape[2]):
                 raise NetworkError(
                     f"{layer.name}: thresholds for {rows} channels, not {source.shape[2]}"
                 )
-            return Signal(source.shape, float(kind(layer.scale)))
+            return Signal(source.shape, float(dtype(layer.scale)))
         case MaxPool():
             shape = _slid(layer.name, source.shape, layer.kernel, layer.stride, layer.padding)
             return Signal(shape, source.scale)
@@ -210,7 +210,7 @@ def _read(name: str, source: str, signals: dict[str, Signal]) -> Signal:
     return signals[source]
 
 
-def _weighted_signal(layer: Weighted, source: Signal, kind: Any) -> Signal:
+def _weighted_signal(layer: Weighted, source: Signal, dtype: Any) -> Signal:
     if source.scale is None:
         raise NetworkError(f"{layer.name}: reads real values; an activation must stand before it")
     height, width, channels = source.shape
@@ -227,7 +227,7 @@ def _weighted_signal(layer: Weighted, source: Signal, kind: Any) -> Signal:
             f"{layer.name}: weights are for {layer.weights.shape[-1]} inputs, "
             f"{layer.source!r} gives {channels}"
         )
-    scales = accumulator_scale(layer, source.scale, kind)
+    scales = accumulator_scale(layer, source.scale, dtype)
     quantized = scales.size == 1 and layer.bias is None
     return Signal(shape, float(scales[0]) if quantized else None)
 

@@ -7,7 +7,8 @@ found = plan("cnv-w1a1", fps=12_000)         # or: no fps, for the most that the
 found.fps, found.cost.lut, found.folding     # a folding for bnn build and the runtime sim
 """
 
-from bnn.hw.parts import PARTS, Part, part
+from bnn.hw.boards import part
+from bnn.hw.parts import Part, parts
 from bnn.plan.planner import LayerPlan, Plan, plan
 
-__all__ = ["PARTS", "LayerPlan", "Part", "Plan", "part", "plan"]
+__all__ = ["LayerPlan", "Part", "Plan", "part", "parts", "plan"]

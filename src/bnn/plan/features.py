@@ -16,11 +16,6 @@ from bnn.plan.memory import Memory, mapped
 
 Features = dict[str, float]
 
-#: Most columns whose inputs ``bnn_sum`` adds instead of counting their bit planes.
-_SUMMED = 16
-#: Most columns that ``bnn_popcount`` counts in one step.
-_FLAT = 6
-
 
 def features(module: str, generics: Mapping[str, Generic]) -> Features:
     """Features of one instance; every module has ``one``, those with memories their LUTs."""
@@ -91,14 +86,14 @@ def _matrix(g: Any) -> Features:
         "counters": math.log2(g["NF"] * g["SF"] + 1),
         **_fifo(lanes * g["OBITS"], g["DEPTH"]),
     }
-    if g["XNOR"] and bits > 2 and simd <= _SUMMED:
+    if g["SUMS"]:
         return found | _chains(g, simd)
     pairs = 1 if g.get("TERNARY") or g["XNOR"] else g["WBITS"]
     pairs *= 1 if g.get("TERNARY") else bits
     lanes *= pairs
     wide = lanes * math.log2(simd + 1)
     found |= {"sums": wide, "planes": lanes * (pairs - 1) / pairs * g["ACC"]}
-    if simd <= _FLAT:  # one table or two count them all
+    if g["STAGES"] == 1:  # one table or two count them all
         return found | {"few": lanes * simd * (2 if g.get("TERNARY") else 1)}
     luts, columns, registers = _counters(simd, xnor=bool(g["XNOR"]), ternary=bool(g.get("TERNARY")))
     return found | {

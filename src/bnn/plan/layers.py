@@ -27,7 +27,7 @@ from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.plan import cost
 from bnn.plan.cost import Cost
-from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
+from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 
 #: Of the foldings that are fast enough, those are costed whose logic is guessed to be at most this
 #: much more than the least, and of them so many.
@@ -171,7 +171,7 @@ class Layer:
         ops: tuple[Op, ...] = (*((self.window,) if self.window else ()), self.dot)
         merged = {self.after.name: self.dot} if self.after else {}
         chain = (*ops, *((self.after,) if self.after else ()))
-        source = chain[0].source if isinstance(chain[0], Window | Dot) else ""
+        (source,) = sources(chain[0])
         readers: dict[str, tuple[Op, ...]] = {source: (chain[0],), made.name: ()}
         for before, op in itertools.pairwise(chain):
             readers[before.name] = (op,)

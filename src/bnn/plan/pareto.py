@@ -61,7 +61,7 @@ def curve(
     budget = Budget(fill * part.luts, part.ffs, part.bram36, part.dsps)
     search = Search(program, budget, loadable=loadable)
     fastest = search.fastest()
-    most = search.most_cycles()
+    most = search.max_cycles()
     if fastest is not None:
         most = min(most, _SLOWEST * fastest.design.cycles)
     bounds = set(_bounds(search.least_cycles(), most))

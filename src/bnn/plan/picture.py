@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnn.errors import PlanError
-from bnn.hw import html as pages
 from bnn.hw.parts import Part
 from bnn.plan import cost
 from bnn.plan.drawing import Drawing
 from bnn.plan.pareto import Curve, Point
+from bnn.system import page as pages
 from bnn.system.files import write_whole
 
 _COLOURS = ("#30638e", "#d1495b", "#3a7d44", "#b7791f", "#6b4e9b", "#00798c")
@@ -184,7 +184,6 @@ def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float
     title = " and ".join(html.escape(each.name) for each in curves)
     return pages.page(
         title=f"{title}: speed against size, {clock_mhz:g} MHz",
-        summary=summary,
-        picture=drawing.svg(),
-        tables=f"<table>{head}{rows}</table>",
+        body=f"<p>{summary}</p>\n{drawing.svg()}\n<table>{head}{rows}</table>",
+        style=pages.STRIPED,
     )

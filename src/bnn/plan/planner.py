@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A wish, and the plan that meets it."""
+"""Find the cheapest folding for a requested speed, or the fastest that fits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bnn.errors import PlanError
+from bnn.hw import boards
 from bnn.hw import folding as folds
 from bnn.hw.blocks.matrix import Matrix
+from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
 from bnn.hw.folding import Folding, LayerFolding
-from bnn.hw.parts import Part, part
+from bnn.hw.parts import Part
 from bnn.model.model import Model
 from bnn.plan import clocks, cost
 from bnn.plan.clocks import RoutedClock
@@ -54,6 +56,7 @@ class Plan:
         cost: of the whole accelerator, estimated.
         timing: of a run through the event model; None for designs whose words are too many for
             one, then the pace is that of the slowest block.
+        board: the board that was asked for; None where it was a part.
     """
 
     design: Design
@@ -61,6 +64,12 @@ class Plan:
     part: Part
     clock_mhz: float
     timing: Timing | None
+    board: Board | None = None
+
+    @property
+    def planned_only(self) -> str:
+        """Why ``bnn build`` cannot make it; "" where it can."""
+        return boards.planned_only(self.part, self.board)
 
     @property
     def folding(self) -> Folding:
@@ -110,6 +119,8 @@ class Plan:
         """The plan as plain values; ``folding`` is what ``bnn build --folding`` reads."""
         return {
             "part": self.part.name,
+            "board": None if self.board is None else self.board.name,
+            "planned_only": self.planned_only or None,
             "clock_mhz": self.clock_mhz,
             "cycles": self.cycles,
             "latency": None if self.timing is None else self.timing.latency,
@@ -161,7 +172,7 @@ def plan(
     model: Model | Program | str,
     *,
     fps: float | None = None,
-    on: Part | str = "xc7z020",
+    on: Part | Board | str = "xc7z020",
     clock_mhz: float | None = None,
     loadable: bool = False,
     fill: float = FILL,
@@ -171,17 +182,19 @@ def plan(
     Args:
         model: a model, a program, or what :func:`bnn.load` takes.
         fps: images a second; None for the most that the part holds.
-        on: the part or board.
-        clock_mhz: None for the clock of the original on that part.
+        on: the part or board, or the name of one.
+        clock_mhz: None for that of the board, or of the original on the part.
         loadable: parameters written at run time; else constants, which are smaller.
         fill: share of the part's LUTs that may be taken.
 
     Raises:
-        PlanError: the wish cannot be met; says what is exceeded and the nearest plan.
+        PlanError: the request cannot be met; says what is exceeded and the nearest plan.
         BuildError: no hardware can be made of the program at all.
     """
-    target = part(on) if isinstance(on, str) else on
-    clock = target.clock_mhz if clock_mhz is None else clock_mhz
+    target, board = _target(on)
+    clock = clock_mhz
+    if clock is None:
+        clock = target.clock_mhz if board is None else board.clock_mhz
     if not (0 < clock <= 1000 and math.isfinite(clock)):
         raise PlanError(f"a clock of {clock:g} MHz makes no sense; say one up to 1000")
     if not 0 < fill <= 1:
@@ -189,20 +202,31 @@ def plan(
     program = _program(model)
     budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
     search = Search(program, budget, loadable=loadable)
+    return replace(_search(search, target, clock, fps), board=board)
+
+
+def _target(on: Part | Board | str) -> tuple[Part, Board | None]:
+    if isinstance(on, str):
+        return boards.find(on)
+    return (on.part, on) if isinstance(on, Board) else (on, None)
+
+
+def _search(search: Search, target: Part, clock: float, fps: float | None) -> Plan:
+    """The cheapest with ``fps`` images a second, the fastest without."""
     if fps is None:
         return _fastest(search, target, clock)
     if not (fps > 0 and math.isfinite(fps)):
         raise PlanError(f"{fps:g} images a second cannot be planned; say a positive number")
     bound = wanted = int(clock * 1e6 / fps)
     while True:
-        wished = search.within(bound) if bound >= search.least_cycles() else None
-        if wished is None or budget.excess(wished.cost):
+        cheapest = search.within(bound) if bound >= search.least_cycles() else None
+        if cheapest is None or search.budget.excess(cheapest.cost):
             faster = search.fastest()  # than the cheapest that was found: it may yet be smaller
             if faster is None or faster.design.cycles > wanted:
-                raise _unmet(search, wished, target, fps, clock)
+                raise _unmet(search, cheapest, target, fps, clock)
             return _fastest(search, target, clock)
-        made = _plan(wished, target, clock)
-        if made.cycles <= wanted and not budget.excess(made.cost):
+        made = _plan(cheapest, target, clock)
+        if made.cycles <= wanted and not search.budget.excess(made.cost):
             return made
         # It stalls: ask for somewhat faster layers.
         bound = min(bound - 1, bound * wanted // made.cycles)
@@ -221,7 +245,7 @@ def _fastest(search: Search, target: Part, clock: float) -> Plan:
 
 def _slower(search: Search, cycles: int) -> Found | None:
     """The next design that fits and takes more than ``cycles``; None if there is none."""
-    bound, most = cycles, search.most_cycles()
+    bound, most = cycles, search.max_cycles()
     while bound < most:
         bound += max(1, bound // _SLOWER)
         found = search.within(bound)
@@ -246,10 +270,10 @@ def _program(model: Model | Program | str) -> Program:
 
 
 def _unmet(
-    search: Search, wished: Found | None, target: Part, fps: float, clock: float
+    search: Search, cheapest: Found | None, target: Part, fps: float, clock: float
 ) -> PlanError:
     nearest = search.fastest()
-    if wished is None:
+    if cheapest is None:
         if nearest is None:
             return none_so_fast(search, int(clock * 1e6 / fps), clock * 1e6)
         cycles = clock * 1e6 / fps
@@ -257,7 +281,7 @@ def _unmet(
         which = f"no folding of {slow.name} and its window" if slow else "nothing that joins layers"
         why = f"at most {cycles:,.4g} cycles an image, and {which} is so fast"
     else:
-        why = _excess(search, wished)
+        why = _excess(search, cheapest)
     if nearest is None:
         return PlanError(f"{_speed(fps)} on {target.name} take {why}; no slower plan fits either")
     found, used = nearest.design.cycles, nearest.cost
@@ -299,7 +323,7 @@ def _without_substitutes(search: Search, found: Found) -> Found:
     """
     budget = search.budget
     roomy = Search(search.program, replace(budget, bram36=math.inf), loadable=search.loadable)
-    other = roomy.within(found.design.cycles) or roomy.within(search.most_cycles())
+    other = roomy.within(found.design.cycles) or roomy.within(search.max_cycles())
     if other is not None and set(budget.excess(other.cost)) == {"BRAM36"}:
         return other
     return found
@@ -317,7 +341,7 @@ def _largest_memory(found: Found) -> tuple[str, float]:
 
 
 def _too_large(search: Search, target: Part) -> str:
-    least = search.within(search.most_cycles())
+    least = search.within(search.max_cycles())
     if least is None:
         return f"{target.name}: no folding of {_slow(search)} can be built"
     if not search.budget.excess(least.cost):

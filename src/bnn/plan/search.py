@@ -81,7 +81,7 @@ class Search:
 
     def fastest(self) -> Found | None:
         """The design of least cycles that was found to fit, asked for or not; None if none was."""
-        low, high = self.least_cycles(), self.most_cycles()
+        low, high = self.least_cycles(), self.max_cycles()
         # Constants in LUTs are dearer the deeper they are: the narrowest need not be the cheapest.
         while self._fitting(high) is None and high > low:
             high = max(low, high // 2)
@@ -105,7 +105,7 @@ class Search:
         """No design is faster: the slowest layer at its full width."""
         return max((layer.fastest for layer in self.layers), default=1)
 
-    def most_cycles(self) -> int:
+    def max_cycles(self) -> int:
         """Cycles of the narrowest design, those of its slowest block."""
         narrow = Folding({layer.name: LayerFolding() for layer in self.layers}, self.loadable)
         return build(self.program, narrow).cycles

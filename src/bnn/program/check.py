@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is legal in a program, and the proof that no accumulator leaves its width.
+"""What is legal in a program, and the proof that no accumulator overflows.
 
 Bounds are carried edge by edge as an interval of integers. A dot's interval is
 exact over all inputs of its source's interval, row by row, and covers every
@@ -43,10 +43,9 @@ if TYPE_CHECKING:
 
 MAX_OPS = 4096
 MAX_LEVELS = 255
-#: Products of one matrix are looked at in pieces of so many, to bound memory.
+#: Products of one matrix that are computed at a time, to bound memory.
 _PIECE = 1 << 20
-#: Steps that a comparison of a threshold or pool counts for, in multiplications of a matrix
-#: product, which are so much faster.
+#: Multiplications of a matrix product that take as long as one comparison of a threshold or pool.
 _COMPARISON = 64
 
 
@@ -73,21 +72,21 @@ def infer(program: Program) -> dict[str, Edge]:
 
 @dataclass
 class _Total:
-    """What the operations so far take together, for one image."""
+    """Values, parameters and steps of the operations so far, for one image."""
 
     values: int
     parameters: int = 0
     work: int = 0
 
     def check(self, name: str) -> None:
-        for what, used, most in (
+        for what, used, limit in (
             ("values between operations", self.values, MAX_PROGRAM_VALUES),
             ("weights and thresholds", self.parameters, MAX_PARAMETERS),
             ("steps for an image", self.work, MAX_WORK),
         ):
-            if used > most:
+            if used > limit:
                 raise ProgramError(
-                    f"{name}: the program up to here has {used} {what}, the most is {most}"
+                    f"{name}: the program up to here has {used} {what}, the most is {limit}"
                 )
 
 
@@ -101,7 +100,9 @@ def _parameters(op: Op) -> int:
             return int(op.weights.size)
         case Threshold():
             return int(op.thresholds.size)
-    return 0
+        case Window() | Pool() | Add() | ArgMax():
+            return 0
+    assert_never(op)
 
 
 def work(op: Op, edges: Mapping[str, Edge]) -> int:
@@ -165,7 +166,7 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
             return _add_edge(op, source, _source(op.name, op.other, edges))
         case ArgMax():
             if source.shape[:2] != (1, 1) or op.rule not in RULES:
-                raise ProgramError(f"{op.name}: arg max wants a vector and one of {RULES}")
+                raise ProgramError(f"{op.name}: arg max needs a vector and one of {RULES}")
             most = source.shape[2] - 1
             return _edge(op.name, (1, 1, 1), UINT(max(1, most.bit_length())), 0, most)
     assert_never(op)
@@ -189,7 +190,17 @@ def _whole(name: str, what: str, values: Any, count: int, least: int) -> None:
 def slid_shape(
     name: str, shape: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Borders
 ) -> tuple[int, int, int]:
-    """Shape of a map of the window's positions; channels stay."""
+    """Shape (height, width, channels) of the map that a sliding window makes; channels stay.
+
+    Args:
+        name: of the operation, for messages.
+        shape: of the map that it slides over.
+        kernel, stride: (vertical, horizontal).
+        padding: (top, left, bottom, right).
+
+    Raises:
+        ProgramError: a size is not a whole number, or the kernel is larger than the padded map.
+    """
     _whole(name, "kernel", kernel, 2, 1)
     _whole(name, "stride", stride, 2, 1)
     _whole(name, "padding", padding, 4, 0)
@@ -215,14 +226,22 @@ def _window_edge(op: Window, source: Edge) -> Edge:
         raise ProgramError(f"{op.name}: pad value must be a small whole number")
     if any(op.padding):
         if not source.precision.allows(op.pad_value):
-            raise ProgramError(f"{op.name}: pad value {op.pad_value!r} is no {source.precision}")
+            raise ProgramError(
+                f"{op.name}: pad value {op.pad_value!r} does not fit {source.precision}"
+            )
         low, high = min(low, op.pad_value), max(high, op.pad_value)
     shape = (height, width, op.kernel[0] * op.kernel[1] * channels)
     return _edge(op.name, shape, source.precision, low, high)
 
 
 def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Exact bounds, int64 (out,), of every partial and final sum of each row."""
+    """Exact bounds, two int64 arrays (out,), of every partial and final sum of each row.
+
+    Args:
+        weights: integers (out, in).
+        bias: int32 (out,), or None for zeros.
+        low, high: bounds of the inputs.
+    """
     step = max(1, _PIECE // max(1, weights.shape[1]))
     pieces = [_row_bounds(weights[i : i + step], low, high) for i in range(0, len(weights), step)]
     least, most = (np.concatenate(part) for part in zip(*pieces, strict=True))
@@ -244,7 +263,7 @@ def _dot_edge(op: Dot, source: Edge) -> Edge:
     if op.precision.bits > MAX_VALUE_BITS:
         raise ProgramError(f"{op.name}: weights of {op.precision} exceed {MAX_VALUE_BITS} bits")
     if not op.precision.allows(op.weights):
-        raise ProgramError(f"{op.name}: weights leave {op.precision}")
+        raise ProgramError(f"{op.name}: weights are outside {op.precision.range_text}")
     rows, columns = op.weights.shape
     if columns != source.shape[2] or rows < 1:
         raise ProgramError(
@@ -264,7 +283,7 @@ def _accumulator(name: str, bits: int, low: int, high: int) -> Precision:
         raise ProgramError(f"{name}: accumulator width must be 1 to {MAX_BITS} bits: {bits!r}")
     precision = INT(bits)
     if not precision.covers(low, high):
-        raise ProgramError(f"{name}: sums from {low} to {high} leave a {bits}-bit accumulator")
+        raise ProgramError(f"{name}: sums from {low} to {high} do not fit a {bits}-bit accumulator")
     return precision
 
 
@@ -283,7 +302,9 @@ def _threshold_edge(op: Threshold, source: Edge) -> Edge:
         raise ProgramError(f"{op.name}: base and step must be whole numbers, step not zero")
     values = op.base + op.step * np.arange(levels + 1)
     if op.precision.bits > MAX_VALUE_BITS or not op.precision.allows(values):
-        raise ProgramError(f"{op.name}: outputs {values[0]}..{values[-1]} are no {op.precision}")
+        raise ProgramError(
+            f"{op.name}: outputs {values[0]}..{values[-1]} do not fit {op.precision}"
+        )
     return _edge(op.name, source.shape, op.precision, int(values.min()), int(values.max()))
 
 
@@ -311,4 +332,4 @@ def _check_ends(program: Program, edges: dict[str, Edge]) -> None:
     if program.affine is not None:
         raise ProgramError("a program decides by an affine or by an arg max, not by both")
     if not isinstance(program.op(program.decision), ArgMax):
-        raise ProgramError(f"decision {program.decision!r} is no arg max")
+        raise ProgramError(f"decision {program.decision!r} is not an arg max")

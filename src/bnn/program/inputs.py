@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a program is fed with, and how the host turns that into small integers.
+"""The input of a program, and how the host turns it into small integers.
 
 Quantizing the input is the host's work (specification, section 4): runtimes and
-hardware see only integers of the input's precision. The one exception is a
-convenience of speed: a runtime may take the bytes of a picture and look them up
+hardware see only integers of the input's precision. One exception, for
+speed: a runtime may take the bytes of a picture and look them up
 in :attr:`PictureInput.table` itself.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn._checked import Made
+from bnn._checked import Checked
 from bnn.errors import InputError, ProgramError
 from bnn.program.precision import BIPOLAR, Precision
 
@@ -46,7 +46,7 @@ def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureInput(Made):
+class PictureInput(Checked):
     """8-bit pictures, each byte looked up in a table.
 
     Attributes:
@@ -65,17 +65,21 @@ class PictureInput(Made):
         if self.table.shape != (256,):
             raise ProgramError(f"a picture table has 256 entries, not {self.table.shape}")
         if not self.precision.allows(self.table):
-            raise ProgramError(f"picture table leaves {self.precision}")
+            raise ProgramError(f"picture table has values outside {self.precision.range_text}")
 
     def check(self, array: Any) -> NDArray[np.uint8]:
-        """Bytes (N, height, width, channels), as runtimes take them; no copy is made."""
+        """``array`` as bytes (N, height, width, channels), which runtimes take; not copied.
+
+        Raises:
+            InputError: another shape, or not uint8.
+        """
         batch = check_batch(array, self.shape)
         if batch.dtype != np.uint8:
             raise InputError(f"pictures are uint8, these are {batch.dtype}")
         return batch
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Checked bytes to integers of :attr:`precision`, same shape."""
+        """Checked bytes (N, *shape) to integers of :attr:`precision`, same shape."""
         integers: NDArray[Any] = self.table[batch]
         return integers
 
@@ -96,23 +100,27 @@ class IntegerInput:
         _check_shape(self.shape)
 
     def check(self, array: Any) -> NDArray[Any]:
-        """Integers (N, *shape) within :attr:`precision`, as runtimes take them (int16)."""
+        """``array`` as int16 (N, *shape), which runtimes take.
+
+        Raises:
+            InputError: another shape, not integers, or values outside :attr:`precision`.
+        """
         batch = check_batch(array, self.shape)
         if batch.dtype == np.bool_:
             batch = batch.astype(np.uint8)
         if not np.issubdtype(batch.dtype, np.integer):
             raise InputError(f"the model takes {self.precision} integers, these are {batch.dtype}")
         if not self.precision.allows(batch):
-            raise InputError(f"input values leave {self.precision}")
+            raise InputError(f"input values are outside {self.precision.range_text}")
         return batch.astype(np.int16)
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Checked inputs are integers already."""
+        """Checked inputs (N, *shape) as they are: they are integers already."""
         return batch
 
 
 @dataclass(frozen=True, eq=False)
-class RealInput(Made):
+class RealInput(Checked):
     """Real values, quantized on the host in float32 (ONNX Quant, QONNX BipolarQuant, DoReFa).
 
     For bipolar precision ``q = +1 if x / scale + zero_point >= 0 else -1``, else
@@ -151,12 +159,16 @@ class RealInput(Made):
             raise ProgramError("input scale must be positive")
 
     def check(self, array: Any) -> NDArray[np.int16]:
-        """Real values (N, *shape) to integers of :attr:`precision` (int16)."""
+        """Real values (N, *shape) to integers of :attr:`precision`, int16 of the same shape.
+
+        Raises:
+            InputError: another shape, not numbers, or NaN.
+        """
         batch = check_batch(array, self.shape)
         if not (np.issubdtype(batch.dtype, np.floating) or np.issubdtype(batch.dtype, np.integer)):
             raise InputError(f"the model takes real numbers, these are {batch.dtype}")
         if np.isnan(batch).any():
-            raise InputError("inputs hold NaN")
+            raise InputError("inputs contain NaN")
         return self.quantized(batch)
 
     def quantized(self, batch: NDArray[Any]) -> NDArray[np.int16]:
@@ -172,7 +184,7 @@ class RealInput(Made):
         return np.minimum(whole, self.precision.high).astype(np.int16)
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Checked inputs are integers already."""
+        """Checked inputs (N, *shape) as they are: they are integers already."""
         return batch
 
 
@@ -180,7 +192,7 @@ Input = PictureInput | IntegerInput | RealInput
 
 
 def identity_table() -> NDArray[np.int16]:
-    """Bytes as they are: the table of a ``uint8`` picture input."""
+    """int16 (256,): bytes as they are, the table of a ``uint8`` picture input."""
     return np.arange(256, dtype=np.int16)
 
 
@@ -190,6 +202,8 @@ def sign_table() -> NDArray[np.int16]:
 
 
 def fixed_point_table() -> NDArray[np.int16]:
-    """CNV's input: 2p/255 - 1 as 8-bit fixed point with 7 fractional bits (section 4)."""
+    """CNV's input: 2p/255 - 1 as 8-bit fixed point with 7 fractional bits
+    (specification, section 4).
+    """
     byte = np.arange(256)
     return np.where(byte <= 127, byte - 128, np.minimum(byte - 127, 127)).astype(np.int16)

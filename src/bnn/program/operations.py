@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The six integer operations of the waist, and the edges between them.
 
-Everything a trained network can say is lowered to these operations; runtimes and
+Every trained network is lowered to these operations; runtimes and
 hardware know nothing else. ``bnn.program.semantics`` defines their results.
 
 Between operations flow *edges*: integer maps of shape (height, width, channels),
@@ -24,11 +24,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn._checked import Made
+from bnn._checked import Checked
+from bnn._typing import assert_never
 from bnn.errors import ProgramError
 from bnn.program.precision import Precision
 
-#: Limits of a program: no honest network exceeds them, a hostile file might. CNV with four times
+#: Limits of a program, so that a hostile file cannot exhaust memory or time. CNV with four times
 #: its channels on pictures of 224x224 needs 60 % of the values and 40 % of the work.
 #: Values of one edge, and of all edges of one image together.
 MAX_EDGE_VALUES = 1 << 27
@@ -45,7 +46,13 @@ INPUT = "input"
 
 @dataclass(frozen=True)
 class Edge:
-    """What is known of an edge: shape (height, width, channels), precision, proved bounds."""
+    """An integer map between operations.
+
+    Attributes:
+        shape: (height, width, channels).
+        precision: of its values.
+        low, high: proved bounds of its values.
+    """
 
     shape: tuple[int, int, int]
     precision: Precision
@@ -64,7 +71,7 @@ Borders = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Patches of a map, for a dot to follow (im2col).
+    """Patches of a map, to be read by a dot (im2col).
 
     Output (out height, out width, kernel height * kernel width * channels), ordered
     kernel row, kernel column, channel (fastest). The kernel is not flipped.
@@ -84,14 +91,14 @@ class Window:
 
 
 @dataclass(frozen=True, eq=False)
-class Dot(Made):
+class Dot(Checked):
     """Matrix times every position's vector: ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``.
 
     Attributes:
         weights: int16 (out channels, in channels), each within ``precision``.
         precision: of the weights, 1 to 8 bits.
-        bias: int32 (out channels,), or None for zeros. It is also how the original's
-            *count of equal bits* is said: with x in {0, 1} and w = -1 or +1 the count is
+        bias: int32 (out channels,), or None for zeros. It also expresses the
+            original's *count of equal bits*: with x in {0, 1} and w = -1 or +1 the count is
             the dot plus the number of -1 weights (specification, section 2).
         accumulator_bits: declared two's complement width; :class:`Program` proves that
             no partial or final sum can leave it.
@@ -111,16 +118,16 @@ class Dot(Made):
 
 
 @dataclass(frozen=True, eq=False)
-class Threshold(Made):
+class Threshold(Checked):
     """Counts the thresholds reached: ``y = base + step * #{k: T[c, k] <= sign[c] * x[c]}``.
 
     Attributes:
-        thresholds: int32 (channels, levels), ascending along levels; values beyond the
+        thresholds: int32 (channels, levels), ascending along levels; values outside the
             source's bounds are legal (always or never reached).
         precision: of y, 1 to 8 bits; it must hold base, base + step, ..., base + step * levels.
         base, step: whole numbers; bipolar is base -1, step 2; ternary is base -1, step 1.
         signs: int8 (channels,) of +1 and -1, or None for all +1. -1 is a falling
-            activation, what a negative batch norm scale leaves.
+            activation: the scale of its batch norm was negative.
     """
 
     name: str
@@ -139,7 +146,12 @@ class Threshold(Made):
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Maximum over windows of a map, channel by channel. Padding never wins."""
+    """Maximum over windows of a map, channel by channel.
+
+    Attributes:
+        kernel, stride: (vertical, horizontal).
+        padding: (top, left, bottom, right), smaller than the kernel; never the maximum.
+    """
 
     name: str
     source: str
@@ -150,7 +162,12 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """Sum of two edges of one shape, element by element."""
+    """Sum of two edges of one shape, element by element.
+
+    Attributes:
+        source, other: names of the edges.
+        accumulator_bits: declared two's complement width, 1 to 32, which must hold every sum.
+    """
 
     name: str
     source: str
@@ -176,11 +193,23 @@ class ArgMax:
 
 
 Op = Window | Dot | Threshold | Pool | Add | ArgMax
+
+
+def sources(op: Op) -> tuple[str, ...]:
+    """Names of the edges that ``op`` reads, in the order of its attributes."""
+    match op:
+        case Window() | Dot() | Threshold() | Pool() | ArgMax():
+            return (op.source,)
+        case Add():
+            return (op.source, op.other)
+    assert_never(op)
+
+
 RULES = ("first", "first-positive", "highest-positive")
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(Made):
+class Affine(Checked):
     """Turns integer scores into real-valued logits on the host: ``scale * score + offset``.
 
     Attributes:
@@ -194,7 +223,7 @@ class Affine(Made):
         for name in ("scale", "offset"):
             value = np.array(getattr(self, name), dtype=np.float64)
             if value.ndim != 1 or not np.isfinite(value).all():
-                raise ProgramError(f"affine {name} must be one finite number a class")
+                raise ProgramError(f"affine {name} must be one finite number per class")
             value.setflags(write=False)
             object.__setattr__(self, name, value)
         if self.scale.shape != self.offset.shape:
@@ -206,7 +235,7 @@ class Affine(Made):
 
 
 def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:
-    """Replace an array attribute by a read-only copy of the declared type, loss excluded."""
+    """Replace an array attribute by a read-only copy of the declared type, if nothing is lost."""
     given = np.asarray(getattr(op, name))
     kept = given.astype(dtype)
     if kept.ndim != ndim or not np.array_equal(kept, given):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The precision of one number: how many bits it has and which values they mean.
 
-A precision is a value that one asks questions of (``low``, ``high``, ``allows``);
-nobody compares names. It knows no backend.
+Use its properties and methods (``low``, ``high``, ``allows``); do not compare names. It does
+not depend on any runtime.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_BITS = 32
 
 @dataclass(frozen=True)
 class Precision:
-    """``bits`` bits read as ``kind``.
+    """An integer of ``bits`` bits (1 to 32), read as ``kind``. :class:`ProgramError` if impossible.
 
     ========== ============================ =====================================
     kind       values                       code of value v
@@ -40,11 +40,11 @@ class Precision:
     kind: Kind
 
     def __post_init__(self) -> None:
-        least = {"bipolar": 1, "unsigned": 1, "signed": 1, "narrow": 2}.get(self.kind)
-        if least is None or type(self.bits) is not int:
+        fewest = {"bipolar": 1, "unsigned": 1, "signed": 1, "narrow": 2}.get(self.kind)
+        if fewest is None or type(self.bits) is not int:
             raise ProgramError(f"no such precision: {self.kind!r} of {self.bits!r} bits")
-        most = 1 if self.kind == "bipolar" else MAX_BITS
-        if not least <= self.bits <= most:
+        limit = 1 if self.kind == "bipolar" else MAX_BITS
+        if not fewest <= self.bits <= limit:
             raise ProgramError(f"{self.kind} precision cannot have {self.bits} bits")
 
     @property
@@ -84,6 +84,15 @@ class Precision:
             case "narrow":
                 return f"int{self.bits}n"
 
+    @property
+    def range_text(self) -> str:
+        """Name and values, for messages: ``uint2 (0..3)``, ``bipolar (-1, +1)``."""
+        return f"{self.name} ({self._values})"
+
+    @property
+    def _values(self) -> str:
+        return "-1, +1" if self.kind == "bipolar" else f"{self.low}..{self.high}"
+
     def __str__(self) -> str:
         return self.name
 
@@ -103,23 +112,31 @@ class Precision:
         return self.low <= low and high <= self.high
 
     def encode(self, values: NDArray[Any]) -> NDArray[np.uint32]:
-        """Codes of the integers ``values`` (any shape), each in the low ``bits`` bits."""
+        """Codes uint32 of the integers ``values`` (any shape), each in the low ``bits`` bits.
+
+        Raises:
+            ProgramError: a value is outside this precision.
+        """
         if not self.allows(values):
-            raise ProgramError(f"values leave {self.name}")
+            raise ProgramError(f"values are outside {self.range_text}")
         wide = np.asarray(values).astype(np.int64)
         if self.kind == "bipolar":
             return (wide > 0).astype(np.uint32)
         return (wide & ((1 << self.bits) - 1)).astype(np.uint32)
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.int32]:
-        """Integers meant by ``codes`` (any shape, bits above ``bits`` are zero)."""
+        """Integers int32 that ``codes`` mean (any shape; bits above ``bits`` must be 0).
+
+        Raises:
+            ProgramError: a code has no value here.
+        """
         wide = np.asarray(codes).astype(np.int64)
         if self.kind == "bipolar":
             wide = 2 * wide - 1
         elif self.kind != "unsigned":
             wide = wide - ((wide >> (self.bits - 1)) << self.bits)
         if not self.allows(wide):
-            raise ProgramError(f"a code means no value of {self.name}")
+            raise ProgramError(f"a code has no value in {self.name}")
         return wide.astype(np.int32)
 
 
@@ -143,7 +160,11 @@ _NAME = re.compile(r"(u?)int([1-9][0-9]?)(n?)")
 
 
 def parse(name: str) -> Precision:
-    """The precision spelled ``name`` (see :attr:`Precision.name`)."""
+    """The precision called ``name``, such as ``bipolar``, ``uint4``, ``int4`` or ``int2n``.
+
+    Raises:
+        ProgramError: there is no such precision.
+    """
     if name == "bipolar":
         return BIPOLAR
     match = _NAME.fullmatch(name) if isinstance(name, str) else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The waist: a network of bits as a frozen program of six integer operations.
+"""A network as a frozen program of integer operations: what all runtimes and hardware run.
 
 :mod:`bnn.program.operations` has the operations, :mod:`bnn.program.check` says what is legal,
 :mod:`bnn.program.semantics` what each operation means.
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bnn._checked import Made
+from bnn._checked import Checked
 from bnn.errors import ProgramError
 from bnn.program.check import infer
 from bnn.program.inputs import Input
@@ -24,8 +24,8 @@ from bnn.program.operations import Affine, Edge, Op
 
 
 @dataclass(frozen=True, eq=False)
-class Program(Made):
-    """A checked network. An invalid one cannot be made: :class:`ProgramError` says why.
+class Program(Checked):
+    """A checked network of six kinds of integer operations; frozen.
 
     Attributes:
         input: what the host feeds.
@@ -35,6 +35,9 @@ class Program(Made):
             class is the first maximum of the logits (of the scores without an affine).
         affine: scores to logits, on the host; excludes ``decision``.
         edges: every edge by name, inferred by :meth:`check`.
+
+    Raises:
+        ProgramError: the network is not legal; names the operation and the reason.
     """
 
     input: Input
@@ -58,7 +61,7 @@ class Program(Made):
         return self.edges[self.scores].shape[2]
 
     def op(self, name: str) -> Op:
-        """The operation called ``name``."""
+        """The operation called ``name``; :class:`ProgramError` if there is none."""
         for op in self.ops:
             if op.name == name:
                 return op

@@ -24,6 +24,7 @@ from bnn.program.operations import (
     Pool,
     Threshold,
     Window,
+    sources,
 )
 from bnn.program.program import Program
 
@@ -35,7 +36,8 @@ def evaluate(
 ) -> dict[str, Array]:
     """Every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
 
-    ``done`` names edges that nobody needs after an operation, by its name: they are dropped.
+    ``inputs`` are what ``program.input.check`` returned. ``done`` names, by operation, the edges
+    that no later operation reads: they are dropped.
     """
     integers = program.input.integers(inputs).astype(np.int64)
     edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
@@ -47,13 +49,11 @@ def evaluate(
 
 
 def last_readers(program: Program) -> dict[str, list[str]]:
-    """The edges that an operation is the last to read, or makes for nobody, by its name."""
+    """By operation name: the edges that no later operation reads, its own included."""
     last = {INPUT: program.ops[0].name}
     for op in program.ops:
         last[op.name] = op.name
-        last[op.source] = op.name
-        if isinstance(op, Add):
-            last[op.other] = op.name
+        last.update(dict.fromkeys(sources(op), op.name))
     found: dict[str, list[str]] = {}
     for edge, reader in last.items():
         if edge not in (program.scores, program.decision):
@@ -62,7 +62,13 @@ def last_readers(program: Program) -> dict[str, list[str]]:
 
 
 def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
-    """The edge that ``op`` makes of the edges made before."""
+    """The result of ``op``, int64 (N, height, width, channels).
+
+    Args:
+        op: the operation.
+        edges: results of the operations before it, and the input, by name.
+        program: that ``op`` belongs to; for bounds.
+    """
     source = edges[op.source]
     match op:
         case Window():
@@ -91,7 +97,9 @@ def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: in
 
 
 def window(maps: Array, op: Window) -> Array:
-    """Patches in the order kernel row, kernel column, channel."""
+    """Patches of ``maps`` (N, height, width, channels), each a vector in the order kernel row,
+    kernel column, channel.
+    """
     views = _patches(maps, op.kernel, op.stride, op.padding, op.pad_value)
     height, width = views.shape[1:3]
     columns = maps.shape[3] * op.kernel[0] * op.kernel[1]
@@ -101,13 +109,13 @@ def window(maps: Array, op: Window) -> Array:
 def dot(maps: Array, op: Dot, largest: int) -> Array:
     """Exact integer matrix product.
 
-    Done in floating point, which has fast matrix products, where every sum of
-    magnitudes stays below the integers that the format holds exactly.
+    Computed in floating point, whose matrix products are fast: ``largest``, the largest magnitude
+    in ``maps``, shows that every sum stays within the integers that the type holds exactly.
     """
     magnitude = int(np.abs(op.weights.astype(np.int64)).sum(axis=1).max()) * largest
-    kind: Any = np.float32 if magnitude < 1 << 24 else np.float64
+    dtype: Any = np.float32 if magnitude < 1 << 24 else np.float64
     # One large product: NumPy multiplies a stack of small ones much more slowly.
-    product = maps.reshape(-1, maps.shape[3]).astype(kind) @ op.weights.astype(kind).T
+    product = maps.reshape(-1, maps.shape[3]).astype(dtype) @ op.weights.astype(dtype).T
     sums: Array = product.astype(np.int64).reshape(*maps.shape[:3], len(op.weights))
     return sums if op.bias is None else sums + op.bias
 
@@ -130,7 +138,7 @@ def pool(maps: Array, op: Pool) -> Array:
 
 
 def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
-    """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.program.RULES`."""
+    """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.operations.RULES`."""
     fired: NDArray[np.bool_] = values > 0
     classes: NDArray[np.int64] = values.argmax(axis=1)
     match rule:

@@ -31,14 +31,14 @@ RUNTIMES = {
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a run gives.
+    """Results of a run.
 
     Attributes:
         scores: int32 (N, classes).
         decisions: int64 (N,), the program's own arg max; None where it has none.
-        seconds: time spent on computing. An accelerator's is its cycles at its clock, simulated or
-            not; else it is the host's, from inputs that lie ready to scores.
-        details: what else a runtime can tell (cycles, stalls, bytes moved).
+        seconds: time spent on computing. Of an accelerator: its cycles divided by its clock,
+            simulated or not. Else the host's time from prepared inputs to scores.
+        details: further figures of a runtime (cycles, stalls, bytes moved).
         prepare_seconds: the host's time before and after: packing, copying, unpacking.
     """
 
@@ -50,7 +50,7 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """A program made ready to run: parameters are where they must be."""
+    """A program made ready to run: weights are packed or loaded."""
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """Run a batch.
@@ -66,6 +66,11 @@ class Runtime(Protocol):
 def prepare(name: str, program: Program, **options: Any) -> Runtime:
     """The runtime called ``name`` with ``program`` loaded into it.
 
+    Args:
+        name: a key of :data:`RUNTIMES`.
+        program: what it runs.
+        options: of the runtime's own ``prepare``.
+
     Raises:
         UnknownNameError: there is no such runtime, or it has no such option.
         RuntimeUnavailableError: this machine lacks what it needs.
@@ -80,12 +85,12 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
 
 
 def hardware() -> str:
-    """The runtime that is an accelerator here: ``board`` where one is named, else ``sim``."""
+    """Name of the accelerator runtime: ``board`` if BNN_ACCELERATOR is set, else ``sim``."""
     return "board" if os.environ.get("BNN_ACCELERATOR") else "sim"
 
 
 def check_hardware() -> None:
-    """:class:`~bnn.errors.RuntimeUnavailableError` where :func:`hardware` cannot work."""
+    """Raise :class:`~bnn.errors.RuntimeUnavailableError` if :func:`hardware` cannot run here."""
     if hardware() == "sim":
         from bnn.hw.toolchain import verilator
 

@@ -18,31 +18,34 @@ from bnn.hw.design import Design
 from bnn.hw.host_packing import Accelerated
 from bnn.run import Outputs
 
-#: How many times what the slowest imaginable pipeline takes is too many cycles.
+#: An accelerator is stuck after this multiple of the cycles of a pipeline without overlap.
 _MARGIN = 4
-#: Cycles that any start may take: registers, probes, the first addresses.
-_BESIDES = 10_000
+#: Cycles added for registers, probes and the first addresses.
+_MAX_START_CYCLES = 10_000
 
 
-def most_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
-    """Cycles that a start of so many images surely does not take, unless it is stuck.
+def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
+    """Cycles after which a start of ``images`` images must be stuck.
 
-    As if no two blocks worked at once and each memory word were a burst of its own.
+    Counted as if no two blocks worked at once and each memory word were a burst of its own.
 
     Args:
-        latency, stall: of the memory, see :class:`bnn.driver.simulated.SimulatedTransport`.
+        design: of the accelerator.
+        images: of one start.
+        latency: of the memory, in cycles.
+        stall: percentage of cycles in which the memory does not answer, 0 to 99.
     """
     blocks = sum(instance.block.cycles for instance in design.instances)
     words = design.source.memory_words + design.target.memory_words
     image = blocks + words * (latency + 2)
-    return _BESIDES + _MARGIN * (images + 1) * image * 100 // (100 - stall)
+    return _MAX_START_CYCLES + _MARGIN * (images + 1) * image * 100 // (100 - stall)
 
 
 _runtimes: weakref.WeakSet[AcceleratorRuntime] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """Another thread of the parent may have been computing: that does not go on here."""
+    """In a forked child: threads of the parent do not exist here, so their work is given up."""
     for runtime in list(_runtimes):
         runtime.forked()
 
@@ -59,7 +62,7 @@ class AcceleratorRuntime:
         mhz: the accelerator's clock.
     """
 
-    #: Whether what computes is a simulation.
+    #: Whether the accelerator is simulated.
     simulated = False
 
     def __init__(self, accelerated: Accelerated, driver: Driver, mhz: float = 100.0) -> None:
@@ -70,7 +73,7 @@ class AcceleratorRuntime:
         _runtimes.add(self)
 
     def forked(self) -> None:
-        """This is a forked process now."""
+        """Reset the lock and the driver in a forked child process."""
         self._one = threading.Lock()
         self.driver.forked()
 
@@ -88,7 +91,7 @@ class AcceleratorRuntime:
             try:
                 return self._run(inputs)
             except BaseException:
-                self.driver.abandon()  # or nobody could start anything any more
+                self.driver.abandon()  # else the driver would refuse every later start
                 raise
 
     def _run(self, inputs: NDArray[Any]) -> Outputs:
@@ -103,7 +106,7 @@ class AcceleratorRuntime:
             taken = self.driver.start(packed)
             packed = packed[taken:]
             if not len(packed) and len(rest):
-                step = taken  # there may be room for fewer than the buffers could hold
+                step = taken  # memory may have room for fewer than largest_batch
                 packed, rest = self.accelerated.pack(rest[:step]), rest[step:]
             waiting = time.perf_counter()
             results.append(self.driver.wait())

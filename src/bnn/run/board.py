@@ -22,7 +22,7 @@ from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import Metadata, loads, metadata
 from bnn.hw.render import sources
 from bnn.program.program import Program
-from bnn.run.accelerator import AcceleratorRuntime, most_cycles
+from bnn.run.accelerator import AcceleratorRuntime, max_cycles
 from bnn.system.files import parse_json, read_file
 
 #: Where the folder is looked for when ``build`` is not given.
@@ -31,14 +31,14 @@ _COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
-    """``program`` on the board's accelerator, which classifiers of one process may share.
+    """``program`` on the board's accelerator. Classifiers of one process may share it.
 
     Args:
         build: the folder of ``bnn build`` with ``bnn.bit`` in it; by default what the
             environment variable ``BNN_ACCELERATOR`` names.
 
     Raises:
-        RuntimeUnavailableError: this is no PYNQ board, or its image is too old.
+        RuntimeUnavailableError: this is not a PYNQ board, or its image is too old.
         DriverError: the folder is incomplete or was built for another model, or another process
             uses the board's chip.
     """
@@ -53,7 +53,7 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     transport = BoardTransport(
         folder / "bnn.bit", int(values["base"]), int(values["span"]), float(values["mhz"])
     )
-    driver = Driver(transport, known, partial(most_cycles, accelerated.design))
+    driver = Driver(transport, known, partial(max_cycles, accelerated.design))
     if accelerated.design.folding.loadable:
         driver.load(loads(accelerated.design))
     return BoardRuntime(accelerated, driver, float(values["mhz"]))
@@ -67,21 +67,26 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise TypeError("it is not an object")
         kind = board(str(values["board"]))
+        where = kind.built
         said = {name: values[name] for name in ("base", "span", "mhz")}
     except KeyError as reason:
-        raise DriverError(f"{path}: it lacks {reason}: {_COPY}") from None
+        raise DriverError(f"{path}: {reason} is missing: {_COPY}") from None
     except (ValueError, TypeError, BuildError) as reason:
         raise DriverError(f"{path}: cannot be read: {reason}: {_COPY}") from None
-    for name, value in {"base": kind.base, "span": kind.span, "mhz": kind.clock_mhz}.items():
+    for name, value in {"base": where.base, "span": where.span, "mhz": kind.clock_mhz}.items():
         if isinstance(said[name], bool) or said[name] != value:
             raise DriverError(
-                f"{path}: {name} is {said[name]!r}, of a {kind.name} it is {value!r}: {_COPY}"
+                f"{path}: {name} is {said[name]!r}, but a {kind.name} has {value!r}: {_COPY}"
             )
     return values
 
 
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
-    """The design that ``folder`` holds, if it is one for ``program``."""
+    """The design in ``folder`` and its metadata.
+
+    Raises:
+        DriverError: it was built for another model.
+    """
     path = folder / "folding.json"
     if not path.is_file():
         raise DriverError(f"{path}: no such file: {_COPY}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The cpu runtime: the C++ core of ``native/``, with kernels chosen for this CPU.
 
-This module hands a program over, operation by operation, and arrays in and out. How
-the core works is told in ``native/README.md``.
+This module passes a program to the core, operation by operation, and arrays in and out.
+``native/README.md`` explains the core.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ KERNEL_VARIABLE = "BNN_KERNEL"
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel set of this build: what it needs, and whether this CPU has it."""
+    """A kernel set of this build.
+
+    Attributes:
+        name: as ``BNN_KERNEL`` and ``kernel=`` take it.
+        uses: the instructions that it needs, in words.
+        available: whether this CPU has them.
+    """
 
     name: str
     uses: str
@@ -44,7 +50,13 @@ class Kernel:
 class Description:
     """Which kernel runs here and why; what ``bnn info --cpu`` prints.
 
-    ``training`` names the loops that ``bnn train`` takes for small integers.
+    Attributes:
+        kernel: name of the kernel set in use.
+        reason: why this one.
+        training: name of the loops with which ``bnn train`` computes small integers.
+        kernels: every kernel set of this build.
+        features: SIMD features of this CPU, from old to new.
+        threads: threads that this process may use.
     """
 
     kernel: str
@@ -62,7 +74,7 @@ def prepare(
 
     Args:
         threads: most threads that share a batch; None: as many as this process may use.
-        kernel: a name from :func:`kernels`; None: what ``BNN_KERNEL`` says, else the best.
+        kernel: a name from :func:`kernels`; None: that of ``BNN_KERNEL`` if set, else the best.
 
     Raises:
         UnknownNameError: there is no such kernel.
@@ -114,7 +126,7 @@ def describe(kernel: str | None = None) -> Description:
     name, reason = _choose(kernel)
     native = _load()
     features = tuple(native.cpu_features())
-    training = native.look_up_kernel()
+    training = native.lut_kernel()
     return Description(name, reason, training, kernels(), features, _threads(None))
 
 
@@ -135,12 +147,12 @@ def _choose(kernel: str | None) -> tuple[str, str]:
     if not forced:
         best = next(k for k in known if k.available)
         return best.name, f"the best one that this CPU can run ({best.uses})"
-    source = "asked for" if kernel else f"{KERNEL_VARIABLE} says so"
+    source = "kernel=" if kernel else f"set by {KERNEL_VARIABLE}"
     for candidate in known:
         if candidate.name == forced:
             if not candidate.available:
                 raise RuntimeUnavailableError(
-                    f"kernel {forced!r} needs {candidate.uses}, which this CPU does not offer"
+                    f"kernel {forced!r} needs {candidate.uses}, which this CPU does not have"
                 )
             return forced, source
     names = ", ".join(k.name for k in known)
@@ -158,7 +170,7 @@ def _threads(threads: int | None) -> int:
 
 
 def _hand_over(native: Any, program: Program) -> tuple[Any, dict[str, int]]:
-    """The program as the core sees it, and each edge's number there."""
+    """The program as an object of the core, and the number of each edge in it."""
     edge = program.edges[INPUT]
     handed = native.Program(edge.shape, _lattice(program), _table(program))
     numbers = {INPUT: 0}

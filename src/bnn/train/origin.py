@@ -120,7 +120,7 @@ def environment() -> dict[str, str]:
         "Lightning": lightning.__version__,
         "threads": str(torch.get_num_threads()),
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-        "kernel": _native.look_up_kernel(),
+        "kernel": _native.lut_kernel(),
         "processes": os.environ.get("WORLD_SIZE", "1"),
     }
 

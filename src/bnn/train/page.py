@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bnn.system import page as frame
+
 if TYPE_CHECKING:
     from bnn.train.certificate import Certificate
 
 MOST_PICTURES = 30
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
-       color: #222; background: #fff }
-table { border-collapse: collapse } td, th { padding: .2em .7em; text-align: right }
-.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
+STYLE = """.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
 figure { display: inline-block; margin: .4em; text-align: center; font-size: 12px }
 figure img { width: 84px; image-rendering: pixelated; border: 1px solid #ccc }
 .proof { padding: .6em 1em; border-left: 5px solid #2a7 } .failed { border-color: #c22 }
@@ -40,8 +38,6 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
     """
     title = escape(f"{found.network} on {found.dataset}")
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
-        f"<style>{STYLE}</style><h1>{title}</h1>",
         _proof(found),
         _accuracies(found),
         f"<h2>Data</h2><pre>{escape(chr(10).join(found.data.lines(100)))}</pre>",
@@ -53,7 +49,7 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         *(_figure(found, pictures, index) for index in found.most_confused(MOST_PICTURES)),
         f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
     ]
-    return "\n".join(parts) + "\n"
+    return frame.page(title, "\n".join(parts), STYLE)
 
 
 def _proof(found: Certificate) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The states of all random generators, kept in checkpoints: a resumed run draws what it would have.
 
-PyTorch's draws augmentation, blending and, by ``look_up``, the seeds of the native module's
+PyTorch's draws augmentation, blending and, by ``lut``, the seeds of the native module's
 rounding. The order of the pictures is a function of seed and epoch alone. NumPy's and Python's
 are kept too, though no step of ours uses them.
 """

@@ -14,7 +14,7 @@ from bnn.network.quantizers import encoded_input
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
 from bnn.program.inputs import PictureInput
 from bnn.program.precision import BIPOLAR
-from bnn.train import fused, layers, look_up
+from bnn.train import fused, layers, lut
 
 #: Standard deviation of the logits at first: enough for the loss to tell classes apart.
 LOGIT_GAIN = 2.0
@@ -45,16 +45,16 @@ class Stack(nn.Module):
         assert isinstance(self.input, PictureInput)
         table = torch.from_numpy(self.input.table.astype("float32"))
         self.register_buffer("table", table, persistent=False)
-        self._stages: list[look_up.Stage] | None = None
+        self._stages: list[lut.Stage] | None = None
 
-    def train_by_look_up(self) -> bool:
-        """From now on, do training steps in small integers (``bnn.train.look_up``).
+    def train_by_lut(self) -> bool:
+        """From now on, do training steps in small integers (``bnn.train.lut``).
 
         Returns:
             Whether it can; if not, nothing changes.
         """
         inputs = {int(value) for value in self.table.flatten().tolist()}
-        self._stages = look_up.stages_of(list(self.body), inputs)
+        self._stages = lut.stages_of(list(self.body), inputs)
         return self.looks_up
 
     @property
@@ -70,7 +70,7 @@ class Stack(nn.Module):
         # Layers choose their types themselves: autocast would cast every weight once more.
         with torch.autocast(device, enabled=False):
             if self.training and self._stages is not None:
-                x = look_up.scores(self._stages, self.maps(pictures))
+                x = lut.scores(self._stages, self.maps(pictures))
             else:
                 x = self._sums(pictures, kind).float()
             for layer in self.head:

@@ -19,7 +19,7 @@ from bnn.formats.bnn_pynq.reading import parse_classes
 from bnn.formats.bnn_pynq.writing import LayerParameters, Parameters
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput, fixed_point_table, sign_table
-from bnn.program.operations import INPUT, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.operations import INPUT, ArgMax, Dot, Op, Pool, Threshold, Window, sources
 from bnn.program.precision import BIPOLAR, TERNARY
 from bnn.program.program import Program
 
@@ -93,7 +93,7 @@ def _stages(model: Model) -> list[Stage]:
     readers: dict[str, list[Op]] = {}
     for op in program.ops:
         if not isinstance(op, ArgMax):
-            for source in filter(None, (op.source, getattr(op, "other", None))):
+            for source in sources(op):
                 readers.setdefault(source, []).append(op)
     stages: list[Stage] = []
     edge = INPUT

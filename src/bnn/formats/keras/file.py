@@ -181,7 +181,21 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
         if short_name in found:
             raise FormatError(f"{path}: layer {layer!r} has two arrays called {short_name!r}")
         found[short_name] = file.array(f"model_weights/{layer}/{text}")
+    # Keras takes the arrays of this format by their order, whatever they are called.
+    order = [name for name in found if name in _ORDER]
+    if order != sorted(order, key=_ORDER.index):
+        raise FormatError(
+            f"{path}: layer {layer!r} lists its arrays as {', '.join(order)}: Keras takes them by "
+            "position and would exchange them; save the model again"
+        )
     return found
+
+
+#: How Keras' layers list their arrays.
+_ORDER = (
+    *("depthwise_kernel", "pointwise_kernel", "kernel", "gamma", "beta", "bias"),
+    *("moving_mean", "moving_variance"),
+)
 
 
 def _parsed(path: Path, text: Any) -> Any:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +66,7 @@ class Graph:
         kind: NumPy's name of the input's type.
         datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
         classes: names that :mod:`bnn.formats.qonnx.write` noted.
+        declared: shape that the file states for its output, unknown sizes 0; () if none.
     """
 
     path: Path
@@ -75,6 +79,7 @@ class Graph:
     kind: str = "float32"
     datatype: str = ""
     classes: tuple[str, ...] = ()
+    declared: tuple[int, ...] = ()
 
 
 def read(path: Path) -> Graph:
@@ -183,6 +188,7 @@ def _graph(path: Path, model: Any) -> Graph:
         _kind(path, inputs[0]),
         _datatype(graph, inputs[0].name),
         _classes(model),
+        tuple(max(0, dim.dim_value) for dim in graph.output[0].type.tensor_type.shape.dim),
     )
 
 
@@ -358,6 +364,10 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
     other = (folder / location).resolve()
     if not location or not other.is_relative_to(folder):
         raise FormatError(f"{path}: its data file {location!r} is not in the same folder")
+    if unknown := sorted(set(where) - {"location", "offset", "length", "checksum"}):
+        raise FormatError(
+            f"{path}: constant {item.name!r}: {unknown[0]} of its data file is not understood"
+        )
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(item.data_type))
     if dtype.kind not in "fiub":
         raise ValueError
@@ -370,9 +380,26 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
         file.seek(offset)
         # Where no length is told, the constant goes on to the end of the file.
         data = file.read(wanted if length is not None else wanted + 1)
+        state = os.fstat(file.fileno())
     if len(data) != wanted:
         raise ValueError
+    told = where.get("checksum")
+    if told is not None and told.lower() != _sha1(other, state.st_size, state.st_mtime_ns):
+        raise FormatError(
+            f"{path}: {location} does not match the checksum that the model states; "
+            "copy both files again"
+        )
     return np.frombuffer(data, dtype.newbyteorder("<")).reshape(tuple(item.dims))
+
+
+@lru_cache(maxsize=8)  # each constant of a file names the checksum of the whole file
+def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a changed file is read anew)
+    """SHA-1 of a file beside the model, which ONNX states for whole files (IR, external data)."""
+    total = hashlib.sha1(usedforsecurity=False)
+    with open_file(path, MAX_EXTERNAL, FormatError) as file:
+        while part := file.read(1 << 20):
+            total.update(part)
+    return total.hexdigest()
 
 
 def _whole(text: str) -> int:

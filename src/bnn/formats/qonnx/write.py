@@ -22,7 +22,7 @@ from bnn.formats.qonnx.quantizers import float_thresholds
 from bnn.model.file import write_whole
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput
-from bnn.program.operations import INPUT, Add, ArgMax, Dot, Pool, Threshold, Window
+from bnn.program.operations import INPUT, Add, ArgMax, Dot, Op, Pool, Threshold, Window
 from bnn.program.precision import BIPOLAR, TERNARY, Precision
 from bnn.program.program import Program
 from bnn.system import install
@@ -265,7 +265,7 @@ class _Writer:
 
     # --- operations ------------------------------------------------------------------
 
-    def _op(self, op: Any) -> None:
+    def _op(self, op: Op) -> None:
         match op:
             case Window():
                 self.windows[op.name] = op

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The original's trained arrays (Theano and Lasagne), and its own way to fold them."""
+"""The original's trained arrays (Theano and Lasagne), and its own rounding of thresholds."""

@@ -5,8 +5,8 @@ Every layer with weights and its batch norm, in order: W, bias (where it has one
 gamma, mean, inv_std. Dense W is [inputs, units], conv W is [out, in, kernel row, kernel
 column]; maps are channels first, and so is what a dense layer reads of them.
 
-The trained network is lowered exactly, or folded as the original's own tool did, rounding
-included (:mod:`bnn.formats.theano.fold`).
+The trained network is lowered exactly, or with the rounding of the original's own tool
+(:mod:`bnn.formats.theano.rounded`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bnn.network.topology import Conv, Dense, Norm, Topology
 from bnn.program.inputs import Shape
 from bnn.system import npz
 
-Folding = Literal["exact", "original"]
+Rounding = Literal["exact", "original"]
 
 _PRECISIONS = re.compile(r"([12])w-([12])a")
 _STATISTICS = ("beta", "gamma", "mean", "inv_std")
@@ -66,7 +66,7 @@ def load(
     path: str | os.PathLike[str],
     network: str | Topology | None = None,
     classes: Sequence[str] | None = None,
-    folding: Folding = "exact",
+    rounding: Rounding = "exact",
     *,
     flipped: bool = False,
 ) -> Model:
@@ -75,20 +75,20 @@ def load(
     Args:
         path, network, flipped: as in :func:`open_archive`.
         classes: names; the numbers from 0 by default.
-        folding: ``exact``: the model computes what was trained. ``original``: it computes
-            what the original's tool made of it.
+        rounding: of thresholds. ``exact``: the model computes what was trained. ``original``:
+            it computes what the original's tool made of it.
 
     Raises:
         ParameterError: as in :func:`open_archive`, or the names are too few or too many.
     """
     trained = open_archive(path, network, flipped=flipped)
     names = _names(path, classes, trained.topology.classes)
-    if folding == "original":
-        from bnn.formats.theano.fold import model
+    if rounding == "original":
+        from bnn.formats.theano.rounded import model
 
         return model(path, trained, names)
     program = lower(_converted(path, trained).network)
-    origin = {"format": "theano-npz", "file": Path(path).name, "folding": folding}
+    origin = {"format": "theano-npz", "file": Path(path).name, "folding": rounding}
     return Model(program, names, preprocess(program.input.shape), origin, trained.topology.name)
 
 
@@ -107,7 +107,7 @@ def open_archive(
 
     Raises:
         ParameterError: an array is missing, too many or of a wrong shape, or the file is
-            no archive of plain arrays; names file and array.
+            not an archive of plain arrays; names file and array.
     """
     given = npz.read(path)
     arrays = _Arrays(path, given)
@@ -115,7 +115,7 @@ def open_archive(
     if flipped and not any(isinstance(layer, Conv) for layer in topology.layers):
         raise ParameterError(
             f"{path}: {topology.name} has no convolutions, whose kernels could be turned; "
-            "leave --flipped out"
+            "do not use --flipped"
         )
     parameters = tuple(_parameters(topology, arrays, flipped))
     arrays.finish()
@@ -127,7 +127,7 @@ _FAMILIES = ("lfc", "cnv")
 
 
 class _Arrays:
-    """The arrays of an archive, taken one after the other."""
+    """The arrays of an archive, read in order."""
 
     def __init__(self, path: Any, given: dict[str, NDArray[Any]]) -> None:
         self.path, self.given, self.taken = path, given, 0
@@ -136,7 +136,7 @@ class _Arrays:
         self.arithmetic: Literal["float32", "float64"] = "float64" if double else "float32"
 
     def take(self, what: str, *shapes: Shape) -> NDArray[Any]:
-        """The next array, which is ``what`` and has one of ``shapes``, in the arithmetic."""
+        """The next array, converted to :attr:`arithmetic`; ``what`` is for messages."""
         name = f"arr_{self.taken}"
         if name not in self.given:
             raise ParameterError(f"{self.path}: {name} ({what}) is missing")
@@ -151,7 +151,7 @@ class _Arrays:
         return array.astype(self.arithmetic)
 
     def finish(self) -> None:
-        """All arrays must have been taken."""
+        """Refuse arrays that no layer has taken."""
         expected = {f"arr_{number}" for number in range(self.taken)}
         if extra := sorted(set(self.given) - expected):
             raise ParameterError(
@@ -198,13 +198,13 @@ def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> To
     """The named network, or the one that shapes and file name tell, with as many classes."""
     first = given.get("arr_0")
     if first is None:
-        raise ParameterError(f"{path}: arr_0 is missing; it is no archive of a Lasagne network")
+        raise ParameterError(f"{path}: arr_0 is missing; it is not an archive of a Lasagne network")
     last = max(
         (int(key[4:]) for key, one in given.items() if one.ndim == 2 and key[4:].isdecimal()),
         default=None,
     )
     if last is None:
-        raise ParameterError(f"{path}: holds no dense layer, hence no classes")
+        raise ParameterError(f"{path}: has no dense layer, hence no classes")
     classes = int(given[f"arr_{last}"].shape[1])
     if name in (None, *_FAMILIES):
         found = _recognised(path, first)
@@ -223,7 +223,7 @@ def _recognised(path: Any, first: NDArray[Any]) -> str:
     stack = "cnv" if first.ndim == 4 else stacks.get(first.shape[-1] if first.ndim == 2 else 0)
     if precisions is None or stack is None:
         raise ParameterError(
-            f"{path}: neither its name nor its arrays tell the network; say which topology it has"
+            f"{path}: neither its name nor its arrays identify the network; give --topology"
         )
     return f"{stack}-w{precisions[1]}a{precisions[2]}"
 
@@ -244,7 +244,7 @@ def _names(path: Any, classes: Sequence[str] | None, count: int) -> tuple[str, .
 
 
 def preprocess(shape: Shape) -> Preprocess | None:
-    """How pictures come to an input of ``shape``: as in the original where it had that shape."""
+    """How pictures become an input of ``shape``: as in the original, if it had that shape."""
     if shape == (28, 28, 1):
         return Digit()
     if shape == (32, 32, 3):

@@ -42,9 +42,12 @@ from bnn.program import semantics
 from bnn.program.operations import Dot, Threshold
 from bnn.program.precision import BIPOLAR, TERNARY, Precision
 
-#: Columns that are counted in one step.
+# Up to how many columns each form of the pipeline is used: decided here, given to bnn_matrix as
+# STAGES and SUMS, and read from there by the cost model.
+#: Most columns that are counted in one step.
 _FLAT = 6
-#: Most columns of which all that is left after one step of counters is added in one step.
+#: Most columns of which all that is left after one step of counters is added in one step;
+#: ternary products give three times the bits to count.
 _STEP, _TERNARY_STEP = 144, 48
 #: Most columns whose numbers a chain of adders sums.
 _LONGEST_CHAIN = 16
@@ -124,8 +127,7 @@ class Matrix:
         if self.summed:
             lane = max(1, (self.lanes - 1) // 2)
         else:
-            step = _TERNARY_STEP if self.ternary else _STEP
-            lane = 1 if self.lanes <= _FLAT else 3 if self.lanes <= step else 4
+            lane = self.stages
             if not self.ternary:
                 lane += (self.source.bits > 1) + (self.weight.bits > 1 and not self.xnor)
         return 1 + lane + 1 + (1 if self.levels.count == 1 else 2)
@@ -159,12 +161,18 @@ class Matrix:
         return self.weight.kind == "bipolar" or self.halved
 
     @property
+    def stages(self) -> int:
+        """Cycles of a population count: 1, 3 or 4; of no effect where inputs are summed."""
+        step = _TERNARY_STEP if self.ternary else _STEP
+        return 1 if self.lanes <= _FLAT else 3 if self.lanes <= step else 4
+
+    @property
     def triples(self) -> int:
         """Triples of columns whose third weight is stored as their parity; 0: none.
 
         See ``bnn_agree.sv``: column i makes a triple with i + T and, where there is one, i + 2 T.
         """
-        return -(-self.lanes // 3) if self.xnor and self.lanes > _FLAT and not self.summed else 0
+        return -(-self.lanes // 3) if self.xnor and self.stages > 1 and not self.summed else 0
 
     @property
     def summed(self) -> bool:
@@ -199,6 +207,8 @@ class Matrix:
             "WSIGNED": int(_signed(self.weight) and not self.xnor),
             "ASIGNED": int(_signed(self.source)),
             "TERNARY": int(self.ternary),
+            "SUMS": int(self.summed),
+            "STAGES": self.stages,
             **self.levels.generics(),
             "DEPTH": self.fifo_depth,
             "LOADABLE": int(self.loadable),

@@ -1,43 +1,75 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Boards: part, clock, addresses, and the top that joins the accelerator to their processor."""
+"""Boards: a part, a clock, and what joins the accelerator to their processor.
+
+One TOML file each in this folder, and the SystemVerilog tops that they name.
+docs/hardware.md says how to add one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 
-from bnn.errors import BuildError
+from bnn.errors import BuildError, PlanError
+from bnn.hw import tables
+from bnn.hw.parts import Part, parts
+from bnn.hw.tables import Table
 
-#: The original's clock, which every design here is made for (and simulated at).
+#: The original's clock, which every design here is made for, and by which simulations tell time.
 CLOCK_MHZ = 100.0
+#: Addresses of a 32-bit processor's bus, and the registers' least window.
+_MAX_ADDRESS, _MIN_SPAN = 1 << 32, 1 << 8
+#: Ports of the wrapper around a single block: :mod:`bnn.hw.toolchain.out_of_context`.
+_PINS = ("clk", "rst", "into", "out")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How the accelerator is joined to a board's processor.
+
+    Attributes:
+        top: module around ``bnn_top``, in the file of that name in this folder.
+        base: address of the registers for the processor.
+        span: bytes of the registers' window.
+    """
+
+    top: str
+    base: int
+    span: int
 
 
 @dataclass(frozen=True)
 class Board:
-    """A board that ``bnn build`` can target.
+    """A board that ``bnn plan`` and, where it has a connection, ``bnn build`` can target.
 
     Attributes:
-        part: the vendor's name of the chip.
-        luts, ffs, bram36, dsps: what the chip has.
+        name: that of its file, such as ``pynq-z1``.
+        part: its chip.
+        device: the vendor's name of the chip: part, package, speed grade.
         clock_mhz: that the accelerator runs at.
-        top: module around ``bnn_top``, in the file of that name here.
-        base: address of the registers for the processor; ``span`` bytes long.
+        connection: None for a board that designs can only be planned for.
+        pins: port of the wrapper around a single block -> pin; empty where none were named.
     """
 
     name: str
-    part: str
-    luts: int
-    ffs: int
-    bram36: int
-    dsps: int
+    part: Part
+    device: str
     clock_mhz: float
-    top: str
-    base: int
-    span: int = 0x1_0000
+    connection: Connection | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def built(self) -> Connection:
+        """The connection; :class:`BuildError` for a board that has none."""
+        if self.connection is None:
+            raise BuildError(f"{self.name}: {planned_only(self.part, self)}")
+        return self.connection
 
     def top_source(self) -> str:
         """Text of the top's file."""
-        return (resources.files(__name__) / f"{self.top}.sv").read_text(encoding="utf-8")
+        return (resources.files(__name__) / f"{self.built.top}.sv").read_text(encoding="utf-8")
 
     def constraints(self) -> str:
         """``bnn.xdc``: the clock; no pin is used but the processor's own."""
@@ -48,18 +80,107 @@ class Board:
         )
 
 
-def _zynq7020(name: str) -> Board:
-    # The original's base address: 0x43C00000, clocked at 100 MHz (specification, section 6).
+def parse(name: str, table: Table) -> Board:
+    """The board that a TOML table describes; :class:`BuildError` names the file and the field."""
+    known = table.text("part")
+    if known not in parts():
+        raise table.error("part", f"is {known!r}; there are: {', '.join(parts())}")
+    part = parts()[known]
+    build, pins = table.table("build"), table.table("pins")
     return Board(
-        name, "xc7z020clg400-1", 53200, 106400, 140, 220, CLOCK_MHZ, "bnn_zynq7", 0x43C0_0000
+        name,
+        part,
+        table.text("device"),
+        table.number("clock_mhz", 1, 1000, default=part.clock_mhz),
+        None if build is None else _connection(build),
+        {} if pins is None else _pins(pins),
     )
 
 
-BOARDS = {name: _zynq7020(name) for name in ("pynq-z1", "pynq-z2")}
+def _connection(table: Table) -> Connection:
+    top = table.text("top")
+    if not (resources.files(__name__) / f"{top}.sv").is_file():
+        raise table.error("top", f"is {top!r}, but there is no file {top}.sv beside it")
+    found = Connection(
+        top,
+        table.whole("base", 0, _MAX_ADDRESS - _MIN_SPAN),
+        table.whole("span", _MIN_SPAN, _MAX_ADDRESS),
+    )
+    table.end()
+    if found.base % found.span or found.base + found.span > _MAX_ADDRESS:
+        raise table.error("base", f"must be a multiple of span ({found.span:#x}) below 2^32")
+    return found
+
+
+def _pins(table: Table) -> dict[str, str]:
+    found = {port: table.text(port) for port in _PINS}
+    table.end()
+    return found
+
+
+@cache
+def boards() -> dict[str, Board]:
+    """All boards by name, also those that designs can only be planned for."""
+    return tables.read(__name__, parse)
+
+
+def buildable() -> dict[str, Board]:
+    """The boards that ``bnn build`` can target, by name."""
+    return {name: each for name, each in boards().items() if each.connection is not None}
 
 
 def board(name: str) -> Board:
-    """The board called ``name``; :class:`BuildError` lists the known ones."""
-    if name not in BOARDS:
-        raise BuildError(f"no board is called {name!r}; there are: {', '.join(BOARDS)}")
-    return BOARDS[name]
+    """The board called ``name``, for ``bnn build``.
+
+    Raises:
+        BuildError: there is no such board, or designs can only be planned for it.
+    """
+    found = boards().get(name)
+    known = ", ".join(buildable())
+    if found is None:
+        raise BuildError(f"no board is called {name!r}; there are: {known}")
+    if found.connection is None:
+        raise BuildError(f"{name}: {planned_only(found.part, found)}; there are: {known}")
+    return found
+
+
+def find(name: str) -> tuple[Part, Board | None]:
+    """What a plan is for: a part, or a board and its part.
+
+    Args:
+        name: of a part or of a board, or a device such as ``xc7z020clg400-1``, in any case.
+
+    Raises:
+        PlanError: nothing is called so; lists the parts.
+    """
+    wanted = name.lower()
+    for each in boards().values():
+        if wanted == each.name:
+            return each.part, each
+    for part in parts().values():
+        devices = {each.device for each in boards().values() if each.part is part}
+        if wanted == part.name or wanted in devices:
+            return part, None
+    known = ", ".join(_with_boards(part) for part in parts().values())
+    raise PlanError(f"no part is called {name!r}; there are: {known}")
+
+
+def part(name: str) -> Part:
+    """The part, or the part of the board or device, called ``name``; see :func:`find`."""
+    return find(name)[0]
+
+
+def planned_only(part: Part, board: Board | None = None) -> str:
+    """Why ``bnn build`` cannot make what is planned for ``part`` or ``board``; "": it can."""
+    if board is not None:
+        if board.connection is not None:
+            return ""
+        return f"planned only: no top module joins the accelerator to this board's {part.name}"
+    if any(each.part == part for each in buildable().values()):
+        return ""
+    return f"planned only: bnn build knows no board with {part.name}"
+
+
+def _with_boards(part: Part) -> str:
+    names = [each.name for each in boards().values() if each.part is part]
+    return f"{part.name} ({', '.join(names)})" if names else part.name

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from bnn._typing import assert_never
 from bnn.errors import BuildError
 from bnn.hw.blocks.levels import Levels, of_threshold
 from bnn.hw.blocks.matrix import Matrix, accumulator_bits
@@ -14,7 +15,7 @@ from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import gather
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding
-from bnn.program.operations import Dot, Threshold, Window
+from bnn.program.operations import Add, ArgMax, Dot, Pool, Threshold, Window
 
 #: Most places of a parameter memory that the parameter bus can address.
 MAX_INDEX = 1 << 20
@@ -114,18 +115,22 @@ def _levels(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) -> L
 
 
 def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> int:
-    """Output words that a matrix behind takes at once, so that neither waits for the other.
+    """FIFO depth in words that lets the following matrix read a whole vector without stalls.
 
     A dense layer reads its whole vector during its first row fold; until then the vector
     must be able to grow in the FIFO. Where words are widened on the way, see :func:`_input`.
     """
     shape = wiring.program.edges[edge].shape
     reader = wiring.needs.only_reader(edge)
-    if isinstance(reader, Window) and wiring.needs.flattens(reader):
-        return shape[0] * shape[1] * rows // fold.pe
-    if isinstance(reader, Dot) and wiring.folding.of(reader.name).simd <= fold.pe:
-        return rows // fold.pe
-    return 0
+    match reader:
+        case Window():
+            flat = wiring.needs.flattens(reader)
+            return shape[0] * shape[1] * rows // fold.pe if flat else 0
+        case Dot():
+            return rows // fold.pe if wiring.folding.of(reader.name).simd <= fold.pe else 0
+        case Threshold() | Pool() | Add() | ArgMax() | None:
+            return 0
+    assert_never(reader)
 
 
 def _check_memory(name: str, block: Matrix) -> None:

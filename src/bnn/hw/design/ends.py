@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from bnn._typing import assert_never
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
 from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import window_lanes
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.memory_layout import MEMORY_BITS, InputLayout, OutputLayout
-from bnn.program.operations import INPUT, Dot, Window
+from bnn.program.operations import INPUT, Add, ArgMax, Dot, Pool, Threshold, Window
 
 
 def input_end(wiring: Wiring) -> InputLayout:
@@ -58,13 +59,17 @@ def _first_dot(wiring: Wiring) -> Dot | None:
 
 
 def _lanes(wiring: Wiring, channels: int) -> int:
+    """Values in a word of the input, as its one reader takes them; 1 for several readers."""
     first = wiring.needs.only_reader(INPUT)
-    if isinstance(first, Window):
-        return window_lanes(wiring, first)
-    if isinstance(first, Dot):
-        simd = wiring.folding.of(first.name).simd
-        return simd if channels % simd == 0 else channels
-    return 1
+    match first:
+        case Window():
+            return window_lanes(wiring, first)
+        case Dot():
+            simd = wiring.folding.of(first.name).simd
+            return simd if channels % simd == 0 else channels
+        case Threshold() | Pool() | Add() | ArgMax() | None:
+            return 1
+    assert_never(first)
 
 
 def output_end(wiring: Wiring) -> OutputLayout:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What of a program the accelerator computes, and who reads which edge."""
+"""Which operations run on the accelerator, and which operations read each edge."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bnn.hw.host_tail import device_edge
-from bnn.program.operations import INPUT, Add, Dot, Op, Threshold, Window
+from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 from bnn.program.program import Program
 
 
 @dataclass(frozen=True)
 class Needs:
-    """The operations behind the edge that is delivered.
+    """The operations that make the edge that is delivered.
 
     Attributes:
         target: that edge.
         ops: in the program's order.
         readers: edge -> operations that read it, one for each reading.
-        merged: a threshold that a dot takes along -> the dot.
+        merged: name of a threshold that is computed in a dot's matrix unit -> that dot.
     """
 
     program: Program
@@ -37,11 +37,11 @@ class Needs:
         for op in reversed(program.ops):
             if op.name in wanted:
                 kept.append(op)
-                wanted |= set(_sources(op))
+                wanted |= set(sources(op))
         ops = tuple(reversed(kept))
         readers: dict[str, tuple[Op, ...]] = {INPUT: (), **{op.name: () for op in ops}}
         for op in ops:
-            for name in _sources(op):
+            for name in sources(op):
                 readers[name] += (op,)
         merged = {}
         for op in ops:
@@ -53,21 +53,21 @@ class Needs:
 
     @property
     def dots(self) -> tuple[Dot, ...]:
-        """The matrices."""
+        """The dots, each a matrix unit, in order."""
         return tuple(op for op in self.ops if isinstance(op, Dot))
 
     def only_reader(self, edge: str) -> Op | None:
-        """The one operation that reads ``edge``, however often."""
+        """The operation that reads ``edge``, where it is the only one; else None."""
         readers = self.readers.get(edge, ())
         return readers[0] if len({id(op) for op in readers}) == 1 else None
 
     def reading_dot(self, op: Op) -> Dot | None:
-        """The dot that alone reads what ``op`` makes."""
+        """The dot that is the only reader of the edge of ``op``; None without one."""
         reader = self.only_reader(op.name)
         return reader if isinstance(reader, Dot) and op.name != self.target else None
 
     def threshold_of(self, dot: Dot) -> Threshold | None:
-        """The threshold that ``dot`` takes along."""
+        """The threshold that is computed in the matrix unit of ``dot``; None without one."""
         name = next((name for name, each in self.merged.items() if each is dot), None)
         op = None if name is None else self.program.op(name)
         assert op is None or isinstance(op, Threshold)
@@ -77,7 +77,3 @@ class Needs:
         """Whether the window is the whole map: then nothing moves."""
         shape = self.program.edges[window.source].shape
         return window.kernel == shape[:2] and not any(window.padding)
-
-
-def _sources(op: Op) -> tuple[str, ...]:
-    return (op.source, op.other) if isinstance(op, Add) else (op.source,)

@@ -29,6 +29,8 @@ module bnn_matrix #(
     parameter int WSIGNED  = 0,       // 1: weights are two's complement; needs XNOR = 0
     parameter int ASIGNED  = 0,       // 1: inputs are two's complement
     parameter int TERNARY  = 0,       // 1: both ternary; needs WBITS = ABITS = 2, XNOR = 0
+    parameter int SUMS     = 0,       // 1: inputs are added as numbers (bnn_sum); needs XNOR = 1
+    parameter int STAGES   = 1,       // cycles of a population count: 1, 3 or 4; unused with SUMS
     parameter int ACC      = 16,      // width of the accumulator, at least 2
     parameter int LEVELS   = 1,       // thresholds of a row; 0: scale and bias instead
     parameter int FALLING  = 0,       // 1: a bit of each row inverts its comparisons
@@ -74,6 +76,12 @@ module bnn_matrix #(
     if (TERNARY != 0 && (XNOR != 0 || WBITS != 2 || ABITS != 2)) begin : gen_refuse_ternary
         $error("bnn_matrix: TERNARY needs WBITS = ABITS = 2 and XNOR = 0");
     end
+    if (SUMS != 0 && XNOR == 0) begin : gen_refuse_sums
+        $error("bnn_matrix: SUMS needs XNOR = 1");
+    end
+    if (STAGES != 1 && STAGES != 3 && STAGES != 4) begin : gen_refuse_stages
+        $error("bnn_matrix: STAGES must be 1, 3 or 4");
+    end
 `endif
     localparam int XW = PIXELS * SIMD * ABITS;
     localparam int TB = LEVELS > 0 ? LEVELS * ACC + FALLING : OBITS;
@@ -83,14 +91,10 @@ module bnn_matrix #(
     localparam int HALVES = XNOR != 0 ? WBITS : 1;
     localparam int PLANES = WBITS / HALVES;    // of weights
     localparam int LANES = SIMD * HALVES;
-    // Ternary products give three times the bits to count.
-    localparam int POP = LANES <= 6 ? 1 : LANES <= (TERNARY != 0 ? 48 : 144) ? 3 : 4;
-    // Numbers of more than 2 bits are added as such (bnn_sum), else bit planes are counted.
-    localparam int SUMS = XNOR != 0 && ABITS > 2 && LANES <= 16 ? 1 : 0;
     localparam int CHAIN = LANES > 4 ? (LANES - 1) / 2 : 1;
     localparam int LANE = SUMS != 0 ? CHAIN  // cycles before the accumulator
-                        : TERNARY != 0 ? POP
-                        : POP + (ABITS > 1 ? 1 : 0) + (PLANES > 1 ? 1 : 0);
+                        : TERNARY != 0 ? STAGES
+                        : STAGES + (ABITS > 1 ? 1 : 0) + (PLANES > 1 ? 1 : 0);
     // One threshold needs no comparator: sums start at its negative, and the sign is the result.
     localparam int SIGN = LEVELS == 1 ? 1 : 0;
     // Issue register, lane, accumulator, thresholds.
@@ -175,7 +179,7 @@ module bnn_matrix #(
         wire [PE*ACC-1:0] totals;
         bnn_rows #(
             .PE(PE), .SIMD(LANES), .WBITS(PLANES), .ABITS(ABITS), .XNOR(XNOR), .WSIGNED(WSIGNED),
-            .ASIGNED(ASIGNED), .SUMS(SUMS), .TERNARY(TERNARY), .STAGES(POP), .ACC(ACC)
+            .ASIGNED(ASIGNED), .SUMS(SUMS), .TERNARY(TERNARY), .STAGES(STAGES), .ACC(ACC)
         ) rows (
             .clk(clk), .w(w), .x(x), .totals(totals)
         );

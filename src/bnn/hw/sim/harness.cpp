@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A board around the simulated accelerator: clock, reset, a bus master for the registers and a memory
-// behind the AXI4 master, with latency and random back-pressure. Driven from Python by ctypes.
+// A board around the simulated accelerator: clock, reset, a bus master for the registers, and a
+// memory for the AXI4 master, with latency and random back-pressure. Driven from Python by ctypes.
 //
 // AXI protocol rules that the design could break are checked at every cycle: a waiting
 // valid must not fall and its payload must not change, bursts must stay within 4 KiB and within
@@ -47,7 +47,8 @@ class Board {
    public:
     Board(uint64_t base, uint64_t size, uint32_t latency, uint32_t stall, uint64_t seed)
         : base_(base), words_(size / 8),
-          memory_(static_cast<uint64_t*>(std::calloc(size / 8, 8)), std::free), latency_(latency), stall_(stall), random_(seed * 2 + 1) {
+          memory_(static_cast<uint64_t*>(std::calloc(size / 8, 8)), std::free),
+          latency_(latency), stall_(stall), random_(seed * 2 + 1) {
         context_.reset(new VerilatedContext);
         context_->traceEverOn(true);
         top_.reset(new Vbnn_top(context_.get()));
@@ -154,7 +155,8 @@ class Board {
 
     void settle() { top_->eval(); }
 
-    void hold(Held& held, bool valid, bool ready, uint64_t payload, uint64_t more, const char* text) {
+    void hold(Held& held, bool valid, bool ready, uint64_t payload, uint64_t more,
+              const char* text) {
         if (held.waiting && (!valid || payload != held.payload || more != held.more)) fail(text);
         held = {valid && !ready, payload, more};
     }
@@ -238,7 +240,8 @@ class Board {
         top_->m_axi_arready = reads_.size() < 8 && luck();
         top_->m_axi_awready = writes_.empty() && responses_.size() < 8 && luck();
         top_->m_axi_wready = !writes_.empty() && luck();
-        read_held_ = read_held_ || (!reads_.empty() && reads_.front().ready_at <= cycles_ && luck());
+        read_held_ =
+            read_held_ || (!reads_.empty() && reads_.front().ready_at <= cycles_ && luck());
         top_->m_axi_rvalid = read_held_;
         if (read_held_) {
             const Burst& burst = reads_.front();

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError
+from bnn.hw.boards import Board
 from bnn.hw.toolchain import locate as tools
 
 PROGRAM = "xc7frames2bit"
@@ -183,17 +184,16 @@ def _database(folder: Path, fabric: str) -> Database:
     return Database(folder, fabric)
 
 
-def write(fasm: Path, part: str, target: Path) -> Frames:
-    """Make the bitstream ``target`` for ``part`` from the router's file; returns its frames.
+def write(fasm: Path, board: Board, target: Path) -> Frames:
+    """Make the bitstream ``target`` for a board's chip from the router's file; returns its frames.
 
     Raises:
         RuntimeUnavailableError: prjxray is not installed.
         BuildError: the features do not fit the database.
     """
     program = tools.command(PROGRAM)
-    folder = tools.database()
-    fabric = part.split("clg")[0]
-    database = _database(folder, fabric)
+    folder, part = tools.database(board.part), board.device
+    database = _database(folder, board.part.name)
     needed = folder / part / "required_features.fasm"
     extra = needed.read_text(encoding="ascii") if needed.is_file() else ""
     with fasm.open(encoding="ascii") as file:

@@ -27,23 +27,25 @@ def implement(
         RuntimeUnavailableError: a tool is missing; the message names it and how to get it.
         BuildError: a tool refuses the design, or the time is up.
     """
+    top = board.built.top
+    tools.family(board.part)
     synth.command()
     tools.command(route.PROGRAM)
     tools.command(bitstream.PROGRAM)
-    tools.database()
+    tools.database(board.part)
     with tempfile.TemporaryDirectory(prefix="bnn-route-") as name:
         folder = Path(name)
-        files = {**text.files, f"{board.top}.sv": board.top_source()}
+        files = {**text.files, f"{top}.sv": board.top_source()}
         for file, content in files.items():
             (folder / file).write_text(content, encoding="utf-8")
-        synth.run(folder, synth.routable([*text.verilog, f"{board.top}.sv"], board.top))
+        synth.run(folder, synth.routable([*text.verilog, f"{top}.sv"], top, board.part))
         try:
             target.mkdir(parents=True, exist_ok=True)
             try:
                 routed = route.route(
                     folder,
                     synth.NETLIST,
-                    board.part,
+                    board,
                     mhz=board.clock_mhz,
                     seed=seed,
                     seconds=seconds,
@@ -52,7 +54,7 @@ def implement(
                 for made in ("route.log", "timing.json"):
                     if (folder / made).exists():
                         shutil.copy(folder / made, target / made)
-            bitstream.write(routed.fasm, board.part, target / "bnn.bit")
+            bitstream.write(routed.fasm, board, target / "bnn.bit")
         except OSError as reason:
             raise BuildError(f"{target}: cannot be written: {reason.strerror}") from reason
     return routed

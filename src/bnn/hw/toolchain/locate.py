@@ -12,12 +12,14 @@ import os
 import shutil
 from pathlib import Path
 
-from bnn.errors import RuntimeUnavailableError
+from bnn.errors import BuildError, RuntimeUnavailableError
+from bnn.hw.parts import Part
 
 #: Environment variable: a root file system that holds the tools.
 ROOT = "BNN_FPGA_ROOT"
 #: Environment variable: prjxray's database, where it is not among the usual places.
 DATABASE = "BNN_PRJXRAY_DB"
+_DATABASE = "prjxray-database"
 
 _HINT = (
     "apt install nextpnr-himbaechel-xilinx prjxray prjxray-database on Debian 14, "
@@ -63,7 +65,20 @@ def shared(relative: str, package: str) -> Path:
     raise RuntimeUnavailableError(f"{package} is not installed: {_HINT}")
 
 
-def database() -> Path:
-    """Folder of prjxray's database for the Zynq-7000 family."""
+def family(part: Part) -> str:
+    """What Project X-Ray calls the family of ``part``; :class:`BuildError` where it knows none."""
+    if not part.prjxray:
+        raise BuildError(f"{part.name} cannot be placed and routed here: use build.tcl in Vivado")
+    return part.prjxray
+
+
+def database(part: Part) -> Path:
+    """Folder of prjxray's database for the family of ``part``.
+
+    Raises:
+        BuildError: Project X-Ray does not know the family.
+        RuntimeUnavailableError: it is nowhere; the message says how to get it.
+    """
+    known = family(part)
     named = os.environ.get(DATABASE)
-    return Path(named) / "zynq7" if named else shared("prjxray/database/zynq7", "prjxray-database")
+    return Path(named) / known if named else shared(f"prjxray/database/{known}", _DATABASE)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError
+from bnn.hw.boards import Board
 from bnn.hw.toolchain import locate as tools
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
@@ -48,7 +49,7 @@ class Routed:
 def route(
     folder: Path,
     netlist: str,
-    part: str,
+    board: Board,
     *,
     constraints: str = "",
     mhz: float = 100.0,
@@ -58,7 +59,7 @@ def route(
     """Place and route ``folder/netlist`` (Yosys' JSON); files go into ``folder``.
 
     Args:
-        part: such as ``xc7z020clg400-1``.
+        board: whose chip it is for.
         constraints: XDC: pins, where there are any.
         mhz: the frequency aimed at; a lower one is a result, no error.
         seed: of the placer.
@@ -70,11 +71,10 @@ def route(
     """
     command = tools.command(PROGRAM)
     (folder / "pins.xdc").write_text(constraints, encoding="utf-8")
-    chip = part.split("clg")[0]
-    file = f"nextpnr/himbaechel/xilinx/chipdb-{chip}.bin"
+    file = f"nextpnr/himbaechel/xilinx/chipdb-{board.part.name}.bin"
     database = tools.shared(file, f"{PROGRAM}-chipdb")
     options = {
-        "--device": part,
+        "--device": board.device,
         "--chipdb": str(database),
         "--json": netlist,
         "--freq": f"{mhz:g}",

@@ -13,15 +13,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bnn.errors import BuildError, RuntimeUnavailableError
-from bnn.hw.render import Sources
+from bnn.hw.blocks.block import Generic
+from bnn.hw.bus import Port
+from bnn.hw.parts import Part
+from bnn.hw.render import Sources, value
 from bnn.hw.report import Cells
 from bnn.system import install
 
+#: Family of the Zynq-7000, as ``synth_xilinx`` calls it.
+SEVEN_SERIES = "xc7"
 #: What one cell of a kind counts as.
 _LUTS = {
     **{f"LUT{n}": 1 for n in range(1, 7)},
@@ -63,18 +68,25 @@ def command() -> list[str]:
     raise RuntimeUnavailableError(f"Yosys is not installed: {install.command('hw')}")
 
 
-def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str = "") -> str:
+def script(
+    sources: Sources,
+    top: str,
+    extra: tuple[str, ...] = (),
+    apart: str = "",
+    family: str = SEVEN_SERIES,
+) -> str:
     """Yosys commands up to the mapped netlist.
 
     Args:
         extra: more source files.
         apart: modules that keep their boundaries.
+        family: of the chip, as ``synth_xilinx`` calls it.
     """
     lines = _read([*sources.verilog, *extra], top)
     if apart:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {_selection(apart)}")
     # The top's ports end at the processing system, not at pins.
-    lines.append(f"synth_xilinx -family xc7 -flatten -noiopad -top {top}")
+    lines.append(f"synth_xilinx -family {family} -flatten -noiopad -top {top}")
     lines.append("delete t:$scopeinfo")  # no later tool knows these
     return "\n".join(lines) + "\n"
 
@@ -83,21 +95,59 @@ def script(sources: Sources, top: str, extra: tuple[str, ...] = (), apart: str =
 NETLIST = "netlist.json"
 
 
-def routable(names: Sequence[str], top: str, *, pins: bool = False) -> str:
+def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) -> str:
     """Yosys commands from source files to a flat netlist for place and route.
 
     Args:
+        part: the chip that it is for.
         pins: the top's ports are pins of the chip.
     """
     # No shift registers in LUTs: with LUT RAMs in one slice they share a write enable, and
     # nextpnr does not keep them apart.
+    ends = "" if pins else " -noiopad"
     lines = [
         *_read(names, top),
-        f"synth_xilinx -family xc7 -flatten -nosrl {'' if pins else '-noiopad'} -top {top}",
+        f"synth_xilinx -family {part.yosys} -flatten -nosrl{ends} -top {top}",
         "delete t:$scopeinfo",
         f"write_json {NETLIST}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def ports(
+    folder: Path, names: Sequence[str], blocks: Sequence[tuple[str, Mapping[str, Generic]]]
+) -> list[list[Port]]:
+    """The ports of blocks with these parameters, in the order of their headers.
+
+    Yosys elaborates them, so that the SystemVerilog header is the one place that states ports.
+
+    Args:
+        folder: holds the sources, and the memory files that parameters name.
+        names: of the source files in ``folder``.
+        blocks: (module, parameters).
+    """
+    lines = ["module every_block;"]
+    for number, (module, generics) in enumerate(blocks):
+        given = ", ".join(f".{name}({value(generic)})" for name, generic in generics.items())
+        lines.append(f"    {module} #({given}) i{number} ();")
+    (folder / _EVERY_BLOCK).write_text("\n".join([*lines, "endmodule\n"]), encoding="utf-8")
+    script = (
+        f"read_verilog -defer -sv -DSYNTHESIS {' '.join(names)} {_EVERY_BLOCK}\n"
+        f"hierarchy -top every_block\ndelete */p:*\nwrite_json {_EVERY_BLOCK}.json\n"
+    )
+    run(folder, script)
+    read = json.loads((folder / f"{_EVERY_BLOCK}.json").read_text(encoding="utf-8"))["modules"]
+    cells = read["every_block"]["cells"]
+    return [
+        [
+            Port(port["direction"], len(port["bits"]), name)
+            for name, port in read[cells[f"i{number}"]["type"]]["ports"].items()
+        ]
+        for number in range(len(blocks))
+    ]
+
+
+_EVERY_BLOCK = "every_block.sv"
 
 
 def _read(names: Sequence[str], top: str) -> list[str]:
@@ -127,18 +177,21 @@ def run(folder: Path, text: str) -> str:
     return done.stdout
 
 
-def cells(sources: Sources, instances: dict[str, str]) -> dict[str, Cells]:
+def cells(
+    sources: Sources, instances: dict[str, str], family: str = SEVEN_SERIES
+) -> dict[str, Cells]:
     """Cells of every instance in ``bnn_core``, of what is around it, and in all.
 
     Args:
         instances: name of each instance of the core -> its module.
+        family: of the chip, as ``synth_xilinx`` calls it.
     """
     with tempfile.TemporaryDirectory(prefix="bnn-synth-") as name:
         folder = Path(name)
         for file, content in sources.files.items():
             (folder / file).write_text(content, encoding="utf-8")
         apart = " ".join(sorted({*instances.values(), "bnn_core", *_AROUND}))
-        text = script(sources, "bnn_top", apart=apart)
+        text = script(sources, "bnn_top", apart=apart, family=family)
         run(folder, text + "write_json netlist.json\n")
         netlist = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
     return count(netlist, instances)

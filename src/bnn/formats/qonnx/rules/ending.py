@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -83,8 +84,19 @@ def finish(walk: Walk, value: Value) -> None:
         raise FormatError(f"the output is a map of {value.shape}; it must be a vector of scores")
     if value.order is not None and len(value.axes) == 2 and value.channels > 1:
         raise FormatError("the output is a flattened map in another order")
+    if value.ending != "class":
+        _check_declared(walk.graph.declared, value.channels)
     if value.channels == 1:
         _two_outputs(walk, value)
+
+
+def _check_declared(declared: tuple[int, ...], scores: int) -> None:
+    """That the shape which the file states for its output, if it does, is the one it has."""
+    if declared and all(declared[1:]) and math.prod(declared[1:]) != scores:
+        raise FormatError(
+            f"the file states the shape {declared} for its output, but the graph gives "
+            f"{scores} values a sample"
+        )
 
 
 def _two_outputs(walk: Walk, value: Tensor) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Folding of trained values as the original's own tool did it (specification, section 9).
+"""Thresholds rounded as by the original's own tool (specification, section 9).
 
 The result is *not* what was trained: truncation, a ceiling with a strict comparison and the
-neglected order of pool and batch norm move thresholds. It is what the shipped parameter
-sets were made by; :func:`bnn.lower.lower` is exact.
+ignored order of pool and batch norm move thresholds. The shipped parameter sets were made
+this way; :func:`bnn.lower.lower` is exact.
 """
 
 from __future__ import annotations
@@ -37,10 +37,14 @@ STEPS = {0: (), 1: (0.0,), 2: (-0.5, 0.5)}
 
 
 def model(path: str | os.PathLike[str], trained: Trained, classes: Sequence[str]) -> Model:
-    """What ``trained`` computes after the original's folding."""
-    parameters = fold(path, trained, classes)
-    made = bnn_pynq.from_files(Path(path), encode(parameters), parameters.network)
-    origin = {**made.provenance, "file": Path(path).name, "folding": "original"}
+    """The model of ``trained`` with the original's rounding; see :func:`parameters`."""
+    rounded = parameters(path, trained, classes)
+    made = bnn_pynq.from_files(Path(path), encode(rounded), rounded.network)
+    origin = {
+        **made.provenance,
+        "file": Path(path).name,
+        "folding": "original",
+    }  # the key that files have
     return replace(made, provenance=origin)
 
 
@@ -52,24 +56,26 @@ def save(
     folding: bnn_pynq.Folding | None = None,
 ) -> None:
     """Write the original's files for ``trained`` to ``folder``; see :func:`bnn_pynq.save`."""
-    parameters = fold(path, trained, classes)
+    rounded = parameters(path, trained, classes)
     if folding is not None:
-        network = bnn_pynq.refold(parameters.network, folding)
-        parameters = replace(parameters, network=network)
-    write(encode(parameters), folder)
+        network = bnn_pynq.refold(rounded.network, folding)
+        rounded = replace(rounded, network=network)
+    write(encode(rounded), folder)
 
 
-def fold(path: str | os.PathLike[str], trained: Trained, classes: Sequence[str]) -> Parameters:
+def parameters(
+    path: str | os.PathLike[str], trained: Trained, classes: Sequence[str]
+) -> Parameters:
     """The original's parameters; ``path`` is for messages.
 
     Raises:
-        ParameterError: it is none of the five networks, or a value cannot be folded (gamma
-            or inv_std of zero, a two-bit weight beyond 1).
+        ParameterError: it is none of the five networks, or the tool cannot round a value (gamma
+            or inv_std of zero, a two-bit weight above 1 or below -1).
     """
     network = NETWORKS.get(_original_name(trained.topology.name))
     if network is None or not _is_plain(trained.topology):
         raise ParameterError(
-            f"{path}: the original's folding is for {', '.join(NETWORKS)} with up to "
+            f"{path}: the original's rounding is for {', '.join(NETWORKS)} with up to "
             f"{bnn_pynq.MAX_CLASSES} classes, which {trained.topology.name} is not"
         )
     pairs = list(zip(trained.parameters[::2], trained.parameters[1::2], strict=True))
@@ -106,7 +112,7 @@ def _layer(
     )
     bias = 0.0 if given.bias is None else np.asarray(given.bias, np.float64)[:, None]
     if not (np.isfinite(gamma * inv_std) & (gamma * inv_std != 0)).all():
-        raise ParameterError("a gamma or inv_std is zero, which the original's folding divides by")
+        raise ParameterError("a gamma or inv_std is zero, by which the original's tool divides")
     g = np.sign(gamma)
     t = (mean - bias) + (np.array(STEPS[levels]) - beta) / (gamma * inv_std)
     weights = g * given.weights.reshape(len(given.weights), -1).astype(np.float64)
@@ -147,5 +153,5 @@ def _quantized(weights: Float, bits: int) -> Whole:
         return np.where(weights < 0, -1, 1).astype(np.int64)
     whole = np.floor(weights + 0.5)
     if (np.abs(whole) > 1).any():
-        raise ParameterError("a two-bit weight is beyond -1 .. 1")
+        raise ParameterError("a two-bit weight is outside -1..1")
     return whole.astype(np.int64)

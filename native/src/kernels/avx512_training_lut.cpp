@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // With VBMI a shuffle looks up in four tables at once, and with VNNI what it finds in them for one
-// sum is added to 32 bits: no sum leaves its word, whatever the values.
+// sum is added to 32 bits: no sum overflows, whatever the values.
 #include <immintrin.h>
 
-#include "look_up_loops.hpp"
+#include "training_lut_loops.hpp"
 
 namespace bnn::training {
 namespace {
@@ -17,7 +17,8 @@ __m512i load(const void* from) { return _mm512_loadu_si512(from); }
 void arrange(uint8_t* codes, int64_t blocks) {
   const __m512i places = _mm512_set1_epi32(0x30201000);
   for (; blocks > 0; --blocks, codes += block_bytes) {
-    const __m512i a = load(codes), b = load(codes + 64), c = load(codes + 128), d = load(codes + 192);
+    const __m512i a = load(codes), b = load(codes + 64), c = load(codes + 128),
+                  d = load(codes + 192);
     const __m512i ab[2] = {_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)};
     const __m512i cd[2] = {_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d)};
     // Each has four sums of every 16; they become 16 in a row.
@@ -34,7 +35,8 @@ void arrange(uint8_t* codes, int64_t blocks) {
 }
 
 // A table is the sum of two halves of four entries each: of two values with either sign, or of one
-// value that may be left out. Which values each of a block's halves takes, and what becomes of them.
+// value that may be left out. Which values each of a block's halves takes, and what becomes of
+// them.
 struct Halves {
   alignas(64) int8_t first[64] = {}, second[64] = {};
   uint64_t add[2] = {}, subtract[2] = {};
@@ -46,7 +48,8 @@ struct Halves {
       first[at] = int8_t(signs == Signs::bipolar ? 2 * half : half);
       second[at] = int8_t(first[at] + 1);
       if (signs == Signs::bipolar) {
-        for (int which = 0; which < 2; ++which) ((code >> which & 1) != 0 ? add : subtract)[which] |= bit;
+        for (int which = 0; which < 2; ++which)
+          ((code >> which & 1) != 0 ? add : subtract)[which] |= bit;
       } else if (code != 1) {
         (code == 0 ? subtract : add)[0] |= bit;
       }
@@ -71,19 +74,23 @@ constexpr Entries entries;
 
 template <Signs signs>
 void tables_of(const Halves& halves, const int8_t* values, int64_t blocks, int bias, uint8_t* to) {
-  constexpr int each = block * group(signs);
-  const __m512i first_at = _mm512_load_si512(halves.first), second_at = _mm512_load_si512(halves.second);
+  constexpr int each = block_tables * values_per_table(signs);
+  const __m512i first_at = _mm512_load_si512(halves.first),
+                second_at = _mm512_load_si512(halves.second);
   const __m512i low = _mm512_load_si512(entries.low), high = _mm512_load_si512(entries.high);
   const __m512i start = _mm512_set1_epi8(char(bias / 2));
-  for (; blocks > 0; --blocks, values += each, to += block * table_bytes) {
+  for (; blocks > 0; --blocks, values += each, to += block_tables * table_bytes) {
     const auto* from = reinterpret_cast<const __m128i*>(values);
-    const __m512i all = _mm512_broadcast_i32x4(each == 16 ? _mm_loadu_si128(from) : _mm_loadl_epi64(from));
-    const __m512i first = _mm512_shuffle_epi8(all, first_at), second = _mm512_shuffle_epi8(all, second_at);
+    const __m512i all =
+        _mm512_broadcast_i32x4(each == 16 ? _mm_loadu_si128(from) : _mm_loadl_epi64(from));
+    const __m512i first = _mm512_shuffle_epi8(all, first_at),
+                  second = _mm512_shuffle_epi8(all, second_at);
     __m512i half = _mm512_mask_add_epi8(start, halves.add[0], start, first);
     half = _mm512_mask_sub_epi8(half, halves.subtract[0], half, first);
     half = _mm512_mask_add_epi8(half, halves.add[1], half, second);
     half = _mm512_mask_sub_epi8(half, halves.subtract[1], half, second);
-    _mm512_storeu_si512(to, _mm512_add_epi8(_mm512_permutexvar_epi8(low, half), _mm512_permutexvar_epi8(high, half)));
+    _mm512_storeu_si512(to, _mm512_add_epi8(_mm512_permutexvar_epi8(low, half),
+                                            _mm512_permutexvar_epi8(high, half)));
   }
 }
 
@@ -96,10 +103,11 @@ void sum(const Stretch* stretches, int count, int32_t* const* sums) {
   const __m512i ones = _mm512_set1_epi8(1);
   __m512i all[2][vectors];
 #pragma GCC unroll 8
-  for (int i = 0; i < 2 * vectors; ++i) all[i / vectors][i % vectors] = load(sums[i / vectors] + 16 * (i % vectors));
+  for (int i = 0; i < 2 * vectors; ++i)
+    all[i / vectors][i % vectors] = load(sums[i / vectors] + 16 * (i % vectors));
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
     const uint8_t *first = one->tables[0], *second = one->tables[1], *codes = one->codes;
-    for (int left = one->count; left > 0; left -= block) {
+    for (int left = one->count; left > 0; left -= block_tables) {
       const __m512i here = load(first), there = load(second);
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
@@ -107,15 +115,17 @@ void sum(const Stretch* stretches, int count, int32_t* const* sums) {
         all[0][v] = _mm512_dpbusd_epi32(all[0][v], _mm512_permutexvar_epi8(code, here), ones);
         all[1][v] = _mm512_dpbusd_epi32(all[1][v], _mm512_permutexvar_epi8(code, there), ones);
       }
-      first += block * table_bytes, second += block * table_bytes, codes += block_bytes;
+      first += block_tables * table_bytes, second += block_tables * table_bytes,
+          codes += block_bytes;
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < 2 * vectors; ++i) _mm512_storeu_si512(sums[i / vectors] + 16 * (i % vectors), all[i / vectors][i % vectors]);
+  for (int i = 0; i < 2 * vectors; ++i)
+    _mm512_storeu_si512(sums[i / vectors] + 16 * (i % vectors), all[i / vectors][i % vectors]);
 }
 
 }  // namespace
 
-LookUp avx512_look_up() { return look_up_with("avx512", tables, arrange, sum, sum); }
+LutLoops avx512_training_lut() { return lut_with("avx512", tables, arrange, sum, sum); }
 
 }  // namespace bnn::training

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Work of a training step, shared between threads.
+// Loops of a training step, shared between threads.
 #pragma once
 
 #include <algorithm>
@@ -11,23 +11,24 @@
 
 namespace bnn::training {
 
-// Values below which a thread costs more than it brings.
-constexpr int64_t share = 1 << 16;
+// A thread with fewer values than these costs more than it saves.
+constexpr int64_t values_per_thread = 1 << 16;
 
-inline int workers(int64_t units, int64_t values, int threads) {
-  return int(std::clamp<int64_t>(std::min<int64_t>(threads, values / share), 1, std::max<int64_t>(units, 1)));
+inline int thread_count(int64_t units, int64_t values, int threads) {
+  return int(std::clamp<int64_t>(std::min<int64_t>(threads, values / values_per_thread), 1,
+                                 std::max<int64_t>(units, 1)));
 }
 
 // Threads that are joined wherever their owner ends, by an exception too.
 class Threads {
  public:
-  explicit Threads(size_t most) { threads_.reserve(most); }
+  explicit Threads(size_t max_threads) { threads_.reserve(max_threads); }
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
   ~Threads() {
     for (auto& thread : threads_) thread.join();
   }
-  // False where the machine gives no more threads.
+  // False if the system cannot start another thread.
   template <class Work>
   bool start(const Work& work) {
     try {
@@ -45,7 +46,7 @@ class Threads {
 // Calls work(worker, first, last) for shares of [0, units), each in a thread of its own where
 // there is one; this thread does the shares of those that cannot be started.
 template <class Work>
-void divide(int64_t units, int count, const Work& work) {
+void parallel_for(int64_t units, int count, const Work& work) {
   const auto share_of = [&work, units, count](int worker) {
     work(worker, units * worker / count, units * (worker + 1) / count);
   };

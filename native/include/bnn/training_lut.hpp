@@ -19,10 +19,10 @@ namespace bnn::training {
 // A convolution of stride 1; a dense layer is one of 1 x 1 over maps of 1 x 1.
 struct Correlation {
   int64_t images;
-  int height, width, inputs;        // of the map
-  int outputs;                      // channels of the result
-  std::array<int, 2> kernel;        // rows, columns
-  std::array<int, 4> padding;       // top, left, bottom, right: zeros
+  int height, width, inputs;   // of the map
+  int outputs;                 // channels of the result
+  std::array<int, 2> kernel;   // rows, columns
+  std::array<int, 4> padding;  // top, left, bottom, right: zeros
 
   int rows() const { return height + padding[0] + padding[2] - kernel[0] + 1; }
   int columns() const { return width + padding[1] + padding[3] - kernel[1] + 1; }
@@ -31,21 +31,21 @@ struct Correlation {
 };
 
 // The instructions in use: "portable" where that is slower than floating-point products.
-const char* look_up_kernel();
+const char* lut_kernel();
 
 // What a factor's values may be.
 enum class Signs { bipolar, ternary };
 
-// y = x * weights; x has -1, 0 and +1 only. Throws std::invalid_argument where sums leave 16 bits.
-void correlate(const Correlation& by, const int8_t* x, const int8_t* weights, Signs of_weights, int16_t* y,
-               int threads);
+// y = x * weights; x has -1, 0 and +1 only. Throws std::invalid_argument where sums exceed 16 bits.
+void correlate(const Correlation& correlation, const int8_t* x, const int8_t* weights,
+               Signs weight_signs, int16_t* y, int threads);
 
 // From the gradient of y that of x; each image has a scale of its own.
-void correlate_back(const Correlation& by, const Bf16* grad, const int8_t* weights, Signs of_weights, uint32_t seed,
-                    Bf16* grad_x, int threads);
+void correlate_back(const Correlation& correlation, const Bf16* grad, const int8_t* weights,
+                    Signs weight_signs, uint32_t seed, Bf16* grad_x, int threads);
 
 // From the gradient of y that of the weights; each output channel has a scale of its own.
-void correlate_weights(const Correlation& by, const Bf16* grad, const int8_t* x, Signs of_x, uint32_t seed,
-                       float* grad_weights, int threads);
+void correlate_weights(const Correlation& correlation, const Bf16* grad, const int8_t* x,
+                       Signs x_signs, uint32_t seed, float* grad_weights, int threads);
 
 }  // namespace bnn::training

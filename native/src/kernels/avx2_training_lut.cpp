@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <immintrin.h>
 
-#include "look_up_loops.hpp"
+#include "training_lut_loops.hpp"
 
 namespace bnn::training {
 namespace {
 
-__m256i load(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+__m256i load(const uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
 
 // Which byte of the values stands in each table, and with which sign each code takes it.
 struct Term {
@@ -17,8 +19,9 @@ Term term(Signs signs, int which) {
   alignas(32) int8_t place[32], sign[32];
   for (int at = 0; at < 32; ++at) {
     const int code = at % table_bytes;
-    place[at] = int8_t(at / table_bytes * group(signs) + which);
-    sign[at] = int8_t(signs == Signs::bipolar ? ((code >> which & 1) != 0 ? 1 : -1) : (code >> 2 * which & 3) - 1);
+    place[at] = int8_t(at / table_bytes * values_per_table(signs) + which);
+    sign[at] = int8_t(signs == Signs::bipolar ? ((code >> which & 1) != 0 ? 1 : -1)
+                                              : (code >> 2 * which & 3) - 1);
   }
   return {_mm256_load_si256(reinterpret_cast<const __m256i*>(place)),
           _mm256_load_si256(reinterpret_cast<const __m256i*>(sign))};
@@ -26,11 +29,12 @@ Term term(Signs signs, int which) {
 
 template <Signs signs>
 void tables_of(const int8_t* values, int64_t blocks, int bias, uint8_t* to) {
-  Term terms[group(signs)];
-  for (int which = 0; which < group(signs); ++which) terms[which] = term(signs, which);
-  for (int64_t i = 0; i < blocks * block / 2; ++i, values += 2 * group(signs), to += 2 * table_bytes) {
+  Term terms[values_per_table(signs)];
+  for (int which = 0; which < values_per_table(signs); ++which) terms[which] = term(signs, which);
+  for (int64_t i = 0; i < blocks * block_tables / 2;
+       ++i, values += 2 * values_per_table(signs), to += 2 * table_bytes) {
     int64_t word = 0;
-    std::memcpy(&word, values, 2 * group(signs));
+    std::memcpy(&word, values, 2 * values_per_table(signs));
     const __m256i all = _mm256_set1_epi64x(word);
     __m256i sums = _mm256_set1_epi8(char(bias));
     for (const Term& one : terms)
@@ -44,7 +48,8 @@ void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t
                           : tables_of<Signs::ternary>(values, blocks, bias, to);
 }
 
-// 32 sums of 16 bits: `all` holds low + 256 * high modulo 2^16 of each two neighbours, `high` the second.
+// 32 sums of 16 bits: `all` holds low + 256 * high modulo 2^16 of each two neighbours, `high` the
+// second.
 struct Sums {
   __m256i all, high;
 
@@ -54,7 +59,8 @@ struct Sums {
   }
   void flush(int32_t* to) const {
     const __m256i low = _mm256_sub_epi16(all, _mm256_slli_epi16(high, 8));
-    const __m256i first = _mm256_unpacklo_epi16(low, high), second = _mm256_unpackhi_epi16(low, high);
+    const __m256i first = _mm256_unpacklo_epi16(low, high),
+                  second = _mm256_unpackhi_epi16(low, high);
     put(_mm256_permute2x128_si256(first, second, 0x20), to);
     put(_mm256_permute2x128_si256(first, second, 0x31), to + 16);
   }
@@ -97,9 +103,9 @@ void sum_small(const Stretch* stretches, int count, int32_t* const* sums) {
   Sums all[4] = {{zero, zero}, {zero, zero}, {zero, zero}, {zero, zero}};
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
     const uint8_t *first = one->tables[0], *second = one->tables[1], *codes = one->codes;
-    for (int left = one->count; left > 0; left -= small) {
+    for (int left = one->count; left > 0; left -= max_byte_lookups) {
       __m256i a = zero, b = zero, c = zero, d = zero;
-      for (int now = left < small ? left : small; now > 0; --now) {
+      for (int now = left < max_byte_lookups ? left : max_byte_lookups; now > 0; --now) {
         const __m256i low = load(codes), high = load(codes + 32);
         const __m256i here = table(first), there = table(second);
         a = _mm256_add_epi8(a, _mm256_shuffle_epi8(here, low));
@@ -116,6 +122,6 @@ void sum_small(const Stretch* stretches, int count, int32_t* const* sums) {
 
 }  // namespace
 
-LookUp avx2_look_up() { return look_up_with("avx2", tables, leave_as_they_are, sum, sum_small); }
+LutLoops avx2_training_lut() { return lut_with("avx2", tables, keep_order, sum, sum_small); }
 
 }  // namespace bnn::training

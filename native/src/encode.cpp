@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fold.hpp"
+#include "encode.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -19,7 +19,8 @@ int bit_planes(const Matrix<int16_t>& weights) {
   return std::find(weights.values.begin(), weights.values.end(), 0) == weights.values.end() ? 1 : 2;
 }
 
-BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout, int source_planes) {
+BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
+                       int source_planes) {
   const int words = (layout.channels + 63) / 64 * source_planes;  // of a pixel
   BitWeights bits{weights.rows, layout.rows, layout.run * words, planes, source_planes, {}};
   const size_t each = size_t(bits.rows) * size_t(bits.groups) * size_t(planes);
@@ -34,7 +35,8 @@ BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLa
       for (int source = 0; source < source_planes; ++source)
         for (int plane = 0; plane < planes; ++plane)
           if (weight < 0 || (weight == 0 && plane == 1))
-            to[(word + size_t(source)) * size_t(planes) + size_t(plane)] |= uint64_t(1) << channel % 64;
+            to[(word + size_t(source)) * size_t(planes) + size_t(plane)] |= uint64_t(1)
+                                                                            << channel % 64;
     }
   }
   return bits;
@@ -52,40 +54,40 @@ ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layo
   return bytes;
 }
 
-Folded fold_dot(const Op& dot, const Lattice& lattice, int weight_planes) {
-  Folded folded;
-  folded.step = lattice.step;
-  folded.divisor = weight_planes == 2 ? 2 : 1;
+EncodedDot encode_dot(const Op& dot, const Lattice& lattice, int weight_planes) {
+  EncodedDot encoded;
+  encoded.step = lattice.step;
+  encoded.divisor = weight_planes == 2 ? 2 : 1;
   const int last = lattice.codes - 1;
   for (int row = 0; row < dot.weights.rows; ++row) {
     const int16_t* weights = dot.weights.row(row);
-    int64_t sum = 0, least = 0, most = 0;
+    int64_t sum = 0, lowest = 0, highest = 0;
     for (int column = 0; column < dot.weights.columns; ++column) {
       const int64_t weight = weights[column];
       sum += weight;
-      (weight < 0 ? least : most) += weight * last;
+      (weight < 0 ? lowest : highest) += weight * last;
     }
-    folded.offset.push_back((dot.bias.empty() ? 0 : dot.bias[size_t(row)]) + lattice.base * sum);
+    encoded.offset.push_back((dot.bias.empty() ? 0 : dot.bias[size_t(row)]) + lattice.base * sum);
     // By bits, plane by plane: sum s * b over the bits b of a plane = (equal codes) - #{s = -1}:
     // a bit xor 1 counts the zeros under the negative weights, a bit xor 0 the ones elsewhere.
     int64_t zero = 0;
     if (weight_planes > 0)
       for (int column = 0; column < dot.weights.columns; ++column)
         zero += last * (weights[column] < 0 ? weight_planes : weights[column] == 0 ? 1 : 0);
-    folded.zero.push_back(zero);
-    folded.low.push_back(zero + folded.divisor * least);
-    folded.high.push_back(zero + folded.divisor * most);
+    encoded.zero.push_back(zero);
+    encoded.low.push_back(zero + encoded.divisor * lowest);
+    encoded.high.push_back(zero + encoded.divisor * highest);
   }
-  return folded;
+  return encoded;
 }
 
-FoldedThresholds fold_thresholds(const Op& op, const Folded& dot) {
+EncodedThresholds encode_thresholds(const Op& op, const EncodedDot& dot) {
   const int channels = op.thresholds.rows, levels = op.thresholds.columns;
   const int panels = (channels + panel_channels - 1) / panel_channels;
   constexpr int32_t never = std::numeric_limits<int32_t>::max();
-  FoldedThresholds folded;
-  folded.levels.assign(size_t(panels) * size_t(levels) * panel_channels, never);
-  folded.falling.assign(size_t(panels), 0);
+  EncodedThresholds encoded;
+  encoded.levels.assign(size_t(panels) * size_t(levels) * panel_channels, never);
+  encoded.falling.assign(size_t(panels), 0);
   std::vector<int32_t> reached(static_cast<size_t>(levels));
   for (int c = 0; c < channels; ++c) {
     const auto at = size_t(c);
@@ -100,11 +102,11 @@ FoldedThresholds fold_thresholds(const Op& op, const Folded& dot) {
     std::sort(reached.begin(), reached.end());
     const int panel = c / panel_channels, lane = c % panel_channels;
     for (int level = 0; level < levels; ++level)
-      folded.levels[(size_t(panel) * size_t(levels) + size_t(level)) * panel_channels + size_t(lane)] =
-          reached[size_t(level)];
-    if (negative != (op.step < 0)) folded.falling[size_t(panel)] |= uint64_t(1) << lane;
+      encoded.levels[(size_t(panel) * size_t(levels) + size_t(level)) * panel_channels +
+                     size_t(lane)] = reached[size_t(level)];
+    if (negative != (op.step < 0)) encoded.falling[size_t(panel)] |= uint64_t(1) << lane;
   }
-  return folded;
+  return encoded;
 }
 
 }  // namespace bnn

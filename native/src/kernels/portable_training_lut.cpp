@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
-#include "look_up_loops.hpp"
+#include "training_lut_loops.hpp"
 
 namespace bnn::training {
 namespace {
@@ -17,8 +17,9 @@ int entry(const int8_t* values, int code, Signs signs) {
 }
 
 void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t* to) {
-  for (int64_t count = blocks * block; count > 0; --count, values += group(signs))
-    for (int code = 0; code < table_bytes; ++code) *to++ = uint8_t(bias + entry(values, code, signs));
+  for (int64_t count = blocks * block_tables; count > 0; --count, values += values_per_table(signs))
+    for (int code = 0; code < table_bytes; ++code)
+      *to++ = uint8_t(bias + entry(values, code, signs));
 }
 
 void sum(const Stretch* stretches, int count, int32_t* const* sums) {
@@ -31,6 +32,6 @@ void sum(const Stretch* stretches, int count, int32_t* const* sums) {
 
 }  // namespace
 
-LookUp portable_look_up() { return look_up_with("portable", tables, leave_as_they_are, sum, sum); }
+LutLoops portable_training_lut() { return lut_with("portable", tables, keep_order, sum, sum); }
 
 }  // namespace bnn::training

@@ -6,12 +6,12 @@
 #include <cstring>
 
 #include "bf16.hpp"
-#include "look_up.hpp"
+#include "training_lut.hpp"
 
 namespace bnn::training {
 namespace {
 
-// A number of its own for each place: a hash, so that the order of work does not matter.
+// A pseudo-random number for each index: a hash, so that the order of work does not matter.
 inline uint32_t scatter(uint32_t place) {
   place *= 0x9e3779b1u;
   place ^= place >> 15;
@@ -19,12 +19,12 @@ inline uint32_t scatter(uint32_t place) {
   return place ^ place >> 13;
 }
 
-void round_values(const Bf16* __restrict values, const float* __restrict scale, int64_t count, uint32_t seed,
-                  int8_t* __restrict to) {
+void round_values(const Bf16* __restrict values, const float* __restrict scale, int64_t count,
+                  uint32_t seed, int8_t* __restrict to) {
   for (int i = 0; i < int(count); ++i) {  // as narrow as the hash: half the work of vectors
     // Of 16 bits, so that 0 + chance + 128 is not rounded: 0 stays 0. Above 0, truncation is floor.
     const float chance = float(int32_t(scatter(seed + uint32_t(i)) >> 16)) * 0x1p-16f;
-    // A scale of 0 is that of gradients that are no numbers, which no integer is either.
+    // The scale of gradients that are NaN or infinite is 0: they cannot be converted to integers.
     const float scaled = scale[i] > 0 ? wide(values[i]) * scale[i] : 0.0f;
     to[i] = int8_t(int32_t(scaled + chance + 128.0f) - 128);
   }
@@ -37,7 +37,8 @@ void largest_values(const Bf16* __restrict values, int64_t count, uint16_t* __re
   }
 }
 
-void interleave_values(const int8_t* const* images, int channels, Signs signs, int64_t stride, int8_t* __restrict to) {
+void interleave_values(const int8_t* const* images, int channels, Signs signs, int64_t stride,
+                       int8_t* __restrict to) {
   const int8_t *a = images[0], *b = images[1];
   if (signs == Signs::ternary) {
     for (int c = 0; c < channels; ++c, to += stride) to[0] = a[c], to[1] = b[c];
@@ -50,14 +51,15 @@ void interleave_values(const int8_t* const* images, int channels, Signs signs, i
   }
 }
 
-[[maybe_unused]] void leave_as_they_are(uint8_t*, int64_t) {}
+[[maybe_unused]] void keep_order(uint8_t*, int64_t) {}
 
 void finish_as_sums(int32_t* __restrict sums, int32_t excess, int count, int16_t* __restrict to) {
   for (int lane = 0; lane < count; ++lane) to[lane] = int16_t(sums[lane] - excess);
   std::memset(sums, 0, lanes * sizeof *sums);
 }
 
-void finish_as_reals(int32_t* __restrict sums, int32_t excess, float unit, int count, Bf16* __restrict to) {
+void finish_as_reals(int32_t* __restrict sums, int32_t excess, float unit, int count,
+                     Bf16* __restrict to) {
   for (int lane = 0; lane < count; ++lane) to[lane] = narrow(unit * float(sums[lane] - excess));
   std::memset(sums, 0, lanes * sizeof *sums);
 }
@@ -70,30 +72,33 @@ void codes_of(const int8_t* const* images, int channels, Signs signs, uint8_t* _
   }
   const int8_t *d = images[2], *e = images[3];
   for (int c = 0; c < channels; ++c)
-    to[c] = uint8_t(uint8_t(a[c] > 0) | uint8_t(b[c] > 0) << 1 | uint8_t(d[c] > 0) << 2 | uint8_t(e[c] > 0) << 3);
+    to[c] = uint8_t(uint8_t(a[c] > 0) | uint8_t(b[c] > 0) << 1 | uint8_t(d[c] > 0) << 2 |
+                    uint8_t(e[c] > 0) << 3);
 }
 
-void multiply_rows(const int16_t* factors, int rows, int terms, const int16_t* __restrict weights, int count,
-                   int64_t stride, int16_t* __restrict to) {
+void multiply_rows(const int16_t* factors, int rows, int terms, const int16_t* __restrict weights,
+                   int count, int64_t stride, int16_t* __restrict to) {
   constexpr int some = 4;  // rows that a weight is loaded for
   for (int row = 0; row < rows; row += some) {
     int16_t sums[some][lanes] = {};
     const int16_t* from[some];
-    for (int i = 0; i < some; ++i) from[i] = factors + int64_t(row + i < rows ? row + i : row) * terms;
+    for (int i = 0; i < some; ++i)
+      from[i] = factors + int64_t(row + i < rows ? row + i : row) * terms;
     for (int term = 0; term < terms; ++term)
       for (int i = 0; i < some; ++i)
         for (int lane = 0; lane < lanes; ++lane)
           sums[i][lane] = int16_t(sums[i][lane] + from[i][term] * weights[term * lanes + lane]);
-    for (int i = 0; i < some && row + i < rows; ++i) std::memcpy(to + (row + i) * stride, sums[i], size_t(count) * sizeof *to);
+    for (int i = 0; i < some && row + i < rows; ++i)
+      std::memcpy(to + (row + i) * stride, sums[i], size_t(count) * sizeof *to);
   }
 }
 
-// A vector wherever there are such, in as many registers as it takes.
+// A vector type where the compiler has one, in as many registers as it needs.
 typedef float Reals __attribute__((vector_size(64)));
 
 template <int some>
-void outer_terms(const float* __restrict factors, const float* __restrict grads, int rows, int terms, int64_t wide,
-                 float* __restrict to) {
+void outer_terms(const float* __restrict factors, const float* __restrict grads, int rows,
+                 int terms, int64_t wide, float* __restrict to) {
   constexpr int part = sizeof(Reals) / sizeof(float);  // lanes
   for (int64_t first = 0; first < wide; first += part) {
     Reals sums[some] = {};
@@ -111,11 +116,14 @@ void outer_terms(const float* __restrict factors, const float* __restrict grads,
   }
 }
 
-void outer_products(const float* factors, const float* grads, int rows, int terms, int64_t wide, float* sums) {
+void outer_products(const float* factors, const float* grads, int rows, int terms, int64_t wide,
+                    float* sums) {
   constexpr int some = 6;  // sums that stay in registers
   int term = 0;
-  for (; term + some <= terms; term += some) outer_terms<some>(factors + term, grads, rows, terms, wide, sums + term * wide);
-  for (; term < terms; ++term) outer_terms<1>(factors + term, grads, rows, terms, wide, sums + term * wide);
+  for (; term + some <= terms; term += some)
+    outer_terms<some>(factors + term, grads, rows, terms, wide, sums + term * wide);
+  for (; term < terms; ++term)
+    outer_terms<1>(factors + term, grads, rows, terms, wide, sums + term * wide);
 }
 
 void widen_values(const Bf16* __restrict values, int count, float* __restrict to) {
@@ -123,8 +131,9 @@ void widen_values(const Bf16* __restrict values, int count, float* __restrict to
 }
 
 // These loops, and what each set of instructions writes by hand.
-inline LookUp look_up_with(const char* name, decltype(LookUp::tables) tables, decltype(LookUp::arrange) arrange,
-                           decltype(LookUp::sum) sum, decltype(LookUp::sum) sum_small) {
+inline LutLoops lut_with(const char* name, decltype(LutLoops::tables) tables,
+                         decltype(LutLoops::arrange) arrange, decltype(LutLoops::sum) sum,
+                         decltype(LutLoops::sum) sum_small) {
   return {.name = name,
           .tables = tables,
           .arrange = arrange,

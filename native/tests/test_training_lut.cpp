@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Training by look-up: forward sums equal naive loops; gradients differ by less than what rounding each factor
-// can make, and every kernel of this CPU gives the very same ones, with any number of threads.
+// Training by look-up tables: forward sums equal naive loops; gradients differ by no more than the
+// rounding of each factor, and are equal for every kernel of this CPU and any number of threads.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "bnn/first_layer.hpp"
-#include "bnn/look_up.hpp"
-#include "kernels/look_up.hpp"
+#include "bnn/training_lut.hpp"
+#include "kernels/training_lut.hpp"
 
 namespace {
 
@@ -23,14 +23,16 @@ int failures = 0;
 void expect(bool right, const char* what, const Correlation& by) {
   if (right) return;
   ++failures;
-  std::printf("%s: %d images of %dx%dx%d, kernel %dx%dx%d, padding %d %d %d %d\n", what, int(by.images), by.height,
-              by.width, by.inputs, by.kernel[0], by.kernel[1], by.outputs, by.padding[0], by.padding[1], by.padding[2],
-              by.padding[3]);
+  std::printf("%s: %d images of %dx%dx%d, kernel %dx%dx%d, padding %d %d %d %d\n", what,
+              int(by.images), by.height, by.width, by.inputs, by.kernel[0], by.kernel[1],
+              by.outputs, by.padding[0], by.padding[1], by.padding[2], by.padding[3]);
 }
 
 struct Random {
   std::mt19937 engine;
-  int operator()(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine); }
+  int operator()(int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(engine);
+  }
 };
 
 float wide(Bf16 value) {
@@ -48,7 +50,8 @@ Bf16 narrow(float value) {
 
 std::vector<int8_t> few(Random& random, size_t count, Signs signs) {
   std::vector<int8_t> values(count);
-  for (auto& value : values) value = int8_t(signs == Signs::bipolar ? 2 * random(0, 1) - 1 : random(-1, 1));
+  for (auto& value : values)
+    value = int8_t(signs == Signs::bipolar ? 2 * random(0, 1) - 1 : random(-1, 1));
   return values;
 }
 
@@ -65,15 +68,18 @@ void each_product(const Correlation& by, const Work& work) {
               const int line = row + a - by.padding[0], place = column + b - by.padding[1];
               if (line < 0 || line >= by.height || place < 0 || place >= by.width) continue;
               for (int in = 0; in < by.inputs; ++in)
-                work(size_t(((n * by.height + line) * by.width + place) * by.inputs + in),
-                     size_t(((int64_t(out) * by.kernel[0] + a) * by.kernel[1] + b) * by.inputs + in), y);
+                work(
+                    size_t(((n * by.height + line) * by.width + place) * by.inputs + in),
+                    size_t(((int64_t(out) * by.kernel[0] + a) * by.kernel[1] + b) * by.inputs + in),
+                    y);
             }
 }
 
 struct Sizes {
   size_t x, weights, y;
   explicit Sizes(const Correlation& by)
-      : x(size_t(by.images * by.height * by.width * by.inputs)), weights(size_t(by.outputs * by.fan_in())),
+      : x(size_t(by.images * by.height * by.width * by.inputs)),
+        weights(size_t(by.outputs * by.fan_in())),
         y(size_t(by.images * by.rows() * by.columns() * by.outputs)) {}
 };
 
@@ -81,7 +87,8 @@ struct Sizes {
 std::vector<Bf16> gradients(Random& random, size_t count) {
   std::vector<Bf16> values(count);
   for (auto& value : values)
-    value = narrow(random(0, 3) == 0 ? 0.0f : std::ldexp(float(random(-1000, 1000)), random(-20, 0)));
+    value =
+        narrow(random(0, 3) == 0 ? 0.0f : std::ldexp(float(random(-1000, 1000)), random(-20, 0)));
   return values;
 }
 
@@ -123,11 +130,13 @@ void check(Random& random, const Correlation& by, Signs weights_are, Signs x_is)
   const double most = largest(grad);
   bool right = true;
   for (size_t i = 0; i < sizes.x; ++i)
-    right = right && near(wide(grad_x[i]), back[i], back_terms[i], most / (weights_are == Signs::bipolar ? 30.9 : 61.9));
+    right = right && near(wide(grad_x[i]), back[i], back_terms[i],
+                          most / (weights_are == Signs::bipolar ? 30.9 : 61.9));
   expect(right, "a gradient of the map is farther off than rounding makes it", by);
   right = true;
   for (size_t i = 0; i < sizes.weights; ++i)
-    right = right && near(grad_weights[i], down[i], down_terms[i], most / (x_is == Signs::bipolar ? 30.9 : 61.9));
+    right = right && near(grad_weights[i], down[i], down_terms[i],
+                          most / (x_is == Signs::bipolar ? 30.9 : 61.9));
   expect(right, "a gradient of the weights is farther off than rounding makes it", by);
 }
 
@@ -153,7 +162,8 @@ void check_first(Random& random, const Correlation& by) {
   correlate_first_weights(by, grad.data(), x.data(), again.data(), 1);
   expect(found == again, "threads matter to the first layer's gradient", by);
   bool right = true;
-  for (size_t i = 0; i < sizes.weights; ++i) right = right && std::fabs(found[i] - down[i]) <= 1e-5 * terms[i];
+  for (size_t i = 0; i < sizes.weights; ++i)
+    right = right && std::fabs(found[i] - down[i]) <= 1e-5 * terms[i];
   expect(right, "the first layer's gradient is off", by);
 }
 
@@ -165,7 +175,8 @@ Correlation random_shape(Random& random) {
   if (random(0, 2) == 0) by.inputs = random(60, 70);
   if (random(0, 2) == 0) by.outputs = random(60, 130);
   by.kernel = {random(1, std::min(by.height, 3)), random(1, std::min(by.width, 3))};
-  for (int side = 0; side < 4; ++side) by.padding[size_t(side)] = random(0, by.kernel[size_t(side % 2)] - 1);
+  for (int side = 0; side < 4; ++side)
+    by.padding[size_t(side)] = random(0, by.kernel[size_t(side % 2)] - 1);
   return by;
 }
 
@@ -182,25 +193,32 @@ void check_refusals() {
   };
   const Correlation fine{1, 3, 3, 4, 4, {3, 3}, {0, 0, 0, 0}};
   expect(!refused(fine), "refused", fine);
-  for (auto spoil : {+[](Correlation& by) { by.images = 0; }, +[](Correlation& by) { by.kernel = {4, 3}; },
-                     +[](Correlation& by) { by.padding[1] = 3; }, +[](Correlation& by) { by.padding[2] = -1; },
-                     +[](Correlation& by) { by.height = by.width = 1027; },
-                     +[](Correlation& by) { by.inputs = 32768; by.height = by.width = 1; by.kernel = {1, 1}; }}) {
+  for (auto spoil :
+       {+[](Correlation& by) { by.images = 0; }, +[](Correlation& by) { by.kernel = {4, 3}; },
+        +[](Correlation& by) { by.padding[1] = 3; }, +[](Correlation& by) { by.padding[2] = -1; },
+        +[](Correlation& by) { by.height = by.width = 1027; },
+        +[](Correlation& by) {
+          by.inputs = 32768;
+          by.height = by.width = 1;
+          by.kernel = {1, 1};
+        }}) {
     Correlation by = fine;
     spoil(by);
     expect(refused(by), "not refused", by);
   }
 }
 
-// Every function of a kernel beside the portable one.
-void check_kernel(Random& random, const LookUp& one) {
-  const LookUp& plain = portable_look_up();
+// Every function of a kernel set compared with the portable one.
+void check_kernel(Random& random, const LutLoops& one) {
+  const LutLoops& plain = portable_training_lut();
   const Correlation none{};
   for (int round = 0; round < 50; ++round) {
     const Signs signs = random(0, 1) == 0 ? Signs::bipolar : Signs::ternary;
     const bool small_ones = random(0, 1) == 0;
-    const int most_value = small_ones ? 1 : most(signs), bias = small_ones ? group(signs) : full;
-    const int blocks = random(1, burst / block), count = blocks * block, values = group(signs) * count;
+    const int most_value = small_ones ? 1 : max_value(signs),
+              bias = small_ones ? values_per_table(signs) : max_table_sum;
+    const int blocks = random(1, max_word_lookups / block_tables), count = blocks * block_tables,
+              values = values_per_table(signs) * count;
     std::vector<int8_t> from(size_t(values) * 2, 0);
     for (auto& value : from) value = int8_t(random(-most_value, most_value));
     std::vector<uint8_t> tables(size_t(count) * 2 * table_bytes), expected(tables.size());
@@ -214,12 +232,13 @@ void check_kernel(Random& random, const LookUp& one) {
     }
     std::vector<uint8_t> arranged = codes;
     one.arrange(arranged.data(), blocks);
-    const int cut = block * random(0, blocks);
+    const int cut = block_tables * random(0, blocks);
     const auto stretches_of = [&](const std::vector<uint8_t>& of) {
       const uint8_t *first = tables.data(), *second = first + count * table_bytes;
       return std::array<Stretch, 2>{Stretch{{first, second}, of.data(), cut},
                                     Stretch{{first + cut * table_bytes, second + cut * table_bytes},
-                                            of.data() + cut * lanes, count - cut}};
+                                            of.data() + cut * lanes,
+                                            count - cut}};
     };
     int32_t sums[2][2][lanes] = {};
     int32_t *found[2] = {sums[0][0], sums[0][1]}, *wanted[2] = {sums[1][0], sums[1][1]};
@@ -228,7 +247,7 @@ void check_kernel(Random& random, const LookUp& one) {
     expect(std::memcmp(sums[0], sums[1], sizeof sums[0]) == 0, "sums of look-ups differ", none);
 
     const auto grad = gradients(random, 77);
-    std::vector<float> scale(77, float(most(signs)) / std::max(largest(grad), 1e-9f));
+    std::vector<float> scale(77, float(max_value(signs)) / std::max(largest(grad), 1e-9f));
     std::vector<int8_t> rounded(77), same(77);
     one.round(grad.data(), scale.data(), 77, uint32_t(round), rounded.data());
     plain.round(grad.data(), scale.data(), 77, uint32_t(round), same.data());
@@ -242,15 +261,17 @@ void check_kernel(Random& random, const LookUp& one) {
     for (auto& value : weights) value = int16_t(random(-1, 1));
     for (auto& value : grads) value = wide(gradients(random, 1)[0]);
     for (int which = 0; which < 2; ++which) {
-      const LookUp& by = which == 0 ? one : plain;
+      const LutLoops& by = which == 0 ? one : plain;
       outer[which].assign(size_t(terms) * 2 * lanes, 1.0f);
       by.outer(factors.data(), grads.data(), rows, terms, 2 * lanes, outer[which].data());
       multiplied[which].assign(size_t(rows) * 50, 0);
       by.multiply(first.data(), rows, terms, weights.data(), 49, 50, multiplied[which].data());
     }
-    expect(outer[0] == outer[1] && multiplied[0] == multiplied[1], "products of the first layer differ", none);
+    expect(outer[0] == outer[1] && multiplied[0] == multiplied[1],
+           "products of the first layer differ", none);
 
-    for (size_t i = 0; i < 77; ++i) expect(grad[i] != 0 || rounded[i] == 0, "0 was rounded to another number", none);
+    for (size_t i = 0; i < 77; ++i)
+      expect(grad[i] != 0 || rounded[i] == 0, "0 was rounded to another number", none);
   }
 }
 
@@ -266,7 +287,7 @@ int main(int argc, char** argv) {
     check(random, {3, 1, 1, 3000, 65, {1, 1}, {0, 0, 0, 0}}, signs, signs);
   check(random, {1100, 2, 1, 3, 3, {1, 1}, {0, 0, 0, 0}}, Signs::bipolar, Signs::bipolar);
   check_refusals();
-  for (const auto& [name, one] : look_ups()) check_kernel(random, one);
-  std::printf("%d cases by %s, %d failures\n", cases + 3, look_up_kernel(), failures);
+  for (const auto& [name, one] : all_luts()) check_kernel(random, one);
+  std::printf("%d cases by %s, %d failures\n", cases + 3, lut_kernel(), failures);
   return failures ? 1 : 0;
 }

@@ -13,7 +13,7 @@ from bnn.errors import TrainError  # noqa: E402
 from bnn.network import zoo  # noqa: E402
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT  # noqa: E402
-from bnn.train import look_up, loop  # noqa: E402
+from bnn.train import loop, lut  # noqa: E402
 from bnn.train.layers import Activation, BatchNorm, Conv2d, MaxPool  # noqa: E402
 from bnn.train.layers import Dense as DenseLayer  # noqa: E402
 from bnn.train.loop import INTEGER, lightning_precision  # noqa: E402
@@ -137,7 +137,7 @@ def compare_steps(stack):
         return loss.detach(), [one.grad.clone() for one in stack.parameters()], statistics
 
     loss, exact, statistics = step()
-    assert stack.train_by_look_up()
+    assert stack.train_by_lut()
     found_loss, found, found_statistics = step()
     assert float(found_loss) == pytest.approx(float(loss), abs=1e-5)
     for one, other in zip(statistics, found_statistics, strict=True):
@@ -155,7 +155,7 @@ def test_a_run_can_be_repeated():
     def gradients():
         torch.manual_seed(5)
         stack = Stack(zoo.topology("sfc-w1a1")).train()
-        stack.train_by_look_up()
+        stack.train_by_lut()
         stack(pictures).square().mean().backward()
         return [one.grad for one in stack.parameters()]
 
@@ -197,12 +197,12 @@ def layers_of(*, stride=(1, 1), bias=False, weights=BIPOLAR, act=BIPOLAR, pool=(
 
 
 def test_which_layers_can_be_looked_up():
-    stages = look_up.stages_of(layers_of(act=TERNARY), range(-128, 128))
+    stages = lut.stages_of(layers_of(act=TERNARY), range(-128, 128))
     assert stages is not None
     assert [stage.bipolar_inputs for stage in stages] == [None, False, True]
     assert [stage.pool_sums for stage in stages] == [False, True, False]
     for inputs, bipolar in (((-1, 1), True), ((-1, 0, 1), False), ((0, 1), False), ((1, 2), None)):
-        stages = look_up.stages_of(layers_of(), inputs)
+        stages = lut.stages_of(layers_of(), inputs)
         assert stages is not None
         assert stages[0].bipolar_inputs is bipolar
     others = [
@@ -215,13 +215,13 @@ def test_which_layers_can_be_looked_up():
         [layer for layer in layers_of() if not isinstance(layer, Activation)],
     ]
     for layers in others:
-        assert look_up.stages_of(layers, range(-128, 128)) is None
+        assert lut.stages_of(layers, range(-128, 128)) is None
 
 
 def test_sums_that_leave_16_bits_are_left_to_others():
     layers = [DenseLayer(300, 8), BatchNorm(8), Activation(), DenseLayer(8, 2)]
-    assert look_up.stages_of(layers, (-109, 109)) is not None
-    assert look_up.stages_of(layers, (-110, 110)) is None
+    assert lut.stages_of(layers, (-109, 109)) is not None
+    assert lut.stages_of(layers, (-110, 110)) is None
 
 
 def test_integers_are_taken_where_they_are_faster(monkeypatch):
@@ -251,6 +251,6 @@ def test_each_processor_has_its_precision(monkeypatch, features, processor, prec
     monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(loop.torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True))
     monkeypatch.setattr(loop, "machine", lambda: processor)
-    monkeypatch.setattr(look_up, "available", lambda: True)
+    monkeypatch.setattr(lut, "available", lambda: True)
     assert loop.fastest_precision() == precision
     assert loop._integers_pay() == integers

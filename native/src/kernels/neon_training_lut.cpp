@@ -2,7 +2,7 @@
 // AArch64 only: ARMv7 has no table look-up of 16 bytes.
 #include <arm_neon.h>
 
-#include "look_up_loops.hpp"
+#include "training_lut_loops.hpp"
 
 namespace bnn::training {
 namespace {
@@ -20,8 +20,9 @@ Term term(Signs signs, int which, int table) {
   int8_t sign[16];
   for (int code = 0; code < table_bytes; ++code) {
     const int field = code >> 2 * which & 3;
-    place[code] = uint8_t(table * group(signs) + which);
-    sign[code] = int8_t(signs == Signs::bipolar ? ((code >> which & 1) != 0 ? 1 : -1) : (field > 2 ? 2 : field) - 1);
+    place[code] = uint8_t(table * values_per_table(signs) + which);
+    sign[code] = int8_t(signs == Signs::bipolar ? ((code >> which & 1) != 0 ? 1 : -1)
+                                                : (field > 2 ? 2 : field) - 1);
   }
   return {vld1q_u8(place), vld1q_s8(sign)};
 }
@@ -29,14 +30,16 @@ Term term(Signs signs, int which, int table) {
 void tables(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t* to) {
   Term terms[2][4];
   for (int table = 0; table < 2; ++table)
-    for (int which = 0; which < group(signs); ++which) terms[table][which] = term(signs, which, table);
-  for (int64_t pairs = blocks * block / 2; pairs > 0; --pairs, values += 2 * group(signs)) {
+    for (int which = 0; which < values_per_table(signs); ++which)
+      terms[table][which] = term(signs, which, table);
+  for (int64_t pairs = blocks * block_tables / 2; pairs > 0;
+       --pairs, values += 2 * values_per_table(signs)) {
     int64_t word = 0;
-    std::memcpy(&word, values, size_t(2 * group(signs)));
+    std::memcpy(&word, values, size_t(2 * values_per_table(signs)));
     const int8x16_t all = vreinterpretq_s8_s64(vdupq_n_s64(word));
     for (const auto& table : terms) {
       int8x16_t sums = vdupq_n_s8(int8_t(bias));
-      for (int which = 0; which < group(signs); ++which)
+      for (int which = 0; which < values_per_table(signs); ++which)
         sums = vmlaq_s8(sums, vqtbl1q_s8(all, table[which].place), table[which].sign);
       vst1q_u8(to, vreinterpretq_u8_s8(sums));
       to += table_bytes;
@@ -88,11 +91,11 @@ void sum_small(const Stretch* stretches, int count, int32_t* const* sums) {
   Sums all[2];
   for (const Stretch* one = stretches; one < stretches + count; ++one) {
     const uint8_t *first = one->tables[0], *second = one->tables[1], *codes = one->codes;
-    for (int left = one->count; left > 0; left -= small) {
+    for (int left = one->count; left > 0; left -= max_byte_lookups) {
       uint8x16_t bytes[2][vectors];
       for (auto& side : bytes)
         for (auto& vector : side) vector = vdupq_n_u8(0);
-      for (int now = left < small ? left : small; now > 0; --now) {
+      for (int now = left < max_byte_lookups ? left : max_byte_lookups; now > 0; --now) {
         const uint8x16_t here = vld1q_u8(first), there = vld1q_u8(second);
         for (int v = 0; v < vectors; ++v) {
           const uint8x16_t code = vld1q_u8(codes + 16 * v);
@@ -110,6 +113,6 @@ void sum_small(const Stretch* stretches, int count, int32_t* const* sums) {
 
 }  // namespace
 
-LookUp neon_look_up() { return look_up_with("neon", tables, leave_as_they_are, sum, sum_small); }
+LutLoops neon_training_lut() { return lut_with("neon", tables, keep_order, sum, sum_small); }
 
 }  // namespace bnn::training

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Folding: from what a dot means (values, weights, bias, thresholds, signs) to what a kernel does
-// (codes, packed weights, raw sums, one comparison a level).
+// Encoding: from what a dot means (values, weights, bias, thresholds, signs) to what a kernel does
+// (codes, packed weights, raw sums, one comparison for each threshold).
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace bnn {
 
 // Where the columns of a dot's weights lie in the patches that a kernel reads.
 struct PatchLayout {
-  int rows = 1;       // kernel rows
-  int run = 1;        // pixels of a kernel row
-  int channels = 1;   // of a pixel
+  int rows = 1;      // kernel rows
+  int run = 1;       // pixels of a kernel row
+  int channels = 1;  // of a pixel
   int columns() const { return rows * run * channels; }
 };
 
 // A dot as a kernel sees it. With r the raw sum of a channel (Job),
 //   accumulator = offset + step * ((r - zero) / divisor), and low <= r <= high.
-struct Folded {
+struct EncodedDot {
   std::vector<int64_t> offset, zero, low, high;  // per channel
   int step = 1, divisor = 1;
 };
@@ -29,18 +29,19 @@ struct Folded {
 // Planes of bits that the weights need (1 or 2), or 0 where they are more than -1, 0, +1.
 int bit_planes(const Matrix<int16_t>& weights);
 
-BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout, int source_planes);
+BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
+                       int source_planes);
 // In groups of `each` codes.
 ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each);
 
 // The dot over codes of `lattice`, by bits (of so many weight planes) or, with 0 planes, by bytes.
-Folded fold_dot(const Op& dot, const Lattice& lattice, int weight_planes);
+EncodedDot encode_dot(const Op& dot, const Lattice& lattice, int weight_planes);
 
 // Thresholds of the raw sum, [panel][level][64], ascending, and which channels fall.
-struct FoldedThresholds {
+struct EncodedThresholds {
   std::vector<int32_t> levels;
   std::vector<uint64_t> falling;  // [panel]
 };
-FoldedThresholds fold_thresholds(const Op& threshold, const Folded& dot);
+EncodedThresholds encode_thresholds(const Op& threshold, const EncodedDot& dot);
 
 }  // namespace bnn

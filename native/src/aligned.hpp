@@ -2,6 +2,7 @@
 // Memory that vectors are loaded from: they must not straddle cache lines.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <vector>
@@ -9,16 +10,16 @@
 namespace bnn {
 
 template <class T>
-struct LineAllocator {
+struct AlignedAllocator {
   using value_type = T;
   static constexpr std::align_val_t line{64};
-  LineAllocator() = default;
+  AlignedAllocator() = default;
   template <class U>
-  LineAllocator(const LineAllocator<U>&) {}
+  AlignedAllocator(const AlignedAllocator<U>&) {}
   T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), line)); }
   void deallocate(T* at, size_t) { ::operator delete(at, line); }
-  bool operator==(const LineAllocator&) const = default;
+  bool operator==(const AlignedAllocator&) const = default;
 };
-using Bytes = std::vector<uint8_t, LineAllocator<uint8_t>>;
+using Bytes = std::vector<uint8_t, AlignedAllocator<uint8_t>>;
 
 }  // namespace bnn

@@ -67,7 +67,7 @@ class Stage:
 
 def available() -> bool:
     """Whether this CPU looks up fast enough for it to be worth while."""
-    return _native.look_up_kernel() != "portable"
+    return _native.lut_kernel() != "portable"
 
 
 def stages_of(body: Sequence[nn.Module], inputs: Collection[int]) -> list[Stage] | None:

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Work that is shared between threads is done once each, also where no thread can be started.
-#include "share.hpp"
-
 #include <atomic>
 #include <cstdio>
 #include <vector>
+
+#include "parallel.hpp"
 
 #if defined(__linux__)
 #include <sys/resource.h>
@@ -16,7 +16,7 @@ namespace {
 bool all_done_once(int64_t units, int count) {
   std::vector<std::atomic<int>> times(static_cast<size_t>(units));
   std::vector<std::atomic<int>> workers(static_cast<size_t>(count));
-  bnn::training::divide(units, count, [&](int worker, int64_t first, int64_t last) {
+  bnn::training::parallel_for(units, count, [&](int worker, int64_t first, int64_t last) {
     ++workers[size_t(worker)];
     for (int64_t unit = first; unit < last; ++unit) ++times[size_t(unit)];
   });

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parts: the chips that a design may be planned for, one TOML file each in this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from bnn.hw import tables
+from bnn.hw.tables import Table
+
+#: Most cells of one kind, of any chip there is; a file that says more is mistaken.
+_MAX_CELLS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chip.
+
+    Attributes:
+        name: that of its file, such as ``xc7z020``.
+        luts, ffs, bram36, dsps: cells that it has; of block RAMs, those of 36 kbit.
+        clock_mhz: that the original's accelerators run at on it.
+        yosys: its family, for Yosys' ``synth_xilinx -family``.
+        prjxray: the folder of its family in Project X-Ray's database; "": place and route
+            need the vendor's tools.
+    """
+
+    name: str
+    luts: int
+    ffs: int
+    bram36: float
+    dsps: int
+    clock_mhz: float
+    yosys: str = "xc7"
+    prjxray: str = ""
+
+
+def parse(name: str, table: Table) -> Part:
+    """The part that a TOML table describes; :class:`BuildError` names the file and the field."""
+    return Part(
+        name,
+        table.whole("lut", 1, _MAX_CELLS),
+        table.whole("ff", 1, _MAX_CELLS),
+        table.number("bram36", 0, _MAX_CELLS),
+        table.whole("dsp", 0, _MAX_CELLS),
+        table.number("clock_mhz", 1, 1000),
+        table.text("yosys"),
+        table.text("prjxray", default=""),
+    )
+
+
+@cache
+def parts() -> dict[str, Part]:
+    """All parts by name."""
+    return tables.read(__name__, parse)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables of the hardware that designs are made for: one TOML file for each part and each board.
+
+The files are part of the package. Every error names the file and the field.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import resources
+from typing import Any, TypeVar
+
+from bnn.errors import BuildError
+
+Value = TypeVar("Value")
+
+
+class Table:
+    """The fields of one TOML table, each checked when it is read.
+
+    Args:
+        where: the file, and the table in it; begins every message.
+        values: what the table says.
+    """
+
+    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
+        self.where = where
+        self._values = dict(values)
+
+    def number(self, field: str, low: float, high: float, default: float | None = None) -> float:
+        """A number from ``low`` to ``high``; ``default`` where the field is absent."""
+        value = self._take(field, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(field, f"must be a number, not {value!r}")
+        if not low <= value <= high:
+            raise self.error(field, f"must be from {low:g} to {high:g}, not {value!r}")
+        return float(value)
+
+    def whole(self, field: str, low: int, high: int, default: int | None = None) -> int:
+        """A whole number from ``low`` to ``high``; ``default`` where the field is absent."""
+        value = self.number(field, low, high, default)
+        if value != int(value):
+            raise self.error(field, f"must be a whole number, not {value:g}")
+        return int(value)
+
+    def text(self, field: str, default: str | None = None) -> str:
+        """A text of letters, digits and ``_ - .``; ``default`` where the field is absent."""
+        value = self._take(field, default)
+        if value == default and isinstance(value, str):
+            return value
+        plain = isinstance(value, str) and value.isascii()
+        if not plain or not value or not all(one.isalnum() or one in "_-." for one in value):
+            raise self.error(field, f"must be a name of letters, digits and _-., not {value!r}")
+        return str(value)
+
+    def table(self, field: str) -> Table | None:
+        """A table in this one; None where it is absent."""
+        value = self._values.pop(field, None)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.error(field, f"must be a table, [{field}], not {value!r}")
+        return Table(f"{self.where}: [{field}]", value)
+
+    def end(self) -> None:
+        """Refuse fields that were not read: a misspelt one would decide nothing."""
+        for field in self._values:
+            raise self.error(field, "is not a field of this table")
+
+    def error(self, field: str, reason: str) -> BuildError:
+        """The error for ``field``."""
+        return BuildError(f"{self.where}: {field} {reason}")
+
+    def _take(self, field: str, default: Any) -> Any:
+        if field not in self._values:
+            if default is None:
+                raise self.error(field, "is missing")
+            return default
+        return self._values.pop(field)
+
+
+def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
+    """Every ``*.toml`` of ``package``: its name without the ending -> what ``make`` returns.
+
+    Args:
+        package: such as ``bnn.hw.parts``.
+        make: takes the name and the file's table; reads every field that it knows.
+
+    Raises:
+        BuildError: a file cannot be read, lacks a field or has one that nobody reads.
+    """
+    files = sorted(resources.files(package).iterdir(), key=lambda file: file.name)
+    found = {}
+    for file in files:
+        name, dot, ending = file.name.rpartition(".")
+        if dot and ending == "toml":
+            found[name] = parse(file.name, file.read_bytes(), partial(make, name))
+    return found
+
+
+def parse(where: str, data: bytes, make: Callable[[Table], Value]) -> Value:
+    """What ``make`` returns for the TOML document ``data``; ``where`` names it in messages."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        table = Table(where, tomllib.loads(data.decode("utf-8")))
+    except ValueError as reason:  # not UTF-8, or not TOML
+        raise BuildError(f"{where}: not a TOML file: {' '.join(str(reason).split())}") from None
+    value = make(table)
+    table.end()
+    return value
