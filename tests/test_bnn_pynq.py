@@ -125,7 +125,7 @@ def test_parameters_that_the_network_has_no_place_for_are_refused(
 @pytest.mark.parametrize("text", ["a\nb".encode("utf-16"), b"a\nb\x00", b"\x1b[2Ja\nb", b"a\x07\n"])
 def test_classes_that_are_no_text_are_refused(tmp_path: Path, text: bytes) -> None:
     files = {**made("lfcW1A1"), "classes.txt": text}
-    with pytest.raises(ParameterError, match=r"classes\.txt holds control characters"):
+    with pytest.raises(ParameterError, match=r"classes\.txt contains control characters"):
         load(write(tmp_path / "set", files))
 
 

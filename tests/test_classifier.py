@@ -264,7 +264,7 @@ def test_blue_first(size: tuple[int, int], channels: int, tmp_path: Path) -> Non
 
 
 def test_blue_first_means_nothing_without_pictures() -> None:
-    with pytest.raises(InputError, match="bgr has no meaning"):
+    with pytest.raises(InputError, match="bgr cannot be used"):
         bnn.Classifier(_vector()).scores([[1, 2, 3]], bgr=True)
 
 

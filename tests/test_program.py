@@ -145,7 +145,7 @@ def test_ends() -> None:
     affine = Affine(np.ones(3), np.zeros(3))
     decision = ArgMax("class", "d")
     assert "not by both" in _error(_dot(), decision, scores="d", decision="class", affine=affine)
-    assert "no arg max" in _error(_dot(), decision="d")
+    assert "not an arg max" in _error(_dot(), decision="d")
     assert "affine is for 3" in _error(_dot(rows=2), affine=affine)
     assert "made by an operation" in _error(_dot(), scores="input")
     with pytest.raises(ProgramError, match="vector"):

@@ -109,7 +109,7 @@ def test_the_zoo_is_the_originals() -> None:
         ),
         (('"scalar"', '"both"'), r"layers\[15\]: norm is 'channel' or 'scalar', not 'both'"),
         (('{ act = "uint8" }', '"relu"'), r"layers\[13\]: must have exactly one of conv, dense"),
-        (('{ act = "uint8" },', ""), r"layers\[13\]: an activation must stand before it"),
+        (('{ act = "uint8" },', ""), r"layers\[13\]: put an activation before it"),
         (("[12, 20, 1]", "[3, 20, 1]"), r"layers\[4\]: kernel \(2, 2\) is larger than"),
         (("[12, 20, 1]", "[12, 20]"), r"input is \[height, width, channels\] or \[features\]"),
         (('"bytes"', '"real"'), "encoding is one of fixed-point, sign, bytes, not 'real'"),

@@ -465,7 +465,7 @@ def test_checkpoints_hold_plain_tensors_only(tmp_path: Path) -> None:
         state = {"features.0.weight": 5, "epoch": 3}
         _set(members, "data.pkl", pickle.dumps({"state_dict": state}, protocol=2))
 
-    refused(_checkpoint(tmp_path, change), "features.0.weight", "no plain tensor")
+    refused(_checkpoint(tmp_path, change), "features.0.weight", "not a plain tensor")
 
 
 @pytest.mark.parametrize(

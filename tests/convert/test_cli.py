@@ -46,7 +46,7 @@ def test_report_verification_and_pictures(convert: Any, tmp_path: Path, data_dir
     assert "not used: features.3.num_batches_tracked" in out
     assert "accuracy: 82.39 %" in out
     assert "in real numbers: 0 of 1000 predictions differ" in out
-    assert "no answers but ours" in out
+    assert "no independent answers" in out
     model = bnn.load(tmp_path / "x.bnn")
     assert model.classes[3] == "three"
     pictures = mnist(data_dir)[:50]
@@ -70,7 +70,7 @@ def test_verification_against_stored_answers(convert: Any, tmp_path: Path, data_
     np.savez(tmp_path / "known.npz", inputs=inputs)
     out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
     assert "off the assumed grid: 7 of 100" in out
-    assert "no answers but ours" in out
+    assert "no independent answers" in out
     np.savez(tmp_path / "known.npz", inputs=inputs, logits=logits[:50])
     assert "100 inputs and logits of shape (50, 10)" in convert(
         case.path, "-o", tmp_path / "z.bnn", "--verify", tmp_path / "known.npz"
@@ -86,7 +86,7 @@ def test_verification_of_onnx_by_an_independent_executor(
     out = convert(case.path, "-o", tmp_path / "x.bnn", "--verify", tmp_path / "known.npz")
     for source in ("the stored answers", "onnx.reference, an independent executor"):
         assert f"compared with {source}: 0 of 20 predictions differ; logits by at most" in out
-    assert "no answers but ours" not in out
+    assert "no independent answers" not in out
     assert "predictions differ; see above" not in out
 
 

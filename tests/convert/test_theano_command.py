@@ -97,7 +97,7 @@ def test_nothing_is_written_on_errors(bnn, lfc: Path, tmp_path: Path) -> None:
     lfc.rename(tmp_path / "unnamed.npz")
     before = sorted(tmp_path.iterdir())
     for words, message in (
-        ((tmp_path / "unnamed.npz",), "say which topology it has"),
+        ((tmp_path / "unnamed.npz",), "give --topology"),
         ((tmp_path / "unnamed.npz", "--topology", "cnv-w1a1"), "arr_0 (weights of layer 0) has"),
         ((tmp_path / "none.npz",), "none.npz"),
     ):

@@ -102,7 +102,7 @@ def test_probabilities_of_a_net_whose_file_tells_no_softmax(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"inputs": INPUTS[:0]}, "hold no sample"),
+        ({"inputs": INPUTS[:0]}, "are empty"),
         ({"inputs": INPUTS, "labels": np.full(60, 5)}, "holds 5 under labels"),
         ({"inputs": INPUTS, "labels": np.full(60, -1)}, "holds -1 under labels"),
         ({"inputs": INPUTS, "labels": np.full(60, 0.5)}, "holds 0.5 under labels"),

@@ -263,7 +263,7 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="no network is called 'vgg'"):
         theano_npz.load(path, "vgg")
     path.rename(tmp_path / "unnamed.npz")
-    with pytest.raises(ParameterError, match="say which topology it has"):
+    with pytest.raises(ParameterError, match="give --topology"):
         theano_npz.load(tmp_path / "unnamed.npz")
 
 

@@ -127,5 +127,5 @@ def test_a_model_of_other_layers_is_refused():
         adopt(program, shallow, pictures(9), "it")
     large = topology(BIPOLAR, BIPOLAR)
     large = replace(large, layers=(Conv(5, (4, 4)), *large.layers[1:]))
-    with pytest.raises(TrainError, match=r"it: layer0 has 18 columns, where \(5, 2, 4, 4\)"):
+    with pytest.raises(TrainError, match=r"it: layer0 has 18 columns, but \(5, 2, 4, 4\)"):
         adopt(program, large, pictures(9), "it")

@@ -273,7 +273,7 @@ def test_a_loss_that_is_no_number_is_said_and_the_best_is_kept(settings, tmp_pat
         "forward",
         lambda self, x: forward(self, x) * (np.nan if (tmp_path / "run" / LAST).exists() else 1),
     )
-    with pytest.raises(TrainError, match="no number any more in epoch 2"):
+    with pytest.raises(TrainError, match="became NaN or infinite in epoch 2"):
         train(settings, tmp_path / "run", QUIET, resume=False)
     assert recertify(tmp_path / "run").differing == {"reference": 0, "cpu": 0}
 
@@ -425,7 +425,7 @@ def test_fewer_pictures_than_a_batch_make_the_batch_smaller(topology_file, pictu
     said = []
     wanted = Settings.make(str(topology_file), str(pictures), epochs=1)
     found = train(wanted, tmp_path / "run", replace(QUIET, say=said.append), resume=False)
-    assert any("batch 24 (not 125: the data are few)" in line for line in said)
+    assert any("batch 24 (not 125: there are few pictures)" in line for line in said)
     assert found.settings["recipe"]["batch"] == 24
     assert " --batch 24 " in (tmp_path / "run" / "card.md").read_text()
 

@@ -255,7 +255,7 @@ def test_a_finished_run_says_so(run):
     train(settings, run, options, resume=True)
     assert any("its training is finished, after 3 epochs" in line for line in said)
     fewer = replace(settings, recipe=replace(settings.recipe, epochs=2))
-    with pytest.raises(TrainError, match="trained 3 epochs already, more than the 2"):
+    with pytest.raises(TrainError, match="trained 3 epochs already, more than 2"):
         train(fewer, run, options, resume=True)
 
 
