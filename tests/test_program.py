@@ -265,3 +265,16 @@ def test_sums_of_32_bits_fit_by_default(columns: int, fits: bool) -> None:
     else:
         with pytest.raises(ProgramError, match="scores"):
             Program(given, (dot,), "scores")
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(20_000, True), (35_000, False)])
+def test_additions_of_32_bits_fit_by_default(columns: int, fits: bool) -> None:
+    """Each sum alone fits: twice 127 x 255 x 20 000 needs 32 bits, of 35 000 columns 33."""
+    weights = np.full((2, columns), 127, np.int16)
+    dots = (Dot("a", "input", weights, INT(8)), Dot("b", "input", weights, INT(8)))
+    given, ops = IntegerInput((columns,), UINT(8)), (*dots, Add("scores", "a", "b"))
+    if fits:
+        assert Program(given, ops, "scores").edges["scores"].high == 2 * 127 * 255 * columns
+    else:
+        with pytest.raises(ProgramError, match="scores"):
+            Program(given, ops, "scores")
