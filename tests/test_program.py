@@ -230,3 +230,51 @@ def test_precisions_and_inputs_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         IntegerInput((1,), BIPOLAR).shape = (2,)  # type: ignore[misc]
     assert hash(BIPOLAR) == hash(copy.copy(BIPOLAR))
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [
+        ([np.nan, 1], [0, 0]),
+        ([1, 1], [np.inf, 0]),
+        ([[1, 1]], [[0, 0]]),
+        ([1, 1], [0]),
+    ],
+)
+def test_an_affine_is_one_finite_number_a_class(scale: Any, offset: Any) -> None:
+    with pytest.raises(ProgramError, match="affine"):
+        Affine(np.array(scale), np.array(offset))
+
+
+def test_an_affine_keeps_its_numbers() -> None:
+    scale = np.ones(2)
+    affine = Affine(scale, np.zeros(2))
+    scale[0] = 3
+    assert affine.scale.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        affine.offset[0] = 1
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(40_000, True), (70_000, False)])
+def test_sums_of_32_bits_fit_by_default(columns: int, fits: bool) -> None:
+    """127 x 255 x 40 000 needs 32 bits with its sign, 127 x 255 x 70 000 needs 33."""
+    dot = Dot("scores", "input", np.full((2, columns), 127, np.int16), INT(8))
+    given = IntegerInput((columns,), UINT(8))
+    if fits:
+        assert Program(given, (dot,), "scores").edges["scores"].high == 127 * 255 * columns
+    else:
+        with pytest.raises(ProgramError, match="scores"):
+            Program(given, (dot,), "scores")
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(20_000, True), (35_000, False)])
+def test_additions_of_32_bits_fit_by_default(columns: int, fits: bool) -> None:
+    """Each sum alone fits: twice 127 x 255 x 20 000 needs 32 bits, of 35 000 columns 33."""
+    weights = np.full((2, columns), 127, np.int16)
+    dots = (Dot("a", "input", weights, INT(8)), Dot("b", "input", weights, INT(8)))
+    given, ops = IntegerInput((columns,), UINT(8)), (*dots, Add("scores", "a", "b"))
+    if fits:
+        assert Program(given, ops, "scores").edges["scores"].high == 2 * 127 * 255 * columns
+    else:
+        with pytest.raises(ProgramError, match="scores"):
+            Program(given, ops, "scores")
