@@ -282,3 +282,15 @@ def test_recorded_three(
 def test_a_network_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"no network is called 'cnvW9A9'; there are: cnvW1A1"):
         load(write(tmp_path / "set", made("cnvW1A1")), "cnvW9A9")
+
+
+@pytest.mark.parametrize("spelled", ["lfcW1A1", "lfc-w1a1", "LFC-W1A1"])
+def test_a_network_is_called_as_here_or_as_in_the_original(spelled: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", made("lfcW1A1"))
+    assert load(folder, spelled) == load(folder)
+
+
+def test_an_unknown_network_names_the_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", made("lfcW1A1"))
+    with pytest.raises(ParameterError, match="set: no original network is called 'lfc'"):
+        load(folder, "lfc")

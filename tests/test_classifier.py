@@ -303,3 +303,10 @@ def test_arrays_for_a_model_without_preparation() -> None:
     assert bnn.Classifier(model, "reference").scores(one).tolist() == [one[0].ravel().tolist()]
     with pytest.raises(InputError, match="does not say how other pictures become its input"):
         bnn.Classifier(model, "reference").scores(_noise(9, 9, 3))
+
+
+def test_what_is_no_name_is_an_unknown_name() -> None:
+    with pytest.raises(UnknownNameError, match="not an empty text"):
+        bnn.load("")
+    with pytest.raises(UnknownNameError, match=r"no runtime is called \['cpu'\]"):
+        bnn.Classifier("lfc-w1a1", ["cpu"])  # type: ignore[arg-type]

@@ -19,6 +19,8 @@ from bnn.formats.qonnx import write as qonnx_write
 from bnn.formats.qonnx.executor import Executor
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, RealInput
+from bnn.program.operations import Dot, Window
+from bnn.program.precision import BIPOLAR, INT
 from bnn.program.program import Program
 from qonnx_graphs import DOMAIN, graphs
 
@@ -61,6 +63,23 @@ def test_random_programs_written_give_their_logits(program: Program, tmp_path: P
     written = onnx.load(tmp_path / "x.onnx")
     found = Executor(written).run(channels_first(inputs.astype(np.float32)), 60)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero", [0.0, 0.25])
+def test_one_signed_bit_of_an_input_is_written_as_minus_one_and_zero(
+    zero: float, tmp_path: Path
+) -> None:
+    scale = np.array([0.5], np.float32)
+    given = RealInput((3,), INT(1), scale, np.array([zero], np.float32))
+    weights = np.array([[1, 1, -1], [1, -1, 1]])
+    ops = (Window("w", "input", (1, 1)), Dot("d", "w", weights, BIPOLAR))
+    model = Model(Program(given, ops, "d"), ("0", "1"))
+    qonnx_write.save(model, tmp_path / "x.onnx")
+    inputs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    wanted = Classifier(model, "reference").logits(inputs)
+    found = Executor(onnx.load(tmp_path / "x.onnx")).run(inputs, 60)
+    np.testing.assert_array_equal(found, wanted)
+    assert len(np.unique(wanted)) > 2
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (1, 1, 2, 3), (1, 2, 3, 3)])
