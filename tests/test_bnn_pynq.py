@@ -295,3 +295,15 @@ def test_a_file_of_another_kind_is_not_called_a_damaged_archive(
     path.write_bytes(content)
     with pytest.raises(ParameterError, match=r"net\.h5: is no tar archive, .*bnn convert makes"):
         load_any(path)
+
+
+@pytest.mark.parametrize("spelled", ["lfcW1A1", "lfc-w1a1", "LFC-W1A1"])
+def test_a_network_is_called_as_here_or_as_in_the_original(spelled: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", made("lfcW1A1"))
+    assert load(folder, spelled) == load(folder)
+
+
+def test_an_unknown_network_names_the_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", made("lfcW1A1"))
+    with pytest.raises(ParameterError, match="set: no original network is called 'lfc'"):
+        load(folder, "lfc")

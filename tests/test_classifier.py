@@ -342,3 +342,10 @@ class _Tensor:
 def test_what_to_give_is_said(images: Any, hint: str) -> None:
     with pytest.raises(InputError, match=hint):
         bnn.Classifier(_channels(1), "reference").scores(images)
+
+
+def test_what_is_no_name_is_an_unknown_name() -> None:
+    with pytest.raises(UnknownNameError, match="not an empty text"):
+        bnn.load("")
+    with pytest.raises(UnknownNameError, match=r"no runtime is called \['cpu'\]"):
+        bnn.Classifier("lfc-w1a1", ["cpu"])  # type: ignore[arg-type]

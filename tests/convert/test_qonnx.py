@@ -16,10 +16,8 @@ from bnn.errors import FormatError
 from bnn.formats.convert import Options, convert
 from bnn.formats.qonnx import write as qonnx_write
 from bnn.formats.qonnx.executor import Executor
-from bnn.formats.qonnx.write import datatype
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, RealInput
-from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program.program import Program
 from support import programs
 from support.qonnx_graphs import DOMAIN, graphs
@@ -63,15 +61,6 @@ def test_random_programs_written_give_their_logits(program: Program, tmp_path: P
     written = onnx.load(tmp_path / "x.onnx")
     found = Executor(written).run(channels_first(inputs.astype(np.float32)), 60)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
-
-
-def test_precisions_by_qonnx_s_names() -> None:
-    """Its BINARY, BIPOLAR and TERNARY, else the sign in the name and the bits as a number."""
-    signs = {datatype(precision): precision.low for precision in (BIPOLAR, TERNARY, UINT(1))}
-    assert signs == {"BIPOLAR": -1, "TERNARY": -1, "BINARY": 0}
-    for bits in range(2, 9):
-        assert datatype(UINT(bits)) == f"UINT{bits}"
-        assert datatype(INT(bits)) == f"INT{bits}"
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (1, 1, 2, 3), (1, 2, 3, 3)])

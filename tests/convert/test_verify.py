@@ -194,3 +194,10 @@ def test_an_input_quantizer_that_the_host_lacks_is_named(tmp_path: Path) -> None
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     (note,) = convert(path).report.lost
     assert note.startswith("node 'first' (Quant) quantizes the input in a way that the host cannot")
+
+
+def test_samples_of_another_shape_name_their_file(tmp_path: Path) -> None:
+    made, _, _ = converted(tmp_path, 3, "")
+    source = stored(tmp_path, inputs=INPUTS[:, :5])
+    with pytest.raises(DataError, match=r"its inputs have shape \(60, 5\), the model takes \(N, 6"):
+        read_samples(source, made)

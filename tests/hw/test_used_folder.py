@@ -191,3 +191,16 @@ def test_through_a_symbolic_link(tmp_path: Path) -> None:
     write(tmp_path / "link", "small")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "driver.json").is_file()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(BuildError, match="x: is a file; name a new folder"):
+        write(tmp_path / "x", "small")
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_an_unknown_folding_is_told_the_known_ones(tmp_path: Path) -> None:
+    given = ["build", "lfc-w1a1", "--folding", "lfc", "-o", str(tmp_path / "x")]
+    reason = str(CliRunner().invoke(app, given).exception)
+    assert reason.startswith("lfc: no such folding; there are original, cnv-w1-fast, ")

@@ -51,6 +51,7 @@ def test_json_and_the_folding_file_agree(tmp_path) -> None:
         (("--fps", "100", "--max"), "use either --fps or --max"),
         (("--part", "xc7"), "there are: xc7z020"),
         (("--fps", "0"), "positive"),
+        (("--fill", "0"), "above 0 and at most 100 %"),
         (("-o", "/nowhere/folding.json"), "cannot be written"),
         (("--with", "cnv-w1a1"), "--with is for the picture"),
         (("--pareto", "x.html", "--fps", "100"), "--fps is for a plan"),
