@@ -347,5 +347,10 @@ def test_what_to_give_is_said(images: Any, hint: str) -> None:
 def test_what_is_no_name_is_an_unknown_name() -> None:
     with pytest.raises(UnknownNameError, match="not an empty text"):
         bnn.load("")
+    for source in (None, 7, b"lfc-w1a1"):
+        with pytest.raises(UnknownNameError, match="a model's name or path is needed, not"):
+            bnn.load(source)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="bgr is True or False, not 'no'"):
+        bnn.Classifier("lfc-w1a1", bgr="no")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match=r"no runtime is called \['cpu'\]"):
         bnn.Classifier("lfc-w1a1", ["cpu"])  # type: ignore[arg-type]

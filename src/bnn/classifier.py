@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.errors import InputError
 from bnn.library import load
 from bnn.model.batch import as_batch
 from bnn.model.model import Model
@@ -107,6 +108,8 @@ class Classifier:
         bgr: bool = False,
         **options: Any,
     ) -> None:
+        if not isinstance(bgr, bool):
+            raise InputError(f"bgr is True or False, not {bgr!r}")
         self.model = model if isinstance(model, Model) else load(model)
         self.classes = self.model.classes
         self.runtime = runtime

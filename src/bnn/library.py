@@ -31,6 +31,10 @@ def load(source: str | os.PathLike[str]) -> Model:
         UnknownNameError: there is no such thing; the message lists what there is.
         ModelFileError, ParameterError: it is there, but damaged.
     """
+    if not isinstance(source, str | os.PathLike) or not isinstance(os.fspath(source), str):
+        raise UnknownNameError(
+            f"a model's name or path is needed, not {type(source).__name__}; a Model is used as it is"
+        )
     name = os.fspath(source)
     if not name:
         raise UnknownNameError("a model's name or path is needed, not an empty text")

@@ -57,6 +57,10 @@ def test_help(command):
             ["train", "tfc-w1a1", "--data", "mnist", "--taught", "2", "-o", "r"],
             "taught must be from 0 to 1",
         ),
+        (
+            ["train", "tfc-w1a1", "--data", "mnist", "--whole", "--patience", "3", "-o", "r"],
+            "--patience needs a validation part",
+        ),
         (["certify", "nowhere"], "nowhere: is not a run"),
     ],
 )

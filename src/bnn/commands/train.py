@@ -193,6 +193,10 @@ def _train(
     )
     if given["taught"] is not None and not settings.teachers:
         raise TrainError("--taught is the share of a teacher's answers; name one with --teacher")
+    if settings.whole and given["patience"] is not None:
+        raise TrainError(
+            "--patience needs a validation part, and --whole trains on it; give one of the two"
+        )
     options = replace(
         told,
         devices=given["devices"] or "auto",
