@@ -32,9 +32,7 @@ def load(source: str | os.PathLike[str]) -> Model:
         ModelFileError, ParameterError: it is there, but damaged.
     """
     if not isinstance(source, str | os.PathLike) or not isinstance(os.fspath(source), str):
-        raise UnknownNameError(
-            f"a model's name or path is needed, not {type(source).__name__}; a Model is used as it is"
-        )
+        raise UnknownNameError(f"a model's name or path is needed, not {type(source).__name__}")
     name = os.fspath(source)
     if not name:
         raise UnknownNameError("a model's name or path is needed, not an empty text")
