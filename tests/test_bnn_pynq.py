@@ -281,12 +281,14 @@ def test_recorded_three(
 
 
 def test_a_network_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"no network is called 'cnvW9A9'; there are: cnvW1A1"):
+    with pytest.raises(
+        ParameterError, match=r"no original network is called 'cnvW9A9'; there are: "
+    ):
         load(write(tmp_path / "set", made("cnvW1A1")), "cnvW9A9")
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"name = 1\n", b"\x89PNG\r\n\x1a\n" + bytes(600), b"x" * 5000]
+    "content", [b"", b"name = 1\n", b"\x89HDF\r\n\x1a\n" + bytes(600), b"x" * 5000]
 )
 def test_a_file_of_another_kind_is_not_called_a_damaged_archive(
     tmp_path: Path, content: bytes

@@ -112,7 +112,7 @@ def test_bias_counts_in_the_accumulator() -> None:
         (Threshold("t", "input", np.tile([1, 0], (6, 1)), UINT(2)), "ascend"),
         (Threshold("t", "input", np.zeros((6, 1)), UINT(1), signs=np.zeros(6)), "signs"),
         (Threshold("t", "input", np.zeros((6, 1)), UINT(1), step=0), "step"),
-        (Threshold("t", "input", np.zeros((6, 2)), BIPOLAR, base=-1, step=1), "no bipolar"),
+        (Threshold("t", "input", np.zeros((6, 2)), BIPOLAR, base=-1, step=1), "do not fit bipolar"),
         (Add("a", "input", "b"), "b"),
         (ArgMax("a", "input", rule="last"), "arg max"),  # type: ignore[arg-type]
     ],

@@ -203,7 +203,7 @@ KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
         (["cnv-w1a1", "--to", "bnn-pynq", "-o", "y", "--fires-at", "1"], "only LFC takes fires_at"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--fires-at", "nan"], "finite"),
         ([LFC, "--to", "qonnx", "-o", "y.bnn"], "is for models of this package"),
-        (["theano/tfc-1w-2a.npz", "-o", "x.bnn", "--pictures", "uni"], "symmetric and bytes do"),
+        (["theano/tfc-1w-2a.npz", "-o", "x.bnn", "--pictures", "uni"], "symmetric or bytes"),
         (["/proc/self/mem", "-o", "x.bnn"], "/proc/self/mem: cannot be read: "),
         (["theano/tfc-1w-2a.npz", "-o", "x.bnn", "--flipped"], "has no convolutions"),
         (["theano/tfc-1w-2a.npz", "-o", "x.bnn", "--topology", "lfc"], "of tfc-w1a2, not of lfc"),

@@ -106,7 +106,7 @@ REFUSED_KERAS3 = {
     "*-permute": "(Permute)",
     "*-upsampling": "(UpSampling2D)",
     "then-softmax": "after softmax",
-    "sign-softmax": "after a softmax",
+    "sign-softmax": "follows a softmax",
     "zeros-before-even": "follows zero padding",
     "zeros-before-lopsided": "follows zero padding",
     "zeros-pool-even": "follows zero padding",
