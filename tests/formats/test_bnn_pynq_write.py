@@ -153,6 +153,20 @@ def test_lfc_fires_at_a_level_that_fits(tmp_path: Path) -> None:
     assert bnn_pynq.load(tmp_path / "kept").program.digest() == written.digest()
 
 
+def test_a_level_is_for_classes_without_thresholds_of_their_own(tmp_path: Path) -> None:
+    model = trained("lfc-w1a1", seed=6)
+    scores = replace(model, program=replace(model.program, affine=None))
+    with pytest.raises(ParameterError, match="needs a threshold or logits for each class"):
+        bnn_pynq.save(scores, tmp_path / "x", fires_at=3)
+    bnn_pynq.save(model, tmp_path / "set", fires_at=3)
+    with pytest.raises(ParameterError, match="its classes have thresholds"):
+        bnn_pynq.save(bnn_pynq.load(tmp_path / "set"), tmp_path / "x", fires_at=3)
+    with pytest.raises(ParameterError, match="must be a finite number"):
+        bnn_pynq.save(model, tmp_path / "x", fires_at=float("nan"))
+    with pytest.raises(ParameterError, match="has scores"):
+        bnn_pynq.save(trained("cnv-w1a1", seed=6), tmp_path / "x", fires_at=3)
+
+
 def test_the_header_is_sections_1s_table() -> None:
     text = header(bnn_pynq.NETWORKS["cnvW2A2"]).splitlines()
     for line in (
