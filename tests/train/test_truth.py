@@ -189,7 +189,7 @@ def test_a_certificate_tells_of_the_settings_it_was_trained_with(run):
     values = json.loads((run / SETTINGS).read_text())
     values["recipe"]["rate"] = 0.5
     (run / SETTINGS).write_text(json.dumps(values))
-    with pytest.raises(TrainError, match=r"best\.ckpt: was trained with rate 0\.02, .* say 0\.5"):
+    with pytest.raises(TrainError, match=r"best\.ckpt: was trained with rate 0\.02, .* have 0\.5"):
         recertify(run)
     longer = replace(read_settings(run).recipe, epochs=4)
     edited = replace(read_settings(run), recipe=longer)
@@ -373,7 +373,14 @@ def test_only_one_process_works_in_a_folder(run):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, code):
     settings = read_settings(done)
-    command = [sys.executable, "-c", "from bnn.commands.main import main; main()", "train"]
+    # A shell's job in the background ignores SIGINT, and so would this process.
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [
+        sys.executable,
+        "-c",
+        f"{begin}; from bnn.commands.main import main; main()",
+        "train",
+    ]
     asked = [settings.network, "--data", settings.data, "--epochs", "1000", "--devices", "1"]
     process = subprocess.Popen(
         [*command, *asked, "--batch", "16", "-o", "run"],
