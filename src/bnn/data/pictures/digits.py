@@ -87,7 +87,7 @@ def _one_stroke(
 
 
 def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mask | None:
-    """Where the ink is, if the fixed rule's result (``fixed``) is no stroke; None where it is."""
+    """Where the ink is, if the fixed rule found no stroke (``fixed``); None where it did."""
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):
         if is_solid(ink):
@@ -109,7 +109,7 @@ def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
     sheet = on_table(grey)
     if sheet is None or (on_sheet := find_stroke(sheet)) is None:
         return found
-    # Chalk on a board: its strokes are no sheet, and their holes no ink.
+    # Chalk on a board: its strokes are not a sheet, nor their holes ink.
     if found is not None and _is_light(grey, found) and not spans(found):
         ratio = (sheet.shape[0] / on_sheet.shape[0]) / (grey.shape[0] / found.shape[0])
         if is_hole(on_sheet, found, ratio):

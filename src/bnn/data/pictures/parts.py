@@ -29,7 +29,7 @@ _SHARP = 0.5
 _SIDE, _BAND, _INNER = 0.75, 0.06, 0.25
 #: A ruled line is flat, by this share of its width.
 _FLAT = 0.06
-#: Parts of less than this share of all ink are no digits.
+#: Parts of less than this share of all ink are not digits.
 _SPECK = 0.05
 #: Two parts side by side are two digits if the gap is at least this share of the whole height,
 #: and each is at least this share of it; one above the other, if each is at least that share.
@@ -145,7 +145,7 @@ def within_frame(ink: Mask) -> Box | None:
         lines = _lines(mask, box)
         if lines is None:
             continue
-        others = [b for place, b in enumerate(boxes) if place != index and _inside(b, lines)]
+        others = [b for place, b in enumerate(boxes) if place != index and b.within(lines, 0)]
         if not others:
             continue
         height, width = (max(b.sides[axis] for b in others) for axis in (0, 1))
@@ -197,10 +197,6 @@ def _lines(mask: Mask, box: Box) -> Box | None:
     return Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
 
 
-def _inside(inner: Box, outer: Box) -> bool:
-    return inner.within(outer, 0)
-
-
 def are_several(ink: Mask) -> bool:
     """Whether ink is of more than one digit or letter.
 
@@ -209,13 +205,12 @@ def are_several(ink: Mask) -> bool:
     tall as all; or one above the other and each tall; or far apart.
     """
     _, boxes, _ = _found(ink)
-    top, bottom = min(b.top for b in boxes), max(b.bottom for b in boxes)
-    height = bottom - top
+    height = _height(boxes)
     across = _joined([(b.left, b.right, b) for b in boxes], _GAP * height)
-    if sum(_extent(group, 0) >= _TALL * height for group in across) > 1:
+    if sum(_height(group) >= _TALL * height for group in across) > 1:
         return True
     down = _joined([(b.top, b.bottom, b) for b in boxes], 1)
-    if sum(_extent(group, 0) >= _STACKED * height for group in down) > 1:
+    if sum(_height(group) >= _STACKED * height for group in down) > 1:
         return True
     return _are_far(boxes)
 
@@ -233,10 +228,8 @@ def _joined(spans: list[tuple[int, int, Box]], gap: float) -> list[list[Box]]:
     return groups
 
 
-def _extent(group: list[Box], axis: int) -> int:
-    if axis == 0:
-        return max(b.bottom for b in group) - min(b.top for b in group)
-    return max(b.right for b in group) - min(b.left for b in group)
+def _height(group: list[Box]) -> int:
+    return max(b.bottom for b in group) - min(b.top for b in group)
 
 
 def _are_far(boxes: list[Box]) -> bool:
