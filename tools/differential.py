@@ -29,8 +29,8 @@ from bnn.program.operations import Dot, Pool, Window
 from bnn.program.precision import TERNARY
 from bnn.program.program import Program
 from bnn.run import cpu
+from support.kernels import FEW_BITS, KERNELS, WIDE, assert_equal
 from support.programs import MAPS, SMALL, networks
-from test_cpu import FEW_BITS, KERNELS, WIDE, assert_equal
 
 #: Programs of one process' task.
 CHUNK = 250

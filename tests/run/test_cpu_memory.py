@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bnn.run import cpu
+from support.kernels import KERNELS
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="no /proc: nobody counts resident memory"
 )
-
-KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
 
 #: Starts a process of its own, in which `peak()` is the largest resident memory so far, in bytes.
 START = """

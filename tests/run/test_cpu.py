@@ -13,28 +13,9 @@ from bnn.program.inputs import IntegerInput
 from bnn.program.operations import Dot, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
-from bnn.run import cpu, reference
-from support.programs import MAPS, Limits, batches, networks, numbers
-
-KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
-
-#: Channels on both sides of a byte, a vector and a word; deep sums; few odd operations.
-WIDE = Limits(side=5, channels=140, ops=3, extremes=False, patch=1300)
-
-
-def assert_equal(program: Program, size: int, threads: int = 1) -> None:
-    inputs = batches(program, size, seed=size)
-    wanted = reference.prepare(program).run(inputs)
-    for kernel in KERNELS:
-        got = cpu.prepare(program, kernel=kernel, threads=threads).run(inputs)
-        np.testing.assert_array_equal(got.scores, wanted.scores, err_msg=kernel)
-        assert got.scores.dtype == np.int32
-        if wanted.decisions is None:
-            assert got.decisions is None
-        else:
-            np.testing.assert_array_equal(got.decisions, wanted.decisions, err_msg=kernel)
-            assert got.decisions is not None
-            assert got.decisions.dtype == np.int64
+from bnn.run import cpu
+from support.kernels import FEW_BITS, KERNELS, WIDE, assert_equal
+from support.programs import MAPS, networks, numbers
 
 
 @settings(max_examples=1000)
@@ -91,17 +72,6 @@ def test_borders_of_a_value_that_the_map_does_not_have(
                 "d1s", "d1", np.sort(random.integers(-200, 200, (4, 1)), 1), BIPOLAR, -1, 2
             )
             assert_equal(Program(given, (*ops[:4], middle, *ops[4:]), "d2"), 3)
-
-
-#: Only what the look-up tables and the tiles are for: bits and ternaries, many images.
-FEW_BITS = Limits(
-    side=6,
-    channels=130,
-    ops=4,
-    weights=(BIPOLAR, TERNARY),
-    activations=(BIPOLAR, UINT(1), TERNARY),
-    patch=1300,
-)
 
 
 @settings(max_examples=150)

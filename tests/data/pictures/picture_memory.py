@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Peak memory of classifying one picture: ``python tests/picture_memory.py MODEL MPIXELS FORMAT``.
+"""Peak memory of classifying one picture: ``python picture_memory.py MODEL MPIXELS FORMAT``.
 
 With a folder as fourth argument the first call only writes the picture there. Prints MiB of this
 process before, and what the picture added beyond the bytes of its file.

@@ -34,7 +34,7 @@ from bnn.formats.qonnx import onnx_file
 from bnn.network import topology
 from bnn.system import archives, heaps, npz
 
-SEEDS = Path(__file__).parent / "fuzz" / "seeds"
+SEEDS = Path(__file__).parents[1] / "fuzz" / "seeds"
 CASES = Path(os.environ.get("BNN_CASES", "")) / "robustness"
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 pytest.importorskip("grimp", reason="needs import-linter, an extra for development")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
