@@ -136,7 +136,7 @@ def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.
 
 
 def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> Whole:
-    """Return thresholds as stored: without pad columns, clipped to 16 bits (first CNV layer: 24)."""
+    """Return thresholds as stored: without pad columns, clipped to 16 bits (CNV's first: 24)."""
     whole = np.clip(raw, -(2.0**62), 2.0**62).astype(np.int64)
     if network.weight_bits == 1 and network.activation_bits == 2:
         whole = whole - (layer.columns - layer.used_columns)
