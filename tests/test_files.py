@@ -302,7 +302,7 @@ def test_leftovers_of_killed_writers_go_once_they_are_old(tmp_path: Path) -> Non
     target, other = tmp_path / "model.bnn", tmp_path / "other.bnn"
     files.write_whole(target, b"old")
     for path in (target, other):
-        for age in (0, files.STALE + 60):
+        for age in (0, files.STALE_AFTER_S + 60):
             left = files._temporary_of(path)
             left.write_bytes(b"half")
             os.utime(left, (time.time() - age,) * 2)

@@ -37,7 +37,7 @@ from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "costs.json"
 #: Blocks of one run of Yosys.
-TOGETHER = 7
+BATCH = 7
 
 
 # ---- the blocks -----------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def main() -> None:
     data = fit_costs.fresh(data)
     end = time.monotonic() + 60 * asked.minutes
     while missing and time.monotonic() < end:
-        batch, missing = missing[:TOGETHER], missing[TOGETHER:]
+        batch, missing = missing[:BATCH], missing[BATCH:]
         start = time.monotonic()
         for (module, generics), cells in zip(batch, measure(batch), strict=True):
             data[key(module, generics)] = {

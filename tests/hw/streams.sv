@@ -3,7 +3,7 @@
 // random pauses. How often each end pauses changes every 128 cycles, `pace` says to what.
 `default_nettype none
 
-// A random number a cycle, and whether an end moves: of 8 cycles in 5, 8, 8, 1 for an input, in 6, 8, 1,
+// A random number per cycle, and whether an end moves: of 8 cycles in 5, 8, 8, 1 for an input, in 6, 8, 1,
 // 8 for an output.
 module bench_luck #(
     parameter int SEED = 1,

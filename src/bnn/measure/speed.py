@@ -119,7 +119,7 @@ def bench(
 
     Args:
         program: the network; inputs are random, because speed does not depend on them.
-        batches: images a call.
+        batches: images per call.
         threads: thread counts; runtimes without threads take 1 only.
         runtime: a name of :data:`bnn.run.RUNTIMES`.
         rounds: samples of each setting.

@@ -156,7 +156,7 @@ def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], le
         span = torch.from_numpy((levels[:, -1] - levels[:, 0]) / (count - 1)).clamp(min=0.5)
         middle = least + count / 2
     # gamma / deviation = 1 / span; gamma must not be below its smallest value.
-    variance = torch.maximum(variance, (span * 2 * norm.LEAST_GAMMA) ** 2)
+    variance = torch.maximum(variance, (span * 2 * norm.MIN_GAMMA) ** 2)
     deviation = torch.sqrt(variance + norm.epsilon)
     norm.mean.copy_(mean)
     norm.variance.copy_(variance)

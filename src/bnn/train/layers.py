@@ -130,7 +130,7 @@ class BatchNorm(nn.Module):
         gain: initial value of gamma.
     """
 
-    LEAST_GAMMA = 1e-2
+    MIN_GAMMA = 1e-2
 
     mean: Tensor
     variance: Tensor
@@ -169,7 +169,7 @@ class BatchNorm(nn.Module):
 
     def project(self) -> None:
         """Keep gamma positive; call it after every step of the optimiser."""
-        self.gamma.data.clamp_(min=self.LEAST_GAMMA)
+        self.gamma.data.clamp_(min=self.MIN_GAMMA)
 
 
 class Activation(nn.Module):

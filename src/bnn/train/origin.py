@@ -26,7 +26,7 @@ from bnn.train.data import Part, Parts
 from bnn.train.teach import Teachers
 
 #: Number of pictures on which teachers' scores are compared.
-ASKED = 64
+TEACHER_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,6 @@ def answers_of(teachers: Teachers | None, parts: Parts) -> tuple[str, ...]:
     """Return the SHA-256 of each teacher's scores on some pictures."""
     if teachers is None:
         return ()
-    pictures = parts.validation.pictures[:ASKED].cpu().numpy()
+    pictures = parts.validation.pictures[:TEACHER_PICTURES].cpu().numpy()
     scores = (prepare("cpu", one.program).run(pictures).scores for one in teachers.teachers)
     return tuple(hashlib.sha256(one.tobytes()).hexdigest() for one in scores)

@@ -97,7 +97,7 @@ class _Program:
     def __init__(self, storage: Callable[[str], bytes]) -> None:
         self._read = storage
         self._storages: dict[str, bytes] = {}
-        self._left = archives.MAX_MEMBER
+        self._left = archives.MAX_UNPACKED_BYTES
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
 

@@ -233,7 +233,7 @@ def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
 
 
 #: Keys that a layer may have in addition to ``config``; others are refused.
-_BESIDE = {
+_OTHER_KEYS = {
     "class_name",
     "config",
     "name",
@@ -259,7 +259,7 @@ def _one(path: Path, layer: Any) -> _Listed:
         raise FormatError(f"{path}: its configuration has a layer without a name, or with two")
     made = _Listed(name, layer["class_name"], config, layer.get("inbound_nodes"))
     for key in layer:
-        if key not in _BESIDE:
+        if key not in _OTHER_KEYS:
             raise FormatError(f"{path}: {made}: has {short(key)} ({short(layer[key])}) of its own")
     _from_keras(f"{path}: {made}", layer)
     return made

@@ -20,7 +20,7 @@ from bnn.errors import FormatError
 from bnn.system import install
 from bnn.system.files import open_file, parse_json, read_file
 
-MAX_FILE = 1 << 29
+MAX_FILE_BYTES = 1 << 29
 #: Most values of all constants together.
 MAX_VALUES = 1 << 26
 MAX_NODES = 1 << 11
@@ -119,7 +119,7 @@ def read(path: Path) -> Graph:
 
 
 def _bytes(path: Path) -> bytes:
-    return read_file(path, MAX_FILE, FormatError)
+    return read_file(path, MAX_FILE_BYTES, FormatError)
 
 
 def check_fields(path: Path, data: bytes, descriptor: Any) -> None:

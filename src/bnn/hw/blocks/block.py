@@ -44,7 +44,7 @@ class Block(Protocol):
 
 
 class WordPasser:
-    """Defaults of a block that takes and gives one word a cycle.
+    """Defaults of a block that takes and gives one word per cycle.
 
     Attributes:
         bits: of a word; words: that come in for each image.

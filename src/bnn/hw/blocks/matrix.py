@@ -50,7 +50,7 @@ _FLAT = 6
 #: ternary products give three times the bits to count.
 _STEP, _TERNARY_STEP = 144, 48
 #: Most columns whose numbers a chain of adders sums.
-_LONGEST_CHAIN = 16
+_MAX_CHAIN = 16
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Matrix:
     @property
     def summed(self) -> bool:
         """Whether inputs are added as numbers (``bnn_dot_adder_chain.sv``), not as bit planes."""
-        return self.xnor and sums_pay(self.source) and self.lanes <= _LONGEST_CHAIN
+        return self.xnor and sums_pay(self.source) and self.lanes <= _MAX_CHAIN
 
     @property
     def ternary(self) -> bool:

@@ -202,7 +202,7 @@ class Serialize:
 
     Attributes:
         bits: of one position's field in an input word.
-        folds: input words a group (row folds of the matrix before).
+        folds: input words per group (row folds of the matrix before).
         positions: of an image.
     """
 
