@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bnn._typing import assert_never
 from bnn.errors import NetworkError
 from bnn.program.operations import Borders, Pair
 from bnn.program.precision import Precision
@@ -404,6 +405,18 @@ Weighted = Conv2d | Linear
 RealLayer = BatchNorm | Scale | Clip
 Activation = Sign | Quantize | MultiThreshold
 Layer = Weighted | RealLayer | Activation | MaxPool | Add | Flatten
+
+
+def sources(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the layers that ``layer`` reads, in order."""
+    match layer:
+        case Add():
+            return (layer.source, layer.other)
+        case Conv2d() | Linear() | BatchNorm() | Scale() | Clip() | MaxPool() | Flatten():
+            return (layer.source,)
+        case Sign() | Quantize() | MultiThreshold():
+            return (layer.source,)
+    assert_never(layer)
 
 
 # --- checks --------------------------------------------------------------------------

@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnn._typing import assert_never
 from bnn.errors import TrainError
-from bnn.network.topology import Act, Conv, Dense, Layer, Topology
+from bnn.network.topology import Act, Conv, Dense, Layer, Norm, Pool, Topology
 from bnn.program.operations import Add, Dot, Threshold
 from bnn.program.precision import BIPOLAR, TERNARY, Precision
 from bnn.program.program import Program
@@ -98,8 +99,10 @@ def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], sourc
                 layers.append(replace(layer, weights=weights, **wide))  # type: ignore[arg-type]
             case Act():
                 layers.append(Act(_precision(steps, source)))
-            case _:
+            case Pool() | Norm():
                 layers.append(layer)
+            case _:
+                assert_never(layer)
     return replace(wanted, layers=tuple(layers))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from bnn.network.topology import Conv, Dense, Topology
+from bnn.network.topology import Conv, Topology, Weighted
 from bnn.train.checked import Range, check_values
 
 #: Allowed values by field. Useful rates are well inside; outside, nothing was learned.
@@ -90,7 +90,7 @@ def recipe_for(topology: Topology, data: str, *, started: bool = False) -> Recip
         data: name or folder of the data set.
         started: whether it starts from another network's weights.
     """
-    weights = [one.weights for one in topology.layers if isinstance(one, Conv | Dense)]
+    weights = [one.weights for one in topology.layers if isinstance(one, Weighted)]
     if any(isinstance(layer, Conv) for layer in topology.layers):
         recipe = CONVOLUTIONAL if all(one.high <= 1 for one in weights) else FINE
     else:

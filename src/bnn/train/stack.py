@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bnn._typing import assert_never
 from bnn.network.quantizers import encoded_input
-from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, Weighted
 from bnn.program.inputs import PictureInput
 from bnn.program.precision import BIPOLAR
 from bnn.train import fused, layers, lut
@@ -132,7 +132,7 @@ def deployable(topology: Topology) -> Topology:
     kept = list(topology.layers)
     for index, layer in enumerate(kept):
         later = [one for one in kept[index + 1 :] if not isinstance(one, Pool)]
-        if isinstance(layer, Conv | Dense) and (not later or isinstance(later[0], Norm)):
+        if isinstance(layer, Weighted) and (not later or isinstance(later[0], Norm)):
             kept[index] = replace(layer, bias=False)
     while isinstance(kept[-1], Norm):
         kept.pop()

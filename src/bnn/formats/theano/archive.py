@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn._typing import assert_never
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
 from bnn.errors import BnnError, ParameterError
 from bnn.formats.report import Converted, Report
@@ -28,7 +29,7 @@ from bnn.lower import lower
 from bnn.model.model import Model
 from bnn.network import zoo
 from bnn.network.assemble import Parameters, Statistics, Weights, assemble
-from bnn.network.topology import Conv, Dense, Norm, Topology
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
 from bnn.program.inputs import Shape
 from bnn.system import npz
 
@@ -160,17 +161,25 @@ def _parameters(topology: Topology, arrays: _Arrays, flipped: bool) -> list[Para
     found: list[Parameters] = []
     number = -1
     for layer, before in zip(topology.layers, topology.shapes(), strict=False):
-        number += isinstance(layer, Conv | Dense)
-        if isinstance(layer, Conv | Dense):
-            found.append(_weights(layer, before, number, arrays, flipped))
-        elif isinstance(layer, Norm):
-            shapes: tuple[Shape, ...] = ((), (1,)) if layer.scalar else ((before[2],),)
-            beta, gamma, mean, inv_std = (
-                arrays.take(f"{what} of layer {number}", *shapes).reshape(-1)
-                for what in _STATISTICS
-            )
-            found.append(Statistics(gamma, beta, mean, inv_std))
+        match layer:
+            case Conv() | Dense():
+                number += 1
+                found.append(_weights(layer, before, number, arrays, flipped))
+            case Norm():
+                shapes: tuple[Shape, ...] = ((), (1,)) if layer.scalar else ((before[2],),)
+                found.append(_statistics(shapes, number, arrays))
+            case Pool() | Act():
+                pass
+            case _:
+                assert_never(layer)
     return found
+
+
+def _statistics(shapes: tuple[Shape, ...], number: int, arrays: _Arrays) -> Statistics:
+    beta, gamma, mean, inv_std = (
+        arrays.take(f"{what} of layer {number}", *shapes).reshape(-1) for what in _STATISTICS
+    )
+    return Statistics(gamma, beta, mean, inv_std)
 
 
 def _weights(
@@ -179,14 +188,17 @@ def _weights(
     """Return weights in the order of this package: units first, channels last."""
     height, width, channels = before
     what = f"weights of layer {number}"
-    if isinstance(layer, Conv):
-        kernels = arrays.take(what, (layer.channels, channels, *layer.kernel))
-        kernels = kernels[:, :, ::-1, ::-1] if flipped else kernels
-        weights, out = kernels.transpose(0, 2, 3, 1), layer.channels
-    else:
-        matrix = arrays.take(what, (height * width * channels, layer.units))
-        maps = matrix.reshape(channels, height, width, layer.units)
-        weights, out = maps.transpose(3, 1, 2, 0).reshape(layer.units, -1), layer.units
+    match layer:
+        case Conv():
+            kernels = arrays.take(what, (layer.channels, channels, *layer.kernel))
+            kernels = kernels[:, :, ::-1, ::-1] if flipped else kernels
+            weights, out = kernels.transpose(0, 2, 3, 1), layer.channels
+        case Dense():
+            matrix = arrays.take(what, (height * width * channels, layer.units))
+            maps = matrix.reshape(channels, height, width, layer.units)
+            weights, out = maps.transpose(3, 1, 2, 0).reshape(layer.units, -1), layer.units
+        case _:
+            assert_never(layer)
     bias = arrays.take(f"bias of layer {number}", (out,)) if layer.bias else None
     return Weights(np.ascontiguousarray(weights), bias)
 
