@@ -327,5 +327,5 @@ def test_temporary_names_fit_beside_the_longest_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[NaN]", "[Infinity]", "[-Infinity]"])
 def test_what_is_no_number_in_json_is_refused_where_it_must_be(text: str) -> None:
     assert len(files.parse_json(text)) == 1
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not a finite number"):
         files.parse_json(text, finite=True)

@@ -107,7 +107,7 @@ def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
+    raise ValueError(f"{name} is not a finite number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} occurs twice")
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice[:100]!r} occurs twice")
     return values
 
 

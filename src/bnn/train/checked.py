@@ -115,18 +115,3 @@ def closest(name: str, known: Collection[str]) -> str:
     """Return ``; did you mean ...?`` if a known name is similar to ``name``, else ""."""
     found = difflib.get_close_matches(name[:MAX_QUOTED], known, 1)
     return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def finite_number(text: str) -> float:
-    """``parse_constant`` for ``json.loads``: refuse NaN and infinities with a ValueError."""
-    raise ValueError(f"{text} is not a finite number")
-
-
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """``object_pairs_hook`` for ``json.loads``: refuse a repeated key with a ValueError."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(key for key in names if names.count(key) > 1)
-        raise ValueError(f"{short(twice)} is in it twice")
-    return table

@@ -36,17 +36,12 @@ class _Sign(torch.autograd.Function):
         return _inside(grad, x, -1, 1)
 
 
-class _ApproxSign(torch.autograd.Function):
+class _ApproxSign(_Sign):
     """``q = +1 if x >= 0 else -1``; ``dq/dx := 2 - 2|x| where |x| < 1, else 0``.
 
     The derivative of a piecewise quadratic, which approximates the step better than the
     clipped identity does: Liu et al., "Bi-Real Net", 2018, section 3.3.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return _sign(x + 0.0)  # -0 becomes +0: a threshold cannot distinguish them
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]

@@ -35,15 +35,13 @@ from bnn.lower import lower
 from bnn.network import topology as topologies
 from bnn.network import zoo
 from bnn.network.topology import Topology
-from bnn.system.files import read_file, write_whole
+from bnn.system.files import parse_json, read_file, write_whole
 from bnn.train.adopt import adopt
 from bnn.train.certificate import CARD, MODEL, PAGE, REPORT, Certificate, certify
 from bnn.train.checked import (
     Range,
     check_keys,
     check_values,
-    finite_number,
-    no_duplicates,
 )
 from bnn.train.checkpoint import BEST, LAST, newest, read_checkpoint
 from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
@@ -524,10 +522,9 @@ def _table(folder: Path) -> Mapping[str, Any]:
         raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")
     text = read_file(path, MAX_SETTINGS_BYTES, TrainError)
     try:
-        values = json.loads(text, parse_constant=finite_number, object_pairs_hook=no_duplicates)
-    except (ValueError, RecursionError) as reason:
-        why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
-        raise TrainError(f"{path}: is not JSON: {why}") from None
+        values = parse_json(text, finite=True)
+    except ValueError as reason:
+        raise TrainError(f"{path}: is not JSON: {reason}") from None
     if not isinstance(values, dict):
         raise TrainError(f"{path}: must be a table")
     return values

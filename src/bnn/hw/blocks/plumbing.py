@@ -31,14 +31,31 @@ class Fifo(WordPasser):
 
 
 @dataclass(frozen=True)
-class Widen(WordPasser):
-    """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
+class _Converter(WordPasser):
+    """Between words of one part per field and words of ``ratio`` parts per field.
 
-    module: ClassVar[str] = "bnn_widen"
+    Attributes:
+        bits: bits of one part.
+        ratio: parts of a field in the wide words.
+        words: input words of one image.
+        groups: fields of a word.
+    """
+
     bits: int
     ratio: int
     words: int
     groups: int = 1
+
+    def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
+        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
+
+
+@dataclass(frozen=True)
+class Widen(_Converter):
+    """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
+
+    module: ClassVar[str] = "bnn_widen"
 
     @property
     def output_bits(self) -> int:
@@ -49,10 +66,6 @@ class Widen(WordPasser):
     def output_words(self) -> int:
         """Words out for each image."""
         return self.words // self.ratio
-
-    def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
-        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
     def golden(self, words: Words) -> list[int]:
         """Each ``ratio`` words joined, field by field, the first lowest."""
@@ -65,14 +78,10 @@ class Widen(WordPasser):
 
 
 @dataclass(frozen=True)
-class Narrow(WordPasser):
+class Narrow(_Converter):
     """``bnn_narrow``: one word of ``groups`` fields becomes ``ratio`` words."""
 
     module: ClassVar[str] = "bnn_narrow"
-    bits: int
-    ratio: int
-    words: int
-    groups: int = 1
 
     @property
     def output_bits(self) -> int:
@@ -83,10 +92,6 @@ class Narrow(WordPasser):
     def output_words(self) -> int:
         """Words out for each image."""
         return self.words * self.ratio
-
-    def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
-        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
     def golden(self, words: Words) -> list[int]:
         """Each word split, field by field, the lowest part first."""
