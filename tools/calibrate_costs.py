@@ -213,7 +213,7 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
         synth.run(folder, script + "write_json netlist.json\n")
         modules = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))["modules"]
     cells = modules["tops"]["cells"]
-    return [synth._all(modules, cells[f"i{n}"]["type"]) for n in range(len(batch))]
+    return [synth.cells_of(modules, cells[f"i{n}"]["type"]) for n in range(len(batch))]
 
 
 def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
