@@ -243,7 +243,7 @@ def refusals(arrays: list[np.ndarray]):
     bad = arrays[5].copy()
     bad[3] = np.nan
     yield [*arrays[:5], bad, *arrays[6:]], "norm0: inv_std must be finite"
-    yield [np.array(["text"]), *arrays[1:]], "arr_0.npy: holds <U4, not real numbers"
+    yield [np.array(["text"]), *arrays[1:]], "arr_0.npy: contains <U4, not real numbers"
     yield [arrays[0].ravel()], "has no dense layer"
 
 

@@ -29,9 +29,9 @@ class InputLayout:
     """Images in memory.
 
     Attributes:
-        values: of an image; a multiple of ``lanes`` after padding with zero codes.
+        values: number of values of an image; a multiple of ``lanes`` after padding with zero codes.
         lanes: values in a stream word.
-        precision: of a value.
+        precision: precision of a value.
     """
 
     values: int
@@ -101,8 +101,8 @@ class OutputLayout:
     """Results in memory.
 
     Attributes:
-        values: of an image that mean something; ``rows`` with padding.
-        bits: of a value in the circuit.
+        values: number of values of an image without padding; ``rows``: with padding.
+        bits: bits of a value in the circuit.
         precision: how it is read; the circuit's low bits of it.
     """
 

@@ -54,8 +54,8 @@ def assemble(
 
     Args:
         topology: the stack.
-        parameters: of its layers that have some (conv, dense, norm), in order.
-        order, arithmetic: of the batch norms, see :class:`~bnn.network.network.BatchNorm`.
+        parameters: of each layer with parameters (conv, dense, norm), in order.
+        order, arithmetic: see :class:`~bnn.network.network.BatchNorm`.
 
     Raises:
         NetworkError: shapes do not fit, or values are not finite; names the layer.

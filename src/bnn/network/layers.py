@@ -154,7 +154,7 @@ class BatchNorm:
     Attributes:
         gamma, beta, mean, inv_std: real, (1,) or (channels,); inv_std is
             ``1 / sqrt(variance + epsilon)``.
-        order: of the operations.
+        order: order of the operations.
 
             - ``centered``: ``((x - mean) * inv_std) * gamma + beta`` (Chainer)
             - ``scaled``: ``(x - mean) * (gamma * inv_std) + beta`` (Lasagne)
@@ -279,7 +279,7 @@ class Quantize:
     """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``, v = q - zero_point.
 
     Attributes:
-        precision: of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
+        precision: precision of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
         scale: positive. zero_point: whole.
         rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
             ``ceil`` or ``zero`` (truncation).

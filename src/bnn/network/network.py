@@ -108,7 +108,7 @@ class Network(Checked):
         input: what the host feeds; it makes the integers q.
         layers: in order; each reads only the input and earlier layers.
         lattice: the real values that q stands for.
-        arithmetic: of every real value before the head.
+        arithmetic: arithmetic of every real value before the head.
         signals: shape and scale of every layer's result, and of ``"input"``.
 
     Raises:

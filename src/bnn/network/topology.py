@@ -109,10 +109,10 @@ class Topology:
     """A checked stack of layers.
 
     Attributes:
-        name: of the network.
+        name: name of the network.
         input: (height, width, channels) or (features,).
         layers: in order.
-        encoding: of the input's bytes, see :func:`bnn.network.quantizers.encoded_input`.
+        encoding: encoding of the input's bytes, see :func:`bnn.network.quantizers.encoded_input`.
     """
 
     name: str

@@ -47,7 +47,7 @@ class Trained:
         topology: layers of the network.
         parameters: values of the layers that have parameters, in order.
         arithmetic: dtype of the arrays, in which the training computed.
-        report: which array is what.
+        report: report on which array was used for what.
     """
 
     topology: Topology

@@ -114,12 +114,12 @@ class Matrix:
 
     @property
     def groups(self) -> int:
-        """Groups of positions in an image."""
+        """Number of groups of positions per image."""
         return -(-self.positions // self.pixels)
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.groups * self.row_folds * self.column_folds
 
     @property
@@ -145,7 +145,7 @@ class Matrix:
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.groups * self.row_folds
 
     @property

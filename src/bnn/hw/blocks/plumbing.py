@@ -64,7 +64,7 @@ class Widen(_Converter):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.words // self.ratio
 
     def golden(self, words: Words) -> list[int]:
@@ -90,7 +90,7 @@ class Narrow(_Converter):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.words * self.ratio
 
     def golden(self, words: Words) -> list[int]:
@@ -108,7 +108,7 @@ class _Framed(WordPasser):
     """``keep`` words on one side, ``total`` on the other.
 
     Attributes:
-        bits: of a word.
+        bits: bits of a word.
     """
 
     bits: int
@@ -117,7 +117,7 @@ class _Framed(WordPasser):
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.total
 
     def generics(self) -> dict[str, Generic]:
@@ -133,7 +133,7 @@ class Trim(_Framed):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.keep
 
     def golden(self, words: Words) -> list[int]:
@@ -149,7 +149,7 @@ class Pad(_Framed):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.total
 
     def golden(self, words: Words) -> list[int]:
@@ -206,9 +206,9 @@ class Serialize:
     """``bnn_serialize``: groups of ``pixels`` positions back to raster order.
 
     Attributes:
-        bits: of one position's field in an input word.
+        bits: bits of one position's field in an input word.
         folds: input words per group (row folds of the matrix before).
-        positions: of an image.
+        positions: positions per image.
     """
 
     module: ClassVar[str] = "bnn_serialize"
@@ -225,7 +225,7 @@ class Serialize:
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.groups * max(self.folds, self.pixels)
 
     @property
@@ -235,7 +235,7 @@ class Serialize:
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.positions
 
     def generics(self) -> dict[str, Generic]:

@@ -80,7 +80,7 @@ def script(
     Args:
         extra: more source files.
         apart: modules that keep their boundaries.
-        family: of the chip, as ``synth_xilinx`` calls it.
+        family: family of the chip, as ``synth_xilinx`` calls it.
     """
     lines = _read([*sources.verilog, *extra], top)
     if apart:
@@ -123,7 +123,7 @@ def ports(
 
     Args:
         folder: holds the sources, and the memory files that parameters name.
-        names: of the source files in ``folder``.
+        names: names of the source files in ``folder``.
         blocks: (module, parameters).
     """
     lines = ["module every_block;"]
@@ -184,7 +184,7 @@ def cells(
 
     Args:
         instances: name of each instance of the core -> its module.
-        family: of the chip, as ``synth_xilinx`` calls it.
+        family: family of the chip, as ``synth_xilinx`` calls it.
     """
     with tempfile.TemporaryDirectory(prefix="bnn-synth-") as name:
         folder = Path(name)
