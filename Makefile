@@ -18,7 +18,7 @@ WITH_HEADERS = if [ -d "$(HEADERS)" ]; then export CPLUS_INCLUDE_PATH="$(HEADERS
     SKBUILD_CMAKE_DEFINE="Python_INCLUDE_DIR=$$(echo "$(HEADERS)"/python3*)"; fi;
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f)
 # The C++ that clang-format lays out, as .clang-format says.
-CXX_SOURCES = $(shell find native -name '*.[ch]pp')
+CXX_SOURCES = $(shell find native bench tests/hw -name '*.[ch]pp' -o -name '*.c')
 # The machine's compiler, not the name of the one that built its Python.
 ifeq ($(origin CXX),default)
 export CXX := $(shell for c in c++ g++ clang++; do command -v $$c && break; done)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What one core of this machine could do at most, multiply-adds of the kind that each kernel set makes:
-// the instructions alone (as assembly: no compiler flags), on registers, nothing loaded or stored. Built and run by limit.py; each line
-// is a name and multiply-adds a second.
+// The most multiply-adds per second that one core of this machine can do, of the kind that each
+// kernel set makes: the instructions alone (as assembly: no compiler flags), on registers, nothing
+// loaded or stored. Built and run by limit.py; each line is a name and multiply-adds per second.
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,13 +21,13 @@ double cpu_seconds() {
 constexpr int rounds = 200, repeats = 20000;
 
 // The best round: `work` is what one repeat does, `products` how many multiply-adds that is.
-#define BNN_BEST(products, work)                                             \
-  double best = 1e9;                                                         \
-  for (int round = 0; round < rounds; ++round) {                             \
-    const double start = cpu_seconds();                                      \
-    for (int i = 0; i < repeats; ++i) work;                                  \
-    best = std::min(best, cpu_seconds() - start);                            \
-  }                                                                          \
+#define BNN_BEST(products, work)                  \
+  double best = 1e9;                              \
+  for (int round = 0; round < rounds; ++round) {  \
+    const double start = cpu_seconds();           \
+    for (int i = 0; i < repeats; ++i) work;       \
+    best = std::min(best, cpu_seconds() - start); \
+  }                                               \
   return double(products) * repeats / best
 
 // Tiles of 16 x 64 bytes.
@@ -43,44 +43,55 @@ double amx() {
                         "tdpbusd %tmm6,%tmm5,%tmm2\n tdpbusd %tmm7,%tmm5,%tmm3\n"));
 }
 
+// clang-format off: it would break each instruction's text.
+
+// Registers that the loops below write.
+#define BNN_SUMS "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7"
+
 // Unlike bits of 512, counted in words and added: three instructions on eight sums.
+#define BNN_COUNT(sum, x) \
+  "vpxorq %%zmm16,%%zmm17,%%" x "\n vpopcntq %%" x ",%%" x "\n" \
+  "vpaddq %%" x ",%%" sum ",%%" sum "\n"
+
 double count_bits() {
   BNN_BEST(8 * 512, asm volatile(
-      "vpxorq %%zmm16,%%zmm17,%%zmm18\n vpopcntq %%zmm18,%%zmm18\n vpaddq %%zmm18,%%zmm0,%%zmm0\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm19\n vpopcntq %%zmm19,%%zmm19\n vpaddq %%zmm19,%%zmm1,%%zmm1\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm20\n vpopcntq %%zmm20,%%zmm20\n vpaddq %%zmm20,%%zmm2,%%zmm2\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm21\n vpopcntq %%zmm21,%%zmm21\n vpaddq %%zmm21,%%zmm3,%%zmm3\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm22\n vpopcntq %%zmm22,%%zmm22\n vpaddq %%zmm22,%%zmm4,%%zmm4\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm23\n vpopcntq %%zmm23,%%zmm23\n vpaddq %%zmm23,%%zmm5,%%zmm5\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm24\n vpopcntq %%zmm24,%%zmm24\n vpaddq %%zmm24,%%zmm6,%%zmm6\n"
-      "vpxorq %%zmm16,%%zmm17,%%zmm25\n vpopcntq %%zmm25,%%zmm25\n vpaddq %%zmm25,%%zmm7,%%zmm7\n"
-      ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7"));
+      BNN_COUNT("zmm0", "zmm18") BNN_COUNT("zmm1", "zmm19")
+      BNN_COUNT("zmm2", "zmm20") BNN_COUNT("zmm3", "zmm21")
+      BNN_COUNT("zmm4", "zmm22") BNN_COUNT("zmm5", "zmm23")
+      BNN_COUNT("zmm6", "zmm24") BNN_COUNT("zmm7", "zmm25")
+      ::: BNN_SUMS));
 }
 
 // Products of 64 bytes, added in 32 bits.
+#define BNN_PRODUCT(sum) "vpdpbusd %%zmm16,%%zmm17,%%" sum "\n"
+
 double vnni() {
   BNN_BEST(8 * 64, asm volatile(
-      "vpdpbusd %%zmm16,%%zmm17,%%zmm0\n vpdpbusd %%zmm16,%%zmm17,%%zmm1\n vpdpbusd %%zmm16,%%zmm17,%%zmm2\n"
-      "vpdpbusd %%zmm16,%%zmm17,%%zmm3\n vpdpbusd %%zmm16,%%zmm17,%%zmm4\n vpdpbusd %%zmm16,%%zmm17,%%zmm5\n"
-      "vpdpbusd %%zmm16,%%zmm17,%%zmm6\n vpdpbusd %%zmm16,%%zmm17,%%zmm7\n"
-      ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7"));
+      BNN_PRODUCT("zmm0") BNN_PRODUCT("zmm1") BNN_PRODUCT("zmm2") BNN_PRODUCT("zmm3")
+      BNN_PRODUCT("zmm4") BNN_PRODUCT("zmm5") BNN_PRODUCT("zmm6") BNN_PRODUCT("zmm7")
+      ::: BNN_SUMS));
 }
 
 // Look-ups of two images' sums of four bits, three of them added before they are taken apart.
-double look_up() {
-#define BNN_LOOK_UP(a, b, s, t)                                                                        \
-  "vpshufb %%ymm12,%%ymm13,%%" s "\n vpshufb %%ymm12,%%ymm14,%%" t "\n vpaddb %%" s ",%%" t ",%%" s "\n" \
-  "vpshufb %%ymm12,%%ymm15,%%" t "\n vpaddb %%" s ",%%" t ",%%" s "\n vpaddb %%" s ",%%" a ",%%" a "\n"   \
+#define BNN_LOOK_UP(a, b, s, t) \
+  "vpshufb %%ymm12,%%ymm13,%%" s "\n vpshufb %%ymm12,%%ymm14,%%" t "\n" \
+  "vpaddb %%" s ",%%" t ",%%" s "\n vpshufb %%ymm12,%%ymm15,%%" t "\n" \
+  "vpaddb %%" s ",%%" t ",%%" s "\n vpaddb %%" s ",%%" a ",%%" a "\n" \
   "vpsrlw $4,%%" s ",%%" s "\n vpaddb %%" s ",%%" b ",%%" b "\n"
+
+double look_up() {
   BNN_BEST(4 * 3 * 32 * 4 * 2, asm volatile(
       BNN_LOOK_UP("ymm0", "ymm1", "ymm8", "ymm9") BNN_LOOK_UP("ymm2", "ymm3", "ymm10", "ymm11")
       BNN_LOOK_UP("ymm4", "ymm5", "ymm8", "ymm9") BNN_LOOK_UP("ymm6", "ymm7", "ymm10", "ymm11")
-      ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11"));
+      ::: BNN_SUMS, "xmm8", "xmm9", "xmm10", "xmm11"));
 }
+
+// clang-format on
 
 bool may_use_tiles() {
   constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
-  return __builtin_cpu_supports("amx-int8") && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  return __builtin_cpu_supports("amx-int8") &&
+         syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
 }  // namespace

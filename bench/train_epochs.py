@@ -99,7 +99,7 @@ def main() -> None:
     recipe = replace(recipe_for(topology, options.data), epochs=options.epochs)
     stack = Stack(topology, recipe.estimator)
     kind = lightning_precision(stack, None)
-    ours = "integers" if stack.looks_up else kind
+    ours = "integers" if stack.uses_luts else kind
     print(f"{topology.name} on {options.data}, float in {fastest_precision()}, ", end="")
     print(f"ours in {ours}, one thread of {machine()}")
     torch.manual_seed(1)

@@ -41,7 +41,7 @@ SHAPE, CLASSES = (32, 32, 3), 10
 #: The last of so many epochs is measured.
 EPOCHS = 3
 #: Steps of an epoch, and pictures of a step, where neither shall take time.
-STEPS, LEAST = 2000, 2
+STEPS, BATCH = 2000, 2
 
 
 def random_part(count: int) -> Part:
@@ -78,12 +78,12 @@ def narrowed(topology: Topology, channels: int) -> Topology:
 
 def starting(augment: str) -> float:
     """Seconds that a step takes with next to nothing to compute, its pictures varied so."""
-    part = random_part(STEPS * LEAST)
-    few = Part(part.pictures[:LEAST], part.labels[:LEAST])
+    part = random_part(STEPS * BATCH)
+    few = Part(part.pictures[:BATCH], part.labels[:BATCH])
     parts = Parts("noise", tuple(map(str, range(CLASSES))), Thumbnail(), part, few, few)
     stack = Stack(narrowed(zoo.topology("cnv-w1a1", CLASSES), channels=2))
     recipe = recipe_for(stack.topology, "cifar10")
-    recipe = replace(recipe, epochs=EPOCHS, batch=LEAST, augment=augment)
+    recipe = replace(recipe, epochs=EPOCHS, batch=BATCH, augment=augment)
     # On a CPU, PyTorch's own operations, one by one as a GPU is given them.
     precision = None if torch.cuda.is_available() else "32-true"
     options = FitOptions(precision=precision, progress=False)

@@ -170,7 +170,7 @@ def main() -> None:
         }.items():
             steps[name, half] = step_of(model.to(options.device).train(), batch, half)
     integers = Stack(topology).train()
-    if options.device == "cpu" and integers.train_by_lut():
+    if options.device == "cpu" and integers.use_luts():
         steps["integers", False] = step_of(integers, batch, False)
     for key, step in steps.items():
         step()

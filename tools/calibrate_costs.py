@@ -37,7 +37,7 @@ from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "costs.json"
 #: Blocks of one run of Yosys.
-TOGETHER = 7
+BATCH = 7
 
 
 # ---- the blocks -----------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
         synth.run(folder, script + "write_json netlist.json\n")
         modules = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))["modules"]
     cells = modules["tops"]["cells"]
-    return [synth._all(modules, cells[f"i{n}"]["type"]) for n in range(len(batch))]
+    return [synth.cells_of(modules, cells[f"i{n}"]["type"]) for n in range(len(batch))]
 
 
 def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
@@ -276,7 +276,7 @@ def main() -> None:
     data = fit_costs.fresh(data)
     end = time.monotonic() + 60 * asked.minutes
     while missing and time.monotonic() < end:
-        batch, missing = missing[:TOGETHER], missing[TOGETHER:]
+        batch, missing = missing[:BATCH], missing[BATCH:]
         start = time.monotonic()
         for (module, generics), cells in zip(batch, measure(batch), strict=True):
             data[key(module, generics)] = {

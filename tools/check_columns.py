@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Refuse lines over 100 columns in the package's C++.
+"""Refuse lines over 100 columns in C, C++ and SystemVerilog, wherever they are in the tree.
 
 clang-format breaks code at 100 columns, but not strings, assembly and macros. ruff does the same
-for Python, tools/check_rtl.py for SystemVerilog.
+for Python.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 COLUMNS = 100
-PATTERNS = ("native/*.cpp", "native/*.hpp", "src/*.cpp", "src/*.hpp")
+PATTERNS = ("*.c", "*.cpp", "*.hpp", "*.sv")
 
 
 def long_lines(root: Path) -> list[str]:
-    """``file:line: columns`` of each line over :data:`COLUMNS` in files that git knows."""
+    """Return ``file:line: columns`` of each line over :data:`COLUMNS` in files that git lists."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PATTERNS],
         cwd=root,
@@ -31,14 +31,16 @@ def long_lines(root: Path) -> list[str]:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if len(line) > COLUMNS:
-                found.append(f"{name}:{number}: {len(line)} columns, the most is {COLUMNS}")
+                found.append(f"{name}:{number}: {len(line)} columns, more than {COLUMNS}")
     return found
 
 
 def main() -> int:
-    """Print what is too long; 1 if there is any."""
+    """Print the lines that are too long; return 1 if there are any."""
     found = long_lines(Path(__file__).resolve().parents[1])
-    print("\n".join(found) if found else f"no line over {COLUMNS} columns in C++")
+    print(
+        "\n".join(found) if found else f"lines over {COLUMNS} columns in C, C++, SystemVerilog: 0"
+    )
     return bool(found)
 
 

@@ -18,7 +18,7 @@ import grimp
 
 PACKAGE = "bnn"
 #: Most modules at the top, rooms, and layers of rooms.
-MOST_MODULES, MOST_ROOMS, MOST_LAYERS = 10, 25, 10
+MAX_MODULES, MAX_ROOMS, MAX_LAYERS = 10, 25, 10
 
 Graph = dict[str, set[str]]
 
@@ -86,16 +86,16 @@ def problems(graph: Graph) -> list[str]:
     arranged = rooms(graph)
     flat = [name for name in graph if name.count(".") == 1 and not _is_folder(name, graph)]
     between, single = circles(arranged), circles(graph)
-    print(f"modules at the top: {len(flat) + 1} (at most {MOST_MODULES})")
+    print(f"modules at the top: {len(flat) + 1} (at most {MAX_MODULES})")
     height = 0 if between else layers(arranged)
-    print(f"rooms: {len(arranged)} (at most {MOST_ROOMS})")
-    print(f"layers of rooms: {height} (at most {MOST_LAYERS})")
+    print(f"rooms: {len(arranged)} (at most {MAX_ROOMS})")
+    print(f"layers of rooms: {height} (at most {MAX_LAYERS})")
     print(f"circles between rooms: {len(between)}, between modules: {len(single)}")
     wrong = [f"circle: {' -> '.join(each)}" for each in [*between, *single]]
     for what, count, most in (
-        ("modules at the top", len(flat) + 1, MOST_MODULES),
-        ("rooms", len(arranged), MOST_ROOMS),
-        ("layers", height, MOST_LAYERS),
+        ("modules at the top", len(flat) + 1, MAX_MODULES),
+        ("rooms", len(arranged), MAX_ROOMS),
+        ("layers", height, MAX_LAYERS),
     ):
         if count > most:
             wrong.append(f"{count} {what}, at most {most} are wanted")

@@ -26,7 +26,7 @@ class Run:
     """What the last call cost.
 
     Attributes:
-        images: how many.
+        images: number of images.
         seconds: spent on computing. Of an accelerator: its cycles at its clock, also where it is
             simulated; ``details["simulation_seconds"]`` is what the simulation itself took.
         details: what else the runtime tells (cycles, stalls, bytes moved).

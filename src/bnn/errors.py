@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Everything that can go wrong by the user's hand, one class per kind of cause.
+"""Errors that a user's input can cause, one class per kind of cause.
 
 Every message is one line that names the file (or argument) and the reason, and
 says what to do where that is not obvious. The command line prints that line and
@@ -12,31 +12,31 @@ class BnnError(Exception):
 
 
 class BnnWarning(UserWarning):
-    """Base of this package's notices; nothing is wrong yet. The command line prints one line."""
+    """Base of this package's warnings; the command line prints each as one line."""
 
 
 class OldFormatWarning(BnnWarning):
-    """A file of an older version of its format: readable, but without what the newer one has."""
+    """A file has an older version of its format: it can be read, but lacks newer fields."""
 
 
 class ProgramError(BnnError):
-    """A program that cannot exist: wrong shapes, precisions or accumulator widths."""
+    """A program is not valid: wrong shapes, precisions or accumulator widths."""
 
 
 class ModelFileError(BnnError):
-    """A ``.bnn`` file that is missing, damaged or lying about its contents."""
+    """A ``.bnn`` file is missing or damaged, or its header does not match its contents."""
 
 
 class ParameterError(BnnError):
-    """An original parameter folder or archive that is missing, incomplete or damaged."""
+    """An original parameter folder or archive is missing, incomplete or damaged."""
 
 
 class DataError(BnnError):
-    """A data set or picture that cannot be read."""
+    """A data set or picture cannot be read."""
 
 
 class UnreadableError(DataError):
-    """Pictures of one data set that cannot be read; ``lines`` names each, if they are several."""
+    """Pictures of a data set cannot be read; ``lines`` has a line for each of several."""
 
     def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -44,35 +44,35 @@ class UnreadableError(DataError):
 
 
 class InputError(BnnError, ValueError):
-    """Inputs of a shape, type or value range that the model does not take."""
+    """Inputs have a shape, dtype or value range that the model does not accept."""
 
 
 class UnknownNameError(BnnError, LookupError):
-    """A model, runtime, data set or network name that nobody knows."""
+    """A name of a model, runtime, data set or network is unknown."""
 
 
 class RuntimeUnavailableError(BnnError, RuntimeError):
-    """A runtime that this machine does not have (no accelerator, no native module)."""
+    """A runtime is not available on this machine (no accelerator, no native module)."""
 
 
 class NetworkError(BnnError):
-    """A trained network or topology that makes no sense, or that integers cannot say exactly."""
+    """A trained network or topology is not valid, or integers cannot express it exactly."""
 
 
 class TrainError(BnnError):
-    """A training that cannot start or go on: wrong settings, checkpoint or data, NaN loss."""
+    """A training cannot start or continue: wrong settings, checkpoint or data, or NaN loss."""
 
 
 class BuildError(BnnError):
-    """A model, folding or board that no hardware can be built for; names layer or key."""
+    """No hardware can be built for a model, folding or board; the message names layer or key."""
 
 
 class PlanError(BnnError):
-    """A wish for a plan that cannot be met; says what is exceeded and the nearest that can."""
+    """A requested plan is impossible; the message says what is exceeded, and the nearest plan."""
 
 
 class DriverError(BnnError, RuntimeError):
-    """An accelerator that refuses or fails: wrong design, bad set-up, no answer."""
+    """An accelerator refuses or fails: wrong design, wrong set-up, no answer."""
 
 
 class CacheError(BnnError):
@@ -80,4 +80,4 @@ class CacheError(BnnError):
 
 
 class FormatError(BnnError):
-    """Another framework's file that is damaged, or that says what this package cannot hold."""
+    """A file of another framework is damaged, or contains what cannot be converted."""

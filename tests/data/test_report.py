@@ -75,7 +75,7 @@ def test_nothing_wrong(folder: Path) -> None:
 
 
 def png_16(path: Path, colour: int) -> None:
-    """A PNG file of 16 bits a channel, which Pillow cannot write: grey (0) or RGB (2)."""
+    """A PNG file of 16 bits per channel, which Pillow cannot write: grey (0) or RGB (2)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = zlib.crc32(kind + data)

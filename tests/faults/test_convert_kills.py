@@ -14,7 +14,7 @@ import pytest
 
 from bnn.formats.convert import convert
 from bnn.model.file import load, save
-from bnn.system.files import STALE
+from bnn.system.files import STALE_AFTER_S
 from faults.command_child import command
 from support.converted import FIXTURES
 
@@ -82,7 +82,7 @@ def test_a_model_is_the_old_one_or_the_new_one(context, tmp_path):
 
     killed(context, "model", seconds, lambda n: ("convert", (ONE, TWO)[n % 2], "-o", out), check)
     for left in tmp_path.glob(".bnn-*.tmp"):
-        os.utime(left, (time.time() - 2 * STALE,) * 2)
+        os.utime(left, (time.time() - 2 * STALE_AFTER_S,) * 2)
     run(context, "convert", ONE, "-o", out)
     assert [path.name for path in tmp_path.iterdir()] == ["model.bnn"]
     load(out)

@@ -365,9 +365,9 @@ def test_outside_data_is_as_long_as_the_constant(
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"epsilon"', '"epsilon": 0.5, "epsilon"', "key 'epsilon' stands twice"),
-        ('"class_name"', '"class_name": "Dense", "class_name"', "key 'class_name' stands twice"),
-        ('"momentum": 0.', '"momentum": NaN, "other": 0.', "NaN is no number"),
+        ('"epsilon"', '"epsilon": 0.5, "epsilon"', "key 'epsilon' occurs twice"),
+        ('"class_name"', '"class_name": "Dense", "class_name"', "key 'class_name' occurs twice"),
+        ('"momentum": 0.', '"momentum": NaN, "other": 0.', "NaN is not a finite number"),
         ('"momentum": 0.', f'"momentum": {"9" * 5000}, "other": 0.', "has 5000 digits"),
     ],
 )

@@ -193,8 +193,8 @@ def change(model: Model, **changes) -> Model:
 
 def refusals():
     lfc, cnv = trained("lfc-w1a1"), trained("cnv-w1a1")
-    yield trained("tfc-w1a1"), "is none of the original networks"
-    yield trained("lfc-w2a2"), "is none of the original networks"
+    yield trained("tfc-w1a1"), "is not one of the original networks"
+    yield trained("lfc-w2a2"), "is not one of the original networks"
     yield change(lfc, affine=None), "LFC needs a threshold or logits"
     yield (
         change(cnv, affine=Affine(np.arange(1.0, 13.0), np.zeros(12))),

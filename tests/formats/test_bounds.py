@@ -291,7 +291,7 @@ def test_tensors_in_any_order_of_their_axes(
 
 
 def test_many_tensors_over_one_storage(monkeypatch: Any, tmp_path: Path) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBER", 1 << 14)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 1 << 14)
     assert len(torch_file.read(checkpoint(tmp_path / "x", (64,), (1,), 60))) == 60
     refused(lambda: torch_file.read(checkpoint(tmp_path / "x", (64,), (1,), 70)), "together")
 

@@ -237,13 +237,13 @@ def test_section_9_by_the_book(named: str, tmp_path: Path) -> None:
 
 def refusals(arrays: list[np.ndarray]):
     yield arrays[:-1], "arr_23 (inv_std of layer 3) is missing"
-    yield [*arrays, arrays[-1]], "arr_24 is one array too many; the network has 24"
+    yield [*arrays, arrays[-1]], "arr_24 is not used: the network has only 24 arrays"
     yield [*arrays[:6], arrays[6].T[:-1], *arrays[7:]], "arr_6 (weights of layer 1) has shape"
     yield [*arrays[:2], arrays[2][:-1], *arrays[3:]], "arr_2 (beta of layer 0) has shape (1023,)"
     bad = arrays[5].copy()
     bad[3] = np.nan
     yield [*arrays[:5], bad, *arrays[6:]], "norm0: inv_std must be finite"
-    yield [np.array(["text"]), *arrays[1:]], "arr_0.npy: holds <U4, not real numbers"
+    yield [np.array(["text"]), *arrays[1:]], "arr_0.npy: contains <U4, not real numbers"
     yield [arrays[0].ravel()], "has no dense layer"
 
 

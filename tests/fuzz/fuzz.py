@@ -36,11 +36,11 @@ WORK = ROOT / "build" / "fuzz"
 sys.path.insert(0, str(HERE))
 
 #: Deaths of one reader's process in a run, before it is left alone.
-MOST_DEATHS = 20
+MAX_DEATHS = 20
 #: What a reader gets at least: its seeds take that long.
-LEAST_SECONDS = 1.0
+MIN_SECONDS = 1.0
 #: Seconds after its time from which a process hangs: a library may not let libFuzzer stop it.
-MOST_OVERTIME = 240
+MAX_OVERTIME_S = 240
 EMPTY: dict = {"inputs": 0, "taken": 0, "failures": 0, "crashes": 0, "slowest": 0.0, "mib": 0}
 MARKS = ("<!-- fuzzing -->", "<!-- end of fuzzing -->")
 
@@ -185,7 +185,7 @@ def everything(given: argparse.Namespace) -> int:
     names = given.only.split(",") if given.only else [*fuzzed, *(["native"] if built else [])]
     if wrong := sorted(set(names) - set(known)):
         raise SystemExit(f"no reader {', '.join(wrong)}; there are: {', '.join(known)}")
-    share = max(LEAST_SECONDS, given.seconds / len(names))
+    share = max(MIN_SECONDS, given.seconds / len(names))
     bad = 0
     for name in names:
         before = total(name)
@@ -216,7 +216,7 @@ def run(name: str, seconds: float, runs: int) -> None:
     for part in ("corpus", "died", "failed"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + seconds
-    for deaths in range(MOST_DEATHS):
+    for deaths in range(MAX_DEATHS):
         left = end - time.monotonic()
         if deaths and left < 1:
             break
@@ -224,7 +224,7 @@ def run(name: str, seconds: float, runs: int) -> None:
         command = [sys.executable, __file__, "--one", name, "--seconds", str(int(left) + 1)]
         command += ["--runs", str(runs)]
         with tempfile.TemporaryDirectory(prefix="bnn-fuzz-", dir=_memory()) as place:
-            code = _watched(command, folder / "log", place, left + MOST_OVERTIME)
+            code = _watched(command, folder / "log", place, left + MAX_OVERTIME_S)
             if code != 0:  # what it was reading, if libFuzzer could not keep it
                 for path in Path(place).glob("*/input*"):
                     if path.is_file():

@@ -81,7 +81,7 @@ def tfc(seed: int = 0) -> Program:
     return Program(IntegerInput((784,), BIPOLAR), tuple(operations), "scores")
 
 
-#: 196 cycles an image, run-time parameters.
+#: 196 cycles per image, run-time parameters.
 TFC_FOLDING = Folding(
     {
         "fc0": LayerFolding(16, 16),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a 7-series synthesiser calls its own, as simple as can be: for benches of what BNN_LUT6 chooses.
+// Simple models of 7-series primitives, for benches of what BNN_LUT6 chooses.
 `default_nettype none
 module LUT1 #(parameter logic [1:0] INIT = 0) (output wire O, input wire I0);
     assign O = INIT[I0];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// bnn_control between an AXI4-Lite master that keeps several accesses on their way, with random pauses
-// on every channel (test_buses.py builds it). Arguments: offsets of plain registers, one for each.
-// A response that waits stays; every access is answered, once, in order; after a reset all read 0.
+// bnn_control between an AXI4-Lite master that keeps several accesses on their way, with random
+// pauses on every channel (test_buses.py builds it). Arguments: offsets of plain registers, one for
+// each. A response that waits stays; every access is answered, once, in order; after a reset all
+// read 0.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -35,14 +36,18 @@ int written = 0;
 
 // One cycle: what is offered stays until it is taken; what comes back is counted.
 void cycle() {
-  if (!top->s_axi_awvalid && !addresses.empty() && !pause()) top->s_axi_awvalid = 1, top->s_axi_awaddr = addresses.front();
-  if (!top->s_axi_wvalid && !values.empty() && !pause()) top->s_axi_wvalid = 1, top->s_axi_wdata = values.front();
-  if (!top->s_axi_arvalid && !asks.empty() && !pause()) top->s_axi_arvalid = 1, top->s_axi_araddr = asks.front();
+  if (!top->s_axi_awvalid && !addresses.empty() && !pause())
+    top->s_axi_awvalid = 1, top->s_axi_awaddr = addresses.front();
+  if (!top->s_axi_wvalid && !values.empty() && !pause())
+    top->s_axi_wvalid = 1, top->s_axi_wdata = values.front();
+  if (!top->s_axi_arvalid && !asks.empty() && !pause())
+    top->s_axi_arvalid = 1, top->s_axi_araddr = asks.front();
   top->s_axi_bready = !pause();
   top->s_axi_rready = !pause();
   top->clk = 0;
   top->eval();
-  const bool aw = top->s_axi_awvalid && top->s_axi_awready, w = top->s_axi_wvalid && top->s_axi_wready;
+  const bool aw = top->s_axi_awvalid && top->s_axi_awready,
+             w = top->s_axi_wvalid && top->s_axi_wready;
   const bool ar = top->s_axi_arvalid && top->s_axi_arready;
   const bool b = top->s_axi_bvalid && top->s_axi_bready, r = top->s_axi_rvalid && top->s_axi_rready;
   const bool b_waits = top->s_axi_bvalid && !b, r_waits = top->s_axi_rvalid && !r;
@@ -54,7 +59,8 @@ void cycle() {
   top->clk = 1;
   top->eval();
   if (!top->rst && b_waits && !top->s_axi_bvalid) fail("bvalid fell before bready");
-  if (!top->rst && r_waits && (!top->s_axi_rvalid || top->s_axi_rdata != shown)) fail("a read that waited has changed");
+  if (!top->rst && r_waits && (!top->s_axi_rvalid || top->s_axi_rdata != shown))
+    fail("a read that waited has changed");
   // Garbage where nothing is offered.
   if (aw) addresses.pop_front(), top->s_axi_awvalid = 0, top->s_axi_awaddr = draw(256);
   if (w) values.pop_front(), top->s_axi_wvalid = 0, top->s_axi_wdata = uint32_t(engine());

@@ -18,7 +18,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
 #: Cycles without any word after which the block counts as stuck.
-PATIENCE = 5000
+MAX_QUIET_CYCLES = 5000
 
 
 class Feed:
@@ -94,7 +94,7 @@ async def stream(dut: object) -> None:
         await RisingEdge(dut.clk)
     dut.rst.value = 0
     quiet = 0
-    while min(map(len, drain.got)) < task["output"]["words"] and quiet < PATIENCE:
+    while min(map(len, drain.got)) < task["output"]["words"] and quiet < MAX_QUIET_CYCLES:
         for end in (*feeds, drain):
             end.drive()
         # Values here are still those before the edge; what is driven next comes after it.

@@ -3,8 +3,8 @@
 // random pauses. How often each end pauses changes every 128 cycles, `pace` says to what.
 `default_nettype none
 
-// A random number a cycle, and whether an end moves: of 8 cycles in 5, 8, 8, 1 for an input, in 6, 8, 1,
-// 8 for an output.
+// A random number per cycle, and whether an end moves. By `pace` (0 to 3), an input moves in 5, 8,
+// 8 or 1 of 8 cycles, an output in 6, 8, 1 or 8.
 module bench_luck #(
     parameter int SEED = 1,
     parameter int OUTPUT = 0
@@ -99,7 +99,8 @@ module bench_drain #(
                 else if (((words[at] ^ data) & mask[at]) != '0)
                     fail($sformatf("%h instead of %h", data & mask[at], words[at] & mask[at]));
             end
-            if (STEADY != 0 && waiting && (!valid || data != held)) fail("a word that waited has changed");
+            if (STEADY != 0 && waiting && (!valid || data != held))
+                fail("a word that waited has changed");
             if (last_call && !done) fail("stuck");
         end
     end
@@ -159,7 +160,8 @@ module bench_cycles #(
     always_ff @(posedge clk) begin
         at    <= rst ? 0 : done ? at : at + 1;
         given <= words[at < WORDS ? at : 0];
-        if (!rst && at > 7 && !done && got != wanted[at-2]) begin  // after the word of two cycles ago
+        // got is that of the word two cycles ago
+        if (!rst && at > 7 && !done && got != wanted[at-2]) begin
             $display("%s: %h instead of %h in cycle %0d", NAME, got, wanted[at-2], at);
             failed <= 1'b1;
         end

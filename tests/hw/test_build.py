@@ -132,8 +132,8 @@ def test_foldings_that_do_not_fit_name_the_layer(
         ('{"hidden": 3}', "key 'hidden' must hold an object"),
         ('{"MVAU_hls_7": {"PE": 1}}', "key 'MVAU_hls_7' is not a layer of this model"),
         ('{"loadable": 1}', "key 'loadable' must be"),
-        ('{"hidden": {"PE": 1}, "hidden": {"PE": 2}}', "key 'hidden' stands twice"),
-        ('{"hidden": {"PE": 1, "PE": 2}}', "key 'PE' stands twice"),
+        ('{"hidden": {"PE": 1}, "hidden": {"PE": 2}}', "key 'hidden' occurs twice"),
+        ('{"hidden": {"PE": 1, "PE": 2}}', "key 'PE' occurs twice"),
         ('{"hidden": {"PE": 1}, "MVAU_hls_0": {"PE": 2}}', "layer 'hidden' has a key already"),
         (
             '{"layer0": {}, "layer3": {}, "layer7": {}}',

@@ -210,17 +210,22 @@ def test_time_is_cycles_at_the_clock() -> None:
     assert again.seconds == outputs.seconds  # whatever else this machine does
 
 
-def test_the_forked_process_has_a_simulation_of_its_own() -> None:
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork here")
-    code = f"""
-import os, signal, sys
+#: Start of a program that simulates in a process of its own.
+_PREFACE = f"""
+import os, signal, sys, threading
 sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
 import numpy as np
 from hw.test_cached import INPUTS, DENSE_FOLDING, dense, prepare
 runtime = prepare("sim", dense(), folding=DENSE_FOLDING)
 expected = prepare("reference", dense()).run(INPUTS).scores
-child = os.fork()
+"""
+
+
+def test_the_forked_process_has_a_simulation_of_its_own() -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    code = f"""
+{_PREFACE}child = os.fork()
 signal.alarm(60)
 for _ in range(2):
     assert (runtime.run(INPUTS).scores == expected).all()
@@ -236,13 +241,7 @@ def test_a_process_forked_while_another_thread_computes() -> None:
     if not hasattr(os, "fork"):
         pytest.skip("no fork here")
     code = f"""
-import os, signal, sys, threading
-sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
-import numpy as np
-from hw.test_cached import INPUTS, DENSE_FOLDING, dense, prepare
-runtime = prepare("sim", dense(), folding=DENSE_FOLDING)
-expected = prepare("reference", dense()).run(INPUTS).scores
-many = np.tile(INPUTS, (200, 1))
+{_PREFACE}many = np.tile(INPUTS, (200, 1))
 inside, ended = threading.Event(), threading.Event()
 wait = runtime.transport.wait
 def slowly():

@@ -108,7 +108,7 @@ def test_a_planned_residual_network_keeps_its_pace_with_short_fifos() -> None:
 
 def test_a_fifo_too_short_for_its_branch_is_a_deadlock_that_is_named() -> None:
     folding = Folding(RESIDUAL_FOLDING.layers, fifos={"t0_copy1_fifo": 1})
-    with pytest.raises(PlanError, match=r"stops for good: words wait on .*t0_copy1"):
+    with pytest.raises(PlanError, match=r"deadlock: words wait on .*t0_copy1"):
         simulate(build(residual(), folding))
 
 

@@ -19,7 +19,7 @@ from bnn.run.sim import SimRuntime
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator", "data_dir")]
 
-#: Parameter set -> (test set, images, cycles an image; specification, section 1).
+#: Parameter set -> (test set, images, cycles per image; specification, section 1).
 SETS = {
     "mnist-lfcW1A1": ("mnist", 2000, 512),
     "mnist-lfcW1A2": ("mnist", 2000, 512),
@@ -46,9 +46,9 @@ def test_scores_and_cycles(name: str, params_dir: Path, capsys: pytest.CaptureFi
     np.testing.assert_array_equal(outputs.scores, expected.scores)
     report = outputs.details["starts"][0]
     with capsys.disabled():  # docs/hardware.md quotes these lines
-        line = f"{name}: {report['interval']} cycles an image, {report['latency']} to the first"
+        line = f"{name}: {report['interval']} cycles per image, {report['latency']} to the first"
         rate = report["cycles"] / outputs.details["simulation_seconds"]
-        print(line, f"({count} images at {rate:.0f} simulated cycles a second)")  # noqa: T201
+        print(line, f"({count} images at {rate:.0f} simulated cycles per second)")  # noqa: T201
     assert abs(report["interval"] - cycles) <= cycles / 100
 
 

@@ -14,7 +14,7 @@ from bnn.hw import folding as folds
 from bnn.hw.design import build
 from bnn.run import prepare
 
-#: Parameter set, folding -> cycles an image.
+#: Parameter set, folding -> cycles per image.
 RECORDS = {
     ("cifar10-cnvW1A1", "cnv-w1-fast"): 3200,
     ("cifar10-cnvW1A1", "cnv-w1-small"): 8192,
@@ -51,6 +51,6 @@ def test_scores_and_pace(
     np.testing.assert_array_equal(outputs.scores, expected.scores)
     report = outputs.details["starts"][0]
     with capsys.disabled():  # docs/hardware.md quotes these lines
-        line = f"{name}, {folding}: {report['interval']} cycles an image"
+        line = f"{name}, {folding}: {report['interval']} cycles per image"
         print(f"{line}, {report['latency']} to the first")  # noqa: T201
     assert report["interval"] <= RECORDS[record] * 1.01

@@ -271,7 +271,7 @@ def _hidden_map() -> Program:
 @pytest.mark.parametrize(
     ("memory", "wanted"),
     [
-        # Constants of at most 64 words: a LUT a bit, and no more than there are different columns.
+        # Constants of at most 64 words: a LUT per bit, at most one per different column.
         (Memory(8, 16, constant=True), Mapped(logic=8)),
         (Memory(8, 2, constant=True), Mapped(logic=2)),
         (Memory(8, 3, constant=True), Mapped(logic=6)),

@@ -62,7 +62,7 @@ def random_graph(seed: int) -> Network:
 
 
 def ending(source: str) -> tuple[Layer, ...]:
-    """From a map to scores, one a channel."""
+    """From a map to scores, one per channel."""
     pool = MaxPool("ending_pool", SHAPE[:2], (1, 1))
     return (Sign("ending", source=source), pool)
 

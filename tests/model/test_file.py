@@ -17,39 +17,23 @@ from hypothesis import strategies as st
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
-from bnn.data.pictures.preprocess import Thumbnail
 from bnn.errors import BnnError, ModelFileError
 from bnn.model.file import _digest, load, pack_planes, provenance, save, unpack_planes
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput, identity_table
-from bnn.program.operations import Affine, Dot, Threshold, Window
+from bnn.program.operations import Dot
 from bnn.program.precision import BIPOLAR, INT, UINT
 from bnn.program.program import Program
 from support import programs
+from support.models import small
 
 SAME_FILE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def _model() -> Model:
-    random = np.random.default_rng(7)
-    program = Program(
-        PictureInput((2, 2, 3), UINT(8), identity_table()),
-        (
-            Window("flat", "input", (2, 2)),
-            Dot("d0", "flat", random.integers(-4, 4, (5, 12)), INT(3), bias=[1, 2, 3, 4, 5]),
-            Threshold("t0", "d0", random.integers(-9, 9, (5, 1)), BIPOLAR, -1, 2, [1, 1, -1, 1, 1]),
-            Dot("d1", "t0", random.choice([-1, 1], (2, 5)), BIPOLAR),
-        ),
-        "d1",
-        affine=Affine(np.array([0.5, 2.0]), np.array([0.0, -1.0])),
-    )
-    return Model(program, ("no", "yes"), Thumbnail(), {"epochs": 3, "note": "x"}, "small")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "m.bnn"
-    save(_model(), path)
+    save(small(), path)
     return path
 
 
@@ -68,7 +52,7 @@ def _rewrite(path: Path, change: Any, tensors: Any = None) -> None:
 
 
 def test_everything_comes_back(path: Path) -> None:
-    before, after = _model(), load(path)
+    before, after = small(), load(path)
     assert after.program.digest() == before.program.digest()
     assert after.classes == before.classes
     assert after.preprocess == before.preprocess
@@ -277,7 +261,7 @@ def test_other_safetensors_missing_files_and_folders(tmp_path: Path, path: Path)
 @given(data=st.data())
 def test_damage_anywhere_is_an_error_or_harmless(data: Any, tmp_path: Path) -> None:
     path = tmp_path / "damaged.bnn"
-    save(_model(), path)
+    save(small(), path)
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -289,8 +273,8 @@ def test_damage_anywhere_is_an_error_or_harmless(data: Any, tmp_path: Path) -> N
 
 def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be written"):
-        save(_model(), tmp_path / "no" / "m.bnn")
-    hopeless = Model(_model().program, ("a", "b"), None, {"x": object()})
+        save(small(), tmp_path / "no" / "m.bnn")
+    hopeless = Model(small().program, ("a", "b"), None, {"x": object()})
     with pytest.raises(ModelFileError, match="cannot be written"):
         save(hopeless, tmp_path / "m.bnn")
     assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The closed set of operations: what each reads, and that the model file knows every kind."""
+"""The closed sets of operations and layers: what each reads, and who decides by kind."""
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import get_args
 
+import numpy as np
 from hypothesis import given
 
+import bnn
 from bnn.model.file import OPS
+from bnn.network import layers, topology, zoo
+from bnn.network.assemble import assemble, random_parameters
+from bnn.program.inputs import Input
 from bnn.program.operations import INPUT, Add, Op, sources
 from bnn.program.program import Program
 from support.programs import networks
@@ -28,3 +35,46 @@ def test_an_operation_reads_edges_that_are_made_before_it(program: Program) -> N
         named = [value for value in vars(op).values() if isinstance(value, str) and value in made]
         assert list(read) == named
         made.add(op.name)
+
+
+def test_a_layer_reads_what_its_network_says() -> None:
+    network = assemble(
+        zoo.topology("cnv-w1a1", 10),
+        random_parameters(zoo.topology("cnv-w1a1", 10), np.random.default_rng(1)),
+    )
+    made = {INPUT}
+    for layer in network.layers:
+        assert made.issuperset(layers.sources(layer))
+        made.add(layer.name)
+    two = layers.Add("sum", other="one", source="two")
+    assert layers.sources(two) == ("two", "one")
+
+
+#: Classes of the closed sets: operations, layers of networks and of topologies, inputs.
+KINDS = {
+    kind.__name__ for kinds in (Op, layers.Layer, topology.Layer, Input) for kind in get_args(kinds)
+}
+
+
+def _asked(test: ast.expr) -> tuple[str, set[str]] | None:
+    """Variable and classes of a question ``isinstance(variable, classes)``."""
+    match test:
+        case ast.BoolOp(values=[first, *_]):
+            return _asked(first)
+        case ast.Call(func=ast.Name("isinstance"), args=[asked, classes]):
+            names = {one.id for one in ast.walk(classes) if isinstance(one, ast.Name)}
+            return ast.unparse(asked), names
+    return None
+
+
+def test_no_chain_of_isinstance_decides_by_kind() -> None:
+    """``match`` decides by kind: the type checker then lists what a new kind needs."""
+    chains = []
+    for path in sorted(Path(bnn.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and len(node.orelse) == 1:
+                first, after = _asked(node.test), node.orelse[0]
+                second = _asked(after.test) if isinstance(after, ast.If) else None
+                if first and second and first[0] == second[0] and (first[1] | second[1]) <= KINDS:
+                    chains.append(f"{path.name}:{node.lineno}")
+    assert not chains

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +16,9 @@ from bnn.formats.convert import Options, convert
 from bnn.formats.qonnx.executor import Executor
 from bnn.measure.agreement import Answers, classes_of, compared
 from support.converted import FIXTURES
+from support.scripts_loaded import load
 
-
-def _load() -> Any:
-    spec = importlib.util.spec_from_file_location("matrix", FIXTURES / "qonnx" / "matrix.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["matrix"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-MATRIX = _load()
+MATRIX: Any = load("fixtures", "qonnx", "matrix.py")
 GROUPS: tuple[str, ...] = tuple(MATRIX.GROUPS)
 
 

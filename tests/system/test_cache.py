@@ -422,7 +422,7 @@ def test_a_whole_entry_is_used_where_nothing_can_be_written(place: Path) -> None
 
 
 def test_the_cache_is_bounded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MOST", 4500)
+    monkeypatch.setattr(cache, "MAX_SIMULATOR_BYTES", 4500)
     for number in range(6):
         entry = cache.entry(
             "things", f"n{number}", lambda work: (work / "made" / "x").write_bytes(bytes(1000))

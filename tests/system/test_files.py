@@ -302,7 +302,7 @@ def test_leftovers_of_killed_writers_go_once_they_are_old(tmp_path: Path) -> Non
     target, other = tmp_path / "model.bnn", tmp_path / "other.bnn"
     files.write_whole(target, b"old")
     for path in (target, other):
-        for age in (0, files.STALE + 60):
+        for age in (0, files.STALE_AFTER_S + 60):
             left = files._temporary_of(path)
             left.write_bytes(b"half")
             os.utime(left, (time.time() - age,) * 2)
@@ -327,5 +327,5 @@ def test_temporary_names_fit_beside_the_longest_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[NaN]", "[Infinity]", "[-Infinity]"])
 def test_what_is_no_number_in_json_is_refused_where_it_must_be(text: str) -> None:
     assert len(files.parse_json(text)) == 1
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not a finite number"):
         files.parse_json(text, finite=True)

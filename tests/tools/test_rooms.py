@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -12,18 +11,14 @@ from types import ModuleType
 
 import pytest
 
+from support.scripts_loaded import ROOT, load
+
 pytest.importorskip("grimp", reason="needs import-linter, an extra for development")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def check() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_rooms", ROOT / "tools" / "check_rooms.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("tools", "check_rooms.py")
 
 
 #: import-linter on the package in the working folder, not on the one that is installed.

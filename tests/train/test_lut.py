@@ -137,7 +137,7 @@ def compare_steps(stack):
         return loss.detach(), [one.grad.clone() for one in stack.parameters()], statistics
 
     loss, exact, statistics = step()
-    assert stack.train_by_lut()
+    assert stack.use_luts()
     found_loss, found, found_statistics = step()
     assert float(found_loss) == pytest.approx(float(loss), abs=1e-5)
     for one, other in zip(statistics, found_statistics, strict=True):
@@ -155,7 +155,7 @@ def test_a_run_can_be_repeated():
     def gradients():
         torch.manual_seed(5)
         stack = Stack(zoo.topology("sfc-w1a1")).train()
-        stack.train_by_lut()
+        stack.use_luts()
         stack(pictures).square().mean().backward()
         return [one.grad for one in stack.parameters()]
 
@@ -230,10 +230,10 @@ def test_integers_are_taken_where_they_are_faster(monkeypatch):
     many = Stack(deployable(Topology("more", (28, 28, 1), deep, "sign")))
     monkeypatch.setattr("bnn.train.loop._integers_pay", lambda: True)
     assert lightning_precision(few, None) == "32-true"
-    assert few.looks_up
+    assert few.uses_luts
     assert lightning_precision(Stack(zoo.topology("tfc-w1a1")), "bf16-mixed") == "bf16-mixed"
     assert lightning_precision(many, None) in ("32-true", "bf16-mixed")
-    assert not many.looks_up
+    assert not many.uses_luts
     with pytest.raises(TrainError, match="cannot be trained in integers"):
         lightning_precision(many, INTEGER)
 

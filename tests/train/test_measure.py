@@ -15,7 +15,7 @@ def test_statistics_are_those_of_the_batches(looked_up):
     torch.manual_seed(1)
     stack = Stack(zoo.topology("tfc-w1a1")).eval()
     if looked_up:
-        assert stack.train_by_lut()
+        assert stack.use_luts()
     batches = torch.randint(0, 256, (3, 50, 28, 28, 1), dtype=torch.uint8)
     weights = [one.clone() for one in stack.parameters()]
     first = next(one for one in stack.body if isinstance(one, BatchNorm))

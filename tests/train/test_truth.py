@@ -22,7 +22,7 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 from bnn.errors import BnnError, TrainError  # noqa: E402
 from bnn.train.augment import AUGMENTATIONS  # noqa: E402
 from bnn.train.checkpoint import BEST, LAST, PREVIOUS, read_checkpoint, to_bytes  # noqa: E402
-from bnn.train.lock import alone  # noqa: E402
+from bnn.train.lock import exclusive  # noqa: E402
 from bnn.train.loop import FitOptions  # noqa: E402
 from bnn.train.quantizers import ESTIMATORS  # noqa: E402
 from bnn.train.recipes import RANGES  # noqa: E402
@@ -363,9 +363,9 @@ def test_a_checkpoint_file_is_no_model_to_start_from(done, tmp_path, kind):
 
 def test_only_one_process_works_in_a_folder(run):
     settings = read_settings(run)
-    with alone(run), pytest.raises(TrainError, match=f"process {os.getpid()} is using it"):
+    with exclusive(run), pytest.raises(TrainError, match=f"process {os.getpid()} is using it"):
         train(settings, run, QUIET, resume=True)
-    with alone(run), pytest.raises(TrainError, match="is using it"):
+    with exclusive(run), pytest.raises(TrainError, match="is using it"):
         recertify(run)
     recertify(run)
 
@@ -412,18 +412,19 @@ def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, 
 
 def test_a_lock_goes_with_its_process(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom bnn.train.lock import alone\n"
-        f"with alone(Path({str(tmp_path)!r})):\n    print('held', flush=True)\n    time.sleep(600)"
+        "import sys, time\nfrom pathlib import Path\nfrom bnn.train.lock import exclusive\n"
+        f"with exclusive(Path({str(tmp_path)!r})):\n"
+        "    print('held', flush=True)\n    time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"held\n"
-    with pytest.raises(TrainError, match=f"process {process.pid} is using it"), alone(tmp_path):
+    with pytest.raises(TrainError, match=f"process {process.pid} is using it"), exclusive(tmp_path):
         pass
     process.kill()
     process.wait()
     process.stdout.close()
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        with contextlib.suppress(TrainError), alone(tmp_path):
+        with contextlib.suppress(TrainError), exclusive(tmp_path):
             return
     pytest.fail("the lock outlived its process")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bnn.commands.plan import Fps, Most, one_wish
+from bnn.commands.plan import Fps, Most, check_choice
 
 
 def build(
@@ -56,7 +56,7 @@ def build(
     target = find_board(board)
     program = bnn.load(model).program
     if fps is not None or most:
-        one_wish(fps, most, folding)
+        check_choice(fps, most, folding)
         from bnn.plan import plan
 
         planned = plan(program, fps=fps, on=target, loadable=bool(loadable))

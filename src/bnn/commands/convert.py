@@ -35,7 +35,7 @@ def convert(
         typer.Option("--topology", help="lfc, cnv, a network's name, or a TOML file."),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option("--classes", help="Text file of class names, one a line.")
+        Path | None, typer.Option("--classes", help="Text file of class names, one per line.")
     ] = None,
     given_input: Annotated[
         str | None,

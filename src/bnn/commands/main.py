@@ -127,10 +127,12 @@ def _print_results(
     if not json:
         from rich.text import Text
 
-        from bnn.commands.tables import LEAST, scores_table, timing_text
+        from bnn.commands.tables import MIN_WIDTH, scores_table, timing_text
 
-        print_whole(scores_table(classifier.model, names, scores, classes, {runtime: us}), LEAST)
-        print_whole(Text(timing_text(run, reading)), LEAST)
+        print_whole(
+            scores_table(classifier.model, names, scores, classes, {runtime: us}), MIN_WIDTH
+        )
+        print_whole(Text(timing_text(run, reading)), MIN_WIDTH)
         return
     times = {"us": us, "prepare_us": 1e6 * (reading + run.prepare_seconds) / max(len(names), 1)}
     simulation = ("cycles", "mhz", "simulated", "simulation_seconds")
@@ -270,10 +272,10 @@ def models(json: Json = False) -> None:
 def demo() -> None:
     """Classify the bundled pictures on the cpu and the reference runtime, side by side."""
     from bnn.commands.demo import show
-    from bnn.commands.tables import LEAST
+    from bnn.commands.tables import MIN_WIDTH
 
     for part in show():
-        print_whole(part, LEAST)
+        print_whole(part, MIN_WIDTH)
 
 
 app.command()(bench_command.bench)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-Fps = Annotated[float | None, typer.Option("--fps", help="Images a second that are wanted.")]
-Most = Annotated[bool, typer.Option("--max", help="As fast as the part holds.")]
-Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be taken.")]
+Fps = Annotated[float | None, typer.Option("--fps", help="Required images per second.")]
+Most = Annotated[bool, typer.Option("--max", help="The fastest that fits the part.")]
+Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be used.")]
 
 
 def plan(
@@ -52,7 +52,7 @@ def plan(
     """
     from bnn.plan.planner import plan as make
 
-    one_wish(fps, most)
+    check_choice(fps, most)
     _check_picture(pareto, beside, {"--fps": fps, "--max": most, "--output": output})
     if pareto is not None:
         draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
@@ -66,8 +66,8 @@ def plan(
     from bnn.commands.plan_table import plan_table
     from bnn.system.terminal import print_whole
 
-    wish = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
-    print_whole(plan_table(found, f"{model}, {wish}"))
+    goal = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
+    print_whole(plan_table(found, f"{model}, {goal}"))
 
 
 def draw_pareto(
@@ -79,7 +79,7 @@ def draw_pareto(
     fill: float,
     json: bool,
 ) -> None:
-    """Write the picture of ``models``; print its points with ``json``."""
+    """Write the Pareto picture of ``models`` to ``path``; print a summary, or JSON."""
     from dataclasses import asdict
 
     import bnn
@@ -119,8 +119,8 @@ def _check_picture(
         raise PlanError(f"{given[0]} is for a plan; --pareto draws all of them")
 
 
-def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
-    """Refuse more than one wish."""
+def check_choice(fps: float | None, most: bool, folding: str | None = None) -> None:
+    """Refuse more than one of ``--fps``, ``--max`` and ``--folding``."""
     from bnn.errors import PlanError
 
     if fps is not None and most:
@@ -130,7 +130,7 @@ def one_wish(fps: float | None, most: bool, folding: str | None = None) -> None:
 
 
 def write_folding(path: Path, folding: object) -> None:
-    """Write what ``bnn build --folding`` reads."""
+    """Write a folding file, as ``bnn build --folding`` reads it."""
     from bnn.errors import PlanError
     from bnn.system.files import write_whole
 

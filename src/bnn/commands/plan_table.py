@@ -70,7 +70,7 @@ def _speed(plan: Plan) -> Text:
         first = f"first result after {plan.timing.latency:,} cycles; "
     return Text(
         f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}"
-        f"{_routed(plan)}: {plan.cycles:,} cycles an image; "
+        f"{_routed(plan)}: {plan.cycles:,} cycles per image; "
         f"slowest (*): {harmless(plan.bottleneck)}; {first}"
         f"parameters: {where}. Errors (+-): the largest on {cost.measured()}."
     )

@@ -21,13 +21,13 @@ from bnn.program.operations import INPUT
 from bnn.system.terminal import harmless
 
 #: Classes with a score bar for each picture; widths of a bar and of a name where there is room.
-TOP = 3
-BAR = 20
-NAME = 16
+MAX_BARS = 3
+BAR_WIDTH = 20
+NAME_WIDTH = 16
 #: Columns of a terminal that pictures and their classes need besides.
-BESIDES = 36
+OTHER_WIDTH = 36
 #: Columns that a table of scores needs; names fold.
-LEAST = 40
+MIN_WIDTH = 40
 
 
 def simulated_text(run: Run) -> str:
@@ -67,8 +67,8 @@ def scores_table(
     table.add_column("class", overflow="fold")
     table.add_column("scores", no_wrap=True)
     # On a narrow terminal the bars give way, not the answer.
-    room = min(max((Console().width - BESIDES) / (BAR + NAME + 8), 0.0), 1.0)
-    widths = max(1, int(room * BAR)), max(1, int(room * NAME))
+    room = min(max((Console().width - OTHER_WIDTH) / (BAR_WIDTH + NAME_WIDTH + 8), 0.0), 1.0)
+    widths = max(1, int(room * BAR_WIDTH)), max(1, int(room * NAME_WIDTH))
     for name, row, index in zip(names, scores, classes, strict=True):
         best = Text(harmless(model.classes[index]), "bold")
         table.add_row(Text(harmless(name)), best, bars(model, row, *widths))
@@ -80,10 +80,12 @@ def _table(title: str) -> Table:
     return Table(title=Text(harmless(title)), title_justify="left", box=None, pad_edge=False)
 
 
-def bars(model: Model, scores: NDArray[np.int32], width: int = BAR, name_width: int = NAME) -> Text:
+def bars(
+    model: Model, scores: NDArray[np.int32], width: int = BAR_WIDTH, name_width: int = NAME_WIDTH
+) -> Text:
     """The best classes, a line with a bar each, from the picture's lowest score to its highest."""
     values = logits(model.program, scores[None])[0]
-    best = np.argsort(-values, kind="stable")[:TOP]
+    best = np.argsort(-values, kind="stable")[:MAX_BARS]
     low, span = values.min(), max(float(np.ptp(values)), 1e-9)
     lines = []
     for index in best:

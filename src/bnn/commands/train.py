@@ -94,7 +94,7 @@ def train(
 ) -> None:
     """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
 
-    Without a terminal it prints a line an epoch. Ctrl-C stops it; the epochs before are kept.
+    Without a terminal it prints a line per epoch. Ctrl-C stops it; the epochs before are kept.
 
     Examples: [bold]bnn train lfc-w1a1 --data mnist -o runs/digits[/bold],
     [bold]bnn train --resume runs/digits[/bold] (after a crash or Ctrl-C; also with more --epochs)

@@ -4,5 +4,5 @@
 ``idx``     MNIST's IDX images and labels
 ``cifar``   CIFAR-10's binary records
 ``folder``  pictures, one subfolder per class
-``sets``    a data set by name or by folder, wherever it lies
+``sets``    a data set by name or by folder
 """

@@ -3,7 +3,7 @@
 
     3073 bytes = label, 1024 red, 1024 green, 1024 blue; each plane 32x32, row by row
 
-A file is nothing but records, so its size is the only thing that can be checked. See
+A file consists of records only, so nothing but its size can be checked. See
 https://www.cs.toronto.edu/~kriz/cifar.html ; a file may be packed with gz or xz.
 """
 
@@ -21,7 +21,7 @@ from bnn.data.files import Source, open_unpacked, source_name, write_file
 from bnn.errors import DataError, InputError
 
 RECORD_BYTES = 1 + 3 * 32 * 32
-#: Records read at a time, in bytes; the official training part has 154 MB.
+#: Most bytes of a file; the official training part has 154 MB.
 MAX_BYTES = 1 << 28
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures that occur more than once: in a class, in two classes, in two parts of a set.
+"""Find pictures that occur more than once: in a class, in two classes, in two parts of a set.
 
-Equal ones are found by their digests. Nearly equal ones (saved again, a little brighter) are
-found by their fingerprints: random projections bring them next to each other, and what stands
-next to each other is compared. The time grows with the number of pictures, not its square.
+Equal pictures have equal digests. Nearly equal pictures (saved again, a little brighter) have
+similar fingerprints: these are sorted by random projections, and neighbours are compared. The
+time grows with the number of pictures, not with its square.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from bnn.data.look import Looks, Mark
 
-#: Two fingerprints are nearly equal if they differ by so many levels at most (root mean square;
-#: one standard deviation of a picture is 24 levels), and their contrast by a tenth.
+#: Two fingerprints are nearly equal if they differ by at most so many levels (root mean square;
+#: the standard deviation of a picture is 24 levels), and their contrasts by at most a tenth.
 NEAR_LEVELS = 2.0
 NEAR_CONTRAST = 0.1
-#: Fingerprints of fewer cells (inputs below 6x6) tell too little.
+#: Fingerprints of fewer cells (inputs below 6x6) are not compared.
 _CELLS = 36
 #: Standard deviation in levels below which a picture is too flat to be compared.
 _FLAT = 1.0
@@ -34,10 +34,10 @@ class Repeated:
 
     Attributes:
         where: ``parts``, ``classes`` or ``class``.
-        nearly: whether they are nearly equal, not equal.
-        count: of pictures that there are too many of.
-        examples: "one = other", with their parts.
-        parts: for ``where`` = ``parts``: that of the pictures, and that in which they are also.
+        nearly: whether the pictures are nearly equal (else: equal).
+        count: number of superfluous pictures.
+        examples: texts "name = name", with the parts of both pictures.
+        parts: for ``where`` = ``parts``: the part of the pictures, and the other part with them.
     """
 
     where: str
@@ -49,16 +49,16 @@ class Repeated:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Pictures of which each repeats an earlier one; ``later`` and ``earlier`` are indexes."""
+    """Pairs of pictures: ``later[i]`` repeats ``earlier[i]`` (indexes)."""
 
     later: NDArray[np.int64]
     earlier: NDArray[np.int64]
 
 
 def repeated(looks: dict[str, Looks]) -> tuple[Repeated, ...]:
-    """What occurs more than once in the parts of a data set, by the name of each part.
+    """Return what occurs more than once in a data set; ``looks`` are the pictures by part.
 
-    The order of ``looks`` decides which of two is the original: put the training part first.
+    The first of two equal pictures in ``looks`` is the original: put the training part first.
     """
     looks = {part: one for part, one in looks.items() if len(one)}
     if not looks:
@@ -109,10 +109,10 @@ def _told(
 def _equal(
     digests: NDArray[np.uint8], parts: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> tuple[_Pairs, NDArray[np.int64]]:
-    """Pairs of equal pictures, and for each picture whether it is the first of its kind.
+    """Return pairs of equal pictures, and for each picture whether no earlier one equals it.
 
-    Of one group each picture is paired with the first of all, with the first of each other
-    part and label, so that a group of n pictures makes few times n pairs.
+    In a group of equal pictures each one is paired with the first of each part and label, so
+    that n pictures make only a few times n pairs.
     """
     keys = np.ascontiguousarray(digests).view(np.uint64).reshape(len(digests), -1)
     order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
@@ -139,14 +139,14 @@ def _equal(
 def _firsts(
     members: NDArray[np.int64], parts: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The first picture of each part and label among ``members``, which rise."""
+    """Return the first picture of each part and label among the ascending ``members``."""
     kinds = parts[members] * (labels.max() + 1) + labels[members]
     _, places = np.unique(kinds, return_index=True)
     return members[np.sort(places)]
 
 
 def _near(looks: dict[str, Looks], first: NDArray[np.int64]) -> _Pairs:
-    """Pairs of nearly equal pictures among those at ``first``, each once."""
+    """Return pairs of nearly equal pictures among those at ``first``, each pair once."""
     prints = np.concatenate([one.prints for one in looks.values()])[first]
     contrast = np.concatenate([one.contrast for one in looks.values()])[first]
     blank = np.concatenate([one.marks for one in looks.values()])[first] & Mark.BLANK
@@ -168,7 +168,7 @@ def _near(looks: dict[str, Looks], first: NDArray[np.int64]) -> _Pairs:
 def _candidates(
     levels: NDArray[np.float32],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs that may be nearly equal: neighbours in sorted tables of projections."""
+    """Yield pairs that may be nearly equal: neighbours in sorted tables of projections."""
     rng = np.random.default_rng(1)
     for _ in range(_TABLES):
         directions = rng.standard_normal((levels.shape[1], _PROJECTIONS)).astype(np.float32)
@@ -177,7 +177,7 @@ def _candidates(
         steps = projected / _WIDTH + rng.random(_PROJECTIONS)
         cells = np.floor(steps).astype(np.int64)
         factors = rng.integers(1, 1 << 62, _PROJECTIONS, np.int64) | 1
-        keys = (cells * factors).sum(axis=1)  # wraps around: a hash
+        keys = (cells * factors).sum(axis=1)  # may overflow: it is a hash
         order = np.lexsort((projected[:, 0], keys))
         for step in range(1, _NEIGHBOURS + 1):
             one, other = order[:-step], order[step:]

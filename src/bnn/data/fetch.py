@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fetching public files once, with their checksums (pooch does the work)."""
+"""Fetch public files once, and check their checksums (with pooch)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bnn.system.terminal import notice
 
 
 def cache_folder() -> Path:
-    """Where fetched files stay: ``data`` in the cache folder, which ``BNN_CACHE`` names."""
+    """Return the folder of fetched files: ``data`` in the cache folder (``BNN_CACHE``)."""
     try:
         return cache.folder("data")
     except CacheError as reason:
@@ -21,22 +21,21 @@ def cache_folder() -> Path:
 
 
 def _whole(path: Path, sha256: str) -> bool:
-    """Whether a file of the cache is there and still what was fetched."""
+    """Whether a file is in the cache and has the right checksum."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
         whole = cache.digest_of(file) == sha256
     if not whole:
-        notice(f"{path}: it is damaged: it is fetched again")
+        notice(f"{path}: it is damaged; it is fetched again")
     return whole
 
 
 def cached_files(name: str, homes: Iterable[str], files: Mapping[str, str]) -> Path:
-    """The folder with the ``files`` (name to sha256) of a data set, fetched if need be.
+    """Return the folder with the ``files`` (name -> SHA-256) of a data set; fetch missing ones.
 
-    ``homes`` are the addresses to try in turn. A file enters the cache only when its
-    checksum is right, and is not fetched again while it is. Raises `DataError` saying where to
-    put the files by hand, if they cannot be fetched.
+    ``homes`` are addresses that are tried in order. A file is kept only if its checksum is right.
+    Raises `DataError`, which says where to put the files by hand, if they cannot be fetched.
     """
     folder = cache_folder() / name
     missing = {file: sha for file, sha in files.items() if not _whole(folder / file, sha)}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading files that may be packed (gz, xz, bz2), without believing what they say of themselves.
+"""Bounded reading of files that may be packed (gz, xz, bz2); no size in a file is trusted.
 
-Memory grows with the bytes that are really there, never with a size that a header claims,
-and stops at a limit: a small file that unpacks without end is an error, not a full memory.
+Memory use depends on the bytes that are read, not on a size in a header, and it has a limit: a
+small file that unpacks to too much is an error.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ from typing import Any, BinaryIO, Protocol
 from bnn.errors import BnnError, DataError
 from bnn.system.files import open_file, write_whole
 
-#: Where data comes from: a path, or the bytes of a file.
+#: Source of data: a path, or the bytes of a file.
 Source = str | os.PathLike[str] | bytes
 
-#: No file may hold more bytes than this once unpacked. The largest data set of this
-#: kind, EMNIST by class, has 547 MB.
+#: Most bytes of an unpacked file. The largest data set of this kind, EMNIST by class, has 547 MB.
 MAX_BYTES = 5 << 27
-#: Nor more than so many times its own bytes, beyond the first 64 MiB: MNIST packs to a fifth.
+#: Beyond the first 64 MiB, a file may unpack to at most this multiple of its size (MNIST: 5).
 MAX_RATIO = 50
 _UNDOUBTED = 1 << 26
 
-#: How the names of packed files end.
+#: Suffixes of packed files.
 PACKED = (".gz", ".xz")
 
 _CHUNK = 1 << 20
 _XZ_MEMORY = 80 << 20  # `xz -9` needs 65 MiB to unpack; a hostile file may ask for 4 GiB
-_MAX_STREAMS = 1 << 12  # one after the other in a packed file
+_MAX_STREAMS = 1 << 12  # in one packed file, one after the other
 _GZ_MAGIC = b"\x1f\x8b"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _BZ_MAGIC = b"BZh"
-#: What follows it and a digit: of a block, or of the end of an empty file.
+#: After the magic number and a digit: start of a block, or end of an empty file.
 _BZ_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 
 
@@ -49,7 +48,7 @@ class _Readable(Protocol):
 
 
 class _Zlib:
-    """zlib's decompressor of one gz stream, with the face of the others'."""
+    """zlib's decompressor of one gz stream, with the interface of lzma's and bz2's."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -75,9 +74,9 @@ def _xz() -> lzma.LZMADecompressor:
 
 
 class _Stream:
-    """The streams of a packed file, one after the other.
+    """Decoder of a packed file, whose streams follow each other.
 
-    Unlike ``gzip.open`` and ``lzma.open``, it bounds the decoder's memory, and spends no time
+    Unlike ``gzip.open`` and ``lzma.open``, it bounds the decoder's memory, and does not spend time
     on endless headers or empty streams.
     """
 
@@ -107,7 +106,7 @@ class _Stream:
         return data or self._packed.read(_CHUNK)
 
     def _next(self) -> bool:
-        """Begin the stream that follows, if there is one; zeros may stand between."""
+        """Begin the next stream, if there is one; zeros may be between streams."""
         rest: bytes = self._decoder.unused_data.lstrip(b"\0")
         while len(rest) < len(self._magic):
             more = self._more()
@@ -126,7 +125,7 @@ class _Stream:
 
 
 class Unpacked:
-    """The unpacked bytes of a file, read front to back, at most ``limit`` of them.
+    """The unpacked bytes of a file, for sequential reading of at most ``limit`` bytes.
 
     Reading more raises `DataError`.
     """
@@ -138,7 +137,7 @@ class Unpacked:
         self.name = name
 
     def read(self, count: int = -1) -> bytearray:
-        """Up to ``count`` bytes, fewer only where the data end (-1: all that is left)."""
+        """Return ``count`` bytes, fewer only at the end of the data (-1: the rest)."""
         data = bytearray()
         while count < 0 or len(data) < count:
             want = _CHUNK if count < 0 else min(_CHUNK, count - len(data))
@@ -147,28 +146,27 @@ class Unpacked:
                 break
             self._left -= len(chunk)
             if self._left < 0:
-                raise DataError(f"{self.name}: holds more than {self._limit} bytes once unpacked")
+                raise DataError(f"{self.name}: has more than {self._limit} bytes when unpacked")
             data += chunk
         return data
 
     def drain(self) -> None:
-        """Read what is left, and forget it."""
+        """Read the rest, and discard it."""
         while self.read(_CHUNK):
             pass
 
 
 def source_name(source: Source) -> str:
-    """What to call a source in a message."""
+    """Return the name of a source, for messages."""
     return "<bytes>" if isinstance(source, bytes) else os.fspath(source)
 
 
 @contextmanager
 def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
-    """Open a plain, gz, xz or bz2 file (told apart by their first bytes) for bounded reading.
+    """Open a plain, gz, xz or bz2 file (recognised by its first bytes) for bounded reading.
 
-    Whatever goes wrong while it is open, be it missing, truncated or damaged, is a
-    `DataError` that names it. A packed file is read to its end when it is closed, because its
-    checksum stands there: a changed bit in it is damage, whatever was read before.
+    If the file is missing, truncated or damaged, a `DataError` names it. A packed file is read to
+    its end when it is closed, because its checksum is there.
     """
     name = source_name(source)
     try:
@@ -209,10 +207,10 @@ def _unpacking(raw: BinaryIO) -> _Readable:
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a whole file, packed where its name ends in ``.gz`` or ``.xz``."""
+    """Write a whole file, packed if its name ends in ``.gz`` or ``.xz``."""
     suffix = Path(path).suffix
     if suffix == ".gz":
-        data = gzip.compress(data, mtime=0)  # no time stamp: equal data give equal files
+        data = gzip.compress(data, mtime=0)  # without time stamp: equal data give equal files
     elif suffix == ".xz":
         data = lzma.compress(data)
     write_whole(path, data, DataError)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "PictureFolder", "class_names", "open_folder", "subfolders"]
 
-#: No more names than this are spelled out in a note.
+#: Most names in a note.
 _SHOWN = 5
 
 
@@ -32,12 +32,12 @@ class PictureFolder:
 
     Attributes:
         name: the folder.
-        classes: the names of the subfolders that hold pictures, in the order of
-            :func:`bnn.data.names.in_order`, unless they were given.
-        paths: in the order of the labels, sorted within a class.
-        labels: int64 (N,), an index into ``classes`` each.
-        notes: what else lies in the folder, and how names were understood; sentences.
-        unreadable: files that would be pictures, but cannot be read.
+        classes: names of the subfolders with pictures, in the order of
+            :func:`bnn.data.names.in_order`; or the classes that the caller gave.
+        paths: paths of the pictures, in the order of the labels, sorted within a class.
+        labels: int64 (N,), indexes into ``classes``.
+        notes: sentences on other files in the folder, and on how names were understood.
+        unreadable: files with the suffix of a picture that cannot be read.
     """
 
     name: str
@@ -56,10 +56,10 @@ class PictureFolder:
     def batches(
         self, preprocess: Preprocess, shape: Shape, size: int = 256
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        """The pictures as uint8 (n, height, width, channels) and labels (n,), n <= ``size``.
+        """Yield pictures uint8 (n, height, width, channels) and labels int64 (n,), n <= ``size``.
 
-        Each batch is decoded when it is asked for. Raises `DataError` naming the picture
-        that cannot be read. (:func:`bnn.data.look.read_pictures` goes on after it.)
+        Each batch is decoded when it is needed. Raises `DataError` for the first picture that
+        cannot be read. (:class:`bnn.data.look.Reader` skips such pictures.)
         """
         for start in range(0, len(self), size):
             chosen = slice(start, start + size)
@@ -67,17 +67,16 @@ class PictureFolder:
             yield np.stack(images), self.labels[chosen]
 
     def labels_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
-        """The labels as indexes into another list of classes, a model's, say; int64 (N,).
+        """Return the labels as indexes into other ``classes``, such as a model's; int64 (N,).
 
-        See :func:`bnn.data.names.match`, which also raises the `DataError` for a subfolder
-        that means none of them.
+        Raises the `DataError` of :func:`bnn.data.names.match` for a subfolder that is none of them.
         """
         return match(self.name, self.classes, classes).indexes[self.labels]
 
 
 @dataclass(frozen=True, eq=False)
 class _Listing:
-    """A root: what lies in its subfolders by their names, and beside them."""
+    """The files in the subfolders of a root, by subfolder, and those in the root itself."""
 
     below: dict[str, Found]
     beside: Found
@@ -85,12 +84,12 @@ class _Listing:
 
 
 def subfolders(root: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names of the subfolders of ``root`` that are not hidden, whatever is in them."""
+    """Return the names of the subfolders of ``root`` that are not hidden."""
     return in_order(entry.name for entry in entries(Path(root)) if is_folder(entry))
 
 
 def class_names(root: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names of the subfolders of ``root`` that hold pictures, in order."""
+    """Return the names of the subfolders of ``root`` that contain pictures, in order."""
     return _classes(_list(Path(root)))
 
 
@@ -103,15 +102,15 @@ def open_folder(
     classes: Sequence[str] | None = None,
     order: Sequence[str] | None = None,
 ) -> PictureFolder:
-    """List the pictures in the subfolders of ``root``, also those in subfolders of these.
+    """List the pictures in the subfolders of ``root`` and in their subfolders.
 
-    Hidden and empty subfolders, and what systems put there (``__MACOSX``), are not classes.
+    Hidden and empty subfolders, and those of systems (``__MACOSX``), are not classes.
 
     Args:
         root: the folder.
-        classes: fixes the indexes of the labels, see :func:`bnn.data.names.match`;
-            without it the subfolders' names do, in order.
-        order: these same names in another order, that of a run that began earlier.
+        classes: the classes to which labels are indexes, see :func:`bnn.data.names.match`;
+            by default the names of the subfolders, in order.
+        order: the names of the subfolders in another order (that of an earlier run).
 
     Raises:
         DataError: ``root`` cannot be listed, has no subfolders with pictures, one of them
@@ -175,24 +174,24 @@ def _list(folder: Path) -> _Listing:
 def _no_classes(folder: Path, listing: _Listing) -> str:
     text = f"{folder}: has no subfolders, one per class, with pictures in them"
     if listing.beside.pictures:
-        text += f" ({len(listing.beside.pictures)} pictures lie in it directly)"
+        text += f" ({len(listing.beside.pictures)} pictures are directly in it)"
     elif listing.below:
         text += f" (empty: {', '.join(in_order(listing.below)[:_SHOWN])})"
     return text
 
 
 def _check_contents(folder: Path, listing: _Listing, names: Sequence[str]) -> None:
-    """Raise `DataError` for subfolders that are hardly meant as classes."""
+    """Raise `DataError` for subfolders that are probably not classes."""
     for name in names:
         if not name.isascii() and name != name.encode(errors="replace").decode():
             raise DataError(f"{folder / name}: its name is not text; rename it")
     without = [n for n in names if not (listing.below[n].pictures or listing.below[n].unreadable)]
     if without:
         verb = (
-            "has no pictures, yet stands for a class"
+            "is a class without pictures"
             if len(without) == 1
             else (
-                f"and {len(without) - 1} more have no pictures, yet stand for classes: "
+                f"and {len(without) - 1} more are classes without pictures: "
                 f"{', '.join(without[1 : _SHOWN + 1])}"
             )
         )
@@ -202,19 +201,19 @@ def _check_contents(folder: Path, listing: _Listing, names: Sequence[str]) -> No
     if len(shared) > 1 and "" not in shared:
         raise DataError(
             f"{folder}: {', '.join(names[:_SHOWN])} all have the same subfolders "
-            f"({', '.join(in_order(shared)[:_SHOWN])}): the classes seem to lie one folder "
-            f"deeper; name {folder / names[0]}, or move the pictures"
+            f"({', '.join(in_order(shared)[:_SHOWN])}): the classes seem to be one folder "
+            f"deeper; use {folder / names[0]}, or move the pictures"
         )
 
 
 def _directly_below(folder: Path, paths: Sequence[Path]) -> set[str]:
-    """The subfolders of ``folder`` in which pictures lie; "" for ``folder`` itself."""
+    """Return the subfolders of ``folder`` that contain pictures; "" for ``folder`` itself."""
     depth = len(folder.parts)
     return {path.parts[depth] if len(path.parts) > depth + 1 else "" for path in paths}
 
 
 def _passed_over(folder: Path, listing: _Listing) -> Iterator[str]:
-    """What lies in the folder and is not used as one might expect, in sentences."""
+    """Yield notes on files in the folder that are not used as a user may expect."""
     empty = in_order(name for name, found in listing.below.items() if found.empty)
     if empty:
         yield f"empty subfolders are not classes: {_some(empty)}"

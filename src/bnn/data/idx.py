@@ -21,8 +21,8 @@ from bnn.errors import DataError, InputError
 _IMAGES = 0x0000_0803
 _LABELS = 0x0000_0801
 
-#: What a lenient read may make up in zeros: the most images that the original's buffers
-#: hold (160 000 LFC results), at MNIST's size. More than that must really be in the file.
+#: Most pixels that a lenient read may fill with zeros: as many MNIST images as the original's
+#: output buffer has places (160 000 LFC results).
 LENIENT_PIXELS = 160_000 * 28 * 28
 
 
@@ -59,10 +59,10 @@ def write_labels(path: str | os.PathLike[str], labels: ArrayLike) -> None:
 
 
 def _header(file: Unpacked, magic: int, kind: str, dimensions: int) -> tuple[int, ...]:
-    """The sizes that an IDX header claims, all positive; nothing is allocated for them."""
+    """Return the sizes in an IDX header, all positive; nothing is allocated."""
     head = file.read(4)
     if bytes(head) != struct.pack(">I", magic):
-        raise DataError(f"{file.name}: no IDX {kind} file, it does not start with {magic:#010x}")
+        raise DataError(f"{file.name}: not an IDX {kind} file: must start with {magic:#010x}")
     sizes = file.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise DataError(f"{file.name}: truncated inside its IDX header")
@@ -86,7 +86,7 @@ def _exactly(file: Unpacked, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _padded(file: Unpacked, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     size = _size(shape)
-    data = file.read()  # to the end, where a packed file has its checksum
+    data = file.read()  # read to the end: a packed file has its checksum there
     del data[size:]
     if size > max(len(data), LENIENT_PIXELS):
         raise DataError(

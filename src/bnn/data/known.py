@@ -17,13 +17,13 @@ class Known:
     name: str
     classes: tuple[str, ...]
     read: Callable[[Path, Split], Arrays | None]
-    #: Addresses that hold the files, to be tried in turn.
+    #: Addresses of the files, tried in this order.
     homes: tuple[str, ...]
-    #: Per split the files to fetch, with their sha256.
+    #: Part -> files to fetch, with their SHA-256.
     files: Mapping[Split, Mapping[str, str]]
-    #: Files of this layout are taken for this set where the folder's name says nothing.
+    #: Whether files of this layout are this set if the folder's name is not a known one.
     usual: bool = True
-    #: Its layout has labels of these classes and no others.
+    #: Whether files of its layout always have these classes.
     fixed: bool = False
 
 

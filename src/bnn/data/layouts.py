@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The layouts in which data sets lie in a folder: which files, under which names."""
+"""Layouts of data sets in a folder: names of the files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def read_mnist_layout(folder: Path, split: Split) -> Arrays | None:
-    """``train-`` or ``t10k-images-idx3-ubyte`` and its labels, plain, gz or xz.
+    """Read MNIST's files: ``train-`` or ``t10k-images-idx3-ubyte`` and labels; plain, gz or xz.
 
-    None if neither is there; raises `DataError` if only one is, or if one is damaged.
+    None if both are missing; raises `DataError` if one is missing or damaged.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     names = [f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"]
@@ -32,10 +32,11 @@ def read_mnist_layout(folder: Path, split: Split) -> Arrays | None:
 
 
 def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
-    """``data_batch_1.bin`` to ``data_batch_5.bin`` or ``test_batch.bin``, plain, gz or xz.
+    """Read CIFAR-10's files: ``data_batch_1.bin`` ... or ``test_batch.bin``; plain, gz or xz.
 
-    In the folder, in its ``cifar-10-batches-bin``, or in ``cifar-10-binary.tar.gz`` as
-    published. None if nothing is there; raises `DataError` if it is incomplete or damaged.
+    They are searched in the folder, in its ``cifar-10-batches-bin`` and in the published
+    ``cifar-10-binary.tar.gz``. None if there are none; raises `DataError` if they are incomplete
+    or damaged.
     """
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
     for place in (folder, folder / "cifar-10-batches-bin"):
@@ -54,13 +55,13 @@ _NPZ_NAMES: dict[Split, tuple[str, str]] = {
 
 
 def read_npz(path: str) -> dict[Split, Arrays]:
-    """``x_train``, ``y_train``, ``x_test`` and ``y_test`` of an ``.npz`` file, as far as there.
+    """Read ``x_train``, ``y_train`` and/or ``x_test``, ``y_test`` of an ``.npz`` file.
 
     Pictures are uint8 (N, height, width) or (N, height, width, 1 or 3), labels integers from
     0 to 255, (N,) or (N, 1).
 
     Raises:
-        DataError: neither part is there, or one is of another kind.
+        DataError: both parts are missing, or a part has another dtype or shape.
         ParameterError: the file is damaged.
     """
     arrays = npz.read(path)
@@ -72,7 +73,7 @@ def read_npz(path: str) -> dict[Split, Arrays]:
             raise DataError(f"{path}: has no {y if x in arrays else x}")
     if not found:
         names = ", ".join(arrays) or "nothing"
-        raise DataError(f"{path}: holds {names[:100]}; x_train, y_train, x_test, y_test are read")
+        raise DataError(f"{path}: has {names[:100]}, not x_train, y_train, x_test, y_test")
     return found
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One pass over pictures: each is prepared for the network, and what it looks like is noted.
+"""One pass over pictures: each is prepared for the network, and its properties are noted.
 
-About 300 bytes are kept of a picture: a digest of its prepared pixels, a small fingerprint
-by which nearly equal pictures are found, its size, and what its file says of itself.
+About 300 bytes per picture are kept: a digest of its prepared pixels, a small fingerprint for
+finding nearly equal pictures, its size, and properties of its file.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from bnn.data.pictures.preprocess import Preprocess, Shape
     from bnn.data.sets import DataSet
 
-#: Called with the pictures done and those in all.
+#: Callback for progress: (pictures done, pictures in total).
 Advance = Callable[[int, int], None]
 
 DIGEST_BYTES = 16
-#: Rows and columns of a fingerprint, at most.
+#: Most rows and columns of a fingerprint.
 GRID = 12
-#: A picture whose levels all lie within so many of 255 is taken for blank: JPEG's noise.
+#: A picture is blank if its levels differ by at most this (of 255), which may be JPEG's noise.
 BLANK_LEVELS = 8
-#: How far the fingerprint's levels are apart, for one standard deviation of the picture.
+#: Levels of a fingerprint per standard deviation of the picture.
 _LEVELS = 24.0
 _CHUNK = 2048
 _WHOLE = (slice(None), slice(None))
 
 
 class Mark(enum.IntFlag):
-    """What is remarkable about one picture."""
+    """Properties of one picture that a report mentions."""
 
     BLANK = 1
     DEEP = 2
@@ -51,18 +51,18 @@ class Mark(enum.IntFlag):
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What N pictures look like.
+    """Digests, fingerprints and other properties of N pictures.
 
     Attributes:
         labels: int64 (N,).
-        digests: uint8 (N, DIGEST_BYTES), of the prepared pixels.
-        prints: uint8 (N, cells): grey levels on a coarse grid, of mean 128 and equal contrast.
-        contrast: float32 (N,): standard deviation on this grid, in levels.
-        marks: uint8 (N,), of :class:`Mark`.
-        sizes: int32 (N, 2): width and height in the file.
+        digests: uint8 (N, DIGEST_BYTES), digests of the prepared pixels.
+        prints: uint8 (N, cells), fingerprints: grey levels on a coarse grid, scaled to mean 128.
+        contrast: float32 (N,), standard deviation on this grid before scaling, in levels.
+        marks: uint8 (N,), flags of :class:`Mark`.
+        sizes: int32 (N, 2), width and height in the file.
         modes: uint8 (N,), an index into ``mode_names``.
         mode_names: Pillow's names of the modes that occur.
-        names: of each picture, for messages.
+        names: name of each picture, for messages.
     """
 
     labels: NDArray[np.int64]
@@ -79,19 +79,19 @@ class Looks:
         return len(self.labels)
 
     def take(self, indexes: NDArray[np.int64]) -> Looks:
-        """Those of the pictures at ``indexes``."""
+        """Return the looks of the pictures at ``indexes``."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return Looks(**{k: v if k == "mode_names" else v[indexes] for k, v in values.items()})
 
     def relabelled(self, labels: NDArray[np.int64]) -> Looks:
-        """The same with other labels."""
+        """Return these looks with other labels."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return Looks(**{**values, "labels": labels})
 
 
 @dataclass(eq=False)
 class Notebook:
-    """What was seen so far of pictures that come in batches."""
+    """Collects the looks of pictures that come in batches."""
 
     labels: list[NDArray[np.int64]] = field(default_factory=list)
     digests: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Notebook:
             self.names.append(fact.name)
 
     def looks(self) -> Looks:
-        """All that was noted."""
+        """Return the looks of all pictures so far."""
         return Looks(
             labels=_joined(self.labels, np.int64, ()),
             digests=_joined(self.digests, np.uint8, (DIGEST_BYTES,)),
@@ -138,9 +138,9 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Fact:
-    """What a file says of its picture: width and height, Pillow's mode, marks.
+    """Properties of a picture's file: width and height, Pillow's mode, marks.
 
-    ``inner`` are the rows and columns of the prepared picture that it fills, as slices.
+    ``inner``: slices of the rows and columns of the prepared picture that show the picture.
     """
 
     name: str
@@ -158,7 +158,7 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: Any, cell: tuple[int, ...]) ->
 
 
 def look_at_arrays(data: DataSet) -> Looks:
-    """What the pictures of a set of arrays look like."""
+    """Return the looks of the pictures in a set of arrays."""
     notebook = Notebook()
     height, width, channels = data.images.shape[1:]
     mode = "L" if channels == 1 else "RGB"
@@ -175,13 +175,13 @@ def look_at_arrays(data: DataSet) -> Looks:
 
 @dataclass(eq=False)
 class Reader:
-    """Reads the pictures of folders once, and notes what they look like.
+    """Reads the pictures of folders once, and notes their looks.
 
     Attributes:
         rule, shape: how a picture becomes uint8 (height, width, channels).
-        total: pictures in all folders that will be read, for ``advance``.
-        advance: called after each batch.
-        done: pictures so far.
+        total: number of pictures in all folders that will be read, for ``advance``.
+        advance: called for progress after each batch.
+        done: number of pictures so far.
         unreadable: files that could not be read, so far.
     """
 
@@ -199,7 +199,7 @@ class Reader:
     def batches(
         self, folder: PictureFolder, notebook: Notebook, size: int = 256
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        """The pictures that can be read, uint8 (n, *shape), and labels (n,), n <= ``size``."""
+        """Yield readable pictures, uint8 (n, *shape), and labels int64 (n,), n <= ``size``."""
         self.unreadable += folder.unreadable
         for start in range(0, len(folder), size):
             chosen = slice(start, start + size)
@@ -230,10 +230,10 @@ class Reader:
         if not failed:
             return
         if len(failed) == 1:
-            raise UnreadableError(f"{failed[0]}; --skip-broken goes on without it")
+            raise UnreadableError(f"{failed[0]}; --skip-broken skips it")
         raise UnreadableError(
             f"{name}: {len(failed)} files cannot be read: {failed[0]}, and {len(failed) - 1} "
-            "more; --skip-broken goes on without them",
+            "more; --skip-broken skips them",
             tuple(map(str, failed)),
         )
 
@@ -248,7 +248,7 @@ class Reader:
 
 
 def _marks(image: Any, shape: Shape) -> int:
-    """What a picture's header says, before its pixels are decoded."""
+    """Return marks from a picture's header, before its pixels are decoded."""
     marks = Mark(0)
     raw = [str(part) for tile in image.tile for part in tile[3:]]
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or any(map(_is_deep, raw)):
@@ -270,12 +270,12 @@ def _has_frames(image: Any) -> bool:
 
 
 def _is_deep(raw: str) -> bool:
-    """Whether Pillow's name of a file's own mode says more than 8 bits, as ``RGB;16B`` does."""
+    """Whether Pillow's raw mode, such as ``RGB;16B``, has more than 8 bits per channel."""
     return any(f";{bits}" in raw for bits in ("16", "12", "32", "64"))
 
 
 def _inner(kind: str, size: tuple[int, int], shape: Shape) -> tuple[slice, slice]:
-    """The part of a prepared picture that surely shows the picture, not the canvas around it."""
+    """Return the part of a prepared picture that shows the picture, not the canvas around it."""
     if kind != "thumbnail":
         return _WHOLE
     height, width = shape[:2]
@@ -305,7 +305,7 @@ def _blank(
     pictures: NDArray[np.uint8], contrast: NDArray[np.float32], facts: Sequence[Fact]
 ) -> NDArray[np.bool_]:
     blank = np.zeros(len(pictures), np.bool_)
-    # Levels that lie close together have means that do, so few pictures are looked at whole.
+    # Blank pictures have similar cell means, so few pictures are checked pixel by pixel.
     for index in np.flatnonzero(contrast <= BLANK_LEVELS).tolist():
         blank[index] = _even(pictures[index])
     for index, fact in enumerate(facts):
@@ -322,7 +322,7 @@ def _even(pixels: NDArray[np.uint8]) -> bool:
 def _fingerprints(
     pictures: NDArray[np.uint8],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Means over the cells of a coarse grid, with equal mean and contrast; and the contrast."""
+    """Return cell means of a coarse grid, scaled to equal mean and contrast; and the contrast."""
     count, height, width, channels = pictures.shape
     across = np.repeat(_means(width), channels, axis=0) / np.float32(channels)
     rows = pictures.reshape(count, height, width * channels).astype(np.float32) @ across
@@ -333,7 +333,7 @@ def _fingerprints(
 
 
 def _means(length: int) -> NDArray[np.float32]:
-    """float32 (length, cells): a column takes the mean over one cell."""
+    """Return a matrix float32 (length, cells) whose columns compute the means over cells."""
     cells = min(GRID, length)
     owner = np.arange(length) * cells // length
     member = (owner[:, None] == np.arange(cells)).astype(np.float32)

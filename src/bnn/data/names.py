@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Names of classes: their order, and which folder or label means which class of a model.
+"""Names of classes: their order, and which folder or label is which class of a model.
 
 Order: names that are all numbers are sorted as numbers (2 before 10), others by name with
 the numbers in them taken as numbers (class2 before class10).
@@ -22,7 +22,7 @@ from bnn.errors import DataError
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _DIGITS = re.compile(r"([0-9]+)")
-#: No more names than this are spelled out in a message.
+#: Most names in a message.
 _SHOWN = 10
 
 _Key = Callable[[str], Hashable]
@@ -30,11 +30,11 @@ _Key = Callable[[str], Hashable]
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Which class each name means.
+    """The class of each name.
 
     Attributes:
-        indexes: int64 (names,), into the classes.
-        notes: what was not the plain equality of names, in sentences for the user.
+        indexes: int64 (names,), indexes into the classes.
+        notes: sentences for the user on names that are not simply equal.
     """
 
     indexes: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Match:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """``names`` as numbers if all are, else by name with the numbers in them as numbers."""
+    """Return ``names`` sorted: as numbers if all are, else by name, with numbers in order."""
     found = sorted(names)
     if all(_NUMBER.fullmatch(name) for name in found):
         return tuple(sorted(found, key=Decimal))
@@ -50,7 +50,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _natural(name: str) -> list[tuple[str, Decimal]]:
-    # re.split gives text and digits in turn, so that like is compared with like.
+    # re.split gives text and digits alternately, so texts are compared with texts.
     parts = _DIGITS.split(_composed(name))
     return [
         (text, Decimal(digits or "-1"))
@@ -59,7 +59,7 @@ def _natural(name: str) -> list[tuple[str, Decimal]]:
 
 
 def _composed(name: str) -> str:
-    """One spelling of accents and the like: zip files from a Mac have them apart (NFD)."""
+    """Return a name in Unicode's composed form (NFC); zip files of macOS have NFD."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -72,7 +72,7 @@ def _number(name: str) -> Decimal | None:
 
 
 def twins(root: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Notes on classes of one data set whose names differ in nothing but their case.
+    """Return notes on classes whose names differ in upper and lower case only.
 
     Raises:
         DataError: two names look the same (they differ in how accents are stored), or are
@@ -97,20 +97,20 @@ def _first_pair(names: Sequence[str], key: _Key) -> list[str]:
 def match(
     root: str, names: Sequence[str], classes: Sequence[str], what: str = "subfolder"
 ) -> Match:
-    """Which of ``classes`` each subfolder of ``root`` means: by its name.
+    """Return which of ``classes`` each subfolder of ``root`` is, by its name.
 
-    Equal names first; else names that differ in upper and lower case, in how accents are
-    stored, or in leading zeros (01 for 1). Numbers are taken as positions, counted from 0,
-    only where no name fits a class and no class is a number itself.
+    Equal names come first; then names that differ in upper and lower case, in how accents are
+    stored, or in leading zeros (01 for 1). Numbers are taken as positions, counted from 0, only
+    if no name fits a class and no class is a number.
 
     Args:
         root: the folder, for messages.
-        names: of its subfolders.
-        classes: to be found.
-        what: the names are of, for messages.
+        names: names of its subfolders.
+        classes: names of the classes.
+        what: what has these names, for messages.
 
     Raises:
-        DataError: a name means none of the classes, or several; two names mean one.
+        DataError: a name fits no class or several, or two names fit one class.
     """
     found = [_meant(root, name, classes) for name in names]
     if any(index is None for index in found):
@@ -136,7 +136,7 @@ def match(
 
 
 def _meant(root: str, name: str, classes: Sequence[str]) -> int | None:
-    """The class that ``name`` means by the first rule that finds one."""
+    """Return the index of the class of ``name``, by the first rule that finds one."""
     keys: tuple[_Key, ...] = (str, _composed, _folded, _number)
     for key in keys:
         wanted = key(name)
@@ -152,7 +152,7 @@ def _meant(root: str, name: str, classes: Sequence[str]) -> int | None:
 def _positions(
     names: Sequence[str], classes: Sequence[str], found: Sequence[int | None]
 ) -> Match | None:
-    """The names as positions, where that cannot be confused with names."""
+    """Return the names taken as positions; None if they could be names."""
     numbers = [int(name) for name in names if re.fullmatch("[0-9]{1,9}", name)]
     if len(numbers) < len(names) or any(index is not None for index in found):
         return None
@@ -166,7 +166,7 @@ def _positions(
 
 
 def _in_their_places(classes: Sequence[str]) -> bool:
-    """False for classes like class1, class10, class2, whose numbers are not their positions."""
+    """Whether numbers in classes agree with positions (not so for class1, class10, class2)."""
     parts = [_DIGITS.split(_folded(one)) for one in classes]
     numbered = len({(one[0], one[2]) for one in parts if len(one) == 3}) == 1
     if not numbered or any(len(one) != 3 for one in parts):
@@ -187,7 +187,7 @@ def _unknown(
         if missing[1:]
         else ""
     )
-    text = f"{root} {missing[0]} is none of the {len(classes)} classes ({_listed(classes)}){nor}"
+    text = f"{root} {missing[0]} is not one of the {len(classes)} classes ({_listed(classes)}){nor}"
     close = [
         f"{name} like {near[0]}"
         for name in missing
@@ -197,20 +197,20 @@ def _unknown(
 
 
 def match_numbers(name: str, labels: Iterable[int], classes: Sequence[str]) -> Match:
-    """Which of ``classes`` each of the ``labels`` of a data set means.
+    """Return which of ``classes`` each of the ``labels`` of a data set is.
 
-    By number where a class is a number, else by position.
+    By number if classes are numbers, else by position.
 
     Args:
-        name: of the data set, for messages.
-        labels: that occur, from 0.
-        classes: to be found.
+        name: name of the data set, for messages.
+        labels: labels that occur, counted from 0.
+        classes: names of the classes.
 
     Returns:
         ``indexes`` has -1 for labels that do not occur.
 
     Raises:
-        DataError: a label means none of the classes.
+        DataError: a label is not one of the classes.
     """
     used = sorted(set(labels))
     indexes = np.full(used[-1] + 1, -1, np.int64)
@@ -228,7 +228,7 @@ def match_numbers(name: str, labels: Iterable[int], classes: Sequence[str]) -> M
     missing = [str(label) for label in used if Decimal(label) not in places]
     if missing:
         raise DataError(
-            f"{name}: label {missing[0]} is none of the model's classes ({_listed(classes)})"
+            f"{name}: label {missing[0]} is not one of the model's classes ({_listed(classes)})"
         )
     indexes[used] = [places[Decimal(label)] for label in used]
     return Match(indexes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a data set holds, and what looks wrong about it, in a few lines or as JSON."""
+"""A report on a data set: its contents, and what looks wrong, as text or JSON."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from bnn.data.look import BLANK_LEVELS, Looks, Mark
 from bnn.data.walk import Unreadable
 from bnn.system.terminal import harmless
 
-#: The part of a data set that has none.
+#: Name of the part of a data set without parts.
 ALL = "all"
-#: A class with fewer pictures than this has very few; one with a tenth of another's is rare.
+#: A class is reported if it has fewer pictures than this, or this factor fewer than another.
 FEW, UNBALANCED = 10, 10
-#: Nearly equal pictures are told from one in so many on; equal ones always.
+#: Nearly equal pictures are reported if they are more than one in so many; equal ones always.
 NEAR_SHARE = 1000
 _EXAMPLES = 3
 _CLASSES = 12
-_MOST_SIZES = 20
+_MAX_SIZES = 20
 _LABEL = 13
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks wrong.
+    """Something in a data set that looks wrong.
 
     Attributes:
-        kind: a fixed word for programs: ``blank``, ``depth``, ``alpha``, ``frames``, ``small``,
+        kind: fixed text for programs: ``blank``, ``depth``, ``alpha``, ``frames``, ``small``,
             ``duplicates`` (of one class), ``two labels``, ``leak`` (in two parts), the last
             three also with ``near`` before them; ``identical class``, ``few``, ``unbalanced``,
             ``missing``, ``trained on``.
-        count: of pictures, or of classes.
-        text: a sentence without the examples.
-        examples: some of them.
+        count: number of pictures or classes.
+        text: sentence for users, without the examples.
+        examples: names of some of these pictures or classes.
     """
 
     kind: str
@@ -57,22 +57,22 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class DataReport:
-    """What one look at every picture of a data set found.
+    """What reading every picture of a data set found.
 
     Attributes:
-        name: of the set.
+        name: name of the data set.
         kind: ``pictures in folders`` or ``arrays``.
-        classes: their names, in order.
-        counts: by part, how many pictures each class has.
-        origins: by part, where it comes from.
-        sizes: by (width, height), how many pictures.
-        modes: by Pillow's name, how many pictures.
-        prepared: how a picture becomes the network's input.
-        notes: how folders and names were understood, in sentences.
+        classes: names of the classes, in order.
+        counts: part -> number of pictures of each class.
+        origins: part -> where it comes from.
+        sizes: (width, height) -> number of pictures.
+        modes: Pillow's mode -> number of pictures.
+        prepared: description of how a picture becomes the network's input.
+        notes: sentences on how folders and names were understood.
         findings: what looks wrong.
-        skipped: files that could not be read and were passed over.
-        identity: a digest of which pictures are in which part, with which label.
-        arithmetic: what training computes in, where that is known.
+        skipped: files that could not be read and were skipped.
+        identity: digest of all pictures with their parts and labels.
+        arithmetic: arithmetic of the training, or "" if it is not known.
     """
 
     name: str
@@ -90,19 +90,19 @@ class DataReport:
     arithmetic: str | None = None
 
     def with_arithmetic(self, arithmetic: str) -> DataReport:
-        """The same, with what training computes in."""
+        """Return this report with the arithmetic of the training."""
         return replace(self, arithmetic=arithmetic)
 
     def with_note(self, note: str) -> DataReport:
-        """The same, with one more note."""
+        """Return this report with one more note."""
         return replace(self, notes=(*self.notes, note))
 
     def with_finding(self, finding: Finding) -> DataReport:
-        """The same, with ``finding`` first."""
+        """Return this report with ``finding`` as its first finding."""
         return replace(self, findings=(finding, *self.findings))
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the report as plain JSON values."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -130,8 +130,8 @@ class DataReport:
         }
 
     def _sizes_as_json(self) -> dict[str, Any]:
-        """The smallest and the largest, how many differ, and the most frequent ones."""
-        most = list(self.sizes.items())[:_MOST_SIZES]
+        """Return the smallest, largest and most frequent sizes, and the number of sizes."""
+        most = list(self.sizes.items())[:_MAX_SIZES]
         return {
             "smallest": _size(min(self.sizes, key=_area)),
             "largest": _size(max(self.sizes, key=_area)),
@@ -140,7 +140,7 @@ class DataReport:
         }
 
     def lines(self, width: int = 80) -> list[str]:
-        """The report as lines of at most ``width`` characters."""
+        """Return the report as lines of at most ``width`` characters."""
         rows = [row for label, text in self._rows() for row in _wrapped(label, text, width)]
         wrong = [row for one in self._wrong() for row in _wrapped("-", one, width, 4)]
         head = "Looks wrong:" if wrong else "Nothing looks wrong."
@@ -182,9 +182,9 @@ def make_report(
     skipped: Sequence[Unreadable] = (),
     judged: str | None = None,
 ) -> DataReport:
-    """Put together what was seen of the parts, by their names, the training part first.
+    """Make the report on a data set from the ``looks`` of its parts, the training part first.
 
-    ``judged`` is the part whose classes are looked at for their counts; all parts without it.
+    ``judged``: the part whose class counts are checked; None: those of all parts.
     """
     counts = {
         part: tuple(np.bincount(one.labels, minlength=len(classes)).tolist())
@@ -223,7 +223,7 @@ def make_report(
 def _identity(kind: str, classes: Sequence[str], looks: Mapping[str, Looks]) -> str:
     found = hashlib.blake2b(repr(tuple(classes)).encode(), digest_size=16)
     for part, one in looks.items():
-        # Another Pillow may decode files to other bytes; the files are the same all the same.
+        # Another version of Pillow may decode the same file to other bytes: digest the files.
         what = one.digests.tobytes() if kind == "arrays" else repr(one.names.tolist()).encode()
         for piece in (part.encode(), one.labels.tobytes(), one.sizes.tobytes(), what):
             found.update(len(piece).to_bytes(8, "little") + piece)
@@ -236,7 +236,7 @@ def _identity(kind: str, classes: Sequence[str], looks: Mapping[str, Looks]) -> 
 def _marked(looks: Mapping[str, Looks], shape: Sequence[int]) -> Iterator[Finding]:
     told = {
         Mark.BLANK: ("blank", f"{{}} blank (all levels within {BLANK_LEVELS} of 255)"),
-        Mark.DEEP: ("depth", "{} of more than 8 bits a channel"),
+        Mark.DEEP: ("depth", "{} of more than 8 bits per channel"),
         Mark.ALPHA: ("alpha", "{} with transparency"),
         Mark.FRAMES: ("frames", "{} of several frames; the first is read"),
         Mark.SMALL: ("small", f"{{}} far smaller than the input ({shape[1]}x{shape[0]})"),
@@ -267,7 +267,7 @@ def _identical(classes: Sequence[str], looks: Mapping[str, Looks]) -> Iterator[F
 
 
 def _counts(pictures: int, one: Repeated) -> bool:
-    """Digits look alike now and then: a few that nearly do are nothing wrong."""
+    """Whether to report repeated pictures; a few nearly equal digits are normal."""
     return not one.nearly or one.count * NEAR_SHARE >= pictures
 
 
@@ -357,7 +357,7 @@ def _some(names: Sequence[str], most: int) -> str:
 
 
 def _folded(text: str, width: int, indent: str = "") -> list[str]:
-    # A path that is too long stays whole, so that it can be copied.
+    # A long path is not wrapped, so that it can be copied.
     return textwrap.wrap(
         harmless(text),
         max(width, 30),

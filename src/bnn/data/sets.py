@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Data sets by name, wherever they lie, and by folder, whatever is in it.
+"""Find data sets by name or by folder.
 
 A folder is in MNIST's layout, in CIFAR-10's, or holds pictures in one subfolder per class,
-maybe in parts (``train``, ``test``, ``val``; see `bnn.data.splits`). An ``.npz`` file has
+possibly in parts (``train``, ``test``, ``val``; see `bnn.data.splits`). An ``.npz`` file has
 Keras' names (``x_train``, ``y_train``, ``x_test``, ``y_test``).
 
 A known name (`bnn.data.known.KNOWN`) is looked up in the folder that the caller gives;
@@ -41,7 +41,7 @@ _Path = str | os.PathLike[str]
 class DataSet:
     """Images uint8 (N, height, width, channels), labels int64 (N,), names of the classes.
 
-    ``named`` is False where the files hold labels only, and nobody said what they mean.
+    ``named`` is False if the files have labels only, whose classes are not known.
     """
 
     name: str
@@ -54,10 +54,10 @@ class DataSet:
         return len(self.labels)
 
     def match(self, classes: Sequence[str], labels: Iterable[int]) -> Match:
-        """Which of a model's ``classes`` each class of this set means; `DataError` if none.
+        """Return which of a model's ``classes`` each class of this set is; `DataError` if none.
 
-        By name; where the names are not known, the ``labels`` that occur are taken as numbers
-        or positions, which is then noted.
+        Classes are matched by name; if the names are not known, the ``labels`` that occur are
+        taken as numbers or positions, with a note.
         """
         if self.named:
             return match(self.name, self.classes, classes, "class")
@@ -70,10 +70,10 @@ Given = DataSet | PictureFolder
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The parts that a data set comes in; what it does not hold out itself is None.
+    """The parts of a data set; a part that it does not have is None.
 
-    ``training`` is everything where nothing is held out. ``notes`` are sentences on how the
-    folder was understood.
+    ``training`` is the whole data set if it has no parts. ``notes`` are sentences on how the folder
+    was understood.
     """
 
     name: str
@@ -83,13 +83,13 @@ class Splits:
     notes: tuple[str, ...] = ()
 
     def train(self) -> Given:
-        """The training part; `DataError` if there is none."""
+        """Return the training part; raise `DataError` if there is none."""
         if self.training is None:
-            raise DataError(f"{self.name}: holds no training part")
+            raise DataError(f"{self.name}: has no training part")
         return self.training
 
     def evaluated(self) -> tuple[Kind, Given]:
-        """What to measure a model on: the test part, else the validation part, else all."""
+        """Return name and pictures of the part for measuring: test, else validation, else all."""
         if self.test is not None:
             return "test", self.test
         if self.validation is not None:
@@ -98,21 +98,21 @@ class Splits:
 
 
 def notes_of(parts: Mapping[str, Given]) -> Iterator[str]:
-    """The notes on the folders of pictures among ``parts``, with the part where there are more."""
+    """Yield the notes on folders of pictures; with several parts, after the part's name."""
     for part, one in parts.items():
         for note in one.notes if isinstance(one, PictureFolder) else ():
             yield f"{part} part: {note}" if len(parts) > 1 else note
 
 
 def load_test(source: _Path, where: _Path | None = None) -> Given:
-    """The test part of a data set: arrays, or pictures still to be read.
+    """Return the test part of a data set: arrays, or a folder of pictures to be read.
 
     ``source`` is a known name ("mnist", "fashion-mnist", "cifar10"), a folder, or an
-    ``.npz`` file, see above. Of a folder of pictures without a test part it is the
+    ``.npz`` file. Of a folder of pictures without a test part it is the
     validation part, else everything. ``where`` is the only folder to search for a known name.
 
-    Raises `UnknownNameError` for what is neither a known name nor a folder, and
-    `DataError` for a set that is not found, incomplete or damaged.
+    Raises `UnknownNameError` for a name that is neither known nor a folder, and
+    `DataError` for a set that is missing, incomplete or damaged.
     """
     name = os.fspath(source)
     with _readable(name):
@@ -120,12 +120,12 @@ def load_test(source: _Path, where: _Path | None = None) -> Given:
             return _known(KNOWN[name], "test", where)
         splits = _open(name, ("test",), None)
         if isinstance(splits.training, DataSet) and splits.test is None:
-            raise DataError(f"{name}: holds no test part")
+            raise DataError(f"{name}: has no test part")
         return splits.evaluated()[1]
 
 
 def load_train(source: _Path, where: _Path | None = None) -> Given:
-    """The training part of a data set; everything else as `load_test`."""
+    """Return the training part of a data set; arguments and errors as `load_test`."""
     name = os.fspath(source)
     with _readable(name):
         if name in KNOWN:
@@ -134,12 +134,11 @@ def load_train(source: _Path, where: _Path | None = None) -> Given:
 
 
 def open_splits(source: _Path, order: Sequence[str] | None = None) -> Splits:
-    """All parts of a data set. Pictures in folders are listed, not read.
+    """Return all parts of a data set. Pictures in folders are listed, not read.
 
     Args:
-        source: as for `load_test`.
-        order: the classes of a folder of pictures in another order than today's, that of a
-            run that began earlier.
+        source: a known name, a folder or an ``.npz`` file, see `load_test`.
+        order: classes of a folder of pictures in another order (that of an earlier run).
 
     Raises:
         UnknownNameError, DataError: as `load_test`.
@@ -153,7 +152,7 @@ def open_splits(source: _Path, order: Sequence[str] | None = None) -> Splits:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except OSError as reason:  # a folder that may not be entered, say
+    except OSError as reason:  # for example a folder without permission
         place = reason.filename or name
         raise DataError(f"{place}: cannot be read: {reason.strerror or reason}") from reason
 
@@ -169,7 +168,7 @@ def _open(name: str, wanted: tuple[Split, ...], order: Sequence[str] | None) -> 
         return _npz(name)
     if folder.exists():
         packed = folder.suffix.lower() in (".zip", ".tar", ".tgz", ".gz", ".xz", ".7z", ".rar")
-        raise DataError(f"{folder}: is no folder{'; unpack it first' if packed else ''}")
+        raise DataError(f"{folder}: is not a folder{'; unpack it first' if packed else ''}")
     raise UnknownNameError(f"{name}: no such folder, and no data set ({', '.join(KNOWN)})")
 
 
@@ -183,10 +182,10 @@ def _known(known: Known, split: Split, where: _Path | None) -> DataSet:
             if fits and (arrays := known.read(folder, split)):
                 return _checked(known.name, known.classes, arrays, folder)
     if where is not None:
-        raise DataError(f"{os.fspath(where)}: holds no {split} files of {known.name}")
+        raise DataError(f"{os.fspath(where)}: has no {split} files of {known.name}")
     folder = cached_files(known.name, known.homes, known.files[split])
     if (arrays := known.read(folder, split)) is None:
-        raise DataError(f"{folder}: holds no {split} files of {known.name}")
+        raise DataError(f"{folder}: has no {split} files of {known.name}")
     return _checked(known.name, known.classes, arrays, folder)
 
 
@@ -198,7 +197,7 @@ def _roots() -> Iterator[Path]:
 
 
 def _arrays(folder: Path, wanted: tuple[Split, ...]) -> Splits | None:
-    """A folder in one of the layouts of arrays, as far as ``wanted``; None if it is in none."""
+    """Return the ``wanted`` parts of a folder in a layout of arrays; None for other folders."""
     for usual in (known for known in KNOWN.values() if known.usual):
         found = {split: usual.read(folder, split) for split in wanted}
         if any(found.values()):
@@ -218,7 +217,7 @@ def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | No
     names = subfolders(folder)
     if not names:
         loose = sum(Path(one.name).suffix.lower() in SUFFIXES for one in entries(folder))
-        there = f" ({loose} pictures lie in it directly)" if loose else ""
+        there = f" ({loose} pictures are directly in it)" if loose else ""
         raise DataError(
             f"{folder}: holds neither {' nor '.join(wanted)} files named like MNIST's or "
             f"CIFAR-10's nor subfolders of pictures, one per class{there}"
@@ -240,7 +239,7 @@ def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | No
 
 
 def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
-    """A note on classes called ``train`` or ``test``; `DataError` if they hold classes."""
+    """Return notes on classes called ``train`` or ``test``; `DataError` if they contain classes."""
     names = [name for name in whole.classes if is_word_for_a_part(name)]
     for name in names:
         place = Path(whole.name) / name
@@ -257,18 +256,18 @@ def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
 def _classes(
     folder: Path, usual: Known, parts: Mapping[Split, Arrays]
 ) -> tuple[tuple[str, ...], bool]:
-    """The names of the classes, and whether they are more than a guess."""
+    """Return the names of the classes, and whether they are certain."""
     named = KNOWN.get(folder.name)
     if named is not None and named.read is usual.read:
         return named.classes, True
     count = 1 + max(int(labels.max()) for _, labels in parts.values())
     if usual.fixed or count <= len(usual.classes):
         return usual.classes, False
-    return tuple(map(str, range(count))), False  # more than the usual set's: letters, say
+    return tuple(map(str, range(count))), False  # other classes than usual (letters)
 
 
 def _npz(name: str) -> Splits:
-    """Arrays under Keras' names."""
+    """Read the arrays of an ``.npz`` file with Keras' names."""
     parts = read_npz(name)
     classes = tuple(map(str, range(1 + max(int(labels.max()) for _, labels in parts.values()))))
     made = {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Folders that hold the parts of one data set: train, test, val and the like.
+"""Folders that are parts of one data set: train, test, val and the like.
 
-A part is named by a word for it (``train``, ``Testing``, ``valid``), maybe among other
-words that all parts share (``seg_train`` and ``seg_test``, ``training_set`` and ``test_set``).
-A folder called ``train`` beside folders of other names is a class: a vehicle.
+The name of a part contains a word for it (``train``, ``Testing``, ``valid``), possibly with other
+words that all parts share (``seg_train`` and ``seg_test``, ``training_set`` and ``test_set``). A
+folder called ``train`` next to folders with other names is a class (a vehicle).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _WORDS: Mapping[str, Kind] = {
 
 
 def is_word_for_a_part(name: str) -> bool:
-    """Whether a folder of this name is usually a part of a data set, not a class."""
+    """Whether a folder with this name is usually a part of a data set, not a class."""
     return name.lower() in _WORDS
 
 
 def find_parts(root: Path, names: Sequence[str]) -> dict[Kind, str]:
-    """Which of the subfolders ``names`` of ``root`` are parts of a data set; {} if none are.
+    """Return part -> subfolder, for the subfolders ``names`` of ``root``; {} if they are not parts.
 
-    Also a training part alone, or a test part, if there is no other folder.
+    A single training or test part is a part only if there is no other folder.
 
     Raises:
-        DataError: two of them are for one part.
+        DataError: two subfolders are the same part.
     """
     groups: dict[tuple[str, ...], dict[Kind, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in names:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files of a tar archive, read front to back, with bounds.
+"""Bounded sequential reading of files in a tar archive.
 
-Python's ``tarfile`` believes what an archive says of its extended headers: it reads them whole,
-whatever their size, calls itself once for each, and needs quadratic time for some. Of tar, few
-things are wanted here: plain files, and their names in the three ways that archives have (ustar,
-pax, GNU).
+Python's ``tarfile`` trusts extended headers: it reads them whole, whatever their size, calls itself
+recursively for each, and needs quadratic time for some. This module needs little of tar: regular
+files, and their names in the three formats (ustar, pax, GNU).
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from typing import Protocol
 from bnn.errors import DataError
 
 _BLOCK = 512
-#: Bytes of an extended header, which honest archives need for long names.
+#: Most bytes of an extended header (for long names).
 _MAX_EXTENDED = 1 << 16
-#: Members, extended headers included.
+#: Most members, including extended headers.
 _MAX_MEMBERS = 1 << 16
 _CHUNK = 1 << 20
 
 
 class NoTarError(DataError):
-    """Its first header is none of a tar archive: damaged, or a file of another kind."""
+    """The first header is not that of a tar archive: it is damaged, or another kind of file."""
 
 
 class _Readable(Protocol):
@@ -36,16 +35,16 @@ class _Readable(Protocol):
 def members(
     stream: _Readable, wanted: Callable[[str], bool], limit: int
 ) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the plain files whose names are ``wanted``, in order.
+    """Yield names and contents of the regular files whose names are ``wanted``, in order.
 
     Args:
-        stream: the unpacked archive; its ``name`` is for messages.
-        wanted: called with each file's whole name; others are skipped.
-        limit: most bytes of all wanted files together.
+        stream: the unpacked archive; its attribute ``name`` is used in messages.
+        wanted: called with each file's full name; files for which it is false are skipped.
+        limit: most bytes of all these files together.
 
     Raises:
-        DataError: the archive is damaged or truncated, holds more than it may, or one of the
-            wanted names is a link.
+        DataError: the archive is damaged, truncated or too large, or one of the wanted names is a
+            link.
     """
     reader = _Tar(stream)
     for _ in range(_MAX_MEMBERS):
@@ -69,7 +68,7 @@ def members(
 
 
 class _Tar:
-    """An archive at the place that was read up to."""
+    """A tar archive, and the position up to which it was read."""
 
     def __init__(self, stream: _Readable) -> None:
         self._stream = stream
@@ -77,11 +76,11 @@ class _Tar:
 
     def wrong(self, what: str) -> DataError:
         if not self._begun:
-            return NoTarError(f"{self._stream.name}: is no tar archive, or a damaged one: {what}")
+            return NoTarError(f"{self._stream.name}: is not a tar archive, or is damaged: {what}")
         return DataError(f"{self._stream.name}: damaged tar archive: {what}")
 
     def header(self) -> tuple[str, bytes, int] | None:
-        """Name, kind and size of the next member; None at the end."""
+        """Read name, kind and size of the next member; None at the end."""
         long_name: str | None = None
         records: dict[str, str] = {}
         for _ in range(8):  # extended headers in a row
@@ -100,24 +99,24 @@ class _Tar:
                 if "size" in records:
                     size = self._number(records["size"].encode(), 10)
                 if any(key.startswith("GNU.sparse.") for key in records):
-                    kind = b"S"  # with holes: no file of ours
+                    kind = b"S"  # a sparse file, which is not supported
                 return records.get("path", long_name or name), kind, size
         raise self.wrong("has too many headers for one file")
 
     def content(self, size: int) -> bytes:
-        """The bytes of a member."""
+        """Read the bytes of a member."""
         data = self._exactly(size)
         self._exactly(-size % _BLOCK)
         return bytes(data)
 
     def extended(self, size: int) -> bytes:
-        """The bytes of an extended header."""
+        """Read the bytes of an extended header."""
         if size > _MAX_EXTENDED:
             raise self.wrong(f"has a header of {size} bytes")
         return self.content(size)
 
     def skip(self, size: int) -> None:
-        """Pass a member over."""
+        """Skip a member."""
         left = size + -size % _BLOCK
         while left:
             left -= len(self._exactly(min(left, _CHUNK)))
@@ -135,7 +134,7 @@ class _Tar:
         name, prefix = (
             _text(bytes(part).split(b"\0")[0]) for part in (block[:100], block[345:500])
         )
-        if block[257:263] != b"ustar\0":  # GNU has other things there
+        if block[257:263] != b"ustar\0":  # GNU uses this field otherwise
             prefix = ""
         full = f"{prefix}/{name}" if prefix else name
         return full, bytes(block[156:157]), self._number(bytes(block[124:136]), 8)
@@ -150,7 +149,7 @@ class _Tar:
             raise self.wrong("a header has no number where one must be") from None
 
     def _records(self, data: bytes) -> dict[str, str]:
-        """Records ``length key=value`` of a pax header."""
+        """Return the records ``length key=value`` of a pax header."""
         found: dict[str, str] = {}
         place = 0
         while place < len(data):

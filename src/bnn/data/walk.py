@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which files below a folder are pictures. Names are read here, contents are not.
+"""Find the pictures below a folder, by name; contents are not read here.
 
-Linked files are followed; linked folders are not, so that no loop of links can be entered.
+Links to files are followed; links to folders are not, because they may form loops.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bnn.errors import DataError
 
-#: Files that count as pictures; others (lists of boxes, notes) are passed over.
+#: Suffixes of pictures; other files (annotations, notes) are skipped.
 SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
     )
 )
 
-#: Pictures as well, but of kinds that are not read: they are named, not passed over.
+#: Suffixes of pictures that cannot be read: they are reported.
 FOREIGN = frozenset(
     (
         *(".heic", ".heif", ".avif", ".jxl", ".tga", ".pcx", ".ico", ".svg", ".psd", ".eps"),
@@ -31,19 +31,19 @@ FOREIGN = frozenset(
     )
 )
 
-#: What systems put beside the files of their users, in lower case.
-_OF_SYSTEMS = frozenset(
+#: Files that operating systems make in folders, in lower case.
+_SYSTEM_FILES = frozenset(
     (
         *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir"),
         *("$recycle.bin", "system volume information", "lost+found", "__pycache__"),
     )
 )
 
-#: Files that are passed over, and named.
-NAMED = 3
+#: Most skipped files that are reported by name.
+MAX_NAMED = 3
 
-#: Folders in folders, at most.
-_DEEPEST = 100
+#: Most nested folders.
+_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Unreadable:
 
 @dataclass(eq=False)
 class Found:
-    """What lies below a folder.
+    """The files below a folder.
 
     Attributes:
-        pictures: files to be read, sorted.
-        unreadable: files that would be pictures, but cannot be read.
-        others: how many other files there are, by their suffix in lower case.
-        passed: the first of the other files, at most `NAMED`.
+        pictures: pictures, sorted.
+        unreadable: files with the suffix of a picture that cannot be read.
+        others: suffix in lower case -> number of other files.
+        passed: the first other files, at most `MAX_NAMED`.
         links: linked folders, which were not entered.
     """
 
@@ -76,23 +76,23 @@ class Found:
     passed: list[Path] = field(default_factory=list)
 
     def pass_over(self, path: Path) -> None:
-        """Count a file that is no picture by its name."""
+        """Count a file that is not a picture by its name."""
         self.others[path.suffix.lower()] += 1
-        self.passed = sorted([*self.passed, path])[:NAMED]
+        self.passed = sorted([*self.passed, path])[:MAX_NAMED]
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing at all."""
+        """Whether there are no files at all."""
         return not (self.pictures or self.unreadable or self.others)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden (``.name``) or put there by a system."""
-    return name.startswith(".") or name.lower() in _OF_SYSTEMS
+    """Whether a file or folder is hidden (``.name``) or made by an operating system."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is not hidden in ``folder``, sorted. Raises `DataError` if it cannot be listed."""
+    """Return what is not hidden in ``folder``, sorted; raises `DataError` if not listable."""
     try:
         with os.scandir(folder) as listing:
             return sorted((e for e in listing if not is_hidden(e.name)), key=lambda e: e.name)
@@ -102,7 +102,7 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; a link that leads nowhere is not."""
+    """Whether it is a folder or a link to one; a broken link is not."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
@@ -110,15 +110,15 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def walk(folder: Path) -> Found:
-    """All files below ``folder``. Raises `DataError` if ``folder`` itself cannot be listed."""
+    """Return the files below ``folder``. Raises `DataError` if ``folder`` cannot be listed."""
     found = Found()
     waiting = [(entry, 1) for entry in entries(folder)]
     for entry, depth in _rising(waiting):
         sort_in(entry, found)
         if entry.is_dir(follow_symlinks=False):
             path = Path(entry.path)
-            if depth >= _DEEPEST:
-                found.unreadable.append(Unreadable(path, f"is more than {_DEEPEST} folders deep"))
+            if depth >= _MAX_DEPTH:
+                found.unreadable.append(Unreadable(path, f"is more than {_MAX_DEPTH} folders deep"))
                 continue
             try:
                 waiting += [(below, depth + 1) for below in entries(path)]
@@ -138,13 +138,13 @@ def _rising(
 
 
 def sort_in(entry: os.DirEntry[str], found: Found) -> None:
-    """Put one file (or linked folder) where it belongs; a folder is left to the caller."""
+    """Add one file (or linked folder) to ``found``; the caller handles folders."""
     path = Path(entry.path)
     suffix = path.suffix.lower()
     pictorial = suffix in SUFFIXES or suffix in FOREIGN
     try:
         mode = entry.stat().st_mode
-    except OSError as error:  # a link to nothing, say
+    except OSError as error:  # for example a broken link
         if pictorial:
             reason = f"cannot be read: {error.strerror or error}"
             found.unreadable.append(Unreadable(path, reason))
@@ -157,7 +157,7 @@ def sort_in(entry: os.DirEntry[str], found: Found) -> None:
     elif not pictorial:
         found.pass_over(path)
     elif not stat.S_ISREG(mode):
-        found.unreadable.append(Unreadable(path, "is no regular file"))
+        found.unreadable.append(Unreadable(path, "is not a regular file"))
     elif suffix in FOREIGN:
         reason = f"pictures of the kind {suffix} are not read; convert it to .png or .jpg"
         found.unreadable.append(Unreadable(path, reason))

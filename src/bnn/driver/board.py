@@ -29,8 +29,8 @@ class BoardTransport:
 
     Args:
         bitstream: ``bnn.bit``.
-        base, span: of the registers.
-        mhz: of the accelerator's clock.
+        base, span: address and size in bytes of the registers.
+        mhz: clock in MHz of the accelerator's clock.
 
     Raises:
         RuntimeUnavailableError: ``pynq`` is missing or too old, or this is no board.

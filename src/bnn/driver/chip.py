@@ -29,7 +29,7 @@ LOCK = "board.lock"
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
 #: By how much a clock may differ from what was asked for: dividers are whole numbers.
-_NEAR = 0.01
+_CLOCK_TOLERANCE = 0.01
 
 
 class Ownership:
@@ -228,7 +228,7 @@ class Chip:
         with translating(f"{bitstream}: setting the clock to {mhz:g} MHz"):
             self._clocks.fclk0_mhz = mhz
         clock = self._clock()
-        if not clock * (1 - _NEAR) <= mhz:
+        if not clock * (1 - _CLOCK_TOLERANCE) <= mhz:
             raise DriverError(
                 f"{bitstream}: the chip's clock would be {clock:g} MHz, the design takes {mhz:g}"
             )

@@ -27,7 +27,7 @@ class Report:
     """What the accelerator counted during one start.
 
     Attributes:
-        images: of the start.
+        images: number of images of the start.
         cycles: from start to done.
         latency: from start to the first result.
         interval: mean cycles from one result to the next; ``cycles`` for one image.

@@ -18,7 +18,7 @@ class Transfer:
 
     Attributes:
         what: ``parameters``, ``images`` or ``results``.
-        bytes: how many.
+        bytes: number of bytes.
         at: the transport's time (``cycle`` or ``seconds``).
     """
 

@@ -50,7 +50,7 @@ class SimulatedTransport:
         memory: bytes behind the accelerator.
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.
-        seed: of the stalls.
+        seed: seed of the stalls.
         limit: cycles that one start may take where the driver does not say.
 
     Raises:

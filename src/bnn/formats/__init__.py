@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Other people's files: one module per format. Nothing here executes what it reads."""
+"""Files of other frameworks: a module or folder per format. Nothing in a file is executed."""

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Chainer models saved with ``save_npz``, and trainer snapshots, to a network.
 
-Such a file holds arrays by the path of their link (``predictor/l1/W``) but not the
-forward pass. Its order is taken from a topology; without one, links with weights and batch
-norms are paired by their numbers and taken for dense - batch norm - sign, which is what
-binarized multi-layer perceptrons are. In GUINNESS' key style (``conv0``, ``b0``, ``fc0``) the
-input is bytes, and a dense layer with as many inputs as channels reads the signs of an
-average over the whole map.
+Such a file contains arrays by the path of their link (``predictor/l1/W``), but not the forward
+pass. A topology gives the order of the layers; without one, links with weights and batch norms
+are paired by their numbers and read as dense - batch norm - sign, the layers of binarized
+multi-layer perceptrons. With GUINNESS' names (``conv0``, ``b0``, ``fc0``) the input is bytes, and
+a dense layer with as many inputs as channels reads the signs of an average over the whole map.
 """
 
 from __future__ import annotations
@@ -32,35 +31,35 @@ from bnn.program.operations import Borders
 from bnn.program.precision import INT
 from bnn.system import npz
 
-#: Chainer's default; the file does not say.
+#: Chainer's default epsilon of batch norms; the file does not contain it.
 EPSILON = 2e-5
-#: A topology that says nothing else has this one, which is the original's and not Chainer's.
+#: A topology's default epsilon, which is BNN-PYNQ's, not Chainer's.
 _TOPOLOGY_EPSILON = Norm().epsilon
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def recognises(names: Any) -> bool:
-    """Whether an npz with arrays called ``names`` is Chainer's."""
+    """Whether an npz file with arrays called ``names`` was written by Chainer."""
     return any(name == "W" or name.endswith("/W") for name in names)
 
 
 def read(
     path: str | Path, topology: Topology | None = None, given_input: str | None = None
 ) -> Converted:
-    """The network in the Chainer file ``path``.
+    """Read the network in the Chainer file ``path``.
 
     Args:
-        path: an npz of ``save_npz``, or a trainer snapshot.
-        topology: the order of layers, their padding, pools, precisions; needed as soon as
-            there are convolutions.
-        given_input: the values that occur, a name of :func:`bnn.formats.grids.grid`; by
+        path: an npz file of ``save_npz``, or a trainer snapshot.
+        topology: the order of layers, their padding, pools, precisions; required for networks
+            with convolutions.
+        given_input: the values of the input, a name of :func:`bnn.formats.grids.grid`; by
             default the topology's, bytes for GUINNESS, else bytes scaled to [-1, 1].
 
     Raises:
-        ParameterError: the file is damaged, or holds pickled objects.
-        FormatError: an array is missing, too many, or of a wrong shape; names it.
-        NetworkError: its layers do not make a network.
+        ParameterError: the file is damaged, or contains pickled objects.
+        FormatError: an array is missing, unused, or has a wrong shape; the message names it.
+        NetworkError: the layers are not a valid network.
     """
     path = Path(path)
     with np.errstate(over="ignore"):  # Chainer loads into float32; the rest is refused below
@@ -73,7 +72,7 @@ def read(
             topology = _stack_of(links)
             report.lost.append(
                 "the file does not specify the order of its links; taken by their numbers: "
-                "linear, batch norm and sign in turn"
+                "linear, batch norm, sign"
             )
         return reader.converted(topology)
     except (FormatError, NetworkError) as error:
@@ -85,13 +84,13 @@ def read(
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """A link: its path, and its parameters by name."""
+    """A Chainer link: its path, and its parameters by name."""
 
     name: str
     arrays: Arrays
 
     def array(self, key: str) -> NDArray[Any]:
-        """The parameter ``key``."""
+        """Return the parameter ``key``."""
         if key not in self.arrays:
             raise FormatError(f"array {self.name}/{key} is missing")
         return self.arrays[key]
@@ -107,7 +106,7 @@ class Links:
 
     @property
     def is_guinness(self) -> bool:
-        """Whether they are named as GUINNESS does."""
+        """Whether the links have names as in GUINNESS."""
         return (
             bool(self.convs)
             and all(
@@ -175,13 +174,13 @@ def _check_order(links: list[Link]) -> None:
 
 
 def _size(link: Link) -> tuple[int, ...]:
-    """Shape of the weights, or of a batch norm's mean."""
+    """Return the shape of a link's weights, or of a batch norm's mean."""
     array = link.arrays.get("W", link.arrays.get("avg_mean"))
     return () if array is None else array.shape
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
-    """Arrays that are the model's, by their path inside of it."""
+    """Return the arrays of the model, by their path in it."""
     main = "updater/model:main/"
     if any(name.startswith(main) for name in arrays):
         return {name: name[len(main) :] for name in arrays if name.startswith(main)}
@@ -189,12 +188,12 @@ def _model(arrays: Arrays) -> dict[str, str]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key in which l10 comes after l9."""
+    """Return a sort key for which l10 comes after l9."""
     return [(int(part or -1) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _stack_of(links: Links) -> Topology:
-    """Dense - batch norm - sign, as many as there are; the last without sign."""
+    """Return a topology of dense - batch norm - sign for all links; the last without sign."""
     if links.convs:
         raise FormatError(
             "has convolutions, but the file does not specify their padding, pools and order; "
@@ -231,7 +230,7 @@ class _Assembly:
 
     def converted(self, topology: Topology) -> Converted:
         given, self.lattice = self._input(topology)
-        # Chainer's pools make a last, partial window unless told otherwise (cover_all).
+        # By default (cover_all), Chainer's pools have a last, partial window.
         last = FormatError("")
         for cover_all in (True, False):
             self.stack, self.report.layers = Stack(), []
@@ -367,7 +366,7 @@ class _Assembly:
         if (variance + np.float32(epsilon) <= 0).any():
             raise FormatError(f"{link.name}/avg_var: {variance.min():g} is not a variance")
         with np.errstate(all="ignore"):  # what is not finite is refused by name
-            # In Chainer's own order: the root of the reciprocal rounds otherwise than 1 / root.
+            # As in Chainer: the root of the reciprocal is rounded differently from 1 / root.
             inv_std = np.sqrt(np.reciprocal(variance + np.float32(epsilon)))
         self.stack.add(BatchNorm(name, gamma, beta, mean, inv_std, "centered"))
         self.report.used(name, f"batch norm, epsilon {epsilon:g}", link.arrays)
@@ -388,11 +387,11 @@ class _Assembly:
 
 
 class _MismatchError(FormatError):
-    """A dense layer of another size: the pools may be of the other kind."""
+    """A dense layer has another size: the pools may be of the other kind."""
 
 
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
-    """A topology's input encoding for networks that are fed real values in [-1, 1].
+    """Return a topology's input encoding for networks whose inputs are real values in [-1, 1].
 
     ``sign`` and ``fixed-point`` as :func:`bnn.network.quantizers.encoded_input` codes the bytes
     2p/255 - 1; ``bytes`` for real values p/255.
@@ -406,9 +405,9 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
 
 
 def _next(links: list[Link], what: str, size: tuple[int, ...]) -> Link:
-    """The first link of that size, taken off; the first of any size where none has it.
+    """Remove and return the first link of that size, or the first of any size if none has it.
 
-    Links of one size are in the order of their numbers, so this is the only one it can be.
+    Links of one size are in the order of their numbers, so the first one is the right one.
     """
     if not links:
         raise FormatError(f"the topology has more {what} layers than the file")

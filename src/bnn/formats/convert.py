@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From another framework's file to a model, and from a model to other formats.
 
-One module per format in :mod:`bnn.formats`; here a file is recognised, read, lowered and
-checked. Nothing in a file is executed, and nothing is written before everything is checked.
+Each format has a module in :mod:`bnn.formats`; this module recognises a file, lets it be read,
+lowers and checks it. Nothing in a file is executed, and nothing is written before all checks.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Options:
     """What a source file does not specify.
 
     Attributes:
-        topology: order of layers and precisions, or the name of a network in
+        topology: order of layers and precisions: a topology, the name of a network in
             :mod:`bnn.network.zoo`, or the path of a TOML file (:mod:`bnn.network.topology`).
         classes: names of the classes, in order; numbers by default.
-        input: the values that occur at an input that nothing quantizes, a name of
+        input: the values of an input that the file does not quantize, a name of
             :func:`bnn.formats.grids.grid`.
-        rounding: of thresholds, for Theano archives: ``exact``, or ``original`` as the
-            original's own tool rounded them.
-        flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
-            the original did not use).
+        rounding: rounding of thresholds, for Theano archives: ``exact``, or ``original`` as
+            BNN-PYNQ's tool rounded them.
+        flipped: whether a Theano archive's kernels are rotated by 180 degrees (Lasagne's
+            default, which BNN-PYNQ did not use).
     """
 
     topology: Topology | str | None = None
@@ -61,9 +61,9 @@ class Conversion:
     """A converted model.
 
     Attributes:
-        model: what runs.
-        report: what was read, not used and not kept.
-        network: the trained network it was lowered from; None where the source holds
+        model: the converted model.
+        report: which layers were read, what was not used, and what was not kept.
+        network: the trained network that was lowered; None if the source contains
             integers already (the original's folders, ``rounding="original"``).
     """
 
@@ -75,16 +75,16 @@ class Conversion:
 def convert(
     source: Path_, source_format: str | None = None, options: Options | None = None
 ) -> Conversion:
-    """The model in a file or folder of another framework.
+    """Convert a file or folder of another framework to a model.
 
     Args:
-        source: the file, or the original's parameter folder.
-        source_format: one of :data:`SOURCES`; by default what the file looks like.
-        options: what the file does not say.
+        source: the file, or a parameter folder of BNN-PYNQ.
+        source_format: one of :data:`SOURCES`; by default recognised by the content.
+        options: what the file does not specify.
 
     Raises:
         FormatError, ParameterError, NetworkError, ProgramError: the file is damaged, or
-            something in it cannot be converted; one line that names it.
+            something in it cannot be converted; the message names it in one line.
     """
     path, options = Path(source), options or Options()
     name = source_format or recognise(path)
@@ -98,7 +98,7 @@ def convert(
         raise FormatError(f"no such format: {name!r}; there are {', '.join(SOURCES)}")
     try:
         converted = reader(path, options)
-    except NetworkError as error:  # a layer that the network refused: it does not know the file
+    except NetworkError as error:  # the network refused a layer; add the file's name
         if any(str(name) in str(error) for name in (path, options.topology) if name is not None):
             raise
         raise NetworkError(f"{path}: {error}") from None
@@ -110,7 +110,7 @@ def convert(
         raise type(error)(f"{path}: {error}") from None
 
 
-#: What each format takes of :class:`Options`, besides the names of the classes.
+#: Options that each format takes (all formats take the names of the classes).
 _TAKEN: dict[str, frozenset[str]] = {
     "bnn-pynq": frozenset({"topology"}),
     "brevitas": frozenset({"topology"}),
@@ -129,13 +129,13 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             continue
         if getattr(options, name) != item.default:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
-            raise FormatError(f"{path}: --{name} is for {takers}; a {source} file says it itself")
+            raise FormatError(f"{path}: --{name} is for {takers}; a {source} file contains it")
 
 
 def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
-    """The model of a live Brevitas module: one of its bnn_pynq networks (TFC, SFC, LFC, CNV).
+    """Convert a live Brevitas module: one of its bnn_pynq networks (TFC, SFC, LFC, CNV).
 
-    Other modules are exported with ``brevitas.export.export_qonnx`` and converted as files.
+    Export other modules with ``brevitas.export.export_qonnx``, and convert the file.
 
     Raises:
         FormatError, NetworkError: it is another kind of module.
@@ -158,7 +158,7 @@ def _lowered(
 
 
 def recognise(path: Path) -> str:
-    """The format of a file or folder by what it begins with.
+    """Return the format of a file or folder, recognised by its content.
 
     Raises:
         FormatError: it has none of the formats in :data:`SOURCES`.
@@ -268,7 +268,7 @@ def _theano_rounded(path: Path, options: Options) -> Conversion:
 
 
 def _theano_topology(options: Options) -> Topology | str | None:
-    """A name, ``lfc`` and ``cnv`` included, or the topology of a file."""
+    """Return the network's name (also ``lfc`` or ``cnv``), or the topology of a TOML file."""
     if options.topology is None:
         return None
     if isinstance(options.topology, str) and not options.topology.endswith(".toml"):
@@ -299,7 +299,7 @@ def _classes(converted: Converted, given: Sequence[str] | None, count: int) -> t
 
 
 def read_classes(path: Path_) -> tuple[str, ...]:
-    """Class names from a text file, one a line (specification, section 3).
+    """Read class names from a text file, one per line (specification, section 3).
 
     Raises:
         FormatError: it cannot be read, or has no names.
@@ -316,7 +316,7 @@ def read_classes(path: Path_) -> tuple[str, ...]:
 
 
 def parse_folding(text: str) -> tuple[tuple[int, int], ...]:
-    """(PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
+    """Parse (PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
 
     Raises:
         FormatError: ``text`` is not of this form.
@@ -345,15 +345,15 @@ def _preprocess(model: Model) -> Any:
 
 
 def taking_pictures(model: Model, grid: str) -> Model:
-    """``model`` with pictures as its input: a byte is fed as ``grid`` says.
+    """Return ``model`` with pictures as its input, whose bytes are scaled as ``grid`` says.
 
     Args:
-        model: whose input is real values or integers of a picture's shape.
-        grid: how bytes became the values that the model was trained on: ``unit`` (byte /
-            255), ``symmetric`` (byte / 127.5 - 1) or ``bytes``.
+        model: a model whose input is real values or integers, in the shape of a picture.
+        grid: how bytes are scaled to the values that the model was trained on: ``unit``
+            (byte / 255), ``symmetric`` (byte / 127.5 - 1) or ``bytes`` (not at all).
 
     Raises:
-        FormatError: no such grid, or the model's input is no picture.
+        FormatError: there is no such grid, or the model's input is not a picture.
     """
     from bnn.formats.grids import grid as named
     from bnn.program.inputs import IntegerInput, PictureInput, RealInput
@@ -392,7 +392,7 @@ def taking_pictures(model: Model, grid: str) -> Model:
 
 
 def byte_values(grid: str) -> Any:
-    """What the bytes 0 to 255 become, float32 (256,), computed as frameworks' users do."""
+    """Return the scaled values of the bytes 0 to 255, float32 (256,), computed as users do."""
     byte = np.arange(256, dtype=np.float32)
     match grid:
         case "unit":
@@ -412,7 +412,7 @@ def export(
     folding: Sequence[tuple[int, int]] | None = None,
     fires_at: float | None = None,
 ) -> tuple[str, ...]:
-    """Write ``model`` in another format.
+    """Write ``model`` to another format.
 
     Args:
         model: any model for ``qonnx``; one of the original's five networks for ``bnn-pynq``.
@@ -422,7 +422,7 @@ def export(
         fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Returns:
-        What the format cannot express, one line each.
+        Notes on what the format cannot express, one line each.
 
     Raises:
         FormatError, ParameterError, ModelFileError: the format cannot express it, or it cannot be

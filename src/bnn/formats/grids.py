@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The 8-bit grid of the values of an input that a source model does not quantize.
+"""8-bit grids: the values of an input that a source model does not quantize.
 
-Frameworks feed such a network real numbers; nearly always these are bytes, scaled. The
-grid gives the scale, so that every such input is represented exactly.
+Such a network takes real numbers, which are nearly always scaled bytes. The grid gives the scale,
+so that every such input is represented exactly.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from bnn.network.network import Lattice
 from bnn.program.inputs import RealInput, Shape
 from bnn.program.precision import BIPOLAR, UINT, Precision, parse
 
-#: A product and a sum, as Keras' Rescaling: ``x * product + added``.
+#: (product, added): ``x * product + added``, as Keras' Rescaling computes it.
 Step = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Values ``q / divisor - minus`` with q of ``precision``, as the framework receives them.
+    """Input values ``q / divisor - minus`` with q of ``precision``.
 
     Attributes:
-        name: how it is spelled on the command line.
-        meaning: the same in words.
+        name: name on the command line.
+        meaning: description of the values, for messages.
     """
 
     name: str
@@ -40,33 +40,33 @@ class Grid:
 
     @property
     def scale(self) -> float:
-        """From one value to the next."""
+        """Difference from one value to the next."""
         return 1 / self.divisor
 
     @property
     def zero_point(self) -> float:
-        """The q, whole or not, of the value 0."""
+        """The q (whole or not) of the value 0."""
         return self.minus * self.divisor
 
     def values(self) -> NDArray[np.float32]:
-        """What the framework is fed for each q in order, float32; divided as its users do."""
+        """Return the framework's input value of each q in order, float32."""
         q = np.arange(self.precision.low, self.precision.high + 1, dtype=np.float32)
         fed: NDArray[np.float32] = q / np.float32(self.divisor) - np.float32(self.minus)
         return fed
 
     def input(self, shape: Shape) -> RealInput:
-        """The input of arrays (N, *shape)."""
+        """Return the input description for arrays (N, *shape)."""
         return real_input(shape, self.precision, self.scale, self.zero_point)
 
     def lattice(
         self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
     ) -> Lattice:
-        """Real values of q after ``factor * x + offset``.
+        """Return the real values of q after ``factor * x + offset``.
 
         Args:
-            factor, offset: product and sum applied to the input in total.
-            steps: the same as the framework does it, one product and one sum after the
-                other in float32; by default one step.
+            factor, offset: total product and sum that are applied to the input.
+            steps: the products and sums that the framework computes one after the other in
+                float32; by default one step.
         """
         start = offset - factor * self.scale * self.zero_point
         formula = Lattice.of(factor * self.scale, start, "input")
@@ -86,7 +86,7 @@ def real_input(
     zero_point: ArrayLike,
     rounding: Literal["even", "up"] = "even",
 ) -> RealInput:
-    """A :class:`~bnn.program.inputs.RealInput` from numbers of any type."""
+    """Return a :class:`~bnn.program.inputs.RealInput` made from numbers of any type."""
     scales, zeros = np.asarray(scale, np.float32), np.asarray(zero_point, np.float32)
     return RealInput(shape, precision, scales, zeros, rounding)
 
@@ -100,8 +100,8 @@ GRIDS = (
 
 
 def grid(name: str) -> Grid:
-    """The grid called ``name``: one of :data:`GRIDS`, a precision such as ``int4``, or a
-    precision of fractions such as ``int8/16`` (sixteenths).
+    """Return the grid called ``name``: one of :data:`GRIDS`, a precision such as ``int4``, or a
+    precision of fractions such as ``int8/16`` (sixteenths). Raises FormatError for other names.
     """
     for known in GRIDS:
         if known.name == name:

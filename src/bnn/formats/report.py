@@ -14,17 +14,17 @@ from bnn.network.network import Network
 
 @dataclass
 class Report:
-    """Filled layer by layer while a file is read.
+    """What was read from a file, not used and not kept; filled layer by layer by a reader.
 
     Attributes:
         format: name of the format that was read.
-        layers: (layer, what it is, arrays used as ``name (shape)``).
+        layers: tuples (layer, description, arrays used as ``name (shape)``).
         ignored: names of arrays and nodes without effect.
-        lost: what the converted network does not keep, or changes; one line each.
-        assumed: the grid (:mod:`bnn.formats.grids`) on which the values of an input are that
-            nothing in the file quantizes; "" if the file defines it.
-        final: what the source's outputs go through after the scores, ``softmax``, ``sigmoid``
-            or ``log_softmax``, so that its answers are not logits; else "".
+        lost: notes on what the converted network does not keep, or changes.
+        assumed: name of the grid (:mod:`bnn.formats.grids`) that was assumed for the input; ""
+            if the file quantizes its input.
+        final: function after the scores in the source (``softmax``, ``sigmoid`` or
+            ``log_softmax``), so that its outputs are not logits; else "".
     """
 
     format: str
@@ -35,12 +35,12 @@ class Report:
     final: str = ""
 
     def used(self, layer: str, what: str, arrays: Mapping[str, Any] | None = None) -> None:
-        """Note a layer and the arrays (by name) that it is made of."""
+        """Add a layer, and the arrays (by name) that it is made of."""
         named = (f"{name} {_shape(array)}" for name, array in (arrays or {}).items())
         self.layers.append((layer, what, ", ".join(named)))
 
     def lines(self) -> list[str]:
-        """The report as text, one line each."""
+        """Return the report as lines of text."""
         text = [f"read {self.format}"]
         text += [f"  {name}: {what}" + (f"; {a}" if a else "") for name, what, a in self.layers]
         text += [f"  not used: {name}" for name in self.ignored]
@@ -57,9 +57,9 @@ class Converted:
     """A network read from another framework's file.
 
     Attributes:
-        network: what was trained.
-        report: how it was read.
-        classes: names, if the file has them.
+        network: the trained network.
+        report: what was read, not used and not kept.
+        classes: names of the classes, if the file has them.
     """
 
     network: Network

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Network layers collected by a reader, and the shapes that recur in every framework."""
+"""Layers collected by a reader of a file, and constructions that several readers use."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from bnn.program.inputs import Input, RealInput
 from bnn.program.operations import Borders, Pair
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 
-#: Weights of an average pool written as a convolution.
+#: Most weights of an average pool that is written as a convolution.
 MAX_AVERAGE_WEIGHTS = 1 << 24
-#: Weights of a layer with the zeros of groups and dilation.
+#: Most weights of a layer, with the zeros of groups and dilation.
 MAX_WEIGHTS = 1 << 26
 
 
@@ -42,22 +42,22 @@ class Stack:
         self._numbers: dict[str, int] = {}
 
     def name(self, wanted: str) -> str:
-        """``wanted``, made unique and taken."""
+        """Reserve a unique name like ``wanted``, and return it."""
         name = first = wanted or "layer"
-        while name in self._names:  # the numbers go on, so that many equal names take no longer
+        while name in self._names:  # count on, so that many equal names stay fast
             self._numbers[first] = self._numbers.get(first, 1) + 1
             name = f"{first}_{self._numbers[first]}"
         self._names.add(name)
         return name
 
     def add(self, layer: Layer) -> str:
-        """Append ``layer``, whose name came from :meth:`name`; its name."""
+        """Append ``layer``, whose name came from :meth:`name`, and return its name."""
         self.layers.append(layer)
         return layer.name
 
 
 def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: str) -> Conv2d:
-    """Average over windows, as a convolution of ones: the integers are the sums."""
+    """Return an average pool as a convolution with weights 1: its integers are the sums."""
     taps = kernel[0] * kernel[1]
     if channels * channels * taps > MAX_AVERAGE_WEIGHTS:
         raise FormatError(
@@ -69,7 +69,7 @@ def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: s
 
 
 def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
-    """Kernels (out, height, width, in / groups) as (out, height, width, in) with zeros."""
+    """Return kernels (out, height, width, in / groups) as (out, height, width, in) with zeros."""
     out, height, width, each = weights.shape
     _check_size("a convolution of groups", (out, height, width, each, groups))
     full = np.zeros((out, height, width, each * groups), weights.dtype)
@@ -82,16 +82,16 @@ def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
 
 def _check_size(what: str, sizes: Sequence[int]) -> None:
     if math.prod(map(int, sizes)) > MAX_WEIGHTS:
-        raise FormatError(f"{what} has more than {MAX_WEIGHTS} weights where all are written out")
+        raise FormatError(f"{what} has more than {MAX_WEIGHTS} weights, zeros included")
 
 
 def extent(size: Pair, dilation: Pair) -> Pair:
-    """Size of a dilated kernel."""
+    """Return height and width of a dilated kernel."""
     return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
 
 
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
-    """Kernels (out, height, width, in) with zeros between their positions."""
+    """Return kernels (out, height, width, in) with zeros between their positions."""
     out, height, width, channels = weights.shape
     size = extent((height, width), dilation)
     _check_size("a dilated convolution", (out, *size, channels))
@@ -101,7 +101,7 @@ def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
 
 
 def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True) -> Borders:
-    """``same`` padding: as many windows as strides; the odd position goes to the end."""
+    """Return ``same`` padding: (top, left, bottom, right) for size / stride positions."""
     pads = []
     for axis in range(2):
         windows = -(-size[axis] // stride[axis])
@@ -113,7 +113,7 @@ def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True)
 
 
 def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -> None:
-    """One output becomes two scores, minus it and it: class 1 where it is positive."""
+    """Turn one output x into two scores, -x and x: class 1 if x is positive."""
     match network_output:
         case Linear():
             doubled = np.concatenate([-network_output.weights, network_output.weights])
@@ -132,16 +132,16 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
 
 
 def append_two_classes(stack: Stack, source: str) -> str:
-    """The same after a quantized output."""
+    """As :func:`two_classes`, for an output that is quantized; return the new layer's name."""
     weights = np.array([[-1], [1]], np.int16)
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 
 
 def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
-    """Append ``conv``, whose name came from ``stack``; the name of its result.
+    """Append ``conv``, whose name came from ``stack``, and return the name of its result.
 
-    Bytes on [-1, 1] have no byte for 0, but zero padding needs one. Their positive and
-    their negative part have it: conv(x) = conv(x+) - conv(x-), exactly.
+    Zero padding needs a code for 0, which bytes scaled to [-1, 1] do not have. Their positive and
+    negative parts have one: conv(x) = conv(x+) - conv(x-), exactly.
 
     Raises:
         FormatError: the parts do not fit in 8 bits.
@@ -169,7 +169,7 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
 
 
 def _parts(stack: Stack, scale: float) -> tuple[str, str]:
-    """The input's positive and its turned negative part, quantized to ``scale``; made once."""
+    """Return the names of max(x, 0) and max(-x, 0) of the input x; the layers are made once."""
     names = {layer.name for layer in stack.layers}
     if {"positive", "negative"} <= names:
         return "positive", "negative"
@@ -179,12 +179,11 @@ def _parts(stack: Stack, scale: float) -> tuple[str, str]:
 
 
 def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
-    """``given``; a sign that convolutions pad with zeros becomes one of two bits.
+    """Return ``given``; a sign that a convolution pads with zeros gets two bits.
 
-    Its values are -1 and +1 all the same: x / scale + zero point is blown up until only
-    its sign is left, clipped to -1 .. 1, and rounded upwards from the half. Between what
-    is certainly -1 and certainly +1, 0 remains for the numbers closest below the
-    boundary: less than 1.75e-38, or the very last float32.
+    Its values are still -1 and +1: x / scale + zero point is multiplied until only its sign is
+    left, clipped to -1 .. 1, and rounded (halves up). Only numbers directly below the boundary
+    become 0: those within 1.75e-38 of it, or the last float32 before it.
     """
     padded = any(
         isinstance(layer, Conv2d) and any(layer.padding) and abs(layer.pad_value) != 1
@@ -201,7 +200,7 @@ def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
 
 
 def _readers(layers: Sequence[Layer]) -> list[Layer]:
-    """Layers that read the input, max pools aside."""
+    """Return the layers that read the input, directly or after max pools."""
     sources, found = {"input"}, []
     for index, layer in enumerate(layers):
         source = layer.source or (layers[index - 1].name if index else "input")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Real weights back to the small integers that they stand for."""
+"""From real weights to the small integers times a scale that they are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bnn.errors import FormatError
 from bnn.lower.codes import tightest
 from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 
-#: Ratios of weights to the smallest, whose own rounding they magnify.
+#: Relative tolerance of ratios to the smallest weight, which magnify its rounding.
 TOLERANCE = 1e-5
-#: Weights are integers times a scale up to float32's rounding: a few units of the largest.
+#: Tolerance for rounding in float32, relative to the largest weight.
 ROUNDING = 2.0**-21
 #: The smallest weight of a row may be this multiple of the scale.
 MAX_SMALLEST = 16
@@ -27,8 +27,8 @@ class Weights:
     """Integer weights.
 
     Attributes:
-        integers: int16 (out channels, ...).
-        precision: that holds them.
+        integers: int16 (out channels, ...), the integer weights.
+        precision: precision of the integers.
         scale: float32 (1,) or (out channels,); the real weight is ``scale * integers``.
     """
 
@@ -38,22 +38,22 @@ class Weights:
 
 
 def signs(real: NDArray[Any]) -> Weights:
-    """Latent weights (out, ...) binarized: -1 below zero, else +1."""
+    """Return latent weights (out, ...) binarized: -1 if below zero, else +1."""
     return Weights(np.where(real < 0, -1, 1).astype(np.int16), BIPOLAR, np.ones(1, np.float32))
 
 
 def whole(integers: NDArray[Any], scale: NDArray[Any], low: int, high: int) -> Weights:
-    """Integers known to lie within ``low`` to ``high``, in the narrowest precision for these."""
+    """Return integers between ``low`` and ``high``, in the narrowest precision for these bounds."""
     two = bool(np.abs(integers).min() == 1 == np.abs(integers).max()) if integers.size else False
     precision = tightest([-1, 1] if two and (low, high) == (-1, 1) else [low, high], two)
     return Weights(integers.astype(np.int16), precision, np.asarray(scale, np.float32).reshape(-1))
 
 
 def from_real(real: NDArray[Any], name: str) -> Weights:
-    """Weights (out, ...) that are already integers times one scale, or one a row.
+    """Return weights (out, ...) that are integers times one scale, or times one scale per row.
 
     Raises:
-        FormatError: they are not; ``name`` says whose they are.
+        FormatError: they are not; the message begins with ``name``.
     """
     rows = real.reshape(len(real), -1).astype(np.float64)
     if not np.isfinite(rows).all():
@@ -72,7 +72,7 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
 
 
 def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """One scale a row such that rows / scale are whole and small, or None."""
+    """Return one scale per row such that rows / scale are small whole numbers, or None."""
     scales = np.ones(len(rows))
     for index, row in enumerate(rows):
         sizes = np.unique(np.abs(row[row != 0]))

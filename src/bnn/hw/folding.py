@@ -77,7 +77,7 @@ def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
 
 
 def balanced(program: Program, target: int = 1024, *, loadable: bool = False) -> Folding:
-    """The least parallelism with which every matrix takes at most ``target`` cycles an image.
+    """The least parallelism with which every matrix takes at most ``target`` cycles per image.
 
     Layers that cannot be that fast get all the rows and columns they have.
     """

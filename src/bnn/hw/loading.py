@@ -26,7 +26,7 @@ class Metadata:
     Attributes:
         design_id: what the identity register must read.
         words_in, words_out: 64-bit words of an image and of its result.
-        parameter_writes: of a complete load; 0 where parameters are baked in.
+        parameter_writes: number of writes of a complete load; 0 if parameters are constants.
         probes: names of the watched streams in order; empty where none is.
     """
 

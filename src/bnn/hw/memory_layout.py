@@ -19,7 +19,7 @@ from bnn.program.precision import Precision
 
 MEMORY_BITS = 64
 #: Widest register that splits memory words; beyond it stream words get slots of their own.
-WIDEST_GEARBOX = 576
+MAX_CONVERTER_BITS = 576
 #: Bits that are unpacked at a time.
 _CHUNK = 1 << 22
 
@@ -29,9 +29,9 @@ class InputLayout:
     """Images in memory.
 
     Attributes:
-        values: of an image; a multiple of ``lanes`` after padding with zero codes.
+        values: number of values of an image; a multiple of ``lanes`` after padding with zero codes.
         lanes: values in a stream word.
-        precision: of a value.
+        precision: precision of a value.
     """
 
     values: int
@@ -51,7 +51,7 @@ class InputLayout:
     @property
     def slot_bits(self) -> int:
         """Bits that one stream word takes in memory."""
-        if math.lcm(self.word_bits, MEMORY_BITS) <= max(WIDEST_GEARBOX, self.word_bits):
+        if math.lcm(self.word_bits, MEMORY_BITS) <= max(MAX_CONVERTER_BITS, self.word_bits):
             return self.word_bits
         if self.word_bits > MEMORY_BITS:
             return -(-self.word_bits // MEMORY_BITS) * MEMORY_BITS
@@ -101,8 +101,8 @@ class OutputLayout:
     """Results in memory.
 
     Attributes:
-        values: of an image that mean something; ``rows`` with padding.
-        bits: of a value in the circuit.
+        values: number of values of an image without padding; ``rows``: with padding.
+        bits: bits of a value in the circuit.
         precision: how it is read; the circuit's low bits of it.
     """
 

@@ -104,7 +104,7 @@ def _row_bits(block: SlidingWindow) -> int:
 
 def as_text(report: dict[str, Any]) -> str:
     """The report for a terminal."""
-    speed = f"{report['cycles']} cycles an image, {report['fps']:.0f} images/s"
+    speed = f"{report['cycles']} cycles per image, {report['fps']:.0f} images/s"
     where = "written at run time" if report["loadable"] else "constants"
     sizes = f"an image is {8 * report['words_in']} bytes, a result {8 * report['words_out']}"
     lines = [

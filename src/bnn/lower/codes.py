@@ -17,8 +17,8 @@ class Coding:
     """A threshold's ``q = base + step * level``, and the whole number that q means.
 
     Attributes:
-        precision: of q.
-        base, step: of the threshold.
+        precision: precision of q.
+        base, step: base and step of the threshold.
         unit, shift: the activation's whole number is ``v = unit * q + shift``.
     """
 

@@ -144,10 +144,17 @@ class _Walk:
         """Pad values (whole numbers v) with which readers pad the edge of layer ``name``."""
         pads: set[int] = set()
         for reader in self.readers[name]:
-            if isinstance(reader, MaxPool):
-                pads |= self._pads(reader.name)
-            elif isinstance(reader, Conv2d) and any(reader.padding):
-                pads.add(self._whole_pad(reader))
+            match reader:
+                case MaxPool():
+                    pads |= self._pads(reader.name)
+                case Conv2d():
+                    pads |= {self._whole_pad(reader)} if any(reader.padding) else set()
+                case Linear() | BatchNorm() | Scale() | Clip() | AddLayer() | Flatten():
+                    pass
+                case Sign() | Quantize() | MultiThreshold():
+                    pass
+                case _:
+                    assert_never(reader)
         return pads
 
     def _whole_pad(self, layer: Conv2d) -> int:
@@ -163,9 +170,13 @@ class _Walk:
         return pooled
 
     def _weighted(self, layer: Weighted, source: Carried) -> Carried:
-        edge, low, high = source.edge, source.low, source.high
-        if isinstance(layer, Conv2d):
-            edge, low, high = self._window(layer, source)
+        match layer:
+            case Conv2d():
+                edge, low, high = self._window(layer, source)
+            case Linear():
+                edge, low, high = source.edge, source.low, source.high
+            case _:
+                assert_never(layer)
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
         taps = rows.shape[1] // source.shape[2]
         weights = rows * np.tile(np.sign(source.step), taps)
@@ -279,12 +290,17 @@ class _Walk:
 
     def _can_undo(self, reader: Layer, symmetric: bool) -> bool:
         """Whether ``reader`` can negate its weights, and its pad value stays the same."""
-        if not isinstance(reader, Conv2d | Linear):
-            return False
-        pad = reader.pad_value if isinstance(reader, Conv2d) and any(reader.padding) else None
-        if pad is not None and not (symmetric and pad == 0):
-            return False
-        return reader.precision.allows(-reader.weights.astype(np.int64))
+        match reader:
+            case Conv2d():
+                pads_zero = symmetric and reader.pad_value == 0
+                return (pads_zero or not any(reader.padding)) and _is_negatable(reader)
+            case Linear():
+                return _is_negatable(reader)
+            case BatchNorm() | Scale() | Clip() | MaxPool() | AddLayer() | Flatten():
+                return False
+            case Sign() | Quantize() | MultiThreshold():
+                return False
+        assert_never(reader)
 
     def _past_flattening(self, name: str) -> list[Layer]:
         """The readers of a layer, and those of the flattenings among them instead of these."""
@@ -340,6 +356,10 @@ class _Walk:
             step=np.tile(source.step, taps),
             base=np.tile(source.base, taps),
         )
+
+
+def _is_negatable(layer: Weighted) -> bool:
+    return layer.precision.allows(-layer.weights.astype(np.int64))
 
 
 def _code(name: str, pad: int, step: int, base: int) -> int:

@@ -22,7 +22,7 @@ def switching_points(
     """Smallest t at which each level is reached, for ``t = rises * q``, ``low <= q <= high``.
 
     Args:
-        name: of the layer, for messages.
+        name: name of the layer, for messages.
         level: integers q (n, channels) to levels (n, channels), 0 to ``levels``.
         levels: number of thresholds per channel.
         low, high: proved bounds of q.

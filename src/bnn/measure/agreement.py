@@ -73,9 +73,9 @@ class Comparison:
     """The converted model's answers against others.
 
     Attributes:
-        source: whose answers these are.
-        samples: how many were compared.
-        differing: how many predictions differ, except where the source's scores are a tie.
+        source: name of the program that gave the answers.
+        samples: number of samples that were compared.
+        differing: number of predictions that differ, except where the source's scores are a tie.
         off: largest difference of a logit, or None where they cannot be compared.
         largest: largest logit of the source, by size.
         independent: whether the answers share nothing with the reader of the file.
@@ -101,10 +101,10 @@ class Verification:
     """Result of :func:`verify`.
 
     Attributes:
-        samples: how many were classified.
-        correct: how many correctly; None without labels.
+        samples: number of samples that were classified.
+        correct: number of correct classes; None without labels.
         comparisons: with every source of answers that there is.
-        off_grid: how many had input values that the assumed input cannot hold, so that
+        off_grid: number with input values that the assumed input cannot hold, so that
             they were rounded or clipped; None where the source quantizes its input.
         notes: what could not be compared, and why.
     """
@@ -195,7 +195,7 @@ def compared(
     """Compare the first answers of ours with all of theirs.
 
     Args:
-        source: whose answers these are. independent: see :class:`Comparison`.
+        source: what gave the answers. independent: see :class:`Comparison`.
         order_only: their logits went through a softmax or the like: only their order and
             their ties can be compared.
 

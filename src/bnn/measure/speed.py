@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.model import figures
 from bnn.program.inputs import PictureInput
-from bnn.program.operations import Dot
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from bnn.run import prepare
@@ -119,7 +119,7 @@ def bench(
 
     Args:
         program: the network; inputs are random, because speed does not depend on them.
-        batches: images a call.
+        batches: images per call.
         threads: thread counts; runtimes without threads take 1 only.
         runtime: a name of :data:`bnn.run.RUNTIMES`.
         rounds: samples of each setting.
@@ -138,12 +138,7 @@ def bench(
 
 def operations(program: Program) -> int:
     """Multiplications and additions of the dots, for one image."""
-    edges = program.edges
-    return sum(
-        2 * op.weights.size * edges[op.name].shape[0] * edges[op.name].shape[1]
-        for op in program.ops
-        if isinstance(op, Dot)
-    )
+    return sum(row.operations for row in figures.rows(program) if row.kind == "dot")
 
 
 def random_inputs(program: Program, batch: int) -> NDArray[Any]:

@@ -20,9 +20,9 @@ class Row:
     """One operation.
 
     Attributes:
-        name, kind: of the operation.
-        shape: of its result, (height, width, channels).
-        precision: of its result.
+        name, kind: name and kind of the operation.
+        shape: shape of its result, (height, width, channels).
+        precision: precision of its result.
         weights: spelling of the weights' precision, empty without weights.
         operations: per image; a multiply-add counts as two, as in the original's figures.
         parameter_bits: weights at their precision, thresholds and biases at the width of

@@ -46,6 +46,16 @@ def _batch_norm(layer: BatchNorm, x: Real) -> Real:
             return x * factor + (beta - mean * factor)
 
 
+def slope(layer: BatchNorm | Scale) -> Real:
+    """Return the factor of an affine layer, float64, (1,) or (channels,)."""
+    match layer:
+        case Scale():
+            return vector(layer.factor, np.float64) / vector(layer.divisor, np.float64)
+        case BatchNorm():
+            return vector(layer.gamma, np.float64) * vector(layer.inv_std, np.float64)
+    assert_never(layer)
+
+
 def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
     """+1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
     match layer:

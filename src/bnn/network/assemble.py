@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,8 +54,8 @@ def assemble(
 
     Args:
         topology: the stack.
-        parameters: of its layers that have some (conv, dense, norm), in order.
-        order, arithmetic: of the batch norms, see :class:`~bnn.network.network.BatchNorm`.
+        parameters: of each layer with parameters (conv, dense, norm), in order.
+        order, arithmetic: see :class:`~bnn.network.network.BatchNorm`.
 
     Raises:
         NetworkError: shapes do not fit, or values are not finite; names the layer.
@@ -67,11 +68,12 @@ def assemble(
 def _layers(topology: Topology, values: Iterator[Any], order: Order) -> Iterator[NetworkLayer]:
     number = -1
     for layer, shape in zip(topology.layers, topology.shapes(), strict=False):
-        number += isinstance(layer, Conv | Dense)
         match layer:
             case Conv():
+                number += 1
                 yield _conv(f"conv{number}", layer, next(values))
             case Dense():
+                number += 1
                 if shape[:2] != (1, 1):
                     yield Flatten("flatten")
                 yield _dense(f"dense{number}", layer, next(values))
@@ -112,8 +114,10 @@ def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Para
             case Conv():
                 shape = (layer.channels, *layer.kernel, before[2])
                 found.append(_random_weights(shape, layer.bias, rng))
+                spread = math.sqrt(math.prod(shape[1:]))
             case Dense():
-                found.append(_random_weights((layer.units, int(np.prod(before))), layer.bias, rng))
+                found.append(_random_weights((layer.units, math.prod(before)), layer.bias, rng))
+                spread = math.sqrt(math.prod(before))
             case Norm():
                 channels = 1 if layer.scalar else before[2]
                 found.append(_random_statistics(channels, spread, rng))
@@ -121,10 +125,6 @@ def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Para
                 continue
             case _:
                 assert_never(layer)
-        if isinstance(layer, Conv | Dense):
-            last = found[-1]
-            assert isinstance(last, Weights)
-            spread = float(np.sqrt(last.weights[0].size))
     return found
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.network.arithmetic import accumulator_scale, real_layer, vector, whole_pad
+from bnn.network.arithmetic import accumulator_scale, real_layer, slope, vector, whole_pad
 from bnn.network.network import (
     Add,
     BatchNorm,
@@ -32,6 +32,7 @@ from bnn.network.network import (
     Real,
     Scale,
     Sign,
+    Weighted,
 )
 from bnn.program.operations import INPUT, Affine
 
@@ -119,7 +120,7 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
     signal = network.signals[layer.name]
     scale = np.ones(signal.shape[2])
     offset = np.zeros(signal.shape[2])
-    if isinstance(layer, Conv2d | Linear):
+    if isinstance(layer, Weighted):
         source_scale = network.source_scale(layer)
         scale = scale * accumulator_scale(layer, source_scale, np.float64)
         offset = offset if layer.bias is None else offset + vector(layer.bias, np.float64)
@@ -129,12 +130,8 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
         raise NetworkError(f"{layer.name}: what follows the last integer sum must be affine")
     for step in after:
         at_zero = real_layer(step, np.zeros(signal.shape[2]))
-        slope = (
-            vector(step.factor, np.float64) / vector(step.divisor, np.float64)
-            if isinstance(step, Scale)
-            else vector(step.gamma, np.float64) * vector(step.inv_std, np.float64)
-        )
-        scale, offset = scale * slope, offset * slope + at_zero
+        factor = slope(step)
+        scale, offset = scale * factor, offset * factor + at_zero
     return Affine(scale, offset)
 
 
@@ -143,7 +140,7 @@ def sums(network: Network, name: str, values: dict[str, Value]) -> Integers:
     has weights.
     """
     layer = next(layer for layer in network.layers if layer.name == name)
-    if isinstance(layer, Conv2d | Linear):
+    if isinstance(layer, Weighted):
         return _sums(layer, values[layer.source], network)
     integers = values[name].integers
     assert integers is not None
@@ -198,19 +195,25 @@ def _sums(layer: Conv2d | Linear, source: Value, network: Network) -> Integers:
     assert source.integers is not None
     # Sums of whole numbers stay far below 2^53: products in float64 are exact, and fast.
     weights = layer.weights.astype(np.float64)
-    if isinstance(layer, Linear):
-        return _whole(source.integers @ weights.T)
+    match layer:
+        case Linear():
+            return _whole(source.integers @ weights.T)
+        case Conv2d():
+            patches = _patches(layer, source.integers, network)
+            return _whole(np.einsum("nyxcij,oijc->nyxo", patches, weights, optimize=True))
+    assert_never(layer)
+
+
+def _patches(layer: Conv2d, integers: Integers, network: Network) -> Any:
     top, left, bottom, right = layer.padding
     pad = whole_pad(layer, network.source_scale(layer))
     padded = np.pad(
-        source.integers.astype(np.float64),
+        integers.astype(np.float64),
         ((0, 0), (top, bottom), (left, right), (0, 0)),
         constant_values=pad,
     )
-    kernel = weights.shape[1:3]
-    views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
-    patches = views[:, :: layer.stride[0], :: layer.stride[1]]
-    return _whole(np.einsum("nyxcij,oijc->nyxo", patches, weights, optimize=True))
+    views = np.lib.stride_tricks.sliding_window_view(padded, layer.weights.shape[1:3], axis=(1, 2))
+    return views[:, :: layer.stride[0], :: layer.stride[1]]
 
 
 def _whole(total: Any) -> Integers:

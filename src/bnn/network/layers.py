@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bnn._typing import assert_never
 from bnn.errors import NetworkError
 from bnn.program.operations import Borders, Pair
 from bnn.program.precision import Precision
@@ -153,7 +154,7 @@ class BatchNorm:
     Attributes:
         gamma, beta, mean, inv_std: real, (1,) or (channels,); inv_std is
             ``1 / sqrt(variance + epsilon)``.
-        order: of the operations.
+        order: order of the operations.
 
             - ``centered``: ``((x - mean) * inv_std) * gamma + beta`` (Chainer)
             - ``scaled``: ``(x - mean) * (gamma * inv_std) + beta`` (Lasagne)
@@ -278,7 +279,7 @@ class Quantize:
     """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``, v = q - zero_point.
 
     Attributes:
-        precision: of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
+        precision: precision of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
         scale: positive. zero_point: whole.
         rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
             ``ceil`` or ``zero`` (truncation).
@@ -404,6 +405,18 @@ Weighted = Conv2d | Linear
 RealLayer = BatchNorm | Scale | Clip
 Activation = Sign | Quantize | MultiThreshold
 Layer = Weighted | RealLayer | Activation | MaxPool | Add | Flatten
+
+
+def sources(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the layers that ``layer`` reads, in order."""
+    match layer:
+        case Add():
+            return (layer.source, layer.other)
+        case Conv2d() | Linear() | BatchNorm() | Scale() | Clip() | MaxPool() | Flatten():
+            return (layer.source,)
+        case Sign() | Quantize() | MultiThreshold():
+            return (layer.source,)
+    assert_never(layer)
 
 
 # --- checks --------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from bnn.network.layers import (
     Shape,
     Sign,
     Weighted,
+    sources,
 )
 from bnn.program.inputs import Input
 from bnn.program.operations import INPUT, Borders, Pair
@@ -107,7 +108,7 @@ class Network(Checked):
         input: what the host feeds; it makes the integers q.
         layers: in order; each reads only the input and earlier layers.
         lattice: the real values that q stands for.
-        arithmetic: of every real value before the head.
+        arithmetic: arithmetic of every real value before the head.
         signals: shape and scale of every layer's result, and of ``"input"``.
 
     Raises:
@@ -137,9 +138,8 @@ class Network(Checked):
         """The layers that read each layer (and the input), by its name."""
         found: dict[str, list[Layer]] = {INPUT: [], **{layer.name: [] for layer in self.layers}}
         for layer in self.layers:
-            found[layer.source].append(layer)
-            if isinstance(layer, Add):
-                found[layer.other].append(layer)
+            for source in sources(layer):
+                found[source].append(layer)
         return found
 
     def source_scale(self, layer: Weighted) -> float:
@@ -219,14 +219,20 @@ def _weighted_signal(layer: Weighted, source: Signal, dtype: Any) -> Signal:
     if source.scale is None:
         raise NetworkError(f"{layer.name}: reads real values; put an activation before it")
     height, width, channels = source.shape
-    if isinstance(layer, Linear):
-        if (height, width) != (1, 1):
-            raise NetworkError(f"{layer.name}: a dense layer reads a vector; flatten the map first")
-        shape = (1, 1, layer.weights.shape[0])
-    else:
-        kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
-        slid = _slid(layer.name, source.shape, kernel, layer.stride, layer.padding)
-        shape = (*slid[:2], layer.weights.shape[0])
+    rows = layer.weights.shape[0]
+    match layer:
+        case Linear():
+            if (height, width) != (1, 1):
+                raise NetworkError(
+                    f"{layer.name}: a dense layer reads a vector; flatten the map first"
+                )
+            shape = (1, 1, rows)
+        case Conv2d():
+            kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
+            slid = _slid(layer.name, source.shape, kernel, layer.stride, layer.padding)
+            shape = (*slid[:2], rows)
+        case _:
+            assert_never(layer)
     if layer.weights.shape[-1] != channels:
         raise NetworkError(
             f"{layer.name}: weights are for {layer.weights.shape[-1]} inputs, "

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bnn._typing import assert_never
 from bnn.errors import BnnError, NetworkError, ProgramError
 from bnn.network.quantizers import ENCODINGS, Encoding
 from bnn.program.check import slid_shape
@@ -99,7 +100,8 @@ class Act:
     precision: Precision = BIPOLAR
 
 
-Layer = Conv | Dense | Pool | Norm | Act
+Weighted = Conv | Dense
+Layer = Weighted | Pool | Norm | Act
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,10 @@ class Topology:
     """A checked stack of layers.
 
     Attributes:
-        name: of the network.
+        name: name of the network.
         input: (height, width, channels) or (features,).
         layers: in order.
-        encoding: of the input's bytes, see :func:`bnn.network.quantizers.encoded_input`.
+        encoding: encoding of the input's bytes, see :func:`bnn.network.quantizers.encoded_input`.
     """
 
     name: str
@@ -153,9 +155,7 @@ class Topology:
         quantized = True
         for number, layer in enumerate(self.layers):
             where = f"{self.name}: layers[{number}]"
-            if isinstance(layer, Conv | Dense) and not quantized:
-                raise NetworkError(f"{where}: put an activation before it")
-            quantized = isinstance(layer, Act) or (isinstance(layer, Pool) and quantized)
+            quantized = _is_quantized(where, layer, quantized)
             shapes.append(_result(where, layer, shapes[-1]))
         self._check_end()
         return shapes
@@ -168,6 +168,22 @@ class Topology:
             )
 
 
+def _is_quantized(where: str, layer: Layer, before: bool) -> bool:
+    """Whether the result of ``layer`` is quantized; ``before``: whether its input is."""
+    match layer:
+        case Conv() | Dense():
+            if not before:
+                raise NetworkError(f"{where}: put an activation before it")
+            return False
+        case Norm():
+            return False
+        case Pool():
+            return before
+        case Act():
+            return True
+    assert_never(layer)
+
+
 def _weights(layer: Layer, before: tuple[int, int, int]) -> int:
     match layer:
         case Conv():
@@ -176,6 +192,7 @@ def _weights(layer: Layer, before: tuple[int, int, int]) -> int:
             return math.prod(before) * layer.units
         case Pool() | Norm() | Act():
             return 0
+    assert_never(layer)
 
 
 def _result(where: str, layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, int]:

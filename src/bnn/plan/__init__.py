@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Will a network fit a part, and how fast: foldings chosen and costed in seconds.
+"""Choose foldings in seconds: whether a network fits a part, and how fast it is.
 
 from bnn.plan import plan
 
-found = plan("cnv-w1a1", fps=12_000)         # or: no fps, for the most that the part holds
+found = plan("cnv-w1a1", fps=12_000)         # without fps: the fastest that fits the part
 found.fps, found.cost.lut, found.folding     # a folding for bnn build and the runtime sim
 """
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast each kind of block may be clocked where place and route has said it.
+"""The highest clock of each kind of block, from place and route of single blocks.
 
-``pytest -m hw tests/hw/test_timing.py`` routes every kind of block alone, on the part below in its
-slowest grade, and prints these; docs/hardware.md says which parameters each had. A whole design
-is no faster than its slowest block, and may well be slower.
+``pytest -m hw tests/hw/test_timing.py`` routes every kind of block out of context, on the part
+below in its slowest grade, and prints these; docs/hardware.md has the parameters of each. A whole
+design is at most as fast as its slowest block, and may be slower.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from bnn.hw.parts import Part
 
 #: The part on which blocks were routed.
 _PART = "xc7z020"
-#: Module -> MHz. A resize is wires alone.
-_ALONE = {
+#: Module -> MHz. A resize consists of wires only.
+_ROUTED_MHZ = {
     "bnn_matrix": 156.5,
     "bnn_window": 173.9,
     "bnn_patches": 140.2,
@@ -40,15 +40,15 @@ _AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
 
 @dataclass(frozen=True)
 class RoutedClock:
-    """The clock of a design's slowest kind of block, routed alone."""
+    """The slowest kind of block in a design, and its clock when it was routed out of context."""
 
     mhz: float
     module: str
 
 
 def routed(design: Design, part: Part) -> RoutedClock | None:
-    """The clock that ``design`` may hope for on ``part``; None where nothing was routed."""
+    """Return an upper bound of the clock of ``design`` on ``part``; None if it was not routed."""
     modules = {instance.block.module for instance in design.instances} | set(_AROUND)
-    if part.name != _PART or not modules <= _ALONE.keys():
+    if part.name != _PART or not modules <= _ROUTED_MHZ.keys():
         return None
-    return RoutedClock(*min((_ALONE[module], module) for module in modules))
+    return RoutedClock(*min((_ROUTED_MHZ[module], module) for module in modules))

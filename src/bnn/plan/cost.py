@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What blocks cost: LUTs, flip-flops, block RAMs and DSPs from the parameters of their modules.
+"""Estimates of LUTs, flip-flops, block RAMs and DSPs of blocks, from their modules' parameters.
 
-Block RAMs are computed (:mod:`bnn.plan.memory`). LUTs and flip-flops are sums of features
-(:mod:`bnn.plan.features`) with coefficients fitted to synthesis of many single blocks;
-``coefficients.json`` beside this file holds them and the errors of the fit, and
-``tools/calibrate_costs.py`` and ``tools/fit_costs.py`` make it.
+Block RAMs are computed (:mod:`bnn.plan.memory`). LUTs and flip-flops are weighted sums of features
+(:mod:`bnn.plan.features`), with coefficients fitted to synthesis of many single blocks. They are
+in ``coefficients.json``, with the errors of the fit; ``tools/calibrate_costs.py`` and
+``tools/fit_costs.py`` make this file.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Cost:
 
 @cache
 def coefficients() -> Mapping[str, Any]:
-    """Module -> LUT and FF -> feature -> cells; ``errors`` -> kind -> per cent."""
+    """Return module -> LUT and FF -> feature -> cells; and ``errors`` -> kind -> per cent."""
     text = (resources.files(__package__) / "coefficients.json").read_text(encoding="utf-8")
     loaded: Mapping[str, Any] = json.loads(text)
     return loaded
 
 
 def of_module(module: str, generics: Mapping[str, Generic]) -> Cost:
-    """Cost of one instance of ``module`` with these parameters."""
+    """Return the cost of one instance of ``module`` with these parameters."""
     table = coefficients()["modules"].get(module, {})
     found = features(module, generics)
     cells = {
@@ -69,17 +69,17 @@ def of_module(module: str, generics: Mapping[str, Generic]) -> Cost:
 
 
 def of_block(block: Block) -> Cost:
-    """Cost of one block."""
+    """Return the cost of one block."""
     return of_module(block.module, block.generics())
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """Their sum."""
+    """Return the sum of several costs."""
     return sum(costs, Cost())
 
 
 def around(design: Design) -> Cost:
-    """Registers, memory master and parameter bus: what every design has outside its blocks."""
+    """Return the cost outside the blocks: registers, memory master and parameter bus."""
     units = sum(instance.unit is not None for instance in design.instances)
     bus = Cost(lut=units) if design.folding.loadable else Cost()
     ends: tuple[tuple[str, dict[str, Generic]], ...] = (
@@ -91,16 +91,16 @@ def around(design: Design) -> Cost:
 
 
 def of_design(design: Design) -> Cost:
-    """Cost of the whole accelerator (``bnn_top`` without probes)."""
+    """Return the cost of the whole accelerator (``bnn_top`` without probes)."""
     return total((around(design), *(of_block(each.block) for each in design.instances)))
 
 
 def errors() -> Mapping[str, float]:
-    """Largest errors measured (see :func:`measured`), in per cent, by kind of cell."""
+    """Return kind of cell -> largest measured error in per cent; see :func:`measured`."""
     found: Mapping[str, float] = coefficients()["errors"]
     return found
 
 
 def measured() -> str:
-    """What the errors were measured on."""
+    """Return a phrase that says on which designs the errors were measured."""
     return str(coefficients()["measured"])

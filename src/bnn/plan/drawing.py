@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lines, dots and words, drawn as SVG or as pixels: one drawing, two kinds of file."""
+"""Drawings of lines, dots and text, as SVG and as pixels."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw, ImageFont
 
-#: Pixels of a PNG for a unit of the drawing.
+#: Pixels of a PNG per unit of the drawing.
 _SCALE = 2
 
 
 @dataclass
 class Drawing:
-    """A picture of ``width`` x ``height``; the origin is at the top left.
+    """A drawing of ``width`` x ``height`` units; the origin is at the top left.
 
-    Anchors of text: ``start``, ``middle`` or ``end``. A dot's ``title`` shows under the pointer.
+    Anchors of text: ``start``, ``middle`` or ``end``. The ``title`` of a dot is its tooltip.
     """
 
     width: int
@@ -28,14 +28,14 @@ class Drawing:
     _texts: list[tuple[float, float, str, str, str, int]] = field(default_factory=list)
 
     def line(self, points: list[tuple[float, float]], colour: str, *, dashed: bool = False) -> None:
-        """A line through ``points``."""
+        """Draw a line through ``points``."""
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         dash = ' stroke-dasharray="6 4"' if dashed else ""
         self._svg.append(f'<polyline points="{path}" fill="none" stroke="{colour}"{dash}/>')
         self._lines.append((points, colour, dashed))
 
     def dot(self, x: float, y: float, colour: str, *, full: bool = True, title: str = "") -> None:
-        """A dot, full or a ring."""
+        """Draw a dot; a ring if not ``full``."""
         self._svg.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour if full else "#fff"}" '
             f'stroke="{colour}" stroke-width="1.5"><title>{html.escape(title)}</title></circle>'
@@ -52,7 +52,7 @@ class Drawing:
         colour: str = "#333",
         size: int = 12,
     ) -> None:
-        """Words on a base line."""
+        """Draw text whose base line is at ``y``."""
         self._svg.append(
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" '
             f'font-size="{size}">{html.escape(words)}</text>'
@@ -60,14 +60,14 @@ class Drawing:
         self._texts.append((x, y, words, anchor, colour, size))
 
     def svg(self) -> str:
-        """As an element of a page."""
+        """Return the drawing as an SVG element for a page."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'font-family="system-ui, sans-serif">{"".join(self._svg)}</svg>'
         )
 
     def image(self) -> Image.Image:
-        """As pixels."""
+        """Return the drawing as a picture."""
         image = Image.new("RGB", (self.width * _SCALE, self.height * _SCALE), "#fff")
         draw = ImageDraw.Draw(image)
         for points, colour, dashed in self._lines:
@@ -82,7 +82,7 @@ class Drawing:
             font = ImageFont.load_default(size * _SCALE)
             if isinstance(font, ImageFont.FreeTypeFont):
                 draw.text((x * _SCALE, y * _SCALE), words, colour, font, place)
-            else:  # Pillow without FreeType: a bitmap font that knows no anchors
+            else:  # Pillow without FreeType: its bitmap font has no anchors
                 draw.text((x * _SCALE, (y - size) * _SCALE), words, colour, font)
         return image
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """When every word of every stream moves: the pipeline as a timed marked graph.
 
-All blocks take and give words in numbers that do not depend on the data, and each moves a word as
-soon as it can. So the cycle in which word k of a stream moves is the latest of what it waits
-for: its producer's offer, its consumer's readiness, and the cycle after word k - 1. A block is a
-generator that reads the cycles in which words moved and posts offers and readiness, a few lines
-that say the handshake of its RTL (:mod:`bnn.plan.handshakes`); there is no clock to step through.
+The number of words that a block reads and writes does not depend on the data, and each word moves
+as soon as it can: in the latest of the cycle in which its producer offers it, the cycle in which
+its consumer is ready, and the cycle after word k - 1. A block is a generator that reads the cycles
+in which words moved and posts offers and readiness: a model of the handshake of its RTL
+(:mod:`bnn.plan.handshakes`). No clock is stepped through.
 
-As in every marked graph, whether it can stop for good depends on no delay: a design that runs
-through here has no deadlock under any stalls of the memory (Commoner et al., 1971).
+In a marked graph a deadlock does not depend on delays: a design that runs to its end here has no
+deadlock, whatever the memory's stalls (Commoner et al., 1971).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from bnn.hw.design import Design
 from bnn.plan import handshakes, memory_bus
 from bnn.plan.streams import Events, Stream
 
-#: A block: waits for what it yields.
+#: A process of a block: a generator that waits for the events that it yields.
 Process = Generator[Events, None, None]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What happens in one start of a design.
+    """Cycles of one start of a design.
 
     Attributes:
         finished: cycle, counted from the start, in which each image's last word is written.
-        fills: most words at once in each stream's FIFO, where it has one.
-        stalls: cycles in which a word of each stream waits for its reader.
+        fills: stream -> largest fill of its FIFO in words, for streams with a FIFO.
+        stalls: stream -> cycles in which a word waits for its reader.
     """
 
     finished: tuple[int, ...]
@@ -49,7 +49,7 @@ class Timing:
 
     @property
     def mean_interval(self) -> float:
-        """Cycles from one result to the next, as the driver reports it."""
+        """Mean cycles from one result to the next, as the driver reports them."""
         if len(self.finished) == 1:
             return float(self.finished[0])
         return (self.finished[-1] - self.finished[0]) / (len(self.finished) - 1)
@@ -66,20 +66,20 @@ class Timing:
 
 
 def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
-    """Run ``images`` images through ``design``.
+    """Run ``images`` images through the event model of ``design``.
 
     Args:
-        latency: of the memory, as of :class:`bnn.driver.simulated.SimulatedTransport`.
+        latency: latency of the memory in cycles, see :mod:`bnn.driver.simulated`.
 
     Raises:
-        PlanError: the pipeline stops for good; names the streams that wait.
+        PlanError: the pipeline has a deadlock; the message names the streams that wait.
     """
     streams = {name: Stream(name) for name in design.streams}
-    for instance in design.instances:  # wires alone: both ends are one stream
+    for instance in design.instances:  # only wires: both ends are the same stream
         if instance.block.module == "bnn_resize":
             streams[instance.outputs[0]] = streams[instance.inputs[0]]
     processes: list[Process] = []
-    held: dict[str, handshakes.Held] = {}
+    held: dict[str, handshakes.FifoMoves] = {}
     for instance in design.instances:
         inputs = [streams[name] for name in instance.inputs]
         outputs = [streams[name] for name in instance.outputs]
@@ -98,8 +98,8 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
     _run(processes)
     if len(finished) < images:
         waiting = [s.name for s in streams.values() if len(s.offers) > len(s.moved)]
-        raise PlanError(f"the pipeline stops for good: words wait on {', '.join(waiting)}")
-    # A fork shows a word only in the cycle in which all its readers take it.
+        raise PlanError(f"the pipeline has a deadlock: words wait on {', '.join(waiting)}")
+    # A fork offers a word only in the cycle in which all its readers take it.
     forks = [each for each in design.instances if each.block.module == "bnn_fork"]
     forked = {name for fork in forks for name in fork.outputs}
     return Timing(
@@ -110,7 +110,7 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
 
 
 def _run(processes: list[Process]) -> None:
-    """Let every process go on whenever what it waits for has come."""
+    """Run all processes; each continues when the event that it waits for was posted."""
     ready: deque[Process] = deque(processes)
     while ready:
         process = ready.popleft()
@@ -120,7 +120,7 @@ def _run(processes: list[Process]) -> None:
 
 
 def _stalls(stream: Stream) -> int:
-    """Cycles between the one that shows a word (after the word before has moved) and its move."""
+    """Return the sum of cycles in which an offered word, first in line, waited for its reader."""
     stalls, before = 0, -1
     for offer, moved in zip(stream.offers, stream.moved, strict=False):
         stalls += moved - max(offer, before + 1)
@@ -128,8 +128,8 @@ def _stalls(stream: Stream) -> int:
     return stalls
 
 
-def _fill(held: handshakes.Held) -> int:
-    """Most words that have gone in and not yet out."""
+def _fill(held: handshakes.FifoMoves) -> int:
+    """Return the largest number of words in a FIFO."""
     entered, left = np.array(held.entered), np.array(held.left)
     if not len(entered):
         return 0

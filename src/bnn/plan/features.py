@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What of a module's parameters its size depends on: numbers that a fit weights, and memories.
+"""Features of a module's parameters, on which its size depends; and its memories.
 
-Every feature grows with the parallelism and the widths, and the fit's weights are never
-negative: a larger block never counts as smaller.
+Every feature grows with parallelism and widths, and the coefficients are never negative: a larger
+block never gets a smaller estimate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Features = dict[str, float]
 
 
 def features(module: str, generics: Mapping[str, Generic]) -> Features:
-    """Features of one instance; every module has ``one``, those with memories their LUTs."""
+    """Return the features of one instance; ``one`` is the same in all instances."""
     g: Any = generics
     found: Features = {"one": 1.0}
     match module:
@@ -38,18 +38,19 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
             found["counters"] = math.log2(g["NF"] * g["PIXELS"] * g["GROUPS"])
         case "bnn_fifo":
             found |= _fifo(g["BITS"], g["DEPTH"])
-            block = mapped(memories(module, g)[0]).bram36 > 0  # which has the register within
+            block = mapped(memories(module, g)[0]).bram36 > 0  # it contains the output register
             found["word"] = g["BITS"] * (not block)
         case "bnn_max":
             found["bits"] = g["LANES"] * g["BITS"]
-            # The best of several folds lies in a memory, that of one in registers.
+            # The maxima of several folds are in a memory, those of one fold in registers.
             found["held"] = g["LANES"] * g["BITS"] * (2 if g["FOLDS"] == 1 else 1)
             found["best"] = g["LANES"] * g["BITS"] * (g["FOLDS"] > 1)
             found["compared"] = g["LANES"] * (g["BITS"] - 1)
         case "bnn_add":
             found["bits"] = g["LANES"] * g["BITS"]
         case "bnn_threshold":
-            found |= {"levels": g["LANES"] * g["LEVELS"] * g["ACC"], "in": g["LANES"] * g["IBITS"]}
+            found["thresholds"] = g["LANES"] * g["LEVELS"] * g["ACC"]
+            found["in"] = g["LANES"] * g["IBITS"]
             found |= _fifo(g["LANES"] * g["OBITS"], g["DEPTH"])
         case "bnn_trim" | "bnn_pad":
             found["bits"] = g["BITS"]
@@ -69,14 +70,14 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
 def _matrix(g: Any) -> Features:
     rows, pixels, bits = g["PE"], g["PIXELS"], g["ABITS"]
     lanes = rows * pixels
-    # Halves of ternary weights are columns of their own (bnn_matrix).
+    # A ternary weight that is stored as two bipolar ones takes two columns (bnn_matrix).
     simd = g["SIMD"] * (g["WBITS"] if g["XNOR"] else 1)
     levels = g["LEVELS"] * g["ACC"] + g["FALLING"] if g["LEVELS"] else g["OBITS"]
     words = g["SIMD"] * g["WBITS"], levels
     found = {
         "accumulators": lanes * g["ACC"],
-        # One threshold is an accumulator's start (bnn_matrix, SIGN).
-        "levels": lanes * g["LEVELS"] * g["ACC"] * (g["LEVELS"] > 1),
+        # A single threshold is the initial value of the accumulator (bnn_matrix, SIGN).
+        "thresholds": lanes * g["LEVELS"] * g["ACC"] * (g["LEVELS"] > 1),
         "biases": lanes * g["OBITS"] * (g["LEVELS"] == 0),
         "inputs": pixels * g["SIMD"] * bits,
         "kept": pixels * g["SIMD"] * bits * (g["NF"] > 1),
@@ -93,19 +94,19 @@ def _matrix(g: Any) -> Features:
     lanes *= pairs
     wide = lanes * math.log2(simd + 1)
     found |= {"sums": wide, "planes": lanes * (pairs - 1) / pairs * g["ACC"]}
-    if g["STAGES"] == 1:  # one table or two count them all
+    if g["STAGES"] == 1:  # one or two look-up tables count all columns
         return found | {"few": lanes * simd * (2 if g.get("TERNARY") else 1)}
     luts, columns, registers = _counters(simd, xnor=bool(g["XNOR"]), ternary=bool(g.get("TERNARY")))
     return found | {
         "counted": lanes * luts,
-        "tallied": lanes * columns,
+        "columns": lanes * columns,
         "held": lanes * registers,
         "parity": pixels * bits * -(-simd // 3) * g["XNOR"],
     }
 
 
 def _chains(g: Any, simd: int) -> Features:
-    """Chains of adders (bnn_dot_adder_chain) over pairs that all rows share (bnn_pairs)."""
+    """Features of adder chains (bnn_dot_adder_chain) over pairs that all rows share (bnn_pairs)."""
     lanes, terms, bits = g["PE"] * g["PIXELS"], (simd + 1) // 2, g["ABITS"] + 1
     first = bits + 1
     widths = [min(first + (s + 1).bit_length(), g["ACC"]) for s in range(terms - 1)]
@@ -119,10 +120,10 @@ def _chains(g: Any, simd: int) -> Features:
 
 
 def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
-    """LUT6 of the counters of a lane, columns left for its adders, and registers between.
+    """Return the LUT6 of a lane's counters, the numbers that its adders add, and its registers.
 
-    As ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount`` place them: triples, then
-    6:3 counters of ones and twos.
+    As in ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount``: triples, then 6:3 counters
+    of ones and twos.
     """
     triples = -(-simd // 3)
     ones, twos, tables = triples, triples, 2 * triples
@@ -145,7 +146,7 @@ def _window(g: Any) -> Features:
 
 
 def _patches(g: Any) -> Features:
-    memory = _places(g)
+    memory = _patch_memory(g)
     field = g["LANES"] * g["BITS"]
     return {
         "copies": memory.count,
@@ -155,8 +156,8 @@ def _patches(g: Any) -> Features:
     }
 
 
-def _places(g: Any) -> Memory:
-    """``bnn_patches`` has a copy of the rows for each place that a group covers."""
+def _patch_memory(g: Any) -> Memory:
+    """Return the memory of ``bnn_patches``: a copy of the rows for each position of a group."""
     reach = g["K_W"] + (g["PIXELS"] - 1) * g["S_W"]
     depth = g["ROWS"]
     for size in (g["IN_W"], g["PARTS"]):
@@ -169,7 +170,7 @@ def _fifo(bits: int, depth: int) -> Features:
 
 
 def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
-    """The arrays of one instance."""
+    """Return the memories of one instance."""
     g: Any = generics
     match module:
         case "bnn_matrix":
@@ -185,7 +186,7 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
             depth = g["ROWS"] * g["IN_W"] * g["FOLDS"]
             return [Memory(g["BITS"], depth, g["PIXELS"], style=g["STYLE"])]
         case "bnn_patches":
-            return [_places(g)]
+            return [_patch_memory(g)]
         case "bnn_fifo":
             return [Memory(g["BITS"], g["DEPTH"], style=g["STYLE"])]
         case "bnn_max":
@@ -203,7 +204,7 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
 
 
 def _parameters(g: Any, bits: int, depth: int, style: str) -> list[Memory]:
-    """``bnn_parameters``: loadable, 32-bit chunks for each PE; constant, one wide table."""
+    """Return memories of ``bnn_parameters``: if loadable 32-bit chunks per PE, else one table."""
     if not g["LOADABLE"]:
         return [Memory(g["PE"] * bits, depth, constant=True, style=style)]
     full, rest = divmod(bits, 32)

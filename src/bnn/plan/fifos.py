@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""FIFOs as large as the pace needs, found by running the event model.
+"""FIFO depths that keep the pace of a design, found with the event model.
 
-A design holds a whole image after every fork, which is always enough; most branches need a few
-rows. And where a matrix wants its vector faster than the block before gives it, a FIFO for that
-vector lets the next one come together meanwhile. A longer FIFO never makes a marked graph slower,
-so the least depth that keeps the pace is found by bisection.
+By default a design holds a whole image after every fork, which is always enough; most branches
+need a few rows only. If a matrix reads its vector faster than the previous block writes it, a FIFO
+collects the next vector meanwhile. A deeper FIFO never makes a marked graph slower, so the
+smallest depth that keeps the pace is found by bisection.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from bnn.hw.blocks.plumbing import Fifo, Fork
 from bnn.hw.design import Design, build
 from bnn.plan.events import Timing, simulate
 
-#: Words that a run may move in all, and images that it takes to find the pace.
-_WORDS = 1_200_000
+#: Most words that a run may move, and number of images that show the pace.
+_MAX_WORDS = 1_200_000
 _IMAGES = 4
 
 
 def words(design: Design) -> int:
-    """Words that all blocks give for an image."""
+    """Return the number of words that all blocks write per image."""
     return sum(instance.block.output_words for instance in design.instances)
 
 
 def pace(design: Design) -> Timing | None:
-    """A run long enough to know the interval; None where that would take minutes."""
-    images = min(_IMAGES, _WORDS // words(design))
+    """Return a run that is long enough to know the interval; None if it would take minutes."""
+    images = min(_IMAGES, _MAX_WORDS // words(design))
     return simulate(design, images) if images >= 2 else None
 
 
 def sized(design: Design) -> tuple[Design, Timing | None]:
-    """``design`` with the FIFOs that it needs, and how it runs."""
+    """Return ``design`` with the FIFOs that it needs, and the timing of its run."""
     timing = pace(design)
     if timing is None:
         return design, None
@@ -47,7 +47,7 @@ def sized(design: Design) -> tuple[Design, Timing | None]:
 
 
 def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
-    """FIFOs for a vector before the matrices, where they bring anything."""
+    """Return the design with FIFOs for a vector before those matrices that become faster by it."""
     made = {each.outputs[0]: each for each in design.instances}
     for each in design.instances:
         source = made.get(each.inputs[0])
@@ -64,7 +64,7 @@ def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
 
 
 def _after_forks(design: Design) -> dict[str, int]:
-    """FIFOs after forks and their depths, the deepest first."""
+    """Return name -> depth of the FIFOs after forks, the deepest first."""
     branches = {
         name for each in design.instances if isinstance(each.block, Fork) for name in each.outputs
     }
@@ -77,7 +77,7 @@ def _after_forks(design: Design) -> dict[str, int]:
 
 
 def _shortest(design: Design, timing: Timing, name: str, depth: int) -> tuple[Design, Timing]:
-    """The FIFO ``name`` as short as keeps the pace."""
+    """Return the design with the smallest depth of the FIFO ``name`` that keeps the pace."""
     low, high = 1, min(depth, max(1, timing.fills.get(name, depth)))
     while low < high:
         middle = (low + high) // 2

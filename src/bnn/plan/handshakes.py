@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The handshake of every block: what a word of its streams waits for.
+"""The handshake of every block: when it takes and offers words.
 
-Each function says of one file of ``bnn/hw/rtl`` in which cycle it can take a word and in which it
-shows one. A signal that is registered is seen a cycle after its cause: hence the ``+ 1``.
+Each function models one file of ``bnn/hw/rtl``: in which cycle it can take a word, and in which it
+offers one. A registered signal changes one cycle after its cause: hence the ``+ 1``.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ Process = Generator[Events, None, None]
 
 
 @dataclass(frozen=True)
-class Held:
+class FifoMoves:
     """Cycles in which words entered and left a FIFO."""
 
     entered: Events
     left: Events
 
 
-class Made(NamedTuple):
-    """A block's processes, and its output FIFO if it has one."""
+class BlockModel(NamedTuple):
+    """The processes that model a block, and its output FIFO if it has one."""
 
     processes: list[Process]
-    held: Held | None = None
+    held: FifoMoves | None = None
 
 
-def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -> Made:
-    """The processes of ``block`` for a number of images."""
+def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -> BlockModel:
+    """Return the model of ``block`` for a number of images."""
     source, target = inputs[0], outputs[0]
     match block:
         case Resize():
-            return Made([])
+            return BlockModel([])
         case Fifo():
             fifo = [_fifo_in(source, pops := Events(), block.depth), _queue(source, target, pops)]
-            return Made(fifo, Held(source.moved, target.moved))
+            return BlockModel(fifo, FifoMoves(source.moved, target.moved))
         case Widen():
-            return Made([_widen(source, target, block.ratio)])
+            return BlockModel([_widen(source, target, block.ratio)])
         case Narrow():
-            return Made([_narrow(source, target, block.ratio)])
+            return BlockModel([_narrow(source, target, block.ratio)])
         case Trim():
-            return Made([_trim(source, target, block), _trim_back(source, target, block)])
+            return BlockModel([_trim(source, target, block), _trim_back(source, target, block)])
         case Pad():
-            return Made([_pad(source, target, block), _pad_back(source, target, block)])
+            return BlockModel([_pad(source, target, block), _pad_back(source, target, block)])
         case Fork():
             forward = [_fork(source, outputs, each) for each in outputs]
-            return Made([*forward, _fork_back(source, outputs)])
+            return BlockModel([*forward, _fork_back(source, outputs)])
         case Adder():
-            return Made(
+            return BlockModel(
                 [
                     _add_back(inputs[0], inputs[1], target),
                     _add_back(inputs[1], inputs[0], target),
@@ -66,22 +66,24 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
                 ]
             )
         case Serialize():
-            return Made([_serialize(source, target, block)])
+            return BlockModel([_serialize(source, target, block)])
         case Maximum():
-            return Made([_maximum(source, target, block)])
+            return BlockModel([_maximum(source, target, block)])
         case SlidingWindow():
             freed = Events()
-            return Made(
+            return BlockModel(
                 [_window_in(source, freed, block, images), _window(source, target, freed, block)]
             )
         case Matrix():
             pushed = Stream("results")
             issue = _matrix(source, target, pushed, block)
-            return Made([issue, _queue(pushed, target, Events())], Held(pushed.moved, target.moved))
+            moves = FifoMoves(pushed.moved, target.moved)
+            return BlockModel([issue, _queue(pushed, target, Events())], moves)
         case ThresholdUnit():
             pushed = Stream("results")
             issue = _threshold(source, target, pushed, int(block.generics()["DEPTH"]))
-            return Made([issue, _queue(pushed, target, Events())], Held(pushed.moved, target.moved))
+            moves = FifoMoves(pushed.moved, target.moved)
+            return BlockModel([issue, _queue(pushed, target, Events())], moves)
     raise NotImplementedError(block.module)
 
 
@@ -89,7 +91,7 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
 
 
 def _fifo_in(source: Stream, pops: Events, depth: int) -> Process:
-    """There is room for a word once the one ``depth`` before has gone to the output register."""
+    """A word can enter when the word ``depth`` before it has moved to the output register."""
     for _ in range(depth):
         source.take(0)
     at = 0
@@ -101,7 +103,7 @@ def _fifo_in(source: Stream, pops: Events, depth: int) -> Process:
 
 
 def _queue(source: Stream, target: Stream, pops: Events) -> Process:
-    """From memory to the output register, when that is free or just read."""
+    """Move words from the memory to the output register when that is free or being read."""
     entered, left = source.moved, target.moved
     at = last = 0
     while True:
@@ -122,7 +124,7 @@ def _queue(source: Stream, target: Stream, pops: Events) -> Process:
 
 
 def _widen(source: Stream, target: Stream, ratio: int) -> Process:
-    """The first part of a word may come while the previous word goes out."""
+    """The first part of a word may enter while the previous word leaves."""
     source.take(0)
     at = 0
     while True:
@@ -139,7 +141,7 @@ def _widen(source: Stream, target: Stream, ratio: int) -> Process:
 
 
 def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
-    """The next word may come while the last part of the previous one goes out."""
+    """The next word may enter while the last part of the previous one leaves."""
     source.take(0)
     at = 0
     while True:
@@ -154,7 +156,7 @@ def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
 
 
 def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:
-    """A full group moves over when the one before has left, or is just leaving."""
+    """A complete group moves to the output when the previous one has left or is leaving."""
     tail = block.positions - (block.groups - 1) * block.pixels
     source.take(0)
     at = out = group = 0
@@ -181,7 +183,7 @@ def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:
 
 
 def _trim(source: Stream, target: Stream, block: Trim) -> Process:
-    """Words to keep pass within the cycle, after the dropped ones before them."""
+    """Words that are kept pass in the same cycle, after dropped words before them."""
     at = 0
     while True:
         if at % block.total < block.keep:
@@ -207,7 +209,7 @@ def _trim_back(source: Stream, target: Stream, block: Trim) -> Process:
 
 
 def _pad(source: Stream, target: Stream, block: Pad) -> Process:
-    """Zeros are there at once."""
+    """Words pass in the same cycle; zeros are offered without an input."""
     at = 0
     while True:
         for _ in range(block.keep):
@@ -233,7 +235,7 @@ def _pad_back(source: Stream, target: Stream, block: Pad) -> Process:
 
 
 def _fork(source: Stream, targets: list[Stream], target: Stream) -> Process:
-    """A word moves when all consumers take it."""
+    """A word moves in the cycle in which all readers take it."""
     at = 0
     while True:
         while len(source.offers) <= at:
@@ -264,7 +266,7 @@ def _fork_back(source: Stream, targets: list[Stream]) -> Process:
 
 
 def _add(source: Stream, target: Stream) -> Process:
-    """A sum is there the cycle after both have come."""
+    """A sum is offered in the cycle after both operands have arrived."""
     at = 0
     while True:
         while len(source.moved) <= at:
@@ -274,7 +276,7 @@ def _add(source: Stream, target: Stream) -> Process:
 
 
 def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
-    """One is taken when the other is there and the sum before is gone, or is just going."""
+    """An operand is taken when the other is offered and the previous sum has left or leaves."""
     at = 0
     while True:
         while len(other.offers) <= at:
@@ -289,7 +291,7 @@ def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
 
 
 def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
-    """Only the last position's words wait for the output."""
+    """Only the words of the last position wait for the output."""
     free = (block.positions - 1) * block.folds
     at = out = 0
     while True:
@@ -314,7 +316,7 @@ def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
 
 
 def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
-    """For every group of an image: the rows needed, and the rows free once it is read."""
+    """Return for every group of an image: the rows that it needs, and the rows free after it."""
     height, width = block.out_shape
     positions, rows = height * width, block.shape[0]
     needed, freed = [], []
@@ -329,7 +331,7 @@ def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
 
 
 def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) -> Process:
-    """A row's words are taken when so many rows have been given up that one fits.
+    """Words of a row are taken when enough earlier rows are free.
 
     ``ends`` are the cycles of the last step of each group.
     """
@@ -338,7 +340,7 @@ def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) 
     _, freed = _groups(block)
     group = 0
     for row in range(images * rows):
-        wanted = row - block.buffer_rows + 1  # rows given up since the start
+        wanted = row - block.buffer_rows + 1  # rows freed since the start
         cycle = 0
         if wanted > 0:
             while True:
@@ -354,7 +356,7 @@ def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) 
 
 
 def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) -> Process:
-    """A group is read when its rows are complete, a word a cycle that the output is free."""
+    """A group is read when its rows are complete, one word per cycle while the output is free."""
     needed, _ = _groups(block)
     row_words = block.input_words // block.shape[0]
     image_words = block.input_words
@@ -387,7 +389,7 @@ def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) 
 
 
 def _matrix(source: Stream, target: Stream, pushed: Stream, block: Matrix) -> Process:
-    """A row fold a step; the step that completes it holds a place in the output FIFO."""
+    """One fold per step; the last step of a row reserves a place in the output FIFO."""
     depth, latency = block.fifo_depth, block.latency
     row_folds, column_folds = block.row_folds, block.column_folds
     entered, left = source.moved, target.moved

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one matrix of a network can be: foldings, their cycles and costs.
+"""The options of one matrix of a network: foldings, with their cycles and costs.
 
-A layer here is a dot with the window of which it is the only reader. Its blocks
-are made by the very functions that make a design's, so cycles are those of the design.
+A layer here is a dot, with its window if no other operation reads that. Its blocks are made by the
+same functions as those of a design, so their cycles are the same.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 
-#: Of the foldings that are fast enough, those are costed whose logic is guessed to be at most this
-#: much more than the least, and of them so many.
+#: Costs are computed for foldings whose roughly guessed logic is at most this multiple of the
+#: smallest, and for at most so many of them.
 _SLACK, _MAX_COSTED = 2.0, 60
-#: Most columns at once: a popcount of more has no stages.
-_WIDEST = 1152
-#: Widest word, in values, that converters may go through; wider ones cost more than they bring.
+#: Largest SIMD: a popcount of more columns would need more pipeline stages.
+_MAX_COLUMNS = 1152
+#: Largest word between converters, in values; wider ones cost more than they bring.
 _MAX_COMMON_WIDTH = 4608
 STYLES = ("auto", "block", "distributed")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One folding of a layer: its cycles an image and what its blocks cost."""
+    """One folding of a layer, with its cycles per image and the cost of its blocks."""
 
     fold: LayerFolding
     cycles: int
@@ -50,11 +50,11 @@ class Option:
 
 @dataclass
 class Layer:
-    """A dot of a program, and what it can be.
+    """A dot of a program, and its possible foldings.
 
     Attributes:
-        needs: of the program.
-        loadable: see :class:`bnn.hw.folding.Folding`.
+        needs: which operations run on the accelerator, and the readers of each edge.
+        loadable: whether parameters are written at run time, see :class:`bnn.hw.folding.Folding`.
     """
 
     needs: Needs
@@ -87,10 +87,10 @@ class Layer:
         return self.dot.name
 
     def _grid(self) -> NDArray[np.int64]:
-        """All foldings: columns PE, SIMD, pixels, cycles, guessed logic."""
-        # A vector that comes from memory is padded to a multiple of SIMD.
+        """Return all foldings as rows of (PE, SIMD, pixels, cycles, guessed logic)."""
+        # A vector from memory is padded to a multiple of SIMD.
         columns = -(-self.columns // 64) * 64 if self.is_first else self.columns
-        widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _WIDEST}
+        widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _MAX_COLUMNS}
         channels = self.edge.shape[2]
         if not self.is_first:
             widths = {
@@ -110,12 +110,12 @@ class Layer:
         pe, simd, pixels = grid[:, 0], grid[:, 1], grid[:, 2]
         bits = self.edge.precision.bits
         guess = pe * simd * pixels * bits * self.dot.precision.bits
-        # Where words of the window have another number of values than SIMD, converters join them.
+        # If words of the window do not have SIMD values, converters are needed.
         meet = np.lcm(simd, channels) * pixels * bits
         return np.column_stack([grid, guess + np.where(self._natural(grid), 0, meet)])
 
     def _natural(self, grid: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether a window can give words of SIMD values: of one place's channels, or of all."""
+        """Whether the window can give words of SIMD values without converters, per folding."""
         simd, pixels = grid[:, 1], grid[:, 2]
         channels = self.edge.shape[2]
         found: NDArray[np.bool_] = channels % simd == 0
@@ -129,11 +129,11 @@ class Layer:
 
     @property
     def fastest(self) -> int:
-        """Least cycles of any folding's matrix."""
+        """Cycles of the matrix in the fastest folding."""
         return int(self._table[:, 3].min())
 
     def options(self, bound: int) -> Iterator[Option]:
-        """Options with at most ``bound`` cycles an image, in no order."""
+        """Yield options with at most ``bound`` cycles per image, in no order."""
         fast = self._table[self._table[:, 3] <= bound]
         if not len(fast):
             return
@@ -145,7 +145,7 @@ class Layer:
                     yield option
 
     def _costed(self, fold: LayerFolding) -> tuple[Option, ...]:
-        """``fold`` in every memory style that makes a difference."""
+        """Return ``fold`` in every memory style that changes the cost."""
         if fold not in self._known:
             self._known[fold] = self._options_of(fold)
         return self._known[fold]
@@ -165,7 +165,7 @@ class Layer:
         return tuple(found.values())
 
     def blocks(self, fold: LayerFolding) -> list[Block]:
-        """Window, matrix and what joins them, as a design would have them."""
+        """Return window, matrix and the converters between them, as in a design."""
         return [instance.block for instance in self._wired(fold).instances]
 
     def _wired(self, fold: LayerFolding) -> Wiring:
@@ -197,5 +197,5 @@ class Layer:
 
 
 def layers(needs: Needs, *, loadable: bool) -> list[Layer]:
-    """The layers of a program, in order."""
+    """Return the layers of a program, in order."""
     return [Layer(needs, dot, loadable) for dot in needs.dots]

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which memories a 7-series synthesiser makes of an array: block RAM, LUT RAM or logic.
+"""Which memories Yosys makes of an array on 7-series parts: block RAM, LUT RAM or logic.
 
-Yosys' ``memory_libmap`` takes the cheapest of what its library offers, by the costs repeated
-here; so block RAMs are computed, not fitted.
+Yosys' ``memory_libmap`` takes the cheapest memory of its library, by the costs repeated here; so
+block RAMs are computed, not fitted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Block RAMs: (RAMB36, cost, shapes as (bits, words)).
+#: Block RAMs: (size in RAMB36, cost, shapes as (bits, words)).
 _BLOCKS = (
     (0.5, 129, ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))),
     (1.0, 257, ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))),
 )
-#: (bits, words) of four LUTs as simple dual-port RAM: RAM32M, RAM64M.
+#: Shapes (bits, words) of four LUTs as simple dual-port RAM: RAM32M, RAM64M.
 _QUADS = ((6, 32), (3, 64))
-#: Cost of four LUTs: a base, and a share for the bits used.
+#: Cost of four LUTs: a constant, and a share for the bits used.
 _QUAD_BASE, _QUAD_WIDTH = 1, 7
-#: Cost of a bit of a constant memory in logic: a LUT6 holds 64.
+#: Cost per bit of a constant memory in logic: a LUT6 holds 64 bits.
 _CONSTANT_BIT = 1 / 64
-#: Words that a LUT6 holds a bit of; most such tables that a slice chooses between.
+#: Words of a one-bit table in a LUT6; most such tables that a slice's multiplexers join.
 _TABLE, _TABLES = 64, 4
-#: Cost of a two-way multiplexer's bit after memories that are not deep enough.
+#: Cost per bit of a two-way multiplexer, which joins memories that are not deep enough.
 _MULTIPLEXER = 0.5
 
 
@@ -31,8 +31,8 @@ class Memory:
     """``count`` arrays of ``depth`` words of ``bits`` bits.
 
     Attributes:
-        constant: never written.
-        style: ``auto``, ``block`` or ``distributed``.
+        constant: whether it is never written.
+        style: requested memory style: ``auto``, ``block`` or ``distributed``.
         registered: whether its read port has a register, as a block RAM's must.
     """
 
@@ -46,14 +46,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Mapped:
-    """What an array becomes: RAMB36, and bits of LUT RAM quads, of logic, and multiplexed.
+    """The cells that an array becomes.
 
     Attributes:
         quads: groups of four LUTs used as RAM.
         logic: LUTs of a constant memory of at most 64 words.
-        tables: LUTs of one of at most 256 that was asked for in LUTs (``bnn_tables``).
-        deep: bits of each 64 words of another, which Yosys makes of more LUTs.
-        multiplexed: bits after depth multiplexers.
+        tables: LUTs of a constant memory of at most 256 words with style ``distributed``.
+        deep: LUT6 of other constant memories, of which Yosys makes more LUTs.
+        multiplexed: bits of the multiplexers that join memories.
     """
 
     bram36: float = 0.0
@@ -65,10 +65,10 @@ class Mapped:
 
 
 def mapped(memory: Memory) -> Mapped:
-    """What all arrays of ``memory`` become together."""
+    """Return the cells of all arrays of ``memory`` together."""
     cost, block = _block(memory)
     other_cost, other = _other(memory)
-    # Without a choice of style, a single word or bit is never worth a memory.
+    # With style auto, a single word or bit never becomes a memory.
     auto = memory.style == "auto" and cost < other_cost
     forced = memory.style == "block" and memory.depth > 1
     best = block if memory.registered and (auto or forced) else other
@@ -88,7 +88,7 @@ def _block(memory: Memory) -> tuple[float, Mapped]:
     for size, price, shapes in _BLOCKS:
         for width, words in shapes:
             deep = -(-depth // words)
-            # Nothing is written to a constant one: what is too deep lies beside itself, bit by bit.
+            # Memories of a constant table that is too deep are side by side, without multiplexers.
             count = -(-bits * deep // width) if memory.constant else -(-bits // width) * deep
             switch = bits * (deep - 1)
             found.append((price * count + _MULTIPLEXER * switch, size * count, switch))
@@ -112,7 +112,7 @@ def _other(memory: Memory) -> tuple[float, Mapped]:
 
 
 def _logic(bits: int, depth: int, style: str) -> Mapped:
-    """A constant memory in LUTs; of few words few columns differ."""
+    """Return a constant memory in LUTs; with few words, many bit columns are equal."""
     tables = -(-depth // _TABLE)
     if tables == 1:
         return Mapped(logic=min(bits, 2**depth - 2) if depth < 16 else bits)

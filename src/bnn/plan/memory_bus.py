@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two ends of the pipeline at the memory: bursts of ``bnn_reader`` and ``bnn_writer``.
+"""The event model of ``bnn_reader`` and ``bnn_writer``: bursts at both ends of the pipeline.
 
-The memory that they read and write is the simulated board's (``hw/sim/harness.cpp``) without
-stalls: a read's first beat comes ``latency`` cycles after its address, a write's answer as late
-after its last beat; at most eight of either are outstanding; buffers begin at a page.
+The memory is that of the simulated board (``hw/sim/harness.cpp``) without stalls: a read's first
+beat comes ``latency`` cycles after its address, a write's answer ``latency`` cycles after its last
+beat; at most eight reads and eight writes are outstanding; buffers begin at a page.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bnn.plan.streams import Events, Stream
 
 Process = Generator[Events, None, None]
 
-#: Words of a 4 KiB page and of the longest burst; bursts on their way.
+#: Words of a 4 KiB page and of the longest burst; most outstanding bursts.
 _PAGE, _BURST, _MAX_OUTSTANDING = 512, 16, 8
 #: Registers between a beat and the reader's FIFO.
 _READ_REGISTERS = 1
@@ -24,22 +24,20 @@ _READ_DEPTH, _WRITE_DEPTH = 64, 32
 
 
 def reader(target: Stream, image_words: int, total: int, latency: int) -> list[Process]:
-    """``total`` words in bursts that end with an image or a page."""
+    """Return processes that read ``total`` words in bursts, which end at images and pages."""
     pushed = Stream("read")
     return [_bursts(target, pushed, image_words, total, latency), _queue(pushed, target, Events())]
 
 
 def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latency: int) -> Process:
     asked = 0
-    size_from = 1  # the cycle after the start
+    size_from = 1  # first cycle after the start
     beat = 0
     ended: list[int] = []
     while asked < total:
         size = min(_BURST, _PAGE - asked % _PAGE, image_words - asked % image_words)
         cycle = size_from
-        if (
-            asked > _READ_DEPTH - _BURST
-        ):  # words asked for and not yet given leave no room for a burst
+        if asked > _READ_DEPTH - _BURST:  # the FIFO has no room: outstanding words fill it
             given = asked - (_READ_DEPTH - _BURST)
             while len(target.moved) < given:
                 yield target.moved
@@ -59,7 +57,7 @@ def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latenc
 def writer(
     source: Stream, image_words: int, images: int, latency: int, finished: list[int]
 ) -> Process:
-    """Bursts of what has come; posts the cycle of every image's last word to ``finished``."""
+    """Return processes that write bursts; each image's last cycle is appended to ``finished``."""
     pops = 0
     for _ in range(_WRITE_DEPTH):
         source.take(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Speed against size: the plans of a network that no other beats in all of fps, LUT and BRAM."""
+"""Speed against size: the plans of a network that are Pareto-optimal in fps, LUT and BRAM."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from bnn.hw.parts import Part
 from bnn.plan.search import Budget, Found, Search
 from bnn.program.program import Program
 
-#: Plans tried for each doubling of the speed.
-_STEPS = 3
-#: The slowest plan's cycles, in those of the fastest.
-_SLOWEST = 100
-#: Times the part's LUTs at which plans end that would want another part.
-_BEYOND = 1.5
+#: Plans that are tried per doubling of the speed.
+_PLANS_PER_DOUBLING = 3
+#: The slowest plan takes at most this multiple of the fastest plan's cycles.
+_MAX_SLOWDOWN = 100
+#: Plans are drawn up to this multiple of the part's LUTs.
+_MAX_LUT_SHARE = 1.5
 
 
 @dataclass(frozen=True)
 class Point:
-    """One plan.
+    """One plan of a curve.
 
     Attributes:
-        bottleneck: the layer of its slowest block.
-        fits: whether the part holds it.
+        bottleneck: name of the layer with the slowest block.
+        fits: whether it fits the part.
     """
 
     fps: float
@@ -41,7 +41,7 @@ class Curve:
     """The plans of a model, the slowest first.
 
     Attributes:
-        accuracy: of the model's card in per cent, if it has one.
+        accuracy: accuracy in per cent in the model's card; None without a card.
     """
 
     name: str
@@ -50,20 +50,20 @@ class Curve:
 
     @property
     def best(self) -> Point | None:
-        """The fastest that fits."""
+        """The fastest plan that fits; None if no plan fits."""
         return max((p for p in self.points if p.fits), key=lambda p: p.fps, default=None)
 
 
 def curve(
     name: str, program: Program, part: Part, clock_mhz: float, *, loadable: bool, fill: float
 ) -> Curve:
-    """Plans from slow ones to some that the part does not hold any more, without beaten ones."""
+    """Return Pareto-optimal plans, from slow ones to some that are too large for the part."""
     budget = Budget(fill * part.luts, part.ffs, part.bram36, part.dsps)
     search = Search(program, budget, loadable=loadable)
     fastest = search.fastest()
     most = search.max_cycles()
     if fastest is not None:
-        most = min(most, _SLOWEST * fastest.design.cycles)
+        most = min(most, _MAX_SLOWDOWN * fastest.design.cycles)
     bounds = set(_bounds(search.least_cycles(), most))
     if fastest is not None:
         bounds.add(fastest.design.cycles)
@@ -72,7 +72,7 @@ def curve(
         plan = search.within(bound)
         if plan is None:
             continue
-        if plan.cost.lut > _BEYOND * part.luts:
+        if plan.cost.lut > _MAX_LUT_SHARE * part.luts:
             break
         found.setdefault(plan.design.cycles, plan)
     points = [
@@ -93,12 +93,12 @@ def _bounds(least: int, most: int) -> list[int]:
     bounds, bound = [], float(most)
     while bound >= max(least, 1):
         bounds.append(int(bound))
-        bound /= 2 ** (1 / _STEPS)
+        bound /= 2 ** (1 / _PLANS_PER_DOUBLING)
     return bounds
 
 
 def _unbeaten(points: list[Point]) -> list[Point]:
-    """Those that no other is at least as good as in every respect."""
+    """Return the Pareto-optimal points: no other point is at least as good in fps, LUT and BRAM."""
 
     def beats(one: Point, other: Point) -> bool:
         return (
@@ -112,7 +112,7 @@ def _unbeaten(points: list[Point]) -> list[Point]:
 
 
 def card_accuracy(name: str) -> float | None:
-    """Test accuracy in per cent that a bundled model's card says."""
+    """Return the test accuracy in per cent in a bundled model's card; None without a card."""
     card = resources.files("bnn") / "models" / f"{name}.md"
     if not card.is_file():
         return None

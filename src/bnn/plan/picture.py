@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Pareto picture: images a second against LUTs and block RAMs, as a page or a PNG."""
+"""The Pareto picture: images per second against LUTs and block RAMs, as HTML or PNG."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TICKS = 5
 
 
 def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> None:
-    """Write the picture; the file's ending says which kind, .html or .png."""
+    """Write the picture as .html or .png, by the file's suffix."""
     if path.suffix not in (".html", ".png"):
-        raise PlanError(f"{path}: a picture ends in .html or .png")
+        raise PlanError(f"{path}: must end in .html or .png")
     drawing = draw(curves, part, clock_mhz)
     if path.suffix == ".png":
         buffer = io.BytesIO()
@@ -36,16 +36,16 @@ def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> 
 
 
 def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
-    """A panel for LUTs, one for block RAMs, and for several models one for accuracy."""
+    """Return the drawing: panels for LUTs and block RAMs, and for several models for accuracy."""
     rated = [each for each in curves if each.accuracy is not None and each.best is not None]
     with_accuracy = len(rated) > 1
     panels = 3 if with_accuracy else 2
     height = _TOP + panels * (_PANEL + _GAP) + 10
     drawing = Drawing(_WIDTH, height)
-    title = f"images/s at {clock_mhz:g} MHz on {part.name}; rings: the part does not hold it"
+    title = f"images/s at {clock_mhz:g} MHz on {part.name}; rings: too large for the part"
     drawing.text(_LEFT, 24, title, size=15)
     if not any(each.points for each in curves):
-        drawing.text(_LEFT, _TOP + 20, "no plan of these models comes near the part")
+        drawing.text(_LEFT, _TOP + 20, "no plan of these models fits the part, even nearly")
         return drawing
     _panel(drawing, _TOP, curves, "LUT", lambda point: point.lut, part.luts)
     below = _TOP + _PANEL + _GAP
@@ -56,7 +56,7 @@ def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
 
 
 def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
-    """Images a second to x, logarithmic."""
+    """Return the function from images per second to x, logarithmic."""
     speeds = [point.fps for each in curves for point in each.points]
     low, high = math.log10(min(speeds)), math.log10(max(speeds))
     span = max(high - low, 0.1)
@@ -64,7 +64,7 @@ def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
 
 
 def _round(value: float) -> float:
-    """The next number from ``value`` whose fifth is easy to read."""
+    """Return a number >= ``value`` whose fifth is a round number."""
     power: float = 10 ** math.floor(math.log10(value))
     return next(
         power * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if power * step >= value
@@ -72,7 +72,7 @@ def _round(value: float) -> float:
 
 
 class _Labels:
-    """Small names beside dots, moved until they lie on no other, if there is room."""
+    """Labels beside dots; each is moved until it covers no other, if there is room."""
 
     def __init__(self, drawing: Drawing) -> None:
         self._drawing = drawing
@@ -166,7 +166,7 @@ def _label(each: Curve) -> str:
 
 
 def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float) -> str:
-    """The picture and all numbers in it, in one file that needs no other."""
+    """Return one self-contained HTML page with the picture and a table of its numbers."""
     margins = ", ".join(f"{kind} +-{error:.0f} %" for kind, error in cost.errors().items())
     summary = (
         f"Cycles are those of the slowest block; cells are estimated ({margins}). "

@@ -24,19 +24,19 @@ from bnn.plan.fifos import sized
 from bnn.plan.search import Budget, Found, Search, none_so_fast
 from bnn.program.program import Program
 
-#: Share of a part's LUTs that a plan may take: fuller ones seldom route.
+#: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
 FILL = 0.85
-#: A plan that its FIFOs make too large is given up for one slower by this part of its cycles.
+#: If FIFOs make a plan too large, the next plan tried has 1 / this more cycles.
 _SLOWER = 16
 _KINDS = ("LUT", "FF", "BRAM36", "DSP")
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One matrix of a plan with what joins it to its neighbours.
+    """One matrix of a plan, with the blocks before it.
 
     Attributes:
-        cycles: an image, of the slowest of its blocks.
+        cycles: cycles per image of the slowest of its blocks.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Plan:
     """A design for a part at a clock, with its estimated size.
 
     Attributes:
-        design: what ``folding`` makes of the program.
-        cost: of the whole accelerator, estimated.
-        timing: of a run through the event model; None for designs whose words are too many for
-            one, then the pace is that of the slowest block.
-        board: the board that was asked for; None where it was a part.
+        design: the design of the program with ``folding``.
+        cost: estimated cost of the whole accelerator.
+        timing: timing of a run of the event model; None for designs with too many words, whose
+            interval is then that of the slowest block.
+        board: the board that was requested; None if it was a part.
     """
 
     design: Design
@@ -68,37 +68,37 @@ class Plan:
 
     @property
     def planned_only(self) -> str:
-        """Why ``bnn build`` cannot make it; "" where it can."""
+        """Why ``bnn build`` cannot build it; "" if it can."""
         return boards.planned_only(self.part, self.board)
 
     @property
     def folding(self) -> Folding:
-        """For ``bnn build`` and the runtime ``sim``."""
+        """The folding, for ``bnn build`` and the runtime ``sim``."""
         return self.design.folding
 
     @property
     def cycles(self) -> int:
-        """From one image to the next."""
+        """Cycles from one image to the next."""
         return self.design.cycles if self.timing is None else self.timing.interval
 
     @property
     def fps(self) -> float:
-        """Images a second."""
+        """Images per second at the clock of the plan."""
         return self.clock_mhz * 1e6 / self.cycles
 
     @property
     def routed(self) -> RoutedClock | None:
-        """The clock at which its slowest kind of block was routed alone, where that is known."""
+        """The clock of its slowest kind of block, routed out of context; None if unknown."""
         return clocks.routed(self.design, self.part)
 
     @property
     def bottleneck(self) -> str:
-        """The layer whose block is the slowest."""
+        """Name of the layer with the slowest block."""
         return self.design.bottleneck.layer
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
-        """The matrices in order, each with the blocks before it that no matrix has yet."""
+        """The matrices in order, each with the blocks between the previous matrix and it."""
         found: list[LayerPlan] = []
         waiting: list[Instance] = []
         for instance in self.design.instances:
@@ -116,7 +116,7 @@ class Plan:
         return dict(zip(_KINDS, zip(use, map(float, have), strict=True), strict=True))
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as plain values; ``folding`` is what ``bnn build --folding`` reads."""
+        """Return the plan as plain values; ``folding`` is what ``bnn build --folding`` reads."""
         return {
             "part": self.part.name,
             "board": None if self.board is None else self.board.name,
@@ -177,30 +177,28 @@ def plan(
     loadable: bool = False,
     fill: float = FILL,
 ) -> Plan:
-    """The cheapest plan with at least ``fps`` images a second, or the fastest that fits.
+    """Return the cheapest plan with at least ``fps`` images per second, or the fastest that fits.
 
     Args:
         model: a model, a program, or what :func:`bnn.load` takes.
-        fps: images a second; None for the most that the part holds.
+        fps: required images per second; None for the fastest plan that fits.
         on: the part or board, or the name of one.
-        clock_mhz: None for that of the board, or of the original on the part.
-        loadable: parameters written at run time; else constants, which are smaller.
-        fill: share of the part's LUTs that may be taken.
+        clock_mhz: clock in MHz; None for the clock of the board, or of the original on the part.
+        loadable: whether parameters are written at run time; constants are smaller.
+        fill: share of the part's LUTs that may be used, above 0, at most 1.
 
     Raises:
-        PlanError: the request cannot be met; says what is exceeded and the nearest plan.
-        BuildError: no hardware can be made of the program at all.
+        PlanError: no plan does this; the message says what is exceeded, and the nearest plan.
+        BuildError: the program cannot become hardware at all.
     """
     target, board = _target(on)
     clock = clock_mhz
     if clock is None:
         clock = target.clock_mhz if board is None else board.clock_mhz
     if not (0 < clock <= 1000 and math.isfinite(clock)):
-        raise PlanError(f"a clock of {clock:g} MHz makes no sense; say one up to 1000")
+        raise PlanError(f"clock is {clock:g} MHz; it must be above 0 and at most 1000")
     if not 0 < fill <= 1:
-        raise PlanError(
-            f"{100 * fill:g} % of the LUTs cannot be taken; say above 0 and at most 100 %"
-        )
+        raise PlanError(f"fill is {100 * fill:g} %; it must be above 0 and at most 100 %")
     program = _program(model)
     budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
     search = Search(program, budget, loadable=loadable)
@@ -214,23 +212,23 @@ def _target(on: Part | Board | str) -> tuple[Part, Board | None]:
 
 
 def _search(search: Search, target: Part, clock: float, fps: float | None) -> Plan:
-    """The cheapest with ``fps`` images a second, the fastest without."""
+    """Return the cheapest plan with ``fps`` images per second; without ``fps`` the fastest."""
     if fps is None:
         return _fastest(search, target, clock)
     if not (fps > 0 and math.isfinite(fps)):
-        raise PlanError(f"{fps:g} images a second cannot be planned; say a positive number")
+        raise PlanError(f"fps is {fps:g}; it must be a positive number")
     bound = wanted = int(clock * 1e6 / fps)
     while True:
         cheapest = search.within(bound) if bound >= search.least_cycles() else None
         if cheapest is None or search.budget.excess(cheapest.cost):
-            faster = search.fastest()  # than the cheapest that was found: it may yet be smaller
+            faster = search.fastest()  # FIFOs may still make it smaller than the cheapest so far
             if faster is None or faster.design.cycles > wanted:
                 raise _unmet(search, cheapest, target, fps, clock)
             return _fastest(search, target, clock)
         made = _plan(cheapest, target, clock)
         if made.cycles <= wanted and not search.budget.excess(made.cost):
             return made
-        # It stalls: ask for somewhat faster layers.
+        # It stalls: search with slightly faster layers.
         bound = min(bound - 1, bound * wanted // made.cycles)
 
 
@@ -240,13 +238,13 @@ def _fastest(search: Search, target: Part, clock: float) -> Plan:
         made = _plan(found, target, clock)
         if not search.budget.excess(made.cost):
             return made
-        # The FIFOs that keep its pace do not fit any more: somewhat slower, then.
+        # The FIFOs that it needs do not fit: try a slightly slower design.
         found = _slower(search, found.design.cycles)
     raise PlanError(_too_large(search, target))
 
 
 def _slower(search: Search, cycles: int) -> Found | None:
-    """The next design that fits and takes more than ``cycles``; None if there is none."""
+    """Return the fastest design that fits and takes more than ``cycles``; None if there is none."""
     bound, most = cycles, search.max_cycles()
     while bound < most:
         bound += max(1, bound // _SLOWER)
@@ -281,7 +279,7 @@ def _unmet(
         cycles = clock * 1e6 / fps
         slow = search.slower_than(int(cycles))
         which = f"no folding of {slow.name} and its window" if slow else "nothing that joins layers"
-        why = f"at most {cycles:,.4g} cycles an image, and {which} is so fast"
+        why = f"at most {cycles:,.4g} cycles per image, and {which} is so fast"
     else:
         why = _excess(search, cheapest)
     if nearest is None:
@@ -289,7 +287,7 @@ def _unmet(
     found, used = nearest.design.cycles, nearest.cost
     return PlanError(
         f"{_speed(fps)} on {target.name} take {why}; the nearest plan that fits has "
-        f"{_speed(clock * 1e6 / found)} ({found:,} cycles an image, {used.lut:,.0f} LUT, "
+        f"{_speed(clock * 1e6 / found)} ({found:,} cycles per image, {used.lut:,.0f} LUT, "
         f"{used.bram36:g} BRAM36)"
     )
 
@@ -303,7 +301,7 @@ def _slow(search: Search) -> str:
 
 
 def _excess(search: Search, found: Found) -> str:
-    """What a design takes too much of; for block RAM also the layer that takes most of it."""
+    """Return which cells exceed the budget; for block RAM also the layer that uses most."""
     true = _without_substitutes(search, found)
     excess = search.budget.excess(true.cost)
     parts = [
@@ -318,10 +316,10 @@ def _excess(search: Search, found: Found) -> str:
 
 
 def _without_substitutes(search: Search, found: Found) -> Found:
-    """``found``, or what it would be if block RAM were not short.
+    """Return ``found``, or the same design as if there were enough block RAM.
 
-    Where block RAM is short, the search puts weights into LUTs. Then LUTs seem to be what is
-    missing, though with enough block RAM there would be enough of them.
+    If there is too little block RAM, the search puts weights into LUTs, and LUTs seem to be
+    exceeded, though the reason is block RAM.
     """
     budget = search.budget
     roomy = Search(search.program, replace(budget, bram36=math.inf), loadable=search.loadable)
@@ -332,7 +330,7 @@ def _without_substitutes(search: Search, found: Found) -> Found:
 
 
 def _largest_memory(found: Found) -> tuple[str, float]:
-    """The matrix whose memories take most block RAM, and how much."""
+    """Return the matrix whose memories use most block RAM, and how much it is."""
     uses = {
         each.block.name: cost.of_block(each.block).bram36
         for each in found.design.instances

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The cheapest foldings within a number of cycles, and the least cycles that a part holds.
+"""Search for the cheapest foldings within a number of cycles, and for the fastest that fit.
 
-Layers choose independently: each takes the option that is cheapest in LUTs plus a price for
-block RAMs, and the price is raised until the block RAMs fit. What joins layers is not known before
-they are chosen; its cost is measured on the whole design and taken off the budget.
+Each layer takes the option that is cheapest in LUTs plus a price per block RAM, independently of
+the others; the price is raised until the block RAMs fit. The converters between layers are not
+known before: their cost is found on the whole design, and subtracted from the budget.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from bnn.plan.cost import Cost
 from bnn.plan.layers import Layer, Option, layers
 from bnn.program.program import Program
 
-#: LUTs that a block RAM may cost at most, when there are too few of them.
-_DEAREST = 1 << 12
+#: Highest price of a block RAM, in LUTs.
+_MAX_PRICE = 1 << 12
 _ROUNDS = 6
-#: Below the least bound that bisection finds: so many more are tried, each by this factor less.
-_LOOKS, _LOOK = 14, 0.94
+#: After bisection, so many smaller bounds are tried, each smaller by this factor.
+_MAX_TRIES, _STEP = 14, 0.94
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Most cells that a plan may take."""
+    """The cells that a plan may use."""
 
     lut: float
     ff: float
@@ -38,7 +38,7 @@ class Budget:
     dsp: float
 
     def excess(self, used: Cost) -> dict[str, tuple[float, float]]:
-        """Kinds that ``used`` takes too many of -> (used, allowed)."""
+        """Return kind of cell -> (used, allowed), for kinds that ``used`` has too many of."""
         pairs = {
             "LUT": (used.lut, self.lut),
             "FF": (used.ff, self.ff),
@@ -50,14 +50,14 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A design and what it is estimated to cost."""
+    """A design and its estimated cost."""
 
     design: Design
     cost: Cost
 
 
 class Search:
-    """Foldings of one program.
+    """A search over the foldings of one program.
 
     Args:
         loadable: whether parameters are written at run time.
@@ -71,18 +71,18 @@ class Search:
         self._found: dict[int, Found | None] = {}
 
     def within(self, bound: int) -> Found | None:
-        """The cheapest design found with at most ``bound`` cycles an image; None if there is none.
+        """Return the cheapest design with at most ``bound`` cycles per image, or None.
 
-        It may exceed the budget: then nothing cheaper was found.
+        It may exceed the budget, if no cheaper one was found.
         """
         if bound not in self._found:
             self._found[bound] = self._within(bound)
         return self._found[bound]
 
     def fastest(self) -> Found | None:
-        """The design of least cycles that was found to fit, asked for or not; None if none was."""
+        """Return the fastest design found so far that fits; None if none does."""
         low, high = self.least_cycles(), self.max_cycles()
-        # Constants in LUTs are dearer the deeper they are: the narrowest need not be the cheapest.
+        # Deep constants cost more LUTs: the narrowest design may not be the cheapest.
         while self._fitting(high) is None and high > low:
             high = max(low, high // 2)
         first = self._fitting(high)
@@ -95,27 +95,27 @@ class Search:
                     low = middle + 1
                 else:
                     high = min(middle, found.design.cycles)
-            # Foldings are divisors: a bound may fit though a larger one, of others, does not.
-            for step in range(1, _LOOKS + 1):
-                self._fitting(max(1, int(high * _LOOK**step)))
+            # Foldings are divisors: a smaller bound may fit though a larger one does not.
+            for step in range(1, _MAX_TRIES + 1):
+                self._fitting(max(1, int(high * _STEP**step)))
         known = [each for each in self._found.values() if each and self._fits(each)]
         return min(known, key=lambda each: (each.design.cycles, each.cost.lut), default=None)
 
     def least_cycles(self) -> int:
-        """No design is faster: the slowest layer at its full width."""
+        """Cycles of the slowest layer at its full width; no design is faster."""
         return max((layer.fastest for layer in self.layers), default=1)
 
     def max_cycles(self) -> int:
-        """Cycles of the narrowest design, those of its slowest block."""
+        """Cycles of the slowest block in the narrowest design."""
         narrow = Folding({layer.name: LayerFolding() for layer in self.layers}, self.loadable)
         return build(self.program, narrow).cycles
 
     def slowest_layer(self) -> Layer:
-        """The layer that cannot be made faster than :meth:`least_cycles`."""
+        """The layer that cannot be faster than :meth:`least_cycles`."""
         return max(self.layers, key=lambda layer: layer.fastest)
 
     def slower_than(self, bound: int) -> Layer | None:
-        """A layer of which no folding takes at most ``bound`` cycles with its window, if any."""
+        """Return a layer that takes more than ``bound`` cycles in every folding, or None."""
         return next((e for e in self.layers if next(e.options(bound), None) is None), None)
 
     def _fitting(self, bound: int) -> Found | None:
@@ -156,7 +156,7 @@ class Search:
         return (found.cost.bram36 > self.budget.bram36, found.cost.lut)
 
     def _ban(self, design: Design, chosen: list[Option], bound: int) -> bool:
-        """Give up the option whose converters are too slow; whether there was one."""
+        """Exclude an option whose converters are too slow; return whether there was one."""
         slow = {each.layer for each in design.instances if each.block.cycles > bound}
         banned = False
         for layer, option in zip(self.layers, chosen, strict=True):
@@ -168,7 +168,7 @@ class Search:
         return banned
 
     def _choose(self, bound: int, brams: float) -> list[Option] | None:
-        """An option for each layer: least LUTs with at most ``brams`` block RAMs, or nearly."""
+        """Return an option per layer: few LUTs, with about ``brams`` block RAMs at most."""
         table = [list(layer.options(bound)) for layer in self.layers]
         if not all(table):
             return None
@@ -184,7 +184,7 @@ class Search:
 
 
 def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[Option]:
-    """The choice at the least price of a block RAM that brings them under ``brams``."""
+    """Return the choice at the lowest price of a block RAM for which they are at most ``brams``."""
 
     def used(chosen: list[Option]) -> float:
         return cost.total(option.cost for option in chosen).bram36
@@ -192,7 +192,7 @@ def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[
     free = priced(0.0)
     if used(free) <= brams:
         return free
-    low, high = 0.0, float(_DEAREST)
+    low, high = 0.0, float(_MAX_PRICE)
     best = priced(high)
     if used(best) > brams:
         return best
@@ -207,9 +207,9 @@ def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[
 
 
 def none_so_fast(search: Search, bound: int, clock: float) -> PlanError:
-    """Why no folding has ``bound`` cycles, and what the nearest has."""
+    """Return the error that no folding has ``bound`` cycles, with the nearest that exists."""
     layer, least = search.slowest_layer(), search.least_cycles()
     return PlanError(
-        f"{layer.name}: at most {bound:,} cycles an image are wanted, but at its widest it takes "
+        f"{layer.name}: at most {bound:,} cycles per image are required, but its fastest takes "
         f"{least:,}; the nearest is {clock / least:,.0f} fps"
     )

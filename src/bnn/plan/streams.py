@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A valid/ready stream between two blocks, as the cycles in which things happen on it."""
+"""A valid/ready stream between two blocks in the event model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Generator
 
 
 class Events(list[int]):
-    """Cycles in order, posted one after the other; processes wait for the next.
+    """Cycles of successive events; processes can wait for the next event.
 
-    ``process`` is a generator that yields the events it waits for.
+    A process is a generator that yields the events that it waits for.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Events(list[int]):
         self._queue = queue
 
     def post(self, cycle: int) -> None:
-        """The next event happens in ``cycle``."""
+        """Post the next event, in ``cycle``."""
         self.append(cycle)
         if self._waiting and self._queue is not None:
             self._queue.extend(self._waiting)
@@ -36,12 +36,12 @@ class Events(list[int]):
 
 
 class Stream:
-    """Word by word: offered from a cycle on, taken from a cycle on, moved in the later one.
+    """Cycles of each word: first offered, first accepted, and moved (the later of both).
 
     Attributes:
-        offers: first cycle in which the producer shows each word, were its turn come.
-        takes: first cycle in which the consumer is ready for it.
-        moved: the cycle in which it moves.
+        offers: first cycle in which the producer offers each word.
+        takes: first cycle in which the consumer is ready for each word.
+        moved: cycle in which each word moves.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,13 +51,13 @@ class Stream:
         self.moved = Events()
 
     def offer(self, cycle: int) -> None:
-        """The producer shows the next word from ``cycle`` on."""
+        """Note that the producer offers the next word from ``cycle`` on."""
         self.offers.post(cycle)
         if len(self.takes) >= len(self.offers):
             self._move(cycle, self.takes[len(self.offers) - 1])
 
     def take(self, cycle: int) -> None:
-        """The consumer is ready for the next word from ``cycle`` on."""
+        """Note that the consumer is ready for the next word from ``cycle`` on."""
         self.takes.post(cycle)
         if len(self.offers) >= len(self.takes):
             self._move(cycle, self.offers[len(self.takes) - 1])

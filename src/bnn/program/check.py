@@ -193,8 +193,8 @@ def slid_shape(
     """Shape (height, width, channels) of the map that a sliding window makes; channels stay.
 
     Args:
-        name: of the operation, for messages.
-        shape: of the map that it slides over.
+        name: name of the operation, for messages.
+        shape: shape of the map that it slides over.
         kernel, stride: (vertical, horizontal).
         padding: (top, left, bottom, right).
 

@@ -51,7 +51,7 @@ class PictureInput(Checked):
 
     Attributes:
         shape: (height, width, channels).
-        precision: of the integers that the table holds, 1 to 8 bits.
+        precision: precision of the integers that the table holds, 1 to 8 bits.
         table: int16 (256,): the integer that byte p stands for.
     """
 

@@ -50,7 +50,7 @@ class Edge:
 
     Attributes:
         shape: (height, width, channels).
-        precision: of its values.
+        precision: precision of its values.
         low, high: proved bounds of its values.
     """
 
@@ -96,7 +96,7 @@ class Dot(Checked):
 
     Attributes:
         weights: int16 (out channels, in channels), each within ``precision``.
-        precision: of the weights, 1 to 8 bits.
+        precision: precision of the weights, 1 to 8 bits.
         bias: int32 (out channels,), or None for zeros. It also expresses the
             original's *count of equal bits*: with x in {0, 1} and w = -1 or +1 the count is
             the dot plus the number of -1 weights (specification, section 2).

@@ -69,7 +69,7 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
     Args:
         name: a key of :data:`RUNTIMES`.
         program: what it runs.
-        options: of the runtime's own ``prepare``.
+        options: options of the runtime's own ``prepare``.
 
     Raises:
         UnknownNameError: there is no such runtime, or it has no such option.

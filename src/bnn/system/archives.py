@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Zip archives and HDF5 read with bounds: what a file claims is not believed.
+"""Bounded reading of zip archives and HDF5: no size in a file is trusted.
 
-Nothing is unpickled, no link out of the file is followed, and nothing is read that is
-larger than a trained network of small integers can be.
+Nothing is unpickled, no link out of the file is followed, and nothing is read that is larger than
+a trained network of small integers can be.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from bnn.errors import BnnError, FormatError
 from bnn.system import heaps, install
 from bnn.system.files import open_file
 
-#: Bytes of a file, and of all members unpacked; see also :func:`unpacked_limit`.
-MAX_FILE = 1 << 29
-MAX_MEMBER = 1 << 28
+#: Most bytes of a file, and of all members unpacked (see :func:`unpacked_limit`); most members.
+MAX_FILE_BYTES = 1 << 29
+MAX_UNPACKED_BYTES = 1 << 28
 MAX_MEMBERS = 1 << 13
-#: Bytes of the list of members.
-MAX_DIRECTORY = 1 << 21
-#: Nor may a packed file hold more than so many times its own bytes, beyond the first 64 MiB.
+#: Most bytes of the list of members.
+MAX_DIRECTORY_BYTES = 1 << 21
+#: A packed file may contain this multiple of its own bytes, or 64 MiB if that is more.
 MAX_RATIO = 40
 _UNDOUBTED = 1 << 26
-#: Values of one array, and of all that are taken from a file.
+#: Most values of one array, and of all arrays together.
 MAX_VALUES = 1 << 26
-#: Names in a group of HDF5, and bytes of one attribute.
+#: Most names in a group of HDF5, and most bytes of one attribute.
 MAX_NAMES = 1 << 14
-MAX_ATTRIBUTE = 1 << 24
+MAX_ATTRIBUTE_BYTES = 1 << 24
 
-#: What zipfile raises on damaged archives.
+#: Exceptions that zipfile raises on damaged archives.
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
     *(RuntimeError, ValueError, IndexError),
 )
-#: The others' decoders take as much memory as the file says.
+#: Accepted compression methods; other decoders allocate as much memory as the file says.
 _PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 Array = NDArray[Any]
@@ -55,21 +55,21 @@ if TYPE_CHECKING:
 
 
 def size_checked(path: Path) -> Path:
-    """``path``, if it is a plain file of bearable size."""
-    open_file(path, MAX_FILE, FormatError).close()
+    """Return ``path`` if it is a regular file that is not too large."""
+    open_file(path, MAX_FILE_BYTES, FormatError).close()
     return path
 
 
 def unpacked_limit(size: int) -> int:
-    """Bytes that a packed file of ``size`` bytes may hold in all.
+    """Return the most bytes that a packed file of ``size`` bytes may contain.
 
-    Trained weights hardly pack; whole numbers stored as float32 pack to a thirtieth.
+    Trained weights are hardly compressible; whole numbers as float32 shrink to a thirtieth.
     """
-    return min(MAX_MEMBER, max(_UNDOUBTED, MAX_RATIO * size))
+    return min(MAX_UNPACKED_BYTES, max(_UNDOUBTED, MAX_RATIO * size))
 
 
 def members(path: Path) -> dict[str, int]:
-    """Names in a zip archive and their claimed sizes."""
+    """Return name -> declared size of the members of a zip archive."""
     with _zip(path) as archive:
         return {info.filename: info.file_size for info in archive.infolist()}
 
@@ -80,13 +80,13 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
         with open_zip(path, FormatError) as archive:
             yield archive
     except DAMAGE:
-        raise FormatError(f"{path}: is no zip archive, or a damaged one") from None
+        raise FormatError(f"{path}: is not a zip archive, or is damaged") from None
 
 
 class _Directory:
-    """A file whose reads are bounded while ``zipfile`` looks for the list of members.
+    """A file whose reads are bounded while ``zipfile`` reads the list of members.
 
-    ``zipfile`` makes an object of every entry of the list, however long that is.
+    ``zipfile`` makes an object for every entry of the list, whatever its length.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -100,21 +100,22 @@ class _Directory:
     def read(self, count: int = -1, /) -> bytes:
         if not self.is_bounded:
             return self._file.read(count)
-        data = self._file.read(MAX_DIRECTORY + 1 if count < 0 else min(count, MAX_DIRECTORY + 1))
-        if len(data) > MAX_DIRECTORY:
+        most = MAX_DIRECTORY_BYTES + 1
+        data = self._file.read(most if count < 0 else min(count, most))
+        if len(data) > MAX_DIRECTORY_BYTES:
             raise zipfile.BadZipFile("its list of members is too long")
         return data
 
 
 @contextmanager
 def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zipfile.ZipFile]:
-    """A zip archive whose members, their list and their claimed sizes are bounded.
+    """Open a zip archive; the number, the list and the declared sizes of its members are bounded.
 
     Raises:
-        BnnError: of class ``error``, if it is no plain file, or unpacks to too much.
+        BnnError: of class ``error``: it is not a regular file, or its contents are too large.
         DAMAGE: it is damaged.
     """
-    with open_file(path, MAX_FILE, error) as file:
+    with open_file(path, MAX_FILE_BYTES, error) as file:
         size = os.fstat(file.fileno()).st_size
         bounded = _Directory(file)
         with zipfile.ZipFile(cast(IO[bytes], bounded)) as archive:
@@ -128,54 +129,54 @@ def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zi
             names = [info.filename for info in infos]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise error(f"{os.fspath(path)}: holds {twice!r} twice; which one is meant?")
+                raise error(f"{os.fspath(path)}: contains {twice!r} twice")
             if any(info.compress_type not in _PACKING for info in infos):
                 raise error(f"{os.fspath(path)}: has members that are packed in an unknown way")
             yield archive
 
 
 def member(path: Path, name: str) -> bytes:
-    """One member of a zip archive, unpacked.
+    """Return the unpacked bytes of one member of a zip archive.
 
     Raises:
-        FormatError: it is missing, damaged, or larger than it claims.
+        FormatError: it is missing or damaged, or its size is not the declared one.
     """
     with _zip(path) as archive:
         return unpacked(path, archive, name)
 
 
 def unpacked(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    """One member of an open archive; ``path`` is for messages. Errors as :func:`member`."""
+    """Return the unpacked bytes of a member; ``path`` is for messages. Errors as :func:`member`."""
     try:
         info = archive.getinfo(name)
         with archive.open(info) as file:
             data = file.read(info.file_size + 1)
     except KeyError:
-        raise FormatError(f"{path}: holds no {name!r}") from None
+        raise FormatError(f"{path}: has no {name!r}") from None
     except DAMAGE:
         raise FormatError(f"{path}: its member {name!r} is damaged") from None
     if len(data) != info.file_size:
-        raise FormatError(f"{path}: its member {name!r} has another size than it claims")
+        raise FormatError(f"{path}: its member {name!r} has another size than declared")
     return data
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip archive whose members are taken with :func:`unpacked`; errors as :func:`member`."""
+    """Open a zip archive for :func:`unpacked`; errors as :func:`member`."""
     with _zip(path) as archive:
         yield archive
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a plain file of bearable size."""
-    with open_file(path, MAX_FILE, FormatError) as file:
+    """Return the size in bytes of a regular file that is not too large."""
+    with open_file(path, MAX_FILE_BYTES, FormatError) as file:
         return os.fstat(file.fileno()).st_size
 
 
 def _heaps_end(path: Path) -> bool:
-    with open_file(path, MAX_FILE, FormatError) as file:
+    with open_file(path, MAX_FILE_BYTES, FormatError) as file:
         if not os.fstat(file.fileno()).st_size:
-            return True  # nothing can be mapped of an empty file
+            return True  # an empty file cannot be mapped
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return heaps.ends(data)
 
@@ -184,7 +185,7 @@ class Hdf5:
     """An HDF5 file, read only: attributes and arrays by path.
 
     Args:
-        path: for messages. data: the file's bytes, or None to read ``path``.
+        path: path, for messages. data: the file's bytes, or None to read ``path``.
     """
 
     def __init__(self, path: Path, data: bytes | None = None) -> None:
@@ -197,13 +198,13 @@ class Hdf5:
                 f"{path}: reading HDF5 needs the h5py package: {install.command('convert')}"
             ) from None
         if not (heaps.ends(data) if data is not None else _heaps_end(path)):
-            raise FormatError(f"{path}: is damaged: a heap of texts in it has no end")
+            raise FormatError(f"{path}: is damaged: a global heap in it has no end")
         try:
             self._file = h5py.File(
                 io.BytesIO(data) if data is not None else size_checked(path), "r"
             )
         except (OSError, ValueError, RuntimeError, KeyError):
-            raise FormatError(f"{path}: is no HDF5 file, or a truncated one") from None
+            raise FormatError(f"{path}: is not an HDF5 file, or is truncated") from None
 
     def __enter__(self) -> Self:
         return self
@@ -212,43 +213,43 @@ class Hdf5:
         self._file.close()
 
     def attribute(self, where: str, name: str) -> Any:
-        """An attribute of a group, or None."""
+        """Return an attribute of a group, or None."""
         try:
             found = self._get(where)
             if found is None or name not in found.attrs:
                 return None
             identity = found.attrs.get_id(name)
             count = np.prod(identity.shape, dtype=float) * identity.dtype.itemsize
-            if count > MAX_ATTRIBUTE:
+            if count > MAX_ATTRIBUTE_BYTES:
                 raise FormatError(f"{self.path}: attribute {name!r} is too large")
             return found.attrs.get(name)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError):
             raise FormatError(f"{self.path}: attribute {name!r} is damaged") from None
 
     def keys(self, where: str) -> list[str]:
-        """Names in a group; none if there is no such group."""
+        """Return the names in a group; none if there is no such group."""
         found = self._get(where)
         try:
             if not hasattr(found, "keys"):
                 return []
             if len(found) > MAX_NAMES:
-                raise FormatError(f"{self.path}: {where!r} holds more than {MAX_NAMES} names")
+                raise FormatError(f"{self.path}: {where!r} contains more than {MAX_NAMES} names")
             return list(found.keys())
         except (OSError, RuntimeError, ValueError, KeyError, TypeError):
             raise FormatError(f"{self.path}: {where!r} is damaged") from None
 
     def array(self, where: str) -> Array:
-        """A data set as a real array."""
+        """Return a data set as an array of real numbers."""
         import h5py
 
         found = self._get(where)
         if not isinstance(found, h5py.Dataset):
-            raise FormatError(f"{self.path}: holds no array {where!r}")
+            raise FormatError(f"{self.path}: has no array {where!r}")
         try:
             if found.size is None or found.size > MAX_VALUES or found.dtype.kind not in "fiu":
-                raise FormatError(f"{self.path}: array {where!r} is too large or no numbers")
+                raise FormatError(f"{self.path}: array {where!r} is too large, or is not numbers")
             if found.external or found.is_virtual:
-                raise FormatError(f"{self.path}: array {where!r} lies in another file; refused")
+                raise FormatError(f"{self.path}: array {where!r} is in another file; refused")
             self._left -= found.size * found.dtype.itemsize + self._piece(found)
             if self._left < 0:
                 raise FormatError(f"{self.path}: its arrays are too large for a file of its size")
@@ -257,7 +258,7 @@ class Hdf5:
             raise FormatError(f"{self.path}: array {where!r} is damaged") from None
 
     def _piece(self, found: Any) -> int:
-        """Bytes of a chunk, which HDF5 unpacks whole."""
+        """Return the bytes of a chunk, which HDF5 unpacks as a whole."""
         return 0 if found.chunks is None else int(np.prod(found.chunks)) * found.dtype.itemsize
 
     def _get(self, where: str) -> Any:

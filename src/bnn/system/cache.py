@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The one folder in which this package keeps things: simulators, fetched data, the board's lock.
+"""The cache folder of this package: simulators, fetched data, the board's lock.
 
-It is ``$BNN_CACHE``, else ``bnn`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. What lies in it is run
-(simulators are shared libraries), so it is private: made with mode 0700, and refused where
-somebody else owns it or may write in it.
+It is ``$BNN_CACHE``, else ``bnn`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. Its simulators are shared
+libraries, which are run, so it is private: made with mode 0700, and refused if another user owns
+it or may write to it.
 
 An *entry* is a folder of files that were made together, with a manifest of their SHA-256 digests.
-It is made in a folder of its own and moved into place at the end, under a lock of the entry's
-own: a build that is killed leaves nothing where an entry is looked for, and two processes
-that want the same entry make it once.
+It is made in a temporary folder and moved to its place at the end, under a lock: a killed build
+leaves no incomplete entry, and two processes that need the same entry make it once.
 """
 
 from __future__ import annotations
@@ -33,22 +32,22 @@ from bnn.system.terminal import notice
 
 #: Environment variable that names the folder.
 VARIABLE = "BNN_CACHE"
-#: File of an entry that holds the digests of all its others.
+#: File of an entry with the digests of all its other files.
 MANIFEST = "manifest.json"
-#: Bytes of all simulators together; those not used for longest make room for a new one.
-MOST = 4 << 30
+#: Most bytes of all simulators together; the least recently used ones are deleted for a new one.
+MAX_SIMULATOR_BYTES = 4 << 30
 
 _ADVICE = f"set {VARIABLE} to a folder of your own"
 _BUILDING = "building-"
-#: Bytes of a manifest: some ten files have a line each.
+#: Most bytes of a manifest, which has a line for each of about ten files.
 _MANIFEST_BYTES = 1 << 20
 
 
 def place() -> Path:
-    """Where the folder is or would be; nothing is made or looked at.
+    """Return the path of the cache folder, without making or checking it.
 
     Raises:
-        CacheError: neither ``BNN_CACHE`` nor a home folder says so.
+        CacheError: there is neither ``BNN_CACHE`` nor a home folder.
     """
     try:
         given = os.environ.get(VARIABLE)
@@ -57,15 +56,15 @@ def place() -> Path:
         base = os.environ.get("XDG_CACHE_HOME", "")
         home = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
         return home.absolute() / "bnn"
-    except (RuntimeError, OSError) as reason:  # no home, no working folder
+    except (RuntimeError, OSError) as reason:  # no home folder, no working folder
         raise CacheError(f"no folder to keep files in ({reason}): {_ADVICE}") from None
 
 
 def folder(*names: str) -> Path:
-    """The folder, or one in it, made where it is missing, and private.
+    """Return the cache folder, or a folder in it; a missing one is made, private.
 
     Raises:
-        CacheError: it cannot be made, or it is not private.
+        CacheError: the folder cannot be made, or is not private.
     """
     root = place()
     try:
@@ -98,12 +97,12 @@ def _make_private(path: Path) -> None:
 
 
 def _check_private(root: Path) -> None:
-    """Refuse a folder that others could put something in, or in whose place."""
+    """Refuse a folder that others may write to, or may replace."""
     _check_owner(root)
     if not hasattr(os, "geteuid"):
         return
     trusted = {0, os.geteuid(), Path("/").stat().st_uid}
-    # A link on the way is followed, so the folder that holds it counts, and its owner.
+    # A link in the path is followed, so the folder that contains it is checked, too.
     for parent in dict.fromkeys((*root.parents, *root.resolve().parents)):
         if {parent.stat().st_uid, parent.lstat().st_uid} - trusted:
             raise CacheError(f"{root}: {parent} belongs to another user: {_ADVICE}")
@@ -111,13 +110,13 @@ def _check_private(root: Path) -> None:
         if state.st_mode & stat.S_ISVTX:
             continue
         if state.st_mode & stat.S_IWOTH:
-            raise CacheError(f"{root}: anybody may rename what is in {parent}: {_ADVICE}")
+            raise CacheError(f"{root}: anybody may rename files in {parent}: {_ADVICE}")
         if state.st_mode & stat.S_IWGRP and _shared(state.st_gid):
-            raise CacheError(f"{root}: a group may rename what is in {parent}: {_ADVICE}")
+            raise CacheError(f"{root}: a group may rename files in {parent}: {_ADVICE}")
 
 
 def _shared(group: int) -> bool:
-    """Whether anybody but this user and root is in a group; many systems give each user one."""
+    """Whether a group has members other than this user and root."""
     import grp
     import pwd
 
@@ -125,7 +124,7 @@ def _shared(group: int) -> bool:
     try:
         named = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(group).gr_mem}
         first = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group}
-    except KeyError:  # a group or a member that nobody knows
+    except KeyError:  # the group or a member is unknown
         return group not in (0, os.getegid())
     return not named | first <= mine
 
@@ -145,7 +144,7 @@ def _check_owner(path: Path) -> None:
             f"{path}: others may write in the cache: delete it, or {_ADVICE}, with mode 0700"
         )
     if state.st_mode & 0o077:
-        with suppress(OSError):  # a read-only file system: nobody can write
+        with suppress(OSError):  # a read-only file system cannot be changed
             path.chmod(0o700)
 
 
@@ -154,9 +153,9 @@ def _check_owner(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold the lock file ``path``; wait for whoever holds it, with the notice ``waiting``.
+    """Hold the lock file ``path``; if another process holds it, print ``waiting`` and wait.
 
-    The kernel drops the lock when its process ends, however it ends.
+    The kernel releases the lock when the process ends, also if it is killed.
     """
     lock = lock_file(path, wait=False)
     if lock is None:
@@ -171,14 +170,14 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
 
 
 def lock_file(path: Path, *, wait: bool) -> int | None:
-    """A descriptor of ``path`` that holds its lock until it is closed; None where another has it.
+    """Return a descriptor of ``path`` that holds its lock; None if another process has it.
 
     Raises:
-        CacheError: it cannot be made or locked here.
+        CacheError: the file cannot be made or locked.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: entries are still moved into place whole
+    except ImportError:  # Windows: no locks, but entries are still moved into place whole
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
@@ -200,19 +199,19 @@ def lock_file(path: Path, *, wait: bool) -> int | None:
         except BaseException:
             os.close(lock)
             raise
-        os.close(lock)  # whoever held it has deleted the file: another one is in force
+        os.close(lock)  # the previous holder has deleted the file: lock the new one
 
 
 # ---- entries ---------------------------------------------------------------------------------
 
 
 def digest(data: bytes) -> str:
-    """SHA-256 in hex digits."""
+    """Return the SHA-256 of ``data`` in hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def digest_of(file: BinaryIO) -> str:
-    """SHA-256 of all that can be read, in hex digits."""
+    """Return the SHA-256 of the rest of ``file`` in hex digits."""
     hasher = hashlib.sha256()
     while block := file.read(1 << 20):
         hasher.update(block)
@@ -220,12 +219,12 @@ def digest_of(file: BinaryIO) -> str:
 
 
 def digests(entry: Path) -> dict[str, str]:
-    """Digest of each file of a whole entry, as its manifest says."""
+    """Return file name -> digest of an entry, from its manifest."""
     return _manifest(entry)[1]
 
 
 def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
-    """The entry's name and the digests of its files; an exception for anything but a manifest."""
+    """Read an entry's name and the digests of its files; any exception if it is not a manifest."""
     listed = parse_json(read_file(entry / MANIFEST, _MANIFEST_BYTES, CacheError))
     name, files = listed["entry"], listed["files"]
     if not isinstance(files, dict) or not all(isinstance(n, str) for n in (name, *files.values())):
@@ -234,10 +233,10 @@ def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
 
 
 def damage(entry: Path, wanted: Mapping[str, str] | None = None) -> str | None:
-    """What is wrong with an entry; None where every file is as it was made.
+    """Return what is wrong with an entry; None if every file is as it was made.
 
     Args:
-        wanted: digests of files that are known beforehand.
+        wanted: file name -> digest, for files whose contents are known beforehand.
     """
     try:
         name, files = _manifest(entry)
@@ -272,17 +271,17 @@ def entry(
     wanted: Mapping[str, str] | None = None,
     title: str = "",
 ) -> Path:
-    """The folder of an entry, whole; ``make(folder)`` fills an empty one where there is none.
+    """Return the folder of an entry; if there is none, ``make(folder)`` makes it.
 
     Args:
-        kind: the folder in the cache that holds entries of this kind.
-        name: of the entry; it stands for everything that decides its contents.
-        make: works in the folder given: what it leaves in the folder ``made`` there is the entry.
-        wanted: digests of files that are known beforehand.
-        title: what it is, for notices.
+        kind: name of the folder in the cache for entries of this kind.
+        name: name of the entry; other contents must have another name.
+        make: is called with a temporary folder; it must put the entry into its subfolder ``made``.
+        wanted: file name -> digest, for files whose contents are known beforehand.
+        title: description of the entry, for messages.
 
     Raises:
-        CacheError: the cache cannot be used; or what ``make`` raises.
+        CacheError: the cache cannot be used. Exceptions of ``make`` are passed on.
     """
     parent = folder(kind)
     target = parent / name
@@ -324,15 +323,15 @@ def _make(target: Path, make: Callable[[Path], None], wanted: Mapping[str, str] 
     finally:
         shutil.rmtree(work, ignore_errors=True)
     wrong = damage(target, wanted)
-    if wrong is not None:  # a disk that loses what it was given
+    if wrong is not None:  # a disk that loses data
         raise CacheError(f"{target}: {wrong}, though it was just made: {_ADVICE}")
 
 
 def _sweep(parent: Path, held: str = "") -> None:
-    """Delete what killed builds have left: folders whose lock nobody has but we (``held``)."""
+    """Delete folders of killed builds: those whose lock no other process holds."""
     for left in parent.glob(f"{_BUILDING}*"):
         of = left.name.removeprefix(_BUILDING).rpartition("-")[0]
-        if of == held or (not of and _old(left)):  # without a name: older versions'
+        if of == held or (not of and _old(left)):  # without a name: of older versions
             shutil.rmtree(left, ignore_errors=True)
         elif of:
             path = parent / f"{of}.lock"
@@ -370,7 +369,7 @@ def _touch(target: Path) -> None:
 
 
 def _bound(parent: Path, keep: Path) -> None:
-    """Delete the entries that were not used for longest until all together are small enough."""
+    """Delete the least recently used entries until all together are small enough."""
     entries = []
     for path in parent.iterdir():
         if path != keep and path.is_dir() and not path.name.startswith(_BUILDING):
@@ -378,7 +377,7 @@ def _bound(parent: Path, keep: Path) -> None:
                 entries.append((_used(path), size(path), path))
     total = size(keep) + sum(octets for _, octets, _ in entries)
     for _, octets, path in sorted(entries):
-        if total <= MOST:
+        if total <= MAX_SIMULATOR_BYTES:
             return
         shutil.rmtree(path, ignore_errors=True)
         total -= octets
@@ -390,7 +389,7 @@ def _used(path: Path) -> float:
 
 
 def size(path: Path) -> int:
-    """Bytes of all files in a folder and below; 0 where there is none."""
+    """Return the bytes of all files in a folder and its subfolders; 0 if it does not exist."""
     total = 0
     for at, _, files in os.walk(path):
         for file in files:
@@ -400,7 +399,7 @@ def size(path: Path) -> int:
 
 
 def describe() -> dict[str, object]:
-    """Where the cache is and how many bytes each part of it takes; nothing is made."""
+    """Return the path of the cache and the bytes of each part of it; nothing is made."""
     root = place()
     parts = {}
     if root.is_dir():
@@ -411,17 +410,17 @@ def describe() -> dict[str, object]:
 
 # ---- libraries -------------------------------------------------------------------------------
 
-#: Libraries of this process by digest. A descriptor stays open, so that its number names no other.
+#: Libraries of this process by digest. Descriptors stay open, so that no number is used again.
 _libraries: dict[str, int] = {}
 
 
 def sealed(path: Path, wanted: str) -> str:
-    """A name under which ``dlopen`` finds exactly the bytes that have the digest ``wanted``.
+    """Return a path for ``dlopen`` to a library whose bytes have the digest ``wanted``.
 
-    On Linux they are copied to memory: what happens to the file later changes nothing.
+    On Linux the bytes are copied to memory, so later changes of the file have no effect.
 
     Raises:
-        CacheError: the file holds other bytes.
+        CacheError: the file has other bytes.
     """
     try:
         data = path.read_bytes()

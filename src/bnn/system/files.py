@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files on disk: opened only if they are plain files of bearable size, written whole or not at all.
+"""Files on disk: opened only if regular and not too large, written whole or not at all.
 
 Every reader of files that others may have made opens them with :func:`open_file`, and every
 file that this package makes for a user is written with :func:`write_whole`.
@@ -24,14 +24,14 @@ from bnn.errors import BnnError, ModelFileError
 
 StrPath = str | os.PathLike[str]
 
-#: How temporary files and folders are called; far shorter than the longest name of a file.
+#: Name of temporary files and folders.
 _TEMPORARY = ".bnn-{}.tmp"
-#: Seconds after which a temporary file of a target is what a killed process left.
-STALE = 3600.0
-#: What folders of some file systems answer when they are synchronized.
+#: A temporary file that is older was left by a killed process.
+STALE_AFTER_S = 3600.0
+#: Errors of file systems that cannot synchronize folders.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 
-#: A whole number of more digits is in no honest file, and takes quadratic time to read.
+#: Most digits of a number in JSON; longer ones take quadratic time to parse.
 _MAX_DIGITS = 400
 
 _KINDS = (
@@ -47,21 +47,21 @@ _KINDS = (
 
 
 def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
-    """Open a file for reading, if it is a plain file of at most ``limit`` bytes.
+    """Open a file for reading, if it is a regular file of at most ``limit`` bytes.
 
-    Pipes, devices, sockets and folders are refused at once: they may never end, or never begin.
+    Pipes, devices, sockets and folders are refused: reading them may never end.
 
     Args:
-        path: of the file; symbolic links are followed.
-        limit: most bytes that it may have.
-        error: class of the error that is raised.
+        path: path of the file; symbolic links are followed.
+        limit: most bytes that the file may have.
+        error: class of the errors that are raised.
 
     Raises:
-        BnnError: of class ``error``, if it is missing, no plain file, too large or not readable.
+        BnnError: of class ``error``: it is missing, not regular, too large or not readable.
     """
     try:
         _check_kind(path, Path(path).stat(), limit, error)
-        # Not blocking, should it have become a pipe meanwhile; of plain files this means nothing.
+        # Non-blocking, in case it has become a pipe meanwhile; no effect on regular files.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
         flags |= getattr(os, "O_BINARY", 0)
         handle = os.open(path, flags)
@@ -76,7 +76,7 @@ def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
 
 
 def read_file(path: StrPath, limit: int, error: type[BnnError]) -> bytes:
-    """The bytes of a file; arguments and errors as in :func:`open_file`."""
+    """Return the bytes of a file; arguments and errors as :func:`open_file`."""
     try:
         with open_file(path, limit, error) as file:
             data = file.read(limit + 1)  # it may grow while it is read
@@ -88,14 +88,14 @@ def read_file(path: StrPath, limit: int, error: type[BnnError]) -> bytes:
 
 
 def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
-    """The value of a JSON text, of bounded work: numbers of hundreds of digits are refused.
+    """Parse a JSON text in bounded time: numbers with hundreds of digits are refused.
 
     Args:
-        text: what is parsed.
-        finite: refuse ``NaN`` and ``Infinity``, which Python writes but JSON does not know.
+        text: the JSON text.
+        finite: whether to refuse ``NaN`` and ``Infinity``, which are not JSON but Python's.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or has a key twice in one object.
+        ValueError: it is not JSON, is nested too deeply, or an object has a key twice.
     """
     constant = _no_number if finite else None
     try:
@@ -107,15 +107,16 @@ def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a finite number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that stands twice nobody knows which one is meant."""
+    """Return a JSON object; refuse one in which a key occurs twice."""
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice[:100]!r} occurs twice")
     return values
 
 
@@ -138,7 +139,7 @@ def _kind(mode: int) -> str:
 
 def _too_large(path: StrPath, limit: int) -> str:
     size = f"{limit >> 20} MiB" if limit > 1 << 20 else f"{limit} bytes"
-    return f"{os.fspath(path)}: is larger than {size}, the most that is read"
+    return f"{os.fspath(path)}: is larger than {size}, the limit"
 
 
 def _why(reason: BaseException) -> str:
@@ -151,13 +152,13 @@ def _why(reason: BaseException) -> str:
 def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileError) -> None:
     """Write ``data`` to ``path``, whole or not at all, and durably.
 
-    The data go to a temporary file in the same folder, which then takes the place of the old
-    one; both are on the disk when this returns. What existed before is kept where anything
-    fails. A new file has the mode that the umask says; a replaced one keeps its mode. A symbolic
-    link stays, and what it names is replaced.
+    The data are written to a temporary file in the same folder, which then replaces the old file;
+    file and folder are synchronized to the disk. If anything fails, the old file is kept. A new
+    file has the mode of the umask; a replaced file keeps its mode. If ``path`` is a symbolic
+    link, its target is replaced.
 
     Raises:
-        BnnError: of class ``error``, if it cannot be written.
+        BnnError: of class ``error``: the file cannot be written.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -186,7 +187,7 @@ def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileErr
 
 
 def _temporary_of(target: Path) -> Path:
-    """A new temporary name beside ``target``, which tells whose it is."""
+    """Return a new temporary name in the folder of ``target``, derived from its name."""
     return target.parent / _TEMPORARY.format(_tag(target) + secrets.token_hex(6))
 
 
@@ -195,14 +196,14 @@ def _tag(target: Path) -> str:
 
 
 def _remove_stale(target: Path) -> None:
-    """Remove what processes left that were killed while they wrote ``target``.
+    """Remove temporary files of processes that were killed while they wrote ``target``.
 
-    Young ones stay: another process may be writing.
+    New ones are kept: another process may be writing.
     """
     for left in target.parent.glob(_TEMPORARY.format(_tag(target) + "*")):
         with contextlib.suppress(OSError):
             status = left.lstat()
-            if time.time() - status.st_mtime < STALE:
+            if time.time() - status.st_mtime < STALE_AFTER_S:
                 continue
             if stat.S_ISDIR(status.st_mode):
                 shutil.rmtree(left, ignore_errors=True)
@@ -211,7 +212,7 @@ def _remove_stale(target: Path) -> None:
 
 
 def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
-    """Permissions of the file that is replaced; None where there is none."""
+    """Return the permissions of the file that is replaced; None if there is none."""
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -222,7 +223,7 @@ def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable, where its file system can."""
+    """Synchronize the names in ``folder`` to the disk, if its file system can."""
     handle = -1
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -239,7 +240,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write ``files`` (relative name to contents) into the new folder ``folder``, durably.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the folder cannot be written.
     """
     places = {folder}
     folder.mkdir(parents=True, exist_ok=True)
@@ -256,12 +257,12 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def folder_beside(target: Path) -> Path:
-    """A temporary folder beside ``target``, whose place it takes later.
+    """Make a temporary folder next to ``target``, which it will replace later.
 
-    What killed processes left of the same target goes.
+    Temporary folders that killed processes left for the same target are removed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     _remove_stale(target)
     made = _temporary_of(target)
@@ -270,10 +271,10 @@ def folder_beside(target: Path) -> Path:
 
 
 def new_folder(parent: Path) -> Path:
-    """A temporary folder in ``parent``, with the mode that the umask says.
+    """Make a temporary folder in ``parent``, with the mode of the umask.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     made = parent / _TEMPORARY.format(secrets.token_hex(6))
     made.mkdir()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A look at an HDF5 file before the HDF5 library reads it.
+"""A check of an HDF5 file before the HDF5 library reads it.
 
-The library walks a global heap (where texts of any length are) by the sizes that the file gives.
-Where one of them is 0 it never ends, and cannot be interrupted (HDF5 2.0.0; found by fuzzing).
+The library walks through a global heap (texts of variable length) by the sizes in the file. If one
+of them is 0, it never ends, and cannot be interrupted (HDF5 2.0.0; found by fuzzing).
 Format: HDF5 File Format Specification 3.0, III.E (global heap).
 """
 
@@ -12,16 +12,16 @@ import mmap
 import struct
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: Magic and version of a collection of objects.
+#: Magic number and version of a collection of objects.
 _HEAP = b"GCOL\x01"
-#: Index, count of references, reserved, size.
+#: Fields of an object: index, reference count, reserved, size.
 _OBJECT = struct.Struct("<HHIQ")
-#: Objects of all heaps: far more than a network has texts, and few enough to look at in a second.
+#: Most objects in all heaps: far more than a network needs, and checked within a second.
 MAX_OBJECTS = 1 << 20
 
 
 def ends(data: bytes | mmap.mmap) -> bool:
-    """Whether the library's walk through every global heap of a file comes to an end."""
+    """Whether the library's walk through every global heap of a file ends."""
     if not _has_usual_sizes(data):
         return False
     left = MAX_OBJECTS
@@ -35,21 +35,21 @@ def ends(data: bytes | mmap.mmap) -> bool:
 
 
 def _has_usual_sizes(data: bytes | mmap.mmap) -> bool:
-    """Whether sizes have 8 bytes each, as in every file that is not made by hand."""
+    """Whether sizes in the file have 8 bytes each, as in every file that HDF5 writes by default."""
     start = 0
     while start < len(data):
         if data[start : start + 8] == _SIGNATURE:
             head = data[start : start + 16].ljust(16, b"\0")
             return head[14 if head[8] < 2 else 10] == 8
         start = 2 * start or 512
-    return True  # no HDF5 file: the library says so
+    return True  # not an HDF5 file: the library raises the error
 
 
 def _walked(data: bytes | mmap.mmap, place: int, left: int) -> int:
-    """``left`` less the objects of the heap at ``place``; -1 if there are more, or no end."""
+    """Return ``left`` minus the objects of the heap at ``place``; -1 if too many or endless."""
     head = data[place : place + 16]
     if len(head) < 16:
-        return left  # cut off: the library says so
+        return left  # truncated: the library raises the error
     end = place + int.from_bytes(head[8:], "little")
     at = place + 16
     while at + _OBJECT.size <= min(end, len(data)):

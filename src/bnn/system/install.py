@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How to install what an optional part needs, in a command that works where the user is."""
+"""The command that installs the packages of an optional part, for this environment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
 
 
 def command(extra: str) -> str:
-    """The command that installs the packages of an extra, such as ``sim`` or ``train``.
+    """Return the command that installs the packages of an extra, such as ``sim`` or ``train``.
 
-    It names the packages themselves, and this Python: so it works from a checkout, from a
-    wheel and in an environment that is not activated.
+    It contains the packages' names and the path of this Python, so it works in a checkout, with
+    an installed wheel, and in an environment that is not activated.
 
     Args:
-        extra: a name under ``[project.optional-dependencies]`` of pyproject.toml.
+        extra: a name in ``[project.optional-dependencies]`` of pyproject.toml.
     """
     words = [sys.executable or "python", "-m", "pip", "install", *_packages(extra)]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
@@ -29,7 +29,7 @@ def command(extra: str) -> str:
 def _packages(extra: str) -> list[str]:
     try:
         lines = requires("bnn-pynq") or []
-    except PackageNotFoundError:  # run from its sources, without being installed
+    except PackageNotFoundError:  # the package is not installed
         return [f".[{extra}]"]
     found = []
     for line in lines:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""NumPy archives (``.npz``) from strangers: bounded, and nothing in them is unpickled."""
+"""Bounded reading of NumPy archives (``.npz``); nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from bnn.errors import ParameterError
 from bnn.system import archives
 
-#: Unpacked size of a whole archive; far above any network of bits.
+#: Most bytes of a whole archive, unpacked; far more than a binarized network needs.
 MAX_BYTES = 1 << 28
-#: Bytes of a header; honest ones have a hundred.
-MAX_HEADER = 4096
+#: Most bytes of an array's header; usual ones have about a hundred.
+MAX_HEADER_BYTES = 4096
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of real numbers in the archive at ``path``, by name, in its order.
+    """Return name -> array of real numbers in the archive at ``path``, in its order.
 
-    The sizes that the archive's directory declares are added up before anything is
-    unpacked, and no member is unpacked beyond the size that it declares.
+    The sizes in the archive's directory are added up before anything is unpacked, and no member
+    is unpacked beyond its declared size.
 
     Raises:
-        ParameterError: it is missing, damaged, too large, or holds something that is no
-            array of real numbers (pickled objects are refused); names file and array.
+        ParameterError: it is missing, damaged or too large, or a member is not an array of real
+            numbers (pickled objects are refused); the message names file and array.
     """
     if not Path(path).exists():
         raise ParameterError(f"{path}: no such file")
@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
                 raise ParameterError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MiB")
             return {_name(path, one): _member(path, archive, one) for one in found}
     except archives.DAMAGE as reason:
-        raise ParameterError(f"{path}: no readable .npz archive: {_line(reason)}") from reason
+        raise ParameterError(f"{path}: is not a readable .npz archive: {_line(reason)}") from reason
 
 
 def _line(reason: BaseException) -> str:
@@ -53,7 +53,7 @@ def _line(reason: BaseException) -> str:
 def _name(path: Any, member: zipfile.ZipInfo) -> str:
     name = member.filename
     if not name.endswith(".npy"):
-        raise ParameterError(f"{path}: member {name!r} is no array (.npy)")
+        raise ParameterError(f"{path}: member {name!r} is not an array (.npy)")
     return name[: -len(".npy")]
 
 
@@ -69,25 +69,25 @@ def _member(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDA
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    """The array in a ``.npy`` file; its header is believed only as far as the bytes go."""
+    """Return the array in a ``.npy`` file; its size must match the number of bytes."""
     stream = io.BytesIO(data)
     version = npy.read_magic(stream)
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"version {version} of the .npy format is not known")
-    if int.from_bytes(data[8 : 10 if version == (1, 0) else 12], "little") > MAX_HEADER:
-        raise ValueError(f"its header is longer than {MAX_HEADER} bytes")
+    if int.from_bytes(data[8 : 10 if version == (1, 0) else 12], "little") > MAX_HEADER_BYTES:
+        raise ValueError(f"its header is longer than {MAX_HEADER_BYTES} bytes")
     shape, fortran, dtype = readers[version](stream)
     if dtype.hasobject:
-        raise ValueError("holds pickled objects, which are not loaded")
+        raise ValueError("contains pickled objects, which are not loaded")
     if dtype.kind not in "fiub":
-        raise ValueError(f"holds {dtype}, not real numbers")
+        raise ValueError(f"contains {dtype}, not real numbers")
     count = 1
     for size in shape:
         count *= size
     start = stream.tell()
     if count < 0 or count * dtype.itemsize != len(data) - start:
-        raise ValueError(f"{len(data) - start} bytes are no array {shape} of {dtype}")
+        raise ValueError(f"{len(data) - start} bytes are not an array {shape} of {dtype}")
     flat = np.frombuffer(data, dtype, count, start)
     array = flat.reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The frame of every HTML page that is written: one file that needs no other."""
+"""The frame of every HTML page that is written; pages are self-contained."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ svg {{ max-width: 100%; height: auto }} svg text {{ font-family: system-ui, sans
 </html>
 """
 
-#: Style of tables whose first and last columns are texts.
+#: Style of tables whose first and last columns are text.
 STRIPED = """td:first-child, th:first-child, td:last-child, th:last-child { text-align: left }
 tr:nth-child(even) { background: #f3f4f8 }
 """
 
 
 def page(title: str, body: str, style: str = "") -> str:
-    """A whole HTML page with ``title`` as its heading.
+    """Return an HTML page with ``title`` as its heading.
 
     Args:
         title, body: HTML; the caller escapes what comes from a user's file.

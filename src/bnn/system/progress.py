@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Progress on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bnn.system.terminal import notice
 
-#: Between two lines about progress where there is no terminal.
-SECONDS = 5.0
+#: Seconds between two lines about progress if there is no terminal.
+INTERVAL_S = 5.0
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress on standard error; yields ``advance(done, of)``.
+    """Show progress on standard error; yields the function ``advance(done, of)``.
 
-    A bar on a terminal, which goes when all is done; elsewhere a line now and then
-    (:data:`SECONDS`).
+    On a terminal it is a bar, which is removed at the end; else a line every
+    :data:`INTERVAL_S` seconds.
     """
     console = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -34,7 +34,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         def advance(done: int, of: int) -> None:
             nonlocal said
             bar.update(task, completed=done, total=of)
-            if not seen and time.monotonic() - said >= SECONDS:
+            if not seen and time.monotonic() - said >= INTERVAL_S:
                 said = time.monotonic()
                 sys.stderr.write(f"{label}: {done} of {of}\n")
                 sys.stderr.flush()
@@ -44,10 +44,11 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def building() -> Iterator[Callable[[str, float], None]]:
-    """Progress of a simulator's build, as :data:`bnn.hw.toolchain.verilator.Progress`.
+    """Show the progress of a simulator's build; yields a function of (step, part done, 0 to 1).
 
-    A bar on a terminal; elsewhere (in a notebook, in a log) a line on standard error at the
-    beginning, now and then (:data:`SECONDS`), and at the end. Nothing where nothing is built.
+    On a terminal it is a bar; else (in a notebook, in a log) a line on standard error at the
+    beginning, every :data:`INTERVAL_S` seconds, and at the end. Nothing is printed if nothing is
+    built.
     """
     with progress("building the simulator") as advance:
         seen, said = Console(stderr=True).is_terminal, float("-inf")
@@ -57,7 +58,7 @@ def building() -> Iterator[Callable[[str, float], None]]:
             now = time.monotonic()
             if seen:
                 advance(round(100 * part), 100)
-            elif now - said >= SECONDS or part >= 1:
+            elif now - said >= INTERVAL_S or part >= 1:
                 notice(f"building the simulator: {what}, {100 * part:.0f} %")
                 said = now
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a terminal may be sent: no control sequences of a file, no characters that it lacks."""
+"""Text for terminals: without control sequences from files, without missing characters."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from bnn.errors import BnnWarning
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Our own drawing characters where the output has no Unicode; all others become "?".
+#: Replacements of drawing characters for outputs without Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
 _HANDLER = "bnn.plainer"
 
 
 def harmless(text: str) -> str:
-    """``text`` on one line, its control characters spelled out: a file's names move no cursor."""
+    """Return ``text`` as one line with control characters escaped."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
 
 
 def notice(text: str) -> None:
-    """One line on standard error that a user should see whatever the program prints."""
-    with suppress(OSError, ValueError):  # closed, or nobody reads it any more
+    """Print one line on standard error, for messages that a user should see."""
+    with suppress(OSError, ValueError):  # standard error is closed, or has no reader any more
         sys.stderr.write(f"bnn: {harmless(text)}\n")
         sys.stderr.flush()
 
 
 def plain_where_needed() -> None:
-    """Let standard output take any text, whatever its encoding (``LANG=C``)."""
+    """Let standard output accept any text, whatever its encoding (``LANG=C``)."""
     codecs.register_error(_HANDLER, _plainer)
-    # COLUMNS=0 means "not known", but Rich would print lines of no width.
+    # COLUMNS=0 means "not known", but Rich would print lines of width 0.
     if not _is_positive(os.environ.get("COLUMNS", "")):
         os.environ.pop("COLUMNS", None)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -61,12 +61,11 @@ def _is_positive(text: str) -> bool:
 def print_whole(renderable: RenderableType, least: int | None = None) -> None:
     """Print to standard output with no cell of a table cut off.
 
-    A table that is wider than the terminal is printed as wide as it is: a terminal wraps or
-    scrolls long lines, and a file has no width.
+    A table that is wider than the terminal is not cut: terminals wrap or scroll long lines.
 
     Args:
         renderable: a table, a text, or a group of them.
-        least: columns that it needs where its cells may be folded; else its tables are measured.
+        least: columns that it needs if its cells may be wrapped; None: its tables are measured.
     """
     from rich.console import Console
 
@@ -76,7 +75,7 @@ def print_whole(renderable: RenderableType, least: int | None = None) -> None:
 
 
 def _tables_width(renderable: RenderableType) -> int:
-    """Columns of the widest table if no cell is folded or cut."""
+    """Return the columns of the widest table if no cell is wrapped or cut."""
     from rich.console import Console, Group
     from rich.measure import Measurement
     from rich.table import Table
@@ -89,7 +88,7 @@ def _tables_width(renderable: RenderableType) -> int:
 
 @contextmanager
 def notices_on_one_line() -> Iterator[None]:
-    """Print the notices of this package as one line each on standard error, each of them once."""
+    """Print the warnings of this package on standard error, one line each, each only once."""
     usual = warnings.showwarning
 
     def show(message: Any, category: Any, *more: Any, **named: Any) -> None:

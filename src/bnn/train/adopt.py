@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Train on from a deployed model: ``bnn train --init MODEL``, also an original parameter set.
+"""Continue training from a deployed model or an original parameter set: ``bnn train --init MODEL``.
 
 A program keeps integer weights and thresholds; the batch norms that these came from are gone.
-Any batch norms with the same thresholds will do, and the ones made here also have the mean
-and variance that the model's sums have on real pictures, so that training goes on from the
-very function that is deployed.
+Any batch norms that give the same thresholds can replace them. The ones made here also have the
+mean and variance that the model's sums have on real pictures, so that training starts from
+exactly the deployed function.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnn._typing import assert_never
 from bnn.errors import TrainError
-from bnn.network.topology import Act, Conv, Dense, Layer, Topology
+from bnn.network.topology import Act, Conv, Dense, Layer, Norm, Pool, Topology
 from bnn.program.operations import Add, Dot, Threshold
 from bnn.program.precision import BIPOLAR, TERNARY, Precision
 from bnn.program.program import Program
@@ -26,21 +27,21 @@ from bnn.train.layers import BatchNorm, Weighted
 from bnn.train.stack import Stack
 from bnn.train.transfer import BIPOLAR_MEAN_MAGNITUDE
 
-#: Magnitude of a ternary weight that is not 0: as far from the step at 1/2 as from the clip at 1.
+#: Real value of a ternary weight that is not 0: halfway between the step at 1/2 and the clip at 1.
 TERNARY_MAGNITUDE = 0.75
 
 
 def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> Stack:
-    """A stack that gives the scores of ``program``, ready to be trained on.
+    """Return a trainable stack that gives the same scores as ``program``.
 
     Bipolar and ternary activations switch at exactly the program's thresholds; finer ones
     get the evenly spaced steps nearest to them.
 
     Args:
-        program: as ``bnn train`` or an original parameter set deploys it.
-        wanted: a topology of the same layers; widths and precisions are the program's.
-        pictures: uint8 (N, *input shape), a few hundred, to measure batch norms on.
-        source: the program's name, for the message.
+        program: what ``bnn train`` deployed, or what an original parameter set contains.
+        wanted: topology with the same layers; widths and precisions are taken from the program.
+        pictures: uint8 (N, *input shape), a few hundred, to measure the batch norms on.
+        source: name of the program, for error messages.
 
     Raises:
         TrainError: the program has other layers than ``wanted``.
@@ -70,7 +71,7 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
 
 
 def _weighted(program: Program) -> Iterator[tuple[Dot, Threshold | None]]:
-    """Every dot, with the threshold after it."""
+    """Yield every dot and the threshold after it (None if there is none)."""
     for index, op in enumerate(program.ops):
         if isinstance(op, Dot):
             after: Threshold | None = None
@@ -82,7 +83,7 @@ def _weighted(program: Program) -> Iterator[tuple[Dot, Threshold | None]]:
 
 
 def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], source: str) -> Topology:
-    """``wanted`` with the program's widths and precisions."""
+    """Return ``wanted`` with the widths and precisions of the program."""
     count = sum(isinstance(layer, Conv | Dense) for layer in wanted.layers)
     if count != len(pairs):
         raise TrainError(f"{source}: has {len(pairs)} layers with weights, {wanted.name} {count}")
@@ -98,14 +99,16 @@ def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], sourc
                 layers.append(replace(layer, weights=weights, **wide))  # type: ignore[arg-type]
             case Act():
                 layers.append(Act(_precision(steps, source)))
-            case _:
+            case Pool() | Norm():
                 layers.append(layer)
+            case _:
+                assert_never(layer)
     return replace(wanted, layers=tuple(layers))
 
 
 def _precision(steps: Threshold | None, source: str) -> Precision:
     if steps is None:
-        raise TrainError(f"{source}: has a layer without an activation where one is needed")
+        raise TrainError(f"{source}: has a hidden layer without an activation")
     # One threshold is a sign, whether its two values are called 0, 1 or -1, 1.
     return BIPOLAR if steps.thresholds.shape[1] == 1 else steps.precision
 
@@ -134,10 +137,10 @@ def _magnitude(precision: Precision) -> float:
 def _thresholds(
     dot: Dot, steps: Threshold | None, low: int, high: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Real values (rows, levels) that separate the dot's sums, and the smallest activation."""
-    assert steps is not None  # or _precision would have refused
+    """Real thresholds (rows, levels) between the dot's sums, and the smallest activation."""
+    assert steps is not None  # else _precision raised an error
     levels = steps.thresholds.astype(np.float64)
-    reached = np.clip(levels, low, high + 1)  # never and always are not farther than the bounds
+    reached = np.clip(levels, low, high + 1)  # "never" and "always" become the bounds
     if dot.bias is not None:
         sign = 1 if steps.signs is None else steps.signs[:, None]
         reached = reached - sign * dot.bias[:, None]
@@ -152,11 +155,11 @@ def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], le
     if count == 1:
         span, middle = torch.sqrt(variance + norm.epsilon), 0.0
     else:
-        # Equal thresholds leave a value out: both steps then lie within the same half.
+        # Between equal thresholds is a value that never occurs: both steps are in the same half.
         span = torch.from_numpy((levels[:, -1] - levels[:, 0]) / (count - 1)).clamp(min=0.5)
         middle = least + count / 2
     # gamma / deviation = 1 / span; gamma must not be below its smallest value.
-    variance = torch.maximum(variance, (span * 2 * norm.LEAST_GAMMA) ** 2)
+    variance = torch.maximum(variance, (span * 2 * norm.MIN_GAMMA) ** 2)
     deviation = torch.sqrt(variance + norm.epsilon)
     norm.mean.copy_(mean)
     norm.variance.copy_(variance)
@@ -165,7 +168,7 @@ def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], le
 
 
 def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
-    """Logits as the program's, where it has them; else as of a fresh network."""
+    """Set ``norm`` to the program's logits if it has them, else to those of a new network."""
     mean, variance = _measured(x.reshape(-1, 1))
     norm.mean.copy_(mean)
     norm.variance.copy_(variance)
@@ -176,6 +179,6 @@ def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
 
 
 def _measured(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of every channel, float64; of at least one unit, sums being integers."""
+    """Mean and variance of every channel, float64; variance at least 1, since sums are integers."""
     rows = x.double().transpose(0, 1).flatten(1)
     return rows.mean(1), rows.var(1, unbiased=False).clamp(min=1.0)

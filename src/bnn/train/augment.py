@@ -24,7 +24,7 @@ def shift(pictures: Tensor, reach: int = 3) -> Tensor:
 
 
 def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
-    """The same, and half of the pictures mirrored: only where left and right are alike."""
+    """Mirror half of the pictures, then :func:`shift`; only where mirror images are valid."""
     count, height, width, _ = pictures.shape
     rows = _shifted(count, height, reach, pictures.device)
     columns = _shifted(count, width, reach, pictures.device)
@@ -33,7 +33,7 @@ def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
 
 
 def flip_shift_and_cut(pictures: Tensor, reach: int = 4, side: int = 10) -> Tensor:
-    """The same a little farther, contrast and brightness varied, and a grey square put over it.
+    """:func:`flip_and_shift`, then change contrast and brightness and cover a square with grey.
 
     The square, up to ``side`` pixels wide and cut where it crosses the border, is DeVries and
     Taylor's "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
@@ -50,7 +50,7 @@ def flip_shift_and_cut(pictures: Tensor, reach: int = 4, side: int = 10) -> Tens
 
 
 def _strip(count: int, size: int, side: int, device: torch.device) -> Tensor:
-    """Bool (count, size): ``side`` positions in a row around a random one, if there are so many."""
+    """Bool (count, size): in each row up to ``side`` neighbouring positions around a random one."""
     centre = torch.randint(0, size, (count, 1), device=device)
     first = centre - side // 2
     place = torch.arange(size, device=device)
@@ -63,7 +63,7 @@ def _gather(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
-    """Source positions (count, size) along an axis, moved at random, reflected at its ends."""
+    """Source positions (count, size) along one axis, shifted at random, reflected at both ends."""
     moved = torch.arange(size, device=device) + torch.randint(
         -reach, reach + 1, (count, 1), device=device
     )
@@ -72,9 +72,9 @@ def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
 
 
 def distort(pictures: Tensor) -> Tensor:
-    """Rotate, shear, scale, shift and bend each picture a little: as handwriting varies.
+    """Rotate, shear, scale, shift and bend each picture a little, as handwriting differs.
 
-    Rotation to 12 degrees, shear to 0.2, scale 0.88 to 1.14 along each axis, shift to a
+    Rotation up to 12 degrees, shear up to 0.2, scale 0.88 to 1.14 along each axis, shift up to a
     fourteenth of the size, and a smooth random displacement field of 7 x 7 knots. Pixels
     from outside are black.
     """
@@ -91,14 +91,14 @@ def distort(pictures: Tensor) -> Tensor:
 
 
 def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tensor]:
-    """Blend each picture with another one of the batch, and their class probabilities alike.
+    """Blend each picture, and its class probabilities, with another one of the batch.
 
-    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; shares are drawn for each
-    picture, and bytes stay bytes.
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. Each picture has a random share
+    of its own; the results are rounded to bytes.
 
     Args:
         pictures: uint8 (N, height, width, channels).
-        wanted: probabilities of the classes, float (N, classes).
+        wanted: the target: probability of each class, float (N, classes).
         evenness: shares are distributed as Beta(evenness, evenness): near 0, one of the two
             is nearly all; at 1, any share is as likely as another.
     """
@@ -125,7 +125,7 @@ def _affine(count: int, device: torch.device) -> Tensor:
     return torch.stack([first, torch.stack([sine, cosine * high, down], 1)], 1)
 
 
-#: By the name that a recipe uses.
+#: Augmentations by the name that a recipe gives.
 AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda pictures: pictures,
     "shift": shift,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The certificate: that the deployed model equals the trained one, over the whole test set.
+"""The certificate: the deployed model equals the trained network on the whole test set.
 
 Three computations of every score are compared: PyTorch's evaluation of the trained
 stack, the ``reference`` runtime and the ``cpu`` runtime of the file that was written.
-No tolerance: a certificate with one differing score is refused.
+There is no tolerance: if one score differs, there is no certificate.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ BATCH = 500
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Result of the comparison; written as JSON, as a page and as a model card.
+    """Result of the comparison; written as JSON, as an HTML page and as a model card.
 
     Attributes:
-        network, dataset: names.
-        classes: their names.
-        sha256: of the model file.
-        differing: number of scores, of ``images`` times classes, in which a runtime
-            differs from PyTorch, by its name.
-        accuracy: on the test part, by ``pytorch`` or the runtime's name.
-        labels, predicted: int64 (images,), the truth, and the class that PyTorch gives.
-        scores: int32 (images, classes), PyTorch's.
-        history: a row of figures for each epoch.
-        settings: of the run.
-        machine: which made this.
-        data: what the data held and what looked wrong, see :mod:`bnn.data.report`.
+        network, dataset: names of the network and of the data set.
+        classes: names of the classes.
+        sha256: SHA-256 of the model file, in hex digits.
+        differing: runtime name -> number of scores (of images times classes) that differ
+            from PyTorch's.
+        accuracy: ``pytorch`` or runtime name -> accuracy on the test part, 0 to 1.
+        labels, predicted: int64 (images,), the true class, and the class that PyTorch gives.
+        scores: int32 (images, classes), computed by PyTorch.
+        history: one row of figures per epoch.
+        settings: settings of the run, as plain values.
+        machine: processor and GPU that computed this.
+        data: what the data contain and what looks wrong, see :mod:`bnn.data.report`.
     """
 
     network: str
@@ -72,20 +72,20 @@ class Certificate:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes): row: the true class; column: the class given."""
+        """int64 (classes, classes): pictures by true class (row) and predicted class (column)."""
         count = len(self.classes)
         pairs = self.labels * count + self.predicted
         return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
     def most_confused(self, most: int) -> NDArray[np.int64]:
-        """Indexes of the wrong answers with the largest margin, largest first."""
+        """Indexes of at most ``most`` wrong answers, those with the largest margin first."""
         rows = np.arange(len(self.labels))
         margin = self.scores[rows, self.predicted] - self.scores[rows, self.labels]
         wrong = np.flatnonzero(self.predicted != self.labels)
         return wrong[np.argsort(-margin[wrong], kind="stable")][:most]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the single pictures' results."""
+        """The certificate as plain values, without the results of single pictures."""
         return {
             "network": self.network,
             "dataset": self.dataset,
@@ -112,8 +112,8 @@ def certify(
     """Deploy ``stack`` into ``folder``, compare, and write the results there.
 
     Raises:
-        TrainError: a value is not finite: nothing is written. Or a score differs (a
-            defect of this package); the results are written anyway.
+        TrainError: a value is not finite (then nothing is written), or a score differs (a defect
+            of this package; then the results are written).
     """
     from bnn.train.page import card, page
 
@@ -138,12 +138,13 @@ def certify(
 
 
 def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
-    """An LFC with the logit from which a class fires on the original's hardware (``fires at``).
+    """Note in an LFC model the logit from which a class fires on the original's hardware.
 
-    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs it.
+    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs it
+    (``fires at`` in the provenance). Other models are returned unchanged.
 
     Args:
-        scores: int32 (N, classes), of validation pictures.
+        scores: int32 (N, classes), scores of validation pictures.
     """
     if not str(model.provenance["network"]).startswith("lfc"):
         return model
@@ -185,7 +186,7 @@ def _compare(
 
 
 def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
-    """PyTorch's integer scores of a part, int32 (N, classes), computed on a CPU."""
+    """Integer scores of a part, int32 (N, classes), computed by PyTorch on a CPU."""
     stack.eval()
     scores = [stack.scores(pictures) for pictures, _ in Batches(part, BATCH)]
     found: NDArray[np.int32] = torch.cat(scores).numpy()
@@ -193,6 +194,6 @@ def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
 
 
 def machine() -> str:
-    """The processor and the GPU, in words."""
+    """Name of the processor and, if there is one, of the GPU."""
     name = with_count()
     return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name

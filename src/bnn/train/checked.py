@@ -16,7 +16,7 @@ MAX_QUOTED = 60
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``; with ``above``, ``low`` itself is not one of them."""
+    """Numbers from ``low`` to ``high``; with ``above``, ``low`` itself is not allowed."""
 
     low: float
     high: float
@@ -30,40 +30,40 @@ class Range:
         return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
 
-def told(value: Any) -> str:
-    """``value`` shortened to one line, for a message."""
+def short(value: Any) -> str:
+    """Return ``value`` as one short line, for a message."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of too many digits, lists in lists
+    except (ValueError, RecursionError):  # too many digits, or nested too deeply
         text = f"this {type(value).__name__}"
     return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 3] + "..."
 
 
 def check_values(given: Any, ranges: Mapping[str, Range | Collection[str]]) -> None:
-    """Check every field of a dataclass' instance against its annotation and its range.
+    """Check every field of a dataclass instance against its annotation and its range.
 
     Args:
-        given: the instance.
-        ranges: of numbers, or the names that there are, by field.
+        given: the dataclass instance.
+        ranges: field name -> range of a number, or the allowed names.
 
     Raises:
-        TrainError: names the field, the value and what it may be.
+        TrainError: a value is not allowed; the message names field, value and allowed values.
     """
     hints = get_type_hints(type(given))
     for field in fields(given):
         value = getattr(given, field.name)
         if not _fits(value, hints[field.name]):
             wanted = _KINDS.get(hints[field.name], "of another type")
-            raise TrainError(f"{field.name} must be {wanted}, not {told(value)}")
+            raise TrainError(f"{field.name} must be {wanted}, not {short(value)}")
         rule = ranges.get(field.name)
         if value is None or rule is None:
             continue
         if isinstance(rule, Range):
             if not (math.isfinite(value) and value in rule):
-                raise TrainError(f"{field.name} must be {rule}, not {told(value)}")
+                raise TrainError(f"{field.name} must be {rule}, not {short(value)}")
         elif value not in rule:
             close = closest(value, rule)
-            raise TrainError(f"{field.name} is one of {', '.join(rule)}, not {told(value)}{close}")
+            raise TrainError(f"{field.name} is one of {', '.join(rule)}, not {short(value)}{close}")
 
 
 _KINDS: dict[Any, str] = {
@@ -80,7 +80,7 @@ _KINDS: dict[Any, str] = {
 def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return type(value) is int
-    if hint is float:  # a whole number too, unless it is too large for one
+    if hint is float:  # a whole number is allowed too, unless it is too large for a float
         return type(value) is float or (type(value) is int and abs(value) < 2**53)
     if hint is bool or hint is str:
         return type(value) is hint
@@ -94,39 +94,24 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def check_keys(where: str, table: Any, kind: type[Any], more: Collection[str] = ()) -> None:
-    """Check that ``table`` has the keys of the dataclass ``kind`` (and may have ``more``).
+    """Check that the keys of ``table`` are fields of the dataclass ``kind``, or in ``more``.
 
     Raises:
-        TrainError: ``table`` is not a table, has another key, or lacks one without a default.
+        TrainError: ``table`` is not a dict, has another key, or lacks a field without default.
     """
     if not isinstance(table, dict):
-        raise TrainError(f"{where} must be a table, not {told(table)}")
+        raise TrainError(f"{where} must be a table, not {short(table)}")
     known = {field.name for field in fields(kind)}
     for key in table:
         if key not in known and key not in more:
             close = closest(key, sorted({*known, *more}))
-            raise TrainError(f"{where} has an unknown key {told(key)}{close}")
+            raise TrainError(f"{where} has an unknown key {short(key)}{close}")
     for field in fields(kind):
         if field.name not in table and field.default is MISSING:
             raise TrainError(f"{where} has no {field.name!r}")
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """``; did you mean ...?`` if a known name is similar to ``name``, else ""."""
+    """Return ``; did you mean ...?`` if a known name is similar to ``name``, else ""."""
     found = difflib.get_close_matches(name[:MAX_QUOTED], known, 1)
     return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def finite_number(text: str) -> float:
-    """For ``json.loads``' ``parse_constant``: NaN and infinities are refused."""
-    raise ValueError(f"{text} is not a finite number")
-
-
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For ``json.loads``' ``object_pairs_hook``: a repeated key is refused."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(key for key in names if names.count(key) > 1)
-        raise ValueError(f"{told(twice)} is in it twice")
-    return table

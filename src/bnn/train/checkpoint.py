@@ -6,8 +6,8 @@ begin with their kind (``["dict", [key, value], ...]``, ``["list", ...]``, ``["t
 ``["tensor", name, order of its axes in memory]``). The entry ``digest`` is the SHA-256 of this
 text and of all tensors, so that damage is seen.
 
-What a run keeps of them: :data:`LAST`, the one before it (:data:`PREVIOUS`), for when the last
-one is damaged, and :data:`BEST`.
+A run keeps three: :data:`LAST`; :data:`PREVIOUS`, the one before it, in case the last one is
+damaged; and :data:`BEST`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ MAX_FILE_BYTES = 4 << 30
 FORMAT = 1
 #: Keys of the metadata.
 HEAD, DIGEST = "bnn_checkpoint", "digest"
-#: How files begin that PyTorch, or ``pickle``, wrote.
+#: First bytes of files that PyTorch or ``pickle`` wrote.
 _PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PICKLED_HINT = (
     "it is a zip or pickle file, as PyTorch writes them; these can run programs when they are "
-    "opened, so nothing in it was opened (of runs of older versions, model.bnn still serves "
-    "for --init)"
+    "opened, so it was not opened (to continue a run of an older version, use --init with its "
+    "model.bnn)"
 )
 
 
 def to_bytes(checkpoint: dict[str, Any]) -> bytes:
-    """A checkpoint of nested dicts, lists, tuples, tensors and plain values as a file's bytes."""
+    """Return the bytes of a checkpoint file of nested dicts, lists, tuples, tensors and values."""
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ def to_bytes(checkpoint: dict[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: tensors and plain values, no code.
+    """Read a checkpoint: nested dicts, lists, tuples, tensors and plain values; no code is run.
 
     Raises:
         TrainError: it is missing, damaged or not a checkpoint of this package.
@@ -101,11 +101,11 @@ def _digest(head: str, tensors: dict[str, Tensor]) -> str:
 
 
 def _encoded(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """``value`` as JSON; its tensors go to ``tensors``."""
+    """Return ``value`` as JSON values; its tensors are put into ``tensors``."""
     match value:
         case Tensor():
             name = str(len(tensors))
-            # The optimiser works through memory as it lies: the order of the axes is kept.
+            # The optimiser's steps depend on the order of the axes in memory, so it is kept.
             strides: tuple[int, ...] = value.stride()
             order = sorted(range(value.dim()), key=lambda axis: (-strides[axis], axis))
             tensors[name] = value.detach().cpu().permute(order).contiguous().clone()
@@ -143,7 +143,7 @@ def _decoded(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 class CheckpointFiles(CheckpointIO):
-    """Lightning's interface to these files, each written durably, and whole or not at all."""
+    """Lightning's interface to checkpoints; each is written durably, and whole or not at all."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -159,7 +159,7 @@ class CheckpointFiles(CheckpointIO):
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """See ``lightning.fabric.plugins.CheckpointIO``."""
-        del map_location, weights_only  # values are copied to where they belong
+        del map_location, weights_only  # the caller copies values to its device
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -168,7 +168,7 @@ class CheckpointFiles(CheckpointIO):
 
 
 def _keep_previous(last: Path) -> None:
-    """Let the last checkpoint be the previous one as well, until a new one takes its place."""
+    """Keep the last checkpoint as the previous one too, before a new one replaces it."""
     previous, linked = last.with_name(PREVIOUS), last.with_name(".previous.tmp")
     with contextlib.suppress(FileNotFoundError):
         linked.unlink(missing_ok=True)
@@ -176,21 +176,21 @@ def _keep_previous(last: Path) -> None:
             os.link(last, linked)
         except FileNotFoundError:
             raise
-        except OSError:  # a file system without links: at no time is there none of the two
+        except OSError:  # without links: copy, so that one of the two always exists
             last.replace(previous)
         else:
             linked.replace(previous)
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The checkpoint to go on from: the last one, or the one before where that is damaged.
+    """Return the checkpoint to resume from: the last, or the previous one if the last is damaged.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         say: called with a message if it is not the last one.
 
     Raises:
-        TrainError: there are checkpoints, and none can be used.
+        TrainError: there are checkpoints, but none can be used.
     """
     there = [path for name in (LAST, PREVIOUS) if (path := folder / name).exists()]
     wrong: list[TrainError] = []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Data to train on: three parts in memory as bytes, and batches drawn from them by index.
 
-No epoch copies the data; a batch is gathered where the data lies, which is the GPU's
-memory when there is one.
+No epoch copies the data; a batch is gathered in the memory that holds the data, which is the
+GPU's if there is one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from bnn.data.sets import DataSet, Given, Splits, notes_of, open_splits
 from bnn.errors import DataError, TrainError
 from bnn.program.inputs import Shape as InputShape
 
-#: Parts are drawn by this, whatever the seed of the training: runs stay comparable.
+#: Seed of the draw of parts. It does not depend on the training's seed: runs stay comparable.
 SPLIT_SEED = 1234
-#: A validation (or test) part that is made takes a tenth, and not more than this.
+#: A validation (or test) part that is drawn has a tenth of the pictures, and at most this many.
 MAX_HELD_OUT = 5000
 
 PREPROCESSES = {"thumbnail": Thumbnail, "stretch": Stretch, "digit": Digit}
@@ -43,12 +43,12 @@ class Part:
         return len(self.labels)
 
     def take(self, indexes: NDArray[np.int64]) -> Part:
-        """The pictures at ``indexes``, copied."""
+        """Return the pictures and labels at ``indexes`` (copied)."""
         chosen = torch.from_numpy(indexes)
         return Part(self.pictures[chosen], self.labels[chosen])
 
     def to(self, device: torch.device) -> Part:
-        """The same on ``device``."""
+        """Return this part with its pictures and labels on ``device``."""
         return Part(self.pictures.to(device), self.labels.to(device))
 
 
@@ -65,10 +65,10 @@ class Parts:
     report: DataReport
 
     def with_all_to_train(self) -> Parts:
-        """The same, trained on the validation part too, whose figures then mean nothing."""
+        """Return parts whose training part contains the validation part, too."""
         both = self.training, self.validation
         pictures, labels = (torch.cat(kind) for kind in zip(*map(_tensors, both), strict=True))
-        report = self.report.with_note("the validation part is trained on, too (--whole)")
+        report = self.report.with_note("the validation part is also trained on (--whole)")
         return replace(self, training=Part(pictures, labels), report=report)
 
 
@@ -81,8 +81,8 @@ class Reading:
     """How a data set is read.
 
     Attributes:
-        skip_broken: go on without files that cannot be read.
-        advance: called with the pictures read so far and those in all.
+        skip_broken: skip files that cannot be read, instead of raising an error.
+        advance: called with the number of pictures read so far, and in total.
     """
 
     skip_broken: bool = False
@@ -91,7 +91,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A part, and what its pictures look like."""
+    """A part, and the looks of its pictures."""
 
     part: Part
     looks: Looks
@@ -107,19 +107,19 @@ def load_parts(
     given: Splits | None = None,
     reading: Reading | None = None,
 ) -> Parts:
-    """Read a data set, look at every picture, and draw the parts that it does not have.
+    """Read a data set, check every picture, and draw the parts that the data set does not have.
 
     Args:
         data: a known name or a folder, see :func:`bnn.data.sets.load_train`.
         size: (height, width, channels) that the network takes.
         preprocess: how the pictures of a folder reach that shape, one of
             :data:`PREPROCESSES`; by default ``thumbnail`` for colour, ``stretch`` for grey.
-        given: what :func:`bnn.data.sets.open_splits` returned for ``data``, where that was
-            asked already: some sets take half a minute to read.
-        reading: whether to go on without broken files, and progress.
+        given: result of :func:`bnn.data.sets.open_splits` for ``data``, if the caller has it
+            already: some sets take half a minute to read.
+        reading: whether to skip unreadable files, and a callback for progress.
 
     Raises:
-        UnreadableError: pictures that cannot be read, all of them.
+        UnreadableError: some pictures cannot be read; the error lists all of them.
         DataError: pictures have another shape, classes are missing, or all pictures are
             equal once prepared.
     """
@@ -197,7 +197,7 @@ def _check_arrays(given: DataSet, shape: Shape) -> None:
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:
-    # PyTorch warns of arrays that it may not write to; nothing here writes to them.
+    # PyTorch warns about read-only arrays; nothing here writes to them.
     writable = array if array.flags.writeable else array.copy()
     return torch.from_numpy(writable)
 
@@ -224,14 +224,14 @@ def _check_classes(given: Given, seen: Mapping[str, _Seen]) -> None:
 
 
 def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
-    """A random tenth as the second part, always the same one.
+    """Hold out a random tenth (the same one each time) as the second part.
 
-    Where chance misses a class, or takes all of it, each class gives its own tenth.
+    If the draw misses a class or takes all of it, a tenth of each class is drawn instead.
 
     Args:
-        whole: what is there.
-        draws: parts that are still to be drawn from it, this one included.
-        name: of the data, for errors.
+        whole: the pictures to draw from.
+        draws: how many parts are still to be drawn from it, this one included.
+        name: name of the data, for error messages.
     """
     size = len(whole.part)
     count = min(max(size // 10, 1), MAX_HELD_OUT)
@@ -253,9 +253,9 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
 def _of_each_class(
     labels: NDArray[np.int64], order: NDArray[np.int64], share: float, draws: int
 ) -> NDArray[np.int64]:
-    """The first of ``order`` in each class: ``share`` of them, at least one.
+    """Indexes of the first pictures of each class in ``order``: its ``share``, at least one.
 
-    Classes of ``draws`` pictures or fewer give none: something must remain to train on.
+    A class with at most ``draws`` pictures gives none: at least one must remain to train on.
     """
     chosen = [order[:0]]
     for label in np.unique(labels):
@@ -269,10 +269,10 @@ class Batches:
     """One epoch of a part in batches of pictures and labels.
 
     Args:
-        part: from which to draw.
-        size: of a batch. When shuffled, an incomplete last one is dropped.
-        seed: of the order, for each epoch another; None keeps the part's own order.
-        rank, ranks: this process and how many share the epoch, each its own batches.
+        part: pictures and labels, from which batches are drawn.
+        size: pictures per batch. When shuffled, an incomplete last batch is dropped.
+        seed: seed of this epoch's random order; None keeps the part's own order.
+        rank, ranks: index of this process, and how many processes share the batches.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A trained stack as a model: lowered, named, and with its history in its provenance."""
+"""From a trained stack to a model: lowered, with class names and provenance."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def to_model(
     dataset: str,
     history: Mapping[str, Any],
 ) -> Model:
-    """The deployable model of ``stack``, whose integer scores equal ``stack.scores``.
+    """Return the deployable model of ``stack``; its integer scores equal ``stack.scores``.
 
     Args:
-        stack: trained; it is put into evaluation mode.
-        classes: their names.
-        preprocess: how any picture reaches the network's input.
-        dataset: name of what it was trained on.
-        history: how it was trained, as plain JSON values, for the provenance.
+        stack: the trained network; it is put into evaluation mode.
+        classes: names of the classes, in the order of the scores.
+        preprocess: how a picture becomes the network's input.
+        dataset: name of the data set that it was trained on.
+        history: how it was trained, as plain JSON values; goes into the provenance.
     """
     stack.eval()
     name = stack.topology.name
@@ -37,6 +37,6 @@ def to_model(
 
 
 def original_name(network: str) -> str:
-    """The name of a zoo network as the original spelled it: ``lfcW1A1`` for ``lfc-w1a1``."""
+    """Return the original's name of a zoo network: ``lfcW1A1`` for ``lfc-w1a1``."""
     match = re.fullmatch(r"([a-z]+)-w(\d)a(\d)", network)
     return network if match is None else f"{match[1]}W{match[2]}A{match[3]}"

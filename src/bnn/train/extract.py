@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a trained stack to the values that were trained: a :class:`bnn.network.network.Network`.
+"""From a trained stack to a :class:`bnn.network.network.Network` with the trained values.
 
 Nothing is rounded or folded here; ``bnn.lower`` does that. The network's float32
 arithmetic is the one that the stack's layers define for evaluation mode.
@@ -19,7 +19,7 @@ from bnn.train.stack import Stack
 
 
 def extract(stack: Stack) -> net.Network:
-    """The frozen values of ``stack``; the stack itself is not changed.
+    """Return the values of ``stack`` as a network; the stack is not changed.
 
     Raises:
         NetworkError: the layers do not make a network (a dense layer on real values, say).

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numbers that are not finite (NaN, infinite) are refused, with the name of the layer.
 
-A network with such a value still gives classes, and all its runtimes agree on them: equal
-scores alone would not tell.
+A network with such a value still gives classes, and all runtimes give the same ones: comparing
+scores alone would not find it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def check_stack(stack: Stack, where: str) -> None:
     these make.
 
     Args:
-        stack: whose values.
-        where: begins the message: a file, or an epoch.
+        stack: the network to check.
+        where: start of the error message: a file, or an epoch.
 
     Raises:
-        TrainError: names the layer and the value.
+        TrainError: a value is not finite; the message names the layer and the value.
     """
     for index, layer in enumerate((*stack.body, *stack.head)):
         name = f"layer {index} ({type(layer).__name__})"
@@ -44,7 +44,7 @@ def check_stack(stack: Stack, where: str) -> None:
 
 
 def check_logits(stack: Stack, scores: Tensor, where: str) -> None:
-    """Refuse logits that are not finite; ``scores`` int32 (N, classes) are the stack's."""
+    """Refuse logits that are not finite, made from the stack's ``scores``, int32 (N, classes)."""
     x = scores.float()
     with torch.no_grad():
         for layer in stack.head:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Batch norm and activation in one, and 2x2 pools, by the native module: training on a CPU.
+"""Batch norm and activation in one step, and 2x2 pools, in C++, for training on a CPU.
 
 PyTorch reads and writes each map a dozen times between two convolutions, and that, not
 the arithmetic, is what takes the time. These need two passes forward and two backward, and
@@ -21,12 +21,12 @@ from bnn import _native
 from bnn.program.precision import BIPOLAR
 from bnn.train.layers import Activation, BatchNorm, MaxPool
 
-#: Least and greatest value, whether they are the two signs, and their estimator is ``approx``.
+#: (lowest value, highest value, whether it is a sign, whether its estimator is ``approx``).
 Quantizer: TypeAlias = tuple[float, float, bool, bool]
 
 
 def run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """``layers`` one after the other, fused where that is faster."""
+    """Return the result of ``layers`` in order; neighbours are fused if that is faster."""
     for layer in _fused(list(layers)) if _suits(layers, x) else layers:
         x = layer(x)
     return x
@@ -38,7 +38,7 @@ def _suits(layers: Iterable[nn.Module], x: Tensor) -> bool:
 
 
 def _fused(layers: list[nn.Module]) -> Iterator[Any]:
-    """The layers as functions; a batch norm and the activation after it are one."""
+    """Yield the layers as functions; a batch norm and its activation become one function."""
     index = 0
     while index < len(layers):
         match layers[index : index + 2]:
@@ -53,21 +53,21 @@ def _fused(layers: list[nn.Module]) -> Iterator[Any]:
 
 
 def quantizer_of(act: Activation) -> Quantizer:
-    """An activation as the native module takes it."""
+    """Return the arguments with which the native module describes an activation."""
     low, high = float(act.precision.low), float(act.precision.high)
     bipolar = act.precision == BIPOLAR
     return low, high, bipolar, bipolar and act.estimator == "approx"
 
 
 def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
-    """``act(norm(x))`` of a training step, bfloat16 (N, channels[, height, width])."""
+    """Return ``act(norm(x))`` of a training step; x: bfloat16 (N, channels[, height, width])."""
     quantizer = quantizer_of(act)
     result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
     return result
 
 
 def pool(x: Tensor) -> Tensor:
-    """The maximum over windows of 2x2, bfloat16 (N, channels, height, width)."""
+    """Return the maximum over windows of 2x2 of bfloat16 maps (N, channels, height, width)."""
     result: Tensor = _Pool.apply(x)  # type: ignore[no-untyped-call]
     return result
 
@@ -151,7 +151,7 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def array_of(tensor: Tensor) -> NDArray[Any]:
-    """A tensor in place, as the native module takes it: of bfloat16 its bits, uint16."""
+    """Return an array that shares the tensor's memory; bfloat16 is given as its bits, uint16."""
     plain = tensor.detach()
     bits = plain.dtype == torch.bfloat16
     return plain.view(torch.int16).numpy().view(np.uint16) if bits else plain.numpy()

@@ -15,14 +15,14 @@ from bnn.errors import TrainError
 from bnn.system.files import write_whole
 from bnn.train.checkpoint import BEST, LAST
 
-#: What the best epoch is chosen by: share of the validation part that is right when deployed.
+#: The best epoch is chosen by this figure: accuracy of the deployed integers in validation.
 MONITOR = "validation_accuracy"
-#: Table of the epochs' figures in a run's folder.
+#: File in a run's folder: table of the epochs' figures.
 EPOCHS = "epochs.csv"
 
 
 class History(Callback):
-    """A row of figures for every epoch; part of the checkpoint, so that resuming goes on."""
+    """One row of figures per epoch. Kept in the checkpoint, so that a resumed run continues it."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -50,13 +50,13 @@ class History(Callback):
 class Keeper(Checkpoint):
     """Writes checkpoints, the best and the last one, and the table of epochs; then prints a line.
 
-    Once the line of an epoch is out, the epoch is safe on the disk.
+    When the line of an epoch is printed, its checkpoint is on the disk.
 
     Args:
-        folder: of the run.
-        history: whose last row is the epoch's.
-        epochs: how many there will be.
-        say: takes the line.
+        folder: folder of the run.
+        history: figures of the epochs; its last row is that of the current epoch.
+        epochs: number of epochs of the run.
+        say: called with the line.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Keeper(Checkpoint):
             self._say(self._line(row, better))
 
     def _line(self, row: dict[str, float], better: bool) -> str:
-        """One epoch in less than 80 characters."""
+        """Return one line about an epoch, shorter than 80 characters."""
         self._done += 1
         spent = time.perf_counter() - (self._begun or 0.0)
         number = int(row["epoch"])
@@ -110,7 +110,7 @@ class Bar(Callback):
     """One line on a terminal that shows how far the epoch is; the lines of epochs stay above it.
 
     Args:
-        epochs: how many there will be.
+        epochs: number of epochs of the run.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -148,7 +148,7 @@ def duration(seconds: float) -> str:
 
 
 def table(rows: list[dict[str, float]]) -> bytes:
-    """The epochs' figures as comma-separated values, named in the first line."""
+    """Return the epochs' figures as comma-separated values; the first line has their names."""
     if not rows:
         return b""
     lines = [

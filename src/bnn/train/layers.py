@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Layers whose weights and activations are small integers, as plain PyTorch modules.
 
-In training mode they use the framework's fused kernels, in bfloat16 under autocast.
-In evaluation mode their arithmetic is *defined*: sums of integers are exact, and what
-is real is float32 in the stated order of operations. ``bnn.train.extract`` turns the
-second into a :class:`bnn.network.network.Network`, so the deployed integers are not close to
-the trained forward pass but equal to it.
+In training mode they use PyTorch's fused kernels, in bfloat16 under autocast. In evaluation
+mode their arithmetic is *defined*: sums of integers are exact, and real values are float32 in
+the stated order of operations. ``bnn.train.extract`` turns what evaluation mode computes into a
+:class:`bnn.network.network.Network`, so the deployed integers equal the trained forward pass.
 
 Maps are (N, channels, height, width) in PyTorch's ``channels_last`` memory format.
 """
@@ -25,9 +24,9 @@ class Weighted(nn.Module):
     """Base of convolution and dense layer: real weights, used as integers.
 
     Args:
-        shape: of the weights, outputs first.
-        precision: of the integers.
-        bias: whether a real bias is added; needless before a batch norm, which has one.
+        shape: shape of the weights, outputs first.
+        precision: precision of the integer weights.
+        bias: whether a real bias is added; a batch norm that follows has one already.
 
     Attributes:
         weight: float32 parameter of ``shape``, kept within [-1, 1] by :meth:`project`.
@@ -43,11 +42,11 @@ class Weighted(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
 
     def integers(self) -> Tensor:
-        """The weights as they are deployed: whole numbers, float32 of the same shape."""
+        """Return the weights as they are deployed: whole numbers in float32, of the same shape."""
         return quantize_weight(self.weight.detach(), self.precision)
 
     def project(self) -> None:
-        """Clip the real weights; call it after every step of the optimiser."""
+        """Clip the real weights to [-1, 1]; call it after every step of the optimiser."""
         self.weight.data.clamp_(-1, 1)
 
     def _quantized(self, x: Tensor) -> Tensor:
@@ -116,22 +115,22 @@ class Conv2d(Weighted):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization of each channel (axis 1), or of all values alike.
+    """Batch normalization per channel (axis 1), or with one set of parameters for all values.
 
     Evaluation: ``(x - mean) * (gamma * inv_std) + beta``, every operation rounded to
     float32, ``inv_std = 1 / sqrt(variance + epsilon)``.
 
-    gamma is kept positive. For a falling activation the maximum of a pool would have to
-    come first, which accelerators of this family do not do (specification, section 8),
-    and nothing is lost: a layer may negate a row of its weights instead.
+    gamma is kept positive. With a negative gamma the activation would fall, and a max pool would
+    have to come before it, which BNN-PYNQ's accelerators do not do (specification, section 8).
+    Nothing is lost: the layer before can negate a row of its weights instead.
 
     Args:
-        channels: number of channels; 1 for one set of parameters in all.
+        channels: number of channels; 1 for one set of parameters for all values.
         epsilon: added to the variance.
-        gain: what gamma starts from.
+        gain: initial value of gamma.
     """
 
-    LEAST_GAMMA = 1e-2
+    MIN_GAMMA = 1e-2
 
     mean: Tensor
     variance: Tensor
@@ -150,7 +149,7 @@ class BatchNorm(nn.Module):
             alike = x.view(-1, 1) if len(self.gamma) == 1 else x
             args = self.mean, self.variance, self.gamma, self.beta
             return F.batch_norm(alike, *args, True, self.momentum, self.epsilon).view_as(x)
-        if x.dtype != torch.float32:  # a teacher's forward pass: any rounding will do
+        if x.dtype != torch.float32:  # a teacher's forward pass: its rounding does not matter
             args = self.mean, self.variance, self.gamma, self.beta
             alike = x.view(-1, 1) if len(self.gamma) == 1 else x
             return F.batch_norm(alike, *args, False, 0.0, self.epsilon).view_as(x)
@@ -160,21 +159,21 @@ class BatchNorm(nn.Module):
         return (x - self.mean.view(shape)).mul_(slope).add_(self.beta.view(shape))
 
     def inv_std(self) -> Tensor:
-        """float32 (channels,), as evaluation uses it."""
+        """1 / sqrt(variance + epsilon), float32 (channels,), as evaluation mode uses it."""
         return 1 / torch.sqrt(self.variance + self.epsilon)
 
     def observe(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards those of a batch: ``variance`` is the biased one."""
+        """Move the running statistics towards those of ``count`` values (biased variance)."""
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
     def project(self) -> None:
         """Keep gamma positive; call it after every step of the optimiser."""
-        self.gamma.data.clamp_(min=self.LEAST_GAMMA)
+        self.gamma.data.clamp_(min=self.MIN_GAMMA)
 
 
 class Activation(nn.Module):
-    """Real values to integers of ``precision``; see :func:`.quantizers.quantize_activation`."""
+    """Quantize real values to ``precision``; see :mod:`bnn.train.quantizers`."""
 
     def __init__(self, precision: Precision = BIPOLAR, estimator: str = "ste") -> None:
         super().__init__()

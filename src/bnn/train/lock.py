@@ -17,10 +17,10 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; the lock ends with the process, however it ends.
+def exclusive(folder: Path) -> Iterator[None]:
+    """Lock ``folder`` for this process; the lock also ends when the process is killed.
 
-    Processes that Lightning starts to share the work share the first one's lock.
+    Further processes that Lightning starts for the same run do not lock it again.
 
     Raises:
         TrainError: another process has it.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Report on a run's data when it began: kept in its folder, compared when it is resumed.
+"""The report on a run's data: kept in its folder, and compared when the run is resumed.
 
-If pictures came or went, the parts would be drawn anew, and pictures that were held out would
-be trained on.
+If pictures were added or removed meanwhile, the parts would be drawn anew, and pictures that were
+held out would be trained on.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from bnn.data.sets import Splits, open_splits
 from bnn.errors import TrainError
 from bnn.system.files import write_whole
 
-#: The report's file in a run's folder.
+#: File of the report in a run's folder.
 DATA = "data.json"
-#: What is entered while pictures are read; it gives what to call after each batch of them.
+#: Context manager that is open while pictures are read; yields the callback for progress.
 Watch = Callable[[], AbstractContextManager[Advance | None]]
 
 
 def open_data(data: str, folder: Path, *, began: bool) -> Splits:
-    """The data set ``data``, with its classes in the order in which a run began.
+    """Open the data set ``data``, with its classes in the order that the run began with.
 
     Args:
-        data: see :func:`bnn.data.sets.open_splits`.
-        folder: of the run.
-        began: whether it holds a checkpoint.
+        data: name or folder, see :func:`bnn.data.sets.open_splits`.
+        folder: folder of the run.
+        began: whether the folder has a checkpoint already.
 
     Raises:
         BnnError: the data set or the kept report cannot be read.
@@ -41,7 +41,7 @@ def open_data(data: str, folder: Path, *, began: bool) -> Splits:
 
 
 def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
-    """Keep the report on the data; if a run ``began`` before, compare with the kept one.
+    """Write the report on the data, or, if the run ``began`` before, compare it with the kept one.
 
     Raises:
         TrainError: they differ, or the kept report is damaged.
@@ -72,7 +72,7 @@ def _before(folder: Path) -> dict[str, Any] | None:
         classes, parts, identity = (found[key] for key in ("classes", "parts", "identity"))
         told = all(isinstance(one, str) for one in [identity, *classes])
         if not told or not all(isinstance(one["pictures"], int) for one in parts.values()):
-            raise ValueError("it has other values than a report")
+            raise ValueError("its values are not those of a report")
         return {"classes": classes, "parts": parts, "identity": identity}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
         raise TrainError(f"{path}: is damaged: {reason}") from reason

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training loop: what happens at every step and epoch, run by Lightning.
 
-Lightning brings devices, processes, mixed precision, checkpoints and progress bars;
-what is special to integer networks is below.
+Lightning provides devices, processes, mixed precision, checkpoints and progress bars; this
+module adds what integer networks need.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bnn.run import prepare
 from bnn.train import lut
 from bnn.train.augment import AUGMENTATIONS, mix
 from bnn.train.certificate import machine
-from bnn.train.checked import closest, told
+from bnn.train.checked import closest, short
 from bnn.train.checkpoint import CheckpointFiles, newest, read_checkpoint
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.extract import extract
@@ -46,30 +46,30 @@ from bnn.train.stack import Stack
 from bnn.train.teach import Teachers
 
 VALIDATION_BATCH = 500
-#: Batches of the training part that set the batch norms' statistics before each validation.
+#: Number of training batches that set the batch norms' statistics before each validation.
 MEASURED_BATCHES = 10
-#: A precision besides Lightning's: small integers, on a CPU (``bnn.train.lut``).
+#: A precision that Lightning does not have: small integers, on a CPU (``bnn.train.lut``).
 INTEGER = "integer"
 PRECISIONS = (INTEGER, "32-true", "bf16-mixed")
 #: Key of a checkpoint that holds the name of its network.
 OWNER = "bnn_topology"
 #: Key of a checkpoint that holds the precision of its last epoch.
 ARITHMETIC = "bnn_arithmetic"
-#: States of the random generators; where the run comes from; and, where training ended for want
-#: of a better epoch, the patience it had.
+#: Keys of a checkpoint: states of the random generators; the origin of the run; and the patience,
+#: if training ended because no better epoch came.
 RANDOM, RUN, ENDED = "bnn_random", "bnn_run", "bnn_ended"
 
 
 class Task(L.LightningModule):
-    """A stack, its data and its recipe, as Lightning drives them.
+    """A stack, its data and its recipe, as a module that Lightning trains.
 
     Args:
         stack: trained in place.
-        parts: its data; moved whole to the device when training starts.
-        recipe: how.
-        seed: of the order of the pictures.
-        teachers: networks to learn from besides the labels.
-        origin: of the run, for its checkpoints.
+        parts: the data; all of it is moved to the device when training starts.
+        recipe: settings of the training.
+        seed: seed of the order of the pictures.
+        teachers: networks to learn from in addition to the labels; or None.
+        origin: origin of the run; goes into its checkpoints.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Task(L.LightningModule):
         self._augment = AUGMENTATIONS[recipe.augment]
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Called by Lightning: bring the data to where the network is."""
+        """Called by Lightning: move the data to the device of the network."""
         device = self.trainer.strategy.root_device
         self._training = self.parts.training.to(device)
         self._validation = self.parts.validation.to(device)
@@ -102,18 +102,18 @@ class Task(L.LightningModule):
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
         self.begun = True
-        if self._states is not None:  # of the end of the epoch before, in another process
+        if self._states is not None:  # from a checkpoint
             set_random_states(self._states, self.device)
             self._states = None
 
     def train_dataloader(self) -> Batches:
-        """An epoch's batches; new for each epoch."""
+        """Batches of the current epoch, in its own random order."""
         ranks = self.trainer.global_rank, self.trainer.world_size
         seed = self.seed * 100_003 + self.trainer.current_epoch
         return Batches(self._training, self.recipe.batch, seed, *ranks)
 
     def val_dataloader(self) -> Batches:
-        """The validation part in its own order, in every process a share."""
+        """Batches of the validation part in its own order; each process has a share of them."""
         ranks = self.trainer.global_rank, self.trainer.world_size
         return Batches(self._validation, VALIDATION_BATCH, None, *ranks)
 
@@ -129,7 +129,7 @@ class Task(L.LightningModule):
         if self._teachers is not None:
             taught = self.recipe.taught
             loss = (1 - taught) * loss + taught * self._teachers.loss(pictures, logits)
-        # Reading a number makes a GPU wait, so not at every step.
+        # Reading a number makes a GPU wait, so the loss is not read at every step.
         if index % 50 == 0:
             self._check_loss(loss)
         self._losses += loss.detach()  # Lightning's log would take a third of a millisecond
@@ -140,20 +140,20 @@ class Task(L.LightningModule):
         if not torch.isfinite(loss):
             raise TrainError(
                 f"the loss became NaN or infinite in epoch {self.current_epoch + 1}: "
-                "train with a lower --rate; the best epoch before is kept"
+                "train with a lower --rate; the best earlier epoch is kept"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Called by Lightning: note whose values these are."""
+        """Called by Lightning: note network, arithmetic and origin in the checkpoint."""
         checkpoint[OWNER] = repr(self.stack.topology)
-        checkpoint[ARITHMETIC] = INTEGER if self.stack.looks_up else str(self.trainer.precision)
+        checkpoint[ARITHMETIC] = INTEGER if self.stack.uses_luts else str(self.trainer.precision)
         checkpoint[RANDOM] = random_states(self.device)
         checkpoint[RUN] = self.origin.as_plain()
         stops = [one for one in self.trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
         checkpoint[ENDED] = stops[0].patience if stops and self.trainer.should_stop else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Called by Lightning: the generators are set when the next epoch begins."""
+        """Called by Lightning: keep the generators' states for the start of the next epoch."""
         self._states = checkpoint[RANDOM]
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -163,7 +163,7 @@ class Task(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Called by Lightning: measure the batch norms, and prepare what will be deployed.
 
-        Without a GPU the ``cpu`` runtime has the same scores much sooner.
+        Without a GPU the ``cpu`` runtime computes the same scores much faster.
         """
         self._check_loss(self._losses)  # a sum: of all steps
         measure_norms(self.stack, self._training, self.recipe, self.seed)
@@ -174,7 +174,7 @@ class Task(L.LightningModule):
             self._deployed = prepare("cpu", lower(extract(self.stack)), threads=threads)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
-        """Accuracy of the integers that would be deployed now."""
+        """Count the correct answers of the integer program that would be deployed now."""
         pictures, labels = batch
         if self._deployed is None:
             scores = self.stack.scores(pictures)
@@ -191,7 +191,7 @@ class Task(L.LightningModule):
         self.log("training_accuracy", right.float(), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Adam at two rates, each along a warm-up and half a cosine."""
+        """Adam with two learning rates; each rises in a warm-up, then falls along half a cosine."""
         weights = self.stack.weights()
         known = {id(weight) for weight in weights}
         others = [one for one in self.stack.parameters() if id(one) not in known]
@@ -208,13 +208,13 @@ class Task(L.LightningModule):
 
 
 def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> None:
-    """Set the batch norms' statistics to those of some of the pictures that are trained on.
+    """Set the batch norms' statistics to those of some training pictures.
 
     Args:
-        stack: its weights stay.
-        training: from which batches are drawn, the same ones in all processes.
-        recipe: varies them as in training: what they were trained with suits the weights better.
-        seed: of the draw.
+        stack: the network; its weights are not changed.
+        training: part from which batches are drawn; the same ones in all processes.
+        recipe: augments them as in training, because the weights were trained on such pictures.
+        seed: seed of the draw.
     """
     batches = Batches(training, min(VALIDATION_BATCH, len(training)), seed)
     some = (pictures for pictures, _ in islice(batches, MEASURED_BATCHES))
@@ -222,17 +222,17 @@ def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> No
 
 
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """Factor of the rates: rises to 1 within ``warm_up`` steps, falls to 0 at the end."""
+    """Factor of the learning rates: rises to 1 in ``warm_up`` steps, then falls to 0."""
     rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
     return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
 def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
-    """Load the values of a checkpoint into ``stack``; its history is returned.
+    """Load the values of a checkpoint into ``stack``, and return its rows of figures per epoch.
 
     Raises:
-        TrainError: it cannot be read, belongs to another network, or has values that are not
-            finite.
+        TrainError: the checkpoint cannot be read, belongs to another network, or has values that
+            are not finite.
     """
     checkpoint = read_checkpoint(path)
     if checkpoint.get(OWNER) != repr(stack.topology):
@@ -254,7 +254,7 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
 
 
 def arithmetic_of(path: Path) -> str:
-    """What the last epoch before a checkpoint was computed in: a precision, or ``unknown``.
+    """Return the arithmetic of the last epoch of a checkpoint: a precision, or ``unknown``.
 
     Raises:
         TrainError: it cannot be read.
@@ -263,7 +263,7 @@ def arithmetic_of(path: Path) -> str:
 
 
 def classes_of(path: Path) -> int:
-    """Number of classes of a checkpoint's network: outputs of its last weights.
+    """Return the number of classes of a checkpoint's network: the outputs of its last weights.
 
     Raises:
         TrainError: it cannot be read, or has no weights.
@@ -282,22 +282,22 @@ def classes_of(path: Path) -> int:
 def fit(
     task: Task, folder: Path, options: FitOptions, accepted: Callable[[], None] = lambda: None
 ) -> bool:
-    """Train ``task`` and write its checkpoints and logs to ``folder``; resume if there are some.
+    """Train ``task``, writing checkpoints and logs to ``folder``; resume if it has checkpoints.
 
-    ``accepted`` is called once nothing is refused any more, before the first step.
+    ``accepted`` is called after all checks, before the first step.
 
-    Returns whether this process is the first of those that trained together, whose work it is
-    to go on.
+    Returns whether this process is the first of those that trained together: that one deploys
+    and certifies.
 
     Raises:
         TrainError: the loss is not finite, the disk is full, or a checkpoint does not fit.
-        KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is there.
+        KeyboardInterrupt: Ctrl-C; the checkpoint of the last complete epoch is kept.
     """
     precision = lightning_precision(task.stack, options.precision)
     last = newest(folder, options.say)
     step = 0
     if last is not None:
-        rows = restore(task.stack, last)  # says clearly what does not fit
+        rows = restore(task.stack, last)  # its message names what does not fit
         kept = read_checkpoint(last)
         task.origin.check(kept.get(RUN), last, options.say)
         step = int(kept.get("global_step", 0))
@@ -330,22 +330,22 @@ def _trainer(
 ) -> L.Trainer:
     _check_devices(options.devices)
     there = os.cpu_count() or 1
-    on_cpu = task.stack.looks_up or not torch.cuda.is_available()
-    # On CPUs Lightning would start as many processes as are asked for, be it thousands.
+    on_cpu = task.stack.uses_luts or not torch.cuda.is_available()
+    # On CPUs Lightning would start any number of processes, even thousands.
     if on_cpu and options.devices.strip().isdecimal() and int(options.devices) > there:
         raise TrainError(
-            f"devices {told(options.devices)} are not available: there are {there} processors"
+            f"devices {short(options.devices)} are not available: there are {there} processors"
         )
     try:
         return L.Trainer(
-            accelerator="cpu" if task.stack.looks_up else "auto",
+            accelerator="cpu" if task.stack.uses_luts else "auto",
             devices=options.devices,
             precision=precision,  # type: ignore[arg-type]
             max_epochs=task.recipe.epochs,
             callbacks=callbacks,
             plugins=[CheckpointFiles()],
             logger=[logger],
-            enable_progress_bar=False,  # ours is a line, and counts epochs from 1
+            enable_progress_bar=False,  # Bar is one line, and counts epochs from 1
             enable_model_summary=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
@@ -354,23 +354,23 @@ def _trainer(
     except (MisconfigurationException, ValueError, TypeError) as reason:
         why = " ".join(str(reason).split())
         raise TrainError(
-            f"devices {told(options.devices)} are not available: {why[:200]}"
+            f"devices {short(options.devices)} are not available: {why[:200]}"
         ) from None
 
 
 def _check_devices(devices: str) -> None:
-    """Refuse what is none of what ``--devices`` takes, before Lightning does in its own terms."""
+    """Refuse values that ``--devices`` does not allow, with a message of our own."""
     text = devices.replace(" ", "")
     if not (text == "auto" or re.fullmatch(r"0*[1-9]\d*|\d+(,\d+)+|\d+,", text)):
         raise TrainError(
-            f"devices is auto, how many (1 or more), or a list such as 0,2, not {told(devices)}"
+            f"devices is auto, how many (1 or more), or a list such as 0,2, not {short(devices)}"
         )
 
 
 def _is_done(
     rows: list[dict[str, float]], kept: dict[str, Any], task: Task, options: FitOptions
 ) -> bool:
-    """Whether all epochs are done, or it stopped because none became better."""
+    """Whether all epochs are done, or training stopped because no better epoch came."""
     if len(rows) > task.recipe.epochs:
         raise TrainError(
             f"it has trained {len(rows)} epochs already, more than {task.recipe.epochs}; "
@@ -386,15 +386,15 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to run: options that do not change the result.
+    """Options of a training that do not change its result.
 
     Attributes:
-        devices: as Lightning takes it: ``auto``, how many, or a list like ``0,2``.
-        precision: :data:`INTEGER`, or as Lightning takes it (``32-true``, ``bf16-mixed``);
+        devices: ``auto``, a number of devices, or a list like ``0,2``, as Lightning takes it.
+        precision: :data:`INTEGER`, or a precision of Lightning (``32-true``, ``bf16-mixed``);
             None for the fastest.
-        patience: epochs without a better one after which to stop; None for never.
+        patience: stop after this number of epochs without a better one; None: never.
         progress: whether to show progress bars.
-        say: takes a line about what is going on, one an epoch among them.
+        say: called with each line of output, for example one per epoch.
     """
 
     devices: str = "auto"
@@ -405,16 +405,16 @@ class FitOptions:
 
 
 def lightning_precision(stack: Stack, wanted: str | None) -> str:
-    """What Lightning shall compute in; ``stack`` is told where that is not the whole truth.
+    """Return the precision for Lightning, and set ``stack`` to use look-up tables if it is to.
 
-    On a CPU without AMX, few-bit layers train several times faster in integers, whatever else
-    is there (``bench/train_step.py``).
+    On a CPU without AMX, few-bit layers train several times faster in integers than in floating
+    point (``bench/train_step.py``).
 
     Raises:
         TrainError: integers are requested and ``stack`` has other layers.
     """
     if wanted == INTEGER or (wanted is None and _integers_pay()):
-        if stack.train_by_lut():
+        if stack.use_luts():
             return "32-true"
         if wanted == INTEGER:
             raise TrainError(
@@ -425,16 +425,16 @@ def lightning_precision(stack: Stack, wanted: str | None) -> str:
 
 
 def precision_of(stack: Stack, wanted: str | None) -> str:
-    """The precision that ``stack`` will be trained in, by its name; arguments as of the above.
+    """Return the name of the precision in which ``stack`` will be trained.
 
     Raises:
-        TrainError: there is none of this name, or ``stack`` cannot be trained in it.
+        TrainError: ``wanted`` is not a precision, or ``stack`` cannot be trained in it.
     """
     if wanted is not None and wanted not in PRECISIONS:
         close = closest(wanted, PRECISIONS)
-        raise TrainError(f"precision is one of {', '.join(PRECISIONS)}, not {told(wanted)}{close}")
+        raise TrainError(f"precision is one of {', '.join(PRECISIONS)}, not {short(wanted)}{close}")
     found = lightning_precision(stack, wanted)
-    return INTEGER if stack.looks_up else found
+    return INTEGER if stack.uses_luts else found
 
 
 def _integers_pay() -> bool:
@@ -443,11 +443,11 @@ def _integers_pay() -> bool:
 
 
 def fastest_precision() -> str:
-    """bfloat16 where PyTorch is faster in it, else float32.
+    """Return bfloat16 mixed precision if PyTorch is faster in it on this machine, else float32.
 
-    Weights and activations of one or two bits are exact in it, and what the sums lose
-    in training, evaluation does not see. It is faster on GPUs, on CPUs with AMX, and on AMD's
-    with AVX-512's dot product of it; on Intel's that have only this, CNV trains faster in
+    bfloat16 holds weights and activations of one or two bits exactly. Sums are rounded in
+    training only; evaluation is exact. bfloat16 is faster on GPUs, on CPUs with AMX, and on AMD
+    CPUs with AVX512_BF16; on Intel CPUs with AVX512_BF16 but without AMX, CNV trains faster in
     float32 (``bench/train_step.py``).
     """
     if torch.cuda.is_available():
@@ -462,7 +462,7 @@ def _has(feature: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide Lightning's advice to developers, which users of ``bnn train`` cannot follow."""
+    """Hide Lightning's hints for developers, which do not concern users of ``bnn train``."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

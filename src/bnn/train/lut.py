@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A whole training step in small integers, by the native module's look-up tables, on a CPU.
 
-Binary and ternary layers need no floating-point products, in training no more than once
-deployed. Forward, sums are the deployed integers. Backward, gradients are rounded to 6 or
-7 bits at random, up or down in proportion, so that they are right on average: Zhou et al.,
-"DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth
-Gradients", 2016, section 2.4. Each image has a scale of its own where gradients go back to the
-layer before, and each channel where they go into weights.
+Binary and ternary layers need no floating-point products, neither deployed nor in training.
+Forward, sums are the deployed integers. Backward, gradients are rounded to 6 or 7 bits at random
+(up or down in proportion), so that they are right on average: Zhou et al., "DoReFa-Net: Training
+Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients", 2016, section 2.4.
+Gradients of inputs have one scale per image, gradients of weights one per channel.
 
-The first layer sees bytes: convolutions of them are ours, too (``first_layer.hpp``), exact
-forward and in float32 backward; dense ones are PyTorch's, and so is what follows the scores.
+The first layer reads bytes. Its convolutions are computed in C++, too (``first_layer.hpp``), exact
+forward and in float32 backward; PyTorch computes dense first layers, and what follows the scores.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from bnn.train.fused import array_of, quantizer_of
 from bnn.train.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, MaxPool, Weighted
 from bnn.train.quantizers import quantize_weight
 
-#: Sums are int16.
+#: Largest sum: sums are int16.
 MAX_SUM = 2**15 - 1
 
 
@@ -40,8 +39,8 @@ class Stage:
 
     Attributes:
         weighted: the layer with the weights.
-        bipolar_inputs: whether it sees -1 and +1 only; None if it sees more than -1, 0, +1, as
-            the first layer may, or has larger weights.
+        bipolar_inputs: whether its inputs are -1 and +1 only; None if inputs or weights have other
+            values than -1, 0, +1 (as in the first layer).
         pool_sums: whether a pool of 2x2 comes before the batch norm.
         norm, act: batch norm and activation; None at the end.
         pool_codes: whether a pool of 2x2 comes after the activation.
@@ -56,22 +55,22 @@ class Stage:
 
     @property
     def padding(self) -> Borders:
-        """Of a convolution."""
+        """Padding of a convolution, (top, left, bottom, right)."""
         return self.weighted.padding if isinstance(self.weighted, Conv2d) else (0, 0, 0, 0)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Weights, gamma and beta."""
+        """The trained parameters: weights, gamma and beta."""
         norm = [] if self.norm is None else [self.norm.gamma, self.norm.beta]
         return [self.weighted.weight, *norm]
 
 
 def available() -> bool:
-    """Whether look-up tables are faster than floating point on this CPU."""
+    """Return whether look-up tables are faster than floating point on this CPU."""
     return _native.lut_kernel() != "portable"
 
 
 def stages_of(body: Sequence[nn.Module], inputs: Collection[int]) -> list[Stage] | None:
-    """The layers of a stack as stages, or None if some of them are of another kind.
+    """Return the layers of a stack as stages, or None if look-up tables cannot compute all of them.
 
     Args:
         body: layers from the input's integers to the scores.
@@ -97,7 +96,7 @@ def _values(precision: Precision) -> Collection[int]:
 def _first_stage(
     layers: list[nn.Module], values: Collection[int]
 ) -> tuple[Stage | None, list[nn.Module]]:
-    """The stage that ``layers`` begin with, if it is one, and the layers after it."""
+    """Return the first stage of ``layers`` (None if there is none), and the layers after it."""
     weighted, *rest = layers
     if not isinstance(weighted, Conv2d | Dense) or not _suits(weighted, max(map(abs, values))):
         return None, rest
@@ -127,7 +126,7 @@ def _is_small(precision: Precision) -> bool:
 
 
 def _suits(weighted: Weighted, most: int) -> bool:
-    """Whether it is without bias and stride, and its sums fit 16 bits."""
+    """Whether a layer has no bias, no stride, and sums that fit 16 bits."""
     if weighted.bias is not None:
         return False
     if isinstance(weighted, Conv2d):
@@ -140,11 +139,11 @@ def _suits(weighted: Weighted, most: int) -> bool:
 
 
 def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
-    """Scores of a training step, float32 (N, classes), with their gradient.
+    """Return the scores of a training step, float32 (N, classes), with their gradient.
 
     Args:
-        stages: of :func:`stages_of`.
-        inputs: the integers that the first layer sees, float32 (N, channels, height, width)
+        stages: result of :func:`stages_of`.
+        inputs: the integers that the first layer reads, float32 (N, channels, height, width)
             or (N, features).
     """
     parameters = [one for stage in stages for one in stage.parameters()]
@@ -154,7 +153,7 @@ def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
 
 @dataclass
 class _Kept:
-    """Results of the forward pass that the backward pass of a stage needs; channels last."""
+    """Results of a stage's forward pass that its backward pass needs; maps are channels last."""
 
     inputs: Tensor
     weights: Tensor
@@ -241,7 +240,7 @@ def _sums(stage: Stage, x: Tensor) -> _Kept:
 
 
 def _activate(stage: Stage, kept: _Kept) -> None:
-    """Everything after the sums."""
+    """Compute what follows the sums of a stage: pool, batch norm, activation."""
     assert kept.sums is not None
     kept.pooled = kept.outputs = _pooled(kept.sums) if stage.pool_sums else kept.sums
     if stage.norm is None or stage.act is None:
@@ -268,7 +267,7 @@ def _activate(stage: Stage, kept: _Kept) -> None:
 
 
 def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """From the gradient of a stage's outputs those of its sums, gamma and beta."""
+    """From the gradient of a stage's outputs, compute those of its sums, gamma and beta."""
     norms: list[Tensor] = []
     if stage.norm is not None and stage.act is not None:
         assert kept.codes is not None
@@ -325,7 +324,7 @@ def _gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
 
 
 def _back(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
-    """The gradient of a stage's inputs."""
+    """Return the gradient of a stage's inputs from that of its sums."""
     result = torch.empty(kept.inputs.shape, dtype=torch.bfloat16)
     bipolar = stage.weighted.precision == BIPOLAR
     _native.correlate_back(
@@ -348,7 +347,7 @@ def _pooled(maps: Tensor) -> Tensor:
 
 
 def _spread(grad: Tensor, maps: Tensor | None, pooled: Tensor | None) -> Tensor:
-    """The gradient of maps from that of their pool."""
+    """Return the gradient of maps from that of their pooled maps."""
     assert maps is not None
     assert pooled is not None
     result = torch.empty(maps.shape, dtype=torch.bfloat16)
@@ -363,11 +362,11 @@ def _threads() -> int:
 
 
 def _seed() -> int:
-    """Of one rounding; from PyTorch's generator, so that a run can be repeated."""
+    """Draw the seed of one random rounding from PyTorch's generator: a run can be repeated."""
     return int(torch.randint(0, 2**32, ()))
 
 
 def _rows(maps: Tensor) -> NDArray[Any]:
-    """The same, (positions, channels)."""
+    """Return maps (N, height, width, channels) as rows (positions, channels), without a copy."""
     array = array_of(maps)
     return array.reshape(-1, array.shape[-1])

@@ -7,16 +7,16 @@ import ctypes
 import os
 import platform
 
-#: glibc's ``mallopt``: parameters, and values that keep freed memory for the next tensor.
+#: (parameter, value) for glibc's ``mallopt``: freed memory is kept for the next tensor.
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 NEVER, AHEAD = 2**31 - 1, 2**26
 
 
 def keep_memory() -> bool:
-    """Keep freed memory, and take it in large pages; to be called before PyTorch is imported.
+    """Keep freed memory, and use large pages; call this before PyTorch is imported.
 
-    By default glibc maps each large tensor anew and gives it back, and on a CPU a quarter
-    of a training step goes to the operating system's clearing of pages.
+    By default glibc asks the operating system for each large tensor and gives it back, and
+    clearing those pages takes a quarter of a training step on a CPU.
 
     Returns:
         Whether the C library here supports it.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where a run comes from: what must be the same for a resumed run to be the uninterrupted one.
+"""The origin of a run: what must not change if a resumed run is to equal an uninterrupted one.
 
-It is kept in every checkpoint. Other settings, data or teachers are refused; another machine
-or another number of threads may round differently, which is said.
+It is kept in every checkpoint. Other settings, data or teachers are refused; for another machine
+or number of threads, which may round differently, a message is printed.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import torch
 from bnn import _native
 from bnn.errors import TrainError
 from bnn.run import prepare
-from bnn.train.checked import told
+from bnn.train.checked import short
 from bnn.train.data import Part, Parts
 from bnn.train.teach import Teachers
 
-#: Pictures by whose scores teachers are compared.
-ASKED = 64
+#: Number of pictures on which teachers' scores are compared.
+TEACHER_PICTURES = 64
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Of a run.
+    """Settings, data and teachers that a run was trained with.
 
     Attributes:
-        settings: as plain values, those that may change left out.
-        data: digest of the training and validation part, or nothing.
-        teachers: digests of the answers of each.
+        settings: settings as plain values, without those that may change.
+        data: SHA-256 of the training and validation part, or "".
+        teachers: SHA-256 of each teacher's scores on some pictures.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Origin:
     teachers: tuple[str, ...] = ()
 
     def as_plain(self) -> dict[str, Any]:
-        """State for a checkpoint."""
+        """Return the origin and this machine as plain values, for a checkpoint."""
         return {
             "settings": dict(self.settings),
             "data": self.data,
@@ -53,15 +53,15 @@ class Origin:
         }
 
     def check(self, kept: Any, path: Path, say: Callable[[str], None]) -> None:
-        """Compare with the state in a checkpoint.
+        """Refuse to resume if the origin in a checkpoint differs from this one.
 
         Args:
-            kept: what :meth:`as_plain` gave.
-            path: of the checkpoint.
-            say: told what may round differently.
+            kept: result of :meth:`as_plain` in the checkpoint.
+            path: path of the checkpoint, for messages.
+            say: called with a message if sums may be rounded differently.
 
         Raises:
-            TrainError: names what differs.
+            TrainError: settings, data or teachers differ; the message names what.
         """
         self.check_settings(kept, path)
         self.check_data(kept, path)
@@ -77,7 +77,7 @@ class Origin:
             say(f"going on, but sums may be rounded differently: {'; '.join(changed)}")
 
     def check_data(self, kept: Any, path: Path) -> None:
-        """The second part of :meth:`check`."""
+        """Refuse other data than those of the checkpoint; see :meth:`check`."""
         if kept.get("data") != self.data:
             raise TrainError(
                 f"{path}: the data are not those that it was trained on: pictures were added, "
@@ -85,19 +85,19 @@ class Origin:
             )
 
     def check_settings(self, kept: Any, path: Path) -> None:
-        """The first part of :meth:`check`."""
+        """Refuse other settings than those of the checkpoint; see :meth:`check`."""
         if not isinstance(kept, dict) or not isinstance(kept.get("settings"), dict):
             raise TrainError(f"{path}: does not name its run: it is damaged")
         difference = first_difference(kept["settings"], self.settings)
         if difference is not None:
             key, old, new = difference
             raise TrainError(
-                f"{path}: was trained with {key} {told(old)}, the settings have {told(new)}"
+                f"{path}: was trained with {key} {short(old)}, the settings have {short(new)}"
             )
 
 
 def first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first key whose values differ, in tables within tables too, with both values."""
+    """Return the first key whose values differ, and both values; nested tables are compared too."""
     for key in (*old, *(key for key in new if key not in old)):
         one, other = old.get(key), new.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -114,7 +114,7 @@ def _plain(value: Any) -> Any:
 
 
 def environment() -> dict[str, str]:
-    """What may change how sums are rounded."""
+    """Return what may change how sums are rounded: processor, threads, versions."""
     return {
         "PyTorch": torch.__version__,
         "Lightning": lightning.__version__,
@@ -126,7 +126,7 @@ def environment() -> dict[str, str]:
 
 
 def digest_of(parts: Parts) -> str:
-    """SHA-256 of the pictures and labels that are trained on and validated with, in their order."""
+    """Return the SHA-256 of the training and validation pictures and labels, in their order."""
     digest = hashlib.sha256()
     for part in (parts.training, parts.validation):
         _add(digest, part)
@@ -140,9 +140,9 @@ def _add(digest: Any, part: Part) -> None:
 
 
 def answers_of(teachers: Teachers | None, parts: Parts) -> tuple[str, ...]:
-    """SHA-256 of every teacher's scores on some pictures."""
+    """Return the SHA-256 of each teacher's scores on some pictures."""
     if teachers is None:
         return ()
-    pictures = parts.validation.pictures[:ASKED].cpu().numpy()
+    pictures = parts.validation.pictures[:TEACHER_PICTURES].cpu().numpy()
     scores = (prepare("cpu", one.program).run(pictures).scores for one in teachers.teachers)
     return tuple(hashlib.sha256(one.tobytes()).hexdigest() for one in scores)

@@ -30,11 +30,11 @@ svg text { font-size: 11px; fill: #555 }
 
 
 def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
-    """One self-contained page: the comparison, curves, confusion matrix, confused pictures.
+    """Return one self-contained HTML page: comparison, curves, confusion matrix, wrong answers.
 
     Args:
         found: the certificate.
-        pictures: of the test part, uint8 (images, height, width, channels).
+        pictures: pictures of the test part, uint8 (images, height, width, channels).
     """
     title = escape(f"{found.network} on {found.dataset}")
     parts = [
@@ -43,9 +43,9 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         f"<h2>Data</h2><pre>{escape(chr(10).join(found.data.lines(100)))}</pre>",
         "<h2>Training</h2>",
         _curves(found.history),
-        "<h2>Confusion matrix</h2><p>Rows: the truth. Columns: the answer.</p>",
+        "<h2>Confusion matrix</h2><p>Rows: the true class. Columns: the answer.</p>",
         _confusion(found),
-        "<h2>Most confused</h2><p>Wrong answers, those given with the most conviction first.</p>",
+        "<h2>Most confused</h2><p>Wrong answers, those with the largest margin first.</p>",
         *(_figure(found, pictures, index) for index in found.most_confused(MAX_PICTURES)),
         f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
     ]
@@ -87,7 +87,7 @@ def _curves(history: Sequence[dict[str, float]]) -> str:
 
 
 def _curve(values: Sequence[float], what: str) -> str:
-    """One curve over the epochs as SVG, from its smallest to its largest value."""
+    """Return a curve over the epochs as SVG, scaled from its smallest to its largest value."""
     if not values:
         return ""
     low, high = min(values), max(values)
@@ -144,7 +144,7 @@ def _figure(found: Certificate, pictures: NDArray[np.uint8], index: int) -> str:
 
 
 def card(found: Certificate) -> str:
-    """The model card, in Markdown."""
+    """Return the model card as Markdown text."""
     settings, recipe = found.settings, found.settings["recipe"]
     seconds = sum(row.get("seconds", 0.0) for row in found.history)
     options = "".join(f" --{key} {recipe[key]}" for key in ("epochs", "batch", "rate", "augment"))
@@ -184,7 +184,7 @@ def _arithmetic(found: Certificate) -> str:
 
 
 def _chosen_by(found: Certificate) -> str:
-    """How the deployed epoch was chosen."""
+    """Return how the deployed epoch was chosen, as a phrase for the model card."""
     if found.settings.get("whole"):
         return "nothing was held out to validate, the last epoch is deployed"
     best = max((row.get("validation_accuracy", 0.0) for row in found.history), default=0.0)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Quantizers: a real number to one of a few integers, and the surrogate gradient of training.
+"""Quantizers: real numbers to small integers, with a pseudo-gradient for training.
 
-A quantizer's true derivative is zero almost everywhere, so each one names a
-*pseudo-gradient* for its backward pass. Forward results are whole numbers (held as
-floats), exactly those that the deployed network computes with; a scale is left to the
-batch norm after it, which would remove it. Written as few passes over memory: on a
-CPU they, not the convolutions, would otherwise take most of the time.
+A quantizer's true derivative is zero almost everywhere, so each one defines a *pseudo-gradient*
+for its backward pass. Forward results are whole numbers (stored as floats), exactly those that
+the deployed network computes with. There is no scale: the next batch norm would remove it. The
+code makes few passes over memory, which would otherwise take most of the time on a CPU.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return _sign(x + 0.0)  # +0 of -0: what a threshold cannot tell apart must be one
+        return _sign(x + 0.0)  # -0 becomes +0: a threshold cannot distinguish them
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
@@ -37,17 +36,12 @@ class _Sign(torch.autograd.Function):
         return _inside(grad, x, -1, 1)
 
 
-class _ApproxSign(torch.autograd.Function):
+class _ApproxSign(_Sign):
     """``q = +1 if x >= 0 else -1``; ``dq/dx := 2 - 2|x| where |x| < 1, else 0``.
 
-    The derivative of a piecewise quadratic, which comes closer to the step than the
+    The derivative of a piecewise quadratic, which approximates the step better than the
     clipped identity does: Liu et al., "Bi-Real Net", 2018, section 3.3.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return _sign(x + 0.0)  # +0 of -0: what a threshold cannot tell apart must be one
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
@@ -92,15 +86,15 @@ class _Weight(torch.autograd.Function):
         return grad, None
 
 
-#: Surrogate gradients of the sign.
+#: Names of the sign's pseudo-gradients.
 ESTIMATORS = {"ste": _Sign, "approx": _ApproxSign}
 
 
 def quantize_activation(x: Tensor, precision: Precision, estimator: str = "ste") -> Tensor:
-    """Real values to whole numbers of ``precision`` (same shape and dtype).
+    """Quantize real values to whole numbers of ``precision`` (same shape and dtype).
 
     Args:
-        x: any shape, floating.
+        x: floating-point tensor of any shape.
         precision: bipolar, or 2 to 8 bits signed, narrow or unsigned (unsigned also 1).
         estimator: pseudo-gradient of the sign, one of :data:`ESTIMATORS`.
     """
@@ -112,7 +106,7 @@ def quantize_activation(x: Tensor, precision: Precision, estimator: str = "ste")
 
 
 def quantize_weight(x: Tensor, precision: Precision) -> Tensor:
-    """Real weights in [-1, 1] to whole numbers of ``precision`` (same shape and dtype)."""
+    """Quantize real weights in [-1, 1] to whole numbers of ``precision`` (same shape and dtype)."""
     return _apply(_Weight, x, precision)
 
 
@@ -122,12 +116,12 @@ def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
 
 
 def _sign(x: Tensor) -> Tensor:
-    """-1 where the sign bit is set (also of -0), else +1."""
+    """Return -1 where the sign bit is set (also for -0), else +1."""
     # Many times faster on a CPU than torch.where, see bench/train_step.py.
     return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x)
 
 
 def _inside(grad: Tensor, x: Tensor, low: float, high: float) -> Tensor:
-    """``grad`` where low < x < high, else 0: one pass over memory instead of four."""
+    """Return ``grad`` where low < x < high, else 0, in one pass over memory instead of four."""
     result: Tensor = torch.ops.aten.hardtanh_backward(grad, x, low, high)
     return result

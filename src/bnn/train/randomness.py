@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The states of all random generators, kept in checkpoints: a resumed run draws what it would have.
+"""States of all random generators, kept in checkpoints: a resumed run draws the same numbers.
 
-PyTorch's draws augmentation, blending and, by ``lut``, the seeds of the native module's
-rounding. The order of the pictures is a function of seed and epoch alone. NumPy's and Python's
-are kept too, though no step of ours uses them.
+PyTorch's generator draws augmentation, blending and the seeds of the rounding in ``lut``. The
+order of the pictures depends on seed and epoch only. The generators of NumPy and Python are kept
+too, though nothing here uses them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 
 def random_states(device: torch.device) -> dict[str, Any]:
-    """The states as tensors and plain values."""
+    """Return the states of all generators, as tensors and plain values."""
     kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -31,7 +31,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any], device: torch.device) -> None:
-    """Set all generators to ``states``; those of a missing device are ignored."""
+    """Set all generators to ``states``; the state of a device that is missing is ignored."""
     torch.set_rng_state(states["torch"])
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

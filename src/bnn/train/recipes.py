@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Recipes: all settings of a training, one row each.
 
-What each choice was measured to bring is told in ``docs/training.md``.
+``docs/training.md`` says what each choice brought in measurements.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from bnn.network.topology import Conv, Dense, Topology
+from bnn.network.topology import Conv, Topology, Weighted
 from bnn.train.checked import Range, check_values
 
-#: Allowed values. Useful rates are well inside; outside these bounds nothing was learned.
+#: Allowed values by field. Useful rates are well inside; outside, nothing was learned.
 RANGES: dict[str, Range | Collection[str]] = {
     "epochs": Range(1, 1_000_000),
     "batch": Range(2, 1_000_000),
@@ -30,24 +30,24 @@ RANGES: dict[str, Range | Collection[str]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Rates fall to zero along half a cosine after a short linear warm-up.
+    """Settings of a training. After a short linear warm-up, rates fall to 0 along half a cosine.
 
     Attributes:
         epochs: passes over the training part.
-        batch: pictures a step.
-        rate: Adam's for the real weights of the integers, which live in [-1, 1];
-            large, because a weight must cross zero to change anything.
-        norm_rate: Adam's for all other parameters.
-        warm_up: steps.
-        smoothing: of the labels, in the cross entropy.
+        batch: pictures per step.
+        rate: Adam's learning rate of the real weights, which are in [-1, 1]; large, because
+            only a weight that crosses a step of its quantizer changes the network.
+        norm_rate: Adam's learning rate of all other parameters.
+        warm_up: number of steps.
+        smoothing: label smoothing in the cross entropy, 0 to 1.
         augment: one of ``bnn.train.augment.AUGMENTATIONS``.
-        mix: evenness with which two pictures are blended, see ``bnn.train.augment.mix``; 0: never.
+        mix: ``evenness`` of blending two pictures, see ``bnn.train.augment.mix``; 0: no blending.
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
-        taught: share of the teachers in the loss, where there are any.
-        temperature: of their answers, see ``bnn.train.teach``.
+        taught: share of the teachers in the loss, if there are teachers.
+        temperature: temperature of the teachers' answers, see ``bnn.train.teach``.
 
     Raises:
-        TrainError: a value of another type, or outside the range in :data:`RANGES`.
+        TrainError: a value has another type, or is outside its range in :data:`RANGES`.
     """
 
     epochs: int
@@ -66,31 +66,31 @@ class Recipe:
         check_values(self, RANGES)
 
 
-#: Dense networks.
+#: Recipe of dense networks.
 DENSE = Recipe(epochs=60, batch=256, rate=2e-2, smoothing=0.1)
-#: Convolutional networks on small pictures, with weights of one or two bits.
+#: Recipe of convolutional networks on small pictures, with weights of one or two bits.
 CONVOLUTIONAL = Recipe(epochs=100, batch=125, rate=3e-2, warm_up=500)
-#: The same where some weights have more: they need not cross zero to change.
+#: The same for networks with weights of more bits: these change without crossing zero.
 FINE = replace(CONVOLUTIONAL, rate=1e-2)
 
-#: How much of a rate and of the epochs is left to a network that starts from another one.
+#: Factors of the rate and of the epochs for a network that starts from another one.
 STARTED_RATE, STARTED_EPOCHS = 0.5, 0.3
 
-#: What may be varied without changing the class. Of unknown pictures, only where they lie:
-#: a mirrored road sign is another road sign.
+#: Augmentations that do not change the class, by data set. Unknown pictures are only shifted: a
+#: mirrored road sign is another road sign.
 AUGMENT = {"mnist": "distort", "fashion-mnist": "none", "cifar10": "flip-shift"}
 ELSE_AUGMENT = "shift"
 
 
 def recipe_for(topology: Topology, data: str, *, started: bool = False) -> Recipe:
-    """The recipe for a network.
+    """Return the recipe for a network.
 
     Args:
-        topology: of the network.
-        data: name or folder of what it learns.
+        topology: topology of the network.
+        data: name or folder of the data set.
         started: whether it starts from another network's weights.
     """
-    weights = [one.weights for one in topology.layers if isinstance(one, Conv | Dense)]
+    weights = [one.weights for one in topology.layers if isinstance(one, Weighted)]
     if any(isinstance(layer, Conv) for layer in topology.layers):
         recipe = CONVOLUTIONAL if all(one.high <= 1 for one in weights) else FINE
     else:

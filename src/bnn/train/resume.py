@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnn.errors import TrainError
-from bnn.train.checked import told
+from bnn.train.checked import short
 
 if TYPE_CHECKING:
     from bnn.train.loop import FitOptions
     from bnn.train.run import Settings
 
-#: Options that may change when a run is resumed.
+#: Options that may have another value when a run is resumed.
 FREE = ("epochs", "patience", "devices")
 
 
 def resumed(
     folder: Path, given: Mapping[str, Any], options: FitOptions
 ) -> tuple[Settings, FitOptions]:
-    """The settings and options of the run in ``folder``, with more epochs if requested.
+    """Return the settings and options of the run in ``folder``, with more epochs if requested.
 
     Args:
-        folder: of the run.
-        given: options by name; those that are None were not given.
-        options: what is not kept with the run: whom to tell.
+        folder: folder of the run.
+        given: options of the command line by name; None: not given.
+        options: ``progress`` and ``say``, which are not kept with the run.
 
     Raises:
-        TrainError: there is no run, or an option differs from the run's.
+        TrainError: there is no run, or an option differs from the one of the run.
     """
     from bnn.train.run import read_options, read_settings
 
@@ -73,7 +73,7 @@ def _in_run(value: str) -> str:
 
 
 def _same(value: Any, own: Any) -> bool:
-    """Whether they mean the same: a path may be spelled from here, a number as an integer."""
+    """Whether both mean the same: a path may be relative to here, a float may be an integer."""
     if isinstance(value, list) and isinstance(own, list):
         return len(value) == len(own) and all(map(_same, value, own))
     if isinstance(value, str) and isinstance(own, str):
@@ -82,11 +82,11 @@ def _same(value: Any, own: Any) -> bool:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 200 else told(text)
+    return text if len(text) <= 200 else short(text)
 
 
 def where_stopped(folder: Path) -> str:
-    """Message about a stopped training in ``folder``, and how to resume it."""
+    """Return a message about the stopped training in ``folder``, and how to resume it."""
     from bnn.train.checkpoint import BEST, newest
     from bnn.train.run import history_of, read_settings
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run: a folder in which a training keeps its settings, checkpoints, logs and results.
+"""A run: a folder with the settings, checkpoints, logs and results of a training.
 
-settings.json           what was asked for; resuming and certifying read it
-data.json               what the data held when the run began (bnn.train.looked)
+settings.json           what the user requested; resuming and certifying read it
+data.json               what the data contained when the run began (bnn.train.looked)
 best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
-previous.ckpt           the one before the last, for when the last is damaged
+previous.ckpt           the one before the last, in case the last is damaged
 epochs.csv, tensorboard/    figures of every epoch
-run.lock                held by the process that is at work in the folder
-model.bnn               the best epoch (the last one, if nothing was held out), deployed
+run.lock                locked by the process that works in the folder
+model.bnn               the deployed epoch: the best one (the last, if nothing was held out)
 report.json, .html      the certificate (bnn.train.certificate)
 card.md                 the model card
 """
@@ -35,21 +35,19 @@ from bnn.lower import lower
 from bnn.network import topology as topologies
 from bnn.network import zoo
 from bnn.network.topology import Topology
-from bnn.system.files import read_file, write_whole
+from bnn.system.files import parse_json, read_file, write_whole
 from bnn.train.adopt import adopt
 from bnn.train.certificate import CARD, MODEL, PAGE, REPORT, Certificate, certify
 from bnn.train.checked import (
     Range,
     check_keys,
     check_values,
-    finite_number,
-    no_duplicates,
 )
 from bnn.train.checkpoint import BEST, LAST, newest, read_checkpoint
 from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
 from bnn.train.extract import extract
 from bnn.train.finite import check_history
-from bnn.train.lock import alone
+from bnn.train.lock import exclusive
 from bnn.train.looked import Watch, keep_report, open_data
 from bnn.train.loop import (
     RUN,
@@ -75,17 +73,17 @@ OPTIONS = ("devices", "precision", "patience")
 RESULTS = (MODEL, REPORT, PAGE, CARD)
 #: Settings that name files.
 PLACES = ("network", "data", "init", "teachers")
-#: On which the batch norms of a model that is trained on are measured.
+#: Pictures on which batch norms are measured when training continues from a model.
 MEASURED_PICTURES = 500
-#: Of a settings file; larger ones are refused without reading.
+#: Bytes of a settings file; larger ones are refused without reading.
 MAX_SETTINGS_BYTES = 1 << 20
 #: Seeds that PyTorch's generators accept.
 RANGES: dict[str, Range | Collection[str]] = {
     "seed": Range(0, 2**32 - 1),
     "preprocess": tuple(PREPROCESSES),
 }
-#: A batch has at least so many pictures where that many are there; it is cut to a quarter of
-#: the training part, so that an epoch has several steps.
+#: Smallest batch, if there are enough pictures. A larger batch is cut to a quarter of the training
+#: part, so that an epoch has several steps.
 MIN_BATCH = 16
 
 
@@ -95,15 +93,15 @@ class Settings:
 
     Attributes:
         network: a name of ``bnn.network.zoo``, or a topology file.
-        data: a name or folder that ``bnn.data.sets`` knows.
+        data: name or folder of a data set, see ``bnn.data.sets``.
         preprocess: how pictures reach the network's input, see ``bnn.train.data``.
-        seed: of weights, order and augmentation.
+        seed: seed of weights, order and augmentation.
         recipe: see ``bnn.train.recipes``.
-        init: folder of a run, or a model by name or file, whose weights to start from, or None.
-        teachers: folders of runs, or models by name or file, to learn from.
-        whole: train on the validation part as well, and deploy the last epoch: for when
-            nothing is left to choose.
-        skip_broken: train without pictures that cannot be read.
+        init: where initial weights come from: folder of a run, or a model by name or file;
+            None: random weights.
+        teachers: networks to learn from: folders of runs, or models by name or file.
+        whole: also train on the validation part, and deploy the last epoch.
+        skip_broken: skip pictures that cannot be read, instead of raising an error.
     """
 
     network: str
@@ -121,7 +119,7 @@ class Settings:
 
     @property
     def deployed(self) -> str:
-        """Name of the checkpoint that is deployed."""
+        """File name of the checkpoint that is deployed."""
         return LAST if self.whole else BEST
 
     @classmethod
@@ -137,7 +135,7 @@ class Settings:
         skip_broken: bool = False,
         **changes: float | str | None,
     ) -> Settings:
-        """Settings with the recipe that fits, changed where ``changes`` are not None.
+        """Return settings with the network's recipe, in which ``changes`` replace values.
 
         Raises:
             BnnError: unknown names, or values out of range.
@@ -145,7 +143,7 @@ class Settings:
         topology = topology_of(network, 2, check=False)
         recipe = recipe_for(topology, data, started=init is not None)
         wanted = {name: value for name, value in changes.items() if value is not None}
-        # A path is kept whole: the run may be certified from elsewhere.
+        # The path is made absolute: the run may be certified from another folder.
         network = os.path.abspath(network) if network.endswith(".toml") else network  # noqa: PTH100
         if data not in KNOWN and Path(data).exists():
             data = os.path.abspath(data)  # noqa: PTH100
@@ -156,12 +154,12 @@ class Settings:
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
-    """The path if the file exists, else the name of a model."""
+    """Return the absolute path if the file exists, else ``source``: the name of a model."""
     return os.path.abspath(source) if Path(source).exists() else os.fspath(source)  # noqa: PTH100
 
 
 def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
-    """The topology of a zoo name or file, for ``classes`` classes."""
+    """Return the topology of a zoo name or file, for ``classes`` classes."""
     if not network.endswith(".toml"):
         return zoo.topology(network, classes)
     found = topologies.load(network)
@@ -183,14 +181,14 @@ def train(
 ) -> Certificate | None:
     """Train into ``folder``, deploy the best epoch and certify it.
 
-    Args and errors are those of :func:`learn`.
+    Arguments and errors are those of :func:`learn`.
 
     Returns:
-        The certificate; None in all but the first of several processes.
+        The certificate; None in all processes but the first, if there are several.
     """
     folder = Path(folder)
     _make(folder, settings)
-    with alone(folder):
+    with exclusive(folder):
         parts = _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
         return None if parts is None else finish(settings, folder, parts)
 
@@ -204,24 +202,25 @@ def learn(
     tell: Callable[[DataReport], None] | None = None,
     watch: Watch = nullcontext,
 ) -> Parts | None:
-    """The training alone, which never looks at the test part.
+    """Train, without certifying; the test part is never used.
 
     Args:
         settings: what to train.
-        folder: of the run; made if missing.
-        options: how to run.
-        resume: go on with the run that ``folder`` holds (it may then have more epochs).
-        tell: called with what was found in the data, before training starts.
-        watch: entered while pictures are read; gives what is called with those done and in all.
+        folder: folder of the run; made if missing.
+        options: options that do not change the result.
+        resume: continue the run in ``folder`` (``settings`` may have more epochs).
+        tell: called with the report on the data, before training starts.
+        watch: context manager that is open while pictures are read; yields the callback for
+            progress, called with the pictures done and in total.
 
     Returns:
-        The data, for :func:`finish`; None in all but the first of several processes.
+        The data, for :func:`finish`; None in all processes but the first, if there are several.
 
     Raises:
-        BnnError: bad input of any kind, in one line. What was trained is kept.
+        BnnError: wrong input, in one line. What was trained so far is kept.
     """
     _make(folder, settings)
-    with alone(folder):
+    with exclusive(folder):
         return _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
 
 
@@ -240,7 +239,7 @@ def _learn(
     given = open_data(settings.data, folder, began=last is not None)
     topology = _topology(settings, given)
     stack = Stack(topology, settings.recipe.estimator)
-    lower(extract(stack))  # what cannot be deployed is refused now, not after hours
+    lower(extract(stack))  # refuse now what cannot be deployed, not after hours
     parts = _parts(settings, topology, given, watch)
     _check_training(parts)
     keep_report(folder, parts.report, began=last is not None)
@@ -253,20 +252,20 @@ def _learn(
     options.say(_beginning(settings, recipe, parts, precision))
     origin = Origin(_fixed(settings), digest_of(parts), answers_of(teachers, parts))
     task = Task(stack, parts, recipe, settings.seed, teachers, origin)
-    # Not before: what is refused changes nothing in a run that is there.
+    # Not earlier: a refused command changes nothing in an existing run.
     first = fit(task, folder, options, lambda: _write_settings(folder, settings, options))
     return parts if first else None
 
 
 def batch_for(wanted: int, pictures: int) -> int:
-    """Pictures a step: ``wanted``, or fewer where only ``pictures`` are there to train on."""
+    """Return the pictures per step: ``wanted``, or fewer for small data sets."""
     if wanted <= pictures:
         return wanted
     return min(pictures, max(MIN_BATCH, pictures // 4))
 
 
 def _check_training(parts: Parts) -> None:
-    """Refuse classes that nothing would be trained on, once a part was held out."""
+    """Refuse data that have classes without a training picture after parts were held out."""
     counts = parts.training.labels.bincount(minlength=len(parts.classes)).tolist()
     for name, count in zip(parts.classes, counts, strict=True):
         if count == 0:
@@ -292,14 +291,14 @@ def _beginning(settings: Settings, recipe: Recipe, parts: Parts, precision: str)
 
 
 def _fixed(settings: Settings) -> dict[str, Any]:
-    """The settings that may not change once a run has begun."""
+    """Return the settings that may not change once a run has begun."""
     values = json.loads(json.dumps(asdict(settings)))
     del values["recipe"]["epochs"]
     return dict(values)
 
 
 def _topology(settings: Settings, given: Splits) -> Topology:
-    """The network for the classes of the data."""
+    """Return the topology of the network, for the classes of the data."""
     training = given.train()
     try:
         return topology_of(settings.network, len(training.classes))
@@ -332,7 +331,7 @@ def _learn_from(
 
 
 def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
-    """A run's deployed epoch, or a model by name or file as a stack of ``wanted``'s layers."""
+    """Load the deployed epoch of a run, or a model, as a stack with the layers of ``wanted``."""
     if _is_run(source):
         return trained(Path(source))
     pictures = parts.training.pictures[:MEASURED_PICTURES]
@@ -340,29 +339,29 @@ def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
 
 
 def _teacher(source: str) -> Teacher:
-    """A run's deployed epoch, or a model by name or file."""
+    """Load the deployed epoch of a run, or a model by name or file, as a teacher."""
     if _is_run(source):
         return Teacher.of(trained(Path(source)))
     return Teacher(load(source).program)
 
 
 def _is_run(source: str) -> bool:
-    """Whether it is a run's folder; a folder may also hold an original parameter set."""
+    """Whether ``source`` is the folder of a run (and not an original parameter set)."""
     return Path(source).is_dir() and not (Path(source) / "classes.txt").exists()
 
 
 def trained(folder: Path) -> Stack:
-    """The deployed epoch of the run in ``folder``."""
+    """Load the deployed epoch of the run in ``folder``."""
     settings = read_settings(folder)
     path = folder / settings.deployed
-    classes = classes_of(path)  # its data may be gone
+    classes = classes_of(path)  # the data may be missing
     stack = Stack(topology_of(settings.network, classes), settings.recipe.estimator)
     restore(stack, path)
     return stack
 
 
 def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
-    """Deploy and certify the run in ``folder``: its best epoch, or its last."""
+    """Deploy and certify the run in ``folder``: its best epoch, or with ``whole`` its last."""
     stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
     path = folder / settings.deployed
     if not path.exists():
@@ -370,7 +369,7 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
             f"{folder}: ended before its first epoch was complete: nothing can be certified"
         )
     restore(stack, path)
-    # Not the one before where it is damaged: the table of epochs would lack its last row.
+    # Not the previous one if this is damaged: the table of epochs would lack its last row.
     last = folder / LAST if (folder / LAST).exists() else newest(folder, lambda _: None) or path
     history = restore(Stack(stack.topology), last)
     kept = read_checkpoint(path)
@@ -386,16 +385,16 @@ def _check_trained(settings: Settings, parts: Parts, kept: Any, path: Path) -> N
     wanted = _fixed(settings)
     origin = Origin(wanted, digest_of(parts))
     if isinstance(kept, dict) and isinstance(kept.get("settings"), dict):
-        # The place of files does not matter; their contents are compared.
+        # Files may have been moved: their contents are compared.
         kept = {**kept, "settings": {**kept["settings"], **{key: wanted[key] for key in PLACES}}}
     origin.check_settings(kept, path)
     origin.check_data(kept, path)
 
 
 def recertify(folder: Path) -> Certificate:
-    """Certify the run in ``folder`` once more, from its checkpoint and its data."""
+    """Certify the run in ``folder`` again, from its checkpoint and its data."""
     settings = read_settings(folder)
-    with alone(folder):
+    with exclusive(folder):
         began = newest(folder, lambda _: None) is not None
         given = open_data(settings.data, folder, began=began)
         parts = _parts(settings, _topology(settings, given), given)
@@ -404,15 +403,15 @@ def recertify(folder: Path) -> Certificate:
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Settings as plain JSON values."""
+    """Return settings as plain JSON values."""
     return {**asdict(settings), "torch": torch.__version__}
 
 
 def history_of(path: Path) -> list[dict[str, float]]:
-    """The epochs' figures that a checkpoint holds.
+    """Return the figures per epoch that a checkpoint contains.
 
     Raises:
-        TrainError: it cannot be read, or has none.
+        TrainError: the checkpoint cannot be read, or has no figures.
     """
     try:
         found = read_checkpoint(path)["callbacks"].values()
@@ -424,7 +423,7 @@ def history_of(path: Path) -> list[dict[str, float]]:
 
 
 def _make(folder: Path, settings: Settings) -> None:
-    """Make the run's folder, but not among the pictures: they would be another data set then."""
+    """Make the run's folder; refuse one inside the data folder, which would change the data."""
     data = Path(settings.data)
     if settings.data not in KNOWN and data.is_dir():
         place, pictures = folder.resolve(), data.resolve()
@@ -437,7 +436,7 @@ def _make(folder: Path, settings: Settings) -> None:
 
 
 def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: bool) -> None:
-    """See that the folder may be used (once more), and remove files of a killed run."""
+    """Check that the folder may be used, and remove files that a killed run left."""
     there = newest(folder, lambda _: None) is not None
     if there and not resume:
         raise TrainError(f"{folder}: has a run already; resume it with --resume")
@@ -460,12 +459,12 @@ def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: b
 
 
 def _check_replaces_nothing(folder: Path) -> None:
-    """Refuse a folder where a new run would replace files that no interrupted run left there."""
+    """Refuse a folder in which a new run would replace files that are not of an interrupted run."""
     for name in RESULTS:
         if (folder / name).exists():
             raise TrainError(f"{folder}: has a file {name} already; choose a new folder with -o")
     if (folder / SETTINGS).exists():
-        read_settings(folder)  # another program's are refused
+        read_settings(folder)  # refuses files of other programs
 
 
 def _write_settings(folder: Path, settings: Settings, options: FitOptions) -> None:
@@ -475,7 +474,7 @@ def _write_settings(folder: Path, settings: Settings, options: FitOptions) -> No
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings of the run in ``folder``; they may have been edited, so all are checked.
+    """Read the settings of the run in ``folder``; they may have been edited, so all are checked.
 
     Raises:
         TrainError: there is no run, or its settings are damaged, of wrong types, outside their
@@ -495,7 +494,7 @@ def read_settings(folder: Path) -> Settings:
 
 
 def read_options(folder: Path) -> FitOptions:
-    """How the run in ``folder`` was run, as its settings file says.
+    """Read the options of the run in ``folder`` from its settings file.
 
     Raises:
         TrainError: as :func:`read_settings`.
@@ -523,10 +522,9 @@ def _table(folder: Path) -> Mapping[str, Any]:
         raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")
     text = read_file(path, MAX_SETTINGS_BYTES, TrainError)
     try:
-        values = json.loads(text, parse_constant=finite_number, object_pairs_hook=no_duplicates)
-    except (ValueError, RecursionError) as reason:
-        why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
-        raise TrainError(f"{path}: is not JSON: {why}") from None
+        values = parse_json(text, finite=True)
+    except ValueError as reason:
+        raise TrainError(f"{path}: is not JSON: {reason}") from None
     if not isinstance(values, dict):
         raise TrainError(f"{path}: must be a table")
     return values

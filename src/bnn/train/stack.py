@@ -11,26 +11,26 @@ from torch import Tensor, nn
 
 from bnn._typing import assert_never
 from bnn.network.quantizers import encoded_input
-from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology, Weighted
 from bnn.program.inputs import PictureInput
 from bnn.program.precision import BIPOLAR
 from bnn.train import fused, layers, lut
 
-#: Standard deviation of the logits at first: enough for the loss to tell classes apart.
+#: Initial standard deviation of the logits: large enough for the loss to separate classes.
 LOGIT_GAIN = 2.0
 
 
 class Stack(nn.Module):
-    """A trainable network: bytes, uint8 (N, *input shape), to logits, float32 (N, classes).
+    """A trainable network from uint8 (N, *input shape) to logits, float32 (N, classes).
 
     Args:
-        topology: see :func:`deployable`.
+        topology: layers of the network; they are changed by :func:`deployable`.
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
 
     Attributes:
-        topology: that which is trained.
+        topology: layers that are trained.
         body: layers up to the integer scores.
-        head: a batch norm that makes logits of the scores, or nothing.
+        head: a batch norm that makes logits of the scores, or no layer.
     """
 
     table: Tensor
@@ -47,23 +47,23 @@ class Stack(nn.Module):
         self.register_buffer("table", table, persistent=False)
         self._stages: list[lut.Stage] | None = None
 
-    def train_by_lut(self) -> bool:
-        """From now on, do training steps in small integers (``bnn.train.lut``).
+    def use_luts(self) -> bool:
+        """Use small integers in training steps from now on (``bnn.train.lut``), if possible.
 
         Returns:
-            Whether it can; if not, nothing changes.
+            Whether it is possible; if not, nothing changes.
         """
         inputs = {int(value) for value in self.table.flatten().tolist()}
         self._stages = lut.stages_of(list(self.body), inputs)
-        return self.looks_up
+        return self.uses_luts
 
     @property
-    def looks_up(self) -> bool:
+    def uses_luts(self) -> bool:
         """Whether training steps use small integers."""
         return self._stages is not None
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits; under autocast, all but the head in its 16-bit type (and then not exact)."""
+        """Return the logits; under autocast in bfloat16 (not exact) except for the head."""
         device = pictures.device.type
         fast = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if fast else torch.float32
@@ -78,13 +78,13 @@ class Stack(nn.Module):
         return x
 
     def scores(self, pictures: Tensor) -> Tensor:
-        """Integer scores, int32 (N, classes). In evaluation mode only."""
+        """Return the integer scores, int32 (N, classes); in evaluation mode only."""
         assert not self.training
         with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
             return self._sums(pictures, torch.float32).to(torch.int32)
 
     def weights(self) -> list[nn.Parameter]:
-        """The real weights, from which the integers are made; optimisers treat them differently."""
+        """Return the real weights; the optimiser has another learning rate for them."""
         return [layer.weight for layer in self.body if isinstance(layer, layers.Weighted)]
 
     def project(self) -> None:
@@ -94,12 +94,12 @@ class Stack(nn.Module):
                 layer.project()
 
     def measure(self, batches: Iterable[Tensor]) -> None:
-        """Set the batch norms' statistics to the mean of those of ``batches`` with these weights.
+        """Set the batch norms' statistics to the mean over ``batches``, with the present weights.
 
-        The running ones lag behind the weights, and are those of a few batches only.
+        Running statistics come from earlier weights, and from a few batches only.
 
         Args:
-            batches: uint8 (N, *input shape) each, all of one size; at least one.
+            batches: at least one; each uint8 (N, *input shape), all of the same size.
         """
         norms = [one for one in self.modules() if isinstance(one, layers.BatchNorm)]
         training, momenta = self.training, [norm.momentum for norm in norms]
@@ -113,9 +113,9 @@ class Stack(nn.Module):
             norm.momentum = momentum
         self.train(training)
 
-    def maps(self, pictures: Tensor, kind: torch.dtype = torch.float32) -> Tensor:
-        """The integers that the first layer sees, as ``kind`` (N, channels, height, width)."""
-        x = self.table.to(kind)[pictures.int()]
+    def maps(self, pictures: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the first layer's inputs as ``dtype``, (N, channels, height, width)."""
+        x = self.table.to(dtype)[pictures.int()]
         return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
 
     def _sums(self, pictures: Tensor, kind: torch.dtype) -> Tensor:
@@ -125,14 +125,14 @@ class Stack(nn.Module):
 def deployable(topology: Topology) -> Topology:
     """``topology`` without settings that have no effect in training or are harmful.
 
-    A bias before a batch norm is subtracted again at once. At the end stands one batch
-    norm over all classes: it leaves the largest integer score the winner, so that no
-    runtime and no accelerator needs real numbers to decide.
+    A bias before a batch norm has no effect: the batch norm subtracts it. The last layer becomes
+    one batch norm with the same parameters for all classes: then the largest integer score
+    decides, and no runtime and no accelerator needs real numbers.
     """
     kept = list(topology.layers)
     for index, layer in enumerate(kept):
         later = [one for one in kept[index + 1 :] if not isinstance(one, Pool)]
-        if isinstance(layer, Conv | Dense) and (not later or isinstance(later[0], Norm)):
+        if isinstance(layer, Weighted) and (not later or isinstance(later[0], Norm)):
             kept[index] = replace(layer, bias=False)
     while isinstance(kept[-1], Norm):
         kept.pop()
@@ -164,10 +164,10 @@ def _layers(topology: Topology, estimator: str) -> Iterator[nn.Module]:
 
 
 def _gain(topology: Topology, index: int) -> float:
-    """What a batch norm's gamma starts from: the range of the activation after it."""
+    """Initial gamma of a batch norm, by the range of the activation after it."""
     for layer in topology.layers[index + 1 :]:
         if isinstance(layer, Act):
             high = 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)
-            # Without a sign, half of the values are 0; most of the others should not be clipped.
+            # Unsigned: half of the values are 0; most of the others should not be clipped.
             return high if layer.precision.low < 0 or high == 1 else high / 3
     return LOGIT_GAIN

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a training ends early: Ctrl-C, or a request to terminate (SIGTERM)."""
+"""How a training ends early: by Ctrl-C (SIGINT), or by a request to terminate (SIGTERM)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise :class:`Stopped` in the body, where it is the main thread's."""
+    """Raise :class:`Stopped` on SIGINT and SIGTERM within the body; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         for one in before:
-            if before[one] is not signal.SIG_IGN:  # as nohup asks for
+            if before[one] is not signal.SIG_IGN:  # ignored signals stay ignored, as nohup needs
                 signal.signal(one, _stop)
         yield
     finally:

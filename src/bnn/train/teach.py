@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Learn from trained networks: ``bnn train --teacher RUN_OR_MODEL``.
 
-A student is told not only the right class of a picture but how alike the others look to
-a network that knows: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural
-Network", 2015. What is deployed is the same network at the same cost.
+A student learns not only the right class of a picture, but also the probabilities that trained
+networks (teachers) give to all classes: Hinton, Vinyals, Dean, "Distilling the Knowledge in a
+Neural Network", 2015. The deployed network has the same size as without teachers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from bnn.train.stack import Stack
 class Teacher:
     """A trained network that answers with logits.
 
-    Without a GPU its integers answer, on the ``cpu`` runtime: exact, and several times
-    sooner than a forward pass of PyTorch.
+    Without a GPU the ``cpu`` runtime computes its answers: exact, and several times faster than
+    a forward pass of PyTorch.
 
     Args:
-        program: what it deploys to.
-        stack: the network itself, which answers on a GPU; None where there is none.
+        program: integer program of the network.
+        stack: the network for PyTorch, used on a GPU; None if there is none.
     """
 
     def __init__(self, program: Program, stack: Stack | None = None) -> None:
@@ -42,16 +42,16 @@ class Teacher:
 
     @classmethod
     def of(cls, stack: Stack) -> Teacher:
-        """A stack as a teacher; it is put into evaluation mode."""
+        """Return a stack as a teacher; the stack is put into evaluation mode."""
         return cls(lower(extract(stack.eval())), stack)
 
     def to(self, device: torch.device) -> None:
-        """Move it to the device of the pictures."""
+        """Move the teacher to the device of the pictures."""
         if self._stack is not None:
             self._stack.to(device)
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """float32 (N, classes) of uint8 (N, *input shape), where these are."""
+        """Return logits, float32 (N, classes), of pictures, uint8 (N, *input shape)."""
         if pictures.device.type != "cpu" and self._stack is not None:
             with torch.no_grad():
                 answer: Tensor = self._stack(pictures)
@@ -60,10 +60,10 @@ class Teacher:
         return torch.from_numpy(logits(self.program, scores)).float().to(pictures.device)
 
     def check(self, student: Topology, name: str) -> None:
-        """Refuse to teach other pictures or classes.
+        """Refuse a student with another input shape or other classes.
 
         Raises:
-            TrainError: ``student`` has these; ``name`` is the teacher's.
+            TrainError: ``student`` does not fit; the message begins with the teacher's ``name``.
         """
         shape, classes = self.program.input.shape, self.program.classes
         if shape != student.input:
@@ -73,24 +73,24 @@ class Teacher:
 
 
 class Teachers:
-    """Teachers, whose mean probabilities a student learns.
+    """Teachers; a student learns the mean of their probabilities.
 
     Args:
         teachers: at least one.
-        temperature: logits of both sides are divided by it, so that the less likely classes
-            count.
+        temperature: logits of teachers and student are divided by it; a larger one gives
+            more weight to less likely classes.
     """
 
     def __init__(self, teachers: Sequence[Teacher], temperature: float) -> None:
         self.teachers, self.temperature = teachers, temperature
 
     def to(self, device: torch.device) -> None:
-        """Move them to the device of the pictures."""
+        """Move the teachers to the device of the pictures."""
         for teacher in self.teachers:
             teacher.to(device)
 
     def loss(self, pictures: Tensor, answers: Tensor) -> Tensor:
-        """Cross entropy to the teachers' probabilities, of gradients independent of temperature.
+        """Return the cross entropy to the teachers' probabilities, scaled by temperature squared.
 
         Args:
             pictures: uint8 (N, *input shape).

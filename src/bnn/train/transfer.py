@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Start from the weights of another run: ``bnn train --init RUN``.
 
-A coarse network learns faster from a finer one of the same shape than from nothing.
+A network of few bits learns faster from one of more bits and the same shape than from random
+weights.
 """
 
 from __future__ import annotations
@@ -16,28 +17,27 @@ from bnn.program.precision import BIPOLAR, Precision
 from bnn.train.layers import Activation, BatchNorm, Weighted
 from bnn.train.stack import Stack
 
-#: Mean magnitude that real weights are brought to when their precision changes: a third of
-#: ternary ones then starts as 0; bipolar ones start as far from 0 as fresh ones do.
+#: Mean magnitude to which real weights are scaled when their precision changes: then a third of
+#: ternary weights starts as 0, and bipolar ones start with the magnitudes of random weights.
 MEAN_MAGNITUDE, BIPOLAR_MEAN_MAGNITUDE = 0.7, 0.25
 
 
 def transfer(source: Stack, target: Stack, path: Path) -> int:
     """Copy the values of ``source`` that fit into ``target``.
 
-    Between networks that differ, the statistics of batch norms do too, and are measured anew.
-
-    Layers are matched in order, and fit where their shapes are equal: other classes, for
-    example, leave the last layer as it was. Precisions may differ.
+    Layers are compared in order, and copied if their shapes are equal; their precisions may
+    differ. With another number of classes, for example, the last layer is not copied. The running
+    statistics of batch norms are copied only if all layers are the same.
 
     Args:
-        source, target: the second is changed.
-        path: of the source, for the message.
+        source, target: networks; ``target`` is changed.
+        path: path of the source, for the error message.
 
     Returns:
         The number of layers with weights that were copied.
 
     Raises:
-        TrainError: not a single one fits.
+        TrainError: no layer fits.
     """
     copied = 0
     for old, new in zip(_weighted(source), _weighted(target), strict=False):
@@ -63,7 +63,7 @@ def _weighted(stack: Stack) -> Iterator[Weighted]:
 
 
 def _norms(stack: Stack) -> Iterator[tuple[BatchNorm, int]]:
-    """Batch norms, each with the largest value of the activation after it (1 if there is none)."""
+    """Yield each batch norm and the largest value of the activation after it (1 if none)."""
     layers: list[nn.Module] = [*stack.body, *stack.head]
     for index, layer in enumerate(layers):
         if isinstance(layer, BatchNorm):
@@ -73,7 +73,7 @@ def _norms(stack: Stack) -> Iterator[tuple[BatchNorm, int]]:
 
 
 def _rescaled(weights: Tensor, before: Precision, after: Precision) -> Tensor:
-    """Weights rescaled for quantizer ``after``: the next batch norm removes any scale factor."""
+    """Return weights rescaled for precision ``after``; the next batch norm removes any factor."""
     if before == after:
         return weights
     wanted = BIPOLAR_MEAN_MAGNITUDE if after == BIPOLAR else MEAN_MAGNITUDE

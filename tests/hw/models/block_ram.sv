@@ -40,8 +40,11 @@ module block_ram #(
     function automatic logic writes(input int width, input logic en, input logic [7:0] we);
         writes = width != 0 && en && we != 0;
     endfunction
-    function automatic logic meet(input int r, input logic [14:0] r_at, input int w, input logic [14:0] w_at);
-        meet = first(r, r_at) < first(w, w_at) + plain(w) && first(w, w_at) < first(r, r_at) + plain(r);
+    function automatic logic meet(
+        input int r, input logic [14:0] r_at, input int w, input logic [14:0] w_at
+    );
+        meet = first(r, r_at) < first(w, w_at) + plain(w)
+            && first(w, w_at) < first(r, r_at) + plain(r);
     endfunction
 
     task automatic store(input int width, input logic [14:0] at, input logic [7:0] we,
@@ -71,8 +74,10 @@ module block_ram #(
         logic [71:0] old_a, old_b;
         old_a = seen(READ_A, a_at);
         old_b = seen(READ_B, b_at);
-        if (writes_b && WRITE_MODE_B != "READ_FIRST" && meet(READ_A, a_at, WRITE_B, b_at)) old_a = ~old_a;
-        if (writes_a && WRITE_MODE_A != "READ_FIRST" && meet(READ_B, b_at, WRITE_A, a_at)) old_b = ~old_b;
+        if (writes_b && WRITE_MODE_B != "READ_FIRST" && meet(READ_A, a_at, WRITE_B, b_at))
+            old_a = ~old_a;
+        if (writes_a && WRITE_MODE_A != "READ_FIRST" && meet(READ_B, b_at, WRITE_A, a_at))
+            old_b = ~old_b;
         if (writes_a) store(WRITE_A, a_at, a_we, a_d, a_p);
         if (writes_b) store(WRITE_B, b_at, b_we, b_d, b_p);
         if (a_en && READ_A != 0) begin
@@ -86,6 +91,7 @@ module block_ram #(
             else if (WRITE_MODE_B == "WRITE_FIRST") {b_qp, b_q} <= seen(READ_B, b_at);
         end
     end
-    initial if (SDP != 0 && (READ_A != 0 && READ_A != (DATA == 16384 ? 36 : 72) || READ_B != 0 || WRITE_A != 0))
+    wire sdp_width = READ_A == 0 || READ_A == (DATA == 16384 ? 36 : 72);
+    initial if (SDP != 0 && (!sdp_width || READ_B != 0 || WRITE_A != 0))
         $fatal(1, "block_ram: a kind of SDP memory that this model does not know");
 endmodule

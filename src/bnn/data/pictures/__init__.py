@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From any picture to the bytes of a model's input, as a person sees it."""
+"""From pictures to the bytes of a model's input."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures of more than 8 bits, or of real numbers, to 8 bits by the range that their file states.
+"""Pictures of more than 8 bits or of real numbers, converted to 8 bits by their file's range.
 
-Pillow's own conversion of such pictures cuts every value above 255 down to 255, so that most
-pictures become one white area. Here black and white are what the file format says; a picture
-that does not say it is refused.
+Pillow's own conversion of such pictures clips values to 255, so that most become white. Here black
+and white are defined by the file; a picture without this information is refused.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ if TYPE_CHECKING:
     from PIL import Image
 
 #: Tags of TIFF files (TIFF 6.0, sections 8 and 19).
-_BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 280, 281
-_FORMAT, _SIGNED_LEAST, _SIGNED_MOST = 339, 340, 341
+_BITS, _PHOTOMETRIC, _MIN_VALUE, _MAX_VALUE = 258, 262, 280, 281
+_FORMAT, _MIN_SIGNED, _MAX_SIGNED = 339, 340, 341
 _UNSIGNED = 1
 _WHITE_IS_ZERO = 0
 
-#: A picture of 16 bits whose values all lie below this share of its range is more likely one of
-#: fewer bits that nobody declared than one that is nearly black.
-FAINT = 1 / 16
+#: A picture of 16 bits whose values are all below this share of its range is refused: it probably
+#: has fewer bits, which its file does not say.
+MIN_RANGE = 1 / 16
 
 _ADVICE = "convert it to 8 bits first, with the range that you know"
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values that stand for black and for white, and whether the file says so in figures.
+    """The values of black and white, and whether the file declares them.
 
-    ``black`` is the larger one in pictures where 0 is white. ``declared`` is false where the
-    range is only that of the type of the numbers.
+    ``black`` is the larger one in pictures where 0 is white. ``declared`` is false if the range
+    is only that of the number type.
     """
 
     black: float
@@ -46,18 +45,18 @@ class Range:
 
 
 def is_deep(mode: str) -> bool:
-    """Whether pictures of Pillow's ``mode`` hold more than 8 bits a value."""
+    """Whether pictures of Pillow's ``mode`` have more than 8 bits per value."""
     return mode in ("I", "F") or mode.startswith("I;16")
 
 
 def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Grey levels, uint8 (height, width), of a picture for which :func:`is_deep` holds.
+    """Return grey levels, uint8 (height, width), of a picture for which :func:`is_deep` is true.
 
     Black becomes 0, white 255, and what is between is rounded to the nearest level.
 
     Raises:
-        DataError: nobody says what black and white are, values lie outside that range, or are
-            no numbers.
+        DataError: the values of black and white are unknown, or pixels are outside their range or
+            NaN.
     """
     stated = stated_range(image, name)
     values: NDArray[Any] = np.asarray(image)
@@ -70,7 +69,7 @@ def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
             f"{name}: holds values from {least:g} to {most:g}, its range is {low:g} to {high:g}; "
             f"{_ADVICE}"
         )
-    if not stated.declared and 0 < most < high * FAINT:
+    if not stated.declared and 0 < most < high * MIN_RANGE:
         raise DataError(
             f"{name}: its largest value is {most:g} of {high:g}, which would be all but black; "
             f"if it holds fewer bits, {_ADVICE}"
@@ -92,10 +91,10 @@ def _rounded(values: NDArray[Any], stated: Range) -> NDArray[np.uint8]:
 
 
 def stated_range(image: Image.Image, name: str) -> Range:
-    """What black and white are in a deep picture, by its file.
+    """Return the values of black and white in a deep picture, from its file.
 
     Raises:
-        DataError: the file does not say, or the picture is of no file.
+        DataError: the file does not contain them, or the picture has no file.
     """
     if image.format == "PNG" and image.mode != "F":
         return Range(0, 65535, declared=False)
@@ -115,8 +114,8 @@ def stated_range(image: Image.Image, name: str) -> Range:
 
 def _of_tiff(tags: Any, name: str) -> Range:
     bits, kind = _number(tags, _BITS, 1), _number(tags, _FORMAT, _UNSIGNED)
-    least = _number(tags, _SIGNED_LEAST, _number(tags, _LEAST, None))
-    most = _number(tags, _SIGNED_MOST, _number(tags, _MOST, None))
+    least = _number(tags, _MIN_SIGNED, _number(tags, _MIN_VALUE, None))
+    most = _number(tags, _MAX_SIGNED, _number(tags, _MAX_VALUE, None))
     declared = most is not None and (least is not None or kind == _UNSIGNED)
     if kind == _UNSIGNED and bits is not None and bits <= 16:
         least, most = least or 0, 2**bits - 1 if most is None else most
@@ -134,14 +133,14 @@ def _of_tiff(tags: Any, name: str) -> Range:
     assert least is not None
     assert most is not None
     if not least < most:
-        raise DataError(f"{name}: says that its values go from {least:g} to {most:g}")
+        raise DataError(f"{name}: its file states the range {least:g} to {most:g}")
     if _number(tags, _PHOTOMETRIC, None) == _WHITE_IS_ZERO:
         return Range(most, least, declared)
     return Range(least, most, declared)
 
 
 def _number(tags: Any, tag: int, default: float | None) -> float | None:
-    """The finite number under a tag, where it is one and the same for all samples."""
+    """Return the finite number of a tag if it is the same for all samples, else ``default``."""
     value = tags.get(tag)
     values = value if isinstance(value, tuple) else (value,)
     if len(set(values)) != 1:
@@ -154,11 +153,11 @@ def _number(tags: Any, tag: int, default: float | None) -> float | None:
 
 
 def check_tiff(image: Image.Image, name: str) -> None:
-    """Refuse TIFF files of 8 bits whose values Pillow passes on without their meaning.
+    """Refuse TIFF files of 8 bits whose values Pillow reads wrongly.
 
     Raises:
-        DataError: the file holds signed bytes, colours of 16 bits with a range of their own,
-            or a palette of 8 bits where one of 16 belongs (it would be black).
+        DataError: the file has signed bytes, colours of 16 bits with another range, or a palette
+            of 8 bits instead of 16 (it would be black).
     """
     tags = getattr(image, "tag_v2", None)
     if image.format != "TIFF" or tags is None or is_deep(image.mode):
@@ -166,7 +165,7 @@ def check_tiff(image: Image.Image, name: str) -> None:
     if _number(tags, _FORMAT, _UNSIGNED) != _UNSIGNED:
         raise DataError(f"{name}: a TIFF of 8-bit values that are not unsigned; {_ADVICE}")
     bits = _number(tags, _BITS, 1)
-    most = _number(tags, _SIGNED_MOST, _number(tags, _MOST, None))
+    most = _number(tags, _MAX_SIGNED, _number(tags, _MAX_VALUE, None))
     if bits == 16 and most is not None and most != 65535:
         raise DataError(f"{name}: colours of 16 bits whose largest value is {most:g}; {_ADVICE}")
     palette = tags.get(320) if image.mode in ("P", "PA") else None
@@ -175,10 +174,10 @@ def check_tiff(image: Image.Image, name: str) -> None:
 
 
 def check_colours(image: Image.Image, raw: str, name: str) -> None:
-    """Refuse colours of 16 bits (by the raw mode ``raw``) that are all but black.
+    """Refuse colours of 16 bits (raw mode ``raw``) that are nearly black.
 
     Raises:
-        DataError: see `FAINT`.
+        DataError: see `MIN_RANGE`.
     """
     if ";16" not in raw or is_deep(image.mode) or image.mode == "CMYK":
         return
@@ -186,7 +185,7 @@ def check_colours(image: Image.Image, raw: str, name: str) -> None:
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
     colours = bands[:-1] if image.mode in ("LA", "RGBA") else bands
     most = max(high for _, high in colours)
-    if 0 < most < 256 * FAINT:
+    if 0 < most < 256 * MIN_RANGE:
         raise DataError(
             f"{name}: its largest value is below {most + 1} of 256, which would be all but "
             f"black; if it holds fewer than 16 bits, {_ADVICE}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The preparation `Digit` (`preprocess`): the original's rule, and what is done where it fails."""
+"""The preparation `Digit` (`preprocess`): the original's rule, and another one if it fails."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 def digit_pixels(
     look: Seen, shape: tuple[int, int], options: Digit, name: str
 ) -> NDArray[np.uint8]:
-    """A stroke, white on black: uint8 (height, width) of ``shape``, 255 on 1.
+    """Return the stroke in a picture: uint8 (height, width) of ``shape``, 255 on 1.
 
-    A picture that has the size already is taken as it is, as grey levels, unless paper shows
-    through it: then somebody drew on a transparent canvas.
+    A picture that has the size already is converted to grey levels only, unless it has
+    transparent pixels (it was drawn on a transparent canvas).
 
     Raises:
-        DataError: with ``options.adaptive``, there is no stroke; ``name`` is the picture's.
+        DataError: there is no stroke (with ``options.adaptive``); the message begins with ``name``.
     """
     grey = grey_levels(look.image)
     if grey.size == shape[::-1] and not look.transparent:
@@ -55,9 +55,9 @@ def _fixed(grey: Image.Image, options: Digit) -> Image.Image:
 def _one_stroke(
     grey: Image.Image, shape: tuple[int, int], options: Digit, name: str, framed: bool = False
 ) -> Image.Image:
-    """Ink black on white: the fixed rule's where that finds one whole stroke.
+    """Return black ink on white: by the fixed rule if it finds one whole stroke, else adaptive.
 
-    ``framed``: this is the inside of a frame already.
+    ``framed``: whether this is the inside of a frame.
     """
     border = options.border
     sheet = _fixed(grey, options)
@@ -87,7 +87,7 @@ def _one_stroke(
 
 
 def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mask | None:
-    """Where the ink is, if the fixed rule found no stroke (``fixed``); None where it did."""
+    """Return where the ink is if the fixed rule's result ``fixed`` is not a stroke; else None."""
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):
         if is_solid(ink):
@@ -104,7 +104,7 @@ def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mas
 
 
 def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
-    """The stroke in a picture of any light, also on a sheet that lies on a table."""
+    """Return the stroke in a picture with any light, also on a sheet on a table."""
     found = find_stroke(grey)
     sheet = on_table(grey)
     if sheet is None or (on_sheet := find_stroke(sheet)) is None:
@@ -118,7 +118,7 @@ def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
 
 
 def _is_light(grey: NDArray[np.uint8], ink: Mask) -> bool:
-    """Whether ink is lighter than what is around it."""
+    """Whether ink is lighter than its surroundings."""
     factor = -(-max(grey.shape) // max(ink.shape))
     levels = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
     return bool(levels[ink].mean() > levels[~ink].mean())

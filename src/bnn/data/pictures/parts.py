@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What else is ink than one stroke: a table around the sheet, a frame, a second digit.
+"""Dark parts that are not one stroke: a table around the sheet, a frame, a second digit.
 
-`strokes` finds dark parts on light paper. Here they are looked at as a whole.
+`strokes` finds dark parts on light paper; this module interprets them together.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from PIL import Image, ImageFilter
 
 from bnn.data.pictures.strokes import Box, Mask, box_of, parts, pooled
 
-#: Parts are told apart on a grid of this size at most.
+#: Largest size of the grid on which parts are separated.
 _GRID = 150
-#: Levels of paper and table differ at least so far.
-_LEAST_APART = 30
-#: What lies around a sheet is at least this share of the picture's edge; a sheet is at least
-#: this share of the picture, and so much of it is paper that no stroke is near to: squares with
-#: sides of the share `_SQUARE` of the sheet's shorter side.
-_LEAST_RIM, _LEAST_SHEET, _LEAST_PAPER, _SQUARE = 0.02, 0.06, 0.02, 0.2
-#: Of a side, that is a whole one.
+#: Least difference between the levels of paper and table.
+_MIN_APART = 30
+#: The table is at least the share `_MIN_RIM` of the picture's edge; the sheet is at least
+#: `_MIN_SHEET` of the picture. At least `_MIN_PAPER` of the sheet is far from strokes: in squares
+#: without ink whose side is the share `_SQUARE` of the sheet's shorter side.
+_MIN_RIM, _MIN_SHEET, _MIN_PAPER, _SQUARE = 0.02, 0.06, 0.02, 0.2
+#: A side of the picture is covered completely if at least this share of it is.
 _WHOLE = 0.9
-#: At its edge the light changes by this share of the difference.
+#: At a table's edge the light changes by at least this share of the difference.
 _SHARP = 0.5
-#: A frame covers this share of each side of its rectangle, within this share of the other
-#: side; and what stands in it is at least this share of its height or width.
+#: A frame covers the share `_SIDE` of each side of its rectangle, in a band with the share `_BAND`
+#: of the other side; its contents have at least the share `_INNER` of its height or width.
 _SIDE, _BAND, _INNER = 0.75, 0.06, 0.25
-#: A ruled line is flat, by this share of its width.
+#: Height of a ruled line, at most, as a share of its width.
 _FLAT = 0.06
 #: Parts of less than this share of all ink are not digits.
 _SPECK = 0.05
-#: Two parts side by side are two digits if the gap is at least this share of the whole height,
-#: and each is at least this share of it; one above the other, if each is at least that share.
+#: Two parts side by side are two digits if the gap is at least the share `_GAP` of the whole height
+#: and each part at least `_TALL`; one above the other, if each is at least `_STACKED`.
 _GAP, _TALL, _STACKED = 0.08, 0.55, 0.34
-#: Apart by this share of the larger part's size, and at least this share of it: two digits.
+#: Two parts are two digits if their distance is `_FAR` of the larger's size, and one is `_ALIKE`.
 _FAR, _ALIKE = 0.5, 0.4
-#: A stroke is made thicker if it is narrower than this many pixels of the result, up to that many.
+#: A stroke narrower than `_THIN` pixels of the result is made `_THICKER` pixels wide.
 _THIN, _THICKER = 1.0, 3.5
-#: Squares of ink to a pixel of the result while a stroke is made thicker.
+#: Grid cells per pixel of the result while a stroke is made thicker.
 _FINE = 4
 
 
 def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np.uint8] | None:
-    """The part of a picture that is a sheet of paper on a darker ground, else None.
+    """Return the part of a picture that is a sheet of paper on a darker ground, else None.
 
     Args:
         grey: uint8 (height, width).
-        whole_side: the ground must take a whole side of the picture, which a stroke hardly does.
+        whole_side: whether the ground must cover a whole side of the picture.
 
     Returns:
-        uint8 (height, width) of the sheet alone; the ground that is left in the corners has the
-        level of the paper. A ground is dark, and goes on beyond the picture's edge.
+        uint8 (height, width) of the sheet; ground in its corners gets the level of the paper. A
+        ground is dark, and extends to the picture's edge.
     """
     cell = -(-max(grey.shape) // _GRID)
     small = np.asarray(Image.fromarray(grey).reduce(cell)) if cell > 1 else grey
@@ -62,12 +62,12 @@ def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np
     if dark.all() or not dark.any():
         return None
     paper = int(np.median(small[~dark]))
-    if paper - float(np.median(small[dark])) < _LEAST_APART:
+    if paper - float(np.median(small[dark])) < _MIN_APART:
         return None
     labels = parts(dark)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     names = np.unique(rim[rim > 0])
-    if not len(names) or (rim > 0).mean() < _LEAST_RIM:
+    if not len(names) or (rim > 0).mean() < _MIN_RIM:
         return None
     ground = np.isin(labels, names)
     sides = ground[0], ground[-1], ground[:, 0], ground[:, -1]
@@ -76,7 +76,7 @@ def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np
     if _step(small, ground) < _SHARP * (paper - float(np.median(small[ground]))):
         return None  # light that falls off
     ground = _grown(ground, 5)
-    if ground.all() or (~ground).mean() < _LEAST_SHEET or not _has_room(dark | ground, ground):
+    if ground.all() or (~ground).mean() < _MIN_SHEET or not _has_room(dark | ground, ground):
         return None
     box = box_of(~ground)
     whole = np.repeat(np.repeat(ground, cell, axis=0), cell, axis=1)
@@ -86,7 +86,7 @@ def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np
 
 
 def _between(values: NDArray[np.uint8]) -> int:
-    """The level that parts dark and light values best (Otsu's)."""
+    """Return the level that separates dark and light values best (Otsu's method)."""
     counts = np.bincount(values.ravel(), minlength=256).astype(np.float64)
     below = np.cumsum(counts)
     sums = np.cumsum(counts * np.arange(256))
@@ -97,7 +97,7 @@ def _between(values: NDArray[np.uint8]) -> int:
 
 
 def _step(levels: NDArray[np.uint8], ground: Mask) -> float:
-    """How far the light changes at the edge of a ground, at most places."""
+    """Return the typical change of light at the edge of a ground."""
     image = Image.fromarray(levels)
     most, least = (
         np.asarray(image.filter(kind(5)), np.float32)
@@ -108,22 +108,22 @@ def _step(levels: NDArray[np.uint8], ground: Mask) -> float:
 
 
 def _grown(mask: Mask, size: int) -> Mask:
-    """A mask with all that is within a square of ``size`` (odd) around it."""
+    """Return a mask grown by a square of ``size`` (odd) around each of its pixels."""
     image = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(size))
     return np.asarray(image) > 0
 
 
 def _has_room(covered: Mask, ground: Mask) -> bool:
-    """Whether a sheet has room without ink, as paper has and the strokes of chalk have not."""
+    """Whether a sheet has areas without ink, as paper has and strokes of chalk do not."""
     sheet = box_of(~ground)
     side = max(int(_SQUARE * min(sheet.sides)) // 2 * 2 + 1, 3)
     padded = np.pad(covered, side, constant_values=True)
     free = ~_grown(padded, side)
-    return bool(free.sum() > _LEAST_PAPER * (~ground).sum() / 2)
+    return bool(free.sum() > _MIN_PAPER * (~ground).sum() / 2)
 
 
 def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
-    """Size of a square of the grid, and the parts of the ink on it, dust left out."""
+    """Return the size of a grid cell, and boxes and masks of the parts of the ink without dust."""
     cell = -(-max(ink.shape) // _GRID)
     amounts = pooled(ink, cell)
     labels = parts(amounts > 0)
@@ -135,10 +135,10 @@ def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
 
 
 def within_frame(ink: Mask) -> Box | None:
-    """The inside of a printed frame with ink in it, in pixels of ``ink``; else None.
+    """Return the inside of a printed frame with ink in it, in pixels of ``ink``; else None.
 
-    The frame is a rectangle of lines, also one that lacks a side; what stands in it is large
-    enough to be a digit.
+    The frame is a rectangle of lines, which may lack one side; the ink in it must be large enough
+    to be a digit.
     """
     cell, boxes, masks = _found(ink)
     for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
@@ -157,7 +157,7 @@ def within_frame(ink: Mask) -> Box | None:
 
 
 def _between_rules(boxes: list[Box]) -> Box | None:
-    """The room above, below or between ruled lines: flat, and longer than all else is large."""
+    """Return the area above, below or between ruled lines, if there are any, else None."""
     rules = [b for b in boxes if b.sides[0] <= max(_FLAT * b.sides[1], 2)]
     others = [b for b in boxes if b not in rules]
     if not rules or not others:
@@ -176,7 +176,7 @@ def _between_rules(boxes: list[Box]) -> Box | None:
 
 
 def _lines(mask: Mask, box: Box) -> Box | None:
-    """What is within the lines of a frame, if a part is one."""
+    """Return the inside of a frame if a part is a frame, else None."""
     part = mask[box.top : box.bottom, box.left : box.right]
     height, width = part.shape
     if min(height, width) < 8:
@@ -190,7 +190,7 @@ def _lines(mask: Mask, box: Box) -> Box | None:
     )
     if sum(side >= _SIDE for side in sides) < 4:
         return None
-    # Nothing of it in the middle: a letter has strokes there.
+    # A frame has no ink in its middle; a letter has.
     down, across = 2 * rows + 1, 2 * columns + 1
     if part[down:-down, across:-across].any():
         return None
@@ -198,7 +198,7 @@ def _lines(mask: Mask, box: Box) -> Box | None:
 
 
 def are_several(ink: Mask) -> bool:
-    """Whether ink is of more than one digit or letter.
+    """Whether ink shows more than one digit or letter.
 
     Strokes of one digit stand close together: a bar above a 5, a dot on an i, the two strokes
     of a 4. Parts are several digits if they are side by side with a gap, and each nearly as
@@ -216,7 +216,7 @@ def are_several(ink: Mask) -> bool:
 
 
 def _joined(spans: list[tuple[int, int, Box]], gap: float) -> list[list[Box]]:
-    """Boxes in groups that are apart by at least ``gap`` along one axis."""
+    """Return groups of boxes that are separated by at least ``gap`` along one axis."""
     groups: list[list[Box]] = []
     end = 0
     for start, stop, box in sorted(spans, key=lambda span: span[:2]):
@@ -248,10 +248,10 @@ def _are_far(boxes: list[Box]) -> bool:
 
 
 def thickened(ink: Mask, shape: tuple[int, int]) -> Mask | None:
-    """Thin ink as it must be to stay whole when it is shrunk to ``shape``; else None.
+    """Return thin ink thickened, so that it stays connected when shrunk to ``shape``; else None.
 
-    Shrinking takes one of many pixels: a line that is narrower than the step would break into
-    dots, or go. Returns bool (height, width) at a reduced size.
+    Shrinking samples one of many pixels: a line narrower than the step would break or vanish.
+    Returns bool (height, width) at a reduced size; None if the ink is not thin.
     """
     box = box_of(ink)
     part = ink[box.top : box.bottom, box.left : box.right]
@@ -266,21 +266,21 @@ def thickened(ink: Mask, shape: tuple[int, int]) -> Mask | None:
 
 
 def _stroke_width(ink: Mask) -> float:
-    """Mean width of strokes in pixels: the area over half the outline."""
+    """Return the mean width of strokes in pixels: the area divided by half the outline."""
     padded = np.pad(ink, 1)
     outline = np.count_nonzero(padded[1:] != padded[:-1])
     outline += np.count_nonzero(padded[:, 1:] != padded[:, :-1])
-    # Squares have longer outlines than the lines that they stand for, by 4 / pi on average.
+    # Outlines of squares are longer than those of the lines, by 4 / pi on average.
     return float(2 * ink.sum() / (outline * np.pi / 4))
 
 
 def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
-    """Whether ink may be the hole in a light stroke: it is smaller, seen at ``ratio`` of its size.
+    """Whether dark ink may be the hole in a light stroke: its box is inside the other one's.
 
     Args:
-        inner: what is dark on light.
-        outer: what is light on dark.
-        ratio: pixels of ``outer`` to one of ``inner``.
+        inner: mask of what is dark on light.
+        outer: mask of what is light on dark.
+        ratio: pixels of ``outer`` per pixel of ``inner``.
     """
     small, large = box_of(inner).sides, box_of(outer).sides
     return max(small) * ratio <= max(large)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a model wants its pictures: a small frozen description that the model file carries.
+"""How pictures are prepared for a model: a small frozen description in the model file.
 
 Three kinds: `Thumbnail` (the original's rule for CNV networks), `Digit` (its rule for LFC
-networks) and `Stretch` (plain). Pillow is loaded only when a picture comes.
+networks) and `Stretch` (plain). Pillow is imported when the first picture is prepared.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Preprocess(ABC):
-    """Turns a picture into a model's input; written to the model file as JSON."""
+    """Base of the preparations: from a picture to a model's input; stored as JSON."""
 
     kind: ClassVar[str]
 
     def to_array(
         self, picture: Image.Image | str | os.PathLike[str], shape: Shape
     ) -> NDArray[np.uint8]:
-        """A picture or picture file as uint8 (height, width, channels) of ``shape``.
+        """Return a picture or picture file as uint8 (height, width, channels) of ``shape``.
 
-        The picture is read as a person sees it: upright, on paper where it is transparent,
-        in 8 bits; see `seen`. One of that height and width already is then taken as it
-        is, converted to grey or RGB. The caller's picture is left unchanged, at most decoded.
+        The picture is read as a person sees it: upright, on white paper where it is transparent,
+        in 8 bits; see `seen`. A picture that has this height and width already is only
+        converted to grey or RGB. The caller's picture is not changed, except that it is decoded.
 
-        Raises `DataError` for a file that is no picture or cannot be decoded, or whose values
-        nobody can interpret, and `InputError` for a shape that is not of a picture.
+        Raises `DataError` for a file that is not a picture, cannot be decoded or has values
+        without a known range, and `InputError` for a shape that is not that of a picture.
         """
         from PIL import Image
 
@@ -56,18 +56,18 @@ class Preprocess(ABC):
 
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
-        """The values of `to_array`, in order; may decode the picture."""
+        """Return the values of `to_array`, in order; may decode the picture."""
 
     def to_json(self) -> dict[str, object]:
-        """A dictionary that ``json`` can write and `from_json` reads back equal."""
+        """Return a dictionary of JSON values, from which `from_json` makes an equal object."""
         return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
     @staticmethod
     def from_json(value: object) -> Preprocess:
-        """The description that `to_json` wrote.
+        """Return the preparation that `to_json` described.
 
-        Strict: raises `ModelFileError` for anything but a known kind with exactly its
-        keys and values in range. Keys that older files lack (`ADDED`) have their default.
+        Raises `ModelFileError` for an unknown kind, for missing or unknown keys, and for values
+        outside their range. Keys that older files lack (`ADDED`) have their default.
         """
         if not isinstance(value, dict):
             raise ModelFileError("preprocess: must be an object with a kind")
@@ -78,7 +78,7 @@ class Preprocess(ABC):
         known = {f.name for f in fields(_KINDS[kind])}
         options = {**ADDED.get(kind, {}), **options}
         if wrong := sorted(map(str, known ^ set(options))):
-            raise ModelFileError(f"preprocess: {kind} lacks or does not know {', '.join(wrong)}")
+            raise ModelFileError(f"preprocess: {kind}: missing or unknown {', '.join(wrong)}")
         try:
             return _KINDS[kind](**options)
         except InputError as error:
@@ -120,9 +120,9 @@ class Digit(Preprocess):
     """A dark stroke on light paper, found, centred and inverted: 255 on 1.
 
     The original's rule for LFC networks; see `bnn.data.pictures.rules.digit_array` for the options.
-    That rule has a fixed threshold. With ``adaptive``, it is used where it finds a stroke;
-    where it finds none (pencil, chalk, shadows), the light around each stroke decides, and a
-    sheet without a stroke is an error (`DataError`); see `bnn.data.pictures.strokes`.
+    That rule has a fixed threshold. With ``adaptive``, if it does not find a stroke (pencil,
+    chalk, shadows), pixels are compared with the light around them, and a sheet without a
+    stroke is an error (`DataError`); see `bnn.data.pictures.strokes`.
     """
 
     kind: ClassVar[str] = "digit"
@@ -156,7 +156,7 @@ class Digit(Preprocess):
 
 @dataclass(frozen=True)
 class Stretch(Preprocess):
-    """Convert to grey or RGB and resize bilinearly to the whole input, aspect or not."""
+    """Convert to grey or RGB, and resize bilinearly to the whole input, whatever the aspect."""
 
     kind: ClassVar[str] = "stretch"
 
@@ -167,8 +167,8 @@ class Stretch(Preprocess):
         return stretched(seen(image).image, shape[:2], "L" if shape[2] == 1 else "RGB")
 
 
-#: What files written before these keys existed mean. The fixed rule's own results are the same
-#: with ``adaptive``; what it adds are answers, or errors, where that rule found no stroke.
+#: Values of keys that older files lack. With ``adaptive``, results of the fixed rule do not change;
+#: it only adds results, or errors, for pictures in which that rule does not find a stroke.
 ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True}}
 
 _KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch)}

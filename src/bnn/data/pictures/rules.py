@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures to uint8 arrays, by the rules that decide whether scores match the recorded ones.
+"""Pictures to uint8 arrays, by the original's rules, exact to the byte.
 
 Section 4 of the behavioural specification: the thumbnail rule of Pillow before version 7,
 its JPEG draft mode, the white canvas of the CIFAR conversion, and the rule of the webcam
@@ -23,7 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from bnn.errors import BnnError, DataError
 from bnn.system.files import open_file
 
-#: Larger than any photograph.
+#: Most bytes of a picture file.
 MAX_FILE_BYTES = 1 << 29
 
 Colour = tuple[int, int, int]
@@ -32,19 +32,19 @@ WHITE: Colour = (255, 255, 255)
 
 #: Most pixels of a picture, and of a JPEG, which can be decoded at a reduced scale.
 MAX_PIXELS, MAX_JPEG_PIXELS = 64_000_000, 256_000_000
-#: Most pixels of a side, as of a JPEG.
+#: Most pixels of a side (the limit of JPEG).
 MAX_SIDE = 65_535
-#: Rows of a picture that are converted at once.
+#: Number of rows that are converted at once.
 _ROWS = 256
 #: Raster formats only. Some of Pillow's other readers start programs (Ghostscript for EPS),
-#: or take nearly any file for a picture (TGA has no magic).
+#: or accept nearly any file as a picture (TGA has no magic number).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000")
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Open a picture file without decoding it, so that JPEG draft mode still applies.
 
-    Raises `DataError` if the file is missing, no picture of `FORMATS`, or has too many pixels
+    Raises `DataError` if the file is missing, not a picture of `FORMATS`, or has too many pixels
     (`MAX_PIXELS`). Damage further inside shows when it is decoded.
     """
     with open_file(path, MAX_FILE_BYTES, DataError) as file:
@@ -82,7 +82,7 @@ def _too_many_pixels(name: str, image: Image.Image | None = None) -> str:
 
 
 def check_sides(image: Image.Image, name: str) -> None:
-    """Refuse a picture like a thread: borders and resizing would need memory for a sheet."""
+    """Refuse a picture with a very long side: borders and resizing would need too much memory."""
     if max(image.size) > MAX_SIDE:
         size = f"{image.width} x {image.height}"
         raise DataError(f"{name}: has {size} pixels; sides of at most {MAX_SIDE} are read")
@@ -90,10 +90,10 @@ def check_sides(image: Image.Image, name: str) -> None:
 
 @contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong while Pillow decodes the picture ``name`` into a `DataError`."""
+    """Turn any exception while Pillow decodes the picture ``name`` into a `DataError`."""
     try:
         with warnings.catch_warnings():
-            # Pillow's, of odd metadata, are of no concern here; this package's own are.
+            # Ignore Pillow's warnings about metadata, but not this package's.
             warnings.filterwarnings("ignore", category=UserWarning, module=r"(?!bnn\b)")
             # Files are bounded when they are opened, by `check_pixels`.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -101,8 +101,8 @@ def decoding(name: str) -> Iterator[None]:
     except BnnError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{name}: is no picture ({', '.join(FORMATS)})") from None
-    # Its decoders raise nearly every kind of exception on damaged files.
+        raise DataError(f"{name}: is not a picture ({', '.join(FORMATS)})") from None
+    # Pillow's decoders raise many kinds of exceptions on damaged files.
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(
@@ -111,12 +111,12 @@ def decoding(name: str) -> Iterator[None]:
 
 
 def picture_name(image: Image.Image) -> str:
-    """The file that a picture was opened from, where it is known."""
+    """Return the name of the file from which a picture was opened, or a substitute."""
     return str(getattr(image, "filename", "")) or "<picture>"
 
 
 def twin(image: Image.Image) -> Image.Image:
-    """A copy of a picture; an undecoded JPEG yields an undecoded copy."""
+    """Return a copy of a picture; the copy of an undecoded JPEG is undecoded."""
     with decoding(picture_name(image)):
         if isinstance(image, JpegImageFile) and image.tile and not image.decoderconfig:
             assert image.fp is not None, "its file was closed before it was decoded"
@@ -146,7 +146,7 @@ def thumbnail_pillow6(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
-    """The (width, height) that Pillow before 7 shrank ``size`` to, to fit ``into``."""
+    """Return the (width, height) to which Pillow before 7 shrank ``size``, to fit ``into``."""
     width, height = size
     if width > into[0]:
         width, height = into[0], int(max(height * into[0] / width, 1))
@@ -158,8 +158,8 @@ def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
 def _resized(image: Image.Image, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
     """Resize rows first, then columns, with 8 bits in between.
 
-    So did Pillow for long; newer ones take the columns of tall pictures first, which
-    gives other bytes. One direction at a time is the same in all.
+    So did Pillow for a long time; newer versions resize the columns of tall pictures first, which
+    gives other bytes. Resizing in one direction gives the same bytes in all versions.
     """
     premultiplied = {"LA": "La", "RGBA": "RGBa"}.get(image.mode, image.mode)
     rows = image.convert(premultiplied).resize((size[0], image.height), filter_)
@@ -176,11 +176,11 @@ def _become(image: Image.Image, other: Image.Image) -> None:
 
 
 def decode(image: Image.Image) -> None:
-    """Decode a picture in place, around a fault of Pillow.
+    """Decode a picture in place, avoiding a defect of Pillow.
 
-    Pillow (13.0, for one) maps uncompressed grey TIFF files that lie on their side into
-    memory with width and height exchanged, and so mixes up their pixels without a word. It
-    maps only where it knows the file's name.
+    Pillow (13.0, for example) maps uncompressed grey TIFF files with a rotated orientation into
+    memory with width and height exchanged, and gives wrong pixels without an error. It does so
+    only if it knows the file's name.
     """
     name = getattr(image, "filename", "")
     if not isinstance(image, TiffImageFile) or not image.tile or not name:
@@ -194,10 +194,10 @@ def decode(image: Image.Image) -> None:
 
 
 def turn_back(image: Image.Image) -> None:
-    """Decode a TIFF file as it is stored, in place; other pictures are left alone.
+    """Decode a TIFF file in place without rotating it; other pictures are not changed.
 
-    Pillow turns them by their orientation tag when it decodes them, which Pillow 6 did not. Of
-    a picture that is decoded already nothing is known.
+    Pillow rotates TIFF files by their orientation tag when it decodes them; Pillow 6 did not. A
+    picture that is decoded already cannot be turned back.
     """
     if not isinstance(image, TiffImageFile) or not image.tile:
         return
@@ -219,11 +219,11 @@ def turn_back(image: Image.Image) -> None:
 def on_canvas(
     image: Image.Image, shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
-    """Shrink to fit and centre on a canvas: uint8 (height, width, 3) of ``shape``'s two.
+    """Shrink to fit and centre on a canvas: uint8 (height, width, 3), by ``shape``.
 
-    `thumbnail_pillow6` first: the caller's picture is left shrunk. Then it is pasted
-    without a mask, and alpha is dropped: transparent pixels show their stored colour.
-    Raises `DataError` if the picture cannot be decoded.
+    The caller's picture is shrunk in place by `thumbnail_pillow6`. Then it is pasted without a
+    mask, and alpha is dropped: transparent pixels show their stored colour. Raises `DataError`
+    if the picture cannot be decoded.
     """
     height, width = shape
     thumbnail_pillow6(image, (width, height))
@@ -234,10 +234,10 @@ def on_canvas(
 def thumbnail_array(
     image: Image.Image, size: tuple[int, int], shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
-    """As `on_canvas`, for an opaque picture that may be decoded at a reduced scale.
+    """As `on_canvas`, for an opaque picture that may have been decoded at a reduced scale.
 
-    ``image`` is of mode L or RGB, ``size`` the (width, height) that it has in full; see
-    `bnn.data.pictures.seen.Seen`. The result is uint8 (height, width, 3) of ``shape``'s two.
+    ``image`` has mode L or RGB; ``size`` is its (width, height) at full scale, see
+    `bnn.data.pictures.seen.Seen`. The result is uint8 (height, width, 3), by ``shape``.
     """
     target = fitted(size, shape[::-1])
     if image.size != target:
@@ -253,9 +253,9 @@ def _centred(image: Image.Image, shape: tuple[int, int], background: Colour) -> 
 
 
 def image_to_cifar_array(image: Image.Image) -> NDArray[np.uint8]:
-    """Any picture to uint8 (32, 32, 3), byte for byte as the original's ``image_to_cifar``.
+    """Return any picture as uint8 (32, 32, 3), byte for byte as the original's ``image_to_cifar``.
 
-    The caller's picture is left shrunk; see `on_canvas`.
+    The caller's picture is shrunk in place; see `on_canvas`.
     """
     return on_canvas(image, (32, 32))
 
@@ -279,14 +279,14 @@ def digit_array(
     cut: int | None = None,
     border: int = 80,
 ) -> NDArray[np.uint8]:
-    """A dark stroke on light paper to a white stroke on black: uint8 (height, width).
+    """Return a dark stroke on light paper as a white stroke on black: uint8 (height, width).
 
-    A picture that has the size already is taken as it is, as grey levels. Any other goes
-    through the rule of the webcam notebooks: enhance contrast, then brightness; with
+    A picture that has the size already is only converted to grey levels. Others are prepared by
+    the rule of the original's webcam notebooks: enhance contrast, then brightness; with
     ``cut``, make levels above it white and the others black; surround with ``border``
     white pixels; crop to what is not white; resize to fit ``shape`` (nearest neighbour,
     also enlarging), centred on white; invert. Pixels that are then exactly 255 (the
-    stroke) stay 255, all others become 1. An empty sheet gives all 1.
+    stroke) stay 255, all others become 1. An empty sheet gives 1 everywhere.
 
     The defaults are those for MNIST; for the letters of NIST the notebook had contrast 5,
     brightness 2, cut 180. The caller's picture is only decoded. Raises `DataError` if
@@ -303,7 +303,7 @@ def digit_array(
 def ink_sheet(
     grey: Image.Image, contrast: float, brightness: float, cut: int | None, border: int
 ) -> Image.Image:
-    """Grey levels with what is not ink brightened to white, in a white border: `digit_array`."""
+    """Return grey levels on which all but ink is white, with a white border: see `digit_array`."""
     grey = ImageEnhance.Contrast(grey).enhance(contrast)
     grey = ImageEnhance.Brightness(grey).enhance(brightness)
     if cut is not None:
@@ -312,7 +312,7 @@ def ink_sheet(
 
 
 def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Crop to what is not white, fit to ``shape`` and invert: `digit_array`'s second half."""
+    """Crop to what is not white, fit to ``shape`` and invert: second half of `digit_array`."""
     height, width = shape
     stroke = sheet.crop(ImageOps.invert(sheet).getbbox())
     fitting = stroke.resize(_fit(stroke.size, (width, height)), Image.Resampling.NEAREST)
@@ -322,7 +322,7 @@ def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def grey_levels(image: Image.Image) -> Image.Image:
-    """Grey levels as Pillow before 7 had them: the weighted sum truncated, not rounded."""
+    """Return grey levels as Pillow before 7: the weighted sum is truncated, not rounded."""
     if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")
     colours = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
@@ -334,7 +334,7 @@ def grey_levels(image: Image.Image) -> Image.Image:
 
 
 def _fit(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
-    """The largest (width, height) of the same aspect that fits ``into``, truncated."""
+    """Return the largest (width, height) with the same aspect that fits ``into``, truncated."""
     across, down = into[0] / size[0], into[1] / size[1]
     if across < down:
         return into[0], max(int(size[1] * across), 1)

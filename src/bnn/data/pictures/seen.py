@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Any picture as a person sees it: upright, laid on paper, in grey or RGB of 8 bits.
 
-Everything that a model is fed with goes through `seen`, at training and at use. Only
+All pictures for a model are read by `seen`, in training and in use. Only
 `bnn.original`, which keeps the bytes of the original package, does not.
 
-Left aside: colour profiles (ICC) and gamma; levels are taken as sRGB.
+Colour profiles (ICC) and gamma are ignored; levels are taken as sRGB.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: From this orientation on, width and height change places.
+#: From this orientation on, width and height are exchanged.
 _LYING = 5
 #: A JPEG of more pixels is decoded at a reduced scale.
 _WHOLE = 64_000_000
@@ -53,13 +53,13 @@ _WHOLE = 64_000_000
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture to look at.
+    """A picture as a person sees it.
 
     Attributes:
         image: decoded, upright, opaque, of mode ``L`` or ``RGB``.
         size: (width, height) of the whole picture, upright; ``image`` is smaller where a JPEG
             was decoded at a reduced scale.
-        transparent: whether paper was to be seen anywhere through the picture.
+        transparent: whether any pixel was transparent, so that paper shows.
     """
 
     image: Image.Image
@@ -69,10 +69,10 @@ class Seen:
 
 @contextmanager
 def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open a picture file for `seen`. Of animations the first frame.
+    """Open a picture file for `seen`; of an animation, its first frame.
 
     Raises:
-        DataError: see `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
+        DataError: as `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
     """
     with open_picture(path) as image:
         with decoding(picture_name(image)):
@@ -81,10 +81,10 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
 
 
 def say_frames(image: Image.Image) -> None:
-    """Say of an animation that its first frame is taken, and of how many."""
+    """Print a notice for an animation: its number of frames, and that the first one is used."""
     if image.format != "TIFF" and getattr(image, "is_animated", False):
         name, count = picture_name(image), getattr(image, "n_frames", 2)
-        text = f"{name}: has {count} frames; the first one is taken"
+        text = f"{name}: has {count} frames; the first one is used"
         warnings.warn(text, BnnWarning, stacklevel=1)
 
 
@@ -101,20 +101,21 @@ def _check_pages(image: Image.Image) -> None:
 def seen(
     picture: Image.Image, paper: Colour = WHITE, within: tuple[int, int] | None = None
 ) -> Seen:
-    """A picture as a person sees it. The caller's picture is at most decoded.
+    """Return a picture as a person sees it. The caller's picture is not changed, only decoded.
 
-    It is turned as its EXIF data (tag 274) say; values of more than 8 bits are scaled by the
+    It is rotated by its EXIF orientation (tag 274); values of more than 8 bits are scaled by the
     range that the file states; other colour spaces become RGB; transparent pixels show
     ``paper``.
 
     Args:
-        picture: of any mode. A JPEG that is not decoded yet is decoded as small as
-            ``within`` (width, height) allows, as `bnn.data.pictures.rules.thumbnail_pillow6` does.
-        paper: red, green and blue, 0 to 255.
+        picture: a picture of any mode.
+        paper: colour that transparent pixels show: red, green and blue, 0 to 255.
+        within: (width, height) of the input: a JPEG that is not decoded yet may be decoded at a
+            reduced scale for it, as `bnn.data.pictures.rules.thumbnail_pillow6` does.
 
     Raises:
-        DataError: it cannot be decoded, has no pixels, is wholly transparent, or does not say
-            what its values mean.
+        DataError: it cannot be decoded, has no pixels, is completely transparent, or its values
+            have no known range.
     """
     name = picture_name(picture)
     with decoding(name):
@@ -125,7 +126,7 @@ def seen(
         if 0 in picture.size:
             raise DataError(f"{name}: has no pixels")
         check_sides(picture, name)
-        # Pillow turns TIFF files itself when it decodes them, and then may keep the tag.
+        # Pillow rotates TIFF files when it decodes them, and may keep the tag.
         turn = 1 if isinstance(picture, TiffImageFile) else orientation(picture)
         check_tiff(picture, name)
         check_colours(picture, raw, name)
@@ -141,12 +142,12 @@ def is_undecoded_jpeg(image: Image.Image) -> bool:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of a picture, 1 (upright) to 8; 1 where there is none that is legal."""
+    """Return the EXIF orientation of a picture, 1 (upright) to 8; 1 if missing or illegal."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = image.getexif().get(_ORIENTATION, 1)
-    # Damaged metadata make its reader raise nearly everything; the picture may be whole.
+    # Damaged metadata raise many kinds of exceptions; the picture itself may be intact.
     except Exception:
         return 1
     return value if type(value) is int and 1 <= value <= max(_TURNS) else 1
@@ -165,7 +166,7 @@ def _of_jpeg(picture: Image.Image, within: tuple[int, int] | None) -> Seen:
 
 
 def _reduced(size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of a huge JPEG at 1/2, 1/4 or 1/8 of its scale, of bearable memory."""
+    """Return width and height of a huge JPEG at 1/2, 1/4 or 1/8 scale, small enough for memory."""
     width, height = size
     while width * height > _WHOLE:
         width, height = width // 2, height // 2
@@ -177,7 +178,7 @@ def _turned(image: Image.Image, turn: int) -> Image.Image:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the values lie in the file of a picture that is not decoded yet; else empty."""
+    """Return Pillow's raw mode of a picture that is not decoded yet; else ""."""
     tile = getattr(image, "tile", None)
     args = tile[0][3] if tile else ""
     first = args[0] if isinstance(args, tuple) and args else args
@@ -185,7 +186,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _on_paper(image: Image.Image, raw: str, paper: Colour, name: str) -> tuple[Image.Image, bool]:
-    """The picture as L or RGB, and whether paper shows."""
+    """Return the picture in mode L or RGB, and whether paper shows through it."""
     if image.mode in ("La", "RGBa"):
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     key = image.info.get("transparency")
@@ -199,7 +200,7 @@ def _on_paper(image: Image.Image, raw: str, paper: Colour, name: str) -> tuple[I
         return _opaque(image, name), False
     least, most = alpha.getextrema()
     if most == 0:
-        raise DataError(f"{name}: is wholly transparent, there is nothing to see")
+        raise DataError(f"{name}: is completely transparent")
     if least == 255:
         return colours, False
     sheet = Image.new("RGB", image.size, paper)
@@ -213,7 +214,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _is_key(image: Image.Image, key: object, raw: str, name: str) -> NDArray[np.bool_]:
-    """Where the one transparent colour is (PNG's tRNS), bool (height, width)."""
+    """Return where the transparent colour (PNG's tRNS) is, bool (height, width)."""
     parts = key if isinstance(key, tuple) else (key,)
     if not all(type(part) is int for part in parts) or len(parts) != len(image.getbands()):
         raise DataError(f"{name}: its transparent colour {key!r} is not one of its mode")
@@ -231,7 +232,7 @@ def _is_key(image: Image.Image, key: object, raw: str, name: str) -> NDArray[np.
 
 
 def _opaque(image: Image.Image, name: str) -> Image.Image:
-    """A picture without alpha as L or RGB, decoded."""
+    """Return a picture without alpha in mode L or RGB, decoded."""
     if is_deep(image.mode):
         return Image.fromarray(to_8_bits(image, name))
     if image.mode in ("1", "L"):

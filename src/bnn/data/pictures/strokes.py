@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A stroke on a sheet: is what a fixed threshold found one, and where is it otherwise?
+"""A stroke on a sheet: whether a fixed threshold found it, and how to find it otherwise.
 
-The original's rule for handwritten digits (`rules.digit_array`) takes for ink what is
-darker than two thirds of the picture's mean. That is right for a black pen on evenly lit white
-paper. Pencil, chalk, shadows and uneven light need the light of the paper around each stroke.
+In the original's rule for handwritten digits (`rules.digit_array`), ink is what is darker than two
+thirds of the picture's mean. This is right for a black pen on evenly lit white paper. For pencil,
+chalk, shadows and uneven light, a pixel must be compared with the paper around it.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from PIL import Image, ImageFilter
 
 Mask = NDArray[np.bool_]
 
-#: Pictures are searched at this size at most (longer side, pixels), and parts of the ink that
-#: hang together are told apart on a grid of this size at most.
+#: Largest size (longer side, pixels) at which pictures are searched, and largest size of the grid
+#: on which connected parts of the ink are separated.
 _SEARCHED, _GRID = 600, 150
-#: The light of the paper is known in so many steps along the shorter side; strokes up to
-#: `_WIDEST` of them wide are not taken for paper.
-_STEPS, _WIDEST = 48, 13
-#: Ink is darker than its paper by this share at least, and by so many times the paper's noise:
-#: the middle of a stroke, and any of its pixels.
-_LEAST_CONTRAST, _NOISES = 0.06, 5.0
-_LEAST_DARKER, _NOISES_DARKER = 0.03, 2.5
+#: Number of steps along the shorter side in which the light of the paper is estimated; strokes may
+#: be up to `_MAX_WIDTH` steps wide.
+_STEPS, _MAX_WIDTH = 48, 13
+#: Ink is darker than its paper by at least this share, and by so many times the paper's noise:
+#: in the middle of a stroke (first line), and at all its pixels (second line).
+_MIN_CONTRAST, _NOISES = 0.06, 5.0
+_MIN_DARKER, _NOISES_DARKER = 0.03, 2.5
 #: Parts smaller than this share of the largest are dust.
 _DUST = 0.05
-#: More parts than this are no digit or letter, but noise.
-_MOST_PARTS = 12
-#: A stroke is at least so long, in pixels and as a share of the picture's longer side.
-_LEAST_PIXELS, _LEAST_SHARE = 4, 0.02
-#: Ink that the fixed threshold finds is at least this share of all that it leaves darker than
-#: white; and it agrees so far with what is found otherwise, where ink reaches the picture's edge.
-_LEAST_INK, _AGREEING = 0.5, 0.7
-#: Of a picture, ink covers no more than this share: there must be paper to be seen.
-_MOST_INK = 0.8
-#: Of a side of the picture, of its shorter side, and of its whole edge, that a stroke covers.
-_MOST_OF_SIDE, _THICK, _MOST_OF_EDGE = 0.85, 0.25, 0.6
-#: Levels that differ by less than this share of the paper's are one level.
+#: Ink in more parts than this is noise, not a digit or letter.
+_MAX_PARTS = 12
+#: Least length of a stroke, in pixels and as a share of the picture's longer side.
+_MIN_PIXELS, _MIN_SHARE = 4, 0.02
+#: Ink of the fixed threshold is a stroke if it is at least this share of all that is not white; if
+#: it reaches the picture's edge, this share of it must also be found by the adaptive method.
+_MIN_INK, _AGREEING = 0.5, 0.7
+#: Most of a picture that ink may cover, as a share.
+_MAX_INK = 0.8
+#: Most that a stroke may cover: of one side, of the shorter side (width), of the whole edge.
+_MAX_OF_SIDE, _THICK, _MAX_OF_EDGE = 0.85, 0.25, 0.6
+#: Levels that differ by less than this share of the paper's level count as equal.
 _EVEN = 0.05
-#: Ink that was left out is a part of the stroke, if it is as dark and at least this share of it.
-_LEAST_REST = 0.25
-#: Ink that spans more of a side is the rim of something, where that can be.
+#: Ink that was removed belongs to the stroke if it is as dark, and at least this share of it.
+_MIN_REST = 0.25
+#: Ink that spans more than this share of a side may be the rim of an object.
 _SPAN = 0.7
-#: Of the edge of a blackboard, that may be light.
-_MOST_OF_BOARD = 0.2
-#: Skewness beyond which there is no doubt which values are ink's.
+#: Most of a blackboard's edge that may be light, as a share.
+_MAX_OF_BOARD = 0.2
+#: Beyond this skewness, the rarer values are certainly ink.
 _LOPSIDED = 0.5
-#: What fills more of its rectangle than this, and is not narrow, is an area and no stroke.
+#: Ink that fills more of its rectangle than this, and is not narrow, is an area, not a stroke.
 _SOLID, _NARROW = 0.8, 2.0
 
 
@@ -73,7 +73,7 @@ class Box:
         return Box(self.top * factor, self.bottom * factor, self.left * factor, self.right * factor)
 
     def within(self, other: Box, margin: float) -> bool:
-        """Whether it leaves ``other`` by no more than ``margin`` pixels on any side."""
+        """Whether this box extends at most ``margin`` pixels beyond ``other`` on every side."""
         return (
             self.top >= other.top - margin
             and self.left >= other.left - margin
@@ -87,14 +87,14 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
 
     Args:
         grey: the picture, uint8 (height, width).
-        ink: bool (height, width), where ink was found.
-        dirty: the same, where the sheet is not white: what the picture would be cropped to.
+        ink: bool (height, width), the ink that was found.
+        dirty: bool (height, width), where the sheet is not white after the threshold.
 
-    It did if there is ink in a few parts and the rest of the sheet is clean. Where ink reaches
-    the edge of the picture (as shadows and dark boards do, but also a digit that was cut out),
-    it must be the ink that is found by the light around it, too.
+    It is a stroke if ink is in a few parts and the rest of the sheet is white. If ink reaches the
+    edge of the picture (shadows, dark boards, but also a digit that was cut out), the adaptive
+    method must find the same ink.
     """
-    if dirty.mean() > _MOST_INK or ink.sum() < _LEAST_INK * dirty.sum():
+    if dirty.mean() > _MAX_INK or ink.sum() < _MIN_INK * dirty.sum():
         return False
     clean = _clean(ink, edges=True)
     if clean is None:
@@ -108,22 +108,22 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
 
 
 def _is_cut_out(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
-    """Whether this is a stroke of one level on paper of one level, cut out along its edges."""
+    """Whether this is a cropped picture of a stroke with one level on paper with one level."""
     sides = _sides(ink)
     if dirty.all() or not all(side.any() for side in sides):
         return False
-    if float(np.concatenate(sides).mean()) > _MOST_OF_EDGE:
+    if float(np.concatenate(sides).mean()) > _MAX_OF_EDGE:
         return False
     paper = grey[~dirty]
     return max(float(paper.std()), float(grey[ink].std())) < _EVEN * float(paper.mean())
 
 
 def _reaches_out(ink: Mask) -> bool:
-    """Whether ink at the edge can be a stroke that goes on there.
+    """Whether ink at the edge can be a stroke that continues outside the picture.
 
-    So if no other ink is free of the edge, it is not a whole side, and not thick as a shadow is.
+    It must be all ink, must not cover a whole side, and must not be thick like a shadow.
     """
-    if max(float(side.mean()) for side in _sides(ink)) > _MOST_OF_SIDE:
+    if max(float(side.mean()) for side in _sides(ink)) > _MAX_OF_SIDE:
         return False
     if (free := _clean(ink)) is not None and free.sum() > _DUST * ink.sum():
         return False
@@ -135,9 +135,9 @@ def _reaches_out(ink: Mask) -> bool:
 
 
 def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
-    """Whether ink is also found in the same picture with paper added on all sides."""
+    """Whether the adaptive method finds the same ink if paper is added on all sides."""
     height, width = ink.shape
-    if ink.all() or max(height, width) < _LEAST_PIXELS:
+    if ink.all() or max(height, width) < _MIN_PIXELS:
         return False
     margin = max(max(ink.shape) // 3, 3)
     wider = np.pad(grey, margin, constant_values=int(np.median(grey[~ink])))
@@ -157,17 +157,17 @@ def is_solid(ink: Mask) -> bool:
 
 
 def inside(grey: NDArray[np.uint8], ink: Mask) -> Mask | None:
-    """A stroke within an area that was taken for ink (one in the shade, say), else None."""
+    """Return a stroke within an area that was found as ink (a shadow, for example), else None."""
     box = box_of(ink)
     trim = [max(side // 10, 1) for side in box.sides]
     part = grey[box.top + trim[0] : box.bottom - trim[0], box.left + trim[1] : box.right - trim[1]]
-    return find_stroke(part) if min(part.shape) > _LEAST_PIXELS else None
+    return find_stroke(part) if min(part.shape) > _MIN_PIXELS else None
 
 
 def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
-    """Where the stroke is in a picture of any light, uint8 (height, width).
+    """Find the stroke in a picture with any light, uint8 (height, width).
 
-    Dark on light or light on dark. Returns bool (height, width), at a reduced size for
+    It may be dark on light or light on dark. Returns bool (height, width), at a reduced size for
     large pictures, with the stroke True; None if there is nothing that looks like one.
     """
     image = Image.fromarray(np.ascontiguousarray(grey))
@@ -175,10 +175,10 @@ def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
         image = image.reduce(factor)
     dark = np.asarray(image)
     sheets = dark, 255 - dark
-    # Ink is the lesser part of a picture, so values far from the local mean are on its side.
+    # Ink is the smaller part of a picture, so values far from the local mean are ink.
     skew = _skew(image)
     for sheet, likely in zip(sheets, (skew < _LOPSIDED, skew > -_LOPSIDED), strict=True):
-        edge = 1.0 if sheet is dark else _MOST_OF_BOARD
+        edge = 1.0 if sheet is dark else _MAX_OF_BOARD
         for fading in (False, True) if likely else ():
             if (found := _darker(sheet, edge, fading)) is not None:
                 return found
@@ -186,7 +186,7 @@ def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
 
 
 def _skew(image: Image.Image) -> float:
-    """Skewness of what differs from the light around: negative where dark values are rarer."""
+    """Return the skewness of differences from the local light: negative if dark is rarer."""
     values = np.asarray(image, np.float32)
     reach = max(min(image.size) / 6, 1)
     light = np.asarray(image.filter(ImageFilter.BoxBlur(reach)), np.float32)
@@ -195,19 +195,19 @@ def _skew(image: Image.Image) -> float:
 
 
 def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -> Mask | None:
-    """What is darker than the paper around it, if that looks like a stroke.
+    """Return what is darker than the paper around it, if it looks like a stroke, else None.
 
-    Of the picture's edge it may cover the share ``edge``; ``fading``: see `_paper`.
+    It may cover the share ``edge`` of the picture's edge; ``fading``: see `_paper`.
     """
     light = np.maximum(_paper(sheet, fading), 8.0)
     share = sheet / light
     paper = float(np.median(share))
     beside = sheet - paper * light
     noise = 1.4826 * float(np.median(np.abs(beside - np.median(beside)))) / light
-    surely = paper - np.maximum(_LEAST_CONTRAST, _NOISES * noise)
-    barely = paper - np.maximum(_LEAST_DARKER, _NOISES_DARKER * noise)
+    surely = paper - np.maximum(_MIN_CONTRAST, _NOISES * noise)
+    barely = paper - np.maximum(_MIN_DARKER, _NOISES_DARKER * noise)
     ink, limit = share < surely, 0.0
-    for _ in range(10):  # halfway between paper and ink, until it stays
+    for _ in range(10):  # halfway between paper and ink, until it does not change
         if not ink.any():
             return None
         contrast = paper - share[ink]
@@ -224,42 +224,42 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -
 
 
 def spans(found: Mask) -> bool:
-    """Whether ink goes from side to side, as the rim of a table does that was taken for paper."""
+    """Whether ink extends from side to side, like the rim of a table."""
     height, width = box_of(found).sides
     return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
 
 
 def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
-    """Whether what was left out, because it reaches the edge, is more of the same ink."""
+    """Whether ink that was removed because it reaches the edge belongs to the same stroke."""
     other = ink & ~found
-    if other.sum() < _LEAST_REST * found.sum():
+    if other.sum() < _MIN_REST * found.sum():
         return False
     levels = float(np.median(sheet[other])), float(np.median(sheet[found]))
     return abs(levels[0] - levels[1]) < 255 * _EVEN
 
 
 def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
-    """The light of the paper at every pixel, also under the ink: float32 (height, width).
+    """Estimate the light of the paper at every pixel, also under the ink: float32 (height, width).
 
-    What is dark and narrow along the edge of the picture is a table, unless ``fading``: then
-    the light falls off there.
+    A dark and narrow area along the edge of the picture is a table; with ``fading`` it is paper
+    with less light.
     """
     image = Image.fromarray(np.ascontiguousarray(sheet))
     step = max(min(image.size) / _STEPS, 1.0)
     steps = (max(round(image.width / step), 1), max(round(image.height / step), 1))
-    beyond = _WIDEST if fading else 0
+    beyond = _MAX_WIDTH if fading else 0
     coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), beyond, mode="edge")
-    closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_WIDEST))
-    closed = closed.filter(ImageFilter.MinFilter(_WIDEST)).filter(ImageFilter.BoxBlur(2))
+    closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_MAX_WIDTH))
+    closed = closed.filter(ImageFilter.MinFilter(_MAX_WIDTH)).filter(ImageFilter.BoxBlur(2))
     box = (beyond, beyond, beyond + steps[0], beyond + steps[1])
     smooth = closed.crop(box).convert("F")
     return np.asarray(smooth.resize(image.size, Image.Resampling.BILINEAR), np.float32)
 
 
 def _clean(ink: Mask, edges: bool = False) -> Mask | None:
-    """Ink without dust, and, unless ``edges``, without what reaches the picture's edge.
+    """Return ink without dust and, unless ``edges``, without parts that reach the picture's edge.
 
-    None if nothing is left that is as large and as much in one piece as a stroke.
+    None if the rest is too small or in too many parts for a stroke.
     """
     if not ink.any():
         return None
@@ -271,27 +271,27 @@ def _clean(ink: Mask, edges: bool = False) -> Mask | None:
         sizes[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
     kept = sizes >= max(_DUST * float(sizes.max()), 1)
     kept[0] = False
-    if not 0 < kept.sum() <= _MOST_PARTS:
+    if not 0 < kept.sum() <= _MAX_PARTS:
         return None
     whole = np.repeat(np.repeat(kept[labels], cell, axis=0), cell, axis=1)
     cleaned: Mask = ink & whole[: ink.shape[0], : ink.shape[1]]
-    least = max(_LEAST_PIXELS, _LEAST_SHARE * max(ink.shape))
+    least = max(_MIN_PIXELS, _MIN_SHARE * max(ink.shape))
     return cleaned if max(box_of(cleaned).sides) >= least else None
 
 
 def pooled(ink: Mask, cell: int) -> NDArray[np.int64]:
-    """How many pixels of ink are in each square of ``cell`` by ``cell``."""
+    """Return the number of pixels of ink in each square of ``cell`` by ``cell``."""
     height, width = (-(-side // cell) for side in ink.shape)
     amounts = np.zeros((height, width), np.int64)
     starts = np.arange(0, ink.shape[1], cell)
-    for row in range(height):  # by strips: little memory
+    for row in range(height):  # in strips, to use little memory
         strip = ink[row * cell : (row + 1) * cell]
         amounts[row] = np.add.reduceat(strip.sum(axis=0), starts)
     return amounts
 
 
 def parts(mask: Mask) -> NDArray[np.int64]:
-    """Numbers from 1 for the parts that hang together, corners included; 0 elsewhere."""
+    """Return numbers from 1 for the connected parts of a mask (also by corners), 0 elsewhere."""
     numbers = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int64)
     inner = numbers[1:-1, 1:-1]
     inner[mask] = np.arange(1, mask.sum() + 1)
@@ -299,7 +299,7 @@ def parts(mask: Mask) -> NDArray[np.int64]:
         rows = np.maximum(np.maximum(numbers[:-2], numbers[1:-1]), numbers[2:])
         spread = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
         spread[~mask] = 0
-        # A number is also a cell's place: take what that cell has by now (fewer rounds).
+        # A number is also a cell's index: take that cell's current number (fewer rounds).
         spread = np.concatenate([[0], spread[mask]])[spread]
         if np.array_equal(spread, inner):
             break
@@ -315,7 +315,7 @@ def on_edge(ink: Mask) -> bool:
 
 
 def is_cut(ink: Mask) -> bool:
-    """Whether ink reaches one edge of the picture, but not all, as a digit does that is cut out."""
+    """Whether ink reaches at least one edge of the picture, but not all four."""
     return on_edge(ink) and not all(bool(side.any()) for side in _sides(ink))
 
 
@@ -324,7 +324,7 @@ def _sides(ink: Mask) -> tuple[Mask, Mask, Mask, Mask]:
 
 
 def box_of(ink: Mask) -> Box:
-    """The rectangle around ink; there must be some."""
+    """Return the rectangle around ink, which must not be empty."""
     rows: NDArray[Any] = np.flatnonzero(ink.any(axis=1))
     columns: NDArray[Any] = np.flatnonzero(ink.any(axis=0))
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)

@@ -61,15 +61,15 @@ __all__ = [
 
 
 def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
-    """Read a parameter set.
+    """Read a parameter set of the original into a model.
 
     Args:
         path: a folder, or a tar archive (plain, gz, bz2, xz). A ``hw/config.h`` in it, as
-            :func:`save` writes it, gives folding and network; else the original's are taken.
-        network: ``cnvW1A1`` ...; by default what the path says, else what the files fit best.
+            :func:`save` writes it, defines folding and network; else the folding is the original's.
+        network: such as ``cnvW1A1``; by default the one in the path, else the one that fits best.
 
     Raises:
-        ParameterError: something is missing or of a wrong size; the message names the file.
+        ParameterError: a file is missing or has a wrong size; the message names it.
     """
     location = Path(path)
     files = read(location)
@@ -86,18 +86,18 @@ def save(
 
     Args:
         model: one of the five networks: read from such a set, or trained and lowered.
-        folder: is made; it must not hold anything yet. ``hw/config.h`` in it has the
-            constants that the original's build needed.
+        folder: the folder to make; if it exists, it must be empty. Its ``hw/config.h`` has the
+            constants for the original's build.
         folding: (PE, SIMD) of every layer; the original's by default.
-        fires_at: the logit from which a class of an LFC network fires, where the model has
-            logits; by default what its provenance says (``fires at``), else 0. See
+        fires_at: the logit from which a class of an LFC network fires, for models with logits;
+            by default ``fires at`` of its provenance, else 0. See
             :func:`bnn.formats.bnn_pynq.extracting.firing_level`.
 
     Returns:
-        What the set cannot express, one line each.
+        Notes on what the files cannot express, one line each.
 
     Raises:
-        ParameterError: the model is not such a network, or the files cannot hold its values.
+        ParameterError: the model is not such a network, or the files cannot express its values.
     """
     parameters, notes = parameters_of(model, fires_at)
     if folding is not None:
@@ -107,7 +107,7 @@ def save(
 
 
 def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model:
-    """The model in ``files``; ``location`` is for messages."""
+    """Return the model in ``files``; ``location`` is for error messages."""
     classes_text, classes = read_classes(location, files)
     layers = [
         read_layer(location, files, original, index, len(classes))
@@ -129,16 +129,16 @@ def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model
 
 
 def half_steps(raw: NDArray[np.int64]) -> str:
-    """Lowest bits of CNV's first thresholds, as hexadecimal digits.
+    """Return the lowest bits of the thresholds of CNV's first layer, as hexadecimal digits.
 
-    They have no effect (sums there are whole, thresholds have halves), but a set that is
-    written again should have them.
+    They have no effect (the sums are whole numbers, the thresholds have steps of 1/2). They are
+    kept so that the same file can be written again.
     """
     return np.packbits((raw & 1).astype(np.uint8).ravel()).tobytes().hex()
 
 
 def sets_under(root: Path, network: str) -> dict[str, Path]:
-    """Data set name -> parameter set of ``network`` under ``root``, in order of names.
+    """Return data set name -> parameter set of ``network`` under ``root``, sorted by name.
 
     A set is ``<root>/<dataset>/<network>/`` or ``<root>/<dataset>-<network>.tar.xz``.
     A root that is not a folder, or cannot be listed, has none.
@@ -146,7 +146,7 @@ def sets_under(root: Path, network: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     ending = f"-{network}.tar.xz"
     for entry in _entries(root):
-        with contextlib.suppress(OSError):  # what may not be read is not there
+        with contextlib.suppress(OSError):  # what cannot be read is skipped
             if (entry / network).is_dir():
                 found.setdefault(entry.name, entry / network)
             elif entry.name.endswith(ending) and entry.is_file():

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From the numbers of a parameter set to a program (specification, section 2).
 
-The original counts equal bits where weights and activations have one bit. Here
-hidden layers take the signed sum s instead (count = (columns + s) / 2, so that
-thresholds double); the last layer keeps the count, which is its score: its
-input is 0 or 1 and its bias the number of -1 weights.
+With one-bit weights and activations the original counts equal bits. Here hidden layers use the
+signed sum s instead (count = (columns + s) / 2, so thresholds are doubled). The last layer keeps
+the count, which is its score: its inputs are 0 and 1, and its bias is the number of -1 weights.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ Parsed = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 def program_of(network: OriginalNetwork, parsed: Parsed) -> Program:
-    """The program that computes what the original's hardware does with these numbers."""
+    """Return the program that computes what the original's hardware computes with these values."""
     return _cnv(network, parsed) if network.is_cnv else _lfc(network, parsed)
 
 
 def _weight_precision(weights: NDArray[np.int64], bits: int) -> Precision:
-    """Two-bit weights are ternary; a -2, which no shipped set has, is computed all the same."""
+    """Two-bit weights are ternary, unless one is -2, which no shipped set has."""
     if bits == 1:
         return BIPOLAR
     return TERNARY if TERNARY.allows(weights) else INT(2)
@@ -39,7 +38,7 @@ def _weight_precision(weights: NDArray[np.int64], bits: int) -> Precision:
 def _activation(
     name: str, source: str, reached: NDArray[np.int64], bits: int, *, as_bits: bool
 ) -> Threshold:
-    """Activation whose threshold k is reached from ``reached[row, k]`` on.
+    """Return the activation whose threshold k of a row is the sum ``reached[row, k]``.
 
     Args:
         as_bits: one-bit outputs are 0 and 1 instead of -1 and +1.
@@ -53,7 +52,7 @@ def _activation(
 
 
 def _last_dot(name: str, source: str, weights: NDArray[np.int64], network: OriginalNetwork) -> Dot:
-    """The scores: a count of equal bits (inputs 0 and 1), or a signed sum."""
+    """Return the dot of the scores: a count of equal bits (inputs 0 and 1), or a signed sum."""
     counts = network.activation_bits == 1
     return Dot(
         name,
@@ -68,7 +67,7 @@ def _last_dot(name: str, source: str, weights: NDArray[np.int64], network: Origi
 def _hidden(
     network: OriginalNetwork, index: int, parsed: Parsed, source: str
 ) -> tuple[list[Op], str]:
-    """Operations of one hidden layer, and the name of its output."""
+    """Return the operations of one hidden layer, and the name of its output."""
     layer, (weights, raw) = network.layers[index], parsed[index]
     used, pads = weights[:, : layer.used_columns], weights[:, layer.used_columns :]
     ops: list[Op] = []
@@ -84,7 +83,7 @@ def _hidden(
             accumulator_bits=ACCUMULATOR_BITS,
         )
     )
-    # Pad inputs are -1 throughout: they take the sum of the pad weights off the accumulator.
+    # All pad inputs are -1: they subtract the sum of the pad weights from the accumulator.
     pad = -pads.sum(axis=1, keepdims=True)
     if network.is_cnv and index == 0:
         reached = (raw >> 1) + 1  # T < 2 * sum
@@ -105,7 +104,7 @@ def _hidden(
 
 
 def _body(network: OriginalNetwork, parsed: Parsed, source: str) -> tuple[list[Op], str]:
-    """All layers up to the scores, and the name of these."""
+    """Return the operations of all layers up to the scores, and the name of the scores."""
     ops: list[Op] = []
     for index in range(len(parsed) - 1):
         made, source = _hidden(network, index, parsed, source)
@@ -122,7 +121,7 @@ def _cnv(network: OriginalNetwork, parsed: Parsed) -> Program:
 
 
 def _lfc(network: OriginalNetwork, parsed: Parsed) -> Program:
-    """LFC ends in one bit per class; the highest that fires is the class (section 5)."""
+    """Return an LFC program: one bit per class; the highest that fires is the class (section 5)."""
     ops, scores = _body(network, parsed, "pixels")
     bits = Threshold("fired", scores, parsed[-1][1] + 1, UINT(1))
     return Program(

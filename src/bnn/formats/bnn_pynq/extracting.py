@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A program's values as the original's five networks take them.
+"""From a program to the values of one of the original's five networks.
 
-Only exact translations are made: what comes out gives the same activations on the
-original overlays, and the same scores up to one factor and one offset for all classes.
+Translations are exact or refused: on the original's overlays the activations are the same, and
+the scores are the same except for one factor and one offset for all classes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A dot and what surrounds it in a plain stack."""
+    """A dot with its window, threshold and pool, as one layer of a plain stack."""
 
     window: Window | None
     dot: Dot
@@ -38,22 +38,22 @@ class Stage:
 
 #: Key of a model's provenance: the logit from which a class of an LFC network fires.
 FIRES_AT = "fires at"
-#: How many levels :func:`firing_level` tries.
+#: Number of levels that :func:`firing_level` tries.
 MAX_LEVELS_TRIED = 1000
 
 
 def parameters_of(
     model: Model, fires_at: float | None = None
 ) -> tuple[Parameters, tuple[str, ...]]:
-    """The parameter set of ``model``, and notes on what it cannot express.
+    """Return the parameter set of ``model``, and notes on what it cannot express.
 
     Args:
-        model: the network.
+        model: one of the five networks, read from a parameter set or trained.
         fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
     Raises:
-        ParameterError: the model is none of the five networks, or computes something that
-            their files cannot hold; the message names the operation.
+        ParameterError: the model is not one of the five networks, or computes something that
+            their files cannot express; the message names the operation.
     """
     program = model.program
     stages = _stages(model)
@@ -75,7 +75,7 @@ def parameters_of(
 
 
 def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: float) -> None:
-    """A level that decides something: LFC's classes have one bit, CNV's have scores."""
+    """Refuse ``fires_at`` where it has no effect: it is for LFC models with logits only."""
     if network.is_cnv:
         raise ParameterError(f"{model.name}: {network.name} has scores; only LFC takes fires_at")
     if last.threshold is not None and model.program.affine is None:
@@ -88,7 +88,7 @@ def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: fl
 
 
 def _stages(model: Model) -> list[Stage]:
-    """The program as a plain stack; every edge is read once, arg max aside."""
+    """Return the layers of the program; every edge but the arg max's must be read exactly once."""
     program = model.program
     readers: dict[str, list[Op]] = {}
     for op in program.ops:
@@ -113,7 +113,7 @@ def _stages(model: Model) -> list[Stage]:
 
 
 def _network(model: Model, stages: list[Stage]) -> OriginalNetwork:
-    """The one of the five networks that ``stages`` are."""
+    """Return the one of the five networks that has these layers."""
     for network in NETWORKS.values():
         if _is(network, model, stages):
             if model.program.classes > MAX_CLASSES:
@@ -124,7 +124,7 @@ def _network(model: Model, stages: list[Stage]) -> OriginalNetwork:
             _check_input(model, network)
             return network
     listed = ", ".join(NETWORKS)
-    raise ParameterError(f"{model.name}: is none of the original networks ({listed})")
+    raise ParameterError(f"{model.name}: is not one of the original networks ({listed})")
 
 
 def _is(network: OriginalNetwork, model: Model, stages: list[Stage]) -> bool:
@@ -175,11 +175,11 @@ def _check_input(model: Model, network: OriginalNetwork) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """A dot's sums in terms of the original's.
+    """Relation between a dot's sums and those of the original's hardware.
 
-    The original's values are ``u = -1 + (2 / levels) * count``, ours
-    ``base + step * count`` with the same count; then, with S the sum of a row's weights,
-    original sum ``= -S + (2 / levels) * (ours - bias - base * S) / step``.
+    An activation that reaches ``count`` thresholds is ``-1 + (2 / levels) * count`` in the
+    original, and ``base + step * count`` in the program. With S the sum of a row's weights,
+    original sum ``= -S + (2 / levels) * (program sum - bias - base * S) / step``.
     """
 
     dot: Dot
@@ -189,7 +189,7 @@ class Sums:
 
     @classmethod
     def of(cls, dot: Dot, before: Threshold | None) -> Sums:
-        if before is None:  # the input: its integers are the original's
+        if before is None:  # the input has the same integers as in the original
             return cls(dot, -1, 2, 1)
         if before.step < 1:
             raise ParameterError(
@@ -204,12 +204,12 @@ class Sums:
 
     @property
     def offset(self) -> Whole:
-        """Ours where every count is 0."""
+        """The program's sums if every count is 0, int64 (rows,)."""
         bias = 0 if self.dot.bias is None else self.dot.bias.astype(np.int64)
         return bias + self.base * self.row_sums
 
     def reached(self, thresholds: NDArray[np.int32]) -> Whole:
-        """Thresholds (rows, levels) that ours reach, as ones that the original's sums reach."""
+        """Translate thresholds (rows, levels) of the program's sums to the original's sums."""
         above = thresholds.astype(np.int64) - self.offset[:, None]
         unit = 2 // self.levels
         if unit != self.step:
@@ -236,7 +236,7 @@ def _hidden(
 
 
 def raw_thresholds(network: OriginalNetwork, layer: Layer, reached: Whole) -> Whole:
-    """Numbers for the files, from the signed sums (unpadded) from which levels are reached."""
+    """Return the numbers in the files for thresholds ``reached`` of the (unpadded) signed sums."""
     if network.activation_bits == 1:
         raw = (reached + layer.used_columns - 1) // 2  # T < (columns + sum) / 2
     else:
@@ -272,8 +272,8 @@ def _last(
 
 
 def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
-    """+1 or -1: whether logits rise or fall with the original's scores, alike in all classes."""
-    # Ours is factor * (the original's sum) + constant, a constant a class.
+    """Return +1 or -1: whether all logits rise or fall with the original's scores."""
+    # program score = factor * (original sum) + constant of the class
     constant = sums.offset + sums.step * sums.levels * sums.row_sums / 2
     scale = np.ones(program.classes) if program.affine is None else program.affine.scale
     offset = scale * constant + (0 if program.affine is None else program.affine.offset)
@@ -286,13 +286,13 @@ def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
 
 
 def firing_level(logits: NDArray[np.float64]) -> float:
-    """The level at which "the highest class that reaches it" is most often the largest logit.
+    """Return the level for which "the highest class that reaches it" best agrees with the arg max.
 
     LFC sets have no scores: every class has one bit, and the highest that fires is the
     class. A network that was trained for the largest logit needs a level that fits it.
 
     Args:
-        logits: float64 (N, classes), of pictures like those to come (no labels are needed).
+        logits: float64 (N, classes), of typical pictures; no labels are needed.
     """
     wanted, classes = logits.argmax(axis=1), logits.shape[1]
     best, most = 0.0, -1
@@ -306,7 +306,7 @@ def firing_level(logits: NDArray[np.float64]) -> float:
 
 
 def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDArray[np.int32]]:
-    """Signs (classes,) and thresholds (classes, 1): where logits reach a level, by signed sums."""
+    """Return signs (classes,) and thresholds (classes, 1) of the sums that fire."""
     if program.affine is None:
         raise ParameterError(f"{stage.dot.name}: LFC needs a threshold or logits for each class")
     edge = program.edges[program.scores]
@@ -327,7 +327,7 @@ def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDAr
 
 
 def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) -> LayerParameters:
-    """``first`` with the bits that the reader kept, so that files come out the same."""
+    """Return ``first`` with the lowest bits that the reader kept, so that the file is the same."""
     kept = model.provenance.get("half steps")
     if not network.is_cnv or not isinstance(kept, str):
         return first
@@ -343,10 +343,10 @@ def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) 
 
 
 def classes_text(model: Model) -> str:
-    """Contents of ``classes.txt``: as it was read, else one name per line.
+    """Return the contents of ``classes.txt``: as it was read, else one name per line.
 
     Raises:
-        ParameterError: the names would not be read back.
+        ParameterError: reading the text would not give the same names.
     """
     kept = model.provenance.get("classes.txt")
     if isinstance(kept, str) and parse_classes(kept) == model.classes:

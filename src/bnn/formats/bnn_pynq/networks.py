@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bnn.errors import ParameterError
 
 MAX_CLASSES = 64
-#: Weights of one PE are read a word at a time.
+#: Bits of a word of weights; a PE reads one word per cycle.
 WORD_BITS = 64
 
 #: (PE, SIMD) of every layer.
@@ -21,7 +21,7 @@ class Layer:
     """One layer of an original network, with its folding (section 1).
 
     Attributes:
-        rows, columns: of the weight matrix, padded.
+        rows, columns: size of the padded weight matrix.
         pe, simd: rows and columns computed in parallel (the folding).
         used_columns: columns before padding.
         convolution: 3x3 window before the dot.
@@ -59,9 +59,9 @@ class OriginalNetwork:
     """One of the five networks.
 
     Attributes:
-        name: as the original spells it, ``cnvW1A1``.
+        name: name in the original, such as ``cnvW1A1``.
         weight_bits, activation_bits: 1 or 2.
-        layers: in order.
+        layers: its layers in order.
     """
 
     name: str
@@ -71,11 +71,11 @@ class OriginalNetwork:
 
     @property
     def is_cnv(self) -> bool:
-        """Convolutional (scores), against fully connected (bits)."""
+        """Whether it is convolutional (ends in scores), not fully connected (ends in bits)."""
         return self.name.startswith("cnv")
 
     def levels(self, index: int) -> int:
-        """Thresholds per row of a layer; 0 where it has no activation."""
+        """Return the number of thresholds per row of a layer; 0 if it has no activation."""
         if index < len(self.layers) - 1:
             return self.activation_bits
         return 0 if self.is_cnv else 1
@@ -114,10 +114,10 @@ NETWORKS = {
 
 
 def refold(network: OriginalNetwork, folding: Folding) -> OriginalNetwork:
-    """``network`` with another (PE, SIMD) for each layer.
+    """Return ``network`` with another (PE, SIMD) for each layer.
 
     Raises:
-        ParameterError: it does not divide a layer, or a word cannot hold SIMD weights.
+        ParameterError: PE or SIMD does not divide a layer, or SIMD weights exceed a word.
     """
     if len(folding) != len(network.layers):
         raise ParameterError(

@@ -17,10 +17,10 @@ from bnn.errors import DataError, ParameterError
 from bnn.formats.bnn_pynq.networks import MAX_CLASSES, NETWORKS, Layer, OriginalNetwork, refold
 from bnn.system.files import read_file
 
-#: The largest original set has 2.9 MB; a file near this bound is not a parameter set.
+#: Most bytes of a file. The largest original set has 2.9 MB in all.
 MAX_SET_BYTES = 1 << 26
 MAX_MEMBERS = 10_000
-#: The C header that we write beside the parameters; it gives the folding.
+#: Name of the C header that :func:`bnn.formats.bnn_pynq.save` writes; it gives the folding.
 CONFIG = "hw/config.h"
 
 Files = dict[str, bytes]
@@ -31,7 +31,7 @@ _CONSTANT = re.compile(rb"#define[ \t]+L([0-9]{1,2})_(PE|SIMD|WPI|API)[ \t]+([0-
 
 
 def read(location: Path) -> Files:
-    """The files of a set by name; what is neither parameters nor classes is passed over."""
+    """Read the files of a set, by name; others than parameters and classes are skipped."""
     return _read_folder(location) if location.is_dir() else _read_archive(location)
 
 
@@ -39,7 +39,7 @@ def _read_folder(folder: Path) -> Files:
     files: Files = {}
     left = MAX_SET_BYTES
     for name, path in _members_of(folder).items():
-        if not path.is_file():  # a device or pipe may never end
+        if not path.is_file():  # reading a device or pipe may never end
             raise ParameterError(f"{folder}: {name} is not a file")
         files[name] = read_file(path, left, ParameterError)
         left -= len(files[name])
@@ -80,7 +80,7 @@ def _read_archive(archive: Path) -> Files:
         raise ParameterError(str(reason)) from reason
     if len(groups) != 1:
         found = "no parameter files" if not groups else f"{len(groups)} parameter folders"
-        raise ParameterError(f"{archive}: holds {found}, one folder is needed")
+        raise ParameterError(f"{archive}: contains {found}; one folder is needed")
     return next(iter(groups.values()))
 
 
@@ -90,14 +90,14 @@ def _is_member(path: str) -> bool:
 
 
 def _place(path: str) -> tuple[str, str]:
-    """Folder of the parameter set, and name in it, of a member of an archive."""
+    """Return the folder and the file name of a member of an archive."""
     if path.endswith(f"/{CONFIG}") or path == CONFIG:
         return path[: -len(CONFIG)].rstrip("/"), CONFIG
     return os.path.split(path)
 
 
 def _spelled(location: Path, name: str) -> str:
-    """``name`` as the original spells it: ``lfc-w1a1`` is ``lfcW1A1``."""
+    """Return the original's spelling of ``name``: ``lfcW1A1`` for ``lfc-w1a1``."""
     plain = name.replace("-", "").lower()
     for known in NETWORKS:
         if known.lower() == plain:
@@ -108,7 +108,7 @@ def _spelled(location: Path, name: str) -> str:
 
 
 def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
-    """The network called ``name``, else that of the path, else the one that most files fit."""
+    """Return the network called ``name``, else the one in the path, else the best fit."""
     if name is not None and name not in NETWORKS:
         name = _spelled(location, name)
     configured = _configured(files)
@@ -127,9 +127,9 @@ def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork
 
 
 def _configured(files: Files) -> OriginalNetwork | None:
-    """The network and folding that a C header of constants describes, if there is one.
+    """Return the network and folding that a C header of constants describes, if there is one.
 
-    Headers by others, which tell less, are not relied on.
+    Headers of other programs, which contain less, are ignored.
     """
     found = {
         (int(index), key.decode()): int(value)
@@ -146,7 +146,7 @@ def _configured(files: Files) -> OriginalNetwork | None:
 
 
 def _fit(network: OriginalNetwork, files: Files) -> int:
-    """How many files have the size that this network expects."""
+    """Return how many files have the size that this network expects."""
     fit = 0
     for index, layer in enumerate(network.layers):
         for pe in range(layer.pe):
@@ -157,7 +157,7 @@ def _fit(network: OriginalNetwork, files: Files) -> int:
 
 
 def read_classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
-    """The text of ``classes.txt`` and its names; an empty line stays a class."""
+    """Return the text of ``classes.txt`` and its names; an empty line is a class, too."""
     if "classes.txt" not in files:
         raise ParameterError(f"{location}: classes.txt is missing")
     try:
@@ -176,11 +176,11 @@ def read_classes(location: Path, files: Files) -> tuple[str, tuple[str, ...]]:
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """Names in the text of a ``classes.txt``; an empty line stays a class.
+    """Return the names in the text of a ``classes.txt``; an empty line is a class, too.
 
     Raises:
-        ParameterError: it holds control characters: another kind of file, or text of another
-            encoding, such as UTF-16.
+        ParameterError: it contains control characters: it is another kind of file, or text in
+            another encoding, such as UTF-16.
     """
     text = text.removeprefix("\ufeff")  # Windows' editors put it before UTF-8
     if _CONTROL.search(text):
@@ -189,13 +189,13 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
 
 def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None:
-    """Refuse parameters that the network does not use: they belong to another one.
+    """Refuse parameter files that the network does not use: they belong to another network.
 
     The original's own sets have thresholds of a last layer that uses none (specification,
     section 3).
 
     Raises:
-        ParameterError: there are such files.
+        ParameterError: there is such a file; the message names it.
     """
     known = {CONFIG, "classes.txt"}
     for index, layer in enumerate(network.layers):
@@ -210,7 +210,7 @@ def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None
 def read_layer(
     location: Path, files: Files, network: OriginalNetwork, index: int, classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Weights (rows, columns), raw thresholds (rows, levels); pad rows are dropped."""
+    """Read weights (rows, columns) and raw thresholds (rows, levels); pad rows are dropped."""
     layer = network.layers[index]
     rows = classes if layer.last else layer.rows
     fold = layer.neuron_fold
@@ -234,7 +234,7 @@ def read_layer(
 def _words(
     location: Path, files: Files, name: str, shape: tuple[int, int], used_folds: int
 ) -> NDArray[np.uint64]:
-    """The words of a file, (folds, words a fold); missing ones are 0 if only pad rows miss them."""
+    """Read the words of a file, (folds, words per fold); words missing for pad rows are 0."""
     data = files.get(name)
     if data is None:
         raise ParameterError(f"{location}: {name} is missing")
@@ -249,7 +249,7 @@ def _words(
 
 
 def _weights(words: NDArray[np.uint64], layer: Layer, bits: int) -> NDArray[np.int64]:
-    """Words (NF, SF) to weights (NF, columns): lane i of a word is bits [i*b, (i+1)*b)."""
+    """Decode words (NF, SF) to weights (NF, columns): weight i of a word is bits [i*b, (i+1)*b)."""
     lanes = np.arange(layer.simd, dtype=np.uint64) * np.uint64(bits)
     codes = (words[:, :, None] >> lanes) & np.uint64((1 << bits) - 1)
     values = codes.astype(np.int64).reshape(len(words), layer.columns)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parameter sets of the original BNN-PYNQ, written: weights, thresholds, classes, constants.
+"""Writing parameter sets of the original BNN-PYNQ: weights, thresholds, classes, constants.
 
-Section 3 of the specification is the layout, section 9 the C header. Reading is in
-:mod:`bnn.formats.bnn_pynq`; what a program's values are in these files is decided in
-:mod:`bnn.formats.bnn_pynq.extracting`.
+Section 3 of the specification defines the files, section 9 the C header. Reading is in
+:mod:`bnn.formats.bnn_pynq.reading`; :mod:`bnn.formats.bnn_pynq.extracting` computes the values
+from a program.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from bnn.formats.bnn_pynq.networks import Layer, OriginalNetwork
 from bnn.formats.bnn_pynq.reading import CONFIG, Files
 from bnn.system.files import folder_beside, sync_folder, write_folder
 
-#: The threshold of a pad row, which never fires.
+#: Threshold of a pad row, which no sum reaches.
 NEVER = 32767
 
 
 @dataclass(frozen=True, eq=False)
 class LayerParameters:
-    """Values of one layer as the files hold them, without pad rows and pad columns.
+    """Values of one layer as in the files, without pad rows and pad columns.
 
     Attributes:
-        weights: int64 (rows, columns), of -1, +1 or -1, 0, +1.
-        thresholds: int64 (rows, levels), the raw numbers; levels may be 0.
+        weights: int64 (rows, columns), values -1, +1 or -1, 0, +1.
+        thresholds: int64 (rows, levels), the numbers in the file; levels may be 0.
     """
 
     weights: NDArray[np.int64]
@@ -49,7 +49,7 @@ class Parameters:
 
 
 def encode(parameters: Parameters) -> Files:
-    """Contents of every file by name, in the folding of ``parameters.network``."""
+    """Return file name -> contents, in the folding of ``parameters.network``."""
     network = parameters.network
     files: Files = {}
     for index, (layer, values) in enumerate(zip(network.layers, parameters.layers, strict=True)):
@@ -67,7 +67,7 @@ def encode(parameters: Parameters) -> Files:
 def _weight_words(
     layer: Layer, weights: NDArray[np.int64], bits: int
 ) -> Iterator[NDArray[np.uint64]]:
-    """Words of each PE. Pad columns are +1; pad rows are +1 in one bit, 0 in two."""
+    """Yield the weight words of each PE. Pad columns are +1; pad rows +1 (one bit) or 0 (two)."""
     rows, columns = weights.shape
     padded = np.full((layer.rows, layer.columns), 1 if bits == 1 else 0, np.int64)
     padded[:rows, :columns] = weights
@@ -80,7 +80,7 @@ def _weight_words(
 
 
 def _threshold_words(layer: Layer, thresholds: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Words of each PE; pad rows never fire."""
+    """Yield the threshold words of each PE; pad rows never fire."""
     rows, levels = thresholds.shape
     padded = np.full((layer.rows, levels), NEVER, np.int64)
     padded[:rows] = thresholds
@@ -88,7 +88,7 @@ def _threshold_words(layer: Layer, thresholds: NDArray[np.int64]) -> Iterator[ND
 
 
 def header(network: OriginalNetwork) -> str:
-    """The C header with the constants that the original's build took: a block per layer."""
+    """Return the C header with the constants for the original's build, a block per layer."""
     size, lines = 32, ["// Constants of " + network.name, ""]
     for index, layer in enumerate(network.layers):
         shape = {"MW": layer.columns, "MH": layer.rows}
@@ -122,7 +122,7 @@ def write(files: Files, folder: str | os.PathLike[str]) -> None:
     """Make ``folder`` with ``files`` in it, whole or not at all.
 
     Raises:
-        ParameterError: it exists already and is not empty, or cannot be written.
+        ParameterError: the folder is not empty, or cannot be written.
     """
     target = Path(os.path.realpath(folder))
     try:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints and live modules of Brevitas."""
+"""Reading checkpoints and live modules of Brevitas."""

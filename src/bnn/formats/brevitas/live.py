@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings of a live Brevitas module besides its tensors, compared with the bnn_pynq networks.
+"""Checks of a live Brevitas module: settings that are not in its tensors.
 
-A module's state tells nothing of strides, padding, epsilons or of how its quantizers are set;
-the module itself does. What is not as in Brevitas' own networks is refused by name.
+A module's state does not contain strides, padding, epsilons or settings of quantizers; the module
+itself does. Settings that differ from Brevitas' bnn_pynq networks are refused by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from bnn.errors import FormatError
 
-#: Classes of the modules in the lists of the networks, and what each must have.
+#: Class of a module -> attributes and the values that they must have.
 _ONE, _NONE = (1, (1, 1)), (0, (0, 0))
 _SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "QuantConv2d": {
@@ -43,14 +43,14 @@ _SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> None:
-    """Refuse modules whose results do not follow from their tensors alone.
+    """Refuse modules whose results depend on settings that are not in their tensors.
 
     Args:
-        module: the network. epsilons: of the batch norms in each of its lists.
-        tensor_norm: epsilon of the last layer.
+        module: the network. epsilons: list name -> epsilon of the batch norms in it.
+        tensor_norm: epsilon of the last layer, a batch norm over all values.
 
     Raises:
-        FormatError: names the module and the setting.
+        FormatError: a setting differs; the message names module and setting.
     """
     for section, epsilon in epsilons.items():
         for number, one in enumerate(getattr(module, section, None) or ()):
@@ -72,7 +72,7 @@ def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> Non
 def _check_quantizer(where: str, quantizer: Any, is_first: bool) -> None:
     width = quantizer.bit_width()
     if width is None:
-        return  # does nothing; the caller misses it where it must do something
+        return  # an Identity; the caller refuses it where a quantizer is needed
     bits = int(width)
     if float(width) != bits or not 1 <= bits <= 8:
         raise FormatError(f"{where} has {float(width):g} bits")

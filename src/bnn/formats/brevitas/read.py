@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Brevitas' bnn_pynq networks (TFC, SFC, LFC, CNV): a live module, or its checkpoint.
 
-Their quantizers have constant scales, so that the tensors of the state and the numbers of
-bits say all. Other Brevitas modules are exported to QONNX and read by
-:mod:`bnn.formats.qonnx.read`.
+Their quantizers have constant scales, so the tensors of the state and the numbers of bits define
+the network. Other Brevitas modules must be exported to QONNX; :mod:`bnn.formats.qonnx.read`
+reads them.
 
 Layers: FC: 2x - 1, quantizer, three times (dense, batch norm, quantizer), dense, tensor
 norm. CNV: 2x - 1, 8-bit quantizer, six convolutions and two dense layers with batch norm
-and quantizer each, dense, tensor norm. A module number left out after a convolution's
+and quantizer each, dense, tensor norm. A module number that is missing after a convolution's
 quantizer is a max pool.
 """
 
@@ -47,7 +47,7 @@ from bnn.program.precision import BIPOLAR, INT
 
 State = Mapping[str, NDArray[Any]]
 
-#: CNV is for 32x32 pictures; FC with 784 inputs for 28x28.
+#: Shape of the pictures: 32x32 for CNV, 28x28 for FC with 784 inputs.
 _SIDES = {"conv": 32, "features": 28}
 _EPSILON = {"features": 1e-5, "conv_features": 1e-4, "linear_features": 1e-4}
 _TENSOR_NORM_EPSILON = 1e-4
@@ -56,7 +56,7 @@ _KEYS = ("bias", "running_mean", "running_var")
 
 @dataclass(frozen=True)
 class Bits:
-    """Bits of weights, activations and input: 1 or 2, the input also 8."""
+    """Bits of weights and activations (1 or 2), and of the input (1, 2 or 8)."""
 
     weights: int
     activations: int
@@ -64,15 +64,15 @@ class Bits:
 
 
 def read(path: str | Path, network: str | None = None) -> Converted:
-    """The network in a checkpoint.
+    """Read the network in a checkpoint.
 
     Args:
-        path: of a ``torch.save`` file with a state dictionary, or one as ``state_dict``.
-        network: its name (``cnv-w1a1``, ``TFC_1W1A``), which tells the bits; by default
+        path: a ``torch.save`` file with a state dictionary, or with one under ``state_dict``.
+        network: its name (``cnv-w1a1``, ``TFC_1W1A``), which contains the bits; by default
             the file's name is searched for one.
 
     Raises:
-        FormatError: it is damaged, no bnn_pynq network, or its bits are not known.
+        FormatError: it is damaged, is not a bnn_pynq network, or its bits are not known.
     """
     path = Path(path)
     held = torch_file.read(path)
@@ -95,7 +95,7 @@ def read(path: str | Path, network: str | None = None) -> Converted:
 
 
 def _state(held: Mapping[Any, Any]) -> State:
-    """Tensors by name, in float32 as PyTorch loads them; everything else is refused."""
+    """Return the tensors by name, in float32 as PyTorch loads them; refuse everything else."""
     state: dict[str, NDArray[Any]] = {}
     for key, value in held.items():
         name = key.removeprefix("module.") if isinstance(key, str) else repr(key)
@@ -113,7 +113,7 @@ def _state(held: Mapping[Any, Any]) -> State:
 
 
 def from_module(module: Any) -> Converted:
-    """The network of a live bnn_pynq module; it defines its bits itself.
+    """Return the network of a live bnn_pynq module, which has its bits as attributes.
 
     Raises:
         FormatError: it is another kind of module.
@@ -157,8 +157,8 @@ def _named_bits(path: Path, network: str | None) -> Bits:
         weights, acts = int(spelled[5]), int(spelled[7])
         return Bits(weights, acts, 8 if spelled.startswith("cnv") else acts)
     raise FormatError(
-        "the file does not tell how many bits weights and activations have; name its network "
-        "(such as cnv-w1a1) as topology"
+        "the file does not say how many bits weights and activations have; give the name of its "
+        "network (such as cnv-w1a1) as topology"
     )
 
 
@@ -175,7 +175,7 @@ Module = tuple[str, int, dict[str, NDArray[Any]]]
 
 
 def _modules(state: State, report: Report) -> list[Module]:
-    """Modules in order: list name, number, tensors."""
+    """Return the modules in order: list name, number, tensors."""
     found: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
     for key, value in state.items():
         part = key.split(".")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """PyTorch checkpoints (``torch.save``'s zip files) read as data, without torch or pickle.
 
-A checkpoint is a pickle program that builds dictionaries of tensors. Here the program is
-only looked at (:mod:`pickletools`): of the things that it may name, containers and tensors
-are understood; everything else stays an inert mark. Nothing is imported or called.
+A checkpoint is a pickle program that builds dictionaries of tensors. Here the program is only
+parsed (:mod:`pickletools`): containers and tensors are understood; everything else becomes an
+:class:`Inert` object. Nothing is imported or called.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STORAGES = {
 
 @dataclass(frozen=True)
 class Inert:
-    """Something that a pickle names or would make: not made."""
+    """An object that a pickle refers to or would make, and that is not made here."""
 
     name: str
 
@@ -58,21 +58,23 @@ def is_checkpoint(names: Any) -> bool:
 
 
 def read(path: Path) -> Any:
-    """What the checkpoint ``path`` holds: dictionaries, lists, numbers, text, arrays.
+    """Read the checkpoint ``path``: dictionaries, lists, numbers, text and arrays.
 
     Raises:
-        FormatError: it is damaged, or no such checkpoint.
+        FormatError: it is damaged, or is not such a checkpoint.
     """
     with archives.opened(path) as archive:
         program = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
         if program is None:
-            raise FormatError(f"{path}: is no PyTorch checkpoint (a zip file with data.pkl)")
+            raise FormatError(f"{path}: is not a PyTorch checkpoint (a zip file with data.pkl)")
         folder = program[: -len("data.pkl")]
         order_file = f"{folder}byteorder"
         if order_file in archive.namelist():
             order = archives.unpacked(path, archive, order_file)
             if order != b"little":
-                raise FormatError(f"{path}: its numbers are {order[:20]!r}-endian; little is read")
+                raise FormatError(
+                    f"{path}: its numbers are {order[:20]!r}-endian, not little-endian"
+                )
 
         def storage(key: str) -> bytes:
             return archives.unpacked(path, archive, f"{folder}data/{key}")
@@ -86,16 +88,16 @@ def read(path: Path) -> Any:
 
 
 class _OverlapError(Exception):
-    """A tensor that uses a number of its storage twice, or tensors that are too large."""
+    """A tensor uses a number of its storage twice, or the tensors are too large together."""
 
 
 class _Program:
-    """A pickle program's stack and memory."""
+    """Stack and memory of a pickle program."""
 
     def __init__(self, storage: Callable[[str], bytes]) -> None:
         self._read = storage
         self._storages: dict[str, bytes] = {}
-        self._left = archives.MAX_MEMBER
+        self._left = archives.MAX_UNPACKED_BYTES
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
 
@@ -171,7 +173,7 @@ class _Program:
                 raise ValueError(name)
 
     def _marked(self) -> list[Any]:
-        """What was pushed since the last mark, taken off."""
+        """Pop what was pushed since the last mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
             place -= 1
@@ -188,7 +190,7 @@ class _Program:
     def _set(self, items: list[Any]) -> None:
         if isinstance(self.stack[-1], dict):
             for key, value in zip(items[::2], items[1::2], strict=True):
-                # Nothing else is in a checkpoint, and some take for ever to be hashed.
+                # Checkpoints have no other keys, and hashing some objects takes very long.
                 if isinstance(key, str) or (type(key) is int and abs(key) < 1 << 63):
                     self.stack[-1][key] = value
 

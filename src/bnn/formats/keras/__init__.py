@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Keras and Larq files."""
+"""Reading Keras and Larq files."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Keras model files as data: layers with their configuration, and the arrays of each.
+"""Reading Keras model files as data: layers with their configuration and arrays.
 
 ``.keras`` (a zip of JSON and HDF5, Keras 3 and late Keras 2) and whole-model ``.h5``.
 """
@@ -27,13 +27,13 @@ MAX_LAYERS = 4096
 
 @dataclass(frozen=True, eq=False)
 class KerasLayer:
-    """One layer.
+    """One layer of a Keras model.
 
     Attributes:
-        name: its own. kind: class name.
-        settings: its configuration, checked by the list of its class.
+        name: name of the layer. kind: name of its class.
+        settings: its configuration, checked against the settings of its class.
         sources: names of the layers that it reads.
-        arrays: its variables by name where names are known (``.h5``), else in their
+        arrays: its variables, by name if names are known (``.h5``), else in their
             order as ``0``, ``1``, ...
     """
 
@@ -53,11 +53,11 @@ def _called(name: str, kind: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class KerasModel:
-    """Layers in an order in which each comes after what it reads; the last is the output.
+    """The layers of a model: each comes after the layers that it reads; the last is the output.
 
     Attributes:
         unused: names of layers that the output does not depend on.
-        version: Keras' own, 2 or 3.
+        version: Keras' major version, 2 or 3.
     """
 
     layers: tuple[KerasLayer, ...]
@@ -67,7 +67,7 @@ class KerasModel:
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """A layer as the configuration lists it, not checked yet."""
+    """A layer in the configuration, not checked yet."""
 
     name: str
     kind: str
@@ -79,11 +79,11 @@ class _Listed:
 
 
 def read(path: Path) -> KerasModel:
-    """The model in a ``.keras`` or ``.h5`` file.
+    """Read the model in a ``.keras`` or ``.h5`` file.
 
     Raises:
-        FormatError: it is damaged, or holds weights only, or a model that is not a stack or
-            graph of layers, or a layer has a setting that cannot be converted.
+        FormatError: it is damaged, contains weights only, or a model that is not Sequential or
+            Functional, or a layer has a setting that cannot be converted.
     """
     with archives.size_checked(path).open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
@@ -105,7 +105,7 @@ def _read_zip(path: Path) -> KerasModel:
 
 
 def _version(path: Path, given: Any) -> int:
-    """Keras' own major version, from its text or from ``metadata.json``."""
+    """Return Keras' major version, from the configuration or from ``metadata.json``."""
     text = given.get("keras_version") if isinstance(given, dict) else given
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
@@ -120,7 +120,7 @@ def _version(path: Path, given: Any) -> int:
 def _places(
     path: Path, weights: archives.Hdf5, top: str, listed: list[_Listed]
 ) -> dict[str, str | None]:
-    """Group of each layer: by the name noted in it, else by its class and a running number."""
+    """Return layer -> HDF5 group: by the name noted in the group, else by class and a number."""
     named: dict[str, str] = {}
     for key in weights.keys(top):
         name = weights.attribute(f"{top}/{key}/vars", "name")
@@ -170,7 +170,7 @@ def _read_hdf5(path: Path) -> KerasModel:
 
 
 def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any]]:
-    """Arrays of a layer; names lose their scope and number: ``a/b/kernel:0`` is ``kernel``."""
+    """Return a layer's arrays by short name: ``kernel`` for ``a/b/kernel:0``."""
     names = file.attribute(f"model_weights/{layer}", "weight_names")
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
@@ -181,7 +181,7 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
         if short_name in found:
             raise FormatError(f"{path}: layer {layer!r} has two arrays called {short_name!r}")
         found[short_name] = file.array(f"model_weights/{layer}/{text}")
-    # Keras takes the arrays of this format by their order, whatever they are called.
+    # Keras reads the arrays of this format by their order, not by their names.
     order = [name for name in found if name in _ORDER]
     if order != sorted(order, key=_ORDER.index):
         raise FormatError(
@@ -191,7 +191,7 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
     return found
 
 
-#: How Keras' layers list their arrays.
+#: Order of the arrays in Keras' layers.
 _ORDER = (
     *("depthwise_kernel", "pointwise_kernel", "kernel", "gamma", "beta", "bias"),
     *("moving_mean", "moving_variance"),
@@ -232,8 +232,8 @@ def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
     return [_one(path, layer) for layer in layers]
 
 
-#: Keys of a layer besides ``config``; others are refused.
-_BESIDE = {
+#: Keys that a layer may have in addition to ``config``; others are refused.
+_OTHER_KEYS = {
     "class_name",
     "config",
     "name",
@@ -259,14 +259,14 @@ def _one(path: Path, layer: Any) -> _Listed:
         raise FormatError(f"{path}: its configuration has a layer without a name, or with two")
     made = _Listed(name, layer["class_name"], config, layer.get("inbound_nodes"))
     for key in layer:
-        if key not in _BESIDE:
+        if key not in _OTHER_KEYS:
             raise FormatError(f"{path}: {made}: has {short(key)} ({short(layer[key])}) of its own")
     _from_keras(f"{path}: {made}", layer)
     return made
 
 
 def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
-    """Refuse custom classes with the name of a class of Keras or Larq."""
+    """Refuse custom classes that have the name of a class of Keras or Larq."""
     module, registered = layer.get("module"), layer.get("registered_name")
     packages = ("keras", "tf_keras", "tensorflow", "larq")
     foreign = module is not None and str(module).split(".")[0] not in packages
@@ -317,7 +317,7 @@ def _settings(path: Path, layer: _Listed) -> Settings:
 
 
 def _ordered(path: Path, sources: Mapping[str, tuple[str, ...]], output: str) -> dict[str, None]:
-    """Names of the layers that ``output`` depends on, each after those that it reads."""
+    """Return the names of the layers that ``output`` depends on, each after those that it reads."""
     done: dict[str, None] = {}
     waiting = [(output, False)]
     active: set[str] = set()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which layers a layer of a Functional Keras model reads, as Keras 2 and 3 write it.
 
-Only what is understood in full is taken: one call of each layer, first outputs, and no
-argument that changes what the layer computes.
+Each layer must be called once, must read first outputs, and must have no argument that changes
+what it computes; everything else is refused.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from bnn.errors import FormatError
 from bnn.formats.keras.settings import short
 
-#: Arguments of a call, and their values that change nothing.
+#: Arguments of a call, and the values with which they have no effect.
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"training": (None, False), "mask": (None,)}
 #: Most inputs of a layer.
 MAX_SOURCES = 64
 
 
 def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
-    """Names of the layers that the layer reads, in order.
+    """Return the names of the layers that a layer reads, in order.
 
     Args:
         where: the layer, for messages. nodes: its ``inbound_nodes``.
@@ -44,7 +44,7 @@ def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
 
 
 def _keras2(where: str, node: Any) -> list[str]:
-    """``[["name", 0, 0, {}], ...]``."""
+    """Parse Keras 2's inputs of a layer: ``[["name", 0, 0, {}], ...]``."""
     if not isinstance(node, list):
         raise FormatError(f"{where}: inbound_nodes {short(node)} is not valid")
     found = []
@@ -55,15 +55,13 @@ def _keras2(where: str, node: Any) -> list[str]:
 
 
 def _keras3(where: str, node: dict[Any, Any]) -> list[str]:
-    """``{"args": [tensor or list of tensors], "kwargs": {...}}``."""
+    """Parse Keras 3's inputs of a layer: ``{"args": [tensor or tensors], "kwargs": {...}}``."""
     arguments = node.get("args")
     if set(node) - {"args", "kwargs"} or not isinstance(arguments, list):
         raise FormatError(f"{where}: inbound_nodes {short(node)} is not valid")
     _check_arguments(where, node.get("kwargs", {}))
     if len(arguments) != 1:
-        raise FormatError(
-            f"{where}: is called with {len(arguments)} arguments; with one it can be read"
-        )
+        raise FormatError(f"{where}: is called with {len(arguments)} arguments, not one")
     first = arguments[0]
     tensors = first if isinstance(first, list) else [first]
     return [_tensor(where, _history(where, tensor)) for tensor in tensors]
@@ -79,7 +77,7 @@ def _history(where: str, tensor: Any) -> Any:
 
 
 def _tensor(where: str, history: Any) -> str:
-    """The layer of ``[name, call, output]``."""
+    """Return the layer's name in ``[name, call, output]``."""
     if (
         not isinstance(history, list)
         or not 3 <= len(history) <= 4
@@ -105,10 +103,10 @@ def _check_arguments(where: str, given: Any) -> None:
 
 
 def output_name(path: Path, config: dict[str, Any]) -> str:
-    """Name of the one layer whose result is the model's."""
+    """Return the name of the layer whose result is the model's output; there must be one."""
     outputs = config.get("output_layers")
     if isinstance(outputs, list) and len(outputs) == 1 and isinstance(outputs[0], list):
         outputs = outputs[0]
     if isinstance(outputs, list) and outputs and not isinstance(outputs[0], list):
         return _tensor(f"{path}: its output", outputs)
-    raise FormatError(f"{path}: has several outputs, or none; one can be read")
+    raise FormatError(f"{path}: must have exactly one output")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Larq's quantizers of a network's input, done by the host for every float32."""
+"""Larq's quantizers of a network's input, computed by the host for every float32."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bnn.program.precision import BIPOLAR, TERNARY, UINT, Precision
 
 
 def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Lattice] | None:
-    """The input that makes of every float32 what ``given`` does, and its real values.
+    """Return the input that quantizes every float32 as ``given`` does, and its real values.
 
-    None where the host has no such input: then the values that occur must be known.
+    None if the host has no such input: then the values of the input must be known.
     """
     match given.name:
         case name if name in SIGNS:
             return _input(shape, BIPOLAR, 1.0), Lattice()
         case "ste_heaviside":
-            # Reached from the smallest normal number on; TensorFlow takes smaller ones as 0.
+            # The smallest normal number: TensorFlow reads smaller ones as 0.
             tiny = float(np.finfo(np.float32).tiny)
             return _input(shape, UINT(1), tiny, -0.5, "up"), Lattice()
         case "ste_tern" if not given.settings["ternary_weight_networks"]:
-            # x = delta is just above one half of the scale, the number before it is one half.
+            # x = delta is just above half the scale; the float32 before it is half the scale.
             delta = np.float32(given.settings["threshold_value"])
             scale = 2 * float(np.nextafter(delta, np.float32(0)))
             host, lattice = _input(shape, TERNARY, scale) if scale > 0 else None, Lattice()
@@ -54,7 +54,7 @@ def _input(
 
 
 def _same(where: str, given: Named, host: RealInput) -> bool:
-    """Whether ``host`` reaches each level at the very float32 at which ``given`` does."""
+    """Whether ``host`` reaches each level at the same float32 as ``given``."""
     made = activation_of(where, given, "input", "")
     alone = replace(host, shape=(1,))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Larq's quantizers (larq.quantizers 0.14) and Keras' activations, by their configuration.
+"""Larq's quantizers (larq.quantizers 0.14) and Keras' activations, from their configuration.
 
-Each is given as it computes, in float32 and in its own order of operations.
+Each is computed as there, in float32 and in the same order of operations.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ _ALIASES = {
     "dorefa": "dorefa_quantizer",
     "relu": "re_lu",
 }
-#: Packages whose registered names are known.
+#: Packages whose registered classes are known.
 _PACKAGES = ("keras", "tf_keras", "larq")
 #: Keys of a serialized object.
 _OBJECT = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
 _F = np.float32
-#: A few roundings of float32.
+#: Relative tolerance: a few roundings of float32.
 _ULPS = 2.0**-21
 
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A quantizer or activation: its name in lower case with underscores, its settings."""
+    """A quantizer or activation: its name (lower case, underscores) and its settings."""
 
     name: str
     settings: Settings
 
     @classmethod
     def plain(cls, where: str, name: str, config: Mapping[str, Any] | None = None) -> Named:
-        """From the plain name and a configuration, which is checked; defaults without one."""
+        """Return it by plain name, with the checked settings of ``config`` or the defaults."""
         schema = THINGS.get(name, {})
         return cls(name, Settings(f"{where}: {name}", schema, config or {}))
 
 
 def named(where: str, given: Any) -> Named | None:
-    """From a configuration: a name, a serialized object, or nothing.
+    """Return the quantizer or activation in a configuration: a name, an object, or None.
 
     Raises:
-        FormatError: it is none that can be read, a class or function of the user's own, or
-            has a setting that cannot be converted.
+        FormatError: it is unknown, a class or function of the user, or has a setting that
+            cannot be converted.
     """
     if given is None or given == "linear":
         return None
@@ -76,7 +76,7 @@ def named(where: str, given: Any) -> Named | None:
     module, registered = given.get("module"), given.get("registered_name")
     for name in (registered, kind):
         if isinstance(name, str):
-            plain(where, name)  # refuses other packages
+            plain(where, name)  # raises for other packages
     if module is not None and str(module).split(".")[0] not in (
         *_PACKAGES,
         "builtins",
@@ -93,7 +93,7 @@ def named(where: str, given: Any) -> Named | None:
 
 
 def plain(where: str, name: str) -> str:
-    """``SteSign`` or ``Larq>ste_sign`` to ``ste_sign``; refuses names of other packages."""
+    """Return ``ste_sign`` for ``SteSign`` or ``Larq>ste_sign``; refuse names of other packages."""
     package, _, last = name.rpartition(">")
     if package and package.lower() not in _PACKAGES:
         raise FormatError(f"{where}: {name!r} is code of its own, which is not run")
@@ -109,10 +109,10 @@ def plain(where: str, name: str) -> str:
 
 
 def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 0) -> Weights:
-    """Latent weights (out, ...) quantized as ``given`` says; None takes them as they are.
+    """Return latent weights (out, ...) quantized by ``given``; None: they are quantized already.
 
-    ``multiplier`` is a depthwise layer's: its rows are ordered channel by channel, and so
-    many a channel; 0 for other layers.
+    ``multiplier`` is that of a depthwise layer, which has so many rows per channel, channel by
+    channel; 0 for other layers.
     """
     latent = latent.astype(np.float32)
     if not np.isfinite(latent).all():
@@ -139,11 +139,10 @@ def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 
 
 
 def _magnitudes(latent: Real, multiplier: int) -> Real:
-    """The means of the sizes over all axes of Larq's kernel but the last.
+    """Return the means of absolute weights over all axes of Larq's kernel but the last.
 
-    The last axis of a dense or convolution kernel is what it makes; of a depthwise kernel
-    (height, width, channels, multiplier) it is the multiplier, so that all channels share one
-    scale.
+    The last axis of a dense or convolution kernel is its outputs. That of a depthwise kernel
+    (height, width, channels, multiplier) is the multiplier, so all channels share a scale.
     """
     sizes = np.abs(latent).reshape(len(latent), -1)
     if not multiplier:
@@ -171,10 +170,10 @@ def _dorefa_weights(bits: int, latent: Real) -> Weights:
 
 
 def unsure(given: Named | None, latent: Real) -> int:
-    """How many weights are so close to the middle of two integers that float32 rounding decides.
+    """Return how many weights are so close to a step that rounding in float32 decides.
 
-    TensorFlow's tanh and its sums in float32 are not the same on every machine; where a weight
-    is within their rounding of a step, Larq's own integer may be the neighbour.
+    TensorFlow's tanh and its sums in float32 differ between machines; Larq's integer of such a
+    weight may be the neighbouring one.
     """
     if given is None:
         return 0
@@ -195,7 +194,7 @@ def unsure(given: Named | None, latent: Real) -> int:
 
 
 def activation_of(where: str, given: Named, name: str, source: str) -> Activation:
-    """The quantizing activation ``given`` as a layer called ``name``."""
+    """Return the quantizing activation ``given`` as a layer called ``name``."""
     match given.name:
         case kind if kind in SIGNS:
             return Sign(name, source=source)
@@ -223,7 +222,7 @@ def activation_of(where: str, given: Named, name: str, source: str) -> Activatio
 
 
 def real_activation(given: Named, name: str, source: str) -> RealLayer | None:
-    """The real-valued activation ``given``, or None if it is none."""
+    """Return the real-valued activation ``given``, or None if it is another one."""
     match given.name:
         case "re_lu":
             most = given.settings["max_value"]
@@ -236,7 +235,7 @@ def real_activation(given: Named, name: str, source: str) -> RealLayer | None:
 
 
 def of_zero(where: str, given: Named) -> float:
-    """The real value that the quantizing activation ``given`` makes of 0."""
+    """Return the real value of the quantizing activation ``given`` at 0."""
     made = activation_of(where, given, "zero", "")
     level = int(made.level(np.zeros((1, 1), np.float32))[0, 0])
     return float(_F(made.scale) * _F(made.base + made.step * level))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""TensorFlow/Keras models, and Larq's on top of them, to a network.
+"""Keras models, with or without Larq layers, to a network.
 
 What is read: ``.keras`` and whole-model ``.h5`` files of Sequential and Functional models
 (Keras 2 and 3) made of dense, convolution, pool, batch norm and sign layers. Layers that
 hold code (Lambda, subclasses) are refused.
 
-Plain Keras layers must have weights that already are small integers times a scale; Larq's
-say by their quantizers how their latent weights are to be taken.
+Plain Keras layers must have weights that are small integers times a scale already; Larq layers
+have quantizers, which define how their latent weights become integers.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ _NONE: Borders = (0, 0, 0, 0)
 
 
 def read(path: str | Path, given_input: str | None = None) -> Converted:
-    """The network in the Keras model file ``path``.
+    """Read the network in the Keras model file ``path``.
 
     Args:
-        path: of the file.
-        given_input: where nothing quantizes the model's input: the values that occur,
-            a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
-            itself, else bytes scaled to [-1, 1], unless it is given.
+        path: path of the file.
+        given_input: for a model that does not quantize its input: the values of the input, a
+            name of :func:`bnn.formats.grids.grid`; by default bytes if the model rescales
+            them itself, else bytes scaled to [-1, 1].
 
     Raises:
-        FormatError: the file is damaged, or a layer cannot be converted; names it.
-        NetworkError: what it says makes no network.
+        FormatError: the file is damaged, or a layer cannot be converted; the message names it.
+        NetworkError: the layers are not a valid network.
     """
     path = Path(path)
     model = keras_file.read(path)
@@ -89,17 +89,16 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """A layer's result.
+    """The result of a layer.
 
     Attributes:
-        layer: the network's layer that makes it, or "" for the untouched input.
+        layer: the network's layer that makes it, or "" for the input itself.
         shape: (height, width, channels).
-        rank: number of axes in Keras, that of the batch included.
-        steps: products and sums done to the untouched input, in order.
+        rank: number of axes in Keras, with the batch.
+        steps: products and sums applied to the input itself, in order.
         padding: zeros that the next convolution has to add (ZeroPadding2D).
-        flat: whether it is a map that stands for a vector: flattening waits until the
-            values are quantized.
-        final: the function after which only the class matters any more (softmax), or "".
+        flat: whether a flattening of this map is pending, until its values are quantized.
+        final: a function that has been left out because it keeps the class (softmax), or "".
     """
 
     layer: str
@@ -112,7 +111,7 @@ class _Flow:
 
 
 class _Reader:
-    """Results of Keras layers by name, and the layers made so far."""
+    """State of the reader: results of Keras layers by name, and the layers made so far."""
 
     def __init__(self, model: keras_file.KerasModel, chosen: Grid | None) -> None:
         self.model = model
@@ -202,7 +201,7 @@ class _Reader:
         return replace(flow, layer="input", steps=(), flat=flat)
 
     def _grid(self, flow: _Flow) -> _Flow:
-        """The untouched input on an 8-bit grid."""
+        """Return the input on an 8-bit grid, for a model that does not quantize it."""
         chosen = self.chosen
         if chosen is None:
             chosen = grid("bytes" if flow.steps else "symmetric")
@@ -217,14 +216,14 @@ class _Reader:
         return self._fed(flow, chosen.input(self.input_shape), lattice)
 
     def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:
-        """The input quantized by the host, if it can do what ``given`` does."""
+        """Return the input quantized by the host as ``given`` does; None if the host cannot."""
         if self.chosen is not None or flow.steps:
             return None
         held = host_input(str(self.model.layers[0]), given, self.input_shape)
         return None if held is None else self._fed(flow, *held)
 
     def _known(self, flow: _Flow) -> _Flow:
-        """``flow`` as a layer's result of its own shape."""
+        """Return ``flow`` as a layer's result; a pending flattening is done."""
         flow = self._map(flow)
         if not flow.flat:
             return flow
@@ -233,13 +232,13 @@ class _Reader:
         return replace(flow, layer=name, flat=False)
 
     def _map(self, flow: _Flow) -> _Flow:
-        """The same, but a flattened map may still be a map."""
+        """Return ``flow`` as a layer's result; a pending flattening stays pending."""
         return flow if flow.layer else self._grid(flow)
 
     # --- layers with weights ---------------------------------------------------------
 
     def _codes(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        """``flow`` after the layer's input quantizer."""
+        """Return ``flow`` after the layer's input quantizer."""
         where = str(layer)
         given = _input_quantizer(layer)
         if given is None:
@@ -255,7 +254,7 @@ class _Reader:
         return self._known(replace(flow, layer=name))
 
     def _variables(self, layer: KerasLayer, *wanted: str) -> list[NDArray[Any]]:
-        """The layer's arrays called ``wanted``, or in that order; all of them and no others."""
+        """Return the layer's arrays called ``wanted`` (or in that order); refuse others."""
         arrays = layer.arrays
         if "depthwise_kernel" in wanted and "depthwise_kernel" not in arrays and "kernel" in arrays:
             # as Keras 3 calls it in an .h5 file
@@ -326,7 +325,7 @@ class _Reader:
         return self._activated(layer, made)
 
     def _weights(self, layer: KerasLayer, channels: int) -> tuple[Weights, Any, int]:
-        """Weights (out, height, width, in / groups), bias, and the number of groups."""
+        """Return weights (out, height, width, in / groups), bias, and the number of groups."""
         if "Depthwise" in layer.kind:
             multiplier = layer.settings["depth_multiplier"]
             weights, bias = self._kernel(
@@ -417,7 +416,7 @@ class _Reader:
         return replace(flow, layer=name)
 
     def _activated(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        """``flow`` after the activation in the layer's own configuration."""
+        """Return ``flow`` after the activation in the layer's configuration."""
         given = named(str(layer), layer.settings["activation"])
         return flow if given is None else self._apply(layer, given, flow)
 
@@ -535,7 +534,7 @@ def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
 
 
 def _depthwise(kernel: NDArray[Any], channels: int, multiplier: int) -> NDArray[Any]:
-    """(height, width, channels, multiplier) to (channels * multiplier, height, width, 1)."""
+    """Turn (height, width, channels, multiplier) into (channels * multiplier, height, width, 1)."""
     if kernel.ndim != 4 or kernel.shape[2:] != (channels, multiplier):
         raise ValueError
     rows = kernel.transpose(2, 3, 0, 1)
@@ -543,7 +542,7 @@ def _depthwise(kernel: NDArray[Any], channels: int, multiplier: int) -> NDArray[
 
 
 def _told(layer: KerasLayer, key: str, found: Any) -> None:
-    """Refuse arrays of another size than the layer's settings tell."""
+    """Refuse arrays of another size than in the layer's settings."""
     said = layer.settings[key]
     if said is not None and said != found:
         raise FormatError(f"{layer}: {key} is {said}, but its arrays are for {found}")
@@ -564,10 +563,10 @@ def _padding(layer: KerasLayer, flow: _Flow, size: Pair, stride: Pair) -> Border
 
 
 def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
-    """The real value around the quantized map that a convolution reads.
+    """Return the real value with which the quantized input of a convolution is padded.
 
-    ZeroPadding2D stands before the layer's input quantizer, so its zeros are quantized:
-    the sign of 0 is +1. What the layer pads itself comes after its quantizer.
+    ZeroPadding2D comes before the layer's input quantizer, so its zeros are quantized: the
+    sign of 0 is +1. The layer's own padding comes after its quantizer.
     """
     own = float(layer.settings.get("pad_values", 0.0))
     if not any(before):
@@ -576,8 +575,8 @@ def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
     quantized = 0.0 if given is None else of_zero(str(layer), given)
     if padding != before and own != quantized:
         raise FormatError(
-            f"{layer}: is padded before it with zeros, which its input takes as {quantized:g}, "
-            f"and by it with {own:g}"
+            f"{layer}: ZeroPadding2D pads with {quantized:g} (0, quantized), its own padding "
+            f"with {own:g}; only one value can be converted"
         )
     return quantized
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every setting that a Keras or Larq layer may have, and its allowed values.
+"""All settings that a Keras or Larq layer may have, and their allowed values.
 
 A layer's configuration can only be seen through :class:`Settings`: each key of each class is
-listed here as *read* (its value is checked and given to the reader), *fixed* (must have the
-value at which it does nothing) or *inert* (cannot change what a trained layer answers). A key
-that is not listed, a value that is not allowed, and a key that is to be read but that the
-reader passes over are refused with the names of the layer and the key.
+listed here as *read* (its value is checked and given to the reader), *fixed* (must have a value
+with which it has no effect) or *inert* (has no effect on a trained layer). A key that is not
+listed, a value that is not allowed, and a key to be read that the reader did not read are refused;
+the message names layer and key.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ MAX_WINDOW = 1 << 16
 
 
 class _WrongError(ValueError):
-    """Why a value is refused."""
+    """A value is refused; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Allowed values of a key.
+    """Allowed values of one key.
 
     Attributes:
-        parse: the value as the reader gets it; raises :class:`_WrongError`.
-        default: what holds where the key is absent, before ``parse``.
-        is_read: whether a reader has to look at it.
+        parse: returns the value for the reader, or raises :class:`_WrongError`.
+        default: value of an absent key, before ``parse``.
+        is_read: whether a reader has to read it.
     """
 
     parse: Callable[[Any], Any]
@@ -47,7 +47,7 @@ class Rule:
 
 
 def whole(default: int | None, low: int = 1, high: int = MAX_WHOLE) -> Rule:
-    """A whole number, not a bool; None only as default."""
+    """Return the rule of a whole number (not a bool); None only as default."""
 
     def parse(value: Any) -> int | None:
         if value is None and default is None:
@@ -60,7 +60,7 @@ def whole(default: int | None, low: int = 1, high: int = MAX_WHOLE) -> Rule:
 
 
 def real(value: Any) -> float:
-    """A finite number."""
+    """Parse a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _WrongError("must be a number")
     try:
@@ -73,7 +73,7 @@ def real(value: Any) -> float:
 
 
 def number(default: float | None, low: float = -math.inf) -> Rule:
-    """A finite number; None only as default."""
+    """Return the rule of a finite number; None only as default."""
 
     def parse(value: Any) -> float | None:
         if value is None and default is None:
@@ -87,7 +87,7 @@ def number(default: float | None, low: float = -math.inf) -> Rule:
 
 
 def flag(default: bool) -> Rule:
-    """True or false."""
+    """Return the rule of true or false."""
 
     def parse(value: Any) -> bool:
         if type(value) is not bool:
@@ -98,7 +98,7 @@ def flag(default: bool) -> Rule:
 
 
 def choice(default: str, *others: str) -> Rule:
-    """One of these words."""
+    """Return the rule of one of these words."""
 
     def parse(value: Any) -> str:
         if not isinstance(value, str) or value not in (default, *others):
@@ -109,7 +109,7 @@ def choice(default: str, *others: str) -> Rule:
 
 
 def pair(default: tuple[int, int] | None) -> Rule:
-    """A size or stride: two whole numbers, or one for both."""
+    """Return the rule of a size or stride: two whole numbers, or one for both."""
 
     def parse(value: Any) -> tuple[int, int] | None:
         if value is None and default is None:
@@ -123,7 +123,7 @@ def pair(default: tuple[int, int] | None) -> Rule:
 
 
 def fixed(*allowed: Any, why: str = "") -> Rule:
-    """One of ``allowed``, at which the setting does nothing; the first is the default."""
+    """Return the rule of a setting that must be one of ``allowed`` (the first: default)."""
 
     def parse(value: Any) -> None:
         if not any(type(value) is type(one) and value == one for one in allowed):
@@ -132,9 +132,9 @@ def fixed(*allowed: Any, why: str = "") -> Rule:
     return Rule(parse, allowed[0], is_read=False)
 
 
-#: Settings whose value does not change the results of a trained layer.
+#: Rule of settings without effect on the results of a trained layer.
 INERT = Rule(lambda _: None, is_read=False)
-#: Something that :func:`bnn.formats.keras.quantizers.named` understands.
+#: Rule of what :func:`bnn.formats.keras.quantizers.named` parses.
 THING = Rule(lambda value: value)
 
 
@@ -166,7 +166,7 @@ def _target(value: Any) -> list[int]:
 
 
 def _borders(value: Any) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right) of Keras' ``padding`` or ``cropping``."""
+    """Parse Keras' ``padding`` or ``cropping`` to (top, left, bottom, right)."""
     pairs = value if isinstance(value, list | tuple) else [value, value]
     rows = [row if isinstance(row, list | tuple) else [row, row] for row in pairs]
     if len(rows) != 2 or any(
@@ -178,7 +178,7 @@ def _borders(value: Any) -> tuple[int, int, int, int]:
 
 
 def _policy(value: Any) -> None:
-    """A dtype policy that computes in float32."""
+    """Refuse a dtype policy that does not compute in float32."""
     name = value
     if isinstance(value, Mapping):
         inner = value.get("config")
@@ -188,7 +188,7 @@ def _policy(value: Any) -> None:
         if isinstance(inner, Mapping) and set(inner) - {"name", "source_name"}:
             raise _WrongError(f"is a policy with {min(set(inner) - {'name'})!r}")
     if name not in (None, "float32"):
-        raise _WrongError("computes in another type than float32")
+        raise _WrongError("computes in another dtype than float32")
 
 
 POLICY = Rule(_policy, is_read=False)
@@ -213,7 +213,7 @@ _FORMAT = {
 
 
 def _trained(*variables: str) -> dict[str, Rule]:
-    """Settings that only matter in training."""
+    """Return the rules of settings that only matter in training."""
     kinds = ("initializer", "regularizer", "constraint")
     return {f"{name}_{kind}": INERT for name in variables for kind in kinds}
 
@@ -271,7 +271,7 @@ _NOISE = {**_ANY, "rate": INERT, "stddev": INERT, "seed": INERT, "noise_shape": 
 _SIGN = {**_ANY, "clip_value": INERT, "metrics": INERT}
 _PLAIN_ZERO = fixed(0.0, 0, None)
 
-#: What a quantizer or activation object may hold, by its plain name.
+#: Settings of quantizers and activations, by plain name.
 THINGS: dict[str, Schema] = {
     "ste_sign": _SIGN,
     "approx_sign": _SIGN,
@@ -298,7 +298,7 @@ THINGS: dict[str, Schema] = {
     "softmax": {**_ANY, "axis": Rule(_axes, -1)},
 }
 
-#: What a layer may hold, by its class.
+#: Settings of layers, by class.
 LAYERS: dict[str, Schema] = {
     "InputLayer": {
         **_ANY,
@@ -349,7 +349,7 @@ LAYERS: dict[str, Schema] = {
     "Add": _ANY,
 }
 
-#: Settings of the model itself.
+#: Settings of a model.
 MODEL: Schema = {
     "name": INERT,
     "trainable": INERT,
@@ -365,10 +365,11 @@ class Settings(Mapping[str, Any]):
     """The settings of one layer or object that are to be read, checked.
 
     Args:
-        where: whose they are, for messages. schema: its class's. given: as the file has them.
+        where: the layer or object, for messages. schema: settings of its class. given: the
+            settings in the file.
 
     Raises:
-        FormatError: a key is not known, or its value cannot be converted; names both.
+        FormatError: a key is not known, or its value cannot be converted; the message has both.
     """
 
     def __init__(self, where: str, schema: Schema, given: Mapping[Any, Any]) -> None:
@@ -400,7 +401,7 @@ class Settings(Mapping[str, Any]):
         return self._values[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values  # to ask is not to read
+        return key in self._values  # "in" does not count as reading
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -409,7 +410,7 @@ class Settings(Mapping[str, Any]):
         return len(self._values)
 
     def all_read(self) -> None:
-        """Refuse settings that the reader did not read."""
+        """Raise FormatError if there are settings that the reader did not read."""
         if self._passed_over:
             key = min(self._passed_over)
             raise FormatError(
@@ -418,7 +419,7 @@ class Settings(Mapping[str, Any]):
 
 
 def short(value: Any) -> str:
-    """``value`` in a message: one line, not long."""
+    """Return ``value`` as one short line, for a message."""
     if isinstance(value, int) and abs(value) >= 1 << 64:
         return "(a huge number)"
     text = reprlib.repr(value).replace("\n", " ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which axis of a QONNX graph's picture has the channels."""
+"""Find which axis of a QONNX graph's picture input is the channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bnn.formats.qonnx.onnx_file import Graph
 from bnn.formats.qonnx.operators import Op
 from bnn.formats.qonnx.tensor import FIRST, LAST
 
-#: Operations that know which axis of a picture has the channels.
+#: Operations whose definition says which axis of a picture is the channels.
 _PINNING = {
     "Conv",
     "MaxPool",
@@ -21,7 +21,7 @@ _PINNING = {
 
 
 def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
-    """Whether a picture input is channels first or last, by what reads it."""
+    """Return the axes of a picture input, found by the operations that read it."""
     names, perm = {graph.input}, list(range(4))
     for node in nodes:
         if not node.inputs or node.inputs[0] not in names:
@@ -33,7 +33,7 @@ def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
             perm = [perm[i] for i in given]
             names = {node.outputs[0]}
         elif node.kind in _PINNING:
-            # A picture is given with its height first, whatever the graph turns it to.
+            # The user's picture has its height first, even if the graph transposes it.
             channels = perm[(LAST if _reads_last(node) else FIRST).index("C")]
             return {1: FIRST, 3: LAST}.get(channels) or picture_axes(graph.shape, nodes)
         elif node.kind in ("Reshape", "Flatten"):
@@ -44,7 +44,7 @@ def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
 
 
 def picture_axes(shape: tuple[int, ...], nodes: list[Op]) -> tuple[str, ...]:
-    """The axes that a picture of ``shape`` seems to have."""
+    """Guess the axes of a picture of ``shape``."""
     few = (1, 2, 3, 4)
     if shape[3] in few and shape[1] not in few:
         return LAST
@@ -53,13 +53,13 @@ def picture_axes(shape: tuple[int, ...], nodes: list[Op]) -> tuple[str, ...]:
 
 
 def _reads_last(node: Op) -> bool:
-    """Whether ``node`` reads channels last."""
+    """Whether ``node`` reads maps with channels last."""
     if node.kind == "MultiThreshold":
         return threshold_axis(node, 4) == 3
     return node.is_last or node.kind == "MatMul"
 
 
 def threshold_axis(node: Op, rank: int) -> int:
-    """The axis along which a MultiThreshold has its channels; guessed by rank if not said."""
+    """Return the channel axis of a MultiThreshold; guessed by rank if the node does not say it."""
     layout = node.attribute("data_layout") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
     return layout.index("C") if "C" in layout else 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Constants of an ONNX graph computed ahead, quantized ones with their integers kept."""
+"""Operations on constants of an ONNX graph; quantized constants keep their integers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Constant:
     """A constant tensor.
 
     Attributes:
-        value: real values.
-        integers, scale: where it was quantized, ``value = scale * integers``, both of
-            the shape of ``value``; else None.
-        low, high: what the integers may be.
+        value: the real values.
+        integers, scale: if it was quantized: ``value = scale * integers``, both of the shape
+            of ``value``; else None.
+        low, high: bounds of the quantizer's integers.
     """
 
     value: Array
@@ -35,7 +35,7 @@ class Constant:
     high: int = 0
 
     def moved(self, move: Callable[[Array], Array]) -> Constant:
-        """The same with its elements moved about."""
+        """Return this constant with ``move`` (a reshape, for example) applied to its arrays."""
         if self.integers is None or self.scale is None:
             return Constant(move(self.value))
         return Constant(
@@ -44,7 +44,7 @@ class Constant:
 
 
 def fold(node: Op, inputs: list[Constant | None]) -> Constant | None:
-    """The result of ``node`` on constants, or None if it is not known how.
+    """Return the result of ``node`` on constants; None if the operation is not known here.
 
     Raises:
         FormatError: the inputs do not fit the operation.
@@ -88,7 +88,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 
 
 def _whole_quotient(a: Array, b: Array) -> Array:
-    """Integers divided as ONNX does, towards zero."""
+    """Divide integers as ONNX does, rounding towards zero."""
     if (b == 0).any():
         raise ZeroDivisionError
     rounded_up = (a % b != 0) & ((a < 0) != (b < 0))
@@ -106,7 +106,7 @@ def _elementwise(node: Op, values: list[Array]) -> Constant:
 
 
 def axes_of(node: Op, values: list[Array]) -> list[int] | None:
-    """Axes from the attribute (old ONNX) or the second input (new ONNX)."""
+    """Return the axes from the attribute (old ONNX) or the second input (new ONNX)."""
     if len(values) > 1:
         return [int(axis) for axis in values[1].reshape(-1)]
     axes = node.attribute("axes")
@@ -114,7 +114,7 @@ def axes_of(node: Op, values: list[Array]) -> list[int] | None:
 
 
 def reshaped(node: Op, shape: tuple[int, ...], wanted: Array) -> tuple[int, ...]:
-    """Target shape of a Reshape: 0 copies (or is refused, if it means 0), -1 is what is left."""
+    """Return the target shape of a Reshape: 0 copies a size, -1 is the rest."""
     if wanted.ndim != 1 or wanted.dtype != np.int64:
         raise FormatError(f"{node}: its shape is not a vector of 64-bit integers")
     sizes = [int(size) for size in wanted]
@@ -150,7 +150,7 @@ def _mover(node: Op, given: list[Constant]) -> Callable[[Array], Array]:
 
 
 def _flat(node: Op, shape: tuple[int, ...]) -> tuple[int, int]:
-    """The two sizes that Flatten makes of ``shape``."""
+    """Return the two sizes that a Flatten makes of ``shape``."""
     axis = int(node.attribute("axis"))
     if not -len(shape) <= axis <= len(shape):
         raise ValueError
@@ -191,7 +191,7 @@ def _constant(node: Op) -> Constant:
     return Constant(np.asarray(value, kind))
 
 
-#: ONNX's numbers of the types that a Cast may be to, as NumPy's names.
+#: ONNX's type number -> NumPy's dtype name, for the types that a Cast may have.
 KINDS = {
     1: "float32",
     2: "uint8",
@@ -208,7 +208,7 @@ KINDS = {
 
 
 def kind_of(node: Op) -> np.dtype[Any]:
-    """What a Cast casts to."""
+    """Return the dtype that a Cast casts to."""
     to = node.attribute("to")
     if to not in KINDS:
         raise FormatError(f"{node}: to={to} cannot be converted; numbers of 8 to 64 bits can")
@@ -223,12 +223,12 @@ def _cast(node: Op, value: Array) -> Array:
         if not (
             np.isfinite(whole).all() and (whole >= info.min).all() and (whole <= info.max).all()
         ):
-            raise FormatError(f"{node}: casts constants outside of {kind}")
+            raise FormatError(f"{node}: casts constants that are outside {kind}")
     return value.astype(kind)
 
 
 def shape_of(node: Op, shape: tuple[int, ...]) -> Array:
-    """The result of a Shape."""
+    """Return the result of a Shape operation."""
     sizes = slice(node.attribute("start"), node.attribute("end"))
     return np.array(shape[sizes], np.int64)
 

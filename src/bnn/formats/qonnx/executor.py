@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An ONNX or QONNX file executed as it is: the independent answer that ``--verify`` compares with.
+"""Execute an ONNX or QONNX file: the independent answer that ``--verify`` compares with.
 
 ONNX's own operators run in ``onnx.reference``, which is ONNX's definition of them in NumPy.
 QONNX's are written here from their definitions (the operator documents of QONNX, and its
-executor). Nothing here is shared with the reader of such files: no layers, no layouts, no
-thresholds; so a mistake of the reader does not hide itself. Only operators of these
-definitions are run, never code of the file.
+executor). Nothing here is shared with the reader of such files, so that a mistake of the reader
+cannot be repeated here. Only these operators are run, never code from the file.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Array = NDArray[Any]
 
 DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn", "")
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
-#: Operations after which only the order of the scores is as before, or only the class is left.
+#: Operations that keep only the order of the scores, or only the class.
 SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "Hardmax")
 CHOOSING = ("ArgMax", "TopK")
 _MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose")
@@ -37,7 +36,7 @@ _MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Tr
 
 
 def rounded(x: Array, mode: str) -> Array:
-    """``x`` rounded as QONNX's ``rounding_mode`` says, in the dtype of ``x``."""
+    """Return ``x`` rounded by QONNX's ``rounding_mode``, in the dtype of ``x``."""
     whole, size, sign = np.floor(x), np.abs(x), np.sign(x)
     half = x.dtype.type(0.5)
     match mode.upper():
@@ -61,14 +60,14 @@ def rounded(x: Array, mode: str) -> Array:
 
 
 def bounds(bits: float, signed: int, narrow: int) -> tuple[Any, Any]:
-    """Smallest and largest integer of ``bits`` bits, float32."""
+    """Return the smallest and the largest integer of ``bits`` bits, float32."""
     if signed:
         return np.float32(-(2 ** (bits - 1)) + (narrow != 0)), np.float32(2 ** (bits - 1) - 1)
     return np.float32(0), np.float32(2**bits - 1 - (narrow != 0))
 
 
 class Quant(OpRun):
-    """Clip, then round: ``(round(clip(x / scale + zero)) - zero) * scale``."""
+    """QONNX's Quant: clip, then round: ``(round(clip(x / scale + zero)) - zero) * scale``."""
 
     def _run(
         self,
@@ -89,18 +88,18 @@ class Quant(OpRun):
 
 
 class IntQuant(Quant):
-    """The newer name of Quant."""
+    """QONNX's IntQuant, the newer name of Quant."""
 
 
 class BipolarQuant(OpRun):
-    """``+scale`` from 0 up, else ``-scale``."""
+    """QONNX's BipolarQuant: ``+scale`` if x >= 0, else ``-scale``."""
 
     def _run(self, x: Any, scale: Any) -> Any:
         return ((np.where(x >= 0, np.float32(1), np.float32(-1)) * scale).astype(np.float32),)
 
 
 class Trunc(OpRun):
-    """Low bits dropped; with six inputs (version 2) clipped to the output's bits."""
+    """QONNX's Trunc: drops low bits; with six inputs (version 2) it clips to the output's bits."""
 
     def _run(
         self,
@@ -125,7 +124,7 @@ class Trunc(OpRun):
 
 
 class MultiThreshold(OpRun):
-    """``out_scale * (thresholds reached) + out_bias``, channel by channel."""
+    """FINN's MultiThreshold, per channel: ``out_scale * (thresholds reached) + out_bias``."""
 
     def _run(
         self,
@@ -148,7 +147,7 @@ class MultiThreshold(OpRun):
 
 
 class Im2Col(OpRun):
-    """Patches of a channels-last map: kernel row, kernel column, channel (fastest)."""
+    """FINN's Im2Col: patches of a channels-last map: kernel row, kernel column, channel."""
 
     def _run(
         self,
@@ -184,16 +183,16 @@ class Im2Col(OpRun):
 
 
 class XnorPopcountMatMul(OpRun):
-    """How many bits of two rows of 0 and 1 are alike."""
+    """FINN's XnorPopcountMatMul: how many bits of two rows of 0 and 1 are equal."""
 
     def _run(self, a: Any, b: Any) -> Any:
         return ((((2 * a - 1) @ (2 * b - 1) + a.shape[-1]) * np.float32(0.5)).astype(np.float32),)
 
 
 class BatchNormalization(OpRun):
-    """ONNX's before operator set 14, with one output: the statistics are those given.
+    """ONNX's BatchNormalization before operator set 14, with one output, not in training.
 
-    ``onnx.reference`` (1.23) takes that for training, and fails before operator set 9.
+    ``onnx.reference`` (1.23) treats it as training, and fails before operator set 9.
     """
 
     op_domain = ""
@@ -220,9 +219,9 @@ class BatchNormalization(OpRun):
 
 
 class Softmax(OpRun):
-    """ONNX's before operator set 13: all axes from ``axis`` on are one, 1 by default.
+    """ONNX's Softmax before operator set 13: over all axes from ``axis`` (default 1) together.
 
-    ``onnx.reference`` takes ``axis`` alone, as it is since.
+    ``onnx.reference`` takes ``axis`` alone, which is right since operator set 13.
     """
 
     op_domain = ""
@@ -237,21 +236,21 @@ class Softmax(OpRun):
 
 
 class LogSoftmax(Softmax):
-    """The logarithm of softmax."""
+    """ONNX's LogSoftmax before operator set 13: the logarithm of :class:`Softmax`."""
 
     def _of_rows(self, rows: Array) -> Array:
         return np.log(super()._of_rows(rows))
 
 
 class Hardmax(Softmax):
-    """1 at the first maximum, 0 elsewhere."""
+    """ONNX's Hardmax before operator set 13: 1 at the first maximum, 0 elsewhere."""
 
     def _of_rows(self, rows: Array) -> Array:
         return np.asarray(np.arange(rows.shape[1]) == rows.argmax(axis=1)[:, None])
 
 
 class MaxPool(OpRun):
-    """ONNX's, over two axes. ``onnx.reference`` (1.23) takes SAME_LOWER for SAME_UPPER."""
+    """ONNX's MaxPool over two axes; ``onnx.reference`` (1.23) computes SAME_LOWER as SAME_UPPER."""
 
     op_domain = ""
 
@@ -302,9 +301,9 @@ class MaxPool(OpRun):
         return (np.maximum.reduce(parts),)
 
 
-#: The first operator set whose softmax is ``onnx.reference``'s.
+#: First operator set whose softmax ``onnx.reference`` computes correctly.
 _SOFTMAX = 13
-#: The first operator set whose batch norm ``onnx.reference`` computes as it is used.
+#: First operator set whose batch norm ``onnx.reference`` computes correctly.
 _BATCH_NORM = 14
 _OPERATORS = (Quant, IntQuant, BipolarQuant, Trunc, MultiThreshold, Im2Col, XnorPopcountMatMul)
 
@@ -313,17 +312,17 @@ _OPERATORS = (Quant, IntQuant, BipolarQuant, Trunc, MultiThreshold, Im2Col, Xnor
 
 
 class Executor:
-    """An ONNX file, executed sample by sample.
+    """An ONNX file that is executed sample by sample.
 
     Attributes:
-        shape: of the graph's input, the batch included; unknown sizes are 1.
-        ending: ``class`` where the graph gives the number of a class, ``squashed`` where it
-            ends in a softmax or the like, else ``scores``.
-        sigmoid: whether it ends in a sigmoid, so that 0.5 stands in the middle.
+        shape: shape of the graph's input, with the batch; unknown sizes are 1.
+        ending: ``class`` if the graph gives the number of a class, ``squashed`` if it
+            ends in a softmax or sigmoid, else ``scores``.
+        sigmoid: whether it ends in a sigmoid, so that 0.5 separates two classes.
     """
 
     def __init__(self, path: Path | ModelProto) -> None:
-        """Load the file ``path``, or take a model that is loaded.
+        """Load the file ``path``, or take a model that is loaded already.
 
         Raises:
             FormatError: it holds an operator that is not defined here or in ``onnx.reference``.
@@ -332,7 +331,7 @@ class Executor:
             self._prepare(load(str(path)) if isinstance(path, Path) else path)
         except FormatError:
             raise
-        # onnx raises a dozen kinds of its own for files that are not models.
+        # onnx raises a dozen kinds of exceptions for files that are not models.
         except Exception as error:
             name = path if isinstance(path, Path) else "the model"
             raise FormatError(f"{name}: onnx.reference cannot run it: {_line(error)}") from None
@@ -345,7 +344,7 @@ class Executor:
         )
         model = _channels_first(model)
         for node in model.graph.node:
-            # onnx.reference takes defaults from the newest version.
+            # onnx.reference uses the newest version's defaults.
             has_axis = any(item.name == "axis" for item in node.attribute)
             if node.op_type in ("Softmax", "LogSoftmax", "Hardmax") and not has_axis:
                 node.attribute.append(helper.make_attribute("axis", 1 if opset < _SOFTMAX else -1))
@@ -372,13 +371,13 @@ class Executor:
     def run(
         self, inputs: Array, seconds: float, report: Callable[[int, int], None] | None = None
     ) -> Array:
-        """First outputs (n, ...) of the first n of ``inputs`` (N, *shape[1:]).
+        """Return the graph's first output, (n, ...), for the first n of ``inputs`` (N, *shape[1:]).
 
-        n is less than N where ``seconds`` are over before. ``report(done, all)`` is called
-        now and then.
+        n is less than N if it takes more than ``seconds``. ``report(done, all)`` is called for
+        progress.
 
         Raises:
-            FormatError: an operator fails on them.
+            FormatError: an operator fails on these inputs.
         """
         batch, made = self.shape[0], []
         until = time.monotonic() + seconds
@@ -408,7 +407,7 @@ def _line(error: Exception) -> str:
 
 
 def _producers(model: ModelProto) -> Iterator[Any]:
-    """Nodes from the graph's first output backwards, as long as one reads but one tensor."""
+    """Yield nodes backwards from the graph's first output, while each reads only one tensor."""
     by_output = {name: node for node in model.graph.node for name in node.output}
     node = by_output.get(model.graph.output[0].name)
     while node is not None:
@@ -417,7 +416,7 @@ def _producers(model: ModelProto) -> Iterator[Any]:
 
 
 def _ending(model: ModelProto) -> tuple[str, str]:
-    """What the output is, and the operation that makes it so."""
+    """Return ``ending`` of :class:`Executor`, and the operation type that makes it so."""
     ending, last = "scores", ""
     for node in _producers(model):
         if node.op_type in CHOOSING:
@@ -430,7 +429,7 @@ def _ending(model: ModelProto) -> tuple[str, str]:
 
 
 def _channels_first(model: ModelProto) -> ModelProto:
-    """``model`` with QONNX's channels-last operators as ONNX's own between transpositions."""
+    """Return ``model`` with its channels-last operators replaced by ONNX's and transpositions."""
     changed = ModelProto()
     changed.CopyFrom(model)
     nodes = list(model.graph.node)
@@ -451,7 +450,7 @@ def _renamed(node: Any, kind: str) -> Any:
 
 
 def _between_transpositions(node: Any, index: int) -> list[Any]:
-    """``node`` on maps with channels first; of a Conv, the kernels are turned too."""
+    """Return ``node`` for channels-first maps, between transpositions."""
     made = _renamed(node, node.op_type)
     made.domain = ""
     before = []

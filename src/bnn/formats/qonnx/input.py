@@ -21,7 +21,7 @@ from bnn.program.inputs import RealInput
 from bnn.program.precision import BIPOLAR, INT, UINT
 
 Array = NDArray[Any]
-#: Steps of all channels of an input that are compared one by one.
+#: Most steps (of all channels together) that are compared one by one.
 MAX_STEPS = 1 << 20
 
 
@@ -34,13 +34,13 @@ class Fed:
 
 
 def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], levels: int) -> bool:
-    """Whether ``host`` makes the integers of every number that the graph makes.
+    """Whether ``host`` gives the same integer as the graph for every float32 input.
 
-    Both rise with the input, so they are equal if they switch at the same numbers.
+    Both rise with the input, so they are equal if they change at the same numbers.
 
     Args:
-        level: levels 0, 1, ... of what the graph made of the input, float32 (n, channels).
-        levels: the highest.
+        level: the graph's function from scaled inputs, float32 (n, channels), to 0, 1, ...
+        levels: its largest value.
     """
     channels = max(raw.factor.size, raw.offset.size)
     if channels * levels > MAX_STEPS:
@@ -60,9 +60,9 @@ def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], le
 
 
 def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
-    """The host's quantizer that does what ``given`` does to ``factor * x + offset``.
+    """Return the host's quantizer that equals ``given`` on ``factor * x + offset``.
 
-    None where the host has none (odd rounding, more than 8 bits, turned round).
+    None if the host has no such quantizer (other rounding, more than 8 bits, negative factor).
     """
     factor = raw.factor.astype(np.float64)
     if (factor <= 0).any() or given.scale.size != 1 or given.zero_point.size != 1:
@@ -87,7 +87,7 @@ def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
 
 
 def thresholded_input(raw: RawInput, table: object, levels: Lattice) -> Fed | None:
-    """The host's quantizer that does what evenly spaced thresholds do to the input, or None."""
+    """Return the host's quantizer that equals evenly spaced thresholds of the input, or None."""
     if not isinstance(table, Constant) or table.value.ndim != 2 or (raw.factor <= 0).any():
         return None
     if len(table.value) not in (1, raw.channels):
@@ -102,7 +102,7 @@ def thresholded_input(raw: RawInput, table: object, levels: Lattice) -> Fed | No
     count, first = rows.shape[1], float(rows[0, 0])
     scale, zero = step / raw.factor, (raw.offset - first) / step
     if count == 1:
-        # -1 and +1 for 0 and 1 thresholds reached
+        # 0 or 1 thresholds reached: -1 or +1
         host = RealInput(raw.given_shape, BIPOLAR, _f32(scale), _f32(zero))
         if levels.step == 1 and levels.base % 2:
             return Fed(host, Lattice(levels.scale, 1, levels.base + 1))
@@ -125,10 +125,10 @@ def _f32(value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def check_fed(graph: Graph, chosen: Grid) -> None:
-    """Refuse values that the type of the graph's input cannot hold.
+    """Refuse input values that the type of the graph's input cannot hold.
 
     Raises:
-        FormatError: the graph would never be fed these numbers.
+        FormatError: the type cannot hold the values of ``chosen``.
     """
     values = chosen.values()
     with np.errstate(all="ignore"):
@@ -141,10 +141,11 @@ def check_fed(graph: Graph, chosen: Grid) -> None:
 
 
 def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
-    """The grid that is assumed for an input that nothing quantizes.
+    """Return the grid that is assumed for an input that the graph does not quantize.
 
-    FINN's annotation if there is one; bytes if the graph divides by 255 or so itself; else
-    square pictures in [0, 1], as PyTorch loads them, and other features as whole numbers.
+    FINN's annotation if there is one; bytes if the graph scales them itself (divides by 255, for
+    example); else square pictures have values in [0, 1], as PyTorch loads them, and other inputs
+    are whole numbers.
     """
     if graph.datatype and graph.datatype != "FLOAT32":
         name = graph.datatype.lower()
@@ -152,7 +153,7 @@ def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
             return grid("uint1" if name == "binary" else "int2n" if name == "ternary" else name)
         except (FormatError, ProgramError):
             pass
-    if np.dtype(graph.kind).kind in "ui":  # what is fed, whatever a Cast has made of it since
+    if np.dtype(graph.kind).kind in "ui":  # the type of the input itself, before any Cast
         return grid("bytes" if np.dtype(graph.kind).kind == "u" else "int8")
     if float(np.abs(raw.factor).max()) < 1 / 64:
         return grid("bytes")

@@ -20,13 +20,13 @@ from bnn.errors import FormatError
 from bnn.system import install
 from bnn.system.files import open_file, parse_json, read_file
 
-MAX_FILE = 1 << 29
-#: Values of one constant, and of all together.
+MAX_FILE_BYTES = 1 << 29
+#: Most values of all constants together.
 MAX_VALUES = 1 << 26
 MAX_NODES = 1 << 11
-#: Bytes of a file next to the model, of which constants are parts.
+#: Most bytes of an external data file, which contains constants.
 MAX_EXTERNAL = 1 << 31
-#: Fields of the file's messages, each of which becomes an object.
+#: Most fields of the protobuf messages in a file; each becomes a Python object.
 MAX_FIELDS = 1 << 18
 
 
@@ -35,8 +35,8 @@ class Node:
     """One operation of the graph.
 
     Attributes:
-        name: its own, or what stands in for it; unique.
-        kind: operator type. domain: of the operator, "" for standard ONNX.
+        name: its unique name, made up if the file gives none.
+        kind: operator type. domain: domain of the operator, "" for standard ONNX.
         inputs, outputs: names of tensors; an empty input is an omitted one.
         attributes: Python values and arrays.
     """
@@ -57,16 +57,16 @@ class Graph:
     """A model with one input and one output.
 
     Attributes:
-        path: of the file, for messages.
-        nodes: in an order in which every node comes after what it reads.
-        constants: arrays by name.
+        path: path of the file, for messages.
+        nodes: sorted so that every node comes after the nodes that it reads.
+        constants: arrays by tensor name.
         input, output: names of the tensors.
-        shape: of the input, the batch included; unknown sizes are 1.
+        shape: shape of the input, with the batch; unknown sizes are 1.
         opsets: version of the operator set by domain, "" for standard ONNX.
-        kind: NumPy's name of the input's type.
+        kind: NumPy dtype name of the input.
         datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
         classes: names that :mod:`bnn.formats.qonnx.write` noted.
-        declared: shape that the file states for its output, unknown sizes 0; () if none.
+        declared: shape that the file states for its output, unknown sizes are 0; () if none.
     """
 
     path: Path
@@ -119,13 +119,13 @@ def read(path: Path) -> Graph:
 
 
 def _bytes(path: Path) -> bytes:
-    return read_file(path, MAX_FILE, FormatError)
+    return read_file(path, MAX_FILE_BYTES, FormatError)
 
 
 def check_fields(path: Path, data: bytes, descriptor: Any) -> None:
-    """Refuse a file of more fields than :data:`MAX_FIELDS`, before anything is made of them.
+    """Refuse a file with more fields than :data:`MAX_FIELDS`, before it is parsed.
 
-    A message of two bytes becomes an object of a hundred. Only the fields' lengths are read.
+    A message of two bytes becomes an object of about a hundred. Only field lengths are read.
     """
     messages = [(descriptor, 0, len(data))]
     count = 0
@@ -150,7 +150,7 @@ def check_fields(path: Path, data: bytes, descriptor: Any) -> None:
                     place += size
                 case 5:
                     place += 4
-                case _:  # groups: ONNX has none
+                case _:  # protobuf groups, which ONNX does not use
                     raise FormatError(f"{path}: is not an ONNX file, or is damaged")
 
 
@@ -195,7 +195,7 @@ def _graph(path: Path, model: Any) -> Graph:
 
 
 def _check_total(path: Path, graph: Any) -> None:
-    """Refuse constants that are too large together, before the first is made."""
+    """Refuse constants that are too large together, before any array is made."""
     tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute)]
     total = 0.0
     for item in tensors:
@@ -203,12 +203,12 @@ def _check_total(path: Path, graph: Any) -> None:
         if not total <= MAX_VALUES:
             raise FormatError(
                 f"{path}: constant {item.name!r} of shape {tuple(item.dims)[:8]} is too large: "
-                f"the most is {MAX_VALUES} values of all constants together"
+                f"all constants together may have {MAX_VALUES} values"
             )
 
 
 def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str]) -> None:
-    """Every tensor is made once, and every operator is what its domain says."""
+    """Refuse tensors that are made twice, and operators that the file defines itself."""
     own = {(item.domain, item.name) for item in model.functions}
     made = set(known)
     for node in nodes:
@@ -223,7 +223,7 @@ def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str
 
 
 def _opsets(path: Path, model: Any) -> dict[str, int]:
-    """Versions by domain; a domain that is declared twice must be so with one version."""
+    """Return domain -> operator set version; a domain that occurs twice must have one version."""
     opsets: dict[str, int] = {}
     for item in model.opset_import:
         domain = "" if item.domain == "ai.onnx" else item.domain
@@ -357,7 +357,7 @@ def _array(path: Path, item: Any, name: str) -> NDArray[Any]:
 
 
 def _external(path: Path, item: Any) -> NDArray[Any]:
-    """A constant kept in a file next to the model; nothing outside of its folder is opened."""
+    """Read a constant from a file next to the model; no file outside its folder is opened."""
     import onnx
 
     where = {entry.key: entry.value for entry in item.external_data}
@@ -396,7 +396,7 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
 
 @lru_cache(maxsize=8)  # each constant of a file names the checksum of the whole file
 def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a changed file is read anew)
-    """SHA-1 of a file beside the model, which ONNX states for whole files (IR, external data)."""
+    """Return the SHA-1 of an external data file (ONNX's checksum is that of the whole file)."""
     total = hashlib.sha1(usedforsecurity=False)
     with open_file(path, MAX_EXTERNAL, FormatError) as file:
         while part := file.read(1 << 20):
@@ -405,7 +405,7 @@ def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a change
 
 
 def _whole(text: str) -> int:
-    """A whole number from 0 that a file offset can be; else ValueError."""
+    """Parse a file offset: a whole number from 0; else ValueError."""
     if len(text) > 12 or not text.isdecimal():
         raise ValueError
     return int(text)

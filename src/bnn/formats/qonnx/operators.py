@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The operators that are read: their versions, attributes and inputs, all of them accounted for.
+"""Operators that can be read, with each version, attribute and input that they may have.
 
 The meaning of an ONNX operator changes with the version of its operator set: defaults,
 axes, attributes that became inputs. :func:`understood` looks up which version a node has,
@@ -21,7 +21,7 @@ from bnn.formats.qonnx.onnx_file import Node
 
 Kind = Literal["INT", "FLOAT", "STRING", "INTS", "FLOATS", "TENSOR"]
 
-#: Domains in which QONNX's quantizers are found: QONNX, FINN, Brevitas, and their old files.
+#: Domains of QONNX's quantizers: QONNX, FINN, Brevitas, and their old files.
 QONNX_DOMAINS = (
     "qonnx.custom_op.general",
     "finn.custom_op.general",
@@ -38,14 +38,14 @@ class Operator:
     """How an operator is read.
 
     Attributes:
-        versions: those whose meaning the rule knows, each the first operator set that has it.
-        tensors: positions of inputs that may depend on the network's input; the others
+        versions: versions that the rule knows, as the first operator set of each.
+        tensors: positions of inputs that may depend on the graph's input; the others
             must be constants.
         read: attributes that the rule interprets.
-        fixed: attributes that must have one of these values, at which they do nothing.
-        idle: attributes that change nothing that is computed here, whatever their value.
-        result: position of the output that is made; nobody may read another.
-        outputs: how many outputs may be named.
+        fixed: attributes that must have one of these values, which have no effect.
+        idle: attributes that have no effect on the result, whatever their value.
+        result: position of the output that is computed; no node may read another one.
+        outputs: number of outputs that may have a name.
     """
 
     versions: tuple[int, ...]
@@ -57,12 +57,12 @@ class Operator:
     outputs: int = 1
 
 
-_LATE = (13, 21, 23, 24, 25)  # versions that only added types
+_LATE = (13, 21, 23, 24, 25)  # versions that only added dtypes
 _UNARY = Operator((6, 13), tensors=())
 _POOL = ("kernel_shape", "strides", "pads", "auto_pad", "ceil_mode", "dilations")
 _SOFTMAX = Operator((1, 11, 13), read=("axis",))
 
-#: By operator type. What is not here cannot be converted.
+#: Operators by type; others cannot be converted.
 OPERATORS: dict[str, Operator] = {
     # --- with a tensor and constants
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), Operator((7, 13, 14), tensors=(0, 1))),
@@ -161,7 +161,7 @@ OPERATORS: dict[str, Operator] = {
         (1,),
         read=("kernel_size", "stride", "dilations", "pad_amount", "pad_value"),
         fixed={"depthwise": (0,)},  # another order of what is made
-        idle=("input_shape",),  # a note of what the tensor tells
+        idle=("input_shape",),  # a note of the tensor's dtype
     ),
     "MaxPoolNHWC": Operator((1,), read=("kernel_shape", "strides", "pads", "ceil_mode")),
 }
@@ -169,10 +169,10 @@ OPERATORS: dict[str, Operator] = {
 
 @dataclass(frozen=True)
 class Signature:
-    """What exists in one version: numbers of inputs, and (type, default) of each attribute.
+    """One version of an operator: numbers of inputs, and (type, default) of each attribute.
 
-    A default is None where an absent attribute means something of its own, and
-    :data:`REQUIRED` where it must be there.
+    A default is None if an absent attribute has a meaning of its own, and
+    :data:`REQUIRED` if it must be present.
     """
 
     least: int
@@ -184,7 +184,7 @@ REQUIRED = object()
 _QUANT = Signature(
     4, 4, {"signed": ("INT", 1), "narrow": ("INT", 0), "rounding_mode": ("STRING", "ROUND")}
 )
-#: Of QONNX's own operators, by type and version.
+#: Signatures of QONNX's own operators, by type and version.
 _QONNX: dict[str, dict[int, Signature]] = {
     "BipolarQuant": {1: Signature(2, 2, {})},
     "Quant": {1: _QUANT},
@@ -241,20 +241,20 @@ _QONNX: dict[str, dict[int, Signature]] = {
         )
     },
 }
-#: The newest operator set of QONNX that is known; its operators but Trunc are as in the first.
+#: Newest operator set of QONNX that is known; only Trunc has changed since the first.
 _QONNX_NEWEST = 2
 _IN_CHANNELS_LAST = ("Conv", "MaxPool", "BatchNormalization")
 
 
 @dataclass(frozen=True, eq=False)
 class Op:
-    """A node whose attributes and inputs are all accounted for.
+    """A node whose attributes and inputs are all known.
 
     Attributes:
         name, kind, domain, inputs, outputs: as in :class:`bnn.formats.qonnx.onnx_file.Node`.
-        version: of the operator: the first operator set in which it is like this.
-        values: by name, of the attributes that the operator's rule reads and its version
-            has; defaults are filled in, None stands for one that is absent.
+        version: version of the operator: the first operator set that defines it like this.
+        values: values of the attributes that the rule reads, by name; defaults are filled in,
+            None means absent.
     """
 
     name: str
@@ -269,23 +269,23 @@ class Op:
         return f"node {self.name!r} ({self.kind})"
 
     def attribute(self, name: str) -> Any:
-        """The value of an attribute; None where this version has none, or no default for it."""
+        """Return the value of an attribute; None if it is absent, or not in this version."""
         if name not in OPERATORS[self.kind].read:
             raise KeyError(f"{self.kind}: attribute {name} is not listed as read")
         return self.values.get(name)
 
     @property
     def is_last(self) -> bool:
-        """Whether it reads maps with their channels last."""
+        """Whether the node reads maps with channels last."""
         return self.domain == CHANNELS_LAST or self.kind in ("Im2Col", "MaxPoolNHWC")
 
 
 def understood(node: Node, opsets: Mapping[str, int]) -> Op:
-    """``node``, if all that it says is known.
+    """Check ``node`` against the known operators, and return it as :class:`Op`.
 
     Args:
-        node: as it is in the file.
-        opsets: version of the operator set by domain, as the file declares.
+        node: the node in the file.
+        opsets: domain -> version of the operator set that the file declares.
 
     Raises:
         FormatError: the operator, its version, or one of its attributes or inputs is not
@@ -318,7 +318,7 @@ def _signature(node: Node, domain: str, opsets: Mapping[str, int]) -> tuple[int,
 
 
 def _qonnx_signature(node: Node, domain: str, opsets: Mapping[str, int]) -> tuple[int, Signature]:
-    # Old exporters do not declare the domain; the number of inputs tells the version then.
+    # Old exporters do not declare the domain; then the number of inputs gives the version.
     declared = opsets.get(domain) if domain else None
     if declared is None:
         declared = _QONNX_NEWEST if len(node.inputs) > 5 else 1
@@ -362,7 +362,7 @@ def _check_inputs(node: Node, signature: Signature) -> None:
 
 def _check_outputs(node: Node, operator: Operator, domain: str, version: int) -> None:
     named = [index for index, name in enumerate(node.outputs) if name]
-    # MaxPool's second output is harmless; more than one of a batch norm mean training.
+    # MaxPool's second output has no effect; more outputs of a batch norm mean training.
     most = 2 if node.kind == "MaxPool" and not domain and version >= 8 else operator.outputs
     if operator.result not in named or any(index >= most for index in named):
         raise FormatError(

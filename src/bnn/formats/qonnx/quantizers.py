@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QONNX's quantizers: what they compute, and the equal activation layers.
+"""QONNX's quantizers: what they compute, and activation layers that equal them.
 
 Definitions: the operator documents of the QONNX specification; the arithmetic is that of
 its executor (NumPy, float32), in its order of operations.
@@ -27,7 +27,7 @@ MAX_LEVELS = 255
 
 #: Operator types of quantizers.
 QUANTS = {"BipolarQuant", "Quant", "IntQuant"}
-#: The executor's rounding functions, by their QONNX names.
+#: QONNX's name of a rounding mode -> NumPy function.
 ROUND: dict[str, Callable[[Array], Array]] = {
     "ROUND": np.rint,
     "HALF_EVEN": np.rint,
@@ -52,10 +52,10 @@ class Quant:
     """A Quant, IntQuant or BipolarQuant node.
 
     Attributes:
-        node: for messages.
+        node: the node, for messages.
         scale, zero_point: float32 arrays that broadcast to the tensor.
-        low, high: bounds of the integers, zero point included.
-        bipolar: -1 and +1 by the sign, instead of rounding.
+        low, high: bounds of the integers, with the zero point added.
+        bipolar: whether it takes the sign (-1, +1) instead of rounding.
         rounding: a key of :data:`ROUND`.
     """
 
@@ -68,7 +68,7 @@ class Quant:
     rounding: str = "ROUND"
 
     def integers(self, x: Array) -> Array:
-        """Integers q of real values ``x`` (float32), as float32."""
+        """Return the integers of real values ``x`` (float32), as float32."""
         if self.bipolar:
             return np.where(self._scaled(x) >= 0, np.float32(1), np.float32(-1))
         clipped = np.clip(self._scaled(x), np.float32(self.low), np.float32(self.high))
@@ -79,7 +79,7 @@ class Quant:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a scalar scale and a whole scalar zero point are all there is."""
+        """Whether it has one scale and one whole zero point for all channels."""
         return self.scale.size == 1 and self.zero_point.size == 1 and self.whole_zero_point
 
     @property
@@ -89,10 +89,10 @@ class Quant:
 
 
 def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quant:
-    """The quantizer of ``node``, whose parameters are constants.
+    """Return the quantizer of ``node`` with constant parameters.
 
     Raises:
-        FormatError: parameters that make no quantizer, or one of more than 8 bits.
+        FormatError: the parameters are not valid, or it has more than 8 bits.
     """
     _check_types(node, np.asarray(scale), np.asarray(zero_point))
     scale = np.asarray(scale, np.float32)
@@ -114,9 +114,9 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
 
 
 def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
-    """That the node computes in float32, or that it makes no difference that it does not.
+    """Refuse parameters of other dtypes than float32, unless they round nothing.
 
-    Of other types, powers of two as a scale and 0 as a zero point round nothing.
+    In other dtypes, a power of two as the scale and 0 as the zero point round nothing.
     """
     exact = scale.dtype.kind == "f" and bool((np.frexp(scale)[0] == 0.5).all())
     if scale.dtype != np.float32 and not exact:
@@ -126,7 +126,7 @@ def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
 
 
 def flag(node: Op, name: str) -> bool:
-    """An attribute that is 0 or 1."""
+    """Return an attribute that must be 0 or 1, as a bool."""
     value = node.attribute(name)
     if value not in (0, 1):
         raise FormatError(f"{node}: {name}={value} must be 0 or 1")
@@ -141,14 +141,14 @@ def _rounding(node: Op) -> str:
 
 
 def _bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
-    """Least and largest integer."""
+    """Return the least and the largest integer."""
     levels = 1 << bits
     low = (-levels // 2 + narrow) if signed else 0
     return low, levels // 2 - 1 if signed else levels - 1 - narrow
 
 
 def quantizer(node: Op, inputs: list[Constant]) -> Quant:
-    """The quantizer ``node`` of constants: what it quantizes, scale, zero point, bit width."""
+    """Return the quantizer ``node`` of constants: value, scale, zero point, bit width."""
     if node.kind == "BipolarQuant":
         if len(inputs) != 2:
             raise FormatError(f"{node}: needs a tensor and a scale")
@@ -160,7 +160,7 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
 
 @dataclass(frozen=True, eq=False)
 class Trunc:
-    """A Trunc node: ``scale * level + offset`` of ``integers(x)`` from ``low`` to ``high``."""
+    """A Trunc node: ``scale * level + offset``, with levels from ``low`` to ``high``."""
 
     integers: Callable[[Array], Array]
     low: int
@@ -170,9 +170,9 @@ class Trunc:
 
 
 def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
-    """The ``Trunc`` node with the parameters ``values``, of inputs from ``least`` to ``most``.
+    """Return the Trunc node with parameters ``values``, for inputs from ``least`` to ``most``.
 
-    Version 1 does not clip, so that its levels are those which its inputs reach.
+    Version 1 does not clip, so its lowest and highest level follow from its inputs.
     """
     if any(value.size != 1 or not np.isfinite(value).all() for value in values):
         raise FormatError(f"{node}: its parameters must be single finite numbers")
@@ -185,14 +185,14 @@ def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
         offset = -float(zero) * float(out_scale)
         if width != np.rint(width) or more[0] != np.rint(more[0]):
             raise FormatError(f"{node}: its bit widths must be whole numbers")
-        # A little wider, for what float32 rounds; the integers are rounded anyway.
+        # A little wider, for rounding in float32; the results are rounded to integers anyway.
         ends = (least - 1e-6 * abs(least), most + 1e-6 * abs(most))
         low, high = (int(rounding(np.rint(np.float32(e) / scale + zero) / shift)) for e in ends)
     else:
         out_scale, bits = more
         shift = np.float32(2 ** np.round(np.log2(out_scale / scale)))
         if bits != round(float(bits)) or not 1 <= bits <= MAX_BITS:
-            raise FormatError(f"{node}: of output bits, 1 to {MAX_BITS} can be converted")
+            raise FormatError(f"{node}: only 1 to {MAX_BITS} output bits can be converted")
         low, high = _bounds(int(bits), flag(node, "signed"), flag(node, "narrow"))
         offset = -float(zero / shift) * float(out_scale)
     if not -(2**20) < low <= high < 2**20 or high - low > MAX_LEVELS:
@@ -206,7 +206,7 @@ def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
 
 
 def activation(name: str, given: Quant, source: str) -> Activation:
-    """The activation layer that equals ``given``."""
+    """Return the activation layer that equals the quantizer ``given``."""
     scale = _one_scale(given)
     if given.bipolar and given.whole_zero_point and not given.zero_point.any():
         return Sign(name, scale, source=source)
@@ -223,7 +223,7 @@ def activation(name: str, given: Quant, source: str) -> Activation:
         raise FormatError(f"{given.node}: activations have at most {MAX_BITS} bits")
     zero_point = np.unique(given.zero_point)
     if zero_point.size != 1:
-        raise FormatError(f"{given.node}: a zero point per channel cannot be held")
+        raise FormatError(f"{given.node}: a zero point per channel cannot be represented")
     step = 2 if given.bipolar else 1
     levels = (given.high - given.low) // step
     lattice = Lattice.of(scale * step, scale * (given.low - float(zero_point[0])), name)
@@ -239,16 +239,16 @@ def _one_scale(given: Quant) -> float:
     scales = np.unique(given.scale)
     if scales.size != 1:
         raise FormatError(
-            f"{given.node}: an activation with a scale per channel cannot be held; "
+            f"{given.node}: an activation with a scale per channel cannot be converted; "
             "the scales of the next layer's inputs would differ"
         )
     return float(scales[0])
 
 
 def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np.float32]:
-    """Smallest float32 at which a rising ``level`` reaches 1, 2, ..., ``levels``.
+    """Return the smallest float32 at which the rising ``level`` reaches 1, 2, ..., ``levels``.
 
-    Found by bisection over all float32 in order, so rounding of any kind is kept exactly.
+    They are found by bisection over all float32, so all rounding is included exactly.
     """
     row: NDArray[np.float32] = channel_thresholds(lambda x: level(x[:, 0])[:, None], levels, 1)[0]
     return row
@@ -257,7 +257,10 @@ def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np
 def channel_thresholds(
     level: Callable[[Array], Array], levels: int, channels: int
 ) -> NDArray[np.float32]:
-    """The same for each channel, (channels, levels); ``level`` takes (levels, channels)."""
+    """As :func:`float_thresholds`, per channel: float32 (channels, levels).
+
+    ``level`` takes and returns (levels, channels).
+    """
     wanted = np.arange(1, levels + 1)[:, None]
     most = _ordinal(np.float32(np.inf))
     last = np.full((levels, channels), most, np.int64)
@@ -272,11 +275,11 @@ def channel_thresholds(
 
 
 def _ordinal(x: Any) -> int:
-    """Position of a non-negative float32 among all float32."""
+    """Return the position of a non-negative float32 among all float32, in order."""
     return int(np.asarray(x, np.float32).view(np.int32))
 
 
 def _float(ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
-    """float32 at these positions; negative positions are the negative numbers."""
+    """Return the float32 at these positions; negative positions are negative numbers."""
     sizes = np.abs(ordinals).astype(np.int32).view(np.float32)
     return np.where(ordinals < 0, -sizes, sizes).astype(np.float32)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QONNX (and plain ONNX with quantized weights) to a network, by walking its graph.
 
-QONNX is ONNX plus quantizers that compute in real numbers (arXiv 2206.07527). The walk
-turns every node into a layer, into a constant, or into nothing but a remembered change
-of layout; what it cannot say it refuses, naming the node.
+QONNX is ONNX plus quantizers that compute in real numbers (arXiv 2206.07527). The walk turns
+every node into a layer, a constant, or a change of layout that is noted for later nodes; a node
+that it cannot turn into one of these is refused by name.
 
 ``operators``  which operators, versions and attributes are known
-``walk``       what the walk knows so far
+``walk``       state of the walk: tensors and layers so far
 ``rules``      what each operation becomes
-``tensor``     where a tensor's numbers lie in our layout
-``axes``       which axis of a picture has the channels
+``tensor``     the order of a tensor's elements in our layout
+``axes``       which axis of a picture is the channels
 ``quantizers`` what quantizers compute
 ``weights``    weights in the order of our layers
 ``input``      the input's quantizer
@@ -39,13 +39,13 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
     """The network in the ONNX file ``path``.
 
     Args:
-        path: of the file.
-        given_input: where the graph does not quantize its input: the values that occur,
+        path: path of the file.
+        given_input: for a graph that does not quantize its input: the values of the input,
             a name of :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError: the file is damaged, or a node cannot be converted; names it.
-        NetworkError: what it says makes no network.
+        FormatError: the file is damaged, or a node cannot be converted; the message names it.
+        NetworkError: the layers are not a valid network.
     """
     path = Path(path)
     graph = onnx_file.read(path)
@@ -55,7 +55,7 @@ def read(path: str | Path, given_input: str | None = None) -> Converted:
         text = str(error)
         raise type(error)(text if text.startswith(str(path)) else f"{path}: {text}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Missing inputs of a node, attributes of a type that its operator does not have.
+        # Missing inputs of a node, or attributes of a wrong type.
         raise FormatError(f"{path}: a node is damaged, or of an unknown kind: {error}") from error
 
 
@@ -77,7 +77,7 @@ def _converted(walk: Walk) -> Converted:
 
 
 def _fitting(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """The node's result; arrays that NumPy finds not to fit each other are the file's fault."""
+    """Return the node's result; arrays that do not fit each other are an error of the file."""
     try:
         return _result(walk, node, inputs)
     except BnnError:
@@ -94,13 +94,13 @@ def _result(walk: Walk, node: Op, inputs: Inputs) -> Value:
         if isinstance(item, Tensor | RawInput) and index not in operator.tensors:
             raise FormatError(f"{node}: its input {node.inputs[index]!r} must be a constant")
     if rule is None:
-        raise FormatError(f"{node}: of this operation, constants alone can be converted")
+        raise FormatError(f"{node}: this operation can be converted on constants only")
     for item in inputs:
         if isinstance(item, Tensor | RawInput):
             _check_waiting(node, item)
     first = inputs[0]
     if isinstance(first, Tensor) and first.ending == "class" and node.kind in LAYOUT - {"Cast"}:
-        return first  # one number a sample, however it lies
+        return first  # one number per sample: the layout does not matter
     return rule(walk, node, inputs)
 
 
@@ -108,19 +108,19 @@ def _folded(node: Op, inputs: list[Constant | None]) -> Constant:
     given = [item for item in inputs if item is not None]
     result = quantized_constant(node, given) or fold(node, inputs)
     if result is None:
-        raise FormatError(f"{node}: of constants, this operation cannot be converted")
+        raise FormatError(f"{node}: this operation on constants cannot be converted")
     return result
 
 
 def _check_waiting(node: Op, tensor: Tensor | RawInput) -> None:
-    """Refuse ``tensor`` if its pending operations cannot be moved after ``node``."""
+    """Refuse ``tensor`` if its pending operations cannot be done after ``node``."""
     if tensor.kind != "float32" and node.kind not in LAYOUT | FINAL | {"Shape"}:
-        raise FormatError(f"{node}: computes in {tensor.kind}; float32 can be converted")
+        raise FormatError(f"{node}: computes in {tensor.kind}; only float32 can be converted")
     if isinstance(tensor, RawInput):
         return
     if tensor.ending and node.kind not in LAYOUT | FINAL:
         raise FormatError(f"{node}: follows a softmax or the like; that cannot be converted")
     if any(tensor.padding) and not tensor.patches and node.kind != "Conv":
-        raise FormatError(f"{node}: follows a Pad; only a convolution can")
+        raise FormatError(f"{node}: follows a Pad; only a convolution may follow it")
     if tensor.patches and node.kind != "MatMul":
-        raise FormatError(f"{node}: follows an Im2Col; only a product can")
+        raise FormatError(f"{node}: follows an Im2Col; only a matrix product may follow it")

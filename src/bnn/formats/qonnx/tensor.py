@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors of an ONNX graph while it is walked: and the position of their elements in our layout.
+"""Tensors during the walk over an ONNX graph, and the order of their elements in our layout.
 
-ONNX tensors are mostly channels first; networks here are channels last. Nothing is ever
-transposed: a tensor only remembers which of its axes is which, and a flattened map in
-which order its elements were.
+ONNX tensors are mostly channels first; networks here are channels last. No data are transposed: a
+tensor only notes the meaning of each axis, and a flattened map notes the order of its elements.
 """
 
 from __future__ import annotations
@@ -34,23 +33,22 @@ class Tensor:
 
     Attributes:
         layer: the network's layer that makes it.
-        shape: in ONNX, the batch included.
+        shape: shape in ONNX, with the batch.
         axes: meaning of each axis.
         low, high: bounds of its real values.
-        order: of a flattened map: element i is element ``order[i]`` of ours; or None.
-        quantized: whether the layer is quantized, so that ``steps`` may wait.
-        steps: operations with one number that are still to be done to the layer's values,
-            for the next layer to take in. Together they rise: a maximum, a threshold or a
-            choice before them is the same as after them.
-        kind: NumPy's name of its type; arithmetic is done on float32 only.
-        padding, pad_value: positions that the next convolution has to add (a Pad node).
+        order: for a flattened map: its element i is element ``order[i]`` of ours; else None.
+        quantized: whether the layer is quantized, so that ``steps`` may be pending.
+        steps: pending operations with one number on the layer's values, which the next layer
+            includes. Together they are a rising function: a maximum, a threshold or an arg
+            max may be done before them.
+        kind: its NumPy dtype name; arithmetic is done on float32 only.
+        padding, pad_value: positions that the next convolution has to add (from a Pad node).
         patches: kernel, stride and dilation of an Im2Col, which the next product makes a
             convolution.
-        flat: name for the flattening that waits until the values of a map are quantized,
-            or "".
-        ending: ``scores`` where only their order matters any more (after a softmax), also
-            ``squashed`` (after a sigmoid, which makes large ones equal in float32), ``class``
-            where it is the number of the class already; else "".
+        flat: name of a flattening that is done when the values of the map are quantized, or "".
+        ending: ``scores`` if only the order of the values is used (after a softmax), ``squashed``
+            after a sigmoid (which makes large values equal in float32), ``class`` if it is the
+            number of a class; else "".
     """
 
     layer: str
@@ -76,12 +74,12 @@ class Tensor:
 
     @property
     def gain(self) -> float:
-        """The tensor is ``gain * layer + shift``."""
+        """Factor of the pending operations: the tensor is ``gain * layer + shift``."""
         return _composed(self.steps)[0]
 
     @property
     def shift(self) -> float:
-        """See :attr:`gain`."""
+        """Offset of the pending operations; see :attr:`gain`."""
         return _composed(self.steps)[1]
 
     @property
@@ -97,7 +95,7 @@ class Tensor:
         return self.shape[self.axes.index("H")], self.shape[self.axes.index("W")]
 
     def slid(self, layer: str, height: int, width: int, channels: int, **change: Any) -> Tensor:
-        """A map of another size made from this one by ``layer``."""
+        """Return the map of another size that ``layer`` makes of this one."""
         sizes = {"N": self.shape[self.axes.index("N")], "H": height, "W": width, "C": channels}
         shape = tuple(sizes[axis] for axis in self.axes)
         return replace(self, layer=layer, shape=shape, **change)
@@ -105,13 +103,13 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class RawInput:
-    """The graph's input before anything quantized it: ``factor * input + offset``.
+    """The graph's input before it is quantized: ``factor * input + offset``.
 
     Attributes:
         shape, axes, kind: as in :class:`Tensor`.
         factor, offset: float64, (1,) or (channels,).
-        steps: the same as the graph does it, in float32, one operation after the other.
-        map: the picture that was flattened, if it was one; the user still gives pictures.
+        steps: the same as single operations, as the graph does them in float32.
+        map: the picture that was flattened, or None; the user still gives pictures.
     """
 
     shape: tuple[int, ...]
@@ -137,14 +135,14 @@ class RawInput:
         return tuple(given.shape[given.axes.index(axis)] for axis in "HWC")
 
     def scaled(self, x: Array) -> Array:
-        """What the graph makes of the inputs ``x``, float32 (..., channels)."""
+        """Return the graph's scaled values of inputs ``x``, float32 (..., channels)."""
         for step in self.steps:
             x = done(step, x)
         return x
 
 
 def done(step: Step, x: Array) -> Array:
-    """The result of one operation with a constant, in the dtype of ``x`` (..., channels)."""
+    """Return the result of one operation with a constant on ``x`` (..., channels), in its dtype."""
     kind, value, first = step
     value = value.astype(x.dtype)
     match kind:
@@ -160,7 +158,7 @@ def done(step: Step, x: Array) -> Array:
 
 
 def _composed(steps: tuple[Step, ...]) -> tuple[float, float]:
-    """Factor and offset of all steps together."""
+    """Return factor and offset of all steps together."""
     at_zero, at_one = np.zeros(1), np.ones(1)
     for step in steps:
         at_zero, at_one = done(step, at_zero), done(_without_offset(step), at_one)
@@ -173,10 +171,10 @@ def _without_offset(step: Step) -> Step:
 
 
 def per_channel(node: Op, value: Array, tensor: Tensor | RawInput) -> Array:
-    """A constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
+    """Return a constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
 
     Raises:
-        FormatError: it differs from position to position, or would make the tensor larger.
+        FormatError: it differs by position, or would make the tensor larger.
     """
     try:
         full = np.broadcast_to(value, tensor.shape)
@@ -193,7 +191,7 @@ def per_channel(node: Op, value: Array, tensor: Tensor | RawInput) -> Array:
 
 
 def ordered(channels: Array, tensor: Tensor | RawInput) -> Array:
-    """Values by ONNX channel, (1, ...) or (channels, ...), brought into our order."""
+    """Return values per ONNX channel, (1, ...) or (channels, ...), in our order."""
     if tensor.order is None or len(channels) == 1:
         return channels
     mine = np.empty_like(channels)
@@ -202,7 +200,7 @@ def ordered(channels: Array, tensor: Tensor | RawInput) -> Array:
 
 
 def transposed(node: Op, tensor: Any, perm: list[int] | None) -> Any:
-    """The tensor with its axes in another order."""
+    """Return the tensor with its axes in another order."""
     count = len(tensor.axes)
     order = list(reversed(range(count))) if perm is None else perm
     if sorted(order) != list(range(count)):
@@ -212,7 +210,7 @@ def transposed(node: Op, tensor: Any, perm: list[int] | None) -> Any:
 
 
 def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
-    """Our index of each element of a flattened map; None if the orders are the same."""
+    """Return our index of each element of a flattened map; None if the orders are the same."""
     if len(tensor.axes) == 2:
         return tensor.order
     sizes = dict(zip(tensor.axes, tensor.shape, strict=True))
@@ -223,7 +221,7 @@ def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
 
 
 def flattened(name: str, tensor: Tensor) -> Tensor:
-    """The map ``tensor`` as vectors; ``name`` is for the flattening, if one is needed."""
+    """Return the map ``tensor`` as vectors; a flattening, if needed, gets the name ``name``."""
     batch = tensor.shape[tensor.axes.index("N")]
     count, order = int(np.prod(tensor.shape)) // batch, flat_order(tensor)
     flat = tensor.flat or ("" if tensor.height_width == (1, 1) else name)
@@ -231,7 +229,7 @@ def flattened(name: str, tensor: Tensor) -> Tensor:
 
 
 def in_order(weights: Array, tensor: Tensor | RawInput) -> Array:
-    """Weights (units, inputs) with their columns brought into our order."""
+    """Return weights (units, inputs) with their columns in our order."""
     if tensor.order is None:
         return weights
     mine = np.empty_like(weights)

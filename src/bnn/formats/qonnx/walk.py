@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The walk over a QONNX graph: what it knows so far, and a node's inputs as it needs them.
+"""State of the walk over a QONNX graph: tensors and layers so far.
 
-Rules (:mod:`bnn.formats.qonnx.rules`) ask here for a tensor of its own shape, for one
-with no gain waiting, or for a map, and put their layers on the stack.
+Rules (:mod:`bnn.formats.qonnx.rules`) get their inputs here in the form that they need: with its
+own shape, without pending operations, or as a map; and they add their layers to the stack.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from bnn.program.inputs import Input
 
 Array = NDArray[Any]
 Value = Constant | Tensor | RawInput
-#: A node's inputs; None for an omitted one.
+#: Inputs of a node; None for an omitted one.
 Inputs = list[Value | None]
 
-#: Operators that make whole numbers of an input.
+#: Operators that turn an input into whole numbers.
 _QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold")
 
 
@@ -56,13 +56,13 @@ class Walk:
         self.values[graph.input] = RawInput(graph.shape, axes, one, zero, kind=graph.kind)
 
     def value(self, node: Op, name: str) -> Value:
-        """The value of the tensor ``name``, which ``node`` reads."""
+        """Return the value of the tensor ``name``, which ``node`` reads."""
         if name not in self.values:
             raise FormatError(f"{node}: reads {name!r}, an output that cannot be converted")
         return self.values[name]
 
     def note_constants(self, node: Op, inputs: Inputs) -> None:
-        """Which of the file's arrays each constant comes from."""
+        """Note which arrays of the file each constant comes from."""
         origins = [self.origins.get(name, ()) for name in node.inputs if name]
         found = tuple(dict.fromkeys(name for names in origins for name in names))
         self.used.update(found)
@@ -70,7 +70,7 @@ class Walk:
             self.origins[node.outputs[0]] = found
 
     def arrays(self, node: Op) -> dict[str, Array]:
-        """The file's arrays that ``node`` is made of, by name."""
+        """Return the arrays of the file that ``node`` is made of, by name."""
         names = [name for given in node.inputs for name in self.origins.get(given, ())]
         return {name: self.graph.constants[name] for name in dict.fromkeys(names)}
 
@@ -79,7 +79,7 @@ class Walk:
         return self.graph.output in node.outputs
 
     def tensor(self, node: Op, value: Value | None) -> Tensor:
-        """``value`` as a layer's result of its own shape."""
+        """Return ``value`` as a tensor; a pending flattening is done."""
         tensor = self.on_map(node, value)
         if not tensor.flat:
             return tensor
@@ -88,14 +88,14 @@ class Walk:
         return replace(tensor, layer=name, flat="")
 
     def on_map(self, node: Op, value: Value | None) -> Tensor:
-        """As :meth:`tensor`, but a flattened map may still be a map.
+        """Return ``value`` as a tensor; a pending flattening stays pending.
 
-        An input that nothing quantized so far is put on a grid.
+        An input that is not quantized yet gets a grid (:mod:`bnn.formats.grids`).
         """
         if isinstance(value, Tensor):
             return value
         if not isinstance(value, RawInput):
-            raise FormatError(f"{node}: needs a tensor where it has a constant")
+            raise FormatError(f"{node}: has a constant, but needs a tensor")
         chosen = self.chosen
         if chosen is None:
             chosen = unquantized_input(self.graph, value)
@@ -111,25 +111,25 @@ class Walk:
         return self.fed(chosen.input(value.given_shape), value)
 
     def real(self, node: Op, value: Value | None) -> Tensor:
-        """``value`` without pending steps: these become layers."""
+        """Return ``value`` as a tensor without pending steps; these become layers."""
         return self.real_map(node, self.tensor(node, value))
 
     def real_map(self, node: Op, value: Value | None) -> Tensor:
-        """As :meth:`real`, but a flattened map may still be a map."""
+        """As :meth:`real`, but a pending flattening stays pending."""
         tensor = self.on_map(node, value)
         for step in tensor.steps:
             tensor = self.scaled(node, replace(tensor, steps=()), step)
         return tensor
 
     def map_of(self, node: Op, value: Value | None) -> Tensor:
-        """``value`` as a layer's result that is a map."""
+        """Return ``value`` as a tensor that must be a map."""
         tensor = self.tensor(node, value)
         if len(tensor.axes) != 4:
             raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
         return tensor
 
     def scaled(self, node: Op, tensor: Tensor, step: Step) -> Tensor:
-        """The result of one operation with a constant, as a layer."""
+        """Add one operation with a constant as a layer, and return its result."""
         name = self.stack.name(node.name)
         kind, value, first = step
         match kind:
@@ -148,7 +148,7 @@ class Walk:
         return replace(tensor, layer=name, quantized=False, low=low, high=high)
 
     def fed(self, given: Input, raw: RawInput) -> Tensor:
-        """The network's input, now that its integers are known."""
+        """Note the network's input, whose integers are now known, and return it as a tensor."""
         if self.input is not None:
             raise FormatError("the input is read twice, with different scales")
         self.input = given
@@ -163,7 +163,7 @@ class Walk:
 
 
 def needed(graph: Graph) -> tuple[list[Node], list[Node]]:
-    """Nodes that the output depends on, and the others."""
+    """Return the nodes that the output depends on, and the other nodes."""
     wanted, kept, idle = {graph.output}, [], []
     for node in reversed(graph.nodes):
         if wanted.intersection(node.outputs):

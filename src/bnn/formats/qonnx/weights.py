@@ -28,12 +28,12 @@ def _constant(node: Op, inputs: Sequence[object], index: int, what: str) -> Cons
     if not isinstance(value, Constant):
         raise FormatError(f"{node}: its {what} must be constants")
     if value.value.dtype != np.float32:
-        raise FormatError(f"{node}: its {what} are {value.value.dtype}; float32 can be converted")
+        raise FormatError(f"{node}: its {what} must be float32, not {value.value.dtype}")
     return value
 
 
 def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
-    """Weights that the graph quantizes; None if ``node`` is not a quantizer."""
+    """Return weights that the graph quantizes; None if ``node`` is not a quantizer."""
     if node.kind not in QUANTS:
         return None
     given = quantizer(node, inputs)
@@ -41,14 +41,14 @@ def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
     with np.errstate(all="ignore"):
         integers = given.integers(value)
     if not np.isfinite(integers).all():
-        raise FormatError(f"{node}: what it quantizes is not finite")
+        raise FormatError(f"{node}: the weights that it quantizes are not finite")
     try:
         scale = np.broadcast_to(given.scale, value.shape)
         np.broadcast_to(given.zero_point, value.shape)
     except ValueError:
         raise FormatError(f"{node}: scale or zero point do not fit the weights' shape") from None
     if not given.whole_zero_point:
-        raise FormatError(f"{node}: weights with a fractional zero point cannot be held")
+        raise FormatError(f"{node}: weights with a fractional zero point cannot be converted")
     zero = given.zero_point
     shift = int(zero.min()), int(zero.max())
     return Constant(
@@ -61,13 +61,13 @@ def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
 
 
 def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> Weights:
-    """Kernels (out, height, width, in) of a Conv on ``channels`` channels.
+    """Return kernels (out, height, width, in) of a Conv on ``channels`` channels.
 
-    Groups and dilation are written out with zeros.
+    Groups and dilation become zeros in the kernels.
     """
     given = _constant(node, inputs, 1, "weights")
     if given.value.ndim != 4:
-        raise FormatError(f"{node}: of convolutions, those over two dimensions can be converted")
+        raise FormatError(f"{node}: only convolutions over two dimensions can be converted")
     weights = _weights(node, given if last else given.moved(lambda a: a.transpose(0, 2, 3, 1)))
     size = tuple(given.value.shape[1:3] if last else given.value.shape[2:4])
     if tuple(node.attribute("kernel_shape") or size) != size:
@@ -98,10 +98,10 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
 
 
 def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) -> None:
-    """That kernels (out, height, width, ...) may be written out with zeros for ``channels``.
+    """Refuse kernels (out, height, width, ...) that are too large with the zeros of groups.
 
     Raises:
-        FormatError: they would be too large.
+        FormatError: with ``channels`` and ``spread`` they are too large.
     """
     out, height, width = shape[:3]
     size = extent((height, width), spread)
@@ -112,11 +112,11 @@ def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) ->
 
 
 def matrix_of(node: Op, inputs: Sequence[object], channels: int) -> Weights:
-    """Weights (units, inputs) of a MatMul or Gemm."""
+    """Return weights (units, inputs) of a MatMul or Gemm."""
     given = _constant(node, inputs, 1, "weights")
     is_gemm = node.kind == "Gemm"
     if given.value.ndim != 2 or (is_gemm and node.attribute("transA")):
-        raise FormatError(f"{node}: of products, those with a constant matrix can be converted")
+        raise FormatError(f"{node}: only products with a constant matrix can be converted")
     shape = given.value.shape
     if not (is_gemm and node.attribute("transB")):
         given = given.moved(np.transpose)
@@ -136,7 +136,7 @@ def _weights(node: Op, given: Constant) -> Weights:
         return from_real(given.value, str(node))
     rows = given.scale.reshape(len(given.scale), -1)
     if (rows != rows[:, :1]).any():
-        raise FormatError(f"{node}: its weights have a scale per input; that cannot be held")
+        raise FormatError(f"{node}: its weights have a scale per input; that cannot be converted")
     scale = rows[:1, 0] if (rows == rows[0, 0]).all() else rows[:, 0]
     low, high = given.low, given.high
     if high - low > 255 or low < -128 or high > 255:
@@ -149,13 +149,13 @@ def _weights(node: Op, given: Constant) -> Weights:
 def bias_of(
     node: Op, inputs: Sequence[object], units: int, batch: int
 ) -> NDArray[np.float32] | None:
-    """Bias (units,) of a Conv or Gemm, or None."""
+    """Return the bias (units,) of a Conv or Gemm, or None."""
     if len(inputs) < 3 or inputs[2] is None:
         return None
     value = _constant(node, inputs, 2, "bias").value.astype(np.float32)
     is_gemm = node.kind == "Gemm"
     try:
-        # Gemm's is broadcast to what it is added to; Conv's is one number a kernel.
+        # Gemm's bias is broadcast to the sum; Conv's has one number per kernel.
         full = np.broadcast_to(value, (batch, units)) if is_gemm else value.reshape(1, units)
     except ValueError:
         raise FormatError(f"{node}: bias of shape {value.shape} for {units} outputs") from None

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A program written as streamlined QONNX: integer weights, MultiThreshold, and nothing real.
+"""Writing a program as streamlined QONNX: integer weights and MultiThreshold, no real numbers.
 
-Streamlined is what FINN calls a graph whose scales have all gone into thresholds
-(arXiv 1709.04060). Every edge of the program becomes a tensor, annotated with its
-datatype; maps are channels first, the batch is 1. qonnx's executor computes in float32,
-which holds every sum of the program exactly, or the program is refused.
+FINN calls a graph "streamlined" if all scales are included in thresholds (arXiv 1709.04060).
+Every edge of the program becomes a tensor, annotated with its datatype; maps are channels first,
+the batch is 1. qonnx's executor computes in float32; a program whose sums are not exact in
+float32 is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bnn.system import install
 OPSET = 11
 IR_VERSION = 7
 DOMAIN = "qonnx.custom_op.general"
-#: Whole numbers up to here are exact in float32.
+#: Whole numbers up to this one are exact in float32.
 MAX_EXACT = 1 << 24
 
 Array = NDArray[Any]
@@ -43,8 +43,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
         What the file cannot express, one line each.
 
     Raises:
-        FormatError: sums too large for float32, or an operation that QONNX has not;
-            nothing is written then.
+        FormatError: sums are too large for float32, or QONNX lacks an operation; nothing is
+            written.
         ModelFileError: the file cannot be written.
     """
     try:
@@ -70,7 +70,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def datatype(precision: Precision) -> str:
-    """QONNX's name of a precision: BIPOLAR, TERNARY, UINT4, INT3 ..."""
+    """Return QONNX's name of a precision: BIPOLAR, TERNARY, UINT4, INT3 ..."""
     if precision == BIPOLAR:
         return "BIPOLAR"
     if precision == TERNARY:
@@ -158,7 +158,7 @@ class _Writer:
         )
 
     def _made(self, name: str, rank: int) -> None:
-        """Note an edge's tensor, its shape and datatype."""
+        """Note the shape and datatype of an edge's tensor."""
         edge = self.program.edges[name]
         height, width, channels = edge.shape
         self._shaped(name, [1, channels] if rank == 2 else [1, channels, height, width])
@@ -171,7 +171,7 @@ class _Writer:
         self.values.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape))
 
     def _between(self, like: str, tensor: str) -> None:
-        """Note a tensor on the way that has the shape of edge ``like``."""
+        """Note an intermediate tensor with the shape of the edge ``like``."""
         height, width, channels = self.program.edges[like].shape
         vector = self.rank.get(like, 2 if len(self.program.input.shape) == 1 else 4) == 2
         self._shaped(tensor, [1, channels] if vector else [1, channels, height, width])
@@ -198,7 +198,7 @@ class _Writer:
         self.rank[INPUT] = rank
 
     def _coded(self, source: str, thresholds: Array, rank: int) -> None:
-        """The input's integers by thresholds; bipolar ones count by two."""
+        """Write thresholds that turn the input into integers (steps of 2 for bipolar ones)."""
         precision = self.program.input.precision
         table = self._constant("input_thresholds", thresholds[None, :])
         step = 2 if precision == BIPOLAR else 1
@@ -244,7 +244,7 @@ class _Writer:
             self._node("BipolarQuant", [scaled, one], INPUT, DOMAIN)
             self._made(INPUT, rank)
         elif given.rounding == "even" and precision != INT(1):
-            # QONNX takes a signed Quant of one bit for -1 and +1, ours has -1 and 0
+            # in QONNX a signed Quant of one bit is -1 and +1; ours is -1 and 0
             self._node(
                 "Quant",
                 [
@@ -301,18 +301,18 @@ class _Writer:
 
     def _arg_max(self, op: ArgMax) -> None:
         if op.name == self.program.decision and op.rule != "first":
-            self.notes.append(f"the class is decided by the rule {op.rule!r}; scores are written")
+            self.notes.append(f"the rule {op.rule!r} for the class is not kept; scores are written")
         self.unwritten.add(op.name)
 
     def _read(self, name: str) -> str:
         if name in self.windows:
-            raise FormatError(f"{name}: a window that is not read by a dot")
+            raise FormatError(f"{name}: a window that no dot reads cannot be written")
         if name in self.unwritten:
             raise FormatError(f"{name}: an arg max inside a network cannot be written")
         return name
 
     def _map(self, name: str) -> str:
-        """A vector as a 1x1 map."""
+        """Write the reshape of a vector to a 1x1 map; return the tensor's name."""
         self._read(name)
         if self.rank[name] == 4:
             return name
@@ -327,7 +327,7 @@ class _Writer:
         return mapped
 
     def _vector(self, name: str) -> str:
-        """A 1x1 map as a vector."""
+        """Write the reshape of a 1x1 map to a vector; return the tensor's name."""
         self._read(name)
         if self.rank[name] == 2:
             return name
@@ -440,9 +440,9 @@ class _Writer:
 
 
 def _picture_thresholds(given: PictureInput) -> Array:
-    """Smallest byte at which each integer is reached."""
+    """Return the smallest byte at which each integer is reached."""
     if (np.diff(given.table) < 0).any():
-        raise FormatError("the picture table does not rise; QONNX cannot say it")
+        raise FormatError("the picture table does not rise; QONNX cannot express it")
     levels = (
         np.array([-1, 1])
         if given.precision == BIPOLAR
@@ -452,7 +452,7 @@ def _picture_thresholds(given: PictureInput) -> Array:
 
 
 def _real_thresholds(given: RealInput) -> Array:
-    """Smallest scaled value at which each integer is reached, in the input's own arithmetic."""
+    """Return the smallest scaled value at which each integer is reached."""
     low, high = given.precision.low, given.precision.high
 
     def level(x: Array) -> Array:

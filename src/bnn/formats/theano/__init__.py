@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The original's trained arrays (Theano and Lasagne), and its own rounding of thresholds."""
+"""Reading the original's trained arrays (Theano, Lasagne), and its rounding of thresholds."""

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn._typing import assert_never
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
 from bnn.errors import BnnError, ParameterError
 from bnn.formats.report import Converted, Report
@@ -28,7 +29,7 @@ from bnn.lower import lower
 from bnn.model.model import Model
 from bnn.network import zoo
 from bnn.network.assemble import Parameters, Statistics, Weights, assemble
-from bnn.network.topology import Conv, Dense, Norm, Topology
+from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
 from bnn.program.inputs import Shape
 from bnn.system import npz
 
@@ -40,13 +41,13 @@ _STATISTICS = ("beta", "gamma", "mean", "inv_std")
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What an archive holds.
+    """The trained values in an archive.
 
     Attributes:
-        topology: the stack.
-        parameters: values of its layers that have some, in order.
-        arithmetic: type of the arrays, in which the training computed.
-        report: which array is what.
+        topology: layers of the network.
+        parameters: values of the layers that have parameters, in order.
+        arithmetic: dtype of the arrays, in which the training computed.
+        report: report on which array was used for what.
     """
 
     topology: Topology
@@ -58,7 +59,7 @@ class Trained:
 def read(
     path: str | os.PathLike[str], network: str | Topology | None = None, *, flipped: bool = False
 ) -> Converted:
-    """The trained network in an archive; arguments and errors as in :func:`open_archive`."""
+    """Read the trained network in an archive; arguments and errors as :func:`open_archive`."""
     return _converted(path, open_archive(path, network, flipped=flipped))
 
 
@@ -70,16 +71,16 @@ def load(
     *,
     flipped: bool = False,
 ) -> Model:
-    """The model in an archive.
+    """Read an archive, and lower it to a model.
 
     Args:
         path, network, flipped: as in :func:`open_archive`.
-        classes: names; the numbers from 0 by default.
-        rounding: of thresholds. ``exact``: the model computes what was trained. ``original``:
-            it computes what the original's tool made of it.
+        classes: names of the classes; by default the numbers from 0.
+        rounding: rounding of thresholds. ``exact``: the model computes what was trained.
+            ``original``: it computes what the original's tool would have made of it.
 
     Raises:
-        ParameterError: as in :func:`open_archive`, or the names are too few or too many.
+        ParameterError: as :func:`open_archive`, or there are too few or too many names.
     """
     trained = open_archive(path, network, flipped=flipped)
     names = _names(path, classes, trained.topology.classes)
@@ -95,34 +96,31 @@ def load(
 def open_archive(
     path: str | os.PathLike[str], network: str | Topology | None = None, *, flipped: bool = False
 ) -> Trained:
-    """The values in an archive, sorted by layer.
+    """Read the values in an archive, by layer.
 
     Args:
         path: the ``.npz`` file.
         network: a topology, or the name of one in :mod:`bnn.network.zoo`; by default what the
-            shapes of the arrays and the file's name (``mnist-1w-2a.npz``) say; ``lfc`` and
-            ``cnv`` alone only say which of these must come out.
-        flipped: kernels are applied as true convolutions, turned by 180 degrees
-            (Lasagne's default; the original's networks are not).
+            shapes of the arrays and the file's name (``mnist-1w-2a.npz``) say; with ``lfc`` or
+            ``cnv`` these must agree with it.
+        flipped: whether kernels are applied as true convolutions, rotated by 180 degrees
+            (Lasagne's default; the original's networks do not).
 
     Raises:
-        ParameterError: an array is missing, too many or of a wrong shape, or the file is
-            not an archive of plain arrays; names file and array.
+        ParameterError: an array is missing, unused or has a wrong shape, or the file is not
+            an archive of plain arrays; the message names file and array.
     """
     given = npz.read(path)
     arrays = _Arrays(path, given)
     topology = network if isinstance(network, Topology) else _topology(path, given, network)
     if flipped and not any(isinstance(layer, Conv) for layer in topology.layers):
-        raise ParameterError(
-            f"{path}: {topology.name} has no convolutions, whose kernels could be turned; "
-            "do not use --flipped"
-        )
+        raise ParameterError(f"{path}: {topology.name} has no convolutions; do not use --flipped")
     parameters = tuple(_parameters(topology, arrays, flipped))
     arrays.finish()
     return Trained(topology, parameters, arrays.arithmetic, arrays.report)
 
 
-#: Names of stacks whose precisions the file's name tells.
+#: Names of networks whose precisions are in the file's name.
 _FAMILIES = ("lfc", "cnv")
 
 
@@ -136,7 +134,7 @@ class _Arrays:
         self.arithmetic: Literal["float32", "float64"] = "float64" if double else "float32"
 
     def take(self, what: str, *shapes: Shape) -> NDArray[Any]:
-        """The next array, converted to :attr:`arithmetic`; ``what`` is for messages."""
+        """Return the next array, converted to :attr:`arithmetic`; ``what`` is for messages."""
         name = f"arr_{self.taken}"
         if name not in self.given:
             raise ParameterError(f"{self.path}: {name} ({what}) is missing")
@@ -151,11 +149,11 @@ class _Arrays:
         return array.astype(self.arithmetic)
 
     def finish(self) -> None:
-        """Refuse arrays that no layer has taken."""
+        """Refuse arrays that no layer has read."""
         expected = {f"arr_{number}" for number in range(self.taken)}
         if extra := sorted(set(self.given) - expected):
             raise ParameterError(
-                f"{self.path}: {extra[0]} is one array too many; the network has {self.taken}"
+                f"{self.path}: {extra[0]} is not used: the network has only {self.taken} arrays"
             )
 
 
@@ -163,39 +161,50 @@ def _parameters(topology: Topology, arrays: _Arrays, flipped: bool) -> list[Para
     found: list[Parameters] = []
     number = -1
     for layer, before in zip(topology.layers, topology.shapes(), strict=False):
-        number += isinstance(layer, Conv | Dense)
-        if isinstance(layer, Conv | Dense):
-            found.append(_weights(layer, before, number, arrays, flipped))
-        elif isinstance(layer, Norm):
-            shapes: tuple[Shape, ...] = ((), (1,)) if layer.scalar else ((before[2],),)
-            beta, gamma, mean, inv_std = (
-                arrays.take(f"{what} of layer {number}", *shapes).reshape(-1)
-                for what in _STATISTICS
-            )
-            found.append(Statistics(gamma, beta, mean, inv_std))
+        match layer:
+            case Conv() | Dense():
+                number += 1
+                found.append(_weights(layer, before, number, arrays, flipped))
+            case Norm():
+                shapes: tuple[Shape, ...] = ((), (1,)) if layer.scalar else ((before[2],),)
+                found.append(_statistics(shapes, number, arrays))
+            case Pool() | Act():
+                pass
+            case _:
+                assert_never(layer)
     return found
+
+
+def _statistics(shapes: tuple[Shape, ...], number: int, arrays: _Arrays) -> Statistics:
+    beta, gamma, mean, inv_std = (
+        arrays.take(f"{what} of layer {number}", *shapes).reshape(-1) for what in _STATISTICS
+    )
+    return Statistics(gamma, beta, mean, inv_std)
 
 
 def _weights(
     layer: Conv | Dense, before: tuple[int, int, int], number: int, arrays: _Arrays, flipped: bool
 ) -> Weights:
-    """Weights in the order of this package: channels last, units first."""
+    """Return weights in the order of this package: units first, channels last."""
     height, width, channels = before
     what = f"weights of layer {number}"
-    if isinstance(layer, Conv):
-        kernels = arrays.take(what, (layer.channels, channels, *layer.kernel))
-        kernels = kernels[:, :, ::-1, ::-1] if flipped else kernels
-        weights, out = kernels.transpose(0, 2, 3, 1), layer.channels
-    else:
-        matrix = arrays.take(what, (height * width * channels, layer.units))
-        maps = matrix.reshape(channels, height, width, layer.units)
-        weights, out = maps.transpose(3, 1, 2, 0).reshape(layer.units, -1), layer.units
+    match layer:
+        case Conv():
+            kernels = arrays.take(what, (layer.channels, channels, *layer.kernel))
+            kernels = kernels[:, :, ::-1, ::-1] if flipped else kernels
+            weights, out = kernels.transpose(0, 2, 3, 1), layer.channels
+        case Dense():
+            matrix = arrays.take(what, (height * width * channels, layer.units))
+            maps = matrix.reshape(channels, height, width, layer.units)
+            weights, out = maps.transpose(3, 1, 2, 0).reshape(layer.units, -1), layer.units
+        case _:
+            assert_never(layer)
     bias = arrays.take(f"bias of layer {number}", (out,)) if layer.bias else None
     return Weights(np.ascontiguousarray(weights), bias)
 
 
 def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> Topology:
-    """The named network, or the one that shapes and file name tell, with as many classes."""
+    """Return the topology by name, or else by shapes and file name, with the archive's classes."""
     first = given.get("arr_0")
     if first is None:
         raise ParameterError(f"{path}: arr_0 is missing; it is not an archive of a Lasagne network")
@@ -244,7 +253,7 @@ def _names(path: Any, classes: Sequence[str] | None, count: int) -> tuple[str, .
 
 
 def preprocess(shape: Shape) -> Preprocess | None:
-    """How pictures become an input of ``shape``: as in the original, if it had that shape."""
+    """Return how pictures become an input of ``shape``: as in the original, else None."""
     if shape == (28, 28, 1):
         return Digit()
     if shape == (32, 32, 3):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Thresholds rounded as by the original's own tool (specification, section 9).
 
-The result is *not* what was trained: truncation, a ceiling with a strict comparison and the
-ignored order of pool and batch norm move thresholds. The shipped parameter sets were made
-this way; :func:`bnn.lower.lower` is exact.
+The result is *not* what was trained: thresholds are moved by truncation, by a ceiling before a
+strict comparison, and because the order of pool and batch norm is ignored. The shipped parameter
+sets were made this way; :func:`bnn.lower.lower` is exact.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
-#: Activation boundaries by number of thresholds: one-bit and two-bit outputs.
+#: Number of thresholds -> boundaries of the activation, for one-bit and two-bit outputs.
 STEPS = {0: (), 1: (0.0,), 2: (-0.5, 0.5)}
 
 
 def model(path: str | os.PathLike[str], trained: Trained, classes: Sequence[str]) -> Model:
-    """The model of ``trained`` with the original's rounding; see :func:`parameters`."""
+    """Return the model of ``trained`` with the original's rounding; see :func:`parameters`."""
     rounded = parameters(path, trained, classes)
     made = bnn_pynq.from_files(Path(path), encode(rounded), rounded.network)
     origin = {
         **made.provenance,
         "file": Path(path).name,
         "folding": "original",
-    }  # the key that files have
+    }  # the key in existing files
     return replace(made, provenance=origin)
 
 
@@ -66,11 +66,11 @@ def save(
 def parameters(
     path: str | os.PathLike[str], trained: Trained, classes: Sequence[str]
 ) -> Parameters:
-    """The original's parameters; ``path`` is for messages.
+    """Return the values of the original's files; ``path`` is for error messages.
 
     Raises:
-        ParameterError: it is none of the five networks, or the tool cannot round a value (gamma
-            or inv_std of zero, a two-bit weight above 1 or below -1).
+        ParameterError: it is not one of the five networks, or the tool cannot round a value
+            (gamma or inv_std of zero, a two-bit weight above 1 or below -1).
     """
     network = NETWORKS.get(_original_name(trained.topology.name))
     if network is None or not _is_plain(trained.topology):
@@ -91,13 +91,13 @@ def parameters(
 
 
 def _is_plain(topology: Topology) -> bool:
-    """Whether it is the stack of its name, with no more classes than the files hold."""
+    """Whether it is the network of its name, with at most as many classes as files can hold."""
     named = zoo.topology(topology.name, topology.classes)
     return named == topology and topology.classes <= bnn_pynq.MAX_CLASSES
 
 
 def _original_name(name: str) -> str:
-    """``lfc-w1a2`` to ``lfcW1A2``."""
+    """Return the original's spelling of a name: ``lfcW1A2`` for ``lfc-w1a2``."""
     stack, _, precisions = name.partition("-")
     return stack + precisions.upper()
 
@@ -124,7 +124,7 @@ def _layer(
 
 
 def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.bool_]) -> Float:
-    """The table of section 9: integer thresholds from real ones, each by its case."""
+    """Return integer thresholds of real ones, by the cases in the table of section 9."""
     layer = network.layers[index]
     outer = np.where(rises, np.floor(t), np.ceil(t))
     if layer.convolution and index == 0:
@@ -136,7 +136,7 @@ def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.
 
 
 def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> Whole:
-    """Pad columns off the thresholds where they add to sums; 16 bits, but 24 at CNV's start."""
+    """Return thresholds as stored: without pad columns, clipped to 16 bits (CNV's first: 24)."""
     whole = np.clip(raw, -(2.0**62), 2.0**62).astype(np.int64)
     if network.weight_bits == 1 and network.activation_bits == 2:
         whole = whole - (layer.columns - layer.used_columns)
@@ -146,7 +146,7 @@ def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> W
 
 
 def _quantized(weights: Float, bits: int) -> Whole:
-    """1 bit: -1 below zero, else +1. 2 bits: floor(w + 0.5)."""
+    """Return integer weights: with 1 bit -1 if w < 0, else +1; with 2 bits floor(w + 0.5)."""
     if not np.isfinite(weights).all():
         raise ParameterError("a weight is not finite")
     if bits == 1:

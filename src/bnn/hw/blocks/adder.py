@@ -19,8 +19,8 @@ class Adder(WordPasser):
 
     Attributes:
         first, second: precisions of the two edges.
-        bits: of the sum, two's complement.
-        words: of an image.
+        bits: bits of the sum, two's complement.
+        words: number of input words per image.
     """
 
     module: ClassVar[str] = "bnn_add"

@@ -25,17 +25,17 @@ class Block(Protocol):
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         ...
 
     @property
     def output_bits(self) -> int:
-        """Width of an output word."""
+        """Width of an output word in bits."""
         ...
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         ...
 
     def generics(self) -> dict[str, Generic]:
@@ -44,10 +44,10 @@ class Block(Protocol):
 
 
 class WordPasser:
-    """Defaults of a block that takes and gives one word a cycle.
+    """Defaults of a block that reads and writes one word per cycle.
 
     Attributes:
-        bits: of a word; words: that come in for each image.
+        bits: bits of a word; words: number of input words per image.
     """
 
     has_fill: ClassVar[bool] = False
@@ -61,12 +61,12 @@ class WordPasser:
 
     @property
     def output_bits(self) -> int:
-        """Width of an output word."""
+        """Width of an output word in bits."""
         return self.bits
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.words
 
 

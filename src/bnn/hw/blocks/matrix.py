@@ -50,7 +50,7 @@ _FLAT = 6
 #: ternary products give three times the bits to count.
 _STEP, _TERNARY_STEP = 144, 48
 #: Most columns whose numbers a chain of adders sums.
-_LONGEST_CHAIN = 16
+_MAX_CHAIN = 16
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ class Matrix:
 
     @property
     def groups(self) -> int:
-        """Groups of positions in an image."""
+        """Number of groups of positions per image."""
         return -(-self.positions // self.pixels)
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.groups * self.row_folds * self.column_folds
 
     @property
@@ -145,7 +145,7 @@ class Matrix:
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.groups * self.row_folds
 
     @property
@@ -180,7 +180,7 @@ class Matrix:
     @property
     def summed(self) -> bool:
         """Whether inputs are added as numbers (``bnn_dot_adder_chain.sv``), not as bit planes."""
-        return self.xnor and sums_pay(self.source) and self.lanes <= _LONGEST_CHAIN
+        return self.xnor and sums_pay(self.source) and self.lanes <= _MAX_CHAIN
 
     @property
     def ternary(self) -> bool:

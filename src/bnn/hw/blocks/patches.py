@@ -33,12 +33,12 @@ class Patches(SlidingWindow):
 
     @property
     def input_words(self) -> int:
-        """Words in for each image."""
+        """Number of input words per image."""
         return super().input_words // self.take
 
     @property
     def input_lanes(self) -> int:
-        """Values of a word in."""
+        """Number of values in an input word."""
         return self.take * self.lanes
 
     @property
@@ -48,7 +48,7 @@ class Patches(SlidingWindow):
 
     @property
     def output_steps(self) -> int:
-        """Words out for each group of positions."""
+        """Number of output words per group of positions."""
         return self.folds
 
     def generics(self) -> dict[str, Generic]:

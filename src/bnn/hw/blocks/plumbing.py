@@ -31,14 +31,31 @@ class Fifo(WordPasser):
 
 
 @dataclass(frozen=True)
-class Widen(WordPasser):
-    """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
+class _Converter(WordPasser):
+    """Between words of one part per field and words of ``ratio`` parts per field.
 
-    module: ClassVar[str] = "bnn_widen"
+    Attributes:
+        bits: bits of one part.
+        ratio: parts of a field in the wide words.
+        words: input words of one image.
+        groups: fields of a word.
+    """
+
     bits: int
     ratio: int
     words: int
     groups: int = 1
+
+    def generics(self) -> dict[str, Generic]:
+        """Parameters of the module's instance, by name."""
+        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
+
+
+@dataclass(frozen=True)
+class Widen(_Converter):
+    """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
+
+    module: ClassVar[str] = "bnn_widen"
 
     @property
     def output_bits(self) -> int:
@@ -47,12 +64,8 @@ class Widen(WordPasser):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.words // self.ratio
-
-    def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
-        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
     def golden(self, words: Words) -> list[int]:
         """Each ``ratio`` words joined, field by field, the first lowest."""
@@ -65,14 +78,10 @@ class Widen(WordPasser):
 
 
 @dataclass(frozen=True)
-class Narrow(WordPasser):
+class Narrow(_Converter):
     """``bnn_narrow``: one word of ``groups`` fields becomes ``ratio`` words."""
 
     module: ClassVar[str] = "bnn_narrow"
-    bits: int
-    ratio: int
-    words: int
-    groups: int = 1
 
     @property
     def output_bits(self) -> int:
@@ -81,12 +90,8 @@ class Narrow(WordPasser):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.words * self.ratio
-
-    def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
-        return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
     def golden(self, words: Words) -> list[int]:
         """Each word split, field by field, the lowest part first."""
@@ -103,7 +108,7 @@ class _Framed(WordPasser):
     """``keep`` words on one side, ``total`` on the other.
 
     Attributes:
-        bits: of a word.
+        bits: bits of a word.
     """
 
     bits: int
@@ -112,7 +117,7 @@ class _Framed(WordPasser):
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.total
 
     def generics(self) -> dict[str, Generic]:
@@ -128,7 +133,7 @@ class Trim(_Framed):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.keep
 
     def golden(self, words: Words) -> list[int]:
@@ -144,7 +149,7 @@ class Pad(_Framed):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.total
 
     def golden(self, words: Words) -> list[int]:
@@ -201,9 +206,9 @@ class Serialize:
     """``bnn_serialize``: groups of ``pixels`` positions back to raster order.
 
     Attributes:
-        bits: of one position's field in an input word.
-        folds: input words a group (row folds of the matrix before).
-        positions: of an image.
+        bits: bits of one position's field in an input word.
+        folds: input words per group (row folds of the matrix before).
+        positions: positions per image.
     """
 
     module: ClassVar[str] = "bnn_serialize"
@@ -220,7 +225,7 @@ class Serialize:
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.groups * max(self.folds, self.pixels)
 
     @property
@@ -230,7 +235,7 @@ class Serialize:
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.positions
 
     def generics(self) -> dict[str, Generic]:

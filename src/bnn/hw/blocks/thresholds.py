@@ -166,12 +166,12 @@ class ThresholdUnit:
 
     @property
     def folds(self) -> int:
-        """Words of one position."""
+        """Number of words per position."""
         return self.channels // self.lanes
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return self.output_words
 
     @property
@@ -181,7 +181,7 @@ class ThresholdUnit:
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.positions * self.folds
 
     def generics(self) -> dict[str, Generic]:

@@ -19,8 +19,8 @@ class SlidingWindow:
     """``bnn_window``: rows of a map in, patches out, for ``pixels`` positions at once.
 
     Attributes:
-        shape: of the map, (height, width, channels).
-        bits: of a value.
+        shape: shape of the map, (height, width, channels).
+        bits: bits of a value.
         lanes: values of one position in a word; divides the channels.
         pad_code: code of the value around the map.
         rows: map rows that the circular buffer holds; 0 takes :attr:`least_rows` and a stride more.
@@ -41,7 +41,7 @@ class SlidingWindow:
 
     @property
     def folds(self) -> int:
-        """Words of one position."""
+        """Number of words per position."""
         return self.shape[2] // self.lanes
 
     @property
@@ -55,7 +55,7 @@ class SlidingWindow:
 
     @property
     def groups(self) -> int:
-        """Groups of positions in an image."""
+        """Number of groups of positions per image."""
         height, width = self.out_shape
         return -(-height * width // self.pixels)
 
@@ -77,7 +77,7 @@ class SlidingWindow:
 
     @property
     def input_lanes(self) -> int:
-        """Values of a word in."""
+        """Number of values in an input word."""
         return self.lanes
 
     @property
@@ -87,12 +87,12 @@ class SlidingWindow:
 
     @property
     def input_words(self) -> int:
-        """Words in for each image."""
+        """Number of input words per image."""
         return self.shape[0] * self.shape[1] * self.folds
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image when neither side stalls."""
+        """Cycles per image if neither side stalls."""
         return max(self.input_words, self.output_words)
 
     @property
@@ -102,7 +102,7 @@ class SlidingWindow:
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.groups * self.output_steps
 
     def generics(self) -> dict[str, Generic]:
@@ -162,7 +162,7 @@ class SlidingWindow:
 
     @property
     def output_steps(self) -> int:
-        """Words out for each group."""
+        """Number of output words per group."""
         return self.kernel[0] * self.kernel[1] * self.folds
 
 
@@ -185,7 +185,7 @@ class Maximum(WordPasser):
 
     @property
     def output_words(self) -> int:
-        """Words out for each image."""
+        """Number of output words per image."""
         return self.words // self.positions
 
     def generics(self) -> dict[str, Generic]:

@@ -148,7 +148,7 @@ def find(name: str) -> tuple[Part, Board | None]:
     """What a plan is for: a part, or a board and its part.
 
     Args:
-        name: of a part or of a board, or a device such as ``xc7z020clg400-1``, in any case.
+        name: name of a part or of a board, or a device such as ``xc7z020clg400-1``, in any case.
 
     Raises:
         PlanError: nothing is called so; lists the parts.

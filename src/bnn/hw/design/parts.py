@@ -19,7 +19,7 @@ class Instance:
     """One block in its place.
 
     Attributes:
-        name: of the instance.
+        name: name of the instance.
         layer: the program's operation that it serves.
         inputs, outputs: names of streams.
         unit: number on the parameter bus, or None.
@@ -39,8 +39,8 @@ class Port:
 
     Attributes:
         stream: its name; a word has ``lanes`` values of ``bits`` bits.
-        channels: of a position, a multiple of the lanes; positions: of an image.
-        precision: of a value.
+        channels: channels per position, a multiple of the lanes; positions: positions per image.
+        precision: precision of a value.
         pace: cycles that the slowest block before takes for an image.
     """
 
@@ -89,7 +89,7 @@ class Design:
         program, folding: what it was made from.
         instances: in order of the data's way.
         streams: bits of each stream.
-        contents: of the units with parameters: weights [fold][PE] (may be empty) and thresholds.
+        contents: of each unit with parameters: weights [fold][PE] (may be empty), thresholds.
         source, target: layouts in memory.
     """
 

@@ -29,7 +29,7 @@ class Wiring:
         instances, streams: as in :class:`bnn.hw.design.Design`.
         contents: what packs a unit's parameters.
         grouped: edges whose stream carries the positions of a group side by side.
-        taps: of each edge whose patches come slice of channels by slice: the kernel's positions.
+        taps: edge -> positions of the kernel, for edges whose patches come slice by slice.
     """
 
     program: Program

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Combinational. s = choose[0] != choose[1] ? q : p; y = a + (INVERT && !choose[0] ? ~s : s).
 //
-// The choice costs no LUT: it fits into the adder's own, one LUT a bit.
+// The choice costs no LUT: it fits into the adder's own, one LUT per bit.
 // With BNN_LUT6 (see bnn_counter6to3) LUTs and carries are instances; without it Yosys
-// makes two LUTs a bit.
+// makes two LUTs per bit.
 `default_nettype none
 module bnn_choose_add #(
     parameter int BITS   = 12,  // width of all operands and of y, at least 1

@@ -5,7 +5,7 @@
 // That is what the bit planes of bnn_dot_planes count, except for the ones of the pairs, which are
 // constant for each row (bnn.hw.matrix). bnn_pairs makes a + b and a + ~b of each pair: equal
 // weights take the first, unequal ones the second, inverted where the first weight is 0, because
-// ~(a + b) = ~a + ~b + 1. So a pair costs a row one LUT a bit, the adder's own (bnn_choose_add).
+// ~(a + b) = ~a + ~b + 1. So a pair costs a row one LUT per bit, the adder's own (bnn_choose_add).
 // A chain of adders, one a stage. Latency TERMS - 1 cycles, at least 1; never stalls.
 `default_nettype none
 module bnn_dot_adder_chain #(

@@ -2,7 +2,7 @@
 // First-in first-out buffer between two valid/ready streams.
 //
 // Holds DEPTH words in memory and one more in its output register, so that o_valid and o_data
-// are registers. Latency 2 cycles, one word a cycle (DEPTH = 1: one in two cycles). i_ready does
+// are registers. Latency 2 cycles, one word per cycle (DEPTH = 1: one in two cycles). i_ready does
 // not depend on o_ready in the same cycle: a FIFO ends every combinational path of back-pressure.
 `default_nettype none
 module bnn_fifo #(

@@ -7,7 +7,7 @@
 // Row r is element r mod PE of fold r div PE; column c is lane c mod SIMD of fold c div SIMD.
 // All positions of a group share each weight that is read.
 //
-// NF*SF cycles a group when neither stream stalls: row folds outermost; the input words are
+// NF*SF cycles per group when neither stream stalls: row folds outermost; the input words are
 // taken during row fold 0 and kept for the others. The pipeline after the issue step never
 // stalls: a step that completes rows needs a credit, a free place in the output FIFO. From such a
 // step to the entry into the FIFO it takes LATENCY cycles (below), through the FIFO 2 more.

@@ -2,7 +2,7 @@
 // Maximum over a window: reduces each POSITIONS x FOLDS words (as bnn_window emits them,
 // channel folds fastest) to FOLDS words, lane by lane. After a window it is the max pool.
 //
-// One input word a cycle. An output word comes 1 cycle after its channels of the last position.
+// One input word per cycle. An output word comes 1 cycle after its channels of the last position.
 `default_nettype none
 module bnn_max #(
     parameter int LANES     = 1,  // channels in a word, at least 1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Splits a word into RATIO words, the lowest first, in each of GROUPS independent fields.
 //
-// One output word a cycle, without a gap between input words. Latency 1 cycle. i_ready depends on
+// One output word per cycle, without a gap between input words. Latency 1 cycle. i_ready depends on
 // o_ready in the same cycle.
 `default_nettype none
 module bnn_narrow #(

@@ -11,7 +11,7 @@
 // of two, so that an address is row, column and part side by side, and all copies share its
 // arithmetic. The next rows, of this image or of the next, are written while these are read. A row
 // of groups waits until its input rows are complete; rows are freed when no later group needs them.
-// One word a cycle each way; the first word out comes 2 cycles after the last input that it needs.
+// One word per cycle each way; the first output word comes 2 cycles after the last input it needs.
 `default_nettype none
 module bnn_patches #(
     parameter int BITS   = 1,             // width of a value

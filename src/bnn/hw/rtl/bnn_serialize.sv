@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // From groups of positions back to raster order.
 //
-// In:  NF words a group; a word holds a field of BITS bits (the values of some rows) for each of
+// In:  NF words per group; a word holds a field of BITS bits (the values of some rows) for each of
 //      PIXELS positions.
-// Out: a word a position, with all its NF fields, the first lowest. Of the last group of an
+// Out: a word per position, with all its NF fields, the first lowest. Of the last group of an
 //      image (GROUPS groups) only TAIL positions are real; the others are dropped.
-// A group comes in while the previous one goes out: max(NF, PIXELS) cycles a group when neither
+// A group comes in while the previous one goes out: max(NF, PIXELS) cycles per group when neither
 // side stalls. The first word comes 2 cycles after the group's last. i_ready depends on o_ready in
 // the same cycle.
 `default_nettype none

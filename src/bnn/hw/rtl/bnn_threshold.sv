@@ -2,7 +2,7 @@
 // Thresholds for a stream that does not come from a matrix unit: LANES channels a word, FOLDS words
 // a position.
 //
-// One word a cycle, 5 cycles from input to output. After a word is taken nothing stalls it: there
+// One word per cycle, 5 cycles from input to output. After a word is taken nothing stalls it: there
 // is a credit for each free place of the output FIFO, as in bnn_matrix. See
 // bnn_threshold_compare for the thresholds.
 `default_nettype none

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Joins RATIO words into one, the first lowest, in each of GROUPS independent fields.
 //
-// One input word a cycle; an output word comes 1 cycle after its last part. i_ready depends on
+// One input word per cycle; an output word comes 1 cycle after its last part. i_ready depends on
 // o_ready in the same cycle.
 `default_nettype none
 module bnn_widen #(

@@ -8,7 +8,7 @@
 //
 // A circular buffer of ROWS input rows, one copy for each position. The next rows (of this image or
 // of the next) are written while these are read. A group waits until all rows that it needs are
-// complete; rows are freed when no later group needs them. One word a cycle each way; the
+// complete; rows are freed when no later group needs them. One word per cycle each way; the
 // first word out comes 2 cycles after the last input that it needs. PIXELS <= OUT_W. ROWS holds the
 // rows of every group: K_H, and S_H more where a group may cross a row's end, or IN_H if that is
 // less (bnn.hw.window sizes it).

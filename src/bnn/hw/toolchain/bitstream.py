@@ -67,7 +67,7 @@ class Database:
     """The files for one part; kinds of tiles are read when first met.
 
     Args:
-        folder: of the family, such as ``.../prjxray/database/zynq7``.
+        folder: folder of the family, such as ``.../prjxray/database/zynq7``.
         fabric: such as ``xc7z020``.
     """
 

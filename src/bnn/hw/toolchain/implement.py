@@ -20,7 +20,7 @@ def implement(
     """Make ``target/bnn.bit`` of a design for ``board``, and ``route.log`` and ``timing.json``.
 
     Args:
-        seed: of the placer.
+        seed: seed of the placer.
         seconds: give up placing and routing after so long.
 
     Raises:

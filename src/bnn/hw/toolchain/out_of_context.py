@@ -86,7 +86,7 @@ def fmax(
     """Synthesise, place and route ``module`` alone in ``folder``.
 
     Args:
-        board: whose chip and pins are used.
+        board: board whose chip and pins are used.
         images: memory images that the parameters name.
         mhz: frequency aimed at.
 

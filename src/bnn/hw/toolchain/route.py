@@ -34,7 +34,7 @@ class Routed:
     """What came of place and route.
 
     Attributes:
-        fmax_mhz: of the slowest clock.
+        fmax_mhz: frequency in MHz of the slowest clock.
         path: its critical path.
         used: sites by kind.
         fasm: features of the routed design.
@@ -59,10 +59,10 @@ def route(
     """Place and route ``folder/netlist`` (Yosys' JSON); files go into ``folder``.
 
     Args:
-        board: whose chip it is for.
+        board: board whose chip the design is for.
         constraints: XDC: pins, where there are any.
         mhz: the frequency aimed at; a lower one is a result, no error.
-        seed: of the placer.
+        seed: seed of the placer.
         seconds: give up after so long.
 
     Raises:

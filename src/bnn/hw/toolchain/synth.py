@@ -80,7 +80,7 @@ def script(
     Args:
         extra: more source files.
         apart: modules that keep their boundaries.
-        family: of the chip, as ``synth_xilinx`` calls it.
+        family: family of the chip, as ``synth_xilinx`` calls it.
     """
     lines = _read([*sources.verilog, *extra], top)
     if apart:
@@ -123,7 +123,7 @@ def ports(
 
     Args:
         folder: holds the sources, and the memory files that parameters name.
-        names: of the source files in ``folder``.
+        names: names of the source files in ``folder``.
         blocks: (module, parameters).
     """
     lines = ["module every_block;"]
@@ -184,7 +184,7 @@ def cells(
 
     Args:
         instances: name of each instance of the core -> its module.
-        family: of the chip, as ``synth_xilinx`` calls it.
+        family: family of the chip, as ``synth_xilinx`` calls it.
     """
     with tempfile.TemporaryDirectory(prefix="bnn-synth-") as name:
         folder = Path(name)
@@ -213,20 +213,29 @@ def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells
     for cell, values in core["cells"].items():
         name = cell.removeprefix("i_")
         if name in instances:
-            result[name] = _all(modules, values["type"])
+            result[name] = cells_of(modules, values["type"])
     for cell, values in modules["bnn_top"]["cells"].items():
         if cell in ("control", "reader", "writer"):
-            result[cell] = _all(modules, values["type"])
-    result["total"] = _all(modules, "bnn_top")
+            result[cell] = cells_of(modules, values["type"])
+    result["total"] = cells_of(modules, "bnn_top")
     return result
 
 
-def _all(modules: dict[str, Any], name: str) -> Cells:
+def cells_of(modules: dict[str, Any], name: str) -> Cells:
+    """Return the cells of a module and of all modules in it.
+
+    Args:
+        modules: ``modules`` of Yosys' JSON netlist.
+        name: name of the module.
+
+    Raises:
+        BuildError: a cell is of an unknown kind.
+    """
     total = {"LUT": 0.0, "FF": 0.0, "BRAM36": 0.0, "DSP": 0.0, "CARRY4": 0.0}
     for values in modules[name]["cells"].values():
         kind = values["type"]
         if kind in modules and not _is_primitive(modules[kind]):
-            for what, number in _all(modules, kind).items():
+            for what, number in cells_of(modules, kind).items():
                 total[what] += number
         elif kind in _LUTS:
             total["LUT"] += _LUTS[kind]

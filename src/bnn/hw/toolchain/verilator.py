@@ -171,7 +171,7 @@ def _build(
 
 
 #: Bytes that must be free for a failure not to be the full disk's.
-_LEAST_ROOM = 1 << 20
+_MIN_FREE_BYTES = 1 << 20
 #: Source bytes of a compilation unit: most of the time of a small one goes into headers.
 _UNIT_BYTES = 400_000
 
@@ -230,7 +230,7 @@ def _run(work: Path, command: list[str]) -> None:
 def _check_room(work: Path, complaint: str) -> None:
     """A full disk is the cache's, not the design's: tools say so, or die of it."""
     full = os.strerror(errno.ENOSPC) in complaint
-    if full or shutil.disk_usage(work).free < _LEAST_ROOM:
+    if full or shutil.disk_usage(work).free < _MIN_FREE_BYTES:
         cache.refuse(work.parent, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What each ONNX operation becomes: a layer, or a remembered change of layout.
+"""Rules: what each ONNX operation becomes, a layer or a noted change of layout.
 
 ``activations``  quantizers and thresholds
 ``affine``       scales, offsets, sums, batch norms
@@ -30,13 +30,13 @@ from bnn.formats.qonnx.rules import (
 )
 from bnn.formats.qonnx.walk import Inputs, Value, Walk
 
-#: Makes a node's value of its inputs, not all of them constants.
+#: A rule: returns a node's value from its inputs, of which at least one is not a constant.
 Rule = Callable[[Walk, Op, Inputs], Value]
 
-#: Operations that move numbers, or change their type, and compute nothing.
+#: Operations that only move numbers or change their dtype.
 LAYOUT = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose"}
 FINAL = {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Hardmax"}
-#: By operator type; what is not here cannot be converted.
+#: Rules by operator type; others cannot be converted.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(QUANTS, activations.quantize),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), affine.elementwise),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of quantizers and thresholds: real values become integers on a lattice."""
+"""Rules of quantizers and thresholds: real values become evenly spaced integers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Quant, IntQuant, BipolarQuant: an activation, or the input's own quantizer."""
+    """Rule of Quant, IntQuant, BipolarQuant: an activation, or the input's quantizer."""
     source, *parameters = inputs
     constants = [item for item in parameters if isinstance(item, Constant)]
     if len(constants) != len(parameters):
@@ -56,7 +56,7 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Trunc: low bits dropped, as thresholds."""
+    """Rule of Trunc: dropping low bits, as thresholds."""
     source, *parameters = inputs
     _check_ranks(node, source, parameters)
     tensor = walk.real(node, source)
@@ -70,7 +70,7 @@ def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """MultiThreshold: as it is, or the input's own quantizer."""
+    """Rule of MultiThreshold: an activation, or the input's quantizer."""
     source, thresholds = inputs
     assert isinstance(thresholds, Constant)
     scale, offset = float(node.attribute("out_scale")), float(node.attribute("out_bias"))
@@ -96,7 +96,7 @@ def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def sign(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Sign."""
+    """Rule of Sign."""
     tensor = walk.real_map(node, inputs[0])
     layer = Sign(walk.stack.name(node.name), at_zero=0, source=tensor.layer)
     walk.report.used(node.name, "sign, 0 at 0")
@@ -104,20 +104,20 @@ def sign(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _check_ranks(node: Op, source: Any, parameters: Any) -> None:
-    """That no parameter has more axes than the tensor, which would get more by it."""
+    """Refuse parameters with more axes than the tensor: the result would have more axes."""
     for item in parameters:
         if isinstance(item, Constant) and item.value.ndim > len(source.axes):
             raise FormatError(f"{node}: a parameter of shape {item.value.shape} does not fit")
 
 
 def _at_least(table: Array) -> Array:
-    """The smallest float32 that are not below the thresholds: x >= T for the same float32 x."""
+    """Return the smallest float32 >= each threshold: for float32 x, x >= T does not change."""
     near = table.astype(np.float32)
     return np.where(near < table, np.nextafter(near, np.float32(np.inf)), near)
 
 
 def _fed(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int) -> Tensor:
-    """The input, quantized on the host as ``node`` does: ``level`` of what is made of it."""
+    """Return the input quantized on the host as ``node`` does."""
     if not is_exact(fed.input, raw, level, levels):
         walk.report.lost.append(
             f"{node}: the input's scaling and this quantizer are done in one; inputs within "
@@ -128,7 +128,7 @@ def _fed(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int)
 
 
 def _quantized(walk: Walk, tensor: Tensor, layer: Activation) -> Tensor:
-    """What ``layer`` makes of ``tensor``."""
+    """Add ``layer`` and return its result on ``tensor``."""
     name = walk.stack.add(layer)
     ends = [layer.scale * (layer.base + layer.step * level) for level in (0, layer.levels)]
     return replace(tensor, layer=name, quantized=True, steps=(), low=ends[0], high=ends[1])
@@ -137,11 +137,11 @@ def _quantized(walk: Walk, tensor: Tensor, layer: Activation) -> Tensor:
 def _thresholds(
     walk: Walk, node: Op, tensor: Tensor, table: Array, scale: float, offset: float
 ) -> Tensor:
-    """``scale * count + offset``, in the order of values: the scale becomes positive."""
+    """Add thresholds with values ``scale * count + offset``; a negative scale is made positive."""
     walk.report.used(node.name, f"{table.shape[1]} thresholds", walk.arrays(node))
     source = tensor.layer
     if scale < 0:
-        # x < T is the same as -x >= the number after -T; the others are counted instead.
+        # x < T is -x >= (the next float32 after -T): thresholds that are not reached are counted.
         source = walk.stack.add(
             Scale(walk.stack.name(f"{node.name}_turned"), np.float32(-1), source=source)
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of scales, offsets, sums and batch norms: waiting gains, or real-valued layers."""
+"""Rules of scales, offsets, sums and batch norms: pending factors, or real-valued layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 def elementwise(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Add, Sub, Mul, Div: with a constant, or the sum of two tensors."""
+    """Rule of Add, Sub, Mul, Div: with a constant, or the sum of two tensors."""
     one, two = inputs
     if not isinstance(one, Constant) and not isinstance(two, Constant):
         return _add_tensors(walk, node, one, two)
@@ -44,7 +44,7 @@ def elementwise(walk: Walk, node: Op, inputs: Inputs) -> Value:
 
 def _step(node: Op, value: Array, constant_first: bool) -> Step:
     if value.dtype != np.float32:
-        raise FormatError(f"{node}: its constant is {value.dtype}; float32 can be converted")
+        raise FormatError(f"{node}: its constant is {value.dtype}; only float32 can be converted")
     if not np.isfinite(value).all():
         raise FormatError(f"{node}: its constant is not finite")
     if node.kind == "Div" and (constant_first or not value.all()):
@@ -60,7 +60,7 @@ def _rises(step: Step) -> bool:
 
 def _add_tensors(walk: Walk, node: Op, one: Value | None, two: Value | None) -> Tensor:
     if node.kind != "Add":
-        raise FormatError(f"{node}: of two tensors only the sum can be converted")
+        raise FormatError(f"{node}: only the sum of two tensors can be converted")
     first, second = walk.tensor(node, one), walk.tensor(node, two)
     if (first.gain, first.shift, second.shift) != (second.gain, 0.0, 0.0):
         first, second = walk.real(node, first), walk.real(node, second)
@@ -75,7 +75,7 @@ def _add_tensors(walk: Walk, node: Op, one: Value | None, two: Value | None) -> 
 
 
 def batch_norm(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """BatchNormalization."""
+    """Rule of BatchNormalization."""
     first = inputs[0]
     raw = isinstance(first, RawInput) and walk.chosen is None
     tensor = _as_row(walk, first) if raw and isinstance(first, RawInput) else walk.real(node, first)
@@ -88,7 +88,7 @@ def batch_norm(walk: Walk, node: Op, inputs: Inputs) -> Value:
     gamma, beta, mean, variance = (ordered(value, tensor) for value in values)
     epsilon = float(node.attribute("epsilon"))
     if not (np.isfinite(epsilon) and (variance + np.float32(epsilon) > 0).all()):
-        raise FormatError(f"{node}: epsilon={epsilon} with its variances makes no deviation")
+        raise FormatError(f"{node}: variance + epsilon ({epsilon}) must be positive")
     walk.report.used(node.name, f"batch norm, epsilon {epsilon:g}", walk.arrays(node))
     made = BatchNorm.from_variance(
         walk.stack.name(node.name), gamma, beta, mean, variance, epsilon, "folded"
@@ -111,18 +111,18 @@ def batch_norm(walk: Walk, node: Op, inputs: Inputs) -> Value:
 
 
 def _as_row(walk: Walk, raw: RawInput) -> RawInput:
-    """``raw`` as what it was flattened to, to be scaled number by number."""
+    """Return the flattened input as a vector, so that each number can be scaled differently."""
     if raw.map is None:
         return raw
     walk.report.lost.append(
-        f"the input is scaled number by number: it is a row of {raw.channels}, flattened as there"
+        f"the input is scaled number by number: it becomes a vector of {raw.channels}"
     )
     return replace(raw, map=None, order=None)
 
 
 def _scaled_input(raw: RawInput, step: Step) -> RawInput:
-    """``raw`` after one operation with a constant."""
-    # Composed in float64, so that what was one scale is the same float32 again.
+    """Return the input after one operation with a constant."""
+    # In float64, so that a scale that was split is the same float32 again.
     kind, value, first = step
     factor = done((kind, value, False), raw.factor) if kind in ("Mul", "Div") else raw.factor
     factor = -factor if kind == "Sub" and first else factor

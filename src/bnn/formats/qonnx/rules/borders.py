@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of Pad and Im2Col: remembered, for the convolution that follows."""
+"""Rules of Pad and Im2Col: noted for the convolution that follows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bnn.program.operations import Borders
 
 
 def im2col(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Patches of a channels-last map, ordered kernel row, kernel column, channel."""
+    """Rule of Im2Col: patches of a channels-last map: kernel row, kernel column, channel."""
     tensor = walk.map_of(node, inputs[0])
     if tensor.axes != LAST:
-        raise FormatError(f"{node}: of patches, those of a channels-last map can be converted")
+        raise FormatError(f"{node}: only patches of a channels-last map can be converted")
     size = pair(node, "kernel_size", (1, 1))
     stride, dilation = pair(node, "stride", (1, 1)), pair(node, "dilations", (1, 1))
     pads = node.attribute("pad_amount")
@@ -40,7 +40,7 @@ def im2col(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def pad(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Pad, of height and width."""
+    """Rule of Pad, for height and width."""
     tensor = walk.map_of(node, inputs[0])
     _, amounts, filled, axes = [*inputs, None, None, None][:4]
     given = amounts.value if isinstance(amounts, Constant) else node.attribute("pads")
@@ -49,12 +49,12 @@ def pad(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         value = filled.value.reshape(-1)[0] if filled.value.size == 1 else np.nan
     if node.attribute("mode") != "constant" or not np.isfinite(value):
         raise FormatError(
-            f"{node}: mode={node.attribute('mode')} with {value}: of pads, those with a finite "
-            "constant can be converted"
+            f"{node}: mode={node.attribute('mode')} with {value}: only padding with a "
+            "finite constant can be converted"
         )
     sides = _sides(node, tensor, [int(n) for n in np.asarray(given).reshape(-1)], axes)
     if any(sides["N"]) or any(sides["C"]):
-        raise FormatError(f"{node}: pads more than height and width")
+        raise FormatError(f"{node}: only padding of height and width can be converted")
     (top, bottom), (left, right) = sides["H"], sides["W"]
     if not any((top, bottom, left, right)):
         return tensor
@@ -64,7 +64,7 @@ def pad(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def _sides(
     node: Op, tensor: Tensor, pads: list[int], axes: Value | None
 ) -> dict[str, tuple[int, int]]:
-    """Positions before and after, by the meaning of the axis."""
+    """Return axis -> (positions added before, positions added after)."""
     numbers = list(range(4))
     if isinstance(axes, Constant):
         numbers = [int(axis) for axis in axes.value.reshape(-1)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of Relu and Clip: on real values a layer, on quantized ones fewer levels."""
+"""Rules of Relu and Clip: a layer for real values, fewer levels for quantized values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bnn.program.inputs import Input
 
 
 def clip(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Relu, Clip."""
+    """Rule of Relu and Clip."""
     tensor = walk.real_map(node, inputs[0])
     low, high = _bounds(node, inputs) if node.kind == "Clip" else (0.0, np.inf)
     ends = min(max(tensor.low, low), high), min(max(tensor.high, low), high)
@@ -36,7 +36,7 @@ def _clipped(
 
 
 def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
-    """A Clip's bounds: attributes in version 6, inputs since; none where they are omitted."""
+    """Return a Clip's bounds: attributes in version 6, inputs since; infinite if omitted."""
     given = [node.attribute("min"), node.attribute("max")]
     for index, item in enumerate(inputs[1:3]):
         if isinstance(item, Constant):
@@ -53,7 +53,7 @@ def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
 def _clipped_codes(
     walk: Walk, node: Op, tensor: Tensor, low: float, high: float, ends: tuple[float, float]
 ) -> Tensor:
-    """A clipped quantized tensor is quantized still, with fewer levels."""
+    """Return the clipped quantized tensor, which has fewer levels."""
     made = activation_of(walk, tensor)
     levels = np.arange(made.levels + 1)
     values = (made.base + made.step * levels).astype(np.float32) * np.float32(made.scale)
@@ -61,7 +61,7 @@ def _clipped_codes(
     below = kept.size > 0 and (kept[0] == 0 or np.float32(low) == values[kept[0]])
     above = kept.size > 0 and (kept[-1] == made.levels or np.float32(high) == values[kept[-1]])
     if not below or not above:
-        # A bound between two values: the tensor is no longer on one scale.
+        # The bound is between two values: the result has no common scale.
         return _clipped(walk, node, tensor, low, high, ends)
     base = made.base + made.step * int(kept[0])
     middles = [(base + made.step * (i - 0.5)) * made.scale for i in range(1, kept.size)]
@@ -73,7 +73,7 @@ def _clipped_codes(
 
 
 def activation_of(walk: Walk, tensor: Tensor) -> Any:
-    """The activation layer whose values ``tensor`` has, pools and flattening aside."""
+    """Return the activation layer of a tensor, followed through pools and flattening."""
     by_name = {layer.name: layer for layer in walk.stack.layers}
     layer = by_name.get(tensor.layer)
     while isinstance(layer, MaxPool | Flatten):
@@ -85,7 +85,7 @@ def activation_of(walk: Walk, tensor: Tensor) -> Any:
 
 
 class _InputLevels:
-    """The input's values as an activation has them."""
+    """The input's values, with the fields of an activation."""
 
     def __init__(self, given: Input | None, lattice: Lattice) -> None:
         assert given is not None

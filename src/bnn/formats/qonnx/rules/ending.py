@@ -15,24 +15,24 @@ from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.stack import append_two_classes, two_classes
 from bnn.network.network import Linear
 
-#: What a report says of an operator that outputs go through last.
+#: Operator type -> name of the last function in the report.
 _FINAL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 
 
 def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Softmax, ArgMax, TopK ...: the scores before it are the network's."""
+    """Rule of Softmax, ArgMax, TopK ...: the values before it are the network's scores."""
     tensor = walk.real(node, inputs[0])
     if tensor.ending == "class":
         raise FormatError(f"{node}: reads the number of a class; that cannot be converted")
     if tensor.ending == "squashed":
-        raise FormatError(f"{node}: stands after a sigmoid, which makes large scores equal")
+        raise FormatError(f"{node}: follows a sigmoid, which makes large scores equal")
     if node.kind != "Sigmoid":
         _check_axis(node, tensor)
         if tensor.channels == 1:
-            raise FormatError(f"{node}: of one value there is nothing to choose")
+            raise FormatError(f"{node}: it needs more than one class")
     if node.kind == "TopK":
         _check_count(node, inputs)
-    walk.report.lost.append(f"{node}: scores are what it reads; the class is the same")
+    walk.report.lost.append(f"{node}: left out: scores are its inputs; the class is the same")
     walk.report.final = _FINAL.get(node.kind, walk.report.final)
     ending: Literal["class", "scores", "squashed"] = "scores"
     if node.kind in CHOICES:
@@ -47,9 +47,9 @@ CHOICES = ("ArgMax", "TopK")
 
 
 def _check_axis(node: Op, tensor: Tensor) -> None:
-    """That it compares the channels, and nothing else.
+    """Refuse an axis on which it does not compare exactly the classes.
 
-    Softmax and its like took all axes from ``axis`` on as one before version 13.
+    Before version 13, Softmax and the like took all axes from ``axis`` on as one.
     """
     axis, count = int(node.attribute("axis")), len(tensor.axes)
     if not -count <= axis < count:
@@ -68,16 +68,16 @@ def _check_count(node: Op, inputs: Inputs) -> None:
         count = inputs[1].value.reshape(-1).tolist()
         count = count[0] if len(count) == 1 else count
     if count != 1:
-        raise FormatError(f"{node}: k={count}; of the best classes only the first can be kept")
+        raise FormatError(f"{node}: k={count}; only k=1 can be converted")
 
 
 def finish(walk: Walk, value: Value) -> None:
-    """Check the graph's output, and bring it into the form of a network's."""
+    """Check the graph's output, and turn it into the scores of a network."""
     if not isinstance(value, Tensor) or not walk.stack.layers:
         raise FormatError("the output does not depend on any layer")
     value = walk.real(walk.nodes[-1], value)
     if any(value.padding) or value.patches:
-        raise FormatError("the output was padded, or is patches; that cannot be converted")
+        raise FormatError("the output is padded, or consists of patches; that cannot be converted")
     if value.axes[0] != "N":
         raise FormatError(f"the output's axes are {''.join(value.axes)}; samples must be first")
     if value.height_width != (1, 1):
@@ -91,11 +91,11 @@ def finish(walk: Walk, value: Value) -> None:
 
 
 def _check_declared(declared: tuple[int, ...], scores: int) -> None:
-    """That the shape which the file states for its output, if it does, is the one it has."""
+    """Refuse a file that states another shape for its output than the graph gives."""
     if declared and all(declared[1:]) and math.prod(declared[1:]) != scores:
         raise FormatError(
             f"the file states the shape {declared} for its output, but the graph gives "
-            f"{scores} values a sample"
+            f"{scores} values per sample"
         )
 
 

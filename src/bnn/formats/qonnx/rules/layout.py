@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of layout: nothing moves, a tensor only remembers how it was reshaped."""
+"""Rules of layout: no data are moved; a tensor only notes how it was reshaped."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Array = NDArray[Any]
 
 
 def transpose(_: Walk, node: Op, inputs: Inputs) -> Value:
-    """Transpose."""
+    """Rule of Transpose."""
     return transposed(node, inputs[0], node.attribute("perm"))  # type: ignore[no-any-return]
 
 
 def reshape(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Reshape, Flatten, Squeeze, Unsqueeze."""
+    """Rule of Reshape, Flatten, Squeeze, Unsqueeze."""
     tensor = inputs[0]
     assert isinstance(tensor, Tensor | RawInput)
     wanted = _target_shape(node, tensor.shape, inputs)
@@ -97,25 +97,25 @@ def _as_map(walk: Walk, node: Op, tensor: Tensor | RawInput, wanted: tuple[int, 
 
 
 def passed(_walk: Walk, _node: Op, inputs: Inputs) -> Value:
-    """Identity."""
+    """Rule of Identity."""
     assert inputs[0] is not None
     return inputs[0]
 
 
 def dropout(_walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Dropout, which does nothing where it does not train."""
+    """Rule of Dropout, which does nothing outside training."""
     training = inputs[2] if len(inputs) > 2 else None
     if isinstance(training, Constant) and training.value.any():
-        raise FormatError(f"{node}: training_mode=1 drops values by chance")
+        raise FormatError(f"{node}: training_mode=1 drops random values")
     assert inputs[0] is not None
     return inputs[0]
 
 
 def cast(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Cast: where it changes no value, only the type that the next operation computes in.
+    """Rule of Cast: it may change the dtype, but no value.
 
-    An input is cast to float32 as the host does it. Whole numbers may become integers, if
-    all of them are in the range; other numbers would be cut off.
+    An input may be cast to float32, as the host does. Whole numbers may become integers if all
+    are in the range; other numbers would be truncated.
     """
     kind = kind_of(node)
     tensor = inputs[0]
@@ -129,7 +129,7 @@ def cast(walk: Walk, node: Op, inputs: Inputs) -> Value:
     values = _values(walk, tensor)
     if values is None:
         raise FormatError(
-            f"{node}: casts to {kind.name} what need not be whole numbers; put a quantizer before"
+            f"{node}: casts to {kind.name} what may not be whole numbers; quantize it first"
         )
     with np.errstate(all="ignore"):
         kept = values.astype(kind)
@@ -141,12 +141,12 @@ def cast(walk: Walk, node: Op, inputs: Inputs) -> Value:
     return replace(tensor, kind=kind.name)
 
 
-#: Types of inputs whose values float32 holds, or that the host makes float32 itself.
+#: Dtypes of inputs that float32 holds exactly, or that the host casts to float32.
 _EXACT_INPUTS = ("float32", "float64", "float16", "uint8", "int8", "uint16", "int16")
 
 
 def _values(walk: Walk, tensor: Tensor) -> Array | None:
-    """All values that the tensor can have, if these are few; float64."""
+    """Return all values that the tensor can have, float64; None if they are too many."""
     if tensor.ending == "class":
         return np.arange(tensor.channels, dtype=np.float64)
     if not tensor.quantized or tensor.ending:
@@ -160,6 +160,6 @@ def _values(walk: Walk, tensor: Tensor) -> Array | None:
 
 
 def shape(_walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Shape: a constant, since every shape is known."""
+    """Rule of Shape: a constant, since every shape is known."""
     assert isinstance(inputs[0], Tensor | RawInput)
     return Constant(shape_of(node, inputs[0].shape))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of pools over maps: maxima and means."""
+"""Rules of max pools and average pools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WHOLE = ("GlobalMaxPool", "GlobalAveragePool", "ReduceMean")
 
 
 def max_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """MaxPool, GlobalMaxPool, MaxPoolNHWC."""
+    """Rule of MaxPool, GlobalMaxPool, MaxPoolNHWC."""
     tensor = walk.map_of(node, inputs[0])
     check_axes(node, tensor)
     size, stride, padding = _windows(node, tensor)
@@ -33,7 +33,7 @@ def max_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def average_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """AveragePool, GlobalAveragePool, ReduceMean."""
+    """Rule of AveragePool, GlobalAveragePool, ReduceMean."""
     tensor = walk.map_of(node, inputs[0])
     if node.kind == "ReduceMean":
         _check_means(node, tensor, inputs)
@@ -43,14 +43,14 @@ def average_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if any(padding):
         raise FormatError(f"{node}: pads {padding} of an average pool cannot be converted")
     if tensor.shift:
-        raise FormatError(f"{node}: reads values that were shifted; that cannot be converted")
+        raise FormatError(f"{node}: its input has an offset; that cannot be converted")
     name, taps = walk.stack.name(node.name), size[0] * size[1]
     layer = stack.average_pool(name, tensor.channels, size, stride, tensor.layer)
     gain = np.float32(tensor.gain)
     if taps & (taps - 1) == 0:
         walk.stack.add(replace(layer, scale=gain * np.float32(1 / taps)))
     else:
-        # The reciprocal would be rounded: the sum is divided, as frameworks do.
+        # Frameworks divide the sum; multiplying by a rounded reciprocal would differ.
         walk.stack.add(replace(layer, scale=gain))
         name = walk.stack.add(Scale(walk.stack.name(node.name), divisor=taps, source=name))
     walk.report.used(node.name, f"average pool {size[0]}x{size[1]}")
@@ -63,7 +63,7 @@ def average_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _windows(node: Op, tensor: Tensor) -> tuple[Pair, Pair, Borders]:
-    """Size, stride and padding."""
+    """Return size, stride and padding of a pool's windows."""
     if node.kind in _WHOLE:
         return tensor.height_width, (1, 1), (0, 0, 0, 0)
     size = pair(node, "kernel_shape", tensor.height_width)
@@ -76,8 +76,6 @@ def _check_means(node: Op, tensor: Tensor, inputs: Inputs) -> None:
     values = [item.value for item in inputs[1:] if isinstance(item, Constant)]
     axes = axes_of(node, [np.zeros(0), *values]) or []
     if any(not -4 <= axis < 4 for axis in axes) or {tensor.axes[a] for a in axes} != {"H", "W"}:
-        raise FormatError(
-            f"{node}: axes={axes}; of means, those over height and width can be converted"
-        )
+        raise FormatError(f"{node}: axes={axes}; only means over height and width can be converted")
     if not node.attribute("keepdims") and tensor.axes[0] != "N":
         raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")

@@ -24,14 +24,14 @@ Array = NDArray[Any]
 
 
 def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Conv, channels first or last."""
+    """Rule of Conv, channels first or last."""
     tensor = walk.map_of(node, inputs[0])
     check_axes(node, tensor)
     weights = kernel_of(node, inputs, tensor.channels, node.is_last)
     size = (int(weights.integers.shape[1]), int(weights.integers.shape[2]))
     stride, padding = slide(node, tensor, size)
     if any(padding) and any(tensor.padding) and tensor.pad_value:
-        raise FormatError(f"{node}: pads with zeros what a Pad has padded otherwise")
+        raise FormatError(f"{node}: pads with zeros, but the Pad before it pads with another value")
     top, left, bottom, right = tensor.padding
     padding = (padding[0] + top, padding[1] + left, padding[2] + bottom, padding[3] + right)
     name = walk.stack.name(node.name)
@@ -54,7 +54,7 @@ def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """MatMul, Gemm: dense, 1x1, or the product after an Im2Col."""
+    """Rule of MatMul and Gemm: a dense layer, a 1x1 convolution, or the product after an Im2Col."""
     tensor = walk.tensor(node, inputs[0])
     if tensor.axes[-1] != "C":
         raise FormatError(f"{node}: multiplies along axis {tensor.axes[-1]}")
@@ -68,7 +68,7 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if tensor.patches:
         return _patched(walk, node, tensor, replace(weights, integers=rows), scale, bias)
     if any(tensor.padding):
-        raise FormatError(f"{node}: follows a Pad; only a convolution can")
+        raise FormatError(f"{node}: follows a Pad; only a convolution may follow it")
     name = walk.stack.name(node.name)
     if len(tensor.axes) == 2:
         walk.stack.add(Linear(name, rows, weights.precision, scale, bias, tensor.layer))
@@ -83,7 +83,7 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def _patched(
     walk: Walk, node: Op, tensor: Tensor, weights: Weights, scale: Array, bias: Any
 ) -> Tensor:
-    """The convolution of an Im2Col and a product."""
+    """Return the convolution made of an Im2Col and a matrix product."""
     size, stride, dilation = tensor.patches
     kernel = weights.integers.reshape(len(weights.integers), *size, -1)
     precision = weights.precision
@@ -109,7 +109,7 @@ def _patched(
 
 
 def _shifted_bias(weights: Weights, bias: Any, shift: float) -> Any:
-    """``bias``, and what ``shift`` on every input adds to the sums."""
+    """Return ``bias`` plus what a ``shift`` of every input adds to the sums."""
     if not shift:
         return bias
     sums = weights.integers.reshape(len(weights.integers), -1).sum(axis=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows that slide over a map: their sizes, strides and padding as ONNX spells them."""
+"""Sizes, strides and padding of windows, as ONNX specifies them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bnn.program.operations import Borders, Pair
 
 
 def pair(node: Op, key: str, default: Pair) -> Pair:
-    """The two numbers of an attribute, positive."""
+    """Return the two positive numbers of an attribute."""
     values = node.attribute(key)
     if values is None:
         return default
@@ -21,17 +21,17 @@ def pair(node: Op, key: str, default: Pair) -> Pair:
 
 
 def check_axes(node: Op, tensor: Tensor) -> None:
-    """That the axes of ``tensor`` are those over which ``node`` slides.
+    """Refuse a tensor whose last two axes are not height and width.
 
     Raises:
-        FormatError: they are not: it would slide over the channels.
+        FormatError: ``node`` would slide over the channels.
     """
     if tensor.axes != (LAST if node.is_last else FIRST):
         raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")
 
 
 def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
-    """Stride and padding of a convolution or pool, the tensor's own padding not included."""
+    """Return stride and padding of a convolution or pool, without the tensor's own padding."""
     stride = pair(node, "strides", (1, 1))
     how = node.attribute("auto_pad") if node.kind != "MaxPoolNHWC" else None
     pads = node.attribute("pads") or [0, 0, 0, 0]
@@ -50,7 +50,7 @@ def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
 
 
 def slid(node: Op, size: Pair, kernel: Pair, stride: Pair, padding: Borders) -> Pair:
-    """Height and width of what the windows make of a map of ``size``."""
+    """Return height and width of the result of windows on a map of ``size``."""
     height = size[0] + padding[0] + padding[2] - kernel[0]
     width = size[1] + padding[1] + padding[3] - kernel[1]
     if min(height, width) < 0 or min(stride) < 1:
@@ -59,10 +59,10 @@ def slid(node: Op, size: Pair, kernel: Pair, stride: Pair, padding: Borders) -> 
 
 
 def check_pool(node: Op, size: Pair, padding: Borders) -> None:
-    """That a pool's windows are whole, and none lies in the padding alone.
+    """Refuse a dilated pool, and one with windows in the padding only.
 
     Raises:
-        FormatError: it is dilated, or padded by its own size.
+        FormatError: the pool is dilated, or its padding is as large as its kernel.
     """
     dilations = None if node.kind == "MaxPoolNHWC" else node.attribute("dilations")
     if any(d != 1 for d in dilations or []):
@@ -72,7 +72,7 @@ def check_pool(node: Op, size: Pair, padding: Borders) -> None:
 
 
 def ceil_padding(node: Op, tensor: Tensor, size: Pair, stride: Pair, padding: Borders) -> Borders:
-    """More padding at the end where ``ceil_mode`` wants a last, partial window."""
+    """Return the padding, enlarged at the end if ``ceil_mode`` adds a last, partial window."""
     if not node.attribute("ceil_mode"):
         return padding
     pads = list(padding)
