@@ -200,7 +200,7 @@ def test_registers_with_several_accesses_on_their_way(tmp_path: Path) -> None:
     ("words_of_an_image", "depths"), [(1, (64, 1)), (7, (16, 32)), (37, (64, 32))]
 )
 def test_copies(words_of_an_image: int, depths: tuple[int, int], tmp_path: Path) -> None:
-    """Any number of bursts without an answer, resets, errors: more than the simulated board shows."""
+    """Any number of bursts without an answer, resets, errors: more than the board's model shows."""
     here = Path(__file__).parent
     top, main = ((here / f"copies.{kind}").read_text() for kind in ("sv", "cpp"))
     sizes = {"WORDS": words_of_an_image, "READ_DEPTH": depths[0], "WRITE_DEPTH": depths[1]}
