@@ -112,6 +112,7 @@ Memory memory;
 void cycle() {
   memory.now++;
   memory.drive();
+  if (top->rst) top->rvalid = draw(2), top->bvalid = draw(2);  // of what was asked for before
   top->clk = 0;
   top->eval();
   const bool ar = top->arvalid && !top->arready, aw = top->awvalid && !top->awready;
@@ -139,7 +140,7 @@ void reset() {
   top->rst = 1;
   top->start = draw(2);
   memory.reads.clear(), memory.writes.clear(), memory.answers.clear();
-  for (int n = 0; n < 3; ++n) cycle();
+  for (uint64_t n = 2 + draw(3); n > 0; --n) cycle();
   if (top->arvalid || top->awvalid || top->wvalid || top->finished) fail("something is valid in reset");
   top->start = 0;
   top->rst = 0;
