@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // bnn_control between an AXI4-Lite master that keeps several accesses on their way, with random
 // pauses on every channel (test_buses.py builds it). Arguments: offsets of plain registers, one for
-// each. A response that waits stays; every access is answered, once, in order; after a reset all
-// read 0.
+// each, and OFFSET:VALUE of the others, with what they read after a reset.
+// A response that waits stays; every access is answered, once, in order; a reset drops all of it.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -101,20 +101,31 @@ void reset() {
 
 int main(int argc, char** argv) {
   Verilated::commandArgs(argc, argv);
-  std::vector<uint32_t> plain;
-  for (int i = 1; i < argc; ++i)
-    if (argv[i][0] != '+') plain.push_back(uint32_t(std::strtoul(argv[i], nullptr, 0)));
+  std::vector<uint32_t> plain, others, fresh;
+  for (int i = 1; i < argc; ++i) {
+    if (argv[i][0] == '+') continue;
+    char* end = nullptr;
+    const uint32_t offset = uint32_t(std::strtoul(argv[i], &end, 0));
+    (*end == ':' ? others : plain).push_back(offset);
+    if (*end == ':') fresh.push_back(uint32_t(std::strtoul(end + 1, nullptr, 0)));
+  }
   top = new Vbnn_control;
-  top->finished = top->image_done = top->bus_error = 0;
+  top->finished = top->image_done = top->bus_error = 0, top->probe_value = 0;
   std::vector<uint32_t> held(plain.size());
   for (int round = 0; round < 3000; ++round) {
     if (round % 300 == 0) {
       busy = int(draw(4)) * 25;
       if (round > 0) write({{plain[0], 7}, {plain[1], 8}});
+      if (round > 0)  // the last of them may be on their way when the reset comes
+        for (size_t n = others.size(); n-- > 0;) write({{others[n], uint32_t(engine())}});
+      for (int n = 0; n < 400 && values.size() > 2; ++n) cycle();
       for (uint32_t n = draw(9); n > 0; --n) cycle();
       reset();
       held.assign(plain.size(), 0);
       if (read(plain) != held) fail("a register is not 0 after a reset");
+      if (read(others) != fresh) fail("a register is not as after power-on");
+      if (top->irq || top->start || top->p_valid) fail("something runs after a reset");
+      if (top->p_unit || top->p_thresholds || top->p_item || top->p_index) fail("a parameter's place is left");
     }
     std::vector<Access> accesses;
     for (uint32_t n = 1 + draw(4); n > 0; --n) {

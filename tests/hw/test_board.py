@@ -16,6 +16,7 @@ from bnn.driver import Driver, Metadata
 from bnn.driver.ledger import KEPT, Ledger
 from bnn.driver.recorded import Recorder, Replay
 from bnn.driver.simulated import SimulatedBuffer, SimulatedTransport
+from bnn.driver.transport import NoRoomError
 from bnn.errors import DriverError, RuntimeUnavailableError
 from bnn.hw import export
 from bnn.hw.boards import board
@@ -38,6 +39,26 @@ def _transport() -> SimulatedTransport:
 
 def _inputs(count: int) -> np.ndarray:
     return signs(np.random.default_rng(3), count, 20).astype(np.int16)
+
+
+def test_simulated_memory_is_used_again() -> None:
+    """In pages, from the first one on again as soon as nobody has a buffer."""
+    transport = _transport()
+    page = 4096
+    first, second = transport.allocate(page // 8), transport.allocate(page // 8 + 1)
+    assert second.address == first.address + page
+    first.release()
+    third = transport.allocate(1)
+    assert third.address == second.address + 2 * page
+    third.release()
+    second.release()
+    again = transport.allocate(1)
+    assert again.address == first.address
+    again.release()
+    whole = (1 << 20) // 8
+    assert transport.allocate(whole).words.size == whole
+    with pytest.raises(NoRoomError, match="exceed the simulated memory"):
+        transport.allocate(whole + 1)
 
 
 class _PynqBuffer(np.ndarray):

@@ -173,8 +173,41 @@ def test_registers_with_several_accesses_on_their_way(tmp_path: Path) -> None:
     here = Path(__file__).parent
     program = built("bnn_control", ["bnn_control"], {}, (here / "registers.cpp").read_text())
     plain = [reg.SOURCE_LOW, reg.SOURCE_HIGH, reg.TARGET_LOW, reg.TARGET_HIGH, reg.IMAGES]
+    others = [each for each in reg.REGISTERS if each not in plain]
+    fresh = {reg.CONTROL: reg.CONTROL_BITS["IDLE"], reg.IDENTITY_REGISTER: reg.IDENTITY}
+    known = [  # counts of the last start are nothing before the first
+        f"{each.offset}:{fresh.get(each, 0)}"
+        for each in others
+        if not each.name.startswith(("CYCLES", "FIRST", "LAST"))
+    ]
     run = subprocess.run(
-        [str(program), *(str(register.offset) for register in plain), "+verilator+rand+reset+2"],
+        [
+            str(program),
+            *(str(register.offset) for register in plain),
+            *known,
+            "+verilator+rand+reset+2",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (run.stdout, run.returncode) == ("ok\n", 0), run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("words_of_an_image", "depths"), [(1, (64, 1)), (7, (16, 32)), (37, (64, 32))]
+)
+def test_copies(words_of_an_image: int, depths: tuple[int, int], tmp_path: Path) -> None:
+    """Any number of bursts without an answer, resets, errors: more than the board's model shows."""
+    here = Path(__file__).parent
+    top, main = ((here / f"copies.{kind}").read_text() for kind in ("sv", "cpp"))
+    sizes = {"WORDS": words_of_an_image, "READ_DEPTH": depths[0], "WRITE_DEPTH": depths[1]}
+    flags = [f"-G{name}={value}" for name, value in sizes.items()]
+    program = built("copies", ["bnn_reader", "bnn_writer"], {"copies.sv": top}, main, flags)
+    run = subprocess.run(
+        [str(program), str(words_of_an_image), "+verilator+rand+reset+2"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,7 +4,8 @@
 //
 // AXI protocol rules that the design could break are checked at every cycle: a waiting
 // valid must not fall and its payload must not change, bursts must stay within 4 KiB and within
-// the memory, WLAST must mark a burst's last beat. The first violation is kept as text.
+// the memory, WLAST must mark a burst's last beat, and the interrupt comes after the last write
+// response. The first violation is kept as text.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -112,7 +113,10 @@ class Board {
     // Runs until the interrupt or `limit` cycles; whether the interrupt came.
     bool wait(uint64_t limit) {
         for (uint64_t n = 0; n < limit; n++) {
+            const bool before = top_->irq;
             cycle();
+            if (top_->irq && !before && !(writes_.empty() && responses_.empty()))
+                fail("the interrupt comes before the last write response");
             if (top_->irq) return true;
             if (!violation_.empty()) return false;
         }
