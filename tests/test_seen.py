@@ -421,16 +421,19 @@ def test_transparent_files(format_: str, tmp_path: Path) -> None:
     assert (levels[0, 0], levels[30, 28]) == (255, 0)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
-def test_transparent_level_of_any_depth(bits: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bits", "above"), [(1, 0), (2, 0), (2, 4), (4, 0), (4, 16), (8, 0), (8, 256), (16, 0)]
+)
+def test_transparent_level_of_any_depth(bits: int, above: int, tmp_path: Path) -> None:
+    """Of the 16 bits of the transparent level, only those that a pixel has count."""
     white = 2**bits - 1
     values = np.zeros((6, 8), np.int64)
     values[:, 4:] = white
-    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", 0)))
+    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", above)))
     assert (np.asarray(read(tmp_path / "t.png").convert("L")) == 255).all()
     middle = 2 ** (bits - 1)
     values[:, 4:] = middle
-    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", middle)))
+    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", above + middle)))
     levels = np.asarray(read(tmp_path / "t.png").convert("L"))
     assert (levels[:, :4] == 0).all()
     assert (levels[:, 4:] == 255).all()
