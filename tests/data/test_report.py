@@ -282,6 +282,38 @@ def test_blank_arrays() -> None:
     assert report.findings[0].examples == ("[4]", "[5]")
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((10, 99), set()),
+        ((10, 100), {"unbalanced"}),
+        ((9, 89), {"few"}),
+        ((9, 90), {"few", "unbalanced"}),
+        ((1, 9), {"few"}),
+        ((0, 50), {"missing"}),
+        ((0, 9), {"missing", "few"}),
+    ],
+)
+def test_from_how_many_on_classes_are_uneven(counts: tuple[int, int], expected: set[str]) -> None:
+    labels = np.repeat([0, 1], counts)
+    looks = {"all": look_at_arrays(arrays(random_arrays(sum(counts), 5), labels))}
+    report = make_report("set", "arrays", ["a", "b"], looks, {"all": ""}, "as is", (12, 12, 1))
+    assert set(kinds(report)) == expected
+    assert report.counts == {"all": counts}
+
+
+@pytest.mark.parametrize(("count", "told"), [(999, True), (1000, True), (1001, False)])
+@pytest.mark.parametrize("nearly", [True, False])
+def test_one_in_a_thousand_may_look_alike(count: int, told: bool, nearly: bool) -> None:
+    """Digits do now and then. One that is equal is always told."""
+    images = random_arrays(count, 6)
+    images[-1] = np.minimum(images[0], 254) + 1 if nearly else images[0]
+    looks = {"all": look_at_arrays(arrays(images, np.zeros(count, np.int64)))}
+    report = make_report("set", "arrays", ["a"], looks, {"all": ""}, "as is", (12, 12, 1))
+    expected = {"near duplicates" if nearly else "duplicates": 1} if told or not nearly else {}
+    assert kinds(report) == expected
+
+
 def test_the_identity_tells_sets_apart() -> None:
     images, labels = random_arrays(20, 3), np.arange(20) % 10
 

@@ -446,6 +446,15 @@ def test_streams_one_after_the_other(name: str) -> None:
         file.read()
 
 
+@pytest.mark.parametrize("name", ["gzip", "lzma", "bz2"])
+def test_as_many_streams_as_a_packed_file_may_have(name: str) -> None:
+    empty = __import__(name).compress(b"")
+    with open_unpacked(empty * 4096) as file:
+        assert file.read() == b""
+    with pytest.raises(DataError, match="4096 packed"), open_unpacked(empty * 4097) as file:
+        file.read()
+
+
 # --- TOML ----------------------------------------------------------------------------
 
 
@@ -499,6 +508,29 @@ def test_a_heap_without_end_is_refused(index: int, size: int, which: int, tmp_pa
     else:
         with bounded(), suppress(BnnError):
             convert(path, "keras")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_heaps_are_looked_at_before_the_library_opens_a_file(
+    inside: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The library would not come back from one without an end."""
+    import h5py
+
+    opened: list[object] = []
+    monkeypatch.setattr(h5py, "File", lambda *given, **_: opened.append(given[0]))
+    whole = (SEEDS / "keras-h5" / "larq.h5").read_bytes()
+    data = bytearray(whole)
+    start = data.index(b"GCOL")
+    struct.pack_into("<HHIQ", data, start + 16, 0, 0, 0, 0)
+    path = tmp_path / "x.h5"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="has no end"):
+        archives.Hdf5(path, bytes(data) if inside else None)
+    assert not opened
+    path.write_bytes(whole)
+    archives.Hdf5(path, whole if inside else None)
+    assert len(opened) == 1
 
 
 def test_sizes_of_other_widths_are_refused() -> None:

@@ -109,6 +109,27 @@ def test_real_weights_are_refused() -> None:
         from_real(np.random.default_rng(0).normal(size=(3, 40)), "here")
 
 
+@pytest.mark.parametrize(
+    ("integers", "found"),
+    [
+        ([16, 17], True),  # the smallest of a row may be 16 times the scale
+        ([17, 18], False),
+        ([1, 127], True),
+        ([1, 128], False),
+        ([*range(-127, 0), *range(1, 128)], True),
+        ([-16, 17, 127], True),
+    ],
+)
+@pytest.mark.parametrize("scale", [0.3, 1.7])
+def test_the_largest_weights_that_are_found(integers: list[int], found: bool, scale: float) -> None:
+    real = (np.array([integers, integers[::-1]]) * np.float32(scale)).astype(np.float32)
+    if not found:
+        with pytest.raises(FormatError, match="not quantized"):
+            from_real(real, "here")
+        return
+    assert from_real(real, "here").integers.tolist() == [integers, integers[::-1]]
+
+
 @given(reals=REALS, delta=st.floats(2.0**-7, 1, width=32))
 def test_larqs_ternary(reals: list[float], delta: float) -> None:
     x = np.array([*reals, delta, -delta, 0], np.float32)[:, None]

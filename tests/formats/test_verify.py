@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bnn.data.sets import DataSet
 from bnn.errors import DataError, FormatError
 from bnn.formats.convert import Conversion, Options, convert, taking_pictures
-from bnn.measure.agreement import _labels, read_samples, squashed, verify
+from bnn.measure.agreement import TIE, Answers, _labels, compared, read_samples, squashed, verify
 
 DRAW = np.random.default_rng(11)
 W1 = DRAW.choice(np.array([-1, 1], np.float32), (6, 8))
@@ -201,3 +201,33 @@ def test_samples_of_another_shape_name_their_file(tmp_path: Path) -> None:
     source = stored(tmp_path, inputs=INPUTS[:, :5])
     with pytest.raises(DataError, match=r"its inputs have shape \(60, 5\), the model takes \(N, 6"):
         read_samples(source, made)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+@pytest.mark.parametrize("theirs", [True, False])
+def test_answers_without_logits_are_compared_by_class(mine: bool, theirs: bool) -> None:
+    """Logits on one side only, or on none, are not compared."""
+    logits = np.array([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0], [0.0, 4.0]])
+    wrong = np.array([0, 1, 1, 0])
+    found = compared(
+        "them",
+        Answers(wrong, logits + 0.25 if mine else None),
+        Answers(logits.argmax(axis=1), logits if theirs else None),
+    )
+    assert (found.samples, found.differing) == (4, 2)
+    assert (found.off, found.largest) == ((0.25, 4.0) if mine and theirs else (None, 0.0))
+
+
+@pytest.mark.parametrize(("gap", "differing"), [(0.0, 0), (0.5, 0), (2.0, 1)])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_tie_is_a_part_of_the_largest_score(gap: float, differing: int, columns: int) -> None:
+    """``gap`` in units of a tie; of one output, the decision is at 0."""
+    largest, gap = 8.0, gap * TIE * 8.0
+    if columns == 1:
+        logits = np.array([[largest], [gap]])
+        mine, theirs = np.array([1, 0]), np.array([1, 1])
+    else:
+        logits = np.array([[largest, 0.0, 0.0], [3.0, 3.0 + gap, 0.0]])
+        mine, theirs = np.array([0, 0]), np.array([0, 1])
+    found = compared("them", Answers(mine, logits), Answers(theirs, logits))
+    assert found.differing == differing

@@ -17,7 +17,7 @@ from bnn.hw.bus import Port
 from bnn.hw.parts import parts
 from bnn.hw.toolchain import locate as tools
 from bnn.hw.toolchain import out_of_context as alone
-from bnn.hw.toolchain import route, synth
+from bnn.hw.toolchain import route, synth, verilator
 
 #: As Yosys reads them from the header: ``tests/hw/test_synth.py``.
 FIFO_PORTS = [
@@ -65,6 +65,65 @@ def test_programs_of_another_root_run_through_its_own_loader(
         tools.database(parts()["xc7z020"])
     (tmp_path / "usr/share/prjxray/database/zynq7").mkdir(parents=True)
     assert tools.database(parts()["xc7z020"]) == tmp_path / "usr/share/prjxray/database/zynq7"
+
+
+def test_the_database_may_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tools.DATABASE, str(tmp_path))
+    assert tools.database(parts()["xc7z020"]) == tmp_path / "zynq7"
+
+
+def test_yosys_is_asked_for_the_ports_of_each_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in of Yosys, which gives each instance a module of its own."""
+    scripts: list[str] = []
+
+    def run(folder: Path, text: str) -> str:
+        scripts.append(text)
+        asked = (folder / "every_block.sv").read_text().splitlines()
+        assert asked[0] == "module every_block;"
+        assert asked[-1] == "endmodule"
+        cells, modules = {}, {}
+        for line in asked[1:-1]:
+            kind, generics, name = line.split()[0], line, line.split()[-2]
+            cells[name] = {"type": f"${generics}"}
+            width = 5 if "BITS(5)" in line else 9
+            ports = {"clk": ("input", 1), kind: ("output", width)}
+            modules[f"${generics}"] = {
+                "ports": {
+                    port: {"direction": way, "bits": [0] * bits}
+                    for port, (way, bits) in ports.items()
+                }
+            }
+        modules["every_block"] = {"cells": cells}
+        (folder / "every_block.sv.json").write_text(json.dumps({"modules": modules}))
+        return ""
+
+    monkeypatch.setattr(synth, "run", run)
+    blocks = [("bnn_fifo", {"BITS": 5, "STYLE": "block"}), ("bnn_fifo", {"BITS": 9})]
+    assert synth.ports(tmp_path, ["a.sv", "b.sv"], blocks) == [
+        [Port("input", 1, "clk"), Port("output", 5, "bnn_fifo")],
+        [Port("input", 1, "clk"), Port("output", 9, "bnn_fifo")],
+    ]
+    text = (tmp_path / "every_block.sv").read_text()
+    assert '    bnn_fifo #(.BITS(5), .STYLE("block")) i0 ();' in text
+    assert "    bnn_fifo #(.BITS(9)) i1 ();" in text
+    (script,) = scripts
+    assert "read_verilog -defer -sv -DSYNTHESIS a.sv b.sv every_block.sv" in script
+    assert "write_json every_block.sv.json" in script
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("note\na: error: one\nError: two\nlast", "a: error: one"),
+        ("\n  %Error: x \n", "%Error: x"),
+        ("first\nlast", "first"),
+        ("", "?"),
+    ],
+)
+def test_the_first_error_of_a_tool_is_told(said: str, told: str) -> None:
+    assert verilator._complaint(said) == told
 
 
 REPORT: dict[str, Any] = {

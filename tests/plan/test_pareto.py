@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -64,6 +67,71 @@ def test_several_models_get_a_panel_for_accuracy(lfc: Curve, tmp_path) -> None:
     with Image.open(one) as small, Image.open(two) as large:
         assert large.height > small.height
         assert len(small.convert("RGB").getcolors(1 << 20) or []) > 5
+
+
+def test_the_axes_tell_the_numbers_of_the_dots(lfc: Curve, tmp_path) -> None:
+    """Where a dot is, read off the printed ticks, is the number that it stands for."""
+    path = tmp_path / "both.html"
+    best = lfc.best
+    assert best is not None
+    slower = tuple(replace(point, fps=point.fps / 7, lut=3 * point.lut) for point in lfc.points)
+    write(path, [lfc, Curve("another", slower, 62.5)], PART, 100.0)
+    svg = re.search(r"<svg.*</svg>", path.read_text())
+    assert svg is not None
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    root = ET.fromstring(svg[0])
+    texts = [
+        (float(t.attrib["x"]), float(t.attrib["y"]), t.text or "", t.attrib["text-anchor"])
+        for t in root.findall("svg:text", names)
+    ]
+    left = min(x for x, _, _, anchor in texts if anchor == "end")
+    ticks = [(y, number(text)) for x, y, text, anchor in texts if anchor == "end" and x == left]
+    panels = [ticks[at : at + 6] for at in range(0, len(ticks), 6)]
+    assert [len(panel) for panel in panels] == [6, 6, 6]
+    assert [panel[0][1] for panel in panels] == [0, 0, 60]
+    assert panels[2][-1][1] == 100
+    speeds = [
+        (x, math.log10(number(text)))
+        for x, _, text, anchor in texts
+        if anchor == "middle" and re.fullmatch(r"[\d,]+", text)
+    ]
+    assert len(speeds) > 6
+    dots = [
+        (float(c.attrib["cx"]), float(c.attrib["cy"]), c[0].text or "")
+        for c in root.findall("svg:circle", names)
+    ]
+    shown = 0
+    for at, (panel, kind) in enumerate(zip(panels[:2], ("LUT", "BRAM36"), strict=True)):
+        (y0, low), (y1, high) = panel[0], panel[-1]
+        assert all(abs(at_y(panel, value) - y) < 0.5 for y, value in panel), "evenly spaced"
+        for x, y, title in dots:
+            said = re.match(rf"([\d,]+) images/s, ([\d,]+) {kind};", title)
+            if said is None:
+                continue
+            shown += 1
+            value = low + (y + 4 - y0) / (y1 - y0) * (high - low)
+            assert value == pytest.approx(number(said[2]), abs=0.01 * high), (at, title)
+            fitted = np.interp(x, *zip(*sorted(set(speeds)), strict=True))
+            assert 10**fitted == pytest.approx(number(said[1]), rel=0.02) or not (
+                min(speeds)[0] <= x <= max(speeds)[0]
+            )
+    assert shown == 4 * len(lfc.points)
+    (y0, low), (y1, high) = panels[2][0], panels[2][-1]
+    found = sorted(
+        low + (y + 4 - y0) / (y1 - y0) * (high - low)
+        for _, y, title in dots
+        if "images/s" not in title
+    )
+    assert found == pytest.approx([62.5, lfc.accuracy], abs=0.1)
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def at_y(ticks: list[tuple[float, float]], value: float) -> float:
+    (y0, low), (y1, high) = ticks[0], ticks[-1]
+    return y0 + (value - low) / (high - low) * (y1 - y0)
 
 
 def test_bad_files_are_one_line(lfc: Curve, tmp_path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import ProgramError
-from bnn.program.check import dot_bounds
+from bnn.program.check import dot_bounds, work
 from bnn.program.inputs import IntegerInput, PictureInput, identity_table
 from bnn.program.operations import Add, Affine, ArgMax, Dot, Pool, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
@@ -278,3 +278,28 @@ def test_additions_of_32_bits_fit_by_default(columns: int, fits: bool) -> None:
     else:
         with pytest.raises(ProgramError, match="scores"):
             Program(given, ops, "scores")
+
+
+def test_steps_are_counted_as_documented() -> None:
+    """A multiplication is one; a comparison, and a value that is moved, count as 64."""
+    ops = (
+        Window("w", "input", (3, 2), stride=(2, 1), padding=(1, 0, 1, 3), pad_value=-8),
+        _dot(7, 12, source="w"),
+        Pool("p", "d", (2, 5), (1, 1)),
+        Add("a", "p", "p"),
+        Threshold("t", "a", np.arange(3)[None, :].repeat(7, 0), UINT(2)),
+        Window("v", "t", (1, 3)),
+        _dot(4, 21, name="s", source="v"),
+        ArgMax("c", "s"),
+    )
+    edges = Program(INPUT, ops, "s", "c").edges
+    assert {op.name: work(op, edges) for op in ops} == {
+        "w": 64 * 2 * 7 * 12,
+        "d": 2 * 7 * 7 * 12,
+        "p": 64 * 1 * 3 * 7 * 2 * 5,
+        "a": 64 * 1 * 3 * 7,
+        "t": 64 * 1 * 3 * 7 * 3,
+        "v": 64 * 1 * 1 * 21,
+        "s": 4 * 21,
+        "c": 64 * 4,
+    }

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bnn.program.inputs import IntegerInput, RealInput
-from bnn.program.operations import Dot, Pool, Threshold, Window
+from bnn.program.operations import INPUT, Dot, Pool, Threshold, Window, sources
 from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 from bnn.program.program import Program
-from bnn.program.semantics import arg_max, dot, pool, threshold, window
+from bnn.program.semantics import arg_max, dot, evaluate, last_readers, pool, threshold, window
 from bnn.run.reference import ReferenceRuntime
+from support import programs
 
 MAPS = hnp.arrays(
     np.int64,
@@ -105,6 +106,23 @@ def test_dot_is_exact_beyond_single_precision(scale: int) -> None:
     op = Dot("d", "input", weights, UINT(8), bias=[1, -1, 0])
     expected = np.einsum("nyxi,oi->nyxo", maps, weights) + np.array([1, -1, 0])
     assert (dot(maps, op, 255) == expected).all()
+
+
+@given(programs.networks())
+def test_an_edge_is_dropped_once_nothing_reads_it(program: Program) -> None:
+    """And no sooner: what is left at the end is the answer alone."""
+    done = last_readers(program)
+    dropped = [edge for edges in done.values() for edge in edges]
+    kept = {program.scores, program.decision} - {None}
+    assert sorted(dropped) == sorted({INPUT, *(op.name for op in program.ops)} - kept)
+    place = {op.name: at for at, op in enumerate(program.ops)}
+    for reader, edges in done.items():
+        later = [name for op in program.ops[place[reader] + 1 :] for name in sources(op)]
+        assert not set(edges) & set(later)
+    batch = program.input.check(programs.batches(program, 2, 1))
+    whole, left = evaluate(program, batch), evaluate(program, batch, done)
+    assert set(left) == kept
+    assert all((left[name] == whole[name]).all() for name in kept)
 
 
 def test_arg_max_rules() -> None:

@@ -106,9 +106,41 @@ def test_the_report_tells_what_was_found(done):
     assert np.trace(report["confusion"]) == round(12 * found.accuracy["cpu"])
     page = (folder / "report.html").read_text()
     assert "all equal" in page
+    assert "12 test pictures, 36 scores" in page
+    assert f"<th>pytorch<td>{100 * found.accuracy['cpu']:.2f} %" in page
+    for key in ("loss", "validation_accuracy"):
+        values = [row[key] for row in found.history]
+        check_curve(page, values)
     links = re.findall(r"(?:src|href) *= *[\"']?([^\"' >]*)", page)
     assert all(link.startswith("data:image/png;") for link in links), "it must need nothing else"
     assert found.sha256 in (folder / "card.md").read_text()
+
+
+def check_curve(page, values):
+    """That there is a line with these values, its ends labelled, and the smallest at the bottom."""
+    low, high = min(values), max(values)
+    for points, *labels in re.findall(
+        r'<polyline points="([^"]*)".*?<text x="2"[^>]*>([^<]*)<.*?<text x="2"[^>]*>([^<]*)<', page
+    ):
+        if labels == [f"{high:.4g}", f"{low:.4g}"]:
+            x, y = np.array([[float(n) for n in each.split(",")] for each in points.split()]).T
+            assert np.ptp(np.diff(x)) < 0.2
+            assert (np.diff(x) > 0).all()
+            height = (y.max() - y) / max(np.ptp(y), 1)
+            wanted = (np.array(values) - low) / ((high - low) or 1)
+            np.testing.assert_allclose(height, wanted, atol=2e-3)
+            return
+    raise AssertionError("no such curve")
+
+
+def test_the_figures_of_an_epoch_are_shares(done):
+    rows = done[1].history
+    for row in rows:
+        assert 0 <= row["training_accuracy"] <= 1
+        assert 0 <= row["validation_accuracy"] <= 1
+        assert row["loss"] > 0
+    assert rows[-1]["training_accuracy"] > 0.5
+    assert rows[-1]["loss"] < rows[0]["loss"]
 
 
 @pytest.mark.parametrize("precision", ["integer", "32-true"])

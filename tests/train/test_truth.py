@@ -23,7 +23,7 @@ from bnn.errors import BnnError, TrainError  # noqa: E402
 from bnn.train.augment import AUGMENTATIONS  # noqa: E402
 from bnn.train.checkpoint import BEST, LAST, PREVIOUS, read_checkpoint, to_bytes  # noqa: E402
 from bnn.train.lock import exclusive  # noqa: E402
-from bnn.train.loop import FitOptions  # noqa: E402
+from bnn.train.loop import FitOptions, Task  # noqa: E402
 from bnn.train.quantizers import ESTIMATORS  # noqa: E402
 from bnn.train.recipes import RANGES  # noqa: E402
 from bnn.train.resume import resumed  # noqa: E402
@@ -278,6 +278,31 @@ def test_every_flipped_bit_of_a_checkpoint_is_seen(done, tmp_path):
         (tmp_path / "one.ckpt").write_bytes(spoiled)
         with pytest.raises(TrainError, match=r"one\.ckpt: cannot be used"):
             read_checkpoint(tmp_path / "one.ckpt")
+
+
+@pytest.mark.parametrize("part", ["optimizer_states", "lr_schedulers", "loops"])
+def test_a_checkpoint_that_lacks_a_part_is_damaged(run, part):
+    """Whole in itself, with a digest that is right: only PyTorch Lightning finds it out."""
+    kept = read_checkpoint(run / LAST)
+    kept[part] = type(kept[part])()
+    (run / LAST).write_bytes(to_bytes(kept))
+    settings, options = resumed(run, {}, QUIET)
+    settings = replace(settings, recipe=replace(settings.recipe, epochs=4))
+    with pytest.raises(TrainError, match=r"last\.ckpt: does not fit its run: it is damaged"):
+        train(settings, run, options, resume=True)
+
+
+def test_an_error_of_the_training_itself_is_no_damage(run, monkeypatch):
+    """Also of a run that was resumed."""
+
+    def broken(*_):
+        raise ValueError("a fault in a step")
+
+    monkeypatch.setattr(Task, "training_step", broken)
+    settings, options = resumed(run, {}, QUIET)
+    settings = replace(settings, recipe=replace(settings.recipe, epochs=4))
+    with pytest.raises(ValueError, match="a fault in a step"):
+        train(settings, run, options, resume=True)
 
 
 # --- foreign -------------------------------------------------------------------------

@@ -279,6 +279,10 @@ def classes_of(path: Path) -> int:
     return len(last)
 
 
+#: Of a checkpoint, what a resumed training needs beside the network.
+_GOING_ON = ("optimizer_states", "lr_schedulers", "loops")
+
+
 def fit(
     task: Task, folder: Path, options: FitOptions, accepted: Callable[[], None] = lambda: None
 ) -> bool:
@@ -300,6 +304,8 @@ def fit(
         rows = restore(task.stack, last)  # its message names what does not fit
         kept = read_checkpoint(last)
         task.origin.check(kept.get(RUN), last, options.say)
+        if not all(kept.get(part) for part in _GOING_ON):  # Lightning would begin these anew
+            raise TrainError(f"{last}: does not fit its run: it is damaged")
         step = int(kept.get("global_step", 0))
         if _is_done(rows, kept, task, options):
             accepted()

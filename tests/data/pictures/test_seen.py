@@ -318,7 +318,7 @@ def test_faint_pictures_of_16_bits(tmp_path: Path) -> None:
         read(tmp_path / "faint.png")
     colours = np.repeat(U12[..., None], 3, axis=2)
     (tmp_path / "faint.png").write_bytes(png(colours, 2, 16))
-    with pytest.raises(DataError, match="all but black"):
+    with pytest.raises(DataError, match="below 16 of 256, which would be all but black"):
         read(tmp_path / "faint.png")
     for most, faint in ((0x0FFF, True), (0x1000, False)):  # a sixteenth of what there may be
         path = tmp_path / f"{most}.png"
@@ -421,16 +421,19 @@ def test_transparent_files(format_: str, tmp_path: Path) -> None:
     assert (levels[0, 0], levels[30, 28]) == (255, 0)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
-def test_transparent_level_of_any_depth(bits: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bits", "above"), [(1, 0), (2, 0), (2, 4), (4, 0), (4, 16), (8, 0), (8, 256), (16, 0)]
+)
+def test_transparent_level_of_any_depth(bits: int, above: int, tmp_path: Path) -> None:
+    """Of the 16 bits of the transparent level, only those that a pixel has count."""
     white = 2**bits - 1
     values = np.zeros((6, 8), np.int64)
     values[:, 4:] = white
-    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", 0)))
+    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", above)))
     assert (np.asarray(read(tmp_path / "t.png").convert("L")) == 255).all()
     middle = 2 ** (bits - 1)
     values[:, 4:] = middle
-    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", middle)))
+    (tmp_path / "t.png").write_bytes(png(values, 0, bits, tRNS=struct.pack(">H", above + middle)))
     levels = np.asarray(read(tmp_path / "t.png").convert("L"))
     assert (levels[:, :4] == 0).all()
     assert (levels[:, 4:] == 255).all()

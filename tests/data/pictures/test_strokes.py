@@ -188,6 +188,25 @@ def test_a_straight_stroke_is_no_blot(size: tuple[int, int]) -> None:
     assert is_solid(np.pad(np.ones((60, 80), np.bool_), (20, 90)))
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "gaps", "solid"),
+    [
+        (40, 79, 0, True),
+        (79, 40, 0, True),
+        (40, 80, 0, False),  # twice as long as wide: a stroke
+        (80, 40, 0, False),
+        (40, 60, 479, True),
+        (40, 60, 480, False),  # a fifth of it is paper
+    ],
+)
+def test_from_where_on_ink_is_a_blot(height: int, width: int, gaps: int, solid: bool) -> None:
+    ink = np.ones((height, width), np.bool_)
+    inner = ink[1:-1, 1:-1].copy()
+    inner.ravel()[:gaps] = False
+    ink[1:-1, 1:-1] = inner
+    assert is_solid(np.pad(ink, 30)) == solid
+
+
 # What else is in the picture than one digit.
 
 

@@ -47,6 +47,8 @@ _TURNS = {
 }
 #: From this orientation on, width and height are exchanged.
 _LYING = 5
+#: By how a level lies in a PNG: the bits of the transparent level that count, and its scale.
+_KEYS = {"1": (1, 1), "L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
 #: A JPEG of more pixels is decoded at a reduced scale.
 _WHOLE = 64_000_000
 
@@ -223,12 +225,11 @@ def _is_key(image: Image.Image, key: object, raw: str, name: str) -> NDArray[np.
             f"{name}: has 16 bits a colour and one that is transparent, which cannot be read "
             "exactly; save it with an alpha channel"
         )
-    if image.mode == "1":
-        parts = (bool(parts[0]),)
-    # Pillow spreads levels of 2 and 4 bits over 0 to 255, but not the transparent one.
-    scale = {"L;2": 85, "L;4": 17}.get(raw, 1)
+    # PNG writes 16 bits, of which those count that a pixel has. Pillow spreads levels of 2 and
+    # 4 bits over 0 to 255, but not the transparent one.
+    bits, scale = _KEYS.get("1" if image.mode == "1" else raw, (~0, 1))
     pixels = np.asarray(image).reshape(image.height, image.width, -1)
-    return np.asarray((pixels == np.array(parts) * scale).all(axis=2))
+    return np.asarray((pixels == (np.array(parts) & bits) * scale).all(axis=2))
 
 
 def _opaque(image: Image.Image, name: str) -> Image.Image:
