@@ -190,8 +190,8 @@ class BatchNorm:
         """The same from a variance; ``inv_std`` is computed in the variance's own dtype.
 
         Raises:
-            NetworkError: variance + epsilon is not a normal float32, or one of the other
-                numbers is not finite; or the result is decided by numbers below float32's normal ones.
+            NetworkError: variance + epsilon is below the normal float32 numbers, other
+                parameters are so and decide the result, or one is not finite.
         """
         given = np.asarray(variance)
         dtype: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
@@ -431,8 +431,8 @@ def check_deviation(name: str, total: ArrayLike) -> None:
     if len(wrong):
         raise NetworkError(
             f"{name}: variance + epsilon is {values[wrong[0]]:g} in channel {wrong[0]}; below "
-            f"{_SMALLEST:.3g} frameworks disagree (some take it as 0 and answer NaN): convert with a "
-            "larger variance or epsilon"
+            f"{_SMALLEST:.3g} frameworks disagree (some take it as 0 and answer NaN): use a larger "
+            "epsilon"
         )
 
 
@@ -449,7 +449,7 @@ def _check_flushed(norm: BatchNorm) -> None:
     if len(wrong):
         raise NetworkError(
             f"{norm.name}: its factor in channel {wrong[0]} is below {_SMALLEST:.3g}, which some "
-            "frameworks take as 0, and its offset is no larger; set gamma to 0 or to a larger number"
+            "frameworks take as 0, and its offset is not larger; set gamma to 0 or to a larger one"
         )
 
 

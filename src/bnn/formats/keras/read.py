@@ -406,7 +406,7 @@ class _Reader:
         if fused and epsilon < _RAISED_EPSILON:
             self.report.lost.append(
                 f"{layer}: epsilon is {epsilon:g}; on GPUs and in older versions "
-                f"TensorFlow computes with {_RAISED_EPSILON:g}; here as in its version 2.16 on a CPU"
+                f"TensorFlow takes {_RAISED_EPSILON:g}; here as its version 2.16 on a CPU"
             )
         self.stack.add(
             BatchNorm.from_variance(
