@@ -39,10 +39,10 @@ struct Answer {
 
 struct Memory {
   uint64_t now = 0, stall = 0, read_latency = 0, write_latency = 0, errors = 0;  // per cent
-  bool hold = false;               // no write is answered
+  bool hold = false;  // no write is answered
   std::deque<Burst> reads, writes;
   std::deque<Answer> answers;
-  uint64_t source = 0, target = 0, wanted = 0;     // of the copy; words of it
+  uint64_t source = 0, target = 0, wanted = 0;            // of the copy; words of it
   uint64_t asked = 0, placed = 0, read = 0, written = 0;  // words
   uint64_t finished = 0, finished_at = 0, last_answer = 0;
   std::vector<uint64_t> data;
@@ -55,7 +55,8 @@ struct Memory {
     if (address != expected + 8 * done) fail("a burst is not where the last one ended");
     if (address / kLine != (address + 8 * beats - 1) / kLine) fail("a burst crosses 4 KiB");
     if (beats > 16) fail("a burst is longer than 16 beats");
-    if (done % words_of_an_image + beats > words_of_an_image) fail("a burst crosses an image's end");
+    if (done % words_of_an_image + beats > words_of_an_image)
+      fail("a burst crosses an image's end");
     if (done + beats > wanted) fail("more is asked for than the images");
   }
 
@@ -73,7 +74,8 @@ struct Memory {
       check(top->awaddr, top->awlen + 1, target, placed);
       placed += top->awlen + 1;
       writes.push_back({top->awaddr, top->awlen + 1u, 0});
-      if (writes.size() + answers.size() > kMost) fail("more bursts without an answer than it counts");
+      if (writes.size() + answers.size() > kMost)
+        fail("more bursts without an answer than it counts");
     }
     if (!top->rready || !top->bready) fail("an answer is not taken");
     if (top->rvalid) {
@@ -123,16 +125,23 @@ void cycle() {
   top->clk = 1;
   top->eval();
   if (top->rst) return;
-  if (ar && !(top->arvalid && top->araddr == araddr && top->arlen == arlen)) fail("a read that waits changes");
-  if (aw && !(top->awvalid && top->awaddr == awaddr && top->awlen == awlen)) fail("a write that waits changes");
-  if (w && !(top->wvalid && top->wdata == wdata && top->wlast == wlast)) fail("data that waits changes");
-  if (bool(top->r_error) != memory.r_error) fail("an error of a read is not told, or told of nothing");
-  if (bool(top->w_error) != memory.w_error) fail("an error of a write is not told, or told of nothing");
-  if (bool(top->image_done) != memory.image_done) fail("image_done is not after an image's last beat");
+  if (ar && !(top->arvalid && top->araddr == araddr && top->arlen == arlen))
+    fail("a read that waits changes");
+  if (aw && !(top->awvalid && top->awaddr == awaddr && top->awlen == awlen))
+    fail("a write that waits changes");
+  if (w && !(top->wvalid && top->wdata == wdata && top->wlast == wlast))
+    fail("data that waits changes");
+  if (bool(top->r_error) != memory.r_error)
+    fail("an error of a read is not told, or told of nothing");
+  if (bool(top->w_error) != memory.w_error)
+    fail("an error of a write is not told, or told of nothing");
+  if (bool(top->image_done) != memory.image_done)
+    fail("image_done is not after an image's last beat");
   if (top->finished) {
     memory.finished++, memory.finished_at = memory.now;
     if (memory.written != memory.wanted) fail("finished before the last beat");
-    if (!memory.writes.empty() || !memory.answers.empty()) fail("finished before the last response");
+    if (!memory.writes.empty() || !memory.answers.empty())
+      fail("finished before the last response");
   }
 }
 
@@ -141,7 +150,8 @@ void reset() {
   top->start = draw(2);
   memory.reads.clear(), memory.writes.clear(), memory.answers.clear();
   for (uint64_t n = 2 + draw(3); n > 0; --n) cycle();
-  if (top->arvalid || top->awvalid || top->wvalid || top->finished) fail("something is valid in reset");
+  if (top->arvalid || top->awvalid || top->wvalid || top->finished)
+    fail("something is valid in reset");
   top->start = 0;
   top->rst = 0;
   cycle();
@@ -208,7 +218,8 @@ int main(int argc, char** argv) {
     begin(images);
     for (int n = 0; n < 3000; ++n) cycle();
     const uint64_t bursts = memory.writes.size() + memory.answers.size();
-    if (memory.written != memory.wanted && bursts != kMost) fail("it asks for fewer bursts than it counts");
+    if (memory.written != memory.wanted && bursts != kMost)
+      fail("it asks for fewer bursts than it counts");
     memory.hold = false;
     end();
   }

@@ -21,14 +21,16 @@ module copies #(
     wire [63:0] word;
     bnn_reader #(.WORDS(WORDS), .DEPTH(READ_DEPTH)) reader (
         .clk(clk), .rst(rst), .start(start), .address(source), .images(images), .bus_error(r_error),
-        .m_axi_araddr(araddr), .m_axi_arlen(arlen), .m_axi_arvalid(arvalid), .m_axi_arready(arready),
+        .m_axi_araddr(araddr), .m_axi_arlen(arlen),
+        .m_axi_arvalid(arvalid), .m_axi_arready(arready),
         .m_axi_rdata(rdata), .m_axi_rresp(rresp), .m_axi_rvalid(rvalid), .m_axi_rready(rready),
         .o_valid(valid), .o_ready(ready), .o_data(word)
     );
     bnn_writer #(.WORDS(WORDS), .DEPTH(WRITE_DEPTH)) writer (
         .clk(clk), .rst(rst), .start(start), .address(target), .images(images),
         .finished(finished), .image_done(image_done), .bus_error(w_error),
-        .m_axi_awaddr(awaddr), .m_axi_awlen(awlen), .m_axi_awvalid(awvalid), .m_axi_awready(awready),
+        .m_axi_awaddr(awaddr), .m_axi_awlen(awlen),
+        .m_axi_awvalid(awvalid), .m_axi_awready(awready),
         .m_axi_wdata(wdata), .m_axi_wlast(wlast), .m_axi_wvalid(wvalid), .m_axi_wready(wready),
         .m_axi_bresp(bresp), .m_axi_bvalid(bvalid), .m_axi_bready(bready),
         .i_valid(valid), .i_ready(ready), .i_data(word)

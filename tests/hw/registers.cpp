@@ -125,7 +125,8 @@ int main(int argc, char** argv) {
       if (read(plain) != held) fail("a register is not 0 after a reset");
       if (read(others) != fresh) fail("a register is not as after power-on");
       if (top->irq || top->start || top->p_valid) fail("something runs after a reset");
-      if (top->p_unit || top->p_thresholds || top->p_item || top->p_index) fail("a parameter's place is left");
+      if (top->p_unit || top->p_thresholds || top->p_item || top->p_index)
+        fail("a parameter's place is left");
     }
     std::vector<Access> accesses;
     for (uint32_t n = 1 + draw(4); n > 0; --n) {

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data import cifar, idx
-from bnn.data.files import PACKED, open_unpacked
+from bnn.data.files import MAX_BYTES, PACKED, open_unpacked
 from bnn.data.walk import Found, Unreadable, walk
 from bnn.errors import BnnError, DataError, InputError
 from bnn.model.batch import as_batch
@@ -25,6 +25,9 @@ from bnn.program.inputs import PictureInput
 from bnn.system.terminal import notice
 
 _IDX_MAGIC = b"\x00\x00\x08\x03"
+
+#: Of the pictures in CIFAR-10's records.
+_RECORD_SHAPE = (32, 32, 3)
 
 #: Files that are read before they are classified: memory stays bounded.
 FILES_AT_ONCE = 256
@@ -141,14 +144,23 @@ def _read(path: Path, model: Model) -> Any:
     Data files hold images as networks take them; another size is a mistake, and not resized.
     """
     shape = model.program.input.shape
-    with open_unpacked(path) as file:
-        head = bytes(file.read(4))
-    if head == _IDX_MAGIC:
-        images = idx.read_images(path)
-        if shape not in (images.shape[1:], (*images.shape[1:], 1)):
-            raise InputError(f"{path}: images of {images.shape[1:]}, {model.name} takes {shape}")
-        return images
     plain = path.with_suffix("") if path.suffix in PACKED else path
-    if shape == (32, 32, 3) and plain.suffix == ".bin" and head:
-        return cifar.read_records(path)[0]
-    return path
+    is_records = plain.suffix == ".bin"
+    with open_unpacked(path, cifar.MAX_BYTES if is_records else MAX_BYTES) as file:
+        head = file.peek(len(_IDX_MAGIC))
+        if head == _IDX_MAGIC:
+            images = idx.read_open_images(file)
+        elif is_records and head:
+            if shape != _RECORD_SHAPE:
+                raise InputError(_other_shape(path, _RECORD_SHAPE, model))
+            return cifar.read_open_records(file)[0]
+        else:
+            return path
+    if shape not in (images.shape[1:], (*images.shape[1:], 1)):
+        raise InputError(_other_shape(path, images.shape[1:], model))
+    return images
+
+
+def _other_shape(path: Path, found: tuple[int, ...], model: Model) -> str:
+    there, wanted = ("x".join(map(str, shape)) for shape in (found, model.program.input.shape))
+    return f"{path}: has pictures of {there}, {model.name} takes {wanted}; give pictures as files"

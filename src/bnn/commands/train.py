@@ -77,7 +77,7 @@ def train(
         int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
     ] = None,
     preprocess: Annotated[
-        str | None, typer.Option(help="Of a folder's pictures: thumbnail, stretch or digit.")
+        str | None, typer.Option(help="Of pictures, now and in use: thumbnail, stretch or digit.")
     ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
@@ -239,11 +239,13 @@ def _require_extra() -> None:
 
 
 def _show(found: Certificate, folder: Path, json: bool) -> None:
+    from bnn.train.checked import counted
+
     if json:
         typer.echo(json_text.dumps(found.as_json()))
         return
     typer.echo(
         f"{found.network} on {found.dataset}: {100 * found.accuracy['cpu']:.2f} % of "
-        f"{len(found.labels)} test pictures right; {found.scores.size} scores equal on "
+        f"{counted(len(found.labels), 'test picture')} right; {found.scores.size} scores equal on "
         f"PyTorch, {' and '.join(found.differing)}; see {folder / 'report.html'}"
     )

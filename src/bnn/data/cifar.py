@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bnn.data import tar
-from bnn.data.files import Source, open_unpacked, source_name, write_file
+from bnn.data.files import Source, Unpacked, open_unpacked, source_name, write_file
 from bnn.errors import DataError, InputError
 
 RECORD_BYTES = 1 + 3 * 32 * 32
@@ -35,8 +35,14 @@ def read_records(
     Raises `DataError` for a file that is missing, damaged, or without a whole record.
     """
     with open_unpacked(source, MAX_BYTES) as file:
-        data = file.read()
-    return _parse(data, source_name(source), lenient=lenient)
+        return read_open_records(file, lenient=lenient)
+
+
+def read_open_records(
+    file: Unpacked, *, lenient: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The same from a file that is open, at its beginning."""
+    return _parse(file.read(), file.name, lenient=lenient)
 
 
 def read_archive(

@@ -134,11 +134,20 @@ class Unpacked:
         self._stream = stream
         self._left = limit
         self._limit = limit
+        self._begun = b""
         self.name = name
+
+    def peek(self, count: int) -> bytes:
+        """The next ``count`` bytes, fewer at the end; they are read again afterwards."""
+        self._begun = bytes(self.read(count))
+        return self._begun
 
     def read(self, count: int = -1) -> bytearray:
         """Return ``count`` bytes, fewer only at the end of the data (-1: the rest)."""
-        data = bytearray()
+        data, self._begun = (
+            bytearray(self._begun[: count if count >= 0 else None]),
+            (b"" if count < 0 else self._begun[count:]),
+        )
         while count < 0 or len(data) < count:
             want = _CHUNK if count < 0 else min(_CHUNK, count - len(data))
             chunk = self._stream.read(want)

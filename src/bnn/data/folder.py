@@ -171,10 +171,15 @@ def _list(folder: Path) -> _Listing:
     return listing
 
 
+def loose_pictures(count: int) -> str:
+    """How many pictures are in a folder itself, for a message."""
+    return f"{_many(count, 'picture')} {'is' if count == 1 else 'are'} directly in it"
+
+
 def _no_classes(folder: Path, listing: _Listing) -> str:
     text = f"{folder}: has no subfolders, one per class, with pictures in them"
     if listing.beside.pictures:
-        text += f" ({len(listing.beside.pictures)} pictures are directly in it)"
+        text += f" ({loose_pictures(len(listing.beside.pictures))})"
     elif listing.below:
         text += f" (empty: {', '.join(in_order(listing.below)[:_SHOWN])})"
     return text

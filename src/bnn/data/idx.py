@@ -37,8 +37,13 @@ def read_images(source: Source, *, lenient: bool = False) -> NDArray[np.uint8]:
     count and sizes are not positive or do not match its bytes.
     """
     with open_unpacked(source) as file:
-        shape = _header(file, _IMAGES, "image", 3)
-        pixels = _exactly(file, shape) if not lenient else _padded(file, shape)
+        return read_open_images(file, lenient=lenient)
+
+
+def read_open_images(file: Unpacked, *, lenient: bool = False) -> NDArray[np.uint8]:
+    """The same from a file that is open, at its beginning."""
+    shape = _header(file, _IMAGES, "image", 3)
+    pixels = _exactly(file, shape) if not lenient else _padded(file, shape)
     return pixels.reshape(shape)
 
 

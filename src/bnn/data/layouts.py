@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data import cifar, idx
+from bnn.data.files import PACKED, open_unpacked
 from bnn.errors import DataError
 from bnn.system import npz
 
@@ -22,13 +25,19 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def read_mnist_layout(folder: Path, split: Split) -> Arrays | None:
     """Read MNIST's files: ``train-`` or ``t10k-images-idx3-ubyte`` and labels; plain, gz or xz.
 
-    None if both are missing; raises `DataError` if one is missing or damaged.
+    None if both are missing; raises `DataError` if one is missing or damaged, or if one is
+    there twice, plain and packed, with other contents.
     """
-    prefix = {"train": "train", "test": "t10k"}[split]
-    names = [f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"]
+    names = _mnist_names(split)
     if (paths := _all_or_none(folder, names)) is None:
         return None
-    return idx.read_images(paths[0])[..., np.newaxis], idx.read_labels(paths[1])
+    images, labels = (_same(one) for one in paths)
+    return idx.read_images(images)[..., np.newaxis], idx.read_labels(labels)
+
+
+def _mnist_names(split: Split) -> list[str]:
+    prefix = {"train": "train", "test": "t10k"}[split]
+    return [f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"]
 
 
 def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
@@ -36,15 +45,29 @@ def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
 
     They are searched in the folder, in its ``cifar-10-batches-bin`` and in the published
     ``cifar-10-binary.tar.gz``. None if there are none; raises `DataError` if they are incomplete
-    or damaged.
+    or damaged, or there several times with other contents.
     """
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
+    found: Arrays | None = None
+    first: Path | None = None
+    for place, arrays in _cifar10_places(folder, names):
+        if found is None:
+            found, first = arrays, place
+        elif not all(map(np.array_equal, found, arrays)):
+            raise DataError(
+                f"{first} and {place} both have {names[0]}, with other contents; remove one of them"
+            )
+    return found
+
+
+def _cifar10_places(folder: Path, names: list[str]) -> Iterator[tuple[Path, Arrays]]:
     for place in (folder, folder / "cifar-10-batches-bin"):
         if paths := _all_or_none(place, names):
-            images, labels = zip(*map(cifar.read_records, paths), strict=True)
-            return np.concatenate(images), np.concatenate(labels)
-    archive = _find(folder, "cifar-10-binary.tar")
-    return None if archive is None else cifar.read_archive(archive, names)
+            images, labels = zip(*(cifar.read_records(_same(one)) for one in paths), strict=True)
+            yield place, (np.concatenate(images), np.concatenate(labels))
+    if archive := _find(folder, "cifar-10-binary.tar"):
+        path = _same(archive)
+        yield path, cifar.read_archive(path, names)
 
 
 #: Keras' names of the arrays in an ``.npz`` file.
@@ -100,16 +123,43 @@ def _npz_labels(path: str, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     return labels.astype(np.uint8)
 
 
-def _all_or_none(folder: Path, names: list[str]) -> list[Path] | None:
+def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
+    """The forms in which each of the files is there; None if none of them is in any."""
     paths = [_find(folder, name) for name in names]
-    there = [path for path in paths if path is not None]
+    there = [forms for forms in paths if forms]
     if there and len(there) < len(names):
-        raise DataError(f"{folder}: has no {names[paths.index(None)]}, plain, .gz or .xz")
+        missing = names[paths.index([])]
+        raise DataError(
+            f"{folder}: has {there[0][0].name}, but no {missing} (plain, .gz or .xz), which "
+            "belongs to it"
+        )
     return there or None
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    for suffix in ("", ".gz", ".xz"):
-        if (path := folder / f"{name}{suffix}").is_file():
-            return path
-    return None
+def _find(folder: Path, name: str) -> list[Path]:
+    """The forms in which a file is there, plain first."""
+    paths = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
+    return [path for path in paths if path.is_file()]
+
+
+def _same(forms: list[Path]) -> Path:
+    """The first form of a file, if all have the same contents."""
+    first, *others = forms
+    if others:
+        wanted = _digest(first)
+        for other in others:
+            if _digest(other) != wanted:
+                raise DataError(
+                    f"{first} and {other.name}: have other contents, and both could be meant; "
+                    "remove one of them"
+                )
+    return first
+
+
+def _digest(path: Path) -> bytes:
+    """SHA-256 of a file, unpacked."""
+    digest = hashlib.sha256()
+    with open_unpacked(path) as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.digest()

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data.fetch import cached_files
-from bnn.data.folder import PictureFolder, open_folder, subfolders
+from bnn.data.folder import PictureFolder, loose_pictures, open_folder, subfolders
 from bnn.data.known import KNOWN, Known
 from bnn.data.layouts import Arrays, Split, read_npz
 from bnn.data.names import Match, match, match_numbers
@@ -133,19 +133,23 @@ def load_train(source: _Path, where: _Path | None = None) -> Given:
         return _open(name, ("train",), None).train()
 
 
-def open_splits(source: _Path, order: Sequence[str] | None = None) -> Splits:
+def open_splits(
+    source: _Path, order: Sequence[str] | None = None, classes: Sequence[str] | None = None
+) -> Splits:
     """Return all parts of a data set. Pictures in folders are listed, not read.
 
     Args:
         source: a known name, a folder or an ``.npz`` file, see `load_test`.
         order: classes of a folder of pictures in another order (that of an earlier run).
+        classes: the model's classes, by whose names subfolders are matched; by default those of
+            the training part.
 
     Raises:
         UnknownNameError, DataError: as `load_test`.
     """
     name = os.fspath(source)
     with _readable(name):
-        return _open(name, ("train", "test"), order)
+        return _open(name, ("train", "test"), order, classes)
 
 
 @contextmanager
@@ -157,13 +161,18 @@ def _readable(name: str) -> Iterator[None]:
         raise DataError(f"{place}: cannot be read: {reason.strerror or reason}") from reason
 
 
-def _open(name: str, wanted: tuple[Split, ...], order: Sequence[str] | None) -> Splits:
+def _open(
+    name: str,
+    wanted: tuple[Split, ...],
+    order: Sequence[str] | None,
+    classes: Sequence[str] | None = None,
+) -> Splits:
     if name in KNOWN:
         train, test = (_known(KNOWN[name], split, None) for split in ("train", "test"))
         return Splits(name, train, test=test)
     folder = Path(name)
     if folder.is_dir():
-        return _arrays(folder, wanted) or _pictures(folder, wanted, order)
+        return _arrays(folder, wanted) or _pictures(folder, wanted, order, classes)
     if name.endswith(".npz") and folder.is_file():
         return _npz(name)
     if folder.exists():
@@ -213,21 +222,28 @@ def _arrays(folder: Path, wanted: tuple[Split, ...]) -> Splits | None:
     return None
 
 
-def _pictures(folder: Path, wanted: tuple[Split, ...], order: Sequence[str] | None) -> Splits:
+def _pictures(
+    folder: Path,
+    wanted: tuple[Split, ...],
+    order: Sequence[str] | None,
+    given: Sequence[str] | None = None,
+) -> Splits:
     names = subfolders(folder)
     if not names:
         loose = sum(Path(one.name).suffix.lower() in SUFFIXES for one in entries(folder))
-        there = f" ({loose} pictures are directly in it)" if loose else ""
+        there = f" ({loose_pictures(loose)})" if loose else ""
         raise DataError(
             f"{folder}: holds neither {' nor '.join(wanted)} files named like MNIST's or "
             f"CIFAR-10's nor subfolders of pictures, one per class{there}"
         )
     parts = find_parts(folder, names)
     if not parts:
-        whole = open_folder(folder, order=order)
+        whole = open_folder(folder, given, order)
         return Splits(str(folder), whole, notes=_classes_like_parts(whole))
-    training = open_folder(folder / parts["training"], order=order) if "training" in parts else None
-    classes = order if training is None else training.classes
+    training = (
+        open_folder(folder / parts["training"], given, order) if "training" in parts else None
+    )
+    classes = given or (order if training is None else training.classes)
     held_out = {
         kind: open_folder(folder / parts[kind], classes)
         for kind in ("validation", "test")

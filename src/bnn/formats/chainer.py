@@ -23,6 +23,7 @@ from bnn.errors import FormatError, NetworkError
 from bnn.formats.grids import Grid, grid, real_input
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack, add_conv, average_pool, zeros_fit
+from bnn.network.layers import check_deviation
 from bnn.network.network import BatchNorm, Conv2d, Flatten, Lattice, Linear, MaxPool, Network, Sign
 from bnn.network.quantizers import activation, quantize_weights, unit_scale
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology
@@ -368,6 +369,7 @@ class _Assembly:
         with np.errstate(all="ignore"):  # what is not finite is refused by name
             # As in Chainer: the root of the reciprocal is rounded differently from 1 / root.
             inv_std = np.sqrt(np.reciprocal(variance + np.float32(epsilon)))
+        check_deviation(f"{link.name}/avg_var", variance + np.float32(epsilon))
         self.stack.add(BatchNorm(name, gamma, beta, mean, inv_std, "centered"))
         self.report.used(name, f"batch norm, epsilon {epsilon:g}", link.arrays)
 

@@ -312,6 +312,11 @@ def read_classes(path: Path_) -> tuple[str, ...]:
         raise FormatError(f"{path}: is not a text file in UTF-8") from None
     if not any(names):
         raise FormatError(f"{path}: has no class names")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FormatError(
+            f"{path}: has the class {twice[0]!r} twice; give each class a name of its own"
+        )
     return names
 
 

@@ -15,8 +15,6 @@ from bnn.classifier import Classifier
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
-from bnn.data.names import Match
-from bnn.data.names import match as match_names
 from bnn.data.report import ALL, DataReport, Finding, make_report
 from bnn.data.sets import DataSet, Splits, load_test, notes_of, open_splits
 from bnn.errors import DataError, InputError
@@ -99,7 +97,9 @@ def evaluate(
     if not isinstance(given, PictureInput):
         raise InputError(f"{classifier.model.name} does not take pictures")
     known = data in KNOWN  # published sets: their training part need not be read
-    splits = Splits(data, None, test=load_test(data)) if known else open_splits(data)
+    # Each part by the model's classes: a test part may have one that the training part lacks.
+    classes = classifier.classes
+    splits = Splits(data, None, test=load_test(data)) if known else open_splits(data, None, classes)
     part: str
     part, test = splits.evaluated()
     if splits.test is None and splits.validation is None:
@@ -108,6 +108,8 @@ def evaluate(
         note = "there is no test part: this is measured on the validation part"
         splits = replace(splits, notes=(*splits.notes, note))
     if isinstance(test, DataSet):
+        if skip_broken:
+            raise InputError(f"{data}: holds arrays, not picture files; remove --skip-broken")
         return _of_arrays(classifier, splits, part, test, advance)
     return _of_pictures(classifier, splits, part, test, advance, skip_broken=skip_broken)
 
@@ -170,24 +172,23 @@ def _of_pictures(
         raise InputError("the model does not say how pictures become its input; give arrays")
     height, width, channels = model.program.input.shape
     shape = (height, width, channels)
-    match = match_names(test.name, test.classes, classifier.classes)
     training = splits.training if part != ALL else None
     total = len(test) + (0 if training is None else len(training))
     reader = Reader(model.preprocess, shape, total, advance)
     count, notebook = _Count(len(classifier.classes)), Notebook()
     for images, own in reader.batches(test, notebook, CHUNK):
-        count.add(classifier, images, match.indexes[own])
+        count.add(classifier, images, own)
     if not skip_broken:
         reader.check(splits.name)
     if not count.images:
         raise DataError(f"{test.name}: none of its pictures can be read")
     skipped = tuple(reader.unreadable)
     seen = notebook.looks()
-    looks = {part: seen.relabelled(match.indexes[seen.labels])}
+    looks = {part: seen}
     none = " (it has no test part)" if part == ALL else ""
     origins = {part: f"from {test.name}{none}"}
     if isinstance(training, PictureFolder):
-        looks = {"training": _looks_of(training, reader, match), **looks}
+        looks = {"training": _looks_of(training, reader), **looks}
         left = len(reader.unreadable) - len(skipped)
         without = f", without {left} that cannot be read" if left else ""
         origins["training"] = f"from {training.name}, only to compare{without}"
@@ -195,7 +196,6 @@ def _of_pictures(
     notes = [
         *splits.notes,
         *notes_of({name: one for name, one in there.items() if one is not None}),
-        *match.notes,
     ]
     report = make_report(
         splits.name,
@@ -222,13 +222,12 @@ _TRAINED_ON = Finding(
 )
 
 
-def _looks_of(training: PictureFolder, reader: Reader, match: Match) -> Looks:
-    """What the training part looks like. Its classes are those of the test part."""
+def _looks_of(training: PictureFolder, reader: Reader) -> Looks:
+    """What the training part looks like."""
     notebook = Notebook()
     for _ in reader.batches(training, notebook):
         pass
-    seen = notebook.looks()
-    return seen.relabelled(match.indexes[seen.labels])
+    return notebook.looks()
 
 
 def _same_folder(one: str, other: str) -> bool:

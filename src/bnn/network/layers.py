@@ -188,12 +188,21 @@ class BatchNorm:
         order: Literal["centered", "scaled", "folded"] = "folded",
         source: str = "",
     ) -> BatchNorm:
-        """The same from a variance; ``inv_std`` is computed in the variance's own dtype."""
+        """The same from a variance; ``inv_std`` is computed in the variance's own dtype.
+
+        Raises:
+            NetworkError: variance + epsilon is below the normal float32 numbers, other
+                parameters are so and decide the result, or one is not finite.
+        """
         given = np.asarray(variance)
         dtype: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
         with np.errstate(all="ignore"):
-            inv_std = dtype(1) / np.sqrt(given.astype(dtype) + dtype(epsilon))
-        return cls(name, gamma, beta, mean, inv_std, order, source)
+            total = given.astype(dtype) + dtype(epsilon)
+            inv_std = dtype(1) / np.sqrt(total)
+        check_deviation(name, total)
+        made = cls(name, gamma, beta, mean, inv_std, order, source)
+        _check_flushed(made)
+        return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,6 +429,41 @@ def sources(layer: Layer) -> tuple[str, ...]:
 
 
 # --- checks --------------------------------------------------------------------------
+
+#: The smallest normal float32. TensorFlow, and others if told so, compute with 0 in place of
+#: smaller numbers, NumPy does not.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+#: Offsets above this absorb any sum (below 2^24) times a smaller factor than `_SMALLEST`.
+_ABSORBING = 2.0**-70
+
+
+def check_deviation(name: str, total: ArrayLike) -> None:
+    """Raise :class:`NetworkError` if a variance + epsilon in ``total`` has no sure root."""
+    values = np.asarray(total).reshape(-1)
+    wrong = np.flatnonzero(~(values >= _SMALLEST))
+    if len(wrong):
+        raise NetworkError(
+            f"{name}: variance + epsilon is {values[wrong[0]]:g} in channel {wrong[0]}; below "
+            f"{_SMALLEST:.3g} frameworks disagree (some take it as 0 and answer NaN): use a larger "
+            "epsilon"
+        )
+
+
+def _check_flushed(norm: BatchNorm) -> None:
+    """Refuse a slope that some frameworks take as 0, where that can change an answer."""
+    gamma, beta, mean, inv_std = (
+        np.asarray(v) for v in (norm.gamma, norm.beta, norm.mean, norm.inv_std)
+    )
+    with np.errstate(all="ignore"):
+        slope = gamma * inv_std
+        offset = beta - mean * slope
+    tiny = (slope != 0) & (np.abs(slope) < _SMALLEST) | (gamma != 0) & (np.abs(gamma) < _SMALLEST)
+    wrong = np.flatnonzero(tiny & (np.abs(offset) < _ABSORBING))
+    if len(wrong):
+        raise NetworkError(
+            f"{norm.name}: its factor in channel {wrong[0]} is below {_SMALLEST:.3g}, which some "
+            "frameworks take as 0, and its offset is not larger; set gamma to 0 or to a larger one"
+        )
 
 
 def _positive(name: str, scale: float) -> None:

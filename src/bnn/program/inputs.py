@@ -191,6 +191,36 @@ class RealInput(Checked):
 Input = PictureInput | IntegerInput | RealInput
 
 
+def ready(given: Input, batch: Any) -> NDArray[Any]:
+    """``batch`` if it is such as ``given.check`` returns. Every runtime's ``run`` begins with it.
+
+    Args:
+        given: the program's input.
+        batch: uint8 (N, height, width, channels) for pictures, else integers (N, *shape) of the
+            input's precision.
+
+    Returns:
+        ``batch`` itself for pictures, else as int16.
+
+    Raises:
+        InputError: another shape or type, or values outside the precision.
+    """
+    if isinstance(given, PictureInput):
+        return given.check(batch)
+    array = check_batch(batch, given.shape)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"a runtime takes {given.precision} integers, these are {array.dtype}; give what "
+            "program.input.check returns"
+        )
+    if not given.precision.allows(array):
+        raise InputError(
+            f"input values are outside {given.precision.range_text}; give what "
+            "program.input.check returns"
+        )
+    return array.astype(np.int16, copy=False)
+
+
 def identity_table() -> NDArray[np.int16]:
     """int16 (256,): bytes as they are, the table of a ``uint8`` picture input."""
     return np.arange(256, dtype=np.int16)

@@ -59,6 +59,9 @@ class Runtime(Protocol):
             inputs: what the ``check`` method of the program's input returned: uint8
                 bytes (N, height, width, channels) for pictures, else int16 integers
                 (N, *shape).
+
+        Raises:
+            InputError: ``inputs`` are not such, see :func:`bnn.program.inputs.ready`.
         """
         ...
 

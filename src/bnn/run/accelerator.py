@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bnn.driver.driver import Driver
 from bnn.hw.design import Design
 from bnn.hw.host_packing import Accelerated
+from bnn.program.inputs import ready
 from bnn.run import Outputs
 
 #: An accelerator is stuck after this multiple of the cycles of a pipeline without overlap.
@@ -86,16 +87,17 @@ class AcceleratorRuntime:
         entries) and ``copied``, the copies and bytes of each kind since the runtime was prepared;
         a simulation also ``simulation_seconds``.
         """
+        began = time.perf_counter()
+        inputs = ready(self.accelerated.design.program.input, inputs)
         with self._one:
             self.driver.check_idle()
             try:
-                return self._run(inputs)
+                return self._run(inputs, began)
             except BaseException:
                 self.driver.abandon()  # else the driver would refuse every later start
                 raise
 
-    def _run(self, inputs: NDArray[Any]) -> Outputs:
-        began = time.perf_counter()
+    def _run(self, inputs: NDArray[Any], began: float) -> Outputs:
         waited = 0.0
         results: list[NDArray[np.uint64]] = []
         reports: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
-from bnn.program.inputs import PictureInput
+from bnn.program.inputs import PictureInput, ready
 from bnn.program.operations import INPUT, RULES, Add, ArgMax, Dot, Op, Pool, Threshold, Window
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
@@ -106,8 +106,7 @@ class CpuRuntime:
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """See :class:`bnn.run.Runtime`. Contiguous arrays are read where they are."""
         began = time.perf_counter()
-        dtype = np.uint8 if isinstance(self.program.input, PictureInput) else np.int16
-        batch = np.ascontiguousarray(inputs, dtype)
+        batch = np.ascontiguousarray(ready(self.program.input, inputs))
         scores = np.empty((len(batch), self.program.classes), np.int32)
         decisions = None if self.program.decision is None else np.empty(len(batch), np.int64)
         start = time.perf_counter()

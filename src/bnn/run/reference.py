@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from bnn.program.inputs import ready
 from bnn.program.program import Program
 from bnn.program.semantics import Array, evaluate, last_readers
 from bnn.run import Outputs
@@ -38,6 +39,7 @@ class ReferenceRuntime:
         """See :class:`bnn.run.Runtime`."""
         start = time.perf_counter()
         program = self.program
+        inputs = ready(program.input, inputs)
         scores = np.empty((len(inputs), program.classes), np.int32)
         decisions = None if program.decision is None else np.empty(len(inputs), np.int64)
         for first in range(0, len(inputs), self._chunk):

@@ -222,6 +222,14 @@ def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
     return stat.S_IMODE(status.st_mode)
 
 
+def check_replaceable(path: StrPath, error: type[BnnError]) -> None:
+    """Raise ``error`` if what is at ``path``, which will be written, is not a regular file."""
+    try:
+        _mode_of(path, Path(os.path.realpath(path)), error)
+    except (OSError, ValueError, RuntimeError) as reason:
+        raise error(f"{os.fspath(path)}: cannot be written: {_why(reason)}") from reason
+
+
 def sync_folder(folder: Path) -> None:
     """Synchronize the names in ``folder`` to the disk, if its file system can."""
     handle = -1

@@ -39,6 +39,11 @@ def short(value: Any) -> str:
     return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 3] + "..."
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """``1 class``, ``2 classes``: a number with its noun; ``several`` is ``one`` with an s."""
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
 def check_values(given: Any, ranges: Mapping[str, Range | Collection[str]]) -> None:
     """Check every field of a dataclass instance against its annotation and its range.
 

@@ -126,6 +126,8 @@ def load_parts(
     given = open_splits(data) if given is None else given
     reading = reading or Reading()
     name = given.train().name
+    if reading.skip_broken and all(not isinstance(one, PictureFolder) for one in _parts_of(given)):
+        raise TrainError(f"{name}: holds arrays, not picture files; remove --skip-broken")
     if len(size) != 3:
         raise DataError(f"{name}: has pictures, but the network takes {size[0]} features")
     shape = (size[0], size[1], size[2])
@@ -158,6 +160,10 @@ def load_parts(
     )
     training, validation, test = (seen[part].part for part in names)
     return Parts(name, given.train().classes, rule, training, validation, test, report)
+
+
+def _parts_of(given: Splits) -> list[Given]:
+    return [one for one in (given.training, given.validation, given.test) if one is not None]
 
 
 def _prepared(given: Given, rule: Preprocess, shape: Shape) -> str:
@@ -244,8 +250,8 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
         held = _of_each_class(labels[order], order, count / size, draws)
     if not len(held):
         raise DataError(
-            f"{name}: no class has more than {draws} pictures: too few to hold some out; add "
-            "pictures, or folders val and test beside train"
+            f"{name}: no class has {draws + 1} pictures or more, which are needed to train and to "
+            "hold some out; add pictures, or folders val and test beside train"
         )
     return whole.take(np.setdiff1d(order, held)), whole.take(np.sort(held))
 

@@ -33,7 +33,7 @@ from bnn.run import prepare
 from bnn.train import lut
 from bnn.train.augment import AUGMENTATIONS, mix
 from bnn.train.certificate import machine
-from bnn.train.checked import closest, short
+from bnn.train.checked import closest, counted, short
 from bnn.train.checkpoint import CheckpointFiles, newest, read_checkpoint
 from bnn.train.data import Batches, Part, Parts
 from bnn.train.extract import extract
@@ -335,13 +335,8 @@ def _trainer(
     task: Task, options: FitOptions, precision: str, callbacks: list[Callback], logger: Logger
 ) -> L.Trainer:
     _check_devices(options.devices)
-    there = os.cpu_count() or 1
-    on_cpu = task.stack.uses_luts or not torch.cuda.is_available()
-    # On CPUs Lightning would start any number of processes, even thousands.
-    if on_cpu and options.devices.strip().isdecimal() and int(options.devices) > there:
-        raise TrainError(
-            f"devices {short(options.devices)} are not available: there are {there} processors"
-        )
+    if task.stack.uses_luts:
+        _check_processors(options.devices)
     try:
         return L.Trainer(
             accelerator="cpu" if task.stack.uses_luts else "auto",
@@ -364,12 +359,42 @@ def _trainer(
         ) from None
 
 
+def check_options(options: FitOptions) -> None:
+    """Refuse a precision or devices that no machine has, before any data are read.
+
+    Raises:
+        TrainError: names the option and what it takes.
+    """
+    _check_precision(options.precision)
+    _check_devices(options.devices)
+
+
+def _check_precision(wanted: str | None) -> None:
+    if wanted is not None and wanted not in PRECISIONS:
+        close = closest(wanted, PRECISIONS)
+        raise TrainError(f"precision is one of {', '.join(PRECISIONS)}, not {short(wanted)}{close}")
+
+
 def _check_devices(devices: str) -> None:
     """Refuse values that ``--devices`` does not allow, with a message of our own."""
     text = devices.replace(" ", "")
     if not (text == "auto" or re.fullmatch(r"0*[1-9]\d*|\d+(,\d+)+|\d+,", text)):
         raise TrainError(
             f"devices is auto, how many (1 or more), or a list such as 0,2, not {short(devices)}"
+        )
+    named = [int(one) for one in text.split(",") if one and "," in text]
+    if len(set(named)) < len(named):
+        raise TrainError(f"devices {short(devices)} names one twice; name each once")
+    if not torch.cuda.is_available():
+        _check_processors(devices)
+
+
+def _check_processors(devices: str) -> None:
+    """On CPUs Lightning would start as many processes as are asked for, be it thousands."""
+    there = os.cpu_count() or 1
+    if devices.strip().isdecimal() and int(devices) > there:
+        raise TrainError(
+            f"devices {short(devices)} are not available: there are {counted(there, 'processor')}"
         )
 
 
@@ -436,9 +461,7 @@ def precision_of(stack: Stack, wanted: str | None) -> str:
     Raises:
         TrainError: ``wanted`` is not a precision, or ``stack`` cannot be trained in it.
     """
-    if wanted is not None and wanted not in PRECISIONS:
-        close = closest(wanted, PRECISIONS)
-        raise TrainError(f"precision is one of {', '.join(PRECISIONS)}, not {short(wanted)}{close}")
+    _check_precision(wanted)
     found = lightning_precision(stack, wanted)
     return INTEGER if stack.uses_luts else found
 

@@ -35,25 +35,28 @@ from bnn.lower import lower
 from bnn.network import topology as topologies
 from bnn.network import zoo
 from bnn.network.topology import Topology
-from bnn.system.files import parse_json, read_file, write_whole
+from bnn.system.files import check_replaceable, parse_json, read_file, write_whole
 from bnn.train.adopt import adopt
 from bnn.train.certificate import CARD, MODEL, PAGE, REPORT, Certificate, certify
 from bnn.train.checked import (
     Range,
     check_keys,
     check_values,
+    counted,
 )
-from bnn.train.checkpoint import BEST, LAST, newest, read_checkpoint
+from bnn.train.checkpoint import BEST, LAST, PREVIOUS, newest, read_checkpoint
 from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
 from bnn.train.extract import extract
 from bnn.train.finite import check_history
-from bnn.train.lock import exclusive
-from bnn.train.looked import Watch, keep_report, open_data
+from bnn.train.keeper import EPOCHS
+from bnn.train.lock import LOCK, exclusive
+from bnn.train.looked import DATA, Watch, keep_report, open_data
 from bnn.train.loop import (
     RUN,
     FitOptions,
     Task,
     arithmetic_of,
+    check_options,
     classes_of,
     fit,
     precision_of,
@@ -71,6 +74,8 @@ HOW = "run"
 OPTIONS = ("devices", "precision", "patience")
 #: Files of a finished run.
 RESULTS = (MODEL, REPORT, PAGE, CARD)
+#: Every file that a run writes.
+WRITTEN = (SETTINGS, DATA, LOCK, EPOCHS, BEST, LAST, PREVIOUS, *RESULTS)
 #: Settings that name files.
 PLACES = ("network", "data", "init", "teachers")
 #: Pictures on which batch norms are measured when training continues from a model.
@@ -165,7 +170,8 @@ def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
     found = topologies.load(network)
     if check and found.classes != classes:
         raise TrainError(
-            f"{network}: ends in {found.classes} units, the data has {classes} classes"
+            f"{network}: ends in {counted(found.classes, 'unit')}, the data has "
+            f"{counted(classes, 'class', 'classes')}"
         )
     return found
 
@@ -233,7 +239,9 @@ def _learn(
     tell: Callable[[DataReport], None] | None,
     watch: Watch,
 ) -> Parts | None:
+    check_options(options)
     _prepare(folder, settings, options, resume=resume)
+    _check_sources(settings)
     L.seed_everything(settings.seed, verbose=False)
     last = newest(folder, lambda _: None)
     given = open_data(settings.data, folder, began=last is not None)
@@ -328,6 +336,15 @@ def _learn_from(
     for teacher, name in zip(teachers, settings.teachers, strict=True):
         teacher.check(stack.topology, name)
     return Teachers(teachers, settings.recipe.temperature) if teachers else None
+
+
+def _check_sources(settings: Settings) -> None:
+    """Refuse runs and models to start or learn from that cannot be read, before the data are."""
+    for source in (*filter(None, (settings.init,)), *settings.teachers):
+        if _is_run(source):
+            read_settings(Path(source))
+        else:
+            load(source)
 
 
 def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
@@ -433,6 +450,8 @@ def _make(folder: Path, settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
         raise TrainError(f"{folder}: cannot be made: {reason.strerror}") from reason
+    for name in WRITTEN:  # now, and not after hours
+        check_replaceable(folder / name, TrainError)
 
 
 def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: bool) -> None:

@@ -62,6 +62,8 @@ from bnn.program.operations import Borders, Pair
 from bnn.program.precision import BIPOLAR, TERNARY
 
 _NONE: Borders = (0, 0, 0, 0)
+#: The least that cuDNN takes; TensorFlow's fused kernel raised smaller ones to it.
+_RAISED_EPSILON = 1.001e-5
 
 
 def read(path: str | Path, given_input: str | None = None) -> Converted:
@@ -400,6 +402,11 @@ class _Reader:
         name = self.stack.name(layer.name)
         # TensorFlow's fused kernel, which Keras 2 uses on maps, centers first.
         fused = self.model.version == 2 and flow.rank == 4
+        if fused and epsilon < _RAISED_EPSILON:
+            self.report.lost.append(
+                f"{layer}: epsilon is {epsilon:g}; on GPUs and in older versions "
+                f"TensorFlow takes {_RAISED_EPSILON:g}; here as its version 2.16 on a CPU"
+            )
         self.stack.add(
             BatchNorm.from_variance(
                 name,
