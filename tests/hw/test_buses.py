@@ -143,6 +143,33 @@ def test_a_start_that_does_not_end_and_the_next() -> None:
     np.testing.assert_array_equal(found, bench.results)
 
 
+@pytest.mark.parametrize(
+    ("where", "reason", "known"),
+    [
+        ("allocate", DriverError("no"), True),
+        ("allocate", KeyboardInterrupt(), False),
+        ("write", DriverError("no"), False),
+        ("write", KeyboardInterrupt(), False),
+    ],
+)
+def test_what_stops_a_start(
+    where: str, reason: BaseException, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error before the start leaves a known state; an interrupt or the start itself does not."""
+    bench = Bench(0, 0, seed=7)
+
+    def stopped(*_: object) -> None:
+        raise reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.transport, where, stopped)
+        with pytest.raises(type(reason)):
+            bench.driver.start(bench.images[:2])
+        assert bench.transport.known() == known
+    found = bench.driver.run(bench.images).view(np.uint8).reshape(40, 504)
+    np.testing.assert_array_equal(found, bench.results)
+
+
 def test_every_refusal_names_its_reason_alone() -> None:
     bench = Bench(0, 0, seed=4)
     good, also = bench.addresses(0, LINE)
