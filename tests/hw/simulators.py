@@ -29,7 +29,7 @@ def built(
         top: the topmost module, of ``modules`` of the package or of ``texts``, by file name.
         more_flags: of Verilator.
     """
-    own = {name: library()[name] for name in (*_reached(modules), "bnn_registers.svh")}
+    own = {name: library()[name] for name in (*reached(modules), "bnn_registers.svh")}
     texts = {**own, **texts, "main.cpp": main, "flags": " ".join(more_flags)}
     digest = hashlib.sha256("\0".join(f"{n}\0{t}" for n, t in texts.items()).encode()).hexdigest()
     program = _cache() / f"{top}-{digest[:32]}"
@@ -72,7 +72,7 @@ def _runtime(command: list[str]) -> list[Path]:
     return made
 
 
-def _reached(modules: Iterable[str]) -> list[str]:
+def reached(modules: Iterable[str]) -> list[str]:
     """Files of these and of all that they are made of."""
     found: list[str] = []
     waiting = [f"{name}.sv" for name in modules]

@@ -117,6 +117,59 @@ def test_errors_and_the_next_start() -> None:
         bench.batch(3)
 
 
+def test_a_start_that_does_not_end_and_the_next() -> None:
+    """Without a bound from the design there is no number to name: the driver was given none."""
+    bench = Bench(0, 0, seed=6)
+    usual = bench.transport._usual
+    bench.transport._usual = 50
+    bench.driver.start(bench.images)
+    with pytest.raises(DriverError, match=r"^the accelerator does not finish$"):
+        bench.driver.wait()
+    bench.transport._limit = 50
+    places = bench.addresses(LINE, 16 * LINE)
+    bench.driver.start_raw(*places, 20)
+    with pytest.raises(DriverError, match=f"reports: {reg.ERROR_TEXTS[16]}$"):
+        bench.driver.wait_raw()
+    bench.transport.configure()
+    bench.driver.load(loads(DESIGN))
+    bench.driver.start_raw(*places, 20)
+    with pytest.raises(DriverError, match=r"^the accelerator does not finish$"):
+        bench.driver.wait_raw()
+    bench.transport._usual = bench.transport._limit = usual
+    bench.transport.configure()
+    bench.driver.load(loads(DESIGN))
+    bench.batch(3)
+    found = bench.driver.run(bench.images).view(np.uint8).reshape(40, 504)
+    np.testing.assert_array_equal(found, bench.results)
+
+
+@pytest.mark.parametrize(
+    ("where", "reason", "known"),
+    [
+        ("allocate", DriverError("no"), True),
+        ("allocate", KeyboardInterrupt(), False),
+        ("write", DriverError("no"), False),
+        ("write", KeyboardInterrupt(), False),
+    ],
+)
+def test_what_stops_a_start(
+    where: str, reason: BaseException, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error before the start leaves a known state; an interrupt or the start itself does not."""
+    bench = Bench(0, 0, seed=7)
+
+    def stopped(*_: object) -> None:
+        raise reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.transport, where, stopped)
+        with pytest.raises(type(reason)):
+            bench.driver.start(bench.images[:2])
+        assert bench.transport.known() == known
+    found = bench.driver.run(bench.images).view(np.uint8).reshape(40, 504)
+    np.testing.assert_array_equal(found, bench.results)
+
+
 def test_every_refusal_names_its_reason_alone() -> None:
     bench = Bench(0, 0, seed=4)
     good, also = bench.addresses(0, LINE)
