@@ -388,6 +388,32 @@ def test_arrays_in_another_order_are_refused(tmp_path: Path) -> None:
         convert(path)
 
 
+@pytest.mark.parametrize("name", ["keras3-cnn", "larq-tutorial"])
+def test_arrays_of_other_shapes_are_refused(name: str, tmp_path: Path) -> None:
+    """Each one of a file: a row short, flat, and with one axis more."""
+    source = FIXTURES / "keras" / f"{name}.h5"
+    places: list[str] = []
+    with h5py.File(source) as file:
+        file["model_weights"].visititems(
+            lambda place, one: places.append(place) if isinstance(one, h5py.Dataset) else None
+        )
+    assert len(places) > 8
+    for place in places:
+        for change in (lambda a: a[1:], np.ravel, lambda a: a[None]):
+            path = tmp_path / "x.h5"
+            shutil.copyfile(source, path)
+            with h5py.File(path, "r+") as file:
+                group = file["model_weights"]
+                whole = group[place][...]
+                wrong = change(whole)
+                if wrong.shape == whole.shape or not wrong.size:
+                    continue
+                del group[place]
+                group[place] = wrong
+            with pytest.raises(FormatError):
+                convert(path)
+
+
 def test_bytes_can_only_be_bytes(tmp_path: Path) -> None:
     def change(config: Any) -> None:
         layer(config, "InputLayer")["config"]["dtype"] = "uint8"
