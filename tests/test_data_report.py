@@ -20,7 +20,7 @@ from bnn.data.duplicates import repeated
 from bnn.data.folder import open_folder
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
 from bnn.data.pictures.preprocess import Stretch, Thumbnail
-from bnn.data.report import DataReport, make_report
+from bnn.data.report import DataReport, Finding, make_report
 from bnn.data.sets import DataSet
 from bnn.errors import InputError, UnreadableError
 
@@ -214,6 +214,21 @@ def test_names_move_no_cursor(folder: Path) -> None:
     text = "".join(look(folder).lines())
     assert "\x1b" not in text
     assert "\\n\\x1b[2J.png" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "examples", "text"),
+    [
+        (5, ("a", "b", "c"), "wrong: a, b, c and 2 more"),
+        (3, ("a", "b", "c"), "wrong: a, b, c"),
+        (1, ("a",), "wrong: a"),
+        (4, (), "wrong"),
+    ],
+)
+def test_a_finding_names_some_and_counts_the_rest(
+    count: int, examples: tuple[str, ...], text: str
+) -> None:
+    assert str(Finding("few", count, "wrong", examples)) == text
 
 
 def test_the_report_is_json(folder: Path) -> None:
