@@ -44,6 +44,18 @@ def test_json_and_the_folding_file_agree(tmp_path) -> None:
     assert folding["loadable"] is True
 
 
+@pytest.mark.parametrize(("clock", "mhz"), [((), 100), (("--clock", "37.5"), 37.5)])
+def test_the_clock_that_is_asked_for_is_planned_with(clock, mhz, tmp_path) -> None:
+    path = tmp_path / "x.html"
+    drawn = json.loads(run("lfc-w1a1", "--pareto", str(path), "--json", *clock).output)
+    speeds = [point["fps"] * point["cycles"] for point in drawn[0]["points"]]
+    assert speeds == pytest.approx([mhz * 1e6] * len(speeds))
+    assert f"{mhz:g} MHz" in path.read_text()
+    planned = json.loads(run("lfc-w1a1", "--fps", "1000", "--json", *clock).output)
+    assert planned["clock_mhz"] == mhz
+    assert planned["fps"] * planned["cycles"] == pytest.approx(mhz * 1e6)
+
+
 @pytest.mark.parametrize(
     ("args", "reason"),
     [

@@ -13,6 +13,7 @@ import pytest
 
 import bnn
 from bnn.commands.main import main
+from bnn.system import progress
 from bnn.system.terminal import harmless
 
 SAMPLES = Path(bnn.__file__).parent / "samples" / "mnist"
@@ -129,3 +130,16 @@ def test_help_and_answers_without_a_width(monkeypatch: pytest.MonkeyPatch) -> No
     assert "Usage:" in _run(monkeypatch, "--help")
     monkeypatch.setenv("COLUMNS", "0")
     assert "#" * 20 + " 3" in _run(monkeypatch, "classify", "lfc-w1a1", THREE, encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lines"), [(0.0, ["doing: 1 of 3", "doing: 3 of 3"]), (60, [])]
+)
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    seconds: float, lines: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS", seconds)
+    with progress.progress("doing") as advance:
+        advance(1, 3)
+        advance(3, 3)
+    assert capsys.readouterr().err.splitlines() == lines

@@ -20,7 +20,7 @@ from bnn.data.duplicates import repeated
 from bnn.data.folder import open_folder
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
 from bnn.data.pictures.preprocess import Stretch, Thumbnail
-from bnn.data.report import DataReport, make_report
+from bnn.data.report import DataReport, Finding, _counted, make_report
 from bnn.data.sets import DataSet
 from bnn.errors import InputError, UnreadableError
 
@@ -214,6 +214,37 @@ def test_names_move_no_cursor(folder: Path) -> None:
     text = "".join(look(folder).lines())
     assert "\x1b" not in text
     assert "\\n\\x1b[2J.png" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "examples", "text"),
+    [
+        (5, ("a", "b", "c"), "wrong: a, b, c and 2 more"),
+        (3, ("a", "b", "c"), "wrong: a, b, c"),
+        (1, ("a",), "wrong: a"),
+        (4, (), "wrong"),
+    ],
+)
+def test_a_finding_names_some_and_counts_the_rest(
+    count: int, examples: tuple[str, ...], text: str
+) -> None:
+    assert str(Finding("few", count, "wrong", examples)) == text
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ((10, 10, 10), "30; each class has 10"),
+        ((10, 0, 10), "20; each of 2 classes has 10"),
+        ((10, 12, 11), "33; each class has 10 (a) to 12 (b)"),
+        ((0, 12, 11), "23; each of 2 classes has 11 (c) to 12 (b)"),
+        ((0, 0, 0), "0"),
+    ],
+)
+def test_how_many_pictures_the_classes_have(counts: tuple[int, ...], text: str) -> None:
+    assert _counted("abc", {"training": counts}) == text
+    halves = {"training": tuple(n // 2 for n in counts), "test": tuple(-(-n // 2) for n in counts)}
+    assert _counted("abc", halves) == text
 
 
 def test_the_report_is_json(folder: Path) -> None:

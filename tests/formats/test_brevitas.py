@@ -84,6 +84,21 @@ def test_bits_that_only_the_file_name_says_are_told() -> None:
     assert [line for line in named.report.lost if "name" in line] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "bits", "every"), [("tfc-w1a2", (1.0, 2.0, 2.0), 1), ("cnv-w2a2", (2, 2, 8), 5)]
+)
+def test_tensors_of_other_shapes_are_refused(name: str, bits: Any, every: int) -> None:
+    """Each one of a network, one row short (but the last: a class less) or with one axis more."""
+    state = torch_file.read(FIXTURES / "brevitas" / f"{name}.tar")["state_dict"]
+    needed = [key for key, value in state.items() if value.ndim and value.size > 1][::every]
+    last = [key for key, value in state.items() if value.ndim > 1][-1]
+    assert len(needed) > 5
+    for key in needed:
+        for wrong in (state[key][None], *([state[key][1:]] if key != last else [])):
+            with pytest.raises(FormatError):
+                convert_module(Module({**state, key: wrong}, *bits))
+
+
 def test_other_modules_are_refused() -> None:
     state = torch_file.read(FIXTURES / "brevitas" / "tfc-w1a1.tar")["state_dict"]
     with pytest.raises(FormatError, match="not quantized"):

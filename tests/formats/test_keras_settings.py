@@ -62,6 +62,47 @@ def test_defaults_are_allowed_and_foreign_keys_are_not(kind: str) -> None:
         Settings("here", SCHEMAS[kind], {**needed, "made_up": 3})
 
 
+_CONV = {"use_bias": True, "strides": (1, 1), "padding": "valid", "dilation_rate": (1, 1)}
+_TERN = {"threshold_value": 0.05, "ternary_weight_networks": False}
+_DOREFA = {"k_bit": 2, "mode": "activations"}
+#: What Keras 3 and Larq 0.13 take where a file says nothing, from their documentation.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "InputLayer": {"dtype": "float32"},
+    **{kind: {"use_bias": True} for kind in ("Dense", "QuantDense")},
+    "Conv2D": {**_CONV, "groups": 1},
+    "QuantConv2D": {**_CONV, "groups": 1, "pad_values": 0.0},
+    "DepthwiseConv2D": {**_CONV, "depth_multiplier": 1},
+    "QuantDepthwiseConv2D": {**_CONV, "depth_multiplier": 1, "pad_values": 0.0},
+    **{
+        f"BatchNormalization{version}": {
+            "axis": [-1],
+            "epsilon": 0.001,
+            "center": True,
+            "scale": True,
+        }
+        for version in ("", "V1")
+    },
+    **{
+        kind: {"pool_size": (2, 2), "padding": "valid"}
+        for kind in ("MaxPooling2D", "MaxPool2D", "AveragePooling2D")
+    },
+    **{f"Global{kind}Pooling2D": {"keepdims": False} for kind in ("Max", "Average")},
+    **{kind: {"axis": [-1]} for kind in ("Softmax", "softmax")},
+    **dict.fromkeys(("SteTern", "ste_tern"), _TERN),
+    **dict.fromkeys(("DoReFa", "dorefa_quantizer"), _DOREFA),
+    "ZeroPadding2D": {"padding": (1, 1, 1, 1)},
+    "Rescaling": {"scale": 1.0, "offset": 0.0},
+    "Reshape": {"target_shape": [3]},
+}
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_what_a_file_leaves_out_is_what_keras_takes(kind: str) -> None:
+    found = Settings("here", SCHEMAS[kind], {"target_shape": [3]} if kind == "Reshape" else {})
+    told = {key: value for key, value in found.items() if value is not None}
+    assert told == DEFAULTS.get(kind, {})
+
+
 @given(kind=st.sampled_from(sorted(SCHEMAS)), value=JSON, data=st.data())
 def test_any_value_is_parsed_or_refused_with_its_key(kind: str, value: Any, data: Any) -> None:
     key = data.draw(st.sampled_from(sorted(SCHEMAS[kind])))
@@ -345,6 +386,32 @@ def test_arrays_in_another_order_are_refused(tmp_path: Path) -> None:
         group.attrs["weight_names"] = list(group.attrs["weight_names"])[::-1]
     with pytest.raises(FormatError, match="by position"):
         convert(path)
+
+
+@pytest.mark.parametrize("name", ["keras3-cnn", "larq-tutorial"])
+def test_arrays_of_other_shapes_are_refused(name: str, tmp_path: Path) -> None:
+    """Each one of a file: a row short, flat, and with one axis more."""
+    source = FIXTURES / "keras" / f"{name}.h5"
+    places: list[str] = []
+    with h5py.File(source) as file:
+        file["model_weights"].visititems(
+            lambda place, one: places.append(place) if isinstance(one, h5py.Dataset) else None
+        )
+    assert len(places) > 8
+    for place in places:
+        for change in (lambda a: a[1:], np.ravel, lambda a: a[None]):
+            path = tmp_path / "x.h5"
+            shutil.copyfile(source, path)
+            with h5py.File(path, "r+") as file:
+                group = file["model_weights"]
+                whole = group[place][...]
+                wrong = change(whole)
+                if wrong.shape == whole.shape or not wrong.size:
+                    continue
+                del group[place]
+                group[place] = wrong
+            with pytest.raises(FormatError):
+                convert(path)
 
 
 def test_bytes_can_only_be_bytes(tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ from bnn.formats.convert import Options, byte_values, convert
 from bnn.formats.grids import grid
 from bnn.formats.keras.host import host_input
 from bnn.formats.keras.quantizers import Named, activation_of, named, real_activation, weights_of
+from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.executor import bounds, rounded
+from bnn.formats.qonnx.input import thresholded_input
 from bnn.formats.qonnx.operators import OPERATORS, Op
 from bnn.formats.qonnx.quantizers import activation, quant
+from bnn.formats.qonnx.tensor import RawInput
 from bnn.formats.weights import from_real
 from bnn.lower import lower
 from bnn.model.model import Model
@@ -338,3 +341,26 @@ def test_scales_of_depthwise_kernels_are_means_over_all_channels() -> None:
     found = weights_of("here", Named.plain("here", "magnitude_aware_sign"), latent, 2)
     np.testing.assert_array_equal(found.scale, [1.5, 1.0] * 3)
     np.testing.assert_array_equal(found.integers.reshape(-1), [1, -1, 1, 1, -1, 1])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 14, 15, 254, 255])
+@pytest.mark.parametrize(("scale", "bias"), [(1, 0), (1, 1), (1, -3), (2, -1), (2, 1), (0.5, 3)])
+@pytest.mark.parametrize(("factor", "offset"), [(1.0, 0.0), (0.25, -3.0)])
+def test_thresholds_of_the_input(
+    count: int, scale: float, bias: float, factor: float, offset: float
+) -> None:
+    """The host's integers stand for the very values that the graph's thresholds make."""
+    table = (np.arange(count)[None, :] * 0.5 - 1.0).astype(np.float32)
+    raw = RawInput((1, 3), ("N", "C"), np.array([factor]), np.array([offset]))
+    fed = thresholded_input(raw, Constant(table), Lattice.of(scale, bias))
+    bits = (count + 1).bit_length()
+    if count not in (1, (1 << bits - 1) - 1, (1 << bits - 1) - 2, (1 << bits) - 2):
+        assert fed is None
+        return
+    assert fed is not None
+    middles = np.arange(-2, count + 2) * 0.5 - 1.25
+    x = ((middles - offset) / factor).astype(np.float32)[:, None].repeat(3, 1)
+    reached = (middles[:, None] >= table).sum(axis=1)
+    q = fed.input.quantized(x).astype(np.int64)
+    real = fed.lattice.scale * (fed.lattice.step * q + fed.lattice.base)
+    np.testing.assert_array_equal(real, np.repeat((scale * reached + bias)[:, None], 3, 1))

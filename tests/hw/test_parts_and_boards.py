@@ -71,6 +71,24 @@ def test_a_board_of_its_own() -> None:
     assert "period 8.000" in found.constraints()
 
 
+@pytest.mark.parametrize(
+    ("before", "least", "most", "outside"),
+    [
+        ("clock_mhz = 125", "1", "1000", ("0.99", "1000.5")),
+        ("span = 0x1_0000", "0x100", "0x43C0_0000", ("0xFF",)),
+    ],
+)
+def test_numbers_of_a_board_are_taken_up_to_their_limits(
+    before: str, least: str, most: str, outside: tuple[str, ...]
+) -> None:
+    field = before.partition(" ")[0]
+    for value in (least, most):
+        _board(BOARD.replace(before, f"{field} = {value}"))
+    for value in outside:
+        with pytest.raises(BuildError, match=field):
+            _board(BOARD.replace(before, f"{field} = {value}"))
+
+
 def test_a_board_has_its_parts_clock_unless_it_says_one() -> None:
     assert _board(BOARD.replace("clock_mhz = 125\n", "")).clock_mhz == 100.0
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bnn.errors import ProgramError
 from bnn.program.check import dot_bounds, work
-from bnn.program.inputs import IntegerInput, PictureInput, identity_table
+from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
 from bnn.program.operations import Add, Affine, ArgMax, Dot, Pool, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program.program import Program
@@ -303,3 +303,10 @@ def test_steps_are_counted_as_documented() -> None:
         "s": 4 * 21,
         "c": 64 * 4,
     }
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.0, -0.5, -1.0, -(2.0**-126), np.nan, np.inf, [1.0, 0.0]])
+def test_scales_of_an_input_are_positive_numbers(scale: Any) -> None:
+    with pytest.raises(ProgramError, match="input scale must be"):
+        RealInput((2,), UINT(8), np.array(scale, np.float32), np.zeros(1, np.float32))
+    RealInput((2,), UINT(8), np.array([2.0**-126, 1.0], np.float32), np.zeros(1, np.float32))

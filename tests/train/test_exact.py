@@ -14,7 +14,7 @@ from bnn.run import prepare  # noqa: E402
 from bnn.train.extract import extract  # noqa: E402
 from bnn.train.layers import BatchNorm, Weighted  # noqa: E402
 from bnn.train.layers import Dense as Dense_  # noqa: E402
-from bnn.train.stack import Stack  # noqa: E402
+from bnn.train.stack import LOGIT_GAIN, Stack  # noqa: E402
 
 ACTIVATIONS = [BIPOLAR, TERNARY, UINT(1), UINT(2), UINT(4), INT(3), INT(4, narrow=True)]
 WEIGHTS = [BIPOLAR, TERNARY, INT(4, narrow=True), INT(8)]
@@ -106,3 +106,26 @@ def test_training_in_16_bits_uses_the_integers_that_are_deployed(weights):
     layer.weight.data.copy_((near[torch.randint(len(near), (32, 64))] - 1e-3) / weights.high)
     rows = torch.eye(64, dtype=torch.bfloat16)
     assert torch.equal(layer.train()(rows).float().T, layer.integers())
+
+
+@pytest.mark.parametrize(
+    ("act", "gain"),
+    [
+        (BIPOLAR, 1.0),
+        (TERNARY, 1.0),
+        (INT(4, narrow=True), 7.0),
+        (UINT(1), 1.0),
+        (UINT(2), 1.0),
+        (UINT(4), 5.0),
+    ],
+)
+def test_a_norm_starts_with_the_range_of_the_activation_after_it(act, gain):
+    """Not that before it, nor a later one; the last has the logits' own."""
+    other = INT(8)
+    layers = (
+        *(Dense(4), Act(other), Norm(), Act(act)),
+        *(Dense(5), Norm(), Act(other), Dense(3), Norm()),
+    )
+    stack = Stack(Topology("gains", (6,), layers, "sign"))
+    found = [float(m.gamma.detach().mean()) for m in stack.modules() if isinstance(m, BatchNorm)]
+    assert found == [gain, 127.0, LOGIT_GAIN]

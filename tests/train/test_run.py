@@ -453,6 +453,25 @@ def test_damaged_settings_are_said(tmp_path, text):
         read_settings(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "pictures", "batch"),
+    [
+        (125, 126, 125),
+        (125, 125, 125),
+        (125, 124, 31),  # a quarter
+        (125, 67, 16),
+        (125, 68, 17),
+        (125, 20, 16),
+        (125, 16, 16),
+        (125, 15, 15),
+        (3, 2, 2),
+        (1, 1, 1),
+    ],
+)
+def test_the_batch_of_small_data(wanted, pictures, batch):
+    assert batch_for(wanted, pictures) == batch
+
+
 def test_fewer_pictures_than_a_batch_make_the_batch_smaller(topology_file, pictures, tmp_path):
     said = []
     wanted = Settings.make(str(topology_file), str(pictures), epochs=1)

@@ -409,7 +409,7 @@ def _precision(where: str, value: Any) -> Precision:
         raise NetworkError(f"{where}: no such precision: {_quoted(value)}")
     try:
         precision = parse(value)
-    except (ProgramError, ValueError) as error:  # int99999...
+    except ProgramError as error:
         raise NetworkError(f"{where}: {str(error)[:MAX_QUOTED]}") from None
     if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
         raise NetworkError(f"{where}: {precision} is not among bipolar, uint1-8, int2-8, int2n-8n")

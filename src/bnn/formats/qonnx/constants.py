@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,8 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Exp": np.exp,
     "Log": np.log,
     "Relu": lambda a: np.maximum(a, a.dtype.type(0)),
-    "Max": lambda *a: np.maximum.reduce(a),
-    "Min": lambda *a: np.minimum.reduce(a),
+    "Max": lambda *a: reduce(np.maximum, a),
+    "Min": lambda *a: reduce(np.minimum, a),
 }
 
 

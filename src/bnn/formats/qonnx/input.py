@@ -104,8 +104,9 @@ def thresholded_input(raw: RawInput, table: object, levels: Lattice) -> Fed | No
     if count == 1:
         # 0 or 1 thresholds reached: -1 or +1
         host = RealInput(raw.given_shape, BIPOLAR, _f32(scale), _f32(zero))
-        if levels.step == 1 and levels.base % 2:
-            return Fed(host, Lattice(levels.scale, 1, levels.base + 1))
+        if levels.step % 2 == 0:
+            half = levels.step // 2
+            return Fed(host, Lattice(levels.scale, half, levels.base + half))
         return Fed(host, Lattice(levels.scale / 2, levels.step, 2 * levels.base + levels.step))
     bits = count.bit_length()
     if count == (1 << bits) - 1 and bits <= 8:

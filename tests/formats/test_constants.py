@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Constants of an ONNX graph are folded to what ``onnx.reference`` computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from bnn.errors import FormatError
+from bnn.formats.qonnx.constants import Constant, fold
+from bnn.formats.qonnx.onnx_file import Node
+from bnn.formats.qonnx.operators import understood
+from bnn.formats.qonnx.weights import quantized_constant
+
+A = np.arange(-12, 12, dtype=np.float32).reshape(2, 3, 4) / 4
+B = np.linspace(0.5, 3, 4, dtype=np.float32)
+WHOLE = np.array([[7, -7, 6], [-9, 8, 1]], np.int64)
+TWO = np.array([[2, 2, -4], [4, -3, 5]], np.int64)
+
+CASES: list[tuple[str, int, dict[str, Any], tuple[Any, ...]]] = [
+    *((kind, 13, {}, (A, B)) for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min")),
+    ("Div", 13, {}, (WHOLE, TWO)),
+    ("Pow", 13, {}, (np.abs(A), B)),
+    *((kind, 13, {}, (A, B, -A)) for kind in ("Max", "Min")),
+    *((kind, 13, {}, (np.abs(A) + 1,)) for kind in ("Sqrt", "Reciprocal", "Exp", "Log")),
+    *((kind, 13, {}, (A,)) for kind in ("Neg", "Abs", "Sign", "Floor", "Ceil", "Relu", "Identity")),
+    ("Round", 11, {}, (A * 2,)),
+    ("Transpose", 13, {"perm": [2, 0, 1]}, (A,)),
+    ("Reshape", 13, {}, (A, np.array([0, -1, 2], np.int64))),
+    *(("Flatten", 13, {"axis": axis}, (A,)) for axis in (0, 1, 2, -1)),
+    ("Squeeze", 13, {}, (A[:1, :, :1], np.array([0, 2], np.int64))),
+    ("Squeeze", 11, {"axes": [0, 2]}, (A[:1, :, :1],)),
+    ("Squeeze", 13, {}, (A[:1, :, :1],)),
+    ("Unsqueeze", 13, {}, (A, np.array([0, -1], np.int64))),
+    ("Unsqueeze", 11, {"axes": [1, 3]}, (A,)),
+    ("Slice", 9, {"starts": [1, 0], "ends": [3, 2], "axes": [1, 2]}, (A,)),
+    ("Slice", 9, {"starts": [1, 1], "ends": [2, 3]}, (A,)),
+    *(
+        ("Slice", 13, {}, (A, *(np.array(each, np.int64) for each in given)))
+        for given in (
+            ([0, 1], [2, 3]),
+            ([1, -3], [1 << 40, -1], [1, 2]),
+            ([0, 0], [3, 4], [1, 2], [2, 3]),
+            ([1], [2], [-1]),
+        )
+    ),
+    *(
+        ("Clip", 13, {}, (A, *bounds))
+        for bounds in (
+            (np.float32(-1), np.float32(1.5)),
+            (np.float32(-1),),
+            (None, np.float32(1.5)),
+            (),
+        )
+    ),
+    ("Clip", 6, {"min": -1.0, "max": 0.5}, (A,)),
+    ("Clip", 6, {}, (A,)),
+    *(("Gather", 13, {"axis": axis}, (A, np.array([[1, 0]], np.int64))) for axis in (0, 1, -1)),
+    *(("Concat", 13, {"axis": axis}, (A, A + 1, A)) for axis in (0, 1, -1)),
+    ("ReduceMean", 13, {"axes": [1, 2], "keepdims": 0}, (A,)),
+    ("ReduceMean", 13, {"axes": [-1]}, (A,)),
+    ("ReduceMean", 13, {}, (A,)),
+    ("Shape", 13, {}, (A,)),
+    ("Shape", 15, {"start": 1}, (A,)),
+    ("Shape", 15, {"start": -2, "end": -1}, (A,)),
+    ("MatMul", 13, {}, (A, A.transpose(0, 2, 1).copy())),
+    *(
+        ("Cast", 13, {"to": to}, (A * 4 if to in (3, 5, 6, 7, 10, 11) else np.abs(A),))
+        for to in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13)
+    ),
+    ("Constant", 13, {"value": B}, ()),
+    ("Constant", 13, {"value_float": 1.5}, ()),
+    ("Constant", 13, {"value_floats": [1.5, 2.5]}, ()),
+    ("Constant", 13, {"value_int": 3}, ()),
+    ("Constant", 13, {"value_ints": [3, 4]}, ()),
+]
+
+
+def _folded(
+    kind: str, version: int, attributes: dict[str, Any], inputs: tuple[Any, ...]
+) -> Constant | None:
+    names = tuple("" if each is None else f"i{at}" for at, each in enumerate(inputs))
+    node = Node("here", kind, "", names, ("out",), attributes)
+    given = [None if each is None else Constant(np.asarray(each)) for each in inputs]
+    return fold(understood(node, {"": version}), given)
+
+
+@pytest.mark.parametrize(("kind", "version", "attributes", "inputs"), CASES)
+def test_constants_are_what_the_reference_computes(
+    kind: str, version: int, attributes: dict[str, Any], inputs: tuple[Any, ...]
+) -> None:
+    arrays = {f"i{at}": np.asarray(each) for at, each in enumerate(inputs) if each is not None}
+    names = ["" if each is None else f"i{at}" for at, each in enumerate(inputs)]
+    stored = {
+        key: onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+        for key, value in attributes.items()
+    }
+    node = onnx.helper.make_node(kind, names, ["out"], **stored)
+    info = onnx.helper.make_tensor_value_info
+    float_ = onnx.TensorProto.FLOAT
+    types = {name: onnx.helper.np_dtype_to_tensor_dtype(a.dtype) for name, a in arrays.items()}
+    graph = onnx.helper.make_graph(
+        [node],
+        "one",
+        [info(name, types[name], array.shape) for name, array in arrays.items()],
+        [info("out", float_, None)],
+    )
+    opsets = [onnx.helper.make_opsetid("", version)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    wanted = ReferenceEvaluator(model).run(None, arrays)[0]
+    found = _folded(kind, version, attributes, inputs)
+    assert found is not None
+    assert found.value.shape == np.shape(wanted)
+    assert found.value.dtype == np.asarray(wanted).dtype
+    np.testing.assert_allclose(found.value, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{}, {"value_int": 3, "value_float": 1.5}, {"value_ints": [1], "value": B}],
+)
+def test_a_constant_holds_one_value(attributes: dict[str, Any]) -> None:
+    with pytest.raises(FormatError, match="must hold one constant"):
+        _folded("Constant", 13, attributes, ())
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero"), [(np.ones((3, 4)), np.zeros(1)), (np.ones(1), np.zeros((2, 1, 4)))]
+)
+def test_quantizers_that_are_larger_than_the_weights_are_refused(scale: Any, zero: Any) -> None:
+    """NumPy would make more weights of them."""
+    attributes = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
+    names = ("w", "scale", "zero", "bits")
+    node = Node("here", "Quant", "qonnx.custom_op.general", names, ("out",), attributes)
+    given = [np.ones((1, 4)), scale, zero, np.array(4.0)]
+    op = understood(node, {"": 13, "qonnx.custom_op.general": 1})
+    with pytest.raises(FormatError, match="scale or zero point do not fit the weights' shape"):
+        quantized_constant(op, [Constant(each.astype(np.float32)) for each in given])
