@@ -165,7 +165,7 @@ def _median(levels: NDArray[np.uint8]) -> int:
 def _widened(values: NDArray[Any], margin: int, factor: int, around: int) -> NDArray[Any]:
     """``np.pad(values, margin, constant_values=around)[::factor, ::factor]`` in little memory."""
     rows, columns = (np.arange(0, side + 2 * margin, factor) - margin for side in values.shape)
-    within = [(0 <= i) & (i < n) for i, n in zip((rows, columns), values.shape, strict=True)]
+    within = [(i >= 0) & (i < n) for i, n in zip((rows, columns), values.shape, strict=True)]
     wider = np.full((len(rows), len(columns)), around, values.dtype)
     wider[np.ix_(*within)] = values[np.ix_(rows[within[0]], columns[within[1]])]
     return wider
