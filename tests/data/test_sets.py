@@ -224,12 +224,16 @@ def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_incomplete_sets(tmp_path: Path) -> None:
     mnist, pictures = put_mnist(tmp_path / "mnist"), put_cifar(tmp_path / "cifar10")
     (mnist / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="mnist: has no t10k-labels-idx1-ubyte, plain"):
+    with pytest.raises(
+        DataError, match="mnist: has t10k-images-idx3-ubyte, but no t10k-labels-idx1-ubyte"
+    ):
         load_test("mnist", tmp_path)
     with pytest.raises(DataError, match=f"^{tmp_path}: holds no train files of mnist"):
         load_train("mnist", tmp_path)
     (pictures / "data_batch_3.bin").unlink()
-    with pytest.raises(DataError, match=r"cifar10: has no data_batch_3\.bin, plain"):
+    with pytest.raises(
+        DataError, match=r"cifar10: has data_batch_1\.bin, but no data_batch_3\.bin"
+    ):
         load_train("cifar10", tmp_path)
     assert len(load_test("cifar10", tmp_path)) == 3
 
@@ -360,3 +364,41 @@ def test_real_mnist_under_a_root(data_dir: Path, monkeypatch: pytest.MonkeyPatch
         *(5923, 6742, 5958, 6131, 5842),
         *(5421, 5918, 6265, 5851, 5949),
     ]
+
+
+@pytest.mark.parametrize("what", ["images-idx3", "labels-idx1"])
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_a_file_that_is_there_twice(tmp_path: Path, what: str, suffix: str) -> None:
+    folder = put_mnist(put_mnist(tmp_path / "mnist"), suffix)
+    assert len(load_test("mnist", tmp_path)) == 3, "equal contents, plain and packed, are one file"
+    name = f"t10k-{what}-ubyte"
+    other = (
+        partial(idx.write_images, images=grey(3, 9))
+        if what.startswith("images")
+        else partial(idx.write_labels, labels=np.array([1, 2, 3], np.uint8))
+    )
+    other(folder / f"{name}{suffix}")
+    with pytest.raises(DataError, match=f"{name} and {name}{suffix}: have other contents"):
+        load_test(folder)
+
+
+def test_records_that_are_there_twice(tmp_path: Path) -> None:
+    folder = put_cifar(put_cifar(tmp_path / "cifar10") / "cifar-10-batches-bin").parent
+    assert len(load_train("cifar10", tmp_path)) == len(load_train(folder)) == 10
+    below = folder / "cifar-10-batches-bin"
+    cifar.write_records(below / "data_batch_2.bin", colour(2, 77), [2, 0])
+    assert len(load_test(folder)) == 3, "only the training part is there in two ways"
+    with pytest.raises(DataError, match=r"both have data_batch_1\.bin, with other contents"):
+        load_train(folder)
+    cifar.write_records(folder / "test_batch.bin.gz", colour(3, 5), [7, 0, 9])
+    with pytest.raises(DataError, match=r"test_batch\.bin and test_batch\.bin\.gz: have other"):
+        load_test(folder)
+
+
+def test_images_of_one_part_and_labels_of_another(tmp_path: Path) -> None:
+    folder = put_mnist(tmp_path / "some")
+    (folder / "t10k-labels-idx1-ubyte").rename(folder / "train-labels-idx1-ubyte")
+    with pytest.raises(DataError, match="has train-labels-idx1-ubyte, but no train-images-idx3"):
+        load_train(folder)
+    with pytest.raises(DataError, match="has t10k-images-idx3-ubyte, but no t10k-labels-idx1"):
+        load_test(folder)

@@ -364,3 +364,59 @@ def test_thresholds_of_the_input(
     q = fed.input.quantized(x).astype(np.int64)
     real = fed.lattice.scale * (fed.lattice.step * q + fed.lattice.base)
     np.testing.assert_array_equal(real, np.repeat((scale * reached + bias)[:, None], 3, 1))
+
+
+TINY = float(np.finfo(np.float32).tiny)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("variance", "epsilon", "accepted"),
+    [
+        ([1, 0.5], 0.0, True),
+        ([TINY, 1], 0.0, True),
+        ([1e-38, 1], 0.0, False),
+        ([1, 1e-45], 0.0, False),
+        ([0, 1], 0.0, False),
+        ([0, 1], 1e-40, False),
+        ([0, 1e-38], 1e-3, True),
+        ([1, -1], 0.0, False),
+        ([1, np.nan], 1e-3, False),
+    ],
+)
+def test_a_deviation_that_frameworks_take_as_0(
+    kind: Any, variance: list[float], epsilon: float, accepted: bool
+) -> None:
+    # TensorFlow's answers to such networks are NaN; NumPy's are numbers.
+    def make() -> BatchNorm:
+        numbers = np.array(variance, kind)
+        return BatchNorm.from_variance("norm", [1, 1], [0, 1], [0, 0], numbers, epsilon)
+
+    if accepted:
+        make()
+        return
+    with pytest.raises(NetworkError, match=r"norm: variance \+ epsilon is .* in channel [01]"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("gamma", "beta", "mean", "variance", "accepted"),
+    [
+        (1e-40, 0.0, 0.0, 1.0, False),
+        (-1e-40, 1e-30, 0.0, 1.0, False),
+        (1e-40, 0.5, 0.0, 1.0, True),
+        (1e-40, -0.5, 3.0, 1.0, True),
+        (0.0, 0.0, 3.0, 1.0, True),
+        (1e-20, 0.0, 0.0, 1e38, False),
+        (TINY, 0.0, 3.0, 1.0, True),
+    ],
+)
+def test_a_slope_that_frameworks_take_as_0(
+    gamma: float, beta: float, mean: float, variance: float, accepted: bool
+) -> None:
+    values = [np.array([1, value], np.float32) for value in (gamma, beta, mean, variance)]
+    if accepted:
+        BatchNorm.from_variance("norm", *values, 0.0)
+        return
+    with pytest.raises(NetworkError, match="norm: its factor in channel 1 is below"):
+        BatchNorm.from_variance("norm", *values, 0.0)

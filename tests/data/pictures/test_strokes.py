@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import bnn
+from bnn.data.pictures import strokes
 from bnn.data.pictures.preprocess import Digit
 from bnn.data.pictures.rules import digit_array
 from bnn.data.pictures.strokes import find_stroke, is_solid
@@ -305,3 +306,20 @@ def test_ink_at_the_border_is_said() -> None:
     image = sheet(235, 25).crop((0, 150, WIDTH, HEIGHT))
     with pytest.warns(BnnWarning, match="the ink touches the border of the picture"):
         found(image)
+
+
+@given(
+    sides=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    margin=st.integers(0, 30),
+    factor=st.integers(1, 9),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_what_saves_memory_gives_the_same(
+    sides: tuple[int, int], margin: int, factor: int, seed: int
+) -> None:
+    levels = np.random.default_rng(seed).integers(0, 256, sides, np.uint8)
+    wanted = np.pad(levels, margin, constant_values=7)[::factor, ::factor]
+    np.testing.assert_array_equal(strokes._widened(levels, margin, factor, 7), wanted)
+    flat = levels.ravel()
+    assert strokes._median(flat) == int(np.median(flat))
+    assert strokes._deviation(flat) == pytest.approx(float(flat.std()), abs=1e-9)

@@ -325,10 +325,11 @@ def grey_levels(image: Image.Image) -> Image.Image:
     """Return grey levels as Pillow before 7: the weighted sum is truncated, not rounded."""
     if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")
-    colours = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    levels = np.empty(colours.shape[:2], np.uint8)
-    for top in range(0, len(colours), _ROWS):  # in strips: little memory
-        red, green, blue = np.moveaxis(colours[top : top + _ROWS].astype(np.uint32), 2, 0)
+    colours = image if image.mode == "RGB" else image.convert("RGB")
+    levels = np.empty((image.height, image.width), np.uint8)
+    for top in range(0, image.height, _ROWS):  # in strips: little memory
+        strip = colours.crop((0, top, image.width, min(top + _ROWS, image.height)))
+        red, green, blue = np.moveaxis(np.asarray(strip).astype(np.uint32), 2, 0)
         levels[top : top + _ROWS] = (red * 19595 + green * 38470 + blue * 7471) >> 16
     return Image.fromarray(levels)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from bnn.data.pictures.depth import check_colours, check_tiff, is_deep, to_8_bits
 from bnn.data.pictures.rules import (
@@ -58,7 +59,8 @@ class Seen:
     """A picture as a person sees it.
 
     Attributes:
-        image: decoded, upright, opaque, of mode ``L`` or ``RGB``.
+        image: decoded, upright, opaque, of mode ``L`` or ``RGB``; maybe the caller's own, so
+            it must not be changed.
         size: (width, height) of the whole picture, upright; ``image`` is smaller where a JPEG
             was decoded at a reduced scale.
         transparent: whether any pixel was transparent, so that paper shows.
@@ -79,7 +81,15 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     with open_picture(path) as image:
         with decoding(picture_name(image)):
             _check_pages(image)
+            if isinstance(image, WebPImageFile):
+                _decode_webp(image)
         yield image
+
+
+def _decode_webp(image: WebPImageFile) -> None:
+    """Decode a WebP file and free its decoder, which has three times the picture's memory."""
+    image.load()
+    image._decoder = image.fp = None
 
 
 def say_frames(image: Image.Image) -> None:
@@ -236,11 +246,14 @@ def _opaque(image: Image.Image, name: str) -> Image.Image:
     """Return a picture without alpha in mode L or RGB, decoded."""
     if is_deep(image.mode):
         return Image.fromarray(to_8_bits(image, name))
-    if image.mode in ("1", "L"):
+    if image.mode in ("L", "RGB"):
+        image.load()
+        return image  # not a copy: pictures are large
+    if image.mode == "1":
         return image.convert("L")
     if image.mode == "LAB":
         return _from_lab(image, name)
-    if image.mode in ("RGB", "P", "RGBX", "CMYK", "YCbCr", "HSV"):
+    if image.mode in ("P", "RGBX", "CMYK", "YCbCr", "HSV"):
         return image.convert("RGB")
     raise DataError(f"{name}: pictures of mode {image.mode} cannot be read; convert it to RGB")
 
