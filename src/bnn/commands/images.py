@@ -34,7 +34,7 @@ Images = tuple[list[str], NDArray[Any]]
 
 
 def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
-    """The files that ``paths`` stand for, in order, and what among them cannot be read.
+    """Return the files that ``paths`` stand for, in order, and what among them cannot be read.
 
     A folder stands for the pictures below it, sorted; hidden files do not count.
     """
@@ -116,7 +116,7 @@ def _check_takes_pictures(model: Model) -> None:
 
 
 def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
-    """Names and batch (N, *input shape) of the images in ``paths``.
+    """Return names and batch (N, *input shape) of the images in ``paths``.
 
     An image of a file that holds several is called ``file[index]``.
 

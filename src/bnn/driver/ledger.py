@@ -59,7 +59,7 @@ class Ledger:
         }
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The transfers that are kept, as plain values."""
+        """Return the transfers that are kept, as plain values."""
         return [_plain(transfer) for transfer in self.transfers]
 
     def news(self) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ class Pool:
         self.trusted = True
 
     def take(self, words: int) -> BoardBuffer:
-        """A buffer of at least so many words.
+        """Return a buffer of at least so many words.
 
         Raises:
             NoRoomError: the board has no such piece, even after all that is idle was given back.

@@ -32,10 +32,10 @@ class SimulatedBuffer:
         self._released = released
 
     def flush(self) -> None:
-        """Nothing: there is no cache."""
+        """Do nothing: there is no cache."""
 
     def invalidate(self) -> None:
-        """Nothing: there is no cache."""
+        """Do nothing: there is no cache."""
 
     def release(self) -> None:
         """Give it back."""
@@ -116,14 +116,14 @@ class SimulatedTransport:
         self._turn.give()
 
     def forked(self) -> None:
-        """A new simulation where the parent's was computing: no step of it may be half done."""
+        """Called in a forked process: start a new simulation if the parent's was computing."""
         before, self._turn = self._turn, Turn()
         if before.holds(self):
             self._lost = True
             self._open()
 
     def known(self) -> bool:
-        """False after a start that did not end well."""
+        """Return False after a start that failed."""
         return not self._lost
 
     def configure(self) -> bool:
@@ -133,7 +133,7 @@ class SimulatedTransport:
         return True
 
     def read(self, offset: int) -> int:
-        """A 32-bit register."""
+        """Return a 32-bit register."""
         return int(self._api.bnn_read(self._board, offset))
 
     def write(self, offset: int, value: int) -> None:
@@ -172,7 +172,7 @@ class SimulatedTransport:
         return came
 
     def now(self) -> dict[str, Any]:
-        """The clock cycle since power-on."""
+        """Return the clock cycle since power-on."""
         return {"cycle": int(self._api.bnn_cycles(self._board))}
 
     def trace(self, path: Path) -> None:
@@ -182,7 +182,7 @@ class SimulatedTransport:
 
 
 def _load(library: Path) -> ctypes.CDLL:
-    """The library, if it and the files beside it are what was built."""
+    """Return the library, if it and the files beside it are what was built."""
     files = _check(library)
     try:
         return _api(ctypes.CDLL(cache.sealed(library, files[library.name])))

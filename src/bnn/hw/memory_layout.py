@@ -69,7 +69,7 @@ class InputLayout:
         return gears * self.gear_bits // MEMORY_BITS
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        """Integers (N, ...) to memory words (N, memory_words)."""
+        """Return integers (N, ...) to memory words (N, memory_words)."""
         flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))

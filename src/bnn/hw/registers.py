@@ -142,7 +142,7 @@ def header() -> str:
 
 
 def table() -> str:
-    """The map as a Markdown table."""
+    """Return the map as a Markdown table."""
     lines = ["| offset | register | access | holds |", "|---|---|---|---|"]
     for register in REGISTERS:
         flags = "; ".join(f"bit {bit} {name}: {text}" for name, bit, text in register.bits)

@@ -223,7 +223,7 @@ _TRAINED_ON = Finding(
 
 
 def _looks_of(training: PictureFolder, reader: Reader, match: Match) -> Looks:
-    """What the training part looks like. Its classes are those of the test part."""
+    """Return what the training part looks like. Its classes are those of the test part."""
     notebook = Notebook()
     for _ in reader.batches(training, notebook):
         pass

@@ -141,7 +141,7 @@ class Bar(Callback):
 
 
 def duration(seconds: float) -> str:
-    """Seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
+    """Return seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -117,5 +117,5 @@ class Design:
         return tuple(self.streams)
 
     def instance(self, name: str) -> Instance:
-        """The instance called ``name``."""
+        """Return the instance called ``name``."""
         return next(instance for instance in self.instances if instance.name == name)

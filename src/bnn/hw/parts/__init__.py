@@ -52,5 +52,5 @@ def parse(name: str, table: Table) -> Part:
 
 @cache
 def parts() -> dict[str, Part]:
-    """All parts by name."""
+    """Return all parts by name."""
     return tables.read(__name__, parse)

@@ -136,7 +136,7 @@ def parse(line: str) -> tuple[str, str, list[int]] | None:
 
 
 def frames(lines: Iterable[str], database: Database) -> Frames:
-    """The frames that ``lines`` of FASM write.
+    """Return the frames that ``lines`` of FASM write.
 
     Raises:
         BuildError: a tile or feature that the database does not know, or two features that want the
