@@ -193,7 +193,7 @@ def _identity(classifier: Classifier) -> tuple[Any, ...]:
 
 
 def _portable(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without what belongs to one process: a function that shows progress."""
+    """Return the options without the progress function, which cannot be used in another process."""
     return {name: value for name, value in options.items() if name != "progress"}
 
 

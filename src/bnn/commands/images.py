@@ -121,7 +121,7 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
     An image of a file that holds several is called ``file[index]``.
 
     Raises:
-        DataError: a file is missing or no picture.
+        DataError: a file is missing, or is not a picture.
         InputError: the model is not about pictures, or its input has another shape.
     """
     _check_takes_pictures(model)

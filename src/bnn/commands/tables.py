@@ -24,7 +24,7 @@ from bnn.system.terminal import harmless
 MAX_BARS = 3
 BAR_WIDTH = 20
 NAME_WIDTH = 16
-#: Columns of a terminal that pictures and their classes need besides.
+#: Columns of a terminal for the picture's name and class, in addition to the bars.
 OTHER_WIDTH = 36
 #: Columns that a table of scores needs; names fold.
 MIN_WIDTH = 40

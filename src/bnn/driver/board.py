@@ -18,7 +18,7 @@ from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
-#: Seconds that a start may take before it counts as lost, besides what its cycles take.
+#: Seconds after which a start counts as lost, in addition to the time of its cycles.
 START_TIMEOUT_S = 60.0
 
 

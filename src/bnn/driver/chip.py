@@ -161,7 +161,7 @@ def translated(reason: BaseException, what: str, advice: str = "restart the boar
     lower = text.lower()
     if isinstance(reason, PermissionError) or _ROOT.search(lower):
         return RuntimeUnavailableError(
-            f"{what}: PYNQ wants root ({text}): "
+            f"{what}: PYNQ needs root ({text}): "
             "run it in the board's Jupyter, or with sudo -E and PYNQ's environment"
         )
     if _NO_CHIP.search(lower):

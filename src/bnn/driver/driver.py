@@ -71,7 +71,7 @@ class _Start:
 
 
 class Driver:
-    """An accelerator behind a transport.
+    """An accelerator that is reached through a transport.
 
     Args:
         max_cycles: for a number of images, the cycles that a start surely does not take.
@@ -153,7 +153,7 @@ class Driver:
                 f"not 0x{self.metadata.design_id:08x}; make bnn.bit anew from this folder's sources"
             )
         if self.transport.read(reg.CONTROL.offset) & reg.CONTROL_BITS["START"]:
-            return "the accelerator computes something that nobody here has started"
+            return "the accelerator computes something that this process has not started"
         return None
 
     def _ensure_parameters(self) -> None:

@@ -20,7 +20,7 @@ from bnn.errors import DriverError
 
 #: Bytes of the largest buffer: an accelerator is busy for long enough with these.
 MAX_BUFFER_BYTES = 8 << 20
-#: Bytes that are kept for later although nobody needs them now.
+#: Most bytes of unused buffers that are kept for later.
 KEPT = 16 << 20
 #: 64-bit words of a page, the smallest piece of memory.
 _PAGE = 512
@@ -147,7 +147,7 @@ class Pool:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody has a buffer."""
+        """Whether any buffer is in use."""
         return bool(self._taken)
 
     def settle(self) -> None:

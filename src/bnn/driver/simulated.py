@@ -47,7 +47,7 @@ class SimulatedTransport:
 
     Args:
         library: from :func:`bnn.hw.toolchain.verilator.build`.
-        memory: bytes behind the accelerator.
+        memory: bytes of the memory at the accelerator's bus.
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.
         seed: seed of the stalls.

@@ -20,7 +20,7 @@ from bnn.program.operations import Dot
 from bnn.program.program import Program
 from bnn.system.files import parse_json, read_file
 
-#: Bytes of a file; honest ones have some thousands.
+#: Most bytes of a file; usual ones have some thousands.
 MAX_FILE_BYTES = 1 << 22
 STYLES = ("auto", "block", "distributed")
 

@@ -89,7 +89,7 @@ def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
         make: takes the name and the file's table; reads every field that it knows.
 
     Raises:
-        BuildError: a file cannot be read, lacks a field or has one that nobody reads.
+        BuildError: a file cannot be read, lacks a field, or has one that is not read.
     """
     files = sorted(resources.files(package).iterdir(), key=lambda file: file.name)
     found = {}

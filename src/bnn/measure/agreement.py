@@ -288,7 +288,7 @@ def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
 
 
 def classes_of(logits: Array, middle: float = 0.0) -> Array:
-    """Return classes (N,) of outputs (N, classes); a single output x is class 1 if x > ``middle``."""
+    """Return classes (N,) of outputs (N, classes); a single output is class 1 above ``middle``."""
     if logits.shape[1] == 1:
         return (logits[:, 0] > middle).astype(np.int64)
     return np.asarray(logits.argmax(axis=1))

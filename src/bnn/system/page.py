@@ -28,6 +28,6 @@ def page(title: str, body: str, style: str = "") -> str:
 
     Args:
         title, body: HTML; the caller escapes what comes from a user's file.
-        style: CSS besides that of every page.
+        style: CSS in addition to that of all pages.
     """
     return _PAGE.format(title=title, body=body, style=style)

@@ -5,7 +5,7 @@ The circuit sums population counts of bit planes (see ``bnn_dot_planes.sv``). Wi
 an input and A that sum, a row's accumulator is ``acc = alpha * A + beta[row]``:
 
 ========================= ======= ===== ==============================================
-weights, inputs           op      alpha beta, besides the program's own bias
+weights, inputs           op      alpha beta, added to the program's own bias
 ========================= ======= ===== ==============================================
 bipolar, bipolar          XNOR    2     -(number of columns)
 bipolar, unsigned b bits  XNOR    1     -(2^b - 1) * (number of -1 weights)

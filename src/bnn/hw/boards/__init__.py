@@ -100,7 +100,7 @@ def parse(name: str, table: Table) -> Board:
 def _connection(table: Table) -> Connection:
     top = table.text("top")
     if not (resources.files(__name__) / f"{top}.sv").is_file():
-        raise table.error("top", f"is {top!r}, but there is no file {top}.sv beside it")
+        raise table.error("top", f"is {top!r}, but there is no file {top}.sv in its folder")
     found = Connection(
         top,
         table.whole("base", 0, _MAX_ADDRESS - _MIN_SPAN),
