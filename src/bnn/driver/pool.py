@@ -45,11 +45,11 @@ class BoardBuffer:
         _asked(self._buffer.flush, "writing the cache back")
 
     def invalidate(self) -> None:
-        """Drop the processor's cache."""
+        """Invalidate the processor's cache lines of the buffer."""
         _asked(self._buffer.invalidate, "dropping the cache")
 
     def release(self) -> None:
-        """Give it back to the pool."""
+        """Give the buffer back to the pool."""
         self._pool.give(self)
 
     def free(self) -> None:

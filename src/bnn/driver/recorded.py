@@ -145,10 +145,10 @@ class Replay:
         """Do nothing: only one driver uses a recording."""
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Nothing."""
+        """Do nothing: a recording has no state to release."""
 
     def forked(self) -> None:
-        """Nothing."""
+        """Do nothing: a recording has no state to release."""
 
     def known(self) -> bool:
         """Return True: the registers of a recording can be read from the beginning."""
@@ -159,7 +159,7 @@ class Replay:
         return False
 
     def release(self, number: int) -> None:
-        """Nothing."""
+        """Do nothing: a recording has no state to release."""
 
     def read(self, offset: int) -> int:
         return int(self._next("read", offset)[2])

@@ -38,7 +38,7 @@ class SimulatedBuffer:
         """Do nothing: there is no cache."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Give the buffer back."""
         self._released()
 
 
@@ -107,7 +107,7 @@ class SimulatedTransport:
         self._limit = self._usual if cycles is None else cycles
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give it back."""
+        """Release the transport."""
         if not self._turn.holds(self):
             return
         self._lost |= not well
@@ -133,7 +133,7 @@ class SimulatedTransport:
         return True
 
     def read(self, offset: int) -> int:
-        """Return a 32-bit register."""
+        """Return the value of a 32-bit register."""
         return int(self._api.bnn_read(self._board, offset))
 
     def write(self, offset: int, value: int) -> None:

@@ -74,7 +74,7 @@ class Transport(Protocol):
         ...
 
     def read(self, offset: int) -> int:
-        """Return a 32-bit register."""
+        """Return the value of a 32-bit register."""
         ...
 
     def write(self, offset: int, value: int) -> None:

@@ -51,7 +51,7 @@ class Turn:
         return holder is not None and holder() is who
 
     def give(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         with self._changed:
             self._holder = None
             self._changed.notify()

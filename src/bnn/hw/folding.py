@@ -27,7 +27,7 @@ STYLES = ("auto", "block", "distributed")
 
 @dataclass(frozen=True)
 class LayerFolding:
-    """One matrix.
+    """The folding of one matrix.
 
     Attributes:
         pe: rows at once; simd: columns at once; pixels: positions at once.

@@ -26,7 +26,7 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class InputLayout:
-    """Images in memory.
+    """How images are stored in memory.
 
     Attributes:
         values: number of values of an image; a multiple of ``lanes`` after padding with zero codes.
@@ -98,7 +98,7 @@ class InputLayout:
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """Results in memory.
+    """How results are stored in memory.
 
     Attributes:
         values: number of values of an image without padding; ``rows``: with padding.

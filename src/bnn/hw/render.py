@@ -131,7 +131,7 @@ def _range(bits: int) -> str:
 
 
 def core(design: Design, *, probes: bool) -> str:
-    """``bnn_core.sv``."""
+    """Return the text of ``bnn_core.sv``, the pipeline of the accelerator."""
     lines = [_HEADER + "`default_nettype none", "module bnn_core ("]
     lines.append("    input  wire        clk, rst,")
     lines.append("    input  wire        i_valid,\n    output wire        i_ready,")

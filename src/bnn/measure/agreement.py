@@ -89,7 +89,7 @@ class Comparison:
     independent: bool = True
 
     def line(self) -> str:
-        """As text."""
+        """Return the comparison as one line of text."""
         text = f"compared with {self.source}: {self.differing} of {self.samples} predictions differ"
         if self.off is not None:
             text += f"; logits by at most {self.off:.3g} (the largest is {self.largest:.4g})"
@@ -121,7 +121,7 @@ class Verification:
         return any(item.differing for item in self.comparisons)
 
     def lines(self) -> list[str]:
-        """As text, one line each."""
+        """Return the result as lines of text."""
         text = [f"verified on {self.samples} samples"]
         if self.correct is not None:
             text.append(f"  accuracy: {100 * self.correct / max(1, self.samples):.2f} %")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One operation.
+    """Figures of one operation.
 
     Attributes:
         name, kind: name and kind of the operation.

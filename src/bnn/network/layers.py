@@ -259,7 +259,7 @@ class Sign:
 
     @property
     def base(self) -> int:
-        """Lowest whole number."""
+        """Lowest whole number of the result."""
         return -1
 
     @property
@@ -308,7 +308,7 @@ class Quantize:
 
     @property
     def base(self) -> int:
-        """Lowest whole number."""
+        """Lowest whole number of the result."""
         return self.precision.low - self.zero_point
 
     @property

@@ -86,7 +86,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Signal:
-    """A layer's result.
+    """Shape and scale of a layer's result.
 
     Attributes:
         shape: (height, width, channels).

@@ -49,7 +49,7 @@ class Precision:
 
     @property
     def low(self) -> int:
-        """Smallest value."""
+        """Smallest value of the precision."""
         match self.kind:
             case "bipolar":
                 return -1
@@ -62,7 +62,7 @@ class Precision:
 
     @property
     def high(self) -> int:
-        """Largest value."""
+        """Largest value of the precision."""
         match self.kind:
             case "bipolar":
                 return 1

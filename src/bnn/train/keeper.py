@@ -39,7 +39,7 @@ class History(Callback):
         self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
 
     def state_dict(self) -> dict[str, Any]:
-        """State for the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ class Keeper(Checkpoint):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """State for the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

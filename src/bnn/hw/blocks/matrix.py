@@ -194,7 +194,7 @@ class Matrix:
 
     @property
     def synapses(self) -> int:
-        """Bit products a cycle."""
+        """Number of bit products per cycle."""
         return self.pe * self.simd * self.pixels * self.weight.bits * self.source.bits
 
     def generics(self) -> dict[str, Generic]:

@@ -32,7 +32,7 @@ Progress = Callable[[str, float], None]
 
 
 def silent(what: str, part: float) -> None:
-    """No progress."""
+    """Report no progress (the default of ``progress``)."""
 
 
 def verilator_root() -> Path:
