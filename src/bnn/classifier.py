@@ -119,7 +119,7 @@ class Classifier:
         self._runtime = prepare(runtime, self.model.program, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies, and what goes to another process, prepare the same runtime anew."""
+        """Let copies and pickles prepare the same runtime anew."""
         return _again, (self.model, self.runtime, self.bgr, _portable(self.options), self.last_run)
 
     def __eq__(self, other: object) -> bool:
@@ -147,7 +147,7 @@ class Classifier:
         return run_html(self.model, repr(self), speed if last.images else "")
 
     def scores(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int32]:
-        """Integer scores, int32 (N, classes)."""
+        """Return integer scores, int32 (N, classes)."""
         return self._run(images, bgr).scores
 
     def logits(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
@@ -155,13 +155,13 @@ class Classifier:
         return logits(self.model.program, self._run(images, bgr).scores)
 
     def classify(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int64]:
-        """Class indices, int64 (N,)."""
+        """Return class indices, int64 (N,)."""
         return decide(self.model.program, self._run(images, bgr))
 
     def run(
         self, images: Any, *, bgr: bool | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Scores and classes of one and the same run."""
+        """Return the scores and the classes of one run."""
         outputs = self._run(images, bgr)
         return outputs.scores, decide(self.model.program, outputs)
 
@@ -180,32 +180,32 @@ class Classifier:
 def _again(
     model: Model, runtime: str, bgr: bool, options: dict[str, Any], last_run: Run
 ) -> Classifier:
-    """A classifier as it was when it was copied."""
+    """Return a classifier as it was when it was copied."""
     made = Classifier(model, runtime, bgr=bgr, **options)
     made.last_run = last_run
     return made
 
 
 def _identity(classifier: Classifier) -> tuple[Any, ...]:
-    """What decides a classifier's answers and how it finds them."""
+    """Return what decides a classifier's answers and how it finds them."""
     options = _portable(classifier.options)
     return classifier.model, classifier.runtime, classifier.bgr, options
 
 
 def _portable(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without what belongs to one process: a function that shows progress."""
+    """Return the options without the progress function, which cannot be used in another process."""
     return {name: value for name, value in options.items() if name != "progress"}
 
 
 def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Scores (N, classes) as logits, float64 (N, classes)."""
+    """Return scores (N, classes) as logits, float64 (N, classes)."""
     if program.affine is None:
         return scores.astype(np.float64)
     return program.affine.logits(scores)
 
 
 def decide(program: Program, outputs: Outputs) -> NDArray[np.int64]:
-    """Classes (N,) of a run: the program's own arg max, else the first maximal logit."""
+    """Return classes (N,) of a run: the program's own arg max, else the first maximal logit."""
     if outputs.decisions is not None:
         return outputs.decisions
     if program.affine is None:

@@ -20,7 +20,7 @@ MODELS = Path(__file__).parent / "models"
 
 
 def load(source: str | os.PathLike[str]) -> Model:
-    """The model called or stored at ``source``.
+    """Return the model called or stored at ``source``.
 
     Args:
         source: a bundled name (``lfc-w1a1``, see :func:`bundled`), a ``.bnn`` file, or a
@@ -78,12 +78,12 @@ def _unknown(name: str) -> str:
 
 @cache
 def bundled() -> tuple[str, ...]:
-    """Names of the models that come with the package."""
+    """Return names of the models that come with the package."""
     return tuple(sorted(path.stem for path in MODELS.glob(f"*{SUFFIX}")))
 
 
 def parameter_roots() -> list[Path]:
-    """The folders that the environment variable ``BNN_PARAMS`` lists, like ``PATH``."""
+    """Return the folders that the environment variable ``BNN_PARAMS`` lists, like ``PATH``."""
     return [Path(root) for root in os.environ.get("BNN_PARAMS", "").split(os.pathsep) if root]
 
 

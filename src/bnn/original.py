@@ -58,7 +58,7 @@ Ints = NDArray[np.int32]
 
 
 def available_params(network: str) -> list[str]:
-    """Names of the data sets that have parameters for ``network``; none for other names."""
+    """Return names of the data sets that have parameters for ``network``; none for other names."""
     names = [dataset for dataset, known, _ in parameter_sets() if known == network]
     names += [dataset for dataset, known, _ in bundled_sets() if known == network]
     return list(dict.fromkeys(names))
@@ -174,7 +174,7 @@ class PynqBNN:
         return _fit_lfc(idx.read_images(path, lenient=True))
 
     def inference(self, path: str | os.PathLike[str]) -> int:
-        """Class of the first image in a file, by the single-image rule."""
+        """Return class of the first image in a file, by the single-image rule."""
         return self._single(self._read(path))[0]
 
     def detailed_inference(self, path: str | os.PathLike[str]) -> Ints:
@@ -182,11 +182,11 @@ class PynqBNN:
         return self._single(self._read(path))[1]
 
     def inference_multiple(self, path: str | os.PathLike[str]) -> Ints:
-        """Classes of all images in a file, int32 (count,), by the multiple-image rule."""
+        """Return classes of all images in a file, int32 (count,), by the multiple-image rule."""
         return self._multiple(self._read(path))[0]
 
     def inference_multiple_detail(self, path: str | os.PathLike[str]) -> Ints:
-        """Scores of all images in a file, flat int32 (classes * count,)."""
+        """Return scores of all images in a file, flat int32 (classes * count,)."""
         return self._multiple(self._read(path))[1].reshape(-1)
 
     def class_name(self, index: int) -> str:
@@ -244,7 +244,7 @@ def _identity(net: PynqBNN) -> tuple[Any, ...]:
 
 
 def _simulated(model: Model) -> Runtime:
-    """The accelerator where there is no board: says so, and shows how far its making is."""
+    """Return a simulated accelerator, with a notice and the progress of its build."""
     from bnn.system.progress import building
     from bnn.system.terminal import notice
 
@@ -345,47 +345,47 @@ class CnvClassifier(_Classifier):
         fp.write(cifar.to_records(_shrunk(im)[None]))
 
     def classify_image(self, im: Image.Image) -> int:
-        """Class of one picture."""
+        """Return class of one picture."""
         return int(self._timed(self.bnn._single, _cifar([im]))[0])
 
     def classify_images(self, ims: Sequence[Image.Image]) -> Ints:
-        """Classes of pictures, int32 (count,)."""
+        """Return classes of pictures, int32 (count,)."""
         return self._many(_cifar(ims))[0]
 
     def classify_image_details(self, im: Image.Image) -> Ints:
-        """Scores of one picture, int32 (classes,)."""
+        """Return scores of one picture, int32 (classes,)."""
         scores: Ints = self._timed(self.bnn._single, _cifar([im]))[1]
         return scores
 
     def classify_images_details(self, ims: Sequence[Image.Image]) -> Ints:
-        """Scores of pictures, flat int32 (classes * count,)."""
+        """Return scores of pictures, flat int32 (classes * count,)."""
         return self._many(_cifar(ims))[1].reshape(-1)
 
     def classify_path(self, path: str | os.PathLike[str]) -> int:
-        """Class of one picture file."""
+        """Return class of one picture file."""
         return int(self._timed(self.bnn._single, _picture(path)[None])[0])
 
     def classify_paths(self, paths: Sequence[str | os.PathLike[str]]) -> Ints:
-        """Classes of picture files, int32 (count,)."""
+        """Return classes of picture files, int32 (count,)."""
         _check_several(paths, "paths")
         return self._many(_stack([_picture(path) for path in paths]))[0]
 
     def classify_cifar(self, path: str | os.PathLike[str]) -> int:
-        """Class of the first record of a CIFAR-10 file."""
+        """Return class of the first record of a CIFAR-10 file."""
         return int(self._timed(self.bnn.inference, path))
 
     def classify_cifars(self, path: str | os.PathLike[str]) -> Ints:
-        """Classes of all records of a CIFAR-10 file, int32 (count,)."""
+        """Return classes of all records of a CIFAR-10 file, int32 (count,)."""
         classes: Ints = self._timed(self.bnn.inference_multiple, path)
         return classes
 
     def classify_cifar_details(self, path: str | os.PathLike[str]) -> Ints:
-        """Scores of the first record of a CIFAR-10 file, int32 (classes,)."""
+        """Return scores of the first record of a CIFAR-10 file, int32 (classes,)."""
         scores: Ints = self._timed(self.bnn.detailed_inference, path)
         return scores
 
     def classify_cifars_details(self, path: str | os.PathLike[str]) -> Ints:
-        """Scores of all records of a CIFAR-10 file, flat int32 (classes * count,)."""
+        """Return scores of all records of a CIFAR-10 file, flat int32 (classes * count,)."""
         scores: Ints = self._timed(self.bnn.inference_multiple_detail, path)
         return scores
 
@@ -444,10 +444,10 @@ class LfcClassifier(_Classifier):
     _family = "lfc"
 
     def classify_mnist(self, path: str | os.PathLike[str]) -> int:
-        """Class of the first image of an IDX file."""
+        """Return class of the first image of an IDX file."""
         return int(self._timed(self.bnn.inference, path))
 
     def classify_mnists(self, path: str | os.PathLike[str]) -> Ints:
-        """Classes of all images of an IDX file, int32 (count,)."""
+        """Return classes of all images of an IDX file, int32 (count,)."""
         classes: Ints = self._timed(self.bnn.inference_multiple, path)
         return classes

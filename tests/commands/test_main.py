@@ -325,13 +325,13 @@ def test_evaluate_lists_all_broken_pictures(
     lines = err.splitlines()
     assert len(lines) == 4
     for name, line in zip(("x.png", "y.png", "z.webp"), lines, strict=False):
-        assert line.startswith(f"bnn: {folder / 'dark' / name}: is no picture")
+        assert line.startswith(f"bnn: {folder / 'dark' / name}: is not a picture")
     assert "3 files cannot be read" in lines[3]
     status, out, err = _run(
         capsys, monkeypatch, "evaluate", model, "--data", folder, "--skip-broken"
     )
     assert (status, err) == (0, "")
-    assert "3 files skipped, because unreadable: x.png (is no picture" in out
+    assert "3 files skipped, because unreadable: x.png (is not a picture" in out
     assert "75.00 % of 4 images" in out
     status, out, _ = _run(
         capsys, monkeypatch, "evaluate", model, "--data", folder, "--skip-broken", "--json"
@@ -364,7 +364,7 @@ def test_folders_by_number_are_said_or_refused(
     assert "100.00 % of 2 images" in text
     (tmp_path / "test" / "1").rename(tmp_path / "test" / "light")
     message = terminal.fails("evaluate", model, "--data", tmp_path / "test")
-    assert "subfolder 0 is none of the 2 classes (dark, light)" in message
+    assert "subfolder 0 is not one of the 2 classes (dark, light)" in message
 
 
 def test_a_set_of_other_names_is_refused(terminal: Terminal, model: Path, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_set_of_other_names_is_refused(terminal: Terminal, model: Path, tmp_pa
         idx.write_images(folder / "t10k-images-idx3-ubyte", np.zeros((2, 2, 2), np.uint8))
         idx.write_labels(folder / "t10k-labels-idx1-ubyte", np.array([0, 1], np.uint8))
     message = terminal.fails("evaluate", model, "--data", tmp_path / "fashion-mnist")
-    assert "class T-shirt/top is none of the 2 classes (dark, light)" in message
+    assert "class T-shirt/top is not one of the 2 classes (dark, light)" in message
     text = terminal("evaluate", model, "--data", tmp_path / "plain")
     assert "labels are taken as positions, counted from 0: 0 for dark" in text
     assert "50.00 % of 2 images" in text

@@ -50,7 +50,7 @@ def test_batches_are_read_when_asked_for(tmp_path: Path) -> None:
         assert images.shape == (2, 2, 3, 1)
         assert images[:, 0, 0, 0].tolist() == levels
         assert found.tolist() == labels
-    with pytest.raises(DataError, match=r"c/4\.png: is no picture"):
+    with pytest.raises(DataError, match=r"c/4\.png: is not a picture"):
         next(batches)
 
 
@@ -67,7 +67,7 @@ def test_given_classes(tmp_path: Path) -> None:
     folder = open_folder(tmp_path, ["horse", "dog", "cat"])
     assert folder.classes == ("horse", "dog", "cat")
     assert list(folder) == [(tmp_path / "cat" / "1.png", 2), (tmp_path / "dog" / "0.png", 1)]
-    with pytest.raises(DataError, match="subfolder cat is none of the 1 classes"):
+    with pytest.raises(DataError, match="subfolder cat is not one of the 1 classes"):
         open_folder(tmp_path, ["dog"])
 
 
@@ -77,7 +77,7 @@ def test_labels_for_another_list_of_classes(tmp_path: Path) -> None:
     assert folder.labels_for(["dog", "cow", "cat"]).tolist() == [2, 0]
     with pytest.raises(DataError, match="dog can mean 2 classes of the model: dog, dog"):
         folder.labels_for(["dog", "cow", "cat", "dog"])
-    with pytest.raises(DataError, match="subfolder dog is none of the 2 classes"):
+    with pytest.raises(DataError, match="subfolder dog is not one of the 2 classes"):
         folder.labels_for(["cat", "cow"])
 
 
@@ -85,7 +85,7 @@ def test_numbered_subfolders_are_indexes(tmp_path: Path) -> None:
     folder = open_folder(make(tmp_path, "00014/0.png", "00002/1.png"))
     assert folder.labels.tolist() == [0, 1]
     assert folder.labels_for([f"sign {i}" for i in range(15)]).tolist() == [2, 14]
-    with pytest.raises(DataError, match="subfolder 00002 is none of the 14 classes"):
+    with pytest.raises(DataError, match="subfolder 00002 is not one of the 14 classes"):
         folder.labels_for([f"sign {i}" for i in range(14)])
 
 
@@ -100,7 +100,7 @@ def test_missing_things(tmp_path: Path) -> None:
     make(tmp_path, "cat/0.png")
     (tmp_path / "cow").mkdir()
     (tmp_path / "cow" / "list.txt").write_text("")
-    with pytest.raises(DataError, match="cow: has no pictures, yet stands for a class"):
+    with pytest.raises(DataError, match="cow: is a class without pictures"):
         open_folder(tmp_path)
     with pytest.raises(DataError, match="nowhere: cannot be listed: No such file"):
         open_folder(tmp_path / "nowhere")
@@ -204,7 +204,7 @@ def test_what_would_be_a_picture_is_not_passed_over(tmp_path: Path) -> None:
     assert [(one.path.name, one.reason.split(";")[0]) for one in folder.unreadable] == [
         ("gone.jpg", "cannot be read: No such file or directory"),
         ("phone.HEIC", "pictures of the kind .heic are not read"),
-        ("pipe.png", "is no regular file"),
+        ("pipe.png", "is not a regular file"),
     ]
     assert folder.notes == ("files that are not pictures by their names, passed over: 1 .txt",)
 

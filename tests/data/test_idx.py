@@ -76,11 +76,11 @@ def test_surplus_bytes(images: NDArray[np.uint8], surplus: bytes) -> None:
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        (b"", "no IDX image file"),
-        (b"\0\0\x08", "no IDX image file"),
-        (struct.pack(">2I", 0x801, 5) + b"label", "no IDX image file"),
-        (struct.pack("<4I", MAGIC, 1, 1, 1) + b"a", "no IDX image file"),
-        (b"\x89PNG\r\n\x1a\n", "no IDX image file"),
+        (b"", "not an IDX image file"),
+        (b"\0\0\x08", "not an IDX image file"),
+        (struct.pack(">2I", 0x801, 5) + b"label", "not an IDX image file"),
+        (struct.pack("<4I", MAGIC, 1, 1, 1) + b"a", "not an IDX image file"),
+        (b"\x89PNG\r\n\x1a\n", "not an IDX image file"),
         (image_file(1, 1, 1, b"a")[:13], "truncated inside its IDX header"),
         (image_file(0, 28, 28, b""), "0 x 28 x 28; all must be positive"),
         (image_file(2**32 - 1, 1, 1, b"a"), "-1 x 1 x 1; all must be positive"),
@@ -108,7 +108,7 @@ def test_bad_files(tmp_path: Path, file: bytes, reason: str, lenient: bool) -> N
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        (image_file(1, 1, 1, b"a"), "no IDX label file"),
+        (image_file(1, 1, 1, b"a"), "not an IDX label file"),
         (struct.pack(">2I", 0x801, 0), "positive"),
         (struct.pack(">2I", 0x801, 6) + b"label", "only 5 follow"),
         (struct.pack(">2I", 0x801, 4) + b"label", "more follow"),

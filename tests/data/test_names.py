@@ -53,7 +53,8 @@ def test_numbers_that_are_names_are_never_positions(names: list[str], classes: l
 
 def test_a_position_is_never_taken_for_the_name_of_another_class() -> None:
     """Folders 0, 1, 2 and classes 1, 10, 2, as models of before sorted them."""
-    with pytest.raises(DataError, match=r"^set: subfolder 0 is none of the 3 classes \(1, 10, 2\)"):
+    refusal = r"^set: subfolder 0 is not one of the 3 classes \(1, 10, 2\)"
+    with pytest.raises(DataError, match=refusal):
         match("set", ["0", "1", "2"], ["1", "10", "2"])
     assert match("set", ["1", "2"], ["1", "10", "2"]).indexes.tolist() == [0, 2]
 
@@ -73,7 +74,7 @@ def test_a_position_is_never_taken_for_the_name_of_another_class() -> None:
     ],
 )
 def test_positions_that_could_be_wrong_are_refused(names: list[str], classes: list[str]) -> None:
-    with pytest.raises(DataError, match="is none of the"):
+    with pytest.raises(DataError, match="is not one of the"):
         match("set", names, classes)
 
 
@@ -115,7 +116,7 @@ def test_names_that_mean_the_same(
         (["CAT"], ["Cat", "cat"], "CAT can mean 2 classes of the model: Cat, cat"),
         (["dog"], ["dog", "dog"], "dog can mean 2 classes"),
         (["dgo"], ["dog", "cat"], "rename dgo like dog"),
-        (["a", "b", "c"], ["d", "e"], r"subfolder a is none of the 2 classes \(d, e\), nor are b"),
+        (["a", "b", "c"], ["d", "e"], r"a is not one of the 2 classes \(d, e\), nor are b"),
     ],
 )
 def test_what_is_refused_is_named(names: list[str], classes: list[str], said: str) -> None:
@@ -141,9 +142,9 @@ def test_labels_without_names() -> None:
     found = match_numbers("set", range(2), ["cat", "dog", "cow"])
     assert found.indexes.tolist() == [0, 1]
     assert found.notes == ("labels are taken as positions, counted from 0: 0 for cat",)
-    with pytest.raises(DataError, match="label 0 is none of the model's classes"):
+    with pytest.raises(DataError, match="label 0 is not one of the model's classes"):
         match_numbers("set", range(3), ["1", "10", "2"])
-    with pytest.raises(DataError, match="label 11 is none of the model's classes"):
+    with pytest.raises(DataError, match="label 11 is not one of the model's classes"):
         match_numbers("set", [0, 1, 11], DIGITS[:10])
     with pytest.raises(DataError, match="has a label 2, the model has 2 classes"):
         match_numbers("set", range(3), ["cat", "dog"])

@@ -126,7 +126,7 @@ def test_first_root_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_explicit_place_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_mnist(tmp_path / "root" / "mnist")
     monkeypatch.setenv("BNN_DATA", str(tmp_path / "root"))
-    with pytest.raises(DataError, match="elsewhere: holds no test files of mnist"):
+    with pytest.raises(DataError, match="elsewhere: has no test files of mnist"):
         load_test("mnist", tmp_path / "elsewhere")
 
 
@@ -195,7 +195,7 @@ def test_unknown_names(tmp_path: Path) -> None:
     ):
         load_test("cifar11")
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file: is no folder"):
+    with pytest.raises(DataError, match="file: is not a folder"):
         load_test(tmp_path / "file")
     with pytest.raises(DataError, match="holds neither test files named like MNIST's"):
         load_test(tmp_path)
@@ -228,7 +228,7 @@ def test_incomplete_sets(tmp_path: Path) -> None:
         DataError, match="mnist: has t10k-images-idx3-ubyte, but no t10k-labels-idx1-ubyte"
     ):
         load_test("mnist", tmp_path)
-    with pytest.raises(DataError, match=f"^{tmp_path}: holds no train files of mnist"):
+    with pytest.raises(DataError, match=f"^{tmp_path}: has no train files of mnist"):
         load_train("mnist", tmp_path)
     (pictures / "data_batch_3.bin").unlink()
     with pytest.raises(
@@ -261,7 +261,7 @@ def test_damaged_archives(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: "):
         load_train("cifar10", tmp_path)
     path.write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: is no tar archive"):
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: is not a tar archive"):
         load_train("cifar10", tmp_path)
     put_archive(path, *files[:4], files[5])
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: has no data_batch_5\.bin"):

@@ -76,7 +76,7 @@ def test_test_folders_are_matched_by_name(tmp_path: Path) -> None:
     assert splits.test.labels.tolist() == [1]
     assert splits.test.notes == ("names that differ a little are taken as equal: 02 for 2",)
     make(tmp_path, "test/0/4.png")
-    with pytest.raises(DataError, match=r"test: subfolder 0 is none of the 3 classes"):
+    with pytest.raises(DataError, match=r"test: subfolder 0 is not one of the 3 classes"):
         open_splits(tmp_path)
 
 
@@ -100,13 +100,13 @@ def test_a_class_called_test_is_named(tmp_path: Path) -> None:
 def test_a_test_part_alone(tmp_path: Path) -> None:
     make(tmp_path, "test/a/0.png", "test/b/1.png")
     assert load_test(tmp_path).classes == ("a", "b")
-    with pytest.raises(DataError, match="holds no training part"):
+    with pytest.raises(DataError, match="has no training part"):
         load_train(tmp_path)
 
 
 def test_a_packed_file_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"set\.zip: is no folder; unpack it first"):
+    with pytest.raises(DataError, match=r"set\.zip: is not a folder; unpack it first"):
         open_splits(tmp_path / "set.zip")
 
 
@@ -149,7 +149,7 @@ def test_an_npz_file_of_keras(tmp_path: Path) -> None:
         ({"y_train": np.array([0, 256])}, "labels are 0 to 255"),
         ({"y_train": np.eye(2, dtype=np.uint8)}, "labels are integers"),
         ({"y_train": np.array([0, None], object)}, "pickled"),
-        ({"x_train": None, "y_train": None}, "x_train, y_train, x_test, y_test are read"),
+        ({"x_train": None, "y_train": None}, "not x_train, y_train, x_test, y_test"),
     ],
 )
 def test_npz_files_that_are_no_data_sets(

@@ -295,7 +295,7 @@ def test_a_file_of_another_kind_is_not_called_a_damaged_archive(
 ) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(content)
-    with pytest.raises(ParameterError, match=r"net\.h5: is no tar archive, .*bnn convert makes"):
+    with pytest.raises(ParameterError, match=r"net\.h5: is not a tar archive, .*bnn convert makes"):
         load_any(path)
 
 

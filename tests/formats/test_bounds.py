@@ -424,10 +424,10 @@ def test_a_bomb_of_a_parameter_set(tmp_path: Path) -> None:
 
 def test_bombs_are_bounded_by_their_own_size(tmp_path: Path) -> None:
     (tmp_path / "x.xz").write_bytes(lzma.compress(bytes(80 << 20), preset=0))
-    refused(lambda: cifar.read_records(tmp_path / "x.xz"), "once unpacked")
+    refused(lambda: cifar.read_records(tmp_path / "x.xz"), "when unpacked")
     head = b"\0\0\x08\x03" + struct.pack(">3i", 10_000, 100, 80)
     (tmp_path / "y.xz").write_bytes(lzma.compress(head + bytes(80_000_000), preset=0))
-    refused(lambda: idx.read_images(tmp_path / "y.xz"), "once unpacked")
+    refused(lambda: idx.read_images(tmp_path / "y.xz"), "when unpacked")
 
 
 def test_gz_headers_without_end_and_empty_streams() -> None:

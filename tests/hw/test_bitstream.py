@@ -81,7 +81,7 @@ def test_features_become_bits(database: bitstream.Database) -> None:
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        (["CELL_X1Y2.MUX.A", "CELL_X1Y2.MUX.B"], "two features want one bit"),
+        (["CELL_X1Y2.MUX.A", "CELL_X1Y2.MUX.B"], "two features set one bit"),
         (["CELL_X7Y7.MUX.A"], "no tile CELL_X7Y7 on chip"),
         (["CELL_X1Y2.MUX.C"], r"no feature MUX.C\[0\] of CELL_X1Y2"),
         (["CELL_X1Y2.LUT.INIT[3:0] = 4'b1000"], r"no feature LUT.INIT\[3\]"),

@@ -135,7 +135,7 @@ def at_y(ticks: list[tuple[float, float]], value: float) -> float:
 
 
 def test_bad_files_are_one_line(lfc: Curve, tmp_path) -> None:
-    with pytest.raises(PlanError, match=r"ends in \.html or \.png"):
+    with pytest.raises(PlanError, match=r"must end in \.html or \.png"):
         write(tmp_path / "a.pdf", [lfc], PART, 100.0)
     with pytest.raises(PlanError, match="cannot be written"):
         write(tmp_path / "nowhere" / "a.html", [lfc], PART, 100.0)

@@ -128,7 +128,7 @@ def test_a_shared_parent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shared.mkdir()
     shared.chmod(0o777)
     monkeypatch.setenv("BNN_CACHE", str(shared / "mine"))
-    with pytest.raises(CacheError, match=r"anybody may rename what is in .*shared: .*BNN_CACHE"):
+    with pytest.raises(CacheError, match=r"anybody may rename files in .*shared: .*BNN_CACHE"):
         cache.folder()
     shared.chmod(0o1777)  # as /tmp: nobody can take another's folder away
     cache.folder()
@@ -144,7 +144,7 @@ def test_a_link_on_the_way_is_as_safe_as_the_folder_that_holds_it(
     monkeypatch.setenv("BNN_CACHE", str(tmp_path / "shared" / "link" / "mine"))
     cache.folder()
     (tmp_path / "shared").chmod(0o777)
-    with pytest.raises(CacheError, match=r"anybody may rename what is in .*shared: .*BNN_CACHE"):
+    with pytest.raises(CacheError, match=r"anybody may rename files in .*shared: .*BNN_CACHE"):
         cache.folder()
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         (tmp_path / "shared").chmod(0o1777)
@@ -161,7 +161,7 @@ def test_a_parent_of_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("BNN_CACHE", str(shared / "mine"))
     cache.folder()  # root's own group
     os.chown(shared, -1, 12345)
-    with pytest.raises(CacheError, match=r"a group may rename what is in .*shared: .*BNN_CACHE"):
+    with pytest.raises(CacheError, match=r"a group may rename files in .*shared: .*BNN_CACHE"):
         cache.folder()
 
 

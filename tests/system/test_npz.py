@@ -43,7 +43,7 @@ def test_python_2_headers_are_read(tmp_path: Path) -> None:
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", np.array([{}], dtype=object))
-    with pytest.raises(ParameterError, match=r"a\.npz: arr_0\.npy: holds pickled objects"):
+    with pytest.raises(ParameterError, match=r"a\.npz: arr_0\.npy: contains pickled objects"):
         npz.read(tmp_path / "a.npz")
 
 
@@ -58,7 +58,7 @@ def test_bombs_are_refused_unopened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_lying_header_allocates_nothing(tmp_path: Path) -> None:
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
     data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-    with pytest.raises(ParameterError, match=r"0 bytes are no array \(1000000000000,\)"):
+    with pytest.raises(ParameterError, match=r"0 bytes are not an array \(1000000000000,\)"):
         npz.read(member(tmp_path / "a.npz", data))
 
 
@@ -68,7 +68,7 @@ def test_a_lying_header_allocates_nothing(tmp_path: Path) -> None:
         (b"", "arr_0.npy", "arr_0.npy"),
         (b"\x93NUMPY\x09\x00", "arr_0.npy", "version"),
         (b"\x93NUMPY\x01\x00\x05\x00[[[[[", "arr_0.npy", "arr_0.npy"),
-        (b"text", "readme.txt", "member 'readme.txt' is no array"),
+        (b"text", "readme.txt", "member 'readme.txt' is not an array"),
     ],
 )
 def test_damage(tmp_path: Path, data: bytes, name: str, message: str) -> None:

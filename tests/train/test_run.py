@@ -522,7 +522,7 @@ def test_an_unreadable_picture_is_named(topology_file, tmp_path):
     write_pictures(tmp_path / "data", (9, 9, 9))
     (tmp_path / "data" / "class1" / "4.png").write_bytes(b"no picture")
     wanted = Settings.make(str(topology_file), str(tmp_path / "data"), batch=4)
-    with pytest.raises(DataError, match=r"class1/4\.png: is no picture"):
+    with pytest.raises(DataError, match=r"class1/4\.png: is not a picture"):
         train(wanted, tmp_path / "run", QUIET, resume=False)
 
 

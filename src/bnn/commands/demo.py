@@ -29,7 +29,7 @@ STREAM = 20
 
 
 def show() -> Iterator[Any]:
-    """What the demo prints, part by part."""
+    """Yield the parts of the demo's output, for printing one after the other."""
     for name, folder in SHOWN.items():
         yield from _show(name, SAMPLES / folder)
     yield from _show_accelerator(ACCELERATED, SAMPLES / SHOWN[ACCELERATED])

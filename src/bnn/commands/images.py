@@ -37,7 +37,7 @@ Images = tuple[list[str], NDArray[Any]]
 
 
 def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
-    """The files that ``paths`` stand for, in order, and what among them cannot be read.
+    """Return the files that ``paths`` stand for, in order, and what among them cannot be read.
 
     A folder stands for the pictures below it, sorted; hidden files do not count.
     """
@@ -119,12 +119,12 @@ def _check_takes_pictures(model: Model) -> None:
 
 
 def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
-    """Names and batch (N, *input shape) of the images in ``paths``.
+    """Return names and batch (N, *input shape) of the images in ``paths``.
 
     An image of a file that holds several is called ``file[index]``.
 
     Raises:
-        DataError: a file is missing or no picture.
+        DataError: a file is missing, or is not a picture.
         InputError: the model is not about pictures, or its input has another shape.
     """
     _check_takes_pictures(model)

@@ -197,7 +197,7 @@ def evaluate(
 
 
 def _computed(classifier: Classifier) -> str:
-    """The runtime, and of a simulated one at which clock its time is."""
+    """Return the runtime's name; for a simulated one with the clock of its times."""
     run = classifier.last_run
     clock = f", simulated, at {run.details['mhz']:g} MHz" if run.simulated else ""
     return f"{classifier.runtime}{clock}"

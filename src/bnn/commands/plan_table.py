@@ -16,7 +16,7 @@ _BAR = 24
 
 
 def plan_table(plan: Plan, title: str) -> RenderableType:
-    """Foldings, cycles and costs of the layers; use of the part; speed."""
+    """Return foldings, cycles and costs of the layers; use of the part; speed."""
     said: list[RenderableType] = [_layers(plan, title), Text(), _parts(plan), Text(), _speed(plan)]
     if plan.planned_only:
         where = plan.part.name if plan.board is None else plan.board.name

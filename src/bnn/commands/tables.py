@@ -24,14 +24,14 @@ from bnn.system.terminal import harmless
 MAX_BARS = 3
 BAR_WIDTH = 20
 NAME_WIDTH = 16
-#: Columns of a terminal that pictures and their classes need besides.
+#: Columns of a terminal for the picture's name and class, in addition to the bars.
 OTHER_WIDTH = 36
 #: Columns that a table of scores needs; names fold.
 MIN_WIDTH = 40
 
 
 def simulated_text(run: Run) -> str:
-    """What a simulated run took on the accelerator, and what the simulation itself took."""
+    """Return a text: time of a simulated run on the accelerator, and time of the simulation."""
     cycles, mhz = run.details["cycles"], run.details["mhz"]
     return (
         f"{cycles:,} cycles at {mhz:g} MHz = {1e6 * run.seconds:,.2f} us (simulated; "
@@ -60,7 +60,7 @@ def scores_table(
     classes: NDArray[np.int64],
     us: dict[str, float],
 ) -> Table:
-    """Class and score bars of each picture; ``us`` is microseconds per image by runtime."""
+    """Return class and score bars of each picture; ``us`` is microseconds per image by runtime."""
     timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
     table = _table(f"{model.name}: {timing}")
     table.add_column("picture", overflow="fold")

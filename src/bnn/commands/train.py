@@ -139,7 +139,7 @@ def train(
 
 
 def _too_many(names: list[str], *, resume: bool) -> str:
-    """What is meant by several arguments where one is taken."""
+    """Return a hint for several arguments where only one is allowed."""
     if resume:
         return (
             f"--resume takes the folder of a run alone, which knows its network: bnn train "

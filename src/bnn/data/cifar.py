@@ -48,7 +48,7 @@ def read_open_records(
 def read_archive(
     source: Source, members: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The files ``members`` of the official tar archive, one after the other.
+    """Return the files ``members`` of the official tar archive, one after the other.
 
     Nothing is unpacked to disk; folders inside the archive do not matter. Returns and
     raises as `read_records`, also for an archive without one of them.
@@ -84,7 +84,7 @@ def _parse(
 
 
 def to_records(images: ArrayLike, labels: ArrayLike = 1) -> bytes:
-    """The records of images uint8 (N, 32, 32, 3) and labels (N,) or one label for all.
+    """Return the records of images uint8 (N, 32, 32, 3) and labels (N,) or one label for all.
 
     Without labels every record gets 1, as in BNN-PYNQ's own conversion. Raises
     `InputError` for other shapes, types and label values beyond one byte.

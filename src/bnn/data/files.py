@@ -182,9 +182,9 @@ def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
         with _opened(source) as raw:
             size = raw.seek(0, os.SEEK_END)
             raw.seek(0)
-            bearable = max(_UNDOUBTED, MAX_RATIO * size)
+            most = max(_UNDOUBTED, MAX_RATIO * size)
             stream = _unpacking(raw)
-            unpacked = Unpacked(stream, name, min(limit, bearable))
+            unpacked = Unpacked(stream, name, min(limit, most))
             yield unpacked
             if isinstance(stream, _Stream):
                 unpacked.drain()

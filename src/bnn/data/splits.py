@@ -49,7 +49,7 @@ def find_parts(root: Path, names: Sequence[str]) -> dict[Kind, str]:
     several = [group for group in groups.values() if len(group) > 1]
     if len(several) > 1:
         found = sorted(name for group in several for same in group.values() for name in same)
-        raise DataError(f"{root}: has parts of several data sets: {', '.join(found)}; name one")
+        raise DataError(f"{root}: has parts of several data sets: {', '.join(found)}; use one")
     if not several:
         alone = groups.get((), {})
         several = [alone] if alone and len(names) == 1 else []

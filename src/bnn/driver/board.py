@@ -18,7 +18,7 @@ from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
-#: Seconds that a start may take before it counts as lost, besides what its cycles take.
+#: Seconds after which a start counts as lost, in addition to the time of its cycles.
 START_TIMEOUT_S = 60.0
 
 
@@ -51,7 +51,7 @@ class BoardTransport:
         self._began = time.monotonic()
 
     def _mine(self) -> Chip:
-        """The chip; in a forked process it must be owned anew."""
+        """Return the chip; a forked process must first become its owner."""
         if self._chip.process != os.getpid():
             self._chip = the_chip()
             self._mmio = None
@@ -75,7 +75,7 @@ class BoardTransport:
         self._chip.turn.give()
 
     def forked(self) -> None:
-        """Nothing: the chip stays the parent's, see :meth:`_mine`."""
+        """Do nothing: the chip still belongs to the parent, see :meth:`_mine`."""
 
     def known(self) -> bool:
         """Whether the chip seems to hold a design of ours at this clock."""
@@ -93,7 +93,7 @@ class BoardTransport:
         return self._mmio
 
     def read(self, offset: int) -> int:
-        """A 32-bit register."""
+        """Return the value of a 32-bit register."""
         window = self._registers()
         with translating("reading a register"):
             return int(window.read(offset))
@@ -112,7 +112,7 @@ class BoardTransport:
                 write(offset, int(value))
 
     def allocate(self, words: int) -> BoardBuffer:
-        """A buffer of the chip's pool."""
+        """Return a buffer of the chip's pool."""
         return self._mine().pool.take(words)
 
     def wait(self) -> bool:
@@ -124,5 +124,5 @@ class BoardTransport:
         return False
 
     def now(self) -> dict[str, Any]:
-        """Seconds since this transport was opened."""
+        """Return seconds since this transport was opened."""
         return {"seconds": time.monotonic() - self._began}

@@ -92,7 +92,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def the_chip() -> Chip:
-    """The chip of this board, owned by this process from now on.
+    """Return the chip of this board, owned by this process from now on.
 
     Raises:
         RuntimeUnavailableError: this is no PYNQ board, or its image is too old.
@@ -119,7 +119,7 @@ def _find_chip(pynq: Any, clocks: Any) -> Chip:
 
 
 def _pynq() -> tuple[Any, Any]:
-    """The modules ``pynq`` and ``pynq.ps``' clocks."""
+    """Return the modules ``pynq`` and ``pynq.ps``' clocks."""
     try:
         pynq = importlib.import_module("pynq")
     except ModuleNotFoundError as reason:
@@ -156,12 +156,12 @@ _NO_CHIP = re.compile(r"no devices?|\bxrt|xlnx|xlnk|xclbin|/dev/")
 
 
 def translated(reason: BaseException, what: str, advice: str = "restart the board") -> BnnError:
-    """PYNQ's complaint as ours, on one line, with what to do."""
+    """Return an error of PYNQ as one of this package: one line, with what to do."""
     text = " ".join(str(reason).split()) or type(reason).__name__
     lower = text.lower()
     if isinstance(reason, PermissionError) or _ROOT.search(lower):
         return RuntimeUnavailableError(
-            f"{what}: PYNQ wants root ({text}): "
+            f"{what}: PYNQ needs root ({text}): "
             "run it in the board's Jupyter, or with sudo -E and PYNQ's environment"
         )
     if _NO_CHIP.search(lower):
@@ -176,7 +176,7 @@ def translated(reason: BaseException, what: str, advice: str = "restart the boar
 
 @contextmanager
 def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
-    """Raises as ours whatever PYNQ raises within."""
+    """Raise exceptions of PYNQ in the body as errors of this package."""
     try:
         yield
     except BnnError:
@@ -217,7 +217,7 @@ class Chip:
         return self._loaded is not None and self.pool.trusted
 
     def doubt(self) -> None:
-        """It may be computing still: what it may write to is not used before a new bitstream."""
+        """Note that it may still be computing: its buffers are not used before a new bitstream."""
         self.pool.trusted = False
 
     def load(self, bitstream: Path, mhz: float) -> None:
@@ -241,7 +241,7 @@ class Chip:
             _left.pop().drop()
 
     def holds(self, mhz: float) -> bool:
-        """False where the clock or PYNQ's own record says that somebody else has loaded a design.
+        """Whether the clock and PYNQ's record show that no other program has loaded a design.
 
         Then registers are not read: where a design has none at this address, the bus may hang.
         """
@@ -250,12 +250,12 @@ class Chip:
         return bool(self._loaded == (mhz, self._clock(), self._told()))
 
     def _clock(self) -> float:
-        """MHz, as PYNQ reads it from the dividers."""
+        """Return the clock in MHz that PYNQ reads from the dividers."""
         with translating("reading the clock"):
             return float(self._clocks.fclk0_mhz)
 
     def _told(self) -> tuple[str, ...]:
-        """What PYNQ, which all processes of the board share, says of the last bitstream."""
+        """Return PYNQ's record of the last bitstream, which all processes of the board share."""
         try:
             return str(self.pynq.PL.bitfile_name), str(self.pynq.PL.timestamp)
         except Exception:  # not every version has it

@@ -44,14 +44,14 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """All parameters of a loadable design, and the number by which the chip tells them apart."""
+    """All parameters of a loadable design, and the number by which the chip identifies them."""
 
     loads: tuple[tuple[int, NDArray[np.uint32]], ...]
     fingerprint: int
 
     @classmethod
     def of(cls, loads: Loads) -> Parameters:
-        """The fingerprint is the first 32 bits of a SHA-256 over all writes, never 0."""
+        """Return the writes with a fingerprint: first 32 bits of their SHA-256, never 0."""
         kept = tuple((target, np.ascontiguousarray(data, "<u4")) for target, data in loads)
         hasher = hashlib.sha256()
         for target, data in kept:
@@ -62,7 +62,7 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """A start that is not yet waited for."""
+    """A start whose end has not been waited for."""
 
     images: int
     source: Buffer
@@ -71,7 +71,7 @@ class _Start:
 
 
 class Driver:
-    """An accelerator behind a transport.
+    """An accelerator that is reached through a transport.
 
     Args:
         max_cycles: for a number of images, the cycles that a start surely does not take.
@@ -139,7 +139,7 @@ class Driver:
             raise DriverError(wrong)
 
     def _unlike(self) -> str | None:
-        """What is other than it must be before a start; None where nothing is."""
+        """Return what is not as it must be before a start; None if everything is."""
         identity = self.transport.read(reg.IDENTITY_REGISTER.offset)
         if identity != reg.IDENTITY:
             return (
@@ -153,7 +153,7 @@ class Driver:
                 f"not 0x{self.metadata.design_id:08x}; make bnn.bit anew from this folder's sources"
             )
         if self.transport.read(reg.CONTROL.offset) & reg.CONTROL_BITS["START"]:
-            return "the accelerator computes something that nobody here has started"
+            return "the accelerator computes something that this process has not started"
         return None
 
     def _ensure_parameters(self) -> None:
@@ -224,14 +224,14 @@ class Driver:
         return started.images
 
     def abandon(self) -> None:
-        """Forget a start that nobody will wait for; the chip is configured anew before the next.
+        """Give up a start without waiting for it; the chip is configured anew before the next one.
 
         Nothing where none was made, or where it was waited for.
         """
         self._give_back(well=False)
 
     def forked(self) -> None:
-        """This is a forked process now: what the parent had started is not waited for here."""
+        """Called in a forked process: the parent's start is not waited for here."""
         self._running = None
         self._held = []
         self.transport.forked()
@@ -248,7 +248,7 @@ class Driver:
             self.ledger.add("images", images.nbytes, self.transport.now())
 
     def _with_buffers(self, images: int, cycles: int | None) -> _Start:
-        """Buffers for as many images as there is room for."""
+        """Return a start with buffers for as many images as memory allows."""
         count = min(images, self.largest_batch)
         while not self._allocate(count):
             count = -(-count // 2)
@@ -280,7 +280,7 @@ class Driver:
         write(reg.CONTROL.offset, reg.CONTROL_BITS["START"])
 
     def wait(self) -> NDArray[np.uint64]:
-        """Results (N, words_out) of the start before."""
+        """Wait for the started run, and return its results (N, words_out)."""
         if self._running is None:
             raise DriverError("nothing was started")
         started = self._running
@@ -298,7 +298,7 @@ class Driver:
         return words.reshape(started.images, self.metadata.words_out)
 
     def _check_unchanged(self) -> None:
-        """What was there at the start must be there at the end."""
+        """Check that the chip is configured as at the start."""
         kept = (
             self.transport.known()
             and self.transport.read(reg.DESIGN_ID.offset) == self.metadata.design_id
@@ -323,7 +323,7 @@ class Driver:
             raise DriverError(_stuck(started))
 
     def report(self) -> Report:
-        """The chip's counters now: of the last start, whoever made it."""
+        """Return the chip's counters of the last start."""
         images = self.transport.read(reg.IMAGES.offset)
         cycles = self._wide(reg.CYCLES_LOW, reg.CYCLES_HIGH)
         first = self._wide(reg.FIRST_LOW, reg.FIRST_HIGH)
@@ -343,7 +343,7 @@ class Driver:
         return self.transport.read(low.offset) | self.transport.read(high.offset) << 32
 
     def check_idle(self) -> None:
-        """Raises `DriverError` where a start is not yet waited for."""
+        """Raise `DriverError` if a start has not been waited for."""
         if self._running is not None:
             raise DriverError("the start before has not been waited for")
 

@@ -14,7 +14,7 @@ KEPT = 1024
 
 @dataclass(frozen=True)
 class Transfer:
-    """One crossing.
+    """One copy between the host's and the accelerator's memory.
 
     Attributes:
         what: ``parameters``, ``images`` or ``results``.
@@ -41,7 +41,7 @@ class Ledger:
     _new: int = 0
 
     def add(self, what: str, size: int, at: dict[str, Any]) -> None:
-        """Note one crossing."""
+        """Note one copy."""
         self.transfers.append(Transfer(what, size, at))
         self._counts[what] = self._counts.get(what, 0) + 1
         self._octets[what] = self._octets.get(what, 0) + size
@@ -59,7 +59,7 @@ class Ledger:
         }
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The transfers that are kept, as plain values."""
+        """Return the transfers that are kept, as plain values."""
         return [_plain(transfer) for transfer in self.transfers]
 
     def news(self) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from bnn.errors import DriverError
 
 #: Bytes of the largest buffer: an accelerator is busy for long enough with these.
 MAX_BUFFER_BYTES = 8 << 20
-#: Bytes that are kept for later although nobody needs them now.
+#: Most bytes of unused buffers that are kept for later.
 KEPT = 16 << 20
 #: 64-bit words of a page, the smallest piece of memory.
 _PAGE = 512
@@ -45,11 +45,11 @@ class BoardBuffer:
         _asked(self._buffer.flush, "writing the cache back")
 
     def invalidate(self) -> None:
-        """Drop the processor's cache."""
+        """Invalidate the processor's cache lines of the buffer."""
         _asked(self._buffer.invalidate, "dropping the cache")
 
     def release(self) -> None:
-        """Give it back to the pool."""
+        """Give the buffer back to the pool."""
         self._pool.give(self)
 
     def free(self) -> None:
@@ -86,7 +86,7 @@ class Pool:
         self.trusted = True
 
     def take(self, words: int) -> BoardBuffer:
-        """A buffer of at least so many words.
+        """Return a buffer of at least so many words.
 
         Raises:
             NoRoomError: the board has no such piece, even after all that is idle was given back.
@@ -147,7 +147,7 @@ class Pool:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody has a buffer."""
+        """Whether any buffer is in use."""
         return bool(self._taken)
 
     def settle(self) -> None:

@@ -35,15 +35,15 @@ class RecordedBuffer:
         self.words: NDArray[np.uint64] = words
 
     def flush(self) -> None:
-        """The host hands it over."""
+        """Record that the host gives the buffer to the accelerator."""
         self._session.flush(self._number, self.words)
 
     def invalidate(self) -> None:
-        """The host takes it back."""
+        """Record that the host takes the buffer back."""
         self._session.invalidate(self._number, self.words)
 
     def release(self) -> None:
-        """The host needs it no more."""
+        """Record that the host no longer needs the buffer."""
         self._session.release(self._number)
 
 
@@ -130,7 +130,7 @@ class Replay:
         self._buffers = 0
 
     def _next(self, *said: Any) -> Event:
-        """The next event; what was said must be how it begins."""
+        """Return the next event of the recording, which must begin with the given values."""
         event = next(self._events, ["end"])
         self._count += 1
         if event[: len(said)] != list(said):
@@ -142,24 +142,24 @@ class Replay:
         return next(self._events, None) is None
 
     def begin(self, cycles: int | None) -> None:
-        """Nothing: a recording is asked by one driver."""
+        """Do nothing: only one driver uses a recording."""
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Nothing."""
+        """Do nothing: a recording has no state to release."""
 
     def forked(self) -> None:
-        """Nothing."""
+        """Do nothing: a recording has no state to release."""
 
     def known(self) -> bool:
-        """Its registers answer from the beginning."""
+        """Return True: the registers of a recording can be read from the beginning."""
         return True
 
     def configure(self) -> bool:
-        """A recording cannot be changed."""
+        """Return whether the recording can be configured: it cannot be changed."""
         return False
 
     def release(self, number: int) -> None:
-        """Nothing."""
+        """Do nothing: a recording has no state to release."""
 
     def read(self, offset: int) -> int:
         return int(self._next("read", offset)[2])

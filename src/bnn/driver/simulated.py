@@ -32,13 +32,13 @@ class SimulatedBuffer:
         self._released = released
 
     def flush(self) -> None:
-        """Nothing: there is no cache."""
+        """Do nothing: there is no cache."""
 
     def invalidate(self) -> None:
-        """Nothing: there is no cache."""
+        """Do nothing: there is no cache."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Give the buffer back."""
         self._released()
 
 
@@ -47,7 +47,7 @@ class SimulatedTransport:
 
     Args:
         library: from :func:`bnn.hw.toolchain.verilator.build`.
-        memory: bytes behind the accelerator.
+        memory: bytes of the memory at the accelerator's bus.
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.
         seed: seed of the stalls.
@@ -107,7 +107,7 @@ class SimulatedTransport:
         self._limit = self._usual if cycles is None else cycles
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give it back."""
+        """Release the transport."""
         if not self._turn.holds(self):
             return
         self._lost |= not well
@@ -116,14 +116,14 @@ class SimulatedTransport:
         self._turn.give()
 
     def forked(self) -> None:
-        """A new simulation where the parent's was computing: no step of it may be half done."""
+        """Called in a forked process: start a new simulation if the parent's was computing."""
         before, self._turn = self._turn, Turn()
         if before.holds(self):
             self._lost = True
             self._open()
 
     def known(self) -> bool:
-        """False after a start that did not end well."""
+        """Return False after a start that failed."""
         return not self._lost
 
     def configure(self) -> bool:
@@ -133,7 +133,7 @@ class SimulatedTransport:
         return True
 
     def read(self, offset: int) -> int:
-        """A 32-bit register."""
+        """Return the value of a 32-bit register."""
         return int(self._api.bnn_read(self._board, offset))
 
     def write(self, offset: int, value: int) -> None:
@@ -172,7 +172,7 @@ class SimulatedTransport:
         return came
 
     def now(self) -> dict[str, Any]:
-        """The clock cycle since power-on."""
+        """Return the clock cycle since power-on."""
         return {"cycle": int(self._api.bnn_cycles(self._board))}
 
     def trace(self, path: Path) -> None:
@@ -182,7 +182,7 @@ class SimulatedTransport:
 
 
 def _load(library: Path) -> ctypes.CDLL:
-    """The library, if it and the files beside it are what was built."""
+    """Return the library, if it and the files beside it are what was built."""
     files = _check(library)
     try:
         return _api(ctypes.CDLL(cache.sealed(library, files[library.name])))

@@ -28,11 +28,11 @@ class Buffer(Protocol):
     words: NDArray[np.uint64]
 
     def flush(self) -> None:
-        """What the host wrote becomes visible to the accelerator."""
+        """Make what the host wrote visible to the accelerator."""
         ...
 
     def invalidate(self) -> None:
-        """What the accelerator wrote becomes visible to the host."""
+        """Make what the accelerator wrote visible to the host."""
         ...
 
     def release(self) -> None:
@@ -62,7 +62,7 @@ class Transport(Protocol):
         ...
 
     def forked(self) -> None:
-        """This is a forked process now: what the parent had begun does not go on here."""
+        """Called in a forked process: work that the parent had begun is not continued here."""
         ...
 
     def known(self) -> bool:
@@ -70,11 +70,11 @@ class Transport(Protocol):
         ...
 
     def configure(self) -> bool:
-        """Bring it to its first state, the design loaded; False where that cannot be done."""
+        """Load the design and reset it; return False if that is not possible."""
         ...
 
     def read(self, offset: int) -> int:
-        """A 32-bit register."""
+        """Return the value of a 32-bit register."""
         ...
 
     def write(self, offset: int, value: int) -> None:
@@ -86,7 +86,7 @@ class Transport(Protocol):
         ...
 
     def allocate(self, words: int) -> Buffer:
-        """A buffer of ``words`` 64-bit words.
+        """Return a buffer of ``words`` 64-bit words.
 
         Raises:
             NoRoomError: there is no room for one of this size.
@@ -98,5 +98,5 @@ class Transport(Protocol):
         ...
 
     def now(self) -> dict[str, Any]:
-        """The time, for the ledger: ``cycle`` in simulation, ``seconds`` on a board."""
+        """Return the time, for the ledger: ``cycle`` in simulation, ``seconds`` on a board."""
         ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who has the accelerator now: one start at a time, whichever thread and object asks for it."""
+"""The lock of the accelerator: one start at a time, for all threads and drivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bnn.errors import DriverError
 
 
 class Turn:
-    """A lock that knows its holder, and whether the holder is gone."""
+    """A lock that records which object and thread hold it; a deleted object no longer holds it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -19,13 +19,13 @@ class Turn:
         self._thread = 0
 
     def take(self, who: object, patience: float = 600.0) -> bool:
-        """Wait for the turn; True where the one before was interrupted or deleted and kept it.
+        """Wait for the lock; return True if its last holder was interrupted or deleted.
 
         Args:
             patience: seconds to wait for another thread.
 
         Raises:
-            DriverError: this thread has the turn already, or the other thread keeps it.
+            DriverError: this thread holds the lock already, or another thread does not release it.
         """
         end = time.monotonic() + patience
         me = threading.get_ident()
@@ -51,7 +51,7 @@ class Turn:
         return holder is not None and holder() is who
 
     def give(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         with self._changed:
             self._holder = None
             self._changed.notify()

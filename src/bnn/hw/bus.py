@@ -88,7 +88,7 @@ UNREAD = "m_axi_rlast"
 
 
 def declared(ports: Iterable[Port]) -> str:
-    """Lines of a module's port list, the last one with its comma."""
+    """Return lines of a module's port list, the last one with its comma."""
     return "\n".join(
         f"    {port.direction:6} wire {_range(port.bits):6} {port.name}," for port in ports
     )
@@ -99,18 +99,18 @@ def _range(bits: int) -> str:
 
 
 def constants() -> str:
-    """Assignments to the ports that never change."""
+    """Return assignments to the ports that never change."""
     fixed = [port for port in MASTER if port.fixed]
     return "\n".join(f"    assign {port.name} = {port.fixed};" for port in fixed)
 
 
 def joined(ports: Iterable[Port]) -> str:
-    """Connections of a block's ports to the top's of the same names."""
+    """Return connections of a block's ports to the top's of the same names."""
     names = [port.name for port in ports if not port.fixed and port.name != UNREAD]
     text = ", ".join(f".{name}({name})" for name in names)
     return textwrap.fill(text, 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
 
 
 def channel(name: str) -> list[Port]:
-    """The master's ports of the ``read`` or of the ``write`` channels."""
+    """Return the master's ports of the ``read`` or of the ``write`` channels."""
     return [port for port in MASTER if port.channel == name]

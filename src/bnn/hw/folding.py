@@ -20,14 +20,14 @@ from bnn.program.operations import Dot
 from bnn.program.program import Program
 from bnn.system.files import parse_json, read_file
 
-#: Bytes of a file; honest ones have some thousands.
+#: Most bytes of a file; usual ones have some thousands.
 MAX_FILE_BYTES = 1 << 22
 STYLES = ("auto", "block", "distributed")
 
 
 @dataclass(frozen=True)
 class LayerFolding:
-    """One matrix.
+    """The folding of one matrix.
 
     Attributes:
         pe: rows at once; simd: columns at once; pixels: positions at once.
@@ -64,12 +64,12 @@ class Folding:
 
 
 def dots(program: Program) -> list[Dot]:
-    """The matrices of a program in order."""
+    """Return the matrices of a program in order."""
     return [op for op in program.ops if isinstance(op, Dot)]
 
 
 def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
-    """Cycles that a matrix takes for an image."""
+    """Return cycles that a matrix takes for an image."""
     height, width, _ = program.edges[dot.name].shape
     rows, columns = map(int, dot.weights.shape)
     groups = -(-height * width // fold.pixels)
@@ -146,7 +146,7 @@ _FINN_ATTRIBUTES = {
 
 
 def read(path: Path, program: Program) -> Folding:
-    """A folding from FINN-style JSON; keys are our layer names or FINN's ``MVAU_hls_<n>``.
+    """Return a folding from FINN-style JSON; keys are our layer names or FINN's ``MVAU_hls_<n>``.
 
     ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``;
     ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
@@ -190,7 +190,7 @@ def _fifos(path: Path, given: Any) -> dict[str, int]:
 
 
 def _layer(key: str, names: list[str]) -> str | None:
-    """The layer that a key names, by our name or by FINN's number."""
+    """Return the layer that a key names, by our name or by FINN's number."""
     if key in names:
         return key
     match = _FINN_MATRIX.fullmatch(key)
@@ -198,7 +198,7 @@ def _layer(key: str, names: list[str]) -> str | None:
 
 
 def _foreign(path: Path, keys: list[str], names: list[str]) -> str:
-    """Why keys that name no layer are refused: a folding of another network, mostly."""
+    """Return why keys that name no layer are refused: a folding of another network, mostly."""
     many = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
     what = "is not a layer" if len(keys) == 1 else "are not layers"
     return (
@@ -227,7 +227,7 @@ def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:
 
 
 def as_json(folding: Folding) -> dict[str, Any]:
-    """What :func:`read` reads back."""
+    """Return what :func:`read` reads back."""
     layers = {
         name: {
             "PE": f.pe,
@@ -243,7 +243,7 @@ def as_json(folding: Folding) -> dict[str, Any]:
 
 
 def bundled() -> dict[str, Path]:
-    """The foldings that come with the package, by name: docs/hardware.md, "Records"."""
+    """Return the foldings that come with the package, by name: docs/hardware.md, "Records"."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "foldings").glob("*.json"))}
 
 

@@ -15,7 +15,7 @@ from bnn.program.program import Program
 
 
 def device_edge(program: Program) -> str:
-    """The edge that the accelerator delivers: the scores, or what their arg max reads."""
+    """Return the edge that the accelerator delivers: the scores, or what their arg max reads."""
     name = program.scores
     while isinstance(op := program.op(name), ArgMax):
         name = op.source
@@ -48,7 +48,7 @@ def tail(program: Program, device: str) -> list[Op]:
 def finish(
     program: Program, device: str, values: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-    """Scores (N, classes) and decisions (N,) from the device's values (N, n)."""
+    """Return scores (N, classes) and decisions (N,) from the device's values (N, n)."""
     edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
     for op in tail(program, device):
         edges[op.name] = semantics.apply(op, edges, program)

@@ -42,7 +42,7 @@ class Metadata:
 
     @classmethod
     def from_json(cls, values: Any) -> Metadata:
-        """The opposite of :meth:`as_json`; :class:`DriverError` for anything else."""
+        """Return the opposite of :meth:`as_json`; :class:`DriverError` for anything else."""
         try:
             numbers = [
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
@@ -78,7 +78,7 @@ def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
 
 
 def metadata(design: Design, sources: Sources) -> Metadata:
-    """What the driver must know."""
+    """Return what the driver must know."""
     return Metadata(
         sources.design_id,
         design.source.memory_words,
@@ -89,7 +89,7 @@ def metadata(design: Design, sources: Sources) -> Metadata:
 
 
 def chunked(words: Sequence[Sequence[int]], bits: int) -> NDArray[np.uint32]:
-    """Parameter words [fold][PE] as bus data, uint32 (PE, chunks, folds)."""
+    """Return parameter words [fold][PE] as bus data, uint32 (PE, chunks, folds)."""
     chunks = -(-bits // 32)
     size = 4 * chunks
     raw = b"".join(word.to_bytes(size, "little") for row in words for word in row)

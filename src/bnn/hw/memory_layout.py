@@ -26,7 +26,7 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class InputLayout:
-    """Images in memory.
+    """How images are stored in memory.
 
     Attributes:
         values: number of values of an image; a multiple of ``lanes`` after padding with zero codes.
@@ -69,7 +69,7 @@ class InputLayout:
         return gears * self.gear_bits // MEMORY_BITS
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        """Integers (N, ...) to memory words (N, memory_words)."""
+        """Return integers (N, ...) to memory words (N, memory_words)."""
         flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))
@@ -98,7 +98,7 @@ class InputLayout:
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """Results in memory.
+    """How results are stored in memory.
 
     Attributes:
         values: number of values of an image without padding; ``rows``: with padding.

@@ -123,7 +123,7 @@ ERROR_TEXTS = {1 << bit: text for _, bit, text in ERROR.bits}
 
 
 def parameter_target(unit: int, thresholds: bool, item: int) -> int:
-    """Value for :data:`PARAMETER_TARGET`."""
+    """Return the value to write to :data:`PARAMETER_TARGET`."""
     return unit << 24 | int(thresholds) << 16 | item
 
 
@@ -142,7 +142,7 @@ def header() -> str:
 
 
 def table() -> str:
-    """The map as a Markdown table."""
+    """Return the map as a Markdown table."""
     lines = ["| offset | register | access | holds |", "|---|---|---|---|"]
     for register in REGISTERS:
         flags = "; ".join(f"bit {bit} {name}: {text}" for name, bit, text in register.bits)

@@ -52,7 +52,7 @@ class Sources:
 
 @cache
 def library() -> Mapping[str, str]:
-    """The blocks: file name -> text, and the register header."""
+    """Return the blocks: file name -> text, and the register header."""
     folder = resources.files("bnn.hw") / "rtl"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sv")), key=lambda f: f.name)
     blocks = {f.name: f.read_text(encoding="utf-8") for f in files}
@@ -60,7 +60,7 @@ def library() -> Mapping[str, str]:
 
 
 def sources(design: Design, *, probes: bool = True) -> Sources:
-    """The files of ``design``; ``probes`` puts a counter on every stream."""
+    """Return the files of ``design``; ``probes`` puts a counter on every stream."""
     files = dict(library())
     files["bnn_core.sv"] = core(design, probes=probes)
     files.update(images(design))
@@ -88,7 +88,7 @@ def images(design: Design) -> dict[str, str]:
 
 
 def image(words: list[list[int]], bits: int) -> str:
-    """A memory's contents for ``$readmemh``: a line for each fold, item 0 lowest.
+    """Return a memory's contents for ``$readmemh``: a line for each fold, item 0 lowest.
 
     Args:
         words: [fold][item], each of ``bits`` bits.
@@ -131,7 +131,7 @@ def _range(bits: int) -> str:
 
 
 def core(design: Design, *, probes: bool) -> str:
-    """``bnn_core.sv``."""
+    """Return the text of ``bnn_core.sv``, the pipeline of the accelerator."""
     lines = [_HEADER + "`default_nettype none", "module bnn_core ("]
     lines.append("    input  wire        clk, rst,")
     lines.append("    input  wire        i_valid,\n    output wire        i_ready,")
@@ -169,7 +169,7 @@ def _fill_bits(instance: Instance) -> int:
 
 
 def value(generic: Generic) -> str:
-    """A parameter's value as SystemVerilog has it."""
+    """Return a parameter's value as SystemVerilog has it."""
     if isinstance(generic, int) or "'h" in generic:
         return str(generic)
     return f'"{generic}"'
@@ -227,7 +227,7 @@ def _no_probes(fills: Mapping[str, int]) -> str:
 
 
 def top(design: Design, design_id: int, writes: int) -> str:
-    """``bnn_top.sv``."""
+    """Return the text of ``bnn_top.sv``, the top module of the accelerator."""
     return _HEADER + _TOP.format(
         design=design_id,
         writes=writes,

@@ -26,7 +26,7 @@ def as_json(
     cells: dict[str, Cells] | None = None,
     routed: Routed | None = None,
 ) -> dict[str, Any]:
-    """The report as plain values.
+    """Return the report as plain values.
 
     Args:
         cells: LUT, FF, BRAM36 and DSP by instance and for ``total``, where synthesis has run.
@@ -103,7 +103,7 @@ def _row_bits(block: SlidingWindow) -> int:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report for a terminal."""
+    """Return the report for a terminal."""
     speed = f"{report['cycles']} cycles per image, {report['fps']:.0f} images/s"
     where = "written at run time" if report["loadable"] else "constants"
     sizes = f"an image is {8 * report['words_in']} bytes, a result {8 * report['words_out']}"
@@ -143,7 +143,7 @@ def _parallelism(block: dict[str, Any]) -> str:
 
 
 def as_html(report: dict[str, Any]) -> str:
-    """The report as an HTML page: summary, picture of the pipeline, tables."""
+    """Return the report as an HTML page: summary, picture of the pipeline, tables."""
     lines = as_text(report).splitlines()
     summary = lines[:3] + (lines[-1:] if "route" in report else [])
     blocks = [

@@ -30,7 +30,7 @@ class Table:
         self._values = dict(values)
 
     def number(self, field: str, low: float, high: float, default: float | None = None) -> float:
-        """A number from ``low`` to ``high``; ``default`` where the field is absent."""
+        """Return a number from ``low`` to ``high``; ``default`` where the field is absent."""
         value = self._take(field, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(field, f"must be a number, not {value!r}")
@@ -39,14 +39,14 @@ class Table:
         return float(value)
 
     def whole(self, field: str, low: int, high: int, default: int | None = None) -> int:
-        """A whole number from ``low`` to ``high``; ``default`` where the field is absent."""
+        """Return a whole number from ``low`` to ``high``; ``default`` where the field is absent."""
         value = self.number(field, low, high, default)
         if value != int(value):
             raise self.error(field, f"must be a whole number, not {value:g}")
         return int(value)
 
     def text(self, field: str, default: str | None = None) -> str:
-        """A text of letters, digits and ``_ - .``; ``default`` where the field is absent."""
+        """Return a text of letters, digits and ``_ - .``; ``default`` where the field is absent."""
         value = self._take(field, default)
         if value == default and isinstance(value, str):
             return value
@@ -56,7 +56,7 @@ class Table:
         return str(value)
 
     def table(self, field: str) -> Table | None:
-        """A table in this one; None where it is absent."""
+        """Return a table in this one; None where it is absent."""
         value = self._values.pop(field, None)
         if value is None:
             return None
@@ -70,7 +70,7 @@ class Table:
             raise self.error(field, "is not a field of this table")
 
     def error(self, field: str, reason: str) -> BuildError:
-        """The error for ``field``."""
+        """Return the error for ``field``."""
         return BuildError(f"{self.where}: {field} {reason}")
 
     def _take(self, field: str, default: Any) -> Any:
@@ -82,14 +82,14 @@ class Table:
 
 
 def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
-    """Every ``*.toml`` of ``package``: its name without the ending -> what ``make`` returns.
+    """Return every ``*.toml`` of ``package``: its name without the ending -> what ``make`` returns.
 
     Args:
         package: such as ``bnn.hw.parts``.
         make: takes the name and the file's table; reads every field that it knows.
 
     Raises:
-        BuildError: a file cannot be read, lacks a field or has one that nobody reads.
+        BuildError: a file cannot be read, lacks a field, or has one that is not read.
     """
     files = sorted(resources.files(package).iterdir(), key=lambda file: file.name)
     found = {}

@@ -65,14 +65,14 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def _former(folder: Path, target: Path) -> set[str]:
-    """Names of the files of a former build; refuses a folder with others."""
+    """Return names of the files of a former build; refuses a folder with others."""
     there = _files(target)
     listed = _listed(target) if MANIFEST in there else set()
     for name in sorted(there - listed - {MANIFEST}):
         if not _LEFTOVER.fullmatch(name) and not (listed and _VIVADO.fullmatch(name)):
             raise BuildError(
-                f"{folder}: holds {name}, which no build wrote; name a new folder, "
-                "or move that away"
+                f"{folder}: holds {name}, which no build wrote; use a new folder, "
+                "or move this file away"
             )
     return there
 

@@ -17,7 +17,7 @@ __all__ = ["Lowered", "lower", "trace"]
 
 
 def lower(network: Network) -> Program:
-    """The program that equals ``network``: every activation, every score, every class.
+    """Return the program that equals ``network``: every activation, every score, every class.
 
     Raises:
         NetworkError: a layer cannot be expressed in integers; names it.

@@ -45,7 +45,7 @@ class Carried:
     is_owned: bool = False
 
     def then(self, layer: RealLayer | MaxPool) -> Carried:
-        """A copy with one more pending layer."""
+        """Return a copy with one more pending layer."""
         return replace(self, pending=(*self.pending, layer))
 
     @property
@@ -54,7 +54,7 @@ class Carried:
         return tuple(layer for layer in self.pending if isinstance(layer, MaxPool))
 
     def without_pools(self) -> Carried:
-        """A copy whose pending layers are the real-valued ones only."""
+        """Return a copy whose pending layers are the real-valued ones only."""
         kept = tuple(layer for layer in self.pending if not isinstance(layer, MaxPool))
         return replace(self, pending=kept)
 

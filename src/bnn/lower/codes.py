@@ -66,5 +66,5 @@ def tightest(values: list[int], two_values: bool) -> Precision:
 
 
 def signed_bits(low: int, high: int) -> int:
-    """Width of the two's complement integers that hold ``low`` to ``high``."""
+    """Return width of the two's complement integers that hold ``low`` to ``high``."""
     return max((low if low >= 0 else ~low).bit_length(), high.bit_length()) + 1

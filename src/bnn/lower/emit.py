@@ -68,7 +68,7 @@ class Emitter:
         return replace(source, edge=name, is_owned=True)
 
     def negatable(self, source: Carried) -> Mask:
-        """Rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
+        """Return rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
         op = self.ops.get(source.edge)
         if not source.is_owned or not isinstance(op, Dot):
             return np.zeros(source.shape[2], bool)

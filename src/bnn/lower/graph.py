@@ -197,7 +197,7 @@ class _Walk:
         return self._shared(layer, made)
 
     def _window(self, layer: Conv2d, source: Carried) -> tuple[str, int, int]:
-        """The edge of patches that the dot reads, and its bounds; none for 1x1 kernels."""
+        """Return the edge of patches that the dot reads, and its bounds; none for 1x1 kernels."""
         kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
         low, high = source.low, source.high
         if (kernel, layer.stride) == ((1, 1), (1, 1)) and not any(layer.padding):
@@ -250,7 +250,7 @@ class _Walk:
         )
 
     def _threshold(self, layer: Activation, source: Carried, code: Coding, mirror: Mask) -> Carried:
-        """The threshold, with levels counted downwards where ``mirror`` (bool)."""
+        """Return the threshold, with levels counted downwards where ``mirror`` (bool)."""
         rises = np.prod(source.directions(), axis=0) * np.where(mirror, -1, 1)
         negate = (rises < 0) & self.emit.negatable(source)
         source = self.emit.negated(source, negate)
@@ -363,7 +363,7 @@ def _is_negatable(layer: Weighted) -> bool:
 
 
 def _code(name: str, pad: int, step: int, base: int) -> int:
-    """The integer q that means the whole number ``pad = step * q + base``."""
+    """Return the integer q that means the whole number ``pad = step * q + base``."""
     code, rest = divmod(pad - base, step)
     if rest:
         raise NetworkError(f"{name}: the pad value of its reader is between its values")

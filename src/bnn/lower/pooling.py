@@ -29,7 +29,7 @@ class Plan:
 
 
 def plan(name: str, source: Carried, can_mirror: bool) -> Plan:
-    """The plan for ``source``, whose pending layers end in the activation ``name``.
+    """Return the plan for ``source``, whose pending layers end in the activation ``name``.
 
     After the pool, values rise with the pooled ones in some channels and fall in others
     (a negative batch norm scale). Where they rise, the level of the maximum is the

@@ -223,7 +223,7 @@ _TRAINED_ON = Finding(
 
 
 def _looks_of(training: PictureFolder, reader: Reader) -> Looks:
-    """What the training part looks like."""
+    """Return what the training part looks like."""
     notebook = Notebook()
     for _ in reader.batches(training, notebook):
         pass
@@ -245,7 +245,7 @@ class _Count:
     def add(
         self, classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]
     ) -> None:
-        """Classify a batch."""
+        """Classify a batch, and add its result to the counts."""
         np.add.at(self.confusion, (labels, classifier.classify(images)), 1)
         self.seconds += classifier.last_run.seconds
         self.images += len(images)

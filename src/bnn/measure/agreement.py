@@ -89,7 +89,7 @@ class Comparison:
     independent: bool = True
 
     def line(self) -> str:
-        """As text."""
+        """Return the comparison as one line of text."""
         text = f"compared with {self.source}: {self.differing} of {self.samples} predictions differ"
         if self.off is not None:
             text += f"; logits by at most {self.off:.3g} (the largest is {self.largest:.4g})"
@@ -121,7 +121,7 @@ class Verification:
         return any(item.differing for item in self.comparisons)
 
     def lines(self) -> list[str]:
-        """As text, one line each."""
+        """Return the result as lines of text."""
         text = [f"verified on {self.samples} samples"]
         if self.correct is not None:
             text.append(f"  accuracy: {100 * self.correct / max(1, self.samples):.2f} %")
@@ -238,7 +238,7 @@ def _stored(samples: Samples, mine: Answers) -> Comparison:
 
 
 def squashed(logits: Array, final: str) -> Array:
-    """What logits (N, classes) become in a ``softmax`` or ``sigmoid``, in float64."""
+    """Return the ``softmax`` or ``sigmoid`` of logits (N, classes), in float64."""
     if final == "sigmoid":
         return np.asarray(0.5 * (1 + np.tanh(logits.astype(np.float64) / 2)))
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -288,14 +288,14 @@ def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
 
 
 def classes_of(logits: Array, middle: float = 0.0) -> Array:
-    """Classes (N,) of outputs (N, classes); of one output, 1 where it is above ``middle``."""
+    """Return classes (N,) of outputs (N, classes); a single output is class 1 above ``middle``."""
     if logits.shape[1] == 1:
         return (logits[:, 0] > middle).astype(np.int64)
     return np.asarray(logits.argmax(axis=1))
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
-    """Number of samples that the assumed input changes by more than float32's rounding."""
+    """Return number of samples that the assumed input changes by more than float32's rounding."""
     model, name = conversion.model, conversion.report.assumed
     given = model.program.input
     if not name or not isinstance(given, RealInput):
@@ -310,7 +310,7 @@ def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
 
 
 def read_samples(source: str, conversion: Conversion, mapping: str | None = None) -> Samples:
-    """Samples from an npz file, or from a data set of pictures by name or folder.
+    """Return samples from an npz file, or from a data set of pictures by name or folder.
 
     Args:
         source: an npz with ``inputs``, and maybe ``labels``, ``logits`` (the source
@@ -343,7 +343,7 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
 
 
 def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[str, ...]]:
-    """The labels of a data set as numbers of the model's classes, and notes for the user.
+    """Return the labels of a data set as numbers of the model's classes, and notes for the user.
 
     By name; where the model's classes have no names but their numbers, by position.
     """
@@ -403,7 +403,7 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
 
 
 def _final(logits: Array, of_file: str, *, told: bool) -> str:
-    """What stored outputs went through: what the file ends in, if they are probabilities."""
+    """Return the last function of stored outputs: that of the file, if they are probabilities."""
     known = of_file if of_file in ("softmax", "sigmoid") else ""
     if told:
         return known or ("softmax" if logits.shape[1] > 1 else "sigmoid")

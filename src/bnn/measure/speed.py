@@ -78,7 +78,7 @@ class Timing:
 
 @dataclass
 class Subject:
-    """A function of no arguments that runs one batch, and where its times go."""
+    """A function without arguments that runs one batch, and the list that collects its times."""
 
     run: Callable[[], object]
     timing: Timing
@@ -137,12 +137,12 @@ def bench(
 
 
 def operations(program: Program) -> int:
-    """Multiplications and additions of the dots, for one image."""
+    """Return multiplications and additions of the dots, for one image."""
     return sum(row.operations for row in figures.rows(program) if row.kind == "dot")
 
 
 def random_inputs(program: Program, batch: int) -> NDArray[Any]:
-    """A random batch (N, *input shape) as runtimes take it."""
+    """Return a random batch (N, *input shape) as runtimes take it."""
     random = np.random.default_rng(0)
     shape = (batch, *program.input.shape)
     if isinstance(program.input, PictureInput):

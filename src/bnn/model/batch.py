@@ -72,7 +72,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _no_picture(value: Any) -> str:
-    """What to give in place of something that is not a picture."""
+    """Return what to give in place of something that is not a picture."""
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | memoryview):
         return (
@@ -106,7 +106,7 @@ def _array(model: Model, values: Any) -> NDArray[Any]:
 
 
 def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
-    """An array of one picture or of several, as a batch."""
+    """Return an array of one picture or of several, as a batch."""
     array = _levels(array)
     batch = _fitting(model.program.input.shape, array)
     if batch is not None:
@@ -117,7 +117,7 @@ def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
 
 
 def _levels(array: NDArray[Any]) -> NDArray[Any]:
-    """Black and white (bool) as levels 0 and 255; other arrays as they are.
+    """Return black and white (bool) as levels 0 and 255; other arrays as they are.
 
     A picture of the levels 0 and 1 alone would be all but black. It is more likely that 1 means
     white, so that is said.
@@ -140,7 +140,7 @@ def _is_of_0_and_1(array: NDArray[Any]) -> bool:
 
 
 def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None:
-    """An array of exactly the model's shape, of one or of a batch, as a batch; else None.
+    """Return an array of exactly the model's shape, of one or of a batch, as a batch; else None.
 
     Grey pictures may leave out their one channel.
     """
@@ -157,7 +157,7 @@ def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None
 
 
 def _pictures(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """The pictures of an array, (height, width) or (height, width, channels) each."""
+    """Return the pictures of an array, (height, width) or (height, width, channels) each."""
     shape = array.shape
     if array.ndim == 2:
         return [array]
@@ -234,7 +234,7 @@ def _single(model: Model, image: NDArray[Any], index: int, bgr: bool) -> NDArray
 
 
 def _prepared(model: Model, array: NDArray[Any], bgr: bool, index: int) -> NDArray[np.uint8]:
-    """An array of uint8 (height, width[, 1, 3 or 4]) through the model's preparation."""
+    """Return an array of uint8 (height, width[, 1, 3 or 4]) through the model's preparation."""
     from PIL import Image
 
     if 0 in array.shape:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One operation.
+    """Figures of one operation.
 
     Attributes:
         name, kind: name and kind of the operation.
@@ -39,7 +39,7 @@ class Row:
 
 
 def rows(program: Program) -> list[Row]:
-    """A row for each operation, in order."""
+    """Return a row for each operation, in order."""
     return [_row(op, program) for op in program.ops]
 
 
@@ -70,7 +70,7 @@ def _row(op: Op, program: Program) -> Row:
 
 
 def input_text(given: Input, edge: Edge) -> str:
-    """The input as a short text: shape, kind and precision."""
+    """Return the input as a short text: shape, kind and precision."""
     shape = "x".join(map(str, given.shape))
     match given:
         case PictureInput():

@@ -133,7 +133,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
-    """SHA-256 over the head, the digest itself left out, and over every tensor."""
+    """Return SHA-256 over the head, the digest itself left out, and over every tensor."""
     told = {key: value for key, value in head.items() if key != "digest"}
     hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -238,7 +238,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Where the model in a file came from; its tensors are neither read nor checked.
+    """Return where the model in a file came from; its tensors are neither read nor checked.
 
     Raises:
         ModelFileError: as :func:`load` does.
@@ -352,7 +352,7 @@ def _affine(tensors: Tensors) -> Affine | None:
 def _build(
     name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors
 ) -> Any:
-    """The inverse of :func:`_describe`."""
+    """Return the inverse of :func:`_describe`."""
     given = dict(given)
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:

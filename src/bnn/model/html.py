@@ -13,18 +13,19 @@ from bnn.system.terminal import harmless
 if TYPE_CHECKING:
     from bnn.model.model import Model
 
-#: Class names that are listed; of the rest only their number.
+#: Most class names that are listed; the number of the others is added.
 MAX_NAMES = 20
-_HEADS = ("layer", "kind", "output", "precision", "weights", "operations", "bytes")
+#: Heads of the table; the first columns are texts, the others numbers.
+_HEADS, _TEXTS = ("layer", "kind", "output", "precision", "weights", "operations", "bytes"), 5
 
 
 def escape(text: str) -> str:
-    """``text`` for HTML; characters that reverse or hide text are shown by their code."""
+    """Return ``text`` for HTML; characters that reverse or hide text are shown by their code."""
     return html.escape(harmless(text))
 
 
 def model_html(model: Model) -> str:
-    """HTML with name, input, classes and a table of the layers of ``model``."""
+    """Return HTML with name, input, classes and a table of the layers of ``model``."""
     edge = model.program.edges[INPUT]
     names = ", ".join(model.classes[:MAX_NAMES])
     more = f" and {len(model.classes) - MAX_NAMES} more" if len(model.classes) > MAX_NAMES else ""
@@ -35,13 +36,13 @@ def model_html(model: Model) -> str:
 
 
 def run_html(model: Model, text: str, speed: str) -> str:
-    """How a classifier was made, its last speed ("" where it has not run), and its model."""
+    """Return HTML: how a classifier was made, its last speed ("" if it has not run), its model."""
     told = f"{text}; last run: {speed}" if speed else f"{text}; not run yet"
     return f"<p><code>{escape(told)}</code></p>{model_html(model)}"
 
 
 def _table(layers: list[Row]) -> str:
-    heads = "".join(f"<th>{head}</th>" for head in _HEADS)
+    heads = "".join(f"{_opened('th', at >= _TEXTS)}{head}</th>" for at, head in enumerate(_HEADS))
     body = "".join(
         _line(
             (row.name, row.kind, "x".join(map(str, row.shape)), row.precision, row.weights),
@@ -60,5 +61,11 @@ def _table(layers: list[Row]) -> str:
 
 
 def _line(texts: tuple[str, ...], numbers: tuple[int, ...]) -> str:
-    cells = [escape(text) for text in texts] + [f"{number:,}" for number in numbers]
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    cells = [f"{_opened('td', False)}{escape(text)}</td>" for text in texts]
+    cells += [f"{_opened('td', True)}{number:,}</td>" for number in numbers]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _opened(tag: str, is_number: bool) -> str:
+    """Return the start of a cell, aligned whatever the notebook's own style: numbers right."""
+    return f'<{tag} style="padding: 0 .6em; text-align: {"right" if is_number else "left"}">'

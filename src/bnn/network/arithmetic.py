@@ -18,7 +18,7 @@ from bnn.network.layers import BatchNorm, Clip, Conv2d, Real, RealLayer, Scale, 
 
 
 def real_layer(layer: RealLayer, x: Real) -> Real:
-    """Result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
+    """Return result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
     dtype = x.dtype.type
     match layer:
         case Scale():
@@ -86,7 +86,7 @@ def vector(values: ArrayLike, dtype: Any) -> Real:
 
 
 def whole_pad(layer: Conv2d, source_scale: float) -> int:
-    """The whole number whose real value is the pad value of ``layer``.
+    """Return the whole number whose real value is the pad value of ``layer``.
 
     Raises:
         NetworkError: the pad value is not a multiple of ``source_scale``.

@@ -47,7 +47,7 @@ def assemble(
     order: Order = "scaled",
     arithmetic: Literal["float32", "float64"] = "float32",
 ) -> Network:
-    """The network of ``topology`` with ``parameters``, quantized as it says.
+    """Return the network of ``topology`` with ``parameters``, quantized as it says.
 
     Layers are called ``conv0``, ``norm0``, ``act0`` and so on, numbered by the layer
     with weights that they belong to; the flattening is ``flatten``.
@@ -103,7 +103,7 @@ def _norm(name: str, given: Statistics, order: Order) -> BatchNorm:
 
 
 def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Parameters]:
-    """Random float32 parameters of ``topology``, for tests, plans and benchmarks.
+    """Return random float32 parameters of ``topology``, for tests, plans and benchmarks.
 
     Negative and zero gammas occur.
     """

@@ -94,7 +94,7 @@ def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
 
 
 def head(network: Network) -> Head:
-    """The affine end of ``network``, composed in float64 for any arithmetic.
+    """Return the affine end of ``network``, composed in float64 for any arithmetic.
 
     Raises:
         NetworkError: a layer that is not affine follows the last integer sum.

@@ -74,7 +74,7 @@ class Lattice:
 
     @classmethod
     def of(cls, scale: float, offset: float, name: str = "lattice") -> Lattice:
-        """The lattice of ``scale * q + offset``, if offset / scale is a fraction.
+        """Return the lattice of ``scale * q + offset``, if offset / scale is a fraction.
 
         Raises:
             NetworkError: the fraction has no denominator up to 1024.
@@ -188,7 +188,7 @@ class BatchNorm:
         order: Literal["centered", "scaled", "folded"] = "folded",
         source: str = "",
     ) -> BatchNorm:
-        """The same from a variance; ``inv_std`` is computed in the variance's own dtype.
+        """Return the same from a variance; ``inv_std`` is computed in the variance's own dtype.
 
         Raises:
             NetworkError: variance + epsilon is below the normal float32 numbers, other
@@ -268,7 +268,7 @@ class Sign:
 
     @property
     def base(self) -> int:
-        """Lowest whole number."""
+        """Lowest whole number of the result."""
         return -1
 
     @property
@@ -317,7 +317,7 @@ class Quantize:
 
     @property
     def base(self) -> int:
-        """Lowest whole number."""
+        """Lowest whole number of the result."""
         return self.precision.low - self.zero_point
 
     @property
@@ -326,7 +326,7 @@ class Quantize:
         return 1
 
     def level(self, x: Real) -> Integers:
-        """Number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
+        """Return number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         dtype = x.dtype.type
         q = x / dtype(self.scale) + dtype(self.zero_point)
         q = np.clip(q, dtype(self.precision.low), dtype(self.precision.high))
@@ -367,7 +367,7 @@ class MultiThreshold:
         return int(np.asarray(self.thresholds).shape[1])
 
     def level(self, x: Real) -> Integers:
-        """Number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
+        """Return number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         count = np.zeros(x.shape, np.int64)
         for level in np.asarray(self.thresholds).T.astype(x.dtype):
             count += level <= x

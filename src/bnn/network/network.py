@@ -86,7 +86,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Signal:
-    """A layer's result.
+    """Shape and scale of a layer's result.
 
     Attributes:
         shape: (height, width, channels).
@@ -135,7 +135,7 @@ class Network(Checked):
         return np.float32 if self.arithmetic == "float32" else np.float64
 
     def readers(self) -> dict[str, list[Layer]]:
-        """The layers that read each layer (and the input), by its name."""
+        """Return the layers that read each layer (and the input), by its name."""
         found: dict[str, list[Layer]] = {INPUT: [], **{layer.name: [] for layer in self.layers}}
         for layer in self.layers:
             for source in sources(layer):

@@ -43,7 +43,7 @@ def activation(name: str, precision: Precision, source: str = "") -> Activation:
 
 
 def quantize_weights(real: NDArray[Any], precision: Precision) -> NDArray[np.int16]:
-    """Integers of ``precision``, int16 in the shape of ``real``, which must be finite.
+    """Return integers of ``precision``, int16 in the shape of ``real``, which must be finite.
 
     Bipolar: -1 below zero, else +1. Others: ``floor(w / unit_scale + 0.5)``, clipped.
     """

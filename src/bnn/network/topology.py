@@ -149,7 +149,7 @@ class Topology:
         return self.shapes()[-1][2]
 
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Shape of the input, then of each layer's result, as (height, width, channels)."""
+        """Return shape of the input, then of each layer's result, as (height, width, channels)."""
         first = self.input if len(self.input) == 3 else (1, 1, *self.input)
         shapes = [(first[0], first[1], first[2])]
         quantized = True
@@ -215,7 +215,7 @@ def _result(where: str, layer: Layer, shape: tuple[int, int, int]) -> tuple[int,
 
 
 def load(path: str | Path) -> Topology:
-    """The topology in a TOML file.
+    """Return the topology in a TOML file.
 
     Raises:
         NetworkError: it cannot be read, or a layer is not possible; names the file.
@@ -230,7 +230,7 @@ def load(path: str | Path) -> Topology:
 
 
 def loads(text: str) -> Topology:
-    """The topology in a TOML document; see :func:`load`."""
+    """Return the topology in a TOML document; see :func:`load`."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -298,7 +298,7 @@ def _quoted(value: Any) -> str:
 
 
 def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
-    """A layer from its table, or from its kind's name alone."""
+    """Return a layer from its table, or from its kind's name alone."""
     table: dict[str, Any] = {given: None} if isinstance(given, str) else given
     if not isinstance(table, dict):
         raise NetworkError(f"{where}: a layer is a name or a table, not {_quoted(given)}")

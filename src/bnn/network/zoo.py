@@ -28,7 +28,7 @@ _SPELLING = re.compile(r"(tfc|sfc|lfc|cnv)[-_ ]?(?:w([12])a([12])|([12])w[-_]?([
 
 
 def canonical(name: str) -> str:
-    """The canonical spelling of ``name``, one of :data:`NAMES`.
+    """Return the canonical spelling of ``name``, one of :data:`NAMES`.
 
     Raises:
         UnknownNameError: no network has this name.

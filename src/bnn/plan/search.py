@@ -102,16 +102,16 @@ class Search:
         return min(known, key=lambda each: (each.design.cycles, each.cost.lut), default=None)
 
     def least_cycles(self) -> int:
-        """Cycles of the slowest layer at its full width; no design is faster."""
+        """Return cycles of the slowest layer at its full width; no design is faster."""
         return max((layer.fastest for layer in self.layers), default=1)
 
     def max_cycles(self) -> int:
-        """Cycles of the slowest block in the narrowest design."""
+        """Return cycles of the slowest block in the narrowest design."""
         narrow = Folding({layer.name: LayerFolding() for layer in self.layers}, self.loadable)
         return build(self.program, narrow).cycles
 
     def slowest_layer(self) -> Layer:
-        """The layer that cannot be faster than :meth:`least_cycles`."""
+        """Return the layer that cannot be faster than :meth:`least_cycles`."""
         return max(self.layers, key=lambda layer: layer.fastest)
 
     def slower_than(self, bound: int) -> Layer | None:

@@ -50,7 +50,7 @@ _COMPARISON = 64
 
 
 def infer(program: Program) -> dict[str, Edge]:
-    """Every edge of ``program`` by name; :class:`ProgramError` where it is not legal."""
+    """Return every edge of ``program`` by name; :class:`ProgramError` where it is not legal."""
     edges = {INPUT: _input_edge(program)}
     if not 1 <= len(program.ops) <= MAX_OPS:
         raise ProgramError(f"a program has 1 to {MAX_OPS} operations, not {len(program.ops)}")
@@ -106,7 +106,7 @@ def _parameters(op: Op) -> int:
 
 
 def work(op: Op, edges: Mapping[str, Edge]) -> int:
-    """Steps that ``op`` takes for one image.
+    """Return steps that ``op`` takes for one image.
 
     A step is a multiplication of a matrix product. A comparison of a threshold or pool counts as
     64 of them, and so does a value that any other operation moves.
@@ -190,7 +190,7 @@ def _whole(name: str, what: str, values: Any, count: int, least: int) -> None:
 def slid_shape(
     name: str, shape: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Borders
 ) -> tuple[int, int, int]:
-    """Shape (height, width, channels) of the map that a sliding window makes; channels stay.
+    """Return shape (height, width, channels) of the map that a sliding window makes; channels stay.
 
     Args:
         name: name of the operation, for messages.
@@ -235,7 +235,7 @@ def _window_edge(op: Window, source: Edge) -> Edge:
 
 
 def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Exact bounds, two int64 arrays (out,), of every partial and final sum of each row.
+    """Return exact bounds, two int64 arrays (out,), of every partial and final sum of each row.
 
     Args:
         weights: integers (out, in).

@@ -196,7 +196,7 @@ Op = Window | Dot | Threshold | Pool | Add | ArgMax
 
 
 def sources(op: Op) -> tuple[str, ...]:
-    """Names of the edges that ``op`` reads, in the order of its attributes."""
+    """Return names of the edges that ``op`` reads, in the order of its attributes."""
     match op:
         case Window() | Dot() | Threshold() | Pool() | ArgMax():
             return (op.source,)

@@ -49,7 +49,7 @@ class Precision:
 
     @property
     def low(self) -> int:
-        """Smallest value."""
+        """Smallest value of the precision."""
         match self.kind:
             case "bipolar":
                 return -1
@@ -62,7 +62,7 @@ class Precision:
 
     @property
     def high(self) -> int:
-        """Largest value."""
+        """Largest value of the precision."""
         match self.kind:
             case "bipolar":
                 return 1
@@ -125,7 +125,7 @@ class Precision:
         return (wide & ((1 << self.bits) - 1)).astype(np.uint32)
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.int32]:
-        """Integers int32 that ``codes`` mean (any shape; bits above ``bits`` must be 0).
+        """Return integers int32 that ``codes`` mean (any shape; bits above ``bits`` must be 0).
 
         Raises:
             ProgramError: a code has no value here.
@@ -160,7 +160,7 @@ _NAME = re.compile(r"(u?)int([1-9][0-9]?)(n?)")
 
 
 def parse(name: str) -> Precision:
-    """The precision called ``name``, such as ``bipolar``, ``uint4``, ``int4`` or ``int2n``.
+    """Return the precision called ``name``, such as ``bipolar``, ``uint4``, ``int4`` or ``int2n``.
 
     Raises:
         ProgramError: there is no such precision.

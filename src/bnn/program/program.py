@@ -61,7 +61,7 @@ class Program(Checked):
         return self.edges[self.scores].shape[2]
 
     def op(self, name: str) -> Op:
-        """The operation called ``name``; :class:`ProgramError` if there is none."""
+        """Return the operation called ``name``; :class:`ProgramError` if there is none."""
         for op in self.ops:
             if op.name == name:
                 return op
@@ -81,7 +81,7 @@ class Program(Checked):
         return f"Program(input {shape} {self.input.precision}, {counts}, {self.classes} scores)"
 
     def digest(self) -> str:
-        """SHA-256 over everything that decides the results; the key for caches."""
+        """Return SHA-256 over everything that decides the results; the key for caches."""
         hasher = hashlib.sha256()
         for part in (self.input, *self.ops, self.affine):
             _hash_fields(hasher, part)

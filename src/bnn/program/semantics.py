@@ -34,7 +34,7 @@ Array = NDArray[Any]
 def evaluate(
     program: Program, inputs: Array, done: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Array]:
-    """Every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
+    """Return every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
 
     ``inputs`` are what ``program.input.check`` returned. ``done`` names, by operation, the edges
     that no later operation reads: they are dropped.
@@ -62,7 +62,7 @@ def last_readers(program: Program) -> dict[str, list[str]]:
 
 
 def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
-    """The result of ``op``, int64 (N, height, width, channels).
+    """Return the result of ``op``, int64 (N, height, width, channels).
 
     Args:
         op: the operation.
@@ -107,7 +107,7 @@ def window(maps: Array, op: Window) -> Array:
 
 
 def dot(maps: Array, op: Dot, largest: int) -> Array:
-    """Exact integer matrix product.
+    """Return exact integer matrix product.
 
     Computed in floating point, whose matrix products are fast: ``largest``, the largest magnitude
     in ``maps``, shows that every sum stays within the integers that the type holds exactly.
@@ -130,7 +130,7 @@ def threshold(maps: Array, op: Threshold) -> Array:
 
 
 def pool(maps: Array, op: Pool) -> Array:
-    """Maximum over each window; padding is below every value."""
+    """Return maximum over each window; padding is below every value."""
     lowest = np.iinfo(np.int64).min
     views = _patches(maps, op.kernel, op.stride, op.padding, lowest)
     largest: Array = views.max(axis=(4, 5))

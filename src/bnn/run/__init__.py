@@ -67,7 +67,7 @@ class Runtime(Protocol):
 
 
 def prepare(name: str, program: Program, **options: Any) -> Runtime:
-    """The runtime called ``name`` with ``program`` loaded into it.
+    """Return the runtime called ``name`` with ``program`` loaded into it.
 
     Args:
         name: a key of :data:`RUNTIMES`.

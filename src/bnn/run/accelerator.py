@@ -26,7 +26,7 @@ _MAX_START_CYCLES = 10_000
 
 
 def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
-    """Cycles after which a start of ``images`` images must be stuck.
+    """Return cycles after which a start of ``images`` images must be stuck.
 
     Counted as if no two blocks worked at once and each memory word were a burst of its own.
 

@@ -82,7 +82,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
-    """The design in ``folder`` and its metadata.
+    """Return the design in ``folder`` and its metadata.
 
     Raises:
         DriverError: it was built for another model.

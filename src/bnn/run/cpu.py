@@ -70,7 +70,7 @@ class Description:
 def prepare(
     program: Program, *, threads: int | None = None, kernel: str | None = None
 ) -> CpuRuntime:
-    """A cpu runtime for ``program``.
+    """Return a cpu runtime for ``program``.
 
     Args:
         threads: most threads that share a batch; None: as many as this process may use.
@@ -116,12 +116,12 @@ class CpuRuntime:
 
 
 def kernels() -> tuple[Kernel, ...]:
-    """Every kernel set of this build, the best first."""
+    """Return every kernel set of this build, the best first."""
     return tuple(Kernel(*row) for row in _load().kernels())
 
 
 def describe(kernel: str | None = None) -> Description:
-    """Which kernel :func:`prepare` takes here, and why."""
+    """Return which kernel :func:`prepare` takes here, and why."""
     name, reason = _choose(kernel)
     native = _load()
     features = tuple(native.cpu_features())
@@ -169,7 +169,7 @@ def _threads(threads: int | None) -> int:
 
 
 def _hand_over(native: Any, program: Program) -> tuple[Any, dict[str, int]]:
-    """The program as an object of the core, and the number of each edge in it."""
+    """Return the program as an object of the core, and the number of each edge in it."""
     edge = program.edges[INPUT]
     handed = native.Program(edge.shape, _lattice(program), _table(program))
     numbers = {INPUT: 0}
@@ -204,7 +204,7 @@ def _table(program: Program) -> NDArray[np.int16] | None:
 
 
 def _lattice(program: Program) -> tuple[int, int, int]:
-    """Base, step and count of the values that the input can take."""
+    """Return base, step and count of the values that the input can take."""
     if isinstance(program.input, PictureInput):
         values = np.unique(program.input.table).astype(int)
         step = int(np.gcd.reduce(np.diff(values))) if len(values) > 1 else 1

@@ -22,7 +22,7 @@ KEPT_VALUES = 1 << 26
 
 
 def prepare(program: Program) -> ReferenceRuntime:
-    """A reference runtime for ``program``; it has no options."""
+    """Return a reference runtime for ``program``; it has no options."""
     return ReferenceRuntime(program)
 
 

@@ -32,7 +32,7 @@ def prepare(
     quick: bool = False,
     progress: verilator.Progress = verilator.silent,
 ) -> SimRuntime:
-    """A simulated accelerator for ``program``. Its simulator is built once and kept.
+    """Return a simulated accelerator for ``program``. Its simulator is built once and kept.
 
     Args:
         folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; by

@@ -9,6 +9,7 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 64em; margin: 2em auto; padding: 0 1em;
        color: #1a1a2e; background: #fff }}
 table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; text-align: right }}
+pre {{ white-space: pre-wrap }} pre, code {{ overflow-wrap: anywhere }}
 svg {{ max-width: 100%; height: auto }} svg text {{ font-family: system-ui, sans-serif }}
 {style}</style>
 <h1>{title}</h1>
@@ -27,6 +28,6 @@ def page(title: str, body: str, style: str = "") -> str:
 
     Args:
         title, body: HTML; the caller escapes what comes from a user's file.
-        style: CSS besides that of every page.
+        style: CSS in addition to that of all pages.
     """
     return _PAGE.format(title=title, body=body, style=style)

@@ -112,7 +112,7 @@ def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tens
 
 
 def _affine(count: int, device: torch.device) -> Tensor:
-    """Random maps (count, 2, 3) from target to source coordinates in [-1, 1]."""
+    """Return random maps (count, 2, 3) from target to source coordinates in [-1, 1]."""
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(count, device=device).uniform_(low, high)

@@ -85,7 +85,7 @@ class Certificate:
         return wrong[np.argsort(-margin[wrong], kind="stable")][:most]
 
     def as_json(self) -> dict[str, Any]:
-        """The certificate as plain values, without the results of single pictures."""
+        """Return the certificate as plain values, without the results of single pictures."""
         return {
             "network": self.network,
             "dataset": self.dataset,
@@ -186,7 +186,7 @@ def _compare(
 
 
 def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
-    """Integer scores of a part, int32 (N, classes), computed by PyTorch on a CPU."""
+    """Return integer scores of a part, int32 (N, classes), computed by PyTorch on a CPU."""
     stack.eval()
     scores = [stack.scores(pictures) for pictures, _ in Batches(part, BATCH)]
     found: NDArray[np.int32] = torch.cat(scores).numpy()

@@ -158,10 +158,10 @@ def array_of(tensor: Tensor) -> NDArray[Any]:
 
 
 def _maps(x: Tensor) -> NDArray[np.uint16]:
-    """The bits of maps, uint16 (N, height, width, channels), in place."""
+    """Return the bits of maps, uint16 (N, height, width, channels), in place."""
     return array_of(x.detach().permute(0, 2, 3, 1))
 
 
 def _rows(x: Tensor) -> NDArray[np.uint16]:
-    """The bits of maps or rows, uint16 (positions, channels), in place."""
+    """Return the bits of maps or rows, uint16 (positions, channels), in place."""
     return _maps(x).reshape(-1, x.shape[1]) if x.dim() == 4 else array_of(x)

@@ -39,7 +39,7 @@ class History(Callback):
         self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
 
     def state_dict(self) -> dict[str, Any]:
-        """State for the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ class Keeper(Checkpoint):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """State for the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,7 +141,7 @@ class Bar(Callback):
 
 
 def duration(seconds: float) -> str:
-    """Seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
+    """Return seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -63,7 +63,7 @@ def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
 
 
 def _before(folder: Path) -> dict[str, Any] | None:
-    """The kept report of the run in ``folder``; None if the file is missing."""
+    """Return the kept report of the run in ``folder``; None if the file is missing."""
     path = folder / DATA
     if not path.exists():
         return None

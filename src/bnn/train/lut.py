@@ -59,7 +59,7 @@ class Stage:
         return self.weighted.padding if isinstance(self.weighted, Conv2d) else (0, 0, 0, 0)
 
     def parameters(self) -> list[nn.Parameter]:
-        """The trained parameters: weights, gamma and beta."""
+        """Return the trained parameters: weights, gamma and beta."""
         norm = [] if self.norm is None else [self.norm.gamma, self.norm.beta]
         return [self.weighted.weight, *norm]
 

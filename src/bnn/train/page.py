@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 30
 
-STYLE = """.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
+STYLE = """.confusion { display: block; overflow-x: auto }
+.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
 figure { display: inline-block; margin: .4em; text-align: center; font-size: 12px }
 figure img { width: 84px; image-rendering: pixelated; border: 1px solid #ccc }
 .proof { padding: .6em 1em; border-left: 5px solid #2a7 } .failed { border-color: #c22 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures to arrays: byte for byte what Pillow 6 gave, and one line for what is no picture."""
+"""Pictures to arrays: byte for byte what Pillow 6 gave, and one line for what is not a picture."""
 
 import hashlib
 import subprocess

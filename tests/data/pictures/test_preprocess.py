@@ -48,8 +48,8 @@ def test_json_round_trip(description: Preprocess) -> None:
         ({}, "unknown kind None"),
         ({"kind": "crop"}, "unknown kind 'crop'; known: thumbnail, digit, stretch"),
         ({"kind": ["stretch"]}, "unknown kind"),
-        ({"kind": "stretch", "filter": "lanczos"}, "stretch lacks or does not know filter"),
-        ({"kind": "thumbnail"}, "thumbnail lacks or does not know background"),
+        ({"kind": "stretch", "filter": "lanczos"}, "stretch: missing or unknown filter"),
+        ({"kind": "thumbnail"}, "thumbnail: missing or unknown background"),
         ({"kind": "thumbnail", "background": 0}, "three levels"),
         ({"kind": "thumbnail", "background": [0, 0]}, "three levels"),
         ({"kind": "thumbnail", "background": [0, 0, 256]}, "integer from 0 to 255, not 256"),
@@ -70,7 +70,7 @@ def test_files_from_before_the_rule_adapted() -> None:
     for value in (None, 0, 1, "yes", [True]):
         with pytest.raises(ModelFileError, match="adaptive must be true or false"):
             Preprocess.from_json({**old, "adaptive": value})
-    with pytest.raises(ModelFileError, match="stretch lacks or does not know adaptive"):
+    with pytest.raises(ModelFileError, match="stretch: missing or unknown adaptive"):
         Preprocess.from_json({"kind": "stretch", "adaptive": True})
 
 

@@ -69,7 +69,7 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
     def scaled(self, factor: int) -> Box:
-        """The same rectangle on a finer grid."""
+        """Return the same rectangle on a finer grid."""
         return Box(self.top * factor, self.bottom * factor, self.left * factor, self.right * factor)
 
     def within(self, other: Box, margin: float) -> bool:

@@ -83,7 +83,7 @@ class Graph:
 
 
 def read(path: Path) -> Graph:
-    """The graph in the ONNX file ``path``.
+    """Return the graph in the ONNX file ``path``.
 
     Raises:
         FormatError: it is missing, damaged, too large, or has several inputs or outputs.

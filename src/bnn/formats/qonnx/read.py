@@ -36,7 +36,7 @@ from bnn.network.network import Network
 
 
 def read(path: str | Path, given_input: str | None = None) -> Converted:
-    """The network in the ONNX file ``path``.
+    """Return the network in the ONNX file ``path``.
 
     Args:
         path: path of the file.

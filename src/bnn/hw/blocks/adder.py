@@ -37,7 +37,7 @@ class Adder(WordPasser):
 
     def generics(self) -> dict[str, Generic]:
         # A bipolar code c means 2c - 1.
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         shifts = [int(p.kind == "bipolar") for p in (self.first, self.second)]
         signed = [int(p.kind in ("signed", "narrow")) for p in (self.first, self.second)]
         return {

@@ -39,7 +39,7 @@ class Block(Protocol):
         ...
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance."""
+        """Return parameters of the module's instance."""
         ...
 
 
@@ -71,5 +71,5 @@ class WordPasser:
 
 
 def divisors(number: int) -> list[int]:
-    """Every divisor of ``number``, ascending."""
+    """Return every divisor of ``number``, ascending."""
     return [d for d in range(1, number + 1) if number % d == 0]

@@ -5,7 +5,7 @@ The circuit sums population counts of bit planes (see ``bnn_dot_planes.sv``). Wi
 an input and A that sum, a row's accumulator is ``acc = alpha * A + beta[row]``:
 
 ========================= ======= ===== ==============================================
-weights, inputs           op      alpha beta, besides the program's own bias
+weights, inputs           op      alpha beta, added to the program's own bias
 ========================= ======= ===== ==============================================
 bipolar, bipolar          XNOR    2     -(number of columns)
 bipolar, unsigned b bits  XNOR    1     -(2^b - 1) * (number of -1 weights)
@@ -194,11 +194,11 @@ class Matrix:
 
     @property
     def synapses(self) -> int:
-        """Bit products a cycle."""
+        """Number of bit products per cycle."""
         return self.pe * self.simd * self.pixels * self.weight.bits * self.source.bits
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {
             "PE": self.pe,
             "SIMD": self.simd,
@@ -223,7 +223,7 @@ class Matrix:
         }
 
     def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:
-        """Words for the parameter memories, from one layer of a program."""
+        """Return words for the parameter memories, from one layer of a program."""
         codes = self._codes(dot)
         planes = codes[:, :, None] >> np.arange(1 if self.xnor else self.weight.bits) & 1
         # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
@@ -257,7 +257,7 @@ class Matrix:
         return Contents(weights, thresholds)
 
     def _codes(self, dot: Dot) -> NDArray[np.int64]:
-        """Codes of all weights as they come, of both halves of each where they are halved.
+        """Return codes of all weights in stream order; of both halves if weights are halved.
 
         Pad columns count nothing against inputs of code 0: ones for an XNOR, else zeros.
         """
@@ -278,7 +278,7 @@ class Matrix:
         return numbers.transpose(1, 0, 2).reshape(-1)
 
     def golden(self, words: Words, dot: Dot, threshold: Threshold | None) -> list[int]:
-        """Words out for one image's words in, from the program's definition of the layer."""
+        """Return the output words for the input words of an image, by the program's definition."""
         wide = unpack_rows(words, self.source.bits, self.pixels * self.simd)
         folds = wide.reshape(self.groups, self.column_folds, self.pixels, self.simd)
         vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)
@@ -325,7 +325,7 @@ def correction(
 def accumulator_bits(
     columns: int, weight: Precision, source: Precision, thresholds: int = 0
 ) -> tuple[int, int, int]:
-    """Width, least and most of A over all weights and inputs of these precisions.
+    """Return width, least and most of A over all weights and inputs of these precisions.
 
     Args:
         thresholds: thresholds that follow; 0: none.
@@ -361,7 +361,7 @@ def ternary_pays(weight: Precision, source: Precision) -> bool:
 
 
 def _code_bounds(precision: Precision) -> tuple[int, int]:
-    """Least and most number that the bits can say, were every code legal."""
+    """Return the least and the largest number of the bits, as if all codes were legal."""
     if _signed(precision):
         return -(1 << (precision.bits - 1)), (1 << (precision.bits - 1)) - 1
     return 0, (1 << precision.bits) - 1

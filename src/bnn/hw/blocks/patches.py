@@ -52,7 +52,7 @@ class Patches(SlidingWindow):
         return self.folds
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {
             "BITS": self.bits,
             "LANES": self.lanes,
@@ -64,7 +64,7 @@ class Patches(SlidingWindow):
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Patch words of one image."""
+        """Return patch words of one image."""
         views = self._views(unpack_rows(words, self.bits, self.take * self.lanes))
         height, width, _, *kernel = views.shape
         slices = views.reshape(height, width, self.folds, self.lanes, *kernel)

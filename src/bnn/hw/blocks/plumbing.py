@@ -22,11 +22,11 @@ class Fifo(WordPasser):
     style: str = "auto"
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {"BITS": self.bits, "DEPTH": self.depth, "STYLE": self.style}
 
     def golden(self, words: Words) -> list[int]:
-        """The words as they are."""
+        """Return the words as they are."""
         return list(words)
 
 
@@ -47,7 +47,7 @@ class _Converter(WordPasser):
     groups: int = 1
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
 
@@ -121,7 +121,7 @@ class _Framed(WordPasser):
         return self.total
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
 
 
@@ -137,7 +137,7 @@ class Trim(_Framed):
         return self.keep
 
     def golden(self, words: Words) -> list[int]:
-        """The words kept."""
+        """Return the words kept."""
         return [word for at, word in enumerate(words) if at % self.total < self.keep]
 
 
@@ -153,7 +153,7 @@ class Pad(_Framed):
         return self.total
 
     def golden(self, words: Words) -> list[int]:
-        """The words with the zeros."""
+        """Return the words with the zeros."""
         padded: list[int] = []
         for start in range(0, len(words), self.keep):
             padded += [*words[start : start + self.keep], *[0] * (self.total - self.keep)]
@@ -175,11 +175,11 @@ class Resize(WordPasser):
         return self.to
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {"FROM": self.bits, "TO": self.to}
 
     def golden(self, words: Words) -> list[int]:
-        """The words' low bits."""
+        """Return the words' low bits."""
         return [word & ((1 << self.to) - 1) for word in words]
 
 
@@ -193,11 +193,11 @@ class Fork(WordPasser):
     words: int
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {"BITS": self.bits, "COPIES": self.copies}
 
     def golden(self, words: Words) -> list[int]:
-        """What every consumer gets."""
+        """Return what every consumer gets."""
         return list(words)
 
 
@@ -239,7 +239,7 @@ class Serialize:
         return self.positions
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {
             "BITS": self.bits,
             "PIXELS": self.pixels,
@@ -249,7 +249,7 @@ class Serialize:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """A word for each position."""
+        """Return a word for each position."""
         out: list[int] = []
         per_image = self.groups * self.folds
         for start in range(0, len(words), self.folds):

@@ -17,7 +17,7 @@ from bnn.program.precision import Precision
 
 
 def least_signed_bits(low: int, high: int) -> int:
-    """Narrowest two's complement that holds ``low`` to ``high``, at least 2 bits."""
+    """Return narrowest two's complement that holds ``low`` to ``high``, at least 2 bits."""
     bits = 2
     while not (-(1 << (bits - 1)) <= low and high < 1 << (bits - 1)):
         bits += 1
@@ -94,7 +94,7 @@ class Thresholds:
         scale: int = 1,
         negative: bool = False,
     ) -> list[int]:
-        """Parameter words of ``rows`` channels (the surplus is padding).
+        """Return parameter words of ``rows`` channels (the surplus is padding).
 
         Args:
             scale: scale * acc = alpha * A + beta.
@@ -185,7 +185,7 @@ class ThresholdUnit:
         return self.positions * self.folds
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         passed = self.thresholds.generics()
         del passed["SHIFT"]
         return {
@@ -200,14 +200,14 @@ class ThresholdUnit:
         }
 
     def contents(self, threshold: Threshold) -> list[list[int]]:
-        """Words of the parameter memory, [fold][lane]."""
+        """Return words of the parameter memory, [fold][lane]."""
         alpha, offset = (2, -1) if self.source.kind == "bipolar" else (1, 0)
         beta = np.full(self.channels, offset, np.int64)
         words = self.thresholds.words(threshold, alpha, beta, self.channels)
         return [words[at : at + self.lanes] for at in range(0, len(words), self.lanes)]
 
     def golden(self, words: Words, threshold: Threshold) -> list[int]:
-        """Words out for one image's words in."""
+        """Return the output words for the input words of an image."""
         codes = unpack_rows(words, self.source.bits, self.lanes)
         values = self.source.decode(codes).astype(np.int64).reshape(-1, self.channels)
         out = threshold.precision.encode(semantics.threshold(values, threshold))
@@ -215,7 +215,7 @@ class ThresholdUnit:
 
 
 def threshold_bounds(source: Precision) -> tuple[int, int, int]:
-    """Width, least and most of the numbers that a stream's codes are compared as."""
+    """Return width, least and most of the numbers that a stream's codes are compared as."""
     if source.kind in ("signed", "narrow"):
         low, high = -(1 << (source.bits - 1)), (1 << (source.bits - 1)) - 1
     else:

@@ -106,7 +106,7 @@ class SlidingWindow:
         return self.groups * self.output_steps
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         word = self.lanes * self.bits
         pad = pack([self.pad_code] * self.lanes, self.bits)
         return {
@@ -152,7 +152,7 @@ class SlidingWindow:
         return views[:: self.stride[0], :: self.stride[1]]
 
     def _pack(self, patches: NDArray[np.int64]) -> list[int]:
-        """Words of patches (position, step, value), group by group."""
+        """Return words of patches (position, step, value), group by group."""
         values = patches.shape[2]
         short = self.groups * self.pixels - len(patches)
         patches = np.pad(patches, ((0, short), (0, 0), (0, 0)))
@@ -189,7 +189,7 @@ class Maximum(WordPasser):
         return self.words // self.positions
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of the module's instance, by name."""
+        """Return parameters of the module's instance, by name."""
         return {
             "LANES": self.lanes,
             "BITS": self.bits,
@@ -199,7 +199,7 @@ class Maximum(WordPasser):
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Maxima of each window's words."""
+        """Return maxima of each window's words."""
         codes = unpack_rows(words, self.bits, self.lanes)
         flip = 1 << (self.bits - 1) if self.signed else 0
         windows = (codes ^ flip).reshape(-1, self.positions, self.folds, self.lanes)

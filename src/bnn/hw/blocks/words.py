@@ -19,13 +19,13 @@ def pack(codes: Iterable[int], bits: int) -> int:
 
 
 def unpack(word: int, bits: int, count: int) -> list[int]:
-    """The ``count`` codes of a word."""
+    """Return the ``count`` codes of a word."""
     mask = (1 << bits) - 1
     return [word >> (place * bits) & mask for place in range(count)]
 
 
 def pack_rows(codes: NDArray[Any], bits: int) -> list[int]:
-    """A word for each row of ``codes`` (n, lanes)."""
+    """Return a word for each row of ``codes`` (n, lanes)."""
     lanes = codes.shape[1]
     planes = (codes[:, :, None].astype(np.int64) >> np.arange(bits)) & 1
     packed = np.packbits(
@@ -35,7 +35,7 @@ def pack_rows(codes: NDArray[Any], bits: int) -> list[int]:
 
 
 def unpack_rows(words: Sequence[int], bits: int, lanes: int) -> NDArray[np.int64]:
-    """Codes (n, lanes) of ``words``."""
+    """Return codes (n, lanes) of ``words``."""
     size = (bits * lanes + 7) // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
     planes = np.unpackbits(raw.reshape(len(words), size), axis=1, bitorder="little")

@@ -68,7 +68,7 @@ class Board:
         return self.connection
 
     def top_source(self) -> str:
-        """Text of the top's file."""
+        """Return text of the top's file."""
         return (resources.files(__name__) / f"{self.built.top}.sv").read_text(encoding="utf-8")
 
     def constraints(self) -> str:
@@ -100,7 +100,7 @@ def parse(name: str, table: Table) -> Board:
 def _connection(table: Table) -> Connection:
     top = table.text("top")
     if not (resources.files(__name__) / f"{top}.sv").is_file():
-        raise table.error("top", f"is {top!r}, but there is no file {top}.sv beside it")
+        raise table.error("top", f"is {top!r}, but there is no file {top}.sv in its folder")
     found = Connection(
         top,
         table.whole("base", 0, _MAX_ADDRESS - _MIN_SPAN),
@@ -120,17 +120,17 @@ def _pins(table: Table) -> dict[str, str]:
 
 @cache
 def boards() -> dict[str, Board]:
-    """All boards by name, also those that designs can only be planned for."""
+    """Return all boards by name, also those that designs can only be planned for."""
     return tables.read(__name__, parse)
 
 
 def buildable() -> dict[str, Board]:
-    """The boards that ``bnn build`` can target, by name."""
+    """Return the boards that ``bnn build`` can target, by name."""
     return {name: each for name, each in boards().items() if each.connection is not None}
 
 
 def board(name: str) -> Board:
-    """The board called ``name``, for ``bnn build``.
+    """Return the board called ``name``, for ``bnn build``.
 
     Raises:
         BuildError: there is no such board, or designs can only be planned for it.
@@ -145,7 +145,7 @@ def board(name: str) -> Board:
 
 
 def find(name: str) -> tuple[Part, Board | None]:
-    """What a plan is for: a part, or a board and its part.
+    """Return what a plan is for: a part, or a board and its part.
 
     Args:
         name: name of a part or of a board, or a device such as ``xc7z020clg400-1``, in any case.
@@ -166,7 +166,7 @@ def find(name: str) -> tuple[Part, Board | None]:
 
 
 def part(name: str) -> Part:
-    """The part, or the part of the board or device, called ``name``; see :func:`find`."""
+    """Return the part, or the part of the board or device, called ``name``; see :func:`find`."""
     return find(name)[0]
 
 

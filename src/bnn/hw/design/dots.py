@@ -78,7 +78,7 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 
 
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
-    """Rows with padding, or the reason why they or the columns do not fold."""
+    """Return rows with padding, or the reason why they or the columns do not fold."""
     rows, columns = op.weights.shape
     if min(fold.pe, fold.simd, fold.pixels) < 1:
         raise BuildError(f"{op.name}: PE, SIMD and pixels are at least 1")
@@ -115,7 +115,7 @@ def _thresholds(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) 
 
 
 def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> int:
-    """FIFO depth in words that lets the following matrix read a whole vector without stalls.
+    """Return FIFO depth in words that lets the following matrix read a whole vector without stalls.
 
     A dense layer reads its whole vector during its first row fold; until then the vector
     must be able to grow in the FIFO. Where words are widened on the way, see :func:`_input`.

@@ -59,7 +59,7 @@ def _first_dot(wiring: Wiring) -> Dot | None:
 
 
 def _lanes(wiring: Wiring, channels: int) -> int:
-    """Values in a word of the input, as its one reader takes them; 1 for several readers."""
+    """Return values in a word of the input, as its one reader takes them; 1 for several readers."""
     first = wiring.needs.only_reader(INPUT)
     match first:
         case Window():
@@ -73,7 +73,7 @@ def _lanes(wiring: Wiring, channels: int) -> int:
 
 
 def output_end(wiring: Wiring) -> OutputLayout:
-    """The delivered edge to memory words; how results lie in memory."""
+    """Return the delivered edge to memory words; how results lie in memory."""
     target = wiring.needs.target
     port = wiring.take(target)
     edge = wiring.program.edges[target]

@@ -30,7 +30,7 @@ class Needs:
 
     @classmethod
     def of(cls, program: Program) -> Needs:
-        """What ``program`` needs for its scores."""
+        """Return what ``program`` needs for its scores."""
         target = device_edge(program)
         wanted = {target}
         kept: list[Op] = []
@@ -57,17 +57,17 @@ class Needs:
         return tuple(op for op in self.ops if isinstance(op, Dot))
 
     def only_reader(self, edge: str) -> Op | None:
-        """The operation that reads ``edge``, where it is the only one; else None."""
+        """Return the operation that reads ``edge``, where it is the only one; else None."""
         readers = self.readers.get(edge, ())
         return readers[0] if len({id(op) for op in readers}) == 1 else None
 
     def reading_dot(self, op: Op) -> Dot | None:
-        """The dot that is the only reader of the edge of ``op``; None without one."""
+        """Return the dot that is the only reader of the edge of ``op``; None without one."""
         reader = self.only_reader(op.name)
         return reader if isinstance(reader, Dot) and op.name != self.target else None
 
     def threshold_of(self, dot: Dot) -> Threshold | None:
-        """The threshold that is computed in the matrix unit of ``dot``; None without one."""
+        """Return the threshold that is computed in the matrix unit of ``dot``; None without one."""
         name = next((name for name, each in self.merged.items() if each is dot), None)
         op = None if name is None else self.program.op(name)
         assert op is None or isinstance(op, Threshold)

@@ -53,12 +53,12 @@ class Port:
 
     @property
     def bits(self) -> int:
-        """Bits of one word."""
+        """Number of bits of one word of the stream."""
         return self.lanes * self.precision.bits
 
     @property
     def words(self) -> int:
-        """Words of one image."""
+        """Number of words of the stream per image."""
         return self.positions * self.channels // self.lanes
 
 
@@ -83,7 +83,7 @@ class LazyContents(Mapping[str, Contents]):
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Hardware for a program.
+    """The hardware design of a program: blocks, streams and contents of memories.
 
     Attributes:
         program, folding: what it was made from.
@@ -108,7 +108,7 @@ class Design:
 
     @property
     def bottleneck(self) -> Instance:
-        """The slowest block."""
+        """The instance with the slowest block."""
         return max(self.instances, key=lambda instance: instance.block.cycles)
 
     @property
@@ -117,5 +117,5 @@ class Design:
         return tuple(self.streams)
 
     def instance(self, name: str) -> Instance:
-        """The instance called ``name``."""
+        """Return the instance called ``name``."""
         return next(instance for instance in self.instances if instance.name == name)

@@ -21,12 +21,12 @@ POOL_BITS = 256
 
 
 def window_lanes(wiring: Wiring, op: Window) -> int:
-    """Values of a word into a window."""
+    """Return values of a word into a window."""
     return _block(wiring, op).input_lanes
 
 
 def _block(wiring: Wiring, op: Window) -> SlidingWindow:
-    """The window for ``op``; its words have the reading matrix's SIMD where that can be."""
+    """Return the window for ``op``; its words have the reading matrix's SIMD where that can be."""
     edge = wiring.program.edges[op.source]
     channels = edge.shape[2]
     pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
@@ -73,7 +73,7 @@ def window(wiring: Wiring, op: Window) -> None:
 
 
 def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
-    """Rows of the buffer: enough that an image's start does not hold up the slowest matrix.
+    """Return rows of the buffer: enough that an image's start does not hold up the slowest matrix.
 
     An image's first window needs all rows of a kernel at once. With room for no more than the
     next rows it waits, at the pace of the block before, for the others; where the

@@ -88,7 +88,7 @@ class Wiring:
         ]
 
     def take(self, edge: str) -> Port:
-        """The stream of ``edge`` for its next reader."""
+        """Return the stream of ``edge`` for its next reader."""
         return self._waiting[edge].pop(0)
 
     def lanes(self, port: Port, lanes: int, layer: str, groups: int = 1) -> Port:

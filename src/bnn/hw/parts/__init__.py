@@ -15,7 +15,7 @@ _MAX_CELLS = 1 << 24
 
 @dataclass(frozen=True)
 class Part:
-    """A chip.
+    """An FPGA chip: its cells and its clock.
 
     Attributes:
         name: that of its file, such as ``xc7z020``.
@@ -52,5 +52,5 @@ def parse(name: str, table: Table) -> Part:
 
 @cache
 def parts() -> dict[str, Part]:
-    """All parts by name."""
+    """Return all parts by name."""
     return tables.read(__name__, parse)

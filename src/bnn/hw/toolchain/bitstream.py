@@ -136,10 +136,10 @@ def parse(line: str) -> tuple[str, str, list[int]] | None:
 
 
 def frames(lines: Iterable[str], database: Database) -> Frames:
-    """The frames that ``lines`` of FASM write.
+    """Return the frames that ``lines`` of FASM write.
 
     Raises:
-        BuildError: a tile or feature that the database does not know, or two features that want the
+        BuildError: a tile or feature that the database does not know, or two features that set the
             same bit otherwise.
     """
     result: Frames = {}
@@ -165,14 +165,14 @@ def frames(lines: Iterable[str], database: Database) -> Frames:
                 at = where[1] * 32 + bit.at
                 value, by = wanted.setdefault((address, at), (bit.value, line))
                 if value != bit.value:
-                    raise BuildError(f"two features want one bit: {by.strip()}, {line.strip()}")
+                    raise BuildError(f"two features set one bit: {by.strip()}, {line.strip()}")
                 words = result.setdefault(address, [0] * WORDS)
                 words[at // 32] |= bit.value << at % 32
     return result
 
 
 def _where(grid: dict[str, Any], bus: str, tile: str) -> tuple[int, int]:
-    """(address of the first frame, first word) of a tile's part."""
+    """Return (address of the first frame, first word) of one part of a tile."""
     part = grid["bits"].get(bus)
     if part is None or "alias" in part:
         raise BuildError(f"tiles like {tile} cannot be written")

@@ -28,13 +28,13 @@ _HINT = (
 
 
 def root() -> Path | None:
-    """The root file system with the tools, if one was named."""
+    """Return the root file system with the tools, if one was named."""
     name = os.environ.get(ROOT)
     return Path(name) if name else None
 
 
 def command(program: str) -> list[str]:
-    """How to start ``program``.
+    """Return how to start ``program``.
 
     Raises:
         RuntimeUnavailableError: it is nowhere; the message says how to get it.

@@ -49,7 +49,7 @@ _FREE = {"BUFG", "PS7", "VCC", "GND"}
 
 
 def command() -> list[str]:
-    """How to run Yosys.
+    """Return how to run Yosys.
 
     Raises:
         RuntimeUnavailableError: it is not installed; the message says the command.
@@ -117,7 +117,7 @@ def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) 
 def ports(
     folder: Path, names: Sequence[str], blocks: Sequence[tuple[str, Mapping[str, Generic]]]
 ) -> list[list[Port]]:
-    """The ports of blocks with these parameters, in the order of their headers.
+    """Return the ports of blocks with these parameters, in the order of their headers.
 
     Yosys elaborates them, so that the SystemVerilog header is the one place that states ports.
 

