@@ -9,7 +9,7 @@ import { errorText, text } from "./words.js";
 const STEP_MS = 1600;
 const POSITION_MS = 450;
 const POSITIONS = 5;
-const SMALL = 4;
+const SMALL = 5;
 
 export class Bits {
   constructor(models) {
@@ -358,7 +358,7 @@ function panel(kind, title, ...children) {
 
 /** A small picture of weights, or of a patch. */
 function small(shape, values, colour, label) {
-  const layout = new Layout(shape, shape[0] * shape[1] > 100 ? SMALL : 2 * SMALL);
+  const layout = new Layout(shape, shape[0] * shape[1] > 100 ? SMALL : SMALL + 3);
   const canvas = element("canvas", { class: "tiles", role: "img", "aria-label": label });
   paint(canvas, layout, shape, values, colour);
   return canvas;

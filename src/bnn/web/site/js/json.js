@@ -67,8 +67,8 @@ export function parse(text) {
     const found = match(NUMBER);
     if (!found) fail("no value");
     const [all, whole, fraction, exponent] = found;
-    if (all.length > MAX_DIGITS) fail(`a number has ${all.length} digits`);
     if (fraction !== undefined || exponent !== undefined) return new Real(Number(all));
+    if (whole.length > MAX_DIGITS) fail(`a number has ${whole.length} digits`);
     const value = Number(whole);
     return Number.isSafeInteger(value) ? value + 0 || 0 : BigInt(whole);
   }

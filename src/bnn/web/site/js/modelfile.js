@@ -2,7 +2,7 @@
 // The .bnn file, read as src/bnn/model/file.py reads it: nothing in it is trusted.
 import { checkProgram } from "./check.js";
 import { UserError } from "./errors.js";
-import { byCodePoint, dumps, parse, Real } from "./json.js";
+import { byCodePoint, dumps, parse } from "./json.js";
 import { parsePrecision } from "./precision.js";
 import { readPreparation } from "./preparation.js";
 import { Sha256 } from "./sha256.js";
@@ -27,12 +27,12 @@ const INPUTS = {
   integer: { shape: undefined, precision: undefined },
   real: { shape: undefined, precision: undefined, rounding: "even", multiplied: false },
 };
-/** Arrays of each kind: name, dtype, dimensions, whether it must be there. */
+/** Arrays of each kind: name, dtype, dimensions (null: any), whether it must be there. */
 const ARRAYS = {
   dot: [["weights", "uint8", 3, true], ["bias", "int32", 1, false]],
   threshold: [["thresholds", "int32", 2, true], ["signs", "int8", 1, false]],
   picture: [["table", "int16", 1, true]],
-  real: [["scale", "float32", 1, true], ["zero_point", "float32", 1, true]],
+  real: [["scale", "float32", null, true], ["zero_point", "float32", null, true]],
 };
 
 /** A model from the bytes of a file. Throws UserError, whose message has the reason. */
@@ -145,7 +145,7 @@ function part(name, given, kinds, tensors) {
       continue;
     }
     if (tensor.dtype !== dtype) throw new UserError(`${name}: ${field} must be ${dtype}`);
-    if (tensor.shape.length !== dimensions)
+    if (dimensions !== null && tensor.shape.length !== dimensions)
       throw new UserError(`${name}: ${field} must have ${dimensions} dimensions`);
     made[field] = { shape: tensor.shape, values: tensor.values };
   }
@@ -200,5 +200,3 @@ function affine(tensors) {
     throw new UserError("affine scale and offset differ in length");
   return { scale: scale.values, offset: offset.values };
 }
-
-export { Real };
