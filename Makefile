@@ -43,7 +43,7 @@ export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
 .PHONY: demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
-    bench lint format dist-check clean
+    bench lint format wasm dist-check clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -160,6 +160,11 @@ bench: $(INSTALLED)
 	$(BIN)/python bench/compare.py --isa $(ISA) --write docs/benchmarks.md
 	$(BIN)/python bench/train_step.py cnv
 	$(BIN)/python bench/train_step.py lfc --batch 256
+
+# The core as WebAssembly, for the page of `bnn web`: made again after a change in native/. The files
+# are in the tree. Minutes the first time, while the C++ library of that target is compiled.
+wasm: $(INSTALLED)
+	$(BIN)/python tools/build_wasm.py
 
 # The files of a release: built into dist, and each proved to install and work in a fresh environment
 # without a network. Minutes; needs the network once, for the wheels of others.

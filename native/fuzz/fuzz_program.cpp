@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "../tests/naive.hpp"
+#include "../src/naive.hpp"
 #include "bnn/plan.hpp"
 
 namespace {

@@ -83,6 +83,13 @@ bool dotprod_available() {
 }
 #endif
 
+#if defined(__wasm_simd128__)
+constexpr const char* simd128_uses = "WebAssembly SIMD";
+
+// A module with these instructions does not load where they are missing.
+bool simd128_available() { return true; }
+#endif
+
 }  // namespace
 
 const std::vector<KernelSet>& kernel_sets() {

@@ -2,16 +2,13 @@
 #include "bnn/plan.hpp"
 
 #include <algorithm>
-#include <condition_variable>
 #include <exception>
-#include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "compile.hpp"
+#include "threading.hpp"
 
 namespace bnn {
 namespace {
@@ -47,12 +44,12 @@ struct Plan::State {
   size_t input_values = 0;
   int block = 1;  // images at a time
   size_t arena_bytes = 0;
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<std::unique_ptr<Arena>> idle;
 
   std::unique_ptr<Arena> take() {
     {
-      const std::lock_guard lock(mutex);
+      const Lock lock(mutex);
       if (!idle.empty()) {
         auto arena = std::move(idle.back());
         idle.pop_back();
@@ -63,7 +60,7 @@ struct Plan::State {
   }
   void give(std::unique_ptr<Arena> arena) noexcept {
     try {
-      const std::lock_guard lock(mutex);
+      const Lock lock(mutex);
       idle.push_back(std::move(arena));
     } catch (const std::bad_alloc&) {
       // The next call allocates a new one.
@@ -128,24 +125,24 @@ class Plan::Call {
   }
   // Waits for the other threads; rethrows an exception of any of them (out of memory).
   void wait() {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     finished_.wait(lock, [this] { return working_ == 0; });
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
   int64_t take() {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (next_ >= images_) return images_;
     ++working_;
     return std::exchange(next_, next_ + block_);
   }
   void finish() {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (--working_ == 0) finished_.notify_one();
   }
   void fail(std::exception_ptr failure) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     failure_ = std::move(failure);
     next_ = images_;
   }
@@ -188,8 +185,8 @@ class Plan::Call {
   int64_t* decisions_;
   const int64_t images_;
   const int block_;
-  std::mutex mutex_;
-  std::condition_variable finished_;
+  Mutex mutex_;
+  Condition finished_;
   int64_t next_ = 0;
   int working_ = 0;
   std::exception_ptr failure_;
@@ -202,13 +199,9 @@ void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t
   // busy with something else does less.
   const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1, state_->block));
   const auto call = std::make_shared<Call>(state_, bytes, integers, n, scores, decisions, block);
-  for (int64_t i = 1; i < std::min<int64_t>(wanted, (n + block - 1) / block); ++i) {
-    try {
-      std::thread([call] { call->work(); }).detach();
-    } catch (const std::system_error&) {
-      break;  // the machine gives no more threads: fewer do all the work
-    }
-  }
+  // Where the machine gives no more threads, fewer do all the work.
+  for (int64_t i = 1; i < std::min<int64_t>(wanted, (n + block - 1) / block); ++i)
+    if (!start_thread([call] { call->work(); })) break;
   call->work();
   call->wait();
 }

@@ -165,6 +165,23 @@ class Classifier:
         outputs = self._run(images, bgr)
         return outputs.scores, decide(self.model.program, outputs)
 
+    def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
+        """Every edge of the program by name: int32 (N, height, width, channels) each.
+
+        They are in the order of the operations, ``input`` first. A runtime that shows its own edges
+        (``sim``) is compared with them.
+
+        Raises:
+            InputError: so many images that their edges would need more than 2 GiB.
+            DisagreementError: the runtime has another value; names the edge and the first place.
+        """
+        from bnn.run.edges import compared
+
+        blue_first = self.bgr if bgr is None else bgr
+        given = as_batch(self.model, images, bgr=blue_first)
+        batch = self.model.program.input.check(given)
+        return compared(self.model.program, batch, self._runtime)
+
     def _run(self, images: Any, bgr: bool | None) -> Outputs:
         began = time.perf_counter()
         blue_first = self.bgr if bgr is None else bgr

@@ -75,6 +75,10 @@ class DriverError(BnnError, RuntimeError):
     """An accelerator refuses or fails: wrong design, wrong set-up, no answer."""
 
 
+class DisagreementError(BnnError):
+    """A runtime with another value than the reference; names the edge and the first place."""
+
+
 class CacheError(BnnError):
     """The cache folder cannot be used: not private, not writable or full; names ``BNN_CACHE``."""
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,13 @@ def show() -> Iterator[Any]:
     for name, folder in SHOWN.items():
         yield from _show(name, SAMPLES / folder)
     yield from _show_accelerator(ACCELERATED, SAMPLES / SHOWN[ACCELERATED])
+    yield f"draw a digit, hold something before the camera, see the bits: {_command()} web\n"
+
+
+def _command() -> str:
+    """How a user calls this command line again: by its name, or by the path that `make` uses."""
+    called = Path(sys.argv[0])
+    return "bnn" if shutil.which("bnn") or called.name != "bnn" else str(called)
 
 
 def _show(name: str, folder: Path) -> Iterator[Any]:

@@ -19,6 +19,8 @@ from bnn.commands import build as hardware_commands
 from bnn.commands import plan as plan_command
 from bnn.commands import train as train_commands
 from bnn.commands.convert import convert
+from bnn.commands.inspect import inspect
+from bnn.commands.web import web
 from bnn.errors import BnnError, UnreadableError
 from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 
@@ -286,6 +288,8 @@ app.command()(plan_command.plan)
 
 
 app.command()(convert)
+app.command()(inspect)
+app.command()(web)
 
 
 def _classifier(

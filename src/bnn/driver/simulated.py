@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,16 @@ class SimulatedTransport:
         if not self._api.bnn_trace(self._board, str(path).encode()):
             raise DriverError(f"{path}: waveforms cannot be written")
 
+    @contextmanager
+    def watched(self, path: Path) -> Iterator[None]:
+        """Write waveforms (VCD) of the streams between blocks alone to ``path`` meanwhile."""
+        if not self._api.bnn_watch(self._board, str(path).encode()):
+            raise DriverError(f"{path}: waveforms cannot be written")
+        try:
+            yield
+        finally:
+            self._api.bnn_watch(self._board, None)
+
 
 def _load(library: Path) -> ctypes.CDLL:
     """Return the library, if it and the files beside it are what was built."""
@@ -208,6 +219,7 @@ def _api(library: ctypes.CDLL) -> ctypes.CDLL:
         "bnn_read": (u32, [board, u32]),
         "bnn_wait": (ctypes.c_int, [board, u64]),
         "bnn_trace": (ctypes.c_int, [board, ctypes.c_char_p]),
+        "bnn_watch": (ctypes.c_int, [board, ctypes.c_char_p]),
         "bnn_memory": (ctypes.POINTER(ctypes.c_uint8), [board]),
         "bnn_cycles": (u64, [board]),
         "bnn_violation": (ctypes.c_char_p, [board]),

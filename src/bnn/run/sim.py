@@ -4,19 +4,26 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bnn.driver.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
+from bnn.driver.waves import words
 from bnn.errors import DriverError
 from bnn.hw import folding as folds
 from bnn.hw.boards import CLOCK_MHZ
-from bnn.hw.design import build
+from bnn.hw.design import Port, build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
 from bnn.hw.toolchain import verilator
+from bnn.program.operations import INPUT, Window
 from bnn.program.program import Program
 from bnn.run.accelerator import AcceleratorRuntime, max_cycles
 
@@ -30,6 +37,7 @@ def prepare(
     stall: int = 0,
     seed: int = 1,
     quick: bool = False,
+    watched: bool = False,
     progress: verilator.Progress = verilator.silent,
 ) -> SimRuntime:
     """Return a simulated accelerator for ``program``. Its simulator is built once and kept.
@@ -42,6 +50,7 @@ def prepare(
         stall: percentage of cycles in which the memory does not answer.
         seed: seed of these random stalls.
         quick: build the simulator faster; it runs slower.
+        watched: able to show the circuit's own edges (:meth:`SimRuntime.edges`): another build.
         progress: called with lines about the build.
 
     Raises:
@@ -54,7 +63,8 @@ def prepare(
         raise DriverError(f"{trace}: waveforms are written as VCD; vcd2fst converts them")
     design = build(program, folds.choose(program, folding))
     text = sources(design)
-    library = verilator.build(text, trace=trace is not None, quick=quick, progress=progress)
+    traced = watched or trace is not None
+    library = verilator.build(text, trace=traced, quick=quick, progress=progress)
     transport = SimulatedTransport(library, latency=latency, stall=stall, seed=seed)
     if trace is not None:
         transport.trace(Path(trace))
@@ -62,7 +72,7 @@ def prepare(
     driver = Driver(transport, metadata(design, text), limit)
     if design.folding.loadable:
         driver.load(loads(design))
-    return SimRuntime(Accelerated(design), driver, transport)
+    return SimRuntime(Accelerated(design), driver, transport, watched=watched)
 
 
 class SimRuntime(AcceleratorRuntime):
@@ -81,6 +91,64 @@ class SimRuntime(AcceleratorRuntime):
         driver: Driver,
         transport: SimulatedTransport,
         mhz: float = CLOCK_MHZ,
+        watched: bool = False,
     ) -> None:
         super().__init__(accelerated, driver, mhz)
         self.transport = transport
+        self._can_watch = watched
+
+    def edges(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.int32]]:
+        """The edges that the circuit has, by name: int32 (N, height, width, channels).
+
+        They are read from the streams between its blocks. Patches, and the sums of a dot whose
+        thresholds are in the same block, are in no stream.
+
+        Args:
+            inputs: as for :meth:`run`; images are run one after the other.
+
+        Raises:
+            DriverError: the runtime was prepared without ``watched``, or words are missing.
+        """
+        if not self._can_watch:
+            raise DriverError("this simulator shows no edges; prepare it with watched=True")
+        found = [self._watched(inputs[i : i + 1]) for i in range(len(inputs))]
+        return {
+            name: np.stack([edges[name] for edges in found]) for name in (found[0] if found else {})
+        }
+
+    def _watched(self, one: NDArray[Any]) -> dict[str, NDArray[np.int32]]:
+        design = self.accelerated.design
+        ports = {
+            name: port
+            for name, port in design.ports.items()
+            if name == INPUT or not isinstance(design.program.op(name), Window)
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "streams.vcd"
+            with self.transport.watched(path):
+                self.run(one)
+            with path.open(encoding="ascii") as lines:
+                passed = words(lines, {port.stream for port in ports.values()})
+        return {
+            name: _values(name, design.program.edges[name].shape, port, passed[port.stream])
+            for name, port in ports.items()
+        }
+
+
+def _values(
+    name: str, shape: tuple[int, int, int], port: Port, passed: list[int]
+) -> NDArray[np.int32]:
+    """Words of a stream to the map that they carry."""
+    if len(passed) != port.words:
+        raise DriverError(f"{name}: {len(passed)} words passed its stream, not {port.words}")
+    octets = -(-port.bits // 8)
+    data = b"".join(word.to_bytes(octets, "little") for word in passed)
+    raw = np.frombuffer(data, np.uint8).reshape(port.words, octets)
+    bits = np.unpackbits(raw, axis=1, bitorder="little")[:, : port.bits]
+    weights = 1 << np.arange(port.precision.bits, dtype=np.int64)
+    codes = bits.reshape(-1, port.precision.bits).astype(np.int64) @ weights
+    positions = shape[0] * shape[1]
+    whole = codes.reshape(port.positions, port.channels)
+    # A matrix that takes the whole image as one vector: its last word may be padded.
+    mapped = whole[:, : shape[2]] if port.positions == positions else whole[0, : np.prod(shape)]
+    return port.precision.decode(mapped).reshape(shape)

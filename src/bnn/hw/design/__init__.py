@@ -51,6 +51,7 @@ def build(program: Program, folding: Folding) -> Design:
         LazyContents(wiring.contents),
         source,
         target,
+        wiring.ports,
     )
 
 

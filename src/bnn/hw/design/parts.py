@@ -91,6 +91,7 @@ class Design:
         streams: bits of each stream.
         contents: of each unit with parameters: weights [fold][PE] (may be empty), thresholds.
         source, target: layouts in memory.
+        ports: the stream that carries each edge that the circuit has, before any converter.
     """
 
     program: Program
@@ -100,6 +101,7 @@ class Design:
     contents: Mapping[str, Contents]
     source: InputLayout
     target: OutputLayout
+    ports: Mapping[str, Port]
 
     @property
     def cycles(self) -> int:

@@ -30,6 +30,7 @@ class Wiring:
         contents: what packs a unit's parameters.
         grouped: edges whose stream carries the positions of a group side by side.
         taps: edge -> positions of the kernel, for edges whose patches come slice by slice.
+        ports: edge -> the stream that carries it, for each edge that was offered.
     """
 
     program: Program
@@ -40,6 +41,7 @@ class Wiring:
     contents: dict[str, Callable[[], Contents]] = field(default_factory=dict)
     grouped: set[str] = field(default_factory=set)
     taps: dict[str, int] = field(default_factory=dict)
+    ports: dict[str, Port] = field(default_factory=dict)
     #: Streams that wait for a reader, one for each.
     _waiting: dict[str, list[Port]] = field(default_factory=dict)
     _units: int = 0
@@ -73,6 +75,7 @@ class Wiring:
 
     def offer(self, edge: str, port: Port) -> None:
         """Hand an edge's stream to its readers, through a fork where there are several."""
+        self.ports[edge] = port
         copies = len(self.needs.readers[edge]) + (edge == self.needs.target)
         if copies == 1:
             self._waiting[edge] = [port]

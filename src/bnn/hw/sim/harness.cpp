@@ -135,6 +135,22 @@ class Board {
 #endif
     }
 
+    // Waveforms of the streams between the blocks alone, and of nothing else; null ends them.
+    bool watch(const char* path) {
+#if VM_TRACE
+        if (trace_) trace_->close();
+        trace_.reset();
+        if (!path) return true;
+        trace_.reset(new Trace);
+        top_->trace(trace_.get(), 99);
+        trace_->dumpvars(1, "TOP.bnn_top.core");
+        trace_->open(path);
+        return trace_->isOpen();
+#else
+        return !path;
+#endif
+    }
+
     uint8_t* memory() { return reinterpret_cast<uint8_t*>(memory_.get()); }
     uint64_t cycles() const { return cycles_; }
     const char* violation() const { return violation_.c_str(); }
@@ -302,6 +318,7 @@ API uint32_t bnn_read(void* board, uint32_t address) {
 }
 API int bnn_wait(void* board, uint64_t limit) { return static_cast<Board*>(board)->wait(limit); }
 API int bnn_trace(void* board, const char* path) { return static_cast<Board*>(board)->trace(path); }
+API int bnn_watch(void* board, const char* path) { return static_cast<Board*>(board)->watch(path); }
 API uint8_t* bnn_memory(void* board) { return static_cast<Board*>(board)->memory(); }
 API uint64_t bnn_cycles(void* board) { return static_cast<Board*>(board)->cycles(); }
 API const char* bnn_violation(void* board) { return static_cast<Board*>(board)->violation(); }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// WebAssembly's vectors of 128 bits: i8x16.popcnt counts the bits of bytes, i32x4.dot_i16x8
+// multiplies and adds.
+#include <wasm_simd128.h>
+
+#include "gemm.hpp"
+#include "kernels.hpp"
+
+namespace bnn {
+namespace {
+
+// Two channels a vector. Bytes hold counts of up to 8 ones a group, so 31 groups fit.
+template <int Planes>
+struct Popcount {
+  using Group = uint64_t;
+  struct Weights {
+    v128_t plane[Planes];
+  };
+  using Part = v128_t;
+  using Acc = v128_t;  // two sums of 64 bits
+  static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 4, burst = 31 / Planes;
+
+  static BNN_INLINE Part zero_part() { return wasm_i64x2_const(0, 0); }
+  static BNN_INLINE Acc zero_acc() { return wasm_i64x2_const(0, 0); }
+  static BNN_INLINE v128_t broadcast(Group bits) { return wasm_i64x2_splat(int64_t(bits)); }
+  static BNN_INLINE Weights load(const uint8_t* from) {
+    Weights w;
+    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE { w.plane[i] = wasm_v128_load(from + 16 * i); });
+    return w;
+  }
+  static BNN_INLINE void mac(Part& part, v128_t a, const Weights& w) {
+    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
+      part = wasm_i8x16_add(part, wasm_i8x16_popcnt(wasm_v128_xor(a, w.plane[i])));
+    });
+  }
+  static BNN_INLINE void flush(Acc& acc, Part& part) {
+    const v128_t sums = wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(part));
+    // The upper halves of 64 bits, moved down, added to the lower ones.
+    const v128_t low = wasm_v128_and(sums, wasm_i64x2_const(0xffffffff, 0xffffffff));
+    acc = wasm_i64x2_add(acc, wasm_i64x2_add(low, wasm_u64x2_shr(sums, 32)));
+    part = zero_part();
+  }
+  static BNN_INLINE int32_t sum(Acc acc, int lane) {
+    return int32_t(lane == 0 ? wasm_i64x2_extract_lane(acc, 0) : wasm_i64x2_extract_lane(acc, 1));
+  }
+  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
+    return uint32_t(sum(acc, 0) >= threshold[0]) | uint32_t(sum(acc, 1) >= threshold[1]) << 1;
+  }
+  static BNN_INLINE void store(Acc acc, int32_t* to) { to[0] = sum(acc, 0), to[1] = sum(acc, 1); }
+};
+
+// Four channels a vector, weights of 16 bits: whatever the precision, sums have 32 bits.
+struct MultiplyAdd : Unlimited {
+  using Group = uint32_t;
+  using Element = int16_t;
+  struct Weights {
+    v128_t pair[2];  // of channels: four weights each
+  };
+  struct Part {
+    v128_t pair[2];  // of channels: each sum in two halves
+  };
+  using Acc = Part;
+  static constexpr int lanes = 4, bytes = 32, P = 2, Q = 2;
+
+  static BNN_INLINE Part zero_part() {
+    const v128_t zero = wasm_i64x2_const(0, 0);
+    return {{zero, zero}};
+  }
+  static BNN_INLINE Acc zero_acc() { return zero_part(); }
+  static BNN_INLINE v128_t broadcast(Group codes) {
+    return wasm_u16x8_extend_low_u8x16(wasm_i32x4_splat(int32_t(codes)));
+  }
+  static BNN_INLINE Weights load(const uint8_t* from) {
+    return {{wasm_v128_load(from), wasm_v128_load(from + 16)}};
+  }
+  static BNN_INLINE void mac(Part& part, v128_t a, const Weights& w) {
+    unroll<2>([&](auto i) BNN_LAMBDA_INLINE {
+      part.pair[i] = wasm_i32x4_add(part.pair[i], wasm_i32x4_dot_i16x8(a, w.pair[i]));
+    });
+  }
+  static BNN_INLINE v128_t whole(const Acc& acc) {
+    const v128_t even = wasm_i32x4_shuffle(acc.pair[0], acc.pair[1], 0, 2, 4, 6);
+    const v128_t odd = wasm_i32x4_shuffle(acc.pair[0], acc.pair[1], 1, 3, 5, 7);
+    return wasm_i32x4_add(even, odd);
+  }
+  static BNN_INLINE uint32_t reach(const Acc& acc, const int32_t* threshold) {
+    return uint32_t(wasm_i32x4_bitmask(wasm_i32x4_ge(whole(acc), wasm_v128_load(threshold))));
+  }
+  static BNN_INLINE void store(const Acc& acc, int32_t* to) { wasm_v128_store(to, whole(acc)); }
+};
+
+constexpr BitEngine bits = bit_engine<Popcount>();
+constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
+
+}  // namespace
+
+Kernels simd128_kernels() { return {.bits = {&bits}, .bytes = {&bytes}}; }
+
+}  // namespace bnn

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn web``: the page that runs the core in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnn.system.terminal import harmless
+
+
+def web(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Of this machine; 0: any free one.")
+    ] = 0,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="DIR", help="Write the page there, for any static host."),
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Do not open a browser; print the address only.")
+    ] = False,
+) -> None:
+    """Show the networks at work in a browser: camera, drawn digits, dropped pictures, their bits.
+
+    The page runs the same C++ core, compiled to WebAssembly. No picture leaves the browser, and
+    nothing is loaded from elsewhere. The server listens on this machine only.
+
+    Example: [bold]bnn web[/bold]
+    """
+    from bnn.web.site import export as write
+    from bnn.web.site import files
+
+    if export is not None:
+        count = write(export)
+        typer.echo(harmless(f"{export}: {count} files; put them on any static host"))
+        return
+    from bnn.web.serve import PageServer
+
+    with PageServer(files(), port) as server:
+        typer.echo(f"the page is at {server.url} (Ctrl-C ends it)")
+        if not no_open and sys.stdout.isatty():
+            import webbrowser
+
+            webbrowser.open(server.url)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The words that went over streams, from the waveforms (VCD) of a simulation.
+
+A word passes where ``valid`` and ``ready`` are both high before a rising edge of the clock: the
+simulator writes those values at odd times (``hw/sim/harness.cpp``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+_ENDS = ("valid", "ready", "data")
+
+
+@dataclass
+class _Stream:
+    """What a stream's three signals have now."""
+
+    words: list[int] = field(default_factory=list)
+    values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDS, 0))
+
+    @property
+    def passes(self) -> bool:
+        return bool(self.values["valid"] and self.values["ready"])
+
+
+def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]]:
+    """Every word that passed each of ``streams``, in order.
+
+    Args:
+        lines: of the VCD file.
+        streams: names, each with signals ``NAME_valid``, ``NAME_ready`` and ``NAME_data``.
+
+    Raises:
+        ValueError: a signal is missing, or a line is not VCD.
+    """
+    rest = iter(lines)
+    found = {name: _Stream() for name in streams}
+    signals = _signals(rest, found)
+    now = 0
+    passing: set[str] = set()
+    for line in rest:
+        if line.startswith("#"):
+            time = int(line[1:])
+            # The values of a time are whole when the next one begins.
+            edges = time // 2 - now // 2
+            for name in passing:
+                stream = found[name]
+                stream.words += [stream.values["data"]] * edges
+            now = time
+            continue
+        code, value = _change(line)
+        for name, end in signals.get(code, ()):
+            stream = found[name]
+            stream.values[end] = value
+            if stream.passes:
+                passing.add(name)
+            else:
+                passing.discard(name)
+    return {name: stream.words for name, stream in found.items()}
+
+
+def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[tuple[str, str]]]:
+    """Stream and end of each signal's code; one signal may stand for several names."""
+    wanted = {f"{name}_{end}": (name, end) for name in found for end in _ENDS}
+    signals: dict[str, list[tuple[str, str]]] = {}
+    for line in lines:
+        if line.startswith("$enddefinitions"):
+            break
+        parts = line.split()
+        if len(parts) >= 5 and parts[0] == "$var" and parts[4] in wanted:
+            signals.setdefault(parts[3], []).append(wanted.pop(parts[4]))
+    if wanted:
+        raise ValueError(f"the waveforms have no signal {min(wanted)}")
+    return signals
+
+
+def _change(line: str) -> tuple[str, int]:
+    """Code and new value of a signal."""
+    text = line.rstrip("\n")
+    if text.startswith("b"):
+        value, _, code = text[1:].partition(" ")
+        return code, int(value, 2)
+    if text[:1] in ("0", "1"):
+        return text[1:], int(text[0])
+    return "", 0

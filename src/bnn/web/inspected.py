@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One image's way through a program as one HTML file: every edge as tiles, sums and thresholds.
+
+The file stands alone: pictures are in it, and it loads nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.model.html import escape
+from bnn.model.model import Model
+from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
+
+#: Tiles side by side, and the columns of squares of a vector.
+_ACROSS, _VECTOR = 16, 32
+#: Channels whose sums are drawn.
+MAX_DRAWN = 8
+_BINS = 40
+_STYLE = """
+:root { color-scheme: light dark; --line: #d8dbdd; --bar: #1f66b3; --limit: #a32424 }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #384149; --bar: #6db3f2; --limit: #ff9a8f }
+}
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem }
+section { border-top: 1px solid var(--line); margin-top: 1rem }
+img { image-rendering: pixelated; max-width: 100%; background: #7a93ad }
+figure { display: inline-block; margin: 0.3rem 0.6rem 0.3rem 0 }
+figcaption { font-size: 0.85rem }
+rect { fill: var(--bar) }
+line { stroke: var(--limit); stroke-width: 2 }
+"""
+
+
+def page(
+    model: Model,
+    edges: Mapping[str, NDArray[np.int32]],
+    title: str,
+    answer: str,
+    compared: str = "",
+) -> str:
+    """The page for the first image of ``edges``.
+
+    Args:
+        model: whose program it is.
+        edges: every edge by name, int32 (N, height, width, channels).
+        title: what the image is called.
+        answer: name of the class.
+        compared: what a comparison with another runtime found; "" for none.
+    """
+    program = model.program
+    ops: dict[str, Op | None] = {INPUT: None, **{op.name: op for op in program.ops}}
+    sections = "".join(_section(model, name, op, edges) for name, op in ops.items())
+    told = f"<p>{escape(compared)}</p>" if compared else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(model.name)}: {escape(title)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{escape(model.name)}: {escape(title)}</h1>"
+        f"<p>The answer is <b>{escape(answer)}</b>.</p>{told}{sections}</body></html>\n"
+    )
+
+
+def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray[np.int32]]) -> str:
+    edge = model.program.edges[name]
+    values = edges[name][0]
+    kind = "input" if op is None else type(op).__name__.lower()
+    height, width, channels = edge.shape
+    low, high = int(values.min()), int(values.max())
+    head = (
+        f"<section><h2>{escape(name)}: {kind}</h2><p>{height} x {width} x {channels}, "
+        f"{edge.precision}; values from {low} to {high}</p>"
+    )
+    if isinstance(op, Window):
+        return f"{head}<p>Patches of {op.kernel[0]} x {op.kernel[1]}.</p></section>"
+    grey = (edge.low, edge.high) if edge.is_value else (low, high)
+    label = escape(f"maps of {name}, black is {grey[0]}, white is {grey[1]}")
+    image = f'<img src="{_png(tiles(values, *grey))}" alt="{label}">'
+    sums = _histograms(model, op, values) if isinstance(op, Dot) else ""
+    return f"{head}{image}{sums}</section>"
+
+
+def tiles(values: NDArray[np.int32], low: int, high: int) -> NDArray[np.uint8]:
+    """Maps (height, width, channels) side by side: uint8 (rows, columns, 2), grey and alpha."""
+    height, width, channels = values.shape
+    grey = np.round(255 * (values - low) / max(high - low, 1)).astype(np.uint8)
+    if height * width == 1:
+        across = min(channels, _VECTOR)
+        flat = np.zeros((-(-channels // across) * across, 2), np.uint8)
+        flat[:channels, 0], flat[:channels, 1] = grey.reshape(-1), 255
+        return flat.reshape(-1, across, 2)
+    across = min(channels, _ACROSS)
+    down = -(-channels // across)
+    sheet = np.zeros((down * (height + 1) + 1, across * (width + 1) + 1, 2), np.uint8)
+    for channel in range(channels):
+        top = channel // across * (height + 1) + 1
+        left = channel % across * (width + 1) + 1
+        sheet[top : top + height, left : left + width, 0] = grey[:, :, channel]
+        sheet[top : top + height, left : left + width, 1] = 255
+    return sheet
+
+
+def _png(sheet: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    image = Image.fromarray(sheet)  # of mode LA
+    scale = max(1, min(10, 1000 // image.width))
+    size = (image.width * scale, image.height * scale)
+    file = BytesIO()
+    image.resize(size, Image.Resampling.NEAREST).save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _histograms(model: Model, op: Dot, values: NDArray[np.int32]) -> str:
+    """Where the sums of the first channels lie, and their thresholds as lines."""
+    reader = next(
+        (each for each in model.program.ops if getattr(each, "source", None) == op.name), None
+    )
+    threshold = reader if isinstance(reader, Threshold) else None
+    channels = (
+        range(min(values.shape[2], MAX_DRAWN)) if values.shape[0] * values.shape[1] > 1 else ()
+    )
+    return "".join(
+        _histogram(values[:, :, channel].reshape(-1), channel, _lines(threshold, channel))
+        for channel in channels
+    )
+
+
+def _lines(op: Threshold | None, channel: int) -> list[int]:
+    if op is None:
+        return []
+    levels = op.thresholds[channel].astype(int)
+    falling = op.signs is not None and op.signs[channel] < 0
+    return [int(-level if falling else level) for level in levels]
+
+
+def _histogram(sums: NDArray[np.int32], channel: int, lines: list[int]) -> str:
+    low, high = min(int(sums.min()), *lines, 0), max(int(sums.max()), *lines, 0)
+    bins = max(1, min(_BINS, high - low + 1))
+    counts, ends = np.histogram(sums, bins, (low, high + 1))
+    scale = 220 / (high + 1 - low)
+
+    def place(value: Any) -> float:
+        return round(float(value - low) * scale, 1)
+
+    bars = "".join(
+        f'<rect x="{place(left)}" y="{80 - size}" width="{220 / bins:.1f}" height="{size}"/>'
+        for left, size in zip(ends, (70 * counts // counts.max()).tolist(), strict=False)
+    )
+    marks = "".join(
+        f'<line x1="{place(line)}" x2="{place(line)}" y1="2" y2="84"/>' for line in lines
+    )
+    told = ", ".join(map(str, lines)) or "none"
+    label = f"channel {channel}: sums from {int(sums.min())} to {int(sums.max())}, threshold {told}"
+    return (
+        f'<figure><svg width="220" height="86" role="img" aria-label="{label}">{bars}{marks}</svg>'
+        f"<figcaption>{label}</figcaption></figure>"
+    )

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The answer of each model: class, what the network sees, scores as bars, times.
+import { $, element } from "./dom.js";
+import { drawBytes } from "./pictures.js";
+import { errorText, text } from "./words.js";
+
+const MAX_BARS = 10;
+
+export class Cards {
+  constructor() {
+    this.cards = new Map();
+    this.spoken = "";
+  }
+
+  /** Cards for exactly these models, in their order. */
+  keep(names) {
+    const next = new Map(names.map((name) => [name, this.cards.get(name) ?? new Card(name)]));
+    this.cards = next;
+    $("cards").replaceChildren(...[...next.values()].map((card) => card.root));
+  }
+
+  card(name) {
+    return this.cards.get(name);
+  }
+
+  /** Tells a screen reader what changed; not every frame of a camera. */
+  speak() {
+    const told = [...this.cards.values()].map((card) => card.told).filter(Boolean).join(", ");
+    if (told === this.spoken) return;
+    this.spoken = told;
+    $("spoken").textContent = told;
+  }
+}
+
+class Card {
+  constructor(name) {
+    this.name = name;
+    this.told = "";
+    this.canvas = element("canvas", { class: "seen", role: "img", width: 1, height: 1 });
+    this.answer = element("p", { class: "answer" });
+    this.bars = element("dl", { class: "bars" });
+    this.more = element("p", { class: "hint", hidden: true });
+    this.times = element("p", { class: "hint times" });
+    this.root = element(
+      "article", { class: "card", "data-model": name },
+      element("h3", { text: name }),
+      element("div", { class: "top" }, this.canvas, this.answer),
+      this.bars,
+      this.more,
+      this.times,
+    );
+  }
+
+  loading() {
+    if (!this.last) this.answer.textContent = text("result.loading", { model: this.name });
+  }
+
+  fail(error) {
+    this.last = null;
+    this.answer.textContent = errorText(error);
+    this.root.classList.add("failed");
+    this.told = text("result.spoken", { model: this.name, name: errorText(error) });
+    this.bars.replaceChildren();
+    this.times.textContent = "";
+  }
+
+  /** `result` as js/worker.js gives it; `info` of the model. */
+  show(info, result) {
+    this.last = { info, result };
+    this.root.classList.remove("failed");
+    this.canvas.hidden = !result.bytes;
+    this.canvas.setAttribute("aria-label", text("result.seen", { model: this.name }));
+    if (result.bytes) drawBytes(this.canvas, result.bytes, info.shape);
+    const winner = info.classes[result.winners[0]];
+    this.answer.textContent = winner;
+    this.told = text("result.spoken", { model: this.name, name: winner });
+    this.showBars(info, result);
+    this.times.textContent = [
+      text("result.us", { us: readable(1000 * result.ms) }),
+      text("result.rate", { rate: readable(1000 / result.ms) }),
+      text("result.prepare", { ms: readable(result.preparedMs) }),
+    ].join(" · ");
+  }
+
+  showBars(info, { logits, scores, winners }) {
+    const order = info.classes.map((_, i) => i);
+    const many = order.length > MAX_BARS;
+    if (many) order.sort((a, b) => logits[b] - logits[a] || a - b);
+    const shown = order.slice(0, MAX_BARS);
+    const low = Math.min(...logits);
+    const span = Math.max(...logits) - low || 1;
+    this.rows(shown.length);
+    this.more.hidden = !many;
+    this.more.textContent = text("result.more", { n: shown.length, all: order.length });
+    shown.forEach((at, i) => {
+      const row = this.bars.children[i];
+      row.className = at === winners[0] ? "bar best" : "bar";
+      row.children[0].textContent = info.classes[at];
+      row.children[1].firstChild.style.width = `${(100 * (logits[at] - low)) / span}%`;
+      row.children[2].textContent = scores[at];
+    });
+  }
+
+  /** Rows are used again: a camera shows thirty results a second. */
+  rows(count) {
+    if (this.bars.children.length === count) return;
+    const made = Array.from({ length: count }, () =>
+      element(
+        "div", { class: "bar" },
+        element("dt"), element("div", { class: "track", "aria-hidden": true }, element("div")), element("dd", { class: "number" }),
+      ),
+    );
+    this.bars.replaceChildren(...made);
+  }
+
+  /** The same again in another language. */
+  again() {
+    if (this.last) this.show(this.last.info, this.last.result);
+  }
+}
+
+/** Three digits, with a thin space between thousands. */
+export function readable(value) {
+  if (!Number.isFinite(value)) return "–";
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return Number(value.toFixed(digits)).toLocaleString("en").replaceAll(",", "\u202f");
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Pillow's resizing of 8-bit values, to the bit: coefficients in fixed point, one direction at a time,
+// 8 bits in between (Pillow, src/libImaging/Resample.c; bnn.data.pictures.rules).
+
+const PRECISION_BITS = 32 - 8 - 2;
+
+function sinc(x) {
+  if (x === 0) return 1;
+  return Math.sin(x * Math.PI) / (x * Math.PI);
+}
+
+export const LANCZOS = {
+  support: 3,
+  weight: (x) => (-3 <= x && x < 3 ? sinc(x) * sinc(x / 3) : 0),
+};
+export const BILINEAR = {
+  support: 1,
+  weight: (x) => (Math.abs(x) < 1 ? 1 - Math.abs(x) : 0),
+};
+
+/** For each output: the first input and the integer weights from there on. */
+function coefficients(inputs, outputs, filter) {
+  const scale = inputs / outputs;
+  const wide = Math.max(scale, 1);
+  const support = filter.support * wide;
+  return Array.from({ length: outputs }, (_, at) => {
+    const centre = (at + 0.5) * scale;
+    const first = Math.max(Math.trunc(centre - support + 0.5), 0);
+    const last = Math.min(Math.trunc(centre + support + 0.5), inputs);
+    const weights = [];
+    let sum = 0;
+    for (let x = first; x < last; ++x) {
+      const weight = filter.weight((x - centre + 0.5) * (1 / wide));
+      weights.push(weight);
+      sum += weight;
+    }
+    const whole = weights.map((w) => {
+      const part = (sum === 0 ? w : w / sum) * 2 ** PRECISION_BITS;
+      return Math.trunc(part < 0 ? part - 0.5 : part + 0.5);
+    });
+    return [first, Int32Array.from(whole)];
+  });
+}
+
+function clipped(sum) {
+  const level = sum >> PRECISION_BITS;
+  return level < 0 ? 0 : level > 255 ? 255 : level;
+}
+
+/** A picture {width, height, channels, data} of another width. */
+function resizedRows(picture, width, filter) {
+  const { width: from, height, channels, data } = picture;
+  if (from === width) return picture;
+  const to = new Uint8Array(width * height * channels);
+  const weights = coefficients(from, width, filter);
+  for (let y = 0; y < height; ++y)
+    for (let x = 0; x < width; ++x) {
+      const [first, factors] = weights[x];
+      for (let c = 0; c < channels; ++c) {
+        let sum = 1 << (PRECISION_BITS - 1);
+        let at = (y * from + first) * channels + c;
+        for (let i = 0; i < factors.length; ++i, at += channels) sum += data[at] * factors[i];
+        to[(y * width + x) * channels + c] = clipped(sum);
+      }
+    }
+  return { width, height, channels, data: to };
+}
+
+/** A picture of another height. */
+function resizedColumns(picture, height, filter) {
+  const { width, height: from, channels, data } = picture;
+  if (from === height) return picture;
+  const line = width * channels;
+  const to = new Uint8Array(height * line);
+  const weights = coefficients(from, height, filter);
+  for (let y = 0; y < height; ++y) {
+    const [first, factors] = weights[y];
+    for (let x = 0; x < line; ++x) {
+      let sum = 1 << (PRECISION_BITS - 1);
+      for (let i = 0, at = first * line + x; i < factors.length; ++i, at += line)
+        sum += data[at] * factors[i];
+      to[y * line + x] = clipped(sum);
+    }
+  }
+  return { width, height, channels, data: to };
+}
+
+/** A picture of another size: rows first, then columns. */
+export function resized(picture, width, height, filter) {
+  return resizedColumns(resizedRows(picture, width, filter), height, filter);
+}
+
+/** Of each output the pixel that is nearest (Pillow's Geometry.c). */
+export function nearest(picture, width, height) {
+  const column = places(picture.width, width);
+  const row = places(picture.height, height);
+  const data = new Uint8Array(width * height);
+  for (let y = 0; y < height; ++y)
+    for (let x = 0; x < width; ++x)
+      data[y * width + x] = picture.data[row[y] * picture.width + column[x]];
+  return { width, height, channels: 1, data };
+}
+
+function places(inputs, outputs) {
+  const step = inputs / outputs;
+  const found = new Int32Array(outputs);
+  for (let i = 0, at = step * 0.5; i < outputs; ++i, at += step) found[i] = Math.trunc(at);
+  return found;
+}
+
+/** The width and height that Pillow before 7 shrank to, to fit; never larger. */
+export function fitted(width, height, across, down) {
+  if (width > across) [width, height] = [across, Math.trunc(Math.max((height * across) / width, 1))];
+  if (height > down) [width, height] = [Math.trunc(Math.max((width * down) / height, 1)), down];
+  return [width, height];
+}

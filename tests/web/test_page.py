@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The page as a user meets it: drawing, pictures, models, languages, mistakes."""
+
+from __future__ import annotations
+
+import base64
+import re
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import bnn
+from bnn.web.serve import PageServer
+from bnn.web.site import files
+from web.camera import write_y4m
+from web.conftest import chromium
+
+SAMPLES = Path(bnn.__file__).parent / "samples"
+MODELS = Path(bnn.__file__).parent / "models"
+THREE = ((190, 60), (140, 130), (190, 190), (140, 230), (90, 210))
+
+
+def draw(page: Any, strokes: tuple[tuple[int, int], ...] = THREE) -> None:
+    """Draw a line on the pad, from (90, 60)."""
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + 90, box["y"] + 60)
+    page.mouse.down()
+    for x, y in strokes:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=6)
+    page.mouse.up()
+
+
+def test_a_drawn_digit_is_classified(page: Any) -> None:
+    draw(page)
+    page.wait_for_selector(".bar.best")
+    card = page.locator("[data-model=lfc-w1a1]")
+    assert card.locator(".answer").inner_text() == "3"
+    assert card.locator(".bar").count() == 10
+    assert re.search(r"[\d.]+ µs per image", card.inner_text())
+    page.click("#clear")
+    assert page.locator("#cards").is_hidden()
+
+
+def test_every_step_of_a_picture_is_shown(page: Any) -> None:
+    page.click("#tab-file")
+    page.click("#samples-cifar10 .sample >> nth=6")
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+    assert page.inner_text("[data-model=cnv-w1a1] .answer") == "Frog"
+    page.click("#walk")
+    page.wait_for_selector("#steps .step")
+    assert "equal" in page.inner_text("#walk-check")
+    steps = page.locator("#steps .step")
+    for number in range(steps.count()):
+        steps.nth(number).click()
+        page.wait_for_selector(f"#step h3:text('Step {number + 1} of {steps.count()}')")
+    steps.nth(5).click()
+    page.wait_for_selector(".panels .histogram .threshold", state="attached")
+    assert re.search(r"(\d+) of 576 bits are equal", page.inner_text(".panels"))
+
+
+def test_several_models_answer_side_by_side(page: Any) -> None:
+    page.click("#tab-file")
+    page.click("#samples-cifar10 .sample >> nth=6")
+    for name in ("cnv-w1a2", "cnv-w2a2"):
+        page.get_by_label(re.compile(f"^{name}")).check()
+    for name in ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2"):
+        page.wait_for_selector(f"[data-model={name}] .best")
+        assert page.inner_text(f"[data-model={name}] .answer") == "Frog"
+    page.get_by_label(re.compile("^cnv-w1a2")).uncheck()
+    page.wait_for_selector("[data-model=cnv-w1a2]", state="detached")
+
+
+def drop(page: Any, name: str, content: bytes) -> None:
+    """Drop one file on the page."""
+    page.evaluate(
+        """([name, text]) => {
+          const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+          const data = new DataTransfer();
+          data.items.add(new File([bytes], name));
+          document.body.dispatchEvent(
+            new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        [name, base64.b64encode(content).decode()],
+    )
+
+
+def test_a_dropped_picture_and_a_dropped_model_are_used(page: Any) -> None:
+    drop(page, "frog.png", (SAMPLES / "cifar10/Frog.png").read_bytes())
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+    assert page.locator("#tab-file").get_attribute("aria-selected") == "true"
+    drop(page, "mine.bnn", (MODELS / "cnv-w1a2.bnn").read_bytes())
+    page.wait_for_selector("[data-model=mine] .best")
+    assert page.inner_text("[data-model=mine] .answer") == "Frog"
+    page.click("#model-list button[aria-label='Remove mine']")
+    page.wait_for_selector("[data-model=mine]", state="detached")
+
+
+def test_what_is_no_picture_is_an_error_by_name(page: Any) -> None:
+    drop(page, "text.png", b"no picture at all")
+    page.wait_for_selector("#picture-error:not([hidden])")
+    assert "text.png: it is not a picture" in page.inner_text("#picture-error")
+    drop(page, "frog.png", (SAMPLES / "cifar10/Frog.png").read_bytes())
+    page.wait_for_selector("#picture-error", state="hidden")
+
+
+def test_a_picture_of_too_many_pixels_is_an_error(page: Any) -> None:
+    file = BytesIO()
+    Image.new("1", (9000, 9000)).save(file, "PNG")
+    drop(page, "huge.png", file.getvalue())
+    page.wait_for_selector("#picture-error:not([hidden])")
+    assert "64 million pixels" in page.inner_text("#picture-error")
+
+
+def test_two_digits_and_ink_at_the_border_are_refused(page: Any) -> None:
+    draw(page, ((90, 200),))
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + 190, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 190, box["y"] + 200, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("[data-model=lfc-w1a1].failed")
+    assert "more than one digit" in page.inner_text("[data-model=lfc-w1a1] .answer")
+    page.click("#clear")
+    draw(page, ((2, 60),))
+    page.wait_for_selector("[data-model=lfc-w1a1].failed")
+    assert "touches the border" in page.inner_text("[data-model=lfc-w1a1] .answer")
+    page.click("#clear")
+    draw(page)
+    page.wait_for_selector("[data-model=lfc-w1a1] .best")
+
+
+def test_the_language_is_chosen_and_kept(page: Any) -> None:
+    draw(page)
+    page.wait_for_selector(".bar.best")
+    page.select_option("#language", "ja")
+    assert page.inner_text("#models-title") == "モデル"
+    assert page.locator("html").get_attribute("lang") == "ja"
+    assert "枚/秒" in page.inner_text("[data-model=lfc-w1a1]")
+    page.reload()
+    page.wait_for_selector("html[data-ready=true]", state="attached")
+    assert page.inner_text("#result-title") == "答え"
+
+
+def test_both_languages_have_the_same_texts_and_places(page: Any) -> None:
+    found = page.evaluate(
+        """async () => {
+          const [en, ja] = await Promise.all(["en", "ja"].map((l) => import(`./words/${l}.js`)));
+          return [en.default, ja.default];
+        }"""
+    )
+    english, japanese = found
+    assert english.keys() == japanese.keys()
+    for key, text in english.items():
+        names = sorted(re.findall(r"\{[a-z]+\}", text))
+        assert sorted(re.findall(r"\{[a-z]+\}", japanese[key])) == names, key
+    used = set(re.findall(r'data-t(?:-label)?="([^"]+)"', files()["index.html"].decode()))
+    assert used <= english.keys()
+    script = "".join(text.decode() for name, text in files().items() if name.startswith("js/"))
+    keys = set(re.findall(r'"((?:error|bits|result|models|camera|about)\.[a-z0-9.-]+)"', script))
+    assert keys - {"models.json"} <= english.keys()
+
+
+def test_the_whole_page_works_by_keyboard(page: Any) -> None:
+    page.focus("#tab-draw")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tab-file").get_attribute("aria-selected") == "true"
+    page.focus("#samples-cifar10 .sample >> nth=6")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+    page.focus("#walk")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#steps .step >> nth=5")
+    page.focus("#steps .step >> nth=5")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#choice-channel")
+    page.fill("#choice-channel", "7")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("h4:text('Weights of channel 7')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_axe_finds_nothing_serious(page: Any, scheme: str, language: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe here")
+    page.emulate_media(color_scheme=scheme)
+    page.select_option("#language", language)
+    page.click("#tab-file")
+    page.click("#samples-cifar10 .sample >> nth=6")
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+    page.click("#walk")
+    page.wait_for_selector("#steps .step >> nth=5")
+    page.click("#steps .step >> nth=5")
+    page.wait_for_selector(".histogram")
+    found = axe.Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert not serious, [(v["id"], v["nodes"][0]["html"]) for v in serious]
+
+
+def test_nothing_is_loaded_from_elsewhere(browser: Any, server: PageServer) -> None:
+    context = browser.new_context()
+    opened = context.new_page()
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(server.url)
+    opened.wait_for_selector("html[data-ready=true]", state="attached")
+    assert asked
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in asked), asked
+    context.close()
+
+
+def test_without_simd_the_portable_core_is_used(browser: Any, server: PageServer) -> None:
+    context = browser.new_context(locale="en-GB")
+    opened = context.new_page()
+    opened.set_default_timeout(120_000)
+    opened.add_init_script("WebAssembly.validate = () => false;")
+    opened.goto(server.url)
+    opened.wait_for_selector("html[data-ready=true]", state="attached")
+    assert "without SIMD" in opened.inner_text("#core")
+    draw(opened)
+    opened.wait_for_selector(".bar.best")
+    assert opened.inner_text("[data-model=lfc-w1a1] .answer") == "3"
+    context.close()
+
+
+def test_no_camera_is_said(page: Any) -> None:
+    page.click("#tab-camera")
+    page.click("#camera-button")
+    page.wait_for_selector("#picture-error:not([hidden])")
+    assert re.search("no camera found|not allowed", page.inner_text("#picture-error"))
+
+
+def test_the_camera_is_classified_frame_by_frame(
+    playwright: Any, server: PageServer, tmp_path: Path
+) -> None:
+    write_y4m(tmp_path / "camera.y4m", [Image.open(SAMPLES / "cifar10/Frog.png")])
+    flags = [
+        "--no-sandbox",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}",
+    ]
+    started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+    opened = started.new_page(locale="en-GB")
+    opened.set_default_timeout(120_000)
+    opened.goto(server.url)
+    opened.wait_for_selector("html[data-ready=true]", state="attached")
+    opened.click("#tab-camera")
+    opened.click("#camera-button")
+    opened.wait_for_selector("[data-model=cnv-w1a1] .best dt:text('Frog')")
+    opened.wait_for_function("document.querySelector('#camera-rate').value.includes('frames/s')")
+    opened.click("#camera-button")
+    assert opened.inner_text("#camera-button") == "Start the camera"
+    started.close()

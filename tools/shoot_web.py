@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pictures of the page of ``bnn web``: to look at, and the one in README.md.
+
+    python tools/shoot_web.py build/shots          # each view, three widths, two languages
+    python tools/shoot_web.py --readme docs/web.png
+
+Needs Chromium and Playwright: ``pip install '.[test]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from bnn.web.serve import PageServer
+from bnn.web.site import files
+
+WIDTHS = (360, 800, 1600)
+LANGUAGES = {"en": "en-GB", "ja": "ja-JP"}
+#: A three, in parts of the pad's width.
+STROKE = ((0.32, 0.2), (0.7, 0.2), (0.48, 0.45), (0.7, 0.7), (0.5, 0.84), (0.3, 0.76))
+
+
+def opened(browser: Any, url: str, width: int, language: str, scheme: str) -> Any:
+    """The page, ready."""
+    page = browser.new_page(
+        viewport={"width": width, "height": 900}, locale=LANGUAGES[language], color_scheme=scheme
+    )
+    page.set_default_timeout(120_000)
+    page.goto(url)
+    page.wait_for_selector("html[data-ready=true]", state="attached")
+    return page
+
+
+def draw(page: Any) -> None:
+    """Draw a three."""
+    page.locator("#pad").scroll_into_view_if_needed()
+    box = page.locator("#pad").bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in STROKE]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for x, y in points[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    page.wait_for_selector(".bar.best")
+
+
+def compare(page: Any) -> None:
+    """A frog on three models."""
+    page.click("#tab-file")
+    page.click("#samples-cifar10 .sample >> nth=6")
+    for name in ("cnv-w1a2", "cnv-w2a2"):
+        page.click(f"label:has(b:text-is('{name}')) input")
+        page.wait_for_selector(f"[data-model={name}] .best")
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+
+
+def walk(page: Any, step: int) -> None:
+    """One step of the program."""
+    page.click("#walk")
+    page.wait_for_selector(f"#steps .step >> nth={step}")
+    page.click(f"#steps .step >> nth={step}")
+    page.wait_for_selector(".panels .histogram")
+    page.wait_for_timeout(300)
+
+
+def shoot(browser: Any, url: str, folder: Path) -> None:
+    """Each view at each width in each language, light and dark in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for at, width in enumerate(WIDTHS):
+        for language in LANGUAGES:
+            scheme = ("light", "dark")[(at + (language == "ja")) % 2]
+            page = opened(browser, url, width, language, scheme)
+
+            def save(view: str, page: Any = page, name: str = f"{width}-{language}") -> None:
+                page.screenshot(path=folder / f"{name}-{view}.png", full_page=True)
+                print(folder / f"{name}-{view}.png", flush=True)
+
+            save("empty")
+            draw(page)
+            save("draw")
+            walk(page, 2)
+            save("draw-bits")
+            compare(page)
+            save("compare")
+            walk(page, 5)
+            save("bits")
+            page.click("#tab-camera")
+            page.click("#camera-button")
+            page.wait_for_selector("#picture-error:not([hidden])")
+            save("camera")
+            page.close()
+
+
+def readme(browser: Any, url: str, target: Path) -> None:
+    """The page with a drawn digit and its bits, small."""
+    from PIL import Image
+
+    page = opened(browser, url, 1200, "en", "light")
+    draw(page)
+    walk(page, 2)
+    page.screenshot(
+        path=target, clip={"x": 0, "y": 0, "width": 1200, "height": 1500}, full_page=True
+    )
+    with Image.open(target) as shot:
+        small = shot.convert("RGB").resize((900, 1125), Image.Resampling.LANCZOS)
+    small.quantize(64).save(target, optimize=True)
+    page.close()
+
+
+def main() -> None:
+    """Take the pictures that the options name."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="for pictures of all views")
+    parser.add_argument("--readme", type=Path, help="the one picture of README.md")
+    options = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("BNN_CHROMIUM") or shutil.which("chromium")
+    with PageServer(files()) as server, sync_playwright() as playwright:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        if options.folder is not None:
+            shoot(browser, server.url, options.folder)
+        if options.readme is not None:
+            readme(browser, server.url, options.readme)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
