@@ -73,6 +73,7 @@ class Bench:
         report = self.driver.report()
         assert report.images == count
         assert 0 < report.latency <= report.cycles
+        assert count == 1 or 0 < report.interval < report.cycles / (count - 1)
         assert {name: each["words"] for name, each in report.streams.items()} == dict.fromkeys(
             report.streams, 63 * count
         )
