@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from bnn.hw.blocks.thresholds import least_signed_bits, threshold_bounds
 from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding, balanced, cycles, dots
 from bnn.hw.memory_layout import InputLayout, OutputLayout
+from bnn.plan import memory_bus
 from bnn.plan.memory import Mapped, Memory, mapped
 from bnn.program.inputs import IntegerInput
 from bnn.program.operations import Dot, Threshold, Window
@@ -297,3 +300,14 @@ def _hidden_map() -> Program:
 )
 def test_what_an_array_becomes(memory: Memory, wanted: Mapped) -> None:
     assert mapped(memory) == wanted
+
+
+def test_the_memory_buses_of_the_model_are_those_of_the_rtl() -> None:
+    """FIFOs, bursts and pages, as the sources of ``bnn_reader`` and ``bnn_writer`` state them."""
+    rtl = resources.files("bnn.hw") / "rtl"
+    for name, depth in (("reader", memory_bus._READ_DEPTH), ("writer", memory_bus._WRITE_DEPTH)):
+        text = (rtl / f"bnn_{name}.sv").read_text(encoding="utf-8")
+        assert re.findall(r"parameter int DEPTH = (\d+)", text) == [str(depth)]
+        assert f"10'd{memory_bus._PAGE} - " in text
+    burst = re.findall(r"CW'\(DEPTH - (\d+)\)", (rtl / "bnn_reader.sv").read_text(encoding="utf-8"))
+    assert burst == [str(memory_bus._BURST)]

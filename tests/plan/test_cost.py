@@ -13,6 +13,7 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.thresholds import Thresholds
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.plan import cost
+from bnn.plan.features import memories
 from bnn.plan.memory import Memory, mapped
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 
@@ -102,3 +103,15 @@ def test_a_larger_window_is_never_smaller(channels, side, pixels, bits) -> None:
     more = cost.of_block(replace(block, pixels=pixels + 1))
     assert more.lut >= small.lut
     assert more.bram36 >= small.bram36
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+@pytest.mark.parametrize("loadable", [0, 1])
+def test_a_matrix_keeps_its_inputs_where_rows_fold(folds: int, loadable: int) -> None:
+    """One pass over the rows reads every input once: then nothing is kept."""
+    sizes = {"PIXELS": 2, "SIMD": 3, "ABITS": 2, "SF": 5, "NF": folds, "PE": 4, "WBITS": 1}
+    more = {"LEVELS": 0, "ACC": 9, "FALLING": 0, "OBITS": 9, "DEPTH": 7, "LOADABLE": loadable}
+    found = memories("bnn_matrix", {**sizes, **more, "WSTYLE": "auto"})
+    kept = Memory(2 * 3 * 2, 5, registered=False)
+    assert found.count(kept) == (folds > 1)
+    assert Memory(2 * 4 * 9, 7) in found
