@@ -342,7 +342,7 @@ def test_what_cannot_be_written_is_known_before(
     with pytest.raises(BnnError, match="cannot be written: is a "):
         files.check_writable(tmp_path, BnnError)
     for path in (tmp_path / "no" / "new", tmp_path / "there" / "new"):
-        with pytest.raises(BnnError, match="is not a folder|Not a directory"):
+        with pytest.raises(BnnError, match=r"is not a folder|Not a directory"):
             files.check_writable(path, BnnError)
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(BnnError, match="there may not be written"):
