@@ -179,6 +179,10 @@ def test_parameters_while_running_are_refused(
 def test_waveforms_are_vcd(tmp_path: Path) -> None:
     with pytest.raises(DriverError, match=r"waves\.fst: waveforms are written as VCD"):
         prepare("sim", dense(), folding=DENSE_FOLDING, trace=tmp_path / "waves.fst")
+    with pytest.raises(DriverError, match="cannot be written: is a "):  # before it is built
+        prepare("sim", dense(), folding=DENSE_FOLDING, trace=tmp_path)
+    with pytest.raises(DriverError, match="is not a folder"):
+        prepare("sim", dense(), folding=DENSE_FOLDING, trace=tmp_path / "no" / "waves.vcd")
 
 
 def test_incomplete_parameters_are_noticed(

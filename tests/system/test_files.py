@@ -329,3 +329,21 @@ def test_what_is_no_number_in_json_is_refused_where_it_must_be(text: str) -> Non
     assert len(files.parse_json(text)) == 1
     with pytest.raises(ValueError, match="is not a finite number"):
         files.parse_json(text, finite=True)
+
+
+def test_what_cannot_be_written_is_known_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.check_writable(tmp_path / "new", BnnError)
+    (tmp_path / "there").write_text("kept")
+    files.check_writable(tmp_path / "there", BnnError)
+    assert (tmp_path / "there").read_text() == "kept"
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(BnnError, match="cannot be written: is a "):
+        files.check_writable(tmp_path, BnnError)
+    for path in (tmp_path / "no" / "new", tmp_path / "there" / "new"):
+        with pytest.raises(BnnError, match=r"is not a folder|Not a directory"):
+            files.check_writable(path, BnnError)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(BnnError, match="there may not be written"):
+        files.check_writable(tmp_path / "there", BnnError)

@@ -26,6 +26,7 @@ from bnn.hw.toolchain import verilator
 from bnn.program.operations import INPUT, Window
 from bnn.program.program import Program
 from bnn.run.accelerator import AcceleratorRuntime, max_cycles
+from bnn.system.files import check_writable
 
 
 def prepare(
@@ -57,10 +58,12 @@ def prepare(
         RuntimeUnavailableError: simulator or compiler are missing.
         BuildError: the model or its folding cannot be built.
         CacheError: the folder in which simulators are kept cannot be used.
-        DriverError: ``trace`` ends with .fst.
+        DriverError: ``trace`` ends with .fst, or cannot be written.
     """
     if trace is not None and Path(trace).suffix == ".fst":
         raise DriverError(f"{trace}: waveforms are written as VCD; vcd2fst converts them")
+    if trace is not None:  # now, and not after the simulator was built
+        check_writable(trace, DriverError)
     design = build(program, folds.choose(program, folding))
     text = sources(design)
     traced = watched or trace is not None

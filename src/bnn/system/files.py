@@ -230,6 +230,17 @@ def check_replaceable(path: StrPath, error: type[BnnError]) -> None:
         raise error(f"{os.fspath(path)}: cannot be written: {_why(reason)}") from reason
 
 
+def check_writable(path: StrPath, error: type[BnnError]) -> None:
+    """Raise ``error`` if a file at ``path`` cannot be written, without writing it."""
+    check_replaceable(path, error)
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():
+        raise error(f"{os.fspath(path)}: cannot be written: {place.parent} is not a folder")
+    target = place if place.exists() else place.parent
+    if not os.access(target, os.W_OK):
+        raise error(f"{os.fspath(path)}: cannot be written: {target} may not be written")
+
+
 def sync_folder(folder: Path) -> None:
     """Synchronize the names in ``folder`` to the disk, if its file system can."""
     handle = -1
