@@ -71,7 +71,7 @@ def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
         )
     if not stated.declared and 0 < most < high * MIN_RANGE:
         raise DataError(
-            f"{name}: its largest value is {most:g} of {high:g}, which would be nearly black; "
+            f"{name}: its largest value is {most:g} of {high:g}, which is nearly black; "
             f"if it holds fewer bits, {_ADVICE}"
         )
     return _scaled(values, stated)
