@@ -311,9 +311,9 @@ def test_black_and_white_arrays() -> None:
         white.flat[:2] = False, True
         expected = clf.scores(np.where(white, 255, 0).astype(np.uint8)).tolist()
         assert clf.scores(white).tolist() == expected
-        with pytest.warns(BnnWarning, match=r"holds only 0 and 1.*multiply by 255"):
+        with pytest.warns(BnnWarning, match=r"has only 0 and 1.*multiply by 255"):
             clf.scores(white.astype(np.uint8))
-        with pytest.warns(BnnWarning, match="holds only 0 and 1"):
+        with pytest.warns(BnnWarning, match="has only 0 and 1"):
             clf.scores([white.astype(np.uint8)][0])
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The accelerator's two buses within seconds: long bursts, lines of 4 KiB, pauses, errors, resets.
 
-``test_axi.py`` does the same for longer, between somebody else's models of the buses.
+``test_axi.py`` does the same for longer, with cocotbext-axi's models of the buses.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def test_batches_at_any_place(stall: int, latency: int) -> None:
 
 
 def test_full_speed_is_a_word_a_cycle() -> None:
-    """Bursts of 16 beats, several of them on their way: the buses do not hold the circuit up."""
+    """Several outstanding bursts of 16 beats: the buses do not slow the circuit down."""
     bench = Bench(0, 20, seed=1)
     bench.batch(20)
     cycles = bench.driver.report().cycles

@@ -40,7 +40,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Compiles once, and then gives the same; how often it was asked for."""
+    """A build that compiles once and then returns the same library, and counts its calls."""
     real, asked, made = verilator._build, [], []
 
     def build(work: Path, text: Sources, *rest: object) -> None:
@@ -173,7 +173,7 @@ def test_no_start_comes_near_the_bound(stall: int) -> None:
 
 
 def test_a_circuit_that_is_stuck() -> None:
-    """Its pipeline never sees a word."""
+    """A circuit whose pipeline gets no word is an error, not an endless wait."""
     design = build(dense(), DENSE_FOLDING)
     text = sources(design)
     files = dict(text.files)

@@ -124,7 +124,7 @@ def _same_again(pynq: StandIn, built: dict[str, Built]) -> None:
 
 
 def _other_parameters(pynq: StandIn, built: dict[str, Built]) -> None:
-    """By hand, through the registers, a full set that is not ours."""
+    """Write another full set of parameters directly to the registers."""
     chip = pynq.chip
     assert chip is not None
     driver = prepare("sim", built["b"].program, folding=DENSE_FOLDING).driver  # type: ignore[attr-defined]

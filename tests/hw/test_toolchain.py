@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Building simulators elsewhere and under bad luck (no compiler, a killed build), and waveforms."""
+"""Building simulators without a compiler or with a killed build, and waveforms."""
 
 from __future__ import annotations
 

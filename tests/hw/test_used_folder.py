@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def write(folder: Path, name: str) -> dict[str, bytes]:
-    """One of two designs of different files, constants or loadable."""
+    """Build one of two designs that have different files: with constants, or loadable."""
     folding = Folding(RESIDUAL_FOLDING.layers, loadable=False)
     design = build(residual(), folding) if name == "large" else build(dense(), DENSE_FOLDING)
     export.write(design, BOARD, folder)

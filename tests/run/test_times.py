@@ -45,7 +45,7 @@ def _prepare(_: str, program: Any, progress: Any = None, **__: Any) -> Slow:
 
 @pytest.fixture
 def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Parameters of LFC, and no board: RUNTIME_HW and the runtime sim are :class:`Slow`."""
+    """Set parameters of LFC and no board; RUNTIME_HW and the runtime sim become :class:`Slow`."""
     monkeypatch.delenv("BNN_ACCELERATOR", raising=False)
     monkeypatch.setenv("BNN_PARAMS", str(tmp_path))
     monkeypatch.setattr(original, "prepare", _prepare)

@@ -33,7 +33,7 @@ def real_bytes(pictures: Any) -> Any:
 
 
 def row(pictures: Any) -> Any:
-    """[-1, 1], a picture a row."""
+    """Return pictures scaled to [-1, 1], one per row."""
     return (pictures.reshape(len(pictures), -1) / np.float32(255) * 2 - 1).astype(np.float32)
 
 

@@ -47,7 +47,7 @@ class Graph:
         return out
 
     def power(self, low: int = -3, high: int = 2) -> float:
-        """A power of two."""
+        """Draw a power of two."""
         return float(2.0 ** self.draw(st.integers(low, high)))
 
     # --- quantizers ------------------------------------------------------------------

@@ -44,7 +44,7 @@ def pictures(count, seed=1):
 
 
 def deployed(wanted, seed=1):
-    """The program of a network whose batch norms are anything but fresh."""
+    """The program of a network whose batch norms have random values."""
     torch.manual_seed(seed)
     stack = Stack(wanted).eval()
     for layer in (*stack.body, *stack.head):

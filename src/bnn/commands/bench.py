@@ -36,7 +36,7 @@ def bench(
 
     if runtime == "sim":
         raise InputError(
-            "bench measures this machine; the accelerator's speed is told by bnn plan and by "
+            "bench measures this machine; for the accelerator's speed use bnn plan, or "
             "bnn classify --runtime sim"
         )
     if runtime != "cpu" and threads != "1":

@@ -74,14 +74,14 @@ class Driver:
     """An accelerator that is reached through a transport.
 
     Args:
-        max_cycles: for a number of images, the cycles that a start surely does not take.
+        max_cycles: function of a number of images: more cycles than their start can take.
 
     Attributes:
-        last_report: what was counted during the start that was last waited for, and nothing of
-            what others start since.
+        last_report: the counters of the last start that was waited for; later starts of other
+            drivers do not change it.
 
     Raises:
-        DriverError: what answers is no accelerator of ours, or another design.
+        DriverError: the registers are not those of an accelerator of this package and design.
     """
 
     def __init__(

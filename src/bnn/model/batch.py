@@ -119,7 +119,7 @@ def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
 def _levels(array: NDArray[Any]) -> NDArray[Any]:
     """Return black and white (bool) as levels 0 and 255; other arrays as they are.
 
-    A picture of the levels 0 and 1 alone would be all but black. It is more likely that 1 means
+    A picture of the levels 0 and 1 alone would be nearly black. It is more likely that 1 means
     white, so that is said.
     """
     if array.dtype == np.bool_:
@@ -127,7 +127,7 @@ def _levels(array: NDArray[Any]) -> NDArray[Any]:
     # Looked at in short: nearly every picture has another level among its first values.
     if array.dtype == np.uint8 and array.size and array.flat[0] <= 1 and _is_of_0_and_1(array):
         warnings.warn(
-            f"an array {array.shape} holds only 0 and 1, which is all but black of 0 to 255; if 1 "
+            f"an array {array.shape} has only 0 and 1, which is nearly black of 0 to 255; if 1 "
             "means white, multiply by 255 or give array.astype(bool)",
             BnnWarning,
             stacklevel=6,

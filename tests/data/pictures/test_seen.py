@@ -318,13 +318,13 @@ def test_faint_pictures_of_16_bits(tmp_path: Path) -> None:
         read(tmp_path / "faint.png")
     colours = np.repeat(U12[..., None], 3, axis=2)
     (tmp_path / "faint.png").write_bytes(png(colours, 2, 16))
-    with pytest.raises(DataError, match="below 16 of 256, which would be all but black"):
+    with pytest.raises(DataError, match="nearly black"):
         read(tmp_path / "faint.png")
     for most, faint in ((0x0FFF, True), (0x1000, False)):  # a sixteenth of what there may be
         path = tmp_path / f"{most}.png"
         path.write_bytes(png(np.full((4, 4, 3), most, np.uint16), 2, 16))
         if faint:
-            with pytest.raises(DataError, match="all but black"):
+            with pytest.raises(DataError, match="nearly black"):
                 read(path)
         else:
             assert np.asarray(read(path)).max() == 16

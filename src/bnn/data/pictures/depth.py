@@ -71,7 +71,7 @@ def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
         )
     if not stated.declared and 0 < most < high * MIN_RANGE:
         raise DataError(
-            f"{name}: its largest value is {most:g} of {high:g}, which would be all but black; "
+            f"{name}: its largest value is {most:g} of {high:g}, which is nearly black; "
             f"if it holds fewer bits, {_ADVICE}"
         )
     return _scaled(values, stated)
@@ -187,6 +187,6 @@ def check_colours(image: Image.Image, raw: str, name: str) -> None:
     most = max(high for _, high in colours)
     if 0 < most < 256 * MIN_RANGE:
         raise DataError(
-            f"{name}: its largest value is below {most + 1} of 256, which would be all but "
+            f"{name}: its largest value is below {most + 1} of 256, which would be nearly "
             f"black; if it holds fewer than 16 bits, {_ADVICE}"
         )
