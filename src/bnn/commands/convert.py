@@ -32,7 +32,11 @@ def convert(
     ] = None,
     topology: Annotated[
         str | None,
-        typer.Option("--topology", help="lfc, cnv, a network's name, or a TOML file."),
+        typer.Option(
+            "--topology",
+            "--architecture",
+            help="lfc, cnv, a network's name, a TOML file; of Keras weights, a JSON file.",
+        ),
     ] = None,
     classes: Annotated[
         Path | None, typer.Option("--classes", help="Text file of class names, one a line.")

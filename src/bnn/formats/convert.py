@@ -39,7 +39,8 @@ class Options:
 
     Attributes:
         topology: order of layers and precisions, or the name of a network in
-            :mod:`bnn.network.zoo`, or the path of a TOML file (:mod:`bnn.network.topology`).
+            :mod:`bnn.network.zoo`, or the path of a TOML file (:mod:`bnn.network.topology`);
+            for Keras weights, the path of the JSON of their architecture.
         classes: names of the classes, in order; numbers by default.
         input: the values that occur at an input that nothing quantizes, a name of
             :func:`bnn.formats.grids.grid`.
@@ -115,7 +116,7 @@ _TAKEN: dict[str, frozenset[str]] = {
     "bnn-pynq": frozenset({"topology"}),
     "brevitas": frozenset({"topology"}),
     "chainer": frozenset({"topology", "input"}),
-    "keras": frozenset({"input"}),
+    "keras": frozenset({"topology", "input"}),
     "qonnx": frozenset({"input"}),
     "theano": frozenset({"topology", "rounding", "flipped"}),
 }
@@ -178,6 +179,11 @@ def recognise(path: Path) -> str:
         return "bnn-pynq"
     if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head):
         return "qonnx"
+    if path.suffix == ".json":
+        raise FormatError(
+            f"{path}: describes an architecture and holds no weights; convert the file of the "
+            "weights, with --architecture for this one"
+        )
     raise FormatError(f"{path}: is in none of the formats {', '.join(SOURCES)}")
 
 
@@ -204,7 +210,13 @@ def _recognise_zip(path: Path) -> str:
 def _keras(path: Path, options: Options) -> Converted:
     from bnn.formats.keras import read as keras
 
-    return keras.read(path, options.input)
+    given = options.topology
+    if given is not None and not (isinstance(given, str) and given.endswith(".json")):
+        raise FormatError(
+            f"{path}: the architecture of Keras weights is a JSON file (model.to_json()), "
+            f"not {given if isinstance(given, str) else 'a topology'}"
+        )
+    return keras.read(path, options.input, given)
 
 
 def _qonnx(path: Path, options: Options) -> Converted:

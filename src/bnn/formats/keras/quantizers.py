@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Larq's quantizers (larq.quantizers 0.14) and Keras' activations, by their configuration.
 
-Each is given as it computes, in float32 and in its own order of operations.
+Each is given as it computes, in float32 and in its own order of operations. QKeras' are in
+:mod:`bnn.formats.keras.qkeras`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.formats.keras import qkeras
 from bnn.formats.keras.settings import THINGS, Settings, short
 from bnn.formats.qonnx.quantizers import float_thresholds
 from bnn.formats.weights import Weights, from_real, signs, whole
@@ -32,9 +34,17 @@ _ALIASES = {
     "relu": "re_lu",
 }
 #: Packages whose registered names are known.
-_PACKAGES = ("keras", "tf_keras", "larq")
+_PACKAGES = ("keras", "tf_keras", "larq", "qkeras")
 #: Keys of a serialized object.
-_OBJECT = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
+_OBJECT = {
+    "class_name",
+    "config",
+    "module",
+    "registered_name",
+    "build_config",
+    "shared_object_id",
+    "__passive_serialization__",
+}
 _F = np.float32
 #: A few roundings of float32.
 _ULPS = 2.0**-21
@@ -64,6 +74,9 @@ def named(where: str, given: Any) -> Named | None:
     if given is None or given == "linear":
         return None
     if isinstance(given, str):
+        call = qkeras.called(given)
+        if call is not None:
+            return Named.plain(where, *call)
         return Named.plain(where, plain(where, given))
     if not isinstance(given, Mapping) or not isinstance(given.get("class_name"), str):
         raise FormatError(
@@ -120,6 +133,8 @@ def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 
     if given is None or given.name == "no_op":
         return from_real(latent, where)
     match given.name:
+        case name if name in qkeras.NAMES:
+            return qkeras.weights_of(where, name, given.settings, latent, multiplier)
         case name if name in SIGNS:
             return signs(latent)
         case "magnitude_aware_sign":
@@ -197,6 +212,8 @@ def unsure(given: Named | None, latent: Real) -> int:
 def activation_of(where: str, given: Named, name: str, source: str) -> Activation:
     """The quantizing activation ``given`` as a layer called ``name``."""
     match given.name:
+        case kind if kind in qkeras.NAMES | qkeras.PLAIN:
+            return qkeras.activation_of(where, kind, given.settings, name, source)
         case kind if kind in SIGNS:
             return Sign(name, source=source)
         case "sign":
