@@ -56,6 +56,24 @@ class Stack:
         return layer.name
 
 
+def used_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that the last one depends on, in order, each with the source that it has."""
+    named: list[Layer] = []
+    before = "input"
+    for layer in layers:
+        named.append(layer if layer.source else replace(layer, source=before))
+        before = layer.name
+    wanted = {before}
+    kept: list[Layer] = []
+    for layer in reversed(named):
+        if layer.name in wanted:
+            wanted.add(layer.source)
+            if isinstance(layer, Add):
+                wanted.add(layer.other)
+            kept.append(layer)
+    return kept[::-1]
+
+
 def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: str) -> Conv2d:
     """Average over windows, as a convolution of ones: the integers are the sums."""
     taps = kernel[0] * kernel[1]

@@ -451,8 +451,10 @@ def inexact(weights: Weights, latent: Real) -> int:
 def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
     """Weights of BinaryNet's (``Binary...``) and TernaryNet's (``Ternary...``) layers.
 
+    As hls4ml takes them: the sign of a weight; above 0.5 and from -0.5 down.
+
     Raises:
-        FormatError: a weight is 0, or nearly; versions of BinaryNet take it for -1 or for +1.
+        FormatError: a weight of a binary layer is 0, which has no sign.
     """
     if factor <= 0:
         raise FormatError(f"{where}: H is {factor:g}")
@@ -460,8 +462,16 @@ def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
     if kind.startswith("Ternary"):
         q = (x > _F(0.5)).astype(_F) - (x <= _F(-0.5)).astype(_F)
         return whole(q, np.full(1, factor), -1, 1)
-    if (np.abs(x) < _F(2.0**-23)).any():
+    if (x == 0).any():
         raise FormatError(
             f"{where}: has a weight of 0, which some versions of {kind} take for -1, others for +1"
         )
     return whole(np.where(x < 0, _F(-1), _F(1)), np.full(1, factor), -1, 1)
+
+
+def nearly_zero(kind: str, factor: float, latent: Real) -> int:
+    """How many positive weights BinaryNet's own ``2 * round(0.5 * x + 0.5) - 1`` takes for -1."""
+    if kind.startswith("Ternary"):
+        return 0
+    x = latent / _F(factor)
+    return int(((x > 0) & (np.rint(_hard(x)) == 0)).sum())

@@ -326,7 +326,13 @@ class _Reader:
             )
             if not np.isfinite(latent).all():
                 raise FormatError(f"{where}: weights are not finite")
-            return qkeras.plain_kernel(where, layer.kind, layer.settings["H"], latent)
+            factor = layer.settings["H"]
+            if count := qkeras.nearly_zero(layer.kind, factor, latent):
+                self.report.lost.append(
+                    f"{layer}: {count} weights of less than 1e-7 are taken as +1 (as hls4ml does); "
+                    "BinaryNet's own rounding in float32 takes them for -1"
+                )
+            return qkeras.plain_kernel(where, layer.kind, factor, latent)
         weights = weights_of(where, given, latent, multiplier)
         if given is not None and given.name in qkeras.NAMES:
             count = qkeras.inexact(weights, latent)

@@ -8,6 +8,7 @@ which order its elements were.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ Axes = tuple[str, ...]
 #: One operation with a constant: its ONNX type, the constant as float32 (1,) or
 #: (channels,), and whether the constant is the first operand.
 Step = tuple[str, Array, bool]
+
+#: What is made of each value, (n, channels) to the same shape.
+Function = Callable[[Array], Array]
 
 FIRST: Axes = ("N", "C", "H", "W")
 LAST: Axes = ("N", "H", "W", "C")
@@ -92,9 +96,8 @@ class Tensor:
     @property
     def height_width(self) -> tuple[int, int]:
         """Size of the map; (1, 1) for a vector."""
-        if len(self.axes) == 2:
-            return 1, 1
-        return self.shape[self.axes.index("H")], self.shape[self.axes.index("W")]
+        sizes = dict(zip(self.axes, self.shape, strict=True))
+        return sizes.get("H", 1), sizes.get("W", 1)
 
     def slid(self, layer: str, height: int, width: int, channels: int, **change: Any) -> Tensor:
         """A map of another size made from this one by ``layer``."""
@@ -143,6 +146,41 @@ class RawInput:
         return x
 
 
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A tensor each of whose values is a function of one value of another, not a layer yet.
+
+    Attributes:
+        base: the other tensor, with no steps of its own.
+        function: float32 (n, channels) to numbers of any type, of the same shape.
+        points: functions that are 0 where ``function`` may leave its course: at an Equal.
+    """
+
+    base: Tensor | RawInput
+    function: Function
+    points: tuple[Function, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In ONNX, the batch included."""
+        return self.base.shape
+
+    @property
+    def axes(self) -> Axes:
+        """Meaning of each axis."""
+        return self.base.axes
+
+    @property
+    def channels(self) -> int:
+        """Size of the channel axis."""
+        return self.base.channels
+
+    @property
+    def order(self) -> NDArray[np.int64] | None:
+        """As in :class:`Tensor`."""
+        return self.base.order
+
+
 def done(step: Step, x: Array) -> Array:
     """The result of one operation with a constant, in the dtype of ``x`` (..., channels)."""
     kind, value, first = step
@@ -172,7 +210,7 @@ def _without_offset(step: Step) -> Step:
     return (kind, np.zeros(1), first) if kind in ("Add", "Sub") else step
 
 
-def per_channel(node: Op, value: Array, tensor: Tensor | RawInput) -> Array:
+def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Array:
     """A constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
 
     Raises:
@@ -192,7 +230,7 @@ def per_channel(node: Op, value: Array, tensor: Tensor | RawInput) -> Array:
     return ordered(rows[:, 0], tensor)
 
 
-def ordered(channels: Array, tensor: Tensor | RawInput) -> Array:
+def ordered(channels: Array, tensor: Tensor | RawInput | Curve) -> Array:
     """Values by ONNX channel, (1, ...) or (channels, ...), brought into our order."""
     if tensor.order is None or len(channels) == 1:
         return channels
@@ -215,10 +253,14 @@ def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
     """Our index of each element of a flattened map; None if the orders are the same."""
     if len(tensor.axes) == 2:
         return tensor.order
+    if tensor.order is not None:
+        return tensor.order  # a vector with axes of one position
     sizes = dict(zip(tensor.axes, tensor.shape, strict=True))
-    mine = np.arange(sizes["H"] * sizes["W"] * sizes["C"])
-    maps = mine.reshape(1, sizes["H"], sizes["W"], sizes["C"])
-    order = maps.transpose([LAST.index(axis) for axis in tensor.axes]).reshape(-1)
+    mine = np.arange(sizes.get("H", 1) * sizes.get("W", 1) * sizes["C"])
+    maps = mine.reshape(1, sizes.get("H", 1), sizes.get("W", 1), sizes["C"])
+    known = [LAST.index(axis) for axis in tensor.axes]
+    rest = [axis for axis in range(4) if axis not in known]  # of one position each
+    order = maps.transpose([*known, *rest]).reshape(-1)
     return None if np.array_equal(order, mine) else order
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from bnn.errors import FormatError
 from bnn.formats.qonnx.operators import Op
 from bnn.formats.qonnx.rules.sliding import check_axes, slid, slide
-from bnn.formats.qonnx.tensor import Tensor, in_order
+from bnn.formats.qonnx.constants import Constant
+from bnn.formats.qonnx.rules.clips import activation_of
+from bnn.formats.qonnx.tensor import VECTOR, Tensor, in_order
 from bnn.formats.qonnx.walk import Inputs, Walk
 from bnn.formats.qonnx.weights import bias_of, check_size, kernel_of, matrix_of
 from bnn.formats.stack import add_conv, dilated
@@ -78,6 +80,32 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     walk.report.used(node.name, f"dense, {weights.precision} weights", walk.arrays(node))
     height, width = tensor.height_width
     return replace(_after_weights(tensor, name, height, width, weights, added), order=None)
+
+
+def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
+    """XnorPopcountMatMul: how many of the bits, 0 and 1, of two rows are alike.
+
+    With -1 for 0, their product is the number of equal ones minus that of the others.
+    """
+    tensor = walk.tensor(node, inputs[0])
+    given = inputs[1]
+    if not isinstance(given, Constant) or given.value.ndim != 2 or tensor.axes != VECTOR:
+        raise FormatError(f"{node}: of products, those of a vector with a constant can be converted")
+    bits = given.value
+    if bits.shape[0] != tensor.channels or not np.isin(bits, (0, 1)).all():
+        raise FormatError(f"{node}: its bits of shape {bits.shape} do not fit, or are not 0 and 1")
+    made = activation_of(walk, tensor)
+    if not tensor.quantized or (tensor.low, tensor.high, made.levels) != (0, 1, 1):
+        raise FormatError(f"{node}: reads other values than 0 and 1")
+    signs = in_order((2 * bits.T - 1).astype(np.int16), tensor)
+    scale = np.full(1, tensor.gain, np.float32)  # (2 * gain) / 2
+    shift = (2 * tensor.shift - 1) / 2
+    bias = signs.sum(axis=1).astype(np.float32) * np.float32(shift) + np.float32(len(bits) / 2)
+    name = walk.stack.name(node.name)
+    walk.stack.add(Linear(name, signs, BIPOLAR, scale, bias, tensor.layer))
+    walk.report.used(node.name, "dense of equal bits, bipolar weights", walk.arrays(node))
+    shape = (tensor.shape[0], bits.shape[1])
+    return Tensor(name, shape, VECTOR, 0.0, float(len(bits)))
 
 
 def _patched(
