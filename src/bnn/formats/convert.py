@@ -114,7 +114,7 @@ def convert(
 #: What each format takes of :class:`Options`, besides the names of the classes.
 _TAKEN: dict[str, frozenset[str]] = {
     "bnn-pynq": frozenset({"topology"}),
-    "brevitas": frozenset({"topology"}),
+    "brevitas": frozenset({"topology", "input"}),
     "chainer": frozenset({"topology", "input"}),
     "keras": frozenset({"topology", "input"}),
     "qonnx": frozenset({"input"}),
@@ -235,9 +235,10 @@ def _chainer(path: Path, options: Options) -> Converted:
 def _brevitas(path: Path, options: Options) -> Converted:
     from bnn.formats.brevitas import read as brevitas
 
-    if options.topology is not None and not isinstance(options.topology, str):
-        raise FormatError(f"{path}: give the name of the checkpoint's topology, such as cnv-w1a1")
-    return brevitas.read(path, options.topology)
+    given = options.topology
+    if isinstance(given, str) and given.endswith(".toml"):
+        given = _topology(options)
+    return brevitas.read(path, given, options.input)
 
 
 def _theano(path: Path, options: Options) -> Converted:

@@ -138,7 +138,11 @@ def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
             steps = 1 << settings["bits"]
             return Grid(1 / steps, int(settings["symmetric"]), steps - 1)
         case "quantized_po2" | "quantized_relu_po2" as kind:
+            if settings["quadratic_approximation"]:
+                raise FormatError(f"{where}: {kind} with quadratic_approximation")
             least, most = _exponents(where, kind, settings)
+            if most - least > 30:
+                raise FormatError(f"{where}: {kind} of {settings['bits']} bits cannot be converted")
             count = 1 << (most - least)
             return Grid(2.0**least, -count if kind == "quantized_po2" else 1, count)
         case "binary_tanh" | "ternary_tanh":
@@ -180,9 +184,11 @@ def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int,
         raise FormatError(f"{where}: {kind} with max_value {most_value:g}")
     with_sign = most_value is None or most_value > 1
     bits = settings["bits"] - (kind == "quantized_po2") - with_sign
-    if not 0 <= bits <= 5:
+    if not 0 <= bits <= 6:
         raise FormatError(f"{where}: {kind} of {settings['bits']} bits cannot be converted")
     least, most = -(1 << bits), (1 << bits) - 1
+    if settings["quadratic_approximation"]:
+        return least, 2 * (most // 2)
     if most_value is not None:
         most = min(most, int(_power(np.full(1, most_value, _F), settings, least, most)[0]))
     return least, most
@@ -245,9 +251,10 @@ def _power(sizes: Real, settings: Mapping[str, Any], least: int, most: int) -> R
     limited = np.maximum(sizes, _EPSILON)
     if settings["max_value"] is not None:
         limited = np.minimum(limited, _F(settings["max_value"]))
-    logs = np.log(limited) / _LOG_2
+    twice = 2 if settings["quadratic_approximation"] else 1
+    logs = np.log(np.sqrt(limited) if twice == 2 else limited) / _LOG_2
     rounded = np.floor(logs) if settings["log2_rounding"] == "floor" else np.rint(logs)
-    chosen = np.clip(rounded, _F(least), _F(most))
+    chosen = _F(twice) * np.clip(rounded, _F(least), _F(most))
     return np.asarray(np.where(sizes < _EPSILON, _F(least), chosen))
 
 
@@ -262,6 +269,10 @@ def _powers(kind: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real
 
 def quantized(where: str, name: str, settings: Mapping[str, Any], x: Real) -> Real:
     """Real values that a quantizer makes of ``x`` (a bias, a batch norm's parameters)."""
+    if name in ("quantized_po2", "quantized_relu_po2"):
+        sizes = np.abs(x) if name == "quantized_po2" else np.maximum(x, _F(0))
+        powers = _F(2) ** _power(sizes, settings, *_exponents(where, name, settings))
+        return np.asarray(np.where((x < 0) & (name == "quantized_po2"), -powers, powers), _F)
     grid = grid_of(where, name, settings)
     made: Real = _F(grid.unit) * values(name, settings, grid, x)
     return made

@@ -61,6 +61,8 @@ class Named:
     def plain(cls, where: str, name: str, config: Mapping[str, Any] | None = None) -> Named:
         """From the plain name and a configuration, which is checked; defaults without one."""
         schema = THINGS.get(name, {})
+        if config and name not in THINGS:
+            raise FormatError(f"{where}: {name!r} cannot be converted")
         return cls(name, Settings(f"{where}: {name}", schema, config or {}))
 
 

@@ -308,7 +308,8 @@ class _Reader:
             )
         if bias is not None and bias.shape != (len(weights.integers),):
             raise FormatError(f"{layer}: its bias has shape {bias.shape}")
-        if bias is not None:
+        rounds_bias = layer.settings.get("bias_quantizer") is not None
+        if bias is not None and rounds_bias:
             bias = self._rounded(layer, "bias_quantizer", bias)
         what = f"{layer.kind}, {weights.precision} weights" + (f" by {given.name}" if given else "")
         self.report.used(layer.name, what, values)
@@ -450,7 +451,7 @@ class _Reader:
                 raise FormatError(f"{layer}: its {name} has shape {value.shape}, not ({channels})")
         if layer.kind == "QBatchNormalization":
             for name, key in _NORM_QUANTIZERS.items():
-                if name in values:
+                if layer.settings[key] is not None and name in values:
                     values[name] = self._rounded(layer, key, values[name])
         epsilon = settings["epsilon"]
         name = self.stack.name(layer.name)
@@ -539,7 +540,7 @@ class _Reader:
         return self._activated(layer, pooled) if layer.kind.startswith("Q") else pooled
 
     def _pool_size(self, layer: KerasLayer, flow: _Flow) -> tuple[Pair, Pair]:
-        if layer.kind.startswith("Global"):
+        if "Global" in layer.kind:
             return flow.shape[:2], (1, 1)
         size = layer.settings["pool_size"]
         return size, layer.settings["strides"] or size
@@ -697,7 +698,7 @@ def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
 
 
 def _pooled_rank(layer: KerasLayer) -> int:
-    return 2 if layer.kind.startswith("Global") and not layer.settings["keepdims"] else 4
+    return 2 if "Global" in layer.kind and not layer.settings["keepdims"] else 4
 
 
 def _slid(

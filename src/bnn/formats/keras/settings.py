@@ -317,7 +317,7 @@ _POWER = {
     **_STOCHASTIC,
     "bits": whole(8, 2, 8),
     "max_value": Rule(_maximum),
-    "quadratic_approximation": fixed(False, 0),
+    "quadratic_approximation": switch(0),
     "log2_rounding": choice("rnd", "floor"),
 }
 _QKERAS: dict[str, Schema] = {
