@@ -68,7 +68,9 @@ def read(
     report = Report("Chainer")
     try:
         links = _links(arrays, report)
-        reader = Assembly(CHAINER, links, report, None if given_input is None else grid(given_input))
+        reader = Assembly(
+            CHAINER, links, report, None if given_input is None else grid(given_input)
+        )
         if topology is None:
             topology = _stack_of(links)
             report.lost.append(

@@ -133,18 +133,46 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             raise FormatError(f"{path}: --{name} is for {takers}; a {source} file says it itself")
 
 
-def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
-    """The model of a live Brevitas module: one of its bnn_pynq networks (TFC, SFC, LFC, CNV).
+def convert_module(
+    module: Any,
+    classes: Sequence[str] | None = None,
+    *,
+    example: Any = None,
+    input: str | None = None,  # noqa: A002 (as in Options)
+) -> Conversion:
+    """The model of a live PyTorch module.
 
-    Other modules are exported with ``brevitas.export.export_qonnx`` and converted as files.
+    Brevitas' own bnn_pynq networks (TFC, SFC, LFC, CNV) need nothing else. Any other module, of
+    Brevitas or plain, is traced with ``example`` and read as the ONNX graph that comes of it;
+    its own answers are compared with those of what was read. That needs PyTorch and the onnx
+    package, and for Brevitas' modules Brevitas.
+
+    Args:
+        module: a ``torch.nn.Module``.
+        classes: names of the classes, in order; numbers by default.
+        example: inputs that it takes (N, ...), a tensor or an array; the more, the better the
+            comparison.
+        input: where the module does not quantize its input: the values that occur, a name of
+            :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError, NetworkError: it is another kind of module.
+        FormatError, NetworkError: it cannot be traced or converted, or answers otherwise than
+            what was traced.
     """
     from bnn.formats.brevitas import read as brevitas
 
     name = type(module).__name__
-    return _lowered(brevitas.from_module(module), classes, name, {"format": "brevitas"})
+    if example is not None:
+        from bnn.formats import live_module
+
+        found = live_module.from_any(module, example, input)
+        return _lowered(found, classes, name, {"format": "pytorch"})
+    try:
+        return _lowered(brevitas.from_module(module), classes, name, {"format": "brevitas"})
+    except FormatError as error:
+        raise FormatError(
+            f"{error}; or give inputs of the module as example=, so that it can be traced"
+        ) from None
 
 
 def _lowered(
@@ -164,6 +192,8 @@ def recognise(path: Path) -> str:
     Raises:
         FormatError: it has none of the formats in :data:`SOURCES`.
     """
+    from bnn.formats.brevitas import torch_file
+
     if path.is_dir():
         return "bnn-pynq"
     try:
@@ -177,6 +207,8 @@ def recognise(path: Path) -> str:
         return "keras"
     if head.startswith((b"\xfd7zXZ\x00", b"\x1f\x8b", b"BZh")) or head[257:262] == b"ustar":
         return "bnn-pynq"
+    if head.startswith(torch_file.OLD):
+        return "brevitas"
     if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head):
         return "qonnx"
     if path.suffix == ".json":

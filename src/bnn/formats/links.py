@@ -150,12 +150,18 @@ class Assembly:
             match layer:
                 case Conv():
                     kernels = (layer.channels, shape[2], *layer.kernel)
-                    shape = self._conv(layer, _next(convs, "convolution", kernels, layer.name), shape)
+                    shape = self._conv(
+                        layer, _next(convs, "convolution", kernels, layer.name), shape
+                    )
                 case Dense():
                     matrix = (layer.units, shape[0] * shape[1] * shape[2])
                     shape = self._dense(layer, _next(denses, "linear", matrix, layer.name), shape)
                 case Norm():
-                    self._norm(layer, _next(norms, "batch norm", (1 if layer.scalar else shape[2],), layer.name), shape)
+                    self._norm(
+                        layer,
+                        _next(norms, "batch norm", (1 if layer.scalar else shape[2],), layer.name),
+                        shape,
+                    )
                 case Pool():
                     shape = self._pool(layer, shape, cover_all)
                 case Act():

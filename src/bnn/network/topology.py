@@ -27,7 +27,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Norm:
 
     scalar: bool = False
     epsilon: float = 1e-4
-    is_stated: bool = False
+    is_stated: bool = field(default=False, compare=False)
     name: str = ""
 
 

@@ -95,9 +95,11 @@ def read(
     try:
         if isinstance(network, Topology):
             return state_of_any.converted(_state(held), network, report, given_input)
-        if given_input is not None:
-            raise FormatError("--input is for a state with a topology in TOML; give both")
         bits = _named_bits(path, network, held)
+        if given_input is not None:
+            raise FormatError(
+                "--input is for a state with a topology in TOML; this network quantizes its input"
+            )
         if network is None:
             report.lost.append(
                 f"the file's name says {bits.weights} bits for weights and {bits.activations} for "

@@ -80,9 +80,7 @@ def called(text: str) -> tuple[str, Mapping[str, Any]] | None:
         names = _POSITIONS.get(node.func.id, ())
         if node.func.id not in NAMES or len(node.args) > len(names):
             return None
-        found = {
-            key: _literal(value) for key, value in zip(names, node.args, strict=False)
-        }
+        found = {key: _literal(value) for key, value in zip(names, node.args, strict=False)}
         for word in node.keywords:
             if word.arg is None or word.arg in found:
                 return None

@@ -220,6 +220,7 @@ def _alpha(value: Any) -> Any:
 def _maximum(value: Any) -> float | None:
     return None if value is None else real(value)
 
+
 # --- classes -------------------------------------------------------------------------
 
 Schema = Mapping[str, Rule]

@@ -61,12 +61,7 @@ _LATE = (13, 21, 23, 24, 25)  # versions that only added types
 _UNARY = Operator((6, 13), tensors=())
 _EITHER = Operator((7, 9, 13), tensors=(0, 1))
 _LOGIC = Operator((7,), tensors=(0, 1))
-_LINEAR = Operator(
-    (10, 13, 19, 21, 23, 24, 25),
-    read=("axis",),
-    fixed={"block_size": (0,), "output_dtype": (0,), "precision": (0,)},
-    idle=("saturate",),  # of 8-bit floats, which are refused
-)
+_LINEAR_VERSIONS = (10, 13, 19, 21, 23, 24, 25)
 _POOL = ("kernel_shape", "strides", "pads", "auto_pad", "ceil_mode", "dilations")
 _SOFTMAX = Operator((1, 11, 13), read=("axis",))
 
@@ -95,10 +90,18 @@ OPERATORS: dict[str, Operator] = {
     "Not": Operator((1,)),
     **dict.fromkeys(("And", "Or", "Xor"), _LOGIC),
     "Where": Operator((9, 16), tensors=(0, 1, 2)),
-    **dict.fromkeys(("Neg", "Abs", "Floor", "Ceil"), Operator((6, 13))),
+    **dict.fromkeys(("Neg", "Abs", "Floor", "Ceil", "Tanh"), Operator((6, 13))),
     "Round": Operator((11, 22)),
     **dict.fromkeys(("Max", "Min"), Operator((8, 12, 13), tensors=tuple(range(8)))),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _LINEAR),
+    "QuantizeLinear": Operator(
+        _LINEAR_VERSIONS,
+        read=("axis",),
+        fixed={"block_size": (0,), "output_dtype": (0,), "precision": (0,)},
+        idle=("saturate",),  # of 8-bit floats, which are refused
+    ),
+    "DequantizeLinear": Operator(
+        _LINEAR_VERSIONS, read=("axis",), fixed={"block_size": (0,), "output_dtype": (0,)}
+    ),
     # --- windows
     "MaxPool": Operator(
         (1, 8, 10, 11, 12, 22),
@@ -150,7 +153,7 @@ OPERATORS: dict[str, Operator] = {
         outputs=2,
     ),
     # --- of constants only
-    **dict.fromkeys(("Sqrt", "Reciprocal", "Exp", "Log", "Tanh"), _UNARY),
+    **dict.fromkeys(("Sqrt", "Reciprocal", "Exp", "Log"), _UNARY),
     "Pow": Operator((7, 12, 13, 15), tensors=()),
     "Sum": Operator((8, 13), tensors=()),
     "Expand": Operator((8, 13), tensors=()),

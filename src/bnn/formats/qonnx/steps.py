@@ -151,7 +151,9 @@ def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
     ordered = np.unique(values)
     groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > tolerance) + 1)
     middles = np.array([_plain(group) for group in groups])
-    noise = max(float(np.abs(group - middle).max()) for group, middle in zip(groups, middles, strict=True))
+    noise = max(
+        float(np.abs(group - middle).max()) for group, middle in zip(groups, middles, strict=True)
+    )
     return middles, noise
 
 
@@ -165,9 +167,7 @@ def _bits(x: float) -> int:
     return (mantissa & -mantissa).bit_length() * -1 if mantissa else -64
 
 
-def _table(
-    function: Callable[[Array], Array], values: Array, lows: Array, highs: Array
-) -> Array:
+def _table(function: Callable[[Array], Array], values: Array, lows: Array, highs: Array) -> Array:
     """The smallest float32 (channels, levels) at which each value but the first is reached."""
     middles = (values[1:] + values[:-1])[:, None] / 2
     shape = (len(middles), len(lows))

@@ -83,7 +83,9 @@ def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         fed = thresholded_input(source, thresholds, Lattice.of(scale, offset, node.name))
         if fed is not None:
             row = _at_least(thresholds.value[0])
-            return fed_input(walk, node, fed, source, lambda x: (x[..., None] >= row).sum(-1), row.size)
+            return fed_input(
+                walk, node, fed, source, lambda x: (x[..., None] >= row).sum(-1), row.size
+            )
     tensor = walk.real(node, source)
     table = thresholds.value
     axis = threshold_axis(node, len(tensor.axes))

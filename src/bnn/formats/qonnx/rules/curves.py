@@ -40,7 +40,7 @@ _LINEAR = ("QuantizeLinear", "DequantizeLinear")
 #: Comparisons and choices, which are understood as parts of such a chain only.
 STARTING = (
     *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not", "And", "Or", "Xor"),
-    *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min"),
+    *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min", "Tanh"),
     *_LINEAR,
 )
 #: What a chain may go on with.
@@ -188,8 +188,9 @@ def _of_each(layer: Layer) -> Function | None:
         case BatchNorm() | Scale() | Clip():
             return lambda x: real_layer(layer, x)
         case Sign() | Quantize() | MultiThreshold():
-            return lambda x: (layer.base + layer.step * layer.level(x)).astype(x.dtype) * (
-                x.dtype.type(layer.scale)
+            return lambda x: (
+                (layer.base + layer.step * layer.level(x)).astype(x.dtype)
+                * (x.dtype.type(layer.scale))
             )
     return None
 

@@ -90,7 +90,9 @@ def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     tensor = walk.tensor(node, inputs[0])
     given = inputs[1]
     if not isinstance(given, Constant) or given.value.ndim != 2 or tensor.axes != VECTOR:
-        raise FormatError(f"{node}: of products, those of a vector with a constant can be converted")
+        raise FormatError(
+            f"{node}: of products, those of a vector with a constant can be converted"
+        )
     bits = given.value
     if bits.shape[0] != tensor.channels or not np.isin(bits, (0, 1)).all():
         raise FormatError(f"{node}: its bits of shape {bits.shape} do not fit, or are not 0 and 1")
