@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tiny networks of every quantizer, layer kind, padding and order: the framework's own answers.
 
-``fixtures/keras/matrix-*.tar.xz`` hold what Larq, QKeras and Keras made and answered. Each is either
-converted with equal classes and logits, or refused with a line that names the layer; which of
-the two is told here, so that nothing becomes refused, or converted, unseen.
+``fixtures/keras/matrix-*.tar.xz`` hold what Larq, QKeras and Keras made and answered. Each is
+either converted with equal classes and logits, or refused with a line that names the layer; which
+of the two is told here, so that nothing becomes refused, or converted, unseen.
 """
 
 from __future__ import annotations

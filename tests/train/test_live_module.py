@@ -124,7 +124,7 @@ def test_convolutions() -> None:
 
 def test_training_mode_is_kept() -> None:
     module = nn.Sequential(Dense(4, 3))
-    assert convert_module(module, example=np.zeros((1, 4)), input="bipolar").network is not None
+    assert convert_module(module, example=np.ones((1, 4)), input="bipolar").network is not None
     assert module.training
 
 

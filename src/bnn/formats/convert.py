@@ -46,6 +46,9 @@ class Options:
             :func:`bnn.formats.grids.grid`.
         rounding: of thresholds, for Theano archives: ``exact``, or ``original`` as the
             original's own tool rounded them.
+        quantizers: what activation functions of a Keras file are whose code is the user's own:
+            (name in the file, name of an activation or quantizer that is known), such as
+            ``("my>bsign", "ste_sign")``. No code is run.
         flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
             the original did not use).
     """
@@ -55,6 +58,7 @@ class Options:
     input: str | None = None
     rounding: Rounding = "exact"
     flipped: bool = False
+    quantizers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,7 @@ _TAKEN: dict[str, frozenset[str]] = {
     "bnn-pynq": frozenset({"topology"}),
     "brevitas": frozenset({"topology", "input"}),
     "chainer": frozenset({"topology", "input"}),
-    "keras": frozenset({"topology", "input"}),
+    "keras": frozenset({"topology", "input", "quantizers"}),
     "qonnx": frozenset({"input"}),
     "theano": frozenset({"topology", "rounding", "flipped"}),
 }
@@ -130,7 +134,8 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             continue
         if getattr(options, name) != item.default:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
-            raise FormatError(f"{path}: --{name} is for {takers}; a {source} file says it itself")
+            option = {"quantizers": "quantizer"}.get(name, name)
+            raise FormatError(f"{path}: --{option} is for {takers}; a {source} file says it itself")
 
 
 def convert_module(
@@ -248,7 +253,7 @@ def _keras(path: Path, options: Options) -> Converted:
             f"{path}: the architecture of Keras weights is a JSON file (model.to_json()), "
             f"not {given if isinstance(given, str) else 'a topology'}"
         )
-    return keras.read(path, options.input, given)
+    return keras.read(path, options.input, given, dict(options.quantizers))
 
 
 def _qonnx(path: Path, options: Options) -> Converted:

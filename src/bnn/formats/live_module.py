@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import BnnError, FormatError
+from bnn.formats.grids import grid
 from bnn.formats.qonnx import read as qonnx
 from bnn.formats.report import Converted
 from bnn.network import forward
 from bnn.network.network import Network
-from bnn.program.inputs import RealInput
+from bnn.program.precision import BIPOLAR
 
 Array = NDArray[Any]
 
@@ -109,8 +110,7 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
     import torch
 
     network = found.network
-    drawn = _drawn(network, tuple(rows.shape[1:]))
-    given = np.concatenate([rows.numpy(), drawn])
+    given = np.concatenate([rows.numpy(), _drawn(found, rows.numpy())])
     theirs = np.concatenate(
         [module(torch.from_numpy(one[None])).numpy().reshape(1, -1) for one in given]
     )
@@ -132,22 +132,14 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
         )
 
 
-def _drawn(network: Network, shape: tuple[int, ...]) -> Array:
-    """Random inputs (SAMPLES, *shape) that the network's input holds exactly."""
-    given = network.input
+def _drawn(found: Converted, rows: Array) -> Array:
+    """Random inputs (SAMPLES, ...): of the values that the input was told to have, if it was."""
+    values: Any = rows.reshape(-1)
+    if found.report.assumed:
+        told = grid(found.report.assumed)
+        values = (-1.0, 1.0) if told.precision == BIPOLAR else told.values()
     rng = np.random.default_rng(0)
-    size = (SAMPLES, *given.shape)
-    if given.precision.kind == "bipolar":
-        q = rng.choice([-1, 1], size)
-    else:
-        q = rng.integers(given.precision.low, given.precision.high + 1, size)
-    x = q.astype(np.float32)
-    if isinstance(given, RealInput):
-        with np.errstate(all="ignore"):
-            x = (x - given.zero_point) * (1 / given.scale if given.multiplied else given.scale)
-    if len(shape) == 3 and x.ndim == 4:
-        x = x.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(x.reshape(SAMPLES, *shape), np.float32)
+    return np.asarray(rng.choice(values, (SAMPLES, *rows.shape[1:])), np.float32)
 
 
 def _as_model(batch: Array, network: Network) -> Array:

@@ -16,7 +16,9 @@ Written in Python with the classes below, or in a short TOML file::
     ]
 
 A layer with parameters may have the name of its arrays in a file of another framework:
-``{ dense = 10, name = "output" }``. The last dense layer's units are the classes. A dense layer on a map flattens it, in the
+``{ dense = 10, name = "output" }``.
+
+The last dense layer's units are the classes. A dense layer on a map flattens it, in the
 order row, column, channel. See :mod:`bnn.network.quantizers` for what a precision means.
 """
 

@@ -31,7 +31,6 @@ from bnn.formats.report import Converted, Report
 from bnn.formats.stack import Stack
 from bnn.formats.weights import Weights, signs, whole
 from bnn.network import zoo
-from bnn.network.topology import Topology
 from bnn.network.network import (
     Activation,
     BatchNorm,
@@ -45,6 +44,7 @@ from bnn.network.network import (
     Scale,
     Sign,
 )
+from bnn.network.topology import Topology
 from bnn.program.inputs import RealInput
 from bnn.program.precision import BIPOLAR, INT
 

@@ -91,8 +91,9 @@ def _link(place: str, arrays: Mapping[str, NDArray[Any]]) -> Link:
     for name, array in arrays.items():
         if name not in names:
             raise FormatError(
-                f"tensor {prefix}{name} belongs to no linear, convolution or batch norm: a topology "
-                "cannot say what it does; give the live module to bnn.formats.convert.convert_module"
+                f"tensor {prefix}{name} belongs to no linear, convolution or batch norm: a "
+                "topology cannot say what it does; give the live module to "
+                "bnn.formats.convert.convert_module"
             )
         if not np.isfinite(array).all():
             raise FormatError(f"tensor {prefix}{name} holds values that are not finite")

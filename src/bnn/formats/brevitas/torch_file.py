@@ -130,7 +130,7 @@ def _read_old(path: Path) -> Any:
         for key in keys:
             count = int.from_bytes(data.read(8), "little")
             kept = sized.sizes.get(str(key), 0)
-            if not 0 < kept or count * kept > len(data.getbuffer()) - data.tell():
+            if not kept > 0 or count * kept > len(data.getbuffer()) - data.tell():
                 raise ValueError
             storages[str(key)] = (data.tell(), count)
             data.seek(count * kept, io.SEEK_CUR)

@@ -79,12 +79,18 @@ class _Listed:
         return _called(self.name, self.kind)
 
 
-def read(path: Path, architecture: Path | None = None) -> KerasModel:
+Quantizers = Mapping[str, str]
+
+
+def read(
+    path: Path, architecture: Path | None = None, quantizers: Quantizers | None = None
+) -> KerasModel:
     """The model in a ``.keras`` or ``.h5`` file.
 
     Args:
         path: of the file. architecture: of the JSON (``model.to_json()``) that says what the
             weights in the file belong to, if it holds nothing else.
+        quantizers: what functions of the user's own are, by their names in the file.
 
     Raises:
         FormatError: it is damaged, or holds weights only and no architecture is given, or a
@@ -96,14 +102,14 @@ def read(path: Path, architecture: Path | None = None) -> KerasModel:
     if is_zip:
         if architecture is not None:
             raise FormatError(f"{path}: is a whole model; do not use --architecture")
-        return _read_zip(path)
-    return _read_hdf5(path, architecture)
+        return _read_zip(path, quantizers or {})
+    return _read_hdf5(path, architecture, quantizers or {})
 
 
-def _read_zip(path: Path) -> KerasModel:
+def _read_zip(path: Path, quantizers: Quantizers) -> KerasModel:
     if "config.json" not in archives.members(path):
         raise FormatError(f"{path}: is not a Keras model: it has no config.json")
-    config = _json(path, archives.member(path, "config.json"))
+    config = _json(path, archives.member(path, "config.json"), quantizers)
     listed = _listed(path, config)
     version = 3
     if "metadata.json" in archives.members(path):
@@ -165,7 +171,7 @@ def _numbered(weights: archives.Hdf5, place: str | None) -> dict[str, NDArray[An
     return {key: weights.array(f"{place}/vars/{key}") for key in keys}
 
 
-def _read_hdf5(path: Path, architecture: Path | None) -> KerasModel:
+def _read_hdf5(path: Path, architecture: Path | None, quantizers: Quantizers) -> KerasModel:
     with archives.Hdf5(path) as file:
         text = file.attribute("", "model_config")
         if text is None:
@@ -174,10 +180,10 @@ def _read_hdf5(path: Path, architecture: Path | None) -> KerasModel:
                     f"{path}: holds weights alone; give the JSON of their architecture "
                     "(model.to_json()) with --architecture, or save the whole model"
                 )
-            return _read_weights(path, file, architecture)
+            return _read_weights(path, file, architecture, quantizers)
         if architecture is not None:
             raise FormatError(f"{path}: is a whole model; do not use --architecture")
-        config = _json(path, text)
+        config = _json(path, text, quantizers)
         version = _version(path, file.attribute("", "keras_version"))
         listed = _listed(path, config)
         kinds = {one.name: one.kind for one in listed}
@@ -190,10 +196,12 @@ def _read_hdf5(path: Path, architecture: Path | None) -> KerasModel:
         )
 
 
-def _read_weights(path: Path, file: archives.Hdf5, architecture: Path) -> KerasModel:
+def _read_weights(
+    path: Path, file: archives.Hdf5, architecture: Path, quantizers: Quantizers
+) -> KerasModel:
     """Weights by the names of their layers, or as Keras 3 numbers them."""
     text = read_file(architecture, MAX_CONFIG, FormatError)
-    config = _json(architecture, text)
+    config = _json(architecture, text, quantizers)
     listed = _listed(architecture, config)
     kinds = {one.name: one.kind for one in listed}
     groups = file.keys("")
@@ -268,11 +276,35 @@ def _parsed(path: Path, text: Any) -> Any:
         raise FormatError(f"{path}: its configuration is not JSON: {reason}") from None
 
 
-def _json(path: Path, text: Any) -> dict[str, Any]:
+def _json(path: Path, text: Any, quantizers: Quantizers) -> dict[str, Any]:
     config = _parsed(path, text)
+    seen: set[str] = set()
+    config = _told(config, quantizers, seen)
+    for name in quantizers:
+        if name not in seen:
+            raise FormatError(f"{path}: --quantizer {name}: the file has no function of this name")
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
         raise FormatError(f"{path}: its configuration does not describe a model")
     return config
+
+
+def _told(config: Any, quantizers: Quantizers, seen: set[str], is_function: bool = False) -> Any:
+    """``config`` with the functions that ``quantizers`` has replaced by what they are."""
+    if isinstance(config, list):
+        return [_told(item, quantizers, seen) for item in config]
+    name = config
+    if isinstance(config, dict):
+        is_plain = config.get("class_name") == "function"
+        name = config.get("config") if is_plain else config.get("registered_name")
+    if is_function and isinstance(name, str) and name in quantizers:
+        seen.add(name)
+        return quantizers[name]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _told(value, quantizers, seen, key == "activation" or key.endswith("quantizer"))
+        for key, value in config.items()
+    }
 
 
 def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:

@@ -194,28 +194,27 @@ def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int,
 
 def values(name: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
     """The whole numbers v that a quantizer makes of ``x`` (float32, any shape), as float32."""
-    low, high = _F(grid.low), _F(grid.high)
-    unit = _F(grid.unit)
+    low, unit = _F(grid.low), _F(grid.unit)
     match _ALIASES.get(name, name):
         case "quantized_bits":
             alpha = 1.0 if settings["alpha"] is None else float(settings["alpha"])
             if settings["bits"] == 1 and settings["keep_negative"]:
                 return np.where(x >= 0, _F(1), _F(-1))
-            return np.clip(np.rint(x / _F(grid.unit / alpha)), low, high)
+            return _clipped(np.rint(x / _F(grid.unit / alpha)), grid)
         case "quantized_relu":
             return _relu(settings, grid, x)
         case "binary":
-            return np.where(x >= 0, _F(1), low)
+            return np.asarray(np.where(x >= 0, _F(1), low), _F)
         case "ternary":
             threshold = settings["threshold"]
             least = _F(_DEFAULT_THRESHOLD if threshold is None else threshold)
-            return (np.abs(x) >= least).astype(_F) * np.sign(x)
+            return np.asarray((np.abs(x) >= least).astype(_F) * np.sign(x))
         case "quantized_tanh":
             p = np.tanh(x) if settings["use_real_tanh"] else _F(2) * _hard(x) - _F(1)
-            return np.clip(np.rint(p / unit), low, high)
+            return _clipped(np.rint(p / unit), grid)
         case "quantized_sigmoid":
             p = _F(1) / (_F(1) + np.exp(-x)) if settings["use_real_sigmoid"] else _hard(x)
-            return np.clip(np.rint(p / unit), low, high)
+            return _clipped(np.rint(p / unit), grid)
         case "quantized_po2" | "quantized_relu_po2" as kind:
             return _powers(kind, settings, grid, x)
         case "binary_tanh":
@@ -225,6 +224,10 @@ def values(name: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
         case "ternary_tanh":
             return np.rint(np.clip(x, _F(-1), _F(1)))
     raise AssertionError(name)
+
+
+def _clipped(x: Real, grid: Grid) -> Real:
+    return np.asarray(np.clip(x, _F(grid.low), _F(grid.high)))
 
 
 def _hard(x: Real) -> Real:
@@ -237,7 +240,7 @@ def _relu(settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
     steps, unit = _F(grid.high + 1), _F(grid.unit)
     if settings["use_sigmoid"]:
         p = _hard(x / (unit * steps)) * steps
-        return np.clip(_F(2) * np.rint(p) - steps, _F(0), _F(grid.high))
+        return _clipped(_F(2) * np.rint(p) - steps, grid)
     p = x / unit
     made: Real = np.clip(np.rint(p), _F(0), _F(grid.high))
     slope = _F(settings["negative_slope"])

@@ -12,7 +12,7 @@ QKeras' say by their quantizers how their latent weights are to be taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,10 @@ _NONE: Borders = (0, 0, 0, 0)
 
 
 def read(
-    path: str | Path, given_input: str | None = None, architecture: str | Path | None = None
+    path: str | Path,
+    given_input: str | None = None,
+    architecture: str | Path | None = None,
+    quantizers: Mapping[str, str] | None = None,
 ) -> Converted:
     """The network in the Keras model file ``path``.
 
@@ -75,6 +78,8 @@ def read(
         path: of the file.
         architecture: of the JSON of the model (``model.to_json()``), where the file holds
             weights alone.
+        quantizers: what functions of the user's own are, by their names in the file:
+            ``{"my>bsign": "ste_sign"}``.
         given_input: where nothing quantizes the model's input: the values that occur,
             a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
             itself, else bytes scaled to [-1, 1], unless it is given.
@@ -84,8 +89,11 @@ def read(
         NetworkError: what it says makes no network.
     """
     path = Path(path)
-    model = keras_file.read(path, None if architecture is None else Path(architecture))
+    beside = None if architecture is None else Path(architecture)
+    model = keras_file.read(path, beside, quantizers)
     reader = _Reader(model, None if given_input is None else grid(given_input))
+    for name, known in (quantizers or {}).items():
+        reader.report.lost.append(f"{name} is taken as {known}, as --quantizer says")
     try:
         return reader.converted()
     except (FormatError, NetworkError) as error:
@@ -622,7 +630,7 @@ def _folded_names(layer: KerasLayer) -> list[str]:
 def _folded(
     layer: KerasLayer, values: dict[str, NDArray[Any]], latent: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Kernel (out, ...) and bias with the layer's own batch norm folded in, before they are rounded."""
+    """Kernel (out, ...) and bias with the layer's own batch norm folded in, not rounded yet."""
     settings, count = layer.settings, len(latent)
     rank = 2 if layer.kind == "QDenseBatchnorm" else 4
     if settings["axis"] not in ([-1], [rank - 1]):

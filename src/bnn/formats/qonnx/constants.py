@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,8 @@ _OF_EACH: dict[str, Callable[..., Any]] = {
     "Log": np.log,
     "Tanh": np.tanh,
     "Relu": lambda a: np.maximum(a, a.dtype.type(0)),
-    "Max": lambda *a: np.maximum.reduce(a),
-    "Min": lambda *a: np.minimum.reduce(a),
+    "Max": lambda *a: reduce(np.maximum, a),
+    "Min": lambda *a: reduce(np.minimum, a),
     "Sum": lambda *a: sum(a[1:], a[0]),
     "Identity": lambda a: a,
 }
@@ -170,10 +171,8 @@ def _quantized(node: Op, values: list[Array | None]) -> Array:
     info = np.iinfo(kind)
     if info.bits > 16:
         raise FormatError(f"{node}: makes {kind}; whole numbers of 8 and 16 bits can be converted")
-    q = np.rint(x / scale) + np.float32(0 if zero is None else 1) * (
-        np.float32(0) if zero is None else zero.astype(np.float32)
-    )
-    return np.clip(q, info.min, info.max).astype(kind)
+    shift = np.zeros((), np.float32) if zero is None else zero.astype(np.float32)
+    return np.asarray(np.clip(np.rint(x / scale) + shift, info.min, info.max).astype(kind))
 
 
 def _dequantized_values(node: Op, values: list[Array | None]) -> Array:

@@ -64,8 +64,7 @@ def explored(
     low, high = _position(span[0]), _position(span[1])
     ends = _samples(low, high)
     rows = [np.broadcast_to(np.asarray(ends)[:, None], (len(ends), channels))]
-    for meeting in meetings:
-        rows.append(_around(meeting, low, high, channels))
+    rows += [_around(meeting, low, high, channels) for meeting in meetings]
     places = np.sort(np.clip(np.concatenate(rows), low, high), axis=0)
     y = _values(function, places)
     largest = float(np.abs(y).max(initial=0))
@@ -85,8 +84,8 @@ def explored(
     clean, noise = _clusters(values, tolerance)
     if noise > tolerance:
         raise StepsError("has more than 256 values")
-    if len(clean) < 2:
-        raise StepsError("has one value only")
+    if len(clean) == 1:  # the next value is never reached
+        clean = np.array([clean[0], clean[0] + max(1.0, abs(clean[0]))])
     table = _table(turned, clean, lows, highs)
     return Staircase(clean, table, falls, noise)
 
@@ -203,4 +202,5 @@ def _position(x: float) -> int:
 def _number(places: Any) -> Array:
     """float32 at these places."""
     sizes = np.abs(places).astype(np.int32).view(np.float32)
-    return np.where(np.asarray(places) < 0, -sizes, sizes).astype(np.float32)
+    found: Array = np.where(np.asarray(places) < 0, -sizes, sizes).astype(np.float32)
+    return found

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.formats.qonnx.operators import Op
-from bnn.formats.qonnx.rules.sliding import check_axes, slid, slide
 from bnn.formats.qonnx.constants import Constant
+from bnn.formats.qonnx.operators import Op
 from bnn.formats.qonnx.rules.clips import activation_of
+from bnn.formats.qonnx.rules.sliding import check_axes, slid, slide
 from bnn.formats.qonnx.tensor import VECTOR, Tensor, in_order
 from bnn.formats.qonnx.walk import Inputs, Walk
 from bnn.formats.qonnx.weights import bias_of, check_size, kernel_of, matrix_of
