@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 MAX_VALUES = 256
-#: Values closer than this part of the largest are one value: what float32 rounds of a sum,
-#: which is a few units in the last place of the largest x, too: of x + (q - x).
-SAME, ROUNDING = 1e-5, 2.0**-22
+#: Values closer than this part of the largest are one value.
+SAME = 1e-6
+#: If these are too many, values closer than a few units in the last place of the largest x are:
+#: what float32 rounds of x + (q - x). Never more than this part of the largest value, and only
+#: where all values are many times further apart.
+ROUNDING, MAX_NOISE, APART = 2.0**-22, 2.0**-9, 16
 #: Points between the bounds that are always looked at.
 SAMPLES = 129
 #: Intervals that are halved at a time, for all channels together.
@@ -49,6 +52,8 @@ def explored(
     channels: int,
     span: tuple[float, float],
     meetings: Sequence[Callable[[Array], Array]] = (),
+    *,
+    is_rounded: bool = True,
 ) -> Staircase:
     """The steps of ``function`` between two bounds.
 
@@ -57,6 +62,7 @@ def explored(
         channels: how many. span: bounds of x.
         meetings: functions of the same kind that give -1, 0 and 1 in this order or the other;
             where they are 0, ``function`` may be anything.
+        is_rounded: whether values may be off by what float32 rounds of the largest x.
 
     Raises:
         StepsError: it does not rise or fall, or has more than 256 values; says which.
@@ -68,7 +74,27 @@ def explored(
     places = np.sort(np.clip(np.concatenate(rows), low, high), axis=0)
     y = _values(function, places)
     largest = float(np.abs(y).max(initial=0))
-    tolerance = max(SAME * largest, ROUNDING * max(abs(span[0]), abs(span[1])), 1e-30)
+    strict = max(SAME * largest, 1e-30)
+    try:
+        return _explored(function, places, y, low, high, strict)
+    except StepsError:
+        loose = min(ROUNDING * max(abs(span[0]), abs(span[1])), MAX_NOISE * largest)
+        if not is_rounded or loose <= strict:
+            raise
+    found = _explored(function, places, y, low, high, loose)
+    if np.diff(found.values).min() < APART * loose:
+        raise StepsError("has values that float32 rounds to each other")
+    return found
+
+
+def _explored(
+    function: Callable[[Array], Array],
+    places: Array,
+    y: Array,
+    low: int,
+    high: int,
+    tolerance: float,
+) -> Staircase:
     falls = y[0] > y[-1] + tolerance
     signs = np.where(falls, -1, 1)
     places = np.where(falls, -places[::-1], places)

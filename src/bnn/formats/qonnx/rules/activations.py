@@ -36,7 +36,7 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         if fed is not None:
             step = 2 if given.bipolar else 1
             levels = (given.high - given.low) // step
-            return fed_input(
+            return _fed(
                 walk, node, fed, source, lambda x: (given.integers(x) - given.low) / step, levels
             )
     one = given.scale.size == 1
@@ -83,9 +83,7 @@ def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         fed = thresholded_input(source, thresholds, Lattice.of(scale, offset, node.name))
         if fed is not None:
             row = _at_least(thresholds.value[0])
-            return fed_input(
-                walk, node, fed, source, lambda x: (x[..., None] >= row).sum(-1), row.size
-            )
+            return _fed(walk, node, fed, source, lambda x: (x[..., None] >= row).sum(-1), row.size)
     tensor = walk.real(node, source)
     table = thresholds.value
     axis = threshold_axis(node, len(tensor.axes))
@@ -118,7 +116,7 @@ def _at_least(table: Array) -> Array:
     return np.where(near < table, np.nextafter(near, np.float32(np.inf)), near)
 
 
-def fed_input(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int) -> Tensor:
+def _fed(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int) -> Tensor:
     """The input, quantized on the host as ``node`` does: ``level`` of what is made of it."""
     if not is_exact(fed.input, raw, level, levels):
         walk.report.lost.append(

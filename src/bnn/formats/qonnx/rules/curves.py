@@ -9,18 +9,19 @@ graph does it, and becomes thresholds: it must rise or fall, and have at most 25
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bnn.errors import FormatError, NetworkError
+from bnn.formats.grids import real_input
 from bnn.formats.qonnx.constants import Constant, along_axis, elementwise, kind_of
-from bnn.formats.qonnx.input import thresholded_input
+from bnn.formats.qonnx.input import Fed, is_exact, thresholded_input
 from bnn.formats.qonnx.operators import Op
 from bnn.formats.qonnx.quantizers import QUANTS, quantizer
-from bnn.formats.qonnx.rules.activations import fed_input
 from bnn.formats.qonnx.steps import Staircase, StepsError, explored
 from bnn.formats.qonnx.tensor import Array, Curve, Function, RawInput, Tensor, done, per_channel
 from bnn.formats.qonnx.walk import Inputs, Value, Walk
@@ -35,6 +36,7 @@ from bnn.network.network import (
     Scale,
     Sign,
 )
+from bnn.program.precision import INT, UINT
 
 _LINEAR = ("QuantizeLinear", "DequantizeLinear")
 #: Comparisons and choices, which are understood as parts of such a chain only.
@@ -329,19 +331,44 @@ def _held(node: Op, stairs: Staircase) -> _Held:
 
 
 def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
-    """The chain as the host's quantizer of the input, if it has one for it."""
+    """The chain as the host's quantizer of the input, if it has the very same."""
     largest = float(np.finfo(np.float32).max)
+    span = (-largest, largest)
     try:
-        stairs = explored(curve.function, raw.channels, (-largest, largest), curve.points)
+        stairs = explored(curve.function, raw.channels, span, curve.points, is_rounded=False)
         held = _held(node, stairs)
     except (StepsError, FormatError):
         return None
-    if stairs.falls.any():
+    if stairs.falls.any() or len(held.table) > 1 or not np.isfinite(held.table).all():
         return None
-    fed = thresholded_input(raw, Constant(held.table), held.lattice)
-    if fed is None:
-        return None
-    return fed_input(walk, node, fed, raw, lambda x: _levels(x, held.table), held.table.shape[1])
+    count = held.table.shape[1]
+    for fed in _hosts(raw, held):
+        if is_exact(fed.input, raw, lambda x: _levels(x, held.table), count):
+            walk.lattice = fed.lattice
+            return walk.fed(fed.input, raw)
+    return None
+
+
+def _hosts(raw: RawInput, held: _Held) -> Iterator[Fed]:
+    """Quantizers that may have the steps of ``held``."""
+    count, lattice, row = held.table.shape[1], held.lattice, held.table[0].astype(np.float64)
+    if count == 1:
+        fed = thresholded_input(raw, Constant(held.table), lattice)
+        if fed is not None:
+            yield fed
+        return
+    kinds = [UINT(bits) for bits in range(1, 9)] + [INT(bits) for bits in range(2, 9)]
+    kinds += [INT(bits, narrow=True) for bits in range(2, 9)]
+    scales = (lattice.scale * lattice.step, float(np.diff(row).mean()))
+    for precision, scale in itertools.product(kinds, scales):
+        if precision.high - precision.low != count or scale <= 0:
+            continue
+        zero = round(precision.low + 0.5 - row[0] / scale)
+        roundings: tuple[Literal["even", "up"], ...] = ("even", "up")
+        for rounding in roundings:
+            host = real_input(raw.given_shape, precision, scale, zero, rounding)
+            base = lattice.base - lattice.step * precision.low
+            yield Fed(host, Lattice(lattice.scale, lattice.step, base))
 
 
 def _levels(x: Array, table: Array) -> Array:
