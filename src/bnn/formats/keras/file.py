@@ -359,10 +359,10 @@ def _one(path: Path, layer: Any) -> _Listed:
 def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
     """Refuse custom classes with the name of a class of Keras, Larq or QKeras."""
     module, registered = layer.get("module"), layer.get("registered_name")
-    packages = ("keras", "tf_keras", "tensorflow", "larq", "qkeras")
+    packages = ("keras", "tf_keras", "tensorflow", "larq", "qkeras", "HGQ")
     foreign = module is not None and str(module).split(".")[0] not in packages
     kind = layer.get("class_name")
-    names = {None, kind, f"Larq>{kind}", f"qkeras>{kind}"}
+    names = {None, kind, f"Larq>{kind}", f"qkeras>{kind}", f"HGQ>{kind}"}
     if foreign or not isinstance(registered, str | None) or registered not in names:
         raise FormatError(
             f"{where}: is a class of its own ({short(registered or module)}), whose code is not run"

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
-from bnn.formats.grids import Grid, Step, grid
+from bnn.formats.grids import Grid, Step, grid, real_input
 from bnn.formats.keras import file as keras_file
-from bnn.formats.keras import qkeras
+from bnn.formats.keras import fixed_point, qkeras
 from bnn.formats.keras.file import KerasLayer
 from bnn.formats.keras.host import host_input
 from bnn.formats.keras.quantizers import (
@@ -36,6 +36,7 @@ from bnn.formats.keras.quantizers import (
     unsure,
     weights_of,
 )
+from bnn.formats.qonnx.tensor import Function
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import (
     Stack,
@@ -48,9 +49,11 @@ from bnn.formats.stack import (
     zeros_fit,
 )
 from bnn.formats.weights import Weights
+from bnn.network.arithmetic import real_layer
 from bnn.network.network import (
     Add,
     BatchNorm,
+    Clip,
     Conv2d,
     Flatten,
     Lattice,
@@ -113,6 +116,7 @@ class _Flow:
         padding: zeros that the next convolution has to add (ZeroPadding2D).
         flat: whether it is a map that stands for a vector: flattening waits until the
             values are quantized.
+        chain: quantizers and what stands between them, still to be made one activation.
         final: the function after which only the class matters any more (softmax), or "".
     """
 
@@ -122,6 +126,7 @@ class _Flow:
     steps: tuple[Step, ...] = ()
     padding: Borders = _NONE
     flat: bool = False
+    chain: tuple[Function, ...] = ()
     final: str = ""
 
 
@@ -248,7 +253,57 @@ class _Reader:
 
     def _map(self, flow: _Flow) -> _Flow:
         """The same, but a flattened map may still be a map."""
-        return flow if flow.layer else self._grid(flow)
+        flow = flow if flow.layer else self._grid(flow)
+        return self._settled(flow) if flow.chain else flow
+
+    def _settled(self, flow: _Flow) -> _Flow:
+        """``flow`` with its chain as one activation."""
+        assert self.input is not None
+        precision, lattice = self.input.precision, self.lattice
+        given = tuple(
+            lattice.scale * (lattice.step * q + lattice.base)
+            for q in (precision.low, precision.high)
+        )
+        span = fixed_point.span_of(flow.layer, self.stack.layers, (given[0], given[1]))
+        name = self.stack.name("fixed_point")
+        made = fixed_point.activation_of(
+            f"quantizer after {flow.layer!r}", name, flow.chain, flow.shape[2], span, flow.layer
+        )
+        self.stack.add(made)
+        self.report.used(name, f"fixed point, {made.levels + 1} values")
+        return replace(flow, layer=name, chain=())
+
+    def _fixed_point(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        arrays = self._variables(layer, "keep_negative", "bits", "integers")
+        settings, where = layer.settings, str(layer)
+        given = fixed_point.fixed_point(
+            where, arrays, settings["RND"], settings["SAT"], flow.shape[2]
+        )
+        if flow.flat and given.bits.size > 1:
+            flow = self._known(flow)
+        if given.wraps:
+            self.report.lost.append(
+                f"{layer}: values beyond its bits wrap around in HGQ, and saturate here"
+            )
+        if not flow.layer and self.chosen is None and not flow.steps:
+            fed = self._host_fixed_point(flow, given)
+            if fed is not None:
+                return fed
+        if not flow.layer:
+            flow = self._grid(flow)
+        return replace(flow, chain=(*flow.chain, given))
+
+    def _host_fixed_point(self, flow: _Flow, given: fixed_point.FixedPoint) -> _Flow | None:
+        """The input rounded by the host."""
+        precision, unit = given.precision(), float(given.unit[0])
+        shifts = {"TRN": (-0.5, "up"), "RND": (0.0, "up"), "RND_CONV": (0.0, "even")}
+        if precision is None or given.rounding not in shifts:
+            return None
+        zero, rounding = shifts[given.rounding]
+        host = real_input(
+            self.input_shape, precision, unit, zero, "even" if rounding == "even" else "up"
+        )
+        return self._fed(flow, host, Lattice(unit))
 
     # --- layers with weights ---------------------------------------------------------
 
@@ -494,6 +549,10 @@ class _Reader:
             self.report.lost.append(f"{layer}: {given.name}; scores are its inputs, same class")
             self.report.final = given.name
             return replace(flow, final=given.name)
+        if flow.chain and given.name == "re_lu":
+            limit = real_activation(given, "relu", "")
+            assert isinstance(limit, Clip)
+            return replace(flow, chain=(*flow.chain, lambda x: real_layer(limit, x)))
         if flow.final:
             raise FormatError(f"{layer}: {given.name} after {flow.final} cannot be converted")
         if given.name == "sign":
@@ -765,6 +824,7 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
         _Reader._activation_layer,
     ),
     **dict.fromkeys(("Activation", "QActivation"), _Reader._activation),
+    "FixedPointQuantizer": _Reader._fixed_point,
     "Flatten": _Reader._flatten,
     "Reshape": _Reader._reshape,
     "ZeroPadding2D": _Reader._zero_padding,

@@ -503,6 +503,15 @@ LAYERS: dict[str, Schema] = {
     },
     "QAveragePooling2D": {**_POOL, **_AVERAGE},
     "QGlobalAveragePooling2D": {**_GLOBAL, **_AVERAGE},
+    # --- HGQ
+    "FixedPointQuantizer": {
+        **_ANY,
+        "RND": choice("TRN", "RND", "RND_CONV", "TRN_ZERO"),
+        "SAT": choice("WRAP", "SAT"),
+        "shape": INERT,  # of its arrays
+        "overrides": INERT,  # notes for hls4ml, which follow from the arrays
+        "fusible": INERT,
+    },
     # --- BinaryNet and TernaryNet
     "BinaryDense": {**_DENSE, **_BINARY},
     "TernaryDense": {**_DENSE, **_BINARY},
