@@ -93,7 +93,7 @@ _OF_EACH: dict[str, Callable[..., Any]] = {
     "Sum": lambda *a: sum(a[1:], a[0]),
     "Identity": lambda a: a,
 }
-_COMPARED: dict[str, Callable[..., Any]] = {
+COMPARED: dict[str, Callable[..., Any]] = {
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
     "Less": np.less,
@@ -107,7 +107,7 @@ _LOGICAL: dict[str, Callable[..., Any]] = {
     "Xor": np.logical_xor,
 }
 #: Operations on each value alone.
-ELEMENTWISE = {*_OF_EACH, *_COMPARED, *_LOGICAL, "Where", "Clip", "QuantizeLinear"}
+ELEMENTWISE = {*_OF_EACH, *COMPARED, *_LOGICAL, "Where", "Clip", "QuantizeLinear"}
 
 
 def _whole_quotient(a: Array, b: Array) -> Array:
@@ -150,8 +150,8 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
             return np.asarray(_LOGICAL[kind](*given))
     if node.kind != "Pow" and len(kinds) > 1:
         raise FormatError(f"{node}: its constants are of different types")
-    if node.kind in _COMPARED:
-        return np.asarray(_COMPARED[node.kind](*given))
+    if node.kind in COMPARED:
+        return np.asarray(COMPARED[node.kind](*given))
     if np.dtype(np.bool_) in kinds and node.kind != "Identity":
         raise FormatError(f"{node}: of true and false, not of numbers")
     result = np.asarray(_OF_EACH[node.kind](*given))

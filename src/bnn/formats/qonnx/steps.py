@@ -20,7 +20,7 @@ SAME = 1e-6
 #: where all values are many times further apart.
 ROUNDING, MAX_NOISE, APART = 2.0**-22, 2.0**-9, 16
 #: Points between the bounds that are always looked at.
-SAMPLES = 129
+SAMPLES = 513
 #: Intervals that are halved at a time, for all channels together.
 MAX_INTERVALS = 1 << 22
 
@@ -61,7 +61,7 @@ def explored(
         function: float32 (n, channels) to any real numbers of that shape.
         channels: how many. span: bounds of x.
         meetings: functions of the same kind that give -1, 0 and 1 in this order or the other;
-            where they are 0, ``function`` may be anything.
+            where they are 0, ``function`` may change its course.
         is_rounded: whether values may be off by what float32 rounds of the largest x.
 
     Raises:

@@ -153,7 +153,7 @@ class Curve:
     Attributes:
         base: the other tensor, with no steps of its own.
         function: float32 (n, channels) to numbers of any type, of the same shape.
-        points: functions that are 0 where ``function`` may leave its course: at an Equal.
+        points: functions that are 0 where ``function`` may change its course: at a comparison.
     """
 
     base: Tensor | RawInput

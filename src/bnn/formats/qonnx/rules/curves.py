@@ -10,7 +10,7 @@ graph does it, and becomes thresholds: it must rise or fall, and have at most 25
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from bnn.errors import FormatError, NetworkError
 from bnn.formats.grids import real_input
-from bnn.formats.qonnx.constants import Constant, along_axis, elementwise, kind_of
+from bnn.formats.qonnx.constants import COMPARED, Constant, along_axis, elementwise, kind_of
 from bnn.formats.qonnx.input import Fed, is_exact, thresholded_input
 from bnn.formats.qonnx.operators import Op
 from bnn.formats.qonnx.quantizers import QUANTS, quantizer
@@ -45,6 +45,8 @@ STARTING = (
     *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min", "Tanh"),
     *_LINEAR,
 )
+#: Places of a chain that are looked at, see :func:`_turns`.
+MAX_POINTS = 256
 #: What a chain may go on with.
 CURVED = {
     *STARTING,
@@ -94,8 +96,9 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
             parts.append(joined[places.index(index)].function if index in places else None)
     made = _function(node, parts, inputs)
     points = tuple(point for curve in joined for point in curve.points)
-    if node.kind == "Equal":
-        points = (*points, _meeting(node, parts))
+    points = (*points, *_turns(node, parts))
+    if len(points) > MAX_POINTS:
+        raise FormatError(f"{node}: is one of more than {MAX_POINTS} comparisons in a chain")
     return replace(first, function=made, points=points)
 
 
@@ -154,7 +157,9 @@ def _beginnings(walk: Walk, curve: Curve) -> dict[str, Curve]:
             break
         low, high = walk.bounds[name]
         base = replace(base, layer=name, low=low, high=high, quantized=name in walk.quantized)
-        curve = replace(curve, base=base, function=_after(of_each, curve.function))
+        points = tuple(_after(of_each, point) for point in curve.points)
+        function = _after(of_each, curve.function)
+        curve = replace(curve, base=base, function=function, points=points)
         found[name] = curve
     return found
 
@@ -240,11 +245,21 @@ def _cast(node: Op, x: Array, kind: np.dtype[Any]) -> Array:
     return x.astype(kind)
 
 
-def _meeting(node: Op, parts: list[Function | None]) -> Callable[[Array], Array]:
-    """-1, 0, 1 where the first tensor is below, at or above the second."""
-    one, two = parts[0], parts[1]
-    if one is None or two is None:
-        raise FormatError(f"{node}: has one input")
+def _turns(node: Op, parts: list[Function | None]) -> list[Function]:
+    """Where ``node`` may change its course: -1, 0, 1 below, at and above each such place.
+
+    A chain that only rises or falls between these places and others that are looked at is one
+    that does so everywhere, if what it is made of does.
+    """
+    given = [part for part in parts if part is not None]
+    if node.kind in ("Abs", "Sign", "Relu"):
+        return [_side(given[0], lambda x: np.zeros((), x.dtype))]
+    if node.kind in COMPARED or node.kind in ("Clip", "Max", "Min"):
+        return [_side(given[0], other) for other in given[1:]]
+    return []
+
+
+def _side(one: Function, two: Function) -> Function:
     return lambda x: np.sign(one(x).astype(np.float64) - two(x).astype(np.float64))
 
 
