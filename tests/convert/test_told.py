@@ -67,7 +67,7 @@ def test_an_architecture_is_for_weights_alone(tmp_path: Path) -> None:
         convert(MLP, None, Options(topology=str(beside)))
     with pytest.raises(FormatError, match="holds no weights"):
         convert(beside)
-    with pytest.raises(FormatError, match=r"is a JSON file \(model.to_json\(\)\), not cnv-w1a1"):
+    with pytest.raises(FormatError, match=r"--topology is for brevitas.* as --architecture"):
         convert(MLP, None, Options(topology="cnv-w1a1"))
 
 

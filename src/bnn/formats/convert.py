@@ -250,8 +250,8 @@ def _keras(path: Path, options: Options) -> Converted:
     given = options.topology
     if given is not None and not (isinstance(given, str) and given.endswith(".json")):
         raise FormatError(
-            f"{path}: the architecture of Keras weights is a JSON file (model.to_json()), "
-            f"not {given if isinstance(given, str) else 'a topology'}"
+            f"{path}: --topology is for brevitas, bnn-pynq, chainer and theano; for Keras weights "
+            "give the JSON of their architecture (model.to_json()) as --architecture"
         )
     return keras.read(path, options.input, given, dict(options.quantizers))
 

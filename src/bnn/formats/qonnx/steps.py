@@ -26,7 +26,7 @@ MAX_INTERVALS = 1 << 22
 
 
 class StepsError(Exception):
-    """A function that is no staircase; the message says why, after "what"."""
+    """A function that is no staircase; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)

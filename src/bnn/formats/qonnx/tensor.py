@@ -153,11 +153,13 @@ class Curve:
     Attributes:
         base: the other tensor, with no steps of its own.
         function: float32 (n, channels) to numbers of any type, of the same shape.
+        made: the node that makes it, for messages.
         points: functions that are 0 where ``function`` may change its course: at a comparison.
     """
 
     base: Tensor | RawInput
     function: Function
+    made: str = ""
     points: tuple[Function, ...] = ()
 
     @property

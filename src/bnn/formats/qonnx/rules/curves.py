@@ -99,7 +99,7 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
     points = (*points, *_turns(node, parts))
     if len(points) > MAX_POINTS:
         raise FormatError(f"{node}: is one of more than {MAX_POINTS} comparisons in a chain")
-    return replace(first, function=made, points=points)
+    return replace(first, function=made, made=str(node), points=points)
 
 
 def as_curve(node: Op, value: Value | None) -> Curve:
@@ -293,7 +293,7 @@ def settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
     try:
         stairs = explored(curve.function, width(walk, curve), span, curve.points)
     except StepsError as error:
-        raise FormatError(f"{node}: reads what {error}; put a quantizer before") from None
+        raise FormatError(f"{curve.made}: {error}; put a quantizer after it") from None
     _note(walk, node, stairs)
     source = tensor.layer
     if stairs.falls.any():
