@@ -81,12 +81,15 @@ class FixedPoint:
     def __call__(self, x: Array) -> Array:
         """What it makes of ``x`` (n, channels), float32; saturating."""
         scaled = x / self.unit
-        rounded = {
-            "TRN": np.floor,
-            "RND": lambda y: np.floor(y + _F(0.5)),
-            "RND_CONV": np.rint,
-            "TRN_ZERO": np.trunc,
-        }[self.rounding](scaled)
+        match self.rounding:
+            case "TRN":
+                rounded = np.floor(scaled)
+            case "RND":
+                rounded = np.floor(scaled + _F(0.5))
+            case "RND_CONV":
+                rounded = np.rint(scaled)
+            case _:
+                rounded = np.trunc(scaled)
         held = np.clip(rounded, self.low, self.high) * self.unit
         return np.asarray(np.where(self.bits == 0, _F(0), held).astype(np.float32))
 
@@ -200,9 +203,9 @@ def _after(layer: Layer, low: float, high: float) -> Span:
             rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
             above, below = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
             scale = np.asarray(layer.scale, np.float64)
-            ends = np.stack([above * high + below * low, above * low + below * high]) * scale
+            sums = np.stack([above * high + below * low, above * low + below * high]) * scale
             if layer.bias is not None:
-                ends = ends + np.asarray(layer.bias, np.float64)
-            return float(ends.min()), float(ends.max())
+                sums = sums + np.asarray(layer.bias, np.float64)
+            return float(sums.min()), float(sums.max())
         case Add():
             raise FormatError(f"{layer.name}: the bounds of a sum are not known here")
