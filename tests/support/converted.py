@@ -149,6 +149,7 @@ CASES = [
     ),
     *(_checkpoint(f"tfc-{bits}", unit) for bits in ("w1a1", "w1a2", "w2a2")),
     *(_checkpoint(f"cnv-{bits}", bordered) for bits in ("w1a1", "w2a2")),
+    Case("brevitas/qcdq.onnx", "brevitas/qcdq.answers.npz", unit, "qonnx"),
     _pytorch("mlp.pt", "mlp", unit_row),
     _pytorch("mlp-old.pth", "mlp", unit_row),
     _pytorch("cnn.pt", "cnn", unit),

@@ -220,10 +220,7 @@ def _dequantized(node: Op, values: list[Array | None]) -> Constant:
     if not (np.isfinite(scale).all() and (scale > 0).all()) or q.dtype.itemsize > 2:
         return Constant(made)  # a bias of 32 bits, which is a real number
     whole = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
-    info = np.iinfo(q.dtype)
     ends = (int(whole.min(initial=0)), int(whole.max(initial=0)))
-    if zero is None or not zero.any():
-        ends = (info.min, info.max)
     integers = whole.astype(np.float32)
     return Constant(made, integers, np.broadcast_to(scale, q.shape), *ends)
 
@@ -295,11 +292,15 @@ def _other(node: Op, values: list[Array]) -> Constant | None:
             return Constant(np.take(values[0], index, node.attribute("axis")))
         case "Concat":
             return Constant(np.concatenate(values, node.attribute("axis")))
-        case "ReduceMean":
+        case "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" as kind:
             axes = axes_of(node, values)
             keep = bool(node.attribute("keepdims"))
             axis = tuple(axes) if axes else None  # no axes: all of them
-            return Constant(np.asarray(values[0].mean(axis, keepdims=keep, dtype=values[0].dtype)))
+            if kind in ("ReduceMax", "ReduceMin"):
+                most = values[0].max if kind == "ReduceMax" else values[0].min
+                return Constant(np.asarray(most(axis, keepdims=keep)))
+            total = values[0].mean if kind == "ReduceMean" else values[0].sum
+            return Constant(np.asarray(total(axis, keepdims=keep, dtype=values[0].dtype)))
         case "MatMul":
             return Constant(values[0] @ values[1])
         case "Expand":

@@ -156,6 +156,21 @@ OPERATORS: dict[str, Operator] = {
     **dict.fromkeys(("Sqrt", "Reciprocal", "Exp", "Log"), _UNARY),
     "Pow": Operator((7, 12, 13, 15), tensors=()),
     "Sum": Operator((8, 13), tensors=()),
+    **dict.fromkeys(
+        ("ReduceMax", "ReduceMin"),
+        Operator(
+            (1, 11, 12, 13, 18, 20),
+            tensors=(),
+            read=("axes", "keepdims"),
+            fixed={"noop_with_empty_axes": (0,)},
+        ),
+    ),
+    "ReduceSum": Operator(
+        (1, 11, 13),
+        tensors=(),
+        read=("axes", "keepdims"),
+        fixed={"noop_with_empty_axes": (0,)},
+    ),
     "Expand": Operator((8, 13), tensors=()),
     "ConstantOfShape": Operator((9, 20, 21, 23, 24, 25), tensors=(), read=("value",)),
     "Gather": Operator((1, 11, 13), tensors=(), read=("axis",)),
