@@ -68,8 +68,7 @@ def used_layers(layers: Sequence[Layer]) -> list[Layer]:
     for layer in reversed(named):
         if layer.name in wanted:
             wanted.add(layer.source)
-            if isinstance(layer, Add):
-                wanted.add(layer.other)
+            wanted.add(getattr(layer, "other", ""))  # of layers that read two
             kept.append(layer)
     return kept[::-1]
 
