@@ -62,12 +62,11 @@ def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
     tensors = [item for item in inputs if isinstance(item, Tensor | RawInput | Curve)]
     if node.kind not in CURVED:
         return False
-    if node.kind in ("Sub", "Mul", "Div") and len(tensors) > 1:
-        return True
-    if not any(isinstance(item, Curve) for item in inputs):
-        return False
-    # A sum with what begins elsewhere is one of two layers.
-    return node.kind != "Add" or _joined(walk, [as_curve(node, item) for item in tensors]) != []
+    if len(tensors) > 1 and node.kind in ("Add", "Sub", "Mul", "Div"):
+        # What begins elsewhere is another layer; and the sum of two layers is one of its own.
+        is_plain = node.kind == "Add" and not any(isinstance(item, Curve) for item in tensors)
+        return not is_plain and _joined(walk, [as_curve(node, item) for item in tensors]) != []
+    return any(isinstance(item, Curve) for item in inputs)
 
 
 def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
