@@ -145,6 +145,19 @@ def test_what_is_not_in_the_trace_is_refused() -> None:
         convert_module(Hidden(), example=np.ones((3, 8)), input="bipolar")
 
 
+def test_signs_by_a_change_of_data_are_lost_in_an_export() -> None:
+    """As BinaryNet.pytorch takes them."""
+
+    class Lost(Dense):
+        def forward(self, x: Any) -> Any:
+            x.data = torch.sign(x.data)
+            return F.linear(x, torch.sign(self.weight), self.bias)
+
+    module = nn.Sequential(Dense(8, 6), nn.BatchNorm1d(6), nn.Hardtanh(), Lost(6, 3))
+    with pytest.raises(FormatError, match="hard tanh that nothing quantizes"):
+        convert_module(module, example=np.ones((3, 8)), input="bipolar")
+
+
 @pytest.mark.parametrize(
     ("layer", "told"),
     [

@@ -19,7 +19,7 @@ from bnn.formats.qonnx.walk import Inputs, Walk
 from bnn.formats.qonnx.weights import bias_of, check_size, kernel_of, matrix_of
 from bnn.formats.stack import add_conv, dilated
 from bnn.formats.weights import Weights
-from bnn.network.network import Conv2d, Linear
+from bnn.network.network import Clip, Conv2d, Linear
 from bnn.program.precision import BIPOLAR, TERNARY
 
 Array = NDArray[Any]
@@ -30,6 +30,7 @@ def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     tensor = walk.map_of(node, inputs[0])
     check_axes(node, tensor)
     weights = kernel_of(node, inputs, tensor.channels, node.is_last)
+    _check_kept(walk, node, tensor, weights)
     size = (int(weights.integers.shape[1]), int(weights.integers.shape[2]))
     stride, padding = slide(node, tensor, size)
     if any(padding) and any(tensor.padding) and tensor.pad_value:
@@ -63,6 +64,7 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if node.kind == "Gemm" and len(tensor.axes) != 2:
         raise FormatError(f"{node}: reads a map; it must be a vector")
     weights = matrix_of(node, inputs, tensor.channels)
+    _check_kept(walk, node, tensor, weights)
     rows = in_order(weights.integers, tensor)
     added = bias_of(node, inputs, len(rows), tensor.shape[0]) if node.kind == "Gemm" else None
     bias = _shifted_bias(weights, added, tensor.shift)
@@ -108,6 +110,22 @@ def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     walk.report.used(node.name, "dense of equal bits, bipolar weights", walk.arrays(node))
     shape = (tensor.shape[0], bits.shape[1])
     return Tensor(name, shape, VECTOR, 0.0, float(len(bits)))
+
+
+def _check_kept(walk: Walk, node: Op, tensor: Tensor, weights: Weights) -> None:
+    """Refuse binary weights that read a hard tanh which nothing quantizes.
+
+    BinaryNet.pytorch and its many copies take signs by a change of ``.data``, which PyTorch's
+    exporters do not see: the file computes something else than the network that was trained.
+    """
+    layer = next((one for one in walk.stack.layers if one.name == tensor.layer), None)
+    is_hard_tanh = isinstance(layer, Clip) and (layer.low, layer.high) == (-1, 1)
+    if is_hard_tanh and weights.precision == BIPOLAR and (weights.scale == 1).all():
+        raise FormatError(
+            f"{node}: its binary weights read a hard tanh that nothing quantizes: networks that "
+            "take signs by a change of .data lose them when they are exported; write them as "
+            "torch.sign or torch.where, and export again"
+        )
 
 
 def _patched(
