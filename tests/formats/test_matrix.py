@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tiny networks of every quantizer, layer kind, padding and order: the framework's own answers.
 
-``fixtures/keras/matrix-*.tar.xz`` hold what Larq and Keras made and answered. Each is either
-converted with equal classes and logits, or refused with a line that names the layer; which of
-the two is told here, so that nothing becomes refused, or converted, unseen.
+``fixtures/keras/matrix-*.tar.xz`` hold what Larq, QKeras and Keras made and answered. Each is
+either converted with equal classes and logits, or refused with a line that names the layer; which
+of the two is told here, so that nothing becomes refused, or converted, unseen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ RELATIVE = 1e-5
 
 def differing(path: Path, inputs: Any, logits: Any, given: str | None) -> int:
     """Rows whose class or logits are not the framework's."""
-    model = convert(path, None, Options(input=given)).model
+    beside = path.with_suffix(".json")
+    architecture = str(beside) if beside.exists() else None
+    model = convert(path, None, Options(topology=architecture, input=given)).model
     found = bnn.Classifier(model, "reference").logits(inputs)
     if logits.shape[1] == 1:
         logits = np.concatenate([-logits, logits], axis=1)
@@ -44,12 +46,13 @@ def outcomes(archive: str, tmp_path: Path) -> dict[str, str]:
             member.name: packed.extractfile(member).read()  # type: ignore[union-attr]
             for member in packed.getmembers()
         }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
     found = {}
     for name in files:
-        if name.endswith(".npz"):
+        if name.endswith((".npz", ".json")):
             continue
         path = tmp_path / name
-        path.write_bytes(files[name])
         with np.load(io.BytesIO(files[f"{path.stem}.npz"])) as arrays:
             inputs, logits = arrays["inputs"], arrays["logits"]
             given = bytes(arrays["given"]).decode() if "given" in arrays else None
@@ -126,9 +129,33 @@ REFUSED_KERAS3 = {
 }
 
 
+#: More than 8 bits, what follows from a batch's own values or from chance, and real products.
+REFUSED_QKERAS = {
+    "*-bits12": "weights of int12",
+    "conv-po2": "weights of int10n",
+    "depth-po2": "weights of int10n",
+    "*-po2quadratic": "quantized_po2 with quadratic_approximation",
+    "*-bernoulli": "'bernoulli'",
+    "*-relu10": "a quantizer cannot make uint10",
+    "act-bitsauto": "takes its scale from all values of a batch",
+    "input-bitsauto": "takes its scale from all values of a batch",
+    "bias-auto": "takes its scale from all values of a batch",
+    "*-hswish": "'quantized_hswish'",
+    "*-ulaw": "'quantized_ulaw'",
+    "act-po2": "gives 513 values",
+    "input-po2": "gives 513 values",
+    "separable": "(QSeparableConv2D)",
+    "noise": "qnoise_factor 0.5",
+}
+
+
 @pytest.mark.parametrize(
     ("archive", "refused", "least"),
-    [("matrix-larq.tar.xz", REFUSED_LARQ, 200), ("matrix-keras3.tar.xz", REFUSED_KERAS3, 60)],
+    [
+        ("matrix-larq.tar.xz", REFUSED_LARQ, 200),
+        ("matrix-keras3.tar.xz", REFUSED_KERAS3, 60),
+        ("matrix-qkeras.tar.xz", REFUSED_QKERAS, 140),
+    ],
 )
 def test_matrix(archive: str, refused: dict[str, str], least: int, tmp_path: Path) -> None:
     found = outcomes(archive, tmp_path)

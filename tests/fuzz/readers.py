@@ -192,7 +192,9 @@ READERS: dict[str, Reader] = {
     ),
     "chainer": Reader(_convert("chainer"), ("formats.chainer", "system.npz", *_CONVERT), "zip"),
     "chainer-conv": Reader(
-        _convert("chainer", _CONV), ("formats.chainer", "system.npz", *_CONVERT), "zip"
+        _convert("chainer", _CONV),
+        ("formats.chainer", "formats.links", "system.npz", *_CONVERT),
+        "zip",
     ),
     "keras-h5": Reader(_convert("keras"), ("formats.keras.file", "formats.keras.read", *_CONVERT)),
     "keras": Reader(
@@ -205,6 +207,7 @@ READERS: dict[str, Reader] = {
             "formats.qonnx.read",
             "formats.qonnx.walk",
             "formats.qonnx.quantizers",
+            "formats.qonnx.steps",
         ),
         "onnx",
     ),

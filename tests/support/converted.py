@@ -42,6 +42,11 @@ def symmetric_row(pictures: Any) -> Any:
     return symmetric(pictures).reshape(len(pictures), -1)
 
 
+def unit_row(pictures: Any) -> Any:
+    """As :func:`unit`, a picture a row."""
+    return unit(pictures).reshape(len(pictures), -1)
+
+
 def flat_unit(pictures: Any) -> Any:
     """Bytes / 255 without a channel axis."""
     return pictures / np.float32(255)
@@ -103,6 +108,12 @@ def _checkpoint(name: str, prepare: Any) -> Case:
     return Case(f"brevitas/{name}.tar", f"brevitas/{name}.answers.npz", prepare, "brevitas")
 
 
+def _pytorch(file: str, name: str, prepare: Any) -> Case:
+    topology = str(FIXTURES / "pytorch" / f"{name}.toml")
+    options = Options(topology=topology, input="unit")
+    return Case(f"pytorch/{file}", f"pytorch/{name}.answers.npz", prepare, "brevitas", options)
+
+
 def _topology(name: str) -> str:
     return str(FIXTURES / "chainer" / f"{name}.toml")
 
@@ -138,6 +149,11 @@ CASES = [
     ),
     *(_checkpoint(f"tfc-{bits}", unit) for bits in ("w1a1", "w1a2", "w2a2")),
     *(_checkpoint(f"cnv-{bits}", bordered) for bits in ("w1a1", "w2a2")),
+    Case("brevitas/qcdq.onnx", "brevitas/qcdq.answers.npz", unit, "qonnx"),
+    _pytorch("mlp.pt", "mlp", unit_row),
+    _pytorch("mlp-old.pth", "mlp", unit_row),
+    _pytorch("cnn.pt", "cnn", unit),
+    Case("pytorch/cnn.onnx", "pytorch/cnn.answers.npz", unit, "qonnx", Options(input="unit")),
 ]
 IDS = [f"{case.file}-{case.answers.split('/')[0]}" for case in CASES]
 

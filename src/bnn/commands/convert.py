@@ -32,7 +32,11 @@ def convert(
     ] = None,
     topology: Annotated[
         str | None,
-        typer.Option("--topology", help="lfc, cnv, a network's name, or a TOML file."),
+        typer.Option(
+            "--topology",
+            "--architecture",
+            help="lfc, cnv, a network's name, a TOML file; of Keras weights, a JSON file.",
+        ),
     ] = None,
     classes: Annotated[
         Path | None, typer.Option("--classes", help="Text file of class names, one per line.")
@@ -58,6 +62,13 @@ def convert(
     flipped: Annotated[
         bool, typer.Option("--flipped", help="Theano: kernels are turned (Lasagne's default).")
     ] = False,
+    quantizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quantizer",
+            help="Keras: what a function of your own is: my>bsign=ste_sign. May be repeated.",
+        ),
+    ] = None,
     fires_at: Annotated[
         float | None,
         typer.Option("--fires-at", help="To bnn-pynq, LFC: the logit from which a class fires."),
@@ -90,7 +101,8 @@ def convert(
             raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
     names = None if classes is None else read_classes(classes)
     how: Rounding = "original" if rounding == "original" else "exact"
-    options = Options(topology, names, given_input, how, flipped)
+    told = tuple(_told(text) for text in quantizer or ())
+    options = Options(topology, names, given_input, how, flipped, told)
     pairs = None if folding is None else parse_folding(folding)
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
@@ -106,6 +118,16 @@ def convert(
     if failed:
         typer.echo(f"bnn: {out}: was written, but its predictions differ; see above", err=True)
         raise typer.Exit(1)
+
+
+def _told(text: str) -> tuple[str, str]:
+    """``NAME=KNOWN`` of ``--quantizer``."""
+    from bnn.errors import FormatError
+
+    name, _, known = text.partition("=")
+    if not name or not known:
+        raise FormatError(f"--quantizer is NAME=KNOWN, such as my>bsign=ste_sign, not {text!r}")
+    return name, known
 
 
 def _conversion(
@@ -126,8 +148,8 @@ def _conversion(
             raise FormatError(f"{source}: is a model already; say with --to what it shall become")
         if options != Options():
             raise FormatError(
-                f"{source}: is a model already; --topology, --classes, --input, --rounding "
-                "and --flipped are for other frameworks' files"
+                f"{source}: is a model already; --topology, --classes, --input, --rounding, "
+                "--flipped and --quantizer are for other frameworks' files"
             )
         return Conversion(model, Report(f"model {model.name}"))
     return convert(path, source_format or recognise(path), options)

@@ -38,15 +38,19 @@ class Options:
     """What a source file does not specify.
 
     Attributes:
-        topology: order of layers and precisions: a topology, the name of a network in
-            :mod:`bnn.network.zoo`, or the path of a TOML file (:mod:`bnn.network.topology`).
+        topology: order of layers and precisions, or the name of a network in
+            :mod:`bnn.network.zoo`, or the path of a TOML file (:mod:`bnn.network.topology`);
+            for Keras weights, the path of the JSON of their architecture.
         classes: names of the classes, in order; numbers by default.
         input: the values of an input that the file does not quantize, a name of
             :func:`bnn.formats.grids.grid`.
-        rounding: rounding of thresholds, for Theano archives: ``exact``, or ``original`` as
-            BNN-PYNQ's tool rounded them.
-        flipped: whether a Theano archive's kernels are rotated by 180 degrees (Lasagne's
-            default, which BNN-PYNQ did not use).
+        rounding: of thresholds, for Theano archives: ``exact``, or ``original`` as the
+            original's own tool rounded them.
+        quantizers: what activation functions of a Keras file are whose code is the user's own:
+            (name in the file, name of an activation or quantizer that is known), such as
+            ``("my>bsign", "ste_sign")``. No code is run.
+        flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
+            the original did not use).
     """
 
     topology: Topology | str | None = None
@@ -54,6 +58,7 @@ class Options:
     input: str | None = None
     rounding: Rounding = "exact"
     flipped: bool = False
+    quantizers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +118,9 @@ def convert(
 #: Options that each format takes (all formats take the names of the classes).
 _TAKEN: dict[str, frozenset[str]] = {
     "bnn-pynq": frozenset({"topology"}),
-    "brevitas": frozenset({"topology"}),
+    "brevitas": frozenset({"topology", "input"}),
     "chainer": frozenset({"topology", "input"}),
-    "keras": frozenset({"input"}),
+    "keras": frozenset({"topology", "input", "quantizers"}),
     "qonnx": frozenset({"input"}),
     "theano": frozenset({"topology", "rounding", "flipped"}),
 }
@@ -129,21 +134,50 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             continue
         if getattr(options, name) != item.default:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
-            raise FormatError(f"{path}: --{name} is for {takers}; a {source} file contains it")
+            option = {"quantizers": "quantizer"}.get(name, name)
+            raise FormatError(f"{path}: --{option} is for {takers}; a {source} file says it itself")
 
 
-def convert_module(module: Any, classes: Sequence[str] | None = None) -> Conversion:
-    """Convert a live Brevitas module: one of its bnn_pynq networks (TFC, SFC, LFC, CNV).
+def convert_module(
+    module: Any,
+    classes: Sequence[str] | None = None,
+    *,
+    example: Any = None,
+    input: str | None = None,  # noqa: A002 (as in Options)
+) -> Conversion:
+    """The model of a live PyTorch module.
 
-    Export other modules with ``brevitas.export.export_qonnx``, and convert the file.
+    Brevitas' own bnn_pynq networks (TFC, SFC, LFC, CNV) need nothing else. Any other module, of
+    Brevitas or plain, is traced with ``example`` and read as the ONNX graph that comes of it;
+    its own answers are compared with those of what was read. That needs PyTorch and the onnx
+    package, and for Brevitas' modules Brevitas.
+
+    Args:
+        module: a ``torch.nn.Module``.
+        classes: names of the classes, in order; numbers by default.
+        example: inputs that it takes (N, ...), a tensor or an array; the more, the better the
+            comparison.
+        input: where the module does not quantize its input: the values that occur, a name of
+            :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError, NetworkError: it is another kind of module.
+        FormatError, NetworkError: it cannot be traced or converted, or answers otherwise than
+            what was traced.
     """
     from bnn.formats.brevitas import read as brevitas
 
     name = type(module).__name__
-    return _lowered(brevitas.from_module(module), classes, name, {"format": "brevitas"})
+    if example is not None:
+        from bnn.formats import live_module
+
+        found = live_module.from_any(module, example, input)
+        return _lowered(found, classes, name, {"format": "pytorch"})
+    try:
+        return _lowered(brevitas.from_module(module), classes, name, {"format": "brevitas"})
+    except FormatError as error:
+        raise FormatError(
+            f"{error}; or give inputs of the module as example=, so that it can be traced"
+        ) from None
 
 
 def _lowered(
@@ -163,6 +197,8 @@ def recognise(path: Path) -> str:
     Raises:
         FormatError: it has none of the formats in :data:`SOURCES`.
     """
+    from bnn.formats.brevitas import torch_file
+
     if path.is_dir():
         return "bnn-pynq"
     try:
@@ -176,8 +212,15 @@ def recognise(path: Path) -> str:
         return "keras"
     if head.startswith((b"\xfd7zXZ\x00", b"\x1f\x8b", b"BZh")) or head[257:262] == b"ustar":
         return "bnn-pynq"
+    if head.startswith(torch_file.OLD):
+        return "brevitas"
     if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head):
         return "qonnx"
+    if path.suffix == ".json":
+        raise FormatError(
+            f"{path}: describes an architecture and holds no weights; convert the file of the "
+            "weights, with --architecture for this one"
+        )
     raise FormatError(f"{path}: is in none of the formats {', '.join(SOURCES)}")
 
 
@@ -204,7 +247,13 @@ def _recognise_zip(path: Path) -> str:
 def _keras(path: Path, options: Options) -> Converted:
     from bnn.formats.keras import read as keras
 
-    return keras.read(path, options.input)
+    given = options.topology
+    if given is not None and not (isinstance(given, str) and given.endswith(".json")):
+        raise FormatError(
+            f"{path}: --topology is for brevitas, bnn-pynq, chainer and theano; for Keras weights "
+            "give the JSON of their architecture (model.to_json()) as --architecture"
+        )
+    return keras.read(path, options.input, given, dict(options.quantizers))
 
 
 def _qonnx(path: Path, options: Options) -> Converted:
@@ -223,9 +272,10 @@ def _chainer(path: Path, options: Options) -> Converted:
 def _brevitas(path: Path, options: Options) -> Converted:
     from bnn.formats.brevitas import read as brevitas
 
-    if options.topology is not None and not isinstance(options.topology, str):
-        raise FormatError(f"{path}: give the name of the checkpoint's topology, such as cnv-w1a1")
-    return brevitas.read(path, options.topology)
+    given = options.topology
+    if isinstance(given, str) and given.endswith(".toml"):
+        given = _topology(options)
+    return brevitas.read(path, given, options.input)
 
 
 def _theano(path: Path, options: Options) -> Converted:

@@ -56,6 +56,23 @@ class Stack:
         return layer.name
 
 
+def used_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that the last one depends on, in order, each with the source that it has."""
+    named: list[Layer] = []
+    before = "input"
+    for layer in layers:
+        named.append(layer if layer.source else replace(layer, source=before))
+        before = layer.name
+    wanted = {before}
+    kept: list[Layer] = []
+    for layer in reversed(named):
+        if layer.name in wanted:
+            wanted.add(layer.source)
+            wanted.add(getattr(layer, "other", ""))  # of layers that read two
+            kept.append(layer)
+    return kept[::-1]
+
+
 def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: str) -> Conv2d:
     """Return an average pool as a convolution with weights 1: its integers are the sums."""
     taps = kernel[0] * kernel[1]

@@ -15,6 +15,9 @@ Written in Python with the classes below, or in a short TOML file::
       { dense = 10 }, { norm = "scalar" },
     ]
 
+A layer with parameters may have the name of its arrays in a file of another framework:
+``{ dense = 10, name = "output" }``.
+
 The last dense layer's units are the classes. A dense layer on a map flattens it, in the
 order row, column, channel. See :mod:`bnn.network.quantizers` for what a precision means.
 """
@@ -26,7 +29,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,10 @@ MAX_QUOTED = 200
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution; kernel and stride are (vertical, horizontal), padding with zeros."""
+    """Convolution; kernel and stride are (vertical, horizontal), padding with zeros.
+
+    ``name`` is that of its arrays in a file of another framework, or "".
+    """
 
     channels: int
     kernel: Pair = (3, 3)
@@ -66,15 +72,17 @@ class Conv:
     padding: Borders = (0, 0, 0, 0)
     weights: Precision = BIPOLAR
     bias: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Dense:
-    """Dense layer of ``units`` outputs; flattens a map first."""
+    """Dense layer of ``units`` outputs; flattens a map first. ``name`` as of :class:`Conv`."""
 
     units: int
     weights: Precision = BIPOLAR
     bias: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,10 +95,18 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalization, with parameters per channel, or if ``scalar`` one set for all."""
+    """Batch normalization, with parameters per channel, or if ``scalar`` one set for all.
+
+    Attributes:
+        is_stated: whether ``epsilon`` was given, so that it holds for files of other frameworks
+            too, whose own default is another.
+        name: as of :class:`Conv`.
+    """
 
     scalar: bool = False
     epsilon: float = 1e-4
+    is_stated: bool = field(default=False, compare=False)
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -311,7 +327,7 @@ def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
 
 
 def _conv(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
-    _only(where, table, {"conv", "kernel", "stride", "padding", "weights", "bias"})
+    _only(where, table, {"conv", "kernel", "stride", "padding", "weights", "bias", "name"})
     return Conv(
         _size(f"{where}: conv", table["conv"]),
         _pair(f"{where}: kernel", table.get("kernel", 3)),
@@ -319,15 +335,17 @@ def _conv(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision
         _borders(f"{where}: padding", table.get("padding", 0)),
         _precision(f"{where}: weights", table.get("weights", defaults["weights"])),
         _flag(f"{where}: bias", table.get("bias", False)),
+        _arrays(where, table),
     )
 
 
 def _dense(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
-    _only(where, table, {"dense", "weights", "bias"})
+    _only(where, table, {"dense", "weights", "bias", "name"})
     return Dense(
         _size(f"{where}: dense", table["dense"]),
         _precision(f"{where}: weights", table.get("weights", defaults["weights"])),
         _flag(f"{where}: bias", table.get("bias", False)),
+        _arrays(where, table),
     )
 
 
@@ -338,13 +356,14 @@ def _pool(where: str, table: Mapping[str, Any], _: Mapping[str, Precision]) -> L
 
 
 def _norm(where: str, table: Mapping[str, Any], _: Mapping[str, Precision]) -> Layer:
-    _only(where, table, {"norm", "epsilon"})
+    _only(where, table, {"norm", "epsilon", "name"})
     epsilon = table.get("epsilon", 1e-4)
     if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
         raise NetworkError(f"{where}: epsilon must be between 0 and 1, not {_quoted(epsilon)}")
     if table["norm"] not in (None, "channel", "scalar"):
         raise NetworkError(f"{where}: norm is 'channel' or 'scalar', not {_quoted(table['norm'])}")
-    return Norm(table["norm"] == "scalar", float(epsilon))
+    is_scalar, is_stated = table["norm"] == "scalar", "epsilon" in table
+    return Norm(is_scalar, float(epsilon), is_stated, _arrays(where, table))
 
 
 def _act(where: str, table: Mapping[str, Any], defaults: Mapping[str, Precision]) -> Layer:
@@ -414,6 +433,17 @@ def _precision(where: str, value: Any) -> Precision:
     if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
         raise NetworkError(f"{where}: {precision} is not among bipolar, uint1-8, int2-8, int2n-8n")
     return precision
+
+
+def _arrays(where: str, table: Mapping[str, Any]) -> str:
+    """Name of a layer's arrays in a file, "" if it is not told."""
+    value = table.get("name", "")
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_NAME:
+        raise NetworkError(
+            f"{where}: name must be a text of up to {MAX_NAME} printable characters, "
+            f"not {_quoted(value)}"
+        )
+    return value
 
 
 def _flag(where: str, value: Any) -> bool:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Brevitas' bnn_pynq networks (TFC, SFC, LFC, CNV): a live module, or its checkpoint.
+"""PyTorch checkpoints: Brevitas' bnn_pynq networks (TFC, SFC, LFC, CNV), and others by a topology.
 
-Their quantizers have constant scales, so the tensors of the state and the numbers of bits define
-the network. Other Brevitas modules must be exported to QONNX; :mod:`bnn.formats.qonnx.read`
-reads them.
+The quantizers of the bnn_pynq networks have constant scales, so that the tensors of the state
+and the numbers of bits say all; a live module of them is read in the same way. Other states need
+a topology (:mod:`bnn.formats.brevitas.state`). Other Brevitas modules are exported to QONNX and
+read by :mod:`bnn.formats.qonnx.read`.
 
 Layers: FC: 2x - 1, quantizer, three times (dense, batch norm, quantizer), dense, tensor
 norm. CNV: 2x - 1, 8-bit quantizer, six convolutions and two dense layers with batch norm
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import BnnError, FormatError, NetworkError
+from bnn.formats.brevitas import state as state_of_any
 from bnn.formats.brevitas import torch_file
 from bnn.formats.brevitas.live import check
 from bnn.formats.grids import real_input
@@ -42,6 +44,7 @@ from bnn.network.network import (
     Scale,
     Sign,
 )
+from bnn.network.topology import Topology
 from bnn.program.inputs import RealInput
 from bnn.program.precision import BIPOLAR, INT
 
@@ -63,27 +66,40 @@ class Bits:
     input: int
 
 
-def read(path: str | Path, network: str | None = None) -> Converted:
-    """Read the network in a checkpoint.
+#: Keys under which training scripts keep a state dictionary, or a list of one.
+_PLACES = ("state_dict", "model_state_dict", "models_state_dict", "model", "net")
+
+
+def read(
+    path: str | Path,
+    network: str | Topology | None = None,
+    given_input: str | None = None,
+) -> Converted:
+    """The network in a checkpoint.
 
     Args:
-        path: a ``torch.save`` file with a state dictionary, or with one under ``state_dict``.
-        network: its name (``cnv-w1a1``, ``TFC_1W1A``), which contains the bits; by default
-            the file's name is searched for one.
+        path: of a ``torch.save`` file with a state dictionary, or one as ``state_dict``.
+        network: its topology, or the name of a bnn_pynq network (``cnv-w1a1``, ``TFC_1W1A``),
+            which tells the bits; by default the file's name is searched for one.
+        given_input: with a topology: the values that occur at the input, a name of
+            :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError: it is damaged, is not a bnn_pynq network, or its bits are not known.
+        FormatError: it is damaged, or no bnn_pynq network and no topology is given.
     """
     path = Path(path)
-    held = torch_file.read(path)
-    report = Report("Brevitas")
-    if isinstance(held, dict) and "state_dict" in held:
-        report.ignored += [str(key) for key in held if key != "state_dict"]
-        held = held["state_dict"]
-    if not isinstance(held, dict):
+    report = Report("PyTorch" if isinstance(network, Topology) else "Brevitas")
+    held = _dictionary(torch_file.read(path), report)
+    if held is None:
         raise FormatError(f"{path}: has no state dictionary")
     try:
-        bits = _named_bits(path, network)
+        if isinstance(network, Topology):
+            return state_of_any.converted(_state(held), network, report, given_input)
+        bits = _named_bits(path, network, held)
+        if given_input is not None:
+            raise FormatError(
+                "--input is for a state with a topology in TOML; this network quantizes its input"
+            )
         if network is None:
             report.lost.append(
                 f"the file's name says {bits.weights} bits for weights and {bits.activations} for "
@@ -92,6 +108,19 @@ def read(path: str | Path, network: str | None = None) -> Converted:
         return _converted(_state(held), bits, report)
     except (FormatError, NetworkError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def _dictionary(held: Any, report: Report) -> Mapping[Any, Any] | None:
+    """The state dictionary, wherever in the file it is."""
+    if not isinstance(held, dict):
+        return None
+    for place in _PLACES:
+        inner = held.get(place)
+        inner = inner[0] if isinstance(inner, list) and len(inner) == 1 else inner
+        if isinstance(inner, dict):
+            report.ignored += [str(key) for key in held if key != place]
+            return inner
+    return held
 
 
 def _state(held: Mapping[Any, Any]) -> State:
@@ -146,7 +175,7 @@ def _bits_of(quantizer: Any) -> int:
     return int(width)
 
 
-def _named_bits(path: Path, network: str | None) -> Bits:
+def _named_bits(path: Path, network: str | None, held: Mapping[Any, Any]) -> Bits:
     for name in (
         [network] if network else [path.stem, *path.stem.split("-"), path.stem.split(".")[0]]
     ):
@@ -156,9 +185,28 @@ def _named_bits(path: Path, network: str | None) -> Bits:
             continue
         weights, acts = int(spelled[5]), int(spelled[7])
         return Bits(weights, acts, 8 if spelled.startswith("cnv") else acts)
-    raise FormatError(
-        "the file does not say how many bits weights and activations have; give the name of its "
-        "network (such as cnv-w1a1) as topology"
+    raise FormatError(_unknown(held))
+
+
+def _unknown(held: Mapping[Any, Any]) -> str:
+    """What can be done with a state of which no network is told."""
+    own = any(isinstance(key, str) and key.split(".")[0] in _EPSILON for key in held)
+    if own:
+        return (
+            "the file does not tell how many bits weights and activations have; name its network "
+            "(such as cnv-w1a1) as --topology"
+        )
+    scale = next((key for key in held if isinstance(key, str) and "_quant." in key), None)
+    if scale is not None:
+        return (
+            f"its quantizers have learned parameters ({scale}), and the file does not tell their "
+            "bits and kinds: no topology can; export it with brevitas.export.export_qonnx, or give "
+            "the live module to bnn.formats.convert.convert_module"
+        )
+    return (
+        "the file does not tell the order of its layers, their padding, pools and activations; "
+        "give a TOML file of them as --topology (docs/converting.md), or the live module to "
+        "bnn.formats.convert.convert_module"
     )
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""PyTorch checkpoints (``torch.save``'s zip files) read as data, without torch or pickle.
+"""PyTorch checkpoints (``torch.save``'s files) read as data, without torch or pickle.
+
+Today's are zip files; before version 1.6 they were several pickles in a row, and then the
+numbers of each storage.
 
 A checkpoint is a pickle program that builds dictionaries of tensors. Here the program is only
 parsed (:mod:`pickletools`): containers and tensors are understood; everything else becomes an
@@ -8,18 +11,20 @@ parsed (:mod:`pickletools`): containers and tensors are understood; everything e
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
 from bnn.system import archives
+from bnn.system.files import read_file
 
 MAX_OPCODES = 1 << 22
 
@@ -57,12 +62,23 @@ def is_checkpoint(names: Any) -> bool:
     return any(name.endswith("/data.pkl") for name in names)
 
 
+#: How a checkpoint of before version 1.6 begins: its pickled number and version.
+OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_OLD_VERSION = 1001
+#: Largest old checkpoint.
+MAX_OLD = 1 << 30
+
+
 def read(path: Path) -> Any:
     """Read the checkpoint ``path``: dictionaries, lists, numbers, text and arrays.
 
     Raises:
         FormatError: it is damaged, or is not such a checkpoint.
     """
+    with archives.size_checked(path).open("rb") as file:
+        is_old = file.read(len(OLD)) == OLD
+    if is_old:
+        return _read_old(path)
     with archives.opened(path) as archive:
         program = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
         if program is None:
@@ -87,6 +103,48 @@ def read(path: Path) -> Any:
             raise FormatError(f"{path}: its data.pkl is damaged, or of an unknown kind") from None
 
 
+def _read_old(path: Path) -> Any:
+    """The same of a file of before version 1.6.
+
+    Its parts: a number, a version, the machine's sizes, the object, the keys of its storages,
+    and for each of these how many numbers it has and the numbers.
+    """
+    data = io.BytesIO(read_file(path, MAX_OLD, FormatError))
+    storages: dict[str, tuple[int, int]] = {}
+
+    def nothing(_: str) -> bytes:
+        raise ValueError
+
+    def storage(key: str, size: int) -> bytes:
+        place, count = storages[key]
+        return data.getbuffer()[place : place + count * size].tobytes()
+
+    try:
+        _Program(nothing).result(data)
+        version, machine = (_Program(nothing).result(data) for _ in range(2))
+        if version != _OLD_VERSION or not machine.get("little_endian"):
+            raise FormatError(f"{path}: is of a version {version!r:.20}, or not little-endian")
+        start = data.tell()
+        sized = _Program(nothing)
+        sized.only_looks = True
+        sized.result(data)
+        keys = _Program(nothing).result(data)
+        for key in keys:
+            count = int.from_bytes(data.read(8), "little")
+            kept = sized.sizes.get(str(key), 0)
+            if not kept > 0 or count * kept > len(data.getbuffer()) - data.tell():
+                raise ValueError
+            storages[str(key)] = (data.tell(), count)
+            data.seek(count * kept, io.SEEK_CUR)
+        data.seek(start)
+        program = _Program(lambda key: storage(key, sized.sizes[key]))
+        return program.result(data)
+    except _OverlapError as reason:
+        raise FormatError(f"{path}: {reason}") from None
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
+        raise FormatError(f"{path}: is damaged, or of an unknown kind") from None
+
+
 class _OverlapError(Exception):
     """A tensor uses a number of its storage twice, or the tensors are too large together."""
 
@@ -100,8 +158,12 @@ class _Program:
         self._left = archives.MAX_UNPACKED_BYTES
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
+        #: Bytes of a number of each storage, by its key.
+        self.sizes: dict[str, int] = {}
+        #: Whether tensors are not made, so that storages need not be there yet.
+        self.only_looks = False
 
-    def result(self, program: bytes) -> Any:
+    def result(self, program: bytes | BinaryIO) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(program)):
             if count > MAX_OPCODES:
                 raise ValueError
@@ -210,10 +272,11 @@ class _Program:
         dtype = _STORAGES.get(storage.name.split()[-1]) if isinstance(storage, Inert) else None
         if kind != "storage" or dtype is None:
             return Inert("storage")
+        self.sizes[str(key)] = np.dtype(dtype).itemsize
         return _Storage(str(key), np.dtype(dtype))
 
     def _tensor(self, storage: Any, offset: Any, shape: Any, stride: Any) -> Any:
-        if not isinstance(storage, _Storage):
+        if not isinstance(storage, _Storage) or self.only_looks:
             return Inert("tensor")
         flat = self._flat(storage)
         sizes = [int(n) for n in shape]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading Keras model files as data: layers with their configuration and arrays.
 
-``.keras`` (a zip of JSON and HDF5, Keras 3 and late Keras 2) and whole-model ``.h5``.
+``.keras`` (a zip of JSON and HDF5, Keras 3 and late Keras 2), whole-model ``.h5``, and weights
+in ``.h5`` beside the JSON of their architecture.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bnn.errors import FormatError
 from bnn.formats.keras.graph import node_sources, output_name
 from bnn.formats.keras.settings import LAYERS, MODEL, Settings, short
 from bnn.system import archives
-from bnn.system.files import parse_json
+from bnn.system.files import parse_json, read_file
 
 MAX_CONFIG = 1 << 26
 MAX_LAYERS = 4096
@@ -78,22 +79,37 @@ class _Listed:
         return _called(self.name, self.kind)
 
 
-def read(path: Path) -> KerasModel:
-    """Read the model in a ``.keras`` or ``.h5`` file.
+Quantizers = Mapping[str, str]
+
+
+def read(
+    path: Path, architecture: Path | None = None, quantizers: Quantizers | None = None
+) -> KerasModel:
+    """The model in a ``.keras`` or ``.h5`` file.
+
+    Args:
+        path: of the file. architecture: of the JSON (``model.to_json()``) that says what the
+            weights in the file belong to, if it holds nothing else.
+        quantizers: what functions of the user's own are, by their names in the file.
 
     Raises:
-        FormatError: it is damaged, contains weights only, or a model that is not Sequential or
-            Functional, or a layer has a setting that cannot be converted.
+        FormatError: it is damaged, or holds weights only and no architecture is given, or a
+            model that is not a stack or graph of layers, or a layer has a setting that cannot
+            be converted.
     """
     with archives.size_checked(path).open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
-    return _read_zip(path) if is_zip else _read_hdf5(path)
+    if is_zip:
+        if architecture is not None:
+            raise FormatError(f"{path}: is a whole model; do not use --architecture")
+        return _read_zip(path, quantizers or {})
+    return _read_hdf5(path, architecture, quantizers or {})
 
 
-def _read_zip(path: Path) -> KerasModel:
+def _read_zip(path: Path, quantizers: Quantizers) -> KerasModel:
     if "config.json" not in archives.members(path):
         raise FormatError(f"{path}: is not a Keras model: it has no config.json")
-    config = _json(path, archives.member(path, "config.json"))
+    config = _json(path, archives.member(path, "config.json"), quantizers)
     listed = _listed(path, config)
     version = 3
     if "metadata.json" in archives.members(path):
@@ -155,23 +171,68 @@ def _numbered(weights: archives.Hdf5, place: str | None) -> dict[str, NDArray[An
     return {key: weights.array(f"{place}/vars/{key}") for key in keys}
 
 
-def _read_hdf5(path: Path) -> KerasModel:
+def _read_hdf5(path: Path, architecture: Path | None, quantizers: Quantizers) -> KerasModel:
     with archives.Hdf5(path) as file:
         text = file.attribute("", "model_config")
         if text is None:
-            raise FormatError(
-                f"{path}: has no Keras model configuration; save the whole model, "
-                "not its weights alone"
-            )
-        config = _json(path, text)
+            if architecture is None:
+                raise FormatError(
+                    f"{path}: holds weights alone; give the JSON of their architecture "
+                    "(model.to_json()) with --architecture, or save the whole model"
+                )
+            return _read_weights(path, file, architecture, quantizers)
+        if architecture is not None:
+            raise FormatError(f"{path}: is a whole model; do not use --architecture")
+        config = _json(path, text, quantizers)
         version = _version(path, file.attribute("", "keras_version"))
         listed = _listed(path, config)
-        return _model(path, config, listed, version, lambda one: _named(path, file, one))
+        kinds = {one.name: one.kind for one in listed}
+        return _model(
+            path,
+            config,
+            listed,
+            version,
+            lambda one: _named(path, file, "model_weights/", one, kinds[one]),
+        )
 
 
-def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any]]:
-    """Return a layer's arrays by short name: ``kernel`` for ``a/b/kernel:0``."""
-    names = file.attribute(f"model_weights/{layer}", "weight_names")
+def _read_weights(
+    path: Path, file: archives.Hdf5, architecture: Path, quantizers: Quantizers
+) -> KerasModel:
+    """Weights by the names of their layers, or as Keras 3 numbers them."""
+    text = read_file(architecture, MAX_CONFIG, FormatError)
+    config = _json(architecture, text, quantizers)
+    listed = _listed(architecture, config)
+    kinds = {one.name: one.kind for one in listed}
+    groups = file.keys("")
+    if "layers" in groups or "_layer_checkpoint_dependencies" in groups:
+        top = "layers" if "layers" in groups else "_layer_checkpoint_dependencies"
+        places = _places(path, file, top, listed)
+        version = _version(architecture, config.get("keras_version", "3."))
+        return _model(
+            architecture, config, listed, version, lambda one: _numbered(file, places[one])
+        )
+    stated = config.get("keras_version", file.attribute("", "keras_version"))
+    for name in file.keys(""):
+        extra = file.attribute(name, "weight_names")
+        if name not in kinds and extra is not None and np.size(extra):
+            raise FormatError(
+                f"{path}: has weights of a layer {short(name)}, which {architecture} does not have"
+            )
+    return _model(
+        architecture,
+        config,
+        listed,
+        _version(architecture, stated),
+        lambda one: _named(path, file, "", one, kinds[one]),
+    )
+
+
+def _named(
+    path: Path, file: archives.Hdf5, top: str, layer: str, kind: str
+) -> dict[str, NDArray[Any]]:
+    """Arrays of a layer; names lose their scope and number: ``a/b/kernel:0`` is ``kernel``."""
+    names = file.attribute(f"{top}{layer}", "weight_names")
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
         if not isinstance(name, bytes | str):
@@ -180,10 +241,11 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
         short_name = text.rsplit("/", 1)[-1].split(":")[0]
         if short_name in found:
             raise FormatError(f"{path}: layer {layer!r} has two arrays called {short_name!r}")
-        found[short_name] = file.array(f"model_weights/{layer}/{text}")
-    # Keras reads the arrays of this format by their order, not by their names.
-    order = [name for name in found if name in _ORDER]
-    if order != sorted(order, key=_ORDER.index):
+        found[short_name] = file.array(f"{top}{layer}/{text}")
+    # Keras takes the arrays of this format by their order, whatever they are called.
+    right = _FOLDED_ORDER if kind.endswith("Batchnorm") else _ORDER
+    order = [name for name in found if name in right]
+    if order != sorted(order, key=right.index):
         raise FormatError(
             f"{path}: layer {layer!r} lists its arrays as {', '.join(order)}: Keras takes them by "
             "position and would exchange them; save the model again"
@@ -195,6 +257,11 @@ def _named(path: Path, file: archives.Hdf5, layer: str) -> dict[str, NDArray[Any
 _ORDER = (
     *("depthwise_kernel", "pointwise_kernel", "kernel", "gamma", "beta", "bias"),
     *("moving_mean", "moving_variance"),
+)
+#: The same of QKeras' layers with a batch norm of their own.
+_FOLDED_ORDER = (
+    *("depthwise_kernel", "kernel", "bias", "gamma", "beta"),
+    *("iteration", "moving_mean", "moving_variance"),
 )
 
 
@@ -209,11 +276,35 @@ def _parsed(path: Path, text: Any) -> Any:
         raise FormatError(f"{path}: its configuration is not JSON: {reason}") from None
 
 
-def _json(path: Path, text: Any) -> dict[str, Any]:
+def _json(path: Path, text: Any, quantizers: Quantizers) -> dict[str, Any]:
     config = _parsed(path, text)
+    seen: set[str] = set()
+    config = _told(config, quantizers, seen)
+    for name in quantizers:
+        if name not in seen:
+            raise FormatError(f"{path}: --quantizer {name}: the file has no function of this name")
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
         raise FormatError(f"{path}: its configuration does not describe a model")
     return config
+
+
+def _told(config: Any, quantizers: Quantizers, seen: set[str], is_function: bool = False) -> Any:
+    """``config`` with the functions that ``quantizers`` has replaced by what they are."""
+    if isinstance(config, list):
+        return [_told(item, quantizers, seen) for item in config]
+    name = config
+    if isinstance(config, dict):
+        is_plain = config.get("class_name") == "function"
+        name = config.get("config") if is_plain else config.get("registered_name")
+    if is_function and isinstance(name, str) and name in quantizers:
+        seen.add(name)
+        return quantizers[name]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _told(value, quantizers, seen, key == "activation" or key.endswith("quantizer"))
+        for key, value in config.items()
+    }
 
 
 def _listed(path: Path, config: dict[str, Any]) -> list[_Listed]:
@@ -266,11 +357,12 @@ def _one(path: Path, layer: Any) -> _Listed:
 
 
 def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
-    """Refuse custom classes that have the name of a class of Keras or Larq."""
+    """Refuse custom classes with the name of a class of Keras, Larq or QKeras."""
     module, registered = layer.get("module"), layer.get("registered_name")
-    packages = ("keras", "tf_keras", "tensorflow", "larq")
+    packages = ("keras", "tf_keras", "tensorflow", "larq", "qkeras", "HGQ")
     foreign = module is not None and str(module).split(".")[0] not in packages
-    names = {None, layer.get("class_name"), f"Larq>{layer.get('class_name')}"}
+    kind = layer.get("class_name")
+    names = {None, kind, f"Larq>{kind}", f"qkeras>{kind}", f"HGQ>{kind}"}
     if foreign or not isinstance(registered, str | None) or registered not in names:
         raise FormatError(
             f"{where}: is a class of its own ({short(registered or module)}), whose code is not run"

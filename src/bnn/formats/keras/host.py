@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Larq's quantizers of a network's input, computed by the host for every float32."""
+"""Larq's and QKeras' quantizers of a network's input, done by the host for every float32."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 
 from bnn.formats.keras.quantizers import SIGNS, Named, Real, activation_of
 from bnn.formats.qonnx.quantizers import float_thresholds
-from bnn.network.network import Integers, Lattice
+from bnn.network.network import Integers, Lattice, Quantize, Sign
 from bnn.program.inputs import RealInput, Shape
 from bnn.program.precision import BIPOLAR, TERNARY, UINT, Precision
+
+#: Of an input's integers.
+MAX_BITS = 8
 
 
 def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Lattice] | None:
@@ -36,6 +39,16 @@ def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Latti
             steps = (1 << given.settings["k_bit"]) - 1
             precision = UINT(given.settings["k_bit"])
             host, lattice = _input(shape, precision, steps, multiplied=True), Lattice(1 / steps)
+        case "quantized_bits" | "quantized_relu":
+            made = activation_of(where, given, "input", "")
+            if not isinstance(made, Quantize) or made.precision.bits > MAX_BITS:
+                return None
+            host, lattice = _input(shape, made.precision, made.scale), Lattice(made.scale)
+        case "binary":
+            made = activation_of(where, given, "input", "")
+            if not isinstance(made, Sign):
+                return None
+            return _input(shape, BIPOLAR, 1.0), Lattice(made.scale)
         case _:
             return None
     return (host, lattice) if host is not None and _same(where, given, host) else None

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Larq's quantizers (larq.quantizers 0.14) and Keras' activations, from their configuration.
 
-Each is computed as there, in float32 and in the same order of operations.
+Each is given as it computes, in float32 and in its own order of operations. QKeras' are in
+:mod:`bnn.formats.keras.qkeras`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.formats.keras import qkeras
 from bnn.formats.keras.settings import THINGS, Settings, short
 from bnn.formats.qonnx.quantizers import float_thresholds
 from bnn.formats.weights import Weights, from_real, signs, whole
@@ -31,10 +33,18 @@ _ALIASES = {
     "dorefa": "dorefa_quantizer",
     "relu": "re_lu",
 }
-#: Packages whose registered classes are known.
-_PACKAGES = ("keras", "tf_keras", "larq")
+#: Packages whose registered names are known.
+_PACKAGES = ("keras", "tf_keras", "larq", "qkeras")
 #: Keys of a serialized object.
-_OBJECT = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
+_OBJECT = {
+    "class_name",
+    "config",
+    "module",
+    "registered_name",
+    "build_config",
+    "shared_object_id",
+    "__passive_serialization__",
+}
 _F = np.float32
 #: Relative tolerance: a few roundings of float32.
 _ULPS = 2.0**-21
@@ -51,6 +61,8 @@ class Named:
     def plain(cls, where: str, name: str, config: Mapping[str, Any] | None = None) -> Named:
         """Return it by plain name, with the checked settings of ``config`` or the defaults."""
         schema = THINGS.get(name, {})
+        if config and name not in THINGS:
+            raise FormatError(f"{where}: {name!r} cannot be converted")
         return cls(name, Settings(f"{where}: {name}", schema, config or {}))
 
 
@@ -64,6 +76,9 @@ def named(where: str, given: Any) -> Named | None:
     if given is None or given == "linear":
         return None
     if isinstance(given, str):
+        call = qkeras.called(given)
+        if call is not None:
+            return Named.plain(where, *call)
         return Named.plain(where, plain(where, given))
     if not isinstance(given, Mapping) or not isinstance(given.get("class_name"), str):
         raise FormatError(
@@ -120,6 +135,8 @@ def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 
     if given is None or given.name == "no_op":
         return from_real(latent, where)
     match given.name:
+        case name if name in qkeras.NAMES:
+            return qkeras.weights_of(where, name, given.settings, latent, multiplier)
         case name if name in SIGNS:
             return signs(latent)
         case "magnitude_aware_sign":
@@ -196,6 +213,8 @@ def unsure(given: Named | None, latent: Real) -> int:
 def activation_of(where: str, given: Named, name: str, source: str) -> Activation:
     """Return the quantizing activation ``given`` as a layer called ``name``."""
     match given.name:
+        case kind if kind in qkeras.NAMES | qkeras.PLAIN:
+            return qkeras.activation_of(where, kind, given.settings, name, source)
         case kind if kind in SIGNS:
             return Sign(name, source=source)
         case "sign":

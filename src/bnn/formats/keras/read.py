@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Keras models, with or without Larq layers, to a network.
+"""TensorFlow/Keras models, and Larq's and QKeras' on top of them, to a network.
 
 What is read: ``.keras`` and whole-model ``.h5`` files of Sequential and Functional models
-(Keras 2 and 3) made of dense, convolution, pool, batch norm and sign layers. Layers that
-hold code (Lambda, subclasses) are refused.
+(Keras 2 and 3) made of dense, convolution, pool, batch norm and sign layers, and weights in
+``.h5`` beside the JSON of their architecture. Layers that hold code (Lambda, subclasses) are
+refused.
 
-Plain Keras layers must have weights that are small integers times a scale already; Larq layers
-have quantizers, which define how their latent weights become integers.
+Plain Keras layers must have weights that already are small integers times a scale; Larq's and
+QKeras' say by their quantizers how their latent weights are to be taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
-from bnn.formats.grids import Grid, Step, grid
+from bnn.formats.grids import Grid, Step, grid, real_input
 from bnn.formats.keras import file as keras_file
+from bnn.formats.keras import fixed_point, qkeras
 from bnn.formats.keras.file import KerasLayer
 from bnn.formats.keras.host import host_input
 from bnn.formats.keras.quantizers import (
@@ -34,6 +36,7 @@ from bnn.formats.keras.quantizers import (
     unsure,
     weights_of,
 )
+from bnn.formats.qonnx.tensor import Function
 from bnn.formats.report import Converted, Report
 from bnn.formats.stack import (
     Stack,
@@ -46,9 +49,11 @@ from bnn.formats.stack import (
     zeros_fit,
 )
 from bnn.formats.weights import Weights
+from bnn.network.arithmetic import real_layer
 from bnn.network.network import (
     Add,
     BatchNorm,
+    Clip,
     Conv2d,
     Flatten,
     Lattice,
@@ -66,22 +71,34 @@ _NONE: Borders = (0, 0, 0, 0)
 _RAISED_EPSILON = 1.001e-5
 
 
-def read(path: str | Path, given_input: str | None = None) -> Converted:
-    """Read the network in the Keras model file ``path``.
+def read(
+    path: str | Path,
+    given_input: str | None = None,
+    architecture: str | Path | None = None,
+    quantizers: Mapping[str, str] | None = None,
+) -> Converted:
+    """The network in the Keras model file ``path``.
 
     Args:
-        path: path of the file.
-        given_input: for a model that does not quantize its input: the values of the input, a
-            name of :func:`bnn.formats.grids.grid`; by default bytes if the model rescales
-            them itself, else bytes scaled to [-1, 1].
+        path: of the file.
+        architecture: of the JSON of the model (``model.to_json()``), where the file holds
+            weights alone.
+        quantizers: what functions of the user's own are, by their names in the file:
+            ``{"my>bsign": "ste_sign"}``.
+        given_input: where nothing quantizes the model's input: the values that occur,
+            a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
+            itself, else bytes scaled to [-1, 1], unless it is given.
 
     Raises:
         FormatError: the file is damaged, or a layer cannot be converted; the message names it.
         NetworkError: the layers are not a valid network.
     """
     path = Path(path)
-    model = keras_file.read(path)
+    beside = None if architecture is None else Path(architecture)
+    model = keras_file.read(path, beside, quantizers)
     reader = _Reader(model, None if given_input is None else grid(given_input))
+    for name, known in (quantizers or {}).items():
+        reader.report.lost.append(f"{name} is taken as {known}, as --quantizer says")
     try:
         return reader.converted()
     except (FormatError, NetworkError) as error:
@@ -99,8 +116,10 @@ class _Flow:
         rank: number of axes in Keras, with the batch.
         steps: products and sums applied to the input itself, in order.
         padding: zeros that the next convolution has to add (ZeroPadding2D).
-        flat: whether a flattening of this map is pending, until its values are quantized.
-        final: a function that has been left out because it keeps the class (softmax), or "".
+        flat: whether it is a map that stands for a vector: flattening waits until the
+            values are quantized.
+        chain: quantizers and what stands between them, still to be made one activation.
+        final: the function after which only the class matters any more (softmax), or "".
     """
 
     layer: str
@@ -109,6 +128,7 @@ class _Flow:
     steps: tuple[Step, ...] = ()
     padding: Borders = _NONE
     flat: bool = False
+    chain: tuple[Function, ...] = ()
     final: str = ""
 
 
@@ -234,8 +254,58 @@ class _Reader:
         return replace(flow, layer=name, flat=False)
 
     def _map(self, flow: _Flow) -> _Flow:
-        """Return ``flow`` as a layer's result; a pending flattening stays pending."""
-        return flow if flow.layer else self._grid(flow)
+        """The same, but a flattened map may still be a map."""
+        flow = flow if flow.layer else self._grid(flow)
+        return self._settled(flow) if flow.chain else flow
+
+    def _settled(self, flow: _Flow) -> _Flow:
+        """``flow`` with its chain as one activation."""
+        assert self.input is not None
+        precision, lattice = self.input.precision, self.lattice
+        given = tuple(
+            lattice.scale * (lattice.step * q + lattice.base)
+            for q in (precision.low, precision.high)
+        )
+        span = fixed_point.span_of(flow.layer, self.stack.layers, (given[0], given[1]))
+        name = self.stack.name("fixed_point")
+        made = fixed_point.activation_of(
+            f"quantizer after {flow.layer!r}", name, flow.chain, flow.shape[2], span, flow.layer
+        )
+        self.stack.add(made)
+        self.report.used(name, f"fixed point, {made.levels + 1} values")
+        return replace(flow, layer=name, chain=())
+
+    def _fixed_point(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        arrays = self._variables(layer, "keep_negative", "bits", "integers")
+        settings, where = layer.settings, str(layer)
+        given = fixed_point.fixed_point(
+            where, arrays, settings["RND"], settings["SAT"], flow.shape[2]
+        )
+        if flow.flat and given.bits.size > 1:
+            flow = self._known(flow)
+        if given.wraps:
+            self.report.lost.append(
+                f"{layer}: values beyond its bits wrap around in HGQ, and saturate here"
+            )
+        if not flow.layer and self.chosen is None and not flow.steps:
+            fed = self._host_fixed_point(flow, given)
+            if fed is not None:
+                return fed
+        if not flow.layer:
+            flow = self._grid(flow)
+        return replace(flow, chain=(*flow.chain, given))
+
+    def _host_fixed_point(self, flow: _Flow, given: fixed_point.FixedPoint) -> _Flow | None:
+        """The input rounded by the host."""
+        precision, unit = given.precision(), float(given.unit[0])
+        shifts = {"TRN": (-0.5, "up"), "RND": (0.0, "up"), "RND_CONV": (0.0, "even")}
+        if precision is None or given.rounding not in shifts:
+            return None
+        zero, rounding = shifts[given.rounding]
+        host = real_input(
+            self.input_shape, precision, unit, zero, "even" if rounding == "even" else "up"
+        )
+        return self._fed(flow, host, Lattice(unit))
 
     # --- layers with weights ---------------------------------------------------------
 
@@ -283,17 +353,19 @@ class _Reader:
         multiplier: int = 0,
     ) -> tuple[Weights, NDArray[Any] | None]:
         names = [kernel, "bias"] if layer.settings["use_bias"] else [kernel]
-        values = self._variables(layer, *names)
-        bias = values[1] if len(values) > 1 else None
-        quantizer = "depthwise_quantizer" if "depthwise" in kernel else "kernel_quantizer"
-        given = named(str(layer), layer.settings.get(quantizer))
+        names += _folded_names(layer)
+        values = dict(zip(names, self._variables(layer, *names), strict=True))
+        given = named(str(layer), layer.settings.get(_quantizer_of(kernel)))
         try:
-            latent = move(values[0])
+            latent = move(values[kernel])
         except (ValueError, IndexError):
-            raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}") from None
+            raise FormatError(f"{layer}: its {kernel} has shape {values[kernel].shape}") from None
         if latent.size == 0:
-            raise FormatError(f"{layer}: its {kernel} has shape {values[0].shape}")
-        weights = weights_of(str(layer), given, latent, multiplier)
+            raise FormatError(f"{layer}: its {kernel} has shape {values[kernel].shape}")
+        bias = values.get("bias")
+        if layer.kind.endswith("Batchnorm"):
+            latent, bias = _folded(layer, values, latent)
+        weights = self._taken(layer, given, latent, multiplier)
         if count := unsure(given, latent):
             self.report.lost.append(
                 f"{layer}: {count} weights are between two steps up to float32's rounding; "
@@ -301,9 +373,53 @@ class _Reader:
             )
         if bias is not None and bias.shape != (len(weights.integers),):
             raise FormatError(f"{layer}: its bias has shape {bias.shape}")
+        rounds_bias = layer.settings.get("bias_quantizer") is not None
+        if bias is not None and rounds_bias:
+            bias = self._rounded(layer, "bias_quantizer", bias)
         what = f"{layer.kind}, {weights.precision} weights" + (f" by {given.name}" if given else "")
-        self.report.used(layer.name, what, dict(zip(names, values, strict=True)))
+        self.report.used(layer.name, what, values)
         return weights, bias
+
+    def _taken(
+        self, layer: KerasLayer, given: Named | None, latent: NDArray[Any], multiplier: int
+    ) -> Weights:
+        """Latent weights (out, ...) as the layer takes them."""
+        where = str(layer)
+        if layer.kind.startswith(("Binary", "Ternary")):
+            self.report.lost.append(
+                f"{layer}: the file has no code of its class; its weights are taken as "
+                f"{'BinaryNet' if layer.kind.startswith('Binary') else 'TernaryNet'} for Keras does"
+            )
+            if not np.isfinite(latent).all():
+                raise FormatError(f"{where}: weights are not finite")
+            factor = layer.settings["H"]
+            if count := qkeras.nearly_zero(layer.kind, factor, latent):
+                self.report.lost.append(
+                    f"{layer}: {count} weights of less than 1e-7 are taken as +1 (as hls4ml does); "
+                    "BinaryNet's own rounding in float32 takes them for -1"
+                )
+            return qkeras.plain_kernel(where, layer.kind, factor, latent)
+        weights = weights_of(where, given, latent, multiplier)
+        if given is not None and given.name in qkeras.NAMES:
+            count = qkeras.inexact(weights, latent)
+            if count:
+                self.report.lost.append(
+                    f"{layer}: {count} weights are what {given.name} rounds to; QKeras' own sum "
+                    "x + (q - x) is another number in its last bits"
+                )
+        return weights
+
+    def _rounded(self, layer: KerasLayer, key: str, values: NDArray[Any]) -> NDArray[Any]:
+        """Parameters after the quantizer that the setting ``key`` names, if there is one."""
+        where = str(layer)
+        given = named(where, layer.settings.get(key))
+        if given is None:
+            return values
+        if given.name not in qkeras.NAMES:
+            raise FormatError(f"{where}: {key} {given.name!r} cannot be converted")
+        if not np.isfinite(values).all():
+            raise FormatError(f"{where}: what its {key} rounds is not finite")
+        return qkeras.quantized(f"{where}: {key}", given.name, given.settings, values)
 
     def _dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         flow = self._codes(layer, flow)
@@ -398,10 +514,14 @@ class _Reader:
         for name, value in values.items():
             if value.shape != (channels,):
                 raise FormatError(f"{layer}: its {name} has shape {value.shape}, not ({channels})")
+        if layer.kind == "QBatchNormalization":
+            for name, key in _NORM_QUANTIZERS.items():
+                if layer.settings[key] is not None and name in values:
+                    values[name] = self._rounded(layer, key, values[name])
         epsilon = settings["epsilon"]
         name = self.stack.name(layer.name)
         # TensorFlow's fused kernel, which Keras 2 uses on maps, centers first.
-        fused = self.model.version == 2 and flow.rank == 4
+        fused = self.model.version == 2 and flow.rank == 4 and layer.kind != "QBatchNormalization"
         if fused and epsilon < _RAISED_EPSILON:
             self.report.lost.append(
                 f"{layer}: epsilon is {epsilon:g}; on GPUs and in older versions "
@@ -436,12 +556,23 @@ class _Reader:
             self.report.lost.append(f"{layer}: {given.name}; scores are its inputs, same class")
             self.report.final = given.name
             return replace(flow, final=given.name)
+        if flow.chain and given.name == "re_lu":
+            limit = real_activation(given, "relu", "")
+            assert isinstance(limit, Clip)
+            return replace(flow, chain=(*flow.chain, lambda x: real_layer(limit, x)))
         if flow.final:
             raise FormatError(f"{layer}: {given.name} after {flow.final} cannot be converted")
         if given.name == "sign":
             self.report.lost.append(f"{layer}: sign is taken as Keras' own, which is 0 at 0")
+        if given.name in qkeras.NAMES | qkeras.PLAIN:
+            if note := qkeras.remark(given.name, given.settings):
+                self.report.lost.append(f"{layer}: {given.name}: {note}")
+            fed = None if flow.layer else self._quantized_input(given, flow)
+            if fed is not None:
+                return fed
         flow = self._map(flow)
-        name = self.stack.name(f"{layer.name}_act" if layer.kind != "Activation" else layer.name)
+        is_own = layer.kind in ("Activation", "QActivation")
+        name = self.stack.name(layer.name if is_own else f"{layer.name}_act")
         real = real_activation(given, name, flow.layer)
         made = real or activation_of(str(layer), given, name, flow.layer)
         self.stack.add(made)
@@ -472,13 +603,18 @@ class _Reader:
         if any(_padding(layer, flow, size, stride)):
             raise FormatError(f"{layer}: an average pool with padding cannot be converted")
         name = self.stack.name(layer.name)
-        self.stack.add(average_pool(name, flow.shape[2], size, stride, flow.layer))
+        made = average_pool(name, flow.shape[2], size, stride, flow.layer)
+        if layer.settings.get("average_quantizer") is not None:
+            share = np.full(1, np.float32(1 / (size[0] * size[1])))
+            made = replace(made, scale=self._rounded(layer, "average_quantizer", share))
+        self.stack.add(made)
         self.report.used(layer.name, f"average pool {size[0]}x{size[1]}")
         shape = (*_slid(layer, flow.shape, size, stride, _NONE), flow.shape[2])
-        return replace(flow, layer=name, shape=shape, rank=_pooled_rank(layer))
+        pooled = replace(flow, layer=name, shape=shape, rank=_pooled_rank(layer))
+        return self._activated(layer, pooled) if layer.kind.startswith("Q") else pooled
 
     def _pool_size(self, layer: KerasLayer, flow: _Flow) -> tuple[Pair, Pair]:
-        if layer.kind.startswith("Global"):
+        if "Global" in layer.kind:
             return flow.shape[:2], (1, 1)
         size = layer.settings["pool_size"]
         return size, layer.settings["strides"] or size
@@ -532,6 +668,53 @@ class _Reader:
 
     def _passed(self, _: KerasLayer, flow: _Flow) -> _Flow:
         return flow
+
+
+#: The quantizer of each array of a QBatchNormalization.
+_NORM_QUANTIZERS = {
+    "gamma": "gamma_quantizer",
+    "beta": "beta_quantizer",
+    "moving_mean": "mean_quantizer",
+    "moving_variance": "variance_quantizer",
+}
+
+
+def _quantizer_of(kernel: str) -> str:
+    """The setting that names a kernel's quantizer."""
+    return "depthwise_quantizer" if "depthwise" in kernel else "kernel_quantizer"
+
+
+def _folded_names(layer: KerasLayer) -> list[str]:
+    """Arrays of the batch norm within a QKeras layer, in the order of its file."""
+    if not layer.kind.endswith("Batchnorm"):
+        return []
+    settings = layer.settings
+    names = ["gamma"] * settings["scale"] + ["beta"] * settings["center"]
+    return [*names, "iteration", "moving_mean", "moving_variance"]
+
+
+def _folded(
+    layer: KerasLayer, values: dict[str, NDArray[Any]], latent: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Kernel (out, ...) and bias with the layer's own batch norm folded in, not rounded yet."""
+    settings, count = layer.settings, len(latent)
+    rank = 2 if layer.kind == "QDenseBatchnorm" else 4
+    if settings["axis"] not in ([-1], [rank - 1]):
+        raise FormatError(
+            f"{layer}: normalizes axis {settings['axis']}; only the last can be converted"
+        )
+    for name, value in values.items():
+        if name not in ("kernel", "depthwise_kernel", "iteration") and value.shape != (count,):
+            raise FormatError(f"{layer}: its {name} has shape {value.shape}, not ({count})")
+    variance = values["moving_variance"] + np.float32(settings["epsilon"])
+    if not (variance > 0).all():
+        raise FormatError(f"{layer}: its moving_variance makes no deviation")
+    factor = np.float32(1) / np.sqrt(variance)
+    if "gamma" in values:
+        factor = factor * values["gamma"]
+    zero = np.zeros(count, np.float32)
+    bias = factor * (values.get("bias", zero) - values["moving_mean"]) + values.get("beta", zero)
+    return latent * factor.reshape(-1, *[1] * (latent.ndim - 1)), bias
 
 
 def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
@@ -589,7 +772,7 @@ def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
 
 
 def _pooled_rank(layer: KerasLayer) -> int:
-    return 2 if layer.kind.startswith("Global") and not layer.settings["keepdims"] else 4
+    return 2 if "Global" in layer.kind and not layer.settings["keepdims"] else 4
 
 
 def _slid(
@@ -602,29 +785,26 @@ def _slid(
     return height // stride[0] + 1, width // stride[1] + 1
 
 
-_PADDABLE = {
-    "Conv2D",
-    "QuantConv2D",
-    "DepthwiseConv2D",
-    "QuantDepthwiseConv2D",
-    "ZeroPadding2D",
-}
-_ON_MAPS = {
-    *_PADDABLE,
-    "MaxPooling2D",
-    "MaxPool2D",
-    "AveragePooling2D",
-    "GlobalMaxPooling2D",
-    "GlobalAveragePooling2D",
-}
+_DENSES = ("Dense", "QuantDense", "QDense", "QDenseBatchnorm", "BinaryDense", "TernaryDense")
+_CONVS = (
+    *("Conv2D", "QuantConv2D", "DepthwiseConv2D", "QuantDepthwiseConv2D"),
+    *("QConv2D", "QConv2DBatchnorm", "QDepthwiseConv2D", "QDepthwiseConv2DBatchnorm"),
+    *("BinaryConv2D", "TernaryConv2D"),
+)
+_NORMS = ("BatchNormalization", "BatchNormalizationV1", "QBatchNormalization")
+_MAXIMA = ("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D")
+_AVERAGES = (
+    *("AveragePooling2D", "GlobalAveragePooling2D"),
+    *("QAveragePooling2D", "QGlobalAveragePooling2D"),
+)
+_PADDABLE = {*_CONVS, "ZeroPadding2D"}
+_ON_MAPS = {*_PADDABLE, *_MAXIMA, *_AVERAGES}
 _HANDLERS: dict[str, Callable[..., _Flow]] = {
-    **dict.fromkeys(("Dense", "QuantDense"), _Reader._dense),
-    **dict.fromkeys(
-        ("Conv2D", "QuantConv2D", "DepthwiseConv2D", "QuantDepthwiseConv2D"), _Reader._conv
-    ),
-    **dict.fromkeys(("BatchNormalization", "BatchNormalizationV1"), _Reader._batch_norm),
-    **dict.fromkeys(("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D"), _Reader._max_pool),
-    **dict.fromkeys(("AveragePooling2D", "GlobalAveragePooling2D"), _Reader._average_pool),
+    **dict.fromkeys(_DENSES, _Reader._dense),
+    **dict.fromkeys(_CONVS, _Reader._conv),
+    **dict.fromkeys(_NORMS, _Reader._batch_norm),
+    **dict.fromkeys(_MAXIMA, _Reader._max_pool),
+    **dict.fromkeys(_AVERAGES, _Reader._average_pool),
     **dict.fromkeys(
         (
             "Dropout",
@@ -650,7 +830,8 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
         ),
         _Reader._activation_layer,
     ),
-    "Activation": _Reader._activation,
+    **dict.fromkeys(("Activation", "QActivation"), _Reader._activation),
+    "FixedPointQuantizer": _Reader._fixed_point,
     "Flatten": _Reader._flatten,
     "Reshape": _Reader._reshape,
     "ZeroPadding2D": _Reader._zero_padding,

@@ -97,6 +97,17 @@ def flag(default: bool) -> Rule:
     return Rule(parse, default)
 
 
+def switch(default: int) -> Rule:
+    """On or off, as true, false, 0 or 1."""
+
+    def parse(value: Any) -> bool:
+        if value not in (0, 1) or not isinstance(value, bool | int | float):
+            raise _WrongError("must be 0 or 1")
+        return bool(value)
+
+    return Rule(parse, default)
+
+
 def choice(default: str, *others: str) -> Rule:
     """Return the rule of one of these words."""
 
@@ -193,6 +204,23 @@ def _policy(value: Any) -> None:
 
 POLICY = Rule(_policy, is_read=False)
 
+
+def _alpha(value: Any) -> Any:
+    """QKeras' scale: None, a positive number, or a word for one that follows from the weights."""
+    if value is None or value in ("auto", "auto_po2"):
+        return value
+    if isinstance(value, list | tuple):
+        raise _WrongError("a scale per channel cannot be converted")
+    found = real(value)
+    if found <= 0:
+        raise _WrongError("must be positive")
+    return found
+
+
+def _maximum(value: Any) -> float | None:
+    return None if value is None else real(value)
+
+
 # --- classes -------------------------------------------------------------------------
 
 Schema = Mapping[str, Rule]
@@ -271,7 +299,99 @@ _NOISE = {**_ANY, "rate": INERT, "stddev": INERT, "seed": INERT, "noise_shape": 
 _SIGN = {**_ANY, "clip_value": INERT, "metrics": INERT}
 _PLAIN_ZERO = fixed(0.0, 0, None)
 
-#: Settings of quantizers and activations, by plain name.
+# --- QKeras --------------------------------------------------------------------------
+
+#: How it is trained; a trained quantizer rounds without chance, whatever these are.
+_STOCHASTIC = {
+    "use_stochastic_rounding": INERT,
+    "var_name": INERT,
+    "use_ste": INERT,
+    "use_variables": INERT,
+    # The part of the quantized value in a mixture with the unquantized one.
+    "qnoise_factor": fixed(1.0, 1),
+}
+_ALPHA = {"alpha": Rule(_alpha)}
+_FIXED_POINT = {"bits": whole(8, 1, 32), "integer": whole(0, -32, 32)}
+_NUMBER_OF_UNROLLS = {"number_of_unrolls": whole(5, 0, 64)}
+_TEMPERATURE = {"temperature": INERT, "use_real_sigmoid": INERT}  # while it is trained
+_POWER = {
+    **_STOCHASTIC,
+    "bits": whole(8, 2, 8),
+    "max_value": Rule(_maximum),
+    "quadratic_approximation": switch(0),
+    "log2_rounding": choice("rnd", "floor"),
+}
+_QKERAS: dict[str, Schema] = {
+    "quantized_bits": {
+        **_STOCHASTIC,
+        **_FIXED_POINT,
+        **_ALPHA,
+        "symmetric": switch(0),
+        "keep_negative": switch(1),
+        "scale_axis": fixed(None),
+        "post_training_scale": fixed(None),
+        "elements_per_scale": fixed(None),
+        "min_po2_exponent": fixed(None),
+        "max_po2_exponent": fixed(None),
+    },
+    "quantized_relu": {
+        **_STOCHASTIC,
+        **_FIXED_POINT,
+        "use_sigmoid": switch(0),
+        "negative_slope": number(0.0, low=0.0),
+        "relu_upper_bound": Rule(_maximum),
+        "is_quantized_clip": switch(1),
+        "enable_bn_folding": INERT,
+    },
+    "binary": {**_STOCHASTIC, **_ALPHA, "use_01": switch(0), "scale_axis": fixed(None)},
+    "stochastic_binary": {**_STOCHASTIC, **_ALPHA, **_TEMPERATURE},
+    "ternary": {
+        **_STOCHASTIC,
+        **_ALPHA,
+        **_NUMBER_OF_UNROLLS,
+        "threshold": Rule(_maximum),
+    },
+    "stochastic_ternary": {
+        **_STOCHASTIC,
+        **_ALPHA,
+        **_NUMBER_OF_UNROLLS,
+        **_TEMPERATURE,
+        "threshold": Rule(_maximum),
+    },
+    "quantized_tanh": {
+        **_STOCHASTIC,
+        "bits": whole(8, 2, 16),
+        "symmetric": switch(0),
+        "use_real_tanh": switch(0),
+    },
+    "quantized_sigmoid": {
+        **_STOCHASTIC,
+        "bits": whole(8, 1, 16),
+        "symmetric": switch(0),
+        "use_real_sigmoid": switch(0),
+    },
+    "quantized_po2": _POWER,
+    "quantized_relu_po2": {**_POWER, "bits": whole(8, 1, 8), "negative_slope": _PLAIN_ZERO},
+}
+_RANGES = {"kernel_range": INERT, "bias_range": INERT}  # not used any more
+_QUANTIZED = {**_RANGES, "kernel_quantizer": THING, "bias_quantizer": THING}
+_MASK = {"mask": fixed(None)}
+_FOLDED = {
+    **{key: rule for key, rule in _NORM.items() if key not in _ANY},
+    "ema_freeze_delay": INERT,  # while it is trained
+    "folding_mode": fixed("ema_stats_folding", "batch_stats_folding"),  # while it is trained
+    "fused": INERT,
+    "adjustment": fixed(None),
+}
+_AVERAGE = {"average_quantizer": THING, "activation": THING}
+#: Layers of BinaryNet and TernaryNet for Keras, which hls4ml reads: their code is in no package.
+_BINARY = {
+    "H": number(1.0),
+    "kernel_lr_multiplier": INERT,
+    "bias_lr_multiplier": INERT,
+}
+
+#: What a quantizer or activation object may hold, by its plain name.
 THINGS: dict[str, Schema] = {
     "ste_sign": _SIGN,
     "approx_sign": _SIGN,
@@ -296,6 +416,7 @@ THINGS: dict[str, Schema] = {
         "threshold": _PLAIN_ZERO,
     },
     "softmax": {**_ANY, "axis": Rule(_axes, -1)},
+    **_QKERAS,
 }
 
 #: Settings of layers, by class.
@@ -347,6 +468,55 @@ LAYERS: dict[str, Schema] = {
     "ZeroPadding2D": {**_ANY, **_FORMAT, "padding": Rule(_borders, 1)},
     "Rescaling": {**_ANY, "scale": number(1.0), "offset": number(0.0)},
     "Add": _ANY,
+    # --- QKeras
+    "QDense": {**_DENSE, **_QUANTIZED},
+    "QConv2D": {**_CONV, **_QUANTIZED, **_MASK},
+    "QDepthwiseConv2D": {
+        **_DEPTHWISE,
+        **_RANGES,
+        "depthwise_range": INERT,
+        "depthwise_quantizer": THING,
+        "bias_quantizer": THING,
+    },
+    "QDenseBatchnorm": {**_DENSE, **_QUANTIZED, **_FOLDED},
+    "QConv2DBatchnorm": {**_CONV, **_QUANTIZED, **_MASK, **_FOLDED},
+    "QDepthwiseConv2DBatchnorm": {
+        **_DEPTHWISE,
+        **_RANGES,
+        "depthwise_range": INERT,
+        "depthwise_quantizer": THING,
+        "bias_quantizer": THING,
+        **_FOLDED,
+    },
+    "QActivation": {**_ANY, "activation": THING},
+    "QBatchNormalization": {
+        **_NORM,
+        "gamma_quantizer": THING,
+        "beta_quantizer": THING,
+        "mean_quantizer": THING,
+        "variance_quantizer": THING,
+        "inverse_quantizer": fixed(None),
+        "gamma_range": INERT,
+        "beta_range": INERT,
+        "activation": fixed(None, "linear"),
+        "fused": INERT,
+    },
+    "QAveragePooling2D": {**_POOL, **_AVERAGE},
+    "QGlobalAveragePooling2D": {**_GLOBAL, **_AVERAGE},
+    # --- HGQ
+    "FixedPointQuantizer": {
+        **_ANY,
+        "RND": choice("TRN", "RND", "RND_CONV", "TRN_ZERO"),
+        "SAT": choice("WRAP", "SAT"),
+        "shape": INERT,  # of its arrays
+        "overrides": INERT,  # notes for hls4ml, which follow from the arrays
+        "fusible": INERT,
+    },
+    # --- BinaryNet and TernaryNet
+    "BinaryDense": {**_DENSE, **_BINARY},
+    "TernaryDense": {**_DENSE, **_BINARY},
+    "BinaryConv2D": {**_CONV, **_BINARY},
+    "TernaryConv2D": {**_CONV, **_BINARY},
 }
 
 #: Settings of a model.

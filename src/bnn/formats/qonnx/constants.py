@@ -55,18 +55,22 @@ def fold(node: Op, inputs: list[Constant | None]) -> Constant | None:
         with np.errstate(all="ignore"):
             if node.kind in _MOVES:
                 return given[0].moved(_mover(node, given))
-            if node.kind in _ELEMENTWISE:
-                return _elementwise(node, [item.value for item in given])
-            if node.kind in ("Slice", "Clip"):
-                values = [None if item is None else item.value for item in inputs]
-                return Constant((_slice if node.kind == "Slice" else _clip)(node, values))
+            values = [None if item is None else item.value for item in inputs]
+            if node.kind == "DequantizeLinear":
+                return _dequantized(node, values)
+            if node.kind == "QuantizeLinear":
+                values = [values[0], *_aligned(node, values)]
+            if node.kind in ELEMENTWISE:
+                return _elementwise(node, values)
+            if node.kind == "Slice":
+                return Constant(_slice(node, values))
             return _other(node, [item.value for item in given])
     except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError):
         raise FormatError(f"{node}: its constants do not fit the operation") from None
 
 
 _MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+_OF_EACH: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
@@ -82,10 +86,28 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Round": np.rint,
     "Exp": np.exp,
     "Log": np.log,
+    "Tanh": np.tanh,
     "Relu": lambda a: np.maximum(a, a.dtype.type(0)),
     "Max": lambda *a: reduce(np.maximum, a),
     "Min": lambda *a: reduce(np.minimum, a),
+    "Sum": lambda *a: sum(a[1:], a[0]),
+    "Identity": lambda a: a,
 }
+COMPARED: dict[str, Callable[..., Any]] = {
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Equal": np.equal,
+}
+_LOGICAL: dict[str, Callable[..., Any]] = {
+    "Not": np.logical_not,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+    "Xor": np.logical_xor,
+}
+#: Operations on each value alone.
+ELEMENTWISE = {*_OF_EACH, *COMPARED, *_LOGICAL, "Where", "Clip", "QuantizeLinear"}
 
 
 def _whole_quotient(a: Array, b: Array) -> Array:
@@ -96,14 +118,111 @@ def _whole_quotient(a: Array, b: Array) -> Array:
     return np.asarray(a // b + rounded_up)
 
 
-def _elementwise(node: Op, values: list[Array]) -> Constant:
-    if node.kind != "Pow" and len({value.dtype for value in values}) > 1:
-        raise FormatError(f"{node}: its constants are of different types")
-    shape = np.broadcast_shapes(*(value.shape for value in values))
+def _elementwise(node: Op, values: list[Array | None]) -> Constant:
+    shape = np.broadcast_shapes(*(value.shape for value in values if value is not None))
     if np.prod(shape, dtype=float) > MAX_VALUES:
         raise ValueError
-    result = np.asarray(_ELEMENTWISE[node.kind](*values))
-    return Constant(result.astype(values[0].dtype, copy=False))
+    return Constant(elementwise(node, values))
+
+
+def elementwise(node: Op, values: list[Array | None]) -> Array:
+    """What an operation on each value alone makes of arrays that broadcast to each other.
+
+    Raises:
+        FormatError: they are of different types, or of one that the operation does not have.
+    """
+    given = [value for value in values if value is not None]
+    kinds = {value.dtype for value in given}
+    match node.kind:
+        case "Clip":
+            return _clip(node, values)
+        case "QuantizeLinear":
+            return _quantized(node, values)
+        case "DequantizeLinear":
+            return _dequantized_values(node, values)
+        case "Where":
+            if given[0].dtype != np.bool_ or given[1].dtype != given[2].dtype:
+                raise FormatError(f"{node}: chooses by {given[0].dtype}, of different types")
+            return np.where(given[0], given[1], given[2])
+        case kind if kind in _LOGICAL:
+            if kinds != {np.dtype(np.bool_)}:
+                raise FormatError(f"{node}: of numbers, not of true and false")
+            return np.asarray(_LOGICAL[kind](*given))
+    if node.kind != "Pow" and len(kinds) > 1:
+        raise FormatError(f"{node}: its constants are of different types")
+    if node.kind in COMPARED:
+        return np.asarray(COMPARED[node.kind](*given))
+    if np.dtype(np.bool_) in kinds and node.kind != "Identity":
+        raise FormatError(f"{node}: of true and false, not of numbers")
+    result = np.asarray(_OF_EACH[node.kind](*given))
+    return result.astype(given[0].dtype, copy=False)
+
+
+def _quantized(node: Op, values: list[Array | None]) -> Array:
+    """``saturate(round(x / scale) + zero)``, halves to even; scale and zero broadcast to x."""
+    x, scale, zero = [*values, None][:3]
+    assert x is not None
+    assert scale is not None
+    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    if x.dtype != np.float32 or scale.dtype != np.float32 or kind.kind not in "iu":
+        raise FormatError(f"{node}: makes {kind} of {x.dtype}; of float32 it can be converted")
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise FormatError(f"{node}: its scale must be positive")
+    info = np.iinfo(kind)
+    if info.bits > 16:
+        raise FormatError(f"{node}: makes {kind}; whole numbers of 8 and 16 bits can be converted")
+    shift = np.zeros((), np.float32) if zero is None else zero.astype(np.float32)
+    return np.asarray(np.clip(np.rint(x / scale) + shift, info.min, info.max).astype(kind))
+
+
+def _dequantized_values(node: Op, values: list[Array | None]) -> Array:
+    """``(q - zero) * scale`` in float32; scale and zero broadcast to q."""
+    q, scale, zero = [*values, None][:3]
+    assert q is not None
+    assert scale is not None
+    if scale.dtype != np.float32 or q.dtype.kind not in "iu":
+        raise FormatError(f"{node}: makes {scale.dtype} of {q.dtype}; that cannot be converted")
+    if zero is not None and zero.dtype != q.dtype:
+        raise FormatError(f"{node}: its zero point is {zero.dtype}, what it reads {q.dtype}")
+    whole = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
+    return np.asarray(whole.astype(np.float32) * scale)
+
+
+def _aligned(node: Op, values: list[Array | None]) -> list[Array | None]:
+    """Scale and zero point of a (De)QuantizeLinear, one for each position of its axis."""
+    assert values[0] is not None
+    return [
+        None if value is None else along_axis(node, value, values[0].ndim) for value in values[1:]
+    ]
+
+
+def along_axis(node: Op, value: Array, rank: int) -> Array:
+    """A scale or zero point of ``node`` in the shape in which it broadcasts to ``rank`` axes."""
+    if value.size == 1:
+        return value.reshape(())
+    axis = int(node.attribute("axis"))
+    if value.ndim != 1 or not -rank <= axis < rank:
+        raise FormatError(f"{node}: its scale of shape {value.shape} does not fit axis {axis}")
+    sizes = [1] * rank
+    sizes[axis] = value.size
+    return value.reshape(sizes)
+
+
+def _dequantized(node: Op, values: list[Array | None]) -> Constant:
+    """Constants that were stored as integers: they keep them."""
+    q = values[0]
+    assert q is not None
+    scale, zero = [*_aligned(node, values), None][:2]
+    made = _dequantized_values(node, [q, scale, zero])
+    assert scale is not None
+    if np.prod(made.shape, dtype=float) != q.size:
+        raise ValueError
+    if not (np.isfinite(scale).all() and (scale > 0).all()) or q.dtype.itemsize > 2:
+        return Constant(made)  # a bias of 32 bits, which is a real number
+    whole = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
+    ends = (int(whole.min(initial=0)), int(whole.max(initial=0)))
+    integers = whole.astype(np.float32)
+    return Constant(made, integers, np.broadcast_to(scale, q.shape), *ends)
 
 
 def axes_of(node: Op, values: list[Array]) -> list[int] | None:
@@ -173,13 +292,30 @@ def _other(node: Op, values: list[Array]) -> Constant | None:
             return Constant(np.take(values[0], index, node.attribute("axis")))
         case "Concat":
             return Constant(np.concatenate(values, node.attribute("axis")))
-        case "ReduceMean":
+        case "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" as kind:
             axes = axes_of(node, values)
             keep = bool(node.attribute("keepdims"))
             axis = tuple(axes) if axes else None  # no axes: all of them
-            return Constant(np.asarray(values[0].mean(axis, keepdims=keep, dtype=values[0].dtype)))
+            if kind in ("ReduceMax", "ReduceMin"):
+                most = values[0].max if kind == "ReduceMax" else values[0].min
+                return Constant(np.asarray(most(axis, keepdims=keep)))
+            total = values[0].mean if kind == "ReduceMean" else values[0].sum
+            return Constant(np.asarray(total(axis, keepdims=keep, dtype=values[0].dtype)))
         case "MatMul":
             return Constant(values[0] @ values[1])
+        case "Expand":
+            wanted = tuple(int(size) for size in values[1].reshape(-1))
+            shape = np.broadcast_shapes(values[0].shape, wanted)
+            if np.prod(shape, dtype=float) > MAX_VALUES:
+                raise ValueError
+            return Constant(np.broadcast_to(values[0], shape))
+        case "ConstantOfShape":
+            sizes = [int(size) for size in values[0].reshape(-1)]
+            if min(sizes, default=0) < 0 or np.prod(sizes, dtype=float) > MAX_VALUES:
+                raise ValueError
+            filled = node.attribute("value")
+            filled = np.zeros(1, np.float32) if filled is None else np.asarray(filled)
+            return Constant(np.broadcast_to(filled.reshape(()), sizes))
     return None
 
 
@@ -192,6 +328,8 @@ def _constant(node: Op) -> Constant:
     return Constant(np.asarray(value, kind))
 
 
+#: ONNX's type number of truth values.
+_BOOL = 9
 #: ONNX's type number -> NumPy's dtype name, for the types that a Cast may have.
 KINDS = {
     1: "float32",
@@ -208,16 +346,18 @@ KINDS = {
 }
 
 
-def kind_of(node: Op) -> np.dtype[Any]:
+def kind_of(node: Op, *, with_bool: bool = False) -> np.dtype[Any]:
     """Return the dtype that a Cast casts to."""
     to = node.attribute("to")
+    if to == _BOOL and with_bool:
+        return np.dtype(np.bool_)
     if to not in KINDS:
         raise FormatError(f"{node}: to={to} cannot be converted; numbers of 8 to 64 bits can")
     return np.dtype(KINDS[to])
 
 
 def _cast(node: Op, value: Array) -> Array:
-    kind = kind_of(node)
+    kind = kind_of(node, with_bool=True)
     if kind.kind in "iu":
         info = np.iinfo(kind)
         whole = np.trunc(value.astype(np.float64))

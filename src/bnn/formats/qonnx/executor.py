@@ -301,7 +301,41 @@ class MaxPool(OpRun):
         return (np.maximum.reduce(parts),)
 
 
-#: First operator set whose softmax ``onnx.reference`` computes correctly.
+class QuantizeLinear(OpRun):
+    """ONNX's before operator set 19, which ``onnx.reference`` (1.23) does not have."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, scale: Any, zero: Any = None, axis: int = 1, **newer: Any) -> Any:
+        del newer  # attributes of later versions, at their defaults
+        kind = np.uint8 if zero is None else zero.dtype
+        limits = np.iinfo(kind)
+        rows = np.moveaxis(x, axis, -1) if scale.size > 1 else x
+        q = np.round(rows / scale.reshape(-1)) if scale.size > 1 else np.round(rows / scale)
+        if zero is not None:
+            q = q + (zero.reshape(-1) if zero.size > 1 else zero).astype(x.dtype)
+        q = np.minimum(np.maximum(q, limits.min), limits.max).astype(kind)
+        return (np.moveaxis(q, -1, axis) if scale.size > 1 else q.reshape(x.shape),)
+
+
+class DequantizeLinear(OpRun):
+    """ONNX's before operator set 19, which ``onnx.reference`` (1.23) does not have."""
+
+    op_domain = ""
+
+    def _run(self, q: Any, scale: Any, zero: Any = None, axis: int = 1, **newer: Any) -> Any:
+        del newer
+        sizes = [-1 if place == axis % max(q.ndim, 1) else 1 for place in range(q.ndim)]
+        scale = scale.reshape(sizes) if scale.size > 1 else scale.reshape(())
+        whole = q.astype(np.int64)
+        if zero is not None:
+            whole = whole - (zero.reshape(sizes) if zero.size > 1 else zero.reshape(()))
+        return ((whole.astype(np.float32) * scale).astype(np.float32),)
+
+
+#: The first operator set whose (De)QuantizeLinear ``onnx.reference`` has.
+_LINEAR = 19
+#: The first operator set whose softmax is ``onnx.reference``'s.
 _SOFTMAX = 13
 #: First operator set whose batch norm ``onnx.reference`` computes correctly.
 _BATCH_NORM = 14
@@ -361,6 +395,7 @@ class Executor:
         new.append(MaxPool)
         new += [BatchNormalization] if opset < _BATCH_NORM else []
         new += [Softmax, LogSoftmax, Hardmax] if opset < _SOFTMAX else []
+        new += [QuantizeLinear, DequantizeLinear] if opset < _LINEAR else []
         self._session = ReferenceEvaluator(model, new_ops=new)
         constants = {item.name for item in model.graph.initializer}
         self._input = next(item for item in model.graph.input if item.name not in constants)

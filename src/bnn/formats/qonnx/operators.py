@@ -59,6 +59,9 @@ class Operator:
 
 _LATE = (13, 21, 23, 24, 25)  # versions that only added dtypes
 _UNARY = Operator((6, 13), tensors=())
+_EITHER = Operator((7, 9, 13), tensors=(0, 1))
+_LOGIC = Operator((7,), tensors=(0, 1))
+_LINEAR_VERSIONS = (10, 13, 19, 21, 23, 24, 25)
 _POOL = ("kernel_shape", "strides", "pads", "auto_pad", "ceil_mode", "dilations")
 _SOFTMAX = Operator((1, 11, 13), read=("axis",))
 
@@ -80,6 +83,25 @@ OPERATORS: dict[str, Operator] = {
     "Relu": Operator((6, 13, 14)),
     "Clip": Operator((6, 11, 12, 13), read=("min", "max")),
     "Sign": Operator((9, 13)),
+    # --- of each value, in a chain that has few values
+    **dict.fromkeys(("Greater", "Less"), _EITHER),
+    **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), Operator((12, 16), tensors=(0, 1))),
+    "Equal": Operator((7, 11, 13, 19), tensors=(0, 1)),
+    "Not": Operator((1,)),
+    **dict.fromkeys(("And", "Or", "Xor"), _LOGIC),
+    "Where": Operator((9, 16), tensors=(0, 1, 2)),
+    **dict.fromkeys(("Neg", "Abs", "Floor", "Ceil", "Tanh"), Operator((6, 13))),
+    "Round": Operator((11, 22)),
+    **dict.fromkeys(("Max", "Min"), Operator((8, 12, 13), tensors=tuple(range(8)))),
+    "QuantizeLinear": Operator(
+        _LINEAR_VERSIONS,
+        read=("axis",),
+        fixed={"block_size": (0,), "output_dtype": (0,), "precision": (0,)},
+        idle=("saturate",),  # of 8-bit floats, which are refused
+    ),
+    "DequantizeLinear": Operator(
+        _LINEAR_VERSIONS, read=("axis",), fixed={"block_size": (0,), "output_dtype": (0,)}
+    ),
     # --- windows
     "MaxPool": Operator(
         (1, 8, 10, 11, 12, 22),
@@ -131,13 +153,26 @@ OPERATORS: dict[str, Operator] = {
         outputs=2,
     ),
     # --- of constants only
-    **dict.fromkeys(
-        ("Sqrt", "Neg", "Abs", "Reciprocal", "Floor", "Ceil", "Exp", "Log"),
-        _UNARY,
-    ),
-    "Round": Operator((11, 22), tensors=()),
+    **dict.fromkeys(("Sqrt", "Reciprocal", "Exp", "Log"), _UNARY),
     "Pow": Operator((7, 12, 13, 15), tensors=()),
-    **dict.fromkeys(("Max", "Min"), Operator((8, 12, 13), tensors=())),
+    "Sum": Operator((8, 13), tensors=()),
+    **dict.fromkeys(
+        ("ReduceMax", "ReduceMin"),
+        Operator(
+            (1, 11, 12, 13, 18, 20),
+            tensors=(),
+            read=("axes", "keepdims"),
+            fixed={"noop_with_empty_axes": (0,)},
+        ),
+    ),
+    "ReduceSum": Operator(
+        (1, 11, 13),
+        tensors=(),
+        read=("axes", "keepdims"),
+        fixed={"noop_with_empty_axes": (0,)},
+    ),
+    "Expand": Operator((8, 13), tensors=()),
+    "ConstantOfShape": Operator((9, 20, 21, 23, 24, 25), tensors=(), read=("value",)),
     "Gather": Operator((1, 11, 13), tensors=(), read=("axis",)),
     "Concat": Operator((4, 11, 13), tensors=(), read=("axis",)),
     "Slice": Operator((1, 10, 11, 13), tensors=(), read=("starts", "ends", "axes")),
@@ -164,6 +199,7 @@ OPERATORS: dict[str, Operator] = {
         idle=("input_shape",),  # a note of the tensor's dtype
     ),
     "MaxPoolNHWC": Operator((1,), read=("kernel_shape", "strides", "pads", "ceil_mode")),
+    "XnorPopcountMatMul": Operator((1,)),
 }
 
 
@@ -228,6 +264,7 @@ _QONNX: dict[str, dict[int, Signature]] = {
             },
         )
     },
+    "XnorPopcountMatMul": {1: Signature(2, 2, {})},
     "MaxPoolNHWC": {
         1: Signature(
             1,

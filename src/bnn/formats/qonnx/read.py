@@ -25,13 +25,13 @@ from bnn.formats.grids import grid
 from bnn.formats.qonnx import onnx_file
 from bnn.formats.qonnx.constants import Constant, fold
 from bnn.formats.qonnx.operators import OPERATORS, Op
-from bnn.formats.qonnx.rules import FINAL, LAYOUT, RULES
+from bnn.formats.qonnx.rules import FINAL, LAYOUT, RULES, curves
 from bnn.formats.qonnx.rules.ending import finish
-from bnn.formats.qonnx.tensor import RawInput, Tensor
+from bnn.formats.qonnx.tensor import Curve, RawInput, Tensor
 from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.qonnx.weights import quantized_constant
 from bnn.formats.report import Converted
-from bnn.formats.stack import zeros_fit
+from bnn.formats.stack import used_layers, zeros_fit
 from bnn.network.network import Network
 
 
@@ -63,13 +63,17 @@ def _converted(walk: Walk) -> Converted:
     for node in walk.nodes:
         inputs = [walk.value(node, name) if name else None for name in node.inputs]
         walk.note_constants(node, inputs)
-        walk.values[node.outputs[OPERATORS[node.kind].result]] = _fitting(walk, node, inputs)
+        value = _fitting(walk, node, inputs)
+        walk.note_values(value)
+        walk.values[node.outputs[OPERATORS[node.kind].result]] = value
     if not walk.nodes:
         raise FormatError("the output does not depend on any node")
-    finish(walk, walk.value(walk.nodes[-1], walk.graph.output))
+    last = walk.value(walk.nodes[-1], walk.graph.output)
+    finish(walk, curves.settled(walk, walk.nodes[-1], last) if isinstance(last, Curve) else last)
     assert walk.input is not None
-    given = zeros_fit(walk.input, walk.stack.layers)
-    network = Network(given, tuple(walk.stack.layers), walk.lattice)
+    layers = used_layers(walk.stack.layers)
+    given = zeros_fit(walk.input, layers)
+    network = Network(given, tuple(layers), walk.lattice)
     walk.report.ignored += [k for k in walk.graph.constants if k not in walk.used]
     classes = walk.graph.classes
     count = network.signals[network.layers[-1].name].shape[2]
@@ -87,17 +91,23 @@ def _fitting(walk: Walk, node: Op, inputs: Inputs) -> Value:
 
 
 def _result(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    if all(item is None or isinstance(item, Constant) for item in inputs):
-        return _folded(node, [item for item in inputs if not isinstance(item, Tensor | RawInput)])
+    constants = [item for item in inputs if item is None or isinstance(item, Constant)]
+    if len(constants) == len(inputs):
+        return _folded(node, constants)
     operator, rule = OPERATORS[node.kind], RULES.get(node.kind)
     for index, item in enumerate(inputs):
-        if isinstance(item, Tensor | RawInput) and index not in operator.tensors:
+        if isinstance(item, Tensor | RawInput | Curve) and index not in operator.tensors:
             raise FormatError(f"{node}: its input {node.inputs[index]!r} must be a constant")
     if rule is None:
         raise FormatError(f"{node}: this operation can be converted on constants only")
     for item in inputs:
         if isinstance(item, Tensor | RawInput):
             _check_waiting(node, item)
+    if curves.goes_on(walk, node, inputs):
+        return curves.start(walk, node, inputs)
+    inputs = [
+        curves.settled(walk, node, item) if isinstance(item, Curve) else item for item in inputs
+    ]
     first = inputs[0]
     if isinstance(first, Tensor) and first.ending == "class" and node.kind in LAYOUT - {"Cast"}:
         return first  # one number per sample: the layout does not matter

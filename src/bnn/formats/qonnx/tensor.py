@@ -7,6 +7,7 @@ tensor only notes the meaning of each axis, and a flattened map notes the order 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,6 +22,9 @@ Axes = tuple[str, ...]
 #: One operation with a constant: its ONNX type, the constant as float32 (1,) or
 #: (channels,), and whether the constant is the first operand.
 Step = tuple[str, Array, bool]
+
+#: What is made of each value, (n, channels) to the same shape.
+Function = Callable[[Array], Array]
 
 FIRST: Axes = ("N", "C", "H", "W")
 LAST: Axes = ("N", "H", "W", "C")
@@ -90,9 +94,8 @@ class Tensor:
     @property
     def height_width(self) -> tuple[int, int]:
         """Size of the map; (1, 1) for a vector."""
-        if len(self.axes) == 2:
-            return 1, 1
-        return self.shape[self.axes.index("H")], self.shape[self.axes.index("W")]
+        sizes = dict(zip(self.axes, self.shape, strict=True))
+        return sizes.get("H", 1), sizes.get("W", 1)
 
     def slid(self, layer: str, height: int, width: int, channels: int, **change: Any) -> Tensor:
         """Return the map of another size that ``layer`` makes of this one."""
@@ -141,6 +144,43 @@ class RawInput:
         return x
 
 
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A tensor each of whose values is a function of one value of another, not a layer yet.
+
+    Attributes:
+        base: the other tensor, with no steps of its own.
+        function: float32 (n, channels) to numbers of any type, of the same shape.
+        made: the node that makes it, for messages.
+        points: functions that are 0 where ``function`` may change its course: at a comparison.
+    """
+
+    base: Tensor | RawInput
+    function: Function
+    made: str = ""
+    points: tuple[Function, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In ONNX, the batch included."""
+        return self.base.shape
+
+    @property
+    def axes(self) -> Axes:
+        """Meaning of each axis."""
+        return self.base.axes
+
+    @property
+    def channels(self) -> int:
+        """Size of the channel axis."""
+        return self.base.channels
+
+    @property
+    def order(self) -> NDArray[np.int64] | None:
+        """As in :class:`Tensor`."""
+        return self.base.order
+
+
 def done(step: Step, x: Array) -> Array:
     """Return the result of one operation with a constant on ``x`` (..., channels), in its dtype."""
     kind, value, first = step
@@ -170,8 +210,8 @@ def _without_offset(step: Step) -> Step:
     return (kind, np.zeros(1), first) if kind in ("Add", "Sub") else step
 
 
-def per_channel(node: Op, value: Array, tensor: Tensor | RawInput) -> Array:
-    """Return a constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
+def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Array:
+    """A constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
 
     Raises:
         FormatError: it differs by position, or would make the tensor larger.
@@ -190,8 +230,8 @@ def per_channel(node: Op, value: Array, tensor: Tensor | RawInput) -> Array:
     return ordered(rows[:, 0], tensor)
 
 
-def ordered(channels: Array, tensor: Tensor | RawInput) -> Array:
-    """Return values per ONNX channel, (1, ...) or (channels, ...), in our order."""
+def ordered(channels: Array, tensor: Tensor | RawInput | Curve) -> Array:
+    """Values by ONNX channel, (1, ...) or (channels, ...), brought into our order."""
     if tensor.order is None or len(channels) == 1:
         return channels
     mine = np.empty_like(channels)
@@ -213,10 +253,14 @@ def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
     """Return our index of each element of a flattened map; None if the orders are the same."""
     if len(tensor.axes) == 2:
         return tensor.order
+    if tensor.order is not None:
+        return tensor.order  # a vector with axes of one position
     sizes = dict(zip(tensor.axes, tensor.shape, strict=True))
-    mine = np.arange(sizes["H"] * sizes["W"] * sizes["C"])
-    maps = mine.reshape(1, sizes["H"], sizes["W"], sizes["C"])
-    order = maps.transpose([LAST.index(axis) for axis in tensor.axes]).reshape(-1)
+    mine = np.arange(sizes.get("H", 1) * sizes.get("W", 1) * sizes["C"])
+    maps = mine.reshape(1, sizes.get("H", 1), sizes.get("W", 1), sizes["C"])
+    known = [LAST.index(axis) for axis in tensor.axes]
+    rest = [axis for axis in range(4) if axis not in known]  # of one position each
+    order = maps.transpose([*known, *rest]).reshape(-1)
     return None if np.array_equal(order, mine) else order
 
 

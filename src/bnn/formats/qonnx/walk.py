@@ -20,15 +20,15 @@ from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.input import check_fed, unquantized_input
 from bnn.formats.qonnx.onnx_file import Graph, Node
 from bnn.formats.qonnx.operators import Op, understood
-from bnn.formats.qonnx.tensor import VECTOR, RawInput, Step, Tensor, done, flattened
+from bnn.formats.qonnx.tensor import VECTOR, Curve, RawInput, Step, Tensor, done, flattened
 from bnn.formats.report import Report
 from bnn.formats.stack import Stack
 from bnn.network.network import Flatten, Lattice, Scale
 from bnn.program.inputs import Input
 
 Array = NDArray[Any]
-Value = Constant | Tensor | RawInput
-#: Inputs of a node; None for an omitted one.
+Value = Constant | Tensor | RawInput | Curve
+#: A node's inputs; None for an omitted one.
 Inputs = list[Value | None]
 
 #: Operators that turn an input into whole numbers.
@@ -48,6 +48,10 @@ class Walk:
         self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
         self.input: Input | None = None
         self.lattice = Lattice()
+        #: Of layers: bounds of their real values, which are quantized, and their channels.
+        self.bounds: dict[str, tuple[float, float]] = {}
+        self.quantized: set[str] = set()
+        self.channels: dict[str, int] = {}
         read, idle = needed(graph)
         self.nodes = [understood(node, graph.opsets) for node in read]
         self.report.ignored += [str(node) for node in idle]
@@ -60,6 +64,15 @@ class Walk:
         if name not in self.values:
             raise FormatError(f"{node}: reads {name!r}, an output that cannot be converted")
         return self.values[name]
+
+    def note_values(self, value: Value) -> None:
+        """Bounds of the layer that ``value`` is, if it is one."""
+        if isinstance(value, Tensor) and not value.steps and not value.ending:
+            self.bounds.setdefault(value.layer, (value.low, value.high))
+            if value.quantized:
+                self.quantized.add(value.layer)
+            if not value.flat:
+                self.channels.setdefault(value.layer, value.channels)
 
     def note_constants(self, node: Op, inputs: Inputs) -> None:
         """Note which arrays of the file each constant comes from."""
@@ -106,7 +119,13 @@ class Walk:
         check_fed(self.graph, chosen)
         self.report.assumed = chosen.name
         if value.factor.size > 1 or value.offset.size > 1:
-            raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
+            # The input as it is; what is done to its channels becomes layers.
+            self.lattice = chosen.lattice()
+            plain = replace(value, factor=np.ones(1), offset=np.zeros(1), steps=())
+            tensor = self.fed(chosen.input(value.given_shape), plain)
+            for step in value.steps:
+                tensor = self.scaled(node, tensor, step)
+            return tensor
         self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))
         return self.fed(chosen.input(value.given_shape), value)
 
@@ -159,6 +178,7 @@ class Walk:
             for q in (given.precision.low, given.precision.high)
         )
         tensor = Tensor("input", top.shape, top.axes, low, high, quantized=True)
+        self.note_values(tensor)
         return tensor if raw.map is None else flattened("flatten", tensor)
 
 

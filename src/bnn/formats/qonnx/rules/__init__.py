@@ -4,6 +4,7 @@
 ``activations``  quantizers and thresholds
 ``affine``       scales, offsets, sums, batch norms
 ``clips``        Relu and Clip
+``curves``       comparisons, choices and straight-through sums, as one function of each value
 ``products``     convolutions and dense layers
 ``borders``      Pad and Im2Col, for the convolution after them
 ``pools``        maxima and means
@@ -23,6 +24,7 @@ from bnn.formats.qonnx.rules import (
     affine,
     borders,
     clips,
+    curves,
     ending,
     layout,
     pools,
@@ -58,4 +60,6 @@ RULES: dict[str, Rule] = {
     "Shape": layout.shape,
     "Pad": borders.pad,
     "Im2Col": borders.im2col,
+    **dict.fromkeys(curves.STARTING, curves.start),
+    "XnorPopcountMatMul": products.xnor_popcount,
 }

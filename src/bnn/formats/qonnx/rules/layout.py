@@ -13,6 +13,7 @@ from bnn.errors import FormatError
 from bnn.formats.qonnx.axes import picture_axes
 from bnn.formats.qonnx.constants import Constant, fold, kind_of, reshaped, shape_of
 from bnn.formats.qonnx.operators import Op
+from bnn.formats.qonnx.rules import curves
 from bnn.formats.qonnx.rules.clips import activation_of
 from bnn.formats.qonnx.tensor import (
     FIRST,
@@ -52,6 +53,10 @@ def reshape(walk: Walk, node: Op, inputs: Inputs) -> Value:
         return _as_map(walk, node, tensor, wanted)
     if whole and count == tensor.channels and wanted[1:] in ((count, 1, 1), (1, 1, count)):
         axes = FIRST if wanted[1] == count else LAST
+        return replace(tensor, shape=wanted, axes=axes)
+    # One position, as PyTorch has it around a batch norm of vectors.
+    if whole and count == tensor.channels and wanted[1:] in ((count, 1), (1, count)):
+        axes = ("N", "C", "W") if wanted[1] == count else ("N", "W", "C")
         return replace(tensor, shape=wanted, axes=axes)
     raise FormatError(f"{node}: from shape {tensor.shape} to {wanted} cannot be converted")
 
@@ -128,9 +133,7 @@ def cast(walk: Walk, node: Op, inputs: Inputs) -> Value:
         return replace(tensor, kind=kind.name)
     values = _values(walk, tensor)
     if values is None:
-        raise FormatError(
-            f"{node}: casts to {kind.name} what may not be whole numbers; quantize it first"
-        )
+        return curves.start(walk, node, inputs)
     with np.errstate(all="ignore"):
         kept = values.astype(kind)
     if (kept.astype(np.float64) != values).any():

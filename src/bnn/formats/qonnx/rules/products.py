@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.operators import Op
+from bnn.formats.qonnx.rules.clips import activation_of
 from bnn.formats.qonnx.rules.sliding import check_axes, slid, slide
-from bnn.formats.qonnx.tensor import Tensor, in_order
+from bnn.formats.qonnx.tensor import VECTOR, Tensor, in_order
 from bnn.formats.qonnx.walk import Inputs, Walk
 from bnn.formats.qonnx.weights import bias_of, check_size, kernel_of, matrix_of
 from bnn.formats.stack import add_conv, dilated
 from bnn.formats.weights import Weights
-from bnn.network.network import Conv2d, Linear
+from bnn.network.network import Clip, Conv2d, Linear
 from bnn.program.precision import BIPOLAR, TERNARY
 
 Array = NDArray[Any]
@@ -28,6 +30,7 @@ def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     tensor = walk.map_of(node, inputs[0])
     check_axes(node, tensor)
     weights = kernel_of(node, inputs, tensor.channels, node.is_last)
+    _check_kept(walk, node, tensor, weights)
     size = (int(weights.integers.shape[1]), int(weights.integers.shape[2]))
     stride, padding = slide(node, tensor, size)
     if any(padding) and any(tensor.padding) and tensor.pad_value:
@@ -61,6 +64,7 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if node.kind == "Gemm" and len(tensor.axes) != 2:
         raise FormatError(f"{node}: reads a map; it must be a vector")
     weights = matrix_of(node, inputs, tensor.channels)
+    _check_kept(walk, node, tensor, weights)
     rows = in_order(weights.integers, tensor)
     added = bias_of(node, inputs, len(rows), tensor.shape[0]) if node.kind == "Gemm" else None
     bias = _shifted_bias(weights, added, tensor.shift)
@@ -78,6 +82,50 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     walk.report.used(node.name, f"dense, {weights.precision} weights", walk.arrays(node))
     height, width = tensor.height_width
     return replace(_after_weights(tensor, name, height, width, weights, added), order=None)
+
+
+def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
+    """XnorPopcountMatMul: how many of the bits, 0 and 1, of two rows are alike.
+
+    With -1 for 0, their product is the number of equal ones minus that of the others.
+    """
+    tensor = walk.tensor(node, inputs[0])
+    given = inputs[1]
+    if not isinstance(given, Constant) or given.value.ndim != 2 or tensor.axes != VECTOR:
+        raise FormatError(
+            f"{node}: of products, those of a vector with a constant can be converted"
+        )
+    bits = given.value
+    if bits.shape[0] != tensor.channels or not np.isin(bits, (0, 1)).all():
+        raise FormatError(f"{node}: its bits of shape {bits.shape} do not fit, or are not 0 and 1")
+    made = activation_of(walk, tensor)
+    if not tensor.quantized or (tensor.low, tensor.high, made.levels) != (0, 1, 1):
+        raise FormatError(f"{node}: reads other values than 0 and 1")
+    signs = in_order((2 * bits.T - 1).astype(np.int16), tensor)
+    scale = np.full(1, tensor.gain, np.float32)  # (2 * gain) / 2
+    shift = (2 * tensor.shift - 1) / 2
+    bias = signs.sum(axis=1).astype(np.float32) * np.float32(shift) + np.float32(len(bits) / 2)
+    name = walk.stack.name(node.name)
+    walk.stack.add(Linear(name, signs, BIPOLAR, scale, bias, tensor.layer))
+    walk.report.used(node.name, "dense of equal bits, bipolar weights", walk.arrays(node))
+    shape = (tensor.shape[0], bits.shape[1])
+    return Tensor(name, shape, VECTOR, 0.0, float(len(bits)))
+
+
+def _check_kept(walk: Walk, node: Op, tensor: Tensor, weights: Weights) -> None:
+    """Refuse binary weights that read a hard tanh which nothing quantizes.
+
+    BinaryNet.pytorch and its many copies take signs by a change of ``.data``, which PyTorch's
+    exporters do not see: the file computes something else than the network that was trained.
+    """
+    layer = next((one for one in walk.stack.layers if one.name == tensor.layer), None)
+    is_hard_tanh = isinstance(layer, Clip) and (layer.low, layer.high) == (-1, 1)
+    if is_hard_tanh and weights.precision == BIPOLAR and (weights.scale == 1).all():
+        raise FormatError(
+            f"{node}: its binary weights read a hard tanh that nothing quantizes: networks that "
+            "take signs by a change of .data lose them when they are exported; write them as "
+            "torch.sign or torch.where, and export again"
+        )
 
 
 def _patched(

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Any live PyTorch module to a network: traced by its own exporter, and compared with itself.
+
+The module is the user's own code, in the user's own process; nothing comes from a file. It is
+traced to an ONNX graph (a Brevitas module to QONNX, by Brevitas), which
+:mod:`bnn.formats.qonnx.read` reads. A trace does not hold what a module does behind its back,
+such as ``x.data = sign(x.data)``: so the module's own answers are compared with those of the
+network that was read, and a module that answers otherwise is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import BnnError, FormatError
+from bnn.formats.grids import grid
+from bnn.formats.qonnx import read as qonnx
+from bnn.formats.report import Converted
+from bnn.network import forward
+from bnn.network.network import Network
+from bnn.program.precision import BIPOLAR
+
+Array = NDArray[Any]
+
+OPSET = 17
+#: Random inputs that both answer, besides those that were given.
+SAMPLES = 64
+#: Of the largest answer: frameworks sum in float32.
+TOLERANCE = 1e-4
+
+
+def from_any(module: Any, example: Any, given_input: str | None = None) -> Converted:
+    """The network of a live module.
+
+    Args:
+        module: a ``torch.nn.Module``. It is put into evaluation mode while it is read.
+        example: inputs that it takes, with a batch axis first: a tensor or an array.
+        given_input: where the module does not quantize its input: the values that occur, a
+            name of :func:`bnn.formats.grids.grid`.
+
+    Raises:
+        FormatError: it cannot be traced, a layer cannot be converted, or the network's answers
+            are not the module's own.
+        NetworkError: what it does makes no network.
+    """
+    import torch
+
+    rows = torch.as_tensor(np.asarray(example), dtype=torch.float32)
+    name = type(module).__name__
+    if rows.ndim < 2 or not len(rows):
+        raise FormatError(f"{name}: example has shape {tuple(rows.shape)}; it is a batch of inputs")
+    with _evaluating(module), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{name}.onnx")
+        _export(module, rows[:1], path)
+        try:
+            found = qonnx.read(path, given_input)
+        except BnnError as error:
+            raise type(error)(str(error).replace(f"{path}: ", f"{name}: ")) from None
+        _compare(module, found, rows)
+    return found
+
+
+@contextlib.contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+def _export(module: Any, row: Any, path: Path) -> None:
+    """Write the module as the graph that it is for one input."""
+    quiet = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(quiet):
+            warnings.simplefilter("ignore")
+            if any(type(one).__module__.startswith("brevitas.") for one in module.modules()):
+                from brevitas.export import export_qonnx
+
+                export_qonnx(module, args=row, export_path=str(path))
+            else:
+                import torch
+
+                torch.onnx.export(module, (row,), str(path), dynamo=False, opset_version=OPSET)
+    # Exporters raise whatever the module does, and a dozen kinds of their own.
+    except Exception as error:
+        line = " ".join(str(error).split())[:200]
+        raise FormatError(
+            f"{type(module).__name__}: cannot be traced: {type(error).__name__}: {line}"
+        ) from None
+
+
+def _compare(module: Any, found: Converted, rows: Any) -> None:
+    """That the module itself answers as the network does.
+
+    Raises:
+        FormatError: it does not: its trace is another function.
+    """
+    import torch
+
+    network = found.network
+    given = np.concatenate([rows.numpy(), _drawn(found, rows.numpy())])
+    theirs = np.concatenate(
+        [module(torch.from_numpy(one[None])).numpy().reshape(1, -1) for one in given]
+    )
+    mine = forward.evaluate(network, network.input.check(_as_model(given, network))).logits
+    if theirs.shape[1] == 1 and mine.shape[1] == 2:
+        mine = mine[:, 1:]
+    name = type(module).__name__
+    if found.report.final:
+        far = mine.argmax(1) != theirs.argmax(1)
+    elif theirs.shape != mine.shape:
+        raise FormatError(f"{name}: gives {theirs.shape[1]} values, its trace {mine.shape[1]}")
+    else:
+        far = np.abs(mine - theirs).max(1) > TOLERANCE * max(1.0, float(np.abs(theirs).max()))
+    if far.any():
+        raise FormatError(
+            f"{name}: its own answers differ from those of its trace for {int(far.sum())} of "
+            f"{len(far)} inputs: what it does is not all in the trace (such as a change of .data), "
+            "or the values of its input are others (--input)"
+        )
+
+
+def _drawn(found: Converted, rows: Array) -> Array:
+    """Random inputs (SAMPLES, ...): of the values that the input was told to have, if it was."""
+    values: Any = rows.reshape(-1)
+    if found.report.assumed:
+        told = grid(found.report.assumed)
+        values = (-1.0, 1.0) if told.precision == BIPOLAR else told.values()
+    rng = np.random.default_rng(0)
+    return np.asarray(rng.choice(values, (SAMPLES, *rows.shape[1:])), np.float32)
+
+
+def _as_model(batch: Array, network: Network) -> Array:
+    """Inputs of the module as the network takes them: channels last."""
+    shape = network.input.shape
+    if batch.ndim == 4 and len(shape) == 3:
+        batch = batch.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(batch.reshape(len(batch), *shape))

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Chains of operations on each value alone, as one function that must have few values.
+
+Exporters write a quantizer as what it is made of: comparisons, Where, casts, rounding, and the
+straight-through ``x + (q - x)``. Here such a chain is one function of the layer that it begins
+with. Where another operation needs its result, the function is evaluated over float32 as the
+graph does it, and becomes thresholds: it must rise or fall, and have at most 256 values.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bnn.errors import FormatError, NetworkError
+from bnn.formats.grids import real_input
+from bnn.formats.qonnx.constants import COMPARED, Constant, along_axis, elementwise, kind_of
+from bnn.formats.qonnx.input import Fed, is_exact, thresholded_input
+from bnn.formats.qonnx.operators import Op
+from bnn.formats.qonnx.quantizers import QUANTS, quantizer
+from bnn.formats.qonnx.steps import Staircase, StepsError, explored
+from bnn.formats.qonnx.tensor import Array, Curve, Function, RawInput, Tensor, done, per_channel
+from bnn.formats.qonnx.walk import Inputs, Value, Walk
+from bnn.network.arithmetic import real_layer
+from bnn.network.network import (
+    BatchNorm,
+    Clip,
+    Lattice,
+    Layer,
+    MultiThreshold,
+    Quantize,
+    Scale,
+    Sign,
+)
+from bnn.program.precision import INT, UINT
+
+_LINEAR = ("QuantizeLinear", "DequantizeLinear")
+#: Comparisons and choices, which are understood as parts of such a chain only.
+STARTING = (
+    *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not", "And", "Or", "Xor"),
+    *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min", "Tanh"),
+    *_LINEAR,
+)
+#: Places of a chain that are looked at, see :func:`_turns`.
+MAX_POINTS = 256
+#: What a chain may go on with.
+CURVED = {
+    *STARTING,
+    *("Add", "Sub", "Mul", "Div", "Clip", "Relu", "Sign", "Cast", "Identity"),
+    *QUANTS,
+}
+
+
+def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
+    """Whether ``node`` is a part of a chain."""
+    if node.kind in STARTING:
+        return True
+    tensors = [item for item in inputs if isinstance(item, Tensor | RawInput | Curve)]
+    if node.kind not in CURVED:
+        return False
+    if len(tensors) > 1 and node.kind in ("Add", "Sub", "Mul", "Div"):
+        # What begins elsewhere is another layer; and the sum of two layers is one of its own.
+        is_plain = node.kind == "Add" and not any(isinstance(item, Curve) for item in tensors)
+        return not is_plain and _joined(walk, [as_curve(node, item) for item in tensors]) != []
+    return any(isinstance(item, Curve) for item in inputs)
+
+
+def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
+    """The function that ``node`` makes of its tensors, all of one beginning.
+
+    Raises:
+        FormatError: they are not, or a constant differs from position to position.
+    """
+    places = [
+        index
+        for index, item in enumerate(inputs)
+        if item is not None and not isinstance(item, Constant)
+    ]
+    joined = _joined(walk, [as_curve(node, inputs[index]) for index in places])
+    if not joined:
+        raise FormatError(
+            f"{node}: of two tensors only the sum can be converted, and others where both are "
+            "made of the same values"
+        )
+    first = joined[0]
+    parts: list[Function | None] = []
+    for index, item in enumerate(inputs):
+        if isinstance(item, Constant):
+            parts.append(_constant(node, item.value, first))
+        else:
+            parts.append(joined[places.index(index)].function if index in places else None)
+    made = _function(node, parts, inputs)
+    points = tuple(point for curve in joined for point in curve.points)
+    points = (*points, *_turns(node, parts))
+    if len(points) > MAX_POINTS:
+        raise FormatError(f"{node}: is one of more than {MAX_POINTS} comparisons in a chain")
+    return replace(first, function=made, made=str(node), points=points)
+
+
+def as_curve(node: Op, value: Value | None) -> Curve:
+    """``value`` as a function of itself."""
+    if isinstance(value, Curve):
+        return value
+    if isinstance(value, RawInput):
+        plain = replace(value, factor=np.ones(1), offset=np.zeros(1), steps=())
+        return Curve(plain, value.scaled)
+    assert isinstance(value, Tensor)
+    if value.ending or any(value.padding) or value.patches:
+        raise FormatError(f"{node}: follows a softmax, Pad or the like; that cannot be converted")
+    steps = value.steps
+    low, high = value.low, value.high
+    if steps:
+        at_zero, slope = value.shift, value.gain
+        low, high = (low - at_zero) / slope, (high - at_zero) / slope
+    base = replace(value, steps=(), low=low, high=high)
+    return Curve(base, lambda x: _all_done(steps, x))
+
+
+def _joined(walk: Walk, curves: list[Curve]) -> list[Curve]:
+    """The curves as functions of one layer, the last that all begin with; [] if there is none."""
+    first = curves[0]
+    if isinstance(first.base, RawInput):
+        return curves if all(_is_alike(curve.base, first.base) for curve in curves) else []
+    if not all(_is_alike(curve.base, first.base) for curve in curves):
+        return []
+    beginnings = [_beginnings(walk, curve) for curve in curves]
+    name = next((one for one in beginnings[0] if all(one in rest for rest in beginnings)), None)
+    return [] if name is None else [known[name] for known in beginnings]
+
+
+def _is_alike(one: Tensor | RawInput, two: Tensor | RawInput) -> bool:
+    """Whether the elements of both tensors are at the same places."""
+    if isinstance(one, Tensor) != isinstance(two, Tensor):
+        return False
+    same_order = one.order is two.order or (
+        one.order is not None and two.order is not None and np.array_equal(one.order, two.order)
+    )
+    flat = [item.flat != "" for item in (one, two) if isinstance(item, Tensor)]
+    return (one.shape, one.axes, flat[:1]) == (two.shape, two.axes, flat[1:]) and same_order
+
+
+def _beginnings(walk: Walk, curve: Curve) -> dict[str, Curve]:
+    """The curve as a function of its base, and of each layer that this is a function of."""
+    by_name = {layer.name: layer for layer in walk.stack.layers}
+    base = curve.base
+    assert isinstance(base, Tensor)
+    found = {base.layer: curve}
+    while (layer := by_name.get(base.layer)) is not None:
+        of_each = _of_each(layer)
+        name = _source(walk, layer)
+        if of_each is None or name not in walk.bounds:
+            break
+        low, high = walk.bounds[name]
+        base = replace(base, layer=name, low=low, high=high, quantized=name in walk.quantized)
+        points = tuple(_after(of_each, point) for point in curve.points)
+        function = _after(of_each, curve.function)
+        curve = replace(curve, base=base, function=function, points=points)
+        found[name] = curve
+    return found
+
+
+def _after(first: Function, then: Function) -> Function:
+    return lambda x: then(first(x))
+
+
+def _source(walk: Walk, layer: Layer) -> str:
+    if layer.source:
+        return layer.source
+    place = walk.stack.layers.index(layer)
+    return walk.stack.layers[place - 1].name if place else "input"
+
+
+def width(walk: Walk, curve: Curve) -> int:
+    """Channels of the curve's function: those of a map that was flattened are the map's."""
+    base = curve.base
+    if isinstance(base, Tensor) and base.flat:
+        return walk.channels.get(base.layer, base.channels)
+    return base.channels
+
+
+def _all_done(steps: Any, x: Array) -> Array:
+    for step in steps:
+        x = done(step, x)
+    return x
+
+
+def _of_each(layer: Layer) -> Function | None:
+    """What ``layer`` makes of each value (n, channels) alone; None if it does more than that."""
+    match layer:
+        case BatchNorm() | Scale() | Clip():
+            return lambda x: real_layer(layer, x)
+        case Sign() | Quantize() | MultiThreshold():
+            return lambda x: (
+                (layer.base + layer.step * layer.level(x)).astype(x.dtype)
+                * (x.dtype.type(layer.scale))
+            )
+    return None
+
+
+def _constant(node: Op, value: Array, first: Curve) -> Function:
+    """A constant beside ``first``."""
+    if node.kind in _LINEAR:
+        value = along_axis(node, value, len(first.axes))
+    value = per_channel(node, value, first)
+    if value.size == 1:
+        return lambda _: value.reshape(())
+    if node.kind == "Clip":
+        raise FormatError(f"{node}: its bounds must be single numbers")
+    if isinstance(first.base, Tensor) and first.base.flat:
+        raise FormatError(f"{node}: a constant differs from element to element of a flattened map")
+    return lambda x: np.broadcast_to(value, x.shape)
+
+
+def _function(node: Op, parts: list[Function | None], inputs: Inputs) -> Function:
+    """What ``node`` computes of ``x``, given what each of its inputs is."""
+    if node.kind in QUANTS:
+        constants = [item for item in inputs[1:] if isinstance(item, Constant)]
+        given = quantizer(node, [Constant(np.zeros(0)), *constants])
+        if given.scale.size > 1 or given.zero_point.size > 1:
+            raise FormatError(f"{node}: a scale per channel cannot be held here")
+        scale, zero = given.scale.reshape(()), given.zero_point.reshape(())
+        return lambda x: (given.integers(_of(parts[0], x)) - zero) * scale
+    if node.kind == "Cast":
+        kind = kind_of(node, with_bool=True)
+        return lambda x: _cast(node, _of(parts[0], x), kind)
+    return lambda x: elementwise(node, [None if one is None else one(x) for one in parts])
+
+
+def _of(part: Function | None, x: Array) -> Array:
+    assert part is not None
+    return part(x)
+
+
+def _cast(node: Op, x: Array, kind: np.dtype[Any]) -> Array:
+    if kind.kind in "iu":
+        info = np.iinfo(kind)
+        whole = np.trunc(x.astype(np.float64))
+        if whole.size and (whole.min() < info.min or whole.max() > info.max):
+            raise FormatError(f"{node}: casts to {kind.name} what may lie outside of it")
+    return x.astype(kind)
+
+
+def _turns(node: Op, parts: list[Function | None]) -> list[Function]:
+    """Where ``node`` may change its course: -1, 0, 1 below, at and above each such place.
+
+    A chain that only rises or falls between these places and others that are looked at is one
+    that does so everywhere, if what it is made of does.
+    """
+    given = [part for part in parts if part is not None]
+    if node.kind in ("Abs", "Sign", "Relu"):
+        return [_side(given[0], lambda x: np.zeros((), x.dtype))]
+    if node.kind in COMPARED or node.kind in ("Clip", "Max", "Min"):
+        return [_side(given[0], other) for other in given[1:]]
+    return []
+
+
+def _side(one: Function, two: Function) -> Function:
+    return lambda x: np.sign(one(x).astype(np.float64) - two(x).astype(np.float64))
+
+
+# --- the end of a chain --------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A staircase on evenly spaced values: ``scale * (base + step * level)``."""
+
+    table: Array
+    lattice: Lattice
+
+
+def settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
+    """The chain as an activation; ``node`` is what needs its result.
+
+    Raises:
+        FormatError: it neither rises nor falls, or has more than 256 values.
+    """
+    base = curve.base
+    if isinstance(base, RawInput):
+        if walk.chosen is None:
+            fed = _host(walk, node, curve, base)
+            if fed is not None:
+                return fed
+        tensor = walk.on_map(node, base)
+    else:
+        tensor = base
+    span = (tensor.low, tensor.high)
+    try:
+        stairs = explored(curve.function, width(walk, curve), span, curve.points)
+    except StepsError as error:
+        raise FormatError(f"{curve.made}: {error}; put a quantizer after it") from None
+    _note(walk, node, stairs)
+    source = tensor.layer
+    if stairs.falls.any():
+        signs = np.where(stairs.falls, -1, 1).astype(np.float32)
+        signs = signs[:1] if (signs == signs[0]).all() else signs
+        turned = Scale(walk.stack.name(f"{node.name}_turned"), signs, source=source)
+        source = walk.stack.add(turned)
+    held = _held(node, stairs)
+    made = MultiThreshold(
+        walk.stack.name(f"{node.name}_steps"),
+        held.table,
+        held.lattice.scale,
+        held.lattice.step,
+        held.lattice.base,
+        source,
+    )
+    walk.report.used(made.name, f"{made.levels + 1} values of a chain of operations")
+    ends = [made.scale * (made.base + made.step * level) for level in (0, made.levels)]
+    name = walk.stack.add(made)
+    return replace(
+        tensor, layer=name, quantized=True, steps=(), low=ends[0], high=ends[1], kind="float32"
+    )
+
+
+def _note(walk: Walk, node: Op, stairs: Staircase) -> None:
+    if stairs.noise:
+        walk.report.lost.append(
+            f"{node}: what it reads is a quantized value up to {stairs.noise:.1g} by which "
+            "float32 rounds a sum such as x + (q - x); taken as that value"
+        )
+
+
+def _held(node: Op, stairs: Staircase) -> _Held:
+    values = stairs.values
+    # The smallest step is rounded most; the whole span says how long the steps are.
+    span = float(values[-1] - values[0])
+    unit = span / max(1.0, float(np.rint(span / np.diff(values).min())))
+    places = (values - values[0]) / unit
+    whole = np.rint(places)
+    if np.abs(places - whole).max() > 1e-3 or whole[-1] > 255:
+        raise FormatError(f"{node}: reads values that are not evenly spaced: {values[:4].tolist()}")
+    # A step over several values at once is as many thresholds.
+    table = np.repeat(stairs.table, np.diff(whole).astype(int), axis=1)
+    table = table[:1] if (table == table[:1]).all() else table
+    try:
+        lattice = Lattice.of(unit, float(values[0]), node.name)
+    except NetworkError as error:
+        raise FormatError(f"{node}: {error}") from None
+    return _Held(table.astype(np.float32), lattice)
+
+
+def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
+    """The chain as the host's quantizer of the input, if it has the very same."""
+    largest = float(np.finfo(np.float32).max)
+    span = (-largest, largest)
+    try:
+        stairs = explored(curve.function, raw.channels, span, curve.points, is_rounded=False)
+        held = _held(node, stairs)
+    except (StepsError, FormatError):
+        return None
+    if stairs.falls.any() or len(held.table) > 1 or not np.isfinite(held.table).all():
+        return None
+    count = held.table.shape[1]
+    for fed in _hosts(raw, held):
+        if is_exact(fed.input, raw, lambda x: _levels(x, held.table), count):
+            walk.lattice = fed.lattice
+            return walk.fed(fed.input, raw)
+    return None
+
+
+def _hosts(raw: RawInput, held: _Held) -> Iterator[Fed]:
+    """Quantizers that may have the steps of ``held``."""
+    count, lattice, row = held.table.shape[1], held.lattice, held.table[0].astype(np.float64)
+    if count == 1:
+        fed = thresholded_input(raw, Constant(held.table), lattice)
+        if fed is not None:
+            yield fed
+        return
+    kinds = [UINT(bits) for bits in range(1, 9)] + [INT(bits) for bits in range(2, 9)]
+    kinds += [INT(bits, narrow=True) for bits in range(2, 9)]
+    scales = (lattice.scale * lattice.step, float(np.diff(row).mean()))
+    for precision, scale in itertools.product(kinds, scales):
+        if precision.high - precision.low != count or scale <= 0:
+            continue
+        zero = round(precision.low + 0.5 - row[0] / scale)
+        roundings: tuple[Literal["even", "up"], ...] = ("even", "up")
+        for rounding in roundings:
+            host = real_input(raw.given_shape, precision, scale, zero, rounding)
+            base = lattice.base - lattice.step * precision.low
+            yield Fed(host, Lattice(lattice.scale, lattice.step, base))
+
+
+def _levels(x: Array, table: Array) -> Array:
+    return np.asarray((x[..., None] >= table).sum(-1))

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""All values of a function of float32 that has few of them, and where it takes each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+MAX_VALUES = 256
+#: Values closer than this part of the largest are one value.
+SAME = 1e-6
+#: If these are too many, values closer than a few units in the last place of the largest x are:
+#: what float32 rounds of x + (q - x). Never more than this part of the largest value, and only
+#: where all values are many times further apart.
+ROUNDING, MAX_NOISE, APART = 2.0**-22, 2.0**-9, 16
+#: Points between the bounds that are always looked at.
+SAMPLES = 513
+#: Intervals that are halved at a time, for all channels together.
+MAX_INTERVALS = 1 << 22
+
+
+class StepsError(Exception):
+    """A function that is no staircase; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Staircase:
+    """A function that only rises, or only falls, in steps, channel by channel.
+
+    Attributes:
+        values: float64 (levels + 1,), ascending.
+        table: float32 (channels, levels): the smallest x at which each value but the first is
+            reached; of -x, where it falls.
+        falls: bool (channels,), where it falls.
+        noise: how far the function is from these values.
+    """
+
+    values: Array
+    table: Array
+    falls: Array
+    noise: float
+
+
+def explored(
+    function: Callable[[Array], Array],
+    channels: int,
+    span: tuple[float, float],
+    meetings: Sequence[Callable[[Array], Array]] = (),
+    *,
+    is_rounded: bool = True,
+) -> Staircase:
+    """The steps of ``function`` between two bounds.
+
+    Args:
+        function: float32 (n, channels) to any real numbers of that shape.
+        channels: how many. span: bounds of x.
+        meetings: functions of the same kind that give -1, 0 and 1 in this order or the other;
+            where they are 0, ``function`` may change its course.
+        is_rounded: whether values may be off by what float32 rounds of the largest x.
+
+    Raises:
+        StepsError: it does not rise or fall, or has more than 256 values; says which.
+    """
+    low, high = _position(span[0]), _position(span[1])
+    ends = _samples(low, high)
+    rows = [np.broadcast_to(np.asarray(ends)[:, None], (len(ends), channels))]
+    rows += [_around(meeting, low, high, channels) for meeting in meetings]
+    places = np.sort(np.clip(np.concatenate(rows), low, high), axis=0)
+    y = _values(function, places)
+    largest = float(np.abs(y).max(initial=0))
+    strict = max(SAME * largest, 1e-30)
+    try:
+        return _explored(function, places, y, low, high, strict)
+    except StepsError:
+        loose = min(ROUNDING * max(abs(span[0]), abs(span[1])), MAX_NOISE * largest)
+        if not is_rounded or loose <= strict:
+            raise
+    found = _explored(function, places, y, low, high, loose)
+    if np.diff(found.values).min() < APART * loose:
+        raise StepsError("has values that float32 rounds to each other")
+    return found
+
+
+def _explored(
+    function: Callable[[Array], Array],
+    places: Array,
+    y: Array,
+    low: int,
+    high: int,
+    tolerance: float,
+) -> Staircase:
+    falls = y[0] > y[-1] + tolerance
+    signs = np.where(falls, -1, 1)
+    places = np.where(falls, -places[::-1], places)
+    y = np.where(falls, y[::-1], y)
+    lows, highs = np.where(falls, -high, low), np.where(falls, -low, high)
+
+    def turned(x: Array) -> Array:
+        return function(x * signs.astype(x.dtype))
+
+    if (np.diff(y, axis=0) < -tolerance).any():
+        raise StepsError("neither rises nor falls")
+    values = _all_values(turned, places, y, tolerance)
+    clean, noise = _clusters(values, tolerance)
+    if noise > tolerance:
+        raise StepsError("has more than 256 values")
+    if len(clean) == 1:  # the next value is never reached
+        clean = np.array([clean[0], clean[0] + max(1.0, abs(clean[0]))])
+    table = _table(turned, clean, lows, highs)
+    return Staircase(clean, table, falls, noise)
+
+
+def _samples(low: int, high: int) -> list[int]:
+    """Positions: evenly spaced numbers, evenly spaced float32, and those around 0."""
+    a, b = float(_number(np.int64(low))), float(_number(np.int64(high)))
+    evenly = [_position(x) for x in np.linspace(a, b, SAMPLES)]
+    placed = np.linspace(low, high, SAMPLES).astype(np.int64).tolist()
+    return [low, high, *evenly, *placed, *(n for n in (-1, 0, 1) if low <= n <= high)]
+
+
+def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: int) -> Array:
+    """Positions (4, channels) at both ends of where ``meeting`` is 0, and just outside."""
+    found = []
+    ends = _values(meeting, np.array([[low] * channels, [high] * channels]))
+    sign = np.where(ends[0] > ends[-1], -1, 1)
+    for least in (0, 1):
+        first = np.full(channels, low, np.int64)
+        last = np.full(channels, high + 1, np.int64)
+        while (first < last).any():
+            middle = (first + last) // 2
+            reached = sign * _values(meeting, np.minimum(middle, high)[None])[0] >= least
+            reached |= middle > high
+            last = np.where(reached, middle, last)
+            first = np.where(reached, first, middle + 1)
+        found += [first, first - 1]
+    return np.array(found)
+
+
+def _all_values(
+    function: Callable[[Array], Array], places: Array, y: Array, tolerance: float
+) -> Array:
+    """Every value between the samples, found by halving where two neighbours differ."""
+    found = [np.unique(y)]
+    first, last, below, above = places[:-1], places[1:], y[:-1], y[1:]
+    while True:
+        active = (above - below > tolerance) & (last - first > 1)
+        count = int(active.sum(axis=0).max(initial=0))
+        if count == 0:
+            return np.concatenate(found)
+        if len(np.concatenate(found)) > 1 << 20 or count * places.shape[1] > MAX_INTERVALS:
+            raise StepsError("has more than 256 values")
+        order = np.argsort(~active, axis=0, kind="stable")[:count]
+        first, last, below, above = (
+            np.take_along_axis(one, order, axis=0) for one in (first, last, below, above)
+        )
+        middle = (first + last) // 2
+        between = _values(function, middle)
+        known, _ = _clusters(np.concatenate([*found, np.unique(between)]), tolerance)
+        if len(known) > MAX_VALUES:
+            raise StepsError("has more than 256 values")
+        found = [known, np.unique(between)]
+        if (between < below - tolerance).any() or (between > above + tolerance).any():
+            raise StepsError("neither rises nor falls")
+        first, last = np.concatenate([first, middle]), np.concatenate([middle, last])
+        below, above = np.concatenate([below, between]), np.concatenate([between, above])
+
+
+def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
+    """Values further apart than ``tolerance``, each the middle one of a group; their spread."""
+    ordered = np.unique(values)
+    groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > tolerance) + 1)
+    middles = np.array([_plain(group) for group in groups])
+    noise = max(
+        float(np.abs(group - middle).max()) for group, middle in zip(groups, middles, strict=True)
+    )
+    return middles, noise
+
+
+def _plain(group: Array) -> float:
+    """Of numbers that are nearly equal, the one with the fewest digits in binary."""
+    return min((float(one) for one in group), key=lambda x: (_bits(x), abs(x)))
+
+
+def _bits(x: float) -> int:
+    mantissa = int(abs(np.frexp(x)[0]) * 2**53)
+    return (mantissa & -mantissa).bit_length() * -1 if mantissa else -64
+
+
+def _table(function: Callable[[Array], Array], values: Array, lows: Array, highs: Array) -> Array:
+    """The smallest float32 (channels, levels) at which each value but the first is reached."""
+    middles = (values[1:] + values[:-1])[:, None] / 2
+    shape = (len(middles), len(lows))
+    first = np.broadcast_to(lows, shape).astype(np.int64)
+    last = np.broadcast_to(highs + 1, shape).astype(np.int64)
+    while (first < last).any():
+        middle = (first + last) // 2
+        reached = _values(function, np.minimum(middle, highs)) >= middles
+        reached |= middle > highs
+        last = np.where(reached, middle, last)
+        first = np.where(reached, first, middle + 1)
+    table = _number(np.minimum(first, highs))
+    # What is never or always reached between the bounds is so outside of them, too.
+    table = np.where(first > highs, np.float32(np.inf), table)
+    table = np.where(first <= lows, np.float32(-np.inf), table)
+    return np.asarray(table.T)
+
+
+def _values(function: Callable[[Array], Array], places: Array) -> Array:
+    with np.errstate(all="ignore"):
+        y = np.asarray(function(_number(places)), np.float64)
+    if not np.isfinite(y).all():
+        raise StepsError("has values that are not finite")
+    return y
+
+
+def _position(x: float) -> int:
+    """Place of a float32 among all of them; 0 is at 0."""
+    bits = int(np.abs(np.float32(x)).view(np.int32))
+    return -bits if x < 0 else bits
+
+
+def _number(places: Any) -> Array:
+    """float32 at these places."""
+    sizes = np.abs(places).astype(np.int32).view(np.float32)
+    found: Array = np.where(np.asarray(places) < 0, -sizes, sizes).astype(np.float32)
+    return found

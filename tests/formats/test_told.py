@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the user says beside a file: what a function is, an architecture, names of arrays."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnn.errors import FormatError
+from bnn.formats.brevitas import state
+from bnn.formats.convert import Options, convert
+from bnn.formats.keras.fixed_point import FixedPoint
+from bnn.formats.keras.qkeras import called
+from bnn.formats.qonnx.steps import StepsError, explored
+from bnn.formats.report import Report
+from bnn.network import topology
+from support.converted import FIXTURES
+
+MLP = FIXTURES / "keras" / "keras3-mlp.keras"
+
+
+def renamed(path: Path, name: str) -> Path:
+    """The fixture with its signs as a function of the user's own."""
+    with zipfile.ZipFile(MLP) as held, zipfile.ZipFile(path, "w") as made:
+        for member in held.namelist():
+            data = held.read(member)
+            if member == "config.json":
+                data = data.replace(b'"config": "sign"', f'"config": "{name}"'.encode())
+            made.writestr(member, data)
+    return path
+
+
+def test_a_function_of_the_users_own(tmp_path: Path) -> None:
+    path = renamed(tmp_path / "x.keras", "my>bsign")
+    with pytest.raises(FormatError, match="'my>bsign' is code of its own, which is not run"):
+        convert(path)
+    told = convert(path, None, Options(quantizers=(("my>bsign", "sign"),)))
+    assert told.model.program.digest() == convert(MLP).model.program.digest()
+    assert "my>bsign is taken as sign, as --quantizer says" in told.report.lost
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "line"),
+    [
+        ("bsign", "sign", "--quantizer bsign: the file has no function of this name"),
+        ("my>bsign", "my>other", "'my>other' is code of its own"),
+        ("my>bsign", "nonsense", "activation 'nonsense' cannot be converted"),
+    ],
+)
+def test_what_is_told_of_it_must_be_known(name: str, known: str, line: str, tmp_path: Path) -> None:
+    path = renamed(tmp_path / "x.keras", "my>bsign")
+    with pytest.raises(FormatError, match=line):
+        convert(path, None, Options(quantizers=((name, known),)))
+
+
+def test_an_architecture_is_for_weights_alone(tmp_path: Path) -> None:
+    beside = tmp_path / "x.json"
+    beside.write_text(json.dumps({"class_name": "Sequential", "config": []}))
+    with pytest.raises(FormatError, match="is a whole model; do not use --architecture"):
+        convert(MLP, None, Options(topology=str(beside)))
+    with pytest.raises(FormatError, match="holds no weights"):
+        convert(beside)
+    with pytest.raises(FormatError, match=r"--topology is for brevitas.* as --architecture"):
+        convert(MLP, None, Options(topology="cnv-w1a1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("quantized_bits(8,0,1)", ("quantized_bits", {"bits": 8, "integer": 0, "symmetric": 1})),
+        ("quantized_relu( 6 , integer = 2)", ("quantized_relu", {"bits": 6, "integer": 2})),
+        ("ternary(alpha='auto')", ("ternary", {"alpha": "auto"})),
+        ("quantized_relu", None),
+        ("quantized_relu(__import__('os'))", None),
+        ("os.system('x')", None),
+        ("quantized_relu(6, bits=6)", None),
+        ("quantized_relu(**{'bits': 6})", None),
+        ("quantized_relu(1,2,3,4,5,6,7,8)", None),
+        ("quantized_relu(" + "(" * 200, None),
+        ("quantized_relu(6)" + " " * 400, None),
+    ],
+)
+def test_quantizers_that_are_written_as_calls(text: str, wanted: Any) -> None:
+    assert called(text) == wanted
+
+
+# --- PyTorch states ------------------------------------------------------------------
+
+STACK = 'input = 4\nlayers = [{dense=3,bias=true%s},"norm","act",{dense=3,bias=true%s}]'
+
+
+def tensors(**more: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    made = {
+        "b.weight": rng.normal(size=(3, 3)),
+        "b.bias": rng.normal(size=3),
+        "a.weight": rng.normal(size=(3, 4)),
+        "a.bias": rng.normal(size=3),
+        "n.weight": np.ones(3),
+        "n.bias": np.zeros(3),
+        "n.running_mean": np.zeros(3),
+        "n.running_var": np.ones(3),
+        "n.num_batches_tracked": np.ones(()),
+        **more,
+    }
+    return {key: np.asarray(value, np.float32) for key, value in made.items() if value is not None}
+
+
+def converted(stack: str, **more: Any) -> Any:
+    return state.converted(tensors(**more), topology.loads(stack), Report("PyTorch"), "bipolar")
+
+
+def test_modules_are_found_by_size_or_by_name() -> None:
+    by_size = converted(STACK % ("", "")).network
+    by_name = converted(STACK % (',name="a"', ',name="b"')).network
+    for one, two in zip(by_size.layers, by_name.layers, strict=True):
+        assert type(one) is type(two)
+    np.testing.assert_array_equal(by_name.layers[0].weights, np.sign(tensors()["a.weight"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "line"),
+    [
+        (("", ""), {"a.bias": None, "a.scale": np.ones(3)}, r"tensor a\.scale belongs to no"),
+        ((',name="c"', ""), {}, "no linear called 'c' .*; it has b, a"),
+        (("", ""), {"extra.weight": np.ones((2, 2))}, "module extra is a linear that the topology"),
+        (("", ""), {"a.weight": np.full((3, 4), np.nan)}, r"a\.weight holds values that are not"),
+        (("", ""), {"a.weight": None}, r"tensor a\.weight is missing"),
+        (("", ""), {"n.running_var": -np.ones(3)}, r"n\.running_var: -1 is not a variance"),
+    ],
+)
+def test_states_that_do_not_fit(names: Any, more: Any, line: str) -> None:
+    with pytest.raises(FormatError, match=line):
+        converted(STACK % names, **more)
+
+
+# --- steps ---------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=30), st.booleans())
+def test_every_step_is_found(edges: list[float], falls: bool) -> None:
+    """However narrow it is: neighbours among float32 may have a level of their own."""
+    table = np.unique(np.array(edges, np.float32))
+
+    def function(x: Any) -> Any:
+        count = (x[..., None] >= table).sum(-1).astype(np.float32)
+        return -count if falls else count
+
+    found = explored(function, 2, (-64.0, 64.0))
+    assert found.falls.tolist() == [falls, falls]
+    expected = np.nextafter(-table, np.float32(np.inf))[::-1] if falls else table
+    np.testing.assert_array_equal(found.table, np.tile(expected, (2, 1)))
+    np.testing.assert_array_equal(np.diff(found.values), 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        (lambda x: np.where(x == 3, 1.0, 0.0) + (x > 5), None),
+        (lambda x: x, "more than 256"),
+        (lambda x: np.abs(np.rint(x)), "neither rises nor falls"),
+        (lambda x: 1 / (x > 100), "not finite"),
+    ],
+)
+def test_what_is_no_staircase(function: Any, line: str | None) -> None:
+    if line is None:  # a point between the samples, which is told
+        with pytest.raises(StepsError, match="neither"):
+            explored(function, 1, (-64.0, 64.0), [lambda x: np.sign(x - 3)])
+        return
+    with pytest.raises(StepsError, match=line):
+        explored(function, 1, (-64.0, 64.0))
+
+
+@pytest.mark.parametrize("rounding", ["TRN", "RND", "RND_CONV", "TRN_ZERO"])
+@pytest.mark.parametrize(("signed", "bits", "whole"), [(1, 5, 2), (0, 4, 4), (0, 3, -1), (1, 1, 1)])
+def test_fixed_point(rounding: str, signed: int, bits: int, whole: int) -> None:
+    """As HGQ defines it: multiples of 2^-fraction, rounded, within the bits."""
+    one = [np.full(1, value, np.float32) for value in (signed, bits, whole)]
+    made = FixedPoint(*one, rounding, False)
+    x = np.arange(-200, 200, dtype=np.float32)[:, None] / 16
+    steps = np.asarray(x * 2.0 ** (bits - whole), np.float64)
+    q = {
+        "TRN": np.floor(steps),
+        "RND": np.floor(steps + 0.5),
+        "RND_CONV": np.round(steps),
+        "TRN_ZERO": np.sign(steps) * np.floor(np.abs(steps)),
+    }[rounding]
+    least = -(2 ** (bits - 1)) if signed else 0
+    wanted = np.clip(q, least, least + 2**bits - 1) * 2.0 ** (whole - bits)
+    np.testing.assert_array_equal(made(x), wanted)
