@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +51,26 @@ class Module:
         yield SimpleNamespace(act_quant=first)
         yield SimpleNamespace(weight_quant=weights)
         yield SimpleNamespace(act_quant=acts)
+
+
+def test_damaged_files_of_before_pytorch_16(tmp_path: Path) -> None:
+    """Cut anywhere, or with a changed byte, they are refused in one line, or are another state."""
+    data = (FIXTURES / "pytorch" / "mlp-old.pth").read_bytes()
+    whole = torch_file.read(FIXTURES / "pytorch" / "mlp-old.pth")["state_dict"]
+    new = torch_file.read(FIXTURES / "pytorch" / "mlp.pt")
+    assert list(whole) == list(new)
+    for key, value in new.items():
+        np.testing.assert_array_equal(whole[key], value)
+    path = tmp_path / "x.pth"
+    rng = np.random.default_rng(0)
+    for end in (20, 40, 200, 900, 2000, 4000, len(data) - 1):
+        path.write_bytes(data[:end])
+        with pytest.raises(FormatError):
+            convert(path, None, Options(topology=str(FIXTURES / "pytorch" / "mlp.toml")))
+    for place in rng.integers(15, 4000, 60).tolist():
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with contextlib.suppress(FormatError):
+            torch_file.read(path)
 
 
 @pytest.mark.parametrize(("name", "bits"), [("tfc-w1a2", (1.0, 2.0, 2.0)), ("cnv-w2a2", (2, 2, 8))])

@@ -272,6 +272,8 @@ class _Program:
         dtype = _STORAGES.get(storage.name.split()[-1]) if isinstance(storage, Inert) else None
         if kind != "storage" or dtype is None:
             return Inert("storage")
+        if len(given) > 5 and given[5] is not None:  # of old files: a part of another storage
+            raise ValueError
         self.sizes[str(key)] = np.dtype(dtype).itemsize
         return _Storage(str(key), np.dtype(dtype))
 
