@@ -14,7 +14,7 @@ from bnn.program.operations import Dot, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
 from bnn.run import cpu, reference
-from support.programs import MAPS, Limits, batches, networks, numbers
+from support.programs import FULL, MAPS, Limits, batches, networks, numbers
 
 KERNELS = [kernel.name for kernel in cpu.kernels() if kernel.available]
 
@@ -40,6 +40,12 @@ def assert_equal(program: Program, size: int, threads: int = 1) -> None:
 @settings(max_examples=1000)
 @given(networks(), st.integers(0, 5), st.integers(1, 3))
 def test_random_programs(program: Program, size: int, threads: int) -> None:
+    assert_equal(program, size, threads)
+
+
+@settings(max_examples=800)
+@given(networks(FULL), st.integers(0, 5), st.integers(1, 3))
+def test_everything_that_a_program_can_say(program: Program, size: int, threads: int) -> None:
     assert_equal(program, size, threads)
 
 

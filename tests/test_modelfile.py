@@ -77,7 +77,7 @@ def test_everything_comes_back(path: Path) -> None:
 
 
 @SAME_FILE
-@given(program=programs.networks())
+@given(program=programs.networks() | programs.networks(programs.FULL))
 def test_random_programs_come_back(program: Program, tmp_path: Path) -> None:
     names = tuple(f"class {index}" for index in range(program.classes))
     save(Model(program, names), tmp_path / "random.bnn")

@@ -3,8 +3,9 @@
 
     make differential RUNS=10000 SEED=1
 
-Four kinds of programs in turn (``tests/support/programs.py``): small ones of every operation and
-precision, wide ones, bits and ternaries, and large windows with borders. Each is run as a batch of
+Five kinds of programs in turn (``tests/support/programs.py``): small ones of every operation and
+precision, wide ones, bits and ternaries, large windows with borders, and ones with everything
+that a program can say (sums of sums, rescales, joins, up to 16 bits). Each is run as a batch of
 one to five inputs on one or two threads. A difference ends the run with the program, made as small
 as can be.
 """
@@ -29,12 +30,12 @@ from bnn.program.operations import Dot, Pool, Window
 from bnn.program.precision import TERNARY
 from bnn.program.program import Program
 from bnn.run import cpu
-from support.programs import MAPS, SMALL, networks
+from support.programs import FULL, MAPS, SMALL, networks
 from test_cpu import FEW_BITS, KERNELS, WIDE, assert_equal
 
 #: Programs of one process' task.
 CHUNK = 250
-KINDS = {"small": SMALL, "wide": WIDE, "few bits": FEW_BITS, "borders": MAPS}
+KINDS = {"small": SMALL, "wide": WIDE, "few bits": FEW_BITS, "borders": MAPS, "full": FULL}
 
 
 def features(program: Program) -> set[str]:

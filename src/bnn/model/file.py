@@ -12,6 +12,8 @@ tensor                  dtype    shape
 ``<op>.bias``           int32    (out,), may be absent
 ``<op>.thresholds``     int32    (channels, levels)
 ``<op>.signs``          int8     (channels,), may be absent
+``<op>.multipliers``    int32    (channels,), of a rescale
+``<op>.offsets``        int64    (channels,), may be absent
 ``input.table``         int16    (256,), pictures only
 ``input.scale``, ``input.zero_point``    float32, real inputs only
 ``affine.scale``, ``affine.offset``      float64 (classes,), may be absent
@@ -51,9 +53,11 @@ from bnn.program.operations import (
     Add,
     Affine,
     ArgMax,
+    Concat,
     Dot,
     Op,
     Pool,
+    Rescale,
     Threshold,
     Window,
 )
@@ -81,6 +85,8 @@ OPS: dict[str, type[Op]] = {
     "threshold": Threshold,
     "pool": Pool,
     "add": Add,
+    "concat": Concat,
+    "rescale": Rescale,
     "arg-max": ArgMax,
 }
 INPUTS: dict[str, type[Input]] = {
@@ -94,6 +100,8 @@ ARRAYS = {
     "bias": np.int32,
     "thresholds": np.int32,
     "signs": np.int8,
+    "multipliers": np.int32,
+    "offsets": np.int64,
     "table": np.int16,
     "scale": np.float32,
     "zero_point": np.float32,

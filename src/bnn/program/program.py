@@ -25,7 +25,7 @@ from bnn.program.operations import Affine, Edge, Op
 
 @dataclass(frozen=True, eq=False)
 class Program(Checked):
-    """A checked network of six kinds of integer operations; frozen.
+    """A checked network of eight kinds of integer operations; frozen.
 
     Attributes:
         input: what the host feeds.

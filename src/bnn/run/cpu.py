@@ -19,7 +19,20 @@ from numpy.typing import NDArray
 from bnn._typing import assert_never
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
 from bnn.program.inputs import PictureInput
-from bnn.program.operations import INPUT, RULES, Add, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.operations import (
+    INPUT,
+    ROUNDINGS,
+    RULES,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Op,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from bnn.run import Outputs
@@ -193,6 +206,11 @@ def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
             made = handed.pool(source, op.kernel, op.stride, op.padding)
         case Add():
             made = handed.add(source, number(op.other))
+        case Concat():
+            made = handed.concat(source, number(op.other))
+        case Rescale():
+            rounding, ends = ROUNDINGS.index(op.rounding), (op.low, op.high)
+            made = handed.rescale(source, op.multipliers, op.offsets, op.shift, rounding, ends)
         case ArgMax():
             made = handed.arg_max(source, RULES.index(op.rule))
         case _:
