@@ -17,10 +17,11 @@ from bnn.program.operations import Add, Concat, Dot, Op, Rescale, Threshold, Win
 from bnn.program.precision import INT, UINT, Precision
 from bnn.program.program import Program
 
+BITS = INT(4)
 HALF = Rescale("half", "input", np.ones(4), 1, INT(8), -8, 7)
 
 
-def _dot(source: str, columns: int, precision: Precision = INT(4), name: str = "last") -> Dot:
+def _dot(source: str, columns: int, precision: Precision = BITS, name: str = "last") -> Dot:
     return Dot(name, source, np.ones((3, columns)), precision)
 
 

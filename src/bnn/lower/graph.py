@@ -25,6 +25,7 @@ from bnn.network.network import (
     Flatten,
     Integers,
     Layer,
+    Leaky,
     Linear,
     Mask,
     MaxPool,
@@ -35,10 +36,13 @@ from bnn.network.network import (
     Shape,
     Sign,
     Weighted,
+    common,
 )
 from bnn.network.network import Add as AddLayer
+from bnn.network.network import Concat as ConcatLayer
 from bnn.program.inputs import Input, PictureInput
-from bnn.program.operations import INPUT, Add, Affine, Dot, Threshold, Window
+from bnn.program.operations import INPUT, Add, Affine, Concat, Dot, Rescale, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT
 from bnn.program.program import Program
 
 
@@ -92,7 +96,7 @@ class _Walk:
         match layer:
             case Conv2d() | Linear():
                 return self._weighted(layer, self._codes(layer, source))
-            case BatchNorm() | Scale() | Clip():
+            case BatchNorm() | Scale() | Clip() | Leaky():
                 return self._shared(layer, source.then(layer))
             case Sign() | Quantize() | MultiThreshold():
                 return self._activation(layer, source)
@@ -102,6 +106,8 @@ class _Walk:
                 return self._pooled(pooled) if now else self._shared(layer, pooled)
             case AddLayer():
                 return self._add(layer, source)
+            case ConcatLayer():
+                return self._concat(layer, source)
             case Flatten():
                 return self._flatten(layer, source)
         assert_never(layer)
@@ -144,7 +150,7 @@ class _Walk:
         """Pad values (whole numbers v) with which readers pad the edge of layer ``name``."""
         pads: set[int] = set()
         for reader in self.readers[name]:
-            if isinstance(reader, MaxPool):
+            if isinstance(reader, MaxPool | ConcatLayer):
                 pads |= self._pads(reader.name)
             elif isinstance(reader, Conv2d) and any(reader.padding):
                 pads.add(self._whole_pad(reader))
@@ -168,15 +174,19 @@ class _Walk:
             edge, low, high = self._window(layer, source)
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
         taps = rows.shape[1] // source.shape[2]
-        weights = rows * np.tile(np.sign(source.step), taps)
+        unit = int(np.gcd.reduce(source.step))
+        weights = rows * np.tile(source.step // unit, taps)
+        precision = layer.precision
+        if not precision.allows(weights):
+            precision = tightest([int(weights.min()), int(weights.max())], two_values=False)
         name = self.emit.names[layer.name]
-        low, high = self.emit.dot(Dot(name, edge, weights, layer.precision), low, high)
+        low, high = self.emit.dot(Dot(name, edge, weights, precision), low, high)
         made = Carried(
             name,
             self._shape(layer),
             low,
             high,
-            np.full(len(rows), abs(source.step[0])),
+            np.full(len(rows), unit),
             rows @ np.tile(source.base, taps),
             accumulator_scale(layer, self.network.source_scale(layer), self.network.dtype),
             is_owned=True,
@@ -193,8 +203,11 @@ class _Walk:
             return source.edge, low, high
         pad = 0
         if any(layer.padding):
-            step, base = int(source.step[0]), int(source.base[0])
-            pad = _code(layer.name, self._whole_pad(layer), step, base)
+            value = self._whole_pad(layer)
+            pairs = zip(source.step.tolist(), source.base.tolist(), strict=True)
+            pad, *others = {_code(layer.name, value, step, base) for step, base in pairs}
+            if others:
+                raise NetworkError(f"{layer.name}: its pad value differs from channel to channel")
             low, high = min(low, pad), max(high, pad)
         name = self.emit.unused(f"{self.emit.names[layer.name]}_window")
         self.emit.put(Window(name, source.edge, kernel, layer.stride, layer.padding, pad))
@@ -319,12 +332,53 @@ class _Walk:
 
     def _add(self, layer: AddLayer, source: Carried) -> Carried:
         one, two = self._pooled(source), self._pooled(self.carried[layer.other])
-        if (one.step != two.step).any():
-            raise NetworkError(f"{layer.name}: adds maps whose integers differ in unit")
+        scales = [self.network.signals[name].scale for name in (layer.source, layer.other)]
+        by = common(layer, *scales)  # type: ignore[arg-type]  # both are quantized
+        steps = [by.one * one.step, by.two * two.step]
+        unit = int(np.gcd.reduce(np.concatenate(steps)))
+        base = by.one * one.base + by.two * two.base
+        if not (steps[0] == steps[1]).all():
+            one, two = (
+                self._multiplied(layer.name, part, step // unit)
+                for part, step in zip((one, two), steps, strict=True)
+            )
+            steps = [np.full_like(step, unit) for step in steps]
         low, high = one.low + two.low, one.high + two.high
         op = Add(self.emit.names[layer.name], one.edge, two.edge, signed_bits(low, high))
         edge = self.emit.put(op)
-        return Carried(edge, one.shape, low, high, one.step, one.base + two.base, one.scale)
+        scale = np.full(1, by.unit, self.network.dtype)
+        return Carried(edge, one.shape, low, high, steps[0], base, scale)
+
+    def _multiplied(self, name: str, source: Carried, by: Integers) -> Carried:
+        """``source`` with its integers multiplied, channel by channel."""
+        if (by == 1).all():
+            return source
+        ends = np.outer([source.low, source.high], by)
+        low, high = int(ends.min()), int(ends.max())
+        name = self.emit.unused(f"{self.emit.names[name]}_unit")
+        op = Rescale(name, source.edge, by, 0, INT(signed_bits(low, high)), low, high)
+        return replace(source, edge=self.emit.put(op), low=low, high=high, is_owned=False)
+
+    def _concat(self, layer: ConcatLayer, source: Carried) -> Carried:
+        one, two = self._codes(layer, source), self._codes(layer, self.carried[layer.other])
+        precisions = [self.emit.precision(part.edge, self.input) for part in (one, two)]
+        low, high = min(one.low, two.low), max(one.high, two.high)
+        # Pads of readers have codes in both already.
+        precision = precisions[0]
+        if precision != precisions[1]:
+            kept = [p for p in precisions if p != BIPOLAR and p.covers(low, high)]
+            precision = kept[0] if kept else tightest([low, high], two_values=False)
+        name = self.emit.names[layer.name]
+        return Carried(
+            self.emit.put(Concat(name, one.edge, two.edge, precision)),
+            self._shape(layer),
+            low,
+            high,
+            np.concatenate([one.step, two.step]),
+            np.concatenate([one.base, two.base]),
+            one.scale,
+            is_codes=one.is_codes and two.is_codes,
+        )
 
     def _flatten(self, layer: Flatten, source: Carried) -> Carried:
         height, width, _ = self.network.signals[layer.source].shape

@@ -20,10 +20,12 @@ from bnn.network.network import (
     Add,
     BatchNorm,
     Clip,
+    Concat,
     Conv2d,
     Flatten,
     Integers,
     Layer,
+    Leaky,
     Linear,
     MaxPool,
     MultiThreshold,
@@ -32,6 +34,7 @@ from bnn.network.network import (
     Real,
     Scale,
     Sign,
+    common,
 )
 from bnn.program.operations import INPUT, Affine
 
@@ -155,7 +158,7 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
     match layer:
         case Conv2d() | Linear():
             return _weighted(layer, source, network)
-        case BatchNorm() | Scale() | Clip():
+        case BatchNorm() | Scale() | Clip() | Leaky():
             return Value(real_layer(layer, source.real))
         case Sign() | Quantize() | MultiThreshold():
             v = layer.base + layer.step * layer.level(source.real)
@@ -166,12 +169,19 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
             whole = None if source.integers is None else sign * _pool(sign * source.integers, layer)
             return Value(_pool(source.real, layer), whole)
         case Add():
+            scales = [network.signals[name].scale for name in (layer.source, layer.other)]
+            by = common(layer, *scales)  # type: ignore[arg-type]  # both are quantized
             one, other = source.integers, values[layer.other].integers
-            scale = network.signals[layer.name].scale
             assert one is not None
             assert other is not None
+            return _quantized(by.one * one + by.two * other, by.unit, network)
+        case Concat():
+            one, other = source.integers, values[layer.other].integers
+            assert one is not None
+            assert other is not None
+            scale = network.signals[layer.name].scale
             assert scale is not None
-            return _quantized(one + other, scale, network)
+            return _quantized(np.concatenate([one, other], axis=3), scale, network)
         case Flatten():
             shape = (len(source.real), *network.signals[layer.name].shape)
             whole = None if source.integers is None else source.integers.reshape(shape)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bnn.errors import NetworkError
-from bnn.program.operations import Borders, Pair
+from bnn.program.operations import MAX_COUNTED_LEVELS, MAX_VALUE_BITS, Borders, Pair
 from bnn.program.precision import Precision
 
 Shape = tuple[int, int, int]
@@ -230,6 +230,24 @@ class Clip:
             raise NetworkError(f"{self.name}: cannot clip to {self.low} .. {self.high}")
 
 
+@dataclass(frozen=True, eq=False)
+class Leaky:
+    """``slope * x`` below zero, else x: leaky ReLU, and PReLU with a slope per channel.
+
+    Attributes:
+        slope: real, (1,) or (channels,), none negative (the result would fall, then rise).
+    """
+
+    name: str
+    slope: ArrayLike
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "slope")
+        if (np.asarray(self.slope) < 0).any():
+            raise NetworkError(f"{self.name}: a negative slope makes values fall, then rise")
+
+
 # --- activations: real values to quantized ones --------------------------------------
 
 
@@ -278,7 +296,7 @@ class Quantize:
     """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``, v = q - zero_point.
 
     Attributes:
-        precision: of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
+        precision: of q, 1 to 16 bits, not bipolar; clipping is to its bounds.
         scale: positive. zero_point: whole.
         rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
             ``ceil`` or ``zero`` (truncation).
@@ -295,7 +313,7 @@ class Quantize:
         _positive(self.name, self.scale)
         if self.rounding not in _ROUND:
             raise NetworkError(f"{self.name}: no such rounding: {self.rounding!r}")
-        if self.precision.kind == "bipolar" or self.precision.bits > 8:
+        if self.precision.kind == "bipolar" or self.precision.bits > MAX_VALUE_BITS:
             raise NetworkError(f"{self.name}: a quantizer cannot make {self.precision}")
         if type(self.zero_point) is not int:
             raise NetworkError(f"{self.name}: zero point must be whole: {self.zero_point!r}")
@@ -345,8 +363,9 @@ class MultiThreshold:
     def __post_init__(self) -> None:
         _positive(self.name, self.scale)
         table = _real(self.name, "thresholds", self.thresholds)
-        if table.ndim != 2 or not 1 <= table.shape[1] <= 255 or np.isnan(table).any():
-            raise NetworkError(f"{self.name}: thresholds must be (channels, 1 to 255 levels)")
+        most = (1 << MAX_VALUE_BITS) - 1
+        if table.ndim != 2 or not 1 <= table.shape[1] <= most or np.isnan(table).any():
+            raise NetworkError(f"{self.name}: thresholds must be (channels, 1 to {most} levels)")
         object.__setattr__(self, "thresholds", table)
         if type(self.step) is not int or self.step < 1 or type(self.base) is not int:
             raise NetworkError(f"{self.name}: base and step must be whole, step positive")
@@ -359,8 +378,14 @@ class MultiThreshold:
     def level(self, x: Real) -> Integers:
         """Number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         count = np.zeros(x.shape, np.int64)
-        for level in np.asarray(self.thresholds).T.astype(x.dtype):
-            count += level <= x
+        table = np.asarray(self.thresholds).astype(x.dtype)
+        if self.levels <= MAX_COUNTED_LEVELS:
+            for level in table.T:
+                count += level <= x
+            return count
+        for channel in range(x.shape[-1]):  # many: look for the place among them
+            row = np.sort(table[channel % len(table)])
+            count[..., channel] = np.searchsorted(row, x[..., channel], side="right")
         return count
 
 
@@ -385,7 +410,28 @@ class MaxPool:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """Sum of two quantized maps of one shape and one scale (a residual connection)."""
+    """Sum of two quantized maps of one shape (a residual connection), each times a factor.
+
+    The real values of their whole numbers are ``factor * scale``: one of them is a fraction of
+    small numbers of the other, so that the sum is a whole number of a common unit, exactly.
+
+    Attributes:
+        factors: of ``source`` and of ``other``, not zero.
+    """
+
+    name: str
+    other: str
+    source: str = ""
+    factors: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.factors).all() and all(self.factors)):
+            raise NetworkError(f"{self.name}: factors must be finite and not zero: {self.factors}")
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """Channels of two quantized maps of one scale side by side, those of ``source`` first."""
 
     name: str
     other: str
@@ -401,9 +447,9 @@ class Flatten:
 
 
 Weighted = Conv2d | Linear
-RealLayer = BatchNorm | Scale | Clip
+RealLayer = BatchNorm | Scale | Clip | Leaky
 Activation = Sign | Quantize | MultiThreshold
-Layer = Weighted | RealLayer | Activation | MaxPool | Add | Flatten
+Layer = Weighted | RealLayer | Activation | MaxPool | Add | Concat | Flatten
 
 
 # --- checks --------------------------------------------------------------------------

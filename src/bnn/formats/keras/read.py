@@ -46,6 +46,7 @@ from bnn.formats.stack import (
     zeros_fit,
 )
 from bnn.formats.weights import Weights
+from bnn.lower.affine import reading_integers
 from bnn.network.network import (
     Add,
     BatchNorm,
@@ -139,7 +140,8 @@ class _Reader:
                 raise FormatError(f"a single output after {last.final} is always the same")
             self._two_classes()
         given = zeros_fit(self.input, self.stack.layers)
-        network = Network(given, tuple(self.stack.layers), self.lattice)
+        layers = reading_integers(given, self.lattice.scale, self.stack.layers)
+        network = Network(given, layers, self.lattice)
         return Converted(network, self.report)
 
     def _two_classes(self) -> None:

@@ -32,6 +32,7 @@ from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.qonnx.weights import quantized_constant
 from bnn.formats.report import Converted
 from bnn.formats.stack import zeros_fit
+from bnn.lower.affine import reading_integers
 from bnn.network.network import Network
 
 
@@ -69,7 +70,8 @@ def _converted(walk: Walk) -> Converted:
     finish(walk, walk.value(walk.nodes[-1], walk.graph.output))
     assert walk.input is not None
     given = zeros_fit(walk.input, walk.stack.layers)
-    network = Network(given, tuple(walk.stack.layers), walk.lattice)
+    layers = reading_integers(given, walk.lattice.scale, walk.stack.layers)
+    network = Network(given, layers, walk.lattice)
     walk.report.ignored += [k for k in walk.graph.constants if k not in walk.used]
     classes = walk.graph.classes
     count = network.signals[network.layers[-1].name].shape[2]

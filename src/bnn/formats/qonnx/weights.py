@@ -141,8 +141,8 @@ def _weights(node: Op, given: Constant) -> Weights:
     low, high = given.low, given.high
     if high - low > 255 or low < -128 or high > 255:
         low, high = int(given.integers.min()), int(given.integers.max())
-    if high - low > 255:
-        raise FormatError(f"{node}: weights have at most 8 bits")
+    if low < -(1 << 15) or high >= 1 << 15:
+        raise FormatError(f"{node}: weights have at most 16 bits with their sign")
     return whole(given.integers, scale, low, high)
 
 

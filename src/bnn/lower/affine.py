@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers that read affine functions of integers, rewritten to read the integers themselves.
+
+A convolution or dense layer reads quantized maps only. Trained networks put a bias, a batch norm or
+a division between two sums: an average pool of normalized values, a dense layer after another, a
+sum of two branches. These are affine functions of integers, channel by channel, and they can be
+moved after the sum, exactly in real numbers:
+
+========================================  ====================================================
+reads ``f * v + o`` of integers v         becomes
+========================================  ====================================================
+a sum over channels, one f for all        the sum of v; f goes into its scale, o into its bias
+a sum of each channel alone (an average)  the sum of v; f and o of each channel after it
+an average of a convolution's sums        one convolution with a larger kernel
+a sum of two maps, commensurable scales   the sum of both v; the offsets after it
+channels side by side                     each part goes through the layer alone; then joined
+========================================  ====================================================
+
+Frameworks round each step to float32 where this rounds once: as with every other sum, the last
+bits of a real value may differ, see docs/converting.md. Layers that read integers already are
+left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import NetworkError
+from bnn.lower.codes import tightest
+from bnn.network.arithmetic import real_layer, units, vector
+from bnn.network.layers import (
+    Add,
+    BatchNorm,
+    Clip,
+    Concat,
+    Conv2d,
+    Flatten,
+    Layer,
+    Leaky,
+    Linear,
+    MaxPool,
+    MultiThreshold,
+    Quantize,
+    Scale,
+    Sign,
+    Weighted,
+)
+from bnn.network.network import Signal, signal_of
+from bnn.program.inputs import Input
+from bnn.program.operations import INPUT
+
+Vector = NDArray[np.float64]
+#: Layers that act on each channel alone.
+_EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
+#: Weights of a convolution that does an average as well.
+_MAX_WEIGHTS = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """A layer's real values: ``factor * base + offset``, the base being a quantized layer.
+
+    Attributes:
+        base: its name. factor, offset: (1,) or (channels,).
+    """
+
+    base: str
+    factor: Vector
+    offset: Vector
+
+    @property
+    def one_factor(self) -> float | None:
+        """The factor of all channels; None where they differ."""
+        return float(self.factor[0]) if (self.factor == self.factor[0]).all() else None
+
+
+def reading_integers(
+    given: Input, scale: float, layers: Sequence[Layer], dtype: Any = np.float32
+) -> tuple[Layer, ...]:
+    """``layers``, rewritten where one reads an affine function of integers.
+
+    Args:
+        given: the network's input. scale: the real value of 1 of its whole numbers.
+        layers: in order, as :class:`~bnn.network.network.Network` takes them.
+        dtype: of the network's arithmetic.
+    """
+    walk = _Walk(given, scale, dtype)
+    before = INPUT
+    for layer in layers:
+        walk.layer(layer if layer.source else replace(layer, source=before))
+        before = layer.name
+    return walk.kept()
+
+
+class _Walk:
+    """Layers so far, what each makes, and of which integers it is an affine function."""
+
+    def __init__(self, given: Input, scale: float, dtype: Any) -> None:
+        shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
+        height, width, channels = shape
+        self.dtype = dtype
+        self.signals = {INPUT: Signal((height, width, channels), scale)}
+        self.layers: dict[str, Layer] = {}
+        self.forms: dict[str, _Form] = {}
+        self.waiting: dict[str, Layer] = {}  # bases that no layer reads yet
+        self.joins: dict[str, tuple[str, str]] = {}  # maps side by side, not quantized to one scale
+        self.changed = False
+        self.last = ""
+
+    def kept(self) -> tuple[Layer, ...]:
+        """The layers that the last one depends on, if anything was rewritten; else all."""
+        if not self.changed:
+            return tuple(self.layers.values())
+        wanted = {self.last}
+        for name in reversed(self.layers):
+            if name in wanted:
+                layer = self.layers[name]
+                wanted |= {layer.source, getattr(layer, "other", layer.source)}
+        return tuple(layer for name, layer in self.layers.items() if name in wanted)
+
+    def layer(self, layer: Layer) -> None:
+        """Put ``layer``, rewritten where it must be."""
+        self.last = layer.name
+        if layer.source in self.joins and isinstance(layer, _EACH):
+            return self._each_part(layer)
+        match layer:
+            case Conv2d() | Linear():
+                layer = self._weighted(layer)
+            case Add():
+                return self._add(layer)
+            case Concat():
+                one, two = self._scale(layer.source), self._scale(layer.other)
+                if one is None or one != two:
+                    self._join(layer, layer.source, layer.other)
+                    return None
+            case _:
+                pass
+        return self.put(layer)
+
+    def put(self, layer: Layer) -> None:
+        """Put ``layer`` as it is. What does not fit is left for the network to refuse."""
+        self.layers[layer.name] = layer
+        try:
+            self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
+        except NetworkError:
+            return
+        form = self._form(layer)
+        if form is not None:
+            self.forms[layer.name] = form
+
+    def _scale(self, name: str) -> float | None:
+        signal = self.signals.get(name)
+        return None if signal is None else signal.scale
+
+    def _unused(self, name: str) -> str:
+        taken = {*self.layers, *self.waiting, *self.signals}
+        found, number = name, 1
+        while found in taken:
+            number += 1
+            found = f"{name}_{number}"
+        return found
+
+    # --- what is an affine function of which integers --------------------------------
+
+    def _form(self, layer: Layer) -> _Form | None:
+        if self.signals[layer.name].scale is not None:
+            return _Form(layer.name, np.ones(1), np.zeros(1))
+        source = self.forms.get(layer.source)
+        match layer:
+            case Conv2d() | Linear():
+                return self._sums(layer)
+            case BatchNorm() | Scale() if source is not None:
+                at_zero = real_layer(layer, np.zeros(1))
+                slope = (
+                    vector(layer.factor, np.float64) / vector(layer.divisor, np.float64)
+                    if isinstance(layer, Scale)
+                    else vector(layer.gamma, np.float64) * vector(layer.inv_std, np.float64)
+                )
+                if not np.isfinite(slope).all():
+                    return None
+                return _Form(source.base, source.factor * slope, source.offset * slope + at_zero)
+            case Flatten() if source is not None:
+                return self._flat(layer, source)
+            case _:
+                return None
+
+    def _sums(self, layer: Weighted) -> _Form:
+        """A layer with weights: its plain sums, the base, are put where a layer reads them."""
+        base = self._unused(f"{layer.name}_sums")
+        plain = replace(layer, name=base, scale=np.ones(1, np.float32), bias=None)
+        self._offer(plain)
+        bias = np.zeros(1) if layer.bias is None else vector(layer.bias, np.float64)
+        return _Form(base, vector(layer.scale, np.float64), bias)
+
+    def _flat(self, layer: Flatten, source: _Form) -> _Form:
+        height, width, _ = self.signals[layer.source].shape
+        base = self._unused(f"{layer.name}_flat")
+        self._offer(Flatten(base, source.base))
+        taps = height * width
+        factor, offset = (
+            np.tile(values, taps) if values.size > 1 else values
+            for values in (source.factor, source.offset)
+        )
+        return _Form(base, factor, offset)
+
+    def _offer(self, layer: Layer) -> None:
+        """Keep ``layer`` until a layer reads it."""
+        self.waiting[layer.name] = layer
+        self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
+
+    def _use(self, base: str) -> str:
+        """Put the base where it waits, and what it reads; its name."""
+        layer = self.waiting.pop(base, None)
+        if layer is not None:
+            self._use(layer.source)
+            self.layers[base] = layer
+        self.changed = True
+        return base
+
+    # --- layers that must read integers ----------------------------------------------
+
+    def _weighted(self, layer: Weighted) -> Weighted:
+        form = self.forms.get(layer.source)
+        if self._scale(layer.source) is not None or form is None:
+            return layer
+        rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
+        channels = self.signals[layer.source].shape[2]
+        if rows.shape[1] % channels:
+            return layer  # refused by the network
+        factor, padded = form.one_factor, isinstance(layer, Conv2d) and any(layer.padding)
+        pad_value = layer.pad_value if isinstance(layer, Conv2d) else 0.0
+        if padded and form.offset.any():
+            if not (form.offset == form.offset[0]).all():
+                return layer
+            pad_value = pad_value - float(form.offset[0])
+        if factor is None and not (isinstance(layer, Conv2d) and _is_diagonal(layer.weights)):
+            return layer
+        if factor == 0.0 or (factor is None and padded and pad_value):
+            return layer
+        sums = rows.reshape(len(rows), -1, channels).sum(axis=1) @ np.broadcast_to(
+            form.offset, channels
+        )
+        scale = vector(layer.scale, np.float64)
+        bias = scale * sums + (0.0 if layer.bias is None else vector(layer.bias, np.float64))
+        scale = scale * (form.factor if factor is None else factor)
+        made = replace(
+            layer,
+            source=self._use(form.base),
+            scale=scale.astype(self.dtype),
+            bias=bias.astype(self.dtype) if bias.any() else None,
+        )
+        if isinstance(made, Conv2d) and padded and factor:
+            made = replace(made, pad_value=pad_value / factor)
+        return self._composed(made) if isinstance(made, Conv2d) else made
+
+    def _composed(self, layer: Conv2d) -> Conv2d:
+        """An average of a convolution's sums as one convolution, of a larger kernel."""
+        first = self.layers.get(layer.source)
+        if (
+            not isinstance(first, Conv2d)
+            or not _is_diagonal(layer.weights)
+            or any(layer.padding)
+            or np.asarray(first.scale).tolist() != [1]
+            or first.bias is not None
+        ):
+            return layer
+        weights = _product(first, layer)
+        if weights is None:
+            return layer
+        low, high = int(weights.min()), int(weights.max())
+        precision = first.precision
+        if not precision.allows(weights):
+            precision = tightest([low, high], two_values=False)
+        return replace(
+            layer,
+            weights=weights,
+            precision=precision,
+            stride=(first.stride[0] * layer.stride[0], first.stride[1] * layer.stride[1]),
+            padding=first.padding,
+            pad_value=first.pad_value,
+            source=first.source,
+        )
+
+    def _add(self, layer: Add) -> None:
+        one, two = self._scale(layer.source), self._scale(layer.other)
+        forms = [self.forms.get(name) for name in (layer.source, layer.other)]
+        if (one is not None and two is not None) or forms[0] is None or forms[1] is None:
+            return self.put(layer)
+        first, second = forms[0], forms[1]
+        factors = [first.one_factor, second.one_factor]
+        scales = [self._scale(form.base) for form in (first, second)]
+        if None in factors or None in scales or 0.0 in factors:
+            return self.put(layer)
+        rounded = [float(self.dtype(f)) * by for f, by in zip(factors, layer.factors, strict=True)]
+        if units(scales[0] * rounded[0], scales[1] * rounded[1]) is None:  # type: ignore[operator]
+            return self.put(layer)
+        name = self._unused(f"{layer.name}_sum")
+        bases = [self._use(form.base) for form in (first, second)]
+        offset = first.offset * layer.factors[0] + second.offset * layer.factors[1]
+        whole = Add(name, bases[1], bases[0], (rounded[0], rounded[1]))
+        if not offset.any():
+            return self.put(replace(whole, name=layer.name))
+        self.put(whole)
+        return self.put(Scale(layer.name, offset=offset.astype(self.dtype), source=name))
+
+    # --- channels side by side -------------------------------------------------------
+
+    def _join(self, layer: Layer, one: str, two: str) -> None:
+        """Remember that ``layer`` has the channels of two layers, each with its own scale."""
+        shapes = [self.signals[name].shape for name in (one, two) if name in self.signals]
+        if len(shapes) != 2 or shapes[0][:2] != shapes[1][:2]:
+            return self.put(layer)
+        self.joins[layer.name] = (one, two)
+        shape = (*shapes[0][:2], shapes[0][2] + shapes[1][2])
+        self.layers[layer.name] = layer
+        self.signals[layer.name] = Signal(shape, None)
+        return None
+
+    def _each_part(self, layer: Any) -> None:
+        """``layer`` on both parts of what it reads, and their results side by side."""
+        self.changed = True
+        parts = self.joins[layer.source]
+        first = self.signals[parts[0]].shape[2]
+        count = first + self.signals[parts[1]].shape[2]
+        names = [self._unused(f"{layer.name}_{number}") for number in (1, 2)]
+        for name, part, channels in zip(
+            names, parts, (slice(0, first), slice(first, None)), strict=True
+        ):
+            self.layer(_of_channels(replace(layer, name=name, source=part), channels, count))
+        self.last = layer.name
+        if any(name not in self.signals for name in names):
+            return self.put(layer)
+        joined = Concat(layer.name, names[1], names[0])
+        scales = [self._scale(name) for name in names]
+        if scales[0] is None or scales[0] != scales[1]:
+            return self._join(joined, *names)
+        return self.put(joined)
+
+
+def _of_channels(layer: Any, channels: slice, count: int) -> Any:
+    """``layer`` for some of ``count`` channels."""
+    change = {}
+    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
+        value = np.asarray(getattr(layer, what, 0.0))
+        if value.size == count > 1:
+            change[what] = value.reshape(-1)[channels]
+    table = np.asarray(getattr(layer, "thresholds", np.zeros((0, 0))))
+    if len(table) == count > 1:
+        change["thresholds"] = table[channels]
+    return replace(layer, **change)
+
+
+def _is_diagonal(weights: NDArray[Any]) -> bool:
+    """Whether each output reads its own channel only."""
+    out, _, _, channels = weights.shape
+    rows = weights.reshape(out, -1, channels)
+    return out == channels and not any(
+        rows[:, tap][~np.eye(channels, dtype=bool)].any() for tap in range(rows.shape[1])
+    )
+
+
+def _product(first: Conv2d, second: Conv2d) -> NDArray[np.int16] | None:
+    """Weights of the second convolution, which is diagonal, of the first one's sums.
+
+    None where they would be too many or too large.
+    """
+    out, height, width, channels = first.weights.shape
+    rows, columns = second.weights.shape[1:3]
+    size = (first.stride[0] * (rows - 1) + height, first.stride[1] * (columns - 1) + width)
+    if out * size[0] * size[1] * channels > _MAX_WEIGHTS:
+        return None
+    made = np.zeros((out, *size, channels), np.int64)
+    each = np.arange(out)
+    for row in range(rows):
+        for column in range(columns):
+            y, x = first.stride[0] * row, first.stride[1] * column
+            taps = second.weights[each, row, column, each].astype(np.int64)
+            made[:, y : y + height, x : x + width] += taps[:, None, None, None] * first.weights
+    small = np.abs(made).max() < 1 << 15
+    return made.astype(np.int16) if small else None
