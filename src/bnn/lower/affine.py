@@ -181,9 +181,10 @@ class _Walk:
                     if isinstance(layer, Scale)
                     else vector(layer.gamma, np.float64) * vector(layer.inv_std, np.float64)
                 )
-                if not np.isfinite(slope).all():
+                factor, offset = source.factor * slope, source.offset * slope + at_zero
+                if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
                     return None
-                return _Form(source.base, source.factor * slope, source.offset * slope + at_zero)
+                return _Form(source.base, _f64(factor), _f64(offset))
             case Flatten() if source is not None:
                 return self._flat(layer, source)
             case _:
@@ -195,7 +196,7 @@ class _Walk:
         plain = replace(layer, name=base, scale=np.ones(1, np.float32), bias=None)
         self._offer(plain)
         bias = np.zeros(1) if layer.bias is None else vector(layer.bias, np.float64)
-        return _Form(base, vector(layer.scale, np.float64), bias)
+        return _Form(base, _f64(vector(layer.scale, np.float64)), _f64(bias))
 
     def _flat(self, layer: Flatten, source: _Form) -> _Form:
         height, width, _ = self.signals[layer.source].shape
@@ -340,6 +341,10 @@ class _Walk:
         if scales[0] is None or scales[0] != scales[1]:
             return self._join(joined, *names)
         return self.put(joined)
+
+
+def _f64(values: Any) -> Vector:
+    return np.asarray(values, np.float64)
 
 
 def _of_channels(layer: Any, channels: slice, count: int) -> Any:

@@ -92,7 +92,7 @@ class Units:
 
 
 #: Multiples up to here are small: sums stay within 32 bits.
-MAX_MULTIPLE = 1 << 12
+MAX_MULTIPLE = 1 << 20
 
 
 def units(one: float, two: float) -> Units | None:

@@ -80,6 +80,9 @@ OPERATORS: dict[str, Operator] = {
     "Relu": Operator((6, 13, 14)),
     "Clip": Operator((6, 11, 12, 13), read=("min", "max")),
     "Sign": Operator((9, 13)),
+    "LeakyRelu": Operator((6, 16), read=("alpha",)),
+    "PRelu": Operator((7, 9, 16)),
+    "HardSigmoid": Operator((6, 22), read=("alpha", "beta")),
     # --- windows
     "MaxPool": Operator(
         (1, 8, 10, 11, 12, 22),
@@ -139,7 +142,7 @@ OPERATORS: dict[str, Operator] = {
     "Pow": Operator((7, 12, 13, 15), tensors=()),
     **dict.fromkeys(("Max", "Min"), Operator((8, 12, 13), tensors=())),
     "Gather": Operator((1, 11, 13), tensors=(), read=("axis",)),
-    "Concat": Operator((4, 11, 13), tensors=(), read=("axis",)),
+    "Concat": Operator((4, 11, 13), tensors=tuple(range(64)), read=("axis",)),
     "Slice": Operator((1, 10, 11, 13), tensors=(), read=("starts", "ends", "axes")),
     "Constant": Operator(
         (1, 9, 11, 12, 13, 19, *_LATE[1:]),

@@ -26,6 +26,9 @@ Step = tuple[str, Array, bool]
 FIRST: Axes = ("N", "C", "H", "W")
 LAST: Axes = ("N", "H", "W", "C")
 VECTOR: Axes = ("N", "C")
+#: Signals of one dimension: maps of one row.
+ROW_FIRST: Axes = ("N", "C", "W")
+ROW_LAST: Axes = ("N", "W", "C")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +95,8 @@ class Tensor:
     @property
     def height_width(self) -> tuple[int, int]:
         """Size of the map; (1, 1) for a vector."""
-        if len(self.axes) == 2:
-            return 1, 1
-        return self.shape[self.axes.index("H")], self.shape[self.axes.index("W")]
+        sizes = dict(zip(self.axes, self.shape, strict=True))
+        return sizes.get("H", 1), sizes.get("W", 1)
 
     def slid(self, layer: str, height: int, width: int, channels: int, **change: Any) -> Tensor:
         """A map of another size made from this one by ``layer``."""
@@ -134,7 +136,8 @@ class RawInput:
         given = self.map or self
         if len(given.axes) == 2:
             return (given.shape[1],)
-        return tuple(given.shape[given.axes.index(axis)] for axis in "HWC")
+        sizes = dict(zip(given.axes, given.shape, strict=True))
+        return sizes.get("H", 1), sizes["W"], sizes["C"]
 
     def scaled(self, x: Array) -> Array:
         """What the graph makes of the inputs ``x``, float32 (..., channels)."""
@@ -216,9 +219,10 @@ def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
     if len(tensor.axes) == 2:
         return tensor.order
     sizes = dict(zip(tensor.axes, tensor.shape, strict=True))
-    mine = np.arange(sizes["H"] * sizes["W"] * sizes["C"])
-    maps = mine.reshape(1, sizes["H"], sizes["W"], sizes["C"])
-    order = maps.transpose([LAST.index(axis) for axis in tensor.axes]).reshape(-1)
+    last = LAST if "H" in sizes else ROW_LAST
+    mine = np.arange(np.prod([sizes[axis] for axis in last[1:]]))
+    maps = mine.reshape(1, *(sizes[axis] for axis in last[1:]))
+    order = maps.transpose([last.index(axis) for axis in tensor.axes]).reshape(-1)
     return None if np.array_equal(order, mine) else order
 
 

@@ -3,7 +3,8 @@
 
 ``activations``  quantizers and thresholds
 ``affine``       scales, offsets, sums, batch norms
-``clips``        Relu and Clip
+``clips``        Relu, Clip, and their relatives
+``joins``        Concat
 ``products``     convolutions and dense layers
 ``borders``      Pad and Im2Col, for the convolution after them
 ``pools``        maxima and means
@@ -24,6 +25,7 @@ from bnn.formats.qonnx.rules import (
     borders,
     clips,
     ending,
+    joins,
     layout,
     pools,
     products,
@@ -47,6 +49,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("MaxPool", "GlobalMaxPool", "MaxPoolNHWC"), pools.max_pool),
     **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), pools.average_pool),
     **dict.fromkeys(("Relu", "Clip"), clips.clip),
+    **dict.fromkeys(("LeakyRelu", "PRelu"), clips.leaky),
+    "HardSigmoid": clips.hard_sigmoid,
+    "Concat": joins.concat,
     **dict.fromkeys(("MatMul", "Gemm"), products.matmul),
     **dict.fromkeys(FINAL, ending.final),
     "Trunc": activations.trunc,

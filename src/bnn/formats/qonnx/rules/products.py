@@ -47,7 +47,7 @@ def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         (tensor.pad_value - tensor.shift) / tensor.gain,
         tensor.layer,
     )
-    name = add_conv(walk.stack, layer, walk.lattice)
+    name = add_conv(walk.stack, layer, walk.lattice, walk.input)
     walk.report.used(node.name, f"convolution, {weights.precision} weights", walk.arrays(node))
     height, width = slid(node, tensor.height_width, size, stride, padding)
     return _after_weights(tensor, name, height, width, weights, bias)
@@ -102,7 +102,7 @@ def _patched(
         (tensor.pad_value - tensor.shift) / tensor.gain,
         tensor.layer,
     )
-    name = add_conv(walk.stack, layer, walk.lattice)
+    name = add_conv(walk.stack, layer, walk.lattice, walk.input)
     walk.report.used(node.name, f"convolution, {precision} weights", walk.arrays(node))
     height, width = tensor.height_width
     return replace(_after_weights(tensor, name, height, width, weights, None), patches=())
