@@ -50,9 +50,11 @@ from bnn.lower.affine import reading_integers
 from bnn.network.network import (
     Add,
     BatchNorm,
+    Concat,
     Conv2d,
     Flatten,
     Lattice,
+    Leaky,
     Linear,
     MaxPool,
     Network,
@@ -164,7 +166,8 @@ class _Reader:
         sources = [self.flows[name] for name in layer.sources]
         if not sources:
             sources = [self._input(layer, "float32")]
-        if len(sources) != (2 if layer.kind == "Add" else 1):
+        fits = len(sources) > 1 if layer.kind == "Concatenate" else len(sources) == 1
+        if not (len(sources) == 2 if layer.kind == "Add" else fits):
             raise FormatError(f"{layer}: reads {len(sources)} tensors")
         if any(flow.final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
             raise FormatError(f"{layer}: follows a softmax; that cannot be converted")
@@ -526,8 +529,53 @@ class _Reader:
         self.report.used(layer.name, "sum")
         return replace(one, layer=name)
 
+    def _concatenate(self, layer: KerasLayer, first: _Flow, *others: _Flow) -> _Flow:
+        first = self._known(first)
+        if layer.settings["axis"] not in ([-1], [first.rank - 1]):
+            raise FormatError(
+                f"{layer}: joins along axis {layer.settings['axis']}; only the last is converted"
+            )
+        for other in map(self._known, others):
+            if other.rank != first.rank or other.shape[:2] != first.shape[:2]:
+                raise FormatError(f"{layer}: joins maps of {first.shape} and {other.shape}")
+            name = self.stack.add(Concat(self.stack.name(layer.name), other.layer, first.layer))
+            shape = (*first.shape[:2], first.shape[2] + other.shape[2])
+            first = replace(first, layer=name, shape=shape)
+        self.report.used(layer.name, f"{1 + len(others)} tensors side by side")
+        return first
+
+    def _leaky(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        alpha, slope = layer.settings["alpha"], layer.settings["negative_slope"]
+        if alpha is not None and slope is not None:
+            raise FormatError(f"{layer}: has both alpha and negative_slope")
+        given = [value for value in (alpha, slope) if value is not None]
+        return self._sloped(layer, flow, np.float32(given[0] if given else 0.3))
+
+    def _prelu(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        (alpha,) = self._variables(layer, "alpha")
+        flow = self._known(flow)
+        shared = layer.settings["shared_axes"]
+        sizes = [1 if axis + 1 in shared else n for axis, n in enumerate(_sizes(flow))]
+        if alpha.shape != tuple(sizes) or not np.isfinite(alpha).all():
+            raise FormatError(f"{layer}: its alpha has shape {alpha.shape}, not {tuple(sizes)}")
+        rows = alpha.reshape(-1, alpha.shape[-1])
+        if (rows != rows[:1]).any():
+            raise FormatError(f"{layer}: its slope differs from position to position of the map")
+        return self._sloped(layer, flow, rows[0], alpha)
+
+    def _sloped(self, layer: KerasLayer, flow: _Flow, slope: Any, alpha: Any = None) -> _Flow:
+        flow = self._map(flow)
+        name = self.stack.add(Leaky(self.stack.name(layer.name), slope, flow.layer))
+        self.report.used(layer.name, "leaky ReLU", {} if alpha is None else {"alpha": alpha})
+        return replace(flow, layer=name)
+
     def _passed(self, _: KerasLayer, flow: _Flow) -> _Flow:
         return flow
+
+
+def _sizes(flow: _Flow) -> tuple[int, ...]:
+    """Shape of one sample, as Keras has it."""
+    return flow.shape if flow.rank == 4 else flow.shape[2:]
 
 
 def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
@@ -620,6 +668,9 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
     ),
     **dict.fromkeys(("BatchNormalization", "BatchNormalizationV1"), _Reader._batch_norm),
     **dict.fromkeys(("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D"), _Reader._max_pool),
+    "Concatenate": _Reader._concatenate,
+    "LeakyReLU": _Reader._leaky,
+    "PReLU": _Reader._prelu,
     **dict.fromkeys(("AveragePooling2D", "GlobalAveragePooling2D"), _Reader._average_pool),
     **dict.fromkeys(
         (
