@@ -92,7 +92,9 @@ def bars(model: Model, scores: NDArray[np.int32], width: int = BAR, name_width: 
         bar = Text("█" * length + " " * (width - length), style)
         name = Text(harmless(model.classes[index]))
         name.truncate(name_width, overflow="ellipsis", pad=True)
-        lines.append(Text.assemble(f"{scores[index]:>6} ", bar, " ", name))
+        # Of a network whose last layer the host computes, scores are not those of classes.
+        told = f"{scores[index]:>6}" if len(scores) == len(values) else f"{values[index]:>9.4g}"
+        lines.append(Text.assemble(f"{told} ", bar, " ", name))
     return Text("\n").join(lines)
 
 

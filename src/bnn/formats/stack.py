@@ -22,6 +22,7 @@ from bnn.network.network import (
     MaxPool,
     MultiThreshold,
     Quantize,
+    RealDense,
     Scale,
 )
 from bnn.program.inputs import Input, RealInput
@@ -125,6 +126,15 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
             both = None if bias is None else np.concatenate([-np.asarray(bias), np.asarray(bias)])
             stack.layers[stack.layers.index(network_output)] = Linear(
                 network_output.name, doubled, precision, network_output.scale, both, source
+            )
+        case RealDense():
+            weights = np.asarray(network_output.weights)
+            given = network_output.bias
+            pair = (
+                None if given is None else np.concatenate([-np.asarray(given), np.asarray(given)])
+            )
+            stack.layers[stack.layers.index(network_output)] = RealDense(
+                network_output.name, np.concatenate([-weights, weights]), pair, source
             )
         case _:
             raise FormatError(

@@ -16,6 +16,11 @@ a sum of two maps, commensurable scales   the sum of both v; the offsets after i
 channels side by side                     each part goes through the layer alone; then joined
 ========================================  ====================================================
 
+What is none of these is put in fixed point (:class:`~bnn.network.layers.FixedPoint`): a sum of real
+values whose scales have no common unit, an average of clipped ones. Each value is rounded once, to
+so many fraction bits as its sums leave room for in 32 bits. Such a network is *approximate*, and
+:attr:`Rewritten.approximate` names the layers and their fraction bits.
+
 Frameworks round each step to float32 where this rounds once: as with every other sum, the last
 bits of a real value may differ, see docs/converting.md. Layers that read integers already are
 left as they are.
@@ -23,7 +28,8 @@ left as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,14 +38,16 @@ from numpy.typing import NDArray
 
 from bnn.errors import NetworkError
 from bnn.lower.codes import tightest
-from bnn.network.arithmetic import real_layer, units, vector
+from bnn.network.arithmetic import real_layer, units, vector, whole_pad
 from bnn.network.layers import (
     Add,
     BatchNorm,
     Clip,
     Concat,
     Conv2d,
+    FixedPoint,
     Flatten,
+    Lattice,
     Layer,
     Leaky,
     Linear,
@@ -50,13 +58,16 @@ from bnn.network.layers import (
     Sign,
     Weighted,
 )
-from bnn.network.network import Signal, signal_of
+from bnn.network.network import Signal, common, signal_of
+from bnn.program.check import dot_bounds
 from bnn.program.inputs import Input
 from bnn.program.operations import INPUT
 
 Vector = NDArray[np.float64]
 #: Layers that act on each channel alone.
 _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
+#: Bits of values in fixed point, of sums of them, and of the factors that make them.
+_FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 22, 30, 26
 #: Weights of a convolution that does an average as well.
 _MAX_WEIGHTS = 1 << 24
 
@@ -79,32 +90,50 @@ class _Form:
         return float(self.factor[0]) if (self.factor == self.factor[0]).all() else None
 
 
+@dataclass(frozen=True)
+class Rewritten:
+    """Layers after :func:`reading_integers`.
+
+    Attributes:
+        layers: in order.
+        approximate: what is not exact, one line each.
+    """
+
+    layers: tuple[Layer, ...]
+    approximate: tuple[str, ...] = ()
+
+
 def reading_integers(
-    given: Input, scale: float, layers: Sequence[Layer], dtype: Any = np.float32
-) -> tuple[Layer, ...]:
+    given: Input, lattice: Lattice, layers: Sequence[Layer], dtype: Any = np.float32
+) -> Rewritten:
     """``layers``, rewritten where one reads an affine function of integers.
 
     Args:
-        given: the network's input. scale: the real value of 1 of its whole numbers.
+        given: the network's input. lattice: the real values of its integers.
         layers: in order, as :class:`~bnn.network.network.Network` takes them.
         dtype: of the network's arithmetic.
     """
-    walk = _Walk(given, scale, dtype)
+    walk = _Walk(given, lattice, dtype)
     before = INPUT
     for layer in layers:
         walk.layer(layer if layer.source else replace(layer, source=before))
         before = layer.name
-    return walk.kept()
+    return Rewritten(walk.kept(), tuple(walk.approximate))
 
 
 class _Walk:
     """Layers so far, what each makes, and of which integers it is an affine function."""
 
-    def __init__(self, given: Input, scale: float, dtype: Any) -> None:
+    def __init__(self, given: Input, lattice: Lattice, dtype: Any) -> None:
         shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
         height, width, channels = shape
         self.dtype = dtype
-        self.signals = {INPUT: Signal((height, width, channels), scale)}
+        self.signals = {INPUT: Signal((height, width, channels), lattice.scale)}
+        ends = [
+            lattice.step * q + lattice.base for q in (given.precision.low, given.precision.high)
+        ]
+        self.bounds = {INPUT: (min(ends), max(ends))}  # of the whole numbers of quantized layers
+        self.approximate: list[str] = []
         self.layers: dict[str, Layer] = {}
         self.forms: dict[str, _Form] = {}
         self.waiting: dict[str, Layer] = {}  # bases that no layer reads yet
@@ -149,9 +178,15 @@ class _Walk:
             self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
         except NetworkError:
             return
+        self._bound(layer)
         form = self._form(layer)
         if form is not None:
             self.forms[layer.name] = form
+
+    def _bound(self, layer: Layer) -> None:
+        """Note the bounds of the whole numbers of ``layer``, where it has such."""
+        if self.signals[layer.name].scale is not None:
+            self.bounds[layer.name] = bounds_of(layer, self.bounds, self.signals)
 
     def _scale(self, name: str) -> float | None:
         signal = self.signals.get(name)
@@ -213,6 +248,7 @@ class _Walk:
         """Keep ``layer`` until a layer reads it."""
         self.waiting[layer.name] = layer
         self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
+        self._bound(layer)
 
     def _use(self, base: str) -> str:
         """Put the base where it waits, and what it reads; its name."""
@@ -227,8 +263,10 @@ class _Walk:
 
     def _weighted(self, layer: Weighted) -> Weighted:
         form = self.forms.get(layer.source)
-        if self._scale(layer.source) is not None or form is None:
+        if self._scale(layer.source) is not None or layer.source not in self.signals:
             return layer
+        if form is None:
+            return self._in_fixed_point(layer)
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
         channels = self.signals[layer.source].shape[2]
         if rows.shape[1] % channels:
@@ -290,16 +328,22 @@ class _Walk:
     def _add(self, layer: Add) -> None:
         one, two = self._scale(layer.source), self._scale(layer.other)
         forms = [self.forms.get(name) for name in (layer.source, layer.other)]
-        if (one is not None and two is not None) or forms[0] is None or forms[1] is None:
+        names = (layer.source, layer.other)
+        if any(name not in self.signals for name in names):
             return self.put(layer)
+        if one is not None and two is not None:
+            by = units(one * layer.factors[0], two * layer.factors[1])
+            return self.put(layer) if by is not None else self._add_in_fixed_point(layer)
+        if forms[0] is None or forms[1] is None:
+            return self._add_in_fixed_point(layer)
         first, second = forms[0], forms[1]
         factors = [first.one_factor, second.one_factor]
         scales = [self._scale(form.base) for form in (first, second)]
         if None in factors or None in scales or 0.0 in factors:
-            return self.put(layer)
+            return self._add_in_fixed_point(layer)
         rounded = [float(self.dtype(f)) * by for f, by in zip(factors, layer.factors, strict=True)]
         if units(scales[0] * rounded[0], scales[1] * rounded[1]) is None:  # type: ignore[operator]
-            return self.put(layer)
+            return self._add_in_fixed_point(layer)
         name = self._unused(f"{layer.name}_sum")
         bases = [self._use(form.base) for form in (first, second)]
         offset = first.offset * layer.factors[0] + second.offset * layer.factors[1]
@@ -308,6 +352,130 @@ class _Walk:
             return self.put(replace(whole, name=layer.name))
         self.put(whole)
         return self.put(Scale(layer.name, offset=offset.astype(self.dtype), source=name))
+
+    # --- fixed point ------------------------------------------------------------------
+
+    def _add_in_fixed_point(self, layer: Add) -> None:
+        """A sum of real values that have no common unit."""
+        if layer.factors not in ((1.0, 1.0), (1.0, -1.0)):
+            return self.put(layer)
+        names = (layer.source, layer.other)
+        reach = [self._reach(name) for name in names]
+        if None in reach or self.signals[names[0]].shape != self.signals[names[1]].shape:
+            return self.put(layer)
+        bits = _FIXED_BITS - _exponent(sum(reach))  # type: ignore[arg-type]  # no None is left
+        one, two = (self._fixed(name, bits) for name in names)
+        if one is None or two is None:
+            return self.put(layer)
+        self.changed = True
+        self.approximate.append(f"{layer.name}: a sum of real values, {_text(bits)}")
+        return self.put(replace(layer, source=one, other=two))
+
+    def _in_fixed_point(self, layer: Weighted) -> Weighted:
+        """A sum of real values, of which the integers are not an affine function."""
+        reach = self._reach(layer.source)
+        if reach is None or reach == 0.0:
+            return layer
+        rows = np.abs(layer.weights.reshape(len(layer.weights), -1).astype(np.int64)).sum(axis=1)
+        bits = min(_FIXED_BITS, _SUM_BITS - int(rows.max()).bit_length()) - _exponent(reach)
+        source = self._fixed(layer.source, bits)
+        if source is None:
+            return layer
+        self.changed = True
+        self.approximate.append(f"{layer.name}: a sum of real values, {_text(bits)}")
+        return replace(layer, source=source)
+
+    def _reach(self, name: str) -> float | None:
+        """Largest magnitude of the real values of a layer; None where it is not known."""
+        scale, form = self._scale(name), self.forms.get(name)
+        if scale is not None:
+            return float(max(map(abs, self.bounds[name])) * abs(scale))
+        if form is not None:
+            ends = np.array(self.bounds[form.base]) * (self._scale(form.base) or 0.0)
+            values = form.factor * ends[:, None] + form.offset
+            return float(np.abs(values).max())
+        layer = self.layers.get(name)
+        match layer:
+            case Clip():
+                reach = self._reach(layer.source)
+                ends_reach = max(abs(layer.low), abs(layer.high))
+                return None if reach is None else min(reach, ends_reach)
+            case MaxPool() | Flatten():
+                return self._reach(layer.source)
+            case BatchNorm() | Scale():
+                reach = self._reach(layer.source)
+                if reach is None:
+                    return None
+                ends = np.array([[-reach], [reach]])
+                return float(np.abs(real_layer(layer, ends)).max())
+            case _:
+                return None
+
+    def _fixed(self, name: str, bits: int) -> str | None:
+        """The layer that has the real values of ``name`` in fixed point; None if none can."""
+        scale, form = self._scale(name), self.forms.get(name)
+        channels = self.signals[name].shape[2]
+        if scale is not None:
+            if scale == 2.0**-bits:
+                return name
+            return self._put_fixed(name, name, np.full(channels, scale), np.zeros(channels), bits)
+        if form is not None:
+            unit = self._scale(form.base) or 0.0
+            factor = np.broadcast_to(form.factor * unit, channels)
+            offset = np.broadcast_to(form.offset, channels)
+            return self._put_fixed(name, self._use(form.base), factor, offset, bits)
+        layer = self.layers.get(name)
+        if not isinstance(layer, Clip | MaxPool | BatchNorm | Scale | Flatten):
+            return None
+        source = self._fixed(layer.source, bits)
+        if source is None:
+            return None
+        match layer:
+            case Clip():
+                ends = (layer.low, layer.high)
+                one, zero = np.full(channels, 2.0**-bits), np.zeros(channels)
+                return self._put_fixed(name, source, one, zero, bits, ends)
+            case BatchNorm() | Scale():
+                added = real_layer(layer, np.zeros(channels))
+                slope = real_layer(layer, np.ones(channels)) - added
+                return self._put_fixed(name, source, slope * 2.0**-bits, added, bits)
+            case _:
+                made = replace(layer, name=self._unused(f"{name}_fixed"), source=source)
+                self.put(made)
+                return made.name
+
+    def _put_fixed(
+        self,
+        name: str,
+        source: str,
+        factor: Any,
+        offset: Any,
+        bits: int,
+        ends: tuple[float, float] = (-np.inf, np.inf),
+    ) -> str | None:
+        """``factor * v + offset`` of the whole numbers v of ``source``, within real ``ends``."""
+        by = factor * 2.0**bits
+        shift = min(max(_FACTOR_BITS - _exponent(float(np.abs(by).max())), 0), 62)
+        if (by * 2.0**shift == by[0]).all() and float(by[0]).is_integer():
+            shift = 0  # exact
+        multipliers = np.rint(by * 2.0**shift)
+        offsets = np.rint(offset * 2.0 ** (bits + shift))
+        limit = (1 << 31) - 1
+        low, high = (int(np.clip(np.rint(end * 2.0**bits), -limit, limit)) for end in ends)
+        if np.abs(multipliers).max() > limit or np.abs(offsets).max() >= 2.0**62:
+            return None
+        layer = FixedPoint(
+            self._unused(f"{name}_fixed"),
+            multipliers.astype(np.int64),
+            offsets.astype(np.int64),
+            shift,
+            low,
+            high,
+            2.0**-bits,
+            source,
+        )
+        self.put(layer)
+        return layer.name
 
     # --- channels side by side -------------------------------------------------------
 
@@ -345,6 +513,50 @@ class _Walk:
 
 def _f64(values: Any) -> Vector:
     return np.asarray(values, np.float64)
+
+
+def bounds_of(
+    layer: Layer, bounds: Mapping[str, tuple[int, int]], signals: Mapping[str, Signal]
+) -> tuple[int, int]:
+    """Least and largest whole number of a quantized layer."""
+    low, high = bounds.get(layer.source, (0, 0))
+    match layer:
+        case Conv2d() | Linear():
+            if isinstance(layer, Conv2d) and any(layer.padding):
+                pad = whole_pad(layer, signals[layer.source].scale or 1.0)
+                low, high = min(low, pad), max(high, pad)
+            rows = layer.weights.reshape(len(layer.weights), -1)
+            least, most = dot_bounds(rows, None, low, high)
+            return int(least.min()), int(most.max())
+        case Sign() | Quantize() | MultiThreshold():
+            return layer.base, layer.base + layer.step * layer.levels
+        case Add():
+            scales = [signals[name].scale or 1.0 for name in (layer.source, layer.other)]
+            by = common(layer, *scales)
+            ends = np.outer(bounds[layer.source], [by.one]), np.outer(bounds[layer.other], [by.two])
+            return int(sum(e.min() for e in ends)), int(sum(e.max() for e in ends))
+        case Concat():
+            other = bounds[layer.other]
+            return min(low, other[0]), max(high, other[1])
+        case FixedPoint():
+            made = [
+                (m * end + b) / 2.0**layer.shift
+                for m, b in zip(layer.multipliers.tolist(), layer.offsets.tolist(), strict=True)
+                for end in (low, high)
+            ]
+            least, most = math.floor(min(made)), math.ceil(max(made))
+            return max(least, layer.low), min(most, layer.high)
+        case _:
+            return low, high
+
+
+def _exponent(value: float) -> int:
+    """The least e with ``value <= 2**e``."""
+    return math.ceil(math.log2(value)) if value > 0 else 0
+
+
+def _text(bits: int) -> str:
+    return f"in fixed point of {bits} fraction bits"
 
 
 def _of_channels(layer: Any, channels: slice, count: int) -> Any:

@@ -16,12 +16,13 @@ from bnn.lower.codes import Coding, coding, signed_bits, tightest
 from bnn.lower.emit import Emitter
 from bnn.lower.switching import switching_points
 from bnn.network.arithmetic import accumulator_scale, whole_pad
-from bnn.network.forward import head
+from bnn.network.forward import head, rescaling
 from bnn.network.network import (
     Activation,
     BatchNorm,
     Clip,
     Conv2d,
+    FixedPoint,
     Flatten,
     Integers,
     Layer,
@@ -32,6 +33,7 @@ from bnn.network.network import (
     MultiThreshold,
     Network,
     Quantize,
+    RealDense,
     Scale,
     Shape,
     Sign,
@@ -40,6 +42,7 @@ from bnn.network.network import (
 )
 from bnn.network.network import Add as AddLayer
 from bnn.network.network import Concat as ConcatLayer
+from bnn.program.check import rescale_bounds
 from bnn.program.inputs import Input, PictureInput
 from bnn.program.operations import INPUT, Add, Affine, Concat, Dot, Rescale, Threshold, Window
 from bnn.program.precision import BIPOLAR, INT
@@ -81,7 +84,7 @@ class _Walk:
         last = head(self.network)
         scores = self.emit.with_base_as_bias(self._pooled(self.carried[last.layer]))
         scale, offset = last.affine.scale, last.affine.offset
-        affine = Affine(scale * scores.step, scale * scores.base + offset)
+        affine = Affine(scale * scores.step, scale * scores.base + offset, last.affine.dense)
         program = Program(self.input, tuple(self.emit.ops.values()), scores.edge, affine=affine)
         held = {
             name: carried
@@ -110,6 +113,10 @@ class _Walk:
                 return self._concat(layer, source)
             case Flatten():
                 return self._flatten(layer, source)
+            case FixedPoint():
+                return self._fixed(layer, source)
+            case RealDense():
+                return source  # the host's, as head() composes it
         assert_never(layer)
 
     def _shared(self, layer: Layer, made: Carried) -> Carried:
@@ -358,6 +365,26 @@ class _Walk:
         name = self.emit.unused(f"{self.emit.names[name]}_unit")
         op = Rescale(name, source.edge, by, 0, INT(signed_bits(low, high)), low, high)
         return replace(source, edge=self.emit.put(op), low=low, high=high, is_owned=False)
+
+    def _fixed(self, layer: FixedPoint, source: Carried) -> Carried:
+        """Of ``v = step * q + base``: the same product and sum of q."""
+        source = self._pooled(source)
+        by = replace(
+            layer,
+            multipliers=layer.multipliers * source.step,
+            offsets=layer.offsets + layer.multipliers * source.base,
+        )
+        op = rescaling(by, self.emit.names[layer.name], source.edge)
+        low, high = rescale_bounds(op, source.low, source.high)
+        return Carried(
+            self.emit.put(op),
+            source.shape,
+            low,
+            high,
+            np.ones_like(source.step),
+            np.zeros_like(source.base),
+            np.full(1, layer.scale, self.network.dtype),
+        )
 
     def _concat(self, layer: ConcatLayer, source: Carried) -> Carried:
         one, two = self._codes(layer, source), self._codes(layer, self.carried[layer.other])

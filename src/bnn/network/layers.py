@@ -430,6 +430,39 @@ class Add:
 
 
 @dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """A quantized map in fixed point: the integers of :class:`bnn.program.operations.Rescale`.
+
+    ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low), high)`` of the source's
+    whole numbers v, halves to even; its real value is ``scale * q``. It stands for real values that
+    are no whole numbers of one unit. Whoever puts it says how exact it is.
+
+    Attributes:
+        multipliers, offsets: whole, (channels,). shift: 0 to 62.
+        low, high: ends of q, at most 32 bits with a sign.
+        scale: positive.
+    """
+
+    name: str
+    multipliers: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    shift: int
+    low: int
+    high: int
+    scale: float
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.name, self.scale)
+        for what in ("multipliers", "offsets"):
+            value = np.array(getattr(self, what), np.int64).reshape(-1)
+            value.setflags(write=False)
+            object.__setattr__(self, what, value)
+        if not -(1 << 31) <= self.low <= self.high < 1 << 31 or not 0 <= self.shift <= 62:
+            raise NetworkError(f"{self.name}: its fixed point does not fit 32 bits")
+
+
+@dataclass(frozen=True, eq=False)
 class Concat:
     """Channels of two quantized maps of one scale side by side, those of ``source`` first."""
 
@@ -446,10 +479,36 @@ class Flatten:
     source: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class RealDense:
+    """Dense layer with real weights, which the host computes in float64: the end of a network.
+
+    Attributes:
+        weights: real (units, inputs). bias: real (units,), or None.
+    """
+
+    name: str
+    weights: ArrayLike
+    bias: ArrayLike | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        table = _real(self.name, "weights", self.weights)
+        if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+            raise NetworkError(f"{self.name}: weights must be (units, inputs) of finite numbers")
+        object.__setattr__(self, "weights", table)
+        if self.bias is not None:
+            _freeze(self, "bias")
+            if np.size(self.bias) != len(table):
+                raise NetworkError(f"{self.name}: bias is for {np.size(self.bias)} units")
+
+
 Weighted = Conv2d | Linear
 RealLayer = BatchNorm | Scale | Clip | Leaky
 Activation = Sign | Quantize | MultiThreshold
-Layer = Weighted | RealLayer | Activation | MaxPool | Add | Concat | Flatten
+Layer = (
+    Weighted | RealLayer | Activation | MaxPool | Add | Concat | Flatten | RealDense | FixedPoint
+)
 
 
 # --- checks --------------------------------------------------------------------------

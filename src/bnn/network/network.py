@@ -37,6 +37,7 @@ from bnn.network.layers import (
     Clip,
     Concat,
     Conv2d,
+    FixedPoint,
     Flatten,
     Integers,
     Lattice,
@@ -48,6 +49,7 @@ from bnn.network.layers import (
     MultiThreshold,
     Quantize,
     Real,
+    RealDense,
     RealLayer,
     Rounding,
     Scale,
@@ -65,6 +67,7 @@ __all__ = [
     "Clip",
     "Concat",
     "Conv2d",
+    "FixedPoint",
     "Flatten",
     "Integers",
     "Lattice",
@@ -77,6 +80,7 @@ __all__ = [
     "Network",
     "Quantize",
     "Real",
+    "RealDense",
     "RealLayer",
     "Rounding",
     "Scale",
@@ -105,7 +109,8 @@ class Network(Checked):
     """A checked stack (or acyclic graph) of layers.
 
     The last layer gives the class scores; after the last integer sum only
-    affine layers may follow (batch norm, :class:`Scale`): the head, computed in float64.
+    affine layers may follow (batch norm, :class:`Scale`), and a clip with a :class:`RealDense`:
+    the head, computed in float64.
 
     Attributes:
         input: what the host feeds; it makes the integers q.
@@ -219,6 +224,17 @@ def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal
             if source.scale is None or source.scale != other.scale:
                 raise NetworkError(f"{layer.name}: joins maps that are not quantized to one scale")
             return Signal((*source.shape[:2], source.shape[2] + other.shape[2]), source.scale)
+        case FixedPoint():
+            if source.scale is None or layer.multipliers.shape != (source.shape[2],):
+                raise NetworkError(f"{layer.name}: must read a quantized map of its channels")
+            if layer.offsets.shape != (source.shape[2],):
+                raise NetworkError(f"{layer.name}: must read a quantized map of its channels")
+            return Signal(source.shape, layer.scale)
+        case RealDense():
+            units_count, inputs = np.shape(layer.weights)
+            if source.shape != (1, 1, inputs):
+                raise NetworkError(f"{layer.name}: takes {inputs} inputs, not {source.shape}")
+            return Signal((1, 1, units_count), None)
         case Flatten():
             height, width, channels = source.shape
             return Signal((1, 1, height * width * channels), source.scale)

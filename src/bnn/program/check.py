@@ -392,7 +392,7 @@ def _check_ends(program: Program, edges: dict[str, Edge]) -> None:
         raise ProgramError(f"scores must be a vector, {program.scores!r} has shape {shape}")
     if program.affine is not None and program.affine.scale.shape != (shape[2],):
         raise ProgramError(
-            f"affine is for {program.affine.scale.size} classes, scores have {shape[2]}"
+            f"affine is for {program.affine.scale.size} scores, the program has {shape[2]}"
         )
     if program.decision is None:
         return

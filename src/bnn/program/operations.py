@@ -264,15 +264,47 @@ ROUNDINGS = ("even", "up", "zero", "floor")
 
 
 @dataclass(frozen=True, eq=False)
+class Dense(Checked):
+    """A dense layer with real weights that the host computes in float64, after :class:`Affine`.
+
+    ``logits = matrix @ min(max(x, low), high) + bias`` of the affine's results x.
+
+    Attributes:
+        matrix: float64 (classes, scores).
+        bias: float64 (classes,).
+        low, high: ends of x before the product; infinite where it is not clipped.
+    """
+
+    matrix: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    low: float = -np.inf
+    high: float = np.inf
+
+    def __post_init__(self) -> None:
+        for name, ndim in (("matrix", 2), ("bias", 1)):
+            value = np.array(getattr(self, name), dtype=np.float64, order="C")
+            if value.ndim != ndim or not value.size or not np.isfinite(value).all():
+                raise ProgramError(f"dense {name} must have {ndim} dimensions of finite numbers")
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if self.bias.shape != self.matrix.shape[:1]:
+            raise ProgramError("dense matrix and bias differ in the number of classes")
+        if not float(self.low) <= float(self.high):
+            raise ProgramError(f"dense cannot clip to {self.low} .. {self.high}")
+
+
+@dataclass(frozen=True, eq=False)
 class Affine(Checked):
     """Turns integer scores into real-valued logits on the host: ``scale * score + offset``.
 
     Attributes:
-        scale, offset: float64 (classes,).
+        scale, offset: float64 (scores,).
+        dense: what the host computes of these numbers, or None: they are the logits.
     """
 
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
+    dense: Dense | None = None
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
@@ -283,10 +315,25 @@ class Affine(Checked):
             object.__setattr__(self, name, value)
         if self.scale.shape != self.offset.shape:
             raise ProgramError("affine scale and offset differ in length")
+        if self.dense is not None and self.dense.matrix.shape[1:] != self.scale.shape:
+            raise ProgramError(
+                f"dense matrix is for {self.dense.matrix.shape[1]} scores, not {self.scale.size}"
+            )
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return int((self.offset if self.dense is None else self.dense.bias).size)
 
     def logits(self, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Scores (N, classes) to logits (N, classes), in float64."""
-        return scores * self.scale + self.offset
+        """Scores (N, scores) to logits (N, classes), in float64."""
+        real: NDArray[np.float64] = scores * self.scale + self.offset
+        if self.dense is None:
+            return real
+        # einsum: a matrix product by BLAS sums in another order for another number of images.
+        clipped = np.clip(real, self.dense.low, self.dense.high)
+        made: NDArray[np.float64] = np.einsum("ni,ci->nc", clipped, self.dense.matrix)
+        return made + self.dense.bias
 
 
 def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:

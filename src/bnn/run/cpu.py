@@ -121,7 +121,7 @@ class CpuRuntime:
         began = time.perf_counter()
         dtype = np.uint8 if isinstance(self.program.input, PictureInput) else np.int16
         batch = np.ascontiguousarray(inputs, dtype)
-        scores = np.empty((len(batch), self.program.classes), np.int32)
+        scores = np.empty((len(batch), self.program.score_count), np.int32)
         decisions = None if self.program.decision is None else np.empty(len(batch), np.int64)
         start = time.perf_counter()
         self._plan.run(batch, scores, decisions, self.threads)

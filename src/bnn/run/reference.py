@@ -38,7 +38,7 @@ class ReferenceRuntime:
         """See :class:`bnn.run.Runtime`."""
         start = time.perf_counter()
         program = self.program
-        scores = np.empty((len(inputs), program.classes), np.int32)
+        scores = np.empty((len(inputs), program.score_count), np.int32)
         decisions = None if program.decision is None else np.empty(len(inputs), np.int64)
         for first in range(0, len(inputs), self._chunk):
             chunk = slice(first, first + self._chunk)

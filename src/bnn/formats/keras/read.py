@@ -45,8 +45,7 @@ from bnn.formats.stack import (
     two_classes,
     zeros_fit,
 )
-from bnn.formats.weights import Weights
-from bnn.lower.affine import reading_integers
+from bnn.formats.weights import Weights, from_real
 from bnn.network.network import (
     Add,
     BatchNorm,
@@ -57,7 +56,7 @@ from bnn.network.network import (
     Leaky,
     Linear,
     MaxPool,
-    Network,
+    RealDense,
     Scale,
 )
 from bnn.program.inputs import Input
@@ -142,13 +141,12 @@ class _Reader:
                 raise FormatError(f"a single output after {last.final} is always the same")
             self._two_classes()
         given = zeros_fit(self.input, self.stack.layers)
-        layers = reading_integers(given, self.lattice.scale, self.stack.layers)
-        network = Network(given, layers, self.lattice)
+        network = self.report.network(given, self.stack.layers, self.lattice)
         return Converted(network, self.report)
 
     def _two_classes(self) -> None:
         last = self.stack.layers[-1]
-        if not isinstance(last, Linear):
+        if not isinstance(last, Linear | RealDense):
             raise FormatError("a single output must be that of a dense layer")
         two_classes(self.stack, last, last.source)
         self.report.lost.append("one output became two classes: 1 where it is positive, else 0")
@@ -311,6 +309,8 @@ class _Reader:
 
     def _dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         flow = self._codes(layer, flow)
+        if self._is_real_end(layer):
+            return self._real_dense(layer, flow)
         weights, bias = self._kernel(layer, "kernel", lambda a: _rank(a, 2).T)
         name, shape = self.stack.name(layer.name), flow.shape
         _told(layer, "units", len(weights.integers))
@@ -328,6 +328,31 @@ class _Reader:
                 Conv2d(name, kernel, weights.precision, weights.scale, bias, source=flow.layer)
             )
         made = replace(flow, layer=name, shape=(*shape[:2], len(weights.integers)))
+        return self._activated(layer, made)
+
+    def _is_real_end(self, layer: KerasLayer) -> bool:
+        """Whether it is the last layer with weights, and these are not quantized."""
+        later = self.model.layers[self.model.layers.index(layer) + 1 :]
+        if layer.kind != "Dense" or any(one.kind not in _ENDING for one in later):
+            return False
+        try:
+            from_real(layer.arrays.get("kernel", np.zeros((0, 0))).T, layer.name)
+        except FormatError:
+            return True
+        return False
+
+    def _real_dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        """A last layer of real weights, which the host computes."""
+        names = ["kernel", "bias"] if layer.settings["use_bias"] else ["kernel"]
+        values = dict(zip(names, self._variables(layer, *names), strict=True))
+        kernel, bias = values["kernel"], values.get("bias")
+        if flow.shape[:2] != (1, 1) or kernel.shape != (flow.shape[2], layer.settings["units"]):
+            raise FormatError(f"{layer}: its kernel has shape {kernel.shape}")
+        name = self.stack.add(
+            RealDense(self.stack.name(layer.name), kernel.T, bias, source=flow.layer)
+        )
+        self.report.used(layer.name, "dense, real weights: computed by the host", values)
+        made = replace(flow, layer=name, shape=(1, 1, kernel.shape[1]))
         return self._activated(layer, made)
 
     def _weights(self, layer: KerasLayer, channels: int) -> tuple[Weights, Any, int]:
@@ -646,6 +671,8 @@ def _slid(
     return height // stride[0] + 1, width // stride[1] + 1
 
 
+#: Layers that may follow the last one with weights.
+_ENDING = {"Softmax", "Activation", "Dropout", "Identity", "ActivityRegularization"}
 _PADDABLE = {
     "Conv2D",
     "QuantConv2D",

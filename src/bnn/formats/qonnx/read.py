@@ -32,8 +32,6 @@ from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.qonnx.weights import quantized_constant
 from bnn.formats.report import Converted
 from bnn.formats.stack import zeros_fit
-from bnn.lower.affine import reading_integers
-from bnn.network.network import Network
 
 
 def read(path: str | Path, given_input: str | None = None) -> Converted:
@@ -70,8 +68,7 @@ def _converted(walk: Walk) -> Converted:
     finish(walk, walk.value(walk.nodes[-1], walk.graph.output))
     assert walk.input is not None
     given = zeros_fit(walk.input, walk.stack.layers)
-    layers = reading_integers(given, walk.lattice.scale, walk.stack.layers)
-    network = Network(given, layers, walk.lattice)
+    network = walk.report.network(given, walk.stack.layers, walk.lattice)
     walk.report.ignored += [k for k in walk.graph.constants if k not in walk.used]
     classes = walk.graph.classes
     count = network.signals[network.layers[-1].name].shape[2]

@@ -27,6 +27,7 @@ from bnn.program.operations import (
     Add,
     ArgMax,
     Concat,
+    Dense,
     Dot,
     Op,
     Pool,
@@ -478,11 +479,29 @@ class _Writer:
         if (affine.scale != 1).any():
             scale = self._constant("logits_scale", affine.scale.reshape(1, -1))
             name = self._node("Mul", [name, scale], "logits_scaled")
-            self._shaped(name, [1, self.program.classes])
+            self._shaped(name, [1, self.program.score_count])
         if affine.offset.any():
             offset = self._constant("logits_offset", affine.offset.reshape(1, -1))
             name = self._node("Add", [name, offset], "logits")
-        return name
+        return name if affine.dense is None else self._dense(name, affine.dense)
+
+    def _dense(self, name: str, dense: Dense) -> str:
+        """The host's dense layer, in float32."""
+        count = self.program.score_count
+        if np.isfinite([dense.low, dense.high]).any():
+            limits = np.finfo(np.float32)
+            ends = [
+                self._constant(f"dense_{which}", np.array(np.clip(end, limits.min, limits.max)))
+                for which, end in (("low", dense.low), ("high", dense.high))
+            ]
+            self._shaped(name, [1, count])
+            name = self._node("Clip", [name, *ends], "dense_clipped")
+        if name not in self.program.edges:
+            self._shaped(name, [1, count])
+        matrix = self._constant("dense_matrix", dense.matrix.T)
+        name = self._node("MatMul", [name, matrix], "dense_product")
+        self._shaped(name, [1, self.program.classes])
+        return self._node("Add", [name, self._constant("dense_bias", dense.bias)], "dense")
 
 
 def _picture_thresholds(given: PictureInput) -> Array:
