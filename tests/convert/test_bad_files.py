@@ -229,7 +229,7 @@ SIGNS = np.array([[1, -1], [1, 1], [-1, 1]])
         (small(SIGNS, helper.make_node("Erf", ["q"], ["r"], "bend")), ["bend", "Erf"]),
         (small(SIGNS, helper.make_node("Tanh", ["q"], ["r"])), ["Tanh_1"]),
         (small(SIGNS, helper.make_node("Add", ["q", "none"], ["r"], "plus")), ["plus", "none"]),
-        (small(SIGNS, bits=9), ["'in'", "8 bits"]),
+        (small(SIGNS, bits=17), ["'in'", "16 bits"]),
         (small(SIGNS, bits=2.5), ["in", "whole"]),
         (small(np.random.default_rng(0).normal(size=(3, 2))), ["end", "not quantized"]),
         (small(np.ones((4, 2))), ["end", "(4, 2)"]),

@@ -333,7 +333,8 @@ class _Writer:
         shape = (1, -1) if rank == 2 else (1, -1, 1, 1)
         steps = [("Mul", op.multipliers), ("Add", offsets), ("Div", np.array([2.0**op.shift]))]
         for kind, values in steps:
-            constant = self._constant(f"{op.name}_{kind.lower()}_by", values.reshape(shape))
+            real = values.reshape(shape).astype(np.float64)
+            constant = self._constant(f"{op.name}_{kind.lower()}_by", real)
             source = self._node(kind, [source, constant], f"{op.name}_{kind.lower()}")
             self._between(op.source, source)
         how = "Round" if op.rounding == "even" else "Floor"
