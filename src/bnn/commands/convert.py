@@ -41,7 +41,8 @@ def convert(
         str | None,
         typer.Option(
             "--input",
-            help="Values of an unquantized input: unit, symmetric, bytes, bipolar, int4 ...",
+            help="Values of an unquantized input: unit, symmetric, bytes, bipolar, int4, "
+            "int8/16, fixed<16,6>, mean=0.13,std=0.31 ...",
         ),
     ] = None,
     pictures: Annotated[

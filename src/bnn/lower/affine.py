@@ -13,6 +13,7 @@ a sum over channels, one f for all        the sum of v; f goes into its scale, o
 a sum of each channel alone (an average)  the sum of v; f and o of each channel after it
 an average of a convolution's sums        one convolution with a larger kernel
 a sum of two maps, commensurable scales   the sum of both v; the offsets after it
+a map that is flattened                   the integers are flattened
 channels side by side                     each part goes through the layer alone; then joined
 ========================================  ====================================================
 
@@ -162,6 +163,8 @@ class _Walk:
                 layer = self._weighted(layer)
             case Add():
                 return self._add(layer)
+            case Flatten():
+                layer = self._flattened(layer)
             case Concat():
                 one, two = self._scale(layer.source), self._scale(layer.other)
                 if one is None or one != two:
@@ -243,6 +246,17 @@ class _Walk:
             for values in (source.factor, source.offset)
         )
         return _Form(base, factor, offset)
+
+    def _flattened(self, layer: Flatten) -> Flatten | Scale:
+        """A map of real values is flattened as integers, which a window can read."""
+        form, signal = self.forms.get(layer.source), self.signals.get(layer.source)
+        if form is None or signal is None or signal.scale is not None:
+            return layer
+        if signal.shape[:2] == (1, 1):
+            return layer
+        flat = self._flat(layer, form)
+        factor, offset = flat.factor.astype(self.dtype), flat.offset.astype(self.dtype)
+        return Scale(layer.name, factor, offset, self._use(flat.base))
 
     def _offer(self, layer: Layer) -> None:
         """Keep ``layer`` until a layer reads it."""

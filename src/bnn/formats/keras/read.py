@@ -335,8 +335,11 @@ class _Reader:
         later = self.model.layers[self.model.layers.index(layer) + 1 :]
         if layer.kind != "Dense" or any(one.kind not in _ENDING for one in later):
             return False
+        kernel = layer.arrays.get("kernel", next(iter(layer.arrays.values()), np.zeros(0)))
+        if kernel.ndim != 2 or kernel.size == 0 or not np.isfinite(kernel).all():
+            return False  # refused below
         try:
-            from_real(layer.arrays.get("kernel", np.zeros((0, 0))).T, layer.name)
+            from_real(kernel.T, layer.name)
         except FormatError:
             return True
         return False
