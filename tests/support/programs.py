@@ -27,6 +27,7 @@ from bnn.program.operations import (
     Affine,
     ArgMax,
     Concat,
+    Dense,
     Dot,
     Edge,
     Op,
@@ -390,11 +391,17 @@ _MAKERS: dict[type, Callable[..., str]] = {
 def _finish(draw: Draw, net: Growing) -> Program:
     """End in a vector of scores, and decide the class in one of the possible ways."""
     scores = _ending(draw, net)
-    ending = draw(st.sampled_from([*RULES, "affine", "plain"]))
+    endings = [*RULES, "affine", "plain", *(["dense"] if net.limits.sums else [])]
+    ending = draw(st.sampled_from(endings))
     affine = decision = None
-    if ending == "affine":
-        classes = net.edges[scores].shape[2]
-        affine = Affine(net.random.normal(size=classes), net.random.normal(size=classes))
+    if ending in ("affine", "dense"):
+        count = net.edges[scores].shape[2]
+        dense = None
+        if ending == "dense":
+            clip = draw(st.sampled_from([(-np.inf, np.inf), (0.0, np.inf), (-1.0, 1.0)]))
+            matrix = net.random.normal(size=(draw(st.integers(1, 4)), count))
+            dense = Dense(matrix, net.random.normal(size=len(matrix)), *clip)
+        affine = Affine(net.random.normal(size=count), net.random.normal(size=count), dense)
     elif ending != "plain":
         decision = net.add(ArgMax(net.name, scores, ending))
     return Program(net.input, tuple(net.ops), scores, decision, affine)
