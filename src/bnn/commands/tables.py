@@ -98,6 +98,17 @@ def bars(model: Model, scores: NDArray[np.int32], width: int = BAR, name_width: 
     return Text("\n").join(lines)
 
 
+def info_notes(model: Model) -> list[str]:
+    """What the table of layers does not tell: the host's last layer, and what is approximate."""
+    affine, notes = model.program.affine, []
+    if affine is not None and affine.dense is not None:
+        classes, scores = affine.dense.matrix.shape
+        notes.append(f"the host computes a last layer of {classes}x{scores} real weights")
+    told = model.provenance.get("approximate", ())
+    lines = told if isinstance(told, list | tuple) else ()
+    return [*notes, *(f"approximate: {harmless(str(line))}" for line in lines)]
+
+
 def info_table(model: Model) -> Table:
     """Layers, precisions, operations and bytes."""
     table = _table(f"{model.name}: {input_text(model.program.input, model.program.edges[INPUT])}")
