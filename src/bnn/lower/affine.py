@@ -270,6 +270,7 @@ class _Walk:
         if layer is not None:
             self._use(layer.source)
             self.layers[base] = layer
+            self.forms[base] = _Form(base, np.ones(1), np.zeros(1))
         self.changed = True
         return base
 
@@ -289,11 +290,12 @@ class _Walk:
         pad_value = layer.pad_value if isinstance(layer, Conv2d) else 0.0
         if padded and form.offset.any():
             if not (form.offset == form.offset[0]).all():
-                return layer
+                return self._in_fixed_point(layer)
             pad_value = pad_value - float(form.offset[0])
-        if factor is None and not (isinstance(layer, Conv2d) and _is_diagonal(layer.weights)):
-            return layer
-        if factor == 0.0 or (factor is None and padded and pad_value):
+        alone = isinstance(layer, Conv2d) and _is_diagonal(layer.weights)
+        if (factor is None and not alone) or (factor is None and padded and pad_value):
+            return self._in_fixed_point(layer)
+        if factor == 0.0:
             return layer
         sums = rows.reshape(len(rows), -1, channels).sum(axis=1) @ np.broadcast_to(
             form.offset, channels
@@ -412,8 +414,9 @@ class _Walk:
         match layer:
             case Clip():
                 reach = self._reach(layer.source)
-                ends_reach = max(abs(layer.low), abs(layer.high))
-                return None if reach is None else min(reach, ends_reach)
+                if reach is None:
+                    return None
+                return float(np.abs(np.clip([-reach, reach], layer.low, layer.high)).max())
             case MaxPool() | Flatten():
                 return self._reach(layer.source)
             case BatchNorm() | Scale():
@@ -441,18 +444,25 @@ class _Walk:
         layer = self.layers.get(name)
         if not isinstance(layer, Clip | MaxPool | BatchNorm | Scale | Flatten):
             return None
-        source = self._fixed(layer.source, bits)
+        # What is scaled or clipped may be much larger or smaller before: it has its own unit.
+        reach = self._reach(layer.source)
+        if reach is None:
+            return None
+        moves = isinstance(layer, MaxPool | Flatten)
+        source_bits = bits if moves else _FIXED_BITS - _exponent(reach)
+        source = self._fixed(layer.source, source_bits)
         if source is None:
             return None
+        unit = 2.0**-source_bits
         match layer:
             case Clip():
                 ends = (layer.low, layer.high)
-                one, zero = np.full(channels, 2.0**-bits), np.zeros(channels)
+                one, zero = np.full(channels, unit), np.zeros(channels)
                 return self._put_fixed(name, source, one, zero, bits, ends)
             case BatchNorm() | Scale():
                 added = real_layer(layer, np.zeros(channels))
                 slope = real_layer(layer, np.ones(channels)) - added
-                return self._put_fixed(name, source, slope * 2.0**-bits, added, bits)
+                return self._put_fixed(name, source, slope * unit, added, bits)
             case _:
                 made = replace(layer, name=self._unused(f"{name}_fixed"), source=source)
                 self.put(made)
@@ -477,6 +487,11 @@ class _Walk:
         limit = (1 << 31) - 1
         low, high = (int(np.clip(np.rint(end * 2.0**bits), -limit, limit)) for end in ends)
         if np.abs(multipliers).max() > limit or np.abs(offsets).max() >= 2.0**62:
+            return None
+        # Nothing but a clip of the network may saturate.
+        most = max(map(abs, self.bounds[source]))
+        reached = float((np.abs(by) * most + np.abs(offset) * 2.0**bits).max())
+        if min(reached, max(map(abs, ends)) * 2.0**bits) > limit:
             return None
         layer = FixedPoint(
             self._unused(f"{name}_fixed"),
