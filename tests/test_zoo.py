@@ -22,13 +22,30 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-#: Entries that are not converted exactly, and why.
+#: Entries whose files a reader does not understand yet, or whose ends no program has.
 NOT_YET = {
-    "radioml-vgg10-onnx": "rows at ties of 8-bit activations, where its framework rounds otherwise",
-    "separable-conv": "its output is a map",
-    "espcn-resize": "its output is a map",
-    "cern-init": "ends in a product of two tensors",
+    *(
+        "finn-tfc-w1a1",
+        "tfc-w2a2",
+        "tfc-streamline",
+        "torch-mnist",
+        "torch-mnist-rot",
+        "torch-gtsrb",
+    ),
+    *("torch-cybsec", "qkeras-v3-3layer", "mlperf-ad08", "mlperf-resnet-tiny", "hgq-jet"),
+    *(
+        "hgq-mnist-homogeneous",
+        "json-qkeras-3layer",
+        "json-qkeras-mnist-cnn",
+        "json-binary-smaller",
+    ),
+    *("json-ternary-small", "brevitas-qcdq-avgpool4", "torch-mlp-ste", "torch-cnn-ste-where"),
+    *("torch-binarynet", "onnx-qcdq", "onnx-fractional-bits", "onnx-cast-int"),
+    *("cern-init", "separable-conv", "espcn-resize"),  # a product of tensors; maps as outputs
 }
+#: Rows that differ because float32 sums of the source framework round to the other side of a tie
+#: of 8-bit activations. (Its own exporter and its own training framework differ on as many.)
+AT_TIES = {"radioml-vgg10-onnx": 1}
 
 
 def _entries() -> list[dict[str, Any]]:
@@ -48,7 +65,8 @@ def test_the_answers_of_its_own_framework(entry: dict[str, Any]) -> None:
     spec.loader.exec_module(run)
     found = run.one([sys.executable, "-m", "bnn"], ZOO, entry, 600)
     assert found["verdict"] != "traceback", found
-    known = entry["id"] in NOT_YET
-    assert known or found["verdict"] != "wrong", found
-    if entry.get("goal", "exact") == "exact" and not known and found["verdict"] != "exact":
-        pytest.xfail(found["line"])
+    if found["verdict"] == "wrong":
+        assert found["differ"] <= AT_TIES.get(entry["id"], 0), found
+        return
+    is_able = entry.get("goal", "exact") == "exact" and entry["id"] not in NOT_YET
+    assert not is_able or found["verdict"] == "exact", found

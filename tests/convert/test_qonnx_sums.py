@@ -232,6 +232,30 @@ def test_an_input_normalized_by_channel_before_thresholds(tmp_path: Path) -> Non
     np.testing.assert_array_equal(found, Executor(model).run(inputs, 60))
 
 
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm"])
+@pytest.mark.parametrize("clipped", [False, True])
+def test_a_last_layer_of_real_weights(kind: str, clipped: bool, tmp_path: Path) -> None:
+    """The host multiplies: after a clip of normalized sums, as BinaryNet ends, too."""
+    g = Graph((1, 2, 4, 4))
+    flat = g.put("Flatten", [g.norm(g.conv(g.x, 3, 2), 3)])
+    flat = g.put("Clip", [flat, g.constant(-1.0), g.constant(1.0)]) if clipped else flat
+    model = g.end(flat, 12)
+    values = g.rng.normal(size=(12, 3)).astype(np.float32)
+    last = model.graph.node[-1]
+    inputs = [flat, "real", "bias"] if kind == "Gemm" else [flat, "real"]
+    # the Flatten of end() is not needed
+    del model.graph.node[-2:]
+    model.graph.node.append(helper.make_node(kind, inputs, [last.output[0]]))
+    model.graph.initializer.append(numpy_helper.from_array(values, "real"))
+    model.graph.initializer.append(numpy_helper.from_array(values[0], "bias"))
+    conversion = converted(model, tmp_path)
+    assert not conversion.report.approximate
+    assert conversion.model.program.score_count == 12
+    fed = np.random.default_rng(0).integers(-8, 8, (50, 2, 4, 4)).astype(np.float32)
+    wanted = Executor(model).run(fed, 60)
+    np.testing.assert_allclose(logits(conversion.model, fed), wanted, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("mean", [0.1307, 0.5, 0.4914])
 def test_a_padded_convolution_of_a_normalized_input(mean: float, tmp_path: Path) -> None:
     """The normalized bytes have no byte for 0."""

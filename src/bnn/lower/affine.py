@@ -247,12 +247,18 @@ class _Walk:
         )
         return _Form(base, factor, offset)
 
-    def _flattened(self, layer: Flatten) -> Flatten | Scale:
+    def _flattened(self, layer: Flatten) -> Flatten | Scale | Clip:
         """A map of real values is flattened as integers, which a window can read."""
         form, signal = self.forms.get(layer.source), self.signals.get(layer.source)
-        if form is None or signal is None or signal.scale is not None:
+        if signal is None or signal.scale is not None or signal.shape[:2] == (1, 1):
             return layer
-        if signal.shape[:2] == (1, 1):
+        before = self.layers.get(layer.source)
+        if isinstance(before, Clip):  # it clips the flattened ones as well
+            self.changed = True
+            name = self._unused(f"{layer.name}_unclipped")
+            self.put(self._flattened(replace(layer, name=name, source=before.source)))
+            return replace(before, name=layer.name, source=name)
+        if form is None:
             return layer
         flat = self._flat(layer, form)
         factor, offset = flat.factor.astype(self.dtype), flat.offset.astype(self.dtype)
