@@ -281,6 +281,20 @@ def test_a_sum_of_real_values_is_in_fixed_point() -> None:
     assert not np.array_equal(found, wanted)  # said to be approximate, and it is
 
 
+def test_new_layers_take_no_name_that_comes_later() -> None:
+    layers: list[Layer] = [
+        Conv2d("a", _kernel(3, 3, 3), TERNARY, [0.5, 0.25, 1.0], [1.0, 2.0, -1.0], source="input"),
+        replace(average("b", 3, 2), source="a"),
+        Quantize("a_sums", UINT(3), 0.5, source="b"),
+        Flatten("a_sums_2", source="a_sums"),
+        Linear("dense", np.random.default_rng(0).choice([-1, 1], (2, 6)), BIPOLAR),
+    ]
+    layers[-1] = replace(layers[-1], source="a_sums_2")
+    found, wanted, _, approximate = _logits(layers, INPUTS)
+    assert not approximate
+    np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("kind", ["hidden dense of real weights", "sum of leaky values"])
 def test_what_cannot_be_rewritten_is_refused(kind: str) -> None:
     conv = Conv2d("conv", _kernel(4, 3, 3), TERNARY, [0.3, 0.7, 0.11, 1.3], source="input")

@@ -114,7 +114,7 @@ def reading_integers(
         layers: in order, as :class:`~bnn.network.network.Network` takes them.
         dtype: of the network's arithmetic.
     """
-    walk = _Walk(given, lattice, dtype)
+    walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
     before = INPUT
     for layer in layers:
         walk.layer(layer if layer.source else replace(layer, source=before))
@@ -125,10 +125,11 @@ def reading_integers(
 class _Walk:
     """Layers so far, what each makes, and of which integers it is an affine function."""
 
-    def __init__(self, given: Input, lattice: Lattice, dtype: Any) -> None:
+    def __init__(self, given: Input, lattice: Lattice, dtype: Any, names: set[str]) -> None:
         shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
         height, width, channels = shape
         self.dtype = dtype
+        self.names = {INPUT, *names}  # also those of layers that are still to come
         self.signals = {INPUT: Signal((height, width, channels), lattice.scale)}
         ends = [
             lattice.step * q + lattice.base for q in (given.precision.low, given.precision.high)
@@ -196,11 +197,11 @@ class _Walk:
         return None if signal is None else signal.scale
 
     def _unused(self, name: str) -> str:
-        taken = {*self.layers, *self.waiting, *self.signals}
         found, number = name, 1
-        while found in taken:
+        while found in self.names:
             number += 1
             found = f"{name}_{number}"
+        self.names.add(found)
         return found
 
     # --- what is an affine function of which integers --------------------------------
@@ -554,7 +555,9 @@ def bounds_of(
     layer: Layer, bounds: Mapping[str, tuple[int, int]], signals: Mapping[str, Signal]
 ) -> tuple[int, int]:
     """Least and largest whole number of a quantized layer."""
-    low, high = bounds.get(layer.source, (0, 0))
+    if isinstance(layer, Sign | Quantize | MultiThreshold):
+        return layer.base, layer.base + layer.step * layer.levels
+    low, high = bounds[layer.source]
     match layer:
         case Conv2d() | Linear():
             if isinstance(layer, Conv2d) and any(layer.padding):
@@ -563,8 +566,6 @@ def bounds_of(
             rows = layer.weights.reshape(len(layer.weights), -1)
             least, most = dot_bounds(rows, None, low, high)
             return int(least.min()), int(most.max())
-        case Sign() | Quantize() | MultiThreshold():
-            return layer.base, layer.base + layer.step * layer.levels
         case Add():
             scales = [signals[name].scale or 1.0 for name in (layer.source, layer.other)]
             by = common(layer, *scales)
