@@ -10,6 +10,7 @@ moved after the sum, exactly in real numbers:
 reads ``f * v + o`` of integers v         becomes
 ========================================  ====================================================
 a sum over channels, one f for all        the sum of v; f goes into its scale, o into its bias
+their f multiples of one unit, exactly     the sum of v, each weight times its multiple
 a sum of each channel alone (an average)  the sum of v; f and o of each channel after it
 an average of a convolution's sums        one convolution with a larger kernel
 a sum of two maps, commensurable scales   the sum of both v; the offsets after it
@@ -32,6 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -63,12 +65,15 @@ from bnn.network.network import Signal, common, signal_of
 from bnn.program.check import dot_bounds
 from bnn.program.inputs import Input
 from bnn.program.operations import INPUT
+from bnn.program.precision import Precision
 
 Vector = NDArray[np.float64]
 #: Layers that act on each channel alone.
 _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
 #: Bits of values in fixed point, of sums of them, and of the factors that make them.
 _FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 22, 30, 26
+#: Of a unit, per channel, as factors of weights.
+_MAX_MULTIPLE = 1 << 12
 #: Weights of a convolution that does an average as well.
 _MAX_WEIGHTS = 1 << 24
 
@@ -300,8 +305,14 @@ class _Walk:
                 return self._in_fixed_point(layer)
             pad_value = pad_value - float(form.offset[0])
         alone = isinstance(layer, Conv2d) and _is_diagonal(layer.weights)
-        if (factor is None and not alone) or (factor is None and padded and pad_value):
+        if factor is None and padded and pad_value:
             return self._in_fixed_point(layer)
+        weights = layer.weights
+        if factor is None and not alone:
+            found = _multiples(form.factor)
+            if found is None or np.abs(multiplied := weights * found[0]).max() >= 1 << 15:
+                return self._in_fixed_point(layer)
+            weights, factor = multiplied, found[1]
         if factor == 0.0:
             return layer
         sums = rows.reshape(len(rows), -1, channels).sum(axis=1) @ np.broadcast_to(
@@ -312,6 +323,8 @@ class _Walk:
         scale = scale * (form.factor if factor is None else factor)
         made = replace(
             layer,
+            weights=weights,
+            precision=_holding(layer.precision, weights),
             source=self._use(form.base),
             scale=scale.astype(self.dtype),
             bias=bias.astype(self.dtype) if bias.any() else None,
@@ -334,14 +347,10 @@ class _Walk:
         weights = _product(first, layer)
         if weights is None:
             return layer
-        low, high = int(weights.min()), int(weights.max())
-        precision = first.precision
-        if not precision.allows(weights):
-            precision = tightest([low, high], two_values=False)
         return replace(
             layer,
             weights=weights,
-            precision=precision,
+            precision=_holding(first.precision, weights),
             stride=(first.stride[0] * layer.stride[0], first.stride[1] * layer.stride[1]),
             padding=first.padding,
             pad_value=first.pad_value,
@@ -545,6 +554,27 @@ class _Walk:
         if scales[0] is None or scales[0] != scales[1]:
             return self._join(joined, *names)
         return self.put(joined)
+
+
+def _holding(precision: Precision, weights: NDArray[Any]) -> Precision:
+    """``precision``, or the narrowest one that holds ``weights``."""
+    if precision.allows(weights):
+        return precision
+    return tightest([int(weights.min()), int(weights.max())], two_values=False)
+
+
+def _multiples(factor: Vector) -> tuple[NDArray[np.int64], float] | None:
+    """Small whole numbers, and the unit of which ``factor`` are these multiples exactly."""
+    exact = [Fraction(float(value)) for value in factor]
+    first = next(value for value in exact if value)
+    ratios = [value / first for value in exact]
+    common = math.lcm(*(ratio.denominator for ratio in ratios))
+    whole = [int(ratio * common) for ratio in ratios]
+    shared = math.gcd(*whole)
+    if common > _MAX_MULTIPLE or max(map(abs, whole)) // shared > _MAX_MULTIPLE:
+        return None
+    unit = first * shared / common
+    return np.array([one // shared for one in whole]), float(unit)
 
 
 def _f64(values: Any) -> Vector:
