@@ -26,7 +26,15 @@ import hypothesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bnn.program.operations import Dot, Pool, Window
+from bnn.program.operations import (
+    MAX_COUNTED_LEVELS,
+    Concat,
+    Dot,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.precision import TERNARY
 from bnn.program.program import Program
 from bnn.run import cpu
@@ -48,11 +56,16 @@ def features(program: Program) -> set[str]:
                 {"stride above the kernel"} if any(map(int.__gt__, op.stride, op.kernel)) else set()
             )
             found |= {"kernel above 4"} if max(op.kernel) > 4 and isinstance(op, Window) else set()
+        found |= {"rescale"} if isinstance(op, Rescale) else set()
+        found |= {"concat"} if isinstance(op, Concat) else set()
+        if isinstance(op, Threshold) and op.thresholds.shape[1] > MAX_COUNTED_LEVELS:
+            found |= {"more than 255 thresholds"}
         if isinstance(op, Dot):
             source = program.edges[op.source].precision
             found |= {"ternary x ternary"} if op.precision == source == TERNARY else set()
             found |= {"8-bit weights"} if op.precision.bits == 8 else set()
             found |= {"8-bit inputs of a dot"} if source.bits == 8 else set()
+            found |= {"dot over more than 8 bits"} if source.bits > 8 else set()
     return found
 
 
