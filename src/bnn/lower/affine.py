@@ -74,8 +74,8 @@ _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | Ma
 _FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 22, 30, 26
 #: Of a unit, per channel, as factors of weights.
 _MAX_MULTIPLE = 1 << 12
-#: Weights of a convolution that does an average as well.
-_MAX_WEIGHTS = 1 << 24
+#: Weights of a convolution that does an average as well, and positions of that average.
+_MAX_WEIGHTS, _MAX_TAPS = 1 << 24, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -655,7 +655,7 @@ def _product(first: Conv2d, second: Conv2d) -> NDArray[np.int16] | None:
     out, height, width, channels = first.weights.shape
     rows, columns = second.weights.shape[1:3]
     size = (first.stride[0] * (rows - 1) + height, first.stride[1] * (columns - 1) + width)
-    if out * size[0] * size[1] * channels > _MAX_WEIGHTS:
+    if out * size[0] * size[1] * channels > _MAX_WEIGHTS or rows * columns > _MAX_TAPS:
         return None
     made = np.zeros((out, *size, channels), np.int64)
     each = np.arange(out)
