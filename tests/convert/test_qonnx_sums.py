@@ -277,6 +277,12 @@ def test_a_padded_convolution_of_a_normalized_input(mean: float, tmp_path: Path)
         (lambda g: g.put("PRelu", [g.x, g.constant(np.full((2, 1, 1), -0.5))]), "negative slope"),
         (lambda g: g.put("LeakyRelu", [g.x], alpha=-1.0), "negative slope"),
         (lambda g: g.put("Mul", [g.x, g.x]), "sum and difference"),
+        (
+            lambda g: g.put(
+                "MatMul", [g.put("Flatten", [g.x]), g.constant(g.rng.normal(size=(32, 32)))]
+            ),
+            "not quantized",  # only a last layer may have real weights
+        ),
     ],
 )
 def test_what_cannot_be_converted_is_named(change: Any, reason: str, tmp_path: Path) -> None:
