@@ -318,6 +318,22 @@ NB_MODULE(_native, m) {
              std::array<int, 4> padding) { return self.pool(source, {kernel, stride, padding}); },
           "source"_a, "kernel"_a, "stride"_a, "padding"_a)
       .def("add", &Program::add, "source"_a, "other"_a)
+      .def("concat", &Program::concat, "source"_a, "other"_a)
+      .def(
+          "rescale",
+          [](Program& self, int source, const In<int32_t, 1>& multipliers,
+             const std::optional<In<int64_t, 1>>& offsets, int shift, int rounding,
+             std::array<int32_t, 2> ends) {
+            if (rounding < 0 || rounding > 3) throw bnn::ProgramError("there is no such rounding");
+            return self.rescale(source,
+                                {{multipliers.data(), multipliers.data() + multipliers.size()},
+                                 vector_of(offsets),
+                                 shift,
+                                 bnn::Rounding(rounding),
+                                 ends[0],
+                                 ends[1]});
+          },
+          "source"_a, "multipliers"_a, "offsets"_a.none(), "shift"_a, "rounding"_a, "ends"_a)
       .def(
           "arg_max",
           [](Program& self, int source, int rule) {

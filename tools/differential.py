@@ -3,8 +3,9 @@
 
     make differential RUNS=10000 SEED=1
 
-Four kinds of programs in turn (``tests/support/programs.py``): small ones of every operation and
-precision, wide ones, bits and ternaries, and large windows with borders. Each is run as a batch of
+Five kinds of programs in turn (``tests/support/programs.py``): small ones of every operation and
+precision, wide ones, bits and ternaries, large windows with borders, and ones with everything
+that a program can say (sums of sums, rescales, joins, up to 16 bits). Each is run as a batch of
 one to five inputs on one or two threads. A difference ends the run with the program, made as small
 as can be.
 """
@@ -25,16 +26,24 @@ import hypothesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bnn.program.operations import Dot, Pool, Window
+from bnn.program.operations import (
+    MAX_COUNTED_LEVELS,
+    Concat,
+    Dot,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.precision import TERNARY
 from bnn.program.program import Program
 from bnn.run import cpu
 from support.kernels import FEW_BITS, KERNELS, WIDE, assert_equal
-from support.programs import MAPS, SMALL, networks
+from support.programs import FULL, MAPS, SMALL, networks
 
 #: Programs of one process' task.
 CHUNK = 250
-KINDS = {"small": SMALL, "wide": WIDE, "few bits": FEW_BITS, "borders": MAPS}
+KINDS = {"small": SMALL, "wide": WIDE, "few bits": FEW_BITS, "borders": MAPS, "full": FULL}
 
 
 def features(program: Program) -> set[str]:
@@ -47,11 +56,16 @@ def features(program: Program) -> set[str]:
                 {"stride above the kernel"} if any(map(int.__gt__, op.stride, op.kernel)) else set()
             )
             found |= {"kernel above 4"} if max(op.kernel) > 4 and isinstance(op, Window) else set()
+        found |= {"rescale"} if isinstance(op, Rescale) else set()
+        found |= {"concat"} if isinstance(op, Concat) else set()
+        if isinstance(op, Threshold) and op.thresholds.shape[1] > MAX_COUNTED_LEVELS:
+            found |= {"more than 255 thresholds"}
         if isinstance(op, Dot):
             source = program.edges[op.source].precision
             found |= {"ternary x ternary"} if op.precision == source == TERNARY else set()
             found |= {"8-bit weights"} if op.precision.bits == 8 else set()
             found |= {"8-bit inputs of a dot"} if source.bits == 8 else set()
+            found |= {"dot over more than 8 bits"} if source.bits > 8 else set()
     return found
 
 

@@ -61,10 +61,26 @@ bnn::Matrix<T> matrix(Bytes& from, int rows, int columns, int least, int most) {
   return made;
 }
 
+bnn::Scaling scaling(Bytes& from, int channels) {
+  bnn::Scaling made;
+  const bool lies = from.byte() >= 250;
+  const int shift = from.number(0, 62), a = from.byte() - 128;
+  const int64_t reach = int64_t(1) << std::clamp(from.number(0, 61), 0, 61);
+  for (int i = 0; i < std::min(channels, 1 << 14) + lies; ++i)
+    made.multipliers.push_back(int32_t(uint32_t(a + i) * (shift > 20 ? 0x01000193u : 1u)));
+  if (from.small(0, 1))
+    for (int i = 0; i < std::min(channels, 1 << 14); ++i)
+      made.offsets.push_back((i % 2 ? -reach : reach) + i);
+  made.shift = shift;
+  made.rounding = bnn::Rounding(from.small(0, 3));
+  made.low = from.number(-128, 0), made.high = from.number(0, 300);
+  return made;
+}
+
 // The edge that the next operation makes, or an exception.
 int step(Program& program, Bytes& from) {
   const int last = program.size();
-  const int kind = from.small(0, 11);
+  const int first = from.byte(), kind = first >= 228 ? 12 + first % 3 : first % 12;
   const int source = from.small(0, 7) ? last : from.number(0, last);
   switch (kind) {
     case 0:
@@ -106,7 +122,18 @@ int step(Program& program, Bytes& from) {
     }
     case 9: return program.pool(source, slide(from, true));
     case 10: return program.add(source, from.number(0, last));
-    default: return program.arg_max(source, bnn::Rule(from.small(0, 2)));
+    case 11: return program.arg_max(source, bnn::Rule(from.small(0, 2)));
+    case 12: return program.concat(source, from.number(0, last));
+    case 13: return program.rescale(source, scaling(from, program.edge(source).shape.channels));
+    default: {  // more results than codes of a byte
+      const int channels = program.edge(source).shape.channels;
+      if (channels > 16) throw bnn::ProgramError("too many for a fuzzer");
+      bnn::Matrix<int32_t> thresholds{channels, from.number(250, 700), {}};
+      for (int i = 0; i < channels * std::min(thresholds.columns, 700); ++i)
+        thresholds.values.push_back(i % std::max(1, thresholds.columns) - 100);
+      return program.threshold(source, std::move(thresholds), {}, from.number(-300, 300),
+                               from.number(-3, 3));
+    }
   }
 }
 
@@ -157,7 +184,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     input.shape = {from.number(1, 5), from.number(1, 5), from.number(1, 40)};
     static const bnn::Lattice lattices[] = {{0, 1, 2}, {-1, 2, 2},  {-1, 1, 3},
                                             {0, 1, 4}, {-8, 1, 16}, {-128, 1, 256}};
-    input.lattice = lattices[from.small(0, 5)];
+    const int which = from.byte();
+    input.lattice = which >= 246 ? bnn::Lattice{-32768, 1, 65536} : lattices[which % 6];
     if (from.byte() >= 250)
       input.lattice = {from.number(-9, 9), from.number(1, 3), from.number(1, 9)};
     if (from.byte() >= 240)

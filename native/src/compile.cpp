@@ -42,6 +42,8 @@ class Compiler {
   const Edge& edge(int number) const { return program_.edge(number); }
   void add_step(StepPointer step) { result_.steps.push_back(std::move(step)); }
 
+  static bool reads_two(const Op& op) { return op.kind == Kind::add || op.kind == Kind::concat; }
+
   void count_readers(std::initializer_list<int> roots) {
     for (int root : roots)
       if (root >= 0) ++readers_[size_t(root)];
@@ -49,7 +51,7 @@ class Compiler {
       if (readers_[size_t(number)] == 0) continue;
       const Op& op = program_.op(number);
       ++readers_[size_t(op.source)];
-      if (op.kind == Kind::add) ++readers_[size_t(op.other)];
+      if (reads_two(op)) ++readers_[size_t(op.other)];
     }
     roots_ = roots;
   }
@@ -62,7 +64,7 @@ class Compiler {
     for (int reader = number + 1; reader <= program_.size(); ++reader) {
       if (readers_[size_t(reader)] == 0) continue;
       const Op& op = program_.op(reader);
-      if (op.source == number || (op.kind == Kind::add && op.other == number)) return reader;
+      if (op.source == number || (reads_two(op) && op.other == number)) return reader;
     }
     return 0;
   }
@@ -91,6 +93,11 @@ class Compiler {
     if (number > 0 && is_flat(number) && form == Form::bits &&
         edge(program_.op(number).source).shape.channels % 64 == 0)
       return store(number, map_of(number, form), need(program_.op(number).source, form)).slot;
+    if (number == 0 && !edge(0).lattice) {
+      const Slot to = store(0, map_of(0, Form::words)).slot;
+      add_step(load_words_step(program_.input(), to));
+      return to;
+    }
     if (number == 0 && forms.empty()) {
       const Stored& loaded = store(0, map_of(0, Form::bytes));
       add_step(load_step(program_.input(), loaded.slot));
@@ -117,7 +124,7 @@ class Compiler {
   Slot need_patches(int number, Form form) {
     const Op& op = program_.op(number);
     if (is_flat(number)) return store(number, map_of(number, form), need(op.source, form)).slot;
-    if (form == Form::words) {
+    if (form == Form::words && edge(number).lattice) {
       const Slot from = need(number, Form::bytes);
       const Stored& to = store(number, map_of(number, form));
       add_step(
@@ -133,25 +140,37 @@ class Compiler {
   // The map under a window, in codes of the window's lattice, with the border around it.
   Stored bordered(int number, Form form) {
     const Op& op = program_.op(number);
-    const Lattice from = *edge(op.source).lattice, to = *edge(number).lattice;
     if (!op.slide.padded()) return {map_of(op.source, form), need(op.source, form)};
+    if (form == Form::words) return bordered_words(op);
+    const Lattice from = *edge(op.source).lattice, to = *edge(number).lattice;
     std::vector<uint8_t> recode;
     if (from != to) {
       if (form == Form::bits) return packed(bordered(number, Form::bytes), to);
-      for (int code = 0; code < 256; ++code)
-        recode.push_back(
-            uint8_t((from.base + from.step * std::min(code, from.codes - 1) - to.base) / to.step));
+      recode = recoded(op.source, to);
     }
-    Stored result{map_of(op.source, form), 0};
-    const Map inner = result.map;
-    const auto& [top, left, bottom, right] = op.slide.padding;
-    result.map.shape.height += top + bottom;
-    result.map.shape.width += left + right;
+    const Map inner = map_of(op.source, form);
+    Stored result{around(inner, op.slide), 0};
     result.map.planes = std::max(1, to.codes - 1);
     result.slot = buffer(result.map);
     const int fill = (op.pad_value - to.base) / to.step;
     add_step(
         border_step(inner, need(op.source, form), op.slide, fill, std::move(recode), result.slot));
+    return result;
+  }
+
+  static Map around(Map map, const Slide& slide) {
+    const auto& [top, left, bottom, right] = slide.padding;
+    map.shape.height += top + bottom;
+    map.shape.width += left + right;
+    return map;
+  }
+
+  Stored bordered_words(const Op& op) {
+    const Map inner = map_of(op.source, Form::words);
+    Stored result{around(inner, op.slide), 0};
+    result.slot = buffer(result.map);
+    add_step(
+        border_step(inner, need(op.source, Form::words), op.slide, op.pad_value, {}, result.slot));
     return result;
   }
 
@@ -169,8 +188,8 @@ class Compiler {
       case Kind::dot: return make_dot(number);
       case Kind::threshold: {
         const Slot from = need(op.source, Form::words);
-        return add_step(threshold_step(op, edge(number).shape, from,
-                                       store(number, map_of(number, Form::bytes)).slot));
+        const Map to = map_of(number, edge(number).lattice ? Form::bytes : Form::words);
+        return add_step(threshold_step(op, edge(number).shape, from, to, store(number, to).slot));
       }
       case Kind::pool: return make_pool(number);
       case Kind::add: {
@@ -178,12 +197,40 @@ class Compiler {
         const Slot to = store(number, map_of(number, Form::words)).slot;
         return add_step(bnn::add_step(edge(number).shape.values(), one, two, to));
       }
+      case Kind::concat: return make_concat(number);
+      case Kind::rescale: {
+        const Slot from = need(op.source, Form::words);
+        const Slot to = store(number, map_of(number, Form::words)).slot;
+        return add_step(rescale_step(op.scaling, edge(number).shape, from, to));
+      }
       case Kind::arg_max: {
         const Slot from = need(op.source, Form::words);
         const Slot to = store(number, map_of(number, Form::words)).slot;
         return add_step(arg_max_step(op.rule, edge(op.source).shape.channels, from, to));
       }
     }
+  }
+
+  void make_concat(int number) {
+    const Op& op = program_.op(number);
+    const auto& lattice = edge(number).lattice;
+    const Form form = lattice ? Form::bytes : Form::words;
+    const Slot one = need(op.source, form), two = need(op.other, form);
+    std::array<std::vector<uint8_t>, 2> recode;
+    if (lattice) recode = {recoded(op.source, *lattice), recoded(op.other, *lattice)};
+    add_step(concat_step(map_of(op.source, form), one, map_of(op.other, form), two,
+                         store(number, map_of(number, form)).slot, std::move(recode)));
+  }
+
+  // The codes in `to` of the codes of edge `number`, or nothing where they are the same.
+  std::vector<uint8_t> recoded(int number, const Lattice& to) const {
+    const Lattice from = *edge(number).lattice;
+    std::vector<uint8_t> table;
+    if (from == to) return table;
+    for (int code = 0; code < 256; ++code)
+      table.push_back(
+          uint8_t((from.base + from.step * std::min(code, from.codes - 1) - to.base) / to.step));
+    return table;
   }
 
   void make_pool(int number) {
@@ -210,11 +257,12 @@ class Compiler {
     const int read = op.source;
     DotTask task;
     task.dot = &op;
-    task.lattice = *edge(read).lattice;
     const bool windowed = read > 0 && program_.op(read).kind == Kind::window && !is_flat(read);
     const int under = windowed ? program_.op(read).source : read;
     if (windowed) task.slide = program_.op(read).slide;
     task.slide.padding = {0, 0, 0, 0};
+    if (!edge(read).lattice) return make_word_dot(number, task, windowed);
+    task.lattice = *edge(read).lattice;
     task.weight_planes = planes_for(op, map_of(under, Form::bits), task.lattice);
     const Form form = task.weight_planes > 0 ? Form::bits : Form::bytes;
     const Stored source =
@@ -236,6 +284,18 @@ class Compiler {
     add_step(dot_step(task, kernels_, needs_));
   }
 
+  void make_word_dot(int number, DotTask task, bool windowed) {
+    const int read = program_.op(number).source;
+    const Stored source = windowed ? bordered(read, Form::words)
+                                   : Stored{map_of(read, Form::words), need(read, Form::words)};
+    task.source = source.map;
+    task.from = source.slot;
+    const Stored& to = store(number, map_of(number, Form::words));
+    task.target = to.map;
+    task.to = to.slot;
+    add_step(word_dot_step(task, kernels_, needs_));
+  }
+
   // Fuses the threshold and the pool after a dot into the task; returns the edge that it then
   // makes.
   int fuse(int number, DotTask& task) {
@@ -243,14 +303,14 @@ class Compiler {
     int last = number, next = only_reader(number);
     if (next > 0 && kind(next) == Kind::pool && is_tiling(next)) {
       const int after = only_reader(next);
-      if (after == 0 || kind(after) != Kind::threshold) return last;
+      if (after == 0 || !gives_codes(after)) return last;
       task.pool = &program_.op(next);
       task.threshold = &program_.op(after);
       task.pool_first = true;
       fused_[size_t(next)] = fused_[size_t(after)] = true;
       return after;
     }
-    if (next == 0 || kind(next) != Kind::threshold) return last;
+    if (next == 0 || !gives_codes(next)) return last;
     task.threshold = &program_.op(next);
     fused_[size_t(next)] = true;
     last = next;
@@ -259,6 +319,11 @@ class Compiler {
     task.pool = &program_.op(next);
     fused_[size_t(next)] = true;
     return next;
+  }
+
+  // A threshold with few enough levels.
+  bool gives_codes(int number) const {
+    return program_.op(number).kind == Kind::threshold && edge(number).lattice.has_value();
   }
 
   // A small pool whose windows lie side by side.

@@ -189,6 +189,43 @@ class DotStep final : public Step {
   Job job_;
 };
 
+// For values that have no code of a byte.
+class WordDotStep final : public Step {
+ public:
+  WordDotStep(const DotTask& task, const Kernels& kernels, Needs& needs)
+      : from_(task.from), to_(task.to), run_(kernels.words),
+        weights_(task.dot->weights.values.begin(), task.dot->weights.values.end()),
+        offset_(task.dot->bias), patches_(patch_offsets(task.source, task.slide, {1, 1})) {
+    for (uint32_t& patch : patches_) patch /= uint32_t(sizeof(int32_t));
+    offset_.resize(size_t(task.dot->weights.rows));
+    job_.patches = patches_.data();
+    job_.positions = int(patches_.size());
+    job_.rows = task.slide.kernel[0];
+    job_.run = task.slide.kernel[1] * task.source.shape.channels;
+    job_.row_stride = size_t(task.source.shape.width) * size_t(task.source.shape.channels);
+    job_.weights = weights_.data();
+    job_.offset = offset_.data();
+    job_.channels = task.dot->weights.rows;
+    needs.weights += weights_.size() * sizeof(int32_t);
+  }
+
+  void run(const Frame& frame) const override {
+    WordJob job = job_;
+    for (int image = 0; image < frame.images; ++image) {
+      job.source = frame.as<int32_t>(from_, image);
+      job.out = frame.as<int32_t>(to_, image);
+      run_(job);
+    }
+  }
+
+ private:
+  Slot from_, to_;
+  void (*run_)(const WordJob& job);
+  std::vector<int32_t> weights_, offset_;
+  std::vector<uint32_t> patches_;
+  WordJob job_;
+};
+
 // For sums of codes that exceed 32 bits although the accumulators do not.
 class WideDotStep final : public Step {
  public:
@@ -237,6 +274,10 @@ bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes) {
 
 StepPointer dot_step(const DotTask& task, const Kernels& kernels, Needs& needs) {
   return std::make_unique<DotStep>(task, kernels, needs);
+}
+
+StepPointer word_dot_step(const DotTask& task, const Kernels& kernels, Needs& needs) {
+  return std::make_unique<WordDotStep>(task, kernels, needs);
 }
 
 StepPointer wide_dot_step(const DotTask& task) { return std::make_unique<WideDotStep>(task); }

@@ -28,6 +28,8 @@ struct Needs {
   size_t scratch = 0;  // bytes of working memory: the maximum over all steps
 };
 StepPointer dot_step(const DotTask& task, const Kernels& kernels, Needs& needs);
+// Accumulators of a dot over values (source of form words).
+StepPointer word_dot_step(const DotTask& task, const Kernels& kernels, Needs& needs);
 // Accumulators of any dot, slowly, in 64 bits.
 StepPointer wide_dot_step(const DotTask& task);
 

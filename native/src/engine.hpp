@@ -67,6 +67,20 @@ struct ByteEngine {
   size_t (*scratch)(const Job& job) = nullptr;  // bytes of working memory
 };
 
+// A dot over values of 32 bits: those that have no code of a byte. Sums are made modulo 2^32; the
+// program has proved that they fit.
+struct WordJob {
+  const int32_t* source = nullptr;    // of an image
+  const uint32_t* patches = nullptr;  // of each position: values before its patch
+  int positions = 0;
+  int rows = 0, run = 0;             // kernel rows of a patch, values of each
+  size_t row_stride = 0;             // values
+  const int32_t* weights = nullptr;  // [channel][row][value]
+  const int32_t* offset = nullptr;   // [channel]
+  int channels = 0;
+  int32_t* out = nullptr;  // [position][channel]
+};
+
 // One choice of instructions for the whole plan.
 struct Kernels {
   // The fastest first; the last one, before a null, takes everything.
@@ -77,6 +91,7 @@ struct Kernels {
   int few = 0;
   const BitEngine* few_bits = nullptr;
   const ByteEngine* few_bytes = nullptr;
+  void (*words)(const WordJob& job) = nullptr;
 };
 
 // A kernel set that was compiled in.

@@ -78,6 +78,40 @@ inline Values pool(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& 
   return out;
 }
 
+// The quotient and what is left over, both from the definition: no shift, no mask.
+inline int64_t rescaled(const bnn::Scaling& by, size_t channel, int64_t value) {
+  const int64_t exact =
+      by.multipliers[channel] * value + (by.offsets.empty() ? 0 : by.offsets[channel]);
+  const int64_t unit = int64_t(1) << by.shift;
+  int64_t whole = exact / unit, rest = exact % unit;
+  if (rest < 0) --whole, rest += unit;
+  const uint64_t twice = 2 * uint64_t(rest);
+  const bool half = twice == uint64_t(unit), above = twice > uint64_t(unit);
+  if (by.rounding != bnn::Rounding::floor && above) ++whole;
+  if (half && rest > 0)
+    whole += by.rounding == bnn::Rounding::up ||
+             (by.rounding == bnn::Rounding::even && whole % 2 != 0) ||
+             (by.rounding == bnn::Rounding::zero && whole < 0);
+  return std::clamp<int64_t>(whole, by.low, by.high);
+}
+
+inline Values rescale(const bnn::Op& op, const Values& in) {
+  Values out;
+  const size_t channels = op.scaling.multipliers.size();
+  for (size_t i = 0; i < in.size(); ++i) out.push_back(rescaled(op.scaling, i % channels, in[i]));
+  return out;
+}
+
+inline Values concat(const Values& one, const Values& two, size_t pixels) {
+  const size_t a = one.size() / pixels, b = two.size() / pixels;
+  Values out;
+  for (size_t pixel = 0; pixel < pixels; ++pixel) {
+    out.insert(out.end(), one.begin() + int64_t(pixel * a), one.begin() + int64_t((pixel + 1) * a));
+    out.insert(out.end(), two.begin() + int64_t(pixel * b), two.begin() + int64_t((pixel + 1) * b));
+  }
+  return out;
+}
+
 inline int64_t arg_max(const bnn::Op& op, const Values& in) {
   const bool fired = std::any_of(in.begin(), in.end(), [](int64_t value) { return value > 0; });
   if (op.rule == bnn::Rule::first) return std::max_element(in.begin(), in.end()) - in.begin();
@@ -107,6 +141,10 @@ inline std::vector<Values> evaluate(const bnn::Program& program, Values input) {
         edges.push_back(sum);
         break;
       }
+      case bnn::Kind::concat:
+        edges.push_back(concat(in, edges[size_t(op.other)], to.pixels()));
+        break;
+      case bnn::Kind::rescale: edges.push_back(rescale(op, in)); break;
       case bnn::Kind::arg_max: edges.push_back({arg_max(op, in)}); break;
     }
   }

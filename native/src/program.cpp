@@ -12,8 +12,11 @@ namespace {
 constexpr int64_t max_values = int64_t(1) << 27;  // of one edge, as in bnn.program.operations
 constexpr int64_t max_total = int64_t(1) << 29;   // of all edges of one image, as there
 constexpr int max_ops = 4096;
-constexpr int max_levels = 255;
-constexpr int max_codes = 256;
+constexpr int max_levels = (1 << 16) - 1;
+constexpr int max_codes = 256;          // of a byte
+constexpr int max_values_of = 1 << 16;  // that an input or an activation can take
+constexpr int max_shift = 62;
+constexpr int64_t max_offset = (int64_t(1) << 62) - 1;
 constexpr int max_extent = 1 << 16;  // of kernels, strides and paddings
 
 void require(bool holds, const char* message) {
@@ -29,8 +32,10 @@ void check_shape(int64_t height, int64_t width, int64_t channels) {
 
 void check_lattice(const Lattice& given) {
   require(given.step >= 1 && given.step < max_extent && given.codes >= 1 &&
-              given.codes <= max_codes && std::abs(int64_t(given.base)) < max_extent,
-          "values must be at most 256 steps of a whole number");
+              given.codes <= max_values_of && std::abs(int64_t(given.base)) < max_extent,
+          "values must be at most 65536 steps of a whole number");
+  require(std::abs(given.base + int64_t(given.step) * (given.codes - 1)) < max_extent,
+          "values must have at most 16 bits");
 }
 
 // An edge of accumulators, or of activations where the integers are few.
@@ -44,7 +49,18 @@ Edge integers(Shape shape, int64_t low, int64_t high) {
 }
 
 Edge activations(Shape shape, Lattice lattice) {
-  return {shape, lattice.base, lattice.last(), lattice};
+  Edge edge{shape, lattice.base, lattice.last(), {}};
+  if (lattice.codes <= max_codes) edge.lattice = lattice;
+  return edge;
+}
+
+// The smallest lattice that holds both.
+Lattice with_lattice(Lattice one, Lattice two) {
+  const int base = std::min(one.base, two.base), last = std::max(one.last(), two.last());
+  int step = std::abs(one.base - two.base);
+  for (const Lattice& lattice : {one, two})
+    if (lattice.codes > 1) step = std::gcd(step, lattice.step);
+  return step == 0 ? Lattice{base, 1, 1} : Lattice{base, step, (last - base) / step + 1};
 }
 
 // The smallest lattice that holds `given` and one more value.
@@ -106,23 +122,23 @@ int Program::append(Op op, Edge edge) {
 
 int Program::window(int source, Slide slide, int pad_value) {
   const Edge& from = edge(source);
-  require(from.lattice.has_value(), "a window cannot read accumulators");
   const Shape map = slid(from.shape, slide);
   const int64_t channels = int64_t(slide.kernel[0]) * slide.kernel[1] * map.channels;
   check_shape(map.height, map.width, channels);
-  Lattice lattice = *from.lattice;
+  Edge edge = from;
+  edge.shape = {map.height, map.width, int(channels)};
   if (slide.padded()) {
     require(std::abs(int64_t(pad_value)) < max_extent, "a pad value is too large");
-    lattice = with_value(lattice, pad_value);
+    edge.low = std::min<int64_t>(edge.low, pad_value);
+    edge.high = std::max<int64_t>(edge.high, pad_value);
+    if (edge.lattice) edge = activations(edge.shape, with_value(*edge.lattice, pad_value));
   }
-  check_lattice(lattice);
   Op op{.kind = Kind::window, .source = source, .slide = slide, .pad_value = pad_value};
-  return append(std::move(op), activations({map.height, map.width, int(channels)}, lattice));
+  return append(std::move(op), std::move(edge));
 }
 
 int Program::dot(int source, Matrix<int16_t> weights, std::vector<int32_t> bias) {
   const Edge& from = edge(source);
-  require(from.lattice.has_value(), "a dot cannot read accumulators");
   require(weights.rows >= 1 && weights.columns == from.shape.channels &&
               weights.values.size() == size_t(weights.rows) * size_t(weights.columns),
           "weights do not fit their source");
@@ -161,7 +177,9 @@ int Program::threshold(int source, Matrix<int32_t> thresholds, std::vector<int8_
   for (int sign : signs) require(sign == 1 || sign == -1, "signs are +1 and -1");
   require(step != 0 && std::abs(int64_t(step)) < max_extent && std::abs(int64_t(base)) < max_extent,
           "base and step do not fit an activation");
-  const Lattice lattice{step > 0 ? base : base + step * levels, std::abs(step), levels + 1};
+  const int64_t last = base + int64_t(step) * levels;
+  require(std::abs(last) < max_extent, "outputs of thresholds have at most 16 bits");
+  const Lattice lattice{step > 0 ? base : int(last), std::abs(step), levels + 1};
   check_lattice(lattice);
   Edge edge = activations(from.shape, lattice);
   Op op{.kind = Kind::threshold,
@@ -187,6 +205,40 @@ int Program::add(int source, int other) {
   require(one.shape == two.shape, "two edges of different shapes cannot be added");
   Edge sum = integers(one.shape, one.low + two.low, one.high + two.high);
   return append(Op{.kind = Kind::add, .source = source, .other = other}, std::move(sum));
+}
+
+int Program::concat(int source, int other) {
+  const Edge &one = edge(source), &two = edge(other);
+  require(one.shape.height == two.shape.height && one.shape.width == two.shape.width,
+          "two edges of different sizes cannot be joined");
+  const int64_t channels = int64_t(one.shape.channels) + two.shape.channels;
+  check_shape(one.shape.height, one.shape.width, channels);
+  const Shape shape{one.shape.height, one.shape.width, int(channels)};
+  Edge joined{shape, std::min(one.low, two.low), std::max(one.high, two.high), {}};
+  if (one.lattice && two.lattice)
+    joined = activations(shape, with_lattice(*one.lattice, *two.lattice));
+  return append(Op{.kind = Kind::concat, .source = source, .other = other}, std::move(joined));
+}
+
+int Program::rescale(int source, Scaling scaling) {
+  const Edge& from = edge(source);
+  const auto channels = size_t(from.shape.channels);
+  require(scaling.multipliers.size() == channels, "multipliers do not fit their source");
+  require(scaling.offsets.empty() || scaling.offsets.size() == channels,
+          "offsets do not fit their source");
+  for (int64_t offset : scaling.offsets)
+    require(offset >= -max_offset && offset <= max_offset, "an offset is too large");
+  require(scaling.shift >= 0 && scaling.shift <= max_shift, "a shift is from 0 to 62");
+  require(scaling.low <= scaling.high, "a result saturates at its least and its largest value");
+  int64_t low = scaling.high, high = scaling.low;
+  for (size_t channel = 0; channel < channels; ++channel)
+    for (int64_t end : {from.low, from.high}) {
+      const int64_t made = scaling(channel, end);
+      low = std::min(low, made), high = std::max(high, made);
+    }
+  Edge edge = integers(from.shape, low, high);
+  return append(Op{.kind = Kind::rescale, .source = source, .scaling = std::move(scaling)},
+                std::move(edge));
 }
 
 int Program::arg_max(int source, Rule rule) {

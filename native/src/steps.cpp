@@ -162,6 +162,20 @@ StepPointer load_step(const Input& input, Slot to) {
   });
 }
 
+StepPointer load_words_step(const Input& input, Slot to) {
+  const size_t values = input.shape.values();
+  if (input.table.empty())
+    return each_image([=](const Frame& frame, int image) {
+      const int16_t* from = frame.integers + size_t(image) * values;
+      std::copy(from, from + values, frame.as<int32_t>(to, image));
+    });
+  return each_image([=, table = input.table](const Frame& frame, int image) {
+    const uint8_t* from = frame.bytes + size_t(image) * values;
+    auto* words = frame.as<int32_t>(to, image);
+    for (size_t i = 0; i < values; ++i) words[i] = table[from[i]];
+  });
+}
+
 StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot target,
                          Lattice lattice) {
   const size_t values = from.shape.values();
@@ -208,6 +222,11 @@ StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fi
       const uint64_t bits = fill > word % from.planes ? low_bits(channels - first) : 0;
       std::memcpy(border.data() + size_t(word) * 8, &bits, 8);
     }
+  }
+  if (from.form == Form::words) {
+    const auto value = int32_t(fill);
+    for (size_t i = 0; i < each; i += sizeof value)
+      std::memcpy(border.data() + i, &value, sizeof value);
   }
   return each_image([=, recode = std::move(recode)](const Frame& frame, int image) {
     const auto& [top, left, bottom, right] = slide.padding;
@@ -256,8 +275,22 @@ StepPointer pool_step(const Map& from, Slot source, const Slide& slide, Slot tar
   throw std::logic_error("no such form");
 }
 
-StepPointer threshold_step(const Op& op, const Shape& shape, Slot source, Slot target) {
+StepPointer threshold_step(const Op& op, const Shape& shape, Slot source, const Map& to,
+                           Slot target) {
   const size_t pixels = shape.pixels();
+  if (to.form == Form::words)
+    return each_image([=, thresholds = op.thresholds, signs = op.signs, base = op.base,
+                       step = op.step](const Frame& frame, int image) {
+      const auto* values = frame.as<int32_t>(source, image);
+      auto* words = frame.as<int32_t>(target, image);
+      for (size_t pixel = 0; pixel < pixels; ++pixel)
+        for (int c = 0; c < thresholds.rows; ++c) {
+          const int64_t value = int64_t(*values++) * (signs.empty() ? 1 : signs[size_t(c)]);
+          const int32_t* first = thresholds.row(c);
+          *words++ =
+              base + step * int(std::upper_bound(first, first + thresholds.columns, value) - first);
+        }
+    });
   return each_image([=, thresholds = op.thresholds, signs = op.signs, falling = op.step < 0](
                         const Frame& frame, int image) {
     const auto* values = frame.as<int32_t>(source, image);
@@ -278,6 +311,37 @@ StepPointer add_step(size_t values, Slot one, Slot two, Slot target) {
     const auto *a = frame.as<int32_t>(one, image), *b = frame.as<int32_t>(two, image);
     auto* sum = frame.as<int32_t>(target, image);
     for (size_t i = 0; i < values; ++i) sum[i] = a[i] + b[i];
+  });
+}
+
+StepPointer concat_step(const Map& one, Slot first, const Map& two, Slot second, Slot target,
+                        std::array<std::vector<uint8_t>, 2> recode) {
+  const size_t pixels = one.shape.pixels(), a = one.pixel_bytes(), b = two.pixel_bytes();
+  return each_image([=, recode = std::move(recode)](const Frame& frame, int image) {
+    const uint8_t *from_one = frame.at(first, image), *from_two = frame.at(second, image);
+    uint8_t* out = frame.at(target, image);
+    const auto put = [&out](const uint8_t*& from, size_t bytes, const std::vector<uint8_t>& table) {
+      if (table.empty())
+        std::memcpy(out, from, bytes);
+      else
+        for (size_t i = 0; i < bytes; ++i) out[i] = table[from[i]];
+      out += bytes, from += bytes;
+    };
+    for (size_t pixel = 0; pixel < pixels; ++pixel) {
+      put(from_one, a, recode[0]);
+      put(from_two, b, recode[1]);
+    }
+  });
+}
+
+StepPointer rescale_step(const Scaling& scaling, const Shape& shape, Slot source, Slot target) {
+  const size_t pixels = shape.pixels();
+  return each_image([=](const Frame& frame, int image) {
+    const auto* values = frame.as<int32_t>(source, image);
+    auto* words = frame.as<int32_t>(target, image);
+    for (size_t pixel = 0; pixel < pixels; ++pixel)
+      for (size_t c = 0; c < scaling.multipliers.size(); ++c)
+        *words++ = int32_t(scaling(c, *values++));
   });
 }
 

@@ -61,18 +61,26 @@ struct Map {
   size_t bytes() const { return shape.pixels() * pixel_bytes(); }
 };
 
-// The caller's input to codes.
+// The caller's input to codes, or to its integers (words).
 StepPointer load_step(const Input& input, Slot to);
+StepPointer load_words_step(const Input& input, Slot to);
 // From one form to another; the channels stay.
 StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot target, Lattice lattice);
-// Puts a border of code `fill` around a map, every code c becoming recode[c] (form bytes only).
+// Puts a border of code `fill` (form words: of this value) around a map, every code c becoming
+// recode[c] (form bytes only).
 StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill,
                         std::vector<uint8_t> recode, Slot target);
-// Patches of a map of form bytes that has its border already: `slide` has no padding.
+// Patches of a map of form bytes or words that has its border already: `slide` has no padding.
 StepPointer patches_step(const Map& from, Slot source, const Slide& slide, Slot target);
 StepPointer pool_step(const Map& from, Slot source, const Slide& slide, Slot target);
-// Accumulators or values (words) to codes (bytes).
-StepPointer threshold_step(const Op& op, const Shape& shape, Slot source, Slot target);
+// Accumulators or values (words) to codes (bytes), or to values (words).
+StepPointer threshold_step(const Op& op, const Shape& shape, Slot source, const Map& to,
+                           Slot target);
+// The channels of two maps of one form side by side. Codes of form bytes are translated by a table
+// each.
+StepPointer concat_step(const Map& one, Slot first, const Map& two, Slot second, Slot target,
+                        std::array<std::vector<uint8_t>, 2> recode);
+StepPointer rescale_step(const Scaling& scaling, const Shape& shape, Slot source, Slot target);
 StepPointer add_step(size_t values, Slot one, Slot two, Slot target);
 StepPointer arg_max_step(Rule rule, int channels, Slot source, Slot target);
 StepPointer scores_step(int classes, Slot source);

@@ -128,6 +128,50 @@ Program make_loose_program(Random& random, const Case& c, int& scores) {
   return program;
 }
 
+// Everything that has no code of a byte: inputs and weights of 16 bits, windows and dots over sums,
+// rescales, joins, more thresholds than codes.
+Program make_full_program(Random& random, const Case& c, int& scores) {
+  Program program({c.input, c.codes, {}});
+  const auto rescale = [&](int source, int low, int high) {
+    bnn::Scaling by;
+    by.shift = random(0, 12), by.rounding = bnn::Rounding(random(0, 3)), by.low = low,
+    by.high = high;
+    for (int i = 0; i < program.edge(source).shape.channels; ++i) {
+      by.multipliers.push_back(random(-(4 << by.shift), 4 << by.shift));
+      by.offsets.push_back(random(-99, 99));
+    }
+    return program.rescale(source, by);
+  };
+  const auto dot = [&](int source, int rows, int low, int high) {
+    Case wide = c;
+    wide.rows = rows, wide.weight_low = low, wide.weight_high = high, wide.bipolar = false;
+    wide.extreme = false;
+    const int columns = program.edge(source).shape.channels;
+    std::vector<int32_t> bias;
+    if (random(0, 1))
+      for (int i = 0; i < rows; ++i) bias.push_back(random(-1000, 1000));
+    return program.dot(source, random_weights(random, wide, columns), bias);
+  };
+  int last = 0;
+  if (random(0, 1)) last = program.concat(last, rescale(0, random(0, 1) ? 0 : -3, 40000));
+  last = rescale(last, -32768, 32767);
+  last = program.window(last, c.slide, random(-40000, 40000));
+  last = dot(rescale(last, -2000, random(0, 1) ? 100 : 2000), c.rows, -300, 300);
+  if (random(0, 1)) last = program.concat(last, last);
+  if (random(0, 1)) {
+    const int channels = program.edge(last).shape.channels, levels = random(200, 300);
+    Matrix<int32_t> thresholds{channels, levels, {}};
+    for (int i = 0; i < channels * levels; ++i)
+      thresholds.values.push_back((i % levels) * 5000 - 600000 + i / levels);
+    last = program.threshold(last, thresholds, {}, -random(0, 9), random(0, 1) ? 2 : 1);
+  }
+  last = rescale(last, -9, 9);
+  const bnn::Shape map = program.edge(last).shape;
+  last = program.window(last, {{map.height, map.width}, {1, 1}}, 0);
+  scores = dot(last, 5, -1000, 1000);
+  return program;
+}
+
 // Values that end where a page ends, with one beside it that must not be touched: a read or a write
 // past the end aborts the test, without a sanitizer too. `size` values from `data()` on.
 template <class T>
@@ -164,10 +208,11 @@ class Guarded {
 
 int failures = 0;
 
-void check(Random& random, const Case& c, bool loose = false) {
+using Maker = Program (*)(Random& random, const Case& c, int& scores);
+
+void check(Random& random, const Case& c, Maker make = make_program) {
   int scores = 0;
-  const Program program =
-      loose ? make_loose_program(random, c, scores) : make_program(random, c, scores);
+  const Program program = make(random, c, scores);
   const auto values = c.input.values();
   const int images = random(1, 5);
   std::vector<int16_t> inputs;
@@ -232,14 +277,20 @@ int main(int argc, char** argv) {
   for (int i = 0; i < cases; ++i) {
     Case c = random_case(random);
     c.input.channels = std::min(c.input.channels, 65), c.rows = std::min(c.rows, 65);
-    check(random, c, true);
+    check(random, c, make_loose_program);
+  }
+  for (int i = 0; i < cases; ++i) {
+    Case c = random_case(random);
+    c.input.channels = std::min(c.input.channels, 33), c.rows = std::min(c.rows, 33);
+    if (random(0, 1)) c.codes = {-32768, 1, 65536};
+    check(random, c, make_full_program);
   }
   // A deep dense layer: bytes and words of sums fill up.
   for (const int codes : {2, 3, 256})
     for (const bool extreme : {false, true})
       check(random,
             {{1, 1, 40000}, {0, 1, codes}, -1, 1, codes < 256, {}, 65, 2, 0, false, extreme, 0});
-  std::printf("%d cases, kernels:", 2 * cases + 6);
+  std::printf("%d cases, kernels:", 3 * cases + 6);
   for (const auto& info : bnn::kernel_infos())
     std::printf(" %s%s", info.name.c_str(), info.available ? "" : " (not here)");
   std::printf("\n");

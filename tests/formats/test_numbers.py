@@ -168,6 +168,10 @@ def test_larqs_scaled_sign() -> None:
         ("bytes", np.arange(256, dtype=np.float32)),
         ("int8/16", np.arange(-128, 128, dtype=np.float32) / np.float32(16)),
         ("int4", np.arange(-8, 8, dtype=np.float32)),
+        ("int16", np.arange(-(1 << 15), 1 << 15, dtype=np.float32)),
+        ("fixed<16,6>", np.arange(-(1 << 15), 1 << 15, dtype=np.float32) / np.float32(1024)),
+        ("ufixed<12,0>", np.arange(1 << 12, dtype=np.float32) / np.float32(4096)),
+        ("fixed<4,6>", np.arange(-8, 8, dtype=np.float32) * np.float32(4)),
     ],
 )
 def test_every_value_of_a_grid_is_held(name: str, values: Any) -> None:
@@ -179,7 +183,32 @@ def test_every_value_of_a_grid_is_held(name: str, values: Any) -> None:
     np.testing.assert_allclose(held, values, rtol=0, atol=2e-6 * chosen.scale * 256)
 
 
-@pytest.mark.parametrize("name", ["float", "int8/0", "int8/x", "int8/-4", "int99", "/3", ""])
+def test_a_mean_and_a_deviation_are_the_hosts() -> None:
+    """What the network is fed is ``(x - mean) / std``, on the grid."""
+    chosen = grid("fixed<16,6>,mean=0.5:0.25:-1,std=0.25:2:0.5")
+    x = np.random.default_rng(0).normal(size=(5, 4, 4, 3)).astype(np.float32)
+    fed = (x - np.float32([0.5, 0.25, -1])) / np.float32([0.25, 2, 0.5])
+    held = chosen.lattice().scale * chosen.input((4, 4, 3)).check(x)
+    np.testing.assert_allclose(held, fed, rtol=0, atol=0.5 / 1024 + 1e-4)
+    assert grid("mean=0.5,std=0.25").precision == chosen.precision
+    ends = chosen.input((4, 4, 3)).check(np.full((1, 4, 4, 3), 1e9, np.float32))
+    assert (ends == 32767).all()  # saturated
+
+
+_NO_GRIDS = [
+    *["float", "int8/0", "int8/x", "int8/-4", "int99", "/3", "", "fixed<17,6>", "fixed<8,-20>"],
+    *["mean=1", "std=1", "mean=1,std=0", "mean=x,std=1", "mean=1,std=1,std=2", "unit,foo=1,std=1"],
+    *[
+        "symmetric,mean=1,std=1",
+        "mean=1:2,std=1:2:3",
+        "mean=inf,std=1",
+        "fixed<16,6>,",
+        "mean=,std=",
+    ],
+]
+
+
+@pytest.mark.parametrize("name", _NO_GRIDS)
 def test_other_grids_are_refused(name: str) -> None:
     with pytest.raises(FormatError, match="no such input"):
         grid(name)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def test_random_graphs_give_the_executors_logits(graph: Any, tmp_path: Path) -> 
 
 
 @settings(parent=SAME_FILE, max_examples=60)
-@given(program=programs.networks(programs.Limits(inputs=(IntegerInput, RealInput))))
+@given(
+    program=programs.networks(programs.Limits(inputs=(IntegerInput, RealInput)))
+    | programs.networks(replace(programs.FULL, inputs=(IntegerInput, RealInput)))
+)
 def test_random_programs_written_give_their_logits(program: Program, tmp_path: Path) -> None:
     model = Model(program, tuple(map(str, range(program.classes))))
     try:

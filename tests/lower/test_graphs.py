@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 
 from bnn.errors import NetworkError, ProgramError
 from bnn.lower import lower
-from bnn.network.network import Add, Clip, Conv2d, Layer, Linear, MaxPool, Network, Scale, Sign
+from bnn.network.network import (
+    Add,
+    Clip,
+    Concat,
+    Conv2d,
+    FixedPoint,
+    Layer,
+    Leaky,
+    Linear,
+    MaxPool,
+    Network,
+    Scale,
+    Sign,
+)
 from bnn.program.precision import BIPOLAR
 from support.lowered_exactly import assert_lowered_exactly
 from support.stacks import WEIGHTS, random_activation, random_input, random_norm, random_weights
@@ -32,6 +45,18 @@ def random_layer(rng, name: str, source: str, other: str, channels: int) -> Laye
         activation,
         MaxPool(name, (2, 2), (1, 1), (0, 1, 1, 0)),
         Add(name, other),
+        Add(name, other, (2.0, -0.5)),
+        Concat(name, other),
+        Leaky(name, rng.choice([0.0, 0.1, 1.0], channels)),
+        FixedPoint(
+            name,
+            rng.integers(-9, 10, channels),
+            rng.integers(-99, 99, channels),
+            int(rng.integers(0, 5)),
+            -int(rng.integers(0, 99)),
+            int(rng.integers(0, 999)),
+            0.5,
+        ),
         Clip(name, -2.0, 3.0),
         Scale(name, rng.choice([-1.0, 2.0], channels), rng.normal(size=channels)),
         Scale(name, divisor=rng.choice([-3.0, 0.7, 5.0], channels)),

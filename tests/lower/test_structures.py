@@ -256,7 +256,7 @@ def test_residual(seed: int) -> None:
         (lambda: [Scale("a", divisor=[1.0, 2.0])], "a: divisor is for 2 channels, not 1"),
         (lambda: [BatchNorm("a", [1, 2], 0, 0, 1)], "a: gamma is for 2 channels, not 1"),
         (
-            lambda: [Sign("a"), Sign("b", 0.5, source="input"), Add("c", "a")],
+            lambda: [Sign("a"), Sign("b", 0.3, source="input"), Add("c", "a")],
             "c: adds maps",
         ),
     ],

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
+from bnn.classifier import Classifier
 from bnn.errors import BnnError, ModelFileError
 from bnn.model.file import _digest, load, pack_planes, provenance, save, unpack_planes
 from bnn.model.model import Model
-from bnn.program.inputs import PictureInput, identity_table
-from bnn.program.operations import Dot
+from bnn.program.inputs import IntegerInput, PictureInput, identity_table
+from bnn.program.operations import Affine, Concat, Dense, Dot, Rescale
 from bnn.program.precision import BIPOLAR, INT, UINT
 from bnn.program.program import Program
 from support import programs
@@ -61,7 +63,7 @@ def test_everything_comes_back(path: Path) -> None:
 
 
 @SAME_FILE
-@given(program=programs.networks())
+@given(program=programs.networks() | programs.networks(programs.FULL))
 def test_random_programs_come_back(program: Program, tmp_path: Path) -> None:
     names = tuple(f"class {index}" for index in range(program.classes))
     save(Model(program, names), tmp_path / "random.bnn")
@@ -222,6 +224,88 @@ def _replace(name: str, array: Any) -> Any:
 )
 def test_hostile_tensors_are_refused(path: Path, name: str, array: Any) -> None:
     _rewrite(path, lambda head: head, _replace(name, array))
+    _refused(path)
+
+
+def _wide() -> Model:
+    """16 bits, a rescale, a join, and a last layer on the host."""
+    ops = (
+        Rescale("r", "input", [3, -1], 1, INT(12), -2000, 2000, [7, 9], "up"),
+        Concat("c", "input", "r", INT(16)),
+        Dot("d", "c", [[300, -300, 1, 2]], INT(10)),
+    )
+    dense = Dense(np.array([[0.5], [-1.0], [2.0]]), np.array([0.0, 1.0, -1.0]), -9.0, 9.0)
+    affine = Affine(np.array([0.25]), np.array([0.5]), dense)
+    return Model(Program(IntegerInput((2,), INT(16)), ops, "d", affine=affine), ("a", "b", "c"))
+
+
+def test_sixteen_bits_and_the_hosts_layer_come_back(tmp_path: Path) -> None:
+    model = _wide()
+    save(model, tmp_path / "wide.bnn")
+    again = load(tmp_path / "wide.bnn")
+    assert again.program.digest() == model.program.digest()
+    x = np.int16([[-32768, 32767], [5, -9]])
+    logits = Classifier(again, "reference").logits(x)
+    np.testing.assert_array_equal(logits, Classifier(model, "cpu").logits(x))
+    assert logits.shape == (2, 3)
+    other = replace(model.program.affine, dense=None)  # type: ignore[type-var]
+    assert replace(model.program, affine=other).digest() != model.program.digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("r.multipliers", None),
+        ("r.multipliers", np.ones(3, np.int32)),
+        ("r.multipliers", np.ones(2, np.int64)),
+        ("r.offsets", np.full(2, 1 << 62)),
+        ("r.offsets", np.ones(2, np.int32)),
+        ("dense.matrix", None),
+        ("dense.matrix", np.ones((3, 2))),
+        ("dense.matrix", np.ones((2, 1))),
+        ("dense.matrix", np.full((3, 1), np.nan)),
+        ("dense.matrix", np.ones((3, 1), np.float32)),
+        ("dense.bias", None),
+        ("dense.bias", np.ones(2)),
+        ("dense.ends", np.ones(3)),
+        ("dense.ends", np.array([1.0, 0.0])),
+        ("dense.ends", np.array([np.nan, 0.0])),
+        ("affine.scale", np.ones(2)),
+        ("d.weights", np.zeros((17, 1, 1), np.uint8)),
+    ],
+)
+def test_hostile_tensors_of_wide_models_are_refused(tmp_path: Path, name: str, array: Any) -> None:
+    path = tmp_path / "wide.bnn"
+    save(_wide(), path)
+    _rewrite(path, lambda head: head, _replace(name, array))
+    _refused(path)
+
+
+@pytest.mark.parametrize(
+    ("op", "key", "value"),
+    [
+        (0, "shift", 63),
+        (0, "shift", 1.5),
+        (0, "rounding", "down"),
+        (0, "rounding", None),
+        (0, "low", -3000),
+        (0, "high", "2000"),
+        (0, "precision", "int33"),
+        (1, "other", "nowhere"),
+        (1, "precision", "uint4"),
+        (2, "precision", "int17"),
+    ],
+)
+def test_hostile_operations_of_wide_models_are_refused(
+    tmp_path: Path, op: int, key: str, value: Any
+) -> None:
+    path = tmp_path / "wide.bnn"
+    save(_wide(), path)
+
+    def change(head: dict[str, Any]) -> None:
+        head["ops"][op][key] = value
+
+    _rewrite(path, change)
     _refused(path)
 
 

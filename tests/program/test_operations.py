@@ -15,22 +15,22 @@ from bnn.model.file import OPS
 from bnn.network import layers, topology, zoo
 from bnn.network.assemble import assemble, random_parameters
 from bnn.program.inputs import Input
-from bnn.program.operations import INPUT, Add, Op, sources
+from bnn.program.operations import INPUT, Add, Concat, Op, sources
 from bnn.program.program import Program
-from support.programs import networks
+from support.programs import FULL, networks
 
 
 def test_the_model_file_has_a_name_for_every_operation() -> None:
     assert set(OPS.values()) == set(get_args(Op))
 
 
-@given(networks())
+@given(networks(FULL))
 def test_an_operation_reads_edges_that_are_made_before_it(program: Program) -> None:
     made = {INPUT}
     for op in program.ops:
         read = sources(op)
         assert made.issuperset(read)
-        assert len(read) == (2 if isinstance(op, Add) else 1)
+        assert len(read) == (2 if isinstance(op, Add | Concat) else 1)
         # Each edge's name among the attributes is one of them, and no other.
         named = [value for value in vars(op).values() if isinstance(value, str) and value in made]
         assert list(read) == named

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import copy
+import math
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import ProgramError
+from bnn.program import semantics
 from bnn.program.check import dot_bounds, work
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
-from bnn.program.operations import Add, Affine, ArgMax, Dot, Pool, Threshold, Window
+from bnn.program.operations import (
+    ROUNDINGS,
+    Add,
+    Affine,
+    ArgMax,
+    Concat,
+    Dot,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
 from bnn.program.program import Program
 from bnn.program.semantics import evaluate
@@ -32,6 +47,19 @@ def _dot(rows: int = 3, columns: int = 6, **more: Any) -> Dot:
         "precision": INT(2),
     }
     return Dot(**{**given, **more})
+
+
+def _rescale(**more: Any) -> Rescale:
+    given = {
+        "name": "r",
+        "source": "input",
+        "multipliers": [1] * 6,
+        "shift": 0,
+        "precision": INT(4),
+        "low": -8,
+        "high": 7,
+    }
+    return Rescale(**{**given, **more})
 
 
 def _program(*ops: Any, **more: Any) -> Program:
@@ -102,7 +130,7 @@ def test_bias_counts_in_the_accumulator() -> None:
         (_dot(name="no name"), "identifier"),
         (_dot(bias=np.zeros(2)), "bias"),
         (_dot(accumulator_bits=33), "1 to 32"),
-        (_dot(precision=INT(9)), "8 bits"),
+        (_dot(precision=INT(17)), "16 bits"),
         (Window("w", "input", (2, 1)), "larger than the padded map"),
         (Window("w", "input", (0, 1)), "whole numbers"),
         (Window("w", "input", (1, 1), padding=(0, 0, 1, 0), pad_value=9), "pad value"),
@@ -114,6 +142,19 @@ def test_bias_counts_in_the_accumulator() -> None:
         (Threshold("t", "input", np.zeros((6, 1)), UINT(1), step=0), "step"),
         (Threshold("t", "input", np.zeros((6, 2)), BIPOLAR, base=-1, step=1), "do not fit bipolar"),
         (Add("a", "input", "b"), "b"),
+        (Concat("c", "input", "d", INT(4)), "d"),
+        (Concat("c", "input", "input", UINT(4)), "cannot hold 'input'"),
+        (Concat("c", "input", "input", BIPOLAR), "cannot hold"),
+        (_rescale(multipliers=[1] * 5), "5 multipliers"),
+        (_rescale(offsets=[0] * 5), "offsets"),
+        (_rescale(offsets=[1 << 62] * 6), "2**62"),
+        (_rescale(shift=63), "shift"),
+        (_rescale(shift=-1), "shift"),
+        (_rescale(rounding="down"), "rounding"),
+        (_rescale(low=1, high=0), "saturate"),
+        (_rescale(low=-9), "do not fit int4"),
+        (_rescale(precision=UINT(32), low=0), "32 bits"),
+        (_rescale(precision=BIPOLAR, low=1, high=1), "do not fit bipolar"),
         (ArgMax("a", "input", rule="last"), "arg max"),  # type: ignore[arg-type]
     ],
 )
@@ -128,8 +169,58 @@ def test_arrays_must_be_whole_and_fit() -> None:
         Threshold("t", "input", np.full((6, 1), 1 << 31), UINT(1))
 
 
-def test_accumulators_must_be_thresholded_before_the_next_dot() -> None:
-    assert "accumulators" in _error(_dot(), _dot(name="e", source="d", columns=3))
+def test_a_dot_reads_sums_that_fit_its_accumulator() -> None:
+    ops = (_dot(), _dot(name="e", source="d", columns=3))
+    assert _program(*ops, scores="e").edges["e"].low == -8 * 6 * 3
+    wide = _dot(name="e", source="d", weights=np.full((1, 3), 32767), precision=INT(16))
+    assert "do not fit a 8-bit" in _error(_dot(), replace(wide, accumulator_bits=8))
+
+
+def test_inputs_fit_int16() -> None:
+    with pytest.raises(ProgramError, match="32767"):
+        Program(IntegerInput((6,), UINT(16)), (_dot(),), "d")
+    with pytest.raises(ProgramError, match="16 bits"):
+        Program(IntegerInput((6,), INT(17)), (_dot(),), "d")
+    assert Program(IntegerInput((6,), INT(16)), (_dot(),), "d").edges["input"].low == -(1 << 15)
+
+
+_WHOLE = st.one_of(st.integers(-9, 9), st.integers(-(1 << 31), (1 << 31) - 1))
+
+
+@settings(max_examples=400)
+@given(
+    _WHOLE,
+    _WHOLE,
+    st.one_of(st.integers(-9, 9), st.integers(1 - (1 << 62), (1 << 62) - 1)),
+    st.one_of(st.integers(0, 4), st.integers(0, 62)),
+    st.sampled_from(ROUNDINGS),
+)
+def test_a_rescale_is_the_rounded_fraction(
+    multiplier: int, value: int, offset: int, shift: int, rounding: str
+) -> None:
+    low, high = -(1 << 31), (1 << 31) - 1
+    ends = {"shift": shift, "precision": INT(32), "low": low, "high": high}
+    op = _rescale(multipliers=[multiplier], offsets=[offset], rounding=rounding, **ends)
+    exact = Fraction(multiplier * value + offset, 1 << shift)
+    below = math.floor(exact)
+    half = Fraction(1, 2)
+    wanted = {
+        "floor": below,
+        "up": math.floor(exact + half),
+        "even": round(exact),
+        "zero": below + (exact - below > half or (exact - below == half and exact < 0)),
+    }[rounding]
+    assert semantics.rescale(np.array([[value]]), op).item() == min(max(wanted, low), high)
+
+
+def test_a_rescale_saturates_and_its_bounds_are_proved() -> None:
+    # -8..7 times 3, plus 1, halved: -11.5..11, saturated at -4 and 9.
+    op = _rescale(multipliers=[3] * 6, offsets=[1] * 6, shift=1, precision=INT(5), low=-4, high=9)
+    edge = _program(op, scores="r").edges["r"]
+    assert (edge.low, edge.high) == (-4, 9)
+    falling = replace(op, multipliers=[-1] * 6, low=-9)
+    edge = _program(falling, scores="r").edges["r"]
+    assert (edge.low, edge.high) == (-3, 4)  # (-7 + 1) / 2, and (8 + 1) / 2 to even
 
 
 def test_padding_a_bipolar_map_needs_ternary() -> None:
@@ -179,8 +270,8 @@ def test_digest_tells_programs_apart() -> None:
     assert _program(_dot()).digest() == _program(_dot()).digest()
 
 
-@settings(max_examples=150)
-@given(program=programs.networks(), seed=st.integers(0, 99))
+@settings(max_examples=300)
+@given(program=programs.networks() | programs.networks(programs.FULL), seed=st.integers(0, 99))
 def test_every_value_of_every_edge_keeps_what_was_proved(program: Program, seed: int) -> None:
     inputs = program.input.check(programs.batches(program, 3, seed))
     for name, values in evaluate(program, inputs).items():
@@ -192,7 +283,7 @@ def test_every_value_of_every_edge_keeps_what_was_proved(program: Program, seed:
 
 
 @settings(max_examples=20)
-@given(programs.networks())
+@given(programs.networks(programs.FULL))
 def test_a_copied_program_is_the_same_and_still_frozen(program: Program) -> None:
     again = copy.deepcopy(program)
     assert again.digest() == program.digest()

@@ -15,12 +15,18 @@ from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
 from bnn.run import cpu
 from support.kernels import FEW_BITS, KERNELS, WIDE, assert_equal
-from support.programs import MAPS, networks, numbers
+from support.programs import FULL, MAPS, networks, numbers
 
 
 @settings(max_examples=1000)
 @given(networks(), st.integers(0, 5), st.integers(1, 3))
 def test_random_programs(program: Program, size: int, threads: int) -> None:
+    assert_equal(program, size, threads)
+
+
+@settings(max_examples=800)
+@given(networks(FULL), st.integers(0, 5), st.integers(1, 3))
+def test_everything_that_a_program_can_say(program: Program, size: int, threads: int) -> None:
     assert_equal(program, size, threads)
 
 

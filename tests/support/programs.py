@@ -21,14 +21,18 @@ from bnn.program import check
 from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.program.operations import (
     INPUT,
+    ROUNDINGS,
     RULES,
     Add,
     Affine,
     ArgMax,
+    Concat,
+    Dense,
     Dot,
     Edge,
     Op,
     Pool,
+    Rescale,
     Threshold,
     Window,
 )
@@ -37,7 +41,7 @@ from bnn.program.program import Program
 
 INT32 = np.iinfo(np.int32)
 
-#: Every precision that a weight or an activation may have; the common ones first.
+#: Every precision that a weight or an activation of the hardware may have; the common ones first.
 PRECISIONS = (
     BIPOLAR,
     TERNARY,
@@ -45,6 +49,9 @@ PRECISIONS = (
     *(INT(bits) for bits in range(1, 9)),
     *(INT(bits, narrow=True) for bits in range(3, 9)),
 )
+
+#: Precisions of more than 8 bits; an input's and a weight's integers fit int16.
+LARGE = (UINT(9), UINT(12), UINT(15), INT(9), INT(10), INT(16), INT(12, narrow=True))
 
 Draw = Callable[..., Any]
 Random = np.random.Generator
@@ -66,6 +73,7 @@ class Limits:
         patch: most values of a window's patch.
         kernel: most rows and columns of a window or a pool.
         maps: whether every input is a map, and most windows have a border.
+        sums: whether windows and dots may read more than 8 bits.
     """
 
     side: int = 7
@@ -80,9 +88,19 @@ class Limits:
     patch: int = 600
     kernel: int = 4
     maps: bool = False
+    sums: bool = False
 
 
 SMALL = Limits()
+
+#: Everything that a program can say, also what the hardware has no block for.
+FULL = Limits(
+    levels=400,
+    kinds=(Window, Dot, Threshold, Pool, Add, Concat, Rescale),
+    weights=(*PRECISIONS, *LARGE),
+    activations=(*PRECISIONS, *LARGE),
+    sums=True,
+)
 
 #: Large windows with borders: kernels to 11, any padding, strides above the kernel.
 MAPS = Limits(side=13, channels=5, ops=4, patch=900, kernel=11, maps=True)
@@ -111,8 +129,8 @@ class Growing:
 
     def legal(self, kind: type) -> list[str]:
         """Edges that an operation of this kind can read, the newest first."""
-        wants_values = kind in (Window, Dot)
-        return [n for n, e in reversed(self.edges.items()) if e.is_value or not wants_values]
+        all_bits = self.limits.sums or kind not in (Window, Dot)
+        return [n for n, e in reversed(self.edges.items()) if all_bits or e.is_narrow]
 
 
 def numbers(random: Random, precision: Precision, shape: Any) -> NDArray[np.int16]:
@@ -245,9 +263,16 @@ def _window(draw: Draw, net: Growing, source: str) -> str:
         kernel, stride, padding = _slide(draw, net, source, padded=True)
     if kernel[0] * kernel[1] * edge.shape[2] > net.limits.patch:
         raise ProgramError("the patch is too large for a small network")
-    fill = int(numbers(net.random, edge.precision, ()))
+    fill = _fill(net, edge)
     name = net.add(Window(net.name, source, kernel, stride, padding, fill))
     return name if draw(st.integers(0, 7)) == 0 else _dot(draw, net, name)
+
+
+def _fill(net: Growing, edge: Edge) -> int:
+    """A pad value; small where the map has sums."""
+    if edge.precision.bits <= 16:
+        return int(numbers(net.random, edge.precision, ()))
+    return int(net.random.integers(max(-65535, edge.precision.low), 65536))
 
 
 def _dot(draw: Draw, net: Growing, source: str, rows: int | None = None) -> str:
@@ -316,23 +341,67 @@ def _add(draw: Draw, net: Growing, source: str) -> str:
     return net.add(Add(net.name, source, draw(st.sampled_from(others))))
 
 
+def _concat(draw: Draw, net: Growing, source: str) -> str:
+    one = net.edges[source]
+    others = [name for name, edge in net.edges.items() if edge.shape[:2] == one.shape[:2]]
+    other = draw(st.sampled_from(others))
+    two = net.edges[other]
+    if one.precision == two.precision:
+        precision = one.precision
+    else:
+        precision = INT(max(_bits(end) for edge in (one, two) for end in (edge.low, edge.high)))
+    return net.add(Concat(net.name, source, other, precision))
+
+
+def _bits(value: int) -> int:
+    return (value if value >= 0 else ~value).bit_length() + 1
+
+
+def _rescale(draw: Draw, net: Growing, source: str) -> str:
+    edge, random = net.edges[source], net.random
+    channels = edge.shape[2]
+    shift = draw(st.sampled_from([0, 1, 2, 7, 20, 40, 62]))
+    most = draw(st.sampled_from([3, 2 << min(shift, 29), INT32.max]))
+    multipliers = random.integers(-most, most, channels, endpoint=True)
+    reach = draw(st.sampled_from([1, 1 << shift, (1 << 62) - 1]))
+    offsets = random.integers(-reach, reach, channels, endpoint=True)
+    precision = draw(st.sampled_from([*net.limits.activations, INT(24), UINT(31), INT(32)]))
+    if precision == BIPOLAR:
+        precision = TERNARY
+    ends = sorted(int(v) for v in random.integers(precision.low, precision.high, 2, endpoint=True))
+    low, high = draw(st.sampled_from([(precision.low, precision.high), tuple(ends)]))
+    rounding = draw(st.sampled_from(ROUNDINGS))
+    given = offsets if draw(st.booleans()) else None
+    return net.add(
+        Rescale(net.name, source, multipliers, shift, precision, low, high, given, rounding)
+    )
+
+
 _MAKERS: dict[type, Callable[..., str]] = {
     Window: _window,
     Dot: _dot,
     Threshold: _threshold,
     Pool: _pool,
     Add: _add,
+    Concat: _concat,
+    Rescale: _rescale,
 }
 
 
 def _finish(draw: Draw, net: Growing) -> Program:
     """End in a vector of scores, and decide the class in one of the possible ways."""
     scores = _ending(draw, net)
-    ending = draw(st.sampled_from([*RULES, "affine", "plain"]))
+    endings = [*RULES, "affine", "plain", *(["dense"] if net.limits.sums else [])]
+    ending = draw(st.sampled_from(endings))
     affine = decision = None
-    if ending == "affine":
-        classes = net.edges[scores].shape[2]
-        affine = Affine(net.random.normal(size=classes), net.random.normal(size=classes))
+    if ending in ("affine", "dense"):
+        count = net.edges[scores].shape[2]
+        dense = None
+        if ending == "dense":
+            clip = draw(st.sampled_from([(-np.inf, np.inf), (0.0, np.inf), (-1.0, 1.0)]))
+            matrix = net.random.normal(size=(draw(st.integers(1, 4)), count))
+            dense = Dense(matrix, net.random.normal(size=len(matrix)), *clip)
+        affine = Affine(net.random.normal(size=count), net.random.normal(size=count), dense)
     elif ending != "plain":
         decision = net.add(ArgMax(net.name, scores, ending))
     return Program(net.input, tuple(net.ops), scores, decision, affine)
@@ -342,13 +411,22 @@ def _ending(draw: Draw, net: Growing) -> str:
     vectors = [op.name for op in net.ops if net.edges[op.name].shape[:2] == (1, 1)]
     if vectors and draw(st.integers(0, 3)) == 0:
         return draw(st.sampled_from(vectors))
-    source = net.legal(Window)[0]
+    try:
+        return _scores(draw, net, net.legal(Window)[0])
+    except ProgramError:  # its sums would not fit; the input's do
+        return _scores(draw, net, INPUT)
+
+
+def _scores(draw: Draw, net: Growing, source: str) -> str:
     height, width, channels = net.edges[source].shape
     kernel = (height, width)
     if height * width * channels > net.limits.patch:  # then look at a corner of it
         kernel = (1, 1)
     stride = (height, width)
-    flat = net.add(Window(net.name, source, kernel, stride))
-    weights = numbers(net.random, BIPOLAR, (3, net.edges[flat].shape[2]))
-    last = net.add(Dot(net.name, flat, weights, BIPOLAR))
+    window = Window(net.name, source, kernel, stride)
+    columns = check._op_edge(window, net.edges).shape[2]
+    dot = Dot(f"{net.name}_scores", net.name, numbers(net.random, BIPOLAR, (3, columns)), BIPOLAR)
+    check._op_edge(dot, {**net.edges, net.name: check._op_edge(window, net.edges)})
+    net.add(window)
+    last = net.add(dot)
     return _after_dot(draw, net, last) if draw(st.booleans()) else last

@@ -4,6 +4,7 @@
 // src/bnn/program/semantics.py.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +34,7 @@ struct Lattice {
   bool operator==(const Lattice&) const = default;
 };
 
-// Integers from low to high; `lattice` where they are few enough to be activations.
+// Integers from low to high; `lattice` where they are few enough for codes of a byte.
 struct Edge {
   Shape shape;
   int64_t low = 0, high = 0;
@@ -55,13 +56,43 @@ struct Slide {
   bool padded() const { return padding != std::array<int, 4>{0, 0, 0, 0}; }
 };
 
-enum class Kind { window, dot, threshold, pool, add, arg_max };
+enum class Kind { window, dot, threshold, pool, add, arg_max, concat, rescale };
 enum class Rule { first, first_positive, highest_positive };
+enum class Rounding { even, up, zero, floor };  // halves; floor: everything down
+
+// Fixed-point arithmetic of a channel: (multiplier * x + offset) / 2^shift, rounded, within
+// low..high.
+struct Scaling {
+  std::vector<int32_t> multipliers{};
+  std::vector<int64_t> offsets{};  // empty: zeros
+  int shift = 0;
+  Rounding rounding = Rounding::even;
+  int32_t low = 0, high = 0;
+
+  int64_t operator()(size_t channel, int64_t value) const {
+    const int64_t exact = value * multipliers[channel] + (offsets.empty() ? 0 : offsets[channel]);
+    return std::clamp<int64_t>(rounded(exact), low, high);
+  }
+
+ private:
+  int64_t rounded(int64_t exact) const {
+    if (shift == 0) return exact;
+    const int64_t whole = exact >> shift, half = int64_t(1) << (shift - 1);
+    const int64_t rest = exact & ((half << 1) - 1);
+    switch (rounding) {
+      case Rounding::up: return whole + (rest >= half);
+      case Rounding::even: return whole + (rest > half || (rest == half && (whole & 1)));
+      case Rounding::zero: return whole + (rest > half || (rest == half && whole < 0));
+      case Rounding::floor: break;
+    }
+    return whole;
+  }
+};
 
 struct Op {
   Kind kind;
   int source = 0;  // number of the edge that it reads
-  int other = 0;   // add
+  int other = 0;   // add, concat
   Slide slide{};   // window, pool
   int pad_value = 0;
   Matrix<int16_t> weights{};     // dot
@@ -70,6 +101,7 @@ struct Op {
   std::vector<int8_t> signs{};   // threshold; empty: all +1
   int base = 0, step = 1;        // threshold
   Rule rule = Rule::first;       // arg max
+  Scaling scaling{};             // rescale
 };
 
 // What the host feeds: integers of a lattice, or bytes with a table of such integers.
@@ -92,6 +124,8 @@ class Program {
   int pool(int source, Slide slide);
   int add(int source, int other);
   int arg_max(int source, Rule rule);
+  int concat(int source, int other);
+  int rescale(int source, Scaling scaling);
 
   const Input& input() const { return input_; }
   const std::vector<Edge>& edges() const { return edges_; }

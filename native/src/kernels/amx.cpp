@@ -486,7 +486,8 @@ Kernels amx_kernels() {
           .bytes = {&bytes, base.bytes[0], base.bytes[1]},
           .few = 8,
           .few_bits = base.bits[0],
-          .few_bytes = base.bytes[0]};
+          .few_bytes = base.bytes[0],
+          .words = base.words};
 }
 
 }  // namespace bnn

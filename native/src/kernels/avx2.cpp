@@ -5,6 +5,7 @@
 #include "kernels.hpp"
 #include "lut.hpp"
 #include "scalar.hpp"
+#include "words.hpp"
 
 namespace bnn {
 namespace {
@@ -138,6 +139,8 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
 }  // namespace
 
-Kernels avx2_kernels() { return {.bits = {&lut, &bits}, .bytes = {&shorts, &bytes, &wide}}; }
+Kernels avx2_kernels() {
+  return {.bits = {&lut, &bits}, .bytes = {&shorts, &bytes, &wide}, .words = run_words};
+}
 
 }  // namespace bnn

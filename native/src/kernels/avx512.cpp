@@ -4,6 +4,7 @@
 
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "words.hpp"
 
 namespace bnn {
 namespace {
@@ -108,7 +109,10 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
 // Counting four pairs of planes is slower than looking two channels up.
 Kernels avx512_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes, &wide}, .ternary = avx2_kernels().bits[0]};
+  return {.bits = {&bits},
+          .bytes = {&bytes, &wide},
+          .ternary = avx2_kernels().bits[0],
+          .words = run_words};
 }
 
 }  // namespace bnn

@@ -3,6 +3,7 @@
 #include "neon.hpp"
 
 #include "kernels.hpp"
+#include "words.hpp"
 
 namespace bnn {
 namespace {
@@ -98,6 +99,6 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels neon_kernels() { return {.bits = {&bits}, .bytes = {&bytes}}; }
+Kernels neon_kernels() { return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words}; }
 
 }  // namespace bnn

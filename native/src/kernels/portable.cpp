@@ -5,6 +5,7 @@
 
 #include "kernels.hpp"
 #include "scalar.hpp"
+#include "words.hpp"
 
 namespace bnn {
 namespace {
@@ -48,6 +49,6 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels portable_kernels() { return {.bits = {&bits}, .bytes = {&bytes}}; }
+Kernels portable_kernels() { return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words}; }
 
 }  // namespace bnn

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
     from bnn.formats.convert import Conversion, Options, Rounding
+    from bnn.measure.agreement import Verification
+    from bnn.model.model import Model
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="File or folder of another framework, or a model.")
@@ -45,7 +48,8 @@ def convert(
         str | None,
         typer.Option(
             "--input",
-            help="Values of an unquantized input: unit, symmetric, bytes, bipolar, int4 ...",
+            help="Values of an unquantized input: unit, symmetric, bytes, bipolar, int4, "
+            "int8/16, fixed<16,6>, mean=0.13,std=0.31 ...",
         ),
     ] = None,
     pictures: Annotated[
@@ -107,15 +111,17 @@ def convert(
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
         typer.echo(harmless(line))
-    failed = verify is not None and _verify(conversion, source, verify, pictures or given_input)
+    found = None if verify is None else _verify(conversion, source, verify, pictures or given_input)
     model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
+    if found is not None and conversion.report.approximate:
+        model = _measured(model, found)
     if to is None:
         save(model, out)
     else:
         for note in export(model, to, out, pairs, fires_at):
             typer.echo(harmless(f"  not kept: {note}"))
     typer.echo(f"wrote {out}")
-    if failed:
+    if found is not None and found.failed:
         typer.echo(f"bnn: {out}: was written, but its predictions differ; see above", err=True)
         raise typer.Exit(1)
 
@@ -155,8 +161,14 @@ def _conversion(
     return convert(path, source_format or recognise(path), options)
 
 
-def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> bool:
-    """Print the comparison; whether predictions differ."""
+def _measured(model: Model, found: Verification) -> Model:
+    """An approximate model that says how many predictions differed."""
+    notes = [*model.provenance["approximate"], *(one.line() for one in found.comparisons)]
+    return replace(model, provenance={**model.provenance, "approximate": notes})
+
+
+def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> Verification:
+    """The comparison, printed."""
     from bnn.measure.agreement import read_samples, verify
     from bnn.system.progress import progress
 
@@ -168,4 +180,4 @@ def _verify(conversion: Conversion, source: str, data: str, grid: str | None) ->
         found = verify(conversion, samples, source=Path(source), advance=advance)
     for line in found.lines():
         typer.echo(harmless(line))
-    return found.failed
+    return found

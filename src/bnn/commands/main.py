@@ -238,9 +238,11 @@ def info(
 
         _print_json(as_json(loaded))
         return
-    from bnn.commands.tables import info_table
+    from bnn.commands.tables import info_notes, info_table
 
     print_whole(info_table(loaded))
+    for note in info_notes(loaded):
+        typer.echo(note)
 
 
 def _show_cache(json: bool) -> None:

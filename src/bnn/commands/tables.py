@@ -94,8 +94,21 @@ def bars(
         bar = Text("█" * length + " " * (width - length), style)
         name = Text(harmless(model.classes[index]))
         name.truncate(name_width, overflow="ellipsis", pad=True)
-        lines.append(Text.assemble(f"{scores[index]:>6} ", bar, " ", name))
+        # Of a network whose last layer the host computes, scores are not those of classes.
+        told = f"{scores[index]:>6}" if len(scores) == len(values) else f"{values[index]:>9.4g}"
+        lines.append(Text.assemble(f"{told} ", bar, " ", name))
     return Text("\n").join(lines)
+
+
+def info_notes(model: Model) -> list[str]:
+    """What the table of layers does not tell: the host's last layer, and what is approximate."""
+    affine, notes = model.program.affine, []
+    if affine is not None and affine.dense is not None:
+        classes, scores = affine.dense.matrix.shape
+        notes.append(f"the host computes a last layer of {classes}x{scores} real weights")
+    told = model.provenance.get("approximate", ())
+    lines = told if isinstance(told, list | tuple) else ()
+    return [*notes, *(f"approximate: {harmless(str(line))}" for line in lines)]
 
 
 def info_table(model: Model) -> Table:

@@ -186,6 +186,8 @@ def _lowered(
     program = lower(converted.network)
     classes = _classes(converted, names, program.classes)
     origin = {**origin, "not kept": list(converted.report.lost)}
+    if converted.report.approximate:
+        origin["approximate"] = list(converted.report.approximate)
     model = Model(program, classes, None, origin, name)
     model = replace(model, preprocess=_preprocess(model))
     return Conversion(model, converted.report, converted.network)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""8-bit grids: the values of an input that a source model does not quantize.
+"""The grid of the values of an input that a source model does not quantize.
 
-Such a network takes real numbers, which are nearly always scaled bytes. The grid gives the scale,
-so that every such input is represented exactly.
+Frameworks feed such a network real numbers; nearly always these are bytes, scaled. The
+grid gives the scale, so that every such input is represented exactly. Values of sensors are
+rounded to a grid of up to 16 bits, maybe after a mean was subtracted and a deviation divided by,
+per channel.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from bnn.errors import FormatError, ProgramError
 from bnn.network.network import Lattice
 from bnn.program.inputs import RealInput, Shape
+from bnn.program.operations import MAX_VALUE_BITS
 from bnn.program.precision import BIPOLAR, UINT, Precision, parse
 
 #: (product, added): ``x * product + added``, as Keras' Rescaling computes it.
@@ -30,6 +34,8 @@ class Grid:
     Attributes:
         name: name on the command line.
         meaning: description of the values, for messages.
+        mean, std: per channel, or one number: the host makes ``(x - mean) / std`` of the values x
+            that it is given, and rounds that. Empty: it takes the framework's values.
     """
 
     name: str
@@ -37,6 +43,8 @@ class Grid:
     precision: Precision
     divisor: float = 1.0
     minus: float = 0.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @property
     def scale(self) -> float:
@@ -56,7 +64,10 @@ class Grid:
 
     def input(self, shape: Shape) -> RealInput:
         """Return the input description for arrays (N, *shape)."""
-        return real_input(shape, self.precision, self.scale, self.zero_point)
+        if not self.mean:
+            return real_input(shape, self.precision, self.scale, self.zero_point)
+        mean, std = np.array(self.mean), np.array(self.std)
+        return real_input(shape, self.precision, std / self.divisor, -mean * self.divisor / std)
 
     def lattice(
         self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
@@ -91,6 +102,9 @@ def real_input(
     return RealInput(shape, precision, scales, zeros, rounding)
 
 
+_FIXED = re.compile(r"(u?)fixed<([0-9]{1,2}),(-?[0-9]{1,2})>")
+_MAX_CHANNELS = 4096
+
 GRIDS = (
     Grid("bytes", "whole numbers from 0 to 255", UINT(8)),
     Grid("unit", "bytes divided by 255", UINT(8), 255.0),
@@ -100,12 +114,60 @@ GRIDS = (
 
 
 def grid(name: str) -> Grid:
-    """Return the grid called ``name``: one of :data:`GRIDS`, a precision such as ``int4``, or a
-    precision of fractions such as ``int8/16`` (sixteenths). Raises FormatError for other names.
+    """Return the grid called ``name``.
+
+    It is one of :data:`GRIDS`, a precision such as ``int4``, a precision of fractions such
+    as ``int8/16`` (sixteenths), fixed point such as ``fixed<16,6>`` (16 bits, 6 of
+    them before the point, the sign included), or ``mean=0.5,std=0.25`` after one of them and a
+    comma.
+
+    Numbers per channel have colons between them: ``mean=0.49:0.46:0.41,std=0.23:0.22:0.23``.
+    Without a grid before them, it is ``fixed<16,6>``.
+
+    Raises:
+        FormatError: there is no such grid.
     """
+    first, *rest = re.split(r",(?![^<]*>)", name)
+    if "=" in first:
+        first, rest = "fixed<16,6>", [first, *rest]
+    plain = _plain(first)
+    if not rest:
+        return plain
+    numbers = {key: _numbers(name, value) for key, _, value in (one.partition("=") for one in rest)}
+    if set(numbers) != {"mean", "std"} or len(rest) != 2 or plain.minus:
+        raise FormatError(f"no such input: {name!r}; give mean=... and std=... after a grid")
+    mean, std = numbers["mean"], numbers["std"]
+    if min(std) <= 0 or (len(mean) != len(std) and 1 not in (len(mean), len(std))):
+        raise FormatError(f"no such input: {name!r}: one mean and one positive std per channel")
+    count = max(len(mean), len(std))
+    mean, std = (one * count if len(one) == 1 else one for one in (mean, std))
+    meaning = f"(x - mean) / std as {plain.meaning}"
+    return replace(plain, name=name, meaning=meaning, mean=mean, std=std)
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(":"))
+    except ValueError:
+        found = (np.nan,)
+    if not np.isfinite(found).all() or len(found) > _MAX_CHANNELS:
+        raise FormatError(f"no such input: {name!r}: {text!r} is no list of numbers")
+    return found
+
+
+def _plain(name: str) -> Grid:
     for known in GRIDS:
         if known.name == name:
             return known
+    fixed = _FIXED.fullmatch(name)
+    if fixed is not None:
+        bits, whole = int(fixed[2]), int(fixed[3])
+        name_of = f"{'uint' if fixed[1] else 'int'}{bits}"
+        if not 1 <= bits <= MAX_VALUE_BITS or not -16 <= bits - whole <= 16:
+            raise FormatError(
+                f"no such input: {name!r}: 1 to {MAX_VALUE_BITS} bits, up to 16 fraction bits"
+            )
+        return replace(_plain(f"{name_of}/{2.0 ** (bits - whole)!r}"), name=name)
     spelled, _, parts = name.partition("/")
     try:
         precision = parse(spelled)
@@ -113,8 +175,8 @@ def grid(name: str) -> Grid:
     except (ProgramError, ValueError):
         known_names = ", ".join(known.name for known in GRIDS)
         raise FormatError(
-            f"no such input: {name!r}; there are {known_names}, precisions like int4, and "
-            "fractions like int8/16"
+            f"no such input: {name!r}; there are {known_names}, precisions like int4, "
+            "fractions like int8/16, and fixed point like fixed<16,6>"
         ) from None
     if not 0 < divisor < 1e6:
         raise FormatError(f"no such input: {name!r}: cannot divide by {parts}")

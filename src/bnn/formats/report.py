@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bnn.network.network import Network
+from bnn.lower.affine import reading_integers
+from bnn.network.network import Lattice, Layer, Network
+from bnn.program.inputs import Input
 
 
 @dataclass
@@ -21,6 +23,8 @@ class Report:
         layers: tuples (layer, description, arrays used as ``name (shape)``).
         ignored: names of arrays and nodes without effect.
         lost: notes on what the converted network does not keep, or changes.
+        approximate: a line for each layer whose values are rounded, and how; empty if the
+            converted network is exact.
         assumed: name of the grid (:mod:`bnn.formats.grids`) that was assumed for the input; ""
             if the file quantizes its input.
         final: function after the scores in the source (``softmax``, ``sigmoid`` or
@@ -31,6 +35,7 @@ class Report:
     layers: list[tuple[str, str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    approximate: list[str] = field(default_factory=list)
     assumed: str = ""
     final: str = ""
 
@@ -45,7 +50,17 @@ class Report:
         text += [f"  {name}: {what}" + (f"; {a}" if a else "") for name, what, a in self.layers]
         text += [f"  not used: {name}" for name in self.ignored]
         text += [f"  not kept: {note}" for note in self.lost]
+        text += [f"  approximate: {note}" for note in self.approximate]
         return text
+
+    def network(self, given: Input, layers: Sequence[Layer], lattice: Lattice) -> Network:
+        """The network of the layers that were read; sums of real values are rewritten.
+
+        Notes what is approximate. Raises :class:`~bnn.errors.NetworkError`, as networks do.
+        """
+        made = reading_integers(given, lattice, layers)
+        self.approximate += made.approximate
+        return Network(given, made.layers, lattice)
 
 
 def _shape(array: Any) -> str:

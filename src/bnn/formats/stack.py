@@ -20,7 +20,9 @@ from bnn.network.network import (
     Layer,
     Linear,
     MaxPool,
+    MultiThreshold,
     Quantize,
+    RealDense,
     Scale,
 )
 from bnn.program.inputs import Input, RealInput
@@ -142,6 +144,15 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
             stack.layers[stack.layers.index(network_output)] = Linear(
                 network_output.name, doubled, precision, network_output.scale, both, source
             )
+        case RealDense():
+            weights = np.asarray(network_output.weights)
+            given = network_output.bias
+            pair = (
+                None if given is None else np.concatenate([-np.asarray(given), np.asarray(given)])
+            )
+            stack.layers[stack.layers.index(network_output)] = RealDense(
+                network_output.name, np.concatenate([-weights, weights]), pair, source
+            )
         case _:
             raise FormatError(
                 f"{network_output.name}: an output of one value must be a dense layer's"
@@ -154,23 +165,29 @@ def append_two_classes(stack: Stack, source: str) -> str:
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 
 
-def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
+def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None = None) -> str:
     """Append ``conv``, whose name came from ``stack``, and return the name of its result.
 
     Zero padding needs a code for 0, which bytes scaled to [-1, 1] do not have. Their positive and
     negative parts have one: conv(x) = conv(x+) - conv(x-), exactly.
 
+    Where these parts do not fit in 8 bits, and ``given`` is the network's input: the bytes q and
+    a map of ones, both padded with zeros, are summed apart. The sum of ``step * q + base`` over
+    the positions inside is ``step * conv(q) + base * conv(ones)``, exactly.
+
     Raises:
-        FormatError: the parts do not fit in 8 bits.
+        FormatError: the padding value is not 0, or the input is not known.
     """
     pad = conv.pad_value / lattice.scale
     fits = pad == round(pad) and (round(pad) - lattice.base) % lattice.step == 0
     if conv.source != "input" or not any(conv.padding) or fits:
         return stack.add(conv)
-    if conv.pad_value or 255 * lattice.step + lattice.base > 255 or lattice.base < -255:
+    if conv.pad_value:
         raise FormatError(
             f"{conv.name}: its input has no integer that represents the padding value"
         )
+    if 255 * lattice.step + lattice.base > 255 or lattice.base < -255:
+        return _inside(stack, conv, lattice, given)
     positive, negative = _parts(stack, lattice.scale)
     turned = (-conv.weights.astype(np.int32)).astype(np.int16)
     precision = conv.precision
@@ -183,6 +200,32 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice) -> str:
     both = stack.add(Add(stack.name(f"{conv.name}_sum"), two, one))
     offset = 0.0 if conv.bias is None else conv.bias
     return stack.add(Scale(conv.name, conv.scale, offset, both))
+
+
+def _inside(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None) -> str:
+    if given is None or given.precision == BIPOLAR:
+        raise FormatError(
+            f"{conv.name}: its input has no integer that represents the padding value"
+        )
+    low, high = given.precision.low, given.precision.high
+    reals = lattice.real(np.arange(low + 1, high + 1), low, np.float32)
+    names = {layer.name for layer in stack.layers}
+    if "input_whole" not in names:
+        stack.add(
+            MultiThreshold(stack.name("input_whole"), reals[None, :], 1.0, 1, low, source="input")
+        )
+        always = np.full((1, 1), -np.inf, np.float32)
+        stack.add(MultiThreshold(stack.name("input_ones"), always, 1.0, 1, 0, source="input"))
+    plain = replace(conv, scale=np.ones(1, np.float32), bias=None)
+    parts = [
+        stack.add(replace(plain, name=stack.name(f"{conv.name}_{what}"), source=f"input_{what}"))
+        for what in ("whole", "ones")
+    ]
+    factors = (float(lattice.step), float(lattice.base))
+    both = stack.add(Add(stack.name(f"{conv.name}_sum"), parts[1], parts[0], factors))
+    scale = np.asarray(conv.scale, np.float64) * lattice.scale
+    offset = 0.0 if conv.bias is None else conv.bias
+    return stack.add(Scale(conv.name, scale.astype(np.float32), offset, both))
 
 
 def _parts(stack: Stack, scale: float) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bnn.errors import NetworkError
 from bnn.network.network import Activation
-from bnn.program.operations import MAX_VALUE_BITS
+from bnn.program.operations import MAX_VALUE_BITS, NARROW_VALUE_BITS
 from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 
 
@@ -32,7 +32,8 @@ class Coding:
 def coding(layer: Activation, pads: Iterable[int]) -> Coding:
     """The coding of ``layer``'s values, which also has codes for the pad values (whole numbers v).
 
-    The codes are the values if they and the pads fit in 8 bits, else the level numbers.
+    The codes are the values if they and the pads fit in 8 bits, else the level numbers if these
+    do; else the values in up to 16 bits, which the hardware does not take; else the levels.
 
     Raises:
         NetworkError: a pad value has no code.
@@ -40,18 +41,29 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
     pads = list(pads)
     top = layer.base + layer.step * layer.levels
     plain = tightest([layer.base, top, *pads], layer.levels == 1)
+    if plain.bits <= NARROW_VALUE_BITS:
+        return Coding(plain, layer.base, layer.step)
+    levels = _levels(layer, pads)
+    if levels is not None and levels.precision.bits <= NARROW_VALUE_BITS:
+        return levels
     if plain.bits <= MAX_VALUE_BITS:
         return Coding(plain, layer.base, layer.step)
+    if levels is None:
+        raise NetworkError(f"{layer.name}: the pad value of its reader lies between its values")
+    if levels.precision.bits > MAX_VALUE_BITS:
+        raise NetworkError(f"{layer.name}: its values need more than {MAX_VALUE_BITS} bits")
+    return levels
+
+
+def _levels(layer: Activation, pads: list[int]) -> Coding | None:
+    """The level numbers as codes; None where a pad value lies between two levels."""
     counts = [0, layer.levels]
     for pad in pads:
         count, rest = divmod(pad - layer.base, layer.step)
         if rest:
-            raise NetworkError(f"{layer.name}: the pad value of its reader lies between its values")
+            return None
         counts.append(count)
-    precision = tightest(counts, False)
-    if precision.bits > MAX_VALUE_BITS:
-        raise NetworkError(f"{layer.name}: its values need more than {MAX_VALUE_BITS} bits")
-    return Coding(precision, 0, 1, layer.step, layer.base)
+    return Coding(tightest(counts, False), 0, 1, layer.step, layer.base)
 
 
 def tightest(values: list[int], two_values: bool) -> Precision:

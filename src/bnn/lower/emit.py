@@ -8,11 +8,25 @@ from dataclasses import replace
 
 import numpy as np
 
+from bnn._typing import assert_never
 from bnn.lower.carried import Carried
 from bnn.lower.codes import signed_bits, tightest
 from bnn.network.network import Mask, MaxPool, Network, Shape
 from bnn.program.check import dot_bounds
-from bnn.program.operations import INPUT, Dot, Op, Pool
+from bnn.program.inputs import Input
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Op,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
+from bnn.program.precision import INT, Precision
 
 
 class Emitter:
@@ -53,6 +67,22 @@ class Emitter:
         self._read[op.name] = (low, high)
         self.put(replace(op, accumulator_bits=signed_bits(*bounds)))
         return bounds
+
+    def precision(self, edge: str, given: Input) -> Precision:
+        """Precision of an edge; ``given`` is the program's input."""
+        if edge == INPUT:
+            return given.precision
+        op = self.ops[edge]
+        match op:
+            case Threshold() | Rescale() | Concat():
+                return op.precision
+            case Dot() | Add():
+                return INT(op.accumulator_bits)
+            case Window() | Pool():
+                return self.precision(op.source, given)
+            case ArgMax():
+                raise AssertionError("no arg max is emitted")
+        assert_never(op)
 
     def is_own_dot(self, source: Carried) -> bool:
         """Whether the edge under ``source`` is a dot that no other layer reads."""

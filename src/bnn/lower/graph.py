@@ -16,29 +16,36 @@ from bnn.lower.codes import Coding, coding, signed_bits, tightest
 from bnn.lower.emit import Emitter
 from bnn.lower.switching import switching_points
 from bnn.network.arithmetic import accumulator_scale, whole_pad
-from bnn.network.forward import head
+from bnn.network.forward import head, rescaling
 from bnn.network.network import (
     Activation,
     BatchNorm,
     Clip,
     Conv2d,
+    FixedPoint,
     Flatten,
     Integers,
     Layer,
+    Leaky,
     Linear,
     Mask,
     MaxPool,
     MultiThreshold,
     Network,
     Quantize,
+    RealDense,
     Scale,
     Shape,
     Sign,
     Weighted,
+    common,
 )
 from bnn.network.network import Add as AddLayer
+from bnn.network.network import Concat as ConcatLayer
+from bnn.program.check import rescale_bounds
 from bnn.program.inputs import Input, PictureInput
-from bnn.program.operations import INPUT, Add, Affine, Dot, Threshold, Window
+from bnn.program.operations import INPUT, Add, Affine, Concat, Dot, Rescale, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT
 from bnn.program.program import Program
 
 
@@ -77,7 +84,7 @@ class _Walk:
         last = head(self.network)
         scores = self.emit.with_base_as_bias(self._pooled(self.carried[last.layer]))
         scale, offset = last.affine.scale, last.affine.offset
-        affine = Affine(scale * scores.step, scale * scores.base + offset)
+        affine = Affine(scale * scores.step, scale * scores.base + offset, last.affine.dense)
         program = Program(self.input, tuple(self.emit.ops.values()), scores.edge, affine=affine)
         held = {
             name: carried
@@ -92,7 +99,7 @@ class _Walk:
         match layer:
             case Conv2d() | Linear():
                 return self._weighted(layer, self._codes(layer, source))
-            case BatchNorm() | Scale() | Clip():
+            case BatchNorm() | Scale() | Clip() | Leaky():
                 return self._shared(layer, source.then(layer))
             case Sign() | Quantize() | MultiThreshold():
                 return self._activation(layer, source)
@@ -102,8 +109,14 @@ class _Walk:
                 return self._pooled(pooled) if now else self._shared(layer, pooled)
             case AddLayer():
                 return self._add(layer, source)
+            case ConcatLayer():
+                return self._concat(layer, source)
             case Flatten():
                 return self._flatten(layer, source)
+            case FixedPoint():
+                return self._fixed(layer, source)
+            case RealDense():
+                return source  # the host's, as head() composes it
         assert_never(layer)
 
     def _shared(self, layer: Layer, made: Carried) -> Carried:
@@ -145,13 +158,13 @@ class _Walk:
         pads: set[int] = set()
         for reader in self.readers[name]:
             match reader:
-                case MaxPool():
+                case MaxPool() | ConcatLayer():
                     pads |= self._pads(reader.name)
                 case Conv2d():
                     pads |= {self._whole_pad(reader)} if any(reader.padding) else set()
-                case Linear() | BatchNorm() | Scale() | Clip() | AddLayer() | Flatten():
+                case Linear() | RealDense() | BatchNorm() | Scale() | Clip() | Leaky():
                     pass
-                case Sign() | Quantize() | MultiThreshold():
+                case Sign() | Quantize() | MultiThreshold() | FixedPoint() | AddLayer() | Flatten():
                     pass
                 case _:
                     assert_never(reader)
@@ -179,15 +192,19 @@ class _Walk:
                 assert_never(layer)
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
         taps = rows.shape[1] // source.shape[2]
-        weights = rows * np.tile(np.sign(source.step), taps)
+        unit = int(np.gcd.reduce(source.step))
+        weights = rows * np.tile(source.step // unit, taps)
+        precision = layer.precision
+        if not precision.allows(weights):
+            precision = tightest([int(weights.min()), int(weights.max())], two_values=False)
         name = self.emit.names[layer.name]
-        low, high = self.emit.dot(Dot(name, edge, weights, layer.precision), low, high)
+        low, high = self.emit.dot(Dot(name, edge, weights, precision), low, high)
         made = Carried(
             name,
             self._shape(layer),
             low,
             high,
-            np.full(len(rows), abs(source.step[0])),
+            np.full(len(rows), unit),
             rows @ np.tile(source.base, taps),
             accumulator_scale(layer, self.network.source_scale(layer), self.network.dtype),
             is_owned=True,
@@ -204,8 +221,11 @@ class _Walk:
             return source.edge, low, high
         pad = 0
         if any(layer.padding):
-            step, base = int(source.step[0]), int(source.base[0])
-            pad = _code(layer.name, self._whole_pad(layer), step, base)
+            value = self._whole_pad(layer)
+            pairs = zip(source.step.tolist(), source.base.tolist(), strict=True)
+            pad, *others = {_code(layer.name, value, step, base) for step, base in pairs}
+            if others:
+                raise NetworkError(f"{layer.name}: its pad value differs from channel to channel")
             low, high = min(low, pad), max(high, pad)
         name = self.emit.unused(f"{self.emit.names[layer.name]}_window")
         self.emit.put(Window(name, source.edge, kernel, layer.stride, layer.padding, pad))
@@ -296,9 +316,11 @@ class _Walk:
                 return (pads_zero or not any(reader.padding)) and _is_negatable(reader)
             case Linear():
                 return _is_negatable(reader)
-            case BatchNorm() | Scale() | Clip() | MaxPool() | AddLayer() | Flatten():
+            case BatchNorm() | Scale() | Clip() | Leaky() | MaxPool() | AddLayer() | Flatten():
                 return False
-            case Sign() | Quantize() | MultiThreshold():
+            case (
+                Sign() | Quantize() | MultiThreshold() | ConcatLayer() | RealDense() | FixedPoint()
+            ):
                 return False
         assert_never(reader)
 
@@ -335,12 +357,73 @@ class _Walk:
 
     def _add(self, layer: AddLayer, source: Carried) -> Carried:
         one, two = self._pooled(source), self._pooled(self.carried[layer.other])
-        if (one.step != two.step).any():
-            raise NetworkError(f"{layer.name}: adds maps whose integers differ in unit")
+        scales = [self.network.signals[name].scale for name in (layer.source, layer.other)]
+        by = common(layer, *scales)  # type: ignore[arg-type]  # both are quantized
+        steps = [by.one * one.step, by.two * two.step]
+        unit = int(np.gcd.reduce(np.concatenate(steps)))
+        base = by.one * one.base + by.two * two.base
+        if not (steps[0] == steps[1]).all():
+            one, two = (
+                self._multiplied(layer.name, part, step // unit)
+                for part, step in zip((one, two), steps, strict=True)
+            )
+            steps = [np.full_like(step, unit) for step in steps]
         low, high = one.low + two.low, one.high + two.high
         op = Add(self.emit.names[layer.name], one.edge, two.edge, signed_bits(low, high))
         edge = self.emit.put(op)
-        return Carried(edge, one.shape, low, high, one.step, one.base + two.base, one.scale)
+        scale = np.full(1, by.unit, self.network.dtype)
+        return Carried(edge, one.shape, low, high, steps[0], base, scale)
+
+    def _multiplied(self, name: str, source: Carried, by: Integers) -> Carried:
+        """``source`` with its integers multiplied, channel by channel."""
+        if (by == 1).all():
+            return source
+        ends = np.outer([source.low, source.high], by)
+        low, high = int(ends.min()), int(ends.max())
+        name = self.emit.unused(f"{self.emit.names[name]}_unit")
+        op = Rescale(name, source.edge, by, 0, INT(signed_bits(low, high)), low, high)
+        return replace(source, edge=self.emit.put(op), low=low, high=high, is_owned=False)
+
+    def _fixed(self, layer: FixedPoint, source: Carried) -> Carried:
+        """Of ``v = step * q + base``: the same product and sum of q."""
+        source = self._pooled(source)
+        by = replace(
+            layer,
+            multipliers=layer.multipliers * source.step,
+            offsets=layer.offsets + layer.multipliers * source.base,
+        )
+        op = rescaling(by, self.emit.names[layer.name], source.edge)
+        low, high = rescale_bounds(op, source.low, source.high)
+        return Carried(
+            self.emit.put(op),
+            source.shape,
+            low,
+            high,
+            np.ones_like(source.step),
+            np.zeros_like(source.base),
+            np.full(1, layer.scale, self.network.dtype),
+        )
+
+    def _concat(self, layer: ConcatLayer, source: Carried) -> Carried:
+        one, two = self._codes(layer, source), self._codes(layer, self.carried[layer.other])
+        precisions = [self.emit.precision(part.edge, self.input) for part in (one, two)]
+        low, high = min(one.low, two.low), max(one.high, two.high)
+        # Pads of readers have codes in both already.
+        precision = precisions[0]
+        if precision != precisions[1]:
+            kept = [p for p in precisions if p != BIPOLAR and p.covers(low, high)]
+            precision = kept[0] if kept else tightest([low, high], two_values=False)
+        name = self.emit.names[layer.name]
+        return Carried(
+            self.emit.put(Concat(name, one.edge, two.edge, precision)),
+            self._shape(layer),
+            low,
+            high,
+            np.concatenate([one.step, two.step]),
+            np.concatenate([one.base, two.base]),
+            one.scale,
+            is_codes=one.is_codes and two.is_codes,
+        )
 
     def _flatten(self, layer: Flatten, source: Carried) -> Carried:
         height, width, _ = self.network.signals[layer.source].shape

@@ -13,6 +13,11 @@ from bnn.network.network import Integers
 #: Points at which monotonicity is checked before the bisection.
 PROBES = 65
 
+#: About as many evaluations as a bisection takes for a level.
+_BISECTIONS = 8
+#: Values that are computed at a time, and those of a table, to bound memory.
+_PIECE, _TABLE = 1 << 20, 1 << 24
+
 LevelFunction = Callable[[Integers], Integers]
 
 
@@ -38,8 +43,23 @@ def switching_points(
     least = np.where(rises > 0, low, -high)
     most = np.where(rises > 0, high, -low)
     _check_monotone(name, level, least, most, rises)
-    wanted = np.arange(1, levels + 1)[:, None]
-    first = np.broadcast_to(least, (levels, least.size)).copy()
+    width = high - low + 1
+    if width < levels * _BISECTIONS and width * rises.size <= _TABLE:
+        return _looked_up(name, level, levels, least, width, rises)
+    piece = max(1, _PIECE // rises.size)
+    points = [
+        _bisected(level, np.arange(first, min(first + piece, levels + 1)), least, most, rises)
+        for first in range(1, levels + 1, piece)
+    ]
+    return np.concatenate(points, axis=1)
+
+
+def _bisected(
+    level: LevelFunction, levels: Integers, least: Integers, most: Integers, rises: Integers
+) -> Integers:
+    """The points of ``levels`` (n,), of all channels at once."""
+    wanted = levels[:, None]
+    first = np.broadcast_to(least, (levels.size, least.size)).copy()
     last = np.broadcast_to(most + 1, first.shape).copy()
     while (first < last).any():
         middle = (first + last) // 2
@@ -48,6 +68,21 @@ def switching_points(
         last = np.where(reached, middle, last)
         first = np.where(reached, first, middle + 1)
     return first.T
+
+
+def _looked_up(
+    name: str, level: LevelFunction, levels: int, least: Integers, width: int, rises: Integers
+) -> Integers:
+    """The same for many levels of few integers: the level of each is computed once."""
+    piece = max(1, _PIECE // rises.size)
+    starts = [np.arange(at, min(at + piece, width))[:, None] for at in range(0, width, piece)]
+    table = np.concatenate([level(rises * (least + start)) for start in starts])
+    if (np.diff(table, axis=0) < 0).any():
+        raise NetworkError(f"{name}: its levels do not rise or fall with the sum before it")
+    wanted = np.arange(1, levels + 1)
+    return np.stack(
+        [first + np.searchsorted(row, wanted) for first, row in zip(least, table.T, strict=True)]
+    )
 
 
 def _check_monotone(

@@ -304,8 +304,9 @@ def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
     batch = as_batch(model, inputs)
     if assumed.precision == BIPOLAR:
         return None  # every number has a sign
-    held = assumed.scale * (given.check(batch) - assumed.zero_point)
-    far = np.abs(held - batch) > 1e-3 * assumed.scale
+    scale = given.scale.astype(np.float64)
+    held = scale * (given.check(batch) - given.zero_point.astype(np.float64))
+    far = np.abs(held - batch) > 1e-3 * scale
     return int(far.reshape(len(batch), -1).any(axis=1).sum())
 
 

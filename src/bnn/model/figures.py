@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from bnn._typing import assert_never
 from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
-from bnn.program.operations import INPUT, Add, ArgMax, Dot, Edge, Op, Pool, Threshold, Window
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Edge,
+    Op,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.program import Program
 
 if TYPE_CHECKING:
@@ -49,7 +61,7 @@ def _row(op: Op, program: Program) -> Row:
     operations = bits = 0
     weights = ""
     match op:
-        case Window() | ArgMax():
+        case Window() | Concat() | ArgMax():
             pass
         case Dot():
             operations = 2 * positions * op.weights.size
@@ -63,6 +75,9 @@ def _row(op: Op, program: Program) -> Row:
             operations = positions * edge.shape[2] * op.kernel[0] * op.kernel[1]
         case Add():
             operations = positions * edge.shape[2]
+        case Rescale():
+            operations = 2 * positions * edge.shape[2]
+            bits = 32 * op.multipliers.size + (0 if op.offsets is None else 64 * op.offsets.size)
         case _:
             assert_never(op)
     kind = type(op).__name__.lower()

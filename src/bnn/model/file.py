@@ -12,9 +12,14 @@ tensor                  dtype    shape
 ``<op>.bias``           int32    (out,), may be absent
 ``<op>.thresholds``     int32    (channels, levels)
 ``<op>.signs``          int8     (channels,), may be absent
+``<op>.multipliers``    int32    (channels,), of a rescale
+``<op>.offsets``        int64    (channels,), may be absent
 ``input.table``         int16    (256,), pictures only
 ``input.scale``, ``input.zero_point``    float32, real inputs only
-``affine.scale``, ``affine.offset``      float64 (classes,), may be absent
+``affine.scale``, ``affine.offset``      float64 (scores,), may be absent
+``dense.matrix``        float64  (classes, scores), may be absent; with it
+``dense.bias``          float64  (classes,)
+``dense.ends``          float64  (2,): ends of what the matrix multiplies
 ======================  =======  ==============================================
 
 Loading executes nothing from the file, and everything in it goes through the same
@@ -51,9 +56,12 @@ from bnn.program.operations import (
     Add,
     Affine,
     ArgMax,
+    Concat,
+    Dense,
     Dot,
     Op,
     Pool,
+    Rescale,
     Threshold,
     Window,
 )
@@ -81,6 +89,8 @@ OPS: dict[str, type[Op]] = {
     "threshold": Threshold,
     "pool": Pool,
     "add": Add,
+    "concat": Concat,
+    "rescale": Rescale,
     "arg-max": ArgMax,
 }
 INPUTS: dict[str, type[Input]] = {
@@ -94,6 +104,8 @@ ARRAYS = {
     "bias": np.int32,
     "thresholds": np.int32,
     "signs": np.int8,
+    "multipliers": np.int32,
+    "offsets": np.int64,
     "table": np.int16,
     "scale": np.float32,
     "zero_point": np.float32,
@@ -124,6 +136,11 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     if program.affine is not None:
         tensors["affine.scale"] = np.array(program.affine.scale)
         tensors["affine.offset"] = np.array(program.affine.offset)
+        dense = program.affine.dense
+        if dense is not None:
+            tensors["dense.matrix"] = np.array(dense.matrix)
+            tensors["dense.bias"] = np.array(dense.bias)
+            tensors["dense.ends"] = np.array([dense.low, dense.high])
     try:
         head["digest"] = _digest(head, tensors)
         data = serialize(tensors, {"bnn": json.dumps(head)})
@@ -346,7 +363,19 @@ def _affine(tensors: Tensors) -> Affine | None:
         return None
     if scale is None or offset is None or {scale.dtype, offset.dtype} != {np.dtype(np.float64)}:
         raise ModelFileError("affine must be two float64 tensors")
-    return Affine(scale, offset)
+    return Affine(scale, offset, _dense(tensors))
+
+
+def _dense(tensors: Tensors) -> Dense | None:
+    found = [tensors.pop(f"dense.{name}", None) for name in ("matrix", "bias", "ends")]
+    if all(one is None for one in found):
+        return None
+    matrix, bias, ends = found
+    if matrix is None or bias is None or ends is None or ends.shape != (2,):
+        raise ModelFileError("dense must be a matrix, a bias and two ends")
+    if {matrix.dtype, bias.dtype, ends.dtype} != {np.dtype(np.float64)}:
+        raise ModelFileError("dense must be three float64 tensors")
+    return Dense(matrix, bias, float(ends[0]), float(ends[1]))
 
 
 def _build(

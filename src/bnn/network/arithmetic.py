@@ -7,6 +7,8 @@ written here; nothing is fused or reordered.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.network.layers import BatchNorm, Clip, Conv2d, Real, RealLayer, Scale, Weighted
+from bnn.network.layers import (
+    BatchNorm,
+    Clip,
+    Conv2d,
+    Leaky,
+    Real,
+    RealLayer,
+    Scale,
+    Weighted,
+)
 
 
 def real_layer(layer: RealLayer, x: Real) -> Real:
@@ -26,6 +37,8 @@ def real_layer(layer: RealLayer, x: Real) -> Real:
             return x + vector(layer.offset, dtype)
         case Clip():
             return np.minimum(np.maximum(x, dtype(layer.low)), dtype(layer.high))
+        case Leaky():
+            return np.where(x < 0, x * vector(layer.slope, dtype), x)
         case BatchNorm():
             return _batch_norm(layer, x)
     assert_never(layer)
@@ -61,7 +74,7 @@ def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
     match layer:
         case Scale():
             slopes = [layer.factor, layer.divisor]
-        case Clip():
+        case Clip() | Leaky():
             slopes = []
         case BatchNorm():
             slopes = [layer.gamma, layer.inv_std]
@@ -77,6 +90,29 @@ def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
     """Real value of 1 in the integer sum of ``layer``, (1,) or (out channels,) of ``dtype``."""
     scale: Real = vector(layer.scale, dtype) * dtype(source_scale)
     return scale
+
+
+@dataclass(frozen=True)
+class Units:
+    """Two scales as multiples of one unit: ``one * unit`` and ``two * unit``, exactly."""
+
+    one: int
+    two: int
+    unit: float
+
+
+#: Multiples up to here are small: sums stay within 32 bits.
+MAX_MULTIPLE = 1 << 20
+
+
+def units(one: float, two: float) -> Units | None:
+    """The common unit of two scales (not zero), which is positive; None if they have no such."""
+    ratio = Fraction(one) / Fraction(two)
+    if max(abs(ratio.numerator), ratio.denominator) > MAX_MULTIPLE:
+        return None
+    unit = Fraction(two) / ratio.denominator
+    sign = 1 if unit > 0 else -1
+    return Units(sign * ratio.numerator, sign * ratio.denominator, float(abs(unit)))
 
 
 def vector(values: ArrayLike, dtype: Any) -> Real:

@@ -15,26 +15,33 @@ from numpy.typing import NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.network.arithmetic import accumulator_scale, real_layer, slope, vector, whole_pad
+from bnn.network.arithmetic import accumulator_scale, real_layer, vector, whole_pad
 from bnn.network.network import (
     Add,
     BatchNorm,
     Clip,
+    Concat,
     Conv2d,
+    FixedPoint,
     Flatten,
     Integers,
     Layer,
+    Leaky,
     Linear,
     MaxPool,
     MultiThreshold,
     Network,
     Quantize,
     Real,
+    RealDense,
     Scale,
     Sign,
     Weighted,
+    common,
 )
-from bnn.program.operations import INPUT, Affine
+from bnn.program.operations import INPUT, Affine, Dense, Rescale
+from bnn.program.precision import INT
+from bnn.program.semantics import rescale
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +107,18 @@ def head(network: Network) -> Head:
         NetworkError: a layer that is not affine follows the last integer sum.
     """
     by_name = {layer.name: layer for layer in network.layers}
-    after: list[BatchNorm | Scale] = []
+    after: list[BatchNorm | Scale | Clip | RealDense] = []
     layer: Layer = network.layers[-1]
-    while isinstance(layer, BatchNorm | Scale) or _keeps_shape(layer, network):
-        if isinstance(layer, BatchNorm | Scale):
+    is_dense = False
+    while (
+        isinstance(layer, BatchNorm | Scale)
+        or (isinstance(layer, RealDense) and not is_dense)
+        or (isinstance(layer, Clip) and is_dense)
+        or _keeps_shape(layer, network)
+    ):
+        if isinstance(layer, BatchNorm | Scale | Clip | RealDense):
             after.insert(0, layer)
+        is_dense = is_dense or isinstance(layer, RealDense)
         if layer.source == INPUT:
             raise NetworkError("a network has at least one convolution or dense layer")
         layer = by_name[layer.source]
@@ -116,7 +130,9 @@ def _keeps_shape(layer: Layer, network: Network) -> bool:
     return isinstance(layer, Flatten) and signals[layer.source].shape == signals[layer.name].shape
 
 
-def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> Affine:
+def _compose(
+    layer: Layer, after: list[BatchNorm | Scale | Clip | RealDense], network: Network
+) -> Affine:
     signal = network.signals[layer.name]
     scale = np.ones(signal.shape[2])
     offset = np.zeros(signal.shape[2])
@@ -128,11 +144,48 @@ def _compose(layer: Layer, after: list[BatchNorm | Scale], network: Network) -> 
         scale = scale * signal.scale
     else:
         raise NetworkError(f"{layer.name}: what follows the last integer sum must be affine")
-    for step in after:
-        at_zero = real_layer(step, np.zeros(signal.shape[2]))
-        factor = slope(step)
-        scale, offset = scale * factor, offset * factor + at_zero
-    return Affine(scale, offset)
+    # What is clipped, or multiplied by a matrix, is the host's dense layer.
+    first = next((i for i, step in enumerate(after) if isinstance(step, Clip | RealDense)), None)
+    if first is not None:
+        scale, offset = _moved(scale, offset, after[:first])
+        return Affine(scale, offset, _dense(after[first:]))
+    return Affine(*_moved(scale, offset, after))
+
+
+def _dense(steps: list[BatchNorm | Scale | Clip | RealDense]) -> Dense:
+    """The dense layer of ``steps``, its clips before it, what is affine after it."""
+    low, high = -np.inf, np.inf
+    while isinstance(step := steps[0], Clip):
+        low, high = (float(np.clip(end, step.low, step.high)) for end in (low, high))
+        steps = steps[1:]
+    at = next(i for i, step in enumerate(steps) if isinstance(step, RealDense))
+    dense, before = steps[at], steps[:at]
+    assert isinstance(dense, RealDense)
+    for step in before:
+        if isinstance(step, Clip):
+            raise NetworkError(f"{step.name}: what follows the last integer sum must be affine")
+    matrix = np.asarray(dense.weights, np.float64)
+    factor, added = _moved(np.ones(matrix.shape[1]), np.zeros(matrix.shape[1]), before)
+    bias = np.zeros(len(matrix)) if dense.bias is None else vector(dense.bias, np.float64)
+    bias = bias + np.einsum("ci,i->c", matrix, added)
+    scale, bias = _moved(np.ones(len(matrix)), bias, steps[at + 1 :])
+    return Dense(matrix * factor * scale[:, None], bias, low, high)
+
+
+def _moved(
+    scale: Any, offset: Any, steps: list[BatchNorm | Scale | Clip | RealDense]
+) -> tuple[Any, Any]:
+    """Scale and offset after what is affine."""
+    for step in steps:
+        assert isinstance(step, BatchNorm | Scale)
+        at_zero = real_layer(step, np.zeros(np.size(offset)))
+        slope = (
+            vector(step.factor, np.float64) / vector(step.divisor, np.float64)
+            if isinstance(step, Scale)
+            else vector(step.gamma, np.float64) * vector(step.inv_std, np.float64)
+        )
+        scale, offset = scale * slope, offset * slope + at_zero
+    return scale, offset
 
 
 def sums(network: Network, name: str, values: dict[str, Value]) -> Integers:
@@ -152,7 +205,7 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
     match layer:
         case Conv2d() | Linear():
             return _weighted(layer, source, network)
-        case BatchNorm() | Scale() | Clip():
+        case BatchNorm() | Scale() | Clip() | Leaky():
             return Value(real_layer(layer, source.real))
         case Sign() | Quantize() | MultiThreshold():
             v = layer.base + layer.step * layer.level(source.real)
@@ -163,17 +216,44 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
             whole = None if source.integers is None else sign * _pool(sign * source.integers, layer)
             return Value(_pool(source.real, layer), whole)
         case Add():
+            scales = [network.signals[name].scale for name in (layer.source, layer.other)]
+            by = common(layer, *scales)  # type: ignore[arg-type]  # both are quantized
             one, other = source.integers, values[layer.other].integers
-            scale = network.signals[layer.name].scale
             assert one is not None
             assert other is not None
+            return _quantized(by.one * one + by.two * other, by.unit, network)
+        case Concat():
+            one, other = source.integers, values[layer.other].integers
+            assert one is not None
+            assert other is not None
+            scale = network.signals[layer.name].scale
             assert scale is not None
-            return _quantized(one + other, scale, network)
+            return _quantized(np.concatenate([one, other], axis=3), scale, network)
+        case FixedPoint():
+            assert source.integers is not None
+            whole = rescale(source.integers, rescaling(layer))
+            return _quantized(whole, layer.scale, network)
+        case RealDense():
+            weights: Any = np.asarray(layer.weights, network.dtype)
+            product = source.real @ weights.T
+            bias = 0.0 if layer.bias is None else vector(layer.bias, network.dtype)
+            return Value(product + bias)
         case Flatten():
             shape = (len(source.real), *network.signals[layer.name].shape)
             whole = None if source.integers is None else source.integers.reshape(shape)
             return Value(source.real.reshape(shape), whole)
     assert_never(layer)
+
+
+def rescaling(layer: FixedPoint, name: str = "r", source: str = INPUT) -> Rescale:
+    """The operation that makes the integers of ``layer`` of its source's whole numbers."""
+    precision = INT(max(_bits(layer.low), _bits(layer.high)))
+    ends = (precision, layer.low, layer.high)
+    return Rescale(name, source, layer.multipliers, layer.shift, *ends, layer.offsets)
+
+
+def _bits(value: int) -> int:
+    return (value if value >= 0 else ~value).bit_length() + 1
 
 
 def _quantized(integers: Integers, scale: float, network: Network) -> Value:

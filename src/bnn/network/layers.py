@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.program.operations import Borders, Pair
+from bnn.program.operations import MAX_COUNTED_LEVELS, MAX_VALUE_BITS, Borders, Pair
 from bnn.program.precision import Precision
 
 Shape = tuple[int, int, int]
@@ -240,6 +240,24 @@ class Clip:
             raise NetworkError(f"{self.name}: cannot clip to {self.low} .. {self.high}")
 
 
+@dataclass(frozen=True, eq=False)
+class Leaky:
+    """``slope * x`` below zero, else x: leaky ReLU, and PReLU with a slope per channel.
+
+    Attributes:
+        slope: real, (1,) or (channels,), none negative (the result would fall, then rise).
+    """
+
+    name: str
+    slope: ArrayLike
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "slope")
+        if (np.asarray(self.slope) < 0).any():
+            raise NetworkError(f"{self.name}: a negative slope makes values fall, then rise")
+
+
 # --- activations: real values to quantized ones --------------------------------------
 
 
@@ -288,7 +306,7 @@ class Quantize:
     """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``, v = q - zero_point.
 
     Attributes:
-        precision: precision of q, 1 to 8 bits, not bipolar; clipping is to its bounds.
+        precision: precision of q, 1 to 16 bits, not bipolar; clipping is to its bounds.
         scale: positive. zero_point: whole.
         rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
             ``ceil`` or ``zero`` (truncation).
@@ -305,7 +323,7 @@ class Quantize:
         _positive(self.name, self.scale)
         if self.rounding not in _ROUND:
             raise NetworkError(f"{self.name}: no such rounding: {self.rounding!r}")
-        if self.precision.kind == "bipolar" or self.precision.bits > 8:
+        if self.precision.kind == "bipolar" or self.precision.bits > MAX_VALUE_BITS:
             raise NetworkError(f"{self.name}: a quantizer cannot make {self.precision}")
         if type(self.zero_point) is not int:
             raise NetworkError(f"{self.name}: zero point must be whole: {self.zero_point!r}")
@@ -355,8 +373,9 @@ class MultiThreshold:
     def __post_init__(self) -> None:
         _positive(self.name, self.scale)
         table = _real(self.name, "thresholds", self.thresholds)
-        if table.ndim != 2 or not 1 <= table.shape[1] <= 255 or np.isnan(table).any():
-            raise NetworkError(f"{self.name}: thresholds must be (channels, 1 to 255 levels)")
+        most = (1 << MAX_VALUE_BITS) - 1
+        if table.ndim != 2 or not 1 <= table.shape[1] <= most or np.isnan(table).any():
+            raise NetworkError(f"{self.name}: thresholds must be (channels, 1 to {most} levels)")
         object.__setattr__(self, "thresholds", table)
         if type(self.step) is not int or self.step < 1 or type(self.base) is not int:
             raise NetworkError(f"{self.name}: base and step must be whole, step positive")
@@ -369,8 +388,14 @@ class MultiThreshold:
     def level(self, x: Real) -> Integers:
         """Return number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         count = np.zeros(x.shape, np.int64)
-        for level in np.asarray(self.thresholds).T.astype(x.dtype):
-            count += level <= x
+        table = np.asarray(self.thresholds).astype(x.dtype)
+        if self.levels <= MAX_COUNTED_LEVELS:
+            for level in table.T:
+                count += level <= x
+            return count
+        for channel in range(x.shape[-1]):  # many: look for the place among them
+            row = np.sort(table[channel % len(table)])
+            count[..., channel] = np.searchsorted(row, x[..., channel], side="right")
         return count
 
 
@@ -395,7 +420,61 @@ class MaxPool:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """Sum of two quantized maps of one shape and one scale (a residual connection)."""
+    """Sum of two quantized maps of one shape (a residual connection), each times a factor.
+
+    The real values of their whole numbers are ``factor * scale``: one of them is a fraction of
+    small numbers of the other, so that the sum is a whole number of a common unit, exactly.
+
+    Attributes:
+        factors: of ``source`` and of ``other``, not zero.
+    """
+
+    name: str
+    other: str
+    source: str = ""
+    factors: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.factors).all() and all(self.factors)):
+            raise NetworkError(f"{self.name}: factors must be finite and not zero: {self.factors}")
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """A quantized map in fixed point: the integers of :class:`bnn.program.operations.Rescale`.
+
+    ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low), high)`` of the source's
+    whole numbers v, halves to even; its real value is ``scale * q``. It stands for real values that
+    are no whole numbers of one unit. Whoever puts it says how exact it is.
+
+    Attributes:
+        multipliers, offsets: whole, (channels,). shift: 0 to 62.
+        low, high: ends of q, at most 32 bits with a sign.
+        scale: positive.
+    """
+
+    name: str
+    multipliers: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    shift: int
+    low: int
+    high: int
+    scale: float
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.name, self.scale)
+        for what in ("multipliers", "offsets"):
+            value = np.array(getattr(self, what), np.int64).reshape(-1)
+            value.setflags(write=False)
+            object.__setattr__(self, what, value)
+        if not -(1 << 31) <= self.low <= self.high < 1 << 31 or not 0 <= self.shift <= 62:
+            raise NetworkError(f"{self.name}: its fixed point does not fit 32 bits")
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """Channels of two quantized maps of one scale side by side, those of ``source`` first."""
 
     name: str
     other: str
@@ -410,20 +489,46 @@ class Flatten:
     source: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class RealDense:
+    """Dense layer with real weights, which the host computes in float64: the end of a network.
+
+    Attributes:
+        weights: real (units, inputs). bias: real (units,), or None.
+    """
+
+    name: str
+    weights: ArrayLike
+    bias: ArrayLike | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        table = _real(self.name, "weights", self.weights)
+        if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+            raise NetworkError(f"{self.name}: weights must be (units, inputs) of finite numbers")
+        object.__setattr__(self, "weights", table)
+        if self.bias is not None:
+            _freeze(self, "bias")
+            if np.size(self.bias) != len(table):
+                raise NetworkError(f"{self.name}: bias is for {np.size(self.bias)} units")
+
+
 Weighted = Conv2d | Linear
-RealLayer = BatchNorm | Scale | Clip
+RealLayer = BatchNorm | Scale | Clip | Leaky
 Activation = Sign | Quantize | MultiThreshold
-Layer = Weighted | RealLayer | Activation | MaxPool | Add | Flatten
+Layer = (
+    Weighted | RealLayer | Activation | MaxPool | Add | Concat | Flatten | RealDense | FixedPoint
+)
 
 
 def sources(layer: Layer) -> tuple[str, ...]:
     """Return the names of the layers that ``layer`` reads, in order."""
     match layer:
-        case Add():
+        case Add() | Concat():
             return (layer.source, layer.other)
-        case Conv2d() | Linear() | BatchNorm() | Scale() | Clip() | MaxPool() | Flatten():
+        case Conv2d() | Linear() | RealDense() | BatchNorm() | Scale() | Clip() | Leaky():
             return (layer.source,)
-        case Sign() | Quantize() | MultiThreshold():
+        case Sign() | Quantize() | MultiThreshold() | FixedPoint() | MaxPool() | Flatten():
             return (layer.source,)
     assert_never(layer)
 

@@ -28,24 +28,28 @@ import numpy as np
 from bnn._checked import Checked
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.network.arithmetic import accumulator_scale
+from bnn.network.arithmetic import Units, accumulator_scale, units
 from bnn.network.layers import (
     UNIT,
     Activation,
     Add,
     BatchNorm,
     Clip,
+    Concat,
     Conv2d,
+    FixedPoint,
     Flatten,
     Integers,
     Lattice,
     Layer,
+    Leaky,
     Linear,
     Mask,
     MaxPool,
     MultiThreshold,
     Quantize,
     Real,
+    RealDense,
     RealLayer,
     Rounding,
     Scale,
@@ -62,11 +66,14 @@ __all__ = [
     "Add",
     "BatchNorm",
     "Clip",
+    "Concat",
     "Conv2d",
+    "FixedPoint",
     "Flatten",
     "Integers",
     "Lattice",
     "Layer",
+    "Leaky",
     "Linear",
     "Mask",
     "MaxPool",
@@ -74,6 +81,7 @@ __all__ = [
     "Network",
     "Quantize",
     "Real",
+    "RealDense",
     "RealLayer",
     "Rounding",
     "Scale",
@@ -102,7 +110,8 @@ class Network(Checked):
     """A checked stack (or acyclic graph) of layers.
 
     The last layer gives the class scores; after the last integer sum only
-    affine layers may follow (batch norm, :class:`Scale`): the head, computed in float64.
+    affine layers may follow (batch norm, :class:`Scale`), and a clip with a :class:`RealDense`:
+    the head, computed in float64.
 
     Attributes:
         input: what the host feeds; it makes the integers q.
@@ -167,7 +176,7 @@ def _infer(network: Network) -> dict[str, Signal]:
     for layer in network.layers:
         if not isinstance(layer.name, str) or not layer.name or layer.name in signals:
             raise NetworkError(f"layer names must be unique, not empty, not {layer.name!r}")
-        signals[layer.name] = _signal(layer, signals, network.dtype)
+        signals[layer.name] = signal_of(layer, signals, network.dtype)
     if signals[network.layers[-1].name].shape[:2] != (1, 1):
         raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
     precision, count = network.input.precision, len(network.lattice.reals)
@@ -176,12 +185,17 @@ def _infer(network: Network) -> dict[str, Signal]:
     return signals
 
 
-def _signal(layer: Layer, signals: dict[str, Signal], dtype: Any) -> Signal:
+def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal:
+    """What ``layer`` makes of ``signals``, those of the layers before it by name.
+
+    Raises:
+        NetworkError: it does not fit them.
+    """
     source = _read(layer.name, layer.source, signals)
     match layer:
         case Conv2d() | Linear():
             return _weighted_signal(layer, source, dtype)
-        case BatchNorm() | Scale() | Clip():
+        case BatchNorm() | Scale() | Clip() | Leaky():
             _check_channels(layer, source.shape[2])
             return Signal(source.shape, None)
         case Sign() | Quantize():
@@ -200,16 +214,46 @@ def _signal(layer: Layer, signals: dict[str, Signal], dtype: Any) -> Signal:
             other = _read(layer.name, layer.other, signals)
             if source.shape != other.shape:
                 raise NetworkError(f"{layer.name}: cannot add {source.shape} and {other.shape}")
-            if source.scale is None or source.scale != other.scale:
+            if source.scale is None or other.scale is None:
                 raise NetworkError(f"{layer.name}: adds maps that are not quantized to one scale")
-            return source
+            return Signal(source.shape, common(layer, source.scale, other.scale).unit)
+        case Concat():
+            other = _read(layer.name, layer.other, signals)
+            if source.shape[:2] != other.shape[:2]:
+                raise NetworkError(f"{layer.name}: cannot join {source.shape} and {other.shape}")
+            if source.scale is None or source.scale != other.scale:
+                raise NetworkError(f"{layer.name}: joins maps that are not quantized to one scale")
+            return Signal((*source.shape[:2], source.shape[2] + other.shape[2]), source.scale)
+        case FixedPoint():
+            if source.scale is None or layer.multipliers.shape != (source.shape[2],):
+                raise NetworkError(f"{layer.name}: must read a quantized map of its channels")
+            if layer.offsets.shape != (source.shape[2],):
+                raise NetworkError(f"{layer.name}: must read a quantized map of its channels")
+            return Signal(source.shape, layer.scale)
+        case RealDense():
+            units_count, inputs = np.shape(layer.weights)
+            if source.shape != (1, 1, inputs):
+                raise NetworkError(f"{layer.name}: takes {inputs} inputs, not {source.shape}")
+            return Signal((1, 1, units_count), None)
         case Flatten():
             height, width, channels = source.shape
             return Signal((1, 1, height * width * channels), source.scale)
     assert_never(layer)
 
 
-def _read(name: str, source: str, signals: dict[str, Signal]) -> Signal:
+def common(layer: Add, one: float, two: float) -> Units:
+    """The whole numbers of both maps of ``layer``, of scales ``one`` and ``two``, in one unit.
+
+    Raises:
+        NetworkError: they have no common unit.
+    """
+    found = units(one * layer.factors[0], two * layer.factors[1])
+    if found is None:
+        raise NetworkError(f"{layer.name}: adds maps that are not quantized to one scale")
+    return found
+
+
+def _read(name: str, source: str, signals: Mapping[str, Signal]) -> Signal:
     if source not in signals:
         raise NetworkError(f"{name}: reads {source!r}, which no earlier layer makes")
     return signals[source]
@@ -254,7 +298,7 @@ def _slid(name: str, shape: Shape, kernel: Pair, stride: Pair, padding: Borders)
 
 
 def _check_channels(layer: RealLayer, channels: int) -> None:
-    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor"):
+    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
         size = np.size(getattr(layer, what, 0.0))
         if size not in (1, channels):
             raise NetworkError(f"{layer.name}: {what} is for {size} channels, not {channels}")

@@ -19,30 +19,40 @@ from bnn._typing import assert_never
 from bnn.errors import ProgramError
 from bnn.program.operations import (
     INPUT,
+    MAX_COUNTED_LEVELS,
     MAX_EDGE_VALUES,
     MAX_PARAMETERS,
     MAX_PROGRAM_VALUES,
     MAX_VALUE_BITS,
     MAX_WORK,
+    ROUNDINGS,
     RULES,
     Add,
     ArgMax,
     Borders,
+    Concat,
     Dot,
     Edge,
     Op,
     Pair,
     Pool,
+    Rescale,
     Threshold,
     Window,
 )
 from bnn.program.precision import BIPOLAR, INT, MAX_BITS, UINT, Precision
+from bnn.program.semantics import rescale
 
 if TYPE_CHECKING:
     from bnn.program.program import Program
 
 MAX_OPS = 4096
-MAX_LEVELS = 255
+MAX_LEVELS = (1 << MAX_VALUE_BITS) - 1
+#: Limits of a rescale: with them its product and its sum fit 64 bits.
+MAX_SHIFT = 62
+MAX_OFFSET = (1 << 62) - 1
+#: Base, step and pad values are within this, in both directions.
+MAX_CONSTANT = (1 << MAX_VALUE_BITS) - 1
 #: Products of one matrix that are computed at a time, to bound memory.
 _PIECE = 1 << 20
 #: Multiplications of a matrix product that take as long as one comparison of a threshold or pool.
@@ -100,7 +110,9 @@ def _parameters(op: Op) -> int:
             return int(op.weights.size)
         case Threshold():
             return int(op.thresholds.size)
-        case Window() | Pool() | Add() | ArgMax():
+        case Rescale():
+            return int(op.multipliers.size)
+        case Window() | Pool() | Add() | Concat() | ArgMax():
             return 0
     assert_never(op)
 
@@ -109,17 +121,18 @@ def work(op: Op, edges: Mapping[str, Edge]) -> int:
     """Return steps that ``op`` takes for one image.
 
     A step is a multiplication of a matrix product. A comparison of a threshold or pool counts as
-    64 of them, and so does a value that any other operation moves.
+    64 of them, and so does a value that any other operation moves. More than 255 thresholds of a
+    channel count as 255, because a runtime searches them.
     """
     made = _count(edges[op.name].shape)
     match op:
         case Dot():
             return made * int(op.weights.shape[1])
         case Threshold():
-            return _COMPARISON * made * int(op.thresholds.shape[1])
+            return _COMPARISON * made * min(int(op.thresholds.shape[1]), MAX_COUNTED_LEVELS)
         case Pool():
             return _COMPARISON * made * op.kernel[0] * op.kernel[1]
-        case Window() | Add():
+        case Window() | Add() | Concat() | Rescale():
             return _COMPARISON * made
         case ArgMax():
             return _COMPARISON * _count(edges[op.source].shape)
@@ -130,6 +143,8 @@ def _input_edge(program: Program) -> Edge:
     given = program.input
     if given.precision.bits > MAX_VALUE_BITS:
         raise ProgramError(f"input precision {given.precision} exceeds {MAX_VALUE_BITS} bits")
+    if given.precision.high > np.iinfo(np.int16).max:
+        raise ProgramError(f"inputs are at most {np.iinfo(np.int16).max}, not {given.precision}")
     shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
     height, width, channels = shape
     return _edge(INPUT, (height, width, channels), given.precision)
@@ -164,6 +179,10 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
             return _edge(op.name, out, source.precision, source.low, source.high)
         case Add():
             return _add_edge(op, source, _source(op.name, op.other, edges))
+        case Concat():
+            return _concat_edge(op, source, _source(op.name, op.other, edges))
+        case Rescale():
+            return _rescale_edge(op, source)
         case ArgMax():
             if source.shape[:2] != (1, 1) or op.rule not in RULES:
                 raise ProgramError(f"{op.name}: arg max needs a vector and one of {RULES}")
@@ -219,10 +238,8 @@ def _check_pool_padding(op: Pool) -> None:
 
 def _window_edge(op: Window, source: Edge) -> Edge:
     height, width, channels = slid_shape(op.name, source.shape, op.kernel, op.stride, op.padding)
-    if not source.is_value:
-        raise ProgramError(f"{op.name}: a window cannot read the accumulators {op.source!r}")
     low, high = source.low, source.high
-    if type(op.pad_value) is not int or abs(op.pad_value) > 255:
+    if type(op.pad_value) is not int or abs(op.pad_value) > MAX_CONSTANT:
         raise ProgramError(f"{op.name}: pad value must be a small whole number")
     if any(op.padding):
         if not source.precision.allows(op.pad_value):
@@ -258,8 +275,6 @@ def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _dot_edge(op: Dot, source: Edge) -> Edge:
-    if not source.is_value:
-        raise ProgramError(f"{op.name}: a dot cannot read the accumulators {op.source!r}")
     if op.precision.bits > MAX_VALUE_BITS:
         raise ProgramError(f"{op.name}: weights of {op.precision} exceed {MAX_VALUE_BITS} bits")
     if not op.precision.allows(op.weights):
@@ -298,7 +313,7 @@ def _threshold_edge(op: Threshold, source: Edge) -> Edge:
         raise ProgramError(f"{op.name}: thresholds of a channel must ascend")
     if op.signs is not None and (op.signs.shape != (channels,) or not BIPOLAR.allows(op.signs)):
         raise ProgramError(f"{op.name}: signs must be {channels} of +1 and -1")
-    if any(type(v) is not int or abs(v) > 255 for v in (op.base, op.step)) or op.step == 0:
+    if any(type(v) is not int or abs(v) > MAX_CONSTANT for v in (op.base, op.step)) or op.step == 0:
         raise ProgramError(f"{op.name}: base and step must be whole numbers, step not zero")
     values = op.base + op.step * np.arange(levels + 1)
     if op.precision.bits > MAX_VALUE_BITS or not op.precision.allows(values):
@@ -317,6 +332,58 @@ def _add_edge(op: Add, source: Edge, other: Edge) -> Edge:
     )
 
 
+def _concat_edge(op: Concat, source: Edge, other: Edge) -> Edge:
+    if source.shape[:2] != other.shape[:2]:
+        raise ProgramError(f"{op.name}: cannot join {source.shape} and {other.shape}")
+    for name, edge in ((op.source, source), (op.other, other)):
+        if not _holds(op.precision, edge):
+            raise ProgramError(f"{op.name}: {op.precision.range_text} cannot hold {name!r}")
+    shape = (*source.shape[:2], source.shape[2] + other.shape[2])
+    low, high = min(source.low, other.low), max(source.high, other.high)
+    return _edge(op.name, shape, op.precision, low, high)
+
+
+def _holds(precision: Precision, edge: Edge) -> bool:
+    """Whether ``precision`` has a code for every value that ``edge`` may have."""
+    if precision == BIPOLAR:
+        return edge.precision == BIPOLAR
+    return precision.covers(edge.low, edge.high)
+
+
+def rescale_bounds(op: Rescale, low: int, high: int) -> tuple[int, int]:
+    """Least and largest result of ``op`` for inputs from ``low`` to ``high``.
+
+    A channel's result rises or falls with its input, so the ends of the inputs give them.
+    """
+    ends = np.repeat(np.array([[low], [high]], np.int64), op.multipliers.size, axis=1)
+    made = rescale(ends, op)
+    return int(made.min()), int(made.max())
+
+
+def _rescale_edge(op: Rescale, source: Edge) -> Edge:
+    channels = source.shape[2]
+    if op.multipliers.shape != (channels,):
+        raise ProgramError(
+            f"{op.name}: {op.multipliers.size} multipliers, {op.source!r} has {channels} channels"
+        )
+    if op.offsets is not None:
+        if op.offsets.shape != (channels,):
+            raise ProgramError(f"{op.name}: offsets have shape {op.offsets.shape}, not {channels}")
+        if op.offsets.min() < -MAX_OFFSET or op.offsets.max() > MAX_OFFSET:
+            raise ProgramError(f"{op.name}: offsets must be smaller than 2**62")
+    if type(op.shift) is not int or not 0 <= op.shift <= MAX_SHIFT:
+        raise ProgramError(f"{op.name}: shift must be 0 to {MAX_SHIFT}: {op.shift!r}")
+    if op.rounding not in ROUNDINGS:
+        raise ProgramError(f"{op.name}: rounding must be one of {ROUNDINGS}: {op.rounding!r}")
+    if type(op.low) is not int or type(op.high) is not int or op.low > op.high:
+        raise ProgramError(f"{op.name}: cannot saturate at {op.low!r} and {op.high!r}")
+    if op.precision == BIPOLAR or not op.precision.covers(op.low, op.high):
+        raise ProgramError(f"{op.name}: {op.low} to {op.high} do not fit {op.precision}")
+    if op.precision.high > np.iinfo(np.int32).max:
+        raise ProgramError(f"{op.name}: results have at most 32 bits with a sign")
+    return _edge(op.name, source.shape, op.precision, *rescale_bounds(op, source.low, source.high))
+
+
 def _check_ends(program: Program, edges: dict[str, Edge]) -> None:
     if _source("scores", program.scores, edges) is edges[INPUT]:
         raise ProgramError("scores must be made by an operation")
@@ -325,7 +392,7 @@ def _check_ends(program: Program, edges: dict[str, Edge]) -> None:
         raise ProgramError(f"scores must be a vector, {program.scores!r} has shape {shape}")
     if program.affine is not None and program.affine.scale.shape != (shape[2],):
         raise ProgramError(
-            f"affine is for {program.affine.scale.size} classes, scores have {shape[2]}"
+            f"affine is for {program.affine.scale.size} scores, the program has {shape[2]}"
         )
     if program.decision is None:
         return

@@ -51,7 +51,7 @@ class PictureInput(Checked):
 
     Attributes:
         shape: (height, width, channels).
-        precision: precision of the integers that the table holds, 1 to 8 bits.
+        precision: precision of the integers that the table holds, 1 to 16 bits, within int16.
         table: int16 (256,): the integer that byte p stands for.
     """
 
@@ -90,7 +90,7 @@ class IntegerInput:
 
     Attributes:
         shape: (features,) or (height, width, channels).
-        precision: 1 to 8 bits.
+        precision: 1 to 16 bits, within int16.
     """
 
     shape: Shape
@@ -128,7 +128,7 @@ class RealInput(Checked):
 
     Attributes:
         shape: (features,) or (height, width, channels).
-        precision: 1 to 8 bits.
+        precision: 1 to 16 bits, within int16.
         scale: float32 (1,) or (channels,), positive.
         zero_point: float32 (1,) or (channels,); need not be whole.
         rounding: ``even`` (halves to even) or ``up`` (floor(v + 0.5)).

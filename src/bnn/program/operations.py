@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The six integer operations of the waist, and the edges between them.
+"""The eight integer operations of the waist, and the edges between them.
 
 Every trained network is lowered to these operations; runtimes and
 hardware know nothing else. ``bnn.program.semantics`` defines their results.
@@ -38,8 +38,13 @@ MAX_PROGRAM_VALUES = 1 << 29
 MAX_PARAMETERS = 1 << 27
 #: Steps for one image; see :func:`bnn.program.check.work`.
 MAX_WORK = 1 << 38
-#: Widest weights and activations.
-MAX_VALUE_BITS = 8
+#: Widest inputs, weights and activations. Sums may have up to 32 bits, and a dot may read them.
+MAX_VALUE_BITS = 16
+#: Widest inputs, weights and activations of the hardware, and of what is meant for it.
+NARROW_VALUE_BITS = 8
+
+#: Thresholds of a channel above which a runtime searches instead of counting.
+MAX_COUNTED_LEVELS = 255
 
 INPUT = "input"
 
@@ -60,9 +65,9 @@ class Edge:
     high: int
 
     @property
-    def is_value(self) -> bool:
-        """Whether it is narrow enough to be an activation (8 bits), not an accumulator."""
-        return self.precision.bits <= MAX_VALUE_BITS
+    def is_narrow(self) -> bool:
+        """Whether its values have at most 8 bits, as in all of the hardware's streams."""
+        return self.precision.bits <= NARROW_VALUE_BITS
 
 
 Pair = tuple[int, int]
@@ -96,7 +101,7 @@ class Dot(Checked):
 
     Attributes:
         weights: int16 (out channels, in channels), each within ``precision``.
-        precision: precision of the weights, 1 to 8 bits.
+        precision: precision of the weights, 1 to 16 bits.
         bias: int32 (out channels,), or None for zeros. It also expresses the
             original's *count of equal bits*: with x in {0, 1} and w = -1 or +1 the count is
             the dot plus the number of -1 weights (specification, section 2).
@@ -124,7 +129,7 @@ class Threshold(Checked):
     Attributes:
         thresholds: int32 (channels, levels), ascending along levels; values outside the
             source's bounds are legal (always or never reached).
-        precision: of y, 1 to 8 bits; it must hold base, base + step, ..., base + step * levels.
+        precision: of y, 1 to 16 bits; it must hold base, base + step, ..., base + step * levels.
         base, step: whole numbers; bipolar is base -1, step 2; ternary is base -1, step 1.
         signs: int8 (channels,) of +1 and -1, or None for all +1. -1 is a falling
             activation: the scale of its batch norm was negative.
@@ -176,6 +181,55 @@ class Add:
 
 
 @dataclass(frozen=True, eq=False)
+class Concat:
+    """Channels of two edges of one height and width side by side, those of ``source`` first.
+
+    Attributes:
+        source, other: names of the edges.
+        precision: of the result; it must hold every value of both.
+    """
+
+    name: str
+    source: str
+    other: str
+    precision: Precision
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(Checked):
+    """Fixed-point arithmetic, channel by channel: a product, a sum, a shift, a saturation.
+
+    ``y = min(max(round((multipliers[c] * x[c] + offsets[c]) / 2**shift), low), high)``
+
+    The product and the sum are exact (64 bits hold them). Only the quotient is rounded.
+
+    Attributes:
+        multipliers: int32 (channels,).
+        offsets: int64 (channels,), each smaller than 2**62 in magnitude, or None for zeros.
+        shift: 0 to 62.
+        rounding: of the quotient, to the nearest whole number, halves ``even``, ``up`` or towards
+            ``zero``; or ``floor``: down.
+        low, high: ends of the result, which saturates there.
+        precision: of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
+    """
+
+    name: str
+    source: str
+    multipliers: NDArray[Any]
+    shift: int
+    precision: Precision
+    low: int
+    high: int
+    offsets: NDArray[Any] | None = None
+    rounding: Literal["even", "up", "zero", "floor"] = "even"
+
+    def __post_init__(self) -> None:
+        _freeze(self, "multipliers", np.int32, 1)
+        if self.offsets is not None:
+            _freeze(self, "offsets", np.int64, 1)
+
+
+@dataclass(frozen=True, eq=False)
 class ArgMax:
     """The class, from a vector of n values; the edge is (1, 1, 1).
 
@@ -192,20 +246,51 @@ class ArgMax:
     rule: Literal["first", "first-positive", "highest-positive"] = "first"
 
 
-Op = Window | Dot | Threshold | Pool | Add | ArgMax
+Op = Window | Dot | Threshold | Pool | Add | Concat | Rescale | ArgMax
 
 
 def sources(op: Op) -> tuple[str, ...]:
     """Return names of the edges that ``op`` reads, in the order of its attributes."""
     match op:
-        case Window() | Dot() | Threshold() | Pool() | ArgMax():
+        case Window() | Dot() | Threshold() | Pool() | Rescale() | ArgMax():
             return (op.source,)
-        case Add():
+        case Add() | Concat():
             return (op.source, op.other)
     assert_never(op)
 
 
 RULES = ("first", "first-positive", "highest-positive")
+ROUNDINGS = ("even", "up", "zero", "floor")
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Checked):
+    """A dense layer with real weights that the host computes in float64, after :class:`Affine`.
+
+    ``logits = matrix @ min(max(x, low), high) + bias`` of the affine's results x.
+
+    Attributes:
+        matrix: float64 (classes, scores).
+        bias: float64 (classes,).
+        low, high: ends of x before the product; infinite where it is not clipped.
+    """
+
+    matrix: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    low: float = -np.inf
+    high: float = np.inf
+
+    def __post_init__(self) -> None:
+        for name, ndim in (("matrix", 2), ("bias", 1)):
+            value = np.array(getattr(self, name), dtype=np.float64, order="C")
+            if value.ndim != ndim or not value.size or not np.isfinite(value).all():
+                raise ProgramError(f"dense {name} must have {ndim} dimensions of finite numbers")
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if self.bias.shape != self.matrix.shape[:1]:
+            raise ProgramError("dense matrix and bias differ in the number of classes")
+        if not float(self.low) <= float(self.high):
+            raise ProgramError(f"dense cannot clip to {self.low} .. {self.high}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,11 +298,13 @@ class Affine(Checked):
     """Turns integer scores into real-valued logits on the host: ``scale * score + offset``.
 
     Attributes:
-        scale, offset: float64 (classes,).
+        scale, offset: float64 (scores,).
+        dense: what the host computes of these numbers, or None: they are the logits.
     """
 
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
+    dense: Dense | None = None
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
@@ -228,10 +315,25 @@ class Affine(Checked):
             object.__setattr__(self, name, value)
         if self.scale.shape != self.offset.shape:
             raise ProgramError("affine scale and offset differ in length")
+        if self.dense is not None and self.dense.matrix.shape[1:] != self.scale.shape:
+            raise ProgramError(
+                f"dense matrix is for {self.dense.matrix.shape[1]} scores, not {self.scale.size}"
+            )
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return int((self.offset if self.dense is None else self.dense.bias).size)
 
     def logits(self, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Scores (N, classes) to logits (N, classes), in float64."""
-        return scores * self.scale + self.offset
+        """Scores (N, scores) to logits (N, classes), in float64."""
+        real: NDArray[np.float64] = scores * self.scale + self.offset
+        if self.dense is None:
+            return real
+        # einsum: a matrix product by BLAS sums in another order for another number of images.
+        clipped = np.clip(real, self.dense.low, self.dense.high)
+        made: NDArray[np.float64] = np.einsum("ni,ci->nc", clipped, self.dense.matrix)
+        return made + self.dense.bias
 
 
 def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:

@@ -25,7 +25,7 @@ from bnn.program.operations import Affine, Edge, Op
 
 @dataclass(frozen=True, eq=False)
 class Program(Checked):
-    """A checked network of six kinds of integer operations; frozen.
+    """A checked network of eight kinds of integer operations; frozen.
 
     Attributes:
         input: what the host feeds.
@@ -33,7 +33,8 @@ class Program(Checked):
         scores: name of the edge that holds the scores, shape (1, 1, classes).
         decision: name of an :class:`ArgMax` that decides the class, or None: then the
             class is the first maximum of the logits (of the scores without an affine).
-        affine: scores to logits, on the host; excludes ``decision``.
+        affine: scores to logits, on the host; excludes ``decision``. It may end in a dense
+            layer of real weights, so that there are other numbers of classes than of scores.
         edges: every edge by name, inferred by :meth:`check`.
 
     Raises:
@@ -57,7 +58,12 @@ class Program(Checked):
 
     @property
     def classes(self) -> int:
-        """Number of scores."""
+        """Number of classes: of logits where there is an affine, else of scores."""
+        return self.score_count if self.affine is None else self.affine.classes
+
+    @property
+    def score_count(self) -> int:
+        """Number of scores of one input."""
         return self.edges[self.scores].shape[2]
 
     def op(self, name: str) -> Op:
@@ -78,13 +84,15 @@ class Program(Checked):
         kinds = Counter(type(op).__name__ for op in self.ops)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         shape = "x".join(map(str, self.input.shape))
-        return f"Program(input {shape} {self.input.precision}, {counts}, {self.classes} scores)"
+        return f"Program(input {shape} {self.input.precision}, {counts}, {self.score_count} scores)"
 
     def digest(self) -> str:
         """Return SHA-256 over everything that decides the results; the key for caches."""
         hasher = hashlib.sha256()
         for part in (self.input, *self.ops, self.affine):
             _hash_fields(hasher, part)
+        if self.affine is not None and self.affine.dense is not None:
+            _hash_fields(hasher, self.affine.dense)
         hasher.update(repr((self.scores, self.decision)).encode())
         return hasher.hexdigest()
 
@@ -93,6 +101,8 @@ def _hash_fields(hasher: Any, part: Any) -> None:
     hasher.update(type(part).__name__.encode())
     for item in fields(part) if part is not None else ():
         value = getattr(part, item.name)
+        if item.name == "dense":
+            continue  # hashed by itself where there is one
         if isinstance(value, np.ndarray):
             hasher.update(f"{item.name}:{value.dtype.str}{value.shape}".encode())
             hasher.update(np.ascontiguousarray(value).tobytes())

@@ -7,7 +7,7 @@ Plain NumPy, slow and short on purpose. The reference runtime is a thin user of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 from bnn._typing import assert_never
 from bnn.program.operations import (
     INPUT,
+    MAX_COUNTED_LEVELS,
     Add,
     ArgMax,
     Borders,
+    Concat,
     Dot,
     Op,
     Pair,
     Pool,
+    Rescale,
     Threshold,
     Window,
     sources,
 )
-from bnn.program.program import Program
+
+if TYPE_CHECKING:
+    from bnn.program.program import Program
 
 Array = NDArray[Any]
 
@@ -82,6 +87,10 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
             return pool(source, op)
         case Add():
             return source + edges[op.other]
+        case Concat():
+            return np.concatenate([source, edges[op.other]], axis=3)
+        case Rescale():
+            return rescale(source, op)
         case ArgMax():
             return arg_max(source[:, 0, 0, :], op.rule).reshape(-1, 1, 1, 1)
     assert_never(op)
@@ -124,9 +133,36 @@ def threshold(maps: Array, op: Threshold) -> Array:
     """Count of thresholds reached, scaled and offset."""
     signed = maps if op.signs is None else maps * op.signs
     count = np.zeros_like(signed)
-    for level in op.thresholds.T.astype(np.int64):
-        count += level <= signed
+    if op.thresholds.shape[1] <= MAX_COUNTED_LEVELS:
+        for level in op.thresholds.T.astype(np.int64):
+            count += level <= signed
+    else:  # they ascend: the count is a place among them
+        for channel, table in enumerate(op.thresholds.astype(np.int64)):
+            count[..., channel] = np.searchsorted(table, signed[..., channel], side="right")
     return op.base + op.step * count
+
+
+def rescale(maps: Array, op: Rescale) -> Array:
+    """``(multiplier * x + offset) / 2**shift``, rounded as ``op`` says, saturated."""
+    exact = maps * op.multipliers.astype(np.int64)
+    if op.offsets is not None:
+        exact = exact + op.offsets
+    whole = exact >> op.shift  # rounded down
+    rest = exact - (whole << op.shift)
+    half = np.int64(1 << op.shift) >> 1
+    match op.rounding:
+        case "floor":
+            up = np.zeros(maps.shape, np.bool_)
+        case "up":
+            up = rest >= half
+        case "even":
+            up = (rest > half) | ((rest == half) & (whole % 2 == 1))
+        case "zero":
+            up = (rest > half) | ((rest == half) & (whole < 0))
+    if op.shift == 0:  # nothing to round
+        up = np.zeros(maps.shape, np.bool_)
+    rounded: Array = np.clip(whole + up, op.low, op.high)
+    return rounded
 
 
 def pool(maps: Array, op: Pool) -> Array:

@@ -19,7 +19,20 @@ from numpy.typing import NDArray
 from bnn._typing import assert_never
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
 from bnn.program.inputs import PictureInput, ready
-from bnn.program.operations import INPUT, RULES, Add, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.operations import (
+    INPUT,
+    ROUNDINGS,
+    RULES,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Op,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from bnn.run import Outputs
@@ -107,7 +120,7 @@ class CpuRuntime:
         """See :class:`bnn.run.Runtime`. Contiguous arrays are read where they are."""
         began = time.perf_counter()
         batch = np.ascontiguousarray(ready(self.program.input, inputs))
-        scores = np.empty((len(batch), self.program.classes), np.int32)
+        scores = np.empty((len(batch), self.program.score_count), np.int32)
         decisions = None if self.program.decision is None else np.empty(len(batch), np.int64)
         start = time.perf_counter()
         self._plan.run(batch, scores, decisions, self.threads)
@@ -192,6 +205,11 @@ def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
             made = handed.pool(source, op.kernel, op.stride, op.padding)
         case Add():
             made = handed.add(source, number(op.other))
+        case Concat():
+            made = handed.concat(source, number(op.other))
+        case Rescale():
+            rounding, ends = ROUNDINGS.index(op.rounding), (op.low, op.high)
+            made = handed.rescale(source, op.multipliers, op.offsets, op.shift, rounding, ends)
         case ArgMax():
             made = handed.arg_max(source, RULES.index(op.rule))
         case _:

@@ -40,7 +40,7 @@ class ReferenceRuntime:
         start = time.perf_counter()
         program = self.program
         inputs = ready(program.input, inputs)
-        scores = np.empty((len(inputs), program.classes), np.int32)
+        scores = np.empty((len(inputs), program.score_count), np.int32)
         decisions = None if program.decision is None else np.empty(len(inputs), np.int64)
         for first in range(0, len(inputs), self._chunk):
             chunk = slice(first, first + self._chunk)

@@ -20,7 +20,7 @@ from torch import Tensor
 from bnn._typing import assert_never
 from bnn.errors import TrainError
 from bnn.network.topology import Act, Conv, Dense, Layer, Norm, Pool, Topology
-from bnn.program.operations import Add, Dot, Threshold
+from bnn.program.operations import Add, Concat, Dot, Rescale, Threshold
 from bnn.program.precision import BIPOLAR, TERNARY, Precision
 from bnn.program.program import Program
 from bnn.train.layers import BatchNorm, Weighted
@@ -46,8 +46,13 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
     Raises:
         TrainError: the program has other layers than ``wanted``.
     """
-    if any(isinstance(op, Add) for op in program.ops):
-        raise TrainError(f"{source}: has residual sums, which a topology cannot have")
+    for op in program.ops:
+        if isinstance(op, Add):
+            raise TrainError(f"{source}: has residual sums, which a topology cannot have")
+        if isinstance(op, Concat | Rescale):
+            raise TrainError(f"{source}: {op.name} is nothing that a topology can have")
+    if program.affine is not None and program.affine.dense is not None:
+        raise TrainError(f"{source}: its last layer has real weights, which a topology cannot have")
     pairs = list(_weighted(program))
     if program.input.shape != wanted.input:
         raise TrainError(f"{source}: takes pictures of {program.input.shape}, not {wanted.input}")

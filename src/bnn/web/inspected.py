@@ -79,7 +79,7 @@ def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray
     )
     if isinstance(op, Window):
         return f"{head}<p>Patches of {op.kernel[0]} x {op.kernel[1]}.</p></section>"
-    grey = (edge.low, edge.high) if edge.is_value else (low, high)
+    grey = (edge.low, edge.high) if edge.is_narrow else (low, high)
     label = escape(f"maps of {name}, black is {grey[0]}, white is {grey[1]}")
     image = f'<img src="{_png(tiles(values, *grey))}" alt="{label}">'
     sums = _histograms(model, op, values) if isinstance(op, Dot) else ""

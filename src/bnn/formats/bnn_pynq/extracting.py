@@ -95,6 +95,9 @@ def _stages(model: Model) -> list[Stage]:
         if not isinstance(op, ArgMax):
             for source in sources(op):
                 readers.setdefault(source, []).append(op)
+    affine = model.program.affine
+    if affine is not None and affine.dense is not None:
+        raise ParameterError(f"{model.name}: its last layer has real weights")
     stages: list[Stage] = []
     edge = INPUT
     while edge in readers:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnn._typing import assert_never
 from bnn.errors import FormatError
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.qonnx.tensor import Array, Function
@@ -24,17 +25,21 @@ from bnn.network.network import (
     Add,
     BatchNorm,
     Clip,
+    Concat,
     Conv2d,
     Flatten,
     Lattice,
     Layer,
+    Leaky,
     Linear,
     MaxPool,
     MultiThreshold,
     Quantize,
+    RealDense,
     Scale,
     Sign,
 )
+from bnn.network.network import FixedPoint as FixedPointLayer
 from bnn.program.precision import INT, UINT, Precision
 
 _ROUNDED: dict[str, Rounding] = {
@@ -194,7 +199,7 @@ def _after(layer: Layer, low: float, high: float) -> Span:
             return float(min(ends)), float(max(ends))
         case MaxPool() | Flatten():
             return low, high
-        case BatchNorm() | Scale() | Clip():
+        case BatchNorm() | Scale() | Clip() | Leaky():
             x = np.array([[low], [high]], np.float64)
             y = real_layer(layer, x)
             return float(y.min()), float(y.max())
@@ -207,5 +212,6 @@ def _after(layer: Layer, low: float, high: float) -> Span:
             if layer.bias is not None:
                 sums = sums + np.asarray(layer.bias, np.float64)
             return float(sums.min()), float(sums.max())
-        case Add():
-            raise FormatError(f"{layer.name}: the bounds of a sum are not known here")
+        case Add() | Concat() | RealDense() | FixedPointLayer():
+            raise FormatError(f"{layer.name}: the bounds of its values are not known here")
+    assert_never(layer)

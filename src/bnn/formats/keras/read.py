@@ -48,18 +48,20 @@ from bnn.formats.stack import (
     two_classes,
     zeros_fit,
 )
-from bnn.formats.weights import Weights
+from bnn.formats.weights import Weights, from_real
 from bnn.network.arithmetic import real_layer
 from bnn.network.network import (
     Add,
     BatchNorm,
     Clip,
+    Concat,
     Conv2d,
     Flatten,
     Lattice,
+    Leaky,
     Linear,
     MaxPool,
-    Network,
+    RealDense,
     Scale,
 )
 from bnn.program.inputs import Input
@@ -160,12 +162,12 @@ class _Reader:
                 raise FormatError(f"a single output after {last.final} is always the same")
             self._two_classes()
         given = zeros_fit(self.input, self.stack.layers)
-        network = Network(given, tuple(self.stack.layers), self.lattice)
+        network = self.report.network(given, self.stack.layers, self.lattice)
         return Converted(network, self.report)
 
     def _two_classes(self) -> None:
         last = self.stack.layers[-1]
-        if not isinstance(last, Linear):
+        if not isinstance(last, Linear | RealDense):
             raise FormatError("a single output must be that of a dense layer")
         two_classes(self.stack, last, last.source)
         self.report.lost.append("one output became two classes: 1 where it is positive, else 0")
@@ -183,7 +185,8 @@ class _Reader:
         sources = [self.flows[name] for name in layer.sources]
         if not sources:
             sources = [self._input(layer, "float32")]
-        if len(sources) != (2 if layer.kind == "Add" else 1):
+        fits = len(sources) > 1 if layer.kind == "Concatenate" else len(sources) == 1
+        if not (len(sources) == 2 if layer.kind == "Add" else fits):
             raise FormatError(f"{layer}: reads {len(sources)} tensors")
         if any(flow.final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
             raise FormatError(f"{layer}: follows a softmax; that cannot be converted")
@@ -423,6 +426,8 @@ class _Reader:
 
     def _dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         flow = self._codes(layer, flow)
+        if self._is_real_end(layer):
+            return self._real_dense(layer, flow)
         weights, bias = self._kernel(layer, "kernel", lambda a: _rank(a, 2).T)
         name, shape = self.stack.name(layer.name), flow.shape
         _told(layer, "units", len(weights.integers))
@@ -440,6 +445,34 @@ class _Reader:
                 Conv2d(name, kernel, weights.precision, weights.scale, bias, source=flow.layer)
             )
         made = replace(flow, layer=name, shape=(*shape[:2], len(weights.integers)))
+        return self._activated(layer, made)
+
+    def _is_real_end(self, layer: KerasLayer) -> bool:
+        """Whether it is the last layer with weights, and these are not quantized."""
+        later = self.model.layers[self.model.layers.index(layer) + 1 :]
+        if layer.kind != "Dense" or any(one.kind not in _ENDING for one in later):
+            return False
+        kernel = layer.arrays.get("kernel", next(iter(layer.arrays.values()), np.zeros(0)))
+        if kernel.ndim != 2 or kernel.size == 0 or not np.isfinite(kernel).all():
+            return False  # refused below
+        try:
+            from_real(kernel.T, layer.name)
+        except FormatError:
+            return True
+        return False
+
+    def _real_dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        """A last layer of real weights, which the host computes."""
+        names = ["kernel", "bias"] if layer.settings["use_bias"] else ["kernel"]
+        values = dict(zip(names, self._variables(layer, *names), strict=True))
+        kernel, bias = values["kernel"], values.get("bias")
+        if flow.shape[:2] != (1, 1) or kernel.shape != (flow.shape[2], layer.settings["units"]):
+            raise FormatError(f"{layer}: its kernel has shape {kernel.shape}")
+        name = self.stack.add(
+            RealDense(self.stack.name(layer.name), kernel.T, bias, source=flow.layer)
+        )
+        self.report.used(layer.name, "dense, real weights: computed by the host", values)
+        made = replace(flow, layer=name, shape=(1, 1, kernel.shape[1]))
         return self._activated(layer, made)
 
     def _weights(self, layer: KerasLayer, channels: int) -> tuple[Weights, Any, int]:
@@ -666,6 +699,46 @@ class _Reader:
         self.report.used(layer.name, "sum")
         return replace(one, layer=name)
 
+    def _concatenate(self, layer: KerasLayer, first: _Flow, *others: _Flow) -> _Flow:
+        first = self._known(first)
+        if layer.settings["axis"] not in ([-1], [first.rank - 1]):
+            raise FormatError(
+                f"{layer}: joins along axis {layer.settings['axis']}; only the last is converted"
+            )
+        for other in map(self._known, others):
+            if other.rank != first.rank or other.shape[:2] != first.shape[:2]:
+                raise FormatError(f"{layer}: joins maps of {first.shape} and {other.shape}")
+            name = self.stack.add(Concat(self.stack.name(layer.name), other.layer, first.layer))
+            shape = (*first.shape[:2], first.shape[2] + other.shape[2])
+            first = replace(first, layer=name, shape=shape)
+        self.report.used(layer.name, f"{1 + len(others)} tensors side by side")
+        return first
+
+    def _leaky(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        alpha, slope = layer.settings["alpha"], layer.settings["negative_slope"]
+        if alpha is not None and slope is not None:
+            raise FormatError(f"{layer}: has both alpha and negative_slope")
+        given = [value for value in (alpha, slope) if value is not None]
+        return self._sloped(layer, flow, np.float32(given[0] if given else 0.3))
+
+    def _prelu(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        (alpha,) = self._variables(layer, "alpha")
+        flow = self._known(flow)
+        shared = layer.settings["shared_axes"]
+        sizes = [1 if axis + 1 in shared else n for axis, n in enumerate(_sizes(flow))]
+        if alpha.shape != tuple(sizes) or not np.isfinite(alpha).all():
+            raise FormatError(f"{layer}: its alpha has shape {alpha.shape}, not {tuple(sizes)}")
+        rows = alpha.reshape(-1, alpha.shape[-1])
+        if (rows != rows[:1]).any():
+            raise FormatError(f"{layer}: its slope differs from position to position of the map")
+        return self._sloped(layer, flow, rows[0], alpha)
+
+    def _sloped(self, layer: KerasLayer, flow: _Flow, slope: Any, alpha: Any = None) -> _Flow:
+        flow = self._map(flow)
+        name = self.stack.add(Leaky(self.stack.name(layer.name), slope, flow.layer))
+        self.report.used(layer.name, "leaky ReLU", {} if alpha is None else {"alpha": alpha})
+        return replace(flow, layer=name)
+
     def _passed(self, _: KerasLayer, flow: _Flow) -> _Flow:
         return flow
 
@@ -715,6 +788,11 @@ def _folded(
     zero = np.zeros(count, np.float32)
     bias = factor * (values.get("bias", zero) - values["moving_mean"]) + values.get("beta", zero)
     return latent * factor.reshape(-1, *[1] * (latent.ndim - 1)), bias
+
+
+def _sizes(flow: _Flow) -> tuple[int, ...]:
+    """Shape of one sample, as Keras has it."""
+    return flow.shape if flow.rank == 4 else flow.shape[2:]
 
 
 def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
@@ -785,6 +863,8 @@ def _slid(
     return height // stride[0] + 1, width // stride[1] + 1
 
 
+#: Layers that may follow the last one with weights.
+_ENDING = {"Softmax", "Activation", "Dropout", "Identity", "ActivityRegularization"}
 _DENSES = ("Dense", "QuantDense", "QDense", "QDenseBatchnorm", "BinaryDense", "TernaryDense")
 _CONVS = (
     *("Conv2D", "QuantConv2D", "DepthwiseConv2D", "QuantDepthwiseConv2D"),
@@ -804,6 +884,9 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
     **dict.fromkeys(_CONVS, _Reader._conv),
     **dict.fromkeys(_NORMS, _Reader._batch_norm),
     **dict.fromkeys(_MAXIMA, _Reader._max_pool),
+    "Concatenate": _Reader._concatenate,
+    "LeakyReLU": _Reader._leaky,
+    "PReLU": _Reader._prelu,
     **dict.fromkeys(_AVERAGES, _Reader._average_pool),
     **dict.fromkeys(
         (

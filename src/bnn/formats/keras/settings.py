@@ -166,6 +166,10 @@ def _axes(value: Any) -> list[int]:
     return list(axes)
 
 
+def _shared_axes(value: Any) -> list[int]:
+    return [] if value is None else _axes(value)
+
+
 def _target(value: Any) -> list[int]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
         raise _WrongError("is not a shape of 1 to 4 axes")
@@ -517,6 +521,10 @@ LAYERS: dict[str, Schema] = {
     "TernaryDense": {**_DENSE, **_BINARY},
     "BinaryConv2D": {**_CONV, **_BINARY},
     "TernaryConv2D": {**_CONV, **_BINARY},
+    "Concatenate": {**_ANY, "axis": Rule(_axes, -1)},
+    # Keras 2 and 3 name the slope otherwise.
+    "LeakyReLU": {**_ANY, "alpha": number(None), "negative_slope": number(None)},
+    "PReLU": {**_ANY, **_trained("alpha"), "shared_axes": Rule(_shared_axes, None)},
 }
 
 #: Settings of a model.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bnn.formats.qonnx.onnx_file import Graph
 from bnn.formats.qonnx.operators import Op
-from bnn.formats.qonnx.tensor import FIRST, LAST
+from bnn.formats.qonnx.tensor import FIRST, LAST, ROW_FIRST
 
 #: Operations whose definition says which axis of a picture is the channels.
 _PINNING = {
@@ -22,6 +22,8 @@ _PINNING = {
 
 def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
     """Return the axes of a picture input, found by the operations that read it."""
+    if len(graph.shape) == 3:
+        return ROW_FIRST
     names, perm = {graph.input}, list(range(4))
     for node in nodes:
         if not node.inputs or node.inputs[0] not in names:

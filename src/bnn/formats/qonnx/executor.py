@@ -250,7 +250,10 @@ class Hardmax(Softmax):
 
 
 class MaxPool(OpRun):
-    """ONNX's MaxPool over two axes; ``onnx.reference`` (1.23) computes SAME_LOWER as SAME_UPPER."""
+    """ONNX's MaxPool over one or two axes.
+
+    ``onnx.reference`` (1.23) computes SAME_LOWER as SAME_UPPER.
+    """
 
     op_domain = ""
 
@@ -266,8 +269,14 @@ class MaxPool(OpRun):
         strides: Any = None,
     ) -> Any:
         del storage_order
-        if x.ndim != 4 or len([name for name in self.onnx_node.output if name]) > 1:
-            raise ValueError("a max pool of other than two axes, or with indices")
+        if x.ndim not in (3, 4) or len([name for name in self.onnx_node.output if name]) > 1:
+            raise ValueError("a max pool of other than one or two axes, or with indices")
+        if x.ndim == 3:  # maps of one row
+            one, pair = [1, *kernel_shape], pads and [0, pads[0], 0, pads[1]]
+            steps = [1, *(strides or [1])]
+            spread = dilations and [1, *dilations]
+            made = self._run(x[:, :, None], auto_pad, ceil_mode, spread, one, pair, 0, steps)
+            return (made[0][:, :, 0],)
         strides, dilations = strides or [1, 1], dilations or [1, 1]
         pads = [0, 0, 0, 0] if pads is None else pads
         counts, sides = [], [(0, 0), (0, 0)]

@@ -62,7 +62,7 @@ def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], le
 def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
     """Return the host's quantizer that equals ``given`` on ``factor * x + offset``.
 
-    None if the host has no such quantizer (other rounding, more than 8 bits, negative factor).
+    None if the host has no such quantizer (other rounding, more than 16 bits, negative factor).
     """
     factor = raw.factor.astype(np.float64)
     if (factor <= 0).any() or given.scale.size != 1 or given.zero_point.size != 1:
@@ -76,7 +76,7 @@ def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
         return Fed(host, Lattice(scale))
     if given.rounding not in ("ROUND", "HALF_EVEN") or zero != round(zero):
         return None
-    for precision in [UINT(n) for n in range(1, 9)] + [INT(n) for n in range(2, 9)]:
+    for precision in [UINT(n) for n in range(1, 16)] + [INT(n) for n in range(2, 17)]:
         for one in (precision, INT(precision.bits, narrow=precision.bits > 1)):
             if (one.low, one.high) == (given.low, given.high):
                 host = RealInput(

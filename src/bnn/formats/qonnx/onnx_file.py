@@ -244,10 +244,10 @@ def _kind(path: Path, item: Any) -> str:
 
 def _shape(path: Path, item: Any) -> tuple[int, ...]:
     shape = tuple(max(1, dim.dim_value) for dim in item.type.tensor_type.shape.dim)
-    if len(shape) not in (2, 4):
+    if len(shape) not in (2, 3, 4):
         raise FormatError(
-            f"{path}: input {item.name!r} has shape {shape}; vectors (N, features) "
-            "and pictures with four dimensions can be read"
+            f"{path}: input {item.name!r} has shape {shape}; vectors (N, features), "
+            "signals (N, channels, length) and pictures with four dimensions can be read"
         )
     if np.prod(shape, dtype=float) > MAX_VALUES:
         raise FormatError(f"{path}: input {item.name!r} of shape {shape} is too large")

@@ -102,6 +102,9 @@ OPERATORS: dict[str, Operator] = {
     "DequantizeLinear": Operator(
         _LINEAR_VERSIONS, read=("axis",), fixed={"block_size": (0,), "output_dtype": (0,)}
     ),
+    "LeakyRelu": Operator((6, 16), read=("alpha",)),
+    "PRelu": Operator((7, 9, 16)),
+    "HardSigmoid": Operator((6, 22), read=("alpha", "beta")),
     # --- windows
     "MaxPool": Operator(
         (1, 8, 10, 11, 12, 22),
@@ -174,7 +177,7 @@ OPERATORS: dict[str, Operator] = {
     "Expand": Operator((8, 13), tensors=()),
     "ConstantOfShape": Operator((9, 20, 21, 23, 24, 25), tensors=(), read=("value",)),
     "Gather": Operator((1, 11, 13), tensors=(), read=("axis",)),
-    "Concat": Operator((4, 11, 13), tensors=(), read=("axis",)),
+    "Concat": Operator((4, 11, 13), tensors=tuple(range(64)), read=("axis",)),
     "Slice": Operator((1, 10, 11, 13), tensors=(), read=("starts", "ends", "axes")),
     "Constant": Operator(
         (1, 9, 11, 12, 13, 19, *_LATE[1:]),

@@ -18,12 +18,13 @@ from bnn.errors import FormatError
 from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.operators import Op
 from bnn.network.network import Activation, Lattice, MultiThreshold, Quantize, Rounding, Sign
+from bnn.program.operations import MAX_VALUE_BITS
 from bnn.program.precision import INT, UINT
 
 Array = NDArray[Any]
 
-MAX_BITS = 8
-MAX_LEVELS = 255
+MAX_BITS = MAX_VALUE_BITS
+MAX_LEVELS = (1 << MAX_BITS) - 1
 
 #: Operator types of quantizers.
 QUANTS = {"BipolarQuant", "Quant", "IntQuant"}
@@ -92,7 +93,7 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
     """Return the quantizer of ``node`` with constant parameters.
 
     Raises:
-        FormatError: the parameters are not valid, or it has more than 8 bits.
+        FormatError: the parameters are not valid, or it has more than 16 bits.
     """
     _check_types(node, np.asarray(scale), np.asarray(zero_point))
     scale = np.asarray(scale, np.float32)
@@ -213,8 +214,9 @@ def activation(name: str, given: Quant, source: str) -> Activation:
     plain = _PLAIN.get(given.rounding)
     if given.rounding == "HALF_UP" and given.low >= 0:
         plain = "half-up"
-    kinds = [UINT(n) for n in range(1, 9)] + [INT(n) for n in range(2, 9)]
-    kinds += [INT(n, narrow=True) for n in range(2, 9)]
+    widths = range(2, MAX_BITS + 1)
+    kinds = [UINT(1), *(UINT(n) for n in widths), *(INT(n) for n in widths)]
+    kinds += [INT(n, narrow=True) for n in widths]
     precision = next((p for p in kinds if (p.low, p.high) == (given.low, given.high)), None)
     if not given.bipolar and given.is_plain and plain and precision is not None:
         zero = int(given.zero_point.reshape(-1)[0])

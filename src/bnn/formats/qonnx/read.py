@@ -32,7 +32,6 @@ from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.qonnx.weights import quantized_constant
 from bnn.formats.report import Converted
 from bnn.formats.stack import used_layers, zeros_fit
-from bnn.network.network import Network
 
 
 def read(path: str | Path, given_input: str | None = None) -> Converted:
@@ -73,7 +72,7 @@ def _converted(walk: Walk) -> Converted:
     assert walk.input is not None
     layers = used_layers(walk.stack.layers)
     given = zeros_fit(walk.input, layers)
-    network = Network(given, tuple(layers), walk.lattice)
+    network = walk.report.network(given, layers, walk.lattice)
     walk.report.ignored += [k for k in walk.graph.constants if k not in walk.used]
     classes = walk.graph.classes
     count = network.signals[network.layers[-1].name].shape[2]

@@ -29,6 +29,9 @@ Function = Callable[[Array], Array]
 FIRST: Axes = ("N", "C", "H", "W")
 LAST: Axes = ("N", "H", "W", "C")
 VECTOR: Axes = ("N", "C")
+#: Signals of one dimension: maps of one row.
+ROW_FIRST: Axes = ("N", "C", "W")
+ROW_LAST: Axes = ("N", "W", "C")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +138,8 @@ class RawInput:
         given = self.map or self
         if len(given.axes) == 2:
             return (given.shape[1],)
-        return tuple(given.shape[given.axes.index(axis)] for axis in "HWC")
+        sizes = dict(zip(given.axes, given.shape, strict=True))
+        return sizes.get("H", 1), sizes["W"], sizes["C"]
 
     def scaled(self, x: Array) -> Array:
         """Return the graph's scaled values of inputs ``x``, float32 (..., channels)."""

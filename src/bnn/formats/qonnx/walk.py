@@ -129,6 +129,16 @@ class Walk:
         self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))
         return self.fed(chosen.input(value.given_shape), value)
 
+    def _scaled_by_channel(self, node: Op, chosen: Grid, value: RawInput) -> Tensor:
+        """The input on its grid, and what the graph does to each channel as layers."""
+        if node.kind not in _QUANTIZERS:
+            raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
+        self.lattice = chosen.lattice()
+        tensor = self.fed(chosen.input(value.given_shape), value)
+        for step in value.steps:
+            tensor = self.scaled(node, tensor, step)
+        return tensor
+
     def real(self, node: Op, value: Value | None) -> Tensor:
         """Return ``value`` as a tensor without pending steps; these become layers."""
         return self.real_map(node, self.tensor(node, value))
@@ -143,7 +153,7 @@ class Walk:
     def map_of(self, node: Op, value: Value | None) -> Tensor:
         """Return ``value`` as a tensor that must be a map."""
         tensor = self.tensor(node, value)
-        if len(tensor.axes) != 4:
+        if len(tensor.axes) == 2:
             raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
         return tensor
 

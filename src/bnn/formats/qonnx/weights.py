@@ -66,11 +66,15 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
     Groups and dilation become zeros in the kernels.
     """
     given = _constant(node, inputs, 1, "weights")
+    row = given.value.ndim == 3 and not last
+    if row:
+        given = given.moved(lambda a: a[:, :, None, :])
     if given.value.ndim != 4:
-        raise FormatError(f"{node}: only convolutions over two dimensions can be converted")
+        raise FormatError(f"{node}: only convolutions over one or two dimensions can be converted")
     weights = _weights(node, given if last else given.moved(lambda a: a.transpose(0, 2, 3, 1)))
     size = tuple(given.value.shape[1:3] if last else given.value.shape[2:4])
-    if tuple(node.attribute("kernel_shape") or size) != size:
+    named = tuple(node.attribute("kernel_shape") or size)
+    if ((1, *named) if row and len(named) == 1 else named) != size:
         raise FormatError(
             f"{node}: kernel_shape={node.attribute('kernel_shape')}, but its weights are of {size}"
         )
@@ -85,6 +89,8 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
             f"{channels} channels"
         )
     dilations = node.attribute("dilations") or [1, 1]
+    if row and len(dilations) == 1:
+        dilations = [1, *dilations]
     if len(dilations) != 2 or min(dilations) < 1:
         raise FormatError(f"{node}: dilations must be two positive numbers, not {dilations}")
     spread: Pair = (dilations[0], dilations[1])
@@ -141,8 +147,8 @@ def _weights(node: Op, given: Constant) -> Weights:
     low, high = given.low, given.high
     if high - low > 255 or low < -128 or high > 255:
         low, high = int(given.integers.min()), int(given.integers.max())
-    if high - low > 255:
-        raise FormatError(f"{node}: weights have at most 8 bits")
+    if low < -(1 << 15) or high >= 1 << 15:
+        raise FormatError(f"{node}: weights have at most 16 bits with their sign")
     return whole(given.integers, scale, low, high)
 
 

@@ -22,7 +22,19 @@ from bnn.formats.qonnx.quantizers import float_thresholds
 from bnn.model.file import write_whole
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput
-from bnn.program.operations import INPUT, Add, ArgMax, Dot, Op, Pool, Threshold, Window
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Concat,
+    Dense,
+    Dot,
+    Op,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 from bnn.program.precision import BIPOLAR, INT, TERNARY, Precision
 from bnn.program.program import Program
 from bnn.system import install
@@ -286,18 +298,54 @@ class _Writer:
                 )
                 self._made(op.name, 4)
             case Add():
-                self._add(op)
+                self._two("Add", op)
+            case Concat():
+                self._two("Concat", op, axis=1)
+            case Rescale():
+                self._rescale(op)
             case ArgMax():
                 self._arg_max(op)
             case _:
                 assert_never(op)
 
-    def _add(self, op: Add) -> None:
+    def _two(self, kind: str, op: Add | Concat, **more: Any) -> None:
+        """The node ``kind`` of two edges, of one rank."""
         one, other = self._read(op.source), self._read(op.other)
         if self.rank[one] != self.rank[other]:
             one, other = self._vector(one), self._vector(other)
-        self._node("Add", [one, other], op.name)
+        self._node(kind, [one, other], op.name, **more)
         self._made(op.name, self.rank[one])
+
+    def _rescale(self, op: Rescale) -> None:
+        source, rank = self._read(op.source), self.rank[op.source]
+        offsets = np.zeros(op.multipliers.shape) if op.offsets is None else op.offsets
+        if op.rounding == "zero":
+            raise FormatError(f"{op.name}: QONNX has no rounding of halves towards zero")
+        if op.rounding == "up" and op.shift:  # the floor of one half more
+            offsets = offsets + 2.0 ** (op.shift - 1)
+        edge = self.program.edges[op.source]
+        largest = np.abs(op.multipliers * float(max(-edge.low, edge.high))) + np.abs(offsets)
+        if largest.max() >= MAX_EXACT:
+            raise FormatError(
+                f"{op.name}: products up to {largest.max():.0f} are not exact in float32, "
+                "in which QONNX computes"
+            )
+        shape = (1, -1) if rank == 2 else (1, -1, 1, 1)
+        steps = [("Mul", op.multipliers), ("Add", offsets), ("Div", np.array([2.0**op.shift]))]
+        for kind, values in steps:
+            real = values.reshape(shape).astype(np.float64)
+            constant = self._constant(f"{op.name}_{kind.lower()}_by", real)
+            source = self._node(kind, [source, constant], f"{op.name}_{kind.lower()}")
+            self._between(op.source, source)
+        how = "Round" if op.rounding == "even" else "Floor"
+        source = self._node(how, [source], f"{op.name}_whole")
+        self._between(op.source, source)
+        ends = [
+            self._constant(f"{op.name}_{which}", np.array(float(end)))
+            for which, end in (("low", op.low), ("high", op.high))
+        ]
+        self._node("Clip", [source, *ends], op.name)
+        self._made(op.name, rank)
 
     def _arg_max(self, op: ArgMax) -> None:
         if op.name == self.program.decision and op.rule != "first":
@@ -432,11 +480,29 @@ class _Writer:
         if (affine.scale != 1).any():
             scale = self._constant("logits_scale", affine.scale.reshape(1, -1))
             name = self._node("Mul", [name, scale], "logits_scaled")
-            self._shaped(name, [1, self.program.classes])
+            self._shaped(name, [1, self.program.score_count])
         if affine.offset.any():
             offset = self._constant("logits_offset", affine.offset.reshape(1, -1))
             name = self._node("Add", [name, offset], "logits")
-        return name
+        return name if affine.dense is None else self._dense(name, affine.dense)
+
+    def _dense(self, name: str, dense: Dense) -> str:
+        """The host's dense layer, in float32."""
+        count = self.program.score_count
+        if np.isfinite([dense.low, dense.high]).any():
+            limits = np.finfo(np.float32)
+            ends = [
+                self._constant(f"dense_{which}", np.array(np.clip(end, limits.min, limits.max)))
+                for which, end in (("low", dense.low), ("high", dense.high))
+            ]
+            self._shaped(name, [1, count])
+            name = self._node("Clip", [name, *ends], "dense_clipped")
+        if name not in self.program.edges:
+            self._shaped(name, [1, count])
+        matrix = self._constant("dense_matrix", dense.matrix.T)
+        name = self._node("MatMul", [name, matrix], "dense_product")
+        self._shaped(name, [1, self.program.classes])
+        return self._node("Add", [name, self._constant("dense_bias", dense.bias)], "dense")
 
 
 def _picture_thresholds(given: PictureInput) -> Array:

@@ -9,7 +9,17 @@ from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import window_lanes
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.memory_layout import MEMORY_BITS, InputLayout, OutputLayout
-from bnn.program.operations import INPUT, Add, ArgMax, Dot, Pool, Threshold, Window
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
 
 
 def input_end(wiring: Wiring) -> InputLayout:
@@ -67,7 +77,7 @@ def _lanes(wiring: Wiring, channels: int) -> int:
         case Dot():
             simd = wiring.folding.of(first.name).simd
             return simd if channels % simd == 0 else channels
-        case Threshold() | Pool() | Add() | ArgMax() | None:
+        case Threshold() | Pool() | Add() | Concat() | Rescale() | ArgMax() | None:
             return 1
     assert_never(first)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bnn.hw.design import limits
 from bnn.hw.host_tail import device_edge
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 from bnn.program.program import Program
@@ -39,6 +40,7 @@ class Needs:
                 kept.append(op)
                 wanted |= set(sources(op))
         ops = tuple(reversed(kept))
+        limits.check(program, ops)
         readers: dict[str, tuple[Op, ...]] = {INPUT: (), **{op.name: () for op in ops}}
         for op in ops:
             for name in sources(op):

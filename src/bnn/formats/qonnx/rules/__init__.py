@@ -3,8 +3,9 @@
 
 ``activations``  quantizers and thresholds
 ``affine``       scales, offsets, sums, batch norms
-``clips``        Relu and Clip
+``clips``        Relu, Clip and similar functions
 ``curves``       comparisons, choices and straight-through sums, as one function of each value
+``joins``        Concat
 ``products``     convolutions and dense layers
 ``borders``      Pad and Im2Col, for the convolution after them
 ``pools``        maxima and means
@@ -26,6 +27,7 @@ from bnn.formats.qonnx.rules import (
     clips,
     curves,
     ending,
+    joins,
     layout,
     pools,
     products,
@@ -49,6 +51,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("MaxPool", "GlobalMaxPool", "MaxPoolNHWC"), pools.max_pool),
     **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), pools.average_pool),
     **dict.fromkeys(("Relu", "Clip"), clips.clip),
+    **dict.fromkeys(("LeakyRelu", "PRelu"), clips.leaky),
+    "HardSigmoid": clips.hard_sigmoid,
+    "Concat": joins.concat,
     **dict.fromkeys(("MatMul", "Gemm"), products.matmul),
     **dict.fromkeys(FINAL, ending.final),
     "Trunc": activations.trunc,

@@ -50,9 +50,24 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         scale=per_channel(node, given.scale, tensor),
         zero_point=per_channel(node, given.zero_point, tensor),
     )
+    if np.unique(channels.scale).size > 1:
+        return _by_channel(walk, node, tensor, channels)
     layer = activation(walk.stack.name(node.name), channels, tensor.layer)
     walk.report.used(node.name, f"quantizer, {layer.levels + 1} levels")
     return _quantized(walk, tensor, layer)
+
+
+def _by_channel(walk: Walk, node: Op, tensor: Tensor, given: qonnx_quant.Quant) -> Tensor:
+    """A quantizer with a scale per channel: division, whole numbers, product."""
+    scale = given.scale
+    divided = walk.stack.add(
+        Scale(walk.stack.name(f"{node.name}_divided"), divisor=scale, source=tensor.layer)
+    )
+    plain = replace(given, scale=np.ones(1, np.float32))
+    layer = activation(walk.stack.name(f"{node.name}_whole"), plain, divided)
+    walk.report.used(node.name, f"quantizer by channel, {layer.levels + 1} levels")
+    whole = _quantized(walk, tensor, layer)
+    return walk.scaled(node, whole, ("Mul", scale, False))
 
 
 def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:

@@ -59,8 +59,8 @@ def _rises(step: Step) -> bool:
 
 
 def _add_tensors(walk: Walk, node: Op, one: Value | None, two: Value | None) -> Tensor:
-    if node.kind != "Add":
-        raise FormatError(f"{node}: only the sum of two tensors can be converted")
+    if node.kind not in ("Add", "Sub"):
+        raise FormatError(f"{node}: only sums and differences of two tensors can be converted")
     first, second = walk.tensor(node, one), walk.tensor(node, two)
     if (first.gain, first.shift, second.shift) != (second.gain, 0.0, 0.0):
         first, second = walk.real(node, first), walk.real(node, second)
@@ -68,9 +68,12 @@ def _add_tensors(walk: Walk, node: Op, one: Value | None, two: Value | None) -> 
         raise FormatError(f"{node}: adds tensors of shapes {first.shape} and {second.shape}")
     if not _same_order(first, second):
         raise FormatError(f"{node}: adds maps that were flattened in different orders")
-    name = walk.stack.add(Add(walk.stack.name(node.name), second.layer, first.layer))
-    walk.report.used(node.name, "sum")
-    low, high = first.low + second.low, first.high + second.high
+    sign = -1.0 if node.kind == "Sub" else 1.0
+    layer = Add(walk.stack.name(node.name), second.layer, first.layer, (1.0, sign))
+    name = walk.stack.add(layer)
+    walk.report.used(node.name, "sum" if sign > 0 else "difference")
+    ends = sorted((sign * second.low, sign * second.high))
+    low, high = first.low + ends[0], first.high + ends[1]
     return replace(first, layer=name, quantized=False, low=low, high=high)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of Relu and Clip: a layer for real values, fewer levels for quantized values."""
+"""Rules of Relu, Clip and similar: a layer for real values, fewer levels for quantized values."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from bnn.errors import FormatError
 from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.operators import Op
-from bnn.formats.qonnx.tensor import Tensor
+from bnn.formats.qonnx.tensor import Tensor, per_channel
 from bnn.formats.qonnx.walk import Inputs, Walk
-from bnn.network.network import Clip, Flatten, Lattice, MaxPool, MultiThreshold
+from bnn.network.network import Clip, Flatten, Lattice, Leaky, MaxPool, MultiThreshold, Scale
 from bnn.program.inputs import Input
 
 
@@ -25,6 +25,35 @@ def clip(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if tensor.quantized:
         return _clipped_codes(walk, node, tensor, low, high, ends)
     return _clipped(walk, node, tensor, low, high, ends)
+
+
+def leaky(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
+    """LeakyRelu, PRelu."""
+    tensor = walk.real_map(node, inputs[0])
+    slope = np.array([node.attribute("alpha")], np.float32) if node.kind == "LeakyRelu" else None
+    if slope is None:
+        tensor, given = walk.tensor(node, tensor), inputs[1]
+        assert isinstance(given, Constant)
+        if given.value.dtype != np.float32 or not np.isfinite(given.value).all():
+            raise FormatError(f"{node}: its slopes must be finite float32 numbers")
+        slope = per_channel(node, given.value, tensor)
+    name = walk.stack.add(Leaky(walk.stack.name(node.name), slope, tensor.layer))
+    walk.report.used(node.name, "leaky ReLU", walk.arrays(node))
+    low = min(tensor.low, 0.0) * float(slope.max())
+    return replace(tensor, layer=name, quantized=False, low=low, high=max(tensor.high, 0.0))
+
+
+def hard_sigmoid(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
+    """HardSigmoid: ``max(0, min(1, alpha * x + beta))``."""
+    tensor = walk.real_map(node, inputs[0])
+    alpha, beta = (np.float32(node.attribute(name)) for name in ("alpha", "beta"))
+    if not np.isfinite([alpha, beta]).all():
+        raise FormatError(f"{node}: alpha={alpha}, beta={beta} cannot be converted")
+    scaled = Scale(walk.stack.name(f"{node.name}_scaled"), alpha, beta, tensor.layer)
+    walk.stack.add(scaled)
+    name = walk.stack.add(Clip(walk.stack.name(node.name), 0.0, 1.0, scaled.name))
+    walk.report.used(node.name, "hard sigmoid")
+    return replace(tensor, layer=name, quantized=False, low=0.0, high=1.0)
 
 
 def _clipped(

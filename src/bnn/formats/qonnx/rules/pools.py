@@ -66,7 +66,7 @@ def _windows(node: Op, tensor: Tensor) -> tuple[Pair, Pair, Borders]:
     """Return size, stride and padding of a pool's windows."""
     if node.kind in _WHOLE:
         return tensor.height_width, (1, 1), (0, 0, 0, 0)
-    size = pair(node, "kernel_shape", tensor.height_width)
+    size = pair(node, "kernel_shape", tensor.height_width, len(tensor.axes) == 3)
     stride, padding = slide(node, tensor, size)
     check_pool(node, size, padding)
     return size, stride, ceil_padding(node, tensor, size, stride, padding)
@@ -75,7 +75,8 @@ def _windows(node: Op, tensor: Tensor) -> tuple[Pair, Pair, Borders]:
 def _check_means(node: Op, tensor: Tensor, inputs: Inputs) -> None:
     values = [item.value for item in inputs[1:] if isinstance(item, Constant)]
     axes = axes_of(node, [np.zeros(0), *values]) or []
-    if any(not -4 <= axis < 4 for axis in axes) or {tensor.axes[a] for a in axes} != {"H", "W"}:
+    rank, sides = len(tensor.axes), {"H", "W"} & set(tensor.axes)
+    if any(not -rank <= axis < rank for axis in axes) or {tensor.axes[a] for a in axes} != sides:
         raise FormatError(f"{node}: axes={axes}; only means over height and width can be converted")
     if not node.attribute("keepdims") and tensor.axes[0] != "N":
         raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")

@@ -18,8 +18,8 @@ from bnn.formats.qonnx.tensor import VECTOR, Tensor, in_order
 from bnn.formats.qonnx.walk import Inputs, Walk
 from bnn.formats.qonnx.weights import bias_of, check_size, kernel_of, matrix_of
 from bnn.formats.stack import add_conv, dilated
-from bnn.formats.weights import Weights
-from bnn.network.network import Clip, Conv2d, Linear
+from bnn.formats.weights import Weights, from_real
+from bnn.network.network import Clip, Conv2d, Linear, RealDense
 from bnn.program.precision import BIPOLAR, TERNARY
 
 Array = NDArray[Any]
@@ -50,7 +50,7 @@ def conv(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         (tensor.pad_value - tensor.shift) / tensor.gain,
         tensor.layer,
     )
-    name = add_conv(walk.stack, layer, walk.lattice)
+    name = add_conv(walk.stack, layer, walk.lattice, walk.input)
     walk.report.used(node.name, f"convolution, {weights.precision} weights", walk.arrays(node))
     height, width = slid(node, tensor.height_width, size, stride, padding)
     return _after_weights(tensor, name, height, width, weights, bias)
@@ -63,6 +63,9 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         raise FormatError(f"{node}: multiplies along axis {tensor.axes[-1]}")
     if node.kind == "Gemm" and len(tensor.axes) != 2:
         raise FormatError(f"{node}: reads a map; it must be a vector")
+    real = _real_weights(walk, node, inputs, tensor)
+    if real is not None:
+        return _real_dense(walk, node, inputs, tensor, real)
     weights = matrix_of(node, inputs, tensor.channels)
     _check_kept(walk, node, tensor, weights)
     rows = in_order(weights.integers, tensor)
@@ -128,6 +131,48 @@ def _check_kept(walk: Walk, node: Op, tensor: Tensor, weights: Weights) -> None:
         )
 
 
+#: Operations that may follow the last product, constants and layout aside.
+_AFTER = {"Add", "Sub", "Mul", "Div", "Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK"}
+_AFTER |= {"Hardmax", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout"}
+
+
+def _real_weights(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor) -> Array | None:
+    """Real weights (units, inputs) of the graph's last product; None if they are quantized."""
+    given = inputs[1] if len(inputs) > 1 else None
+    later = walk.nodes[walk.nodes.index(node) + 1 :]
+    if not isinstance(given, Constant) or given.integers is not None or len(tensor.axes) != 2:
+        return None
+    value = given.value
+    is_turned = node.kind == "Gemm" and node.attribute("transB")
+    rows = value if is_turned else value.T
+    if value.ndim != 2 or value.dtype != np.float32 or rows.shape[1] != tensor.channels:
+        return None
+    if not np.isfinite(rows).all() or any(one.kind not in _AFTER for one in later):
+        return None
+    if node.kind == "Gemm" and (node.attribute("transA") or node.attribute("alpha") != 1):
+        return None
+    try:
+        from_real(rows, str(node))
+    except FormatError:
+        return rows
+    return None
+
+
+def _real_dense(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor, real: Array) -> Tensor:
+    """A last layer of real weights, which the host computes."""
+    tensor = walk.real(node, tensor)
+    rows = in_order(real, tensor)
+    bias = bias_of(node, inputs, len(rows), tensor.shape[0]) if node.kind == "Gemm" else None
+    name = walk.stack.add(RealDense(walk.stack.name(node.name), rows, bias, tensor.layer))
+    walk.report.used(node.name, "dense, real weights: computed by the host", walk.arrays(node))
+    most = np.abs(rows).sum(axis=1).max() * max(abs(tensor.low), abs(tensor.high))
+    most = float(most + (0.0 if bias is None else np.abs(bias).max()))
+    shape = (tensor.shape[0], len(rows))
+    return replace(
+        tensor, layer=name, shape=shape, low=-most, high=most, order=None, quantized=False
+    )
+
+
 def _patched(
     walk: Walk, node: Op, tensor: Tensor, weights: Weights, scale: Array, bias: Any
 ) -> Tensor:
@@ -150,7 +195,7 @@ def _patched(
         (tensor.pad_value - tensor.shift) / tensor.gain,
         tensor.layer,
     )
-    name = add_conv(walk.stack, layer, walk.lattice)
+    name = add_conv(walk.stack, layer, walk.lattice, walk.input)
     walk.report.used(node.name, f"convolution, {precision} weights", walk.arrays(node))
     height, width = tensor.height_width
     return replace(_after_weights(tensor, name, height, width, weights, None), patches=())

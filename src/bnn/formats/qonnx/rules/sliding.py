@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from bnn.errors import FormatError
 from bnn.formats.qonnx.operators import Op
-from bnn.formats.qonnx.tensor import FIRST, LAST, Tensor
+from bnn.formats.qonnx.tensor import FIRST, LAST, ROW_FIRST, Tensor
 from bnn.formats.stack import same_padding
 from bnn.program.operations import Borders, Pair
 
 
-def pair(node: Op, key: str, default: Pair) -> Pair:
-    """Return the two positive numbers of an attribute."""
+def pair(node: Op, key: str, default: Pair, rows: bool = False) -> Pair:
+    """Return the two positive numbers of an attribute; of one dimension, it is the second one."""
     values = node.attribute(key)
     if values is None:
         return default
+    if rows:
+        values = [1, *values]
     if len(values) != 2 or min(values) < 1:
         raise FormatError(f"{node}: {key} must be two positive numbers, not {values}")
     return (values[0], values[1])
@@ -26,15 +28,18 @@ def check_axes(node: Op, tensor: Tensor) -> None:
     Raises:
         FormatError: ``node`` would slide over the channels.
     """
-    if tensor.axes != (LAST if node.is_last else FIRST):
+    if tensor.axes not in ((LAST,) if node.is_last else (FIRST, ROW_FIRST)):
         raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")
 
 
 def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
     """Return stride and padding of a convolution or pool, without the tensor's own padding."""
-    stride = pair(node, "strides", (1, 1))
+    row = len(tensor.axes) == 3
+    stride = pair(node, "strides", (1, 1), row)
     how = node.attribute("auto_pad") if node.kind != "MaxPoolNHWC" else None
     pads = node.attribute("pads") or [0, 0, 0, 0]
+    if row and len(pads) == 2:
+        pads = [0, pads[0], 0, pads[1]]
     if len(pads) != 4 or min(pads) < 0:
         raise FormatError(f"{node}: pads must be four numbers, none negative: {pads}")
     if how in (None, "", "NOTSET"):

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a program may say and no block computes yet: refused by name, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bnn._typing import assert_never
+from bnn.errors import BuildError
+from bnn.program.operations import (
+    INPUT,
+    MAX_COUNTED_LEVELS,
+    NARROW_VALUE_BITS,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Op,
+    Pool,
+    Rescale,
+    Threshold,
+    Window,
+)
+from bnn.program.program import Program
+
+_INSTEAD = "run it on the cpu runtime"
+
+
+def check(program: Program, ops: Iterable[Op]) -> None:
+    """:class:`BuildError` if the hardware has no block for one of ``ops``, or for the input."""
+    given = program.edges[INPUT]
+    if not given.is_narrow:
+        raise BuildError(
+            f"input: {given.precision} has more than the {NARROW_VALUE_BITS} bits of the "
+            f"hardware's inputs; {_INSTEAD}"
+        )
+    for op in ops:
+        reason = _reason(op, program)
+        if reason is not None:
+            raise BuildError(f"{op.name}: {reason}; {_INSTEAD}")
+
+
+def _reason(op: Op, program: Program) -> str | None:
+    """Why the hardware cannot compute ``op``; None if it can."""
+    match op:
+        case Concat():
+            return "joins maps, which no block of the hardware does yet"
+        case Rescale():
+            return "multiplies and rounds sums, which no block of the hardware does yet"
+        case Window() | Dot():
+            source = program.edges[op.source]
+            if not source.is_narrow:
+                return (
+                    f"reads {source.precision} values; a block of the hardware reads at most "
+                    f"{NARROW_VALUE_BITS} bits"
+                )
+            if isinstance(op, Dot) and op.precision.bits > NARROW_VALUE_BITS:
+                return f"has {op.precision} weights; the hardware takes {NARROW_VALUE_BITS} bits"
+            return None
+        case Threshold():
+            levels = op.thresholds.shape[1]
+            if levels > MAX_COUNTED_LEVELS or op.precision.bits > NARROW_VALUE_BITS:
+                return (
+                    f"has {levels} thresholds and {op.precision} results; the hardware takes "
+                    f"{MAX_COUNTED_LEVELS} and {NARROW_VALUE_BITS} bits"
+                )
+            return None
+        case Pool() | Add() | ArgMax():
+            return None
+    assert_never(op)

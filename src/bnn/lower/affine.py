@@ -1,0 +1,669 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers that read affine functions of integers, rewritten to read the integers themselves.
+
+A convolution or dense layer reads quantized maps only. Trained networks put a bias, a batch norm or
+a division between two sums: an average pool of normalized values, a dense layer after another, a
+sum of two branches. These are affine functions of integers, channel by channel, and they can be
+moved after the sum, exactly in real numbers:
+
+========================================  ====================================================
+reads ``f * v + o`` of integers v         becomes
+========================================  ====================================================
+a sum over channels, one f for all        the sum of v; f goes into its scale, o into its bias
+their f multiples of one unit, exactly     the sum of v, each weight times its multiple
+a sum of each channel alone (an average)  the sum of v; f and o of each channel after it
+an average of a convolution's sums        one convolution with a larger kernel
+a sum of two maps, commensurable scales   the sum of both v; the offsets after it
+a map that is flattened                   the integers are flattened
+channels side by side                     each part goes through the layer alone; then joined
+========================================  ====================================================
+
+What is none of these is put in fixed point (:class:`~bnn.network.layers.FixedPoint`): a sum of real
+values whose scales have no common unit, an average of clipped ones. Each value is rounded once, to
+so many fraction bits as its sums leave room for in 32 bits. Such a network is *approximate*, and
+:attr:`Rewritten.approximate` names the layers and their fraction bits.
+
+Frameworks round each step to float32 where this rounds once: as with every other sum, the last
+bits of a real value may differ, see docs/converting.md. Layers that read integers already are
+left as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import NetworkError
+from bnn.lower.codes import tightest
+from bnn.network.arithmetic import real_layer, units, vector, whole_pad
+from bnn.network.layers import (
+    Add,
+    BatchNorm,
+    Clip,
+    Concat,
+    Conv2d,
+    FixedPoint,
+    Flatten,
+    Lattice,
+    Layer,
+    Leaky,
+    Linear,
+    MaxPool,
+    MultiThreshold,
+    Quantize,
+    Scale,
+    Sign,
+    Weighted,
+)
+from bnn.network.network import Signal, common, signal_of
+from bnn.program.check import dot_bounds
+from bnn.program.inputs import Input
+from bnn.program.operations import INPUT
+from bnn.program.precision import Precision
+
+Vector = NDArray[np.float64]
+#: Layers that act on each channel alone.
+_EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
+#: Bits of values in fixed point, of sums of them, and of the factors that make them.
+_FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 22, 30, 26
+#: Of a unit, per channel, as factors of weights.
+_MAX_MULTIPLE = 1 << 12
+#: Weights of a convolution that does an average as well, and positions of that average.
+_MAX_WEIGHTS, _MAX_TAPS = 1 << 24, 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """A layer's real values: ``factor * base + offset``, the base being a quantized layer.
+
+    Attributes:
+        base: its name. factor, offset: (1,) or (channels,).
+    """
+
+    base: str
+    factor: Vector
+    offset: Vector
+
+    @property
+    def one_factor(self) -> float | None:
+        """The factor of all channels; None where they differ."""
+        return float(self.factor[0]) if (self.factor == self.factor[0]).all() else None
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """Layers after :func:`reading_integers`.
+
+    Attributes:
+        layers: in order.
+        approximate: what is not exact, one line each.
+    """
+
+    layers: tuple[Layer, ...]
+    approximate: tuple[str, ...] = ()
+
+
+def reading_integers(
+    given: Input, lattice: Lattice, layers: Sequence[Layer], dtype: Any = np.float32
+) -> Rewritten:
+    """``layers``, rewritten where one reads an affine function of integers.
+
+    Args:
+        given: the network's input. lattice: the real values of its integers.
+        layers: in order, as :class:`~bnn.network.network.Network` takes them.
+        dtype: of the network's arithmetic.
+    """
+    walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
+    before = INPUT
+    for layer in layers:
+        walk.layer(layer if layer.source else replace(layer, source=before))
+        before = layer.name
+    return Rewritten(walk.kept(), tuple(walk.approximate))
+
+
+class _Walk:
+    """Layers so far, what each makes, and of which integers it is an affine function."""
+
+    def __init__(self, given: Input, lattice: Lattice, dtype: Any, names: set[str]) -> None:
+        shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
+        height, width, channels = shape
+        self.dtype = dtype
+        self.names = {INPUT, *names}  # also those of layers that are still to come
+        self.signals = {INPUT: Signal((height, width, channels), lattice.scale)}
+        ends = [
+            lattice.step * q + lattice.base for q in (given.precision.low, given.precision.high)
+        ]
+        self.bounds = {INPUT: (min(ends), max(ends))}  # of the whole numbers of quantized layers
+        self.approximate: list[str] = []
+        self.layers: dict[str, Layer] = {}
+        self.forms: dict[str, _Form] = {}
+        self.waiting: dict[str, Layer] = {}  # bases that no layer reads yet
+        self.joins: dict[str, tuple[str, str]] = {}  # maps side by side, not quantized to one scale
+        self.changed = False
+        self.last = ""
+
+    def kept(self) -> tuple[Layer, ...]:
+        """The layers that the last one depends on, if anything was rewritten; else all."""
+        if not self.changed:
+            return tuple(self.layers.values())
+        wanted = {self.last}
+        for name in reversed(self.layers):
+            if name in wanted:
+                layer = self.layers[name]
+                wanted |= {layer.source, getattr(layer, "other", layer.source)}
+        return tuple(layer for name, layer in self.layers.items() if name in wanted)
+
+    def layer(self, layer: Layer) -> None:
+        """Put ``layer``, rewritten where it must be."""
+        self.last = layer.name
+        if layer.source in self.joins and isinstance(layer, _EACH):
+            return self._each_part(layer)
+        match layer:
+            case Conv2d() | Linear():
+                layer = self._weighted(layer)
+            case Add():
+                return self._add(layer)
+            case Flatten():
+                layer = self._flattened(layer)
+            case Concat():
+                one, two = self._scale(layer.source), self._scale(layer.other)
+                if one is None or one != two:
+                    self._join(layer, layer.source, layer.other)
+                    return None
+            case _:
+                pass
+        return self.put(layer)
+
+    def put(self, layer: Layer) -> None:
+        """Put ``layer`` as it is. What does not fit is left for the network to refuse."""
+        self.layers[layer.name] = layer
+        try:
+            self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
+        except NetworkError:
+            return
+        self._bound(layer)
+        form = self._form(layer)
+        if form is not None:
+            self.forms[layer.name] = form
+
+    def _bound(self, layer: Layer) -> None:
+        """Note the bounds of the whole numbers of ``layer``, where it has such."""
+        if self.signals[layer.name].scale is not None:
+            self.bounds[layer.name] = bounds_of(layer, self.bounds, self.signals)
+
+    def _scale(self, name: str) -> float | None:
+        signal = self.signals.get(name)
+        return None if signal is None else signal.scale
+
+    def _unused(self, name: str) -> str:
+        found, number = name, 1
+        while found in self.names:
+            number += 1
+            found = f"{name}_{number}"
+        self.names.add(found)
+        return found
+
+    # --- what is an affine function of which integers --------------------------------
+
+    def _form(self, layer: Layer) -> _Form | None:
+        if self.signals[layer.name].scale is not None:
+            return _Form(layer.name, np.ones(1), np.zeros(1))
+        source = self.forms.get(layer.source)
+        match layer:
+            case Conv2d() | Linear():
+                return self._sums(layer)
+            case BatchNorm() | Scale() if source is not None:
+                at_zero = real_layer(layer, np.zeros(1))
+                slope = (
+                    vector(layer.factor, np.float64) / vector(layer.divisor, np.float64)
+                    if isinstance(layer, Scale)
+                    else vector(layer.gamma, np.float64) * vector(layer.inv_std, np.float64)
+                )
+                factor, offset = source.factor * slope, source.offset * slope + at_zero
+                if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
+                    return None
+                return _Form(source.base, _f64(factor), _f64(offset))
+            case Flatten() if source is not None:
+                return self._flat(layer, source)
+            case _:
+                return None
+
+    def _sums(self, layer: Weighted) -> _Form:
+        """A layer with weights: its plain sums, the base, are put where a layer reads them."""
+        base = self._unused(f"{layer.name}_sums")
+        plain = replace(layer, name=base, scale=np.ones(1, np.float32), bias=None)
+        self._offer(plain)
+        bias = np.zeros(1) if layer.bias is None else vector(layer.bias, np.float64)
+        return _Form(base, _f64(vector(layer.scale, np.float64)), _f64(bias))
+
+    def _flat(self, layer: Flatten, source: _Form) -> _Form:
+        height, width, _ = self.signals[layer.source].shape
+        base = self._unused(f"{layer.name}_flat")
+        self._offer(Flatten(base, source.base))
+        taps = height * width
+        factor, offset = (
+            np.tile(values, taps) if values.size > 1 else values
+            for values in (source.factor, source.offset)
+        )
+        return _Form(base, factor, offset)
+
+    def _flattened(self, layer: Flatten) -> Flatten | Scale | Clip:
+        """A map of real values is flattened as integers, which a window can read."""
+        form, signal = self.forms.get(layer.source), self.signals.get(layer.source)
+        if signal is None or signal.scale is not None or signal.shape[:2] == (1, 1):
+            return layer
+        before = self.layers.get(layer.source)
+        if isinstance(before, Clip):  # it clips the flattened ones as well
+            self.changed = True
+            name = self._unused(f"{layer.name}_unclipped")
+            self.put(self._flattened(replace(layer, name=name, source=before.source)))
+            return replace(before, name=layer.name, source=name)
+        if form is None:
+            return layer
+        flat = self._flat(layer, form)
+        factor, offset = flat.factor.astype(self.dtype), flat.offset.astype(self.dtype)
+        return Scale(layer.name, factor, offset, self._use(flat.base))
+
+    def _offer(self, layer: Layer) -> None:
+        """Keep ``layer`` until a layer reads it."""
+        self.waiting[layer.name] = layer
+        self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
+        self._bound(layer)
+
+    def _use(self, base: str) -> str:
+        """Put the base where it waits, and what it reads; its name."""
+        layer = self.waiting.pop(base, None)
+        if layer is not None:
+            self._use(layer.source)
+            self.layers[base] = layer
+            self.forms[base] = _Form(base, np.ones(1), np.zeros(1))
+        self.changed = True
+        return base
+
+    # --- layers that must read integers ----------------------------------------------
+
+    def _weighted(self, layer: Weighted) -> Weighted:
+        form = self.forms.get(layer.source)
+        if self._scale(layer.source) is not None or layer.source not in self.signals:
+            return layer
+        if form is None:
+            return self._in_fixed_point(layer)
+        rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
+        channels = self.signals[layer.source].shape[2]
+        if rows.shape[1] % channels:
+            return layer  # refused by the network
+        factor, padded = form.one_factor, isinstance(layer, Conv2d) and any(layer.padding)
+        pad_value = layer.pad_value if isinstance(layer, Conv2d) else 0.0
+        if padded and form.offset.any():
+            if not (form.offset == form.offset[0]).all():
+                return self._in_fixed_point(layer)
+            pad_value = pad_value - float(form.offset[0])
+        alone = isinstance(layer, Conv2d) and _is_diagonal(layer.weights)
+        if factor is None and padded and pad_value:
+            return self._in_fixed_point(layer)
+        weights = layer.weights
+        if factor is None and not alone:
+            found = _multiples(form.factor)
+            if found is None or np.abs(multiplied := weights * found[0]).max() >= 1 << 15:
+                return self._in_fixed_point(layer)
+            weights, factor = multiplied, found[1]
+        if factor == 0.0:
+            return layer
+        sums = rows.reshape(len(rows), -1, channels).sum(axis=1) @ np.broadcast_to(
+            form.offset, channels
+        )
+        scale = vector(layer.scale, np.float64)
+        bias = scale * sums + (0.0 if layer.bias is None else vector(layer.bias, np.float64))
+        scale = scale * (form.factor if factor is None else factor)
+        made = replace(
+            layer,
+            weights=weights,
+            precision=_holding(layer.precision, weights),
+            source=self._use(form.base),
+            scale=scale.astype(self.dtype),
+            bias=bias.astype(self.dtype) if bias.any() else None,
+        )
+        if isinstance(made, Conv2d) and padded and factor:
+            made = replace(made, pad_value=pad_value / factor)
+        return self._composed(made) if isinstance(made, Conv2d) else made
+
+    def _composed(self, layer: Conv2d) -> Conv2d:
+        """An average of a convolution's sums as one convolution, of a larger kernel."""
+        first = self.layers.get(layer.source)
+        if (
+            not isinstance(first, Conv2d)
+            or not _is_diagonal(layer.weights)
+            or any(layer.padding)
+            or np.asarray(first.scale).tolist() != [1]
+            or first.bias is not None
+        ):
+            return layer
+        weights = _product(first, layer)
+        if weights is None:
+            return layer
+        return replace(
+            layer,
+            weights=weights,
+            precision=_holding(first.precision, weights),
+            stride=(first.stride[0] * layer.stride[0], first.stride[1] * layer.stride[1]),
+            padding=first.padding,
+            pad_value=first.pad_value,
+            source=first.source,
+        )
+
+    def _add(self, layer: Add) -> None:
+        one, two = self._scale(layer.source), self._scale(layer.other)
+        forms = [self.forms.get(name) for name in (layer.source, layer.other)]
+        names = (layer.source, layer.other)
+        if any(name not in self.signals for name in names):
+            return self.put(layer)
+        if one is not None and two is not None:
+            by = units(one * layer.factors[0], two * layer.factors[1])
+            return self.put(layer) if by is not None else self._add_in_fixed_point(layer)
+        if forms[0] is None or forms[1] is None:
+            return self._add_in_fixed_point(layer)
+        first, second = forms[0], forms[1]
+        factors = [first.one_factor, second.one_factor]
+        scales = [self._scale(form.base) for form in (first, second)]
+        if None in factors or None in scales or 0.0 in factors:
+            return self._add_in_fixed_point(layer)
+        rounded = [float(self.dtype(f)) * by for f, by in zip(factors, layer.factors, strict=True)]
+        if units(scales[0] * rounded[0], scales[1] * rounded[1]) is None:  # type: ignore[operator]
+            return self._add_in_fixed_point(layer)
+        name = self._unused(f"{layer.name}_sum")
+        bases = [self._use(form.base) for form in (first, second)]
+        offset = first.offset * layer.factors[0] + second.offset * layer.factors[1]
+        whole = Add(name, bases[1], bases[0], (rounded[0], rounded[1]))
+        if not offset.any():
+            return self.put(replace(whole, name=layer.name))
+        self.put(whole)
+        return self.put(Scale(layer.name, offset=offset.astype(self.dtype), source=name))
+
+    # --- fixed point ------------------------------------------------------------------
+
+    def _add_in_fixed_point(self, layer: Add) -> None:
+        """A sum of real values that have no common unit."""
+        if layer.factors not in ((1.0, 1.0), (1.0, -1.0)):
+            return self.put(layer)
+        names = (layer.source, layer.other)
+        reach = [self._reach(name) for name in names]
+        if None in reach or self.signals[names[0]].shape != self.signals[names[1]].shape:
+            return self.put(layer)
+        bits = _FIXED_BITS - _exponent(sum(reach))  # type: ignore[arg-type]  # no None is left
+        one, two = (self._fixed(name, bits) for name in names)
+        if one is None or two is None:
+            return self.put(layer)
+        self.changed = True
+        self.approximate.append(f"{layer.name}: a sum of real values, {_text(bits)}")
+        return self.put(replace(layer, source=one, other=two))
+
+    def _in_fixed_point(self, layer: Weighted) -> Weighted:
+        """A sum of real values, of which the integers are not an affine function."""
+        reach = self._reach(layer.source)
+        if reach is None or reach == 0.0:
+            return layer
+        rows = np.abs(layer.weights.reshape(len(layer.weights), -1).astype(np.int64)).sum(axis=1)
+        bits = min(_FIXED_BITS, _SUM_BITS - int(rows.max()).bit_length()) - _exponent(reach)
+        source = self._fixed(layer.source, bits)
+        if source is None:
+            return layer
+        self.changed = True
+        self.approximate.append(f"{layer.name}: a sum of real values, {_text(bits)}")
+        return replace(layer, source=source)
+
+    def _reach(self, name: str) -> float | None:
+        """Largest magnitude of the real values of a layer; None where it is not known."""
+        scale, form = self._scale(name), self.forms.get(name)
+        if scale is not None:
+            return float(max(map(abs, self.bounds[name])) * abs(scale))
+        if form is not None:
+            ends = np.array(self.bounds[form.base]) * (self._scale(form.base) or 0.0)
+            values = form.factor * ends[:, None] + form.offset
+            return float(np.abs(values).max())
+        layer = self.layers.get(name)
+        match layer:
+            case Clip():
+                reach = self._reach(layer.source)
+                if reach is None:
+                    return None
+                return float(np.abs(np.clip([-reach, reach], layer.low, layer.high)).max())
+            case MaxPool() | Flatten():
+                return self._reach(layer.source)
+            case BatchNorm() | Scale():
+                reach = self._reach(layer.source)
+                if reach is None:
+                    return None
+                ends = np.array([[-reach], [reach]])
+                return float(np.abs(real_layer(layer, ends)).max())
+            case _:
+                return None
+
+    def _fixed(self, name: str, bits: int) -> str | None:
+        """The layer that has the real values of ``name`` in fixed point; None if none can."""
+        scale, form = self._scale(name), self.forms.get(name)
+        channels = self.signals[name].shape[2]
+        if scale is not None:
+            if scale == 2.0**-bits:
+                return name
+            return self._put_fixed(name, name, np.full(channels, scale), np.zeros(channels), bits)
+        if form is not None:
+            unit = self._scale(form.base) or 0.0
+            factor = np.broadcast_to(form.factor * unit, channels)
+            offset = np.broadcast_to(form.offset, channels)
+            return self._put_fixed(name, self._use(form.base), factor, offset, bits)
+        layer = self.layers.get(name)
+        if not isinstance(layer, Clip | MaxPool | BatchNorm | Scale | Flatten):
+            return None
+        # What is scaled or clipped may be much larger or smaller before: it has its own unit.
+        reach = self._reach(layer.source)
+        if reach is None:
+            return None
+        moves = isinstance(layer, MaxPool | Flatten)
+        source_bits = bits if moves else _FIXED_BITS - _exponent(reach)
+        source = self._fixed(layer.source, source_bits)
+        if source is None:
+            return None
+        unit = 2.0**-source_bits
+        match layer:
+            case Clip():
+                ends = (layer.low, layer.high)
+                one, zero = np.full(channels, unit), np.zeros(channels)
+                return self._put_fixed(name, source, one, zero, bits, ends)
+            case BatchNorm() | Scale():
+                added = real_layer(layer, np.zeros(channels))
+                slope = real_layer(layer, np.ones(channels)) - added
+                return self._put_fixed(name, source, slope * unit, added, bits)
+            case _:
+                made = replace(layer, name=self._unused(f"{name}_fixed"), source=source)
+                self.put(made)
+                return made.name
+
+    def _put_fixed(
+        self,
+        name: str,
+        source: str,
+        factor: Any,
+        offset: Any,
+        bits: int,
+        ends: tuple[float, float] = (-np.inf, np.inf),
+    ) -> str | None:
+        """``factor * v + offset`` of the whole numbers v of ``source``, within real ``ends``."""
+        by = factor * 2.0**bits
+        shift = min(max(_FACTOR_BITS - _exponent(float(np.abs(by).max())), 0), 62)
+        if (by * 2.0**shift == by[0]).all() and float(by[0]).is_integer():
+            shift = 0  # exact
+        multipliers = np.rint(by * 2.0**shift)
+        offsets = np.rint(offset * 2.0 ** (bits + shift))
+        limit = (1 << 31) - 1
+        low, high = (int(np.clip(np.rint(end * 2.0**bits), -limit, limit)) for end in ends)
+        if np.abs(multipliers).max() > limit or np.abs(offsets).max() >= 2.0**62:
+            return None
+        # Nothing but a clip of the network may saturate.
+        most = max(map(abs, self.bounds[source]))
+        reached = float((np.abs(by) * most + np.abs(offset) * 2.0**bits).max())
+        if min(reached, max(map(abs, ends)) * 2.0**bits) > limit:
+            return None
+        layer = FixedPoint(
+            self._unused(f"{name}_fixed"),
+            multipliers.astype(np.int64),
+            offsets.astype(np.int64),
+            shift,
+            low,
+            high,
+            2.0**-bits,
+            source,
+        )
+        self.put(layer)
+        return layer.name
+
+    # --- channels side by side -------------------------------------------------------
+
+    def _join(self, layer: Layer, one: str, two: str) -> None:
+        """Remember that ``layer`` has the channels of two layers, each with its own scale."""
+        shapes = [self.signals[name].shape for name in (one, two) if name in self.signals]
+        if len(shapes) != 2 or shapes[0][:2] != shapes[1][:2]:
+            return self.put(layer)
+        self.joins[layer.name] = (one, two)
+        shape = (*shapes[0][:2], shapes[0][2] + shapes[1][2])
+        self.layers[layer.name] = layer
+        self.signals[layer.name] = Signal(shape, None)
+        return None
+
+    def _each_part(self, layer: Any) -> None:
+        """``layer`` on both parts of what it reads, and their results side by side."""
+        self.changed = True
+        parts = self.joins[layer.source]
+        first = self.signals[parts[0]].shape[2]
+        count = first + self.signals[parts[1]].shape[2]
+        names = [self._unused(f"{layer.name}_{number}") for number in (1, 2)]
+        for name, part, channels in zip(
+            names, parts, (slice(0, first), slice(first, None)), strict=True
+        ):
+            self.layer(_of_channels(replace(layer, name=name, source=part), channels, count))
+        self.last = layer.name
+        if any(name not in self.signals for name in names):
+            return self.put(layer)
+        joined = Concat(layer.name, names[1], names[0])
+        scales = [self._scale(name) for name in names]
+        if scales[0] is None or scales[0] != scales[1]:
+            return self._join(joined, *names)
+        return self.put(joined)
+
+
+def _holding(precision: Precision, weights: NDArray[Any]) -> Precision:
+    """``precision``, or the narrowest one that holds ``weights``."""
+    if precision.allows(weights):
+        return precision
+    return tightest([int(weights.min()), int(weights.max())], two_values=False)
+
+
+def _multiples(factor: Vector) -> tuple[NDArray[np.int64], float] | None:
+    """Small whole numbers, and the unit of which ``factor`` are these multiples exactly."""
+    exact = [Fraction(float(value)) for value in factor]
+    first = next(value for value in exact if value)
+    ratios = [value / first for value in exact]
+    common = math.lcm(*(ratio.denominator for ratio in ratios))
+    whole = [int(ratio * common) for ratio in ratios]
+    shared = math.gcd(*whole)
+    if common > _MAX_MULTIPLE or max(map(abs, whole)) // shared > _MAX_MULTIPLE:
+        return None
+    unit = first * shared / common
+    return np.array([one // shared for one in whole]), float(unit)
+
+
+def _f64(values: Any) -> Vector:
+    return np.asarray(values, np.float64)
+
+
+def bounds_of(
+    layer: Layer, bounds: Mapping[str, tuple[int, int]], signals: Mapping[str, Signal]
+) -> tuple[int, int]:
+    """Least and largest whole number of a quantized layer."""
+    if isinstance(layer, Sign | Quantize | MultiThreshold):
+        return layer.base, layer.base + layer.step * layer.levels
+    low, high = bounds[layer.source]
+    match layer:
+        case Conv2d() | Linear():
+            if isinstance(layer, Conv2d) and any(layer.padding):
+                pad = whole_pad(layer, signals[layer.source].scale or 1.0)
+                low, high = min(low, pad), max(high, pad)
+            rows = layer.weights.reshape(len(layer.weights), -1)
+            least, most = dot_bounds(rows, None, low, high)
+            return int(least.min()), int(most.max())
+        case Add():
+            scales = [signals[name].scale or 1.0 for name in (layer.source, layer.other)]
+            by = common(layer, *scales)
+            ends = np.outer(bounds[layer.source], [by.one]), np.outer(bounds[layer.other], [by.two])
+            return int(sum(e.min() for e in ends)), int(sum(e.max() for e in ends))
+        case Concat():
+            other = bounds[layer.other]
+            return min(low, other[0]), max(high, other[1])
+        case FixedPoint():
+            made = [
+                (m * end + b) / 2.0**layer.shift
+                for m, b in zip(layer.multipliers.tolist(), layer.offsets.tolist(), strict=True)
+                for end in (low, high)
+            ]
+            least, most = math.floor(min(made)), math.ceil(max(made))
+            return max(least, layer.low), min(most, layer.high)
+        case _:
+            return low, high
+
+
+def _exponent(value: float) -> int:
+    """The least e with ``value <= 2**e``."""
+    return math.ceil(math.log2(value)) if value > 0 else 0
+
+
+def _text(bits: int) -> str:
+    return f"in fixed point of {bits} fraction bits"
+
+
+def _of_channels(layer: Any, channels: slice, count: int) -> Any:
+    """``layer`` for some of ``count`` channels."""
+    change = {}
+    for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
+        value = np.asarray(getattr(layer, what, 0.0))
+        if value.size == count > 1:
+            change[what] = value.reshape(-1)[channels]
+    table = np.asarray(getattr(layer, "thresholds", np.zeros((0, 0))))
+    if len(table) == count > 1:
+        change["thresholds"] = table[channels]
+    return replace(layer, **change)
+
+
+def _is_diagonal(weights: NDArray[Any]) -> bool:
+    """Whether each output reads its own channel only."""
+    out, _, _, channels = weights.shape
+    if out != channels:
+        return False
+    each = np.arange(out)
+    own = weights[each, :, :, each]
+    return bool(np.count_nonzero(own) == np.count_nonzero(weights))
+
+
+def _product(first: Conv2d, second: Conv2d) -> NDArray[np.int16] | None:
+    """Weights of the second convolution, which is diagonal, of the first one's sums.
+
+    None where they would be too many or too large.
+    """
+    out, height, width, channels = first.weights.shape
+    rows, columns = second.weights.shape[1:3]
+    size = (first.stride[0] * (rows - 1) + height, first.stride[1] * (columns - 1) + width)
+    if out * size[0] * size[1] * channels > _MAX_WEIGHTS or rows * columns > _MAX_TAPS:
+        return None
+    made = np.zeros((out, *size, channels), np.int64)
+    each = np.arange(out)
+    for row in range(rows):
+        for column in range(columns):
+            y, x = first.stride[0] * row, first.stride[1] * column
+            taps = second.weights[each, row, column, each].astype(np.int64)
+            made[:, y : y + height, x : x + width] += taps[:, None, None, None] * first.weights
+    small = np.abs(made).max() < 1 << 15
+    return made.astype(np.int16) if small else None
