@@ -219,7 +219,7 @@ def test_files_are_refused_and_taken_as_in_python(page: Any, tmp_path: Path) -> 
 )
 def test_hostile_headers_end_in_an_error(page: Any, head: bytes) -> None:
     data = len(head).to_bytes(8, "little") + head
-    assert page.evaluate(READ, [_text(data)])[0].startswith("UserError: is ")
+    assert page.evaluate(READ, [_text(data)])[0].startswith("UserError: ")
     lying = (1 << 60).to_bytes(8, "little") + head
     assert page.evaluate(READ, [_text(lying)])[0].startswith("UserError: is not a .bnn file")
 

@@ -65,11 +65,11 @@ def test_several_models_answer_side_by_side(page: Any) -> None:
     page.click("#tab-file")
     page.click("#samples-cifar10 .sample >> nth=6")
     for name in ("cnv-w1a2", "cnv-w2a2"):
-        page.get_by_label(re.compile(f"^{name}")).check()
+        page.check(f"label:has(b:text-is('{name}')) input")
     for name in ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2"):
         page.wait_for_selector(f"[data-model={name}] .best")
         assert page.inner_text(f"[data-model={name}] .answer") == "Frog"
-    page.get_by_label(re.compile("^cnv-w1a2")).uncheck()
+    page.uncheck("label:has(b:text-is('cnv-w1a2')) input")
     page.wait_for_selector("[data-model=cnv-w1a2]", state="detached")
 
 
