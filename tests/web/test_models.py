@@ -64,7 +64,7 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-@pytest.mark.parametrize("kernel", ["simd128", "portable"])
+@pytest.mark.parametrize("kernel", ["relaxed", "simd128", "portable"])
 def test_random_programs_equal_the_reference(page: Any, kernel: str, tmp_path: Path) -> None:
     @hypothesis.seed(7)
     @settings(

@@ -153,7 +153,7 @@ def test_the_first_view_is_small() -> None:
     """At most 1.5 MB packed: page, core, one model, samples."""
     import gzip
 
-    parts = {"index.html", "style.css", "icon.svg", "models.json", "bnn-simd128.wasm"}
+    parts = {"index.html", "style.css", "icon.svg", "models.json", "bnn-relaxed.wasm"}
     parts |= {name for name in files() if name.startswith(("js/", "words/", "samples/"))}
     parts.add("models/lfc-w1a1.bnn")
     assert sum(len(gzip.compress(files()[name], 9)) for name in parts) < 1_500_000
