@@ -32,12 +32,13 @@ SOURCES = (
     *(f"native/src/{name}.cpp" for name in CORE),
     "native/src/kernels/portable.cpp",
 )
-#: Flags and further sources of each file. Browsers have had the SIMD of the first one since 2021.
-VARIANTS = {
-    "simd128": (
-        ["-DBNN_KERNEL_SETS=X(simd128) X(portable)", "-mcpu=generic+simd128"],
-        ["native/src/kernels/simd128.cpp"],
-    ),
+SETS = "-DBNN_KERNEL_SETS=X(simd128) X(portable)"
+SIMD = ["native/src/kernels/simd128.cpp"]
+#: Flags and further sources of each file, for browsers with relaxed SIMD (Chrome since 2023), with
+#: SIMD (all since 2023), and without.
+VARIANTS: dict[str, tuple[list[str], list[str]]] = {
+    "relaxed": ([SETS, "-mcpu=generic+simd128+relaxed_simd"], SIMD),
+    "simd128": ([SETS, "-mcpu=generic+simd128"], SIMD),
     "portable": (["-DBNN_KERNEL_SETS=X(portable)", "-mcpu=generic"], []),
 }
 #: A reactor is a library, not a program. Exceptions: see native/wasm/throwing.cpp.
@@ -65,7 +66,7 @@ def build(folder: Path, variant: str) -> bytes:
 def digest_of_sources() -> str:
     """SHA-256 over the flags and every file that is compiled or included."""
     hasher = hashlib.sha256(repr((FLAGS, VARIANTS)).encode())
-    for name in sorted(included({*SOURCES, *VARIANTS["simd128"][1]})):
+    for name in sorted(included({*SOURCES, *SIMD})):
         hasher.update(f"{name}\0".encode() + (ROOT / name).read_bytes())
     return hasher.hexdigest()
 

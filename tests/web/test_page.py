@@ -23,6 +23,15 @@ MODELS = Path(bnn.__file__).parent / "models"
 THREE = ((190, 60), (140, 130), (190, 190), (140, 230), (90, 210))
 
 
+def _until(page: Any, expression: str) -> None:
+    """Wait until an expression is true; the page's policy forbids Playwright's own way."""
+    for _ in range(1200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(expression)
+
+
 def draw(page: Any, strokes: tuple[tuple[int, int], ...] = THREE) -> None:
     """Draw a line on the pad, from (90, 60)."""
     box = page.locator("#pad").bounding_box()
@@ -65,11 +74,11 @@ def test_several_models_answer_side_by_side(page: Any) -> None:
     page.click("#tab-file")
     page.click("#samples-cifar10 .sample >> nth=6")
     for name in ("cnv-w1a2", "cnv-w2a2"):
-        page.get_by_label(re.compile(f"^{name}")).check()
+        page.check(f"label:has(b:text-is('{name}')) input")
     for name in ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2"):
         page.wait_for_selector(f"[data-model={name}] .best")
         assert page.inner_text(f"[data-model={name}] .answer") == "Frog"
-    page.get_by_label(re.compile("^cnv-w1a2")).uncheck()
+    page.uncheck("label:has(b:text-is('cnv-w1a2')) input")
     page.wait_for_selector("[data-model=cnv-w1a2]", state="detached")
 
 
@@ -250,7 +259,21 @@ def test_the_camera_is_classified_frame_by_frame(
     opened.click("#tab-camera")
     opened.click("#camera-button")
     opened.wait_for_selector("[data-model=cnv-w1a1] .best dt:text('Frog')")
-    opened.wait_for_function("document.querySelector('#camera-rate').value.includes('frames/s')")
+    _until(opened, "document.querySelector('#camera-rate').value.includes('frames/s')")
     opened.click("#camera-button")
     assert opened.inner_text("#camera-button") == "Start the camera"
     started.close()
+
+
+def test_the_slow_walk_plays_and_stops(page: Any) -> None:
+    page.click("#samples-mnist .sample >> nth=3")
+    page.wait_for_selector("[data-model=lfc-w1a1] .best")
+    page.click("#walk")
+    page.wait_for_selector("#steps .step[aria-current=step]")
+    page.click("#play")
+    assert page.get_attribute("#play", "aria-pressed") == "true"
+    page.wait_for_selector("#steps li:nth-child(3) .step[aria-current=step]")
+    _until(page, "Number(document.querySelector('#choice-channel')?.value) > 0")
+    page.click("#play")
+    assert page.get_attribute("#play", "aria-pressed") == "false"
+    assert page.inner_text("#play") == "Play slowly"

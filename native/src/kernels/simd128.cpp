@@ -3,8 +3,8 @@
 // multiplies and adds.
 #include <wasm_simd128.h>
 
-#include "gemm.hpp"
 #include "kernels.hpp"
+#include "simd128_lut.hpp"
 
 namespace bnn {
 namespace {
@@ -18,7 +18,7 @@ struct Popcount {
   };
   using Part = v128_t;
   using Acc = v128_t;  // two sums of 64 bits
-  static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 4, burst = 31 / Planes;
+  static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 2, burst = 31 / Planes;
 
   static BNN_INLINE Part zero_part() { return wasm_i64x2_const(0, 0); }
   static BNN_INLINE Acc zero_acc() { return wasm_i64x2_const(0, 0); }
@@ -89,11 +89,13 @@ struct MultiplyAdd : Unlimited {
   static BNN_INLINE void store(const Acc& acc, int32_t* to) { wasm_v128_store(to, whole(acc)); }
 };
 
+// Sums of the look-up tables have 16 bits and one plane of weights; popcount takes the others.
+constexpr BitEngine lut{{0, 0}, BitLayout::nibbles, 65535, run_lut};
 constexpr BitEngine bits = bit_engine<Popcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels simd128_kernels() { return {.bits = {&bits}, .bytes = {&bytes}}; }
+Kernels simd128_kernels() { return {.bits = {&lut, &bits}, .bytes = {&bytes}, .ternary = &bits}; }
 
 }  // namespace bnn

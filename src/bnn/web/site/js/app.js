@@ -3,7 +3,7 @@
 import { Bits } from "./bits.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./cards.js";
-import { hasSimd } from "./core.js";
+import { bestCore } from "./core.js";
 import { $, element, showError } from "./dom.js";
 import { coreModule } from "./engine.js";
 import { Models } from "./models.js";
@@ -229,7 +229,7 @@ function setUpLanguage() {
 }
 
 function showCore() {
-  const kernel = text(`about.kernel.${hasSimd() ? "simd128" : "portable"}`);
+  const kernel = text(`about.kernel.${bestCore()}`);
   $("core").textContent = text("about.core", { kernel });
 }
 

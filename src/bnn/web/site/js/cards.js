@@ -95,9 +95,11 @@ class Card {
     shown.forEach((at, i) => {
       const row = this.bars.children[i];
       row.className = at === winners[0] ? "bar best" : "bar";
-      row.children[0].textContent = info.classes[at];
-      row.children[1].firstChild.style.width = `${(100 * (logits[at] - low)) / span}%`;
-      row.children[2].textContent = scores[at];
+      const [name, value] = row.children;
+      const [track, score] = value.children;
+      name.textContent = info.classes[at];
+      track.firstChild.style.width = `${(100 * (logits[at] - low)) / span}%`;
+      score.textContent = scores[at];
     });
   }
 
@@ -107,7 +109,8 @@ class Card {
     const made = Array.from({ length: count }, () =>
       element(
         "div", { class: "bar" },
-        element("dt"), element("div", { class: "track", "aria-hidden": true }, element("div")), element("dd", { class: "number" }),
+        element("dt"),
+        element("dd", {}, element("div", { class: "track" }, element("div")), element("span", { class: "number" })),
       ),
     );
     this.bars.replaceChildren(...made);

@@ -4,13 +4,17 @@
 import { UserError } from "./errors.js";
 import { RULES } from "./check.js";
 
-const SIMD = Uint8Array.of( // a function that returns i8x16.popcnt of a zero vector's splat
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
-);
+/** The smallest module with an instruction of each file's: i8x16.relaxed_swizzle, i8x16.popcnt. */
+const MODULES = [
+  ["relaxed", [10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11]],
+  ["simd128", [10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]],
+];
+const HEAD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0];
 
-/** Whether this browser runs the vectors of WebAssembly. */
-export function hasSimd() {
-  return WebAssembly.validate(SIMD);
+/** The fastest compiled core that this browser can run: relaxed, simd128 or portable. */
+export function bestCore() {
+  const found = MODULES.find(([, code]) => WebAssembly.validate(Uint8Array.from([...HEAD, ...code])));
+  return found ? found[0] : "portable";
 }
 
 export class Core {

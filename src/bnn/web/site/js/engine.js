@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The page's side of js/worker.js: a model in its own thread, with an end to every wait.
-import { hasSimd } from "./core.js";
+import { bestCore } from "./core.js";
 import { UserError } from "./errors.js";
 
 const LOAD_MS = 60_000;
@@ -8,9 +8,9 @@ const RUN_MS = 30_000;
 
 let compiled = null;
 
-/** The compiled core: with vectors where the browser has them. `kernel` forces a file, for tests. */
+/** The compiled core, the fastest that the browser runs. `kernel` forces a file, for tests. */
 export function coreModule(kernel = null) {
-  const name = kernel ?? (hasSimd() ? "simd128" : "portable");
+  const name = kernel ?? bestCore();
   compiled ??= {};
   compiled[name] ??= fetchModule(`bnn-${name}.wasm`);
   return compiled[name];

@@ -53,14 +53,30 @@ function resizedRows(picture, width, filter) {
   if (from === width) return picture;
   const to = new Uint8Array(width * height * channels);
   const weights = coefficients(from, width, filter);
-  for (let y = 0; y < height; ++y)
+  const half = 1 << (PRECISION_BITS - 1);
+  for (let y = 0, next = 0; y < height; ++y)
     for (let x = 0; x < width; ++x) {
       const [first, factors] = weights[x];
+      const start = (y * from + first) * channels;
+      if (channels === 3) {
+        // Frames of a camera: three sums at once.
+        let [red, green, blue] = [half, half, half];
+        for (let i = 0, at = start; i < factors.length; ++i, at += 3) {
+          const factor = factors[i];
+          red += data[at] * factor;
+          green += data[at + 1] * factor;
+          blue += data[at + 2] * factor;
+        }
+        to[next++] = clipped(red);
+        to[next++] = clipped(green);
+        to[next++] = clipped(blue);
+        continue;
+      }
       for (let c = 0; c < channels; ++c) {
-        let sum = 1 << (PRECISION_BITS - 1);
-        let at = (y * from + first) * channels + c;
-        for (let i = 0; i < factors.length; ++i, at += channels) sum += data[at] * factors[i];
-        to[(y * width + x) * channels + c] = clipped(sum);
+        let sum = half;
+        for (let i = 0, at = start + c; i < factors.length; ++i, at += channels)
+          sum += data[at] * factors[i];
+        to[next++] = clipped(sum);
       }
     }
   return { width, height, channels, data: to };

@@ -94,6 +94,7 @@ export default {
   "about.decoding":
     "Preparation follows the model file to the byte, from the pixels that the browser decodes. A JPEG, a picture of 16 bits, or one with half-transparent parts can be decoded differently here and in Python, by a few levels. Digits in shadow, on chalkboards or on tables are refused here; bnn classify reads them.",
   "about.core": "Core: {kernel}.",
+  "about.kernel.relaxed": "WebAssembly with SIMD, relaxed",
   "about.kernel.simd128": "WebAssembly with SIMD",
   "about.kernel.portable": "WebAssembly without SIMD (this browser has none)",
   "error.wasm": "This browser cannot run WebAssembly. Use a newer one.",

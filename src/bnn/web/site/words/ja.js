@@ -94,6 +94,7 @@ export default {
   "about.decoding":
     "前処理は、ブラウザが復号した画素に対して、モデルファイルのとおりにバイト単位で正確に行います。JPEG、16ビット画像、半透明の画像では、復号の結果が Python と数レベル異なることがあります。影の中、黒板、机の上の数字はこのページでは読みません。bnn classify なら読めます。",
   "about.core": "コア：{kernel}。",
+  "about.kernel.relaxed": "SIMD（relaxed）付き WebAssembly",
   "about.kernel.simd128": "SIMD 付き WebAssembly",
   "about.kernel.portable": "SIMD なしの WebAssembly（このブラウザは SIMD に対応していません）",
   "error.wasm": "このブラウザは WebAssembly を実行できません。新しいブラウザをお使いください。",
