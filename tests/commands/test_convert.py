@@ -161,7 +161,7 @@ def test_refolding_keeps_the_scores(convert: Any, tmp_path: Path) -> None:
         (["keras/larq-tutorial.h5", "-o", "x", "--to", "bnn-pynq"], "original"),
         (["keras/missing.h5", "-o", "x.bnn"], "missing.h5"),
         (["mnist.py", "-o", "x.bnn"], "formats"),
-        (["chainer/mlp.npz", "-o", "x.bnn", "--classes", "mnist.py"], "class names"),
+        (["chainer/mlp.npz", "-o", "x.bnn", "--classes", "mnist.py"], "line 3 has no class name"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

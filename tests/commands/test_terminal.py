@@ -138,7 +138,7 @@ def test_help_and_answers_without_a_width(monkeypatch: pytest.MonkeyPatch) -> No
 def test_progress_without_a_terminal_is_a_line_now_and_then(
     seconds: float, lines: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr(progress, "SECONDS", seconds)
+    monkeypatch.setattr(progress, "INTERVAL_S", seconds)
     with progress.progress("doing") as advance:
         advance(1, 3)
         advance(3, 3)

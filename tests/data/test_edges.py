@@ -90,7 +90,7 @@ def test_a_test_part_with_a_class_that_the_training_part_lacks(tmp_path: Path) -
         "Bird": 2,
     }
     _pictures(tmp_path / "test", "Zebra")
-    with pytest.raises(DataError, match="test: subfolder Zebra is none of the 10 classes"):
+    with pytest.raises(DataError, match="test: subfolder Zebra is not one of the 10 classes"):
         evaluate(bnn.Classifier(PHOTOS), str(tmp_path))
 
 

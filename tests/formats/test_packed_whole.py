@@ -108,7 +108,7 @@ def test_a_zip_archive_with_a_member_twice_is_refused(tmp_path, again):
             data = io.BytesIO()
             np.save(data, array)
             made.writestr("arr_0.npy", data.getvalue())
-    with pytest.raises(ParameterError, match=r"holds 'arr_0\.npy' twice"):
+    with pytest.raises(ParameterError, match=r"contains 'arr_0\.npy' twice"):
         npz.read(path)
     with pytest.raises(FormatError, match="twice"):
         archives.members(path)

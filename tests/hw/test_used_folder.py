@@ -73,7 +73,7 @@ def test_a_users_file_is_refused_by_name_and_kept(is_used: bool, name: str, tmp_
 def test_a_folder_of_an_older_version_is_refused(tmp_path: Path) -> None:
     before = write(tmp_path, "large")
     (tmp_path / "manifest.json").unlink()
-    with pytest.raises(BuildError, match=r"holds .* name a new folder"):
+    with pytest.raises(BuildError, match=r"holds .*, which no build wrote; use a new folder"):
         write(tmp_path, "small")
     assert contents(tmp_path) == {k: v for k, v in before.items() if k != "manifest.json"}
 

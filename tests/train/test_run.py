@@ -2,6 +2,7 @@
 """A whole training, from a folder of pictures to a certified model, and what can go wrong."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -368,7 +369,8 @@ def test_devices_that_mean_nothing_are_refused_in_our_words(devices):
 
 
 @pytest.mark.parametrize("devices", ["auto", "1", "16", "0,2", "0, 2", "1,"])
-def test_devices_that_are_taken(devices):
+def test_devices_that_are_taken(devices, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
     bnn.train.loop._check_devices(devices)
 
 
@@ -506,7 +508,7 @@ def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
     [
         ((9, 0, 9), r"2 classes \(empty subfolders are not classes: class1\)"),
         ((30,), "one class only"),
-        ((1, 1, 1), "too few to hold some out"),
+        ((1, 1, 1), "no class has 3 pictures or more, which are needed to train and to hold some out"),
     ],
 )
 def test_classes_that_cannot_be_learned(topology_file, tmp_path, counts, said):

@@ -136,7 +136,7 @@ def test_no_certificate_for_logits_and_losses_that_are_not_finite(run):
         ({"recipe.batch": 1}, "batch must be from 2"),
         ({"recipe.rate": "fast"}, "rate must be a number, not 'fast'"),
         ({"recipe.rate": -0.1}, "rate must be above 0"),
-        ({"recipe.rate": 10**400}, "rate must be a number"),
+        ({"recipe.rate": 10**400}, "is not JSON: a number has 401 digits"),
         ({"recipe.norm_rate": None}, "norm_rate must be a number"),
         ({"recipe.taught": 1.5}, "taught must be from 0 to 1"),
         ({"recipe.smoothing": -1}, "smoothing must be from 0 to 1"),

@@ -362,8 +362,13 @@ def read_classes(path: Path_) -> tuple[str, ...]:
         names = parse_classes(read_file(path, 1 << 20, FormatError).decode())
     except (UnicodeDecodeError, ParameterError):
         raise FormatError(f"{path}: is not a text file in UTF-8") from None
-    if not any(names):
+    while names and not names[-1]:  # blank lines at the end
+        names = names[:-1]
+    if not names:
         raise FormatError(f"{path}: has no class names")
+    if not all(names):
+        line = names.index("") + 1
+        raise FormatError(f"{path}: line {line} has no class name; write one name per line")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FormatError(
