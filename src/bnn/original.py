@@ -327,7 +327,7 @@ class _Classifier:
 
 
 class CnvClassifier(_Classifier):
-    """Pictures with a CNV network (section 5).
+    """Classify pictures with a CNV network (specification, section 5).
 
     Args:
         network: ``cnvW1A1``, ``cnvW1A2`` or ``cnvW2A2``.
@@ -439,7 +439,10 @@ def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 class LfcClassifier(_Classifier):
-    """MNIST-like files with an LFC network (section 5); arguments as `CnvClassifier`'s."""
+    """Classify 28x28 grey pictures in MNIST's IDX format with an LFC network.
+
+    Arguments as for `CnvClassifier` (specification, section 5).
+    """
 
     _family = "lfc"
 

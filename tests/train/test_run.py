@@ -508,7 +508,7 @@ def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
     [
         ((9, 0, 9), r"2 classes \(empty subfolders are not classes: class1\)"),
         ((30,), "one class only"),
-        ((1, 1, 1), "no class has 3 pictures or more, which are needed to train and to hold some out"),
+        ((1, 1, 1), "no class has 3 pictures or more, which are needed"),
     ],
 )
 def test_classes_that_cannot_be_learned(topology_file, tmp_path, counts, said):

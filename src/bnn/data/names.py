@@ -34,7 +34,8 @@ class Match:
 
     Attributes:
         indexes: int64 (names,), indexes into the classes.
-        notes: sentences for the user on names that are not simply equal.
+        notes: a sentence for each name that fits only without case or leading zeros, or by
+            its position.
     """
 
     indexes: NDArray[np.int64]

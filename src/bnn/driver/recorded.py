@@ -26,7 +26,12 @@ Event = list[Any]
 
 
 class RecordedBuffer:
-    """A buffer whose hand-overs are events."""
+    """A buffer in reserved memory that records its copies in the session.
+
+    Attributes:
+        address: address of its first byte.
+        words: its contents, uint64.
+    """
 
     def __init__(self, session: Recorder | Replay, number: int, address: int, words: Any) -> None:
         self._session = session

@@ -124,7 +124,7 @@ class SimulatedTransport:
             self._open()
 
     def known(self) -> bool:
-        """Return False after a start that failed."""
+        """Return whether the registers may be read: not after a start that failed."""
         return not self._lost
 
     def configure(self) -> bool:

@@ -72,7 +72,7 @@ class Grid:
     def lattice(
         self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
     ) -> Lattice:
-        """Return the real values of q after ``factor * x + offset``.
+        """Return what each integer q of the grid stands for after ``factor * x + offset``.
 
         Args:
             factor, offset: total product and sum that are applied to the input.

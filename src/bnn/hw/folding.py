@@ -79,7 +79,8 @@ def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
 def balanced(program: Program, target: int = 1024, *, loadable: bool = False) -> Folding:
     """The least parallelism with which every matrix takes at most ``target`` cycles per image.
 
-    Layers that cannot be that fast get all the rows and columns they have.
+    A layer that cannot be that fast gets its fastest folding: all rows in parallel, and the
+    largest divisor of its input channels up to 256 as columns.
     """
     return Folding({dot.name: _least(program, dot, target) for dot in dots(program)}, loadable)
 

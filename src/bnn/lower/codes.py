@@ -49,7 +49,9 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
     if plain.bits <= MAX_VALUE_BITS:
         return Coding(plain, layer.base, layer.step)
     if levels is None:
-        raise NetworkError(f"{layer.name}: the pad value of its reader lies between its values")
+        raise NetworkError(
+            f"{layer.name}: the next convolution's pad value is not one of its values"
+        )
     if levels.precision.bits > MAX_VALUE_BITS:
         raise NetworkError(f"{layer.name}: its values need more than {MAX_VALUE_BITS} bits")
     return levels

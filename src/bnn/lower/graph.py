@@ -449,5 +449,5 @@ def _code(name: str, pad: int, step: int, base: int) -> int:
     """Return the integer q that means the whole number ``pad = step * q + base``."""
     code, rest = divmod(pad - base, step)
     if rest:
-        raise NetworkError(f"{name}: the pad value of its reader is between its values")
+        raise NetworkError(f"{name}: the next convolution's pad value is not one of its values")
     return code

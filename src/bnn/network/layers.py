@@ -291,7 +291,7 @@ class Sign:
 
     @property
     def step(self) -> int:
-        """From one whole number to the next."""
+        """Difference of neighbouring whole numbers: 2 for -1 and +1, 1 for -1, 0 and +1."""
         return 2 // self.levels
 
     def level(self, x: Real) -> Integers:
@@ -340,7 +340,7 @@ class Quantize:
 
     @property
     def step(self) -> int:
-        """From one whole number to the next."""
+        """Difference of neighbouring whole numbers: 1."""
         return 1
 
     def level(self, x: Real) -> Integers:

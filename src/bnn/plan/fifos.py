@@ -29,7 +29,10 @@ def words(design: Design) -> int:
 
 
 def pace(design: Design) -> Timing | None:
-    """Return a run that is long enough to know the interval; None if it would take minutes."""
+    """Simulate up to 4 images, and return their timing with the cycles between two results.
+
+    None if two images would move so many words that it would take minutes.
+    """
     images = min(_IMAGES, _MAX_WORDS // words(design))
     return simulate(design, images) if images >= 2 else None
 

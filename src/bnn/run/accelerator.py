@@ -81,11 +81,13 @@ class AcceleratorRuntime:
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """See :class:`bnn.run.Runtime`; while one batch computes, the next one is packed.
 
-        ``seconds`` is the accelerator's own count of cycles at its clock, simulated or not.
-        ``details`` holds ``cycles`` of all starts, ``mhz``, ``simulated``, what each of the
-        ``starts`` counted, the ``ledger`` of what was copied since the run before (its last
-        entries) and ``copied``, the copies and bytes of each kind since the runtime was prepared;
-        a simulation also ``simulation_seconds``.
+        ``seconds`` of the result is cycles / clock, simulated or not. ``details`` has the keys
+
+        - ``cycles``: int, of all starts together; ``mhz``: float, the clock; ``simulated``: bool
+        - ``starts``: a list of the counters of each start
+        - ``ledger``: a list of the copies since the previous run, the newest ones
+        - ``copied``: kind -> number of copies and bytes since the runtime was prepared
+        - ``simulation_seconds``: float, only in simulation
         """
         began = time.perf_counter()
         inputs = ready(self.accelerated.design.program.input, inputs)

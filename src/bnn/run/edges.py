@@ -26,7 +26,12 @@ class Showing(Protocol):
     """A runtime that can show its own edges."""
 
     def edges(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[np.int32]]:
-        """Those edges that the runtime has, by name: int32 (N, height, width, channels)."""
+        """Return the integers between the operations that this runtime can show.
+
+        Returns:
+            name of the edge -> int32 (N, height, width, channels). Edges that the runtime does
+            not keep are missing.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ class History(Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Called by Lightning at this event."""
+        """Note the time at which the epoch begins (a Lightning hook)."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
@@ -68,12 +68,12 @@ class Keeper(Checkpoint):
         self._done = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Called by Lightning at this event."""
+        """Note the time at which the run begins (a Lightning hook)."""
         if self._begun is None:
             self._begun = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Called by Lightning at this event."""
+        """Save the checkpoints and print the epoch's line (a Lightning hook)."""
         row = self._history.rows[-1]
         better = row[MONITOR] > self._best
         if better:
@@ -121,22 +121,22 @@ class Bar(Callback):
         self._task = self._bar.add_task("", total=None)
 
     def on_train_epoch_start(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Called by Lightning at this event."""
+        """Start the bar anew, with the epoch's number and batches (a Lightning hook)."""
         self._bar.start()
         said = f"epoch {trainer.current_epoch + 1}/{self._epochs}"
         steps = int(trainer.num_training_batches)
         self._bar.reset(self._task, description=said, total=steps)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Called by Lightning at this event."""
+        """Move the bar by one batch (a Lightning hook)."""
         self._bar.advance(self._task)
 
     def on_train_end(self, *_: Any) -> None:
-        """Called by Lightning at this event."""
+        """Remove the bar at the end of the run (a Lightning hook)."""
         self._bar.stop()
 
     def on_exception(self, *_: Any) -> None:
-        """Called by Lightning at this event."""
+        """Remove the bar when the run ends by an error (a Lightning hook)."""
         self._bar.stop()
 
 

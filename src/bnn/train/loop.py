@@ -98,7 +98,7 @@ class Task(L.LightningModule):
             self._teachers.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Called by Lightning at this event."""
+        """Reset the sums; in a resumed run set the random states (a Lightning hook)."""
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
         self.begun = True

@@ -18,7 +18,7 @@ Folding = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an original network, with its folding (section 1).
+    """One layer of an original network, with its folding (specification, section 1).
 
     Attributes:
         rows, columns: size of the padded weight matrix.

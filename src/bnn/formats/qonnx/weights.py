@@ -104,10 +104,16 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
 
 
 def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) -> None:
-    """Refuse kernels (out, height, width, ...) that are too large with the zeros of groups.
+    """Refuse a convolution that would be too large once its zeros are filled in.
+
+    Args:
+        node: the convolution.
+        shape: (out, height, width, ...) of the stored weights.
+        channels: input channels of the kernel without groups.
+        spread: dilation (height, width).
 
     Raises:
-        FormatError: with ``channels`` and ``spread`` they are too large.
+        FormatError: the kernel with the zeros of groups and dilation has too many values.
     """
     out, height, width = shape[:3]
     size = extent((height, width), spread)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Networks trained with Theano and Lasagne, saved as ``arr_0, arr_1, ...`` (section 9).
+"""Networks of Theano and Lasagne, saved as ``arr_0, arr_1, ...`` (specification, section 9).
 
 Every layer with weights and its batch norm, in order: W, bias (where it has one), beta,
 gamma, mean, inv_std. Dense W is [inputs, units], conv W is [out, in, kernel row, kernel

@@ -68,7 +68,10 @@ class Widen(_Converter):
         return self.words // self.ratio
 
     def golden(self, words: Words) -> list[int]:
-        """Each ``ratio`` words joined, field by field, the first lowest."""
+        """Return the expected output: each word joins ``ratio`` input words.
+
+        Field g of it contains field g of all of them, that of the first in the lowest bits.
+        """
         joined = []
         for start in range(0, len(words), self.ratio):
             parts = [unpack(w, self.bits, self.groups) for w in words[start : start + self.ratio]]
@@ -94,7 +97,7 @@ class Narrow(_Converter):
         return self.words * self.ratio
 
     def golden(self, words: Words) -> list[int]:
-        """Each word split, field by field, the lowest part first."""
+        """Return the expected output: each word split field by field, the lowest bits first."""
         split = []
         for word in words:
             fields = unpack(word, self.bits * self.ratio, self.groups)

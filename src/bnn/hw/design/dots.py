@@ -23,7 +23,7 @@ MAX_ITEMS = 1 << 16
 
 
 def dot(wiring: Wiring, op: Dot) -> None:
-    """The matrix unit and the converters around it."""
+    """Add the matrix unit of ``op`` to ``wiring``, with its threshold and width converters."""
     fold = wiring.folding.of(op.name)
     after = wiring.needs.threshold_of(op)
     made = after or op

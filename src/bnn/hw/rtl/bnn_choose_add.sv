@@ -7,7 +7,7 @@
 `default_nettype none
 module bnn_choose_add #(
     parameter int BITS   = 12,  // width of all operands and of y, at least 1
-    parameter int INVERT = 0    // 1: add the inverse of the chosen operand if choose[0] is 0
+    parameter int INVERT = 0    // 1: add ~s (all bits inverted) where choose[0] is 0
 ) (
     input  wire  [BITS-1:0] a,       // operand that is always added
     input  wire  [BITS-1:0] p,       // operand chosen where choose[0] == choose[1]

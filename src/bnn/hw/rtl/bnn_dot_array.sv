@@ -14,7 +14,7 @@ module bnn_dot_array #(
     parameter int WSIGNED = 0,   // 1: weights are two's complement
     parameter int ASIGNED = 0,   // 1: inputs are two's complement
     parameter int SUMS    = 0,   // 1: inputs are added as numbers; needs XNOR = 1
-    parameter int TERNARY = 0,   // 1: both ternary (bnn_ternary); needs WBITS = ABITS = 2
+    parameter int TERNARY = 0,   // 1: weights and inputs are ternary; needs WBITS = ABITS = 2
     parameter int STAGES  = 3,   // cycles of a population count: 1, 3 or 4; unused with SUMS
     parameter int ACC     = 16   // width of a total; it is exact modulo 2^ACC
 ) (

@@ -28,7 +28,7 @@ module bnn_matrix #(
     parameter int XNOR     = 1,       // 1: bipolar weights (or two such halves); 0: numbers
     parameter int WSIGNED  = 0,       // 1: weights are two's complement; needs XNOR = 0
     parameter int ASIGNED  = 0,       // 1: inputs are two's complement
-    parameter int TERNARY  = 0,       // 1: both ternary; needs WBITS = ABITS = 2, XNOR = 0
+    parameter int TERNARY  = 0,       // 1: all values ternary; needs WBITS = ABITS = 2, XNOR = 0
     parameter int SUMS     = 0,       // 1: inputs are added as numbers; needs XNOR = 1
     parameter int STAGES   = 1,       // cycles of a population count: 1, 3 or 4; unused with SUMS
     parameter int ACC      = 16,      // width of the accumulator, at least 2
