@@ -64,6 +64,7 @@ def test_defaults_are_allowed_and_foreign_keys_are_not(kind: str) -> None:
 
 _CONV = {"use_bias": True, "strides": (1, 1), "padding": "valid", "dilation_rate": (1, 1)}
 _TERN = {"threshold_value": 0.05, "ternary_weight_networks": False}
+_NORM = {"axis": [-1], "epsilon": 0.001, "center": True, "scale": True}
 _DOREFA = {"k_bit": 2, "mode": "activations"}
 #: What Keras 3 and Larq 0.13 take where a file says nothing, from their documentation.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -73,15 +74,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "QuantConv2D": {**_CONV, "groups": 1, "pad_values": 0.0},
     "DepthwiseConv2D": {**_CONV, "depth_multiplier": 1},
     "QuantDepthwiseConv2D": {**_CONV, "depth_multiplier": 1, "pad_values": 0.0},
-    **{
-        f"BatchNormalization{version}": {
-            "axis": [-1],
-            "epsilon": 0.001,
-            "center": True,
-            "scale": True,
-        }
-        for version in ("", "V1")
-    },
+    **{f"BatchNormalization{version}": _NORM for version in ("", "V1")},
     **{
         kind: {"pool_size": (2, 2), "padding": "valid"}
         for kind in ("MaxPooling2D", "MaxPool2D", "AveragePooling2D")
@@ -93,6 +86,38 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ZeroPadding2D": {"padding": (1, 1, 1, 1)},
     "Rescaling": {"scale": 1.0, "offset": 0.0},
     "Reshape": {"target_shape": [3]},
+    "Concatenate": {"axis": [-1]},
+    "PReLU": {"shared_axes": []},
+    # QKeras 0.9
+    "QDense": {"use_bias": True},
+    "QConv2D": {**_CONV, "groups": 1},
+    "QDepthwiseConv2D": {**_CONV, "depth_multiplier": 1},
+    "QDenseBatchnorm": {"use_bias": True, **_NORM},
+    "QConv2DBatchnorm": {**_CONV, "groups": 1, **_NORM},
+    "QDepthwiseConv2DBatchnorm": {**_CONV, "depth_multiplier": 1, **_NORM},
+    "QBatchNormalization": _NORM,
+    "QAveragePooling2D": {"pool_size": (2, 2), "padding": "valid"},
+    "QGlobalAveragePooling2D": {"keepdims": False},
+    "binary": {"use_01": False},
+    **{kind: {"number_of_unrolls": 5} for kind in ("ternary", "stochastic_ternary")},
+    "quantized_bits": {"bits": 8, "integer": 0, "symmetric": False, "keep_negative": True},
+    "quantized_relu": {
+        "bits": 8,
+        "integer": 0,
+        "use_sigmoid": False,
+        "negative_slope": 0.0,
+        "is_quantized_clip": True,
+    },
+    **{
+        kind: {"bits": 8, "quadratic_approximation": False, "log2_rounding": "rnd"}
+        for kind in ("quantized_po2", "quantized_relu_po2")
+    },
+    "quantized_sigmoid": {"bits": 8, "symmetric": False, "use_real_sigmoid": False},
+    "quantized_tanh": {"bits": 8, "symmetric": False, "use_real_tanh": False},
+    # HGQ 0.2, and the binary and ternary layers of BinaryNet's Keras ports
+    "FixedPointQuantizer": {"RND": "TRN", "SAT": "WRAP"},
+    **{kind: {"use_bias": True, "H": 1.0} for kind in ("BinaryDense", "TernaryDense")},
+    **{kind: {**_CONV, "groups": 1, "H": 1.0} for kind in ("BinaryConv2D", "TernaryConv2D")},
 }
 
 

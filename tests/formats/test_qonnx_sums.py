@@ -276,7 +276,7 @@ def test_a_padded_convolution_of_a_normalized_input(mean: float, tmp_path: Path)
         (lambda g: g.put("Concat", [g.x, g.constant(np.ones((1, 2, 4, 4)))], axis=1), "constant"),
         (lambda g: g.put("PRelu", [g.x, g.constant(np.full((2, 1, 1), -0.5))]), "negative slope"),
         (lambda g: g.put("LeakyRelu", [g.x], alpha=-1.0), "negative slope"),
-        (lambda g: g.put("Mul", [g.x, g.x]), "sum and difference"),
+        (lambda g: g.put("Mul", [g.x, g.x]), "neither rises nor falls"),
         (
             lambda g: g.put(
                 "MatMul", [g.put("Flatten", [g.x]), g.constant(g.rng.normal(size=(32, 32)))]

@@ -164,8 +164,10 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from bnn.commands.main import main; main()", "web"]
-    command += ["--port", str(port), "--no-open"]
+    # In a job in the background shells ignore SIGINT, and children inherit that.
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{begin}; from bnn.commands.main import main; main()"
+    command = [sys.executable, "-c", code, "web", "--port", str(port), "--no-open"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
         assert running.stdout is not None
@@ -176,4 +178,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
         assert connection.getresponse().status == 200
         connection.close()
         running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 0
+        try:
+            assert running.wait(60) == 0
+        finally:
+            running.kill()

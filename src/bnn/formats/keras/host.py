@@ -14,8 +14,8 @@ from bnn.network.network import Integers, Lattice, Quantize, Sign
 from bnn.program.inputs import RealInput, Shape
 from bnn.program.precision import BIPOLAR, TERNARY, UINT, Precision
 
-#: Of an input's integers.
-MAX_BITS = 8
+#: Largest integer of an input: arrays of inputs are int16.
+MAX_INTEGER = 32767
 
 
 def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Lattice] | None:
@@ -41,7 +41,7 @@ def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Latti
             host, lattice = _input(shape, precision, steps, multiplied=True), Lattice(1 / steps)
         case "quantized_bits" | "quantized_relu":
             made = activation_of(where, given, "input", "")
-            if not isinstance(made, Quantize) or made.precision.bits > MAX_BITS:
+            if not isinstance(made, Quantize) or made.precision.high > MAX_INTEGER:
                 return None
             host, lattice = _input(shape, made.precision, made.scale), Lattice(made.scale)
         case "binary":
