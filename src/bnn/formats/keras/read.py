@@ -140,6 +140,8 @@ class _Reader:
     def __init__(self, model: keras_file.KerasModel, chosen: Grid | None) -> None:
         self.model = model
         self.chosen = chosen
+        #: Why the values of the input are taken as those of a grid.
+        self.unknown_input = "the model does not quantize its input"
         self.stack = Stack()
         self.report = Report("Keras")
         self.report.ignored += model.unused
@@ -231,7 +233,7 @@ class _Reader:
         if chosen is None:
             chosen = grid("bytes" if flow.steps else "symmetric")
             self.report.lost.append(
-                f"the model does not quantize its input; taken as {chosen.name}: {chosen.meaning}"
+                f"{self.unknown_input}; taken as {chosen.name}: {chosen.meaning}"
             )
         self.report.assumed = chosen.name
         factor, offset = 1.0, 0.0
@@ -245,7 +247,13 @@ class _Reader:
         if self.chosen is not None or flow.steps:
             return None
         held = host_input(str(self.model.layers[0]), given, self.input_shape)
-        return None if held is None else self._fed(flow, *held)
+        if held is None:
+            self.unknown_input = (
+                f"the host cannot compute the input's {given.name} for every real number, so its "
+                "values must be known (--input)"
+            )
+            return None
+        return self._fed(flow, *held)
 
     def _known(self, flow: _Flow) -> _Flow:
         """Return ``flow`` as a layer's result; a pending flattening is done."""
