@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from bnn.classifier import Classifier
 from bnn.errors import BnnError, FormatError
@@ -48,6 +49,18 @@ class Outcome:
     why: str = ""
 
 
+def _without_ties(classes: NDArray[np.int64], mine: Answers) -> NDArray[np.int64]:
+    """Return ``classes``, with ours where both have equal logits.
+
+    Sums of values such as q / 3 are rounded in float32, which decides between equal sums.
+    """
+    if mine.logits is None or mine.logits.shape[1] == 1:
+        return classes
+    rows, logits = np.arange(len(classes)), mine.logits
+    apart = np.abs(logits[rows, mine.classes] - logits[rows, classes])
+    return np.where(apart <= 1e-6 * max(1.0, float(np.abs(logits).max())), mine.classes, classes)
+
+
 def outcome(model: Any, inputs: Any, answer: Any, folder: Path) -> Outcome:
     """What becomes of ``model``, compared with ``onnx.reference`` and the stored ``answer``."""
     path = folder / "x.onnx"
@@ -72,7 +85,7 @@ def outcome(model: Any, inputs: Any, answer: Any, folder: Path) -> Outcome:
             return Outcome("unknown", str(error))
     for found in answers:
         theirs = (
-            Answers(found[:, 0].astype(np.int64))
+            Answers(_without_ties(found[:, 0].astype(np.int64), mine))
             if ending == "class"
             else Answers(classes_of(found, middle), found - np.float32(middle))
         )

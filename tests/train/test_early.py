@@ -8,6 +8,8 @@ import os
 import numpy as np
 import pytest
 
+pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
+
 from bnn.errors import BnnError, TrainError
 from bnn.train import run
 from bnn.train.loop import FitOptions
