@@ -27,7 +27,7 @@ from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.edges import reference_edges
 from support.mutated import VALUES
-from support.programs import batches, networks
+from support.programs import FULL, batches, networks
 
 #: Scores, decisions and edges of a file's program for inputs, on one kernel set.
 RUN = """
@@ -64,16 +64,19 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+#: Random programs, the same in each run, none of them kept or made smaller.
+DRAWN = {
+    "deadline": None,
+    "database": None,
+    "phases": [Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+}
+
+
 @pytest.mark.parametrize("kernel", ["relaxed", "simd128", "portable"])
 def test_random_programs_equal_the_reference(page: Any, kernel: str, tmp_path: Path) -> None:
     @hypothesis.seed(7)
-    @settings(
-        max_examples=60,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=60, **DRAWN)
     @given(program=networks())
     def run(program: Program) -> None:
         path = tmp_path / "m.bnn"
@@ -94,18 +97,39 @@ def test_random_programs_equal_the_reference(page: Any, kernel: str, tmp_path: P
     run()
 
 
+def test_what_the_page_cannot_run_is_refused(page: Any, tmp_path: Path) -> None:
+    """Programs with every operation: the reference's scores, or a line that says why not."""
+    refusals: list[str] = []
+
+    @hypothesis.seed(9)
+    @settings(max_examples=60, **DRAWN)
+    @given(program=networks(FULL))
+    def run(program: Program) -> None:
+        path = tmp_path / "m.bnn"
+        save(Model(program, tuple(map(str, range(program.classes)))), path)
+        text = _text(path.read_bytes())
+        (refusal,) = page.evaluate(READ, [text])
+        if refusal is not None:
+            refusals.append(refusal)
+            return
+        batch = batches(program, 3, seed=1)
+        picture = isinstance(program.input, PictureInput)
+        found = page.evaluate(RUN, [text, "simd128", batch.reshape(-1).tolist(), picture])
+        expected = prepare("reference", program).run(batch)
+        assert found["scores"] == expected.scores.reshape(-1).tolist()
+
+    run()
+    assert all(refusal.startswith("UserError: ") for refusal in refusals)
+    for reason in ("unknown kind concat", "unknown kind rescale", "8 bits"):
+        assert any(reason in refusal for refusal in refusals), reason
+
+
 def _models(folder: Path) -> Iterator[bytes]:
     """Small models of every kind of input and operation."""
     programs: list[Program] = []
 
     @hypothesis.seed(11)
-    @settings(
-        max_examples=12,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=12, **DRAWN)
     @given(program=networks())
     def collect(program: Program) -> None:
         programs.append(program)

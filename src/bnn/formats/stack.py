@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.network.layers import with_sources
 from bnn.network.network import (
     Activation,
     Add,
@@ -56,23 +57,6 @@ class Stack:
         """Append ``layer``, whose name came from :meth:`name`, and return its name."""
         self.layers.append(layer)
         return layer.name
-
-
-def used_layers(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that the last one depends on, in order, each with the source that it has."""
-    named: list[Layer] = []
-    before = "input"
-    for layer in layers:
-        named.append(layer if layer.source else replace(layer, source=before))
-        before = layer.name
-    wanted = {before}
-    kept: list[Layer] = []
-    for layer in reversed(named):
-        if layer.name in wanted:
-            wanted.add(layer.source)
-            wanted.add(getattr(layer, "other", ""))  # of layers that read two
-            kept.append(layer)
-    return kept[::-1]
 
 
 def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: str) -> Conv2d:
@@ -262,9 +246,8 @@ def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
 def _readers(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers that read the input, directly or after max pools."""
     sources, found = {"input"}, []
-    for index, layer in enumerate(layers):
-        source = layer.source or (layers[index - 1].name if index else "input")
-        if source in sources:
+    for layer in with_sources(layers):
+        if layer.source in sources:
             found.append(layer)
             if isinstance(layer, MaxPool):
                 sources.add(layer.name)

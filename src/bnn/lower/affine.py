@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import NetworkError
 from bnn.lower.codes import tightest
-from bnn.network.arithmetic import real_layer, units, vector, whole_pad
+from bnn.network.arithmetic import real_layer, slope, units, vector, whole_pad
 from bnn.network.layers import (
     Add,
     BatchNorm,
@@ -60,6 +60,8 @@ from bnn.network.layers import (
     Scale,
     Sign,
     Weighted,
+    used_layers,
+    with_sources,
 )
 from bnn.network.network import Signal, common, signal_of
 from bnn.program.check import dot_bounds
@@ -120,10 +122,8 @@ def reading_integers(
         dtype: of the network's arithmetic.
     """
     walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
-    before = INPUT
-    for layer in layers:
-        walk.layer(layer if layer.source else replace(layer, source=before))
-        before = layer.name
+    for layer in with_sources(layers):
+        walk.layer(layer)
     return Rewritten(walk.kept(), tuple(walk.approximate))
 
 
@@ -152,12 +152,7 @@ class _Walk:
         """The layers that the last one depends on, if anything was rewritten; else all."""
         if not self.changed:
             return tuple(self.layers.values())
-        wanted = {self.last}
-        for name in reversed(self.layers):
-            if name in wanted:
-                layer = self.layers[name]
-                wanted |= {layer.source, getattr(layer, "other", layer.source)}
-        return tuple(layer for name, layer in self.layers.items() if name in wanted)
+        return used_layers(self.layers.values(), self.last)
 
     def layer(self, layer: Layer) -> None:
         """Put ``layer``, rewritten where it must be."""
@@ -220,12 +215,8 @@ class _Walk:
                 return self._sums(layer)
             case BatchNorm() | Scale() if source is not None:
                 at_zero = real_layer(layer, np.zeros(1))
-                slope = (
-                    vector(layer.factor, np.float64) / vector(layer.divisor, np.float64)
-                    if isinstance(layer, Scale)
-                    else vector(layer.gamma, np.float64) * vector(layer.inv_std, np.float64)
-                )
-                factor, offset = source.factor * slope, source.offset * slope + at_zero
+                by = slope(layer)
+                factor, offset = source.factor * by, source.offset * by + at_zero
                 if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
                     return None
                 return _Form(source.base, _f64(factor), _f64(offset))

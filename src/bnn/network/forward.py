@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.network.arithmetic import accumulator_scale, real_layer, vector, whole_pad
+from bnn.network.arithmetic import accumulator_scale, real_layer, slope, vector, whole_pad
 from bnn.network.network import (
     Add,
     BatchNorm,
@@ -175,16 +175,12 @@ def _dense(steps: list[BatchNorm | Scale | Clip | RealDense]) -> Dense:
 def _moved(
     scale: Any, offset: Any, steps: list[BatchNorm | Scale | Clip | RealDense]
 ) -> tuple[Any, Any]:
-    """Scale and offset after what is affine."""
+    """Return ``scale`` and ``offset`` after the affine layers ``steps``."""
     for step in steps:
         assert isinstance(step, BatchNorm | Scale)
         at_zero = real_layer(step, np.zeros(np.size(offset)))
-        slope = (
-            vector(step.factor, np.float64) / vector(step.divisor, np.float64)
-            if isinstance(step, Scale)
-            else vector(step.gamma, np.float64) * vector(step.inv_std, np.float64)
-        )
-        scale, offset = scale * slope, offset * slope + at_zero
+        factor = slope(step)
+        scale, offset = scale * factor, offset * factor + at_zero
     return scale, offset
 
 

@@ -7,8 +7,8 @@ reads, ``"input"``, or ``""`` for the layer before it. Maps are channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import NetworkError
-from bnn.program.operations import MAX_COUNTED_LEVELS, MAX_VALUE_BITS, Borders, Pair
+from bnn.program.operations import INPUT, MAX_COUNTED_LEVELS, MAX_VALUE_BITS, Borders, Pair
 from bnn.program.precision import Precision
 
 Shape = tuple[int, int, int]
@@ -531,6 +531,30 @@ def sources(layer: Layer) -> tuple[str, ...]:
         case Sign() | Quantize() | MultiThreshold() | FixedPoint() | MaxPool() | Flatten():
             return (layer.source,)
     assert_never(layer)
+
+
+def with_sources(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Return ``layers`` with their sources: "" stands for the layer before, or the input."""
+    before, named = INPUT, []
+    for layer in layers:
+        named.append(layer if layer.source else replace(layer, source=before))
+        before = layer.name
+    return tuple(named)
+
+
+def used_layers(layers: Iterable[Layer], last: str = "") -> tuple[Layer, ...]:
+    """Return the layers that the layer ``last`` depends on, itself included, in their order.
+
+    Args:
+        layers: in order, with their sources (:func:`with_sources`).
+        last: name of one of them; by default the last one.
+    """
+    named = tuple(layers)
+    wanted = {last or (named[-1].name if named else "")}
+    for layer in reversed(named):
+        if layer.name in wanted:
+            wanted.update(sources(layer))
+    return tuple(layer for layer in named if layer.name in wanted)
 
 
 # --- checks --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ becomes real as ``(scale of the weights * scale of the source) * sum + bias``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ from bnn.network.layers import (
     Sign,
     Weighted,
     sources,
+    with_sources,
 )
 from bnn.program.inputs import Input
 from bnn.program.operations import INPUT, Borders, Pair
@@ -135,7 +136,7 @@ class Network(Checked):
             raise NetworkError(f"arithmetic is float32 or float64, not {self.arithmetic!r}")
         if not self.layers:
             raise NetworkError("a network has at least one layer")
-        object.__setattr__(self, "layers", _with_sources(self.layers))
+        object.__setattr__(self, "layers", with_sources(self.layers))
         object.__setattr__(self, "signals", MappingProxyType(_infer(self)))
 
     @property
@@ -159,14 +160,6 @@ class Network(Checked):
 
 
 # --- checks --------------------------------------------------------------------------
-
-
-def _with_sources(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    before, named = INPUT, []
-    for layer in layers:
-        named.append(layer if layer.source else replace(layer, source=before))
-        before = layer.name
-    return tuple(named)
 
 
 def _infer(network: Network) -> dict[str, Signal]:

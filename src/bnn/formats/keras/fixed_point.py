@@ -19,7 +19,7 @@ from bnn.errors import FormatError
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.qonnx.tensor import Array, Function
 from bnn.network.arithmetic import real_layer
-from bnn.network.layers import Rounding
+from bnn.network.layers import Rounding, with_sources
 from bnn.network.network import (
     Activation,
     Add,
@@ -177,15 +177,14 @@ def activation_of(
 
 def span_of(name: str, layers: Sequence[Layer], given: Span) -> Span:
     """Bounds of the real values of the layer ``name``; ``given`` are the input's."""
-    by_name = {layer.name: layer for layer in layers}
-    before = {layer.name: layers[i - 1].name if i else "input" for i, layer in enumerate(layers)}
+    by_name = {layer.name: layer for layer in with_sources(layers)}
     path: list[Layer] = []
     while name != "input" and name:
         layer = by_name[name]
         path.append(layer)
         if isinstance(layer, Sign | Quantize | MultiThreshold):
             break
-        name = layer.source or before[layer.name]
+        name = layer.source
     low, high = given
     for layer in reversed(path):
         low, high = _after(layer, low, high)

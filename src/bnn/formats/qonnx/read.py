@@ -31,7 +31,8 @@ from bnn.formats.qonnx.tensor import Curve, RawInput, Tensor
 from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.qonnx.weights import quantized_constant
 from bnn.formats.report import Converted
-from bnn.formats.stack import used_layers, zeros_fit
+from bnn.formats.stack import zeros_fit
+from bnn.network.layers import used_layers, with_sources
 
 
 def read(path: str | Path, given_input: str | None = None) -> Converted:
@@ -70,7 +71,7 @@ def _converted(walk: Walk) -> Converted:
     last = walk.value(walk.nodes[-1], walk.graph.output)
     finish(walk, curves.settled(walk, walk.nodes[-1], last) if isinstance(last, Curve) else last)
     assert walk.input is not None
-    layers = used_layers(walk.stack.layers)
+    layers = used_layers(with_sources(walk.stack.layers))
     given = zeros_fit(walk.input, layers)
     network = walk.report.network(given, layers, walk.lattice)
     walk.report.ignored += [k for k in walk.graph.constants if k not in walk.used]

@@ -31,7 +31,6 @@ LAST: Axes = ("N", "H", "W", "C")
 VECTOR: Axes = ("N", "C")
 #: Signals of one dimension: maps of one row.
 ROW_FIRST: Axes = ("N", "C", "W")
-ROW_LAST: Axes = ("N", "W", "C")
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ class Walk:
         return self.values[name]
 
     def note_values(self, value: Value) -> None:
-        """Bounds of the layer that ``value`` is, if it is one."""
+        """Note the bounds of the layer that ``value`` is, if it is one."""
         if isinstance(value, Tensor) and not value.steps and not value.ending:
             self.bounds.setdefault(value.layer, (value.low, value.high))
             if value.quantized:
@@ -128,16 +128,6 @@ class Walk:
             return tensor
         self.lattice = chosen.lattice(float(value.factor[0]), float(value.offset[0]))
         return self.fed(chosen.input(value.given_shape), value)
-
-    def _scaled_by_channel(self, node: Op, chosen: Grid, value: RawInput) -> Tensor:
-        """The input on its grid, and what the graph does to each channel as layers."""
-        if node.kind not in _QUANTIZERS:
-            raise FormatError(f"{node}: an input scaled by channel must be quantized by the graph")
-        self.lattice = chosen.lattice()
-        tensor = self.fed(chosen.input(value.given_shape), value)
-        for step in value.steps:
-            tensor = self.scaled(node, tensor, step)
-        return tensor
 
     def real(self, node: Op, value: Value | None) -> Tensor:
         """Return ``value`` as a tensor without pending steps; these become layers."""
