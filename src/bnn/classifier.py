@@ -169,7 +169,7 @@ class Classifier:
         """Every edge of the program by name: int32 (N, height, width, channels) each.
 
         They are in the order of the operations, ``input`` first. A runtime that shows its own edges
-        (``sim``) is compared with them.
+        is compared with them: ``Classifier(model, runtime="sim", watched=True)``.
 
         Raises:
             InputError: so many images that their edges would need more than 2 GiB.

@@ -193,6 +193,10 @@ def test_a_mean_and_a_deviation_are_the_hosts() -> None:
     assert grid("mean=0.5,std=0.25").precision == chosen.precision
     ends = chosen.input((4, 4, 3)).check(np.full((1, 4, 4, 3), 1e9, np.float32))
     assert (ends == 32767).all()  # saturated
+    with pytest.raises(FormatError, match="3 means and deviations for 4 channels"):
+        chosen.input((2, 2, 4))
+    with pytest.raises(FormatError, match="outside the range of float32"):
+        grid("mean=1e30,std=1e-30").input((4,))
 
 
 _NO_GRIDS = [
@@ -200,6 +204,8 @@ _NO_GRIDS = [
     *["mean=1", "std=1", "mean=1,std=0", "mean=x,std=1", "mean=1,std=1,std=2", "unit,foo=1,std=1"],
     *[
         "symmetric,mean=1,std=1",
+        "unit,mean=0.5,std=0.5",
+        "bytes,mean=1,std=1",
         "mean=1:2,std=1:2:3",
         "mean=inf,std=1",
         "fixed<16,6>,",

@@ -118,3 +118,21 @@ def test_names_from_a_file_are_escaped_in_the_page() -> None:
     assert "<script>" not in text
     assert "<i>" not in text
     assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        ("3.png", "is not the name of a page; end it with .html"),
+        ("no/3.html", "is not a folder"),
+        ("", "is not the name of a page"),
+    ],
+)
+def test_a_page_takes_no_other_files_place(page: str, reason: str, tmp_path: Path) -> None:
+    picture = tmp_path / "3.png"
+    picture.write_bytes((SAMPLES / "mnist" / "3.png").read_bytes())
+    command = ["inspect", "lfc-w1a1", str(picture), "-o", str(tmp_path / page)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code != 0
+    assert picture.read_bytes() == (SAMPLES / "mnist" / "3.png").read_bytes()
+    assert reason in str(done.exception or done.output)

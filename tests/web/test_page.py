@@ -265,6 +265,15 @@ def test_the_camera_is_classified_frame_by_frame(
     started.close()
 
 
+def test_another_picture_hides_the_steps_of_the_one_before(page: Any) -> None:
+    page.click("#samples-mnist .sample >> nth=3")
+    page.wait_for_selector("[data-model=lfc-w1a1] .best")
+    page.click("#walk")
+    page.wait_for_selector("#walked:not([hidden])")
+    page.click("#samples-mnist .sample >> nth=4")
+    page.wait_for_selector("#walked", state="hidden")
+
+
 def test_the_slow_walk_plays_and_stops(page: Any) -> None:
     page.click("#samples-mnist .sample >> nth=3")
     page.wait_for_selector("[data-model=lfc-w1a1] .best")

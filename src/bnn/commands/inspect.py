@@ -25,7 +25,9 @@ def inspect(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PAGE", help="Write all maps as one HTML file."),
+        typer.Option(
+            "--output", "-o", metavar="PAGE", help="Write all maps as one HTML file (PAGE.html)."
+        ),
     ] = None,
     runtime: Annotated[
         str,
@@ -42,11 +44,15 @@ def inspect(
     """
     import bnn
     from bnn.commands.images import read_images
-    from bnn.errors import DataError
+    from bnn.errors import DataError, InputError
     from bnn.run.edges import reference_edges
-    from bnn.system.files import write_whole
+    from bnn.system.files import check_writable, write_whole
     from bnn.web.inspected import page
 
+    if output is not None:
+        if output.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"{output}: is not the name of a page; end it with .html")
+        check_writable(output, DataError)
     loaded = bnn.load(model)
     names, batch = read_images(loaded, [image])
     checked = loaded.program.input.check(batch[:1])

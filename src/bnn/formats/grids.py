@@ -66,8 +66,15 @@ class Grid:
         """Return the input description for arrays (N, *shape)."""
         if not self.mean:
             return real_input(shape, self.precision, self.scale, self.zero_point)
+        if len(self.mean) not in (1, shape[-1]):
+            raise FormatError(
+                f"input {self.name}: {len(self.mean)} means and deviations for {shape[-1]} channels"
+            )
         mean, std = np.array(self.mean), np.array(self.std)
-        return real_input(shape, self.precision, std / self.divisor, -mean * self.divisor / std)
+        scale, zero_point = std / self.divisor, -mean * self.divisor / std
+        if max(scale.max(), np.abs(zero_point).max()) > np.finfo(np.float32).max:
+            raise FormatError(f"input {self.name}: is outside the range of float32")
+        return real_input(shape, self.precision, scale, zero_point)
 
     def lattice(
         self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
@@ -133,9 +140,16 @@ def grid(name: str) -> Grid:
     plain = _plain(first)
     if not rest:
         return plain
+    if plain in GRIDS:
+        raise FormatError(
+            f"no such input: {name!r}: mean and std make values that are not those of {first}; "
+            "leave it out, or give a grid such as fixed<16,6>"
+        )
     numbers = {key: _numbers(name, value) for key, _, value in (one.partition("=") for one in rest)}
-    if set(numbers) != {"mean", "std"} or len(rest) != 2 or plain.minus:
-        raise FormatError(f"no such input: {name!r}; give mean=... and std=... after a grid")
+    if set(numbers) != {"mean", "std"} or len(rest) != 2:
+        raise FormatError(
+            f"no such input: {name!r}; give mean=...,std=... alone or after a grid and a comma"
+        )
     mean, std = numbers["mean"], numbers["std"]
     if min(std) <= 0 or (len(mean) != len(std) and 1 not in (len(mean), len(std))):
         raise FormatError(f"no such input: {name!r}: one mean and one positive std per channel")

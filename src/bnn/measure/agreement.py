@@ -127,6 +127,8 @@ class Verification:
             text.append(f"  accuracy: {100 * self.correct / max(1, self.samples):.2f} %")
         if self.off_grid is not None:
             text.append(f"  inputs off the assumed grid: {self.off_grid} of {self.samples}")
+            if self.off_grid:
+                text.append("  they are rounded to the grid before both answers are computed")
         text += [f"  {item.line()}" for item in self.comparisons]
         text += [f"  {note}" for note in self.notes]
         if not any(item.independent for item in self.comparisons):

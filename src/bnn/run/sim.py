@@ -113,7 +113,10 @@ class SimRuntime(AcceleratorRuntime):
             DriverError: the runtime was prepared without ``watched``, or words are missing.
         """
         if not self._can_watch:
-            raise DriverError("this simulator shows no edges; prepare it with watched=True")
+            raise DriverError(
+                "this simulator shows no edges; make it so that it does: "
+                "bnn.Classifier(model, runtime='sim', watched=True)"
+            )
         found = [self._watched(inputs[i : i + 1]) for i in range(len(inputs))]
         return {
             name: np.stack([edges[name] for edges in found]) for name in (found[0] if found else {})

@@ -111,7 +111,10 @@ def plain(where: str, name: str) -> str:
     """Return ``ste_sign`` for ``SteSign`` or ``Larq>ste_sign``; refuse names of other packages."""
     package, _, last = name.rpartition(">")
     if package and package.lower() not in _PACKAGES:
-        raise FormatError(f"{where}: {name!r} is code of its own, which is not run")
+        raise FormatError(
+            f"{where}: {name!r} is code of its own, which is not run; if it is a function that is "
+            f"known here, say which: --quantizer '{name}=ste_sign'"
+        )
     if not re.fullmatch(r"\w{1,64}", last):
         raise FormatError(
             f"{where}: {short(name)} is not a quantizer or activation that can be read"

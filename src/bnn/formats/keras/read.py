@@ -244,6 +244,11 @@ class _Reader:
 
     def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:
         """Return the input quantized by the host as ``given`` does; None if the host cannot."""
+        if self.chosen is not None:
+            self.report.lost.append(
+                f"the file quantizes its input ({given.name}); as asked, its values are taken as "
+                f"{self.chosen.name}, and others are rounded to these first"
+            )
         if self.chosen is not None or flow.steps:
             return None
         held = host_input(str(self.model.layers[0]), given, self.input_shape)

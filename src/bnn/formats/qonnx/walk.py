@@ -116,6 +116,11 @@ class Walk:
             if node.kind in _QUANTIZERS:
                 reason = f"{node} quantizes the input in a way that the host cannot"
             self.report.lost.append(f"{reason}; taken as {chosen.name}: {chosen.meaning}")
+        elif node.kind in _QUANTIZERS:
+            self.report.lost.append(
+                f"{node} quantizes the input; as asked, its values are taken as {chosen.name}, and "
+                "others are rounded to these first"
+            )
         check_fed(self.graph, chosen)
         self.report.assumed = chosen.name
         if value.factor.size > 1 or value.offset.size > 1:

@@ -55,6 +55,7 @@ async function classifyOn(model, given, turn) {
 
 function take(next, options) {
   picture = next;
+  if (!camera?.running) bits?.hide(); // its steps are those of the picture before
   showError("picture-error", "");
   return classify(options);
 }
@@ -234,6 +235,7 @@ function showCore() {
 }
 
 async function start() {
+  $("loading").hidden = true;
   setUpLanguage();
   if (typeof WebAssembly !== "object") return showError("trouble", text("error.wasm"));
   showCore();
