@@ -31,7 +31,7 @@ def convert(
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="bnn-pynq or qonnx, instead of .bnn.")
+        str | None, typer.Option("--to", help="bnn-pynq, c or qonnx, instead of .bnn.")
     ] = None,
     topology: Annotated[
         str | None,

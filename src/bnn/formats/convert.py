@@ -27,7 +27,7 @@ from bnn.system.files import read_file
 
 #: Formats that are read, and those that are written.
 SOURCES = ("bnn-pynq", "brevitas", "chainer", "keras", "qonnx", "theano")
-TARGETS = ("bnn-pynq", "qonnx")
+TARGETS = ("bnn-pynq", "c", "qonnx")
 
 Rounding = Literal["exact", "original"]
 Path_ = str | os.PathLike[str]
@@ -477,9 +477,10 @@ def export(
     """Write ``model`` to another format.
 
     Args:
-        model: any model for ``qonnx``; one of the original's five networks for ``bnn-pynq``.
+        model: any model for ``qonnx`` and ``c``; one of the original's five networks for
+            ``bnn-pynq``.
         target: one of :data:`TARGETS`.
-        out: a file for ``qonnx``, a new folder for ``bnn-pynq``.
+        out: a file for ``qonnx``, a new folder for ``bnn-pynq`` and ``c``.
         folding: (PE, SIMD) of every layer, for ``bnn-pynq``; the original's by default.
         fires_at: see :func:`bnn.formats.bnn_pynq.save`.
 
@@ -504,4 +505,8 @@ def export(
         if Path(out).suffix == SUFFIX:
             raise FormatError(f"{out}: {SUFFIX} is for models of this package; call it .onnx")
         return qonnx_write.save(model, out)
+    if target == "c":
+        from bnn.formats import c
+
+        return c.save(model, out)
     raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")

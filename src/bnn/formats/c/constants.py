@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays as C constants; a matrix of few bits as bit planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.program.operations import Dot
+from bnn.program.precision import Precision
+
+#: Products of bit planes of a dot; above, weights are stored as numbers and multiplied.
+MAX_PLANES = 16
+_PER_LINE = 8
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How an integer is a sum of its bits: ``low + sum(factor * bit)``.
+
+    Attributes:
+        factors: one for each bit of the code, from the lowest.
+        low: the value of a code of zeros.
+    """
+
+    factors: tuple[int, ...]
+    low: int
+
+
+def planes_of(precision: Precision) -> Planes:
+    """Return the bits of a code of ``precision``, and what each adds to the value."""
+    if precision.kind == "bipolar":
+        return Planes((2,), -1)
+    factors = [1 << bit for bit in range(precision.bits)]
+    if precision.kind != "unsigned":
+        factors[-1] = -factors[-1]
+    return Planes(tuple(factors), 0)
+
+
+def is_counted(op: Dot, source: Precision) -> bool:
+    """Tell whether the dot is computed by counting bits."""
+    return source.bits * op.precision.bits <= MAX_PLANES
+
+
+def packed(op: Dot) -> NDArray[np.uint32]:
+    """Return the weights' bit planes, uint32 (rows, planes, words); bits past the end are 0."""
+    codes = op.precision.encode(op.weights)
+    rows, columns = codes.shape
+    words = -(-columns // 32)
+    found = np.zeros((rows, op.precision.bits, words), np.uint32)
+    for plane in range(op.precision.bits):
+        bits = np.zeros((rows, words * 32), np.uint8)
+        bits[:, :columns] = codes >> plane & 1
+        found[:, plane] = np.packbits(bits, axis=1, bitorder="little").view("<u4")
+    return found
+
+
+def array(c: str, name: str, values: NDArray[Any], *, hexadecimal: bool = False) -> str:
+    """Return the definition of a constant array, flat."""
+    flat = [int(value) for value in values.reshape(-1)]
+    if hexadecimal:
+        texts = [f"0x{value:08x}u" for value in flat]
+    else:
+        texts = [_number(value) for value in flat]
+    lines = [", ".join(texts[i : i + _PER_LINE]) for i in range(0, len(texts), _PER_LINE)]
+    body = ",\n    ".join(lines)
+    return f"static const {c} {name}[{len(flat)}] = {{\n    {body}\n}};\n"
+
+
+def _number(value: int) -> str:
+    """An integer constant; C has no negative ones, and -2^31, -2^63 need a difference."""
+    if value == -(1 << 63):
+        return "(-INT64_C(9223372036854775807) - 1)"
+    if not -(1 << 31) < value < 1 << 31:
+        return "(-2147483647 - 1)" if value == -(1 << 31) else f"INT64_C({value})"
+    return str(value)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where each edge is stored while a program in C runs: one array for each type of number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bnn.program.operations import INPUT, Edge
+from bnn.program.program import Program
+from bnn.program.semantics import last_readers
+
+#: C types from small to large, and the ends of their values.
+_TYPES = (
+    ("uint8_t", 0, 0xFF),
+    ("int8_t", -0x80, 0x7F),
+    ("uint16_t", 0, 0xFFFF),
+    ("int16_t", -0x8000, 0x7FFF),
+    ("int32_t", -0x8000_0000, 0x7FFF_FFFF),
+)
+BYTES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4}
+
+
+def c_type(low: int, high: int) -> str:
+    """Return the smallest C type that holds all integers from ``low`` to ``high``."""
+    return next(name for name, least, most in _TYPES if least <= low and high <= most)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an edge lies.
+
+    Attributes:
+        array: C type of its values, which is also that of the array.
+        first: index of its first value in that array.
+        size: number of its values.
+    """
+
+    array: str
+    first: int
+    size: int
+
+    @property
+    def text(self) -> str:
+        """C expression: pointer to the first value."""
+        return f"{array_name(self.array)} + {self.first}"
+
+
+def array_name(c: str) -> str:
+    """Return the name of the array of a C type."""
+    return f"maps_{c.removesuffix('_t')}"
+
+
+def size_of(edge: Edge) -> int:
+    """Return the number of values of an edge."""
+    height, width, channels = edge.shape
+    return height * width * channels
+
+
+def places(program: Program, fused: Iterable[str]) -> dict[str, Place]:
+    """Return the place of each edge; edges that are alive at the same time do not overlap.
+
+    Args:
+        program: the program.
+        fused: edges that are never stored: windows that a dot gathers patch by patch. What they
+            read stays alive until their last reader has run.
+    """
+    alive: dict[str, Place] = {}
+    found: dict[str, Place] = {}
+    last = _last_use(program, set(fused))
+    for step, name in enumerate([INPUT, *(op.name for op in program.ops)]):
+        if name not in fused:
+            edge = program.edges[name]
+            found[name] = alive[name] = _free(alive, c_type(edge.low, edge.high), size_of(edge))
+        for other in [each for each in alive if last[each] <= step]:
+            del alive[other]
+    return found
+
+
+def _last_use(program: Program, fused: set[str]) -> dict[str, int]:
+    """Step (0 is the input, 1 the first operation) after which an edge is not read any more."""
+    steps = {op.name: step for step, op in enumerate(program.ops, 1)}
+    never = len(steps) + 1
+    last = {edge: steps[name] for name, edges in last_readers(program).items() for edge in edges}
+    for name in (INPUT, *steps):
+        last.setdefault(name, never)
+    for op in reversed(program.ops):
+        if op.name in fused:
+            last[op.source] = max(last[op.source], last[op.name])
+    return last
+
+
+def _free(alive: Mapping[str, Place], array: str, size: int) -> Place:
+    """The lowest place of ``size`` values that overlaps no place that is alive."""
+    first = 0
+    for place in sorted(alive.values(), key=lambda each: each.first):
+        if place.array == array and first < place.first + place.size and place.first < first + size:
+            first = place.first + place.size
+    return Place(array, first, size)
+
+
+def totals(found: Mapping[str, Place]) -> dict[str, int]:
+    """Return the length of the array of each C type that is used."""
+    lengths: dict[str, int] = {}
+    for place in found.values():
+        lengths[place.array] = max(lengths.get(place.array, 0), place.first + place.size)
+    return lengths

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Writes a folder with a model as C99."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import FormatError
+from bnn.formats.c import texts
+from bnn.formats.c.constants import array, is_counted
+from bnn.formats.c.functions import Context, function
+from bnn.formats.c.memory import BYTES, Place, array_name, c_type, places, totals
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput, RealInput
+from bnn.program.operations import INPUT, Dot, Threshold, Window, sources
+from bnn.program.program import Program
+from bnn.program.semantics import evaluate
+from bnn.system.files import folder_beside, sync_folder, write_folder
+
+#: Most weights and thresholds; the text of more would have gigabytes.
+MAX_CONSTANTS = 1 << 25
+#: Inputs of the test that is written beside the model.
+TESTED = 8
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
+#: Words that C reserves, which a folder might be called.
+_WORDS = """
+    auto break case char const continue default do double else enum extern float for goto if
+    inline int long main register restrict return short signed sizeof static struct switch
+    typedef union unsigned void volatile while
+"""
+_RESERVED = frozenset(_WORDS.split())
+
+
+def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Write ``model`` as C99 into the new folder ``folder``.
+
+    The functions are called after the folder: ``digits_run`` for a folder ``digits``.
+
+    Returns:
+        A note on what the code does not do. ``NAME.h`` says how much memory it takes.
+
+    Raises:
+        FormatError: the folder exists, its name is not one of C, the model ends in a real layer, or
+            it is too large.
+    """
+    target = Path(folder)
+    name = target.name
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        raise FormatError(
+            f"{target}: functions are called after the folder, so its name must be letters, digits "
+            "and _, such as digits"
+        )
+    if target.exists() or target.is_symlink():
+        raise FormatError(f"{target}: exists already; give a new folder")
+    _check(model)
+    source, sizes = _source(model, name)
+    files = {
+        f"{name}.h": _header(model, name, sizes),
+        f"{name}.c": source,
+        f"{name}_test.c": _test(model, name),
+        "Makefile": texts.MAKEFILE.replace("@NAME@", name),
+    }
+    try:
+        fresh = folder_beside(target)
+        write_folder(fresh, {path: text.encode() for path, text in files.items()})
+        fresh.rename(target)
+        sync_folder(target.parent)
+    except OSError as reason:
+        raise FormatError(f"{target}: cannot be written: {reason.strerror}") from None
+    if model.preprocess is None:
+        return ()
+    return ("the preparation of pictures: the code takes the bytes that it makes",)
+
+
+def _check(model: Model) -> None:
+    program = model.program
+    if program.affine is not None and program.affine.dense is not None:
+        raise FormatError(f"{model.name}: its last layer has real weights; --to c writes integers")
+    constants = sum(
+        op.weights.size if isinstance(op, Dot) else op.thresholds.size
+        for op in program.ops
+        if isinstance(op, Dot | Threshold)
+    )
+    if constants > MAX_CONSTANTS:
+        raise FormatError(
+            f"{model.name}: has {constants:,} weights and thresholds; --to c writes at most "
+            f"{MAX_CONSTANTS:,}"
+        )
+
+
+def fused_windows(program: Program) -> dict[str, Window]:
+    """Return the windows that only dots read: they are gathered patch by patch, never stored."""
+    windows = {op.name: op for op in program.ops if isinstance(op, Window)}
+    for op in program.ops:
+        for source in sources(op):
+            if not isinstance(op, Dot):
+                windows.pop(source, None)
+    windows.pop(program.scores, None)
+    return windows
+
+
+def _source(model: Model, name: str) -> tuple[str, tuple[int, int]]:
+    """``NAME.c``, and the bytes of its constants and of its memory."""
+    program = model.program
+    fused = fused_windows(program)
+    found = places(program, fused)
+    functions, calls = [], []
+    for number, op in enumerate(program.ops):
+        if op.name in fused:
+            continue
+        context = Context(program, number, found, fused)
+        functions.append(f"/* {_comment(op.name)} */\n{function(op, context)}")
+        calls.append(_call(program, number, found, fused))
+    lengths = totals(found)
+    memory = "".join(
+        f"static {c} {array_name(c)}[{length}];\n" for c, length in sorted(lengths.items())
+    )
+    scratch, scratch_bytes = _scratch(program, fused)
+    code = "\n".join(
+        [
+            texts.HEAD.replace("@NAME@", name),
+            memory + scratch,
+            _packs(program),
+            *functions,
+            _input(program, name),
+            _end(program, name, found, calls),
+            _classes(model, name),
+        ]
+    )
+    stored = sum(BYTES[c] * length for c, length in lengths.items()) + scratch_bytes
+    return code, (_constant_bytes(code), stored)
+
+
+def _constant_bytes(code: str) -> int:
+    widths = {**BYTES, "uint32_t": 4, "int64_t": 8, "double": 8, "float": 4}
+    arrays = re.findall(r"^static const (\w+) \w+\[(\d+)\]", code, re.MULTILINE)
+    return sum(widths[c] * int(length) for c, length in arrays)
+
+
+def _call(program: Program, number: int, found: dict[str, Place], fused: dict[str, Window]) -> str:
+    op = program.ops[number]
+    read = [fused[each].source if each in fused else each for each in sources(op)]
+    arguments = ", ".join(found[each].text for each in (*read, op.name))
+    return f"    op{number}({arguments});"
+
+
+def _scratch(program: Program, fused: dict[str, Window]) -> tuple[str, int]:
+    """Arrays for one patch and for its bit planes, and their bytes."""
+    patches: dict[str, int] = {}
+    planes = words = 0
+    for op in program.ops:
+        if not isinstance(op, Dot):
+            continue
+        edge, columns = program.edges[op.source], op.weights.shape[1]
+        if op.source in fused:
+            c = c_type(edge.low, edge.high)
+            patches[c] = max(patches.get(c, 0), columns)
+        if is_counted(op, edge.precision):
+            planes = max(planes, edge.precision.bits)
+            words = max(words, -(-columns // 32))
+    text = "".join(f"static {c} patch_{c}[{size}];\n" for c, size in sorted(patches.items()))
+    size = sum(BYTES[c] * length for c, length in patches.items())
+    if planes:
+        text += f"#ifndef BNN_PLAIN\nstatic uint32_t planes[{planes}][{words}];\n#endif\n"
+    return text, size + 4 * planes * words
+
+
+def _packs(program: Program) -> str:
+    """A function for each type that is packed into bit planes, and the popcount."""
+    edges = [
+        program.edges[op.source]
+        for op in program.ops
+        if isinstance(op, Dot) and is_counted(op, program.edges[op.source].precision)
+    ]
+    types = sorted({c_type(edge.low, edge.high) for edge in edges})
+    if not types:
+        return ""
+    made = [texts.PACK.replace("@NAME@", c.removesuffix("_t")).replace("@TYPE@", c) for c in types]
+    return "#ifndef BNN_PLAIN\n" + texts.POPCOUNT + "".join(made) + "#endif\n"
+
+
+def _input(program: Program, name: str) -> str:
+    """Constants and functions around the input."""
+    given = program.input
+    if isinstance(given, PictureInput):
+        c = c_type(int(given.table.min()), int(given.table.max()))
+        return array(c, "table", given.table)
+    if not isinstance(given, RealInput):
+        return ""
+    return (
+        _floats("scale", given.scale)
+        + _floats("zero_point", given.zero_point)
+        + texts.quantize(given, name, int(np.prod(given.shape)))
+    )
+
+
+def _floats(name: str, values: NDArray[Any]) -> str:
+    """Hexadecimal constants: they are exact."""
+    c = "float" if values.dtype == np.float32 else "double"
+    end = "f" if c == "float" else ""
+    texts_ = ", ".join(float(value).hex() + end for value in values)
+    return f"static const {c} {name}[{values.size}] = {{{texts_}}};\n"
+
+
+def _end(program: Program, name: str, found: dict[str, Place], calls: list[str]) -> str:
+    """``NAME_run``."""
+    given, place = program.input, found[INPUT]
+    value = "table[input[i]]" if isinstance(given, PictureInput) else f"({place.array})input[i]"
+    scores = found[program.scores]
+    lines = [
+        f"int32_t {name}_run(const {_taken(program)} *input, int32_t *scores)",
+        "{",
+        f"    for (int32_t i = 0; i < {place.size}; i++)",
+        f"        ({place.text})[i] = {value};",
+        *calls,
+        f"    for (int32_t i = 0; i < {scores.size}; i++)",
+        f"        scores[i] = ({scores.text})[i];",
+    ]
+    if program.decision is not None:
+        lines += [f"    return ({found[program.decision].text})[0];", "}", ""]
+        return "\n".join(lines)
+    lines += [f"    return {name}_class(scores);", "}", ""]
+    return _class(program, name) + "\n".join(lines)
+
+
+def _class(program: Program, name: str) -> str:
+    """``NAME_class``: the first maximum of the logits, or of the scores."""
+    if program.affine is None:
+        return texts.CLASS_OF_SCORES.replace("@NAME@", name).replace("@N@", str(program.classes))
+    scale, offset = program.affine.scale, program.affine.offset
+    return (
+        _floats("logit_scale", scale)
+        + _floats("logit_offset", offset)
+        + texts.CLASS_OF_LOGITS.replace("@NAME@", name).replace("@N@", str(program.classes))
+    )
+
+
+def _classes(model: Model, name: str) -> str:
+    quoted = ",\n    ".join(_string(each) for each in model.classes)
+    return f"const char *const {name}_classes[{len(model.classes)}] = {{\n    {quoted}\n}};\n"
+
+
+def _string(text: str) -> str:
+    """A C string of UTF-8 bytes; octal escapes end after three digits, unlike hexadecimal ones."""
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')
+    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
+
+
+def _comment(text: str) -> str:
+    return "".join(each if each.isalnum() or each in "._-" else "_" for each in text)[:80]
+
+
+def _taken(program: Program) -> str:
+    """C type of what the function takes."""
+    return "uint8_t" if isinstance(program.input, PictureInput) else "int16_t"
+
+
+def _header(model: Model, name: str, sizes: tuple[int, int]) -> str:
+    program = model.program
+    size = int(np.prod(program.input.shape))
+    quantize = ""
+    if isinstance(program.input, RealInput):
+        quantize = texts.QUANTIZE_DECLARED.replace("@NAME@", name)
+    decided = "" if program.decision is not None else texts.CLASS_DECLARED.replace("@NAME@", name)
+    shape = "x".join(map(str, program.input.shape))
+    values = (
+        "bytes of a picture, row by row, the channels of a pixel together"
+        if isinstance(program.input, PictureInput)
+        else f"integers {program.input.precision.range_text}"
+    )
+    return (
+        texts.HEADER.replace("@NAME@", name)
+        .replace("@UPPER@", name.upper())
+        .replace("@MODEL@", _comment(model.name))
+        .replace("@INPUTS@", str(size))
+        .replace("@SCORES@", str(program.score_count))
+        .replace("@CLASSES@", str(program.classes))
+        .replace("@SHAPE@", shape)
+        .replace("@SIZES@", f"{sizes[0]:,} bytes of constants, {sizes[1]:,} bytes of memory")
+        .replace("@VALUES@", values)
+        .replace("@TYPE@", _taken(program))
+        .replace("@QUANTIZE@", quantize)
+        .replace("@CLASS@", decided)
+    )
+
+
+def _test(model: Model, name: str) -> str:
+    """A program that compares a few answers with those of the reference runtime."""
+    program = model.program
+    inputs = _sample(program)
+    edges = evaluate(program, inputs)
+    scores = edges[program.scores].reshape(TESTED, -1)
+    if program.decision is not None:
+        classes = edges[program.decision].reshape(-1)
+    elif program.affine is not None:
+        classes = program.affine.logits(scores.astype(np.int32)).argmax(axis=1)
+    else:
+        classes = scores.argmax(axis=1)
+    return (
+        texts.TEST.replace("@NAME@", name)
+        .replace("@UPPER@", name.upper())
+        .replace("@N@", str(TESTED))
+        .replace("@INPUTS@", array(_taken(program), "inputs", inputs))
+        .replace("@SCORES@", array("int32_t", "expected", scores))
+        .replace("@CLASSES@", array("int32_t", "classes", classes))
+    )
+
+
+def _sample(program: Program) -> NDArray[Any]:
+    """Inputs (TESTED, *shape) as the runtimes take them."""
+    random = np.random.default_rng(0)
+    shape = (TESTED, *program.input.shape)
+    if isinstance(program.input, PictureInput):
+        return random.integers(0, 256, shape, dtype=np.uint8)
+    precision = program.input.precision
+    values = random.integers(precision.low, precision.high, shape, endpoint=True)
+    if precision.kind == "bipolar":
+        values = np.where(values > 0, 1, -1)
+    return values.astype(np.int16)
