@@ -76,7 +76,7 @@ class DriverError(BnnError, RuntimeError):
 
 
 class DisagreementError(BnnError):
-    """A runtime with another value than the reference; names the edge and the first place."""
+    """A runtime's value differs from the reference's; names the edge and the first place."""
 
 
 class CacheError(BnnError):

@@ -53,7 +53,7 @@ class Model(Checked):
         return f"Model({self.name!r}, {len(self.classes)} classes, {self.program!r})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: what it is, and a table of its layers."""
+        """Return what the model is, and a table of its layers, for notebooks."""
         from bnn.model.html import model_html
 
         return model_html(self)
