@@ -25,13 +25,13 @@ from bnn.program.program import Program
 from bnn.run.accelerator import AcceleratorRuntime, max_cycles
 from bnn.system.files import parse_json, read_file
 
-#: Where the folder is looked for when ``build`` is not given.
+#: Environment variable that names the folder if ``build`` is not given.
 VARIABLE = "BNN_ACCELERATOR"
 _COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
-    """``program`` on the board's accelerator. Classifiers of one process may share it.
+    """Return ``program`` on the board's accelerator. Classifiers of one process may share it.
 
     Args:
         build: the folder of ``bnn build`` with ``bnn.bit`` in it; by default what the
@@ -60,7 +60,7 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """``driver.json`` of a built folder; its addresses and clock must be those of its board."""
+    """Read ``driver.json`` of a built folder; addresses and clock must be those of its board."""
     path = folder / "driver.json"
     try:
         values = parse_json(read_file(path, 1 << 22, DriverError))
