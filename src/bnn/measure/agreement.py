@@ -117,7 +117,7 @@ class Verification:
 
     @property
     def failed(self) -> bool:
-        """Whether some prediction is not the one that was compared with."""
+        """Whether some prediction differs from the one that it was compared with."""
         return any(item.differing for item in self.comparisons)
 
     def lines(self) -> list[str]:
@@ -225,7 +225,7 @@ def compared(
 
 
 def _stored(samples: Samples, mine: Answers) -> Comparison:
-    """With the stored answers; probabilities with what our logits become."""
+    """Compare with the stored answers; probabilities with the same function of our logits."""
     assert samples.answers is not None
     if samples.logits is None or mine.logits is None or not samples.final:
         return compared("the stored answers", mine, Answers(samples.answers, samples.logits))
@@ -273,7 +273,7 @@ def _executed(
 
 
 def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
-    """Inputs as the model takes them, channels last, as a graph with an input of ``shape`` does.
+    """Return the model's inputs, channels last, as a graph with an input of ``shape`` takes them.
 
     Raises:
         FormatError: they cannot be.
@@ -297,7 +297,7 @@ def classes_of(logits: Array, middle: float = 0.0) -> Array:
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
-    """Return number of samples that the assumed input changes by more than float32's rounding."""
+    """Return the number of samples that the assumed input changes by more than rounding."""
     model, name = conversion.model, conversion.report.assumed
     given = model.program.input
     if not name or not isinstance(given, RealInput):
