@@ -19,7 +19,7 @@ from bnn.hw.tables import Table
 
 #: The original's clock, which every design here is made for, and by which simulations tell time.
 CLOCK_MHZ = 100.0
-#: Addresses of a 32-bit processor's bus, and the registers' least window.
+#: Number of addresses of a 32-bit processor's bus; smallest window of the registers, in bytes.
 _MAX_ADDRESS, _MIN_SPAN = 1 << 32, 1 << 8
 #: Ports of the wrapper around a single block: :mod:`bnn.hw.toolchain.out_of_context`.
 _PINS = ("clk", "rst", "into", "out")
@@ -31,7 +31,7 @@ class Connection:
 
     Attributes:
         top: module around ``bnn_top``, in the file of that name in this folder.
-        base: address of the registers for the processor.
+        base: address of the registers as the processor sees it.
         span: bytes of the registers' window.
     """
 
@@ -48,9 +48,9 @@ class Board:
         name: that of its file, such as ``pynq-z1``.
         part: its chip.
         device: the vendor's name of the chip: part, package, speed grade.
-        clock_mhz: that the accelerator runs at.
+        clock_mhz: the accelerator's clock in MHz.
         connection: None for a board that designs can only be planned for.
-        pins: port of the wrapper around a single block -> pin; empty where none were named.
+        pins: port of the wrapper around a single block -> pin; empty if the file has none.
     """
 
     name: str
@@ -68,11 +68,11 @@ class Board:
         return self.connection
 
     def top_source(self) -> str:
-        """Return text of the top's file."""
+        """Return the text of the top's file."""
         return (resources.files(__name__) / f"{self.built.top}.sv").read_text(encoding="utf-8")
 
     def constraints(self) -> str:
-        """``bnn.xdc``: the clock; no pin is used but the processor's own."""
+        """Return ``bnn.xdc``: the clock; no pin is used except the processor's own."""
         period = 1000 / self.clock_mhz
         return (
             f"# {self.name}: the accelerator's clock is the processing system's clock 0.\n"
@@ -81,7 +81,7 @@ class Board:
 
 
 def parse(name: str, table: Table) -> Board:
-    """The board that a TOML table describes; :class:`BuildError` names the file and the field."""
+    """Return the board that a TOML table describes; :class:`BuildError` names file and field."""
     known = table.text("part")
     if known not in parts():
         raise table.error("part", f"is {known!r}; there are: {', '.join(parts())}")
@@ -151,7 +151,7 @@ def find(name: str) -> tuple[Part, Board | None]:
         name: name of a part or of a board, or a device such as ``xc7z020clg400-1``, in any case.
 
     Raises:
-        PlanError: nothing is called so; lists the parts.
+        PlanError: nothing has this name; the message lists the parts.
     """
     wanted = name.lower()
     for each in boards().values():
@@ -171,7 +171,7 @@ def part(name: str) -> Part:
 
 
 def planned_only(part: Part, board: Board | None = None) -> str:
-    """Why ``bnn build`` cannot make what is planned for ``part`` or ``board``; "": it can."""
+    """Return why ``bnn build`` cannot build a plan for ``part`` or ``board``; "" if it can."""
     if board is not None:
         if board.connection is not None:
             return ""
