@@ -59,7 +59,7 @@ class Named:
 
     @classmethod
     def plain(cls, where: str, name: str, config: Mapping[str, Any] | None = None) -> Named:
-        """Return it by plain name, with the checked settings of ``config`` or the defaults."""
+        """Return the object by plain name, with checked settings of ``config`` or the defaults."""
         schema = THINGS.get(name, {})
         if config and name not in THINGS:
             raise FormatError(f"{where}: {name!r} cannot be converted")

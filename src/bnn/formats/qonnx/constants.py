@@ -126,7 +126,7 @@ def _elementwise(node: Op, values: list[Array | None]) -> Constant:
 
 
 def elementwise(node: Op, values: list[Array | None]) -> Array:
-    """What an operation on each value alone makes of arrays that broadcast to each other.
+    """Return the result of an elementwise operation on arrays that broadcast to each other.
 
     Raises:
         FormatError: they are of different types, or of one that the operation does not have.
@@ -159,7 +159,7 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
 
 
 def _quantized(node: Op, values: list[Array | None]) -> Array:
-    """``saturate(round(x / scale) + zero)``, halves to even; scale and zero broadcast to x."""
+    """Return ``saturate(round(x / scale) + zero)``, halves to even; scale, zero broadcast to x."""
     x, scale, zero = [*values, None][:3]
     assert x is not None
     assert scale is not None
@@ -176,7 +176,7 @@ def _quantized(node: Op, values: list[Array | None]) -> Array:
 
 
 def _dequantized_values(node: Op, values: list[Array | None]) -> Array:
-    """``(q - zero) * scale`` in float32; scale and zero broadcast to q."""
+    """Return ``(q - zero) * scale`` in float32; scale and zero broadcast to q."""
     q, scale, zero = [*values, None][:3]
     assert q is not None
     assert scale is not None
@@ -189,7 +189,7 @@ def _dequantized_values(node: Op, values: list[Array | None]) -> Array:
 
 
 def _aligned(node: Op, values: list[Array | None]) -> list[Array | None]:
-    """Scale and zero point of a (De)QuantizeLinear, one for each position of its axis."""
+    """Return scale and zero point of a (De)QuantizeLinear, one for each position of its axis."""
     assert values[0] is not None
     return [
         None if value is None else along_axis(node, value, values[0].ndim) for value in values[1:]
@@ -197,7 +197,7 @@ def _aligned(node: Op, values: list[Array | None]) -> list[Array | None]:
 
 
 def along_axis(node: Op, value: Array, rank: int) -> Array:
-    """A scale or zero point of ``node`` in the shape in which it broadcasts to ``rank`` axes."""
+    """Return a scale or zero point of ``node``, shaped to broadcast to ``rank`` axes."""
     if value.size == 1:
         return value.reshape(())
     axis = int(node.attribute("axis"))
@@ -209,7 +209,7 @@ def along_axis(node: Op, value: Array, rank: int) -> Array:
 
 
 def _dequantized(node: Op, values: list[Array | None]) -> Constant:
-    """Constants that were stored as integers: they keep them."""
+    """Return a constant that was stored as integers, with these integers."""
     q = values[0]
     assert q is not None
     scale, zero = [*_aligned(node, values), None][:2]

@@ -161,7 +161,7 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
 
 @dataclass(frozen=True, eq=False)
 class Trunc:
-    """A Trunc node: ``scale * level + offset``, with levels from ``low`` to ``high``."""
+    """A Trunc node; its results are ``scale * level + offset``, levels ``low`` to ``high``."""
 
     integers: Callable[[Array], Array]
     low: int
@@ -259,7 +259,7 @@ def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np
 def channel_thresholds(
     level: Callable[[Array], Array], levels: int, channels: int
 ) -> NDArray[np.float32]:
-    """As :func:`float_thresholds`, per channel: float32 (channels, levels).
+    """Return :func:`float_thresholds` per channel: float32 (channels, levels).
 
     ``level`` takes and returns (levels, channels).
     """
