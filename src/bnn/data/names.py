@@ -73,7 +73,7 @@ def _number(name: str) -> Decimal | None:
 
 
 def twins(root: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return notes on classes whose names differ in upper and lower case only.
+    """Return the notes on classes whose names differ in upper and lower case only.
 
     Raises:
         DataError: two names look the same (they differ in how accents are stored), or are
