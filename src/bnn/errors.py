@@ -36,7 +36,7 @@ class DataError(BnnError):
 
 
 class UnreadableError(DataError):
-    """Pictures of a data set cannot be read; ``lines`` has a line for each of several."""
+    """Pictures of a data set cannot be read; ``lines`` has one line per picture, if several."""
 
     def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)

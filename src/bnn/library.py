@@ -54,7 +54,7 @@ def load(source: str | os.PathLike[str]) -> Model:
     raise UnknownNameError(_unknown(name))
 
 
-#: How files of pictures begin.
+#: First bytes of picture files.
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 

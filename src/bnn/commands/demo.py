@@ -21,7 +21,7 @@ from bnn.system.progress import progress
 SAMPLES = Path(__file__).parents[1] / "samples"
 #: Model -> folder of samples that it is shown on.
 SHOWN = {"lfc-w1a1": "mnist", "cnv-w1a1": "cifar10"}
-#: What the simulated accelerator runs: its circuit is built in a minute, CNV's in several.
+#: Model for the simulated accelerator: its circuit is built in a minute, CNV's in several.
 ACCELERATED = "lfc-w1a1"
 RUNTIMES = ("cpu", "reference")
 REPEATS = 50

@@ -82,7 +82,7 @@ def read_batches(
     """Yield names and batches of the images in ``files``, ``size`` files at a time (None: all).
 
     Args:
-        model: that takes them.
+        model: the model that takes them.
         files: see :func:`list_files`.
         unreadable: files that cannot be read are added here, and passed over.
         advance: called with the files done and those in all.

@@ -28,7 +28,7 @@ LOCK = "board.lock"
 #: Seconds to wait for another process to end.
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
-#: By how much a clock may differ from what was asked for: dividers are whole numbers.
+#: Allowed difference of a clock from the requested one: dividers are whole numbers.
 _CLOCK_TOLERANCE = 0.01
 
 

@@ -28,8 +28,8 @@ class Report:
 
     Attributes:
         images: number of images of the start.
-        cycles: from start to done.
-        latency: from start to the first result.
+        cycles: clock cycles from start to done.
+        latency: clock cycles from start to the first result.
         interval: mean cycles from one result to the next; ``cycles`` for one image.
         streams: name -> words, stalls (valid, not ready), starves (ready, not valid), fill
             (highest number of words in the FIFO that feeds it); empty without probes.

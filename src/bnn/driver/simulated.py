@@ -47,7 +47,7 @@ class SimulatedTransport:
     """A simulated board.
 
     Args:
-        library: from :func:`bnn.hw.toolchain.verilator.build`.
+        library: the shared library that :func:`bnn.hw.toolchain.verilator.build` returned.
         memory: bytes of the memory at the accelerator's bus.
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.

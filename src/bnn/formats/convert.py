@@ -157,7 +157,7 @@ def convert_module(
         classes: names of the classes, in order; numbers by default.
         example: inputs that it takes (N, ...), a tensor or an array; the more, the better the
             comparison.
-        input: where the module does not quantize its input: the values that occur, a name of
+        input: if the module does not quantize its input: the values that occur, a name of
             :func:`bnn.formats.grids.grid`.
 
     Raises:

@@ -79,8 +79,8 @@ class Framework:
     """The properties in which the frameworks differ.
 
     Attributes:
-        name: for messages. unit: what it calls a layer, ``link`` or ``module``.
-        epsilon: of batch norms, where the topology does not give it: the framework's default.
+        name: its name, for messages. unit: its word for a layer, ``link`` or ``module``.
+        epsilon: the framework's default for batch norms, used if the topology has none.
         partial_pools: whether pools make a last, partial window (True), or not; each is tried
             in turn, until the dense layers fit.
         norm: name, gamma, beta, mean, variance and epsilon to its batch norm, in its own order
@@ -280,7 +280,7 @@ class Assembly:
 
 
 class _MismatchError(FormatError):
-    """A dense layer has another size than its input: the pools may be of the other kind."""
+    """A dense layer does not fit its input: pools with partial windows may be the reason."""
 
 
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:

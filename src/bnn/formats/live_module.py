@@ -44,7 +44,7 @@ def from_any(module: Any, example: Any, given_input: str | None = None) -> Conve
     Args:
         module: a ``torch.nn.Module``. It is put into evaluation mode while it is read.
         example: inputs that it takes, with a batch axis first: a tensor or an array.
-        given_input: where the module does not quantize its input: the values that occur, a
+        given_input: if the module does not quantize its input: the values that occur, a
             name of :func:`bnn.formats.grids.grid`.
 
     Raises:
@@ -121,7 +121,9 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
     if found.report.final:
         far = mine.argmax(1) != theirs.argmax(1)
     elif theirs.shape != mine.shape:
-        raise FormatError(f"{name}: gives {theirs.shape[1]} values, its trace {mine.shape[1]}")
+        raise FormatError(
+            f"{name}: has {theirs.shape[1]} outputs, but its trace has {mine.shape[1]}"
+        )
     else:
         far = np.abs(mine - theirs).max(1) > TOLERANCE * max(1.0, float(np.abs(theirs).max()))
     if far.any():

@@ -11,7 +11,7 @@ class Register:
     """One 32-bit register.
 
     Attributes:
-        offset: in bytes from the base address.
+        offset: bytes from the base address.
         access: ``r``, ``w`` or ``rw``.
         text: description of its contents.
         bits: name and position of its flags.

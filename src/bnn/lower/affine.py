@@ -119,7 +119,7 @@ def reading_integers(
     Args:
         given: the network's input. lattice: the real values of its integers.
         layers: in order, as :class:`~bnn.network.network.Network` takes them.
-        dtype: of the network's arithmetic.
+        dtype: NumPy type of the network's arithmetic.
     """
     walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
     for layer in with_sources(layers):

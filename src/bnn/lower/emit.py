@@ -33,7 +33,7 @@ class Emitter:
     """Operations emitted so far.
 
     Attributes:
-        ops: by name, in order.
+        ops: name -> operation, in order.
         names: an operation name for each layer: its own, made an identifier, made unique.
     """
 

@@ -55,7 +55,7 @@ class Lowered:
 
     Attributes:
         program: the program.
-        carried: by layer name, of the quantized layers that the program holds: the
+        carried: layer name -> edge, for the quantized layers that the program has: the
             layer's whole numbers are ``step * q + base`` of the edge's integers q.
     """
 

@@ -103,7 +103,7 @@ class Verification:
     Attributes:
         samples: number of samples that were classified.
         correct: number of correct classes; None without labels.
-        comparisons: with every source of answers that there is.
+        comparisons: one for each source of answers that exists.
         off_grid: number with input values that the assumed input cannot hold, so that
             they were rounded or clipped; None where the source quantizes its input.
         notes: what could not be compared, and why.
@@ -151,9 +151,9 @@ def verify(
     Args:
         conversion: what :func:`bnn.formats.convert.convert` returned.
         samples: inputs and their known labels and answers.
-        runtime: that classifies.
+        runtime: name of the runtime that classifies.
         source: the file that was converted; an ONNX file is executed.
-        advance: called with (done, all) while it is.
+        advance: called with (done, all) while the file is executed.
 
     Raises:
         InputError: the samples do not fit the model's input.
@@ -321,7 +321,7 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
             sigmoid where there is one) or ``predictions``; or what
             :func:`bnn.data.sets.load_test` takes. Where the converted file itself ends in a
             softmax or sigmoid, ``logits`` from 0 to 1 are probabilities.
-        conversion: for whose input they are.
+        conversion: the converted model, whose input the samples must fit.
         mapping: what the bytes of pictures become, see
             :func:`bnn.formats.convert.taking_pictures`; ``unit`` by default.
 

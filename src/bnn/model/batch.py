@@ -27,7 +27,7 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     """Return ``images`` of any kind that a :class:`bnn.Classifier` takes, (N, *input shape).
 
     Args:
-        model: that will read the batch.
+        model: the model that will read the batch.
         images: an array, a picture, the path of one, or a list of these.
         bgr: whether arrays hold blue, green, red (as OpenCV's frames) and not red, green,
             blue. Pictures and files define their own colours.
@@ -72,7 +72,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _no_picture(value: Any) -> str:
-    """Return what to give in place of something that is not a picture."""
+    """Return a message for something that is not a picture: what to give instead."""
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | memoryview):
         return (

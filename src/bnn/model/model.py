@@ -25,7 +25,7 @@ class Model(Checked):
             are not about pictures.
         provenance: where it came from, as plain JSON values (training recipe,
             accuracy, converted file ...). Nothing here changes a result.
-        name: for messages.
+        name: its name, for messages.
     """
 
     program: Program

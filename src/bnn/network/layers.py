@@ -426,7 +426,7 @@ class Add:
     small numbers of the other, so that the sum is a whole number of a common unit, exactly.
 
     Attributes:
-        factors: of ``source`` and of ``other``, not zero.
+        factors: factor of ``source`` and factor of ``other``, not zero.
     """
 
     name: str

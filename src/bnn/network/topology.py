@@ -100,7 +100,7 @@ class Norm:
     Attributes:
         is_stated: whether ``epsilon`` was given: then it also holds for files of other frameworks,
             which have another default.
-        name: as of :class:`Conv`.
+        name: name of its arrays in a file of another framework, or "".
     """
 
     scalar: bool = False

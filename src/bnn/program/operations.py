@@ -129,7 +129,7 @@ class Threshold(Checked):
     Attributes:
         thresholds: int32 (channels, levels), ascending along levels; values outside the
             source's bounds are legal (always or never reached).
-        precision: of y, 1 to 16 bits; it must hold base, base + step, ..., base + step * levels.
+        precision: precision of y, 1 to 16 bits; it must hold every y, base to base + step * levels.
         base, step: whole numbers; bipolar is base -1, step 2; ternary is base -1, step 1.
         signs: int8 (channels,) of +1 and -1, or None for all +1. -1 is a falling
             activation: the scale of its batch norm was negative.
@@ -186,7 +186,7 @@ class Concat:
 
     Attributes:
         source, other: names of the edges.
-        precision: of the result; it must hold every value of both.
+        precision: precision of the result; it must hold every value of both.
     """
 
     name: str
@@ -207,10 +207,10 @@ class Rescale(Checked):
         multipliers: int32 (channels,).
         offsets: int64 (channels,), each smaller than 2**62 in magnitude, or None for zeros.
         shift: 0 to 62.
-        rounding: of the quotient, to the nearest whole number, halves ``even``, ``up`` or towards
+        rounding: how the quotient is rounded: to the nearest, halves ``even``, ``up`` or towards
             ``zero``; or ``floor``: down.
         low, high: least and largest result; what is outside saturates there.
-        precision: of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
+        precision: precision of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
     """
 
     name: str

@@ -72,7 +72,7 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
     Args:
         op: the operation.
         edges: results of the operations before it, and the input, by name.
-        program: that ``op`` belongs to; for bounds.
+        program: the program that ``op`` belongs to, for bounds.
     """
     source = edges[op.source]
     match op:

@@ -48,7 +48,7 @@ def page(
     """Return the page for the first image of ``edges``.
 
     Args:
-        model: whose program it is.
+        model: the model whose program it is.
         edges: every edge by name, int32 (N, height, width, channels).
         title: what the image is called.
         answer: name of the class.

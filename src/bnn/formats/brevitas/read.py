@@ -78,7 +78,7 @@ def read(
     """Read the network in a checkpoint.
 
     Args:
-        path: of a ``torch.save`` file with a state dictionary, or one as ``state_dict``.
+        path: a file of ``torch.save`` with a state dictionary, or with one as ``state_dict``.
         network: its topology, or the name of a bnn_pynq network (``cnv-w1a1``, ``TFC_1W1A``),
             which defines the bits; by default the file's name is searched for one.
         given_input: with a topology: the values that occur at the input, a name of
@@ -352,7 +352,7 @@ class _Reader:
     def _tensor_norm(self, name: str, tensors: dict[str, NDArray[Any]]) -> None:
         self._only(name, tensors, {"weight", *_KEYS})
         if any(value.size != 1 for value in tensors.values()):
-            raise FormatError(f"tensors of {name} are not one value each")
+            raise FormatError(f"each tensor of {name} must have one value")
         weight, bias, mean, variance = (float(tensors[key].item()) for key in ("weight", *_KEYS))
         factor = weight / np.sqrt(variance + _TENSOR_NORM_EPSILON)
         self.stack.add(Scale(self.stack.name(name), factor, bias - mean * factor))

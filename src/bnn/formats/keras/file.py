@@ -88,7 +88,7 @@ def read(
     """Read the model in a ``.keras`` or ``.h5`` file.
 
     Args:
-        path: of the file. architecture: of the JSON (``model.to_json()``) that says what the
+        path: the file. architecture: the JSON file (``model.to_json()``) that says what the
             weights in the file belong to, if it holds nothing else.
         quantizers: what functions of the user's own are, by their names in the file.
 

@@ -299,7 +299,9 @@ def activation_of(
         return Sign(layer, grid.unit, source=source)
     levels = grid.high - grid.low
     if levels > 255:
-        raise FormatError(f"{where}: {name} gives {levels + 1} values; at most 256 can be held")
+        raise FormatError(
+            f"{where}: {name} has {levels + 1} values; at most 256 can be represented"
+        )
 
     def level(x: Real) -> Real:
         return values(name, settings, grid, x) - _F(grid.low)

@@ -82,12 +82,12 @@ def read(
     """Read the network in the Keras model file ``path``.
 
     Args:
-        path: of the file.
-        architecture: of the JSON of the model (``model.to_json()``), where the file holds
+        path: the file.
+        architecture: the JSON file of the model (``model.to_json()``), if the file has
             weights alone.
         quantizers: what functions of the user's own are, by their names in the file:
             ``{"my>bsign": "ste_sign"}``.
-        given_input: where nothing quantizes the model's input: the values that occur,
+        given_input: if nothing quantizes the model's input: the values that occur,
             a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
             itself, else bytes scaled to [-1, 1], unless it is given.
 

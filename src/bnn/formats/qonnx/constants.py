@@ -165,12 +165,14 @@ def _quantized(node: Op, values: list[Array | None]) -> Array:
     assert scale is not None
     kind = np.dtype(np.uint8) if zero is None else zero.dtype
     if x.dtype != np.float32 or scale.dtype != np.float32 or kind.kind not in "iu":
-        raise FormatError(f"{node}: makes {kind} of {x.dtype}; of float32 it can be converted")
+        raise FormatError(f"{node}: quantizes {x.dtype} to {kind}; only float32 can be converted")
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise FormatError(f"{node}: its scale must be positive")
     info = np.iinfo(kind)
     if info.bits > 16:
-        raise FormatError(f"{node}: makes {kind}; whole numbers of 8 and 16 bits can be converted")
+        raise FormatError(
+            f"{node}: quantizes to {kind}; only integers of 8 and 16 bits can be converted"
+        )
     shift = np.zeros((), np.float32) if zero is None else zero.astype(np.float32)
     return np.asarray(np.clip(np.rint(x / scale) + shift, info.min, info.max).astype(kind))
 
@@ -181,9 +183,9 @@ def _dequantized_values(node: Op, values: list[Array | None]) -> Array:
     assert q is not None
     assert scale is not None
     if scale.dtype != np.float32 or q.dtype.kind not in "iu":
-        raise FormatError(f"{node}: makes {scale.dtype} of {q.dtype}; that cannot be converted")
+        raise FormatError(f"{node}: turns {q.dtype} into {scale.dtype}; that cannot be converted")
     if zero is not None and zero.dtype != q.dtype:
-        raise FormatError(f"{node}: its zero point is {zero.dtype}, what it reads {q.dtype}")
+        raise FormatError(f"{node}: its zero point is {zero.dtype}, but its input is {q.dtype}")
     whole = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
     return np.asarray(whole.astype(np.float32) * scale)
 

@@ -197,7 +197,9 @@ def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
         low, high = _bounds(int(bits), flag(node, "signed"), flag(node, "narrow"))
         offset = -float(zero / shift) * float(out_scale)
     if not -(2**20) < low <= high < 2**20 or high - low > MAX_LEVELS:
-        raise FormatError(f"{node}: gives {high - low + 1} values; at most {MAX_LEVELS + 1} can be")
+        raise FormatError(
+            f"{node}: has {high - low + 1} values; at most {MAX_LEVELS + 1} can be represented"
+        )
 
     def integers(x: Array) -> Array:
         y = np.rint(x / scale + zero) / shift

@@ -272,7 +272,7 @@ class Matrix:
 
     @property
     def _order(self) -> NDArray[np.int64]:
-        """The program's number of each column, in the order in which they come."""
+        """The program's index of each column, in the order in which the stream has the columns."""
         lanes = self.simd // self.taps
         numbers = np.arange(self.columns).reshape(self.taps, -1, lanes)
         return numbers.transpose(1, 0, 2).reshape(-1)

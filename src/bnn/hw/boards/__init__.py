@@ -45,7 +45,7 @@ class Board:
     """A board that ``bnn plan`` and, where it has a connection, ``bnn build`` can target.
 
     Attributes:
-        name: that of its file, such as ``pynq-z1``.
+        name: name of its file without the ending, such as ``pynq-z1``.
         part: its chip.
         device: the vendor's name of the chip: part, package, speed grade.
         clock_mhz: the accelerator's clock in MHz.

@@ -17,8 +17,8 @@ class Needs:
     """The operations that make the edge that is delivered.
 
     Attributes:
-        target: that edge.
-        ops: in the program's order.
+        target: name of that edge.
+        ops: the operations, in the program's order.
         readers: edge -> operations that read it, one for each reading.
         merged: name of a threshold that is computed in a dot's matrix unit -> that dot.
     """

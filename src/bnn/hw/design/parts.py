@@ -89,7 +89,7 @@ class Design:
         program, folding: what it was made from.
         instances: in the order in which data pass through them.
         streams: name of each stream -> bits of its words.
-        contents: of each unit with parameters: weights [fold][PE] (may be empty), thresholds.
+        contents: unit with parameters -> weights [fold][PE] (may be empty) and thresholds.
         source, target: layouts in memory.
         ports: the stream that carries each edge that the circuit has, before any converter.
     """

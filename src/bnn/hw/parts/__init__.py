@@ -18,7 +18,7 @@ class Part:
     """An FPGA chip: its cells and its clock.
 
     Attributes:
-        name: that of its file, such as ``xc7z020``.
+        name: name of its file without the ending, such as ``xc7z020``.
         luts, ffs, bram36, dsps: number of its cells; a block RAM has 36 kbit.
         clock_mhz: clock in MHz of the original's accelerators on it.
         yosys: its family, for Yosys' ``synth_xilinx -family``.

@@ -73,7 +73,7 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
     """Return the function that ``node`` computes of its tensors, which have one beginning.
 
     Raises:
-        FormatError: they are not, or a constant differs from position to position.
+        FormatError: they have several, or a constant differs from position to position.
     """
     places = [
         index
@@ -240,7 +240,7 @@ def _cast(node: Op, x: Array, kind: np.dtype[Any]) -> Array:
         info = np.iinfo(kind)
         whole = np.trunc(x.astype(np.float64))
         if whole.size and (whole.min() < info.min or whole.max() > info.max):
-            raise FormatError(f"{node}: casts to {kind.name} what may lie outside of it")
+            raise FormatError(f"{node}: casts values to {kind.name} that may be outside its range")
     return x.astype(kind)
 
 
