@@ -53,7 +53,7 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
     """Split weights (out, ...) into integers times one scale, or times one scale per row.
 
     Raises:
-        FormatError: they are not; the message begins with ``name``.
+        FormatError: they are not such products; the message begins with ``name``.
     """
     rows = real.reshape(len(real), -1).astype(np.float64)
     if not np.isfinite(rows).all():

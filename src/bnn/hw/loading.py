@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A design's parameters as the writes that load them, and its metadata for the driver."""
+"""The register writes that load a design's parameters, and its metadata for the driver."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Patches(SlidingWindow):
 
     @property
     def taps(self) -> int:
-        """Positions of the kernel of which one word has channels."""
+        """Number of kernel positions whose channels are in one word."""
         return self.kernel[0] * self.kernel[1]
 
     @property

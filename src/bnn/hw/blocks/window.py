@@ -72,7 +72,7 @@ class SlidingWindow:
 
     @property
     def taps(self) -> int:
-        """Positions of the kernel of which one word has channels."""
+        """Number of kernel positions whose channels are in one word."""
         return 1
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of maps: before a matrix, for the positions that it takes together, and in a pool."""
+"""Windows of maps: those before a matrix (one or more positions at once), and those of pools."""
 
 from __future__ import annotations
 
