@@ -185,7 +185,7 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
             return _rescale_edge(op, source)
         case ArgMax():
             if source.shape[:2] != (1, 1) or op.rule not in RULES:
-                raise ProgramError(f"{op.name}: arg max takes a vector, by one of {RULES}")
+                raise ProgramError(f"{op.name}: arg max needs a vector and a rule of {RULES}")
             most = source.shape[2] - 1
             return _edge(op.name, (1, 1, 1), UINT(max(1, most.bit_length())), 0, most)
     assert_never(op)
