@@ -42,7 +42,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: docs docs-translate demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format wasm dist-check clean
 .DELETE_ON_ERROR:
 
@@ -90,6 +90,26 @@ SEED ?= 1
 mutate: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[mutate]'
 	$(BIN)/python tools/mutate.py $(if $(PLANTED),--planted,--count $(N) --seed $(SEED) $(foreach f,$(FILES),'$(f)'))
+
+# The site, in English and Japanese, with the page of the browser in it: docs/_build/index.html. Commands in
+# the pages are run while it is built; warnings are errors. Nothing is fetched but packages.
+SITE := docs/_build
+docs: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[docs,sim]'
+	$(BIN)/python tools/draw_figures.py docs/figures
+	@rm -rf $(SITE)
+	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
+	    PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
+	    -d $(SITE)/doctrees-$$language docs $(SITE)/$$language || exit 1; done
+	@cp docs/_static/index.html $(SITE)/index.html
+	$(BIN)/bnn web --export $(SITE)/page
+	@echo "$(SITE)/index.html: the site; any static host can serve the folder $(SITE)"
+
+# After a change of pages that are translated: marks what is new or stale in docs/locale.
+docs-translate: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[docs]'
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -q -b gettext docs $(SITE)/gettext
+	$(BIN)/sphinx-intl update -p $(SITE)/gettext -d docs/locale -l ja -w 0
 
 # Random programs, RUNS of them, on every kernel set of this machine against the reference.
 RUNS ?= 10000

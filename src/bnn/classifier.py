@@ -92,7 +92,7 @@ class Classifier:
     channels); an array (N, height, width) or (N, height, width, channels) of several; a list
     of any of the former. All are prepared as the model says; arrays that have its shape
     already are taken as they are. See :func:`bnn.model.batch.as_batch`. Models that are not about
-    pictures take arrays (N, *input shape) of their declared input type.
+    pictures take arrays (N, ...) with their input's shape and its declared type.
 
     Raises:
         UnknownNameError: no such model or runtime.

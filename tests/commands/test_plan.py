@@ -61,7 +61,7 @@ def test_the_clock_that_is_asked_for_is_planned_with(clock, mhz, tmp_path) -> No
     [
         (("--fps", "1000000"), "nearest plan"),
         (("--fps", "100", "--max"), "use either --fps or --max"),
-        (("--part", "xc7"), "there are: xc7z020"),
+        (("--part", "xc7"), "there are: xc7z007s"),
         (("--fps", "0"), "positive"),
         (("--fill", "0"), "above 0 and at most 100 %"),
         (("-o", "/nowhere/folding.json"), "cannot be written"),

@@ -210,6 +210,7 @@ def test_folders_that_do_not_fit(built: Path, monkeypatch: pytest.MonkeyPatch) -
         *(("span", value) for value in (0, 4, "65536", 1 << 60)),
         *(("mhz", value) for value in ("100", True, 200.0, 1e9, 1e-300, float("nan"), 0, None)),
         *(("board", value) for value in ("zcu104", "", None, 1, [])),
+        ("place_digest", ""),
         *(("probes", value) for value in (None, 1, "abc", [1])),
     ],
 )

@@ -6,16 +6,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from bnn.commands.main import app
-from bnn.errors import BuildError, PlanError
+from bnn.errors import BuildError, DriverError, PlanError
 from bnn.hw import boards, tables
 from bnn.hw import parts as chips
 from bnn.hw.boards import board, find, planned_only
 from bnn.hw.toolchain import locate, out_of_context
+from bnn.run.board import read_metadata
 
 PART = """
 lut = 53_200
@@ -118,7 +121,11 @@ def test_mistakes_in_a_part_name_file_and_field(before: str, after: str, reason:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        ('part = "xc7z020"', 'part = "xc7"', "part is 'xc7'; there are: xc7z020, xczu3eg"),
+        (
+            'part = "xc7z020"',
+            'part = "xc7"',
+            "part is 'xc7'; there are: xc7z007s, xc7z010, xc7z020",
+        ),
         ("clock_mhz = 125", "clock_mhz = 0", "clock_mhz must be from 1 to 1000"),
         ('"bnn_zynq7"', '"bnn_zynq9"', "[build]: top is 'bnn_zynq9', but there is no file"),
         ('"bnn_zynq7"', '"../bnn_zynq7"', "[build]: top must be a name"),
@@ -128,6 +135,9 @@ def test_mistakes_in_a_part_name_file_and_field(before: str, after: str, reason:
         ('clk = "H16"', "", "[pins]: clk is missing"),
         ("[pins]", "[pin]", "pin is not a field of this table"),
         ("[build]", "[[build]]", "build must be a table, [build]"),
+        ("[build]", 'verified = ["sold"]\n[build]', "verified must be a list of some of"),
+        ("[build]", 'verified = "routed"\n[build]', "verified must be a list of some of"),
+        ("[build]", "verified = 1\n[build]", "verified must be a list of some of"),
     ],
 )
 def test_mistakes_in_a_board_name_file_and_field(before: str, after: str, reason: str) -> None:
@@ -139,11 +149,13 @@ def test_mistakes_in_a_board_name_file_and_field(before: str, after: str, reason
 
 
 def test_a_board_that_can_only_be_planned_for_says_so() -> None:
-    plan = CliRunner().invoke(app, ["plan", "lfc-w1a1", "--part", "ultra96", "--fps", "1000"])
+    plan = CliRunner().invoke(app, ["plan", "lfc-w1a1", "--part", "ultra96-v1", "--fps", "1000"])
     assert plan.exit_code == 0, plan.output
-    assert "ultra96: planned only: no top module" in plan.output
-    with pytest.raises(BuildError, match=r"ultra96: planned only: no top module.*pynq-z1, pynq-z2"):
-        board("ultra96")
+    assert "ultra96-v1: planned only: no top module" in plan.output
+    with pytest.raises(
+        BuildError, match=r"ultra96-v1: planned only: no top module.*pynq-z1, pynq-z2"
+    ):
+        board("ultra96-v1")
     args = ["plan", "lfc-w1a1", "--part", "xczu3eg", "--fps", "1000", "--json"]
     values = json.loads(CliRunner().invoke(app, args).output)
     assert values["planned_only"] == "planned only: bnn build knows no board with xczu3eg"
@@ -161,7 +173,7 @@ def test_names_of_parts_boards_and_devices() -> None:
     assert find("XC7Z020") == (chips.parts()["xc7z020"], None)
     assert find("xc7z020clg400-1") == find("xc7z020")
     assert find("pynq-z1") == (chips.parts()["xc7z020"], board("pynq-z1"))
-    with pytest.raises(PlanError, match=r"there are: xc7z020 \(pynq-z1, pynq-z2\), xczu3eg"):
+    with pytest.raises(PlanError, match=r"xc7z010 \(zybo-z7-10\), xc7z020 \(arty.*\), xck26 \("):
         find("xc7")
 
 
@@ -171,3 +183,141 @@ def test_without_pins_or_free_tools_one_line_says_so() -> None:
         out_of_context.constraints(bare)
     with pytest.raises(BuildError, match="xczu3eg cannot be placed and routed here"):
         locate.family(bare.part)
+
+
+OWN_PART = """
+[part]
+lut = 17_600
+ff = 35_200
+bram36 = 60
+dsp = 80
+clock_mhz = 50
+yosys = "xc7"
+"""
+
+
+def test_a_users_own_board_is_planned_for_and_built(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(BOARD)
+    planned = _json("plan", "lfc-w1a1", "--board", str(path), "--fps", "1000")
+    assert (planned["board"], planned["part"], planned["clock_mhz"]) == ("mine", "xc7z020", 125.0)
+    assert planned["planned_only"] is None
+    folder = tmp_path / "accelerator"
+    _json("build", "lfc-w1a1", "--board", str(path), "-o", str(folder))
+    said = json.loads((folder / "driver.json").read_text())
+    assert (said["board"], said["mhz"], said["base"]) == ("mine", 125.0, 0x43C0_0000)
+    assert read_metadata(folder) == said
+    (folder / "driver.json").write_text(json.dumps({**said, "mhz": 150.0}))
+    with pytest.raises(DriverError, match="board, base, span or mhz was changed: copy the whole"):
+        read_metadata(folder)
+
+
+def test_a_users_own_board_with_a_chip_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        BOARD.replace('part = "xc7z020"\n', "").replace("clock_mhz = 125\n", "") + OWN_PART
+    )
+    found = board(str(path))
+    assert (found.part.luts, found.part.bram36, found.clock_mhz) == (17_600, 60, 50)
+    path.write_text(path.read_text().replace("dsp = 80", "dsp = 80\nslices = 1"))
+    with pytest.raises(BuildError, match=r"mine\.toml: \[part\]: slices is not a field"):
+        board(str(path))
+
+
+def test_a_board_file_is_a_small_file(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"none\.toml"):
+        find(str(tmp_path / "none.toml"))
+    path = tmp_path / "large.toml"
+    path.write_text("#" * (1 << 16) + BOARD)
+    with pytest.raises(BuildError, match=r"large\.toml"):
+        board(str(path))
+
+
+def test_a_part_by_its_cells() -> None:
+    part, of = find("luts=17600, ffs=35200,bram36=60.5,dsp=80,clock=75")
+    assert of is None
+    assert (part.luts, part.ffs, part.bram36, part.dsps) == (17_600, 35_200, 60.5, 80)
+    assert part.clock_mhz == 75
+    assert find("luts=1,ffs=1,bram36=0,dsp=0")[0].clock_mhz == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("luts=17600", "ffs is missing; example: luts=17600,ffs="),
+        ("luts=1,ffs=1,bram36=0,dsp=0,uram=3", "'uram' is not one of luts, ffs"),
+        ("luts=1,luts=2,ffs=1,bram36=0,dsp=0", "luts is given twice"),
+        ("luts=many,ffs=1,bram36=0,dsp=0", "luts must be a number, not 'many'"),
+        ("luts=0,ffs=1,bram36=0,dsp=0", "lut must be from 1"),
+        ("luts=1.5,ffs=1,bram36=0,dsp=0", "lut must be a whole number"),
+        ("luts=nan,ffs=1,bram36=0,dsp=0", "lut must be from 1"),
+        ("luts=1,ffs=1,bram36=0,dsp=0,clock=0", "clock_mhz must be from 1"),
+    ],
+)
+def test_cells_that_are_mistaken(text: str, reason: str) -> None:
+    with pytest.raises(PlanError) as told:
+        find(text)
+    assert reason in str(told.value)
+
+
+def test_build_takes_a_clock(tmp_path: Path) -> None:
+    folder = tmp_path / "accelerator"
+    report = _json("build", "lfc-w1a1", "--clock", "62.5", "-o", str(folder))
+    assert report["clock_mhz"] == 62.5
+    assert "period 16.000" in (folder / "bnn.xdc").read_text()
+    assert read_metadata(folder)["mhz"] == 62.5
+    for mhz in ("0.5", "1001", "nan"):
+        refused = CliRunner().invoke(
+            app, ["build", "lfc-w1a1", "--clock", mhz, "-o", str(tmp_path / "no")]
+        )
+        assert "it must be from 1 to 1000" in str(refused.exception)
+
+
+def test_a_table_of_all_boards() -> None:
+    rows = {row["board"]: row for row in _json("plan", "lfc-w1a1", "--board", "all")}
+    assert set(rows) == set(boards.boards())
+    assert not rows["cora-z7"]["fits"]
+    assert "xc7z007s is too small" in rows["cora-z7"]["reason"]
+    alone = _json("plan", "lfc-w1a1", "--board", "pynq-z2")
+    for name in ("fps", "cycles", "clock_mhz", "clock_is", "used"):
+        assert rows["pynq-z2"][name] == rows["zedboard"][name] == alone[name]
+    shown = CliRunner().invoke(app, ["plan", "lfc-w1a1", "--board", "all"]).output
+    assert all(name in shown for name in rows)
+    assert "none has run on a board" in " ".join(shown.split())
+
+
+def test_no_board_is_called_tried_on_a_board() -> None:
+    assert not any("board" in each.verified for each in boards.boards().values())
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (("--board", "all", "-o", "x.json"), "--output is for one of them"),
+        (("--board", "all", "--part", "xc7z020"), "--part is for one of them"),
+        (("--board", "zedboard", "--part", "xc7z020"), "use either --part or --board"),
+    ],
+)
+def test_options_that_exclude_each_other(given: tuple[str, ...], reason: str) -> None:
+    refused = CliRunner().invoke(app, ["plan", "lfc-w1a1", *given])
+    assert reason in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (("--clock", "100"), "estimated"),
+        (("--clock", "1000"), "hoped for"),
+        (("--part", "xczu3eg"), "hoped for"),
+    ],
+)
+def test_how_far_a_clock_was_tried(options: tuple[str, ...], kind: str) -> None:
+    assert _json("plan", "lfc-w1a1", "--fps", "1000", *options)["clock_is"] == kind
+    shown = CliRunner().invoke(app, ["plan", "lfc-w1a1", "--fps", "1000", *options]).output
+    assert f"MHz is {kind}" in " ".join(shown.split())
+
+
+def _json(*args: str) -> Any:
+    done = CliRunner().invoke(app, [*args, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)

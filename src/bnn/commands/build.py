@@ -19,8 +19,14 @@ def build(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     board: Annotated[
-        str, typer.Option("--board", help="Such as pynq-z1; a wrong name lists all.")
+        str,
+        typer.Option(
+            "--board", help="Such as pynq-z1, or a TOML file of your own; a wrong name lists all."
+        ),
     ] = "pynq-z2",
+    clock: Annotated[
+        float | None, typer.Option("--clock", help="MHz; else the clock of the board.")
+    ] = None,
     folding: Annotated[
         str | None,
         typer.Option("--folding", help="original, a bundled name or a FINN-style JSON file."),
@@ -54,6 +60,8 @@ def build(
     from bnn.hw.design import build as make
 
     target = find_board(board)
+    if clock is not None:
+        target = target.at(clock)
     program = bnn.load(model).program
     if fps is not None or most:
         check_choice(fps, most, folding)

@@ -21,8 +21,18 @@ def plan(
     fps: Fps = None,
     most: Most = False,
     part: Annotated[
-        str, typer.Option("--part", help="Part or board; a wrong name lists all.")
-    ] = "xc7z020",
+        str | None,
+        typer.Option(
+            "--part",
+            help="Part or board; a wrong name lists all. Or cells: "
+            "luts=17600,ffs=35200,bram36=60,dsp=80,clock=100.",
+            show_default="xc7z020",
+        ),
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", help="Board, a TOML file of your own, or all: a table of boards."),
+    ] = None,
     clock: Annotated[
         float | None, typer.Option("--clock", help="MHz; else the original's on that part.")
     ] = None,
@@ -49,10 +59,17 @@ def plan(
     """Will it fit, and how fast: choose the parallelism of every layer, in seconds.
 
     Example: [bold]bnn plan cnv-w1a1 --fps 12000 -o folding.json[/bold]
+
+    On which board: [bold]bnn plan lfc-w1a1 --board all[/bold]
     """
     from bnn.plan.planner import plan as make
 
     check_choice(fps, most)
+    if board == "all":
+        _check_all({"--part": part, "--output": output, "--pareto": pareto, "--with": beside})
+        print_boards(model, fps, clock, loadable, fill / 100, json)
+        return
+    part = _target(part, board)
     _check_picture(pareto, beside, {"--fps": fps, "--max": most, "--output": output})
     if pareto is not None:
         draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
@@ -68,6 +85,38 @@ def plan(
 
     goal = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
     print_whole(plan_table(found, f"{model}, {goal}"))
+
+
+def _target(part: str | None, board: str | None) -> str:
+    from bnn.errors import PlanError
+
+    if part is not None and board is not None:
+        raise PlanError("use either --part or --board")
+    return part or board or "xc7z020"
+
+
+def _check_all(others: dict[str, object]) -> None:
+    from bnn.errors import PlanError
+
+    if given := [name for name, value in others.items() if value]:
+        raise PlanError(f"--board all prints a table of all boards; {given[0]} is for one of them")
+
+
+def print_boards(
+    model: str, fps: float | None, clock: float | None, loadable: bool, fill: float, json: bool
+) -> None:
+    """Print a plan for every board, one row each, or JSON."""
+    import bnn
+    from bnn.commands.plan_boards import boards_table, of_boards
+    from bnn.system.terminal import print_whole
+
+    program = bnn.load(model).program
+    rows = of_boards(program, fps=fps, clock_mhz=clock, loadable=loadable, fill=fill)
+    if json:
+        typer.echo(json_text.dumps([each.as_json() for each in rows]))
+        return
+    goal = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
+    print_whole(boards_table(rows, f"{model}, {goal}"))
 
 
 def draw_pareto(

@@ -68,19 +68,23 @@ def _speed(plan: Plan) -> Text:
     first = ""
     if plan.timing is not None:
         first = f"first result after {plan.timing.latency:,} cycles; "
+    family = "" if plan.part.yosys == "xc7" else " Cells are estimated as on Xilinx' 7 series."
     return Text(
-        f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}"
-        f"{_routed(plan)}: {plan.cycles:,} cycles per image; "
-        f"slowest (*): {harmless(plan.bottleneck)}; {first}"
-        f"parameters: {where}. Errors (+-): the largest on {cost.measured()}."
+        f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
+        f"{plan.cycles:,} cycles per image; slowest (*): {harmless(plan.bottleneck)}; {first}"
+        f"parameters: {where}.\n{_clock(plan)}\n"
+        f"Errors (+-): the largest on {cost.measured()}.{family}"
     )
 
 
-def _routed(plan: Plan) -> str:
+def _clock(plan: Plan) -> str:
+    """How far the clock was tried, and what the design's blocks reached alone."""
+    clock = f"The clock of {plan.clock_mhz:g} MHz is {plan.clock_is}"
     if plan.routed is None:
-        return ""
+        return f"{clock}: no block was routed on {plan.part.name}."
     mhz = plan.routed.mhz
     return (
-        f" (at most {mhz * 1e6 / plan.cycles:,.0f}: at {mhz:g} MHz its slowest kind of block, "
-        f"{plan.routed.module}, was routed alone)"
+        f"{clock}: {plan.routed.module}, its slowest kind of block, reached {mhz:g} MHz when it "
+        f"was routed alone, which would be {mhz * 1e6 / plan.cycles:,.0f} images/s. "
+        "bnn build --pnr routes the whole design."
     )

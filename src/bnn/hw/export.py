@@ -12,7 +12,7 @@ import numpy as np
 
 from bnn.hw import folding as folds
 from bnn.hw import report, used
-from bnn.hw.boards import Board
+from bnn.hw.boards import Board, place_digest
 from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
 from bnn.hw.registers import table
@@ -70,8 +70,14 @@ def _json(values: Any) -> str:
 
 
 def _place(board: Board) -> dict[str, Any]:
-    where = board.built
-    return {"board": board.name, "base": where.base, "span": where.span, "mhz": board.clock_mhz}
+    where, mhz = board.built, board.clock_mhz
+    return {
+        "board": board.name,
+        "base": where.base,
+        "span": where.span,
+        "mhz": mhz,
+        "place_digest": place_digest(board.name, where.base, where.span, mhz),
+    }
 
 
 def _parameters(design: Design) -> bytes:

@@ -10,11 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bnn.errors import BuildError
+from bnn.system.files import read_file
 
 Value = TypeVar("Value")
+
+#: Most bytes of a user's own file; ours have less than a thousand.
+_MAX_OWN_BYTES = 1 << 16
 
 
 class Table:
@@ -55,6 +60,14 @@ class Table:
             raise self.error(field, f"must be a name of letters, digits and _-., not {value!r}")
         return str(value)
 
+    def texts(self, field: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a list of some of the texts ``allowed``; empty where the field is absent."""
+        values = self._take(field, [])
+        if not isinstance(values, list) or not all(value in allowed for value in values):
+            known = ", ".join(f'"{each}"' for each in allowed)
+            raise self.error(field, f"must be a list of some of {known}, not {values!r}")
+        return tuple(values)
+
     def table(self, field: str) -> Table | None:
         """Return a table in this one; None where it is absent."""
         value = self._values.pop(field, None)
@@ -63,6 +76,10 @@ class Table:
         if not isinstance(value, dict):
             raise self.error(field, f"must be a table, [{field}], not {value!r}")
         return Table(f"{self.where}: [{field}]", value)
+
+    def is_table(self, field: str) -> bool:
+        """Tell whether ``field`` is a table; one that is absent is not."""
+        return isinstance(self._values.get(field), dict)
 
     def end(self) -> None:
         """Refuse fields that were not read: a misspelt one would have no effect."""
@@ -98,6 +115,17 @@ def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
         if dot and ending == "toml":
             found[name] = parse(file.name, file.read_bytes(), partial(make, name))
     return found
+
+
+def read_own(path: Path, make: Callable[[str, Table], Value]) -> Value:
+    """Return what ``make`` returns for a user's own file: its name without the ending, its table.
+
+    Raises:
+        BuildError: the file cannot be read, is larger than 64 KiB, lacks a field, or has one that
+            is not read.
+    """
+    data = read_file(path, _MAX_OWN_BYTES, BuildError)
+    return parse(str(path), data, partial(make, path.stem))
 
 
 def parse(where: str, data: bytes, make: Callable[[Table], Value]) -> Value:

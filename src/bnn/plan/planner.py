@@ -92,6 +92,17 @@ class Plan:
         return clocks.routed(self.design, self.part)
 
     @property
+    def clock_is(self) -> str:
+        """How far the clock of the plan was tried: "estimated" or "hoped for".
+
+        Estimated: each kind of its blocks was routed alone on this part and reached the clock.
+        Hoped for: one did not, or none was routed on this part. Only ``bnn build --pnr``, which
+        routes the whole design, proves a clock.
+        """
+        reached = self.routed is not None and self.clock_mhz <= self.routed.mhz
+        return "estimated" if reached else "hoped for"
+
+    @property
     def bottleneck(self) -> str:
         """Name of the layer with the slowest block."""
         return self.design.bottleneck.layer
@@ -122,6 +133,7 @@ class Plan:
             "board": None if self.board is None else self.board.name,
             "planned_only": self.planned_only or None,
             "clock_mhz": self.clock_mhz,
+            "clock_is": self.clock_is,
             "cycles": self.cycles,
             "latency": None if self.timing is None else self.timing.latency,
             "fps": self.fps,

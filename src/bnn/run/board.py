@@ -16,7 +16,7 @@ from bnn.driver.board import BoardTransport
 from bnn.driver.driver import Driver
 from bnn.errors import BuildError, DriverError
 from bnn.hw import folding as folds
-from bnn.hw.boards import board
+from bnn.hw.boards import board, place_digest
 from bnn.hw.design import build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import Metadata, loads, metadata
@@ -60,25 +60,40 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """Read ``driver.json`` of a built folder; addresses and clock must be those of its board."""
+    """Read ``driver.json`` of a folder; addresses and clock must be as ``bnn build`` wrote them."""
     path = folder / "driver.json"
     try:
         values = parse_json(read_file(path, 1 << 22, DriverError))
         if not isinstance(values, dict):
             raise TypeError("it is not an object")
-        kind = board(str(values["board"]))
-        where = kind.built
-        said = {name: values[name] for name in ("base", "span", "mhz")}
+        _check_place(path, values)
     except KeyError as reason:
         raise DriverError(f"{path}: {reason} is missing: {_COPY}") from None
     except (ValueError, TypeError, BuildError) as reason:
         raise DriverError(f"{path}: cannot be read: {reason}: {_COPY}") from None
-    for name, value in {"base": where.base, "span": where.span, "mhz": kind.clock_mhz}.items():
-        if isinstance(said[name], bool) or said[name] != value:
-            raise DriverError(
-                f"{path}: {name} is {said[name]!r}, but a {kind.name} has {value!r}: {_COPY}"
-            )
     return values
+
+
+def _check_place(path: Path, values: dict[str, Any]) -> None:
+    """Refuse addresses and a clock that were changed.
+
+    Folders without ``place_digest``, of older versions, are for the package's own boards.
+    """
+    name, said = str(values["board"]), {each: values[each] for each in ("base", "span", "mhz")}
+    for each, value in said.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{each} is not a number")
+    if "place_digest" in values:
+        if values["place_digest"] != place_digest(name, **said):
+            raise DriverError(f"{path}: board, base, span or mhz was changed: {_COPY}")
+        return
+    kind = board(name)
+    where = kind.built
+    for each, value in {"base": where.base, "span": where.span, "mhz": kind.clock_mhz}.items():
+        if said[each] != value:
+            raise DriverError(
+                f"{path}: {each} is {said[each]!r}, but a {kind.name} has {value!r}: {_COPY}"
+            )
 
 
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:

@@ -7,20 +7,27 @@ docs/hardware.md says how to add one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from bnn.errors import BuildError, PlanError
+from bnn.hw import parts as chips
 from bnn.hw import tables
 from bnn.hw.parts import Part, parts
 from bnn.hw.tables import Table
 
 #: The original's clock, which every design here is made for, and by which simulations tell time.
 CLOCK_MHZ = 100.0
+_MIN_MHZ, _MAX_MHZ = 1, 1000
 #: Number of addresses of a 32-bit processor's bus; smallest window of the registers, in bytes.
 _MAX_ADDRESS, _MIN_SPAN = 1 << 32, 1 << 8
+#: What can be tried with designs for a board, the cheapest first.
+VERIFIED = ("simulated", "synthesized", "routed", "board")
 #: Ports of the wrapper around a single block: :mod:`bnn.hw.toolchain.out_of_context`.
 _PINS = ("clk", "rst", "into", "out")
 
@@ -51,6 +58,8 @@ class Board:
         clock_mhz: the accelerator's clock in MHz.
         connection: None for a board that designs can only be planned for.
         pins: port of the wrapper around a single block -> pin; empty if the file has none.
+        verified: what was tried with designs for it, of :data:`VERIFIED`; "synthesized" and
+            "routed" are by Yosys and nextpnr.
     """
 
     name: str
@@ -59,6 +68,7 @@ class Board:
     clock_mhz: float
     connection: Connection | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
+    verified: tuple[str, ...] = ()
 
     @property
     def built(self) -> Connection:
@@ -66,6 +76,14 @@ class Board:
         if self.connection is None:
             raise BuildError(f"{self.name}: {planned_only(self.part, self)}")
         return self.connection
+
+    def at(self, clock_mhz: float) -> Board:
+        """Return the board with another clock; :class:`BuildError` outside 1 to 1000 MHz."""
+        if not _MIN_MHZ <= clock_mhz <= _MAX_MHZ:
+            raise BuildError(
+                f"clock is {clock_mhz:g} MHz; it must be from {_MIN_MHZ} to {_MAX_MHZ}"
+            )
+        return replace(self, clock_mhz=float(clock_mhz))
 
     def top_source(self) -> str:
         """Return the text of the top's file."""
@@ -82,19 +100,29 @@ class Board:
 
 def parse(name: str, table: Table) -> Board:
     """Return the board that a TOML table describes; :class:`BuildError` names file and field."""
-    known = table.text("part")
-    if known not in parts():
-        raise table.error("part", f"is {known!r}; there are: {', '.join(parts())}")
-    part = parts()[known]
+    part = _part(name, table)
     build, pins = table.table("build"), table.table("pins")
     return Board(
         name,
         part,
         table.text("device"),
-        table.number("clock_mhz", 1, 1000, default=part.clock_mhz),
+        table.number("clock_mhz", _MIN_MHZ, _MAX_MHZ, default=part.clock_mhz),
         None if build is None else _connection(build),
         {} if pins is None else _pins(pins),
+        table.texts("verified", VERIFIED),
     )
+
+
+def _part(board: str, table: Table) -> Part:
+    """Return the part that a board names, or describes in a table ``[part]``."""
+    if table.is_table("part") and (own := table.table("part")) is not None:
+        part = chips.parse(f"{board}'s part", own)
+        own.end()
+        return part
+    known = table.text("part")
+    if known not in parts():
+        raise table.error("part", f"is {known!r}; there are: {', '.join(parts())}")
+    return parts()[known]
 
 
 def _connection(table: Table) -> Connection:
@@ -132,42 +160,76 @@ def buildable() -> dict[str, Board]:
 def board(name: str) -> Board:
     """Return the board called ``name``, for ``bnn build``.
 
+    Args:
+        name: name of a board, or path of a TOML file that describes one.
+
     Raises:
-        BuildError: there is no such board, or designs can only be planned for it.
+        BuildError: there is no such board, designs can only be planned for it, or its file has a
+            mistake.
     """
-    found = boards().get(name)
+    found = _own(name) or boards().get(name.lower())
     known = ", ".join(buildable())
     if found is None:
-        raise BuildError(f"no board is called {name!r}; there are: {known}")
+        raise BuildError(f"no board is called {name!r}{_similar(name)}; there are: {known}")
     if found.connection is None:
         raise BuildError(f"{name}: {planned_only(found.part, found)}; there are: {known}")
     return found
+
+
+def _own(name: str) -> Board | None:
+    """Return the board of a user's own file; None if ``name`` does not end in ``.toml``."""
+    if not name.lower().endswith(".toml"):
+        return None
+    return tables.read_own(Path(name), parse)
+
+
+def _similar(name: str) -> str:
+    wanted = name.lower()
+    begin_so = [each for each in boards() if each.startswith(wanted)]
+    similar = begin_so or get_close_matches(wanted, boards(), 3, 0.7)
+    return f" (did you mean {' or '.join(similar)}?)" if similar else ""
 
 
 def find(name: str) -> tuple[Part, Board | None]:
     """Return what a plan is for: a part, or a board and its part.
 
     Args:
-        name: name of a part or of a board, or a device such as ``xc7z020clg400-1``, in any case.
+        name: name of a part or of a board, a device such as ``xc7z020clg400-1``, in any case; path
+            of a TOML file that describes a board; or cells, such as
+            ``luts=17600,ffs=35200,bram36=60,dsp=80,clock=100``.
 
     Raises:
-        PlanError: nothing has this name; the message lists the parts.
+        PlanError: nothing has this name, with a list of the parts; or the cells have a mistake.
+        BuildError: the TOML file has a mistake.
     """
+    if (own := _own(name)) is not None:
+        return own.part, own
+    if "=" in name:
+        return chips.described(name), None
     wanted = name.lower()
     for each in boards().values():
         if wanted == each.name:
             return each.part, each
     for part in parts().values():
-        devices = {each.device for each in boards().values() if each.part is part}
+        devices = {each.device.lower() for each in boards().values() if each.part is part}
         if wanted == part.name or wanted in devices:
             return part, None
     known = ", ".join(_with_boards(part) for part in parts().values())
-    raise PlanError(f"no part is called {name!r}; there are: {known}")
+    raise PlanError(f"no part or board is called {name!r}{_similar(name)}; there are: {known}")
 
 
 def part(name: str) -> Part:
     """Return the part, or the part of the board or device, called ``name``; see :func:`find`."""
     return find(name)[0]
+
+
+def place_digest(name: str, base: int, span: int, mhz: float) -> str:
+    """Return 16 hexadecimal digits for a board's name, its registers' place and its clock in MHz.
+
+    ``driver.json`` has it, so that a driver notices a change of one of them.
+    """
+    text = f"{name} {base:d} {span:d} {float(mhz)!r}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def planned_only(part: Part, board: Board | None = None) -> str:

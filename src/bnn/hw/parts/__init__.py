@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from bnn.errors import BuildError, PlanError
 from bnn.hw import tables
 from bnn.hw.tables import Table
 
@@ -48,6 +50,46 @@ def parse(name: str, table: Table) -> Part:
         table.text("yosys"),
         table.text("prjxray", default=""),
     )
+
+
+#: What :func:`described` reads -> the field of a part's table; all but the clock must be given.
+_DESCRIBED = {"luts": "lut", "ffs": "ff", "bram36": "bram36", "dsp": "dsp", "clock": "clock_mhz"}
+_EXAMPLE = "luts=17600,ffs=35200,bram36=60,dsp=80,clock=100"
+
+
+def described(text: str) -> Part:
+    """Return the part that a text describes, such as ``luts=17600,ffs=35200,bram36=60,dsp=80``.
+
+    ``clock=MHz`` may follow; without it the clock is 100 MHz. Cells are counted as on a chip of
+    Xilinx' 7 series.
+
+    Raises:
+        PlanError: a name is not one of these, is given twice or is missing, or a number is outside
+            its range.
+    """
+    values: dict[str, float] = {}
+    for item in text.split(","):
+        name, _, number = (one.strip() for one in item.partition("="))
+        if name not in _DESCRIBED:
+            raise PlanError(f"--part {text}: {name!r} is not one of {', '.join(_DESCRIBED)}")
+        if name in values:
+            raise PlanError(f"--part {text}: {name} is given twice")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            raise PlanError(f"--part {text}: {name} must be a number, not {number!r}") from None
+    missing = [name for name in _DESCRIBED if name not in values and name != "clock"]
+    if missing:
+        raise PlanError(f"--part {text}: {missing[0]} is missing; example: {_EXAMPLE}")
+    return _from_values(text, {"clock": 100.0, **values})
+
+
+def _from_values(text: str, values: Mapping[str, float]) -> Part:
+    fields: dict[str, object] = {_DESCRIBED[name]: value for name, value in values.items()}
+    try:
+        return parse("custom", Table(f"--part {text}", {**fields, "yosys": "xc7"}))
+    except BuildError as reason:
+        raise PlanError(str(reason)) from None
 
 
 @cache

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The site of these pages: ``make docs`` builds it in English and Japanese, offline.
+
+Translations are in ``locale/ja`` (gettext). ``make docs-translate`` brings them up to date with the
+English pages; ``tools/check_translations.py`` refuses missing and stale paragraphs.
+"""
+
+from importlib.metadata import version as installed
+
+project = "bnn-pynq"
+author = "the bnn-pynq developers"
+release = version = installed("bnn-pynq")
+
+extensions = [
+    "myst_parser",  # the pages are Markdown
+    "sphinx.ext.autodoc",  # the API from docstrings
+    "sphinx.ext.napoleon",  # which have Args:, Returns:, Raises:
+    "sphinxcontrib.programoutput",  # commands in the pages are run when the site is built
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "locale"]
+myst_heading_anchors = 4
+# Links to files of the tree that are no pages: they work where the tree is shown, not in the site.
+suppress_warnings = ["myst.xref_missing"]
+nitpicky = False
+programoutput_prompt_template = "$ {command}\n{output}"
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+
+language = "en"
+locale_dirs = ["locale"]
+gettext_compact = False
+
+html_theme = "furo"
+html_title = "bnn-pynq"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+html_theme_options = {"navigation_with_keys": True}
+html_context = {"languages": {"en": "English", "ja": "日本語"}}
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "languages.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
