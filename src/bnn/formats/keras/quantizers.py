@@ -101,7 +101,9 @@ def named(where: str, given: Any) -> Named | None:
     if kind == "function" and isinstance(inner, str):
         return Named.plain(where, plain(where, inner))
     if registered not in (None, kind) and str(registered).split(">")[-1] != kind:
-        raise FormatError(f"{where}: {short(kind)} has another registered name, {short(registered)}")
+        raise FormatError(
+            f"{where}: {short(kind)} has another registered name, {short(registered)}"
+        )
     if not isinstance(inner, Mapping):
         raise FormatError(f"{where}: {short(kind)} has settings {short(inner)}")
     return Named.plain(where, plain(where, kind), inner)
