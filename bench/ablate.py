@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What each part of a recipe brings: the same training without it, or otherwise.
+"""Measure what each part of a recipe brings: the same training without it, or changed.
 
     python bench/ablate.py NETWORK --data mnist [--epochs 10] [--seeds 3] [--rows NAME,NAME]
                            [--teacher MODEL] [--folder runs/ablate]
 
 Printed for each row: accuracy on the validation part after the last epoch, mean and standard
-deviation over the seeds, and its distance from the recipe with the same seeds. The test part is
-not looked at. A training that is there already is not done again, so an interrupted
-table goes on where it stopped.
+deviation over the seeds, and its difference from the recipe with the same seeds. The test part is
+not used. A training that is in the folder already is not done again, so an interrupted
+table is continued.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Row:
 
 
 def rows_for(base: Settings, teacher: str | None) -> dict[str, Row]:
-    """Every row that makes sense for ``base``, by name; the recipe comes first."""
+    """Return every row that makes sense for ``base``, by name; the recipe comes first."""
     recipe = base.recipe
     rows = {
         "recipe": Row(),
@@ -65,7 +65,7 @@ def _same(recipe: Any, row: Row) -> bool:
 
 
 def accuracy(base: Settings, row: Row, seed: int, folder: Path) -> float:
-    """Validation accuracy after the last epoch, in per cent."""
+    """Return the validation accuracy after the last epoch, in per cent."""
     changed = replace(base, seed=seed, **row.settings, recipe=replace(base.recipe, **row.recipe))
     there = (folder / LAST).exists()
     options = FitOptions(precision=row.precision, progress=False)
@@ -76,7 +76,7 @@ def accuracy(base: Settings, row: Row, seed: int, folder: Path) -> float:
 
 
 def main() -> None:
-    """Train and print."""
+    """Train every row, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network")
     parser.add_argument("--data", required=True)

@@ -2,8 +2,8 @@
 """One thread and two beside other work: ``python bench/busy.py [processes]``.
 
 Starts processes that do nothing but use a core (as many as there are cores, unless told), then
-times one thread and two in turn. Threads take blocks of images one after the other and wait for
-nobody, so that the second one is never a loss.
+times one thread and two in turn. Threads take blocks of images one after the other without
+waiting, so that the second one is never a loss.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def spin() -> None:
 
 
 def measure(name: str, rounds: int = 15) -> str:
-    """Images a second of one thread and of two, by wall time."""
+    """Return a line with the images per second of one thread and of two, by wall time."""
     program = networks.network(name)
     inputs = bench.random_inputs(program, 1000)
     subjects = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ours beside other engines, interleaved: ``make bench``, or ``python bench/compare.py``.
+"""Compare our speed with other engines', interleaved: ``make bench``.
 
-Engines that are not installed are left out by name. Everything of one topology and batch size is
-timed in turn, round by round, so that what else the machine does hits all of them alike. Each
-instruction set (``isa.py``) is a process of its own, and a section of the page.
+Engines that are not installed are named and skipped. All engines of one topology and batch size are
+timed in turn, round by round, so that other work of the machine disturbs all of them alike. Each
+instruction set (``isa.py``) has a process of its own, and a section of the page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOPOLOGIES = {
 
 
 def subjects(topology: str, batch: int, threads: int) -> list[bench.Subject]:
-    """Our networks of a topology, and every engine that is installed."""
+    """Return our networks of a topology, and every engine that is installed."""
     made = []
     for name in TOPOLOGIES[topology]:
         program = networks.network(name)
@@ -52,16 +52,16 @@ INTRODUCTION = """\
 # Benchmarks
 
 The tables are written by `make bench` (`bench/compare.py`); other sections stay as they
-are. Images a second, NumPy arrays in, NumPy scores out: by CPU time of the best round, and
+are. Images per second, NumPy arrays in, NumPy scores out: by CPU time of the best round, and
 in brackets by wall time of the median round; where the two differ much, the machine was
-busy with other things. The weights are random: speed does not depend on them. The last row
+busy with other work. The weights are random: speed does not depend on them. The last row
 of a table is the first of ours divided by the engine that it names, by CPU time.
 
 """
 
 
 def table(topology: str, batches: list[int], threads: int, rounds: int) -> list[str]:
-    """Markdown rows: images/s by CPU time (best round), and by wall time (median round)."""
+    """Return Markdown rows: images/s by CPU time (best round) and by wall time (median round)."""
     columns = [bench.measure(subjects(topology, batch, threads), rounds) for batch in batches]
     lines = [
         f"| {topology.upper()}, {threads} thread | "
@@ -81,7 +81,7 @@ def table(topology: str, batches: list[int], threads: int, rounds: int) -> list[
 
 
 def section(name: str, batches: list[int], threads: int, rounds: int) -> str:
-    """What is measured in this process, under the title of its instruction set."""
+    """Measure in this process; return the tables under the title of its instruction set."""
     chosen = cpu.describe()
     missing = [engine for engine in peers.ENGINES if not peers.available(engine)]
     lines = [
@@ -102,7 +102,7 @@ def section(name: str, batches: list[int], threads: int, rounds: int) -> str:
 
 
 def replaced(page: str, text: str) -> str:
-    """The page with the section ``text`` in place of the one of its title, or after the others."""
+    """Return the page with ``text`` instead of the section of that title, or after the others."""
     _, *old = page.split("\n## ")
     sections = {part.partition("\n")[0]: "## " + part.rstrip() + "\n" for part in old}
     # Sections of other commands keep their place, and their text.
@@ -111,7 +111,7 @@ def replaced(page: str, text: str) -> str:
 
 
 def run_section(name: str) -> str:
-    """The section of ``name``, measured in a process that sees these instructions only."""
+    """Return the section of ``name``, measured in a process that sees these instructions only."""
     with tempfile.TemporaryDirectory() as folder:
         environment = isa.environment(name, Path(folder))
         command = [sys.executable, *sys.argv, "--here", name]
@@ -122,7 +122,7 @@ def run_section(name: str) -> str:
 
 
 def main() -> None:
-    """Print the sections, and write them into the page where ``--write`` says."""
+    """Print the sections, and write them into the page that ``--write`` names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", default="1,64,1000")
     parser.add_argument("--threads", type=int, default=1)

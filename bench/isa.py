@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which instructions the compared engines may find: all that this CPU has, or AVX2 and no more.
+"""Limit the instructions that the compared engines find: all of this CPU, or up to AVX2.
 
-Not every engine has a switch for that (OpenVINO and PyTorch read oneDNN's ``ONEDNN_MAX_CPU_ISA``,
-ONNX Runtime has none), and a switch need not reach all of an engine. So the question is answered
-below them: the instruction that they all ask, CPUID, is intercepted (``cpu_avx2.c``).
+Not every engine has an option for that (OpenVINO and PyTorch read oneDNN's ``ONEDNN_MAX_CPU_ISA``,
+ONNX Runtime has none), and an option may not reach all of an engine. So the answer is changed
+below them: CPUID, the instruction that all of them use, is intercepted (``cpu_avx2.c``).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-#: What may be asked for, and how a table calls it.
+#: Value of ``--isa`` -> title of its section.
 TITLES = {"native": "What this CPU has", "avx2": "As on a CPU with AVX2"}
 
 _SOURCE = Path(__file__).with_name("cpu_avx2.c")
 
 
 def environment(isa: str, folder: Path) -> dict[str, str]:
-    """The environment of a process that sees ``isa`` only; ``folder`` must outlive it.
+    """Return the environment of a process that sees ``isa`` only; it needs ``folder`` to its end.
 
     Raises:
         RuntimeError: this machine has no C compiler to build the interception with.

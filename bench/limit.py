@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one core of this machine could do at most, and how much of it we do: ``bench/limit.py``.
+"""Measure the most that one core of this machine can do, and our share: ``bench/limit.py``.
 
-``limit.cpp`` times the bare instructions. The best of our rounds by CPU time is set against
-them, with the multiply-adds that a network really has: those of idle rows of tiles, of the
+``limit.cpp`` times the bare instructions. The best of our rounds by CPU time is compared with
+them, by the multiply-adds that a network really has: those of idle rows of tiles, of the
 edges of maps and all other work count as lost.
 """
 
@@ -19,7 +19,7 @@ import networks
 from bnn.measure import speed as bench
 from bnn.run import cpu, prepare
 
-#: What a line of ``limit.cpp`` measures.
+#: Name in a line of ``limit.cpp`` -> the instructions that it measures.
 INSTRUCTIONS = {
     "amx": "AMX tdpbusd, 8-bit products",
     "avx512": "AVX-512 vpxorq, vpopcntq, vpaddq: bits",
@@ -29,7 +29,7 @@ INSTRUCTIONS = {
 
 
 def limits() -> dict[str, float]:
-    """Multiply-adds a second of each kind of instruction that this CPU has."""
+    """Return the multiply-adds per second of each kind of instruction that this CPU has."""
     compiler = next(filter(shutil.which, ("c++", "g++", "clang++")))
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "limit"
@@ -40,7 +40,7 @@ def limits() -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the limits, our part of them, and what a multiple of another engine would take."""
+    """Print the limits, our share of them, and the share that given speeds would need."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(

@@ -17,7 +17,7 @@ NAMES = ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2", "lfc-w1a1", "lfc-w1a2", "dense-w3a3
 
 
 class _Builder:
-    """Layers onto a growing list of operations."""
+    """Adds layers to a list of operations."""
 
     def __init__(self, weights: Precision, activations: Precision) -> None:
         self.weights, self.activations = weights, activations
@@ -52,7 +52,7 @@ class _Builder:
 
 
 def cnv(weights: Precision, activations: Precision) -> Program:
-    """Six 3x3 convolutions, two pools and three dense layers (specification, section 1)."""
+    """Return CNV: six 3x3 convolutions, two pools and three dense layers (section 1)."""
     build = _Builder(weights, activations)
     build.channels = 3
     for number, (rows, pool) in enumerate(
@@ -70,7 +70,7 @@ def cnv(weights: Precision, activations: Precision) -> Program:
 
 
 def lfc(activations: Precision) -> Program:
-    """Three dense layers of 1024 and the classes, on 28x28 bits (specification, section 1)."""
+    """Return LFC: dense layers of 1024, 1024, 1024 and the classes (section 1)."""
     build = _Builder(BIPOLAR, activations)
     build.channels = 784
     for number, rows in enumerate((1024, 1024, 1024)):
@@ -82,7 +82,7 @@ def lfc(activations: Precision) -> Program:
 
 
 def dense(bits: int) -> Program:
-    """Three dense layers of 1024 and ten classes on 28x28 pictures, weights and activations of
+    """Return three dense layers of 1024, and ten classes, on 28x28; weights and activations of
     ``bits`` bits: the generic path."""
     build = _Builder(INT(bits), UINT(bits))
     build.channels = 784
@@ -95,7 +95,7 @@ def dense(bits: int) -> Program:
 
 
 def network(name: str) -> Program:
-    """The network called ``name``, one of :data:`NAMES`."""
+    """Return the network called ``name``, one of :data:`NAMES`."""
     match name.split("-"):
         case ["cnv", "w1a1"]:
             return cnv(BIPOLAR, BIPOLAR)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The engines that a user would pick instead, on the same topologies.
+"""Other engines that a user might choose, on the same topologies.
 
-Each gets the network as it likes it: float32 convolutions and dense layers with a clipped
+Each gets the network in its usual form: float32 convolutions and dense layers with a clipped
 activation, and the same quantized to int8 (QDQ, weights symmetric per channel). One thread each,
-unless asked otherwise. An engine that is not installed is left out by name.
+unless more are given. An engine that is not installed is named and skipped.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 ENGINES = ("torch-f32", "ort-f32", "ort-int8", "openvino-f32", "openvino-int8")
 MODULES = {"torch": "torch", "ort": "onnxruntime", "openvino": "openvino"}
 
-#: Outputs, and whether a pool follows; -1 marks where the map becomes a vector.
+#: (outputs, whether a pool follows) per layer; -1: here the map becomes a vector.
 CONVOLUTIONS = [(64, False), (64, True), (128, False), (128, True), (256, False), (256, False)]
 
 Run = Callable[[Any], Any]
 
 
 def available(engine: str) -> bool:
-    """Whether the engine's package is installed."""
+    """Return whether the engine's package is installed."""
     return importlib.util.find_spec(MODULES[engine.split("-")[0]]) is not None
 
 
 def runner(engine: str, topology: str, batch: int, threads: int) -> tuple[Run, Any]:
-    """A function that runs one batch, and its argument; ``topology`` is ``cnv`` or ``lfc``."""
+    """Return a function that runs one batch, and its argument; ``topology``: ``cnv`` or ``lfc``."""
     shape = (batch, 3, 32, 32) if topology == "cnv" else (batch, 784)
     inputs = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     if engine == "torch-f32":
@@ -46,7 +46,7 @@ def runner(engine: str, topology: str, batch: int, threads: int) -> tuple[Run, A
 
 
 def _layers(topology: str) -> list[tuple[str, tuple[int, ...], bool]]:
-    """Kind, weight shape and whether a pool follows, of each layer."""
+    """Return the kind, the weights' shape and whether a pool follows, for each layer."""
     layers: list[tuple[str, tuple[int, ...], bool]] = []
     if topology == "cnv":
         channels = 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How many epochs, and how much time, to a given accuracy: float against binarized.
+"""Measure epochs and time up to an accuracy: float network and binarized network.
 
     python bench/train_epochs.py [NETWORK] [--data mnist] [--epochs 6] [--float-rate 1e-3]
 
@@ -30,7 +30,7 @@ from bnn.train.stack import Stack, deployable
 
 
 def accuracy(model: nn.Module, part: Part) -> float:
-    """Share of ``part`` that ``model`` classifies right, in evaluation mode."""
+    """Return the share of ``part`` that ``model`` classifies correctly, in evaluation mode."""
     model.eval()
     with torch.no_grad():
         right = [model(x).argmax(1).eq(y) for x, y in Batches(part, 500)]
@@ -39,7 +39,7 @@ def accuracy(model: nn.Module, part: Part) -> float:
 
 
 def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam, at the recipe's two rates for integer networks."""
+    """Return Adam, with the recipe's two rates for integer networks."""
     if not isinstance(model, Stack):
         return torch.optim.Adam(model.parameters(), lr=recipe.rate, fused=True)
     weights = {id(weight) for weight in model.weights()}
@@ -78,7 +78,7 @@ def run(name: str, model: nn.Module, parts: Parts, recipe: Recipe) -> None:
 
 
 def loss(model: nn.Module, pictures: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    """Cross entropy, the network in bfloat16 where that is faster."""
+    """Return the cross entropy; the network is in bfloat16 if that is faster."""
     half = fastest_precision() == "bf16-mixed"
     with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
         logits = model(pictures)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a training does beside the network: draw batches, vary them, and run the loop.
+"""Measure what a training does beside the network: draw batches, vary them, run the loop.
 
     python bench/train_loop.py [--batch 125,1000] [--pictures 50000]
 
@@ -38,20 +38,20 @@ from bnn.train.recipes import recipe_for
 from bnn.train.stack import Stack
 
 SHAPE, CLASSES = (32, 32, 3), 10
-#: The last of so many epochs is measured.
+#: Number of epochs; the last one is measured.
 EPOCHS = 3
-#: Steps of an epoch, and pictures of a step, where neither shall take time.
+#: Steps per epoch, and pictures per step, of the measurement of a step without work.
 STEPS, BATCH = 2000, 2
 
 
 def random_part(count: int) -> Part:
-    """``count`` pictures of noise."""
+    """Return ``count`` pictures of noise."""
     pictures = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8)
     return Part(pictures, torch.randint(0, CLASSES, (count,)))
 
 
 def drawing(part: Part, batch: int, augment: str) -> float:
-    """Pictures per second, drawn and varied."""
+    """Return the pictures per second that are drawn and varied."""
     change, gpu = AUGMENTATIONS[augment], part.labels.is_cuda
     for epoch in range(EPOCHS):
         start = time.perf_counter()
@@ -63,7 +63,7 @@ def drawing(part: Part, batch: int, augment: str) -> float:
 
 
 def narrowed(topology: Topology, channels: int) -> Topology:
-    """``topology`` with so many channels in every convolution and units in every hidden layer."""
+    """Return ``topology`` with ``channels`` channels per convolution and units per hidden layer."""
 
     def narrow(layer: Layer) -> Layer:
         match layer:
@@ -77,7 +77,7 @@ def narrowed(topology: Topology, channels: int) -> Topology:
 
 
 def starting(augment: str) -> float:
-    """Seconds that a step takes with next to nothing to compute, its pictures varied so."""
+    """Return the seconds of a step with nearly nothing to compute, with this augmentation."""
     part = random_part(STEPS * BATCH)
     few = Part(part.pictures[:BATCH], part.labels[:BATCH])
     parts = Parts("noise", tuple(map(str, range(CLASSES))), Thumbnail(), part, few, few)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a training step costs: float, hand-written sign, and ours, on the same network.
+"""Measure the cost of a training step: float, hand-written sign, and ours, on one network.
 
     python bench/train_step.py [lfc|cnv] [--batch 128] [--rounds 5] [--device cpu|cuda]
                                [--keep-memory]
@@ -47,7 +47,7 @@ class TextbookSign(nn.Module):
 
 
 def binary_weights(weight: Tensor) -> Tensor:
-    """The same for weights, whose gradient passes unchanged."""
+    """Return the signs of weights; the gradient passes unchanged."""
     return weight + (torch.where(weight >= 0, 1.0, -1.0) - weight).detach()
 
 
@@ -69,7 +69,7 @@ class Bytes(nn.Module):
 
 
 def plain(topology: Topology, *, binary: bool) -> nn.Module:
-    """``topology`` of PyTorch's modules, with real or with binary weights and activations."""
+    """Return ``topology`` in PyTorch's modules, with real or binary weights and activations."""
     layers: list[nn.Module] = [Bytes()]
     flat = len(topology.input) == 1
     for layer, (height, width, channels) in zip(topology.layers, topology.shapes(), strict=False):
@@ -92,7 +92,7 @@ def plain(topology: Topology, *, binary: bool) -> nn.Module:
 
 
 def brevitas(stack: str) -> dict[str, nn.Module]:
-    """Brevitas' own LFC and CNV at W1A1, or nothing."""
+    """Return Brevitas' own LFC and CNV at W1A1; {} if Brevitas is not installed."""
     try:
         from brevitas_examples.bnn_pynq.models.CNV import CNV
         from brevitas_examples.bnn_pynq.models.FC import FC
@@ -103,7 +103,7 @@ def brevitas(stack: str) -> dict[str, nn.Module]:
 
 
 def step_of(model: nn.Module, batch: tuple[Tensor, Tensor], half: bool) -> Callable[[], None]:
-    """One training step of ``model``, as a call."""
+    """Return a function that does one training step of ``model``."""
     pictures, labels = batch
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     device = pictures.device.type
@@ -121,7 +121,7 @@ def step_of(model: nn.Module, batch: tuple[Tensor, Tensor], half: bool) -> Calla
 
 
 def seconds(step: Callable[[], None], device: str) -> float:
-    """Processor time (GPU: wall time) of one step."""
+    """Return the processor time (GPU: wall time) of one step, in seconds."""
     if device == "cpu":
         start = time.process_time()
         step()
@@ -135,7 +135,7 @@ def seconds(step: Callable[[], None], device: str) -> float:
 
 
 def kinds(device: str) -> tuple[bool, ...]:
-    """Whether in bfloat16: not on an x86 without instructions for it, ten times slower there."""
+    """Return the kinds to measure: False float32, True bfloat16 (not on x86 without support)."""
     has = torch.cpu.get_capabilities()
     lacks = has.get("architecture") == "x86_64" and not (has["avx512_bf16"] or has["amx_bf16"])
     return (False,) if device == "cpu" and lacks else (False, True)

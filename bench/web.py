@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page's core in Chromium beside the native kernels, in one run: one thread, batch 1.
+"""Compare the page's core in Chromium with the native kernels: one thread, batch 1.
 
 Rounds alternate between all of them, and the best round of each counts, so that another program on
 the machine disturbs none of them more than the others.
@@ -29,7 +29,7 @@ from bnn.web.site import files
 MODELS = ("lfc-w1a1", "lfc-w1a2", "cnv-w1a1", "cnv-w1a2", "cnv-w2a2")
 #: Names of the page's kernel sets.
 BROWSER = ("relaxed", "simd128", "portable")
-#: What the page asks for before its first answer.
+#: Files that the page loads before its first answer.
 FIRST_VIEW = ("index.html", "style.css", "icon.svg", "models.json", "bnn-relaxed.wasm")
 LOAD = """
 async ([name, kernel]) => {
@@ -49,7 +49,7 @@ async ([name, kernel, text, ms]) => {
 
 
 def native(runtime: Any, batch: Any, seconds: float) -> float:
-    """Seconds of a run."""
+    """Return the seconds of a run."""
     runtime.run(batch)
     runs, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds or not runs:
@@ -59,7 +59,7 @@ def native(runtime: Any, batch: Any, seconds: float) -> float:
 
 
 def measure(page: Any, name: str, rounds: int, seconds: float) -> dict[str, float]:
-    """Images a second of each kernel, the best of all rounds."""
+    """Return the images per second of each kernel, the best of all rounds."""
     program = bnn.load(name).program
     batch = np.random.default_rng(1).integers(0, 256, (1, *program.input.shape)).astype(np.uint8)
     text = base64.b64encode(batch.tobytes()).decode()
@@ -85,7 +85,7 @@ def measure(page: Any, name: str, rounds: int, seconds: float) -> dict[str, floa
 
 
 def first_view(model: str) -> tuple[int, int]:
-    """Bytes of the first view, as they are and packed with gzip."""
+    """Return the bytes of the first view, as they are and packed with gzip."""
     names = [*FIRST_VIEW, f"models/{model}.bnn"]
     parts = files()
     names += [name for name in parts if name.startswith(("js/", "words/", "samples/mnist/"))]
@@ -96,7 +96,7 @@ def first_view(model: str) -> tuple[int, int]:
 
 
 def first_result(browser: Any, url: str, rounds: int) -> tuple[float, float]:
-    """Best seconds from asking for the page until it is ready, and until a first answer."""
+    """Return the best seconds from the request until the page is ready, and to a first answer."""
     ready, answered = [], []
     for _ in range(rounds):
         context = browser.new_context()

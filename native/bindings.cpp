@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The only file that knows Python: it turns calls into calls of the core and adds nothing.
-// Its signatures are written down in src/bnn/_native.pyi.
+// The only file that includes Python's headers: it passes calls on to the core, and adds nothing.
+// Its signatures are in src/bnn/_native.pyi.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
@@ -49,7 +49,7 @@ bnn::Program make_program(std::array<int, 3> shape, std::array<int, 3> lattice,
       {{shape[0], shape[1], shape[2]}, {lattice[0], lattice[1], lattice[2]}, vector_of(table)});
 }
 
-// The number of images, after a look at every size.
+// Checks every size, and returns the number of images.
 int64_t check_run(const bnn::Plan& plan, size_t inputs, bool bytes, const Out<int32_t, 2>& scores,
                   const std::optional<Out<int64_t, 1>>& decisions) {
   const size_t n = scores.shape(0);
@@ -106,7 +106,7 @@ bnn::training::Shape shape_of(const In<X, 2>& x) {
   return {int64_t(x.shape(0)), int(x.shape(1))};
 }
 
-// Of maps (images, height, width, channels) and the results of a 2x2 pool.
+// Shapes of maps (images, height, width, channels) and of the results of a 2x2 pool.
 template <class A, class B>
 bnn::training::Maps maps_of(const A& x, const B& y) {
   const size_t limit = 1 << 26;
@@ -163,7 +163,7 @@ void pool_backward(const In<uint16_t, 4>& grad, const In<X, 4>& x, const In<X, 4
   bnn::training::pool_backward(maps, grad.data(), x.data(), y.data(), grad_x.data(), threads);
 }
 
-// Of maps, weights (outputs, rows, columns, inputs) and what becomes of the maps.
+// Shapes of maps, of weights (outputs, rows, columns, inputs), and of the resulting maps.
 template <class X, class W, class Y>
 bnn::training::Correlation correlation_of(const X& x, const W& weights, std::array<int, 4> padding,
                                           const Y& y) {
@@ -234,14 +234,14 @@ void correlate_first_weights(const In<uint16_t, 4>& grad, const In<int16_t, 4>& 
   bnn::training::correlate_first_weights(by, grad.data(), x.data(), grad_weights.data(), threads);
 }
 
-// Nothing may be converted: results would go into a copy.
+// Arrays are not converted: results would be written to a copy.
 template <class... Args>
 void define(nb::module_& m, const char* name, void (*function)(Args...), const char* header) {
   const std::string doc = std::string("See native/include/bnn/") + header + ".hpp.";
   m.def(name, function, doc.c_str(), (static_cast<void>(sizeof(Args)), nb::arg().noconvert())...);
 }
 
-// Each for all types of maps; a quantizer is (low, high, bipolar, quadratic).
+// One function for each type of maps; a quantizer is (low, high, bipolar, quadratic).
 void define_training(nb::module_& m) {
   define(m, "norm_act_forward", &norm_act_forward<uint16_t, uint16_t>, "training");
   define(m, "norm_act_forward", &norm_act_forward<int16_t, int8_t>, "training");

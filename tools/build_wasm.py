@@ -50,12 +50,12 @@ FLAGS = (
 
 
 def name_of(variant: str) -> str:
-    """File name of a variant."""
+    """Return the file name of a variant."""
     return f"bnn-{variant}.wasm"
 
 
 def build(folder: Path, variant: str) -> bytes:
-    """Compile one variant into ``folder``; its bytes."""
+    """Compile one variant into ``folder``; return its bytes."""
     flags, more = VARIANTS[variant]
     target = folder / name_of(variant)
     command = [sys.executable, "-m", "ziglang", "c++", *FLAGS, *flags, *SOURCES, *more]
@@ -64,7 +64,7 @@ def build(folder: Path, variant: str) -> bytes:
 
 
 def digest_of_sources() -> str:
-    """SHA-256 over the flags and every file that is compiled or included."""
+    """Return the SHA-256 over the flags and every file that is compiled or included."""
     hasher = hashlib.sha256(repr((FLAGS, VARIANTS)).encode())
     for name in sorted(included({*SOURCES, *SIMD})):
         hasher.update(f"{name}\0".encode() + (ROOT / name).read_bytes())
@@ -72,7 +72,7 @@ def digest_of_sources() -> str:
 
 
 def included(sources: set[str]) -> set[str]:
-    """``sources`` and all files of native/ that they include, directly or not."""
+    """Return ``sources`` and all files of native/ that they include, directly or not."""
     found, left = set(sources), list(sources)
     while left:
         path = ROOT / left.pop()
@@ -87,7 +87,7 @@ def included(sources: set[str]) -> set[str]:
 
 
 def stale() -> str:
-    """Why the files in the tree must be made again, or nothing."""
+    """Return why the files in the tree must be made again; "" if they need not be."""
     known = json.loads(RECORD.read_text(encoding="utf-8"))
     if known["sources"] != digest_of_sources():
         return "native/ has changed since the page's .wasm files were compiled: run make wasm"
@@ -99,7 +99,7 @@ def stale() -> str:
 
 
 def compiler() -> str:
-    """The version of ziglang here, or nothing."""
+    """Return the version of ziglang here; "" if it is not installed."""
     try:
         return version("ziglang")
     except PackageNotFoundError:
@@ -120,7 +120,7 @@ def make() -> None:
 
 
 def main() -> int:
-    """Compile, or with ``--check`` say what is stale; 1 if something is."""
+    """Compile, or with ``--check`` print what is out of date; return 1 if something is."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with the sources only")
     if not parser.parse_args().check:

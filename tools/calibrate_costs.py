@@ -55,7 +55,7 @@ def matrix(
     loadable: bool = False,
     style: str = "auto",
 ) -> Matrix:
-    """A matrix with NF, SF = ``folds``."""
+    """Return a matrix with NF, SF = ``folds``."""
     columns = simd * folds[1]
     acc, low, high = accumulator_bits(columns, weight, source, levels)
     bits = 16 if not levels else 1 if levels == 1 else 2
@@ -77,13 +77,13 @@ def matrix(
 
 
 def window(side: int, channels: int, lanes: int, bits: int, pixels: int, k: int = 3) -> Block:
-    """A window without padding, or a pool's where k is 2."""
+    """Return a window without padding; for k = 2, that of a pool."""
     step = (1, 1) if k != 2 else (2, 2)
     return SlidingWindow((side, side, channels), bits, lanes, (k, k), step, (0, 0, 0, 0), 0, pixels)
 
 
 def wanted() -> Iterator[Block]:
-    """Every block that is measured."""
+    """Yield every block that is measured."""
     yield from matrices()
     yield from windows()
     yield from plumbing()
@@ -113,7 +113,7 @@ def matrices() -> Iterator[Block]:
     yield matrix(2, 16, folds=(1, 1))
     yield matrix(2, 16, folds=(128, 16))
     yield matrix(2, 40, folds=(128, 16), loadable=True)
-    # As large networks have them, but for the number of rows at once.
+    # As in large networks, except for the number of rows per cycle.
     both = {"source": TERNARY, "levels": 2}
     yield matrix(8, 144, folds=(1, 4), style="distributed")
     yield matrix(2, 72, folds=(8, 16), pixels=3, style="block")
@@ -136,7 +136,7 @@ def matrices() -> Iterator[Block]:
     yield matrix(16, 32, folds=(4, 32), loadable=True)
     yield matrix(8, 32, folds=(4, 18), loadable=True, **both)
     yield matrix(8, 3, folds=(4, 9), source=INT(8), loadable=True)
-    # As small ones have them.
+    # As in small networks.
     yield matrix(1, 9, folds=(4, 2), weight=INT(4), source=UINT(2), levels=2)
     yield matrix(2, 4, folds=(2, 3), weight=INT(3), source=INT(5), levels=3)
     yield matrix(2, 6, folds=(2, 2), weight=UINT(2), source=BIPOLAR)
@@ -183,7 +183,7 @@ def plumbing() -> Iterator[Block]:
     yield Pad(16, 5, 8)
 
 
-#: What every design has outside its blocks: module -> parameters.
+#: Modules that every design has outside its blocks: module -> parameters.
 AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bnn_control", {"PARAMETERS": 0}),
     ("bnn_reader", {"WORDS": 384}),
@@ -195,13 +195,13 @@ AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def key(module: str, generics: dict[str, Any]) -> str:
-    """What a measurement is found by."""
+    """Return the key of a measurement in the file."""
     given = {k: v for k, v in generics.items() if not k.endswith("FILE")}
     return module + " " + json.dumps(given, sort_keys=True)
 
 
 def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
-    """Cells of each block, all in one run of Yosys."""
+    """Return the cells of each block, all in one run of Yosys."""
     with tempfile.TemporaryDirectory(prefix="bnn-costs-") as name:
         folder = Path(name)
         for file, text in library().items():
@@ -217,7 +217,7 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
 
 
 def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
-    """Random constants for memories that are baked in."""
+    """Return the memory images of random constants, for parameters that are not loadable."""
     if generics.get("LOADABLE", 1):
         return {}
     draw = random.Random(number)
@@ -236,7 +236,7 @@ def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) ->
 
 
 def _tops(folder: Path, batch: list[tuple[str, dict[str, Any]]]) -> str:
-    """One module that holds every block; all their ports are its own."""
+    """Return the text of one module that contains every block; all their ports are its own."""
     given = [
         (module, {**generics, **_images(folder, number, module, generics)})
         for number, (module, generics) in enumerate(batch)
@@ -260,7 +260,7 @@ def _tops(folder: Path, batch: list[tuple[str, dict[str, Any]]]) -> str:
 
 
 def main() -> None:
-    """See the module's text."""
+    """Measure the missing blocks, then fit the model; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--only", help="modules to measure, by a regular expression")

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "designs.json"
 COEFFICIENTS = ROOT / "src" / "bnn" / "plan" / "coefficients.json"
 KINDS = ("LUT", "FF", "BRAM36", "DSP")
-#: Model, and a folding by its name or a speed that the planner shall find one for.
+#: Model, and the name of a folding, or a speed for which the planner finds a folding.
 DESIGNS = (
     *(("lfc-w1a1", "5000"), ("lfc-w1a2", "2000"), ("cnv-w1a1", "300"), ("cnv-w2a2", "500")),
     *(("mnist-lfcW1A1", "original"), ("mnist-lfcW1A2", "original")),
@@ -48,7 +48,7 @@ DESIGNS = (
 
 
 def design_of(name: str, known: dict[str, Any]) -> Design:
-    """The design; a planned one keeps the folding that was synthesized."""
+    """Return the design; a planned one keeps the folding that was synthesized."""
     model, wish = name.split()
     program = bnn.load(model).program
     if not wish.isdigit():
@@ -63,13 +63,13 @@ def design_of(name: str, known: dict[str, Any]) -> Design:
 
 
 def rtl(files: dict[str, str]) -> str:
-    """A fingerprint of the blocks."""
+    """Return a fingerprint of the blocks."""
     blocks = (text for name, text in sorted(files.items()) if name in library())
     return hashlib.sha256("".join(blocks).encode()).hexdigest()[:12]
 
 
 def entry(design: Design, cells: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
-    """What is kept of a design: its folding and all its cells, those of each block too."""
+    """Return the entry of a design in the file: its folding, and its cells in all and by block."""
     values = {
         name: {kind: round(each[kind], 1) for kind in KINDS if each.get(kind)}
         for name, each in cells.items()
@@ -78,13 +78,13 @@ def entry(design: Design, cells: dict[str, Any], files: dict[str, str]) -> dict[
 
 
 def synthesized(design: Design) -> dict[str, Any]:
-    """Count ``design`` with Yosys."""
+    """Count the cells of ``design`` with Yosys; return its entry."""
     modules = {instance.name: instance.block.module for instance in design.instances}
     return entry(design, synth.cells(sources(design, probes=False), modules), library())
 
 
 def taken(name: str, folder: Path) -> dict[str, Any]:
-    """What ``bnn build --synth`` counted."""
+    """Return the entry of a design from the cells that ``bnn build --synth`` counted."""
     design = design_of(name, {})
     cells = json.loads((folder / "report.json").read_text(encoding="utf-8"))["cells"]
     files = {each.name: each.read_text(encoding="utf-8") for each in (folder / "rtl").iterdir()}
@@ -101,7 +101,7 @@ def save(known: dict[str, Any]) -> None:
 
 
 def wanted(known: dict[str, Any], only: str, *, again: bool) -> Iterator[str]:
-    """Designs to synthesize."""
+    """Yield the names of the designs to synthesize."""
     for name in map(" ".join, DESIGNS):
         old = name not in known or (again and known[name]["rtl"] != rtl(library()))
         if old and re.search(only, name):
@@ -109,7 +109,7 @@ def wanted(known: dict[str, Any], only: str, *, again: bool) -> Iterator[str]:
 
 
 def main() -> None:
-    """See the module's text."""
+    """Synthesize the missing designs, and print the errors; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--only", default="")
@@ -151,7 +151,7 @@ def report(known: dict[str, Any]) -> None:
 
 
 def worst(errors: Iterable[float]) -> float:
-    """The largest, above or below."""
+    """Return the largest error, above or below."""
     return max(map(abs, errors))
 
 

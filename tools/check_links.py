@@ -33,7 +33,7 @@ _OTHER_HOST = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def pages(root: Path) -> list[Path]:
-    """Every page below ``root``, but for hidden folders and those of :data:`LEFT_OUT`."""
+    """Return every page below ``root``, except in hidden folders and those of :data:`LEFT_OUT`."""
     found = [*root.rglob("*.md"), *(root / ".github").rglob("*.md")]
     return sorted({path for path in found if not _is_left_out(path.relative_to(root))})
 
@@ -45,7 +45,7 @@ def _is_left_out(path: Path) -> bool:
 
 
 def links(text: str) -> Iterator[tuple[int, str]]:
-    """Number of the line (from 1) and target of every link in a page; not those in code."""
+    """Yield line number (from 1) and target of every link in a page, except those in code."""
     plain = _blank(_CODE, _blank(_FENCE, text))
     for pattern in (_LINK, _REFERENCE):
         for match in pattern.finditer(plain):
@@ -53,7 +53,7 @@ def links(text: str) -> Iterator[tuple[int, str]]:
 
 
 def headings(text: str) -> set[str]:
-    """The names by which a page's headings are linked, as GitHub and GitLab make them."""
+    """Return the names by which a page's headings are linked, as GitHub and GitLab make them."""
     found: dict[str, int] = {}
     names = set()
     for match in _HEADING.finditer(_blank(_FENCE, text)):
@@ -66,12 +66,12 @@ def headings(text: str) -> set[str]:
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
-    """``text`` with what ``pattern`` finds as blanks, each line kept."""
+    """Return ``text`` with blanks in place of what ``pattern`` matches; lines stay."""
     return pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def problems(root: Path) -> tuple[int, int, list[str]]:
-    """Numbers of pages and of links that were looked at, and the faults, a line each."""
+    """Return the number of pages, the number of links, and the faults, one line each."""
     texts = {path: path.read_text(encoding="utf-8") for path in pages(root)}
     targets: dict[Path, set[Path]] = {path: set() for path in texts}
     wrong, count = [], 0
@@ -96,7 +96,7 @@ def problems(root: Path) -> tuple[int, int, list[str]]:
 
 
 def _reached(start: Path, targets: dict[Path, set[Path]]) -> set[Path]:
-    """The pages that links lead to from ``start``; a link to a folder means its README.md."""
+    """Return the pages that links lead to from ``start``; a folder stands for its README.md."""
     seen, todo = {start}, [start]
     while todo:
         for target in targets.get(todo.pop(), ()):
@@ -108,7 +108,7 @@ def _reached(start: Path, targets: dict[Path, set[Path]]) -> set[Path]:
 
 
 def main(root: Path) -> int:
-    """Print the counts and the faults; the exit status."""
+    """Print the counts and the faults; return the exit status."""
     count, checked, wrong = problems(root.resolve())
     print(f"pages: {count}, links between them: {checked}")
     for line in wrong:

@@ -38,7 +38,7 @@ CLASSIFY = ("classify", "lfc-w1a1", str(ROOT / "src/bnn/samples/mnist/3.png"), "
 
 
 def run(*command: str | Path, folder: Path = ROOT, offline: bool = False) -> str:
-    """The standard output of ``command``.
+    """Run ``command``, and return its standard output.
 
     Args:
         command: program and arguments.
@@ -46,7 +46,7 @@ def run(*command: str | Path, folder: Path = ROOT, offline: bool = False) -> str
         offline: without network interfaces, and without an index for pip.
 
     Raises:
-        SystemExit: it fails; with all that it printed.
+        SystemExit: it fails; the message is all that it printed.
     """
     words = [str(word) for word in command]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -64,7 +64,7 @@ def run(*command: str | Path, folder: Path = ROOT, offline: bool = False) -> str
 
 
 def without_network() -> list[str]:
-    """The words before a command that take its network away; none where the system cannot."""
+    """Return the command prefix that removes the network; [] if the system has none."""
     words = ["unshare", "--map-root-user", "--net"]
     if (
         shutil.which("unshare")
@@ -75,7 +75,7 @@ def without_network() -> list[str]:
 
 
 def built(out: Path) -> list[Path]:
-    """The source archive and the wheel, built in this environment into ``out``."""
+    """Build the source archive and the wheel in this environment into ``out``; return both."""
     out.mkdir(parents=True, exist_ok=True)
     for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
         old.unlink()
@@ -84,7 +84,7 @@ def built(out: Path) -> list[Path]:
 
 
 def members(path: Path) -> set[str]:
-    """Names of the files in a wheel, or in a source archive below its own folder."""
+    """Return the names of the files in a wheel, or in a source archive below its own folder."""
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as archive:
             return set(archive.namelist())
@@ -93,7 +93,7 @@ def members(path: Path) -> set[str]:
 
 
 def check_members(path: Path) -> None:
-    """Refuse a file that lacks a file of the package, or holds what is no part of it."""
+    """Refuse a release file that lacks a file of the package, or has one that is not part of it."""
     listed = run("git", "ls-files", "src/bnn").split()
     wanted = (
         {name.removeprefix("src/") for name in listed} if path.suffix == ".whl" else set(listed)
@@ -109,7 +109,7 @@ def check_members(path: Path) -> None:
 
 
 def download(files: Sequence[Path]) -> Path:
-    """A folder of all wheels that installing ``files`` takes, the source archive's builder too."""
+    """Download all wheels that installing ``files`` needs, and what builds the source archive."""
     folder = WORK / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
     needed = run(PYTHON, ROOT / "tools" / "build_requires.py").replace("'", "").split()
@@ -122,7 +122,7 @@ def download(files: Sequence[Path]) -> Path:
 
 
 def tried(path: Path, wheels: Path) -> list[object]:
-    """Scores of the installed ``path``, after its demo has run, in a fresh environment."""
+    """Install ``path`` into a fresh environment, run its demo, and return its scores."""
     with tempfile.TemporaryDirectory(prefix="bnn-release-") as name:
         folder = Path(name)
         run(PYTHON, "-m", "venv", folder / "venv")
@@ -141,14 +141,14 @@ def tried(path: Path, wheels: Path) -> list[object]:
 
 
 def classified(program: Path, folder: Path) -> list[object]:
-    """Class and scores that ``program`` gives for the sample."""
+    """Return class and scores that ``program`` gives for the sample."""
     lines = run(program, *CLASSIFY, offline=True, folder=folder).splitlines()
     found = [json.loads(line) for line in lines]
     return [[one["class_index"], one["scores"]] for one in found]
 
 
 def main() -> None:
-    """See the module's text."""
+    """Build and check the release files; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where files are built")
     parser.add_argument("--given", type=Path, nargs="+", help="files that are built already")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the package is laid out: counts its rooms, and fails on a circle or a flat top.
+"""Check the layout of the package: count its rooms, and fail on a circle or too many modules.
 
 A room is a folder or a module at the top of ``src/bnn``. Which room may import which is the
 contract in pyproject.toml, which ``lint-imports`` holds; here circles between single modules
@@ -24,18 +24,18 @@ Graph = dict[str, set[str]]
 
 
 def modules() -> Graph:
-    """Each module and the modules that it imports, also inside functions; not for types only."""
+    """Return module -> modules that it imports, also inside functions; not for types only."""
     graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
     return {name: set(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
 
 
 def room(module: str) -> str:
-    """The room of a module; the package's own face is in none."""
+    """Return the room of a module; "" for the package's own ``__init__``."""
     return module.split(".")[1] if "." in module else ""
 
 
 def rooms(graph: Graph) -> Graph:
-    """Each room and the rooms that it imports."""
+    """Return room -> rooms that it imports."""
     found: Graph = defaultdict(set)
     for module, imported in graph.items():
         if room(module):
@@ -44,7 +44,7 @@ def rooms(graph: Graph) -> Graph:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Groups of nodes of which each is reached from each other, sorted (Tarjan's algorithm)."""
+    """Return groups of nodes that all reach each other, sorted (Tarjan's algorithm)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -72,7 +72,7 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def layers(graph: Graph) -> int:
-    """Length of the longest chain of rooms that import one another; of a graph without circles."""
+    """Return the length of the longest chain of imports between rooms; the graph has no circle."""
 
     @cache
     def height(node: str) -> int:
@@ -82,7 +82,7 @@ def layers(graph: Graph) -> int:
 
 
 def problems(graph: Graph) -> list[str]:
-    """What is wrong with a layout, a line each; the figures are printed."""
+    """Print the figures of a layout; return what is wrong with it, one line each."""
     arranged = rooms(graph)
     flat = [name for name in graph if name.count(".") == 1 and not _is_folder(name, graph)]
     between, single = circles(arranged), circles(graph)
@@ -107,7 +107,7 @@ def _is_folder(name: str, graph: Graph) -> bool:
 
 
 def main() -> int:
-    """Print the figures and what is wrong; 1 where anything is."""
+    """Print the figures and what is wrong; return 1 if anything is."""
     wrong = problems(modules())
     for line in wrong:
         print(f"  {line}")

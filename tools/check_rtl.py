@@ -33,7 +33,7 @@ class Declaration:
     """A parameter or a port.
 
     Attributes:
-        line: its number in the file, from 1.
+        line: number of its line in the file, from 1.
         name: of the parameter or port, or the code where no single name is found.
         fault: what is wrong with it, or "".
     """
@@ -44,7 +44,7 @@ class Declaration:
 
 
 def declarations(text: str) -> Iterator[Declaration]:
-    """Every parameter and port in the module headers of ``text``."""
+    """Yield every parameter and port in the module headers of ``text``."""
     blank = _BLOCK_COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
     for header in _HEADER.finditer(_without_brackets_in_comments(blank)):
         start = text.count("\n", 0, header.start(1))
@@ -56,7 +56,7 @@ def declarations(text: str) -> Iterator[Declaration]:
 
 
 def _without_brackets_in_comments(text: str) -> str:
-    """As long as ``text``; a comment cannot end a header."""
+    """Return ``text`` with letters instead of comments, in which a bracket would end a header."""
     return re.sub(r"//[^\n]*", lambda m: "//" + "x" * (len(m[0]) - 2), text)
 
 
@@ -76,7 +76,7 @@ def _declaration(line: int, code: str, comment: str) -> Declaration:
 
 
 def main(paths: list[Path]) -> int:
-    """Print the counts and the faults of these files; the exit status."""
+    """Print the counts and the faults of these files; return the exit status."""
     documented = total = long = 0
     faults = []
     for path in paths:
@@ -98,7 +98,7 @@ def main(paths: list[Path]) -> int:
 
 
 def sources() -> list[Path]:
-    """The package's own SystemVerilog."""
+    """Return the package's own SystemVerilog files."""
     return [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.sv"))]
 
 

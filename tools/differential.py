@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Random programs on every kernel set of this machine against the reference; prints what was run.
+"""Compare random programs on every kernel set of this machine with the reference.
 
     make differential RUNS=10000 SEED=1
 
@@ -47,7 +47,7 @@ KINDS = {"small": SMALL, "wide": WIDE, "few bits": FEW_BITS, "borders": MAPS, "f
 
 
 def features(program: Program) -> set[str]:
-    """What it has, for the count of what was tried."""
+    """Return the features that a program has, for the count of what was tried."""
     found = set()
     for op in program.ops:
         if isinstance(op, Window | Pool):
@@ -70,7 +70,7 @@ def features(program: Program) -> set[str]:
 
 
 def chunk(kind: str, seed: int) -> Counter[str]:
-    """Run a chunk of one kind; what was in it."""
+    """Run a chunk of programs of one kind; return the count of their features."""
     seen: Counter[str] = Counter()
 
     @hypothesis.seed(seed)
@@ -89,7 +89,7 @@ def chunk(kind: str, seed: int) -> Counter[str]:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Run the programs in several processes, and print the counts; see the module's docstring."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

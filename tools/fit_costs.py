@@ -38,7 +38,7 @@ KINDS = ("LUT", "FF")
 
 
 def fingerprint(module: str) -> str:
-    """Of the code that ``module`` is made of: comments and line breaks do not count."""
+    """Return a fingerprint of the code of ``module``, without comments and line breaks."""
     files = {name: _code(text) for name, text in library().items()}
     todo, seen = [module], []
     while todo:
@@ -51,20 +51,20 @@ def fingerprint(module: str) -> str:
 
 
 def _code(text: str) -> str:
-    """SystemVerilog without comments and checks of parameters, each space one blank."""
+    """Return SystemVerilog without comments and checks of parameters, each space one blank."""
     text = re.sub(r"`ifndef __ICARUS__.*?`endif", "", text, flags=re.DOTALL)
     text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
     return " ".join(text.split())
 
 
 def fresh(data: dict[str, Any]) -> dict[str, Any]:
-    """The measurements of today's RTL; what was measured of other RTL says nothing any more."""
+    """Return the measurements of today's RTL; those of other RTL are not valid any more."""
     prints = {module: fingerprint(module) for module in {e["module"] for e in data.values()}}
     return {name: e for name, e in data.items() if e["rtl"] == prints[e["module"]]}
 
 
 def least_squares(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Weights x >= 0 that bring a @ x nearest to b (Lawson and Hanson, 1974)."""
+    """Return the weights x >= 0 with which a @ x is nearest to b (Lawson and Hanson, 1974)."""
     scale = np.linalg.norm(a, axis=0)
     scale[scale == 0] = 1
     a = a / scale
@@ -91,7 +91,7 @@ def least_squares(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 
 def fit(data: dict[str, Any]) -> dict[str, Any]:
-    """Coefficients of every module, and the errors of the fit in per cent."""
+    """Return the coefficients of every module, and the errors of the fit in per cent."""
     modules: dict[str, Any] = {}
     worst = dict.fromkeys(KINDS, 0.0)
     for module in sorted({entry["module"] for entry in data.values()}):
@@ -103,7 +103,7 @@ def fit(data: dict[str, Any]) -> dict[str, Any]:
         text = f"{module:16} {len(entries):3} blocks"
         for kind in KINDS:
             b = np.array([e["cells"][kind] for e in entries])
-            weight = 1 / (b + 40)  # relative, but a handful of cells more or less is no matter
+            weight = 1 / (b + 40)  # relative errors, except that a few cells do not count
             given = np.array([KNOWN[kind].get(name, 0.0) for name in names])
             free = np.where(given > 0, 0.0, 1.0)
             x = least_squares((a * free) * weight[:, None], (b - a @ given) * weight) + given

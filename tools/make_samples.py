@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes src/bnn/samples: the first test picture of each class of MNIST and of CIFAR-10.
+"""Write src/bnn/samples: the first test picture of each class of MNIST and of CIFAR-10.
 
 BNN_DATA=... .venv/bin/python tools/make_samples.py
 """
@@ -18,7 +18,7 @@ SAMPLES = Path(__file__).parents[1] / "src" / "bnn" / "samples"
 
 
 def write(name: str) -> None:
-    """One picture for each class of the data set ``name``."""
+    """Write one picture for each class of the data set ``name``."""
     data = load_test(name)
     (SAMPLES / name).mkdir(parents=True, exist_ok=True)
     for index, label in enumerate(data.classes):

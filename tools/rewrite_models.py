@@ -45,7 +45,7 @@ def _loaded(path: Path) -> Model:
 
 
 def check_equal(before: Model, after: Model, path: Path) -> None:
-    """Two models that say the same, and score random inputs alike; else AssertionError."""
+    """Raise AssertionError unless two models have equal contents and equal scores."""
     for what in ("classes", "preprocess", "provenance", "name"):
         assert getattr(before, what) == getattr(after, what), f"{path}: {what} differs"
     assert before.program.digest() == after.program.digest(), f"{path}: the programs differ"

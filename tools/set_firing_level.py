@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gives a bundled LFC its ``fires at``, found on the last 5 000 training pictures of its data.
+"""Write ``fires at`` of a bundled LFC, found on the last 5 000 training pictures of its data.
 
-`bnn train` does so itself; models that were trained before it did were passed through this.
+`bnn train` does so itself; this was used for models that were trained before it did.
 
     BNN_DATA=... .venv/bin/python tools/set_firing_level.py lfc-w1a1
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures of the page of ``bnn web``: to look at, and the one in README.md.
+"""Take pictures of the page of ``bnn web``: of all views, or the one in README.md.
 
     python tools/shoot_web.py build/shots          # each view, three widths, two languages
     python tools/shoot_web.py --readme docs/web.png
@@ -21,12 +21,12 @@ from bnn.web.site import files
 
 WIDTHS = (360, 800, 1600)
 LANGUAGES = {"en": "en-GB", "ja": "ja-JP"}
-#: A three, in parts of the pad's width.
+#: Strokes of a three, in parts of the pad's width.
 STROKE = ((0.32, 0.2), (0.7, 0.2), (0.48, 0.45), (0.7, 0.7), (0.5, 0.84), (0.3, 0.76))
 
 
 def opened(browser: Any, url: str, width: int, language: str, scheme: str) -> Any:
-    """The page, ready."""
+    """Return the page, ready."""
     page = browser.new_page(
         viewport={"width": width, "height": 900}, locale=LANGUAGES[language], color_scheme=scheme
     )
@@ -50,7 +50,7 @@ def draw(page: Any) -> None:
 
 
 def compare(page: Any) -> None:
-    """A frog on three models."""
+    """Show a frog on three models."""
     page.click("#tab-file")
     page.click("#samples-cifar10 .sample >> nth=6")
     for name in ("cnv-w1a2", "cnv-w2a2"):
@@ -60,7 +60,7 @@ def compare(page: Any) -> None:
 
 
 def walk(page: Any, step: int) -> None:
-    """One step of the program."""
+    """Show one step of the program."""
     page.click("#walk")
     page.wait_for_selector(f"#steps .step >> nth={step}")
     page.click(f"#steps .step >> nth={step}")
@@ -69,7 +69,7 @@ def walk(page: Any, step: int) -> None:
 
 
 def shoot(browser: Any, url: str, folder: Path) -> None:
-    """Each view at each width in each language, light and dark in turn."""
+    """Take a picture of each view, width and language, light and dark in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     for at, width in enumerate(WIDTHS):
         for language in LANGUAGES:
@@ -97,7 +97,7 @@ def shoot(browser: Any, url: str, folder: Path) -> None:
 
 
 def readme(browser: Any, url: str, target: Path) -> None:
-    """The page with a frog and its maps in the second convolution, small."""
+    """Take the small picture of the page with a frog and its maps in the second convolution."""
     from PIL import Image
 
     page = opened(browser, url, 1200, "en", "light")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// libFuzzer's target: bytes are calls of the program's methods, hostile numbers among them. A
+// libFuzzer's target: bytes become calls of the program's methods, also with hostile numbers. A
 // program is refused with ProgramError or made into a plan; a small one is run by every kernel that
 // this CPU has, and must equal the naive loops.
 #include <algorithm>
@@ -27,7 +27,7 @@ class Bytes {
     return *data_++;
   }
   int small(int least, int most) { return least + byte() % (most - least + 1); }
-  // Mostly from `least` to `most`, seldom any number.
+  // Mostly a number from `least` to `most`, seldom any number.
   int number(int least, int most) {
     const int first = byte();
     if (first < 248) return least + first % (most - least + 1);
@@ -52,7 +52,7 @@ bnn::Slide slide(Bytes& from, bool pads) {
 // Values in a pattern, so that few bytes make large matrices.
 template <class T>
 bnn::Matrix<T> matrix(Bytes& from, int rows, int columns, int least, int most) {
-  const bool lies = from.byte() >= 250;  // its size is not what it says
+  const bool lies = from.byte() >= 250;  // its real size is another one
   bnn::Matrix<T> made{rows, columns, {}};
   if (int64_t(rows) * columns > 1 << 14 || rows < 0 || columns < 0) return made;
   const int a = from.byte(), b = from.byte() | 1;
@@ -195,7 +195,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       try {
         step(program, from);
       } catch (const bnn::ProgramError&) {
-        // The next one may fit.
+        // refused: the next one may fit
       }
     }
     const int scores = from.small(0, 7) ? program.size() : from.number(0, program.size());

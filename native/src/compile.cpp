@@ -222,7 +222,7 @@ class Compiler {
                          store(number, map_of(number, form)).slot, std::move(recode)));
   }
 
-  // The codes in `to` of the codes of edge `number`, or nothing where they are the same.
+  // The codes in `to` for each code of edge `number`; empty if they are the same.
   std::vector<uint8_t> recoded(int number, const Lattice& to) const {
     const Lattice from = *edge(number).lattice;
     std::vector<uint8_t> table;
@@ -244,7 +244,7 @@ class Compiler {
                        store(number, map_of(number, form)).slot));
   }
 
-  // Weight planes of a dot that bits can do, else 0.
+  // Number of weight planes if the dot can be computed by bits, else 0.
   int planes_for(const Op& dot, const Map& source, const Lattice& lattice) const {
     const bool few = lattice.codes == 2 || lattice.codes == 3;
     if (!few || (source.shape.channels < least_bit_channels && source.shape.pixels() > 1)) return 0;
@@ -321,12 +321,12 @@ class Compiler {
     return next;
   }
 
-  // A threshold with few enough levels.
+  // Whether a threshold has few enough levels.
   bool gives_codes(int number) const {
     return program_.op(number).kind == Kind::threshold && edge(number).lattice.has_value();
   }
 
-  // A small pool whose windows lie side by side.
+  // Whether a pool is small, with windows side by side.
   bool is_tiling(int number) const {
     const Slide& slide = program_.op(number).slide;
     return slide.kernel == slide.stride && !slide.padded() &&

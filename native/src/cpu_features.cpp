@@ -36,7 +36,7 @@ std::vector<std::string> cpu_features() {
 #undef BNN_ADD_X86
 
 #elif defined(__linux__) && defined(__aarch64__)
-  // Bits that the C library's headers do not know yet are bits that we do not report.
+  // Features that the C library's headers do not have yet are not reported.
   [[maybe_unused]] const unsigned long caps = getauxval(AT_HWCAP);
   [[maybe_unused]] const unsigned long caps2 = getauxval(AT_HWCAP2);
   add("neon", (caps & HWCAP_ASIMD) != 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The one place that asks what this CPU can run: kernel sets of programs, and loops of a training
-// step. Compiled without any set's flags, because asking must be possible on every CPU.
+// The only file that finds out what this CPU can run: kernel sets of programs, and loops of
+// training steps. It is compiled without the flags of any set, because it must run on every CPU.
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -25,7 +25,7 @@
 namespace bnn {
 namespace {
 
-// For every set that CMake may name: what it is built on, and whether it can run.
+// For every set that CMake may name: its instructions, and whether this CPU has them.
 [[maybe_unused]] constexpr const char* portable_uses = "plain C++";
 [[maybe_unused]] bool portable_available() { return true; }
 

@@ -15,7 +15,7 @@ Range range_of(const Op& dot, const Lattice& lattice) {
   return {lattice.codes - 1, *low, *high};
 }
 
-// Modulo 2^32, as the sums are, and with zeros up to a whole panel.
+// Copies numbers modulo 2^32, as the sums are, with zeros up to a whole panel.
 std::vector<int32_t> narrow(const std::vector<int64_t>& wide) {
   std::vector<int32_t> values(wide.begin(), wide.end());
   values.resize((wide.size() + panel_channels - 1) / panel_channels * panel_channels);
@@ -38,7 +38,7 @@ std::vector<uint32_t> patch_offsets(const Map& map, const Slide& slide, std::arr
   return offsets;
 }
 
-// Neighbours `shift` bytes apart, taken together.
+// Pairs of neighbouring positions whose patches are `shift` bytes apart.
 std::vector<Job::Pair> pair_up(const std::vector<uint32_t>& patches, uint32_t shift) {
   std::vector<Job::Pair> pairs;
   for (size_t at = 0; at < patches.size(); at += pairs.back().size) {
@@ -189,7 +189,7 @@ class DotStep final : public Step {
   Job job_;
 };
 
-// For values that have no code of a byte.
+// The step for values that have no code of a byte.
 class WordDotStep final : public Step {
  public:
   WordDotStep(const DotTask& task, const Kernels& kernels, Needs& needs)
@@ -226,7 +226,7 @@ class WordDotStep final : public Step {
   WordJob job_;
 };
 
-// For sums of codes that exceed 32 bits although the accumulators do not.
+// The step for sums of codes that exceed 32 bits although the accumulators do not.
 class WideDotStep final : public Step {
  public:
   explicit WideDotStep(const DotTask& task)

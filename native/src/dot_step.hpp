@@ -22,7 +22,7 @@ struct DotTask {
 
 // Whether the raw sums fit what kernels compare (32 bits).
 bool fits_kernels(const Op& dot, const Lattice& lattice, int weight_planes);
-// What a step needs besides its maps.
+// Memory that a step needs besides its maps.
 struct Needs {
   size_t weights = 0;  // bytes of packed weights, summed up
   size_t scratch = 0;  // bytes of working memory: the maximum over all steps

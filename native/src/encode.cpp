@@ -93,7 +93,7 @@ EncodedThresholds encode_thresholds(const Op& op, const EncodedDot& dot) {
     const auto at = size_t(c);
     const bool negative = !op.signs.empty() && op.signs[at] < 0;
     for (int level = 0; level < levels; ++level) {
-      // T <= acc, or T <= -acc, which is not (1 - T <= acc).
+      // T <= acc, or T <= -acc for a falling channel; the latter is not (1 - T <= acc).
       const int64_t threshold = op.thresholds.row(c)[level];
       const int64_t least = negative ? 1 - threshold : threshold;
       const int64_t raw = dot.zero[at] + dot.divisor * ceil_div(least - dot.offset[at], dot.step);

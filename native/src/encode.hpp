@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Encoding: from what a dot means (values, weights, bias, thresholds, signs) to what a kernel does
+// Encoding: from the meaning of a dot (values, weights, bias, thresholds, signs) to a kernel's data
 // (codes, packed weights, raw sums, one comparison for each threshold).
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace bnn {
 
-// Where the columns of a dot's weights lie in the patches that a kernel reads.
+// The order of the columns of a dot's weights in the patches that a kernel reads.
 struct PatchLayout {
   int rows = 1;      // kernel rows
   int run = 1;       // pixels of a kernel row
@@ -26,12 +26,12 @@ struct EncodedDot {
   int step = 1, divisor = 1;
 };
 
-// Planes of bits that the weights need (1 or 2), or 0 where they are more than -1, 0, +1.
+// Planes of bits that the weights need (1 or 2), or 0 if they have other values than -1, 0, +1.
 int bit_planes(const Matrix<int16_t>& weights);
 
 BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
                        int source_planes);
-// In groups of `each` codes.
+// The weights in groups of `each` codes.
 ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each);
 
 // The dot over codes of `lattice`, by bits (of so many weight planes) or, with 0 planes, by bytes.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a kernel set offers to the plan: engines that run a Job, each with its own weight layout.
+// The interface of a kernel set to the plan: engines that run a Job, each with its weight layout.
 //
 // Plain data without inline functions: kernel sources are compiled for instructions that this CPU
 // may lack, so nothing that a linker could share with other sources may come out of them.
@@ -27,7 +27,7 @@ struct ByteWeights {
   std::vector<int16_t> values;  // [channel][row][group][each]
 };
 
-// How large the factors of a dot are: what decides which sums of products fit.
+// The range of the factors of a dot, which decides which sums of products fit.
 struct Range {
   int code = 0;           // largest code
   int low = 0, high = 0;  // of the weights

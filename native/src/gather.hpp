@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A map's sums from tables of its values and codes of the weights to it: forward, and back to the
-// map.
+// Sums of a map from tables of its values, looked up by codes of the weights: forward, and back
+// to the map.
 #pragma once
 
 #include <algorithm>

@@ -27,13 +27,13 @@
 #define BNN_LAMBDA_INLINE __attribute__((always_inline))
 
 namespace bnn {
-// Unnamed on purpose, in a header on purpose: every kernel source must keep its own copy. A linker
-// would choose one of them for all, and that one might need AVX-512.
+// An unnamed namespace in a header, on purpose: every kernel source must keep its own copy. A
+// linker would choose one of them for all, and that one might need AVX-512.
 namespace {
 
 constexpr int no_limit = std::numeric_limits<int>::max();
 
-// What vocabularies of multiply-adds have in common whose parts never overflow: they flush once, at
+// Base of the vocabularies of multiply-adds whose parts never overflow: they flush once, at
 // the end.
 struct Unlimited {
   static constexpr bool one_burst = false;
@@ -299,7 +299,7 @@ void gemm_bits(const Job& job, int burst) {
   }
 }
 
-// The same by way of the nearest cache.
+// The same through memory (the first-level cache), not registers.
 template <class V, int P, class Writer>
 BNN_INLINE void put_sums(const Job& job, const uint8_t* weights, int burst, Patches& patches,
                          Writer& writer) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a kernel is asked to do: one fused layer over a few images.
+// The work of a kernel: one fused layer over a few images.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The operations as bnn.program.semantics defines them, in the plainest loops: what plans must
-// equal.
+// The operations as bnn.program.semantics defines them, in plain loops, which plans must equal.
 #pragma once
 
 #include <algorithm>

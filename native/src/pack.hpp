@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Weights into the layout that an engine streams through.
+// Packs weights into the layout that an engine reads in order.
 #pragma once
 
 #include "aligned.hpp"
@@ -9,7 +9,7 @@ namespace bnn {
 
 Bytes pack(const BitWeights& weights, const BitEngine& engine);
 Bytes pack(const ByteWeights& weights, const ByteEngine& engine);
-// Whether the engine can and should do patches of so many codes (with those that pad its rows).
+// Whether the engine can and should do patches of `codes` codes (with those that pad its rows).
 bool takes(const ByteEngine& engine, const Range& range, int codes);
 
 }  // namespace bnn

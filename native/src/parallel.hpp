@@ -28,7 +28,7 @@ class Threads {
   ~Threads() {
     for (auto& thread : threads_) thread.join();
   }
-  // False if the system cannot start another thread.
+  // Returns false if the system cannot start another thread.
   template <class Work>
   bool start(const Work& work) {
     try {

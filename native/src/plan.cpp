@@ -110,7 +110,7 @@ class Plan::Call {
       : state_(std::move(state)), bytes_(bytes), integers_(integers), scores_(scores),
         decisions_(decisions), images_(images), block_(block) {}
 
-  // Takes blocks until none is left.
+  // Computes blocks until none is left.
   void work() noexcept {
     std::unique_ptr<Arena> arena;
     for (int64_t first; (first = take()) < images_; finish()) {
@@ -195,11 +195,11 @@ class Plan::Call {
 void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores,
                int64_t* decisions, int threads) const {
   const int wanted = std::max(1, threads);
-  // Small batches are shared out, too; big ones go in full blocks, so that a thread whose core is
+  // Small batches are shared, too; large ones go in full blocks, so that a thread whose core is
   // busy with something else does less.
   const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1, state_->block));
   const auto call = std::make_shared<Call>(state_, bytes, integers, n, scores, decisions, block);
-  // Where the machine gives no more threads, fewer do all the work.
+  // If the system cannot start more threads, fewer do all the work.
   for (int64_t i = 1; i < std::min<int64_t>(wanted, (n + block - 1) / block); ++i)
     if (!start_thread([call] { call->work(); })) break;
   call->work();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a plan is made of: steps over buffers, each for a block of images.
+// The steps of a plan: functions on buffers, each for a block of images.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ using Slot = int;
 
 struct Buffer {
   size_t image_bytes = 0;
-  size_t fixed_bytes = 0;  // however many images there are
+  size_t fixed_bytes = 0;  // for any number of images
   size_t offset = 0;       // of the first image in the arena
 };
 
@@ -47,7 +47,7 @@ class Step {
 };
 using StepPointer = std::unique_ptr<Step>;
 
-// How a map is stored. Codes and planes are told in job.hpp.
+// How a map is stored. job.hpp explains codes and planes.
 struct Map {
   Shape shape;
   Form form = Form::bytes;

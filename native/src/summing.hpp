@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the products of training_lut.cpp share: scales of gradients, and sums of what tables hold.
+// Helpers of the products of training_lut.cpp: scales of gradients, and sums of table entries.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ inline float scale_for(uint16_t largest, int limit) {
 
 inline float inverse(float scale) { return scale > 0 ? 1 / scale : 0.0f; }
 
-// Collects stretches and has them summed whenever max_word_lookups are collected.
+// Collects runs of look-ups, and sums them whenever max_word_lookups are collected.
 class Summing {
  public:
   explicit Summing(int bias) : sum_(bias <= 4 ? lut().sum_small : lut().sum) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a plan needs to share its work between threads. A browser's WebAssembly has one thread:
+// Locks and threads for a plan that shares its work. A browser's WebAssembly has one thread:
 // there locks do nothing, and no other thread starts.
 #pragma once
 
@@ -20,7 +20,7 @@ struct Lock {
 };
 struct Condition {
   void notify_one() {}
-  // Nobody else could make it true.
+  // No other thread could make it true.
   template <class Holds>
   void wait(Lock&, const Holds&) {}
 };
@@ -36,7 +36,7 @@ using Mutex = std::mutex;
 using Lock = std::unique_lock<std::mutex>;
 using Condition = std::condition_variable;
 
-// False if the machine gives no more threads.
+// Returns false if the system cannot start another thread.
 template <class Work>
 bool start_thread(const Work& work) {
   try {

@@ -109,7 +109,7 @@ void norm_act_backward(Shape shape, const Bf16* grad, const X* x, const Norm& no
         norm_loops<X>().gradient_moments(some, grad + offset, x + offset, line.slope.data(),
                                          line.shift.data(), quantizer, first, second);
       });
-  // With g what passes the quantizer and h = (x - mean) * inv_std, the gradient of x is
+  // With g the gradient inside the window and h = (x - mean) * inv_std, the gradient of x is
   // slope * (g - mean(g) - h * mean(g * h)): a line in g and x.
   std::vector<float> tilt(line.slope.size()), level(line.slope.size());
   for (size_t c = 0; c < tilt.size(); ++c) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The weights' sums from tables of a gradient's values in several images and codes of these images'
-// inputs.
+// Gradients of weights from tables of a gradient's values in several images, and codes of these
+// images' inputs.
 #pragma once
 
 #include <algorithm>

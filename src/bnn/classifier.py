@@ -23,13 +23,13 @@ from bnn.run import Outputs, prepare
 
 @dataclass(frozen=True)
 class Run:
-    """What the last call cost.
+    """Time and other figures of a classifier's last call.
 
     Attributes:
         images: number of images.
         seconds: spent on computing. Of an accelerator: its cycles at its clock, also where it is
             simulated; ``details["simulation_seconds"]`` is what the simulation itself took.
-        details: what else the runtime tells (cycles, stalls, bytes moved).
+        details: further figures of the runtime (cycles, stalls, bytes moved).
         prepare_seconds: spent on reading, decoding, resizing, checking, quantizing and packing.
     """
 
@@ -59,7 +59,7 @@ _SUMMED = ("cycles", "simulation_seconds")
 
 
 def total(runs: Sequence[Run]) -> Run:
-    """Several runs of one classifier as one: images, times and cycles are summed.
+    """Return several runs of one classifier as one: images, times and cycles are summed.
 
     Args:
         runs: at least one; other details are the last one's.
@@ -137,7 +137,7 @@ class Classifier:
         return f"Classifier({self.model.name!r}, runtime={self.runtime!r}{shown})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the model's table, the runtime and the last run."""
+        """Return the model's table, the runtime and the last run as HTML, for notebooks."""
         from bnn.model.html import run_html
 
         last = self.last_run
@@ -147,15 +147,15 @@ class Classifier:
         return run_html(self.model, repr(self), speed if last.images else "")
 
     def scores(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int32]:
-        """Return integer scores, int32 (N, classes)."""
+        """Return the integer scores, int32 (N, classes)."""
         return self._run(images, bgr).scores
 
     def logits(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
-        """Real-valued scores, float64 (N, classes): the integers through the model's affine."""
+        """Return real-valued scores, float64 (N, classes): the model's affine of the integers."""
         return logits(self.model.program, self._run(images, bgr).scores)
 
     def classify(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int64]:
-        """Return class indices, int64 (N,)."""
+        """Return the class indices, int64 (N,)."""
         return decide(self.model.program, self._run(images, bgr))
 
     def run(
@@ -166,7 +166,7 @@ class Classifier:
         return outputs.scores, decide(self.model.program, outputs)
 
     def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
-        """Every edge of the program by name: int32 (N, height, width, channels) each.
+        """Return every edge of the program by name: int32 (N, height, width, channels) each.
 
         They are in the order of the operations, ``input`` first. A runtime that shows its own edges
         is compared with them: ``Classifier(model, runtime="sim", watched=True)``.
@@ -215,14 +215,14 @@ def _portable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return scores (N, classes) as logits, float64 (N, classes)."""
+    """Return the scores (N, classes) as logits, float64 (N, classes)."""
     if program.affine is None:
         return scores.astype(np.float64)
     return program.affine.logits(scores)
 
 
 def decide(program: Program, outputs: Outputs) -> NDArray[np.int64]:
-    """Return classes (N,) of a run: the program's own arg max, else the first maximal logit."""
+    """Return the classes (N,) of a run: the program's own arg max, else the first maximal logit."""
     if outputs.decisions is not None:
         return outputs.decisions
     if program.affine is None:

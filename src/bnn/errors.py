@@ -36,7 +36,7 @@ class DataError(BnnError):
 
 
 class UnreadableError(DataError):
-    """Pictures of a data set cannot be read; ``lines`` has a line for each of several."""
+    """Pictures of a data set cannot be read; ``lines`` has one line per picture, if several."""
 
     def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ class DriverError(BnnError, RuntimeError):
 
 
 class DisagreementError(BnnError):
-    """A runtime with another value than the reference; names the edge and the first place."""
+    """A runtime's value differs from the reference's; names the edge and the first place."""
 
 
 class CacheError(BnnError):

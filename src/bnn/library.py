@@ -54,7 +54,7 @@ def load(source: str | os.PathLike[str]) -> Model:
     raise UnknownNameError(_unknown(name))
 
 
-#: How files of pictures begin.
+#: First bytes of picture files.
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -78,7 +78,7 @@ def _unknown(name: str) -> str:
 
 @cache
 def bundled() -> tuple[str, ...]:
-    """Return names of the models that come with the package."""
+    """Return the names of the models that come with the package."""
     return tuple(sorted(path.stem for path in MODELS.glob(f"*{SUFFIX}")))
 
 
@@ -88,7 +88,7 @@ def parameter_roots() -> list[Path]:
 
 
 def parameter_sets() -> list[tuple[str, str, Path]]:
-    """(data set, network, place) of every original parameter set under the roots."""
+    """Return (data set, network, place) of every original parameter set under the roots."""
     return [
         (dataset, network, place)
         for root in parameter_roots()
@@ -98,7 +98,7 @@ def parameter_sets() -> list[tuple[str, str, Path]]:
 
 
 def bundled_sets() -> list[tuple[str, str, str]]:
-    """(data set, original network, bundled name) of models that stand in for original sets."""
+    """Return (data set, original network, bundled name) of models that replace original sets."""
     found = []
     for name in bundled():
         origin = provenance(MODELS / (name + SUFFIX))

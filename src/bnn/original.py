@@ -111,7 +111,7 @@ class PynqBNN:
         self._runtime: Runtime | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the prepared runtime, which stays in its process."""
+        """Return everything but the prepared runtime, which stays in its process."""
         return {**self.__dict__, "_runtime": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -167,18 +167,18 @@ class PynqBNN:
         return outputs
 
     def _read(self, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-        """Images of a CIFAR or IDX file, as leniently as the original read them."""
+        """Read the images of a CIFAR or IDX file, as leniently as the original did."""
         if self.network.startswith("cnv"):
             images, _ = cifar.read_records(path, lenient=True)
             return images
         return _fit_lfc(idx.read_images(path, lenient=True))
 
     def inference(self, path: str | os.PathLike[str]) -> int:
-        """Return class of the first image in a file, by the single-image rule."""
+        """Return the class of the first image in a file, by the single-image rule."""
         return self._single(self._read(path))[0]
 
     def detailed_inference(self, path: str | os.PathLike[str]) -> Ints:
-        """Scores of the first image in a file, int32 (classes,); LFC: one-hot at its class."""
+        """Return the scores of the first image in a file, int32 (classes,); LFC: 1 or 0."""
         return self._single(self._read(path))[1]
 
     def inference_multiple(self, path: str | os.PathLike[str]) -> Ints:
@@ -186,11 +186,11 @@ class PynqBNN:
         return self._multiple(self._read(path))[0]
 
     def inference_multiple_detail(self, path: str | os.PathLike[str]) -> Ints:
-        """Return scores of all images in a file, flat int32 (classes * count,)."""
+        """Return the scores of all images in a file, flat int32 (classes * count,)."""
         return self._multiple(self._read(path))[1].reshape(-1)
 
     def class_name(self, index: int) -> str:
-        """Name of a class."""
+        """Return the name of the class ``index``."""
         try:
             return self.classes[index]
         except (IndexError, TypeError):
@@ -227,7 +227,7 @@ class PynqBNN:
         print(f"Classification rate: {1e6 / self.usecPerImage:.2f} images per second")
 
     def _lfc_single(self, outputs: Outputs) -> int:
-        """round(log2(word of fired bits)), halves away from zero; it may exceed the top bit."""
+        """Return log2(word of fired bits), rounded, halves up; it may exceed the highest bit."""
         assert self._model is not None
         program = self._model.program
         decision = None if program.decision is None else program.op(program.decision)
@@ -266,7 +266,7 @@ def _check_runtime(runtime: str) -> None:
 
 
 def _fit_lfc(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """IDX images of any size as (N, 28, 28, 1): the original takes pixels in order.
+    """Return IDX images of any size as (N, 28, 28, 1): the original takes pixels in order.
 
     It packs an image's pixels into its 832 input bits without looking at rows and
     columns; pixels beyond 784 would meet pad weights, so such images are refused.
@@ -280,7 +280,7 @@ def _fit_lfc(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class _Classifier:
-    """What the two classifiers share."""
+    """Base of the two classifiers."""
 
     def __init__(self, network: str, params: str, runtime: str = RUNTIME_HW) -> None:
         if network not in NETWORKS or not network.startswith(self._family):
@@ -309,7 +309,7 @@ class _Classifier:
         return f"{type(self).__name__}({self.net!r}, {self.params!r}, {self.runtime!r})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the network's table of layers, and how it runs."""
+        """Return the network's table of layers, and how it runs, as HTML for notebooks."""
         from bnn.model.html import run_html
 
         assert self.bnn._model is not None  # its parameters were loaded when it was made
@@ -317,7 +317,7 @@ class _Classifier:
         return run_html(self.bnn._model, repr(self), speed)
 
     def class_name(self, index: int) -> str:
-        """Name of a class."""
+        """Return the name of the class ``index``."""
         return self.bnn.class_name(index)
 
     def _timed(self, call: Callable[[Any], Any], argument: Any) -> Any:
@@ -345,47 +345,47 @@ class CnvClassifier(_Classifier):
         fp.write(cifar.to_records(_shrunk(im)[None]))
 
     def classify_image(self, im: Image.Image) -> int:
-        """Return class of one picture."""
+        """Return the class of one picture."""
         return int(self._timed(self.bnn._single, _cifar([im]))[0])
 
     def classify_images(self, ims: Sequence[Image.Image]) -> Ints:
-        """Return classes of pictures, int32 (count,)."""
+        """Return the classes of pictures, int32 (count,)."""
         return self._many(_cifar(ims))[0]
 
     def classify_image_details(self, im: Image.Image) -> Ints:
-        """Return scores of one picture, int32 (classes,)."""
+        """Return the scores of one picture, int32 (classes,)."""
         scores: Ints = self._timed(self.bnn._single, _cifar([im]))[1]
         return scores
 
     def classify_images_details(self, ims: Sequence[Image.Image]) -> Ints:
-        """Return scores of pictures, flat int32 (classes * count,)."""
+        """Return the scores of pictures, flat int32 (classes * count,)."""
         return self._many(_cifar(ims))[1].reshape(-1)
 
     def classify_path(self, path: str | os.PathLike[str]) -> int:
-        """Return class of one picture file."""
+        """Return the class of one picture file."""
         return int(self._timed(self.bnn._single, _picture(path)[None])[0])
 
     def classify_paths(self, paths: Sequence[str | os.PathLike[str]]) -> Ints:
-        """Return classes of picture files, int32 (count,)."""
+        """Return the classes of picture files, int32 (count,)."""
         _check_several(paths, "paths")
         return self._many(_stack([_picture(path) for path in paths]))[0]
 
     def classify_cifar(self, path: str | os.PathLike[str]) -> int:
-        """Return class of the first record of a CIFAR-10 file."""
+        """Return the class of the first record of a CIFAR-10 file."""
         return int(self._timed(self.bnn.inference, path))
 
     def classify_cifars(self, path: str | os.PathLike[str]) -> Ints:
-        """Return classes of all records of a CIFAR-10 file, int32 (count,)."""
+        """Return the classes of all records of a CIFAR-10 file, int32 (count,)."""
         classes: Ints = self._timed(self.bnn.inference_multiple, path)
         return classes
 
     def classify_cifar_details(self, path: str | os.PathLike[str]) -> Ints:
-        """Return scores of the first record of a CIFAR-10 file, int32 (classes,)."""
+        """Return the scores of the first record of a CIFAR-10 file, int32 (classes,)."""
         scores: Ints = self._timed(self.bnn.detailed_inference, path)
         return scores
 
     def classify_cifars_details(self, path: str | os.PathLike[str]) -> Ints:
-        """Return scores of all records of a CIFAR-10 file, flat int32 (classes * count,)."""
+        """Return the scores of all records of a CIFAR-10 file, flat int32 (classes * count,)."""
         scores: Ints = self._timed(self.bnn.inference_multiple_detail, path)
         return scores
 
@@ -405,12 +405,12 @@ def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
 def _check_several(given: Any, what: str) -> None:
     """Refuse one picture or path where several belong: a text would be taken letter by letter."""
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise InputError(f"a list of {what} is wanted, not one {type(given).__name__}")
+        raise InputError(f"give a list of {what}, not one {type(given).__name__}")
 
 
 def _shrunk(im: Image.Image) -> NDArray[np.uint8]:
     if not isinstance(im, Image.Image):
-        raise InputError(f"a PIL picture is wanted, not a {type(im).__name__}")
+        raise InputError(f"give a PIL picture, not a {type(im).__name__}")
     with decoding(picture_name(im)):
         turn_back(im)
         _check_depth(im)
@@ -447,10 +447,10 @@ class LfcClassifier(_Classifier):
     _family = "lfc"
 
     def classify_mnist(self, path: str | os.PathLike[str]) -> int:
-        """Return class of the first image of an IDX file."""
+        """Return the class of the first image of an IDX file."""
         return int(self._timed(self.bnn.inference, path))
 
     def classify_mnists(self, path: str | os.PathLike[str]) -> Ints:
-        """Return classes of all images of an IDX file, int32 (count,)."""
+        """Return the classes of all images of an IDX file, int32 (count,)."""
         classes: Ints = self._timed(self.bnn.inference_multiple, path)
         return classes

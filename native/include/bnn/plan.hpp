@@ -40,7 +40,7 @@ class Plan {
   std::shared_ptr<State> state_;  // shared with the threads of a call
 };
 
-// What there is, for `bnn info --cpu`: name, what it is built on, whether this CPU can run it.
+// A kernel set, for `bnn info --cpu`: name, its instructions, whether this CPU can run it.
 struct KernelInfo {
   std::string name, uses;
   bool available;

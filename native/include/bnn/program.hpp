@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The integer program as the C++ core sees it: edges by number, every operation checked when it
-// is added. What the operations mean is told in src/bnn/program/operations.py and
+// is added. The meaning of the operations is in src/bnn/program/operations.py and
 // src/bnn/program/semantics.py.
 #pragma once
 
@@ -34,7 +34,7 @@ struct Lattice {
   bool operator==(const Lattice&) const = default;
 };
 
-// Integers from low to high; `lattice` where they are few enough for codes of a byte.
+// Integers from low to high; with a `lattice` if they are few enough for codes of a byte.
 struct Edge {
   Shape shape;
   int64_t low = 0, high = 0;
@@ -111,8 +111,8 @@ struct Input {
   std::vector<int16_t> table;  // 256 entries, or none
 };
 
-// Edge 0 is the input; the n-th operation added makes edge n (from 1) and returns n. Nothing that
-// a caller passes is trusted: every method throws ProgramError where the operation is not legal.
+// Edge 0 is the input; the n-th operation that is added makes edge n and returns n. Nothing that
+// a caller passes is trusted: every method throws ProgramError if the operation is not legal.
 class Program {
  public:
   explicit Program(Input input);

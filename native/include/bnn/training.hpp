@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What training spends most of its memory traffic on, with each pass doing all it can: batch norm
-// and quantizer in one, and 2x2 maximum pooling. The network's matrix products are PyTorch's.
+// The passes of training that take most of its memory traffic, combined as far as possible: batch
+// norm and quantizer in one pass, and 2x2 maximum pooling. The matrix products are PyTorch's.
 //
 // Gradients are bfloat16 as raw bits. Maps are too; or, for sums of integers, int16 before the
-// activation and int8 after it. Row-major, channels last; statistics are made in double precision.
+// activation and int8 after it. Row-major, channels last; statistics are in double precision.
 // Results depend on the number of threads only by the rounding of these sums.
 #pragma once
 
@@ -19,7 +19,7 @@ struct Shape {
   int channels;
 };
 
-// q(z), z = gamma * (x - mean) * inv_std + beta; of its gradient only a window passes.
+// q(z), z = gamma * (x - mean) * inv_std + beta; its gradient is 0 outside a window.
 struct Quantizer {
   float low, high;  // least and largest value
   bool bipolar;     // q = z >= 0 ? +1 : -1; else floor(clip(z) + 1/2)
@@ -30,14 +30,14 @@ struct Norm {
   const float *gamma, *beta, *mean, *inv_std;  // (channels)
 };
 
-// Batch statistics into mean, inv_std and (biased) variance, each (channels), and q(z) into y.
+// Writes batch statistics to mean, inv_std and (biased) variance, each (channels), and q(z) to y.
 // X and Y: both Bf16, or int16_t and int8_t.
 template <class X, class Y>
 void norm_act_forward(Shape shape, const X* x, const float* gamma, const float* beta, float epsilon,
                       const Quantizer& quantizer, Y* y, float* mean, float* inv_std,
                       float* variance, int threads);
 
-// From the gradient of q(z) those of x, gamma and beta.
+// Computes the gradients of x, gamma and beta from that of q(z).
 template <class X>
 void norm_act_backward(Shape shape, const Bf16* grad, const X* x, const Norm& norm,
                        const Quantizer& quantizer, Bf16* grad_x, float* grad_gamma,

@@ -16,7 +16,7 @@
 
 namespace bnn::training {
 
-// A convolution of stride 1; a dense layer is one of 1 x 1 over maps of 1 x 1.
+// A convolution of stride 1; a dense layer is a 1x1 convolution on maps of 1x1.
 struct Correlation {
   int64_t images;
   int height, width, inputs;   // of the map
@@ -33,18 +33,18 @@ struct Correlation {
 // The instructions in use: "portable" where that is slower than floating-point products.
 const char* lut_kernel();
 
-// What a factor's values may be.
+// The values that a factor may have.
 enum class Signs { bipolar, ternary };
 
-// y = x * weights; x has -1, 0 and +1 only. Throws std::invalid_argument where sums exceed 16 bits.
+// y = x * weights; x has -1, 0 and +1 only. Throws std::invalid_argument if sums exceed 16 bits.
 void correlate(const Correlation& correlation, const int8_t* x, const int8_t* weights,
                Signs weight_signs, int16_t* y, int threads);
 
-// From the gradient of y that of x; each image has a scale of its own.
+// Computes the gradient of x from that of y; each image has a scale of its own.
 void correlate_back(const Correlation& correlation, const Bf16* grad, const int8_t* weights,
                     Signs weight_signs, uint32_t seed, Bf16* grad_x, int threads);
 
-// From the gradient of y that of the weights; each output channel has a scale of its own.
+// Computes the gradient of the weights from that of y; each output channel has its own scale.
 void correlate_weights(const Correlation& correlation, const Bf16* grad, const int8_t* x,
                        Signs x_signs, uint32_t seed, float* grad_weights, int threads);
 

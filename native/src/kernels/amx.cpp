@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // AMX: tiles of 16 x 64 bytes multiply codes by weights of 8 bits, whatever the precision. 1 024
-// multiply-adds a cycle outrun even the counting of bits, so packed codes are spread to bytes.
+// multiply-adds per cycle are faster even than counting bits, so packed codes are spread to bytes.
 //
-// Two tiles of 16 patches meet two tiles of 16 channels at a time. A map of packed codes is spread
-// once; patches of neighbours are then loaded from where they overlap. Others are copied side by
-// side. With few patches most of a tile would be idle: then the AVX-512 engines do it.
+// Two tiles of 16 patches are multiplied by two tiles of 16 channels. A map of packed codes is
+// spread once; patches of neighbours are then loaded from where they overlap. Others are copied
+// side by side. With few patches most of a tile would be unused: then the AVX-512 engines do it.
 #include <immintrin.h>
 
 #include "gemm.hpp"
@@ -168,7 +168,7 @@ BNN_INLINE void multiply(const Rows& rows, int tile, const uint8_t* weights, int
 // ---- results in packed codes ----
 
 // Compares the sums of one block with the thresholds while the next one is multiplied: a few rows
-// at each step, and not before the tiles that hold them are surely in memory: waiting for them
+// at each step, and not before the tiles with them are surely in memory: waiting for them
 // would delay what follows. codes[row] is a pixel as the next layer reads it, [panel][plane].
 template <int Planes>
 class Thresholds {
@@ -191,7 +191,7 @@ class Thresholds {
   }
   // Where the next sums go.
   int32_t* sums() { return sums_[turn_]; }
-  // They are there: of rows from `row` on, of a strip.
+  // Notes that the sums of a strip are there, from row `row` on.
   void hand_over(int number, int row) {
     finish();
     from_ = sums_[turn_];
@@ -357,8 +357,8 @@ class BitRun {
     }
   }
 
-  // Sums of `count` rows with all strips, compared. A strip of weights stays in the nearest cache
-  // while the patches pass by.
+  // Makes and compares the sums of `count` rows with all strips. A strip of weights stays in cache
+  // while all patches are multiplied by it.
   void compare(int count) {
     const auto meanwhile = [&]() BNN_LAMBDA_INLINE { thresholds_.some(); };
     constexpr size_t stride = strip * sizeof(int32_t);

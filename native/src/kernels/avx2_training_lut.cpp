@@ -10,7 +10,7 @@ __m256i load(const uint8_t* from) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-// Which byte of the values stands in each table, and with which sign each code takes it.
+// Which byte of the values each table uses, and with which sign for each code.
 struct Term {
   __m256i place, sign;
 };

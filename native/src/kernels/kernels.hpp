@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The kernel sets, one source file each, compiled with flags of its own. CMake says which ones
-// there are, the best first: BNN_KERNEL_SETS is X(name) for each.
+// The kernel sets, one source file each, compiled with its own flags. CMake lists them,
+// the best first: BNN_KERNEL_SETS is X(name) for each.
 #pragma once
 
 #include "engine.hpp"

@@ -6,7 +6,7 @@
 //   pair:    1-bit codes and weights, four channels a look-up; or 2-bit weights, two channels.
 //            Two images share a table: a byte is the sum of the one (low nibble) and of the other.
 //   single:  2-bit codes and 1-bit weights, four channels a look-up, one image.
-// Every look-up adds at most 4 to a nibble, or 8 to a byte. An image without a partner is its own:
+// Every look-up adds at most 4 to a nibble, or 8 to a byte. For an image without a partner,
 // two neighbouring positions share a table. A dense layer of one image has one position only; there
 // one table serves the vectors of several panels.
 #pragma once
@@ -24,7 +24,7 @@ constexpr int pair_burst = 63, single_burst = 31;  // look-ups whose sum fits a 
 // table[codes][nibble]
 struct Tables {
   alignas(64) uint8_t pair1[256][16] = {}, pair2[2][256][16] = {}, single[256][16] = {};
-  // The low nibbles of the pairs only.
+  // Only the low nibbles of the pairs.
   alignas(64) uint8_t alone1[256][16] = {}, alone2[2][256][16] = {};
 
   constexpr Tables() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the kernels for NEON share.
+// Helpers of the kernels for NEON.
 #pragma once
 
 #include <arm_neon.h>

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int vectors = lanes / 16;
 
-// Which byte of the values each code takes, and with which sign.
+// Which byte of the values each table uses, and with which sign for each code.
 struct Term {
   uint8x16_t place;
   int8x16_t sign;

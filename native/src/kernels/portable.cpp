@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The portable kernels: plain C++, for every CPU and as the twin that the others are tested
-// against.
+// The portable kernels: plain C++ for every CPU, with which the others are compared in tests.
 #include <array>
 
 #include "kernels.hpp"

@@ -6,7 +6,7 @@
 namespace bnn::training {
 namespace {
 
-// A field of 3, which no code has, is as one of 2.
+// A field of 3, which no code has, is treated as 2.
 int sign(int field) { return std::min(field, 2) - 1; }
 
 int entry(const int8_t* values, int code, Signs signs) {

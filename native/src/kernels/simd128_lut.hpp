@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Dots of 1-bit weights by table look-up, for WebAssembly: its popcount of a vector takes a browser
-// about ten instructions. lut.hpp (AVX2) and native/README.md have the idea and the picture.
+// about ten instructions. lut.hpp (AVX2) and native/README.md explain it.
 //
 //   pair:   1-bit codes of two positions. Four codes of each choose a table of 16 bytes, a byte
 //   being
@@ -75,7 +75,7 @@ BNN_INLINE uint64_t word_at(const uint8_t* from) {
   return word;
 }
 
-// Of each lane, the byte of a table; lanes are 0 to 15, for which the relaxed form is the same.
+// The byte of a table for each lane; lanes are 0 to 15, for which the relaxed form is the same.
 BNN_INLINE v128_t look_up(v128_t table, v128_t lanes) {
 #ifdef __wasm_relaxed_simd__
   return wasm_i8x16_relaxed_swizzle(table, lanes);
@@ -228,7 +228,7 @@ void run_lut_planes(const Job& job) {
   run_lut_form<SourcePlanes, LutBits<2>>(job);
 }
 
-// One plane of weights; two planes are another engine's.
+// The engine for one plane of weights; another engine does two.
 void run_lut(const Job& job, int source_planes, int) {
   source_planes == 1 ? run_lut_planes<1>(job) : run_lut_planes<2>(job);
 }

@@ -7,7 +7,7 @@
 
 namespace bnn::training {
 
-// Of batch norm and activation, from sums X to activations Y.
+// The loops of batch norm and activation, from sums X to activations Y.
 template <class X, class Y>
 struct NormLoops {
   // Adds each channel's sum of x and of x * x to sum and square.
@@ -25,7 +25,7 @@ struct NormLoops {
                    const float* level, Bf16* to);
 };
 
-// Of a row of windows of a map: x points to its upper left pixel, y to its first result.
+// The loops of a pool, for a row of windows: x points to its upper left pixel, y to its result.
 template <class X>
 struct PoolLoops {
   void (*pool)(int windows, int width, int channels, const X* x, X* y);

@@ -40,7 +40,7 @@ struct LutLoops {
   // A block of tables from each block_tables * values_per_table values: all sums of +-values (or of
   // a part of them) plus `bias`, which is even, by code.
   void (*tables)(const int8_t* values, int64_t blocks, Signs signs, int bias, uint8_t* to);
-  // Codes of [table][lane], in place, as `sum` wants those of a block.
+  // Rearranges codes of [table][lane] in place, as `sum` needs those of a block.
   void (*arrange)(uint8_t* codes, int64_t blocks);
   // Adds what `lanes` codes find in the tables to sums[0] and sums[1]; at most `max_word_lookups`
   // look-ups in all. `sum_small` where the bias is small.
@@ -59,7 +59,7 @@ struct LutLoops {
   // Codes of `channels` values of each of values_per_table(signs) images.
   void (*codes)(const int8_t* const* images, int channels, Signs signs, uint8_t* to);
 
-  // Of the first layer (first_layer.cpp). to[row * stride + lane] = sum of factors[row][term] *
+  // For the first layer (first_layer.cpp). to[row * stride + lane] = sum of factors[row][term] *
   // weights[term][lane], for `count` of the lanes.
   void (*multiply)(const int16_t* factors, int rows, int terms, const int16_t* weights, int count,
                    int64_t stride, int16_t* to);

@@ -130,7 +130,7 @@ void widen_values(const Bf16* __restrict values, int count, float* __restrict to
   for (int i = 0; i < count; ++i) to[i] = wide(values[i]);
 }
 
-// These loops, and what each set of instructions writes by hand.
+// These loops, and those that each set of instructions has written by hand.
 inline LutLoops lut_with(const char* name, decltype(LutLoops::tables) tables,
                          decltype(LutLoops::arrange) arrange, decltype(LutLoops::sum) sum,
                          decltype(LutLoops::sum) sum_small) {

@@ -54,7 +54,7 @@ def bench(
 
 
 def numbers(what: str, text: str) -> list[int]:
-    """``1,64,1000`` as numbers from 1 to a million."""
+    """Parse a text such as ``1,64,1000`` to numbers, each from 1 to a million."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:

@@ -127,7 +127,7 @@ def convert(
 
 
 def _told(text: str) -> tuple[str, str]:
-    """``NAME=KNOWN`` of ``--quantizer``."""
+    """Return the two names in ``NAME=KNOWN``, the value of ``--quantizer``."""
     from bnn.errors import FormatError
 
     name, _, known = text.partition("=")
@@ -139,7 +139,7 @@ def _told(text: str) -> tuple[str, str]:
 def _conversion(
     source: str, source_format: str | None, options: Options, *, is_exported: bool
 ) -> Conversion:
-    """``source`` converted; a model of our own is one already, and only to be exported."""
+    """Convert ``source``; a model of our own is not converted, only exported."""
     import bnn
     from bnn.errors import FormatError
     from bnn.formats.convert import Conversion, Options, convert, recognise
@@ -151,7 +151,7 @@ def _conversion(
     if source_format is None and is_model:
         model = bnn.load(source)
         if not is_exported:
-            raise FormatError(f"{source}: is a model already; say with --to what it shall become")
+            raise FormatError(f"{source}: is a model already; choose another format with --to")
         if options != Options():
             raise FormatError(
                 f"{source}: is a model already; --topology, --classes, --input, --rounding, "
@@ -162,13 +162,13 @@ def _conversion(
 
 
 def _measured(model: Model, found: Verification) -> Model:
-    """An approximate model that says how many predictions differed."""
+    """Return the model; if approximate, with the number of predictions that differed."""
     notes = [*model.provenance["approximate"], *(one.line() for one in found.comparisons)]
     return replace(model, provenance={**model.provenance, "approximate": notes})
 
 
 def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> Verification:
-    """The comparison, printed."""
+    """Compare, print the result, and return it."""
     from bnn.measure.agreement import read_samples, verify
     from bnn.system.progress import progress
 

@@ -21,7 +21,7 @@ from bnn.system.progress import progress
 SAMPLES = Path(__file__).parents[1] / "samples"
 #: Model -> folder of samples that it is shown on.
 SHOWN = {"lfc-w1a1": "mnist", "cnv-w1a1": "cifar10"}
-#: What the simulated accelerator runs: its circuit is built in a minute, CNV's in several.
+#: Model for the simulated accelerator: its circuit is built in a minute, CNV's in several.
 ACCELERATED = "lfc-w1a1"
 RUNTIMES = ("cpu", "reference")
 REPEATS = 50
@@ -39,7 +39,7 @@ def show() -> Iterator[Any]:
 
 
 def _command() -> str:
-    """How a user calls this command line again: by its name, or by the path that `make` uses."""
+    """Return the command to call this program: its name, or the path that `make` uses."""
     called = Path(sys.argv[0])
     return "bnn" if shutil.which("bnn") or called.name != "bnn" else str(called)
 
@@ -63,7 +63,7 @@ def _show(name: str, folder: Path) -> Iterator[Any]:
 
 
 def _show_accelerator(name: str, folder: Path) -> Iterator[Any]:
-    """The first picture through the cpu and the simulated accelerator, as on the board."""
+    """Yield what shows the first picture on the cpu and on the simulated accelerator."""
     model = load(name)
     paths = sorted(folder.glob("*.png"))[:1]
     _, batch = read_images(model, paths)

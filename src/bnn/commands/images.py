@@ -26,7 +26,7 @@ from bnn.system.terminal import notice
 
 _IDX_MAGIC = b"\x00\x00\x08\x03"
 
-#: Of the pictures in CIFAR-10's records.
+#: Shape of the pictures in CIFAR-10's records.
 _RECORD_SHAPE = (32, 32, 3)
 
 #: Files that are read before they are classified: memory stays bounded.
@@ -79,10 +79,10 @@ def read_batches(
     advance: Callable[[int, int], None] | None = None,
     size: int | None = FILES_AT_ONCE,
 ) -> Iterator[Images]:
-    """Names and batches of the images in ``files``, ``size`` files at a time (None: all).
+    """Yield names and batches of the images in ``files``, ``size`` files at a time (None: all).
 
     Args:
-        model: that takes them.
+        model: the model that takes them.
         files: see :func:`list_files`.
         unreadable: files that cannot be read are added here, and passed over.
         advance: called with the files done and those in all.
@@ -119,7 +119,7 @@ def _check_takes_pictures(model: Model) -> None:
 
 
 def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
-    """Return names and batch (N, *input shape) of the images in ``paths``.
+    """Return the names and batch (N, *input shape) of the images in ``paths``.
 
     An image of a file that holds several is called ``file[index]``.
 
@@ -139,7 +139,7 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
 
 
 def _read(path: Path, model: Model) -> Any:
-    """Images of a data file, or the path itself if it must be a picture.
+    """Return the images of a data file, or the path itself if it must be a picture.
 
     Data files hold images as networks take them; another size is a mistake, and not resized.
     """

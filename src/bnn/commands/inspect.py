@@ -72,7 +72,7 @@ def inspect(
 
 
 def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -> Table:
-    """A row for each edge: shape, precision, values, and what share is the highest value."""
+    """Return a table, a row per edge: shape, precision, values, share of the highest value."""
     from rich.table import Table
     from rich.text import Text
 
@@ -99,7 +99,7 @@ def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -
 def _compared(
     model: Model, batch: NDArray[np.generic], edges: dict[str, NDArray[np.int32]], runtime: str
 ) -> tuple[str, bool]:
-    """What a comparison with another runtime found, and whether all is equal."""
+    """Compare with another runtime; return the result as text, and whether all is equal."""
     import numpy as np
 
     from bnn.run import prepare

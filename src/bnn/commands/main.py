@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bnn.classifier import Classifier, Run
     from bnn.data.walk import Unreadable
 
-    #: Names, scores and classes of a batch, and what it cost.
+    #: Names, scores and classes of a batch, and the run's times.
     Results = tuple[list[str], NDArray[np.int32], NDArray[np.int64], Run]
 
 app = typer.Typer(
@@ -224,7 +224,7 @@ def info(
     """
     if cpu:
         if model is not None:
-            raise BnnError("--cpu tells of this machine, not of a model; leave one of them out")
+            raise BnnError("--cpu is about this machine, not about a model; give one of the two")
         bench_command.show_cpu(json)
         return
     if cache:
@@ -330,10 +330,10 @@ def main() -> None:
         typer.echo("bnn: not enough memory", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `bnn models | head -1`.
+        # The reader of our output has ended, as in `bnn models | head -1`.
         sys.stderr.close()
         sys.exit(1)
     except OSError as reason:
-        # A full disk, say. What goes wrong with a user's files is a BnnError already.
+        # For example a full disk. Errors of a user's files are BnnErrors already.
         typer.echo(f"bnn: {harmless(str(reason))}", err=True)
         sys.exit(1)

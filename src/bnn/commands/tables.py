@@ -31,7 +31,7 @@ MIN_WIDTH = 40
 
 
 def simulated_text(run: Run) -> str:
-    """Return a text: time of a simulated run on the accelerator, and time of the simulation."""
+    """Return a text with the time of a simulated run, and the time of the simulation itself."""
     cycles, mhz = run.details["cycles"], run.details["mhz"]
     return (
         f"{cycles:,} cycles at {mhz:g} MHz = {1e6 * run.seconds:,.2f} us (simulated; "
@@ -40,7 +40,7 @@ def simulated_text(run: Run) -> str:
 
 
 def timing_text(run: Run, reading: float = 0.0) -> str:
-    """Both times of a run, of preparation and of computing; ``reading``: seconds before it."""
+    """Return a text with both times of a run: preparing (and ``reading``, seconds), computing."""
     images = max(run.images, 1)
     prepared = 1e6 * (run.prepare_seconds + reading) / images
     text = f"preparing {prepared:,.1f} us/image, computing {run.us_per_image:,.2f} us/image"
@@ -48,7 +48,7 @@ def timing_text(run: Run, reading: float = 0.0) -> str:
 
 
 def width() -> int:
-    """Columns for text on standard output: the terminal's, and 80 without one."""
+    """Return the columns for text on standard output: the terminal's, or 80 without one."""
     columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
     return min(max(columns, 40), 100)
 
@@ -66,7 +66,7 @@ def scores_table(
     table.add_column("picture", overflow="fold")
     table.add_column("class", overflow="fold")
     table.add_column("scores", no_wrap=True)
-    # On a narrow terminal the bars give way, not the answer.
+    # On a narrow terminal the bars are left out, not the answer.
     room = min(max((Console().width - OTHER_WIDTH) / (BAR_WIDTH + NAME_WIDTH + 8), 0.0), 1.0)
     widths = max(1, int(room * BAR_WIDTH)), max(1, int(room * NAME_WIDTH))
     for name, row, index in zip(names, scores, classes, strict=True):
@@ -76,14 +76,14 @@ def scores_table(
 
 
 def _table(title: str) -> Table:
-    # As Text, for brackets in a name are no markup.
+    # As Text: brackets in a name are not markup.
     return Table(title=Text(harmless(title)), title_justify="left", box=None, pad_edge=False)
 
 
 def bars(
     model: Model, scores: NDArray[np.int32], width: int = BAR_WIDTH, name_width: int = NAME_WIDTH
 ) -> Text:
-    """The best classes, a line with a bar each, from the picture's lowest score to its highest."""
+    """Return the best classes, a line with a bar each; bars begin at the lowest score."""
     values = logits(model.program, scores[None])[0]
     best = np.argsort(-values, kind="stable")[:MAX_BARS]
     low, span = values.min(), max(float(np.ptp(values)), 1e-9)
@@ -101,7 +101,7 @@ def bars(
 
 
 def info_notes(model: Model) -> list[str]:
-    """What the table of layers does not tell: the host's last layer, and what is approximate."""
+    """Return notes that the table of layers lacks: the host's last layer, approximate layers."""
     affine, notes = model.program.affine, []
     if affine is not None and affine.dense is not None:
         classes, scores = affine.dense.matrix.shape
@@ -112,7 +112,7 @@ def info_notes(model: Model) -> list[str]:
 
 
 def info_table(model: Model) -> Table:
-    """Layers, precisions, operations and bytes."""
+    """Return a table of layers with precisions, operations and bytes."""
     table = _table(f"{model.name}: {input_text(model.program.input, model.program.edges[INPUT])}")
     table.show_footer = True
     layers = rows(model.program)

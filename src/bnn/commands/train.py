@@ -149,7 +149,7 @@ def _too_many(names: list[str], *, resume: bool) -> str:
 
 
 def _where_stopped(output: Path) -> str:
-    if "bnn.train.run" not in sys.modules:  # it came while modules were loaded
+    if "bnn.train.run" not in sys.modules:  # Ctrl-C came while modules were loaded
         if not (output / "settings.json").exists():
             return "stopped before it began; nothing is written yet, so start it again"
         return f"stopped before it began; bnn train --resume {output} goes on where it was"
@@ -221,14 +221,14 @@ def certify(
 
 
 def _tell(report: DataReport) -> None:
-    """Print what the data holds."""
+    """Print the report on the data."""
     from bnn.commands.tables import width
 
     typer.echo("\n".join(report.lines(width())))
 
 
 def _is_first() -> bool:
-    """Whether this is the first of the processes that Lightning starts, one a device."""
+    """Return whether this is the first of the processes that Lightning starts, one per device."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 

@@ -41,7 +41,7 @@ def read_records(
 def read_open_records(
     file: Unpacked, *, lenient: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The same from a file that is open, at its beginning."""
+    """Do `read_records` for a file that is open, at its beginning."""
     return _parse(file.read(), file.name, lenient=lenient)
 
 

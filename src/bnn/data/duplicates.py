@@ -109,7 +109,7 @@ def _told(
 def _equal(
     digests: NDArray[np.uint8], parts: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> tuple[_Pairs, NDArray[np.int64]]:
-    """Return pairs of equal pictures, and for each picture whether no earlier one equals it.
+    """Return the pairs of equal pictures, and for each picture whether no earlier one equals it.
 
     In a group of equal pictures each one is paired with the first of each part and label, so
     that n pictures make only a few times n pairs.
@@ -146,7 +146,7 @@ def _firsts(
 
 
 def _near(looks: dict[str, Looks], first: NDArray[np.int64]) -> _Pairs:
-    """Return pairs of nearly equal pictures among those at ``first``, each pair once."""
+    """Return the pairs of nearly equal pictures among those at ``first``, each pair once."""
     prints = np.concatenate([one.prints for one in looks.values()])[first]
     contrast = np.concatenate([one.contrast for one in looks.values()])[first]
     blank = np.concatenate([one.marks for one in looks.values()])[first] & Mark.BLANK

@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 
 
 def _whole(path: Path, sha256: str) -> bool:
-    """Whether a file is in the cache and has the right checksum."""
+    """Return whether a file is in the cache and has the right checksum."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

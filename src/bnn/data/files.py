@@ -106,7 +106,7 @@ class _Stream:
         return data or self._packed.read(_CHUNK)
 
     def _next(self) -> bool:
-        """Begin the next stream, if there is one; zeros may be between streams."""
+        """Begin the next stream, and return whether there is one; zeros may be between streams."""
         rest: bytes = self._decoder.unused_data.lstrip(b"\0")
         while len(rest) < len(self._magic):
             more = self._more()
@@ -138,7 +138,7 @@ class Unpacked:
         self.name = name
 
     def peek(self, count: int) -> bytes:
-        """The next ``count`` bytes, fewer at the end; they are read again afterwards."""
+        """Return the next ``count`` bytes (fewer at the end); `read` returns them again."""
         self._begun = bytes(self.read(count))
         return self._begun
 

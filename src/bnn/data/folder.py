@@ -37,7 +37,7 @@ class PictureFolder:
         paths: paths of the pictures, in the order of the labels, sorted within a class.
         labels: int64 (N,), indexes into ``classes``.
         notes: sentences on other files in the folder, and on how names were understood.
-        unreadable: files with the suffix of a picture that cannot be read.
+        unreadable: files with a picture's suffix that cannot be read, with the reason.
     """
 
     name: str
@@ -172,7 +172,7 @@ def _list(folder: Path) -> _Listing:
 
 
 def loose_pictures(count: int) -> str:
-    """How many pictures are in a folder itself, for a message."""
+    """Return a phrase for messages: how many pictures are in a folder itself."""
     return f"{_many(count, 'picture')} {'is' if count == 1 else 'are'} directly in it"
 
 

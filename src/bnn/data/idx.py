@@ -41,7 +41,7 @@ def read_images(source: Source, *, lenient: bool = False) -> NDArray[np.uint8]:
 
 
 def read_open_images(file: Unpacked, *, lenient: bool = False) -> NDArray[np.uint8]:
-    """The same from a file that is open, at its beginning."""
+    """Do `read_images` for a file that is open, at its beginning."""
     shape = _header(file, _IMAGES, "image", 3)
     pixels = _exactly(file, shape) if not lenient else _padded(file, shape)
     return pixels.reshape(shape)

@@ -124,7 +124,7 @@ def _npz_labels(path: str, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
-    """The forms in which each of the files is there; None if none of them is in any."""
+    """Return the forms (plain, .gz, .xz) in which each file exists; None if no file exists."""
     paths = [_find(folder, name) for name in names]
     there = [forms for forms in paths if forms]
     if there and len(there) < len(names):
@@ -137,13 +137,13 @@ def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
 
 
 def _find(folder: Path, name: str) -> list[Path]:
-    """The forms in which a file is there, plain first."""
+    """Return the forms (plain, .gz, .xz) in which a file exists, plain first."""
     paths = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
     return [path for path in paths if path.is_file()]
 
 
 def _same(forms: list[Path]) -> Path:
-    """The first form of a file, if all have the same contents."""
+    """Return the first form of a file, if all forms have the same contents."""
     first, *others = forms
     if others:
         wanted = _digest(first)
@@ -157,7 +157,7 @@ def _same(forms: list[Path]) -> Path:
 
 
 def _digest(path: Path) -> bytes:
-    """SHA-256 of a file, unpacked."""
+    """Return the SHA-256 of a file's unpacked bytes."""
     digest = hashlib.sha256()
     with open_unpacked(path) as file:
         while part := file.read(1 << 20):

@@ -248,7 +248,7 @@ class Reader:
 
 
 def _marks(image: Any, shape: Shape) -> int:
-    """Return marks from a picture's header, before its pixels are decoded."""
+    """Return the marks from a picture's header, before its pixels are decoded."""
     marks = Mark(0)
     raw = [str(part) for tile in image.tile for part in tile[3:]]
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or any(map(_is_deep, raw)):

@@ -73,7 +73,7 @@ def _number(name: str) -> Decimal | None:
 
 
 def twins(root: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return notes on classes whose names differ in upper and lower case only.
+    """Return the notes on classes whose names differ in upper and lower case only.
 
     Raises:
         DataError: two names look the same (they differ in how accents are stored), or are
@@ -153,7 +153,7 @@ def _meant(root: str, name: str, classes: Sequence[str]) -> int | None:
 def _positions(
     names: Sequence[str], classes: Sequence[str], found: Sequence[int | None]
 ) -> Match | None:
-    """Return the names taken as positions; None if they could be names."""
+    """Return numbers among ``names`` as positions of classes; None if they could be names."""
     numbers = [int(name) for name in names if re.fullmatch("[0-9]{1,9}", name)]
     if len(numbers) < len(names) or any(index is not None for index in found):
         return None

@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class DataReport:
-    """What reading every picture of a data set found.
+    """Report on a data set of which every picture was read.
 
     Attributes:
         name: name of the data set.

@@ -58,14 +58,14 @@ class BoardTransport:
         return self._chip
 
     def begin(self, cycles: int | None) -> None:
-        """Take the chip; see :class:`bnn.driver.transport.Transport`."""
+        """Take the chip for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
         chip = self._mine()
         if chip.turn.take(self):
             chip.doubt()
         self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self._mhz)
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give it back, the turn last: the next one may take the buffers at once."""
+        """Give the chip back; the lock last, since its next holder may take the buffers."""
         if not self._chip.turn.holds(self):
             return
         if not well:
@@ -78,7 +78,7 @@ class BoardTransport:
         """Do nothing: the chip still belongs to the parent, see :meth:`_mine`."""
 
     def known(self) -> bool:
-        """Whether the chip seems to hold a design of ours at this clock."""
+        """Return whether the chip seems to hold a design of ours at this clock."""
         return self._chip.holds(self._mhz)
 
     def configure(self) -> bool:
@@ -124,5 +124,5 @@ class BoardTransport:
         return False
 
     def now(self) -> dict[str, Any]:
-        """Return seconds since this transport was opened."""
+        """Return the seconds since this transport was opened."""
         return {"seconds": time.monotonic() - self._began}

@@ -28,7 +28,7 @@ LOCK = "board.lock"
 #: Seconds to wait for another process to end.
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
-#: By how much a clock may differ from what was asked for: dividers are whole numbers.
+#: Allowed difference of a clock from the requested one: dividers are whole numbers.
 _CLOCK_TOLERANCE = 0.01
 
 
@@ -69,7 +69,7 @@ _one = threading.Lock()
 
 
 def _forked() -> None:
-    """The chip stays the parent's: the child's copy of the lock is closed, buffers are kept."""
+    """In a forked child, close its copy of the lock and keep buffers: the chip is the parent's."""
     global _one
     _one = threading.Lock()
     for ownership in list(_ownerships.values()):
@@ -119,7 +119,7 @@ def _find_chip(pynq: Any, clocks: Any) -> Chip:
 
 
 def _pynq() -> tuple[Any, Any]:
-    """Return the modules ``pynq`` and ``pynq.ps``' clocks."""
+    """Return the module ``pynq``, and the clocks of ``pynq.ps``."""
     try:
         pynq = importlib.import_module("pynq")
     except ModuleNotFoundError as reason:
@@ -186,7 +186,7 @@ def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
 
 
 def _close(pool: Pool) -> None:
-    """Give the memory of a deleted chip back, but for what may be written to until a download."""
+    """Give back the memory of a deleted chip, except what the accelerator may still write to."""
     pool.drop()
     if pool.busy:
         _left.append(pool)
@@ -196,7 +196,7 @@ class Chip:
     """What all classifiers on this board share.
 
     Attributes:
-        turn: who computes now.
+        turn: the lock of the accelerator.
         pool: buffers of the reserved memory.
         trusted: whether it holds what was last loaded, as far as this process can know.
     """
@@ -217,7 +217,7 @@ class Chip:
         return self._loaded is not None and self.pool.trusted
 
     def doubt(self) -> None:
-        """Note that it may still be computing: its buffers are not used before a new bitstream."""
+        """Note that it may still compute: its buffers are not used before a new bitstream."""
         self.pool.trusted = False
 
     def load(self, bitstream: Path, mhz: float) -> None:
@@ -241,7 +241,7 @@ class Chip:
             _left.pop().drop()
 
     def holds(self, mhz: float) -> bool:
-        """Whether the clock and PYNQ's record show that no other program has loaded a design.
+        """Return whether clock and PYNQ's record show that no other program has loaded a design.
 
         Then registers are not read: where a design has none at this address, the bus may hang.
         """

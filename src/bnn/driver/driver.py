@@ -28,8 +28,8 @@ class Report:
 
     Attributes:
         images: number of images of the start.
-        cycles: from start to done.
-        latency: from start to the first result.
+        cycles: clock cycles from start to done.
+        latency: clock cycles from start to the first result.
         interval: mean cycles from one result to the next; ``cycles`` for one image.
         streams: name -> words, stalls (valid, not ready), starves (ready, not valid), fill
             (highest number of words in the FIFO that feeds it); empty without probes.
@@ -62,7 +62,7 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """A start whose end has not been waited for."""
+    """A start for whose end nobody has waited yet."""
 
     images: int
     source: Buffer
@@ -74,7 +74,7 @@ class Driver:
     """An accelerator that is reached through a transport.
 
     Args:
-        max_cycles: function of a number of images: more cycles than their start can take.
+        max_cycles: function from a number of images to more cycles than their start can take.
 
     Attributes:
         last_report: the counters of the last start that was waited for; later starts of other
@@ -186,7 +186,7 @@ class Driver:
         self.ledger.add("parameters", size, self.transport.now())
 
     def run(self, images: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Packed images (N, words_in) to packed results (N, words_out), in a start or several."""
+        """Run packed images (N, words_in) in one or several starts; return (N, words_out)."""
         taken = self.start(images)
         results = [self.wait()]
         while taken < len(images):
@@ -198,7 +198,7 @@ class Driver:
         """Copy images in and start; :meth:`wait` gives their results.
 
         Returns:
-            How many of the images were taken, from the first on: as many as there is memory for.
+            The number of images that were taken, from the first on, as memory allows.
 
         Raises:
             DriverError: there is no memory for one image, or the chip is not what it must be.
@@ -226,12 +226,12 @@ class Driver:
     def abandon(self) -> None:
         """Give up a start without waiting for it; the chip is configured anew before the next one.
 
-        Nothing where none was made, or where it was waited for.
+        Does nothing if there is no start, or if :meth:`wait` has ended it.
         """
         self._give_back(well=False)
 
     def forked(self) -> None:
-        """Called in a forked process: the parent's start is not waited for here."""
+        """In a forked process, forget the parent's start: it is not waited for here."""
         self._running = None
         self._held = []
         self.transport.forked()
@@ -256,7 +256,7 @@ class Driver:
         return _Start(count, source, target, cycles)
 
     def _allocate(self, images: int) -> bool:
-        """Hold buffers for so many images; False where there is no room but for fewer."""
+        """Take buffers for ``images`` images; return False if there is room only for fewer."""
         try:
             for words in (self.metadata.words_in, self.metadata.words_out):
                 self._held.append(self.transport.allocate(max(1, images * words)))
@@ -269,7 +269,7 @@ class Driver:
         return True
 
     def start_raw(self, source: int, target: int, images: int) -> None:
-        """Set the registers and start; nothing is looked at."""
+        """Set the registers and start, without any check."""
         write = self.transport.write
         write(reg.SOURCE_LOW.offset, source & 0xFFFFFFFF)
         write(reg.SOURCE_HIGH.offset, source >> 32)
@@ -311,7 +311,7 @@ class Driver:
             )
 
     def wait_raw(self, started: _Start | None = None) -> None:
-        """Wait for the end of a start; :class:`DriverError` says what the error flag says."""
+        """Wait for the end of a start; :class:`DriverError` names the error flags that are set."""
         ended = self.transport.wait()
         control = self.transport.read(reg.CONTROL.offset)
         self.transport.write(reg.INTERRUPT_STATUS.offset, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What crossed the boundary between host and accelerator, and when."""
+"""The ledger: a record of the copies between host and accelerator, with size and time."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Transfer:
 
 @dataclass
 class Ledger:
-    """Crossings of a driver: the last ones in order, and how many there were in all.
+    """Record of a driver's copies: the last ones in order, and how many there were in all.
 
     Attributes:
-        transfers: the last :data:`KEPT`.
+        transfers: the last :data:`KEPT` copies.
     """
 
     transfers: deque[Transfer] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -48,11 +48,11 @@ class Ledger:
         self._new += 1
 
     def total(self, what: str) -> int:
-        """Bytes of one kind, of all crossings there ever were."""
+        """Return the bytes of all copies of one kind, since the driver was made."""
         return self._octets.get(what, 0)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        """Kind -> ``copies`` and ``bytes`` of all crossings there ever were."""
+        """Return kind -> ``copies`` and ``bytes`` of all copies since the driver was made."""
         return {
             what: {"copies": count, "bytes": self._octets[what]}
             for what, count in self._counts.items()
@@ -63,7 +63,7 @@ class Ledger:
         return [_plain(transfer) for transfer in self.transfers]
 
     def news(self) -> list[dict[str, Any]]:
-        """Those since this was last asked for, at most :data:`KEPT`, as plain values."""
+        """Return the copies since the last call, at most :data:`KEPT`, as plain values."""
         first = max(0, len(self.transfers) - self._new)
         self._new = 0
         return [_plain(transfer) for transfer in islice(self.transfers, first, None)]

@@ -30,7 +30,7 @@ class BoardBuffer:
     """Physically contiguous memory from ``pynq.allocate``.
 
     Attributes:
-        address: for the accelerator.
+        address: physical address of its first byte, for the accelerator.
         words: uint64 view for the host, at least as long as was asked for.
     """
 
@@ -86,7 +86,7 @@ class Pool:
         self.trusted = True
 
     def take(self, words: int) -> BoardBuffer:
-        """Return a buffer of at least so many words.
+        """Return a buffer of at least ``words`` 64-bit words.
 
         Raises:
             NoRoomError: the board has no such piece, even after all that is idle was given back.
@@ -133,7 +133,7 @@ class Pool:
             return None, f"PYNQ says: {reason}"
 
     def give(self, buffer: BoardBuffer) -> None:
-        """Take ``buffer`` back; the chip may still write into it where it is not trusted."""
+        """Take ``buffer`` back; if the chip is not trusted, it may still write into the buffer."""
         with self._lock:
             if not self.trusted or buffer not in self._taken:
                 return
@@ -151,7 +151,7 @@ class Pool:
         return bool(self._taken)
 
     def settle(self) -> None:
-        """The chip was configured anew: it writes nowhere now."""
+        """Note that the chip was configured anew: it writes to no buffer now."""
         with self._lock:
             self.trusted = True
             for buffer in list(self._taken):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sessions: what a driver says to an accelerator and hears from it, recorded and replayed.
+"""Sessions: what a driver writes to an accelerator and reads from it, recorded and replayed.
 
-A recording is JSON lines, one for each crossing of the transport. Replaying it checks that the
-driver says exactly the same again; so a session with a board can be tested without one.
+A recording is JSON lines, one for each call of the transport. Replaying it checks that the
+driver does exactly the same again; so a session with a board can be tested without one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bnn.driver.transport import Buffer, Transport
 from bnn.errors import DriverError
 from bnn.system.files import parse_json, read_file, write_whole
 
-#: Bytes of a recording.
+#: Most bytes of a recording.
 MAX_FILE_BYTES = 1 << 28
 
 Event = list[Any]
@@ -53,7 +53,7 @@ class RecordedBuffer:
 
 
 class Recorder:
-    """A transport that passes everything on and writes it down."""
+    """A transport that passes every call on to another one, and records it."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -121,7 +121,7 @@ class Recorder:
 
 
 class Replay:
-    """A transport that answers as recorded, and insists on being asked as recorded."""
+    """A transport that answers as recorded; another call than the recorded one is an error."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -143,7 +143,7 @@ class Replay:
         return list(event)
 
     def finished(self) -> bool:
-        """Whether the whole session was replayed."""
+        """Return whether the whole session was replayed."""
         return next(self._events, None) is None
 
     def begin(self, cycles: int | None) -> None:

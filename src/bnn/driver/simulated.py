@@ -47,7 +47,7 @@ class SimulatedTransport:
     """A simulated board.
 
     Args:
-        library: from :func:`bnn.hw.toolchain.verilator.build`.
+        library: the shared library that :func:`bnn.hw.toolchain.verilator.build` returned.
         memory: bytes of the memory at the accelerator's bus.
         latency: cycles from a burst's address to its first word, and to a write's response.
         stall: per cent of cycles in which each channel of the memory is not ready.
@@ -103,7 +103,7 @@ class SimulatedTransport:
             self.close()
 
     def begin(self, cycles: int | None) -> None:
-        """Take the accelerator; see :class:`bnn.driver.transport.Transport`."""
+        """Take the accelerator for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
         self._lost |= self._turn.take(self)
         self._limit = self._usual if cycles is None else cycles
 
@@ -117,7 +117,7 @@ class SimulatedTransport:
         self._turn.give()
 
     def forked(self) -> None:
-        """Called in a forked process: start a new simulation if the parent's was computing."""
+        """In a forked process, start a new simulation if the parent's was computing."""
         before, self._turn = self._turn, Turn()
         if before.holds(self):
             self._lost = True
@@ -148,7 +148,7 @@ class SimulatedTransport:
         self._api.bnn_write_many(self._board, offset, pointer, len(data))
 
     def allocate(self, words: int) -> SimulatedBuffer:
-        """A buffer at a fresh page; from the first page on where all others were given back."""
+        """Return a buffer at a new page; at the first page if all others were given back."""
         pages = -(-8 * words // _PAGE)
         if pages * _PAGE > self._memory.nbytes:
             raise NoRoomError(f"{8 * words} bytes exceed the simulated memory")
@@ -183,7 +183,7 @@ class SimulatedTransport:
 
     @contextmanager
     def watched(self, path: Path) -> Iterator[None]:
-        """Write waveforms (VCD) of the streams between blocks alone to ``path`` meanwhile."""
+        """Write waveforms (VCD) of the streams between blocks to ``path`` within the body."""
         if not self._api.bnn_watch(self._board, str(path).encode()):
             raise DriverError(f"{path}: waveforms cannot be written")
         try:

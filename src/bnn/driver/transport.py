@@ -20,7 +20,7 @@ class Buffer(Protocol):
     """Memory that host and accelerator share.
 
     Attributes:
-        address: for the accelerator.
+        address: address of its first byte, for the accelerator.
         words: uint64 view for the host.
     """
 
@@ -36,7 +36,7 @@ class Buffer(Protocol):
         ...
 
     def release(self) -> None:
-        """Give it back: the next buffer may be the same memory."""
+        """Give the buffer back: the next buffer may be the same memory."""
         ...
 
 
@@ -47,26 +47,26 @@ class Transport(Protocol):
     largest: int
 
     def begin(self, cycles: int | None) -> None:
-        """Take the accelerator for a start that takes at most so many cycles, if that is known.
+        """Take the accelerator for a start of at most ``cycles`` cycles (None: not known).
 
         Waits where another thread has it; :class:`DriverError` where this thread has it already.
         """
         ...
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give it back, and ``buffers`` with it; nothing where it is not had.
+        """Give the accelerator back, and ``buffers`` with it; do nothing if it was not taken.
 
-        Not ``well``: its state is unknown until :meth:`configure`, and what it may still write
-        to is given to nobody before.
+        If not ``well``, its state is unknown until :meth:`configure`, and what it may still write
+        to is not used before that.
         """
         ...
 
     def forked(self) -> None:
-        """Called in a forked process: work that the parent had begun is not continued here."""
+        """In a forked process, forget the work that the parent had begun."""
         ...
 
     def known(self) -> bool:
-        """Whether its registers may be read; if not, :meth:`configure` must come first."""
+        """Return whether its registers may be read; if not, :meth:`configure` must come first."""
         ...
 
     def configure(self) -> bool:
@@ -94,9 +94,9 @@ class Transport(Protocol):
         ...
 
     def wait(self) -> bool:
-        """Wait for the interrupt (or the done flag); False if it does not come in time."""
+        """Wait for the interrupt (or the done flag); return False if it does not come in time."""
         ...
 
     def now(self) -> dict[str, Any]:
-        """Return the time, for the ledger: ``cycle`` in simulation, ``seconds`` on a board."""
+        """Return the time for the ledger of copies: ``cycle`` in simulation, else ``seconds``."""
         ...

@@ -46,7 +46,7 @@ class Turn:
             return lost
 
     def holds(self, who: object) -> bool:
-        """Whether ``who`` has the turn."""
+        """Return whether ``who`` holds the lock."""
         holder = self._holder
         return holder is not None and holder() is who
 

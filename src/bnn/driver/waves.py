@@ -15,7 +15,7 @@ _ENDS = ("valid", "ready", "data")
 
 @dataclass
 class _Stream:
-    """What a stream's three signals have now."""
+    """The present values of a stream's three signals."""
 
     words: list[int] = field(default_factory=list)
     values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDS, 0))
@@ -26,10 +26,10 @@ class _Stream:
 
 
 def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]]:
-    """Every word that passed each of ``streams``, in order.
+    """Return every word that passed each of ``streams``, in order.
 
     Args:
-        lines: of the VCD file.
+        lines: lines of the VCD file.
         streams: names, each with signals ``NAME_valid``, ``NAME_ready`` and ``NAME_data``.
 
     Raises:
@@ -43,7 +43,7 @@ def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]
     for line in rest:
         if line.startswith("#"):
             time = int(line[1:])
-            # The values of a time are whole when the next one begins.
+            # All values of a time are known when the next time begins.
             edges = time // 2 - now // 2
             for name in passing:
                 stream = found[name]
@@ -62,7 +62,7 @@ def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]
 
 
 def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[tuple[str, str]]]:
-    """Stream and end of each signal's code; one signal may stand for several names."""
+    """Return code -> (stream, ending of the signal's name); a code may have several names."""
     wanted = {f"{name}_{end}": (name, end) for name in found for end in _ENDS}
     signals: dict[str, list[tuple[str, str]]] = {}
     for line in lines:
@@ -77,7 +77,7 @@ def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[
 
 
 def _change(line: str) -> tuple[str, int]:
-    """Code and new value of a signal."""
+    """Return the code and the new value of a signal."""
     text = line.rstrip("\n")
     if text.startswith("b"):
         value, _, code = text[1:].partition(" ")

@@ -62,7 +62,7 @@ def read(
         NetworkError: the layers are not a valid network.
     """
     path = Path(path)
-    with np.errstate(over="ignore"):  # Chainer loads into float32; the rest is refused below
+    with np.errstate(over="ignore"):  # as Chainer loads; infinities are refused below
         arrays = {name: array.astype(np.float32) for name, array in npz.read(path).items()}
     report = Report("Chainer")
     try:

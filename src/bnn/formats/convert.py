@@ -35,7 +35,7 @@ Path_ = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Options:
-    """What a source file does not specify.
+    """Options of a conversion: what the source file does not specify.
 
     Attributes:
         topology: order of layers and precisions, or the name of a network in
@@ -145,7 +145,7 @@ def convert_module(
     example: Any = None,
     input: str | None = None,  # noqa: A002 (as in Options)
 ) -> Conversion:
-    """The model of a live PyTorch module.
+    """Convert a live PyTorch module to a model.
 
     Brevitas' own bnn_pynq networks (TFC, SFC, LFC, CNV) need nothing else. Any other module, of
     Brevitas or plain, is traced with ``example`` and read as the ONNX graph that comes of it;
@@ -157,7 +157,7 @@ def convert_module(
         classes: names of the classes, in order; numbers by default.
         example: inputs that it takes (N, ...), a tensor or an array; the more, the better the
             comparison.
-        input: where the module does not quantize its input: the values that occur, a name of
+        input: if the module does not quantize its input: the values that occur, a name of
             :func:`bnn.formats.grids.grid`.
 
     Raises:

@@ -34,7 +34,7 @@ class Grid:
     Attributes:
         name: name on the command line.
         meaning: description of the values, for messages.
-        mean, std: per channel, or one number: the host makes ``(x - mean) / std`` of the values x
+        mean, std: per channel, or one number: the host computes ``(x - mean) / std`` of each x
             that it is given, and rounds that. Empty: it takes the framework's values.
     """
 
@@ -143,7 +143,7 @@ def grid(name: str) -> Grid:
     if plain in GRIDS:
         raise FormatError(
             f"no such input: {name!r}: mean and std make values that are not those of {first}; "
-            "leave it out, or give a grid such as fixed<16,6>"
+            "remove that, or give a grid such as fixed<16,6>"
         )
     numbers = {key: _numbers(name, value) for key, _, value in (one.partition("=") for one in rest)}
     if set(numbers) != {"mean", "std"} or len(rest) != 2:
@@ -165,7 +165,7 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
     except ValueError:
         found = (np.nan,)
     if not np.isfinite(found).all() or len(found) > _MAX_CHANNELS:
-        raise FormatError(f"no such input: {name!r}: {text!r} is no list of numbers")
+        raise FormatError(f"no such input: {name!r}: {text!r} is not a list of numbers")
     return found
 
 

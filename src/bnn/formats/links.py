@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Layers of a framework whose file says their arrays and not their order: a topology does.
+"""Read files that have the arrays of layers, but not their order, which a topology gives.
 
 Chainer's links and the modules of a PyTorch state dictionary become one network here. What
 differs between the frameworks is a :class:`Framework`.
@@ -43,13 +43,13 @@ class Link:
     spelled: Mapping[str, str] = field(default_factory=dict)
 
     def array(self, key: str) -> NDArray[Any]:
-        """The parameter ``key``."""
+        """Return the array of the parameter ``key``."""
         if key not in self.arrays:
             raise FormatError(f"array {self.key(key)} is missing")
         return self.arrays[key]
 
     def key(self, key: str) -> str:
-        """The parameter ``key`` as the file calls it."""
+        """Return the file's name of the parameter ``key``."""
         return self.spelled.get(key, f"{self.name}/{key}")
 
 
@@ -63,7 +63,7 @@ class Links:
 
     @property
     def is_guinness(self) -> bool:
-        """Whether they are named as GUINNESS does."""
+        """Whether they have GUINNESS' names."""
         return (
             bool(self.convs)
             and all(
@@ -76,11 +76,11 @@ class Links:
 
 @dataclass(frozen=True)
 class Framework:
-    """What differs between the frameworks.
+    """The properties in which the frameworks differ.
 
     Attributes:
-        name: for messages. unit: what it calls a layer, ``link`` or ``module``.
-        epsilon: of batch norms, where the topology does not give it: the framework's default.
+        name: its name, for messages. unit: its word for a layer, ``link`` or ``module``.
+        epsilon: the framework's default for batch norms, used if the topology has none.
         partial_pools: whether pools make a last, partial window (True), or not; each is tried
             in turn, until the dense layers fit.
         norm: name, gamma, beta, mean, variance and epsilon to its batch norm, in its own order
@@ -109,7 +109,7 @@ class Assembly:
         self.stack = Stack()
 
     def converted(self, topology: Topology) -> Converted:
-        """The network of ``topology`` with the arrays of the links.
+        """Return the network of ``topology`` with the arrays of the links.
 
         Raises:
             FormatError: an array is missing, too many, or of a wrong shape; names it.
@@ -280,11 +280,11 @@ class Assembly:
 
 
 class _MismatchError(FormatError):
-    """A dense layer of another size: the pools may be of the other kind."""
+    """A dense layer does not fit its input: pools with partial windows may be the reason."""
 
 
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
-    """A topology's input encoding for networks that are fed real values in [-1, 1].
+    """Return a topology's input for networks that are fed real values in [-1, 1].
 
     ``sign`` and ``fixed-point`` as :func:`bnn.network.quantizers.encoded_input` codes the bytes
     2p/255 - 1; ``bytes`` for real values p/255.
@@ -298,7 +298,7 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
 
 
 def _next(links: list[Link], what: str, size: tuple[int, ...], name: str) -> Link:
-    """The link that is called ``name``, taken off; without a name, the first of that size.
+    """Remove and return the link called ``name``; without a name, the first of that size.
 
     Links of one size are in order, so this is the only one it can be. The first of any size
     where none has it.
@@ -316,7 +316,7 @@ def _next(links: list[Link], what: str, size: tuple[int, ...], name: str) -> Lin
 
 
 def size_of(link: Link) -> tuple[int, ...]:
-    """Shape of the weights, or of a batch norm's mean."""
+    """Return the shape of the weights, or of a batch norm's mean."""
     array = link.arrays.get("W", link.arrays.get("avg_mean"))
     return () if array is None else array.shape
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Any live PyTorch module to a network: traced by its own exporter, and compared with itself.
+"""Convert any live PyTorch module to a network: trace it, and compare their answers.
 
 The module is the user's own code, in the user's own process; nothing comes from a file. It is
 traced to an ONNX graph (a Brevitas module to QONNX, by Brevitas), which
@@ -32,19 +32,19 @@ from bnn.program.precision import BIPOLAR
 Array = NDArray[Any]
 
 OPSET = 17
-#: Random inputs that both answer, besides those that were given.
+#: Number of random inputs for the comparison, besides those that were given.
 SAMPLES = 64
-#: Of the largest answer: frameworks sum in float32.
+#: Allowed difference, as a share of the largest answer: frameworks sum in float32.
 TOLERANCE = 1e-4
 
 
 def from_any(module: Any, example: Any, given_input: str | None = None) -> Converted:
-    """The network of a live module.
+    """Return the network of a live module.
 
     Args:
         module: a ``torch.nn.Module``. It is put into evaluation mode while it is read.
         example: inputs that it takes, with a batch axis first: a tensor or an array.
-        given_input: where the module does not quantize its input: the values that occur, a
+        given_input: if the module does not quantize its input: the values that occur, a
             name of :func:`bnn.formats.grids.grid`.
 
     Raises:
@@ -80,7 +80,7 @@ def _evaluating(module: Any) -> Iterator[None]:
 
 
 def _export(module: Any, row: Any, path: Path) -> None:
-    """Write the module as the graph that it is for one input."""
+    """Write the graph that the module computes for one input."""
     quiet = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(quiet):
@@ -102,7 +102,7 @@ def _export(module: Any, row: Any, path: Path) -> None:
 
 
 def _compare(module: Any, found: Converted, rows: Any) -> None:
-    """That the module itself answers as the network does.
+    """Check that the module itself answers as the network does.
 
     Raises:
         FormatError: it does not: its trace is another function.
@@ -121,7 +121,9 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
     if found.report.final:
         far = mine.argmax(1) != theirs.argmax(1)
     elif theirs.shape != mine.shape:
-        raise FormatError(f"{name}: gives {theirs.shape[1]} values, its trace {mine.shape[1]}")
+        raise FormatError(
+            f"{name}: has {theirs.shape[1]} outputs, but its trace has {mine.shape[1]}"
+        )
     else:
         far = np.abs(mine - theirs).max(1) > TOLERANCE * max(1.0, float(np.abs(theirs).max()))
     if far.any():
@@ -133,7 +135,7 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
 
 
 def _drawn(found: Converted, rows: Array) -> Array:
-    """Random inputs (SAMPLES, ...): of the values that the input was told to have, if it was."""
+    """Return random inputs (SAMPLES, ...), with the values that the input was said to have."""
     values: Any = rows.reshape(-1)
     if found.report.assumed:
         told = grid(found.report.assumed)
@@ -143,7 +145,7 @@ def _drawn(found: Converted, rows: Array) -> Array:
 
 
 def _as_model(batch: Array, network: Network) -> Array:
-    """Inputs of the module as the network takes them: channels last."""
+    """Return inputs of the module as the network takes them: channels last."""
     shape = network.input.shape
     if batch.ndim == 4 and len(shape) == 3:
         batch = batch.transpose(0, 2, 3, 1)

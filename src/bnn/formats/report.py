@@ -16,7 +16,7 @@ from bnn.program.inputs import Input
 
 @dataclass
 class Report:
-    """What was read from a file, not used and not kept; filled layer by layer by a reader.
+    """Report on a conversion: what was read, not used and not kept; a reader adds to it.
 
     Attributes:
         format: name of the format that was read.
@@ -54,9 +54,9 @@ class Report:
         return text
 
     def network(self, given: Input, layers: Sequence[Layer], lattice: Lattice) -> Network:
-        """The network of the layers that were read; sums of real values are rewritten.
+        """Return the network of the layers that were read; sums of real values are rewritten.
 
-        Notes what is approximate. Raises :class:`~bnn.errors.NetworkError`, as networks do.
+        The report notes what is approximate. NetworkError: a layer does not fit.
         """
         made = reading_integers(given, lattice, layers)
         self.approximate += made.approximate

@@ -89,7 +89,7 @@ def _check_size(what: str, sizes: Sequence[int]) -> None:
 
 
 def extent(size: Pair, dilation: Pair) -> Pair:
-    """Return height and width of a dilated kernel."""
+    """Return the height and width of a dilated kernel."""
     return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1
 
 
@@ -144,7 +144,7 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
 
 
 def append_two_classes(stack: Stack, source: str) -> str:
-    """As :func:`two_classes`, for an output that is quantized; return the new layer's name."""
+    """Do :func:`two_classes` for an output that is quantized; return the new layer's name."""
     weights = np.array([[-1], [1]], np.int16)
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From real weights to the small integers times a scale that they are."""
+"""Find the small integers and the scale whose products real weights are."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Weights:
 
 
 def signs(real: NDArray[Any]) -> Weights:
-    """Return latent weights (out, ...) binarized: -1 if below zero, else +1."""
+    """Return the latent weights (out, ...) binarized: -1 if below zero, else +1."""
     return Weights(np.where(real < 0, -1, 1).astype(np.int16), BIPOLAR, np.ones(1, np.float32))
 
 
@@ -50,10 +50,10 @@ def whole(integers: NDArray[Any], scale: NDArray[Any], low: int, high: int) -> W
 
 
 def from_real(real: NDArray[Any], name: str) -> Weights:
-    """Return weights (out, ...) that are integers times one scale, or times one scale per row.
+    """Split weights (out, ...) into integers times one scale, or times one scale per row.
 
     Raises:
-        FormatError: they are not; the message begins with ``name``.
+        FormatError: they are not such products; the message begins with ``name``.
     """
     rows = real.reshape(len(real), -1).astype(np.float64)
     if not np.isfinite(rows).all():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Port:
-    """``direction`` is of the accelerator; ``fixed`` is what it always drives, if so."""
+    """A port of ``bnn_top``; ``fixed`` is the value of an output that never changes, or ""."""
 
     direction: str
     bits: int
@@ -22,7 +22,7 @@ class Port:
 
     @property
     def channel(self) -> str:
-        """The master's read channels are ``ar`` and ``r``."""
+        """``read`` for the master's channels ``ar`` and ``r``, else ``write``."""
         name = self.name.removeprefix("m_axi_")
         return "read" if name.startswith(("ar", "r")) else "write"
 
@@ -88,7 +88,7 @@ UNREAD = "m_axi_rlast"
 
 
 def declared(ports: Iterable[Port]) -> str:
-    """Return lines of a module's port list, the last one with its comma."""
+    """Return the lines of a module's port list, the last one with a comma."""
     return "\n".join(
         f"    {port.direction:6} wire {_range(port.bits):6} {port.name}," for port in ports
     )
@@ -99,13 +99,13 @@ def _range(bits: int) -> str:
 
 
 def constants() -> str:
-    """Return assignments to the ports that never change."""
+    """Return the assignments to the ports that never change."""
     fixed = [port for port in MASTER if port.fixed]
     return "\n".join(f"    assign {port.name} = {port.fixed};" for port in fixed)
 
 
 def joined(ports: Iterable[Port]) -> str:
-    """Return connections of a block's ports to the top's of the same names."""
+    """Return the connections of a block's ports to the top's ports of the same names."""
     names = [port.name for port in ports if not port.fixed and port.name != UNREAD]
     text = ", ".join(f".{name}({name})" for name in names)
     return textwrap.fill(text, 100, initial_indent=" " * 8, subsequent_indent=" " * 8)

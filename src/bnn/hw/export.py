@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn build``: a folder from which a bitstream is made, and what a driver needs beside it."""
+"""``bnn build``: writes a folder from which a bitstream is made, with the driver's data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bnn.system.files import write_folder
 def write(
     design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
 ) -> dict[str, Any]:
-    """Write all files of ``design`` for ``board``; returns the report.
+    """Write all files of ``design`` for ``board``, and return the report.
 
     A build that ``folder`` holds already is replaced, as ``manifest.json`` lists its files; see
     :mod:`bnn.hw.used`.
@@ -43,7 +43,7 @@ def write(
 def write_into(
     design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
 ) -> dict[str, Any]:
-    """As :func:`write`, into a folder that holds no build; OSError where that fails."""
+    """Do :func:`write` for a folder without a build; OSError if that fails."""
     text = sources(design)
     values = report.as_json(design, board, cells, routed)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}
@@ -93,7 +93,7 @@ def _parameters(design: Design) -> bytes:
 
 
 def vivado(text: Sources, board: Board) -> str:
-    """``build.tcl``: ``vivado -mode batch -source build.tcl`` makes ``bnn.bit``."""
+    """Return ``build.tcl``: ``vivado -mode batch -source build.tcl`` makes ``bnn.bit``."""
     top = board.built.top
     names = " ".join(f"rtl/{name}" for name in [*text.verilog, f"{top}.sv"])
     return f"""# SPDX-License-Identifier: BSD-3-Clause

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Folding: how many rows, columns and positions of each matrix work at once.
+"""Folding: how many rows, columns and positions of each matrix are computed per cycle.
 
 A choice apart from the program: the same program with another folding is other hardware with
 the same scores. Files are FINN's folding configuration: JSON objects keyed by node name.
@@ -30,7 +30,7 @@ class LayerFolding:
     """The folding of one matrix.
 
     Attributes:
-        pe: rows at once; simd: columns at once; pixels: positions at once.
+        pe, simd, pixels: rows, columns, positions per cycle.
         rows: pad to so many rows; 0 pads to a multiple of ``pe`` (last layer only).
         style: memory style of the weights, one of :data:`STYLES`.
     """
@@ -57,7 +57,7 @@ class Folding:
     fifos: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, name: str) -> LayerFolding:
-        """Folding of the dot ``name``."""
+        """Return the folding of the dot ``name``."""
         if name not in self.layers:
             raise BuildError(f"the folding has no layer {name!r}")
         return self.layers[name]
@@ -69,7 +69,7 @@ def dots(program: Program) -> list[Dot]:
 
 
 def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
-    """Return cycles that a matrix takes for an image."""
+    """Return the cycles that a matrix takes for an image."""
     height, width, _ = program.edges[dot.name].shape
     rows, columns = map(int, dot.weights.shape)
     groups = -(-height * width // fold.pixels)
@@ -77,9 +77,9 @@ def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
 
 
 def balanced(program: Program, target: int = 1024, *, loadable: bool = False) -> Folding:
-    """The least parallelism with which every matrix takes at most ``target`` cycles per image.
+    """Return the least parallelism for at most ``target`` cycles per image in every matrix.
 
-    A layer that cannot be that fast gets its fastest folding: all rows in parallel, and the
+    A layer that cannot be this fast gets its fastest folding: all rows in parallel, and the
     largest divisor of its input channels up to 256 as columns.
     """
     return Folding({dot.name: _least(program, dot, target) for dot in dots(program)}, loadable)
@@ -110,7 +110,7 @@ _ORIGINAL = ((_CNV_SHAPES, 1, _CNV_1), (_CNV_SHAPES, 2, _CNV_2), (_LFC_SHAPES, 1
 
 
 def original(program: Program) -> Folding:
-    """The original's folding of its five networks, parameters loadable, 64 rows at the end."""
+    """Return the original's folding of its five networks: loadable, 64 rows in the last layer."""
     layers = dots(program)
     shapes = [dot.weights.shape for dot in layers]
     for wanted, bits, folds in _ORIGINAL:
@@ -199,7 +199,7 @@ def _layer(key: str, names: list[str]) -> str | None:
 
 
 def _foreign(path: Path, keys: list[str], names: list[str]) -> str:
-    """Return why keys that name no layer are refused: a folding of another network, mostly."""
+    """Return the message for keys that name no layer: mostly a folding of another network."""
     many = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
     what = "is not a layer" if len(keys) == 1 else "are not layers"
     return (

@@ -20,11 +20,11 @@ class Accelerated:
         self._edge = device_edge(design.program)
 
     def pack(self, inputs: NDArray[Any]) -> NDArray[np.uint64]:
-        """Checked inputs to memory words (N, words_in)."""
+        """Pack checked inputs to memory words (N, words_in)."""
         return self.design.source.pack(self.design.program.input.integers(inputs))
 
     def finish(
         self, words: NDArray[np.uint64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-        """Memory words (N, words_out) to scores and decisions."""
+        """Return the scores and decisions of memory words (N, words_out)."""
         return finish(self.design.program, self._edge, self.design.target.unpack(words))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the host does after the accelerator: the arg max, and whatever else follows the scores."""
+"""Operations of the host after the accelerator: the arg max, and others after the scores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def device_edge(program: Program) -> str:
 
 
 def tail(program: Program, device: str) -> list[Op]:
-    """Operations from the device's edge to scores and decision, in order."""
+    """Return the operations from the device's edge to scores and decision, in order."""
     wanted = {program.scores} | ({program.decision} if program.decision else set())
     kept: list[Op] = []
     for op in reversed(program.ops):
@@ -48,7 +48,7 @@ def tail(program: Program, device: str) -> list[Op]:
 def finish(
     program: Program, device: str, values: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-    """Return scores (N, classes) and decisions (N,) from the device's values (N, n)."""
+    """Return the scores (N, classes) and decisions (N,) from the device's values (N, n)."""
     edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
     for op in tail(program, device):
         edges[op.name] = semantics.apply(op, edges, program)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A design's parameters as the writes that load them, and its metadata for the driver."""
+"""The register writes that load a design's parameters, and its metadata for the driver."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Loads = Iterable[tuple[int, NDArray[np.uint32]]]
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the driver must know of a design; ``bnn build`` writes it beside the bitstream.
+    """Properties of a design that the driver needs; ``bnn build`` writes them to a file.
 
     Attributes:
-        design_id: what the identity register must read.
+        design_id: value that the register with the design's identity must have.
         words_in, words_out: 64-bit words of an image and of its result.
         parameter_writes: number of writes of a complete load; 0 if parameters are constants.
-        probes: names of the watched streams in order; empty where none is.
+        probes: names of the streams with a probe, in order; may be empty.
     """
 
     design_id: int
@@ -37,12 +37,12 @@ class Metadata:
     probes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the metadata as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any) -> Metadata:
-        """Return the opposite of :meth:`as_json`; :class:`DriverError` for anything else."""
+        """Return the metadata that :meth:`as_json` gave; :class:`DriverError` for anything else."""
         try:
             numbers = [
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
@@ -61,7 +61,7 @@ class Metadata:
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-    """(target, data) of every memory of a loadable design; none of a baked one."""
+    """Yield (target, data) of every memory of a loadable design; nothing if it has constants."""
     if not design.folding.loadable:
         return
     for instance in design.instances:
@@ -78,7 +78,7 @@ def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
 
 
 def metadata(design: Design, sources: Sources) -> Metadata:
-    """Return what the driver must know."""
+    """Return the driver's metadata of ``design``."""
     return Metadata(
         sources.design_id,
         design.source.memory_words,
@@ -89,7 +89,7 @@ def metadata(design: Design, sources: Sources) -> Metadata:
 
 
 def chunked(words: Sequence[Sequence[int]], bits: int) -> NDArray[np.uint32]:
-    """Return parameter words [fold][PE] as bus data, uint32 (PE, chunks, folds)."""
+    """Return the parameter words [fold][PE] as bus data, uint32 (PE, chunks, folds)."""
     chunks = -(-bits // 32)
     size = 4 * chunks
     raw = b"".join(word.to_bytes(size, "little") for row in words for word in row)

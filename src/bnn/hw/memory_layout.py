@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How images and results lie in memory, and the packing that the host does for it.
+"""How images and results are stored in memory, and how the host packs them.
 
 Values of b bits follow each other, lowest bits first; an image begins at a 64-bit word. Where the
 circuit's stream words neither divide nor are made of memory words in a few steps, each
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from bnn.program.precision import Precision
 
 MEMORY_BITS = 64
-#: Widest register that splits memory words; beyond it stream words get slots of their own.
+#: Most bits of a register that splits memory words; wider stream words get slots of their own.
 MAX_CONVERTER_BITS = 576
-#: Bits that are unpacked at a time.
+#: Bits that are unpacked at a time, to bound memory.
 _CHUNK = 1 << 22
 
 
@@ -59,7 +59,7 @@ class InputLayout:
 
     @property
     def gear_bits(self) -> int:
-        """The width at which memory words and slots meet."""
+        """Bits of the register between memory words and slots."""
         return math.lcm(self.slot_bits, MEMORY_BITS)
 
     @property
@@ -69,7 +69,7 @@ class InputLayout:
         return gears * self.gear_bits // MEMORY_BITS
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        """Return integers (N, ...) to memory words (N, memory_words)."""
+        """Pack integers (N, ...) to memory words (N, memory_words)."""
         flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))
@@ -118,7 +118,7 @@ class OutputLayout:
 
     @property
     def elements(self) -> int:
-        """Elements of a memory word."""
+        """Number of values in a memory word."""
         return MEMORY_BITS // self.element_bits
 
     @property
@@ -127,7 +127,7 @@ class OutputLayout:
         return -(-self.rows // self.elements)
 
     def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Memory words (N, memory_words) to integers (N, values)."""
+        """Unpack memory words (N, memory_words) to integers (N, values)."""
         if not len(words):
             return np.zeros((0, self.values), np.int32)
         raw = np.ascontiguousarray(words).astype("<u8", copy=False)

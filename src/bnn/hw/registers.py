@@ -11,9 +11,9 @@ class Register:
     """One 32-bit register.
 
     Attributes:
-        offset: in bytes from the base address.
+        offset: bytes from the base address.
         access: ``r``, ``w`` or ``rw``.
-        text: what it holds.
+        text: description of its contents.
         bits: name and position of its flags.
     """
 
@@ -24,7 +24,7 @@ class Register:
     bits: tuple[tuple[str, int, str], ...] = ()
 
 
-#: What the identity register reads: "BNN1" in ASCII.
+#: Value of the identity register: "BNN1" in ASCII.
 IDENTITY = 0x424E4E31
 
 CONTROL = Register(
@@ -128,7 +128,7 @@ def parameter_target(unit: int, thresholds: bool, item: int) -> int:
 
 
 def header() -> str:
-    """``bnn_registers.svh``: the map as SystemVerilog constants."""
+    """Return ``bnn_registers.svh``: the map as SystemVerilog constants."""
     lines = ["// SPDX-License-Identifier: BSD-3-Clause", "// Rendered from bnn.hw.registers."]
     lines.append("/* verilator lint_off UNUSEDPARAM */")
     for register in REGISTERS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a design will do, in numbers: as plain values, as text, as a page with a picture."""
+"""The report on a design: as plain values, as text, and as a page with a picture."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def as_json(
     """Return the report as plain values.
 
     Args:
-        cells: LUT, FF, BRAM36 and DSP by instance and for ``total``, where synthesis has run.
-        routed: what came of place and route, where it has run.
+        cells: LUT, FF, BRAM36 and DSP by instance and for ``total``, if synthesis has run.
+        routed: result of place and route, if it has run.
     """
     cycles = design.cycles
     clock = board.clock_mhz * 1e6
@@ -183,7 +183,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _picture(blocks: list[dict[str, Any]]) -> str:
-    """Boxes in the order of the data; the bar in a box is the share of cycles that it works."""
+    """Return boxes in the order of the data; a box's bar is the share of cycles that it works."""
     width, height, across = 150, 54, 6
     parts = []
     for place, block in enumerate(blocks):

@@ -27,7 +27,7 @@ class Table:
 
     Args:
         where: the file, and the table in it; begins every message.
-        values: what the table says.
+        values: contents of the table.
     """
 
     def __init__(self, where: str, values: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Table:
         return isinstance(self._values.get(field), dict)
 
     def end(self) -> None:
-        """Refuse fields that were not read: a misspelt one would decide nothing."""
+        """Refuse fields that were not read: a misspelt one would have no effect."""
         for field in self._values:
             raise self.error(field, "is not a field of this table")
 
@@ -129,7 +129,7 @@ def read_own(path: Path, make: Callable[[str, Table], Value]) -> Value:
 
 
 def parse(where: str, data: bytes, make: Callable[[Table], Value]) -> Value:
-    """What ``make`` returns for the TOML document ``data``; ``where`` names it in messages."""
+    """Return ``make`` of the TOML document ``data``; ``where`` names it in messages."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

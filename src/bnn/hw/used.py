@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A folder that may hold a build already: the new one takes its place, whole or not at all.
+"""Replace the build in a folder by a new one, as a whole or not at all.
 
 ``manifest.json`` lists what a build wrote. What it does not list is the user's: a folder that
 holds such files is refused, and nothing in it is touched.
@@ -19,24 +19,24 @@ from bnn.errors import BuildError
 from bnn.system.files import new_folder, parse_json, read_file, sync_folder, write_whole
 
 MANIFEST = "manifest.json"
-#: Says that a build is complete; the last file to come, and the first to go.
+#: The file that marks a complete build: written last, and removed first.
 LAST = "driver.json"
-#: What Vivado makes in the folder when it runs our script: it belongs to the sources beside it.
+#: Files that Vivado makes in the folder by our script: they belong to the sources beside them.
 _VIVADO = re.compile(
     r"bnn\.bit|timing\.rpt|utilization\.rpt|clockInfo\.txt|vivado[^/]*\.(log|jou|str)"
     r"|usage_statistics_webtalk\.(html|xml)|\.Xil/.*"
 )
-#: Folders that a killed build left.
+#: Names of temporary folders, which a killed build leaves.
 _LEFTOVER = re.compile(r"\.bnn-[0-9a-f]+\.tmp/.*")
 _LOGS = ("route.log",)
 
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """A new folder to write into, whose files take the place of those in ``folder`` in the end.
+    """Yield a new folder to write into; at the end its files replace those in ``folder``.
 
-    Where anything fails, ``folder`` stays as it was, but for a log of what failed. A bitstream
-    stays only beside the very sources that it was made of.
+    If anything fails, ``folder`` stays as it was, except for a log of what failed. A bitstream
+    stays only if the sources beside it are those that it was made of.
 
     Raises:
         BuildError: ``folder`` holds files that no build listed, or cannot be written.
@@ -65,7 +65,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def _former(folder: Path, target: Path) -> set[str]:
-    """Return names of the files of a former build; refuses a folder with others."""
+    """Return the names of the files of a former build; refuses a folder with others."""
     there = _files(target)
     listed = _listed(target) if MANIFEST in there else set()
     for name in sorted(there - listed - {MANIFEST}):
@@ -78,7 +78,7 @@ def _former(folder: Path, target: Path) -> set[str]:
 
 
 def _files(target: Path) -> set[str]:
-    """Relative names of all files below a folder; links are files."""
+    """Return the relative names of all files below a folder; links are files."""
     found = set()
     for place, folders, names in os.walk(target):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
@@ -99,7 +99,7 @@ def _listed(target: Path) -> set[str]:
 
 
 def _swap(target: Path, fresh: Path, former: set[str]) -> None:
-    """Let the files of ``fresh`` take the place of the former ones."""
+    """Replace the former files by those of ``fresh``."""
     made = _files(fresh)
     same = _same_sources(target, fresh, made)
     kept = {name for name in former if same and _VIVADO.fullmatch(name) and name not in made}
@@ -137,7 +137,7 @@ def _remove_empty(target: Path, fresh: Path) -> None:
 
 
 def _keep_logs(target: Path, fresh: Path, former: set[str]) -> None:
-    """The log of a build that failed says how far it came."""
+    """Move the logs of a failed build to ``target``: they show how far it got."""
     for name in _LOGS:
         if (fresh / name).is_file():
             try:

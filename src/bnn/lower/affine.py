@@ -18,9 +18,9 @@ a map that is flattened                   the integers are flattened
 channels side by side                     each part goes through the layer alone; then joined
 ========================================  ====================================================
 
-What is none of these is put in fixed point (:class:`~bnn.network.layers.FixedPoint`): a sum of real
+Everything else is put in fixed point (:class:`~bnn.network.layers.FixedPoint`): a sum of real
 values whose scales have no common unit, an average of clipped ones. Each value is rounded once, to
-so many fraction bits as its sums leave room for in 32 bits. Such a network is *approximate*, and
+as many fraction bits as its sums allow in 32 bits. Such a network is *approximate*, and
 :attr:`Rewritten.approximate` names the layers and their fraction bits.
 
 Frameworks round each step to float32 where this rounds once: as with every other sum, the last
@@ -74,9 +74,9 @@ Vector = NDArray[np.float64]
 _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
 #: Bits of values in fixed point, of sums of them, and of the factors that make them.
 _FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 22, 30, 26
-#: Of a unit, per channel, as factors of weights.
+#: Largest multiple of a unit that may become a factor of weights.
 _MAX_MULTIPLE = 1 << 12
-#: Weights of a convolution that does an average as well, and positions of that average.
+#: Most weights of a convolution that includes an average, and most positions of that average.
 _MAX_WEIGHTS, _MAX_TAPS = 1 << 24, 1 << 14
 
 
@@ -94,7 +94,7 @@ class _Form:
 
     @property
     def one_factor(self) -> float | None:
-        """The factor of all channels; None where they differ."""
+        """The factor of all channels; None if they differ."""
         return float(self.factor[0]) if (self.factor == self.factor[0]).all() else None
 
 
@@ -114,12 +114,12 @@ class Rewritten:
 def reading_integers(
     given: Input, lattice: Lattice, layers: Sequence[Layer], dtype: Any = np.float32
 ) -> Rewritten:
-    """``layers``, rewritten where one reads an affine function of integers.
+    """Return ``layers``, rewritten where one reads an affine function of integers.
 
     Args:
         given: the network's input. lattice: the real values of its integers.
         layers: in order, as :class:`~bnn.network.network.Network` takes them.
-        dtype: of the network's arithmetic.
+        dtype: NumPy type of the network's arithmetic.
     """
     walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
     for layer in with_sources(layers):
@@ -149,13 +149,13 @@ class _Walk:
         self.last = ""
 
     def kept(self) -> tuple[Layer, ...]:
-        """The layers that the last one depends on, if anything was rewritten; else all."""
+        """Return the layers that the last one depends on, if anything was rewritten; else all."""
         if not self.changed:
             return tuple(self.layers.values())
         return used_layers(self.layers.values(), self.last)
 
     def layer(self, layer: Layer) -> None:
-        """Put ``layer``, rewritten where it must be."""
+        """Add ``layer``, rewritten if it must be."""
         self.last = layer.name
         if layer.source in self.joins and isinstance(layer, _EACH):
             return self._each_part(layer)
@@ -176,7 +176,7 @@ class _Walk:
         return self.put(layer)
 
     def put(self, layer: Layer) -> None:
-        """Put ``layer`` as it is. What does not fit is left for the network to refuse."""
+        """Add ``layer`` unchanged. If it does not fit, the network refuses it later."""
         self.layers[layer.name] = layer
         try:
             self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
@@ -188,7 +188,7 @@ class _Walk:
             self.forms[layer.name] = form
 
     def _bound(self, layer: Layer) -> None:
-        """Note the bounds of the whole numbers of ``layer``, where it has such."""
+        """Note the bounds of the whole numbers of ``layer``, if it has whole numbers."""
         if self.signals[layer.name].scale is not None:
             self.bounds[layer.name] = bounds_of(layer, self.bounds, self.signals)
 
@@ -226,7 +226,7 @@ class _Walk:
                 return None
 
     def _sums(self, layer: Weighted) -> _Form:
-        """A layer with weights: its plain sums, the base, are put where a layer reads them."""
+        """Return the form of a layer with weights; its sums, the base, wait until they are read."""
         base = self._unused(f"{layer.name}_sums")
         plain = replace(layer, name=base, scale=np.ones(1, np.float32), bias=None)
         self._offer(plain)
@@ -245,7 +245,7 @@ class _Walk:
         return _Form(base, factor, offset)
 
     def _flattened(self, layer: Flatten) -> Flatten | Scale | Clip:
-        """A map of real values is flattened as integers, which a window can read."""
+        """Flatten a map of real values as integers, which a window can read."""
         form, signal = self.forms.get(layer.source), self.signals.get(layer.source)
         if signal is None or signal.scale is not None or signal.shape[:2] == (1, 1):
             return layer
@@ -268,7 +268,7 @@ class _Walk:
         self._bound(layer)
 
     def _use(self, base: str) -> str:
-        """Put the base where it waits, and what it reads; its name."""
+        """Add the layer ``base`` if it still waits, after what it reads; return its name."""
         layer = self.waiting.pop(base, None)
         if layer is not None:
             self._use(layer.source)
@@ -325,7 +325,7 @@ class _Walk:
         return self._composed(made) if isinstance(made, Conv2d) else made
 
     def _composed(self, layer: Conv2d) -> Conv2d:
-        """An average of a convolution's sums as one convolution, of a larger kernel."""
+        """Return an average of a convolution's sums as one convolution with a larger kernel."""
         first = self.layers.get(layer.source)
         if (
             not isinstance(first, Conv2d)
@@ -379,7 +379,7 @@ class _Walk:
     # --- fixed point ------------------------------------------------------------------
 
     def _add_in_fixed_point(self, layer: Add) -> None:
-        """A sum of real values that have no common unit."""
+        """Add a sum of real values that have no common unit, in fixed point."""
         if layer.factors not in ((1.0, 1.0), (1.0, -1.0)):
             return self.put(layer)
         names = (layer.source, layer.other)
@@ -395,7 +395,7 @@ class _Walk:
         return self.put(replace(layer, source=one, other=two))
 
     def _in_fixed_point(self, layer: Weighted) -> Weighted:
-        """A sum of real values, of which the integers are not an affine function."""
+        """Return ``layer`` on its source in fixed point; ``layer`` if that is not possible."""
         reach = self._reach(layer.source)
         if reach is None or reach == 0.0:
             return layer
@@ -409,7 +409,7 @@ class _Walk:
         return replace(layer, source=source)
 
     def _reach(self, name: str) -> float | None:
-        """Largest magnitude of the real values of a layer; None where it is not known."""
+        """Return the largest magnitude of the real values of a layer; None if it is not known."""
         scale, form = self._scale(name), self.forms.get(name)
         if scale is not None:
             return float(max(map(abs, self.bounds[name])) * abs(scale))
@@ -436,7 +436,7 @@ class _Walk:
                 return None
 
     def _fixed(self, name: str, bits: int) -> str | None:
-        """The layer that has the real values of ``name`` in fixed point; None if none can."""
+        """Return the name of a layer with those values in fixed point; None: impossible."""
         scale, form = self._scale(name), self.forms.get(name)
         channels = self.signals[name].shape[2]
         if scale is not None:
@@ -484,7 +484,10 @@ class _Walk:
         bits: int,
         ends: tuple[float, float] = (-np.inf, np.inf),
     ) -> str | None:
-        """``factor * v + offset`` of the whole numbers v of ``source``, within real ``ends``."""
+        """Add ``factor * v + offset`` in fixed point, within real ``ends``; v: of ``source``.
+
+        Return the new layer's name; None if the numbers are too large.
+        """
         by = factor * 2.0**bits
         shift = min(max(_FACTOR_BITS - _exponent(float(np.abs(by).max())), 0), 62)
         if (by * 2.0**shift == by[0]).all() and float(by[0]).is_integer():
@@ -527,7 +530,7 @@ class _Walk:
         return None
 
     def _each_part(self, layer: Any) -> None:
-        """``layer`` on both parts of what it reads, and their results side by side."""
+        """Apply ``layer`` to both parts of what it reads, and put the results side by side."""
         self.changed = True
         parts = self.joins[layer.source]
         first = self.signals[parts[0]].shape[2]
@@ -548,14 +551,14 @@ class _Walk:
 
 
 def _holding(precision: Precision, weights: NDArray[Any]) -> Precision:
-    """``precision``, or the narrowest one that holds ``weights``."""
+    """Return ``precision``, or the narrowest one that has codes for ``weights``."""
     if precision.allows(weights):
         return precision
     return tightest([int(weights.min()), int(weights.max())], two_values=False)
 
 
 def _multiples(factor: Vector) -> tuple[NDArray[np.int64], float] | None:
-    """Small whole numbers, and the unit of which ``factor`` are these multiples exactly."""
+    """Return small whole numbers and a unit whose products are ``factor`` exactly; else None."""
     exact = [Fraction(float(value)) for value in factor]
     first = next(value for value in exact if value)
     ratios = [value / first for value in exact]
@@ -575,7 +578,7 @@ def _f64(values: Any) -> Vector:
 def bounds_of(
     layer: Layer, bounds: Mapping[str, tuple[int, int]], signals: Mapping[str, Signal]
 ) -> tuple[int, int]:
-    """Least and largest whole number of a quantized layer."""
+    """Return the least and largest whole number of a quantized layer."""
     if isinstance(layer, Sign | Quantize | MultiThreshold):
         return layer.base, layer.base + layer.step * layer.levels
     low, high = bounds[layer.source]
@@ -608,7 +611,7 @@ def bounds_of(
 
 
 def _exponent(value: float) -> int:
-    """The least e with ``value <= 2**e``."""
+    """Return the least e with ``value <= 2**e``."""
     return math.ceil(math.log2(value)) if value > 0 else 0
 
 
@@ -617,7 +620,7 @@ def _text(bits: int) -> str:
 
 
 def _of_channels(layer: Any, channels: slice, count: int) -> Any:
-    """``layer`` for some of ``count`` channels."""
+    """Return ``layer`` for some of ``count`` channels."""
     change = {}
     for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
         value = np.asarray(getattr(layer, what, 0.0))
@@ -640,9 +643,9 @@ def _is_diagonal(weights: NDArray[Any]) -> bool:
 
 
 def _product(first: Conv2d, second: Conv2d) -> NDArray[np.int16] | None:
-    """Weights of the second convolution, which is diagonal, of the first one's sums.
+    """Return the weights of both convolutions as one; the second one is diagonal.
 
-    None where they would be too many or too large.
+    None if they would be too many or too large.
     """
     out, height, width, channels = first.weights.shape
     rows, columns = second.weights.shape[1:3]

@@ -59,7 +59,7 @@ class Carried:
         return replace(self, pending=kept)
 
     def real(self, q: Integers) -> Real:
-        """Real values of the integers ``q`` (n, channels), without pools.
+        """Return the real values of the integers ``q`` (n, channels), without pools.
 
         Raises:
             NetworkError: they overflow the arithmetic.
@@ -81,7 +81,7 @@ class Carried:
         return lattice.real(q, lowest, dtype)
 
     def directions(self) -> list[Integers]:
-        """Signs (channels,) of the slopes up to the first pool, between pools, after the last."""
+        """Return the signs (channels,) of the slopes up to the first pool, between pools, after."""
         dtype: Any = self.scale.dtype.type
         parts = [np.sign(self.step) * np.where(vector(self.scale, dtype) < 0, -1, 1)]
         for layer in self.pending:

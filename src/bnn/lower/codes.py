@@ -30,7 +30,7 @@ class Coding:
 
 
 def coding(layer: Activation, pads: Iterable[int]) -> Coding:
-    """The coding of ``layer``'s values, which also has codes for the pad values (whole numbers v).
+    """Return the coding of ``layer``'s values, with codes for the pad values (whole numbers v) too.
 
     The codes are the values if they and the pads fit in 8 bits, else the level numbers if these
     do; else the values in up to 16 bits, which the hardware does not take; else the levels.
@@ -58,7 +58,7 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
 
 
 def _levels(layer: Activation, pads: list[int]) -> Coding | None:
-    """The level numbers as codes; None where a pad value lies between two levels."""
+    """Return the level numbers as codes; None if a pad value is between two levels."""
     counts = [0, layer.levels]
     for pad in pads:
         count, rest = divmod(pad - layer.base, layer.step)
@@ -69,7 +69,7 @@ def _levels(layer: Activation, pads: list[int]) -> Coding | None:
 
 
 def tightest(values: list[int], two_values: bool) -> Precision:
-    """The narrowest precision that holds ``values``, and unless ``two_values`` all between them."""
+    """Return the narrowest precision for ``values``, and unless ``two_values`` for all between."""
     if two_values and set(values) == {-1, 1}:
         return BIPOLAR
     low, high = min(values), max(values)
@@ -80,5 +80,5 @@ def tightest(values: list[int], two_values: bool) -> Precision:
 
 
 def signed_bits(low: int, high: int) -> int:
-    """Return width of the two's complement integers that hold ``low`` to ``high``."""
+    """Return the width of the two's complement integers that hold ``low`` to ``high``."""
     return max((low if low >= 0 else ~low).bit_length(), high.bit_length()) + 1

@@ -33,7 +33,7 @@ class Emitter:
     """Operations emitted so far.
 
     Attributes:
-        ops: by name, in order.
+        ops: name -> operation, in order.
         names: an operation name for each layer: its own, made an identifier, made unique.
     """
 
@@ -50,7 +50,7 @@ class Emitter:
         return op.name
 
     def unused(self, name: str) -> str:
-        """``name`` with a number appended if it is taken."""
+        """Return ``name``, with a number appended if it is taken."""
         first = name
         while name in self.ops or name in self._taken or name == INPUT:
             self._numbers[first] = self._numbers.get(first, 1) + 1
@@ -69,7 +69,7 @@ class Emitter:
         return bounds
 
     def precision(self, edge: str, given: Input) -> Precision:
-        """Precision of an edge; ``given`` is the program's input."""
+        """Return the precision of an edge; ``given`` is the program's input."""
         if edge == INPUT:
             return given.precision
         op = self.ops[edge]
@@ -89,7 +89,7 @@ class Emitter:
         return source.is_owned and isinstance(self.ops.get(source.edge), Dot)
 
     def own_dot(self, source: Carried) -> Carried:
-        """``source`` on a dot of its own: a copy, if other layers read the dot too."""
+        """Return ``source`` on a dot of its own: a copy, if other layers read the dot too."""
         op = self.ops.get(source.edge)
         if source.is_owned or not isinstance(op, Dot):
             return source
@@ -105,7 +105,7 @@ class Emitter:
         return np.array([op.precision.allows(-row) for row in op.weights.astype(np.int64)])
 
     def negated(self, source: Carried, rows: Mask) -> Carried:
-        """``source`` after negating the dot's ``rows`` (bool), with its step negated to match.
+        """Negate the dot's ``rows`` (bool), and return ``source`` with its step negated to match.
 
         The weights' precision grows where it must.
         """
@@ -123,7 +123,7 @@ class Emitter:
         return replace(source, low=low, high=high, step=source.step * signs)
 
     def with_base_as_bias(self, scores: Carried) -> Carried:
-        """``scores`` without a base, if it can become the bias of their dot."""
+        """Return ``scores`` without a base, if the base can become the bias of their dot."""
         op = self.ops.get(scores.edge)
         is_plain = isinstance(op, Dot) and scores.is_owned and (scores.step == 1).all()
         if not is_plain or not scores.base.any():

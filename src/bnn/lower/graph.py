@@ -55,7 +55,7 @@ class Lowered:
 
     Attributes:
         program: the program.
-        carried: by layer name, of the quantized layers that the program holds: the
+        carried: layer name -> edge, for the quantized layers that the program has: the
             layer's whole numbers are ``step * q + base`` of the edge's integers q.
     """
 
@@ -120,7 +120,7 @@ class _Walk:
         assert_never(layer)
 
     def _shared(self, layer: Layer, made: Carried) -> Carried:
-        """``made``, no longer owned when several layers read it."""
+        """Return ``made``, marked as not owned if several layers read it."""
         return replace(made, is_owned=made.is_owned and len(self.readers[layer.name]) <= 1)
 
     def _shape(self, layer: Layer) -> Shape:
@@ -129,7 +129,7 @@ class _Walk:
     # --- input and padding -----------------------------------------------------------
 
     def _input(self) -> Input:
-        """The network's input, its precision widened where a picture is padded with a new value."""
+        """Return the network's input, wider if a picture is padded with a value that it lacks."""
         given, lattice = self.network.input, self.network.lattice
         pads = [_code(INPUT, pad, lattice.step, lattice.base) for pad in self._pads(INPUT)]
         if not isinstance(given, PictureInput) or all(map(given.precision.allows, pads)):
@@ -154,7 +154,7 @@ class _Walk:
         )
 
     def _pads(self, name: str) -> set[int]:
-        """Pad values (whole numbers v) with which readers pad the edge of layer ``name``."""
+        """Return the pad values (whole numbers v) that readers of the layer ``name`` need."""
         pads: set[int] = set()
         for reader in self.readers[name]:
             match reader:
@@ -176,7 +176,7 @@ class _Walk:
     # --- sums ------------------------------------------------------------------------
 
     def _codes(self, layer: Layer, source: Carried) -> Carried:
-        """``source`` with its pools done, readable by a window or dot."""
+        """Return ``source`` with its pools done, readable by a window or dot."""
         pooled = self._pooled(source)
         if pooled.pending:
             raise NetworkError(f"{layer.name}: reads real values; put an activation before it")
@@ -214,7 +214,7 @@ class _Walk:
         return self._shared(layer, made)
 
     def _window(self, layer: Conv2d, source: Carried) -> tuple[str, int, int]:
-        """Return the edge of patches that the dot reads, and its bounds; none for 1x1 kernels."""
+        """Return the edge that the dot reads, and its bounds: patches, except for 1x1 kernels."""
         kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
         low, high = source.low, source.high
         if (kernel, layer.stride) == ((1, 1), (1, 1)) and not any(layer.padding):
@@ -247,7 +247,7 @@ class _Walk:
         return levels
 
     def _into_table(self, layer: Activation, source: Carried, code: Coding) -> Carried | None:
-        """The activation as part of the picture's table, if all channels and readers allow it."""
+        """Put the activation into the picture's table, if all channels and readers allow it."""
         given = self.input
         is_whole = source.edge == INPUT and source.is_owned and not source.pools
         if not is_whole or not isinstance(given, PictureInput):
@@ -325,7 +325,7 @@ class _Walk:
         assert_never(reader)
 
     def _past_flattening(self, name: str) -> list[Layer]:
-        """The readers of a layer, and those of the flattenings among them instead of these."""
+        """Return the readers of a layer; instead of a flattening, its readers."""
         found: list[Layer] = []
         for reader in self.readers[name]:
             flat = isinstance(reader, Flatten)
@@ -333,7 +333,7 @@ class _Walk:
         return found
 
     def _pool_sums(self, source: Carried, negate: Mask) -> Carried:
-        """Pools of the sums themselves, rows negated first where sums must be mirrored."""
+        """Pool the sums themselves, after rows are negated whose sums must be mirrored."""
         source = self.emit.own_dot(source) if negate.any() else source
         if negate.any() and not self.emit.is_own_dot(source):
             raise NetworkError(
@@ -346,7 +346,7 @@ class _Walk:
         return replace(pooled, is_owned=False)
 
     def _pooled(self, source: Carried) -> Carried:
-        """``source`` with its pending pools done, for a reader of whole numbers."""
+        """Return ``source`` with its pending pools done, for a reader of whole numbers."""
         if not source.pools:
             return source
         if len(source.pending) > len(source.pools):
@@ -375,7 +375,7 @@ class _Walk:
         return Carried(edge, one.shape, low, high, steps[0], base, scale)
 
     def _multiplied(self, name: str, source: Carried, by: Integers) -> Carried:
-        """``source`` with its integers multiplied, channel by channel."""
+        """Return ``source`` with its integers multiplied, channel by channel."""
         if (by == 1).all():
             return source
         ends = np.outer([source.low, source.high], by)
@@ -385,7 +385,7 @@ class _Walk:
         return replace(source, edge=self.emit.put(op), low=low, high=high, is_owned=False)
 
     def _fixed(self, layer: FixedPoint, source: Carried) -> Carried:
-        """Of ``v = step * q + base``: the same product and sum of q."""
+        """Emit ``layer``, which multiplies ``v = step * q + base``, as a rescale of q."""
         source = self._pooled(source)
         by = replace(
             layer,
@@ -408,7 +408,7 @@ class _Walk:
         one, two = self._codes(layer, source), self._codes(layer, self.carried[layer.other])
         precisions = [self.emit.precision(part.edge, self.input) for part in (one, two)]
         low, high = min(one.low, two.low), max(one.high, two.high)
-        # Pads of readers have codes in both already.
+        # Both precisions have codes for the pad values of the readers already.
         precision = precisions[0]
         if precision != precisions[1]:
             kept = [p for p in precisions if p != BIPOLAR and p.covers(low, high)]

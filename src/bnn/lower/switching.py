@@ -13,7 +13,7 @@ from bnn.network.network import Integers
 #: Points at which monotonicity is checked before the bisection.
 PROBES = 65
 
-#: About as many evaluations as a bisection takes for a level.
+#: Evaluations that a bisection takes for a level, about.
 _BISECTIONS = 8
 #: Values that are computed at a time, and those of a table, to bound memory.
 _PIECE, _TABLE = 1 << 20, 1 << 24
@@ -57,7 +57,7 @@ def switching_points(
 def _bisected(
     level: LevelFunction, levels: Integers, least: Integers, most: Integers, rises: Integers
 ) -> Integers:
-    """The points of ``levels`` (n,), of all channels at once."""
+    """Return the points of ``levels`` (n,), for all channels at once, by bisection."""
     wanted = levels[:, None]
     first = np.broadcast_to(least, (levels.size, least.size)).copy()
     last = np.broadcast_to(most + 1, first.shape).copy()
@@ -73,7 +73,7 @@ def _bisected(
 def _looked_up(
     name: str, level: LevelFunction, levels: int, least: Integers, width: int, rises: Integers
 ) -> Integers:
-    """The same for many levels of few integers: the level of each is computed once."""
+    """Return the points of an activation with many levels, from the level of every integer."""
     piece = max(1, _PIECE // rises.size)
     starts = [np.arange(at, min(at + piece, width))[:, None] for at in range(0, width, piece)]
     table = np.concatenate([level(rises * (least + start)) for start in starts])

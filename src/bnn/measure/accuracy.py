@@ -30,7 +30,7 @@ class Evaluation:
 
     Attributes:
         confusion: int64 (classes, classes): row, the true class; column, the class given.
-        seconds: spent on computing.
+        seconds: time spent on computing.
         data: what the pictures look like, and what looks wrong.
     """
 
@@ -50,7 +50,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of images classified right, 0 to 1."""
+        """Share of images classified correctly, 0 to 1."""
         return self.correct / self.images
 
     @property
@@ -59,7 +59,7 @@ class Evaluation:
         return 1e6 * self.seconds / self.images
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return the result as plain values, for JSON."""
         return {
             "images": self.images,
             "correct": self.correct,

@@ -103,7 +103,7 @@ class Verification:
     Attributes:
         samples: number of samples that were classified.
         correct: number of correct classes; None without labels.
-        comparisons: with every source of answers that there is.
+        comparisons: one for each source of answers that exists.
         off_grid: number with input values that the assumed input cannot hold, so that
             they were rounded or clipped; None where the source quantizes its input.
         notes: what could not be compared, and why.
@@ -117,7 +117,7 @@ class Verification:
 
     @property
     def failed(self) -> bool:
-        """Whether some prediction is not the one that was compared with."""
+        """Whether some prediction differs from the one that it was compared with."""
         return any(item.differing for item in self.comparisons)
 
     def lines(self) -> list[str]:
@@ -151,9 +151,9 @@ def verify(
     Args:
         conversion: what :func:`bnn.formats.convert.convert` returned.
         samples: inputs and their known labels and answers.
-        runtime: that classifies.
+        runtime: name of the runtime that classifies.
         source: the file that was converted; an ONNX file is executed.
-        advance: called with (done, all) while it is.
+        advance: called with (done, all) while the file is executed.
 
     Raises:
         InputError: the samples do not fit the model's input.
@@ -225,7 +225,7 @@ def compared(
 
 
 def _stored(samples: Samples, mine: Answers) -> Comparison:
-    """With the stored answers; probabilities with what our logits become."""
+    """Compare with the stored answers; probabilities with the same function of our logits."""
     assert samples.answers is not None
     if samples.logits is None or mine.logits is None or not samples.final:
         return compared("the stored answers", mine, Answers(samples.answers, samples.logits))
@@ -273,7 +273,7 @@ def _executed(
 
 
 def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
-    """Inputs as the model takes them, channels last, as a graph with an input of ``shape`` does.
+    """Return the model's inputs, channels last, as a graph with an input of ``shape`` takes them.
 
     Raises:
         FormatError: they cannot be.
@@ -297,7 +297,7 @@ def classes_of(logits: Array, middle: float = 0.0) -> Array:
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
-    """Return number of samples that the assumed input changes by more than float32's rounding."""
+    """Return the number of samples that the assumed input changes by more than rounding."""
     model, name = conversion.model, conversion.report.assumed
     given = model.program.input
     if not name or not isinstance(given, RealInput):
@@ -321,7 +321,7 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
             sigmoid where there is one) or ``predictions``; or what
             :func:`bnn.data.sets.load_test` takes. Where the converted file itself ends in a
             softmax or sigmoid, ``logits`` from 0 to 1 are probabilities.
-        conversion: for whose input they are.
+        conversion: the converted model, whose input the samples must fit.
         mapping: what the bytes of pictures become, see
             :func:`bnn.formats.convert.taking_pictures`; ``unit`` by default.
 

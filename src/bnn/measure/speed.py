@@ -48,21 +48,21 @@ class Timing:
 
     @property
     def images_per_second(self) -> float:
-        """By wall time, the median round."""
+        """Images per second by wall time, in the median round."""
         return 1 / statistics.median(self.wall)
 
     @property
     def images_per_cpu_second(self) -> float:
-        """By CPU time, the best round."""
+        """Images per second by CPU time, in the best round."""
         return 1 / min(self.cpu)
 
     @property
     def spread(self) -> float:
-        """Slowest by fastest round, by wall time."""
+        """Time of the slowest round divided by that of the fastest, by wall time."""
         return max(self.wall) / min(self.wall)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: times in microseconds per image."""
+        """Return plain values for JSON; times are in microseconds per image."""
         return {
             "label": self.label,
             "batch": self.batch,
@@ -99,7 +99,7 @@ def measure(subjects: Sequence[Subject], rounds: int = 7) -> list[Timing]:
 
 
 def _calls(subject: Subject) -> int:
-    """Calls that make one sample; the first call is the warm-up."""
+    """Return the number of calls that make one sample; the first call is the warm-up."""
     subject.run()
     start = time.perf_counter()
     subject.run()
@@ -137,7 +137,7 @@ def bench(
 
 
 def operations(program: Program) -> int:
-    """Return multiplications and additions of the dots, for one image."""
+    """Return the multiplications and additions of the dots, for one image."""
     return sum(row.operations for row in figures.rows(program) if row.kind == "dot")
 
 
@@ -154,7 +154,7 @@ def random_inputs(program: Program, batch: int) -> NDArray[Any]:
 
 
 def machine() -> str:
-    """Name of this machine's processor, and how many of its cores this process may use."""
+    """Return the name of this machine's processor, and how many cores this process may use."""
     from bnn.run.cpu import _threads
 
     return f"{processor()}, {_threads(None)} cores"

@@ -24,10 +24,10 @@ _CHANNELS = (1, 3, 4)
 
 
 def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
-    """``images`` of any kind that a :class:`bnn.Classifier` takes as one array (N, *input shape).
+    """Return ``images`` of any kind that a :class:`bnn.Classifier` takes, (N, *input shape).
 
     Args:
-        model: that will read the batch.
+        model: the model that will read the batch.
         images: an array, a picture, the path of one, or a list of these.
         bgr: whether arrays hold blue, green, red (as OpenCV's frames) and not red, green,
             blue. Pictures and files define their own colours.
@@ -67,12 +67,12 @@ def _is_picture(images: Any) -> bool:
 
 
 def _is_tensor(value: Any) -> bool:
-    """Whether it is an array of another package (PyTorch, TensorFlow, JAX, pandas)."""
+    """Return whether it is an array of another package (PyTorch, TensorFlow, JAX, pandas)."""
     return hasattr(value, "__array__") and hasattr(value, "shape")
 
 
 def _no_picture(value: Any) -> str:
-    """Return what to give in place of something that is not a picture."""
+    """Return a message for something that is not a picture: what to give instead."""
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | memoryview):
         return (
@@ -124,7 +124,7 @@ def _levels(array: NDArray[Any]) -> NDArray[Any]:
     """
     if array.dtype == np.bool_:
         return np.where(array, np.uint8(255), np.uint8(0))
-    # Looked at in short: nearly every picture has another level among its first values.
+    # A few values are enough: nearly every picture has another level among its first ones.
     if array.dtype == np.uint8 and array.size and array.flat[0] <= 1 and _is_of_0_and_1(array):
         warnings.warn(
             f"an array {array.shape} has only 0 and 1, which is nearly black of 0 to 255; if 1 "
@@ -205,7 +205,7 @@ def _check_kind(model: Model, array: NDArray[Any]) -> None:
 
 
 def _one(model: Model, image: Any, index: int, bgr: bool) -> NDArray[np.uint8]:
-    """One element of a list."""
+    """Return one element of a list as a prepared picture, uint8 (height, width, channels)."""
     shape = model.program.input.shape
     if isinstance(image, np.ndarray):
         image = _levels(image)
@@ -262,7 +262,7 @@ def _by_rule(model: Model, image: Any) -> NDArray[np.uint8]:
 
 
 def _red_first(array: NDArray[Any]) -> NDArray[Any]:
-    """Blue, green, red[, alpha] to red, green, blue[, alpha], along the last axis."""
+    """Return blue, green, red[, alpha] as red, green, blue[, alpha], along the last axis."""
     if array.shape[-1] not in (3, 4):
         return array
     order = (2, 1, 0, 3)[: array.shape[-1]]

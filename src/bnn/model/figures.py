@@ -98,7 +98,7 @@ def input_text(given: Input, edge: Edge) -> str:
 
 
 def as_json(model: Model) -> dict[str, Any]:
-    """Name, classes, input, layers, totals, digest and provenance of ``model``, for JSON."""
+    """Return name, classes, input, layers, totals, digest and provenance of ``model``, for JSON."""
     table = rows(model.program)
     return {
         "name": model.name,

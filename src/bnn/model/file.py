@@ -161,7 +161,7 @@ def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
 
 
 def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
-    """``part`` as JSON values; its arrays go to ``tensors``."""
+    """Return ``part`` as JSON values; its arrays are put into ``tensors``."""
     kind = next(kind for kind, cls in kinds.items() if type(part) is cls)
     described: dict[str, Any] = {"kind": kind}
     for item in fields(part):
@@ -182,7 +182,7 @@ def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Ten
 
 
 def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
-    """Codes (rows, columns) to bit-planes (bits, rows, ceil(columns / 8)), column 0 in bit 0."""
+    """Pack codes (rows, columns) to bit-planes (bits, rows, ceil(columns / 8)), column 0: bit 0."""
     codes = precision.encode(values)
     planes = [(codes >> bit) & 1 for bit in range(precision.bits)]
     packed = np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
@@ -192,7 +192,7 @@ def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]
 def unpack_planes(
     planes: NDArray[np.uint8], precision: Precision, columns: int
 ) -> NDArray[np.int16]:
-    """Inverse of :func:`pack_planes`."""
+    """Unpack bit-planes to values int16 (rows, columns): the inverse of :func:`pack_planes`."""
     if planes.ndim != 3 or planes.shape[0] != precision.bits:
         raise ModelFileError(f"weights of shape {planes.shape} are not {precision.bits} bit-planes")
     if precision.bits > MAX_VALUE_BITS:
@@ -268,7 +268,7 @@ def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, Any], Tensors]:
-    """Header and tensors of a safetensors file; the library checks sizes against the file's."""
+    """Read the header and tensors of a safetensors file; the library checks the sizes in it."""
     from safetensors import SafetensorError, safe_open
 
     _check_head_size(path)
@@ -295,7 +295,7 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
 
 
 def _check_head_size(path: str | os.PathLike[str]) -> None:
-    """The header is parsed at once, so it may not be as large as a file may be."""
+    """Refuse a header that is too large, because it is parsed at once."""
     with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MAX_HEAD_BYTES:
@@ -381,7 +381,7 @@ def _dense(tensors: Tensors) -> Dense | None:
 def _build(
     name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors
 ) -> Any:
-    """Return the inverse of :func:`_describe`."""
+    """Build what :func:`_describe` described: its inverse."""
     given = dict(given)
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:

@@ -36,7 +36,7 @@ def model_html(model: Model) -> str:
 
 
 def run_html(model: Model, text: str, speed: str) -> str:
-    """Return HTML: how a classifier was made, its last speed ("" if it has not run), its model."""
+    """Return HTML that shows how a classifier was made, its speed ("": not run yet), its model."""
     told = f"{text}; last run: {speed}" if speed else f"{text}; not run yet"
     return f"<p><code>{escape(told)}</code></p>{model_html(model)}"
 

@@ -25,7 +25,7 @@ class Model(Checked):
             are not about pictures.
         provenance: where it came from, as plain JSON values (training recipe,
             accuracy, converted file ...). Nothing here changes a result.
-        name: for messages.
+        name: its name, for messages.
     """
 
     program: Program
@@ -53,7 +53,7 @@ class Model(Checked):
         return f"Model({self.name!r}, {len(self.classes)} classes, {self.program!r})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: what it is, and a table of its layers."""
+        """Return what the model is, and a table of its layers, for notebooks."""
         from bnn.model.html import model_html
 
         return model_html(self)

@@ -29,7 +29,7 @@ from bnn.network.layers import (
 
 
 def real_layer(layer: RealLayer, x: Real) -> Real:
-    """Return result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
+    """Return the result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
     dtype = x.dtype.type
     match layer:
         case Scale():
@@ -70,7 +70,7 @@ def slope(layer: BatchNorm | Scale) -> Real:
 
 
 def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
-    """+1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
+    """Return +1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
     match layer:
         case Scale():
             slopes = [layer.factor, layer.divisor]
@@ -87,7 +87,7 @@ def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
 
 
 def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
-    """Real value of 1 in the integer sum of ``layer``, (1,) or (out channels,) of ``dtype``."""
+    """Return the real value of 1 in the sum of ``layer``, (1,) or (out channels,) of ``dtype``."""
     scale: Real = vector(layer.scale, dtype) * dtype(source_scale)
     return scale
 
@@ -106,7 +106,7 @@ MAX_MULTIPLE = 1 << 20
 
 
 def units(one: float, two: float) -> Units | None:
-    """The common unit of two scales (not zero), which is positive; None if they have no such."""
+    """Return the common unit of two scales (not zero), which is positive; None if there is none."""
     ratio = Fraction(one) / Fraction(two)
     if max(abs(ratio.numerator), ratio.denominator) > MAX_MULTIPLE:
         return None
@@ -116,7 +116,7 @@ def units(one: float, two: float) -> Units | None:
 
 
 def vector(values: ArrayLike, dtype: Any) -> Real:
-    """``values`` as a one-dimensional array of ``dtype``."""
+    """Return ``values`` as a one-dimensional array of ``dtype``."""
     array: Real = np.asarray(values, dtype=dtype).reshape(-1)
     return array
 

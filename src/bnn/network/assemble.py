@@ -54,7 +54,7 @@ def assemble(
 
     Args:
         topology: the stack.
-        parameters: of each layer with parameters (conv, dense, norm), in order.
+        parameters: values of each layer with parameters (conv, dense, norm), in order.
         order, arithmetic: see :class:`~bnn.network.network.BatchNorm`.
 
     Raises:

@@ -46,7 +46,7 @@ from bnn.program.semantics import rescale
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A layer's result (N, height, width, channels): real, and its whole numbers if quantized."""
+    """A layer's result (N, height, width, channels): real, and whole numbers if quantized."""
 
     real: Real
     integers: Integers | None = None
@@ -88,7 +88,7 @@ class Head:
 
 
 def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
-    """Forward pass over ``inputs``, which are what ``network.input.check`` returned."""
+    """Run a forward pass over ``inputs``, which are what ``network.input.check`` returned."""
     lattice, top = network.lattice, network.signals[INPUT].shape
     q = network.input.integers(inputs).astype(np.int64).reshape(len(inputs), *top)
     real = lattice.real(q, network.input.precision.low, network.dtype)
@@ -153,7 +153,7 @@ def _compose(
 
 
 def _dense(steps: list[BatchNorm | Scale | Clip | RealDense]) -> Dense:
-    """The dense layer of ``steps``, its clips before it, what is affine after it."""
+    """Return the dense layer of ``steps``, with the clips before it and the affine layers after."""
     low, high = -np.inf, np.inf
     while isinstance(step := steps[0], Clip):
         low, high = (float(np.clip(end, step.low, step.high)) for end in (low, high))
@@ -185,7 +185,7 @@ def _moved(
 
 
 def sums(network: Network, name: str, values: dict[str, Value]) -> Integers:
-    """Whole numbers int64 (N, height, width, channels) of layer ``name``: its integer sums if it
+    """Return the whole numbers int64 (N, height, width, channels) of layer ``name``: its sums if it
     has weights.
     """
     layer = next(layer for layer in network.layers if layer.name == name)
@@ -242,7 +242,7 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
 
 
 def rescaling(layer: FixedPoint, name: str = "r", source: str = INPUT) -> Rescale:
-    """The operation that makes the integers of ``layer`` of its source's whole numbers."""
+    """Return the operation that computes the integers of ``layer`` from its source's."""
     precision = INT(max(_bits(layer.low), _bits(layer.high)))
     ends = (precision, layer.low, layer.high)
     return Rescale(name, source, layer.multipliers, layer.shift, *ends, layer.offsets)

@@ -41,7 +41,7 @@ class Lattice:
     """The real values that small integers q stand for: ``scale * (step * q + base)``.
 
     Attributes:
-        scale, step, base: see above. Sums of convolutions and dense layers are formed so.
+        scale, step, base: see above. Sums of convolutions and dense layers use it.
         reals: the exact values of an input's integers, from its precision's lowest to its
             highest, as the framework receives them (bytes / 255 is a division: a product with
             float32's 1/255 is another number for 126 of 256 bytes). Element-wise
@@ -58,7 +58,7 @@ class Lattice:
             raise NetworkError("the real values of an input must be finite and rise")
 
     def real(self, q: Integers, lowest: int, dtype: Any) -> Real:
-        """Real values of the integers ``q`` in ``dtype`` (float32 or float64).
+        """Return the real values of the integers ``q`` in ``dtype`` (float32 or float64).
 
         Args:
             q: integers, of any shape. lowest: of the input's precision; where :attr:`reals`
@@ -188,11 +188,11 @@ class BatchNorm:
         order: Literal["centered", "scaled", "folded"] = "folded",
         source: str = "",
     ) -> BatchNorm:
-        """Return the same from a variance; ``inv_std`` is computed in the variance's own dtype.
+        """Return the layer with ``inv_std`` computed from a variance, in the variance's own dtype.
 
         Raises:
-            NetworkError: variance + epsilon is below the normal float32 numbers, other
-                parameters are so and decide the result, or one is not finite.
+            NetworkError: variance + epsilon is below the smallest normal float32, other
+                parameters are below it and decide the result, or one is not finite.
         """
         given = np.asarray(variance)
         dtype: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
@@ -295,7 +295,7 @@ class Sign:
         return 2 // self.levels
 
     def level(self, x: Real) -> Integers:
-        """Number of steps above the lowest value, int64 of the shape of ``x`` (..., channels)."""
+        """Return the number of steps above the lowest value, int64 of the shape of ``x``."""
         reached = (x >= 0) if self.at_zero == 1 else (x > 0)
         count: Integers = reached.astype(np.int64)
         return count + (x >= 0) if self.at_zero == 0 else count
@@ -344,7 +344,7 @@ class Quantize:
         return 1
 
     def level(self, x: Real) -> Integers:
-        """Return number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
+        """Return the number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         dtype = x.dtype.type
         q = x / dtype(self.scale) + dtype(self.zero_point)
         q = np.clip(q, dtype(self.precision.low), dtype(self.precision.high))
@@ -386,14 +386,14 @@ class MultiThreshold:
         return int(np.asarray(self.thresholds).shape[1])
 
     def level(self, x: Real) -> Integers:
-        """Return number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
+        """Return the number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
         count = np.zeros(x.shape, np.int64)
         table = np.asarray(self.thresholds).astype(x.dtype)
         if self.levels <= MAX_COUNTED_LEVELS:
             for level in table.T:
                 count += level <= x
             return count
-        for channel in range(x.shape[-1]):  # many: look for the place among them
+        for channel in range(x.shape[-1]):  # many thresholds: search the position
             row = np.sort(table[channel % len(table)])
             count[..., channel] = np.searchsorted(row, x[..., channel], side="right")
         return count
@@ -426,7 +426,7 @@ class Add:
     small numbers of the other, so that the sum is a whole number of a common unit, exactly.
 
     Attributes:
-        factors: of ``source`` and of ``other``, not zero.
+        factors: factor of ``source`` and factor of ``other``, not zero.
     """
 
     name: str
@@ -445,7 +445,7 @@ class FixedPoint:
 
     ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low), high)`` of the source's
     whole numbers v, halves to even; its real value is ``scale * q``. It stands for real values that
-    are no whole numbers of one unit. Whoever puts it says how exact it is.
+    are not multiples of one unit. The code that adds this layer reports how exact it is.
 
     Attributes:
         multipliers, offsets: whole, (channels,). shift: 0 to 62.
@@ -559,7 +559,7 @@ def used_layers(layers: Iterable[Layer], last: str = "") -> tuple[Layer, ...]:
 
 # --- checks --------------------------------------------------------------------------
 
-#: The smallest normal float32. TensorFlow, and others if told so, compute with 0 in place of
+#: The smallest normal float32. TensorFlow, and others if set so, compute with 0 in place of
 #: smaller numbers, NumPy does not.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 #: Offsets above this absorb any sum (below 2^24) times a smaller factor than `_SMALLEST`.
@@ -567,7 +567,7 @@ _ABSORBING = 2.0**-70
 
 
 def check_deviation(name: str, total: ArrayLike) -> None:
-    """Raise :class:`NetworkError` if a variance + epsilon in ``total`` has no sure root."""
+    """Raise :class:`NetworkError` if frameworks disagree about a root in ``total``."""
     values = np.asarray(total).reshape(-1)
     wrong = np.flatnonzero(~(values >= _SMALLEST))
     if len(wrong):

@@ -153,7 +153,7 @@ class Network(Checked):
         return found
 
     def source_scale(self, layer: Weighted) -> float:
-        """Scale of the quantized map that ``layer`` reads."""
+        """Return the scale of the quantized map that ``layer`` reads."""
         scale = self.signals[layer.source].scale
         assert scale is not None  # checked when the network was made
         return scale
@@ -179,7 +179,7 @@ def _infer(network: Network) -> dict[str, Signal]:
 
 
 def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal:
-    """What ``layer`` makes of ``signals``, those of the layers before it by name.
+    """Return the shape and scale of the result of ``layer``; ``signals``: those of earlier layers.
 
     Raises:
         NetworkError: it does not fit them.
@@ -235,7 +235,7 @@ def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal
 
 
 def common(layer: Add, one: float, two: float) -> Units:
-    """The whole numbers of both maps of ``layer``, of scales ``one`` and ``two``, in one unit.
+    """Return the scales ``one`` and ``two`` of the maps of ``layer`` as multiples of one unit.
 
     Raises:
         NetworkError: they have no common unit.

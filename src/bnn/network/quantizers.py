@@ -29,21 +29,21 @@ ENCODINGS: tuple[Encoding, ...] = ("fixed-point", "sign", "bytes")
 
 
 def unit_scale(precision: Precision) -> float:
-    """Real value of the integer 1, such that the range is [-1, 1], [0, 1] or [-1, 1)."""
+    """Return the real value of the integer 1, so that the range is [-1, 1], [0, 1] or [-1, 1)."""
     if precision.kind == "signed":
         return 1.0 / -precision.low
     return 1.0 / precision.high
 
 
 def activation(name: str, precision: Precision, source: str = "") -> Activation:
-    """Sign for bipolar, else the uniform quantizer of :func:`unit_scale`."""
+    """Return the activation of ``precision``: a sign, or a quantizer with :func:`unit_scale`."""
     if precision == BIPOLAR:
         return Sign(name, source=source)
     return Quantize(name, precision, unit_scale(precision), 0, "half-up", source)
 
 
 def quantize_weights(real: NDArray[Any], precision: Precision) -> NDArray[np.int16]:
-    """Return integers of ``precision``, int16 in the shape of ``real``, which must be finite.
+    """Return the integers of ``precision``, int16 in the shape of ``real``, which must be finite.
 
     Bipolar: -1 below zero, else +1. Others: ``floor(w / unit_scale + 0.5)``, clipped.
     """
@@ -58,7 +58,7 @@ def quantize_weights(real: NDArray[Any], precision: Precision) -> NDArray[np.int
 
 
 def encoded_input(shape: Shape, encoding: Encoding) -> tuple[Input, Lattice]:
-    """Picture input and the real values that its integers stand for.
+    """Return a picture input, and the real values that its integers stand for.
 
     ``fixed-point``: 2p/255 - 1 in 8 bits, 7 of them fractional (the original's CNV).
     ``sign``: -1 below byte 128, else +1 (the original's LFC). ``bytes``: p/255.

@@ -46,13 +46,13 @@ from bnn.system.files import read_file
 MAX_FILE_BYTES = 1 << 20
 MAX_LAYERS = 1024
 MAX_SIZE = 1 << 16
-#: Of all layers together; the networks here have up to 3 million. More would exhaust memory.
+#: Weights of all layers together; the networks here have up to 3 million.
 MAX_WEIGHTS = 1 << 28
-#: Of the input and of any layer's result, for one picture.
+#: Values of the input, and of any layer's result, for one picture.
 MAX_VALUES = 1 << 26
-#: Keys of many parts (a.b.c) take Python's reader quadratic time: dots of a line, and of all.
+#: Dots of a line and of a file: keys of many parts (a.b.c) take Python's reader quadratic time.
 MAX_DOTS, MAX_ALL_DOTS = 512, 1 << 12
-#: Of a number: reading one of n digits takes time in proportion to n * n.
+#: Digits of a number: reading n of them takes time in proportion to n * n.
 MAX_DIGITS = 500
 MAX_NAME = 200
 #: Characters of a value, or of another reader's reason, in a message.
@@ -98,9 +98,9 @@ class Norm:
     """Batch normalization, with parameters per channel, or if ``scalar`` one set for all.
 
     Attributes:
-        is_stated: whether ``epsilon`` was given, so that it holds for files of other frameworks
-            too, whose own default is another.
-        name: as of :class:`Conv`.
+        is_stated: whether ``epsilon`` was given: then it also holds for files of other frameworks,
+            which have another default.
+        name: name of its arrays in a file of another framework, or "".
     """
 
     scalar: bool = False
@@ -165,7 +165,7 @@ class Topology:
         return self.shapes()[-1][2]
 
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Return shape of the input, then of each layer's result, as (height, width, channels)."""
+        """Return the (height, width, channels) of the input, then of each layer's result."""
         first = self.input if len(self.input) == 3 else (1, 1, *self.input)
         shapes = [(first[0], first[1], first[2])]
         quantized = True
@@ -185,7 +185,7 @@ class Topology:
 
 
 def _is_quantized(where: str, layer: Layer, before: bool) -> bool:
-    """Whether the result of ``layer`` is quantized; ``before``: whether its input is."""
+    """Return whether the result of ``layer`` is quantized; ``before``: whether its input is."""
     match layer:
         case Conv() | Dense():
             if not before:
@@ -305,7 +305,7 @@ def _encoding(value: Any) -> Encoding:
 
 
 def _quoted(value: Any) -> str:
-    """``value`` shortened for a message."""
+    """Return ``value`` as a short text, for a message."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of too many digits, tables in tables
@@ -436,7 +436,7 @@ def _precision(where: str, value: Any) -> Precision:
 
 
 def _arrays(where: str, table: Mapping[str, Any]) -> str:
-    """Name of a layer's arrays in a file, "" if it is not told."""
+    """Return the name of a layer's arrays in a file; "" if the table does not have it."""
     value = table.get("name", "")
     if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_NAME:
         raise NetworkError(

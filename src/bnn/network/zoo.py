@@ -42,7 +42,7 @@ def canonical(name: str) -> str:
 
 
 def topology(name: str, classes: int = 10) -> Topology:
-    """The named network for ``classes`` classes, input 28x28 bytes (LFC) or 32x32 colour (CNV)."""
+    """Return the network called ``name``; its input is 28x28 grey, or 32x32 colour (CNV)."""
     spelled = canonical(name)
     weights, act = PRECISIONS[int(spelled[5])], PRECISIONS[int(spelled[7])]
     if spelled.startswith("cnv"):

@@ -96,7 +96,7 @@ def of_design(design: Design) -> Cost:
 
 
 def errors() -> Mapping[str, float]:
-    """Return kind of cell -> largest measured error in per cent; see :func:`measured`."""
+    """Return the largest measured error in per cent by kind of cell; see :func:`measured`."""
     found: Mapping[str, float] = coefficients()["errors"]
     return found
 

@@ -35,7 +35,7 @@ class Drawing:
         self._lines.append((points, colour, dashed))
 
     def dot(self, x: float, y: float, colour: str, *, full: bool = True, title: str = "") -> None:
-        """Draw a dot; a ring if not ``full``."""
+        """Draw a dot, or a ring if ``full`` is false."""
         self._svg.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour if full else "#fff"}" '
             f'stroke="{colour}" stroke-width="1.5"><title>{html.escape(title)}</title></circle>'

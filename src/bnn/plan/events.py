@@ -33,7 +33,7 @@ class Timing:
     """Cycles of one start of a design.
 
     Attributes:
-        finished: cycle, counted from the start, in which each image's last word is written.
+        finished: cycle of the last word of each image, counted from the start.
         fills: stream -> largest fill of its FIFO in words, for streams with a FIFO.
         stalls: stream -> cycles in which a word waits for its reader.
     """

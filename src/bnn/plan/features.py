@@ -120,7 +120,7 @@ def _chains(g: Any, simd: int) -> Features:
 
 
 def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
-    """Return the LUT6 of a lane's counters, the numbers that its adders add, and its registers.
+    """Return a lane's numbers of LUT6 in counters, of summands of its adders, and of registers.
 
     As in ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount``: triples, then 6:3 counters
     of ones and twos.

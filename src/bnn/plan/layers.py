@@ -29,7 +29,7 @@ from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 
-#: Costs are computed for foldings whose roughly guessed logic is at most this multiple of the
+#: Costs are computed for foldings whose guessed number of LUTs is at most this multiple of the
 #: smallest, and for at most so many of them.
 _SLACK, _MAX_COSTED = 2.0, 60
 #: Largest SIMD: a popcount of more columns would need more pipeline stages.
@@ -115,7 +115,7 @@ class Layer:
         return np.column_stack([grid, guess + np.where(self._natural(grid), 0, meet)])
 
     def _natural(self, grid: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the window can give words of SIMD values without converters, per folding."""
+        """Return for each folding whether the window needs no converter to SIMD values a word."""
         simd, pixels = grid[:, 1], grid[:, 2]
         channels = self.edge.shape[2]
         found: NDArray[np.bool_] = channels % simd == 0

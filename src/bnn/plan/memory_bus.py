@@ -15,7 +15,7 @@ from bnn.plan.streams import Events, Stream
 
 Process = Generator[Events, None, None]
 
-#: Words of a 4 KiB page and of the longest burst; most outstanding bursts.
+#: 64-bit words of a 4 KiB page and of the longest burst; most outstanding bursts.
 _PAGE, _BURST, _MAX_OUTSTANDING = 512, 16, 8
 #: Registers between a beat and the reader's FIFO.
 _READ_REGISTERS = 1
@@ -24,7 +24,7 @@ _READ_DEPTH, _WRITE_DEPTH = 64, 32
 
 
 def reader(target: Stream, image_words: int, total: int, latency: int) -> list[Process]:
-    """Return processes that read ``total`` words in bursts, which end at images and pages."""
+    """Return the processes that read ``total`` words in bursts, which end at images and pages."""
     pushed = Stream("read")
     return [_bursts(target, pushed, image_words, total, latency), _queue(pushed, target, Events())]
 

@@ -26,7 +26,7 @@ from bnn.program.program import Program
 
 #: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
 FILL = 0.85
-#: If FIFOs make a plan too large, the next plan tried has 1 / this more cycles.
+#: If FIFOs make a plan too large, the cycles of the next one that is tried are more by 1 / this.
 _SLOWER = 16
 _KINDS = ("LUT", "FF", "BRAM36", "DSP")
 
@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def planned_only(self) -> str:
-        """Why ``bnn build`` cannot build it; "" if it can."""
+        """The reason why ``bnn build`` cannot build it; "" if it can."""
         return boards.planned_only(self.part, self.board)
 
     @property
@@ -291,7 +291,7 @@ def _unmet(
         cycles = clock * 1e6 / fps
         slow = search.slower_than(int(cycles))
         which = f"no folding of {slow.name} and its window" if slow else "nothing that joins layers"
-        why = f"at most {cycles:,.4g} cycles per image, and {which} is so fast"
+        why = f"at most {cycles:,.4g} cycles per image, and {which} is that fast"
     else:
         why = _excess(search, cheapest)
     if nearest is None:

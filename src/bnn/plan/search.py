@@ -24,7 +24,7 @@ from bnn.program.program import Program
 #: Highest price of a block RAM, in LUTs.
 _MAX_PRICE = 1 << 12
 _ROUNDS = 6
-#: After bisection, so many smaller bounds are tried, each smaller by this factor.
+#: Number of smaller bounds that are tried after the bisection, and the factor between them.
 _MAX_TRIES, _STEP = 14, 0.94
 
 
@@ -38,7 +38,7 @@ class Budget:
     dsp: float
 
     def excess(self, used: Cost) -> dict[str, tuple[float, float]]:
-        """Return kind of cell -> (used, allowed), for kinds that ``used`` has too many of."""
+        """Return (used, allowed) by kind of cell, for kinds of which ``used`` has too many."""
         pairs = {
             "LUT": (used.lut, self.lut),
             "FF": (used.ff, self.ff),
@@ -102,11 +102,11 @@ class Search:
         return min(known, key=lambda each: (each.design.cycles, each.cost.lut), default=None)
 
     def least_cycles(self) -> int:
-        """Return cycles of the slowest layer at its full width; no design is faster."""
+        """Return the cycles of the slowest layer at its full width; no design is faster."""
         return max((layer.fastest for layer in self.layers), default=1)
 
     def max_cycles(self) -> int:
-        """Return cycles of the slowest block in the narrowest design."""
+        """Return the cycles of the slowest block in the narrowest design."""
         narrow = Folding({layer.name: LayerFolding() for layer in self.layers}, self.loadable)
         return build(self.program, narrow).cycles
 

@@ -60,7 +60,7 @@ _COMPARISON = 64
 
 
 def infer(program: Program) -> dict[str, Edge]:
-    """Return every edge of ``program`` by name; :class:`ProgramError` where it is not legal."""
+    """Return every edge of ``program`` by name; :class:`ProgramError` if it is not legal."""
     edges = {INPUT: _input_edge(program)}
     if not 1 <= len(program.ops) <= MAX_OPS:
         raise ProgramError(f"a program has 1 to {MAX_OPS} operations, not {len(program.ops)}")
@@ -118,7 +118,7 @@ def _parameters(op: Op) -> int:
 
 
 def work(op: Op, edges: Mapping[str, Edge]) -> int:
-    """Return steps that ``op`` takes for one image.
+    """Return the steps that ``op`` takes for one image.
 
     A step is a multiplication of a matrix product. A comparison of a threshold or pool counts as
     64 of them, and so does a value that any other operation moves. More than 255 thresholds of a
@@ -185,7 +185,7 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
             return _rescale_edge(op, source)
         case ArgMax():
             if source.shape[:2] != (1, 1) or op.rule not in RULES:
-                raise ProgramError(f"{op.name}: arg max needs a vector and one of {RULES}")
+                raise ProgramError(f"{op.name}: arg max needs a vector and a rule of {RULES}")
             most = source.shape[2] - 1
             return _edge(op.name, (1, 1, 1), UINT(max(1, most.bit_length())), 0, most)
     assert_never(op)
@@ -209,11 +209,11 @@ def _whole(name: str, what: str, values: Any, count: int, least: int) -> None:
 def slid_shape(
     name: str, shape: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Borders
 ) -> tuple[int, int, int]:
-    """Return shape (height, width, channels) of the map that a sliding window makes; channels stay.
+    """Return the (height, width, channels) of the map that a sliding window makes.
 
     Args:
         name: name of the operation, for messages.
-        shape: shape of the map that it slides over.
+        shape: shape of the map that it slides over; the result has the same channels.
         kernel, stride: (vertical, horizontal).
         padding: (top, left, bottom, right).
 
@@ -252,7 +252,7 @@ def _window_edge(op: Window, source: Edge) -> Edge:
 
 
 def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Return exact bounds, two int64 arrays (out,), of every partial and final sum of each row.
+    """Return the exact bounds, two int64 arrays (out,), of every partial and final sum of each row.
 
     Args:
         weights: integers (out, in).
@@ -267,7 +267,7 @@ def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Sums of the products below 0 and above 0, with the inputs that make them extreme."""
+    """Return each row's sum of its negative products and that of its positive ones, at most."""
     up = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
     down = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
     low, high = min(low, 0), max(high, 0)
@@ -344,14 +344,14 @@ def _concat_edge(op: Concat, source: Edge, other: Edge) -> Edge:
 
 
 def _holds(precision: Precision, edge: Edge) -> bool:
-    """Whether ``precision`` has a code for every value that ``edge`` may have."""
+    """Return whether ``precision`` has a code for every value that ``edge`` may have."""
     if precision == BIPOLAR:
         return edge.precision == BIPOLAR
     return precision.covers(edge.low, edge.high)
 
 
 def rescale_bounds(op: Rescale, low: int, high: int) -> tuple[int, int]:
-    """Least and largest result of ``op`` for inputs from ``low`` to ``high``.
+    """Return the least and largest result of ``op`` for inputs from ``low`` to ``high``.
 
     A channel's result rises or falls with its input, so the ends of the inputs give them.
     """

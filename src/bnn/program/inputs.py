@@ -37,7 +37,7 @@ def _frozen(values: Any, dtype: Any, what: str) -> NDArray[Any]:
 
 
 def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
-    """``array`` as an ndarray of shape (N, *shape), or :class:`InputError`."""
+    """Return ``array`` as an ndarray of shape (N, *shape); :class:`InputError` for others."""
     batch = np.asarray(array)
     if batch.shape[1:] != shape or batch.ndim != len(shape) + 1:
         wanted = ", ".join(map(str, ("N", *shape)))
@@ -79,7 +79,7 @@ class PictureInput(Checked):
         return batch
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Checked bytes (N, *shape) to integers of :attr:`precision`, same shape."""
+        """Convert checked bytes (N, *shape) to integers of :attr:`precision`, same shape."""
         integers: NDArray[Any] = self.table[batch]
         return integers
 
@@ -115,7 +115,7 @@ class IntegerInput:
         return batch.astype(np.int16)
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Checked inputs (N, *shape) as they are: they are integers already."""
+        """Return checked inputs (N, *shape) unchanged: they are integers already."""
         return batch
 
 
@@ -159,7 +159,7 @@ class RealInput(Checked):
             raise ProgramError("input scale must be positive")
 
     def check(self, array: Any) -> NDArray[np.int16]:
-        """Real values (N, *shape) to integers of :attr:`precision`, int16 of the same shape.
+        """Convert real values (N, *shape) to integers of :attr:`precision`, int16 of that shape.
 
         Raises:
             InputError: another shape, not numbers, or NaN.
@@ -172,7 +172,7 @@ class RealInput(Checked):
         return self.quantized(batch)
 
     def quantized(self, batch: NDArray[Any]) -> NDArray[np.int16]:
-        """Numbers (..., channels), whatever their shape, to integers of :attr:`precision`."""
+        """Convert numbers (..., channels) to integers of :attr:`precision`, int16, same shape."""
         with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
             scaled = np.multiply if self.multiplied else np.divide
             real: NDArray[np.float32] = scaled(batch.astype(np.float32), self.scale)
@@ -184,7 +184,7 @@ class RealInput(Checked):
         return np.minimum(whole, self.precision.high).astype(np.int16)
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Checked inputs (N, *shape) as they are: they are integers already."""
+        """Return checked inputs (N, *shape) unchanged: they are integers already."""
         return batch
 
 
@@ -192,7 +192,7 @@ Input = PictureInput | IntegerInput | RealInput
 
 
 def ready(given: Input, batch: Any) -> NDArray[Any]:
-    """``batch`` if it is such as ``given.check`` returns. Every runtime's ``run`` begins with it.
+    """Return ``batch`` if it is what ``given.check`` returns. Every runtime calls this first.
 
     Args:
         given: the program's input.
@@ -222,17 +222,17 @@ def ready(given: Input, batch: Any) -> NDArray[Any]:
 
 
 def identity_table() -> NDArray[np.int16]:
-    """int16 (256,): bytes as they are, the table of a ``uint8`` picture input."""
+    """Return the table int16 (256,) of a ``uint8`` picture input: byte p stands for p."""
     return np.arange(256, dtype=np.int16)
 
 
 def sign_table() -> NDArray[np.int16]:
-    """LFC's input: +1 for bytes from 128 up, else -1 (specification, section 4)."""
+    """Return the table int16 (256,) of LFC: +1 for bytes from 128 up, else -1 (section 4)."""
     return np.where(np.arange(256) >= 128, 1, -1).astype(np.int16)
 
 
 def fixed_point_table() -> NDArray[np.int16]:
-    """CNV's input: 2p/255 - 1 as 8-bit fixed point with 7 fractional bits
+    """Return the table int16 (256,) of CNV: 2p/255 - 1 in 8 bits, 7 of them fractional
     (specification, section 4).
     """
     byte = np.arange(256)

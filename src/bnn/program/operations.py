@@ -106,7 +106,7 @@ class Dot(Checked):
             original's *count of equal bits*: with x in {0, 1} and w = -1 or +1 the count is
             the dot plus the number of -1 weights (specification, section 2).
         accumulator_bits: declared two's complement width; :class:`Program` proves that
-            no partial or final sum can leave it.
+            no partial or final sum can exceed it.
     """
 
     name: str
@@ -129,7 +129,7 @@ class Threshold(Checked):
     Attributes:
         thresholds: int32 (channels, levels), ascending along levels; values outside the
             source's bounds are legal (always or never reached).
-        precision: of y, 1 to 16 bits; it must hold base, base + step, ..., base + step * levels.
+        precision: precision of y, 1 to 16 bits; it must hold every y, base to base + step * levels.
         base, step: whole numbers; bipolar is base -1, step 2; ternary is base -1, step 1.
         signs: int8 (channels,) of +1 and -1, or None for all +1. -1 is a falling
             activation: the scale of its batch norm was negative.
@@ -186,7 +186,7 @@ class Concat:
 
     Attributes:
         source, other: names of the edges.
-        precision: of the result; it must hold every value of both.
+        precision: precision of the result; it must hold every value of both.
     """
 
     name: str
@@ -207,10 +207,10 @@ class Rescale(Checked):
         multipliers: int32 (channels,).
         offsets: int64 (channels,), each smaller than 2**62 in magnitude, or None for zeros.
         shift: 0 to 62.
-        rounding: of the quotient, to the nearest whole number, halves ``even``, ``up`` or towards
+        rounding: how the quotient is rounded: to the nearest, halves ``even``, ``up`` or towards
             ``zero``; or ``floor``: down.
-        low, high: ends of the result, which saturates there.
-        precision: of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
+        low, high: least and largest result; what is outside saturates there.
+        precision: precision of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
     """
 
     name: str
@@ -250,7 +250,7 @@ Op = Window | Dot | Threshold | Pool | Add | Concat | Rescale | ArgMax
 
 
 def sources(op: Op) -> tuple[str, ...]:
-    """Return names of the edges that ``op`` reads, in the order of its attributes."""
+    """Return the names of the edges that ``op`` reads, in the order of its attributes."""
     match op:
         case Window() | Dot() | Threshold() | Pool() | Rescale() | ArgMax():
             return (op.source,)
@@ -326,7 +326,7 @@ class Affine(Checked):
         return int((self.offset if self.dense is None else self.dense.bias).size)
 
     def logits(self, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Scores (N, scores) to logits (N, classes), in float64."""
+        """Convert scores (N, scores) to logits (N, classes), in float64."""
         real: NDArray[np.float64] = scores * self.scale + self.offset
         if self.dense is None:
             return real

@@ -125,7 +125,7 @@ class Precision:
         return (wide & ((1 << self.bits) - 1)).astype(np.uint32)
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.int32]:
-        """Return integers int32 that ``codes`` mean (any shape; bits above ``bits`` must be 0).
+        """Return the integers int32 that ``codes`` mean (any shape; bits above ``bits`` must be 0).
 
         Raises:
             ProgramError: a code has no value here.

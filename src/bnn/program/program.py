@@ -102,7 +102,7 @@ def _hash_fields(hasher: Any, part: Any) -> None:
     for item in fields(part) if part is not None else ():
         value = getattr(part, item.name)
         if item.name == "dense":
-            continue  # hashed by itself where there is one
+            continue  # has a digest of its own
         if isinstance(value, np.ndarray):
             hasher.update(f"{item.name}:{value.dtype.str}{value.shape}".encode())
             hasher.update(np.ascontiguousarray(value).tobytes())

@@ -54,7 +54,7 @@ def evaluate(
 
 
 def last_readers(program: Program) -> dict[str, list[str]]:
-    """By operation name: the edges that no later operation reads, its own included."""
+    """Return, by operation name, the edges that no later operation reads, its own included."""
     last = {INPUT: program.ops[0].name}
     for op in program.ops:
         last[op.name] = op.name
@@ -72,7 +72,7 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
     Args:
         op: the operation.
         edges: results of the operations before it, and the input, by name.
-        program: that ``op`` belongs to; for bounds.
+        program: the program that ``op`` belongs to, for bounds.
     """
     source = edges[op.source]
     match op:
@@ -97,7 +97,7 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
 
 
 def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: int) -> Array:
-    """Views (N, out height, out width, channels, kernel height, kernel width)."""
+    """Return views (N, out height, out width, channels, kernel height, kernel width)."""
     top, left, bottom, right = padding
     padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
@@ -106,7 +106,7 @@ def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: in
 
 
 def window(maps: Array, op: Window) -> Array:
-    """Patches of ``maps`` (N, height, width, channels), each a vector in the order kernel row,
+    """Return patches of ``maps`` (N, height, width, channels), each a vector: kernel row,
     kernel column, channel.
     """
     views = _patches(maps, op.kernel, op.stride, op.padding, op.pad_value)
@@ -116,7 +116,7 @@ def window(maps: Array, op: Window) -> Array:
 
 
 def dot(maps: Array, op: Dot, largest: int) -> Array:
-    """Return exact integer matrix product.
+    """Return the exact integer matrix product.
 
     Computed in floating point, whose matrix products are fast: ``largest``, the largest magnitude
     in ``maps``, shows that every sum stays within the integers that the type holds exactly.
@@ -130,20 +130,20 @@ def dot(maps: Array, op: Dot, largest: int) -> Array:
 
 
 def threshold(maps: Array, op: Threshold) -> Array:
-    """Count of thresholds reached, scaled and offset."""
+    """Return the number of thresholds reached, times the step, plus the base."""
     signed = maps if op.signs is None else maps * op.signs
     count = np.zeros_like(signed)
     if op.thresholds.shape[1] <= MAX_COUNTED_LEVELS:
         for level in op.thresholds.T.astype(np.int64):
             count += level <= signed
-    else:  # they ascend: the count is a place among them
+    else:  # they ascend: the count is a position among them
         for channel, table in enumerate(op.thresholds.astype(np.int64)):
             count[..., channel] = np.searchsorted(table, signed[..., channel], side="right")
     return op.base + op.step * count
 
 
 def rescale(maps: Array, op: Rescale) -> Array:
-    """``(multiplier * x + offset) / 2**shift``, rounded as ``op`` says, saturated."""
+    """Return ``(multiplier * x + offset) / 2**shift``, rounded as ``op`` says, saturated."""
     exact = maps * op.multipliers.astype(np.int64)
     if op.offsets is not None:
         exact = exact + op.offsets
@@ -166,7 +166,7 @@ def rescale(maps: Array, op: Rescale) -> Array:
 
 
 def pool(maps: Array, op: Pool) -> Array:
-    """Return maximum over each window; padding is below every value."""
+    """Return the maximum over each window; padding is below every value."""
     lowest = np.iinfo(np.int64).min
     views = _patches(maps, op.kernel, op.stride, op.padding, lowest)
     largest: Array = views.max(axis=(4, 5))
@@ -174,7 +174,7 @@ def pool(maps: Array, op: Pool) -> Array:
 
 
 def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
-    """Class of each row of ``values`` (N, n), by one of :data:`bnn.program.operations.RULES`."""
+    """Return the class of each row of ``values`` (N, n), by a rule of `operations.RULES`."""
     fired: NDArray[np.bool_] = values > 0
     classes: NDArray[np.int64] = values.argmax(axis=1)
     match rule:

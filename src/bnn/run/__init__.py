@@ -88,7 +88,7 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
 
 
 def hardware() -> str:
-    """Name of the accelerator runtime: ``board`` if BNN_ACCELERATOR is set, else ``sim``."""
+    """Return the accelerator runtime's name: ``board`` if BNN_ACCELERATOR is set, else ``sim``."""
     return "board" if os.environ.get("BNN_ACCELERATOR") else "sim"
 
 

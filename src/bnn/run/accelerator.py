@@ -26,7 +26,7 @@ _MAX_START_CYCLES = 10_000
 
 
 def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
-    """Return cycles after which a start of ``images`` images must be stuck.
+    """Return the cycles after which a start of ``images`` images must be stuck.
 
     Counted as if no two blocks worked at once and each memory word were a burst of its own.
 
@@ -46,7 +46,7 @@ _runtimes: weakref.WeakSet[AcceleratorRuntime] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """In a forked child: threads of the parent do not exist here, so their work is given up."""
+    """Give up the work of the parent's threads in a forked child, where they do not exist."""
     for runtime in list(_runtimes):
         runtime.forked()
 
@@ -79,13 +79,14 @@ class AcceleratorRuntime:
         self.driver.forked()
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
-        """See :class:`bnn.run.Runtime`; while one batch computes, the next one is packed.
+        """Run a batch, see :meth:`bnn.run.Runtime.run`. A part is packed while another computes.
 
         ``seconds`` of the result is cycles / clock, simulated or not. ``details`` has the keys
 
         - ``cycles``: int, of all starts together; ``mhz``: float, the clock; ``simulated``: bool
         - ``starts``: a list of the counters of each start
-        - ``ledger``: a list of the copies since the previous run, the newest ones
+        - ``ledger``: a list of the copies between host and accelerator since the previous run
+          (:mod:`bnn.driver.ledger`), the newest ones
         - ``copied``: kind -> number of copies and bytes since the runtime was prepared
         - ``simulation_seconds``: float, only in simulation
         """

@@ -25,13 +25,13 @@ from bnn.program.program import Program
 from bnn.run.accelerator import AcceleratorRuntime, max_cycles
 from bnn.system.files import parse_json, read_file
 
-#: Where the folder is looked for when ``build`` is not given.
+#: Environment variable that names the folder if ``build`` is not given.
 VARIABLE = "BNN_ACCELERATOR"
 _COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
-    """``program`` on the board's accelerator. Classifiers of one process may share it.
+    """Return ``program`` on the board's accelerator. Classifiers of one process may share it.
 
     Args:
         build: the folder of ``bnn build`` with ``bnn.bit`` in it; by default what the
@@ -60,7 +60,7 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """``driver.json`` of a built folder; addresses and clock are as ``bnn build`` wrote them."""
+    """Read ``driver.json`` of a folder; addresses and clock must be as ``bnn build`` wrote them."""
     path = folder / "driver.json"
     try:
         values = parse_json(read_file(path, 1 << 22, DriverError))
@@ -77,7 +77,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 def _check_place(path: Path, values: dict[str, Any]) -> None:
     """Refuse addresses and a clock that were changed.
 
-    Folders of before ``place_digest`` are for the package's own boards, at those boards' clocks.
+    Folders without ``place_digest``, of older versions, are for the package's own boards.
     """
     name, said = str(values["board"]), {each: values[each] for each in ("base", "span", "mhz")}
     for each, value in said.items():

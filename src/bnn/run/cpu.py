@@ -117,7 +117,7 @@ class CpuRuntime:
         self._plan = plan
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
-        """See :class:`bnn.run.Runtime`. Contiguous arrays are read where they are."""
+        """Run a batch, see :meth:`bnn.run.Runtime.run`. Contiguous arrays are not copied."""
         began = time.perf_counter()
         batch = np.ascontiguousarray(ready(self.program.input, inputs))
         scores = np.empty((len(batch), self.program.score_count), np.int32)
@@ -153,7 +153,7 @@ def _load() -> Any:
 
 
 def _choose(kernel: str | None) -> tuple[str, str]:
-    """Name of the kernel to use, and the reason."""
+    """Return the name of the kernel to use, and the reason."""
     forced = kernel or os.environ.get(KERNEL_VARIABLE)
     known = kernels()
     if not forced:

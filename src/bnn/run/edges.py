@@ -15,7 +15,7 @@ from bnn.program.program import Program
 from bnn.program.semantics import evaluate
 from bnn.run import Runtime
 
-#: Values of all edges of all images, four bytes each.
+#: Most values of all edges of all images, four bytes each.
 MAX_VALUES = 1 << 29
 
 Edges = dict[str, NDArray[np.int32]]
@@ -61,7 +61,7 @@ class Difference:
 
 
 def reference_edges(program: Program, batch: NDArray[Any]) -> Edges:
-    """Every edge by name, as :mod:`bnn.program.semantics` defines it.
+    """Return every edge by name, as :mod:`bnn.program.semantics` defines it.
 
     Args:
         program: what is evaluated.
@@ -85,7 +85,7 @@ def reference_edges(program: Program, batch: NDArray[Any]) -> Edges:
 
 
 def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) -> Difference | None:
-    """The first difference of ``found`` in the order of ``expected``; None where all are equal."""
+    """Return the first difference of ``found``, in the order of ``expected``; None if equal."""
     for name, wanted in expected.items():
         if name not in found:
             continue
@@ -101,7 +101,7 @@ def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) ->
 
 
 def compared(program: Program, batch: NDArray[Any], runtime: Runtime) -> Edges:
-    """The reference's edges, after a comparison with those of ``runtime``, if it shows any.
+    """Return the reference's edges, after a comparison with those of ``runtime``, if it has any.
 
     Raises:
         DisagreementError: a value differs.

@@ -17,7 +17,7 @@ from bnn.run import Outputs
 
 #: Values that one chunk of images may hold in its largest edge, to bound memory.
 CHUNK_VALUES = 1 << 22
-#: The same of all edges together.
+#: Values that one chunk of images may hold in all edges together.
 KEPT_VALUES = 1 << 26
 
 
@@ -36,7 +36,7 @@ class ReferenceRuntime:
         self._chunk = max(1, min(CHUNK_VALUES // max(sizes), KEPT_VALUES // sum(sizes)))
 
     def run(self, inputs: Array) -> Outputs:
-        """See :class:`bnn.run.Runtime`."""
+        """Run a batch, see :meth:`bnn.run.Runtime.run`."""
         start = time.perf_counter()
         program = self.program
         inputs = ready(program.input, inputs)

@@ -51,7 +51,8 @@ def prepare(
         stall: percentage of cycles in which the memory does not answer.
         seed: seed of these random stalls.
         quick: build the simulator faster; it runs slower.
-        watched: able to show the circuit's own edges (:meth:`SimRuntime.edges`): another build.
+        watched: whether it can show the circuit's own edges (:meth:`SimRuntime.edges`); such a
+            simulator is built and kept separately.
         progress: called with lines about the build.
 
     Raises:
@@ -101,7 +102,7 @@ class SimRuntime(AcceleratorRuntime):
         self._can_watch = watched
 
     def edges(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.int32]]:
-        """The edges that the circuit has, by name: int32 (N, height, width, channels).
+        """Return the edges that the circuit has, by name: int32 (N, height, width, channels).
 
         They are read from the streams between its blocks. Patches, and the sums of a dot whose
         thresholds are in the same block, are in no stream.
@@ -144,7 +145,7 @@ class SimRuntime(AcceleratorRuntime):
 def _values(
     name: str, shape: tuple[int, int, int], port: Port, passed: list[int]
 ) -> NDArray[np.int32]:
-    """Words of a stream to the map that they carry."""
+    """Convert the words of a stream to the map that they carry."""
     if len(passed) != port.words:
         raise DriverError(f"{name}: {len(passed)} words passed its stream, not {port.words}")
     octets = -(-port.bits // 8)

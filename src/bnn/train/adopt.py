@@ -50,7 +50,7 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
         if isinstance(op, Add):
             raise TrainError(f"{source}: has residual sums, which a topology cannot have")
         if isinstance(op, Concat | Rescale):
-            raise TrainError(f"{source}: {op.name} is nothing that a topology can have")
+            raise TrainError(f"{source}: {op.name} is of a kind that a topology cannot have")
     if program.affine is not None and program.affine.dense is not None:
         raise TrainError(f"{source}: its last layer has real weights, which a topology cannot have")
     pairs = list(_weighted(program))
@@ -142,7 +142,7 @@ def _magnitude(precision: Precision) -> float:
 def _thresholds(
     dot: Dot, steps: Threshold | None, low: int, high: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Real thresholds (rows, levels) between the dot's sums, and the smallest activation."""
+    """Return real thresholds (rows, levels) between the dot's sums, and the least activation."""
     assert steps is not None  # else _precision raised an error
     levels = steps.thresholds.astype(np.float64)
     reached = np.clip(levels, low, high + 1)  # "never" and "always" become the bounds
@@ -184,6 +184,6 @@ def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
 
 
 def _measured(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of every channel, float64; variance at least 1, since sums are integers."""
+    """Return mean and variance per channel, float64; variance at least 1: sums are integers."""
     rows = x.double().transpose(0, 1).flatten(1)
     return rows.mean(1), rows.var(1, unbiased=False).clamp(min=1.0)

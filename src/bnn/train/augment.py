@@ -50,7 +50,7 @@ def flip_shift_and_cut(pictures: Tensor, reach: int = 4, side: int = 10) -> Tens
 
 
 def _strip(count: int, size: int, side: int, device: torch.device) -> Tensor:
-    """Bool (count, size): in each row up to ``side`` neighbouring positions around a random one."""
+    """Return bool (count, size): in each row up to ``side`` positions around a random one."""
     centre = torch.randint(0, size, (count, 1), device=device)
     first = centre - side // 2
     place = torch.arange(size, device=device)
@@ -63,7 +63,7 @@ def _gather(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
-    """Source positions (count, size) along one axis, shifted at random, reflected at both ends."""
+    """Return source positions (count, size) along one axis, shifted at random, ends reflected."""
     moved = torch.arange(size, device=device) + torch.randint(
         -reach, reach + 1, (count, 1), device=device
     )

@@ -78,7 +78,7 @@ class Certificate:
         return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
     def most_confused(self, most: int) -> NDArray[np.int64]:
-        """Indexes of at most ``most`` wrong answers, those with the largest margin first."""
+        """Return the indexes of at most ``most`` wrong answers, the largest margin first."""
         rows = np.arange(len(self.labels))
         margin = self.scores[rows, self.predicted] - self.scores[rows, self.labels]
         wrong = np.flatnonzero(self.predicted != self.labels)
@@ -186,7 +186,7 @@ def _compare(
 
 
 def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
-    """Return integer scores of a part, int32 (N, classes), computed by PyTorch on a CPU."""
+    """Return the integer scores of a part, int32 (N, classes), computed by PyTorch on a CPU."""
     stack.eval()
     scores = [stack.scores(pictures) for pictures, _ in Batches(part, BATCH)]
     found: NDArray[np.int32] = torch.cat(scores).numpy()
@@ -194,6 +194,6 @@ def trained_scores(stack: Stack, part: Part) -> NDArray[np.int32]:
 
 
 def machine() -> str:
-    """Name of the processor and, if there is one, of the GPU."""
+    """Return the name of the processor and, if there is one, of the GPU."""
     name = with_count()
     return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name

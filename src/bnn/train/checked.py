@@ -40,7 +40,7 @@ def short(value: Any) -> str:
 
 
 def counted(count: int, one: str, several: str = "") -> str:
-    """``1 class``, ``2 classes``: a number with its noun; ``several`` is ``one`` with an s."""
+    """Return a number with its noun: ``1 class``, ``2 classes``; ``several``: the plural."""
     return f"{count} {one if count == 1 else several or one + 's'}"
 
 

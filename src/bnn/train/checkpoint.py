@@ -148,7 +148,7 @@ class CheckpointFiles(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """See ``lightning.fabric.plugins.CheckpointIO``."""
+        """Write ``checkpoint`` to ``path`` (an interface of Lightning's CheckpointIO)."""
         del storage_options  # of remote file systems
         data = to_bytes(checkpoint)
         if Path(path).name == LAST:
@@ -158,12 +158,12 @@ class CheckpointFiles(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """See ``lightning.fabric.plugins.CheckpointIO``."""
+        """Return the checkpoint at ``path`` (an interface of Lightning's CheckpointIO)."""
         del map_location, weights_only  # the caller copies values to its device
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """See ``lightning.fabric.plugins.CheckpointIO``."""
+        """Delete the checkpoint at ``path`` (an interface of Lightning's CheckpointIO)."""
         Path(path).unlink(missing_ok=True)
 
 

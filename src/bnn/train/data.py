@@ -65,7 +65,7 @@ class Parts:
     report: DataReport
 
     def with_all_to_train(self) -> Parts:
-        """Return parts whose training part contains the validation part, too."""
+        """Return the parts whose training part contains the validation part, too."""
         both = self.training, self.validation
         pictures, labels = (torch.cat(kind) for kind in zip(*map(_tensors, both), strict=True))
         report = self.report.with_note("the validation part is also trained on (--whole)")
@@ -259,9 +259,9 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
 def _of_each_class(
     labels: NDArray[np.int64], order: NDArray[np.int64], share: float, draws: int
 ) -> NDArray[np.int64]:
-    """Indexes of the first pictures of each class in ``order``: its ``share``, at least one.
+    """Return the indexes of the first pictures of each class in ``order``: a ``share`` of it.
 
-    A class with at most ``draws`` pictures gives none: at least one must remain to train on.
+    At least one per class; none of a class with at most ``draws`` pictures: one must remain.
     """
     chosen = [order[:0]]
     for label in np.unique(labels):

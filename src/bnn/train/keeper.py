@@ -33,7 +33,7 @@ class History(Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
-        """Called by Lightning after validation and before the checkpoint is written."""
+        """Add the epoch's row, after validation and before the checkpoint (a Lightning hook)."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = time.perf_counter() - self._start
         self.rows.append({"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds})
@@ -141,7 +141,7 @@ class Bar(Callback):
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
+    """Return the seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

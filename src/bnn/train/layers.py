@@ -159,7 +159,7 @@ class BatchNorm(nn.Module):
         return (x - self.mean.view(shape)).mul_(slope).add_(self.beta.view(shape))
 
     def inv_std(self) -> Tensor:
-        """1 / sqrt(variance + epsilon), float32 (channels,), as evaluation mode uses it."""
+        """Return 1 / sqrt(variance + epsilon), float32 (channels,), as evaluation mode uses it."""
         return 1 / torch.sqrt(self.variance + self.epsilon)
 
     def observe(self, mean: Tensor, variance: Tensor, count: int) -> None:

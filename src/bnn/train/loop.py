@@ -107,18 +107,18 @@ class Task(L.LightningModule):
             self._states = None
 
     def train_dataloader(self) -> Batches:
-        """Batches of the current epoch, in its own random order."""
+        """Return the batches of the current epoch, in its own random order."""
         ranks = self.trainer.global_rank, self.trainer.world_size
         seed = self.seed * 100_003 + self.trainer.current_epoch
         return Batches(self._training, self.recipe.batch, seed, *ranks)
 
     def val_dataloader(self) -> Batches:
-        """Batches of the validation part in its own order; each process has a share of them."""
+        """Return the batches of the validation part, in order; each process has a share."""
         ranks = self.trainer.global_rank, self.trainer.world_size
         return Batches(self._validation, VALIDATION_BATCH, None, *ranks)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Loss of one batch."""
+        """Return the loss of one batch."""
         pictures, labels = batch
         pictures, wanted = self._augment(pictures), labels
         if self.recipe.mix > 0:
@@ -191,7 +191,7 @@ class Task(L.LightningModule):
         self.log("training_accuracy", right.float(), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Adam with two learning rates; each rises in a warm-up, then falls along half a cosine."""
+        """Return Adam with two learning rates; they rise in a warm-up, then fall along a cosine."""
         weights = self.stack.weights()
         known = {id(weight) for weight in weights}
         others = [one for one in self.stack.parameters() if id(one) not in known]
@@ -222,7 +222,7 @@ def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> No
 
 
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """Factor of the learning rates: rises to 1 in ``warm_up`` steps, then falls to 0."""
+    """Return the factor of the learning rates: it rises to 1 in ``warm_up`` steps, then falls."""
     rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
     return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
@@ -279,7 +279,7 @@ def classes_of(path: Path) -> int:
     return len(last)
 
 
-#: Of a checkpoint, what a resumed training needs beside the network.
+#: Keys of a checkpoint that a resumed training needs beside the network.
 _GOING_ON = ("optimizer_states", "lr_schedulers", "loops")
 
 
@@ -390,7 +390,7 @@ def _check_devices(devices: str) -> None:
 
 
 def _check_processors(devices: str) -> None:
-    """On CPUs Lightning would start as many processes as are asked for, be it thousands."""
+    """Refuse more processes than there are processors: Lightning would start thousands."""
     there = os.cpu_count() or 1
     if devices.strip().isdecimal() and int(devices) > there:
         raise TrainError(

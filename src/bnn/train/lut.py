@@ -267,7 +267,7 @@ def _activate(stage: Stage, kept: _Kept) -> None:
 
 
 def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """From the gradient of a stage's outputs, compute those of its sums, gamma and beta."""
+    """Compute the gradients of a stage's sums, gamma and beta from that of its outputs."""
     norms: list[Tensor] = []
     if stage.norm is not None and stage.act is not None:
         assert kept.codes is not None

@@ -69,7 +69,7 @@ class _Uniform(torch.autograd.Function):
 
 
 class _Weight(torch.autograd.Function):
-    """Real weights in [-1, 1] to ``precision``; the gradient passes unchanged.
+    """Quantize real weights in [-1, 1] to ``precision``; the gradient passes unchanged.
 
     Bipolar: the sign, as above. Else ``q = floor(high * x + 1/2)``. Weights are clipped
     to [-1, 1] after every step, so no window is needed (specification, section 8).

@@ -140,7 +140,7 @@ class Settings:
         skip_broken: bool = False,
         **changes: float | str | None,
     ) -> Settings:
-        """Return settings with the network's recipe, in which ``changes`` replace values.
+        """Return the settings with the network's recipe, in which ``changes`` replace values.
 
         Raises:
             BnnError: unknown names, or values out of range.
@@ -286,7 +286,7 @@ def _check_training(parts: Parts) -> None:
 
 
 def _beginning(settings: Settings, recipe: Recipe, parts: Parts, precision: str) -> str:
-    """One line about the training that starts."""
+    """Return one line about the training that starts."""
     asked = settings.recipe.batch
     batch = f"batch {recipe.batch}"
     if recipe.batch != asked:
@@ -363,7 +363,7 @@ def _teacher(source: str) -> Teacher:
 
 
 def _is_run(source: str) -> bool:
-    """Whether ``source`` is the folder of a run (and not an original parameter set)."""
+    """Return whether ``source`` is the folder of a run (and not an original parameter set)."""
     return Path(source).is_dir() and not (Path(source) / "classes.txt").exists()
 
 
@@ -420,7 +420,7 @@ def recertify(folder: Path) -> Certificate:
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Return settings as plain JSON values."""
+    """Return the settings as plain JSON values."""
     return {**asdict(settings), "torch": torch.__version__}
 
 

@@ -123,7 +123,7 @@ class Stack(nn.Module):
 
 
 def deployable(topology: Topology) -> Topology:
-    """``topology`` without settings that have no effect in training or are harmful.
+    """Return ``topology`` without settings that have no effect in training or are harmful.
 
     A bias before a batch norm has no effect: the batch norm subtracts it. The last layer becomes
     one batch norm with the same parameters for all classes: then the largest integer score
@@ -164,7 +164,7 @@ def _layers(topology: Topology, estimator: str) -> Iterator[nn.Module]:
 
 
 def _gain(topology: Topology, index: int) -> float:
-    """Initial gamma of a batch norm, by the range of the activation after it."""
+    """Return the initial gamma of a batch norm, by the range of the activation after it."""
     for layer in topology.layers[index + 1 :]:
         if isinstance(layer, Act):
             high = 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)

@@ -51,7 +51,7 @@ class Teacher:
             self._stack.to(device)
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Return logits, float32 (N, classes), of pictures, uint8 (N, *input shape)."""
+        """Return the logits, float32 (N, classes), of pictures, uint8 (N, *input shape)."""
         if pictures.device.type != "cpu" and self._stack is not None:
             with torch.no_grad():
                 answer: Tensor = self._stack(pictures)

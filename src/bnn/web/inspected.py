@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One image's way through a program as one HTML file: every edge as tiles, sums and thresholds.
+"""Every edge of a program for one image as one HTML file: maps as tiles, sums, thresholds.
 
 The file stands alone: pictures are in it, and it loads nothing.
 """
@@ -45,10 +45,10 @@ def page(
     answer: str,
     compared: str = "",
 ) -> str:
-    """The page for the first image of ``edges``.
+    """Return the page for the first image of ``edges``.
 
     Args:
-        model: whose program it is.
+        model: the model whose program it is.
         edges: every edge by name, int32 (N, height, width, channels).
         title: what the image is called.
         answer: name of the class.
@@ -87,7 +87,7 @@ def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray
 
 
 def tiles(values: NDArray[np.int32], low: int, high: int) -> NDArray[np.uint8]:
-    """Maps (height, width, channels) side by side: uint8 (rows, columns, 2), grey and alpha."""
+    """Return maps (height, width, channels) side by side: uint8 (rows, columns, 2), with alpha."""
     height, width, channels = values.shape
     grey = np.round(255 * (values - low) / max(high - low, 1)).astype(np.uint8)
     if height * width == 1:
@@ -118,7 +118,7 @@ def _png(sheet: NDArray[np.uint8]) -> str:
 
 
 def _histograms(model: Model, op: Dot, values: NDArray[np.int32]) -> str:
-    """Where the sums of the first channels lie, and their thresholds as lines."""
+    """Return histograms of the sums of the first channels, with their thresholds as lines."""
     reader = next(
         (each for each in model.program.ops if getattr(each, "source", None) == op.name), None
     )

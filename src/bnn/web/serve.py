@@ -55,7 +55,7 @@ class PageServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
 
@@ -92,4 +92,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the terminal belongs to the command."""
+        """Print nothing: requests are of no interest to the user of the command."""

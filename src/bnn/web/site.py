@@ -33,7 +33,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
 
 
 def files() -> dict[str, bytes]:
-    """Every file of the page by its name on a server, such as ``js/core.js``; nothing else."""
+    """Return every file of the page by its name on a server, such as ``js/core.js``."""
     found = {_name(path, SITE): path.read_bytes() for path in _under(SITE)}
     found |= {f"samples/{_name(path, SAMPLES)}": path.read_bytes() for path in _under(SAMPLES)}
     for model in bundled():
@@ -43,7 +43,7 @@ def files() -> dict[str, bytes]:
 
 
 def export(folder: Path) -> int:
-    """Write the page into ``folder``, which is made if it is missing; how many files it has.
+    """Write the page into ``folder``, made if it is missing; return the number of files.
 
     Raises:
         DataError: the folder is not empty or cannot be written.
@@ -70,7 +70,7 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _models() -> list[dict[str, object]]:
-    """What the page lists before it has loaded a model."""
+    """Return what the page lists before it has loaded a model."""
     return [_listed(name, load(name)) for name in bundled()]
 
 
@@ -86,7 +86,7 @@ def _listed(name: str, model: Model) -> dict[str, object]:
 
 
 def _samples() -> dict[str, list[str]]:
-    """Sample pictures of each data set."""
+    """Return the names of the sample pictures of each data set."""
     return {
         folder.name: [f"samples/{_name(path, SAMPLES)}" for path in _under(folder)]
         for folder in sorted(SAMPLES.iterdir())

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From pictures to the bytes of a model's input."""
+"""Preparation of pictures: from any picture to the bytes of a model's input."""

@@ -216,7 +216,7 @@ def are_several(ink: Mask) -> bool:
 
 
 def _joined(spans: list[tuple[int, int, Box]], gap: float) -> list[list[Box]]:
-    """Return groups of boxes that are separated by at least ``gap`` along one axis."""
+    """Return the groups of boxes that are separated by at least ``gap`` along one axis."""
     groups: list[list[Box]] = []
     end = 0
     for start, stop, box in sorted(spans, key=lambda span: span[:2]):

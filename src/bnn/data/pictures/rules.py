@@ -234,7 +234,7 @@ def on_canvas(
 def thumbnail_array(
     image: Image.Image, size: tuple[int, int], shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
-    """As `on_canvas`, for an opaque picture that may have been decoded at a reduced scale.
+    """Do `on_canvas` for an opaque picture that may have been decoded at a reduced scale.
 
     ``image`` has mode L or RGB; ``size`` is its (width, height) at full scale, see
     `bnn.data.pictures.seen.Seen`. The result is uint8 (height, width, 3), by ``shape``.
@@ -322,7 +322,7 @@ def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def grey_levels(image: Image.Image) -> Image.Image:
-    """Return grey levels as Pillow before 7: the weighted sum is truncated, not rounded."""
+    """Return the grey levels as Pillow before 7: the weighted sum is truncated, not rounded."""
     if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")
     colours = image if image.mode == "RGB" else image.convert("RGB")

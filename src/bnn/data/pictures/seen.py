@@ -48,7 +48,7 @@ _TURNS = {
 }
 #: From this orientation on, width and height are exchanged.
 _LYING = 5
-#: By how a level lies in a PNG: the bits of the transparent level that count, and its scale.
+#: PNG raw mode -> mask and scale of the transparent level.
 _KEYS = {"1": (1, 1), "L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
 #: A JPEG of more pixels is decoded at a reduced scale.
 _WHOLE = 64_000_000

@@ -119,7 +119,7 @@ def _is_cut_out(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
 
 
 def _deviation(levels: NDArray[np.uint8]) -> float:
-    """Standard deviation, from the count of each level: `std` would need 8 bytes a pixel."""
+    """Return the standard deviation, from the count of each level: `std` needs more memory."""
     counts = np.bincount(levels, minlength=256).astype(np.float64)
     values = np.arange(256) - float((counts * np.arange(256)).sum() / counts.sum())
     return float(np.sqrt((counts * values**2).sum() / counts.sum()))
@@ -156,14 +156,14 @@ def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
 
 
 def _median(levels: NDArray[np.uint8]) -> int:
-    """Median, truncated, from the count of each level."""
+    """Return the median, truncated, from the count of each level."""
     reached = np.cumsum(np.bincount(levels, minlength=256))
     middle = ((len(levels) - 1) // 2 + 1, len(levels) // 2 + 1)
     return int(np.searchsorted(reached, middle).sum()) // 2
 
 
 def _widened(values: NDArray[Any], margin: int, factor: int, around: int) -> NDArray[Any]:
-    """``np.pad(values, margin, constant_values=around)[::factor, ::factor]`` in little memory."""
+    """Do ``np.pad(values, margin, constant_values=around)[::factor, ::factor]`` in less memory."""
     rows, columns = (np.arange(0, side + 2 * margin, factor) - margin for side in values.shape)
     within = [(i >= 0) & (i < n) for i, n in zip((rows, columns), values.shape, strict=True)]
     wider = np.full((len(rows), len(columns)), around, values.dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From the files of a parameter set to numbers (specification, section 3)."""
+"""Read the files of a parameter set to numbers (specification, section 3)."""
 
 from __future__ import annotations
 

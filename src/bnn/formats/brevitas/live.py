@@ -72,7 +72,7 @@ def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> Non
 def _check_quantizer(where: str, quantizer: Any, is_first: bool) -> None:
     width = quantizer.bit_width()
     if width is None:
-        return  # an Identity; the caller refuses it where a quantizer is needed
+        return  # an Identity; the caller refuses it if a quantizer is needed
     bits = int(width)
     if float(width) != bits or not 1 <= bits <= 8:
         raise FormatError(f"{where} has {float(width):g} bits")

@@ -75,12 +75,12 @@ def read(
     network: str | Topology | None = None,
     given_input: str | None = None,
 ) -> Converted:
-    """The network in a checkpoint.
+    """Read the network in a checkpoint.
 
     Args:
-        path: of a ``torch.save`` file with a state dictionary, or one as ``state_dict``.
+        path: a file of ``torch.save`` with a state dictionary, or with one as ``state_dict``.
         network: its topology, or the name of a bnn_pynq network (``cnv-w1a1``, ``TFC_1W1A``),
-            which tells the bits; by default the file's name is searched for one.
+            which defines the bits; by default the file's name is searched for one.
         given_input: with a topology: the values that occur at the input, a name of
             :func:`bnn.formats.grids.grid`.
 
@@ -111,7 +111,7 @@ def read(
 
 
 def _dictionary(held: Any, report: Report) -> Mapping[Any, Any] | None:
-    """The state dictionary, wherever in the file it is."""
+    """Return the state dictionary, at whichever place in the file it is."""
     if not isinstance(held, dict):
         return None
     for place in _PLACES:
@@ -189,7 +189,7 @@ def _named_bits(path: Path, network: str | None, held: Mapping[Any, Any]) -> Bit
 
 
 def _unknown(held: Mapping[Any, Any]) -> str:
-    """What can be done with a state of which no network is told."""
+    """Return a message: what to do with a state whose network is not known."""
     own = any(isinstance(key, str) and key.split(".")[0] in _EPSILON for key in held)
     if own:
         return (
@@ -300,7 +300,7 @@ class _Reader:
         for key in wanted - set(tensors):
             raise FormatError(f"tensor {name}.{key} is missing")
         for key in set(tensors) - wanted:
-            raise FormatError(f"tensor {name}.{key} is one too many")
+            raise FormatError(f"tensor {name}.{key} is not used")
 
     def _conv(
         self, name: str, tensors: dict[str, NDArray[Any]], shape: tuple[int, int, int]
@@ -352,7 +352,7 @@ class _Reader:
     def _tensor_norm(self, name: str, tensors: dict[str, NDArray[Any]]) -> None:
         self._only(name, tensors, {"weight", *_KEYS})
         if any(value.size != 1 for value in tensors.values()):
-            raise FormatError(f"tensors of {name} are not one value each")
+            raise FormatError(f"each tensor of {name} must have one value")
         weight, bias, mean, variance = (float(tensors[key].item()) for key in ("weight", *_KEYS))
         factor = weight / np.sqrt(variance + _TENSOR_NORM_EPSILON)
         self.stack.add(Scale(self.stack.name(name), factor, bias - mean * factor))

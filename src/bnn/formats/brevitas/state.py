@@ -33,7 +33,7 @@ _NORM = {
     "running_mean": "avg_mean",
     "running_var": "avg_var",
 }
-#: How many batches were trained on.
+#: A counter of training batches, which has no effect.
 _IDLE = "num_batches_tracked"
 
 
@@ -47,7 +47,7 @@ PYTORCH = Framework("PyTorch", "module", 1e-5, (False,), _norm)
 def converted(
     state: State, topology: Topology, report: Report, given_input: str | None = None
 ) -> Converted:
-    """The network of ``topology`` with the tensors of ``state``.
+    """Return the network of ``topology`` with the tensors of ``state``.
 
     Args:
         state: tensors by name, in the order of the file. given_input: the values that occur at

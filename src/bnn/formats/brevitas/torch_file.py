@@ -43,7 +43,7 @@ _STORAGES = {
 
 @dataclass(frozen=True)
 class Inert:
-    """An object that a pickle refers to or would make, and that is not made here."""
+    """Stands for an object that a pickle would import or make; here it is not made."""
 
     name: str
 
@@ -58,14 +58,14 @@ _MARK = Inert("mark")
 
 
 def is_checkpoint(names: Any) -> bool:
-    """Whether a zip archive with members ``names`` is a PyTorch checkpoint."""
+    """Return whether a zip archive with members ``names`` is a PyTorch checkpoint."""
     return any(name.endswith("/data.pkl") for name in names)
 
 
 #: How a checkpoint of before version 1.6 begins: its pickled number and version.
 OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _OLD_VERSION = 1001
-#: Largest old checkpoint.
+#: Most bytes of an old checkpoint.
 MAX_OLD = 1 << 30
 
 
@@ -104,7 +104,7 @@ def read(path: Path) -> Any:
 
 
 def _read_old(path: Path) -> Any:
-    """The same of a file of before version 1.6.
+    """Read a checkpoint of PyTorch before version 1.6.
 
     Its parts: a number, a version, the machine's sizes, the object, the keys of its storages,
     and for each of these how many numbers it has and the numbers.
@@ -158,9 +158,9 @@ class _Program:
         self._left = archives.MAX_UNPACKED_BYTES
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
-        #: Bytes of a number of each storage, by its key.
+        #: By key of a storage: bytes of one of its numbers.
         self.sizes: dict[str, int] = {}
-        #: Whether tensors are not made, so that storages need not be there yet.
+        #: Whether tensors are only noted, because their storages are not read yet.
         self.only_looks = False
 
     def result(self, program: bytes | BinaryIO) -> Any:

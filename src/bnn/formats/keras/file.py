@@ -85,10 +85,10 @@ Quantizers = Mapping[str, str]
 def read(
     path: Path, architecture: Path | None = None, quantizers: Quantizers | None = None
 ) -> KerasModel:
-    """The model in a ``.keras`` or ``.h5`` file.
+    """Read the model in a ``.keras`` or ``.h5`` file.
 
     Args:
-        path: of the file. architecture: of the JSON (``model.to_json()``) that says what the
+        path: the file. architecture: the JSON file (``model.to_json()``) that says what the
             weights in the file belong to, if it holds nothing else.
         quantizers: what functions of the user's own are, by their names in the file.
 
@@ -199,7 +199,7 @@ def _read_hdf5(path: Path, architecture: Path | None, quantizers: Quantizers) ->
 def _read_weights(
     path: Path, file: archives.Hdf5, architecture: Path, quantizers: Quantizers
 ) -> KerasModel:
-    """Weights by the names of their layers, or as Keras 3 numbers them."""
+    """Read weights by the names of their layers, or by Keras 3's numbers."""
     text = read_file(architecture, MAX_CONFIG, FormatError)
     config = _json(architecture, text, quantizers)
     listed = _listed(architecture, config)
@@ -231,7 +231,7 @@ def _read_weights(
 def _named(
     path: Path, file: archives.Hdf5, top: str, layer: str, kind: str
 ) -> dict[str, NDArray[Any]]:
-    """Arrays of a layer; names lose their scope and number: ``a/b/kernel:0`` is ``kernel``."""
+    """Return a layer's arrays; names without scope and number: ``a/b/kernel:0`` is ``kernel``."""
     names = file.attribute(f"{top}{layer}", "weight_names")
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
@@ -258,7 +258,7 @@ _ORDER = (
     *("depthwise_kernel", "pointwise_kernel", "kernel", "gamma", "beta", "bias"),
     *("moving_mean", "moving_variance"),
 )
-#: The same of QKeras' layers with a batch norm of their own.
+#: Order of the arrays in QKeras' layers with a batch norm of their own.
 _FOLDED_ORDER = (
     *("depthwise_kernel", "kernel", "bias", "gamma", "beta"),
     *("iteration", "moving_mean", "moving_variance"),
@@ -289,7 +289,7 @@ def _json(path: Path, text: Any, quantizers: Quantizers) -> dict[str, Any]:
 
 
 def _told(config: Any, quantizers: Quantizers, seen: set[str], is_function: bool = False) -> Any:
-    """``config`` with the functions that ``quantizers`` has replaced by what they are."""
+    """Return ``config``; the functions in ``quantizers`` are replaced by those that are known."""
     if isinstance(config, list):
         return [_told(item, quantizers, seen) for item in config]
     name = config

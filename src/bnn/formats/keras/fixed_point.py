@@ -70,7 +70,7 @@ class FixedPoint:
 
     @property
     def unit(self) -> Array:
-        """The value of the last bit."""
+        """Real value of the lowest bit, per channel."""
         return np.asarray(_F(2) ** (self.whole - self.bits))
 
     @property
@@ -84,7 +84,7 @@ class FixedPoint:
         return np.asarray(_F(2) ** (self.bits - self.signed) - _F(1))
 
     def __call__(self, x: Array) -> Array:
-        """What it makes of ``x`` (n, channels), float32; saturating."""
+        """Quantize ``x`` (n, channels), float32; values outside saturate."""
         scaled = x / self.unit
         match self.rounding:
             case "TRN":
@@ -99,7 +99,7 @@ class FixedPoint:
         return np.asarray(np.where(self.bits == 0, _F(0), held).astype(np.float32))
 
     def precision(self) -> Precision | None:
-        """Of its integers, if all channels are alike."""
+        """Return the precision of its integers; None if channels differ."""
         if self.bits.size > 1 or not 1 <= self.bits[0] <= 32:
             return None
         bits = int(self.bits[0])
@@ -109,7 +109,7 @@ class FixedPoint:
 def fixed_point(
     where: str, arrays: Sequence[Array], rounding: str, overflow: str, channels: int
 ) -> FixedPoint:
-    """The quantizer with the arrays ``keep_negative``, ``bits`` and ``integers`` of a layer.
+    """Return the quantizer with the arrays ``keep_negative``, ``bits``, ``integers`` of a layer.
 
     Raises:
         FormatError: bits differ from position to position, or are none.
@@ -136,7 +136,7 @@ def fixed_point(
 def activation_of(
     where: str, name: str, chain: Sequence[Function], channels: int, span: Span, source: str
 ) -> Activation:
-    """Quantizers and what stands between them as one activation called ``name``.
+    """Return quantizers, and the functions between them, as one activation called ``name``.
 
     Args:
         chain: functions, one after the other. span: bounds of what the first reads.
@@ -176,7 +176,7 @@ def activation_of(
 
 
 def span_of(name: str, layers: Sequence[Layer], given: Span) -> Span:
-    """Bounds of the real values of the layer ``name``; ``given`` are the input's."""
+    """Return bounds of the real values of the layer ``name``; ``given`` are the input's."""
     by_name = {layer.name: layer for layer in with_sources(layers)}
     path: list[Layer] = []
     while name != "input" and name:

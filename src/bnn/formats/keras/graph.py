@@ -39,7 +39,7 @@ def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
     node = nodes[0]
     found = _keras3(where, node) if isinstance(node, dict) else _keras2(where, node)
     if len(found) > MAX_SOURCES:
-        raise FormatError(f"{where}: reads {len(found)} tensors")
+        raise FormatError(f"{where}: reads {len(found)} tensors; at most {MAX_SOURCES} can be read")
     return tuple(found)
 
 

@@ -24,13 +24,13 @@ from bnn.program.precision import INT, UINT, Precision
 
 Real = NDArray[np.float32]
 _F = np.float32
-#: Keras' own, added to what is divided by.
+#: Keras' epsilon, which is added to divisors.
 _EPSILON = _F(1e-7)
 _LOG_2 = _F(np.log(2.0))
 _ALIASES = {"stochastic_binary": "binary", "stochastic_ternary": "ternary"}
 _DEFAULT_THRESHOLD = 0.33
 
-#: Quantizers by name; what they do by chance, they do in training only.
+#: Quantizers by name; their random rounding is used in training only.
 NAMES = {
     "quantized_bits",
     "quantized_relu",
@@ -66,7 +66,7 @@ MAX_TEXT = 300
 
 
 def called(text: str) -> tuple[str, Mapping[str, Any]] | None:
-    """Name and settings of a quantizer that is written as a call, ``quantized_bits(8, 0, 1)``.
+    """Return name and settings of a quantizer written as a call, ``quantized_bits(8, 0, 1)``.
 
     Only numbers, texts, true, false and none are taken; nothing is run. None if ``text`` is not
     such a call of a quantizer that is known.
@@ -107,7 +107,7 @@ class Grid:
 
 
 def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
-    """The values that a quantizer can give.
+    """Return the values that a quantizer can give.
 
     Raises:
         FormatError: they are not multiples of one number, or follow from all values of a batch.
@@ -176,7 +176,7 @@ def _check_slope(where: str, slope: float) -> None:
 
 
 def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Least and largest exponent of powers of two."""
+    """Return the least and largest exponent of powers of two."""
     most_value = settings["max_value"]
     if most_value is not None and most_value <= 0:
         raise FormatError(f"{where}: {kind} with max_value {most_value:g}")
@@ -193,7 +193,7 @@ def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int,
 
 
 def values(name: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
-    """The whole numbers v that a quantizer makes of ``x`` (float32, any shape), as float32."""
+    """Return the whole numbers v of ``x`` quantized (float32, any shape), as float32."""
     low, unit = _F(grid.low), _F(grid.unit)
     match _ALIASES.get(name, name):
         case "quantized_bits":
@@ -231,7 +231,7 @@ def _clipped(x: Real, grid: Grid) -> Real:
 
 
 def _hard(x: Real) -> Real:
-    """BinaryNet's sigmoid of straight pieces, which is QKeras' default too."""
+    """Return BinaryNet's piecewise linear sigmoid of ``x``, also QKeras' default."""
     made: Real = np.clip(_F(0.5) * x + _F(0.5), _F(0), _F(1))
     return made
 
@@ -248,7 +248,7 @@ def _relu(settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
 
 
 def _power(sizes: Real, settings: Mapping[str, Any], least: int, most: int) -> Real:
-    """The exponents of ``sizes`` (float32, none negative)."""
+    """Return the exponents of ``sizes`` (float32, none negative)."""
     limited = np.maximum(sizes, _EPSILON)
     if settings["max_value"] is not None:
         limited = np.minimum(limited, _F(settings["max_value"]))
@@ -269,7 +269,7 @@ def _powers(kind: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real
 
 
 def quantized(where: str, name: str, settings: Mapping[str, Any], x: Real) -> Real:
-    """Real values that a quantizer makes of ``x`` (a bias, a batch norm's parameters)."""
+    """Return the real values of ``x`` quantized (a bias, a batch norm's parameters)."""
     if name in ("quantized_po2", "quantized_relu_po2"):
         sizes = np.abs(x) if name == "quantized_po2" else np.maximum(x, _F(0))
         powers = _F(2) ** _power(sizes, settings, *_exponents(where, name, settings))
@@ -285,7 +285,7 @@ def quantized(where: str, name: str, settings: Mapping[str, Any], x: Real) -> Re
 def activation_of(
     where: str, name: str, settings: Mapping[str, Any], layer: str, source: str
 ) -> Activation:
-    """The quantizer as an activation called ``layer``.
+    """Return the quantizer as an activation called ``layer``.
 
     Raises:
         FormatError: it gives more than 256 values that are not evenly spaced.
@@ -299,7 +299,9 @@ def activation_of(
         return Sign(layer, grid.unit, source=source)
     levels = grid.high - grid.low
     if levels > 255:
-        raise FormatError(f"{where}: {name} gives {levels + 1} values; at most 256 can be held")
+        raise FormatError(
+            f"{where}: {name} has {levels + 1} values; at most 256 can be represented"
+        )
 
     def level(x: Real) -> Real:
         return values(name, settings, grid, x) - _F(grid.low)
@@ -309,7 +311,7 @@ def activation_of(
 
 
 def _plain(name: str, settings: Mapping[str, Any], grid: Grid) -> Precision | None:
-    """The precision of a quantizer that only divides, clips and rounds to even; else None."""
+    """Return the precision of a quantizer that only divides, clips and rounds; else None."""
     if name == "quantized_bits" and settings["alpha"] in (None, 1) and grid.high > 1:
         return _held(grid)
     is_plain_relu = name == "quantized_relu" and not settings["use_sigmoid"] and grid.low == 0
@@ -325,7 +327,7 @@ def _held(grid: Grid) -> Precision | None:
 
 
 def remark(name: str, settings: Mapping[str, Any]) -> str:
-    """What an activation's arithmetic leaves open, or ""."""
+    """Return a note on an activation whose arithmetic differs between machines, or ""."""
     if settings.get("use_real_tanh") or settings.get("use_real_sigmoid"):
         return "TensorFlow's own tanh and sigmoid differ in their last bits from machine to machine"
     if name in ("quantized_po2", "quantized_relu_po2"):
@@ -341,7 +343,7 @@ def remark(name: str, settings: Mapping[str, Any]) -> str:
 def weights_of(
     where: str, name: str, settings: Mapping[str, Any], latent: Real, multiplier: int = 0
 ) -> Weights:
-    """Latent weights (out, ...) as the quantizer of a kernel takes them.
+    """Return the weights that a kernel's quantizer makes of latent weights (out, ...).
 
     ``multiplier`` is a depthwise layer's, see
     :func:`bnn.formats.keras.quantizers.weights_of`. A kernel's scale that is not given is
@@ -369,7 +371,7 @@ def weights_of(
 def _scaled(
     where: str, kind: str, settings: Mapping[str, Any], latent: Real, multiplier: int
 ) -> Weights:
-    """With a scale for each output that follows from the weights."""
+    """Return weights with a scale per output, which is computed from the weights."""
     alpha = settings["alpha"] or "auto_po2"
     rows = latent.reshape(len(latent), -1)
     if multiplier:  # the last axis of a depthwise kernel is the multiplier
@@ -446,7 +448,7 @@ def _power_of_two(scale: Real) -> Real:
 
 
 def _least_squares(x: Real, q: Real, alpha: str) -> Real:
-    """The scale (rows, 1) with which ``scale * q`` is closest to ``x``."""
+    """Return the scale (rows, 1) with which ``scale * q`` is closest to ``x``."""
     dot = (x * q).mean(axis=1, keepdims=True, dtype=_F)
     size = (q * q).mean(axis=1, keepdims=True, dtype=_F)
     scale = np.asarray(dot / (size + _EPSILON))
@@ -454,14 +456,14 @@ def _least_squares(x: Real, q: Real, alpha: str) -> Real:
 
 
 def inexact(weights: Weights, latent: Real) -> int:
-    """How many weights QKeras' ``x + (q - x)`` makes another number than q."""
+    """Return for how many weights QKeras' ``x + (q - x)`` is not the number q."""
     scale = weights.scale.reshape(-1, *[1] * (latent.ndim - 1))
     q = (weights.integers * scale).astype(_F)
     return int((latent + (q - latent) != q).sum())
 
 
 def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
-    """Weights of BinaryNet's (``Binary...``) and TernaryNet's (``Ternary...``) layers.
+    """Return the weights of BinaryNet's (``Binary...``) and TernaryNet's (``Ternary...``) layers.
 
     As hls4ml takes them: the sign of a weight; above 0.5 and from -0.5 down.
 
@@ -482,7 +484,7 @@ def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
 
 
 def nearly_zero(kind: str, factor: float, latent: Real) -> int:
-    """How many positive weights BinaryNet's own ``2 * round(0.5 * x + 0.5) - 1`` takes for -1."""
+    """Return how many positive weights BinaryNet's ``2 * round(0.5 * x + 0.5) - 1`` makes -1."""
     if kind.startswith("Ternary"):
         return 0
     x = latent / _F(factor)

@@ -59,7 +59,7 @@ class Named:
 
     @classmethod
     def plain(cls, where: str, name: str, config: Mapping[str, Any] | None = None) -> Named:
-        """Return it by plain name, with the checked settings of ``config`` or the defaults."""
+        """Return the object by plain name, with checked settings of ``config`` or the defaults."""
         schema = THINGS.get(name, {})
         if config and name not in THINGS:
             raise FormatError(f"{where}: {name!r} cannot be converted")
@@ -101,7 +101,9 @@ def named(where: str, given: Any) -> Named | None:
     if kind == "function" and isinstance(inner, str):
         return Named.plain(where, plain(where, inner))
     if registered not in (None, kind) and str(registered).split(">")[-1] != kind:
-        raise FormatError(f"{where}: {short(kind)} is registered as {short(registered)}")
+        raise FormatError(
+            f"{where}: {short(kind)} has another registered name, {short(registered)}"
+        )
     if not isinstance(inner, Mapping):
         raise FormatError(f"{where}: {short(kind)} has settings {short(inner)}")
     return Named.plain(where, plain(where, kind), inner)

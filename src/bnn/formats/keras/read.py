@@ -69,7 +69,7 @@ from bnn.program.operations import Borders, Pair
 from bnn.program.precision import BIPOLAR, TERNARY
 
 _NONE: Borders = (0, 0, 0, 0)
-#: The least that cuDNN takes; TensorFlow's fused kernel raised smaller ones to it.
+#: The least epsilon that cuDNN takes; TensorFlow's fused kernel raised smaller ones to it.
 _RAISED_EPSILON = 1.001e-5
 
 
@@ -79,15 +79,15 @@ def read(
     architecture: str | Path | None = None,
     quantizers: Mapping[str, str] | None = None,
 ) -> Converted:
-    """The network in the Keras model file ``path``.
+    """Read the network in the Keras model file ``path``.
 
     Args:
-        path: of the file.
-        architecture: of the JSON of the model (``model.to_json()``), where the file holds
+        path: the file.
+        architecture: the JSON file of the model (``model.to_json()``), if the file has
             weights alone.
         quantizers: what functions of the user's own are, by their names in the file:
             ``{"my>bsign": "ste_sign"}``.
-        given_input: where nothing quantizes the model's input: the values that occur,
+        given_input: if nothing quantizes the model's input: the values that occur,
             a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
             itself, else bytes scaled to [-1, 1], unless it is given.
 
@@ -140,7 +140,7 @@ class _Reader:
     def __init__(self, model: keras_file.KerasModel, chosen: Grid | None) -> None:
         self.model = model
         self.chosen = chosen
-        #: Why the values of the input are taken as those of a grid.
+        #: The reason why the values of the input are taken as those of a grid.
         self.unknown_input = "the model does not quantize its input"
         self.stack = Stack()
         self.report = Report("Keras")
@@ -182,7 +182,7 @@ class _Reader:
     def _read(self, layer: KerasLayer) -> _Flow:
         if layer.kind == "InputLayer":
             if layer.sources:
-                raise FormatError(f"{layer}: reads another layer")
+                raise FormatError(f"{layer}: is an input, but reads another layer")
             return self._input(layer, layer.settings["dtype"])
         sources = [self.flows[name] for name in layer.sources]
         if not sources:
@@ -270,12 +270,12 @@ class _Reader:
         return replace(flow, layer=name, flat=False)
 
     def _map(self, flow: _Flow) -> _Flow:
-        """The same, but a flattened map may still be a map."""
+        """Return ``flow`` as a layer's result; a flattened map may stay a map."""
         flow = flow if flow.layer else self._grid(flow)
         return self._settled(flow) if flow.chain else flow
 
     def _settled(self, flow: _Flow) -> _Flow:
-        """``flow`` with its chain as one activation."""
+        """Return ``flow`` with its chain as one activation."""
         assert self.input is not None
         precision, lattice = self.input.precision, self.lattice
         given = tuple(
@@ -312,7 +312,7 @@ class _Reader:
         return replace(flow, chain=(*flow.chain, given))
 
     def _host_fixed_point(self, flow: _Flow, given: fixed_point.FixedPoint) -> _Flow | None:
-        """The input rounded by the host."""
+        """Return the input as the host rounds it; None if the host cannot."""
         precision, unit = given.precision(), float(given.unit[0])
         shifts = {"TRN": (-0.5, "up"), "RND": (0.0, "up"), "RND_CONV": (0.0, "even")}
         if precision is None or given.rounding not in shifts:
@@ -399,7 +399,7 @@ class _Reader:
     def _taken(
         self, layer: KerasLayer, given: Named | None, latent: NDArray[Any], multiplier: int
     ) -> Weights:
-        """Latent weights (out, ...) as the layer takes them."""
+        """Return the weights that the layer makes of latent weights (out, ...)."""
         where = str(layer)
         if layer.kind.startswith(("Binary", "Ternary")):
             self.report.lost.append(
@@ -426,7 +426,7 @@ class _Reader:
         return weights
 
     def _rounded(self, layer: KerasLayer, key: str, values: NDArray[Any]) -> NDArray[Any]:
-        """Parameters after the quantizer that the setting ``key`` names, if there is one."""
+        """Return parameters after the quantizer that the setting ``key`` names, if there is one."""
         where = str(layer)
         given = named(where, layer.settings.get(key))
         if given is None:
@@ -461,7 +461,7 @@ class _Reader:
         return self._activated(layer, made)
 
     def _is_real_end(self, layer: KerasLayer) -> bool:
-        """Whether it is the last layer with weights, and these are not quantized."""
+        """Return whether it is the last layer with weights, and these are not quantized."""
         later = self.model.layers[self.model.layers.index(layer) + 1 :]
         if layer.kind != "Dense" or any(one.kind not in _ENDING for one in later):
             return False
@@ -475,7 +475,7 @@ class _Reader:
         return False
 
     def _real_dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        """A last layer of real weights, which the host computes."""
+        """Add a last layer of real weights, which the host computes."""
         names = ["kernel", "bias"] if layer.settings["use_bias"] else ["kernel"]
         values = dict(zip(names, self._variables(layer, *names), strict=True))
         kernel, bias = values["kernel"], values.get("bias")
@@ -489,7 +489,7 @@ class _Reader:
         return self._activated(layer, made)
 
     def _weights(self, layer: KerasLayer, channels: int) -> tuple[Weights, Any, int]:
-        """Return weights (out, height, width, in / groups), bias, and the number of groups."""
+        """Return the weights (out, height, width, in / groups), bias, and the number of groups."""
         if "Depthwise" in layer.kind:
             multiplier = layer.settings["depth_multiplier"]
             weights, bias = self._kernel(
@@ -766,12 +766,12 @@ _NORM_QUANTIZERS = {
 
 
 def _quantizer_of(kernel: str) -> str:
-    """The setting that names a kernel's quantizer."""
+    """Return the name of the setting that has a kernel's quantizer."""
     return "depthwise_quantizer" if "depthwise" in kernel else "kernel_quantizer"
 
 
 def _folded_names(layer: KerasLayer) -> list[str]:
-    """Arrays of the batch norm within a QKeras layer, in the order of its file."""
+    """Return the names of the batch norm's arrays in a QKeras layer, in the order of its file."""
     if not layer.kind.endswith("Batchnorm"):
         return []
     settings = layer.settings
@@ -782,7 +782,7 @@ def _folded_names(layer: KerasLayer) -> list[str]:
 def _folded(
     layer: KerasLayer, values: dict[str, NDArray[Any]], latent: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Kernel (out, ...) and bias with the layer's own batch norm folded in, not rounded yet."""
+    """Return kernel (out, ...) and bias with the layer's batch norm folded in, not rounded."""
     settings, count = layer.settings, len(latent)
     rank = 2 if layer.kind == "QDenseBatchnorm" else 4
     if settings["axis"] not in ([-1], [rank - 1]):
@@ -804,7 +804,7 @@ def _folded(
 
 
 def _sizes(flow: _Flow) -> tuple[int, ...]:
-    """Shape of one sample, as Keras has it."""
+    """Return the shape of one sample, as Keras has it."""
     return flow.shape if flow.rank == 4 else flow.shape[2:]
 
 

@@ -98,7 +98,7 @@ def flag(default: bool) -> Rule:
 
 
 def switch(default: int) -> Rule:
-    """On or off, as true, false, 0 or 1."""
+    """Return the rule of a setting that is on or off: true, false, 0 or 1."""
 
     def parse(value: Any) -> bool:
         if value not in (0, 1) or not isinstance(value, bool | int | float):
@@ -109,7 +109,7 @@ def switch(default: int) -> Rule:
 
 
 def choice(default: str, *others: str) -> Rule:
-    """Return the rule of one of these words."""
+    """Return the rule of a text that must be one of the given ones."""
 
     def parse(value: Any) -> str:
         if not isinstance(value, str) or value not in (default, *others):
@@ -210,7 +210,7 @@ POLICY = Rule(_policy, is_read=False)
 
 
 def _alpha(value: Any) -> Any:
-    """QKeras' scale: None, a positive number, or a word for one that follows from the weights."""
+    """Parse QKeras' scale: None, a positive number, or a name of a rule to compute it."""
     if value is None or value in ("auto", "auto_po2"):
         return value
     if isinstance(value, list | tuple):
@@ -305,7 +305,7 @@ _PLAIN_ZERO = fixed(0.0, 0, None)
 
 # --- QKeras --------------------------------------------------------------------------
 
-#: How it is trained; a trained quantizer rounds without chance, whatever these are.
+#: Settings for training; a trained quantizer does not round at random, whatever these are.
 _STOCHASTIC = {
     "use_stochastic_rounding": INERT,
     "var_name": INERT,

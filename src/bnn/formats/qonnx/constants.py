@@ -126,7 +126,7 @@ def _elementwise(node: Op, values: list[Array | None]) -> Constant:
 
 
 def elementwise(node: Op, values: list[Array | None]) -> Array:
-    """What an operation on each value alone makes of arrays that broadcast to each other.
+    """Return the result of an elementwise operation on arrays that broadcast to each other.
 
     Raises:
         FormatError: they are of different types, or of one that the operation does not have.
@@ -159,37 +159,39 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
 
 
 def _quantized(node: Op, values: list[Array | None]) -> Array:
-    """``saturate(round(x / scale) + zero)``, halves to even; scale and zero broadcast to x."""
+    """Return ``saturate(round(x / scale) + zero)``, halves to even; scale, zero broadcast to x."""
     x, scale, zero = [*values, None][:3]
     assert x is not None
     assert scale is not None
     kind = np.dtype(np.uint8) if zero is None else zero.dtype
     if x.dtype != np.float32 or scale.dtype != np.float32 or kind.kind not in "iu":
-        raise FormatError(f"{node}: makes {kind} of {x.dtype}; of float32 it can be converted")
+        raise FormatError(f"{node}: quantizes {x.dtype} to {kind}; only float32 can be converted")
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise FormatError(f"{node}: its scale must be positive")
     info = np.iinfo(kind)
     if info.bits > 16:
-        raise FormatError(f"{node}: makes {kind}; whole numbers of 8 and 16 bits can be converted")
+        raise FormatError(
+            f"{node}: quantizes to {kind}; only integers of 8 and 16 bits can be converted"
+        )
     shift = np.zeros((), np.float32) if zero is None else zero.astype(np.float32)
     return np.asarray(np.clip(np.rint(x / scale) + shift, info.min, info.max).astype(kind))
 
 
 def _dequantized_values(node: Op, values: list[Array | None]) -> Array:
-    """``(q - zero) * scale`` in float32; scale and zero broadcast to q."""
+    """Return ``(q - zero) * scale`` in float32; scale and zero broadcast to q."""
     q, scale, zero = [*values, None][:3]
     assert q is not None
     assert scale is not None
     if scale.dtype != np.float32 or q.dtype.kind not in "iu":
-        raise FormatError(f"{node}: makes {scale.dtype} of {q.dtype}; that cannot be converted")
+        raise FormatError(f"{node}: turns {q.dtype} into {scale.dtype}; that cannot be converted")
     if zero is not None and zero.dtype != q.dtype:
-        raise FormatError(f"{node}: its zero point is {zero.dtype}, what it reads {q.dtype}")
+        raise FormatError(f"{node}: its zero point is {zero.dtype}, but its input is {q.dtype}")
     whole = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
     return np.asarray(whole.astype(np.float32) * scale)
 
 
 def _aligned(node: Op, values: list[Array | None]) -> list[Array | None]:
-    """Scale and zero point of a (De)QuantizeLinear, one for each position of its axis."""
+    """Return scale and zero point of a (De)QuantizeLinear, one for each position of its axis."""
     assert values[0] is not None
     return [
         None if value is None else along_axis(node, value, values[0].ndim) for value in values[1:]
@@ -197,7 +199,7 @@ def _aligned(node: Op, values: list[Array | None]) -> list[Array | None]:
 
 
 def along_axis(node: Op, value: Array, rank: int) -> Array:
-    """A scale or zero point of ``node`` in the shape in which it broadcasts to ``rank`` axes."""
+    """Return a scale or zero point of ``node``, shaped to broadcast to ``rank`` axes."""
     if value.size == 1:
         return value.reshape(())
     axis = int(node.attribute("axis"))
@@ -209,7 +211,7 @@ def along_axis(node: Op, value: Array, rank: int) -> Array:
 
 
 def _dequantized(node: Op, values: list[Array | None]) -> Constant:
-    """Constants that were stored as integers: they keep them."""
+    """Return a constant that was stored as integers, with these integers."""
     q = values[0]
     assert q is not None
     scale, zero = [*_aligned(node, values), None][:2]

@@ -27,7 +27,7 @@ MAX_STEPS = 1 << 20
 
 @dataclass(frozen=True)
 class Fed:
-    """An input and the real values of its integers."""
+    """A network's input, and the real values of its integers."""
 
     input: RealInput
     lattice: Lattice

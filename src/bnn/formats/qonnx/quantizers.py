@@ -161,7 +161,7 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
 
 @dataclass(frozen=True, eq=False)
 class Trunc:
-    """A Trunc node: ``scale * level + offset``, with levels from ``low`` to ``high``."""
+    """A Trunc node; its results are ``scale * level + offset``, levels ``low`` to ``high``."""
 
     integers: Callable[[Array], Array]
     low: int
@@ -197,7 +197,9 @@ def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
         low, high = _bounds(int(bits), flag(node, "signed"), flag(node, "narrow"))
         offset = -float(zero / shift) * float(out_scale)
     if not -(2**20) < low <= high < 2**20 or high - low > MAX_LEVELS:
-        raise FormatError(f"{node}: gives {high - low + 1} values; at most {MAX_LEVELS + 1} can be")
+        raise FormatError(
+            f"{node}: has {high - low + 1} values; at most {MAX_LEVELS + 1} can be represented"
+        )
 
     def integers(x: Array) -> Array:
         y = np.rint(x / scale + zero) / shift
@@ -259,7 +261,7 @@ def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np
 def channel_thresholds(
     level: Callable[[Array], Array], levels: int, channels: int
 ) -> NDArray[np.float32]:
-    """As :func:`float_thresholds`, per channel: float32 (channels, levels).
+    """Return :func:`float_thresholds` per channel: float32 (channels, levels).
 
     ``level`` takes and returns (levels, channels).
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All values of a function of float32 that has few of them, and where it takes each."""
+"""All values of a function of float32 that has few values, and where it takes each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_INTERVALS = 1 << 22
 
 
 class StepsError(Exception):
-    """A function that is no staircase; the message says why."""
+    """A function is not a staircase; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def explored(
     *,
     is_rounded: bool = True,
 ) -> Staircase:
-    """The steps of ``function`` between two bounds.
+    """Return the steps of ``function`` between two bounds.
 
     Args:
         function: float32 (n, channels) to any real numbers of that shape.
@@ -117,7 +117,7 @@ def _explored(
 
 
 def _samples(low: int, high: int) -> list[int]:
-    """Positions: evenly spaced numbers, evenly spaced float32, and those around 0."""
+    """Return positions: of evenly spaced numbers, of evenly spaced float32, and around 0."""
     a, b = float(_number(np.int64(low))), float(_number(np.int64(high)))
     evenly = [_position(x) for x in np.linspace(a, b, SAMPLES)]
     placed = np.linspace(low, high, SAMPLES).astype(np.int64).tolist()
@@ -125,7 +125,7 @@ def _samples(low: int, high: int) -> list[int]:
 
 
 def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: int) -> Array:
-    """Positions (4, channels) at both ends of where ``meeting`` is 0, and just outside."""
+    """Return positions (4, channels) at both ends of where ``meeting`` is 0, and just outside."""
     found = []
     ends = _values(meeting, np.array([[low] * channels, [high] * channels]))
     sign = np.where(ends[0] > ends[-1], -1, 1)
@@ -145,7 +145,7 @@ def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: in
 def _all_values(
     function: Callable[[Array], Array], places: Array, y: Array, tolerance: float
 ) -> Array:
-    """Every value between the samples, found by halving where two neighbours differ."""
+    """Return every value between the samples, found by halving where two neighbours differ."""
     found = [np.unique(y)]
     first, last, below, above = places[:-1], places[1:], y[:-1], y[1:]
     while True:
@@ -172,7 +172,7 @@ def _all_values(
 
 
 def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
-    """Values further apart than ``tolerance``, each the middle one of a group; their spread."""
+    """Return the middle value of each group of values within ``tolerance``, and their spread."""
     ordered = np.unique(values)
     groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > tolerance) + 1)
     middles = np.array([_plain(group) for group in groups])
@@ -183,7 +183,7 @@ def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
 
 
 def _plain(group: Array) -> float:
-    """Of numbers that are nearly equal, the one with the fewest digits in binary."""
+    """Return the number with the fewest binary digits, of numbers that are nearly equal."""
     return min((float(one) for one in group), key=lambda x: (_bits(x), abs(x)))
 
 
@@ -193,7 +193,7 @@ def _bits(x: float) -> int:
 
 
 def _table(function: Callable[[Array], Array], values: Array, lows: Array, highs: Array) -> Array:
-    """The smallest float32 (channels, levels) at which each value but the first is reached."""
+    """Return the least float32 (channels, levels) at which each value but the first is reached."""
     middles = (values[1:] + values[:-1])[:, None] / 2
     shape = (len(middles), len(lows))
     first = np.broadcast_to(lows, shape).astype(np.int64)
@@ -220,13 +220,13 @@ def _values(function: Callable[[Array], Array], places: Array) -> Array:
 
 
 def _position(x: float) -> int:
-    """Place of a float32 among all of them; 0 is at 0."""
+    """Return the position of a float32 among all float32; 0 has position 0."""
     bits = int(np.abs(np.float32(x)).view(np.int32))
     return -bits if x < 0 else bits
 
 
 def _number(places: Any) -> Array:
-    """float32 at these places."""
+    """Return the float32 at these positions."""
     sizes = np.abs(places).astype(np.int32).view(np.float32)
     found: Array = np.where(np.asarray(places) < 0, -sizes, sizes).astype(np.float32)
     return found

@@ -23,7 +23,7 @@ Axes = tuple[str, ...]
 #: (channels,), and whether the constant is the first operand.
 Step = tuple[str, Array, bool]
 
-#: What is made of each value, (n, channels) to the same shape.
+#: A function of each value, (n, channels) to the same shape.
 Function = Callable[[Array], Array]
 
 FIRST: Axes = ("N", "C", "H", "W")
@@ -165,7 +165,7 @@ class Curve:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In ONNX, the batch included."""
+        """Shape in ONNX, with the batch."""
         return self.base.shape
 
     @property
@@ -180,7 +180,7 @@ class Curve:
 
     @property
     def order(self) -> NDArray[np.int64] | None:
-        """As in :class:`Tensor`."""
+        """Order of the elements of a flattened map, see :class:`Tensor`; else None."""
         return self.base.order
 
 
@@ -201,7 +201,7 @@ def done(step: Step, x: Array) -> Array:
 
 
 def _composed(steps: tuple[Step, ...]) -> tuple[float, float]:
-    """Return factor and offset of all steps together."""
+    """Return the factor and offset of all steps together."""
     at_zero, at_one = np.zeros(1), np.ones(1)
     for step in steps:
         at_zero, at_one = done(step, at_zero), done(_without_offset(step), at_one)
@@ -214,7 +214,7 @@ def _without_offset(step: Step) -> Step:
 
 
 def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Array:
-    """A constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
+    """Return a constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
 
     Raises:
         FormatError: it differs by position, or would make the tensor larger.
@@ -234,7 +234,7 @@ def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Ar
 
 
 def ordered(channels: Array, tensor: Tensor | RawInput | Curve) -> Array:
-    """Values by ONNX channel, (1, ...) or (channels, ...), brought into our order."""
+    """Return values by ONNX channel, (1, ...) or (channels, ...), in our order."""
     if tensor.order is None or len(channels) == 1:
         return channels
     mine = np.empty_like(channels)
@@ -276,7 +276,7 @@ def flattened(name: str, tensor: Tensor) -> Tensor:
 
 
 def in_order(weights: Array, tensor: Tensor | RawInput) -> Array:
-    """Return weights (units, inputs) with their columns in our order."""
+    """Return the weights (units, inputs) with their columns in our order."""
     if tensor.order is None:
         return weights
     mine = np.empty_like(weights)

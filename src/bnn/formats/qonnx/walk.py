@@ -48,7 +48,7 @@ class Walk:
         self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
         self.input: Input | None = None
         self.lattice = Lattice()
-        #: Of layers: bounds of their real values, which are quantized, and their channels.
+        #: Layer -> bounds of its quantized real values, and its channels.
         self.bounds: dict[str, tuple[float, float]] = {}
         self.quantized: set[str] = set()
         self.channels: dict[str, int] = {}
@@ -139,7 +139,7 @@ class Walk:
         return self.real_map(node, self.tensor(node, value))
 
     def real_map(self, node: Op, value: Value | None) -> Tensor:
-        """As :meth:`real`, but a pending flattening stays pending."""
+        """Do :meth:`real`, but leave a pending flattening pending."""
         tensor = self.on_map(node, value)
         for step in tensor.steps:
             tensor = self.scaled(node, replace(tensor, steps=()), step)

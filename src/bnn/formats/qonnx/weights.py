@@ -33,7 +33,7 @@ def _constant(node: Op, inputs: Sequence[object], index: int, what: str) -> Cons
 
 
 def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
-    """Return weights that the graph quantizes; None if ``node`` is not a quantizer."""
+    """Return the weights that the graph quantizes; None if ``node`` is not a quantizer."""
     if node.kind not in QUANTS:
         return None
     given = quantizer(node, inputs)
@@ -124,7 +124,7 @@ def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) ->
 
 
 def matrix_of(node: Op, inputs: Sequence[object], channels: int) -> Weights:
-    """Return weights (units, inputs) of a MatMul or Gemm."""
+    """Return the weights (units, inputs) of a MatMul or Gemm."""
     given = _constant(node, inputs, 1, "weights")
     is_gemm = node.kind == "Gemm"
     if given.value.ndim != 2 or (is_gemm and node.attribute("transA")):

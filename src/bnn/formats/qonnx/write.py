@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writing a program as streamlined QONNX: integer weights and MultiThreshold, no real numbers.
+"""Write a program as streamlined QONNX: integer weights and MultiThreshold, no real numbers.
 
 FINN calls a graph "streamlined" if all scales are included in thresholds (arXiv 1709.04060).
 Every edge of the program becomes a tensor, annotated with its datatype; maps are channels first,
@@ -309,7 +309,7 @@ class _Writer:
                 assert_never(op)
 
     def _two(self, kind: str, op: Add | Concat, **more: Any) -> None:
-        """The node ``kind`` of two edges, of one rank."""
+        """Write the node ``kind`` of two edges, both with the same number of axes."""
         one, other = self._read(op.source), self._read(op.other)
         if self.rank[one] != self.rank[other]:
             one, other = self._vector(one), self._vector(other)
@@ -487,7 +487,7 @@ class _Writer:
         return name if affine.dense is None else self._dense(name, affine.dense)
 
     def _dense(self, name: str, dense: Dense) -> str:
-        """The host's dense layer, in float32."""
+        """Write the host's dense layer, in float32; return the tensor's name."""
         count = self.program.score_count
         if np.isfinite([dense.low, dense.high]).any():
             limits = np.finfo(np.float32)

@@ -76,7 +76,7 @@ def load(
     Args:
         path, network, flipped: as in :func:`open_archive`.
         classes: names of the classes; by default the numbers from 0.
-        rounding: rounding of thresholds. ``exact``: the model computes what was trained.
+        rounding: of thresholds. ``exact``: the model computes what was trained.
             ``original``: it computes what the original's tool would have made of it.
 
     Raises:
@@ -185,7 +185,7 @@ def _statistics(shapes: tuple[Shape, ...], number: int, arrays: _Arrays) -> Stat
 def _weights(
     layer: Conv | Dense, before: tuple[int, int, int], number: int, arrays: _Arrays, flipped: bool
 ) -> Weights:
-    """Return weights in the order of this package: units first, channels last."""
+    """Return the weights in the order of this package: units first, channels last."""
     height, width, channels = before
     what = f"weights of layer {number}"
     match layer:

@@ -124,7 +124,7 @@ def _layer(
 
 
 def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.bool_]) -> Float:
-    """Return integer thresholds of real ones, by the cases in the table of section 9."""
+    """Return the integer thresholds of real ones, by the cases in the table of section 9."""
     layer = network.layers[index]
     outer = np.where(rises, np.floor(t), np.ceil(t))
     if layer.convolution and index == 0:
@@ -146,7 +146,7 @@ def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> W
 
 
 def _quantized(weights: Float, bits: int) -> Whole:
-    """Return integer weights: with 1 bit -1 if w < 0, else +1; with 2 bits floor(w + 0.5)."""
+    """Return the integer weights: with 1 bit -1 if w < 0, else +1; with 2 bits floor(w + 0.5)."""
     if not np.isfinite(weights).all():
         raise ParameterError("a weight is not finite")
     if bits == 1:

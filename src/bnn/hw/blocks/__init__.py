@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The blocks of the accelerator: each with its generics, its cycles and its golden function."""
+"""The accelerator's blocks: each with its parameters, cycles and expected output (golden)."""

@@ -37,7 +37,7 @@ class Adder(WordPasser):
 
     def generics(self) -> dict[str, Generic]:
         # A bipolar code c means 2c - 1.
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         shifts = [int(p.kind == "bipolar") for p in (self.first, self.second)]
         signed = [int(p.kind in ("signed", "narrow")) for p in (self.first, self.second)]
         return {
@@ -53,7 +53,7 @@ class Adder(WordPasser):
         }
 
     def golden(self, first: Words, second: Words) -> list[int]:
-        """Sums of the two streams' words."""
+        """Return the expected output: the sums of the two streams' words."""
         a = self.first.decode(unpack_rows(first, self.first.bits, self.lanes))
         b = self.second.decode(unpack_rows(second, self.second.bits, self.lanes))
         return pack_rows((a.astype(np.int64) + b) & ((1 << self.bits) - 1), self.bits)

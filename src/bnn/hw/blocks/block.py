@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every hardware block is to Python: parameters, golden result and cycle count in one object.
+"""A hardware block in Python: its parameters, expected output (``golden``) and cycle count.
 
 A block's circuit is one file of ``bnn/hw/rtl``; its object renders the instance's parameters,
 computes the words that must come out, and the cycles that one image takes when no stream
@@ -39,7 +39,7 @@ class Block(Protocol):
         ...
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance."""
+        """Return the parameters of the module's instance."""
         ...
 
 

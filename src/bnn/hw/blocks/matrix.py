@@ -55,7 +55,7 @@ _MAX_CHAIN = 16
 
 @dataclass(frozen=True)
 class Contents:
-    """What a unit's memories hold.
+    """Contents of a unit's memories.
 
     Attributes:
         weights: words [row fold * SF + column fold][PE].
@@ -76,7 +76,7 @@ class Matrix:
         weight, source: precisions.
         thresholds: what follows the accumulator.
         depth: words of the output FIFO, at least what hides the pipeline's latency.
-        loadable: parameters written at run time; else constants of the circuit.
+        loadable: whether parameters are written at run time; else they are constants.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
         input_style: memory style of the inputs that are kept for later row folds; a chip without
             RAM in LUTs needs ``auto``.
@@ -135,7 +135,7 @@ class Matrix:
 
     @property
     def fifo_depth(self) -> int:
-        """Deep enough for a result every cycle."""
+        """Words of the output FIFO: enough for a result every cycle."""
         return max(self.depth, self.latency + 4)
 
     @property
@@ -155,7 +155,7 @@ class Matrix:
 
     @property
     def lanes(self) -> int:
-        """Columns that are counted at once: SIMD, or twice as many halves."""
+        """Columns that are counted per cycle: SIMD, or twice as many halves."""
         return self.simd * (1 + self.halved)
 
     @property
@@ -198,7 +198,7 @@ class Matrix:
         return self.pe * self.simd * self.pixels * self.weight.bits * self.source.bits
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {
             "PE": self.pe,
             "SIMD": self.simd,
@@ -223,7 +223,7 @@ class Matrix:
         }
 
     def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:
-        """Return words for the parameter memories, from one layer of a program."""
+        """Return the words of the parameter memories, from one layer of a program."""
         codes = self._codes(dot)
         planes = codes[:, :, None] >> np.arange(1 if self.xnor else self.weight.bits) & 1
         # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
@@ -257,7 +257,7 @@ class Matrix:
         return Contents(weights, thresholds)
 
     def _codes(self, dot: Dot) -> NDArray[np.int64]:
-        """Return codes of all weights in stream order; of both halves if weights are halved.
+        """Return the codes of all weights in stream order; of both halves if weights are halved.
 
         Pad columns count nothing against inputs of code 0: ones for an XNOR, else zeros.
         """
@@ -272,13 +272,13 @@ class Matrix:
 
     @property
     def _order(self) -> NDArray[np.int64]:
-        """The program's number of each column, in the order in which they come."""
+        """The program's index of each column, in the order in which the stream has the columns."""
         lanes = self.simd // self.taps
         numbers = np.arange(self.columns).reshape(self.taps, -1, lanes)
         return numbers.transpose(1, 0, 2).reshape(-1)
 
     def golden(self, words: Words, dot: Dot, threshold: Threshold | None) -> list[int]:
-        """Return the output words for the input words of an image, by the program's definition."""
+        """Return the expected output words for an image's input words, as the program defines."""
         wide = unpack_rows(words, self.source.bits, self.pixels * self.simd)
         folds = wide.reshape(self.groups, self.column_folds, self.pixels, self.simd)
         vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)
@@ -305,7 +305,7 @@ def _signed(precision: Precision) -> bool:
 def correction(
     dot: Dot, source: Precision, *, halved: bool = False
 ) -> tuple[int, NDArray[np.int64]]:
-    """(alpha, beta) of the module's docstring, ``halved`` those of twice the accumulator."""
+    """Return (alpha, beta) of the module's table; with ``halved`` of twice the accumulator."""
     weights = dot.weights.astype(np.int64)
     scale = 1 + halved
     bipolar_source = source.kind == "bipolar"
@@ -325,7 +325,7 @@ def correction(
 def accumulator_bits(
     columns: int, weight: Precision, source: Precision, thresholds: int = 0
 ) -> tuple[int, int, int]:
-    """Return width, least and most of A over all weights and inputs of these precisions.
+    """Return the width, minimum and maximum of A over all weights and inputs of these precisions.
 
     Args:
         thresholds: thresholds that follow; 0: none.
@@ -346,17 +346,17 @@ def accumulator_bits(
 
 
 def sums_pay(source: Precision) -> bool:
-    """Whether adding inputs as numbers is smaller than counting XNORs of their bit planes."""
+    """Return whether adding inputs as numbers takes fewer cells than counting XNORs of planes."""
     return source.bits > 2
 
 
 def splits_ternary(weight: Precision, source: Precision, thresholds: int) -> bool:
-    """Whether ternary weights are stored as two bipolar ones; thresholds are then doubled."""
+    """Return whether ternary weights are stored as two bipolar ones; then thresholds double."""
     return weight == TERNARY and sums_pay(source) and thresholds > 0
 
 
 def ternary_pays(weight: Precision, source: Precision) -> bool:
-    """Whether products are made before they are counted."""
+    """Return whether products are made before they are counted."""
     return weight == source == TERNARY
 
 

@@ -15,12 +15,12 @@ from bnn.hw.blocks.words import unpack_rows
 class Patches(SlidingWindow):
     """``bnn_patches``: as a sliding window, but a word holds all taps of the kernel.
 
-    ``lanes`` channels of every place are in a word out; ``pixels`` divides the width of the map
+    An output word has ``lanes`` channels of all taps; ``pixels`` divides the width of the map
     of positions. Columns of the following matrix come slice of channels by slice, see
     :attr:`bnn.hw.blocks.matrix.Matrix.taps`.
 
     Attributes:
-        take: words out for which a word in has the channels: it holds ``take * lanes``.
+        take: number of output words whose channels are in one input word of ``take * lanes``.
     """
 
     module: ClassVar[str] = "bnn_patches"
@@ -28,7 +28,7 @@ class Patches(SlidingWindow):
 
     @property
     def buffer_rows(self) -> int:
-        """Rows held: a power of two, so that addresses need no arithmetic."""
+        """Map rows in the buffer: a power of two, so that addresses need no arithmetic."""
         return 1 << (super().buffer_rows - 1).bit_length()
 
     @property
@@ -43,7 +43,7 @@ class Patches(SlidingWindow):
 
     @property
     def taps(self) -> int:
-        """Places of the kernel of which a word has channels at once."""
+        """Number of kernel positions whose channels are in one word."""
         return self.kernel[0] * self.kernel[1]
 
     @property
@@ -52,7 +52,7 @@ class Patches(SlidingWindow):
         return self.folds
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {
             "BITS": self.bits,
             "LANES": self.lanes,
@@ -64,7 +64,7 @@ class Patches(SlidingWindow):
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return patch words of one image."""
+        """Return the expected output: the patch words of one image."""
         views = self._views(unpack_rows(words, self.bits, self.take * self.lanes))
         height, width, _, *kernel = views.shape
         slices = views.reshape(height, width, self.folds, self.lanes, *kernel)

@@ -22,17 +22,17 @@ class Fifo(WordPasser):
     style: str = "auto"
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {"BITS": self.bits, "DEPTH": self.depth, "STYLE": self.style}
 
     def golden(self, words: Words) -> list[int]:
-        """Return the words as they are."""
+        """Return the expected output: the same words."""
         return list(words)
 
 
 @dataclass(frozen=True)
 class _Converter(WordPasser):
-    """Between words of one part per field and words of ``ratio`` parts per field.
+    """Converter between words of one part per field and words of ``ratio`` parts per field.
 
     Attributes:
         bits: bits of one part.
@@ -47,7 +47,7 @@ class _Converter(WordPasser):
     groups: int = 1
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {"BITS": self.bits, "RATIO": self.ratio, "GROUPS": self.groups}
 
 
@@ -108,7 +108,7 @@ class Narrow(_Converter):
 
 @dataclass(frozen=True)
 class _Framed(WordPasser):
-    """``keep`` words on one side, ``total`` on the other.
+    """Block with ``keep`` words per image on one side, and ``total`` on the other.
 
     Attributes:
         bits: bits of a word.
@@ -124,7 +124,7 @@ class _Framed(WordPasser):
         return self.total
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {"BITS": self.bits, "KEEP": self.keep, "TOTAL": self.total}
 
 
@@ -140,7 +140,7 @@ class Trim(_Framed):
         return self.keep
 
     def golden(self, words: Words) -> list[int]:
-        """Return the words kept."""
+        """Return the expected output: the words that are kept."""
         return [word for at, word in enumerate(words) if at % self.total < self.keep]
 
 
@@ -156,7 +156,7 @@ class Pad(_Framed):
         return self.total
 
     def golden(self, words: Words) -> list[int]:
-        """Return the words with the zeros."""
+        """Return the expected output: the words, and the zeros after them."""
         padded: list[int] = []
         for start in range(0, len(words), self.keep):
             padded += [*words[start : start + self.keep], *[0] * (self.total - self.keep)]
@@ -178,11 +178,11 @@ class Resize(WordPasser):
         return self.to
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {"FROM": self.bits, "TO": self.to}
 
     def golden(self, words: Words) -> list[int]:
-        """Return the words' low bits."""
+        """Return the expected output: the low bits of the words."""
         return [word & ((1 << self.to) - 1) for word in words]
 
 
@@ -196,11 +196,11 @@ class Fork(WordPasser):
     words: int
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {"BITS": self.bits, "COPIES": self.copies}
 
     def golden(self, words: Words) -> list[int]:
-        """Return what every consumer gets."""
+        """Return the expected output, which every consumer gets: the same words."""
         return list(words)
 
 
@@ -223,7 +223,7 @@ class Serialize:
 
     @property
     def groups(self) -> int:
-        """Groups of an image, the last one perhaps not full."""
+        """Number of groups per image; the last one may be incomplete."""
         return -(-self.positions // self.pixels)
 
     @property
@@ -242,7 +242,7 @@ class Serialize:
         return self.positions
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {
             "BITS": self.bits,
             "PIXELS": self.pixels,
@@ -252,7 +252,7 @@ class Serialize:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return a word for each position."""
+        """Return the expected output: a word for each position."""
         out: list[int] = []
         per_image = self.groups * self.folds
         for start in range(0, len(words), self.folds):

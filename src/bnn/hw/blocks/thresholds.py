@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Thresholds (or a bias) as the circuit compares them, and the unit that has nothing else."""
+"""Thresholds (or a bias) as the circuit compares them, and the unit of thresholds alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bnn.program.precision import Precision
 
 
 def least_signed_bits(low: int, high: int) -> int:
-    """Return narrowest two's complement that holds ``low`` to ``high``, at least 2 bits."""
+    """Return the bits of two's complement that ``low`` to ``high`` need, at least 2."""
     bits = 2
     while not (-(1 << (bits - 1)) <= low and high < 1 << (bits - 1)):
         bits += 1
@@ -26,7 +26,7 @@ def least_signed_bits(low: int, high: int) -> int:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """``bnn_threshold_compare``: what one accumulator A becomes.
+    """``bnn_threshold_compare``: turns one accumulator A into an output code.
 
     Attributes:
         acc: bits of A; ``low`` and ``high`` its bounds (``high + 1`` fits too).
@@ -73,7 +73,7 @@ class Thresholds:
         return step & ((1 << self.bits) - 1)
 
     def generics(self) -> dict[str, Generic]:
-        """Parameters of ``bnn_threshold_compare``, under the names that its users pass through."""
+        """Return the parameters of ``bnn_threshold_compare``, by the names in its users."""
         return {
             "ACC": self.acc,
             "LEVELS": self.count,
@@ -94,7 +94,7 @@ class Thresholds:
         scale: int = 1,
         negative: bool = False,
     ) -> list[int]:
-        """Return parameter words of ``rows`` channels (the surplus is padding).
+        """Return the parameter words of ``rows`` channels (those after the last one are padding).
 
         Args:
             scale: scale * acc = alpha * A + beta.
@@ -126,7 +126,7 @@ class Thresholds:
 def of_threshold(
     threshold: Threshold, acc: int, low: int, high: int, *, falling: bool | None = None
 ) -> Thresholds:
-    """Thresholds that do what ``threshold`` does to an accumulator within ``low`` and ``high``."""
+    """Return the circuit's thresholds for ``threshold``, of an accumulator ``low`` to ``high``."""
     count = threshold.thresholds.shape[1]
     if count == 1:  # the difference of accumulator and threshold must fit too
         acc = max(acc, least_signed_bits(low - high - 1, high - low))
@@ -145,7 +145,7 @@ def of_threshold(
 
 
 def has_falling(threshold: Threshold) -> bool:
-    """Whether any channel has sign -1."""
+    """Return whether any channel has sign -1."""
     return threshold.signs is not None and bool((threshold.signs < 0).any())
 
 
@@ -185,7 +185,7 @@ class ThresholdUnit:
         return self.positions * self.folds
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         passed = self.thresholds.generics()
         del passed["SHIFT"]
         return {
@@ -200,14 +200,14 @@ class ThresholdUnit:
         }
 
     def contents(self, threshold: Threshold) -> list[list[int]]:
-        """Return words of the parameter memory, [fold][lane]."""
+        """Return the words of the parameter memory, [fold][lane]."""
         alpha, offset = (2, -1) if self.source.kind == "bipolar" else (1, 0)
         beta = np.full(self.channels, offset, np.int64)
         words = self.thresholds.words(threshold, alpha, beta, self.channels)
         return [words[at : at + self.lanes] for at in range(0, len(words), self.lanes)]
 
     def golden(self, words: Words, threshold: Threshold) -> list[int]:
-        """Return the output words for the input words of an image."""
+        """Return the expected output words for the input words of an image."""
         codes = unpack_rows(words, self.source.bits, self.lanes)
         values = self.source.decode(codes).astype(np.int64).reshape(-1, self.channels)
         out = threshold.precision.encode(semantics.threshold(values, threshold))
@@ -215,7 +215,7 @@ class ThresholdUnit:
 
 
 def threshold_bounds(source: Precision) -> tuple[int, int, int]:
-    """Return width, least and most of the numbers that a stream's codes are compared as."""
+    """Return the width, minimum and maximum of the numbers as which codes are compared."""
     if source.kind in ("signed", "narrow"):
         low, high = -(1 << (source.bits - 1)), (1 << (source.bits - 1)) - 1
     else:

@@ -61,18 +61,18 @@ class SlidingWindow:
 
     @property
     def least_rows(self) -> int:
-        """Rows that a group can need at once."""
+        """Map rows that one group can need."""
         crosses = self.out_shape[1] % self.pixels != 0
         return self.kernel[0] + (self.stride[0] if crosses else 0)
 
     @property
     def buffer_rows(self) -> int:
-        """Rows held: while one group is read, the next rows are written."""
+        """Map rows in the buffer: while one group is read, the next rows are written."""
         return self.rows or self.least_rows + self.stride[0]
 
     @property
     def taps(self) -> int:
-        """Places of the kernel of which a word has channels at once."""
+        """Number of kernel positions whose channels are in one word."""
         return 1
 
     @property
@@ -82,7 +82,7 @@ class SlidingWindow:
 
     @property
     def output_lanes(self) -> int:
-        """Values of one position in a word out."""
+        """Values of one position in an output word."""
         return self.lanes * self.taps
 
     @property
@@ -106,7 +106,7 @@ class SlidingWindow:
         return self.groups * self.output_steps
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         word = self.lanes * self.bits
         pad = pack([self.pad_code] * self.lanes, self.bits)
         return {
@@ -135,13 +135,13 @@ class SlidingWindow:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Patch words of one image; fields past its last position are 0 (undefined in hardware)."""
+        """Return the expected patch words of one image; fields past its end are 0 (here only)."""
         views = self._views(unpack_rows(words, self.bits, self.lanes))
         patches = views.transpose(0, 1, 3, 4, 2).reshape(-1, self.output_steps, self.lanes)
         return self._pack(patches)
 
     def _views(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Codes of an image to the patches (y, x, channel, ky, kx)."""
+        """Return the codes of an image as patches (y, x, channel, ky, kx)."""
         top, left, bottom, right = self.padding
         padded = np.pad(
             codes.reshape(self.shape),
@@ -152,7 +152,7 @@ class SlidingWindow:
         return views[:: self.stride[0], :: self.stride[1]]
 
     def _pack(self, patches: NDArray[np.int64]) -> list[int]:
-        """Return words of patches (position, step, value), group by group."""
+        """Return the words of patches (position, step, value), group by group."""
         values = patches.shape[2]
         short = self.groups * self.pixels - len(patches)
         patches = np.pad(patches, ((0, short), (0, 0), (0, 0)))
@@ -189,7 +189,7 @@ class Maximum(WordPasser):
         return self.words // self.positions
 
     def generics(self) -> dict[str, Generic]:
-        """Return parameters of the module's instance, by name."""
+        """Return the parameters of the module's instance, by name."""
         return {
             "LANES": self.lanes,
             "BITS": self.bits,
@@ -199,7 +199,7 @@ class Maximum(WordPasser):
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return maxima of each window's words."""
+        """Return the expected output: the maximum of each window's words."""
         codes = unpack_rows(words, self.bits, self.lanes)
         flip = 1 << (self.bits - 1) if self.signed else 0
         windows = (codes ^ flip).reshape(-1, self.positions, self.folds, self.lanes)

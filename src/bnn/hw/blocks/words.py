@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def pack(codes: Iterable[int], bits: int) -> int:
-    """One word of ``codes``, the first lowest."""
+    """Return one word made of ``codes``, the first one in the lowest bits."""
     word = 0
     for place, code in enumerate(codes):
         word |= int(code) << (place * bits)
@@ -35,7 +35,7 @@ def pack_rows(codes: NDArray[Any], bits: int) -> list[int]:
 
 
 def unpack_rows(words: Sequence[int], bits: int, lanes: int) -> NDArray[np.int64]:
-    """Return codes (n, lanes) of ``words``."""
+    """Return the codes (n, lanes) in ``words``."""
     size = (bits * lanes + 7) // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
     planes = np.unpackbits(raw.reshape(len(words), size), axis=1, bitorder="little")

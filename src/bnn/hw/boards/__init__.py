@@ -24,7 +24,7 @@ from bnn.hw.tables import Table
 #: The original's clock, which every design here is made for, and by which simulations tell time.
 CLOCK_MHZ = 100.0
 _MIN_MHZ, _MAX_MHZ = 1, 1000
-#: Addresses of a 32-bit processor's bus, and the registers' least window.
+#: Number of addresses of a 32-bit processor's bus; smallest window of the registers, in bytes.
 _MAX_ADDRESS, _MIN_SPAN = 1 << 32, 1 << 8
 #: What can be tried with designs for a board, the cheapest first.
 VERIFIED = ("simulated", "synthesized", "routed", "board")
@@ -38,7 +38,7 @@ class Connection:
 
     Attributes:
         top: module around ``bnn_top``, in the file of that name in this folder.
-        base: address of the registers for the processor.
+        base: address of the registers as the processor sees it.
         span: bytes of the registers' window.
     """
 
@@ -52,12 +52,12 @@ class Board:
     """A board that ``bnn plan`` and, where it has a connection, ``bnn build`` can target.
 
     Attributes:
-        name: that of its file, such as ``pynq-z1``.
+        name: name of its file without the ending, such as ``pynq-z1``.
         part: its chip.
         device: the vendor's name of the chip: part, package, speed grade.
-        clock_mhz: that the accelerator runs at.
+        clock_mhz: the accelerator's clock in MHz.
         connection: None for a board that designs can only be planned for.
-        pins: port of the wrapper around a single block -> pin; empty where none were named.
+        pins: port of the wrapper around a single block -> pin; empty if the file has none.
         verified: what was tried with designs for it, of :data:`VERIFIED`; "synthesized" and
             "routed" are by Yosys and nextpnr.
     """
@@ -86,11 +86,11 @@ class Board:
         return replace(self, clock_mhz=float(clock_mhz))
 
     def top_source(self) -> str:
-        """Return text of the top's file."""
+        """Return the text of the top's file."""
         return (resources.files(__name__) / f"{self.built.top}.sv").read_text(encoding="utf-8")
 
     def constraints(self) -> str:
-        """``bnn.xdc``: the clock; no pin is used but the processor's own."""
+        """Return ``bnn.xdc``: the clock; no pin is used except the processor's own."""
         period = 1000 / self.clock_mhz
         return (
             f"# {self.name}: the accelerator's clock is the processing system's clock 0.\n"
@@ -99,7 +99,7 @@ class Board:
 
 
 def parse(name: str, table: Table) -> Board:
-    """The board that a TOML table describes; :class:`BuildError` names the file and the field."""
+    """Return the board that a TOML table describes; :class:`BuildError` names file and field."""
     part = _part(name, table)
     build, pins = table.table("build"), table.table("pins")
     return Board(
@@ -114,7 +114,7 @@ def parse(name: str, table: Table) -> Board:
 
 
 def _part(board: str, table: Table) -> Part:
-    """The part that a board names, or describes in a table ``[part]`` with a part's fields."""
+    """Return the part that a board names, or describes in a table ``[part]``."""
     if table.is_table("part") and (own := table.table("part")) is not None:
         part = chips.parse(f"{board}'s part", own)
         own.end()
@@ -177,7 +177,7 @@ def board(name: str) -> Board:
 
 
 def _own(name: str) -> Board | None:
-    """The board of a user's own file; None where ``name`` does not end in ``.toml``."""
+    """Return the board of a user's own file; None if ``name`` does not end in ``.toml``."""
     if not name.lower().endswith(".toml"):
         return None
     return tables.read_own(Path(name), parse)
@@ -199,7 +199,7 @@ def find(name: str) -> tuple[Part, Board | None]:
             ``luts=17600,ffs=35200,bram36=60,dsp=80,clock=100``.
 
     Raises:
-        PlanError: nothing is called so; lists the parts. Or the cells have a mistake.
+        PlanError: nothing has this name, with a list of the parts; or the cells have a mistake.
         BuildError: the TOML file has a mistake.
     """
     if (own := _own(name)) is not None:
@@ -226,14 +226,14 @@ def part(name: str) -> Part:
 def place_digest(name: str, base: int, span: int, mhz: float) -> str:
     """Return 16 hexadecimal digits for a board's name, its registers' place and its clock in MHz.
 
-    ``driver.json`` has it, so that a driver notices where one of them was changed.
+    ``driver.json`` has it, so that a driver notices a change of one of them.
     """
     text = f"{name} {base:d} {span:d} {float(mhz)!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def planned_only(part: Part, board: Board | None = None) -> str:
-    """Why ``bnn build`` cannot make what is planned for ``part`` or ``board``; "": it can."""
+    """Return why ``bnn build`` cannot build a plan for ``part`` or ``board``; "" if it can."""
     if board is not None:
         if board.connection is not None:
             return ""

@@ -26,7 +26,7 @@ __all__ = ["Design", "Instance", "Port", "build"]
 
 
 def build(program: Program, folding: Folding) -> Design:
-    """The design of ``program``; :class:`BuildError` names the layer that cannot be built."""
+    """Return the design of ``program``; :class:`BuildError` names a layer that cannot be built."""
     names = [each.name for each in dots(program)]
     for name in folding.layers:
         if name not in names:
@@ -42,7 +42,7 @@ def build(program: Program, folding: Folding) -> Design:
     target = output_end(wiring)
     for name in folding.fifos:
         if name not in wiring.streams:
-            raise BuildError(f"fifos.{name}: no block of the design is called so")
+            raise BuildError(f"fifos.{name}: no block of the design has this name")
     return Design(
         program,
         folding,
@@ -70,6 +70,6 @@ def _place(wiring: Wiring, op: Op) -> None:
         case ArgMax():
             raise BuildError(f"{op.name}: an arg max in the middle of a network has no block")
         case Concat() | Rescale():
-            raise BuildError(f"{op.name}: has no block")  # limits.check says it before
+            raise BuildError(f"{op.name}: has no block")  # limits.check has refused it before
         case _:
             assert_never(op)

@@ -58,7 +58,7 @@ def dot(wiring: Wiring, op: Dot) -> None:
 
 
 def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
-    """The stream that the matrix reads, SIMD values in each pixel's field; the padded rows."""
+    """Return the stream for the matrix, SIMD values in each pixel's field, and the padded rows."""
     port = wiring.take(op.source)
     # Otherwise a window has already gathered the pixels of a group.
     if fold.pixels > 1 and op.source not in wiring.grouped:
@@ -78,7 +78,7 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 
 
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
-    """Return rows with padding, or the reason why they or the columns do not fold."""
+    """Return the rows with padding; BuildError if they or the columns do not fold."""
     rows, columns = op.weights.shape
     if min(fold.pe, fold.simd, fold.pixels) < 1:
         raise BuildError(f"{op.name}: PE, SIMD and pixels are at least 1")
@@ -115,7 +115,7 @@ def _thresholds(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) 
 
 
 def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> int:
-    """Return FIFO depth in words that lets the following matrix read a whole vector without stalls.
+    """Return the FIFO depth in words with which the next matrix reads a vector without stalls.
 
     A dense layer reads its whole vector during its first row fold; until then the vector
     must be able to grow in the FIFO. Where words are widened on the way, see :func:`_input`.

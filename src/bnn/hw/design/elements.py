@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is done element by element: thresholds that follow no matrix, and sums of two edges."""
+"""Operations element by element: thresholds that follow no matrix, and sums of two edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bnn.program.operations import Add, Threshold
 
 
 def threshold(wiring: Wiring, op: Threshold) -> None:
-    """Thresholds on a stream that comes from no matrix."""
+    """Add a unit of thresholds to ``wiring``, on a stream that comes from no matrix."""
     port = wiring.take(op.source)
     block = ThresholdUnit(
         channels=port.channels,
@@ -32,7 +32,7 @@ def threshold(wiring: Wiring, op: Threshold) -> None:
 
 
 def add(wiring: Wiring, op: Add) -> None:
-    """The sum of two edges."""
+    """Add an adder of two edges to ``wiring``."""
     first, second = wiring.take(op.source), wiring.take(op.other)
     lanes = math.gcd(first.lanes, second.lanes)
     first = wiring.lanes(first, lanes, op.name)

@@ -23,7 +23,7 @@ from bnn.program.operations import (
 
 
 def input_end(wiring: Wiring) -> InputLayout:
-    """Memory words to the program's input edge; how images lie in memory."""
+    """Add what makes the input edge of memory words; return how images are stored in memory."""
     edge = wiring.program.edges[INPUT]
     height, width, channels = edge.shape
     positions = height * width
@@ -58,7 +58,7 @@ def input_end(wiring: Wiring) -> InputLayout:
 
 
 def _first_dot(wiring: Wiring) -> Dot | None:
-    """The dot that is the input's only reader and takes it as one vector; None without one."""
+    """Return the dot that alone reads the input, as one vector; None if there is none."""
     needs = wiring.needs
     first = needs.only_reader(INPUT)
     if isinstance(first, Window) and needs.flattens(first):
@@ -69,7 +69,7 @@ def _first_dot(wiring: Wiring) -> Dot | None:
 
 
 def _lanes(wiring: Wiring, channels: int) -> int:
-    """Return values in a word of the input, as its one reader takes them; 1 for several readers."""
+    """Return how many values a word of the input has for its only reader; else 1."""
     first = wiring.needs.only_reader(INPUT)
     match first:
         case Window():
@@ -83,7 +83,7 @@ def _lanes(wiring: Wiring, channels: int) -> int:
 
 
 def output_end(wiring: Wiring) -> OutputLayout:
-    """Return the delivered edge to memory words; how results lie in memory."""
+    """Add what makes memory words of the scores' edge; return how results are stored in memory."""
     target = wiring.needs.target
     port = wiring.take(target)
     edge = wiring.program.edges[target]

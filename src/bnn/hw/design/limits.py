@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a program may say and no block computes yet: refused by name, with the reason."""
+"""Operations for which the hardware has no block yet: refused by name, with the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INSTEAD = "run it on the cpu runtime"
 
 
 def check(program: Program, ops: Iterable[Op]) -> None:
-    """:class:`BuildError` if the hardware has no block for one of ``ops``, or for the input."""
+    """Raise :class:`BuildError` if the hardware has no block for one of ``ops`` or the input."""
     given = program.edges[INPUT]
     if not given.is_narrow:
         raise BuildError(
@@ -41,7 +41,7 @@ def check(program: Program, ops: Iterable[Op]) -> None:
 
 
 def _reason(op: Op, program: Program) -> str | None:
-    """Why the hardware cannot compute ``op``; None if it can."""
+    """Return why the hardware cannot compute ``op``; None if it can."""
     match op:
         case Concat():
             return "joins maps, which no block of the hardware does yet"

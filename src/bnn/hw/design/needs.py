@@ -17,8 +17,8 @@ class Needs:
     """The operations that make the edge that is delivered.
 
     Attributes:
-        target: that edge.
-        ops: in the program's order.
+        target: name of that edge.
+        ops: the operations, in the program's order.
         readers: edge -> operations that read it, one for each reading.
         merged: name of a threshold that is computed in a dot's matrix unit -> that dot.
     """
@@ -59,23 +59,23 @@ class Needs:
         return tuple(op for op in self.ops if isinstance(op, Dot))
 
     def only_reader(self, edge: str) -> Op | None:
-        """Return the operation that reads ``edge``, where it is the only one; else None."""
+        """Return the only operation that reads ``edge``; None if there are several or none."""
         readers = self.readers.get(edge, ())
         return readers[0] if len({id(op) for op in readers}) == 1 else None
 
     def reading_dot(self, op: Op) -> Dot | None:
-        """Return the dot that is the only reader of the edge of ``op``; None without one."""
+        """Return the dot that alone reads the edge of ``op``; None if there is none."""
         reader = self.only_reader(op.name)
         return reader if isinstance(reader, Dot) and op.name != self.target else None
 
     def threshold_of(self, dot: Dot) -> Threshold | None:
-        """Return the threshold that is computed in the matrix unit of ``dot``; None without one."""
+        """Return the threshold that the matrix unit of ``dot`` computes; None if there is none."""
         name = next((name for name, each in self.merged.items() if each is dot), None)
         op = None if name is None else self.program.op(name)
         assert op is None or isinstance(op, Threshold)
         return op
 
     def flattens(self, window: Window) -> bool:
-        """Whether the window is the whole map: then nothing moves."""
+        """Return whether the window is the whole map, which needs no block."""
         shape = self.program.edges[window.source].shape
         return window.kernel == shape[:2] and not any(window.padding)

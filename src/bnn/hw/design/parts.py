@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a design is made of: instances of blocks, the streams between them, and contents."""
+"""The parts of a design: instances of blocks, the streams between them, and contents."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Instance:
 
 @dataclass(frozen=True)
 class Port:
-    """The stream that carries an edge at some point.
+    """The stream that carries an edge, at one point of the design.
 
     Attributes:
         stream: its name; a word has ``lanes`` values of ``bits`` bits.
         channels: channels per position, a multiple of the lanes; positions: positions per image.
         precision: precision of a value.
-        pace: cycles that the slowest block before takes for an image.
+        pace: cycles per image of the slowest block before it.
     """
 
     stream: str
@@ -63,7 +63,7 @@ class Port:
 
 
 class LazyContents(Mapping[str, Contents]):
-    """Contents by unit, packed when first asked for: a planner asks for none."""
+    """Contents by unit, packed when first used: a planner uses none."""
 
     def __init__(self, packers: Mapping[str, Callable[[], Contents]]) -> None:
         self._packers = packers
@@ -87,9 +87,9 @@ class Design:
 
     Attributes:
         program, folding: what it was made from.
-        instances: in order of the data's way.
-        streams: bits of each stream.
-        contents: of each unit with parameters: weights [fold][PE] (may be empty), thresholds.
+        instances: in the order in which data pass through them.
+        streams: name of each stream -> bits of its words.
+        contents: unit with parameters -> weights [fold][PE] (may be empty) and thresholds.
         source, target: layouts in memory.
         ports: the stream that carries each edge that the circuit has, before any converter.
     """
@@ -105,7 +105,7 @@ class Design:
 
     @property
     def cycles(self) -> int:
-        """Cycles an image of the slowest block."""
+        """Cycles per image of the slowest block."""
         return self.bottleneck.block.cycles
 
     @property
@@ -115,7 +115,7 @@ class Design:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Streams that have a probe, in the order of their numbers."""
+        """Names of the streams that have a probe, in the order of the probes' numbers."""
         return tuple(self.streams)
 
     def instance(self, name: str) -> Instance:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of maps: before a matrix, for the positions it takes at once, and in a pool."""
+"""Windows of maps: those before a matrix (one or more positions at once), and those of pools."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding, cycles
 from bnn.program.operations import Dot, Pool, Window
 
-#: Widest word of a pool.
+#: Widest word of a pool, in bits.
 POOL_BITS = 256
 
 
 def window_lanes(wiring: Wiring, op: Window) -> int:
-    """Return values of a word into a window."""
+    """Return how many values an input word of the window has."""
     return _block(wiring, op).input_lanes
 
 
 def _block(wiring: Wiring, op: Window) -> SlidingWindow:
-    """Return the window for ``op``; its words have the reading matrix's SIMD where that can be."""
+    """Return the window for ``op``; if possible, its words have the SIMD of the next matrix."""
     edge = wiring.program.edges[op.source]
     channels = edge.shape[2]
     pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
@@ -51,7 +51,7 @@ def _block(wiring: Wiring, op: Window) -> SlidingWindow:
 
 
 def window(wiring: Wiring, op: Window) -> None:
-    """The patches of a map, or nothing at all where the window is the whole map."""
+    """Add a block that makes the patches of a map; none if the window is the whole map."""
     port = wiring.take(op.source)
     dot = wiring.needs.reading_dot(op)
     pixels = 1 if dot is None else wiring.folding.of(dot.name).pixels
@@ -73,7 +73,7 @@ def window(wiring: Wiring, op: Window) -> None:
 
 
 def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
-    """Return rows of the buffer: enough that an image's start does not hold up the slowest matrix.
+    """Return the rows of the buffer: enough that a new image does not delay the slowest matrix.
 
     An image's first window needs all rows of a kernel at once. With room for no more than the
     next rows it waits, at the pace of the block before, for the others; where the
@@ -92,7 +92,7 @@ def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> 
 
 
 def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
-    """Neighbouring positions side by side, by a window of one position."""
+    """Put neighbouring positions side by side, by a window of one position."""
     shape = wiring.program.edges[op.source].shape
     if fold.pixels > shape[1]:
         raise BuildError(f"{op.name}: {fold.pixels} pixels at once, but a row has {shape[1]}")
@@ -104,7 +104,7 @@ def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
 
 
 def pool(wiring: Wiring, op: Pool) -> None:
-    """A sliding window and the maximum after it."""
+    """Add a sliding window, and the maximum after it."""
     port = wiring.take(op.source)
     shape = wiring.program.edges[op.source].shape
     port = wiring.lanes(port, _pool_lanes(port), op.name)
@@ -121,6 +121,6 @@ def pool(wiring: Wiring, op: Pool) -> None:
 
 
 def _pool_lanes(port: Port) -> int:
-    """As many channels at once as keep a pool's word narrow: it must not be the bottleneck."""
+    """Return the channels per word of a pool: as many as keep its word within `POOL_BITS`."""
     fit = [n for n in divisors(port.channels) if n * port.precision.bits <= POOL_BITS]
     return max(fit, default=1)

@@ -22,7 +22,7 @@ MAX_UNITS = 256
 
 @dataclass
 class Wiring:
-    """What the rooms of this package add to.
+    """The design so far; the modules of this package add to it.
 
     Attributes:
         program, folding, needs: what is built.
@@ -42,16 +42,16 @@ class Wiring:
     grouped: set[str] = field(default_factory=set)
     taps: dict[str, int] = field(default_factory=dict)
     ports: dict[str, Port] = field(default_factory=dict)
-    #: Streams that wait for a reader, one for each.
+    #: By edge: streams that wait, one for each reader.
     _waiting: dict[str, list[Port]] = field(default_factory=dict)
     _units: int = 0
 
     def place(
         self, name: str, layer: str, block: Block, *inputs: str, unit: int | None = None
     ) -> str:
-        """Add an instance with one output, which bears its name; the stream to read is returned.
+        """Add an instance with one output, which has its name; return the stream to read.
 
-        That is the output of a FIFO after it where the folding asks for one.
+        That is the output of a FIFO after it, if the folding has one there.
         """
         depth = self.folding.fifos.get(name)
         if depth is not None and isinstance(block, Fifo):
@@ -74,7 +74,7 @@ class Wiring:
         return self.place(name, name, block, source, unit=self._units - 1)
 
     def offer(self, edge: str, port: Port) -> None:
-        """Hand an edge's stream to its readers, through a fork where there are several."""
+        """Give an edge's stream to its readers, through a fork if there are several."""
         self.ports[edge] = port
         copies = len(self.needs.readers[edge]) + (edge == self.needs.target)
         if copies == 1:
@@ -95,7 +95,7 @@ class Wiring:
         return self._waiting[edge].pop(0)
 
     def lanes(self, port: Port, lanes: int, layer: str, groups: int = 1) -> Port:
-        """``port`` with words of ``lanes`` values in each of ``groups`` fields."""
+        """Return ``port`` with words of ``lanes`` values in each of ``groups`` fields."""
         if lanes == port.lanes:
             return port
         meet = math.lcm(lanes, port.lanes)

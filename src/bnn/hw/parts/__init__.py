@@ -11,7 +11,7 @@ from bnn.errors import BuildError, PlanError
 from bnn.hw import tables
 from bnn.hw.tables import Table
 
-#: Most cells of one kind, of any chip there is; a file that says more is mistaken.
+#: Most cells of one kind that a chip may have; a file with more is wrong.
 _MAX_CELLS = 1 << 24
 
 
@@ -20,9 +20,9 @@ class Part:
     """An FPGA chip: its cells and its clock.
 
     Attributes:
-        name: that of its file, such as ``xc7z020``.
-        luts, ffs, bram36, dsps: cells that it has; of block RAMs, those of 36 kbit.
-        clock_mhz: that the original's accelerators run at on it.
+        name: name of its file without the ending, such as ``xc7z020``.
+        luts, ffs, bram36, dsps: number of its cells; a block RAM has 36 kbit.
+        clock_mhz: clock in MHz of the original's accelerators on it.
         yosys: its family, for Yosys' ``synth_xilinx -family``.
         prjxray: the folder of its family in Project X-Ray's database; "": place and route
             need the vendor's tools.
@@ -39,7 +39,7 @@ class Part:
 
 
 def parse(name: str, table: Table) -> Part:
-    """The part that a TOML table describes; :class:`BuildError` names the file and the field."""
+    """Return the part that a TOML table describes; :class:`BuildError` names file and field."""
     return Part(
         name,
         table.whole("lut", 1, _MAX_CELLS),

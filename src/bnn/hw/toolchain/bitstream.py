@@ -51,7 +51,7 @@ class Bit:
 
 @dataclass(frozen=True)
 class Kind:
-    """What the database knows of one kind of tile.
+    """One kind of tile in the database.
 
     Attributes:
         bits: (feature, index of its bit) -> (the bus of its frames, the bits).
@@ -83,7 +83,7 @@ class Database:
             raise BuildError(f"{path}: not a tile grid of prjxray: {reason}") from reason
 
     def kind(self, name: str) -> Kind:
-        """Features of the tiles called ``name``."""
+        """Return the features of the tiles called ``name``."""
         if name not in self._kinds:
             self._kinds[name] = self._read(name.lower())
         return self._kinds[name]
@@ -104,7 +104,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _key(feature: str) -> tuple[str, int]:
-    """``CLBLL_L.SLICEL_X0.ALUT.INIT[05]`` -> (``SLICEL_X0.ALUT.INIT``, 5)."""
+    """Return (``SLICEL_X0.ALUT.INIT``, 5) for ``CLBLL_L.SLICEL_X0.ALUT.INIT[05]``."""
     name, _, index = feature.partition(".")[2].partition("[")
     return name, int(index.rstrip("]") or 0)
 
@@ -115,7 +115,7 @@ def _bit(text: str) -> Bit:
 
 
 def parse(line: str) -> tuple[str, str, list[int]] | None:
-    """(tile, feature, indices that are one) of a line; None of a comment.
+    """Return (tile, feature, indices that are one) of a line; None for a comment.
 
     Raises:
         BuildError: it is not a feature.
@@ -185,7 +185,7 @@ def _database(folder: Path, fabric: str) -> Database:
 
 
 def write(fasm: Path, board: Board, target: Path) -> Frames:
-    """Make the bitstream ``target`` for a board's chip from the router's file; returns its frames.
+    """Make the bitstream ``target`` for a board's chip from the router's file; return its frames.
 
     Raises:
         RuntimeUnavailableError: prjxray is not installed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A whole system without a licensed tool: Yosys, nextpnr, Project X-Ray; to a bitstream."""
+"""A bitstream of a whole system without a licensed tool: Yosys, nextpnr, Project X-Ray."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def implement(
 
     Args:
         seed: seed of the placer.
-        seconds: give up placing and routing after so long.
+        seconds: time after which placing and routing is given up.
 
     Raises:
         RuntimeUnavailableError: a tool is missing; the message names it and how to get it.
@@ -50,7 +50,7 @@ def implement(
                     seed=seed,
                     seconds=seconds,
                 )
-            finally:  # the log says how far it came
+            finally:  # the log shows how far it got
                 for made in ("route.log", "timing.json"):
                     if (folder / made).exists():
                         shutil.copy(folder / made, target / made)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the programs of place and route are.
+"""Find the programs of place and route.
 
 They are taken from PATH, or from a root file system that another Debian release was unpacked into
 (``BNN_FPGA_ROOT``). A program in there is started through its own dynamic loader and its own
@@ -17,7 +17,7 @@ from bnn.hw.parts import Part
 
 #: Environment variable: a root file system that holds the tools.
 ROOT = "BNN_FPGA_ROOT"
-#: Environment variable: prjxray's database, where it is not among the usual places.
+#: Environment variable: prjxray's database, if it is not in one of the usual folders.
 DATABASE = "BNN_PRJXRAY_DB"
 _DATABASE = "prjxray-database"
 
@@ -37,7 +37,7 @@ def command(program: str) -> list[str]:
     """Return how to start ``program``.
 
     Raises:
-        RuntimeUnavailableError: it is nowhere; the message says how to get it.
+        RuntimeUnavailableError: it is not found; the message says how to install it.
     """
     found = shutil.which(program)
     if found:
@@ -53,10 +53,10 @@ def command(program: str) -> list[str]:
 
 
 def shared(relative: str, package: str) -> Path:
-    """A file or folder of the tools' data, ``relative`` to ``usr/share``; ``package`` brings it.
+    """Return the tools' file or folder ``relative`` to ``usr/share``, which is in ``package``.
 
     Raises:
-        RuntimeUnavailableError: it is nowhere; the message says how to get it.
+        RuntimeUnavailableError: it is not found; the message says how to install it.
     """
     folder = root()
     for base in ([folder] if folder is not None else []) + [Path("/")]:
@@ -66,18 +66,18 @@ def shared(relative: str, package: str) -> Path:
 
 
 def family(part: Part) -> str:
-    """What Project X-Ray calls the family of ``part``; :class:`BuildError` where it knows none."""
+    """Return Project X-Ray's name of the family of ``part``; :class:`BuildError` if unknown."""
     if not part.prjxray:
         raise BuildError(f"{part.name} cannot be placed and routed here: use build.tcl in Vivado")
     return part.prjxray
 
 
 def database(part: Part) -> Path:
-    """Folder of prjxray's database for the family of ``part``.
+    """Return the folder of prjxray's database for the family of ``part``.
 
     Raises:
         BuildError: Project X-Ray does not know the family.
-        RuntimeUnavailableError: it is nowhere; the message says how to get it.
+        RuntimeUnavailableError: it is not found; the message says how to install it.
     """
     known = family(part)
     named = os.environ.get(DATABASE)

@@ -39,7 +39,7 @@ endmodule
 
 
 def constraints(board: Board) -> str:
-    """XDC of the wrapper's pins; :class:`BuildError` for a board that names none."""
+    """Return the wrapper's pins as XDC; :class:`BuildError` for a board without pins."""
     if not board.pins:
         raise BuildError(f"{board.name}: its TOML file has no table [pins] for a single block")
     return "".join(
@@ -50,7 +50,7 @@ def constraints(board: Board) -> str:
 
 
 def wrapper(module: str, generics: Mapping[str, Generic], ports: Sequence[Port]) -> str:
-    """``alone.sv`` around ``module`` of the library, with these parameters and ports."""
+    """Return ``alone.sv`` around ``module`` of the library, with these parameters and ports."""
     lines = ["module alone (input wire clk, rst, into, output wire out);"]
     lines += ["    logic reset;", "    always_ff @(posedge clk) reset <= rst;"]
     own = {"clk": "clk", "rst": "reset"}
@@ -88,7 +88,7 @@ def fmax(
     Args:
         board: board whose chip and pins are used.
         images: memory images that the parameters name.
-        mhz: frequency aimed at.
+        mhz: required frequency in MHz.
 
     Raises:
         RuntimeUnavailableError: Yosys or nextpnr is missing.

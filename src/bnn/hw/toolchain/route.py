@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Routed:
-    """What came of place and route.
+    """Result of place and route.
 
     Attributes:
         fmax_mhz: frequency in MHz of the slowest clock.
@@ -60,10 +60,10 @@ def route(
 
     Args:
         board: board whose chip the design is for.
-        constraints: XDC: pins, where there are any.
-        mhz: the frequency aimed at; a lower one is a result, no error.
+        constraints: pins as XDC, if there are any.
+        mhz: required frequency in MHz; a lower result is not an error.
         seed: seed of the placer.
-        seconds: give up after so long.
+        seconds: time after which it is given up.
 
     Raises:
         RuntimeUnavailableError: nextpnr is not installed.
@@ -103,7 +103,7 @@ def route(
 
 
 def read(report: dict[str, Any], fasm: Path) -> Routed:
-    """Pick the result out of nextpnr's report."""
+    """Return the result in nextpnr's report."""
     if not report["fmax"]:
         raise BuildError("nextpnr finds no clock in the design")
     clock, values = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])

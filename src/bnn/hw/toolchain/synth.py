@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Synthesis with Yosys for 7-series parts: the LUTs, flip-flops, block RAMs and DSPs of a design.
 
-Blocks keep their boundaries, so that each one's cells can be told; inside, all is flattened.
+Blocks keep their boundaries, so that the cells of each are counted; inside, all is flattened.
 Counts are of cells before packing (two small LUTs may later share one site).
 """
 
@@ -27,7 +27,7 @@ from bnn.system import install
 
 #: Family of the Zynq-7000, as ``synth_xilinx`` calls it.
 SEVEN_SERIES = "xc7"
-#: What one cell of a kind counts as.
+#: Kind of cell -> what one of them counts as.
 _LUTS = {
     **{f"LUT{n}": 1 for n in range(1, 7)},
     "INV": 1,
@@ -75,7 +75,7 @@ def script(
     apart: str = "",
     family: str = SEVEN_SERIES,
 ) -> str:
-    """Yosys commands up to the mapped netlist.
+    """Return the Yosys commands up to the mapped netlist.
 
     Args:
         extra: more source files.
@@ -96,11 +96,11 @@ NETLIST = "netlist.json"
 
 
 def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) -> str:
-    """Yosys commands from source files to a flat netlist for place and route.
+    """Return the Yosys commands from source files to a flat netlist for place and route.
 
     Args:
-        part: the chip that it is for.
-        pins: the top's ports are pins of the chip.
+        part: the chip.
+        pins: whether the top's ports are pins of the chip.
     """
     # No shift registers in LUTs: with LUT RAMs in one slice they share a write enable, and
     # nextpnr does not keep them apart.
@@ -162,7 +162,7 @@ def _read(names: Sequence[str], top: str) -> list[str]:
 
 
 def run(folder: Path, text: str) -> str:
-    """Run a script in ``folder``; its log."""
+    """Run a script in ``folder``; return its log."""
     (folder / "run.ys").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [*command(), "-Q", "-T", "run.ys"],
@@ -180,7 +180,7 @@ def run(folder: Path, text: str) -> str:
 def cells(
     sources: Sources, instances: dict[str, str], family: str = SEVEN_SERIES
 ) -> dict[str, Cells]:
-    """Cells of every instance in ``bnn_core``, of what is around it, and in all.
+    """Return the cells of every instance in ``bnn_core``, of what is around it, and in all.
 
     Args:
         instances: name of each instance of the core -> its module.
@@ -201,12 +201,12 @@ _AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
 
 
 def _selection(names: str) -> str:
-    """Modules by their names, parameterised (``$paramod...\\name``) or not."""
+    """Return a selection of modules by name, parameterised (``$paramod...\\name``) or not."""
     return " ".join(f"{name} $paramod*{name}* $paramod*{name}" for name in names.split())
 
 
 def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells]:
-    """Cells by instance from Yosys' JSON netlist."""
+    """Return the cells by instance, from Yosys' JSON netlist."""
     modules = netlist["modules"]
     result: dict[str, Cells] = {}
     core = next(m for n, m in modules.items() if n == "bnn_core")

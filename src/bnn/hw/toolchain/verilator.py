@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds a design's simulator with Verilator and a C++ compiler, once, and keeps it.
+"""Build a design's simulator with Verilator and a C++ compiler, once, and keep it.
 
 The result is a shared library, named by a digest over everything that goes into it; it is an entry
 of the cache (:mod:`bnn.system.cache`), so it is whole or made again.
@@ -28,7 +28,7 @@ _KIND = "sim"
 LIBRARY = f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
 
 Progress = Callable[[str, float], None]
-"""Called with what is being done and the part done, 0 to 1."""
+"""Called with a description of the present step and the share that is done, 0 to 1."""
 
 
 def silent(what: str, part: float) -> None:
@@ -55,7 +55,7 @@ def _binary(root: Path) -> Path:
 
 
 def compiler() -> list[str]:
-    """Command of a C++ compiler: ``$CXX``, one on PATH, or the one in ``ziglang``."""
+    """Return the command of a C++ compiler: ``$CXX``, one on PATH, or that of ``ziglang``."""
     given = os.environ.get("CXX")
     for name in (given, "g++", "clang++", "c++"):
         if name and shutil.which(name):
@@ -73,8 +73,8 @@ def build(
     """Return the shared library that simulates ``sources``.
 
     Args:
-        trace: able to write waveforms (slower).
-        quick: compiled without optimisation: built sooner, ten times slower.
+        trace: whether it can write waveforms (slower).
+        quick: whether to compile without optimisation: built sooner, but ten times slower.
 
     Raises:
         RuntimeUnavailableError: Verilator or a compiler is missing.
@@ -113,7 +113,7 @@ def _flags(trace: bool) -> list[str]:
 
 
 def verilate(work: Path, sources: Sources, flags: list[str]) -> str:
-    """Run Verilator on ``sources`` in ``work``; its messages."""
+    """Run Verilator on ``sources`` in ``work``; return its messages."""
     for name, text in sources.files.items():
         (work / name).write_bytes(text.encode())
     root = verilator_root()
@@ -170,16 +170,16 @@ def _build(
     progress("compiling the simulator", 1.0)
 
 
-#: Bytes that must be free for a failure not to be the full disk's.
+#: Free bytes below which a failure is taken as that of a full disk.
 _MIN_FREE_BYTES = 1 << 20
 #: Source bytes of a compilation unit: most of the time of a small one goes into headers.
 _UNIT_BYTES = 400_000
 
 
 def _units(work: Path, quick: bool) -> list[tuple[str, str]]:
-    """Compilation units, made by joining files, with their optimisation; the largest first.
+    """Join files to compilation units; return them with their optimisation, the largest first.
 
-    What runs once (constructors, resets) is not optimised; nothing is where it shall be quick.
+    Code that runs once (constructors, resets) is not optimised; with ``quick`` no code is.
     """
     files = sorted((work / "obj").glob("*.cpp"), key=lambda path: -path.stat().st_size)
     slow = [path for path in files if quick or "Slow" in path.name or "Syms" in path.name]
@@ -203,7 +203,7 @@ def _units(work: Path, quick: bool) -> list[tuple[str, str]]:
 
 
 def _runtime(command: list[str], trace: bool) -> list[Path]:
-    """Object files of Verilator's own library, the same for all designs, kept beside them."""
+    """Return the object files of Verilator's own library, which is the same for all designs."""
     include = verilator_root() / "include"
     names = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if trace else [])
 
@@ -228,7 +228,7 @@ def _run(work: Path, command: list[str]) -> None:
 
 
 def _check_room(work: Path, complaint: str) -> None:
-    """A full disk is the cache's, not the design's: tools say so, or die of it."""
+    """Raise CacheError if a tool failed because the disk is full: it is no fault of the design."""
     full = os.strerror(errno.ENOSPC) in complaint
     if full or shutil.disk_usage(work).free < _MIN_FREE_BYTES:
         cache.refuse(work.parent, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))

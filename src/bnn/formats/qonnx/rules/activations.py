@@ -58,7 +58,7 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _by_channel(walk: Walk, node: Op, tensor: Tensor, given: qonnx_quant.Quant) -> Tensor:
-    """A quantizer with a scale per channel: division, whole numbers, product."""
+    """Add a quantizer with a scale per channel: a division, whole numbers, a product."""
     scale = given.scale
     divided = walk.stack.add(
         Scale(walk.stack.name(f"{node.name}_divided"), divisor=scale, source=tensor.layer)
@@ -71,7 +71,7 @@ def _by_channel(walk: Walk, node: Op, tensor: Tensor, given: qonnx_quant.Quant) 
 
 
 def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Rule of Trunc: dropping low bits, as thresholds."""
+    """Rule of Trunc, which drops low bits: becomes thresholds."""
     source, *parameters = inputs
     _check_ranks(node, source, parameters)
     tensor = walk.real(node, source)
@@ -106,7 +106,7 @@ def multi_threshold(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         raise FormatError(f"{node}: compares along axis {axis}, which is not the channels'")
     if table.ndim != 2 or len(table) not in (1, tensor.channels):
         raise FormatError(f"{node}: thresholds of shape {table.shape} do not fit the tensor")
-    rows = np.sort(_at_least(ordered(table, tensor)), axis=1)  # their count has no order
+    rows = np.sort(_at_least(ordered(table, tensor)), axis=1)  # the count is the same
     return _thresholds(walk, node, tensor, rows, scale, offset)
 
 

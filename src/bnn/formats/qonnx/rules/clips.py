@@ -28,7 +28,7 @@ def clip(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def leaky(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """LeakyRelu, PRelu."""
+    """Rule of LeakyRelu and PRelu."""
     tensor = walk.real_map(node, inputs[0])
     slope = np.array([node.attribute("alpha")], np.float32) if node.kind == "LeakyRelu" else None
     if slope is None:
@@ -44,7 +44,7 @@ def leaky(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def hard_sigmoid(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """HardSigmoid: ``max(0, min(1, alpha * x + beta))``."""
+    """Rule of HardSigmoid: ``max(0, min(1, alpha * x + beta))``."""
     tensor = walk.real_map(node, inputs[0])
     alpha, beta = (np.float32(node.attribute(name)) for name in ("alpha", "beta"))
     if not np.isfinite([alpha, beta]).all():

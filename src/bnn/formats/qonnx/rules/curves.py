@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Chains of operations on each value alone, as one function that must have few values.
 
-Exporters write a quantizer as what it is made of: comparisons, Where, casts, rounding, and the
+Exporters write a quantizer as several operations: comparisons, Where, casts, rounding, and the
 straight-through ``x + (q - x)``. Here such a chain is one function of the layer that it begins
 with. Where another operation needs its result, the function is evaluated over float32 as the
 graph does it, and becomes thresholds: it must rise or fall, and have at most 256 values.
@@ -45,9 +45,9 @@ STARTING = (
     *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min", "Tanh"),
     *_LINEAR,
 )
-#: Places of a chain that are looked at, see :func:`_turns`.
+#: Most turning points of a chain, see :func:`_turns`.
 MAX_POINTS = 256
-#: What a chain may go on with.
+#: Operators that may continue a chain.
 CURVED = {
     *STARTING,
     *("Add", "Sub", "Mul", "Div", "Clip", "Relu", "Sign", "Cast", "Identity"),
@@ -56,24 +56,24 @@ CURVED = {
 
 
 def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
-    """Whether ``node`` is a part of a chain."""
+    """Return whether ``node`` continues a chain."""
     if node.kind in STARTING:
         return True
     tensors = [item for item in inputs if isinstance(item, Tensor | RawInput | Curve)]
     if node.kind not in CURVED:
         return False
     if len(tensors) > 1 and node.kind in ("Add", "Sub", "Mul", "Div"):
-        # What begins elsewhere is another layer; and the sum of two layers is one of its own.
+        # A chain with another beginning is another layer; so is the sum of two layers.
         is_plain = node.kind == "Add" and not any(isinstance(item, Curve) for item in tensors)
         return not is_plain and _joined(walk, [as_curve(node, item) for item in tensors]) != []
     return any(isinstance(item, Curve) for item in inputs)
 
 
 def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
-    """The function that ``node`` makes of its tensors, all of one beginning.
+    """Return the function that ``node`` computes of its tensors, which have one beginning.
 
     Raises:
-        FormatError: they are not, or a constant differs from position to position.
+        FormatError: they have several, or a constant differs from position to position.
     """
     places = [
         index
@@ -102,7 +102,7 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
 
 
 def as_curve(node: Op, value: Value | None) -> Curve:
-    """``value`` as a function of itself."""
+    """Return ``value`` as a curve: the identity function of itself."""
     if isinstance(value, Curve):
         return value
     if isinstance(value, RawInput):
@@ -121,7 +121,7 @@ def as_curve(node: Op, value: Value | None) -> Curve:
 
 
 def _joined(walk: Walk, curves: list[Curve]) -> list[Curve]:
-    """The curves as functions of one layer, the last that all begin with; [] if there is none."""
+    """Return the curves as functions of the last layer that all depend on; [] if there is none."""
     first = curves[0]
     if isinstance(first.base, RawInput):
         return curves if all(_is_alike(curve.base, first.base) for curve in curves) else []
@@ -133,7 +133,7 @@ def _joined(walk: Walk, curves: list[Curve]) -> list[Curve]:
 
 
 def _is_alike(one: Tensor | RawInput, two: Tensor | RawInput) -> bool:
-    """Whether the elements of both tensors are at the same places."""
+    """Return whether the elements of both tensors are at the same positions."""
     if isinstance(one, Tensor) != isinstance(two, Tensor):
         return False
     same_order = one.order is two.order or (
@@ -144,7 +144,7 @@ def _is_alike(one: Tensor | RawInput, two: Tensor | RawInput) -> bool:
 
 
 def _beginnings(walk: Walk, curve: Curve) -> dict[str, Curve]:
-    """The curve as a function of its base, and of each layer that this is a function of."""
+    """Return the curve as a function of its base, and of each layer that the base depends on."""
     by_name = {layer.name: layer for layer in walk.stack.layers}
     base = curve.base
     assert isinstance(base, Tensor)
@@ -175,7 +175,7 @@ def _source(walk: Walk, layer: Layer) -> str:
 
 
 def width(walk: Walk, curve: Curve) -> int:
-    """Channels of the curve's function: those of a map that was flattened are the map's."""
+    """Return the channels of the curve's function; for a flattened map, those of the map."""
     base = curve.base
     if isinstance(base, Tensor) and base.flat:
         return walk.channels.get(base.layer, base.channels)
@@ -189,7 +189,7 @@ def _all_done(steps: Any, x: Array) -> Array:
 
 
 def _of_each(layer: Layer) -> Function | None:
-    """What ``layer`` makes of each value (n, channels) alone; None if it does more than that."""
+    """Return ``layer`` as a function of each value (n, channels); None if it is not one."""
     match layer:
         case BatchNorm() | Scale() | Clip():
             return lambda x: real_layer(layer, x)
@@ -202,7 +202,7 @@ def _of_each(layer: Layer) -> Function | None:
 
 
 def _constant(node: Op, value: Array, first: Curve) -> Function:
-    """A constant beside ``first``."""
+    """Return a constant that is combined with ``first``, as a function."""
     if node.kind in _LINEAR:
         value = along_axis(node, value, len(first.axes))
     value = per_channel(node, value, first)
@@ -216,7 +216,7 @@ def _constant(node: Op, value: Array, first: Curve) -> Function:
 
 
 def _function(node: Op, parts: list[Function | None], inputs: Inputs) -> Function:
-    """What ``node`` computes of ``x``, given what each of its inputs is."""
+    """Return the function of ``x`` that ``node`` computes, from the functions of its inputs."""
     if node.kind in QUANTS:
         constants = [item for item in inputs[1:] if isinstance(item, Constant)]
         given = quantizer(node, [Constant(np.zeros(0)), *constants])
@@ -240,15 +240,15 @@ def _cast(node: Op, x: Array, kind: np.dtype[Any]) -> Array:
         info = np.iinfo(kind)
         whole = np.trunc(x.astype(np.float64))
         if whole.size and (whole.min() < info.min or whole.max() > info.max):
-            raise FormatError(f"{node}: casts to {kind.name} what may lie outside of it")
+            raise FormatError(f"{node}: casts values to {kind.name} that may be outside its range")
     return x.astype(kind)
 
 
 def _turns(node: Op, parts: list[Function | None]) -> list[Function]:
-    """Where ``node`` may change its course: -1, 0, 1 below, at and above each such place.
+    """Return functions that are -1, 0 and 1 below, at and above each turning point of ``node``.
 
-    A chain that only rises or falls between these places and others that are looked at is one
-    that does so everywhere, if what it is made of does.
+    A chain that only rises or falls between these points and others that are sampled does so
+    everywhere, if its operations do.
     """
     given = [part for part in parts if part is not None]
     if node.kind in ("Abs", "Sign", "Relu"):
@@ -267,14 +267,14 @@ def _side(one: Function, two: Function) -> Function:
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """A staircase on evenly spaced values: ``scale * (base + step * level)``."""
+    """A staircase with evenly spaced values: ``scale * (base + step * level)``."""
 
     table: Array
     lattice: Lattice
 
 
 def settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
-    """The chain as an activation; ``node`` is what needs its result.
+    """Return the chain as an activation; ``node`` needs its result.
 
     Raises:
         FormatError: it neither rises nor falls, or has more than 256 values.
@@ -345,7 +345,7 @@ def _held(node: Op, stairs: Staircase) -> _Held:
 
 
 def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
-    """The chain as the host's quantizer of the input, if it has the very same."""
+    """Return the chain as the host's quantizer of the input, if the host has exactly this one."""
     largest = float(np.finfo(np.float32).max)
     span = (-largest, largest)
     try:
@@ -364,7 +364,7 @@ def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
 
 
 def _hosts(raw: RawInput, held: _Held) -> Iterator[Fed]:
-    """Quantizers that may have the steps of ``held``."""
+    """Yield the host's quantizers that may have the steps of ``held``."""
     count, lattice, row = held.table.shape[1], held.lattice, held.table[0].astype(np.float64)
     if count == 1:
         fed = thresholded_input(raw, Constant(held.table), lattice)

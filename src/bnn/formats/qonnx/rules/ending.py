@@ -20,7 +20,7 @@ _FINAL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid
 
 
 def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Rule of Softmax, ArgMax, TopK ...: the values before it are the network's scores."""
+    """Rule of Softmax, ArgMax, TopK and others: the values before it are the network's scores."""
     tensor = walk.real(node, inputs[0])
     if tensor.ending == "class":
         raise FormatError(f"{node}: reads the number of a class; that cannot be converted")

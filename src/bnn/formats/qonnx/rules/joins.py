@@ -17,7 +17,7 @@ from bnn.network.network import Concat
 
 
 def concat(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Concat along the channels."""
+    """Rule of Concat along the channels."""
     if any(item is None or isinstance(item, Constant) for item in inputs):
         raise FormatError(f"{node}: joins a constant to a tensor; that cannot be converted")
     first, *others = (walk.real(node, item) for item in inputs)

@@ -88,16 +88,14 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """XnorPopcountMatMul: how many of the bits, 0 and 1, of two rows are alike.
+    """Rule of XnorPopcountMatMul: the number of equal bits of two rows of 0 and 1.
 
     With -1 for 0, their product is the number of equal ones minus that of the others.
     """
     tensor = walk.tensor(node, inputs[0])
     given = inputs[1]
     if not isinstance(given, Constant) or given.value.ndim != 2 or tensor.axes != VECTOR:
-        raise FormatError(
-            f"{node}: of products, those of a vector with a constant can be converted"
-        )
+        raise FormatError(f"{node}: only a product of a vector and a constant can be converted")
     bits = given.value
     if bits.shape[0] != tensor.channels or not np.isin(bits, (0, 1)).all():
         raise FormatError(f"{node}: its bits of shape {bits.shape} do not fit, or are not 0 and 1")
@@ -137,7 +135,7 @@ _AFTER |= {"Hardmax", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", 
 
 
 def _real_weights(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor) -> Array | None:
-    """Real weights (units, inputs) of the graph's last product; None if they are quantized."""
+    """Return the real weights (units, inputs) of the graph's last product; None if quantized."""
     given = inputs[1] if len(inputs) > 1 else None
     later = walk.nodes[walk.nodes.index(node) + 1 :]
     if not isinstance(given, Constant) or given.integers is not None or len(tensor.axes) != 2:
@@ -159,7 +157,7 @@ def _real_weights(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor) -> Array
 
 
 def _real_dense(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor, real: Array) -> Tensor:
-    """A last layer of real weights, which the host computes."""
+    """Add a last layer of real weights, which the host computes."""
     tensor = walk.real(node, tensor)
     rows = in_order(real, tensor)
     bias = bias_of(node, inputs, len(rows), tensor.shape[0]) if node.kind == "Gemm" else None

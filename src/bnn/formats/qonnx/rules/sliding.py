@@ -33,7 +33,7 @@ def check_axes(node: Op, tensor: Tensor) -> None:
 
 
 def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
-    """Return stride and padding of a convolution or pool, without the tensor's own padding."""
+    """Return the stride and padding of a convolution or pool, without the tensor's own padding."""
     row = len(tensor.axes) == 3
     stride = pair(node, "strides", (1, 1), row)
     how = node.attribute("auto_pad") if node.kind != "MaxPoolNHWC" else None
@@ -55,7 +55,7 @@ def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
 
 
 def slid(node: Op, size: Pair, kernel: Pair, stride: Pair, padding: Borders) -> Pair:
-    """Return height and width of the result of windows on a map of ``size``."""
+    """Return the height and width of the result of windows on a map of ``size``."""
     height = size[0] + padding[0] + padding[2] - kernel[0]
     width = size[1] + padding[1] + padding[3] - kernel[1]
     if min(height, width) < 0 or min(stride) < 1:
