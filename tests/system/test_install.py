@@ -24,7 +24,7 @@ LINES = [
 
 @pytest.fixture(autouse=True)
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "requires", lambda _: LINES)
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: LINES)
 
 
 def test_it_is_this_python_and_the_packages_of_the_extra() -> None:
@@ -37,7 +37,7 @@ def test_from_sources_it_is_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(install, "requires", missing)
+    monkeypatch.setattr("importlib.metadata.requires", missing)
     assert shlex.split(install.command("sim"))[-2:] == ["install", ".[sim]"]
 
 

@@ -215,14 +215,23 @@ def unpack_planes(
     return values
 
 
-def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> NDArray[np.int32]:
-    codes = np.zeros((planes.shape[1], columns), np.uint32)
+def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> NDArray[np.int16]:
+    """Codes to values, as :meth:`Precision.decode` does, in numbers of 16 bits: quickly."""
+    if columns % 8 and (planes[:, :, -1] >> columns % 8).any():
+        raise ModelFileError("weights have bits after their last column")
+    values = np.zeros((planes.shape[1], columns), np.int16)
     for bit, plane in enumerate(planes):
-        bits = np.unpackbits(plane, axis=1, bitorder="little")
-        if bits[:, columns:].any():
-            raise ModelFileError("weights have bits after their last column")
-        codes |= bits[:, :columns].astype(np.uint32) << bit
-    return precision.decode(codes)
+        bits = np.unpackbits(plane, axis=1, count=columns, bitorder="little")
+        values |= bits.astype(np.int16) << bit
+    if precision.kind == "bipolar":
+        values *= 2
+        values -= 1
+    elif precision.kind != "unsigned":
+        unused = MAX_VALUE_BITS - precision.bits
+        values = (values << unused) >> unused  # the highest bit is the sign
+    if not precision.allows(values):
+        raise ModelFileError(f"weights have codes without a value in {precision.range_text}")
+    return values
 
 
 def load(path: str | os.PathLike[str]) -> Model:

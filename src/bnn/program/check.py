@@ -267,11 +267,19 @@ def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Return each row's sum of its negative products and that of its positive ones, at most."""
-    up = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
-    down = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    """Return sums of the products below 0 and above 0, with the inputs that make them extreme."""
+    up = _row_sums(np.maximum(weights, 0))
+    down = _row_sums(weights) - up
     low, high = min(low, 0), max(high, 0)
     return up * low + down * high, up * high + down * low
+
+
+def _row_sums(values: Any) -> Any:
+    """Return the sum of each row, int64; computed in the narrowest type that holds every sum."""
+    columns = values.shape[1]
+    largest = columns * max(int(values.max(initial=0)), -int(values.min(initial=0)))
+    narrow = (each for each in (np.int16, np.int32) if largest <= np.iinfo(each).max)
+    return values.sum(axis=1, dtype=next(narrow, np.int64)).astype(np.int64)
 
 
 def _dot_edge(op: Dot, source: Edge) -> Edge:

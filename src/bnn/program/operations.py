@@ -340,7 +340,8 @@ def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:
     """Replace an array attribute by a read-only copy of the declared type, if nothing is lost."""
     given = np.asarray(getattr(op, name))
     kept = given.astype(dtype)
-    if kept.ndim != ndim or not np.array_equal(kept, given):
+    # An array of the type itself lost nothing: weights are many, and need not be compared.
+    if kept.ndim != ndim or (given.dtype != dtype and not np.array_equal(kept, given)):
         what = f"{ndim} dimensions of whole numbers that fit {np.dtype(dtype).name}"
         raise ProgramError(f"{op.name}: {name} must have {what}")
     kept.setflags(write=False)

@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, requires
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
 
@@ -27,6 +26,8 @@ def command(extra: str) -> str:
 
 
 def _packages(extra: str) -> list[str]:
+    from importlib.metadata import PackageNotFoundError, requires  # slow to import; for messages
+
     try:
         lines = requires("bnn-pynq") or []
     except PackageNotFoundError:  # the package is not installed

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bnn.system.terminal import notice
 
@@ -25,21 +24,36 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     :data:`INTERVAL_S` seconds.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(label)
+        return
+    # Imported only where a bar is seen: it takes a tenth of a second.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    said = time.monotonic()
-    seen = console.is_terminal
-    with Progress(*columns, console=console, disable=not seen, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
-        def advance(done: int, of: int) -> None:
-            nonlocal said
-            bar.update(task, completed=done, total=of)
-            if not seen and time.monotonic() - said >= INTERVAL_S:
-                said = time.monotonic()
-                sys.stderr.write(f"{label}: {done} of {of}\n")
-                sys.stderr.flush()
 
-        yield advance
+def _lines(label: str) -> Callable[[int, int], None]:
+    """A function of (done, of) that prints a line every :data:`INTERVAL_S` seconds."""
+    said = time.monotonic()
+
+    def advance(done: int, of: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= INTERVAL_S:
+            said = time.monotonic()
+            sys.stderr.write(f"{label}: {done} of {of}\n")
+            sys.stderr.flush()
+
+    return advance
 
 
 @contextmanager
