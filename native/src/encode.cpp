@@ -7,6 +7,45 @@
 namespace bnn {
 namespace {
 
+// Which of at most 64 weights are negative, and which are 0; weight 0 in bit 0.
+struct Signs {
+  uint64_t negative, zero;
+};
+
+Signs signs_of(const int16_t* weights, int count) {
+  Signs signs{0, 0};
+  for (int i = 0; i < count; ++i) {
+    signs.negative |= uint64_t(weights[i] < 0) << i;
+    signs.zero |= uint64_t(weights[i] == 0) << i;
+  }
+  return signs;
+}
+
+// Sums over the weights of a row, and how many are negative or 0.
+struct RowSums {
+  int64_t positive = 0, negative = 0, negatives = 0, zeros = 0;
+};
+
+RowSums sums_of(const int16_t* weights, int count) {
+  constexpr int piece = 1 << 15;  // sums of so many weights fit 32 bits, which are added faster
+  RowSums sums;
+  for (int first = 0; first < count; first += piece) {
+    int32_t positive = 0, negative = 0, negatives = 0, zeros = 0;
+    for (int i = first; i < std::min(count, first + piece); ++i) {
+      const int32_t weight = weights[i];
+      positive += std::max(weight, 0);
+      negative += std::min(weight, 0);
+      negatives += weight < 0;
+      zeros += weight == 0;
+    }
+    sums.positive += positive;
+    sums.negative += negative;
+    sums.negatives += negatives;
+    sums.zeros += zeros;
+  }
+  return sums;
+}
+
 int64_t ceil_div(int64_t value, int64_t divisor) {  // divisor > 0
   return value / divisor + (value % divisor > 0);
 }
@@ -25,19 +64,17 @@ BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLa
   BitWeights bits{weights.rows, layout.rows, layout.run * words, planes, source_planes, {}};
   const size_t each = size_t(bits.rows) * size_t(bits.groups) * size_t(planes);
   bits.words.resize(each * size_t(weights.rows));
+  uint64_t* to = bits.words.data();
   for (int row = 0; row < weights.rows; ++row) {
-    uint64_t* to = bits.words.data() + size_t(row) * each;
-    for (int column = 0; column < weights.columns; ++column) {
-      const int channel = column % layout.channels, pixel = column / layout.channels;
-      const size_t word = size_t(pixel) * size_t(words) + size_t(channel / 64 * source_planes);
-      const int weight = weights.row(row)[column];
-      // w = (s1 + s2) / 2 with s1 = s2 = w for +1 and -1, and s1 = +1, s2 = -1 for 0.
-      for (int source = 0; source < source_planes; ++source)
-        for (int plane = 0; plane < planes; ++plane)
-          if (weight < 0 || (weight == 0 && plane == 1))
-            to[(word + size_t(source)) * size_t(planes) + size_t(plane)] |= uint64_t(1)
-                                                                            << channel % 64;
-    }
+    const int16_t* pixel = weights.row(row);
+    for (int at = 0; at < weights.columns; at += layout.channels, pixel += layout.channels)
+      for (int first = 0; first < layout.channels; first += 64) {
+        const Signs signs = signs_of(pixel + first, std::min(64, layout.channels - first));
+        // w = (s1 + s2) / 2 with s1 = s2 = w for +1 and -1, and s1 = +1, s2 = -1 for 0.
+        for (int source = 0; source < source_planes; ++source)
+          for (int plane = 0; plane < planes; ++plane)
+            *to++ = plane == 1 ? signs.negative | signs.zero : signs.negative;
+      }
   }
   return bits;
 }
@@ -60,23 +97,16 @@ EncodedDot encode_dot(const Op& dot, const Lattice& lattice, int weight_planes) 
   encoded.divisor = weight_planes == 2 ? 2 : 1;
   const int last = lattice.codes - 1;
   for (int row = 0; row < dot.weights.rows; ++row) {
-    const int16_t* weights = dot.weights.row(row);
-    int64_t sum = 0, lowest = 0, highest = 0;
-    for (int column = 0; column < dot.weights.columns; ++column) {
-      const int64_t weight = weights[column];
-      sum += weight;
-      (weight < 0 ? lowest : highest) += weight * last;
-    }
+    const RowSums sums = sums_of(dot.weights.row(row), dot.weights.columns);
+    const int64_t sum = sums.positive + sums.negative;
     encoded.offset.push_back((dot.bias.empty() ? 0 : dot.bias[size_t(row)]) + lattice.base * sum);
     // By bits, plane by plane: sum s * b over the bits b of a plane = (equal codes) - #{s = -1}:
     // a bit xor 1 counts the zeros under the negative weights, a bit xor 0 the ones elsewhere.
-    int64_t zero = 0;
-    if (weight_planes > 0)
-      for (int column = 0; column < dot.weights.columns; ++column)
-        zero += last * (weights[column] < 0 ? weight_planes : weights[column] == 0 ? 1 : 0);
+    const int64_t zero =
+        weight_planes > 0 ? last * (sums.negatives * weight_planes + sums.zeros) : 0;
     encoded.zero.push_back(zero);
-    encoded.low.push_back(zero + encoded.divisor * lowest);
-    encoded.high.push_back(zero + encoded.divisor * highest);
+    encoded.low.push_back(zero + encoded.divisor * last * sums.negative);
+    encoded.high.push_back(zero + encoded.divisor * last * sums.positive);
   }
   return encoded;
 }

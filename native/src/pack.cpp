@@ -26,10 +26,12 @@ Bytes pack_strips(const std::vector<From>& values, int channels, int steps, int 
             const size_t at = ((size_t(channel) * size_t(steps) + size_t(step)) * size_t(planes) +
                                size_t(plane)) *
                               size_t(each);
-            for (int i = 0; i < each; ++i, to += sizeof(To)) {
-              const To value = channel < channels ? To(values[at + size_t(i)]) : To(0);
-              std::memcpy(to, &value, sizeof value);
-            }
+            if (channel < channels)
+              for (int i = 0; i < each; ++i) {
+                const To value = To(values[at + size_t(i)]);
+                std::memcpy(to + size_t(i) * sizeof(To), &value, sizeof value);
+              }
+            to += size_t(each) * sizeof(To);  // it is zero already
           }
   return packed;
 }
@@ -63,12 +65,13 @@ Bytes pack_nibbles(const BitWeights& w) {
 ByteWeights spread(const BitWeights& w) {
   ByteWeights bytes{w.channels, w.rows, w.groups / w.source_planes * 16, 4, {}};
   const size_t words = size_t(w.channels) * size_t(w.rows) * size_t(w.groups);
-  for (size_t word = 0; word < words; word += size_t(w.source_planes))
-    for (int bit = 0; bit < 64; ++bit) {
-      int sum = 0;
-      for (int plane = 0; plane < w.planes; ++plane)
-        sum += (w.words[word * size_t(w.planes) + size_t(plane)] >> bit & 1) != 0 ? -1 : 1;
-      bytes.values.push_back(int16_t(sum));
+  const size_t planes = size_t(w.planes);
+  bytes.values.assign(words / size_t(w.source_planes) * 64, int16_t(w.planes));
+  int16_t* to = bytes.values.data();
+  for (size_t word = 0; word < words; word += size_t(w.source_planes), to += 64)
+    for (size_t plane = 0; plane < planes; ++plane) {
+      const uint64_t negative = w.words[word * planes + plane];
+      for (int bit = 0; bit < 64; ++bit) to[bit] -= int16_t((negative >> bit & 1) * 2);
     }
   return bytes;
 }
