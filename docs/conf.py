@@ -5,7 +5,10 @@ Translations are in ``locale/ja`` (gettext). ``make docs-translate`` brings them
 English pages; ``tools/check_translations.py`` refuses missing and stale paragraphs.
 """
 
+import os
 from importlib.metadata import version as installed
+
+from docutils.parsers.rst import Directive
 
 project = "bnn-pynq"
 author = "the bnn-pynq developers"
@@ -17,6 +20,10 @@ extensions = [
     "sphinx.ext.napoleon",  # which have Args:, Returns:, Raises:
     "sphinxcontrib.programoutput",  # commands in the pages are run when the site is built
 ]
+# BNN_DOCS_COMMANDS=0: the pages without their commands' output, for checks of all the rest.
+RUNS_COMMANDS = os.environ.get("BNN_DOCS_COMMANDS", "1") != "0"
+if not RUNS_COMMANDS:
+    extensions.remove("sphinxcontrib.programoutput")
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "locale"]
 myst_heading_anchors = 4
@@ -32,6 +39,7 @@ napoleon_google_docstring = True
 language = "en"
 locale_dirs = ["locale"]
 gettext_compact = False
+gettext_location = False  # line numbers would change with every paragraph above
 
 html_theme = "furo"
 html_title = "bnn-pynq"
@@ -53,3 +61,19 @@ html_sidebars = {
         "sidebar/scroll-end.html",
     ]
 }
+
+
+class _NotRun(Directive):
+    """The place of a command that is not run: nothing."""
+
+    has_content, required_arguments, final_argument_whitespace = True, 1, True
+    option_spec = {"cwd": str}  # noqa: RUF012 (docutils reads the class's own dictionary)
+
+    def run(self):
+        return []
+
+
+def setup(app):
+    """Called by Sphinx."""
+    if not RUNS_COMMANDS:
+        app.add_directive("command-output", _NotRun)
