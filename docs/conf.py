@@ -6,9 +6,14 @@ English pages; ``tools/check_translations.py`` refuses missing and stale paragra
 """
 
 import os
+import sys
 from importlib.metadata import version as installed
 
 from docutils.parsers.rst import Directive
+
+sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120 (Sphinx executes this file)
+
+from japanese_search import SearchByPairs
 
 project = "bnn-pynq"
 author = "the bnn-pynq developers"
@@ -75,5 +80,6 @@ class _NotRun(Directive):
 
 def setup(app):
     """Called by Sphinx."""
+    app.add_search_language(SearchByPairs)
     if not RUNS_COMMANDS:
         app.add_directive("command-output", _NotRun)
