@@ -11,9 +11,11 @@ from importlib.metadata import version as installed
 
 from docutils.parsers.rst import Directive
 
-sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120 (Sphinx executes this file)
+for folder in (".", "../tools"):
+    sys.path.insert(0, os.path.abspath(folder))  # noqa: PTH100 (the current folder is Sphinx' choice)
 
-from japanese_search import SearchByPairs
+from check_translations import PAGES  # noqa: E402
+from japanese_search import SearchByPairs  # noqa: E402
 
 project = "bnn-pynq"
 author = "the bnn-pynq developers"
@@ -68,6 +70,9 @@ html_sidebars = {
 }
 
 
+NOT_TRANSLATED = "このページはまだ日本語になっていません。英語のまま表示しています。"
+
+
 class _NotRun(Directive):
     """The place of a command that is not run: nothing."""
 
@@ -78,8 +83,15 @@ class _NotRun(Directive):
         return []
 
 
+def _say_if_english(app, pagename, _template, context, doctree):
+    """A Japanese reader of a page that is not translated is told so."""
+    if app.config.language == "ja" and doctree is not None and pagename not in PAGES:
+        context["body"] = f'<p class="untranslated" lang="ja">{NOT_TRANSLATED}</p>{context["body"]}'
+
+
 def setup(app):
     """Called by Sphinx."""
     app.add_search_language(SearchByPairs)
+    app.connect("html-page-context", _say_if_english)
     if not RUNS_COMMANDS:
         app.add_directive("command-output", _NotRun)

@@ -109,6 +109,8 @@ def update(folder: Path) -> None:
         wanted = catalog.load_po(str(folder / f"{page}.pot"))
         for each in wanted:
             each.locations = []  # a line number would change with every paragraph above it
+        if list(read(path)) == [str(each.id) for each in wanted if each.id]:
+            continue  # nothing new, changed or gone
         have = catalog.load_po(str(path)) if path.exists() else wanted
         catalog.update_with_fuzzy(have, wanted)
         have.obsolete.clear()
