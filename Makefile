@@ -42,7 +42,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: docs docs-translate demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: docs docs-translate docs-check demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format wasm dist-check clean
 .DELETE_ON_ERROR:
 
@@ -105,11 +105,19 @@ docs: $(INSTALLED)
 	$(BIN)/bnn web --export $(SITE)/page
 	@echo "$(SITE)/index.html: the site; any static host can serve the folder $(SITE)"
 
-# After a change of pages that are translated: marks what is new or stale in docs/locale.
+# After a change of pages that are translated: puts what is new or changed into docs/locale.
 docs-translate: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[docs]'
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -q -b gettext docs $(SITE)/gettext
-	$(BIN)/sphinx-intl update -p $(SITE)/gettext -d docs/locale -l ja -w 0
+	$(BIN)/python tools/check_translations.py --update
+
+# The pages without running their commands: every paragraph is translated, and nothing in them is wrong.
+docs-check: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[docs]'
+	$(BIN)/python tools/check_translations.py
+	$(BIN)/python tools/draw_figures.py docs/figures
+	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
+	    BNN_DOCS_COMMANDS=0 $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
+	    -d $(SITE)/check/doctrees-$$language docs $(SITE)/check/$$language || exit 1; done
 
 # Random programs, RUNS of them, on every kernel set of this machine against the reference.
 RUNS ?= 10000

@@ -5,7 +5,17 @@ Translations are in ``locale/ja`` (gettext). ``make docs-translate`` brings them
 English pages; ``tools/check_translations.py`` refuses missing and stale paragraphs.
 """
 
+import os
+import sys
 from importlib.metadata import version as installed
+
+from docutils.parsers.rst import Directive
+
+for folder in (".", "../tools"):
+    sys.path.insert(0, os.path.abspath(folder))  # noqa: PTH100 (the current folder is Sphinx' choice)
+
+from check_translations import PAGES  # noqa: E402
+from japanese_search import SearchByPairs  # noqa: E402
 
 project = "bnn-pynq"
 author = "the bnn-pynq developers"
@@ -17,6 +27,10 @@ extensions = [
     "sphinx.ext.napoleon",  # which have Args:, Returns:, Raises:
     "sphinxcontrib.programoutput",  # commands in the pages are run when the site is built
 ]
+# BNN_DOCS_COMMANDS=0: the pages without their commands' output, for checks of all the rest.
+RUNS_COMMANDS = os.environ.get("BNN_DOCS_COMMANDS", "1") != "0"
+if not RUNS_COMMANDS:
+    extensions.remove("sphinxcontrib.programoutput")
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "locale"]
 myst_heading_anchors = 4
@@ -32,6 +46,7 @@ napoleon_google_docstring = True
 language = "en"
 locale_dirs = ["locale"]
 gettext_compact = False
+gettext_location = False  # line numbers would change with every paragraph above
 
 html_theme = "furo"
 html_title = "bnn-pynq"
@@ -53,3 +68,30 @@ html_sidebars = {
         "sidebar/scroll-end.html",
     ]
 }
+
+
+NOT_TRANSLATED = "このページはまだ日本語になっていません。英語のまま表示しています。"
+
+
+class _NotRun(Directive):
+    """The place of a command that is not run: nothing."""
+
+    has_content, required_arguments, final_argument_whitespace = True, 1, True
+    option_spec = {"cwd": str}  # noqa: RUF012 (docutils reads the class's own dictionary)
+
+    def run(self):
+        return []
+
+
+def _say_if_english(app, pagename, _template, context, doctree):
+    """A Japanese reader of a page that is not translated is told so."""
+    if app.config.language == "ja" and doctree is not None and pagename not in PAGES:
+        context["body"] = f'<p class="untranslated" lang="ja">{NOT_TRANSLATED}</p>{context["body"]}'
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.add_search_language(SearchByPairs)
+    app.connect("html-page-context", _say_if_english)
+    if not RUNS_COMMANDS:
+        app.add_directive("command-output", _NotRun)

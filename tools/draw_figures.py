@@ -20,7 +20,7 @@ def main() -> None:
     """Write every figure into the folder that is given."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for draw in (xnor, threshold, planes, dataflow, folding):
+    for draw in (xnor, threshold, planes, straight_through, dataflow, pipeline, folding):
         (folder / f"{draw.__name__}.svg").write_text(draw())
 
 
@@ -51,6 +51,10 @@ def _arrow(x: float, y: float, to: float) -> str:
         f'<path d="M{x:g} {y:g} H{to - 6:g} M{to - 10:g} {y - 4:g} L{to - 4:g} {y:g} '
         f'L{to - 10:g} {y + 4:g}" stroke="{LINE}" fill="none" stroke-width="1.5"/>'
     )
+
+
+def _dashed(path: str) -> str:
+    return f'<path d="{path}" stroke="{LINE}" fill="none" stroke-dasharray="4 4"/>'
 
 
 def _signs(x: float, y: float, values: list[int], size: int = 32) -> list[str]:
@@ -125,35 +129,115 @@ def _map(x: float, y: float, values: list[list[int]], step: int = 1, size: int =
 
 
 def dataflow() -> str:
-    """Blocks in a row, and the picture that each works on."""
+    """Memory, reader, layers, writer, memory, in a row."""
     names = ["DDR", "reader", "layer 1", "layer 2", "layer 3", "writer", "DDR"]
-    parts = []
+    parts, x = [], 4.0
     for index, name in enumerate(names):
-        x = 8 + index * 104
-        parts += [
-            _box(x, 20, 78, 46, "none", PLUS if 0 < index < 6 else LINE),
-            _text(x + 39, 43, name),
-        ]
-        if index:
-            parts.append(_arrow(x - 26, 43, x))
-        if 0 < index < 6:
-            parts.append(_text(x + 39, 92, f"#{6 - index}", MINUS, 16))
-    return _svg(730, 112, parts)
+        inside = 0 < index < 6
+        width = 74 if inside else 46
+        parts.append(_box(x, 20, width, 46, "none", PLUS if inside else LINE))
+        parts.append(_text(x + width / 2, 43, name, size=15))
+        x += width
+        if index < 6:
+            parts.append(_arrow(x, 43, x + 26))
+        x += 26
+    parts.append(_dashed("M62 6 H564 V80 H62 Z"))
+    parts.append(_text(313, 96, "FPGA", size=15))
+    return _svg(626, 110, parts)
+
+
+def pipeline() -> str:
+    """What each layer does at which time; the second is the slowest, and the others wait."""
+    rows = [("reader", 1), ("layer 1", 2), ("layer 2", 3), ("layer 3", 2), ("writer", 1)]
+    left, top, height, tick = 84, 10, 34, 32
+    free = [0] * len(rows)  # when each block is free again
+    parts, last_of_first, ends = [], 0, []
+    for picture in range(5):
+        ready = 0
+        for row, (_, ticks) in enumerate(rows):
+            start = max(ready, free[row])
+            if row + 1 < len(rows):  # it hands its picture on when the next block is free
+                start = max(start, free[row + 1] - ticks)
+            ready = free[row] = start + ticks
+            x, y = left + start * tick, top + row * height
+            if start + ticks <= 16:
+                fill = (PLUS, MINUS)[picture % 2]
+                parts.append(_box(x + 1, y, ticks * tick - 2, height - 6, fill, fill))
+                parts.append(_text(x + ticks * tick / 2, y + 14, f"{picture + 1}", "#fff", 16))
+        ends.append(ready)
+        last_of_first = last_of_first or ready
+    for row, (name, _) in enumerate(rows):
+        parts.append(_text(40, top + row * height + 14, name, size=15))
+    bottom = top + len(rows) * height
+    first, second = left + ends[0] * tick, left + ends[1] * tick
+    parts += _span(left, first, bottom + 12, "latency")
+    parts += _span(first, second, bottom + 12, "initiation interval")
+    parts += [_text(left + 15.6 * tick, bottom + 34, "time", size=15)]
+    return _svg(626, 226, parts)
+
+
+def _span(x: float, to: float, y: float, name: str) -> list[str]:
+    """A measure from ``x`` to ``to`` with its name under it."""
+    path = f"M{x + 2:g} {y - 6:g} v12 M{x + 2:g} {y:g} H{to - 2:g} M{to - 2:g} {y - 6:g} v12"
+    line = f'<path d="{path}" stroke="{LINE}" fill="none" stroke-width="1.5"/>'
+    return [line, _text((x + to) / 2, y + 22, name, size=15)]
+
+
+def straight_through() -> str:
+    """The real weight of one connection during training, and the bit that is used."""
+    luck, value, values = random.Random(17), -0.5, []
+    for _ in range(75):
+        value += luck.gauss(0.014, 0.06)
+        values.append(value)
+    left, middle, height = 70, 92, 76
+    points = " ".join(f"{left + 7 * i:g},{middle - height * v:.1f}" for i, v in enumerate(values))
+    parts = [
+        _text(34, 16, "+1"),
+        _text(34, middle, "0"),
+        _text(34, 168, "-1"),
+        _dashed(f"M{left} 8 V176 M{left} {middle} H600"),
+        f'<polyline points="{points}" fill="none" stroke="{TEXT}" stroke-width="2.5"/>',
+        _text(34, 204, "bit", size=15),
+    ]
+    for index, each in enumerate(values):
+        fill = PLUS if each >= 0 else MINUS
+        parts.append(_box(left + 7 * index - 3, 192, 6, 24, fill, fill))
+    return _svg(610, 226, parts)
 
 
 def folding() -> str:
     """A weight matrix covered by tiles, numbered by cycle."""
-    size, parts, cycle = 30, [], 0
+    luck, size, parts, cycle = random.Random(5), 34, [], 0
+    left, top = 104, 40
+    for row in range(8):
+        for column in range(12):
+            x, y = left + column * size, top + row * size
+            first = row < 2 and column < 4
+            sign = luck.choice((1, -1))
+            ink = PLUS if sign > 0 else MINUS
+            parts.append(_box(x + 2, y + 2, size - 5, size - 5, ink if first else "none", ink))
+            parts.append(
+                _text(x + size / 2, y + size / 2, f"{sign:+d}", "#fff" if first else ink, 12)
+            )
     for row in range(0, 8, 2):
         for column in range(0, 12, 4):
             cycle += 1
-            fill = PLUS if cycle == 1 else "none"
-            x, y = 90 + column * size, 12 + row * size
-            parts.append(_box(x, y, 4 * size - 3, 2 * size - 3, fill))
-            ink = "#fff" if cycle == 1 else TEXT
-            parts.append(_text(x + 2 * size, y + size, str(cycle), ink, 18))
-    parts += [_text(44, 42, "PE = 2"), _text(150, 268, "SIMD = 4")]
-    return _svg(470, 284, parts)
+            x, y = left + column * size, top + row * size
+            parts.append(
+                f'<rect x="{x - 1:g}" y="{y - 1:g}" width="{4 * size:g}" height="{2 * size:g}" '
+                f'rx="4" fill="none" stroke="{LINE}" stroke-width="2.5"/>'
+            )
+            middle, centre = x + 2 * size - 1, y + size - 1
+            parts.append(
+                f'<circle cx="{middle:g}" cy="{centre:g}" r="14" fill="#fff" stroke="{LINE}"/>'
+            )
+            parts.append(_text(middle, centre, str(cycle), "#222", 15))
+    parts += _span(left, left + 4 * size, 32, "")
+    parts += [_text(left + 2 * size, 14, "SIMD = 4", size=15)]
+    path = f"M92 {top} h12 M98 {top} V{top + 2 * size} M92 {top + 2 * size} h12"
+    parts.append(f'<path d="{path}" stroke="{LINE}" fill="none" stroke-width="1.5"/>')
+    parts.append(_text(46, top + size, "PE = 2", size=15))
+    return _svg(526, 322, parts)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""tools/check_translations.py names each paragraph that a Japanese page lacks or has outdated."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.scripts_loaded import load
+
+check = load("tools", "check_translations.py")
+P = check.Paragraph
+ENGLISH = {"See `bnn plan` in [Planning](planning.md).": P(line=7)}
+(TEXT,) = ENGLISH
+
+
+def faults(translated: dict[str, object]) -> list[str]:
+    return list(check.faults("faq", ENGLISH, translated))
+
+
+def test_a_complete_translation_has_no_fault() -> None:
+    assert faults({TEXT: P(translation="[計画](planning.md)の `bnn plan` をご覧ください。")}) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (P(), "not translated"),
+        (P(translation="`bnn plan`、[計画](planning.md)", fuzzy=True), "fuzzy"),
+        (P(translation="`bnn build`、[計画](planning.md)"), "other code"),
+        (P(translation="[計画](planning.md)"), "other code"),
+        (P(translation="`bnn plan`、[計画](web.md)"), "other links"),
+        (P(translation="`bnn plan`"), "other links"),
+    ],
+)
+def test_each_fault_names_page_line_and_paragraph(found: object, reason: str) -> None:
+    (fault,) = faults({TEXT: found})
+    assert fault.startswith("docs/faq.md:7: ")
+    assert reason in fault
+    assert TEXT in fault
+
+
+def test_a_paragraph_without_an_entry_is_not_translated() -> None:
+    (fault,) = faults({})
+    assert "not translated" in fault
+
+
+def test_a_translation_of_a_paragraph_that_is_gone_is_stale() -> None:
+    good = P(translation="[計画](planning.md)の `bnn plan` をご覧ください。")
+    (fault,) = faults({TEXT: good, "An old paragraph.": P(translation="古い段落。")})
+    assert "stale" in fault
+    assert "An old paragraph." in fault
+
+
+def test_each_declared_page_and_its_catalogue_are_there() -> None:
+    for page in check.PAGES:
+        assert (check.ROOT / "docs" / f"{page}.md").is_file()
+        assert (check.LOCALE / "ja" / "LC_MESSAGES" / f"{page}.po").is_file()
+
+
+def test_no_catalogue_is_of_a_page_that_is_not_declared() -> None:
+    """Else its paragraphs would be checked by nobody."""
+    found = {path.stem for path in (check.LOCALE / "ja" / "LC_MESSAGES").glob("*.po")}
+    assert found - {"sphinx"} == set(check.PAGES)  # sphinx: words of the theme
