@@ -209,7 +209,7 @@ clean:
 $(INSTALLED): $(TOOLS) pyproject.toml $(NATIVE_SOURCES)
 	@echo "building the package in $(VENV)"
 	@$(WITH_HEADERS) \
-	$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[test,dev,sim]'
+	$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[test,dev,sim,serve,bulk]'
 	@touch $@
 
 # What builds the package, as pyproject.toml says, and cmake and ninja whatever the machine has.

@@ -85,3 +85,11 @@ class CacheError(BnnError):
 
 class FormatError(BnnError):
     """A file of another framework is damaged, or contains what cannot be converted."""
+
+
+class ServeError(BnnError):
+    """A server cannot start: its address, models, token or limits."""
+
+
+class BulkError(BnnError):
+    """A bulk classification cannot start or go on: its sources, output folder or processes."""

@@ -20,6 +20,7 @@ from bnn.commands import plan as plan_command
 from bnn.commands import train as train_commands
 from bnn.commands.convert import convert
 from bnn.commands.inspect import inspect
+from bnn.commands.serve import serve
 from bnn.commands.web import web
 from bnn.errors import BnnError, UnreadableError
 from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
@@ -292,6 +293,7 @@ app.command()(plan_command.plan)
 app.command()(convert)
 app.command()(inspect)
 app.command()(web)
+app.command()(serve)
 
 
 def _classifier(

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many pictures, many processes: ``bnn bulk``, and a class for Ray Data (docs/serving.md)."""

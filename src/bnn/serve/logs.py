@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Logs as JSON, one object a line on standard error; each request has its id."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+import traceback
+from typing import Any, TextIO
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def request_id(given: bytes | None) -> str:
+    """Return the client's ``X-Request-ID`` if it is a harmless text, else a new one."""
+    if given is not None and _ID.fullmatch(given):
+        return given.decode("ascii")
+    return secrets.token_hex(8)
+
+
+class Log:
+    """Writes the lines. A log that cannot be written any more stops nothing."""
+
+    def __init__(self, file: TextIO | None = None, *, requests: bool = True) -> None:
+        self._file = file
+        self._requests = requests
+
+    def event(self, event: str, **fields: Any) -> None:
+        """Write one line; ``ensure_ascii`` leaves no control character in it."""
+        line = json.dumps({"time": round(time.time(), 6), "event": event, **fields}, default=str)
+        try:
+            file = self._file or sys.stderr
+            file.write(line + "\n")
+            file.flush()
+        except (OSError, ValueError):
+            pass
+
+    def request(self, **fields: Any) -> None:
+        """Write the line of a request, if such are wanted."""
+        if self._requests:
+            self.event("request", **fields)
+
+    def failure(self, request: str, error: BaseException) -> None:
+        """Write what a defect of the server itself raised; clients never see it."""
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.event("error", id=request, error=text)
+
+
+class Handler(logging.Handler):
+    """Takes what uvicorn logs."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record as one line."""
+        fields = {"level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info and record.exc_info[1] is not None:
+            self._log.failure("", record.exc_info[1])
+        self._log.event("server", **fields)

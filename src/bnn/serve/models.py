@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The models that a server has: by name and version, loaded again without an outage."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.errors import InputError, ServeError, UnknownNameError
+from bnn.library import load
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput
+from bnn.run import Runtime, prepare
+from bnn.serve.outputs import Output, inputs_of, outputs_of, properties
+from bnn.serve.tensors import Spec
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+#: Runs of one image before a model is served: its time, and its memory is there.
+_TRIALS = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the command line names: ``MODEL``, ``NAME=MODEL`` or ``NAME:VERSION=MODEL``."""
+
+    name: str
+    version: str
+    place: str
+
+    @staticmethod
+    def parse(text: str) -> Source:
+        """Return the source that a text names.
+
+        Raises:
+            ServeError: its name or version is not one.
+        """
+        left, equals, place = text.partition("=")
+        # A path with "=" in it and no name before: its left part is not a name.
+        if not equals or "/" in left:
+            path = Path(text)
+            left, place = path.stem if path.suffix else path.name, text
+        name, colon, version = left.partition(":")
+        if not _NAME.fullmatch(name):
+            raise ServeError(
+                f"{text}: {name!r} cannot be a model's name in an address (letters, digits, "
+                "'.', '_', '-'); give it one: NAME=MODEL"
+            )
+        if colon and not _VERSION.fullmatch(version):
+            raise ServeError(f"{text}: a version is a number from 1 on: NAME:2=MODEL")
+        if not place:
+            raise ServeError(f"{text}: no model after {left}=")
+        return Source(name, version or "1", place)
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model that is ready.
+
+    Attributes:
+        source: where it was loaded from.
+        model: it.
+        runtime: made ready with its program.
+        inputs: of which a request has one.
+        outputs: by name.
+        seconds: that one image took.
+        inline: whether it is so quick that a short batch need not leave the event loop.
+    """
+
+    source: Source
+    model: Model
+    runtime: Runtime
+    inputs: tuple[Spec, ...]
+    outputs: Mapping[str, Output]
+    seconds: float
+    inline: bool
+
+    def metadata(self, versions: list[str]) -> dict[str, Any]:
+        """As the protocol has it."""
+        return {
+            "name": self.source.name,
+            "versions": versions,
+            "platform": "bnn",
+            "inputs": [each.as_json() for each in self.inputs],
+            "outputs": [each.spec.as_json() for each in self.outputs.values()],
+            "properties": properties(self.model),
+        }
+
+
+def ready(source: Source, runtime: str, options: Mapping[str, Any]) -> Served:
+    """Return a model loaded, and tried with a few images.
+
+    Raises:
+        BnnError: it cannot be loaded, or this machine cannot offer the runtime.
+    """
+    model = load(source.place)
+    prepared = prepare(runtime, model.program, **options)
+    zeros = _zeros(model)
+    seconds = 0.0
+    for _ in range(_TRIALS if runtime == "cpu" else 0):
+        began = time.perf_counter()
+        prepared.run(zeros)
+        seconds = time.perf_counter() - began
+    inputs, outputs = inputs_of(model), outputs_of(model)
+    return Served(source, model, prepared, inputs, outputs, seconds, runtime == "cpu")
+
+
+def _zeros(model: Model) -> NDArray[Any]:
+    given = model.program.input
+    shape = (1, *given.shape)
+    if isinstance(given, PictureInput):
+        return np.zeros(shape, np.uint8)
+    return np.full(shape, given.precision.low, np.int16)
+
+
+class Repository:
+    """Every model by name and version.
+
+    Args:
+        sources: at least one; no name and version twice.
+        runtime: name of the runtime of all.
+        options: of the runtime.
+
+    Raises:
+        ServeError: a name and version twice.
+        BnnError: a model cannot be loaded.
+    """
+
+    def __init__(self, sources: list[Source], runtime: str, options: Mapping[str, Any]) -> None:
+        self._runtime, self._options = runtime, dict(options)
+        self._sources: dict[str, dict[str, Source]] = {}
+        for source in sources:
+            versions = self._sources.setdefault(source.name, {})
+            if source.version in versions:
+                raise ServeError(
+                    f"{source.place}: model {source.name!r} version {source.version} is there "
+                    f"already ({versions[source.version].place}); give NAME=MODEL or NAME:2=MODEL"
+                )
+            versions[source.version] = source
+        #: Replaced as a whole, so that no request sees a model half loaded.
+        self._served: dict[str, dict[str, Served]] = {}
+        for name in self._sources:
+            self.put(name, self.made(name))
+
+    def made(self, name: str) -> dict[str, Served]:
+        """Load every version of a model (again). Nothing changes until they are :meth:`put`.
+
+        Raises:
+            UnknownNameError: no such name was given to the server.
+            BnnError: a model cannot be loaded.
+        """
+        sources = self._sources.get(name)
+        if sources is None:
+            raise UnknownNameError(f"model {name!r}: was not given to this server")
+        return {
+            version: ready(source, self._runtime, self._options)
+            for version, source in sorted(sources.items(), key=lambda item: int(item[0]))
+        }
+
+    def put(self, name: str, made: dict[str, Served]) -> None:
+        """Serve these in the place of the old ones, which finish what they began."""
+        self._served = {**self._served, name: made}
+
+    @property
+    def all(self) -> list[Served]:
+        """Every model that is served."""
+        return [each for versions in self._served.values() for each in versions.values()]
+
+    def unload(self, name: str) -> None:
+        """Serve a model no longer, until it is loaded again.
+
+        Raises:
+            UnknownNameError: no such name was given to the server.
+        """
+        if name not in self._sources:
+            raise UnknownNameError(f"model {name!r}: was not given to this server")
+        self._served = {other: made for other, made in self._served.items() if other != name}
+
+    def find(self, name: str, version: str | None = None) -> Served:
+        """Return a model; without a version its latest, which has the largest number.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        versions = self._served.get(name)
+        if versions is None:
+            raise UnknownNameError(f"model {name[:100]!r}: is not served here")
+        if version is None:
+            return next(reversed(versions.values()))
+        found = versions.get(version)
+        if found is None:
+            known = ", ".join(versions)
+            raise UnknownNameError(
+                f"model {name!r} has no version {version[:20]!r}; it has {known}"
+            )
+        return found
+
+    def versions(self, name: str) -> list[str]:
+        """Return the versions of a model that are served, the latest last."""
+        return list(self._served.get(name, {}))
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model that was given is served."""
+        return self._served.keys() == self._sources.keys()
+
+    def index(self) -> list[dict[str, str]]:
+        """Every model that was given: name, version, state, and why it is not ready."""
+        return [
+            {"name": name, "version": version, "state": "READY", "reason": ""}
+            if version in self._served.get(name, {})
+            else {"name": name, "version": version, "state": "UNAVAILABLE", "reason": "unloaded"}
+            for name, versions in self._sources.items()
+            for version in versions
+        ]
+
+
+def wanted_outputs(served: Served, names: list[str]) -> list[Output]:
+    """Return outputs by name.
+
+    Raises:
+        InputError: there is no such output.
+    """
+    for name in names:
+        if name not in served.outputs:
+            known = ", ".join(served.outputs)
+            raise InputError(f"output {name!r}: unknown; this model has {known}")
+    return [served.outputs[name] for name in names]

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a served model takes and answers: its tensors, from its program.
+
+A further output is one more row in :func:`outputs_of`: it is then in the metadata, and can be
+asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._typing import assert_never
+from bnn.classifier import decide, logits
+from bnn.errors import DataError, InputError
+from bnn.model.model import Model
+from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
+from bnn.run import Outputs
+from bnn.serve.tensors import BYTES, DTYPES, Spec, Values
+from bnn.serve.wire import Tensor
+
+#: Names of the input for arrays, and of that for picture files.
+ARRAYS, PICTURES = "input", "pictures"
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output: its tensor, and its values from the outputs of a run."""
+
+    spec: Spec
+    values: Callable[[Outputs], Values]
+
+
+def outputs_of(model: Model) -> dict[str, Output]:
+    """Return every output of a model by name."""
+    program = model.program
+    labels = [name.encode() for name in model.classes]
+    rows = (
+        Output(Spec("scores", "INT32", (-1, program.score_count)), lambda run: run.scores),
+        Output(
+            Spec("logits", "FP64", (-1, program.classes)), lambda run: logits(program, run.scores)
+        ),
+        Output(Spec("classes", "INT64", (-1,)), lambda run: decide(program, run)),
+        Output(
+            Spec("labels", BYTES, (-1,)),
+            lambda run: [labels[index] for index in decide(program, run)],
+        ),
+    )
+    return {row.spec.name: row for row in rows}
+
+
+def datatype(given: Input) -> str:
+    """Return the datatype of an input's arrays."""
+    match given:
+        case PictureInput():
+            return "UINT8"
+        case RealInput():
+            return "FP32"
+        case IntegerInput():
+            names = ("UINT8", "UINT16") if given.precision.low >= 0 else ("INT8", "INT16")
+            sizes = [np.iinfo(DTYPES[name]).max for name in names]
+            return names[given.precision.high > sizes[0] or given.precision.low < -sizes[0] - 1]
+        case _:
+            assert_never(given)
+
+
+def inputs_of(model: Model) -> tuple[Spec, ...]:
+    """Return the inputs of a model, of which a request has exactly one."""
+    given = model.program.input
+    arrays = Spec(ARRAYS, datatype(given), (-1, *given.shape))
+    if model.preprocess is None or not isinstance(given, PictureInput):
+        return (arrays,)
+    return arrays, Spec(PICTURES, BYTES, (-1,))
+
+
+def properties(model: Model) -> dict[str, str]:
+    """Return what else is told of a model: a text each, as the protocol has it."""
+    found = {"classes": json.dumps(list(model.classes))}
+    if len(inputs_of(model)) > 1:
+        found["inputs"] = f"exactly one: {ARRAYS}, or {PICTURES} (the bytes of JPEG or PNG files)"
+    return found
+
+
+def batch_of(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
+    """Return a tensor as a checked batch, as runtimes take it.
+
+    Raises:
+        InputError, DataError: it is not an input of this model; names it.
+    """
+    specs = {spec.name: spec for spec in inputs_of(model)}
+    spec = specs.get(tensor.name)
+    if spec is None:
+        raise InputError(f"input {tensor.name!r}: unknown; this model takes {' or '.join(specs)}")
+    if tensor.datatype != spec.datatype:
+        raise InputError(f"input {tensor.name!r}: is {tensor.datatype}, must be {spec.datatype}")
+    if isinstance(tensor.values, list):
+        return _pictures(model, tensor, max_pixels)
+    if tensor.shape[1:] != spec.shape[1:]:
+        raise InputError(
+            f"input {tensor.name!r}: shape is {list(tensor.shape)}, must be {list(spec.shape)}"
+        )
+    return model.program.input.check(tensor.values)
+
+
+def _pictures(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
+    if len(tensor.shape) > 2 or tensor.shape[1:] not in ((), (1,)):
+        raise InputError(f"input {tensor.name!r}: shape is {list(tensor.shape)}, must be [-1]")
+    shape = model.program.input.shape
+    batch = np.empty((len(tensor.values), *shape), np.uint8)
+    for index, data in enumerate(tensor.values):
+        batch[index] = picture(model, data, f"picture {index}", max_pixels)
+    return model.program.input.check(batch)
+
+
+def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    """Return the bytes of a JPEG or PNG file through the model's preparation.
+
+    Raises:
+        DataError: not such a picture, damaged, or with more than ``max_pixels``; names it.
+    """
+    from PIL import Image
+
+    from bnn.data.pictures.rules import check_sides, decoding
+
+    assert model.preprocess is not None, "the input for pictures is in the metadata"
+    height, width, channels = model.program.input.shape
+    with decoding(name):
+        if not data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+            raise DataError(f"{name}: is not a JPEG or PNG file")
+        try:
+            image = Image.open(BytesIO(data), formats=("JPEG", "PNG"))
+        except Image.DecompressionBombError:
+            raise DataError(f"{name}: has too many pixels; at most {max_pixels}") from None
+        image.filename = name  # for messages
+        if image.width * image.height > max_pixels:
+            size = f"{image.width} x {image.height}"
+            raise DataError(f"{name}: has {size} pixels; at most {max_pixels}")
+        check_sides(image, name)
+        with image:
+            return model.preprocess.to_array(image, (height, width, channels))

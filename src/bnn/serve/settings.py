@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a server may use: addresses, limits, secrets. Checked before anything listens."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bnn.errors import ServeError
+from bnn.system.files import read_file
+
+#: Fewest characters of a token; shorter ones can be guessed.
+MIN_TOKEN = 16
+_MAX_TOKEN_FILE = 1 << 12
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server takes from all of its clients.
+
+    Attributes:
+        body: most bytes of one request.
+        json: most bytes of its JSON; arrays of more belong into binary tensors.
+        pixels: most pixels of one picture.
+        images: most images of one request.
+        requests: most requests in progress; one more is answered with 429.
+        connections: most open connections; one more is answered with 429 and closed.
+        seconds: in which a request must have arrived completely.
+        grace_seconds: in which requests in progress are finished after the server was asked to end.
+    """
+
+    body: int = 64 << 20
+    json: int = 8 << 20
+    pixels: int = 16_000_000
+    images: int = 1 << 16
+    requests: int = 256
+    connections: int = 1024
+    seconds: float = 30.0
+    grace_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) > 0:
+                raise ServeError(f"{name}: must be more than 0, not {getattr(self, name)!r}")
+
+    @property
+    def held(self) -> int:
+        """Most bytes of all requests that are being read or computed, together."""
+        return 4 * self.body
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a server listens, and who may ask.
+
+    Attributes:
+        host: an address, or a name of this machine.
+        port: 0 for any that is free.
+        limits: see :class:`Limits`.
+        token: what clients must send as ``Authorization: Bearer ...``; None: nothing. Addresses
+            other than loopback need one.
+        certificate: PEM file of the TLS certificate; None: plain HTTP.
+        key: PEM file of its key; None: it is in ``certificate``.
+
+    Raises:
+        ServeError: another address than loopback without a token.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    limits: Limits = field(default_factory=Limits)
+    token: str | None = field(default=None, repr=False)
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is None and not self.is_local:
+            raise ServeError(
+                f"{self.host}: other machines can reach this address; give --token-file with a "
+                "secret of their own for clients, or keep --host 127.0.0.1"
+            )
+        if self.key is not None and self.certificate is None:
+            raise ServeError("--ssl-keyfile needs --ssl-certfile")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the address."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def read_token(path: Path) -> str:
+    """Return the token in a file: one line of at least 16 visible ASCII characters.
+
+    Raises:
+        ServeError: it is missing, or has something else.
+    """
+    text = read_file(path, _MAX_TOKEN_FILE, ServeError).strip()
+    if len(text) < MIN_TOKEN or not all(0x21 <= byte <= 0x7E for byte in text):
+        raise ServeError(
+            f"{path}: a token is one line of at least {MIN_TOKEN} visible ASCII characters; "
+            "make one with: openssl rand -hex 32"
+        )
+    return text.decode("ascii")

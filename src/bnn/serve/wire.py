@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One inference request from its bytes, and the bytes of its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from bnn.errors import InputError
+from bnn.serve.tensors import BYTES, DTYPES, Shape, Values, count, from_binary, from_json
+from bnn.serve.tensors import to_binary as as_bytes
+from bnn.serve.tensors import to_json as as_list
+from bnn.system.files import parse_json
+
+#: Header with the length of the JSON if binary tensors follow it, in lower case.
+JSON_LENGTH = b"inference-header-content-length"
+_MAX_ID = 256
+#: Most bytes of a JSON whose contents are kept for the next request with the same.
+_MAX_KEPT = 1 << 10
+_MAX_DIMENSIONS = 8
+#: Largest dimension; a product of 8 of them is still a whole number of Python's.
+_MAX_DIMENSION = 1 << 31
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """An input of a request."""
+
+    name: str
+    datatype: str
+    shape: Shape
+    values: Values
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An output that a request asks for, and whether in binary."""
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """An input as the JSON has it: with its values, or with the bytes that they take after it."""
+
+    name: str
+    datatype: str
+    shape: Shape
+    values: Values | None
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """The JSON of a request."""
+
+    inputs: tuple[_Described, ...]
+    outputs: tuple[Wanted, ...] | None
+    binary: bool
+    id: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """An inference request.
+
+    Attributes:
+        inputs: at least one.
+        outputs: what is asked for; None: all.
+        binary: whether outputs are binary if ``outputs`` is None.
+        id: the client's name for it, or None.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Wanted, ...] | None = None
+    binary: bool = False
+    id: str | None = None
+
+
+def parse(body: bytes, json_length: int | None, max_json: int, max_images: int) -> Request:
+    """Return the request in ``body``.
+
+    Args:
+        body: JSON, and binary tensors after it.
+        json_length: bytes of the JSON; None: all.
+        max_json: most bytes of it.
+        max_images: most elements of the first dimension of a tensor.
+
+    Raises:
+        InputError: it is not such a request; names the field.
+    """
+    length = len(body) if json_length is None else json_length
+    if not 0 <= length <= len(body):
+        raise InputError(
+            f"Inference-Header-Content-Length is {length}, the body has {len(body)} bytes"
+        )
+    if length > max_json:
+        raise InputError(
+            f"the JSON has {length} bytes, at most {max_json} are read; send binary tensors"
+        )
+    short = json_length is not None and length <= _MAX_KEPT
+    head = (_kept_head if short else _head)(body[:length], max_images)
+    rest = memoryview(body)[length:]
+    inputs = []
+    for each in head.inputs:
+        tensor, rest = _tensor(each, rest)
+        inputs.append(tensor)
+    if len(rest):
+        raise InputError(f"{len(rest)} bytes follow the binary tensors that the JSON names")
+    return Request(tuple(inputs), head.outputs, head.binary, head.id)
+
+
+def _head(text: bytes, max_images: int) -> _Head:
+    try:
+        given = parse_json(text, finite=True, many=True)
+    except ValueError as reason:  # also for bytes that are not UTF-8
+        raise InputError(f"the request is not JSON: {_short(reason)}") from None
+    top = _object(given, "the request", {"id", "parameters", "inputs", "outputs"}, {"inputs"})
+    binary = _parameters(top, "the request", {"binary_data_output": bool})
+    default = bool(binary.get("binary_data_output", False))
+    tensors = top["inputs"]
+    if type(tensors) is not list or not tensors:
+        raise InputError("inputs: must be a list of at least one tensor")
+    if len(tensors) > _MAX_DIMENSIONS:
+        raise InputError(f"inputs: has {len(tensors)} tensors, models take one")
+    inputs = tuple(_described(each, max_images) for each in tensors)
+    return _Head(inputs, _outputs(top, default), default, _id(top))
+
+
+#: Clients of binary tensors send the same short JSON each time.
+_kept_head = lru_cache(maxsize=128)(_head)
+
+
+def _described(given: Any, max_images: int) -> _Described:
+    keys = {"name", "shape", "datatype", "parameters", "data"}
+    fields = _object(given, "an input", keys, {"name", "shape", "datatype"})
+    name = _name(fields["name"], "an input")
+    what = f"input {name!r}"
+    datatype = fields["datatype"]
+    if datatype != BYTES and (not isinstance(datatype, str) or datatype not in DTYPES):
+        known = ", ".join([*DTYPES, BYTES])
+        raise InputError(f"{what}: datatype {_short(datatype)} is not one of {known}")
+    shape = _shape(fields["shape"], what, max_images)
+    kinds = {"binary_data_size": int, "content_type": str}
+    parameters = _parameters(fields, what, kinds)
+    if parameters.get("content_type", "base64") != "base64":
+        raise InputError(f"{what}: the only content_type is base64")
+    size = parameters.get("binary_data_size")
+    if (size is None) != ("data" in fields):
+        raise InputError(f"{what}: needs either data or the parameter binary_data_size")
+    if size is not None:
+        return _Described(name, datatype, shape, None, size)
+    try:
+        return _Described(name, datatype, shape, from_json(fields["data"], datatype, shape), 0)
+    except InputError as reason:
+        raise InputError(f"{what}: {reason}") from None
+
+
+def _tensor(given: _Described, rest: memoryview) -> tuple[Tensor, memoryview]:
+    """Return an input with its values, and the bytes after them."""
+    if given.values is not None:
+        return Tensor(given.name, given.datatype, given.shape, given.values), rest
+    size = given.size
+    try:
+        if not 0 <= size <= len(rest):
+            raise InputError(f"binary_data_size is {_short(size)}, {len(rest)} bytes follow")
+        values = from_binary(rest[:size], given.datatype, given.shape)
+    except InputError as reason:
+        raise InputError(f"input {given.name!r}: {reason}") from None
+    return Tensor(given.name, given.datatype, given.shape, values), rest[size:]
+
+
+def _shape(given: Any, what: str, max_images: int) -> Shape:
+    if type(given) is not list or not 1 <= len(given) <= _MAX_DIMENSIONS:
+        raise InputError(f"{what}: shape must be a list of 1 to {_MAX_DIMENSIONS} numbers")
+    if not all(type(n) is int and 0 <= n < _MAX_DIMENSION for n in given):
+        raise InputError(f"{what}: shape must be whole numbers from 0 on")
+    if given[0] > max_images:
+        raise InputError(f"{what}: has {given[0]} images, at most {max_images} in a request")
+    if count(given) == 0 and given[0] != 0:
+        raise InputError(f"{what}: only the first number of a shape may be 0")
+    return tuple(given)
+
+
+def _outputs(top: Mapping[str, Any], default: bool) -> tuple[Wanted, ...] | None:
+    given = top.get("outputs")
+    if given is None:
+        return None
+    if type(given) is not list:
+        raise InputError("outputs: must be a list")
+    if not given:
+        return None
+    found: dict[str, Wanted] = {}
+    for each in given:
+        fields = _object(each, "an output", {"name", "parameters"}, {"name"})
+        name = _name(fields["name"], "an output")
+        if name in found:
+            raise InputError(f"output {name!r}: is asked for twice")
+        own = _parameters(fields, f"output {name!r}", {"binary_data": bool})
+        found[name] = Wanted(name, bool(own.get("binary_data", default)))
+    return tuple(found.values())
+
+
+def _id(top: Mapping[str, Any]) -> str | None:
+    given = top.get("id")
+    if given is None:
+        return None
+    if not isinstance(given, str) or len(given) > _MAX_ID:
+        raise InputError(f"id: must be a text of at most {_MAX_ID} characters")
+    return given
+
+
+def _name(given: Any, what: str) -> str:
+    if not isinstance(given, str) or not 1 <= len(given) <= _MAX_ID:
+        raise InputError(f"{what}: name must be a text of 1 to {_MAX_ID} characters")
+    return given
+
+
+def _object(given: Any, what: str, known: set[str], needed: set[str]) -> dict[str, Any]:
+    if type(given) is not dict:
+        raise InputError(f"{what}: must be an object")
+    if unknown := sorted(given.keys() - known):
+        raise InputError(f"{what}: unknown field {_short(unknown[0])}")
+    if missing := sorted(needed - given.keys()):
+        raise InputError(f"{what}: has no {missing[0]}")
+    return given
+
+
+def _parameters(fields: Mapping[str, Any], what: str, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Return the parameters, all of which must be known and of their kinds."""
+    given = fields.get("parameters")
+    if given is None:
+        return {}
+    found = _object(given, f"{what}: parameters", set(kinds), set())
+    for name, value in found.items():
+        if type(value) is not kinds[name]:
+            raise InputError(f"{what}: parameter {name} must be a {kinds[name].__name__}")
+    return found
+
+
+def _short(value: object) -> str:
+    text = str(value) if isinstance(value, Exception) else repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def respond(
+    names: tuple[str, str],
+    request_id: str | None,
+    outputs: Sequence[tuple[str, str, Values, bool]],
+) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and the bytes of its JSON if binary tensors follow.
+
+    Args:
+        names: model and version.
+        request_id: the client's.
+        outputs: name, datatype, values, and whether binary, of each.
+
+    Raises:
+        InputError: JSON has no such number (infinity), so that binary must be asked for.
+    """
+    described, tail = [], []
+    for name, datatype, values, binary in outputs:
+        shape = list(values.shape) if not isinstance(values, list) else [len(values)]
+        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        if binary:
+            data = as_bytes(values)
+            one["parameters"] = {"binary_data_size": len(data)}
+            tail.append(data)
+        else:
+            one["data"] = as_list(values)
+        described.append(one)
+    top: dict[str, Any] = {"model_name": names[0], "model_version": names[1]}
+    if request_id is not None:
+        top["id"] = request_id
+    top["outputs"] = described
+    try:
+        text = json.dumps(top, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise InputError("an output is infinite, which JSON cannot say; ask for binary") from None
+    return (text, None) if not tail else (b"".join([text, *tail]), len(text))
