@@ -55,9 +55,8 @@ sys.path.insert(0, os.environ["BNN_MUTANT_SRC"])
 
 #: A failure is enough: hypothesis need not look for the smallest one. Tests that are chosen by
 #: name run in the order of the list; each writes its name before it starts, and its outcome.
-_PLUGIN = """import json, os
+_PLUGIN = """import json, os, pathlib
 import hypothesis
-import pytest
 phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
 hypothesis.settings.register_profile("mutants", phases=phases, database=None, deadline=None)
 
@@ -66,7 +65,7 @@ def pytest_collection(session):
 
 def pytest_collection_modifyitems(config, items):
     path = os.environ.get("BNN_MUTANT_CHOSEN")
-    chosen = json.loads(open(path).read()) if path else None
+    chosen = json.loads(pathlib.Path(path).read_text()) if path else None
     if chosen is not None:
         place = {test: i for i, test in enumerate(chosen)}
         items[:] = sorted((i for i in items if i.nodeid in place), key=lambda i: place[i.nodeid])
@@ -74,7 +73,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_logstart(nodeid, location):
     path = os.environ.get("BNN_MUTANT_NOW")
     if path:
-        open(path, "w").write(nodeid)
+        pathlib.Path(path).write_text(nodeid)
 
 _seconds = {}
 
@@ -258,13 +257,18 @@ class Tree:
         }
 
     def run(
-        self, tests: list[str], limit: float, each: dict[str, float] | None = None
+        self,
+        tests: list[str],
+        limit: float,
+        each: dict[str, float] | None = None,
+        stop: bool = True,
     ) -> tuple[str, str]:
         """``passed``, ``failed``, ``hangs``, ``late`` or ``none``, and what pytest said.
 
         With ``each``, seconds that a test may take, ``tests`` are names of tests, in order.
         """
-        options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "bnn_mutants"]
+        options = ["-q", "-n0", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "bnn_mutants"]
+        options += ["-x"] if stop else []
         (self.folder / "chosen").write_text(json.dumps(None if each is None else tests))
         if each is not None:
             tests = list(dict.fromkeys(test.partition("::")[0] for test in tests))
@@ -320,9 +324,17 @@ def _tests(settings: dict[str, Any], file: str) -> list[str]:
     raise SystemExit(f"mutate.toml names no tests for {file}")
 
 
+#: How pytest's summary names a test that did not pass.
+_BAD = ("FAILED ", "ERROR ")
+
+
 def _finder(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return lines[0].split(" - ")[0].split(" ", 1)[1] if lines else "?"
+    lines = [line for line in said.splitlines() if line.startswith(_BAD)]
+    return _named(lines[0]) if lines else "?"
+
+
+def _named(line: str) -> str:
+    return line.split(" - ")[0].split(" ", 1)[1]
 
 
 @dataclass(frozen=True)
@@ -356,7 +368,7 @@ def _run(
         tree, verdict, start = trees.get(), None, time.monotonic()
         try:
             if covered is not None and mutant.file.endswith(".py"):
-                verdict = _by_lines(mutant, tree, covered, proofs, budget)
+                verdict = _by_lines(mutant, tree, covered, budget)
             if verdict is None:
                 verdict = _by_list(mutant, tree, settings, proofs, budget if covered else None)
         finally:
@@ -379,31 +391,52 @@ def _run(
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, waiting))
+    if covered is not None:
+        found = [results[each.key] for each in chosen if each.file.endswith(".py")]
+        _confirm([each for each in found if each["by"]], made[0], covered, proofs)
     return results
 
 
-def _by_lines(
-    mutant: Mutant, tree: Tree, covered: Covered, proofs: _Proofs, budget: float
-) -> Verdict | None:
+def _confirm(found: list[dict[str, Any]], tree: Tree, covered: Covered, proofs: _Proofs) -> None:
+    """Run each test that failed with a mistake once without; where it fails, nothing was found."""
+    asked = {each["by"]: covered.one_of(each["by"]) for each in found}
+    left = sorted({test for test in asked.values() if test and not proofs.has(test)})
+    while left:
+        print(f"running {len(left)} tests that found something without any mistake", flush=True)
+        patience = {test: covered.patience(test) for test in left}
+        outcome, said = tree.run(left, 3600, patience, stop=False)
+        broken = {_named(line) for line in said.splitlines() if line.startswith(_BAD)}
+        if outcome in ("hangs", "late"):
+            broken = {tree.now}
+            left = [test for test in left if test != tree.now]
+        else:
+            for test in set(left) - broken:
+                proofs.passed(test, covered.seconds[test])
+            left = []
+        for each in found:
+            if asked[each["by"]] in broken:
+                print(f"{each['by']} does not pass without a mistake either", flush=True)
+                each["outcome"] = "unjudged"
+                with (WORK / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(each) + "\n")
+
+
+def _by_lines(mutant: Mutant, tree: Tree, covered: Covered, budget: float) -> Verdict | None:
     """Run the tests that run the line, then others of the module; None where there are none."""
     exact, near = covered.tests(mutant.file, mutant.line)
     if not exact + near:
         return None
     end, ran = time.monotonic() + budget, 0
     for tests, needed in ((exact, True), (near, False)):
-        sound = [test for test in tests if test not in proofs.broken]
-        while sound:
+        while tests:
             size = _BATCH if ran == 0 else 8 * _BATCH
-            batch, sound = sound[:size], sound[size:]
+            batch, tests = tests[:size], tests[size:]
             left = end - time.monotonic()
             patience = {test: covered.patience(test) for test in batch}
             outcome, said = tree.plant(mutant, batch, left, patience) if left > 0 else ("late", "")
             if outcome in ("failed", "hangs"):
                 finder = _finder(said) if outcome == "failed" else "?"
-                finder = tree.now if finder == "?" else finder
-                if proofs.stands(tree, finder or batch[0], patience):
-                    return Verdict(outcome, finder, ran)
-                return _by_lines(mutant, tree, covered, proofs, budget)
+                return Verdict(outcome, tree.now if finder == "?" else finder, ran)
             if outcome == "late":
                 return Verdict("unjudged" if needed else "passed", ran=ran)
             ran += len(batch)
@@ -438,8 +471,6 @@ class _Proofs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Tests that fail in the copy without any mistake: of no use here.
-        self.broken: set[str] = set()
         self._path = WORK / "seconds.json"
         self._seconds: dict[str, float] = {}
         if self._path.is_file():
@@ -463,18 +494,8 @@ class _Proofs:
             raise SystemExit(f"without any mistake {finder} does not pass:\n{said[-3000:]}")
         self.passed(finder, time.monotonic() - began)
 
-    def stands(self, tree: Tree, test: str, patience: dict[str, float]) -> bool:
-        """Whether a test passes without the mistake; each is asked once."""
-        if self._key(test) in self._seconds:
-            return True
-        began = time.monotonic()
-        outcome, said = tree.run([test], 600, patience if "::" in test else None)
-        if outcome == "passed":
-            self.passed(test, time.monotonic() - began)
-            return True
-        print(f"without any mistake {test} does not pass:\n{said[-600:]}", flush=True)
-        self.broken.add(test)
-        return False
+    def has(self, test: str) -> bool:
+        return self._key(test) in self._seconds
 
     def _key(self, tests: str) -> str:
         path = ROOT / tests.partition("::")[0]

@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -41,7 +42,7 @@ class Covered:
     """The measurements of all files of tests."""
 
     def __init__(self, root: Path, kept: Path) -> None:
-        self._root, self._kept = root, kept
+        self._root, self._kept, self._lock = root, kept, threading.Lock()
         index = kept / "index.json"
         self._index: dict[str, list[str]] = json.loads(index.read_text()) if index.is_file() else {}
         #: Each test's time, where it passed without a mistake.
@@ -96,19 +97,32 @@ class Covered:
         Of lines that run when a module is imported, tests that run functions with the name that is
         made there. The others: those that share a fixture which runs the line, and those that run
         other lines of the same function, or of the module. Each list has the quickest of every
-        test function first, then the second of those with several parameters; long ones last.
+        test function first, then the second of those with several parameters; those of other
+        rooms come later, and long ones last.
         """
+        with self._lock:  # Python 3.11 reads sources in one thread at a time
+            return self._tests(file, line)
+
+    def _tests(self, file: str, line: int) -> tuple[list[str], list[str]]:
         lines, names, function = place((self._root / file).read_text(), line)
         known = self._lines(file)
         exact = self._of(known, [line]) or self._of(known, lines)
         if names:
+            names = _made_of((self._root / file).read_text(), names)
             exact = self._of(known, _naming((self._root / file).read_text(), names) - {*lines})
             exact = exact or self._elsewhere(file, names)
         shared = self._of(self._lines(file, "setup"), lines)
         beside = {test.partition("::")[0] for test in shared}
         near = {test for test in self.seconds if test.partition("::")[0] in beside}
         near |= self._of(known, function) or self._of(known, _functions(self._root / file))
-        return self._ordered(exact), self._ordered(near - exact)
+        return self._ordered(file, exact), self._ordered(file, near - exact)
+
+    def one_of(self, test: str) -> str:
+        """The test itself; of a file that cannot be read, its quickest test."""
+        if test in self.seconds:
+            return test
+        within = [each for each in self.seconds if each.partition("::")[0] == test]
+        return min(within, key=self.seconds.__getitem__, default="")
 
     def patience(self, test: str) -> float:
         """Seconds after which a test hangs: it may build what another of its file has built."""
@@ -128,13 +142,13 @@ class Covered:
                 found |= self._of(self._lines(other), lines) if lines else set()
         return found
 
-    def _ordered(self, tests: set[str]) -> list[str]:
+    def _ordered(self, file: str, tests: set[str]) -> list[str]:
         rounds: dict[str, int] = defaultdict(int)
         keys: list[tuple[bool, int, float, str]] = []
         for test in sorted(tests, key=lambda each: (self.seconds[each], each)):
-            function = test.partition("[")[0]
-            seconds = self.seconds[test]
-            keys.append((seconds > _LONG, rounds[function], seconds, test))
+            function, seconds = test.partition("[")[0], self.seconds[test]
+            place = rounds[function] + _distance(file, test.partition("::")[0])
+            keys.append((seconds > _LONG, place, seconds, test))
             rounds[function] += 1
         return [test for *_, test in sorted(keys)]
 
@@ -201,6 +215,16 @@ def _made(node: ast.stmt) -> set[str]:
     return {each.id for each in within if isinstance(each, ast.Name)}
 
 
+def _made_of(text: str, names: set[str]) -> set[str]:
+    """Return the names, and those of constants of the module that are made of them."""
+    made = set(names)
+    for node in ast.parse(text).body:  # what is used stands above
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            read = {each.id for each in ast.walk(node.value) if isinstance(each, ast.Name)}
+            made |= _made(node) if read & made else set()
+    return made
+
+
 def _functions(path: Path) -> set[int]:
     """The lines within functions."""
     lines: set[int] = set()
@@ -231,6 +255,14 @@ def _moved(before: list[str], after: list[str]) -> dict[int, int]:
 
 def _logged(path: Path) -> list[tuple[str, float, str]]:
     return [tuple(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def _distance(file: str, tests: str) -> int:
+    """0 for tests that are named like a file of the package, 1 for others of its room, else 2."""
+    room, within = Path(file).relative_to("src/bnn").parts[:1], Path(tests).parts[1:-1]
+    if within[:1] != room:
+        return 2
+    return 0 if Path(file).stem.strip("_") in Path(tests).stem else 1
 
 
 def _only_python(_: str, names: list[str]) -> list[str]:
