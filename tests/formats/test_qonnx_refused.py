@@ -90,6 +90,7 @@ TAKEN = {
     "another order that a layer reads": (QUANT, CONV, LAST, FLAT, DENSE),
     "one place": (QUANT, WHOLE, LAST, FLAT),
     "a map flattened in our order": (QUANT, CONV, LAST, FLAT),
+    "a shape that is stated": (QUANT, CONV, LAST, step("Reshape", np.array([1, 27], np.int64))),
     "a vector": (QUANT, CONV, FLAT, DENSE),
 }
 REFUSED = {
@@ -136,6 +137,18 @@ REFUSED = {
     "a map": ((QUANT, CONV), "the output is a map of"),
     "a map with channels last": ((QUANT, CONV, LAST), "the output is a map of"),
     "a flattened map": ((QUANT, CONV, FLAT), "the output is a flattened map in another order"),
+    "a shape that is one number": (
+        (QUANT, CONV, step("Reshape", np.array(27, np.int64))),
+        "its shape is not a vector of 64-bit integers",
+    ),
+    "a shape that is a table": (
+        (QUANT, CONV, step("Reshape", np.array([[1, 27]], np.int64))),
+        "its shape is not a vector of 64-bit integers",
+    ),
+    "a shape of real numbers": (
+        (QUANT, CONV, step("Reshape", np.array([1, 27], np.float32))),
+        "its shape is not a vector of 64-bit integers",
+    ),
     "samples that are not first": (
         (QUANT, WHOLE, step("Transpose", perm=[1, 0, 2, 3])),
         "samples must be first",
