@@ -17,6 +17,7 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.thresholds import Thresholds
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.plan import cost
+from bnn.plan.cost import Cost
 from bnn.plan.features import memories
 from bnn.plan.memory import Memory, mapped
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
@@ -157,3 +158,10 @@ def test_blocks_cost_what_yosys_counted() -> None:
         mean = np.mean(errors, axis=0)
         assert (mean <= ERRORS[module]).all(), (module, mean, "tools/fit_costs.py fits them anew")
         assert (mean > np.array(ERRORS[module]) - 0.11).all(), (module, mean)
+
+
+def test_costs_add_up_kind_by_kind() -> None:
+    one, two = Cost(1.0, 20.0, 300.0, 4000.0), Cost(0.5, 0.25, 0.125, 7.0)
+    assert one + two == Cost(1.5, 20.25, 300.125, 4007.0)
+    assert one - two == Cost(0.5, 19.75, 299.875, 3993.0)
+    assert cost.total([one, two, one]) == one + two + one
