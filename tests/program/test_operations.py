@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pytest
 from hypothesis import given
 
 import bnn
+from bnn.errors import ProgramError
 from bnn.model.file import OPS
 from bnn.network import layers, topology, zoo
 from bnn.network.assemble import assemble, random_parameters
-from bnn.program.inputs import Input
-from bnn.program.operations import INPUT, Add, Concat, Op, sources
+from bnn.program.inputs import Input, IntegerInput
+from bnn.program.operations import INPUT, Add, Concat, Op, Threshold, Window, sources
+from bnn.program.precision import UINT
 from bnn.program.program import Program
 from support.programs import FULL, networks
 
@@ -78,3 +81,20 @@ def test_no_chain_of_isinstance_decides_by_kind() -> None:
                 if first and second and first[0] == second[0] and (first[1] | second[1]) <= KINDS:
                     chains.append(f"{path.name}:{node.lineno}")
     assert not chains
+
+
+@pytest.mark.parametrize("constant", [65_535, -65_535])
+def test_constants_have_at_most_16_bits(constant: int) -> None:
+    """Pad values (of no border, so that no precision refuses them), base and step."""
+
+    def program(op: Op) -> Program:
+        return Program(IntegerInput((1, 1, 1), UINT(2)), (op,), op.name)
+
+    beyond = constant + (1 if constant > 0 else -1)
+    program(Window("w", INPUT, (1, 1), pad_value=constant))
+    with pytest.raises(ProgramError, match="pad value must be a small whole number"):
+        program(Window("w", INPUT, (1, 1), pad_value=beyond))
+    for base, step in ((constant, 1), (0, constant), (beyond, 1), (0, beyond)):
+        reason = "base and step must be" if beyond in (base, step) else "outputs .* do not fit"
+        with pytest.raises(ProgramError, match=reason):
+            program(Threshold("t", INPUT, np.zeros((1, 1), np.int32), UINT(2), base, step))
