@@ -21,6 +21,9 @@ B = np.linspace(0.5, 3, 4, dtype=np.float32)
 WHOLE = np.array([[7, -7, 6], [-9, 8, 1]], np.int64)
 TWO = np.array([[2, 2, -4], [4, -3, 5]], np.int64)
 
+BYTES = np.arange(-12, 12, dtype=np.int8).reshape(2, 3, 4)
+UNSIGNED = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+
 CASES: list[tuple[str, int, dict[str, Any], tuple[Any, ...]]] = [
     *((kind, 13, {}, (A, B)) for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min")),
     ("Div", 13, {}, (WHOLE, TWO)),
@@ -71,6 +74,24 @@ CASES: list[tuple[str, int, dict[str, Any], tuple[Any, ...]]] = [
     *(
         ("Cast", 13, {"to": to}, (A * 4 if to in (3, 5, 6, 7, 10, 11) else np.abs(A),))
         for to in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13)
+    ),
+    *(
+        ("QuantizeLinear", 19, {"axis": -1}, (A * 40, scale, zero))
+        for scale, zero in (
+            (np.float32(0.25), np.int8(3)),
+            (np.float32(0.5), np.uint8(7)),
+            (B, np.array([0, 1, -2, 3], np.int8)),
+        )
+    ),
+    ("QuantizeLinear", 19, {}, (A, np.float32(0.25))),
+    *(
+        ("DequantizeLinear", 19, {"axis": -1}, given)
+        for given in (
+            (BYTES, np.float32(0.25)),
+            (BYTES, np.float32(0.25), np.int8(-3)),
+            (UNSIGNED, B, np.array([0, 1, 2, 3], np.uint8)),
+            (BYTES.astype(np.int32) * 1000, B),
+        )
     ),
     ("Constant", 13, {"value": B}, ()),
     ("Constant", 13, {"value_float": 1.5}, ()),
@@ -140,3 +161,25 @@ def test_quantizers_that_are_larger_than_the_weights_are_refused(scale: Any, zer
     op = understood(node, {"": 13, "qonnx.custom_op.general": 1})
     with pytest.raises(FormatError, match="scale or zero point do not fit the weights' shape"):
         quantized_constant(op, [Constant(each.astype(np.float32)) for each in given])
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "reason"),
+    [
+        ("DequantizeLinear", (BYTES, np.float16(0.5)), "makes float16 of int8"),
+        ("DequantizeLinear", (A, np.float32(0.5)), "makes float32 of float32"),
+        ("DequantizeLinear", (BYTES, np.float32(1), np.uint8(1)), "its zero point is uint8"),
+        ("DequantizeLinear", (BYTES, B[:3]), None),
+        ("QuantizeLinear", (A, np.float16(0.5)), "makes uint8 of float32"),
+        ("QuantizeLinear", (A.astype(np.float64), np.float32(1)), "makes uint8 of float64"),
+        ("QuantizeLinear", (A, np.float32(0)), "its scale must be positive"),
+        ("QuantizeLinear", (A, np.float32(np.inf)), "its scale must be positive"),
+        ("QuantizeLinear", (A, np.float32(1), np.int32(0)), "makes int32; whole numbers of 8"),
+        ("QuantizeLinear", (A, np.float32(1), np.float32(0)), "makes float32 of float32"),
+    ],
+)
+def test_scaled_constants_that_are_refused(
+    kind: str, inputs: tuple[Any, ...], reason: str | None
+) -> None:
+    with pytest.raises(FormatError, match=reason):
+        _folded(kind, 19, {"axis": 2}, inputs)
