@@ -17,8 +17,8 @@ from bnn.model.file import OPS
 from bnn.network import layers, topology, zoo
 from bnn.network.assemble import assemble, random_parameters
 from bnn.program.inputs import Input, IntegerInput
-from bnn.program.operations import INPUT, Add, Concat, Op, Threshold, Window, sources
-from bnn.program.precision import UINT
+from bnn.program.operations import INPUT, Add, Concat, Dot, Op, Rescale, Threshold, Window, sources
+from bnn.program.precision import INT, UINT
 from bnn.program.program import Program
 from support.programs import FULL, networks
 
@@ -98,3 +98,24 @@ def test_constants_have_at_most_16_bits(constant: int) -> None:
         reason = "base and step must be" if beyond in (base, step) else "outputs .* do not fit"
         with pytest.raises(ProgramError, match=reason):
             program(Threshold("t", INPUT, np.zeros((1, 1), np.int32), UINT(2), base, step))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_arrays_have_as_many_entries_as_there_are_channels(count: int) -> None:
+    """Weights, biases, thresholds, signs, multipliers and offsets; of 3 channels, fewer or more."""
+    given, ones = IntegerInput((1, 1, 3), UINT(2)), np.ones(count, np.int64)
+    three, table = np.ones(3, np.int64), np.zeros((3, 1), np.int64)
+    ops: tuple[Op, ...] = (
+        Dot("d", INPUT, np.ones((2, count)), INT(2)),
+        Dot("d", INPUT, np.ones((3, 3)), INT(2), bias=ones),
+        Threshold("t", INPUT, np.zeros((count, 1)), UINT(1)),
+        Threshold("t", INPUT, table, UINT(1), signs=ones),
+        Rescale("r", INPUT, ones, 1, INT(8), -8, 7),
+        Rescale("r", INPUT, three, 1, INT(8), -8, 7, ones),
+    )
+    for op in ops:
+        if count == 3:
+            assert Program(given, (op,), op.name).edges[op.name].shape[2] in (2, 3)
+        else:
+            with pytest.raises(ProgramError, match=f"^{op.name}: "):
+                Program(given, (op,), op.name)
