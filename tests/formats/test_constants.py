@@ -183,3 +183,28 @@ def test_scaled_constants_that_are_refused(
 ) -> None:
     with pytest.raises(FormatError, match=reason):
         _folded(kind, 19, {"axis": 2}, inputs)
+
+
+@pytest.mark.parametrize(
+    ("axis", "inputs"),
+    [
+        (0, (BYTES, np.float32(0.25))),
+        (0, (BYTES, np.float32(0.25), np.int8(-3))),
+        (2, (UNSIGNED, B, np.array([0, 1, 2, 3], np.uint8))),
+        (1, (BYTES, B[:3])),
+    ],
+)
+def test_weights_that_were_stored_as_integers_keep_them(axis: int, inputs: tuple[Any, ...]) -> None:
+    found = _folded("DequantizeLinear", 19, {"axis": axis}, inputs)
+    assert found is not None
+    assert found.integers is not None
+    zero = inputs[2].astype(np.int64) if len(inputs) > 2 else 0
+    whole = inputs[0].astype(np.int64) - zero
+    np.testing.assert_array_equal(found.integers, whole)
+    assert (found.low, found.high) == (whole.min(), whole.max())
+    np.testing.assert_array_equal(found.value, found.integers * found.scale)
+    sizes = [1, 1, 1]
+    sizes[axis] = -1
+    np.testing.assert_array_equal(
+        found.scale, np.broadcast_to(np.asarray(inputs[1]).reshape(sizes), BYTES.shape)
+    )

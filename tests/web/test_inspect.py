@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from typer.testing import CliRunner
 
 import bnn
+from bnn.commands.inspect import edges_table
 from bnn.commands.main import app
 from bnn.errors import DisagreementError, InputError
 from bnn.model.model import Model
@@ -166,3 +167,22 @@ def test_a_histogram_of_many_sums_has_fewer_bars() -> None:
     heights = [int(each) for each in re.findall(r'height="(\d+)"/>', text)]
     assert len(heights) == inspected._BINS
     assert min(heights) > 60  # all sums are there, the highest too
+
+
+def test_the_table_of_edges_has_every_figure() -> None:
+    model = bnn.load("lfc-w1a1")
+    edges = reference_edges(model.program, np.full((1, 28, 28, 1), 200, np.uint8))
+    table = edges_table(model, edges, "a title")
+    heads = [column.header for column in table.columns]
+    assert heads == ["edge", "kind", "shape", "precision", "lowest", "mean", "highest"]
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert [str(row[0]) for row in rows] == list(edges)
+    for row, (name, values) in zip(rows, edges.items(), strict=True):
+        assert row[2] == "x".join(map(str, values.shape[1:]))
+        assert row[3] == model.program.edges[name].precision.name
+        assert [float(each) for each in row[4:]] == pytest.approx(
+            [values.min(), values.mean(), values.max()], abs=0.005
+        )
+    kinds = [row[1] for row in rows]
+    assert kinds[0] == "input"
+    assert set(kinds) == {"input", "dot", "threshold", "window"}
