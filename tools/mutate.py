@@ -437,6 +437,10 @@ def _by_lines(
             left = end - time.monotonic()
             patience = {test: covered.patience(test) for test in batch}
             outcome, said = tree.plant(mutant, batch, left, patience) if left > 0 else ("late", "")
+            if outcome == "hangs":  # twice, for the machine may have been busy
+                done = batch.index(tree.now) + 1
+                batch, tests = batch[:done], [*batch[done:], *tests]
+                outcome, said = tree.plant(mutant, batch[-1:], budget, patience)
             if outcome in ("failed", "hangs"):
                 finder = _finder(said) if outcome == "failed" else tree.now
                 if "::" not in finder:  # no test has failed: nothing could be read, or begun

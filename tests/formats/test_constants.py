@@ -93,6 +93,17 @@ CASES: list[tuple[str, int, dict[str, Any], tuple[Any, ...]]] = [
             (BYTES.astype(np.int32) * 1000, B),
         )
     ),
+    *((kind, 13, {"axes": [1]}, (A,)) for kind in ("ReduceMax", "ReduceMin")),
+    *((kind, 13, {"axes": [0, -1], "keepdims": 0}, (A,)) for kind in ("ReduceMax", "ReduceMin")),
+    *((kind, 13, {}, (A,)) for kind in ("ReduceMax", "ReduceMin")),
+    ("ConstantOfShape", 9, {"value": np.array([2.5], np.float32)}, (np.array([2, 3], np.int64),)),
+    ("ConstantOfShape", 9, {}, (np.array([2, 1], np.int64),)),
+    ("Where", 9, {}, (A > 0, A, -A)),
+    *((kind, 7, {}, (A > 0, A < 1)) for kind in ("And", "Or", "Xor")),
+    ("Not", 1, {}, (A > 0,)),
+    *((kind, 13, {}, (A, B)) for kind in ("Greater", "Less", "Equal")),
+    *((kind, 12, {}, (A, A[:, ::-1])) for kind in ("GreaterOrEqual", "LessOrEqual")),
+    ("Cast", 13, {"to": 9}, (A,)),
     ("Constant", 13, {"value": B}, ()),
     ("Constant", 13, {"value_float": 1.5}, ()),
     ("Constant", 13, {"value_floats": [1.5, 2.5]}, ()),
@@ -208,3 +219,27 @@ def test_weights_that_were_stored_as_integers_keep_them(axis: int, inputs: tuple
     np.testing.assert_array_equal(
         found.scale, np.broadcast_to(np.asarray(inputs[1]).reshape(sizes), BYTES.shape)
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "attributes", "inputs", "reason"),
+    [
+        ("Add", 13, {}, (A, WHOLE[:1, :1]), "its constants are of different types"),
+        ("Greater", 13, {}, (A, WHOLE[:1, :1]), "its constants are of different types"),
+        ("And", 7, {}, (A, A), "of numbers, not of true and false"),
+        ("Neg", 13, {}, (A > 0,), "of true and false, not of numbers"),
+        ("Where", 9, {}, (A, A, A), "chooses by float32"),
+        ("Where", 9, {}, (A > 0, A, WHOLE[:1, :1]), "chooses by bool, of different types"),
+        (
+            *("Reshape", 14, {"allowzero": 1}, (A, np.array([0, 24], np.int64))),
+            "allowzero=1 with a size of 0",
+        ),
+        ("Slice", 13, {}, (A, *(np.array([n], np.int64) for n in (2, 0, 1, -1))), "backwards"),
+        ("Cast", 13, {"to": 3}, (A * 1000,), "casts constants that are outside int8"),
+    ],
+)
+def test_operations_on_constants_that_are_refused(
+    kind: str, version: int, attributes: dict[str, Any], inputs: tuple[Any, ...], reason: str
+) -> None:
+    with pytest.raises(FormatError, match=reason):
+        _folded(kind, version, attributes, inputs)
