@@ -17,7 +17,18 @@ from bnn.model.file import OPS
 from bnn.network import layers, topology, zoo
 from bnn.network.assemble import assemble, random_parameters
 from bnn.program.inputs import Input, IntegerInput
-from bnn.program.operations import INPUT, Add, Concat, Dot, Op, Rescale, Threshold, Window, sources
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Op,
+    Rescale,
+    Threshold,
+    Window,
+    sources,
+)
 from bnn.program.precision import INT, UINT
 from bnn.program.program import Program
 from support.programs import FULL, networks
@@ -119,3 +130,13 @@ def test_arrays_have_as_many_entries_as_there_are_channels(count: int) -> None:
         else:
             with pytest.raises(ProgramError, match=f"^{op.name}: "):
                 Program(given, (op,), op.name)
+
+
+@pytest.mark.parametrize(("count", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (257, 9)])
+def test_a_class_has_as_many_bits_as_it_needs(count: int, bits: int) -> None:
+    scores = Dot("d", INPUT, np.ones((count, 2)), INT(2))
+    program = Program(
+        IntegerInput((1, 1, 2), UINT(2)), (scores, ArgMax("c", "d", "first")), "d", "c"
+    )
+    edge = program.edges["c"]
+    assert (edge.low, edge.high, edge.precision) == (0, count - 1, UINT(bits))
