@@ -311,8 +311,9 @@ def test_black_and_white_arrays() -> None:
         white.flat[:2] = False, True
         expected = clf.scores(np.where(white, 255, 0).astype(np.uint8)).tolist()
         assert clf.scores(white).tolist() == expected
-        with pytest.warns(BnnWarning, match=r"has only 0 and 1.*multiply by 255"):
+        with pytest.warns(BnnWarning, match=r"has only 0 and 1.*multiply by 255") as told:
             clf.scores(white.astype(np.uint8))
+        assert told[0].filename == __file__  # it points at the user's line
         with pytest.warns(BnnWarning, match="has only 0 and 1"):
             clf.scores([white.astype(np.uint8)][0])
 

@@ -3,10 +3,17 @@
 
     make mutate FILES="src/bnn/hw/rtl/*.sv src/bnn/driver/*.py" N=100 SEED=1
 
-Each mutant is planted in a copy of the tree (``build/mutants``), never here. Only the tests that
-``mutate.toml`` names for the file run, the likeliest first, up to the first that fails. Results are
-kept in ``build/mutants/results.jsonl``, so that a run that was stopped goes on. Mutants that change
-nothing are marked by hand, with the reason, in ``mutate.toml``.
+Each mutant is planted in a copy of the tree (``build/mutants``), never here.
+
+- In Python: the tests that run the mutant's line (``mutate_cover.py`` measures them), the quickest
+  first, up to the first that fails or to ``--budget`` seconds. Where those are over and tests are
+  left, the mutant is not judged.
+- In RTL, and where no test runs the line: the tests that ``mutate.toml`` names for the file.
+
+A test that takes ten times as long as without the mistake hangs: that is found, and told apart.
+What fails with a mistake must pass without it, in the same copy. Results are kept in
+``build/mutants/results.jsonl``, so that a run that was stopped goes on. Mutants that change nothing
+are marked by hand, with the reason, in ``mutate.toml``.
 """
 
 from __future__ import annotations
@@ -35,6 +42,7 @@ from typing import Any
 import mutate_python
 import mutate_rtl
 import tomllib
+from mutate_cover import Covered
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "mutants"
@@ -45,28 +53,64 @@ sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__modu
 sys.path.insert(0, os.environ["BNN_MUTANT_SRC"])
 """
 
-#: A failure is enough: hypothesis need not look for the smallest one.
-_PLUGIN = """import hypothesis
+#: A failure is enough: hypothesis need not look for the smallest one. Tests that are chosen by
+#: name run in the order of the list; each writes its name before it starts, and its outcome.
+_PLUGIN = """import json, os, pathlib
+import hypothesis
 phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
-hypothesis.settings.register_profile("mutants", phases=phases, database=None)
-hypothesis.settings.load_profile("mutants")
+hypothesis.settings.register_profile("mutants", phases=phases, database=None, deadline=None)
+
+def pytest_collection(session):
+    hypothesis.settings.load_profile("mutants")  # after that of conftest.py
+
+def pytest_collection_modifyitems(config, items):
+    path = os.environ.get("BNN_MUTANT_CHOSEN")
+    chosen = json.loads(pathlib.Path(path).read_text()) if path else None
+    if chosen is not None:
+        place = {test: i for i, test in enumerate(chosen)}
+        items[:] = sorted((i for i in items if i.nodeid in place), key=lambda i: place[i.nodeid])
+
+def pytest_runtest_logstart(nodeid, location):
+    path = os.environ.get("BNN_MUTANT_NOW")
+    if path:
+        pathlib.Path(path).write_text(nodeid)
+
+_seconds = {}
+
+def pytest_runtest_logreport(report):
+    path = os.environ.get("BNN_MUTANT_LOG")
+    if not path or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    before, outcome = _seconds.pop(report.nodeid, (0.0, "passed"))
+    seconds = before + report.duration
+    outcome = report.outcome if outcome == "passed" else outcome
+    if report.when != "teardown":
+        _seconds[report.nodeid] = seconds, outcome
+        return
+    with open(path, "a") as file:
+        file.write(json.dumps([report.nodeid, seconds, outcome]) + "\\n")
 """
 
 
-#: Imports what is slow, and forks a process for each run of pytest: [arguments, seconds] come in,
-#: its exit status goes out, or null where it took too long.
-_SERVER = """import json, os, signal, sys, time
+#: Imports what is slow, and forks a process for each run of pytest. Arguments, seconds, and seconds
+#: of each test come in. The exit status goes out, "hangs" (one test is not done) or "late" (all).
+_SERVER = """import json, os, resource, signal, sys, time
 import pytest
-for name in ("numpy", "PIL.Image", "h5py", "onnx", "torch"):
+NAMES = "numpy PIL.Image h5py onnx.reference torch lightning typer rich.table safetensors.numpy"
+NAMES += " xml.etree.ElementTree joblib"  # not what pytest rewrites: plugins, hypothesis
+for name in NAMES.split():
     try:
         __import__(name)
     except ImportError:
         pass
 for line in sys.stdin:
-    command, limit = json.loads(line)
+    command, limit, each = json.loads(line)
+    open("now", "w").close()
     child = os.fork()
     if child == 0:
         os.setsid()
+        most = 10 << 30  # a mistake in a size must not take the machine's memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
         said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0), os.dup2(said, 1), os.dup2(said, 2)
@@ -77,20 +121,28 @@ for line in sys.stdin:
             sys.stdout.flush()
             os._exit(code)
     end, code = time.monotonic() + limit, None
-    while time.monotonic() < end:
+    while code is None:
+        time.sleep(0.05)
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
             break
-        time.sleep(0.05)
+        since = time.time() - os.stat("now").st_mtime
+        if since > each.get(open("now").read(), float("inf")):
+            code = "hangs"
+        elif time.monotonic() > end:
+            code = "late"
     try:
         os.killpg(child, signal.SIGKILL)  # and what it has started
     except ProcessLookupError:
         pass
-    if code is None:
+    if isinstance(code, str):
         os.waitpid(child, 0)
     print(json.dumps(code), flush=True)
 """
+
+#: A start of pytest has so many tests: of most mutants one of the first fails.
+_BATCH = 30
 
 
 @dataclass(frozen=True)
@@ -202,35 +254,56 @@ class Tree:
             "PYTHONPATH": str(self.folder / "site"),
             "BNN_MUTANT_SRC": str(self.folder / "src"),
             "BNN_CACHE": str(WORK / "cache"),
+            "BNN_MUTANT_NOW": str(self.folder / "now"),
         }
 
-    def run(self, tests: list[str], limit: float) -> tuple[str, str]:
-        """``passed``, ``failed`` or ``hangs``, and the end of what pytest said."""
-        command = [
-            "-x",
-            "-q",
-            "-n0",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "bnn_mutants",
-            *tests,
-        ]
+    def run(
+        self,
+        tests: list[str],
+        limit: float,
+        each: dict[str, float] | None = None,
+        stop: bool = True,
+    ) -> tuple[str, str]:
+        """``passed``, ``failed``, ``hangs``, ``late`` or ``none``, and what pytest said.
+
+        With ``each``, seconds that a test may take, ``tests`` are names of tests, in order.
+        """
+        options = ["-q", "-n0", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "bnn_mutants"]
+        options += ["-x"] if stop else []
+        (self.folder / "chosen").write_text(json.dumps(None if each is None else tests))
+        if each is not None:
+            tests = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         with self._lock:
             if self._server is None:
                 self._server = subprocess.Popen(
-                    [sys.executable, "-c", _SERVER], cwd=self.folder, env=self._environment,
-                    text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    [sys.executable, "-c", _SERVER], cwd=self.folder, text=True,
+                    env={**self._environment, "BNN_MUTANT_CHOSEN": str(self.folder / "chosen")},
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 )  # fmt: skip
             server = self._server
             assert server.stdin is not None
             assert server.stdout is not None
-            print(json.dumps([command, limit]), file=server.stdin, flush=True)
+            order = [[*options, *tests], limit, each or {}]
+            print(json.dumps(order), file=server.stdin, flush=True)
             code = json.loads(server.stdout.readline())
         said = (self.folder / "said").read_text(errors="replace")
-        return ("hangs" if code is None else "passed" if code == 0 else "failed"), said
+        if isinstance(code, str):
+            return code, said
+        return {0: "passed", 5: "none"}.get(code, "failed"), said
 
-    def plant(self, mutant: Mutant, tests: list[str], limit: float) -> tuple[str, str]:
+    def measure(self, covered: Covered) -> None:
+        """Measure files of tests that are new or changed."""
+        if files := covered.missing():
+            covered.measure(self.folder, self._environment, files)
+
+    @property
+    def now(self) -> str:
+        """The test that ran last."""
+        return (self.folder / "now").read_text()
+
+    def plant(
+        self, mutant: Mutant, tests: list[str], limit: float, each: dict[str, float] | None = None
+    ) -> tuple[str, str]:
         """Run with the mistake, and take it back."""
         path = self.folder / mutant.file
         right = path.read_text()
@@ -239,7 +312,7 @@ class Tree:
         self._time += 10**9  # of no other mutant: compiled files are told apart by it
         os.utime(path, ns=(self._time, self._time))
         try:
-            return self.run(tests, limit)
+            return self.run(tests, limit, each)
         finally:
             path.write_text(right)
             os.utime(path, ns=(was, was))
@@ -252,52 +325,151 @@ def _tests(settings: dict[str, Any], file: str) -> list[str]:
     raise SystemExit(f"mutate.toml names no tests for {file}")
 
 
+#: How pytest's summary names a test that did not pass.
+_BAD = ("FAILED ", "ERROR ")
+
+
 def _finder(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return lines[0].split(" - ")[0].split(" ", 1)[1] if lines else "?"
+    lines = [line for line in said.splitlines() if line.startswith(_BAD)]
+    return _named(lines[0]) if lines else "?"
 
 
-def _run(chosen: list[Mutant], settings: dict[str, Any], jobs: int) -> dict[str, dict[str, Any]]:
+def _named(line: str) -> str:
+    return line.split(" - ")[0].split(" ", 1)[1]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant, the test that told, and how many tests ran."""
+
+    outcome: str
+    by: str = ""
+    ran: int = 0
+
+
+def _run(
+    chosen: list[Mutant], settings: dict[str, Any], jobs: int, budget: float
+) -> dict[str, dict[str, Any]]:
     results = _kept()
     waiting = [each for each in chosen if each.key not in results]
     slow = ("tests/train", "tests/hw")  # PyTorch and builds come last
     waiting.sort(key=lambda each: _tests(settings, each.file)[0].startswith(slow))
     trees: SimpleQueue[Tree] = SimpleQueue()
-    for number in range(min(jobs, len(waiting))):
-        trees.put(Tree(number))
+    made = [Tree(number) for number in range(min(jobs, len(waiting)))]
+    covered = None
+    if any(each.file.endswith(".py") for each in waiting):
+        covered = Covered(ROOT, WORK / "coverage")
+        made[0].measure(covered)
+    for tree in made:
+        trees.put(tree)
     proofs = _Proofs()
     lock, began = threading.Lock(), time.monotonic()
 
     def one(mutant: Mutant) -> None:
-        tree, outcome, said = trees.get(), "passed", ""
-        for tests in _tests(settings, mutant.file):  # a process for each: seldom more than one
-            start = time.monotonic()
-            outcome, said = tree.plant(mutant, [tests], proofs.limit(tests))
-            if outcome != "passed":
-                proofs.passes(tree, tests if outcome == "hangs" else _finder(said), tests)
-                break
-            proofs.passed(tests, time.monotonic() - start)
-        trees.put(tree)
-        by = _finder(said) if outcome == "failed" else ""
+        tree, verdict, start = trees.get(), None, time.monotonic()
+        try:
+            if covered is not None and mutant.file.endswith(".py"):
+                verdict = _by_lines(mutant, tree, covered, proofs, budget)
+            if verdict is None:
+                verdict = _by_list(mutant, tree, settings, proofs, budget if covered else None)
+        finally:
+            trees.put(tree)
         found = {
             **asdict(mutant),
             "key": mutant.key,
             "line": mutant.line,
-            "outcome": outcome,
-            "by": by,
+            **asdict(verdict),
+            "seconds": round(time.monotonic() - start, 1),
         }
         with lock:
             results[mutant.key] = found
-            if outcome != "passed" or "first" not in settings:  # others may find it yet
+            if verdict.outcome != "passed" or "first" not in settings:  # others may find it yet
                 with (WORK / "results.jsonl").open("a") as file:
                     file.write(json.dumps(found) + "\n")
             done = sum(each.key in results for each in chosen)
-            place = f"{done}/{len(chosen)} {time.monotonic() - began:.0f} s: {mutant.file}"
-            print(f"{place}:{mutant.line} {outcome} {by}", flush=True)
+            where = f"{done}/{len(chosen)} {time.monotonic() - began:.0f} s: {mutant.file}"
+            print(f"{where}:{mutant.line} {verdict.outcome} {verdict.by}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, waiting))
+    if covered is not None:
+        found = [results[each.key] for each in chosen if each.file.endswith(".py")]
+        _confirm([each for each in found if each["by"]], made[0], covered, proofs)
     return results
+
+
+def _confirm(found: list[dict[str, Any]], tree: Tree, covered: Covered, proofs: _Proofs) -> None:
+    """Run each test that failed with a mistake once without; where it fails, nothing was found."""
+    asked = {each["by"]: covered.one_of(each["by"]) for each in found}
+    left = sorted({test for test in asked.values() if test and not proofs.has(test)})
+    while left:
+        print(f"running {len(left)} tests that found something without any mistake", flush=True)
+        patience = {test: covered.patience(test) for test in left}
+        outcome, said = tree.run(left, 3600, patience, stop=False)
+        broken = {_named(line) for line in said.splitlines() if line.startswith(_BAD)}
+        if outcome in ("hangs", "late"):
+            broken = {tree.now}
+            left = [test for test in left if test != tree.now]
+        else:
+            for test in set(left) - broken:
+                proofs.passed(test, covered.seconds[test])
+            left = []
+        for each in found:
+            if asked[each["by"]] in broken:
+                print(f"{each['by']} does not pass without a mistake either", flush=True)
+                each["outcome"] = "unjudged"
+                with (WORK / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(each) + "\n")
+
+
+def _by_lines(
+    mutant: Mutant, tree: Tree, covered: Covered, proofs: _Proofs, budget: float
+) -> Verdict | None:
+    """Run the tests that run the line, then others of the module; None where there are none."""
+    exact, near = covered.tests(mutant.file, mutant.line)
+    if not exact + near:
+        return None
+    end, ran = time.monotonic() + budget, 0
+    for tests, needed in ((exact, True), (near[:_BATCH], False)):
+        while tests:
+            size = _BATCH if ran == 0 else 8 * _BATCH
+            batch, tests = tests[:size], tests[size:]
+            left = end - time.monotonic()
+            patience = {test: covered.patience(test) for test in batch}
+            outcome, said = tree.plant(mutant, batch, left, patience) if left > 0 else ("late", "")
+            if outcome == "hangs":  # twice, for the machine may have been busy
+                done = batch.index(tree.now) + 1
+                batch, tests = batch[:done], [*batch[done:], *tests]
+                outcome, said = tree.plant(mutant, batch[-1:], budget, patience)
+            if outcome in ("failed", "hangs"):
+                finder = _finder(said) if outcome == "failed" else tree.now
+                if "::" not in finder:  # no test has failed: nothing could be read, or begun
+                    proofs.begins(tree, batch[0], patience)
+                return Verdict(outcome, finder, ran)
+            if outcome == "late":
+                return Verdict("unjudged" if needed else "passed", ran=ran)
+            ran += len(batch)
+    return Verdict("passed", ran=ran)
+
+
+def _by_list(
+    mutant: Mutant, tree: Tree, settings: dict[str, Any], proofs: _Proofs, budget: float | None
+) -> Verdict:
+    """Run the tests that ``mutate.toml`` names for the file."""
+    end = time.monotonic() + (budget or float("inf"))
+    for count, tests in enumerate(_tests(settings, mutant.file)):
+        start = time.monotonic()
+        outcome, said = tree.plant(mutant, [tests], min(proofs.limit(tests), end - start))
+        if outcome == "late":
+            outcome = "hangs" if budget is None else "late"
+        if outcome in ("failed", "hangs"):
+            finder = _finder(said) if outcome == "failed" else tree.now
+            proofs.passes(tree, tests if outcome == "hangs" else finder, tests)
+            return Verdict(outcome, finder, count + 1)
+        if outcome == "late" or end < time.monotonic():
+            return Verdict("unjudged", ran=count)
+        proofs.passed(tests, time.monotonic() - start)
+    return Verdict("passed", ran=len(_tests(settings, mutant.file)))
 
 
 class _Proofs:
@@ -330,6 +502,17 @@ class _Proofs:
         if outcome != "passed":
             raise SystemExit(f"without any mistake {finder} does not pass:\n{said[-3000:]}")
         self.passed(finder, time.monotonic() - began)
+
+    def begins(self, tree: Tree, test: str, patience: dict[str, float]) -> None:
+        """Stop where tests do not even begin without a mistake; one is asked once."""
+        if not self.has(test):
+            outcome, said = tree.run([test], 600, patience)
+            if outcome != "passed":
+                raise SystemExit(f"without any mistake {test} does not pass:\n{said[-3000:]}")
+            self.passed(test, 0)
+
+    def has(self, test: str) -> bool:
+        return self._key(test) in self._seconds
 
     def _key(self, tests: str) -> str:
         path = ROOT / tests.partition("::")[0]
@@ -371,6 +554,9 @@ def _planted(settings: dict[str, Any], jobs: int) -> None:
         raise SystemExit(1)
 
 
+_KINDS = {"failed": "found", "hangs": "hangs", "passed": "survived", "unjudged": "not judged"}
+
+
 def _report(
     chosen: list[Mutant], results: dict[str, dict[str, Any]], settings: dict[str, Any]
 ) -> None:
@@ -382,22 +568,27 @@ def _report(
     for mutant in chosen:
         result = results[mutant.key]
         text = (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
-        kind = "found" if result["outcome"] != "passed" else "survived"
-        if kind == "survived" and (mutant.file, mutant.right, mutant.wrong, text) in equal:
+        kind = _KINDS[result["outcome"]]
+        if (
+            kind in ("survived", "not judged")
+            and (mutant.file, mutant.right, mutant.wrong, text) in equal
+        ):
             kind = "equivalent"
         table.setdefault(mutant.file, Counter())[kind] += 1
-        if kind == "survived":
+        if kind in ("survived", "not judged"):
             before = (ROOT / mutant.file).read_text()
-            print(f"\n{mutant.file}:{mutant.line} survived: {mutant.right!r} -> {mutant.wrong!r}")
+            print(f"\n{mutant.file}:{mutant.line} {kind}: {mutant.right!r} -> {mutant.wrong!r}")
             print(mutate_python.diff(mutant.file, before, mutant.text))
     total: Counter[str] = sum(table.values(), Counter())
-    print(f"\n{'file':44}found  survived  equivalent")
+    kinds = ("found", "hangs", "survived", "equivalent", "not judged")
+    print(f"\n{'file':44}" + "".join(f"{kind:>11}" for kind in kinds))
     for file, counts in [*sorted(table.items()), ("all", total)]:
-        print(f"{file:44}{counts['found']:5}{counts['survived']:10}{counts['equivalent']:12}")
-    real = total["found"] + total["survived"]
+        print(f"{file:44}" + "".join(f"{counts[kind]:11}" for kind in kinds))
+    found = total["found"] + total["hangs"]
+    real = found + total["survived"]
     print(
-        f"{total['found']} of {real} that change something were found "
-        f"({100 * total['found'] / max(1, real):.0f} %)"
+        f"{found} of {real} judged that change something were found "
+        f"({100 * found / max(1, real):.0f} %)"
     )
 
 
@@ -410,6 +601,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=0, help="so many, chosen at random; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="of the choice")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--budget", type=float, default=90, help="seconds of tests for each in Python"
+    )
     parser.add_argument("--first", type=int, help="run so many of the tests only, to see most soon")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     parser.add_argument("--planted", action="store_true", help="only what once was missed")
@@ -431,7 +625,7 @@ def main() -> None:
         for each in chosen:
             print(f"{each.key} {each.file}:{each.line} {each.right!r} -> {each.wrong!r}")
         return
-    _report(chosen, _run(chosen, settings, given.jobs), settings)
+    _report(chosen, _run(chosen, settings, given.jobs, given.budget), settings)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bnn.data import cifar
+from bnn.data.files import open_unpacked
 from bnn.errors import DataError, InputError
 
 
@@ -105,3 +106,13 @@ def test_real_cifar10(data_dir: Path) -> None:
     # The published means of the test set, red, green and blue.
     published = [126.02464141, 123.7085042, 114.85431865]
     np.testing.assert_allclose(images.reshape(-1, 3).mean(0), published, atol=1e-6)
+
+
+def test_an_open_file_is_read_strictly(tmp_path: Path) -> None:
+    """Unless it is said otherwise, as in the original's interface."""
+    path = tmp_path / "data_batch_1.bin"
+    path.write_bytes(bytes(cifar.RECORD_BYTES + 5))
+    with open_unpacked(path) as file, pytest.raises(DataError, match="incomplete one of 5"):
+        cifar.read_open_records(file)
+    with open_unpacked(path) as file:
+        assert len(cifar.read_open_records(file, lenient=True)[0]) == 1

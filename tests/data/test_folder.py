@@ -230,3 +230,38 @@ def test_case_alone_is_named(tmp_path: Path) -> None:
     assert folder.classes == ("A", "a")
     assert folder.notes == ("the classes A, a differ in upper and lower case only",)
     assert folder.labels_for(["a", "A"]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("empty", "said"),
+    [
+        (1, "c0: is a class without pictures"),
+        (2, "c0: and 1 more are classes without pictures: c1"),
+        (6, "c0: and 5 more are classes without pictures: c1, c2, c3, c4, c5"),
+        (8, "c0: and 7 more are classes without pictures: c1, c2, c3, c4, c5"),
+    ],
+)
+def test_classes_without_pictures_are_counted(tmp_path: Path, empty: int, said: str) -> None:
+    make(tmp_path, "full/1.png")
+    for number in range(empty):
+        (tmp_path / f"c{number}").mkdir()
+        (tmp_path / f"c{number}" / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError) as raised:
+        open_folder(tmp_path)
+    assert str(raised.value) == f"{tmp_path}/{said}"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "1 picture in no class folder, passed over: 0.png"),
+        (5, "5 pictures in no class folder, passed over: 0.png, 1.png, 2.png, 3.png, 4.png"),
+        (
+            7,
+            "passed over: 0.png, 1.png, 2.png, 3.png, 4.png and 2 more",
+        ),
+    ],
+)
+def test_what_is_passed_over_is_counted(tmp_path: Path, count: int, told: str) -> None:
+    make(tmp_path, "a/1.png", "b/1.png", *(f"{number}.png" for number in range(count)))
+    assert any(note.endswith(told) for note in open_folder(tmp_path).notes)

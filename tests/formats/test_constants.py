@@ -21,6 +21,9 @@ B = np.linspace(0.5, 3, 4, dtype=np.float32)
 WHOLE = np.array([[7, -7, 6], [-9, 8, 1]], np.int64)
 TWO = np.array([[2, 2, -4], [4, -3, 5]], np.int64)
 
+BYTES = np.arange(-12, 12, dtype=np.int8).reshape(2, 3, 4)
+UNSIGNED = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+
 CASES: list[tuple[str, int, dict[str, Any], tuple[Any, ...]]] = [
     *((kind, 13, {}, (A, B)) for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min")),
     ("Div", 13, {}, (WHOLE, TWO)),
@@ -72,6 +75,35 @@ CASES: list[tuple[str, int, dict[str, Any], tuple[Any, ...]]] = [
         ("Cast", 13, {"to": to}, (A * 4 if to in (3, 5, 6, 7, 10, 11) else np.abs(A),))
         for to in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13)
     ),
+    *(
+        ("QuantizeLinear", 19, {"axis": -1}, (A * 40, scale, zero))
+        for scale, zero in (
+            (np.float32(0.25), np.int8(3)),
+            (np.float32(0.5), np.uint8(7)),
+            (B, np.array([0, 1, -2, 3], np.int8)),
+        )
+    ),
+    ("QuantizeLinear", 19, {}, (A, np.float32(0.25))),
+    *(
+        ("DequantizeLinear", 19, {"axis": -1}, given)
+        for given in (
+            (BYTES, np.float32(0.25)),
+            (BYTES, np.float32(0.25), np.int8(-3)),
+            (UNSIGNED, B, np.array([0, 1, 2, 3], np.uint8)),
+            (BYTES.astype(np.int32) * 1000, B),
+        )
+    ),
+    *((kind, 13, {"axes": [1]}, (A,)) for kind in ("ReduceMax", "ReduceMin")),
+    *((kind, 13, {"axes": [0, -1], "keepdims": 0}, (A,)) for kind in ("ReduceMax", "ReduceMin")),
+    *((kind, 13, {}, (A,)) for kind in ("ReduceMax", "ReduceMin")),
+    ("ConstantOfShape", 9, {"value": np.array([2.5], np.float32)}, (np.array([2, 3], np.int64),)),
+    ("ConstantOfShape", 9, {}, (np.array([2, 1], np.int64),)),
+    ("Where", 9, {}, (A > 0, A, -A)),
+    *((kind, 7, {}, (A > 0, A < 1)) for kind in ("And", "Or", "Xor")),
+    ("Not", 1, {}, (A > 0,)),
+    *((kind, 13, {}, (A, B)) for kind in ("Greater", "Less", "Equal")),
+    *((kind, 12, {}, (A, A[:, ::-1])) for kind in ("GreaterOrEqual", "LessOrEqual")),
+    ("Cast", 13, {"to": 9}, (A,)),
     ("Constant", 13, {"value": B}, ()),
     ("Constant", 13, {"value_float": 1.5}, ()),
     ("Constant", 13, {"value_floats": [1.5, 2.5]}, ()),
@@ -140,3 +172,74 @@ def test_quantizers_that_are_larger_than_the_weights_are_refused(scale: Any, zer
     op = understood(node, {"": 13, "qonnx.custom_op.general": 1})
     with pytest.raises(FormatError, match="scale or zero point do not fit the weights' shape"):
         quantized_constant(op, [Constant(each.astype(np.float32)) for each in given])
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "reason"),
+    [
+        ("DequantizeLinear", (BYTES, np.float16(0.5)), "makes float16 of int8"),
+        ("DequantizeLinear", (A, np.float32(0.5)), "makes float32 of float32"),
+        ("DequantizeLinear", (BYTES, np.float32(1), np.uint8(1)), "its zero point is uint8"),
+        ("DequantizeLinear", (BYTES, B[:3]), None),
+        ("QuantizeLinear", (A, np.float16(0.5)), "makes uint8 of float32"),
+        ("QuantizeLinear", (A.astype(np.float64), np.float32(1)), "makes uint8 of float64"),
+        ("QuantizeLinear", (A, np.float32(0)), "its scale must be positive"),
+        ("QuantizeLinear", (A, np.float32(np.inf)), "its scale must be positive"),
+        ("QuantizeLinear", (A, np.float32(1), np.int32(0)), "makes int32; whole numbers of 8"),
+        ("QuantizeLinear", (A, np.float32(1), np.float32(0)), "makes float32 of float32"),
+    ],
+)
+def test_scaled_constants_that_are_refused(
+    kind: str, inputs: tuple[Any, ...], reason: str | None
+) -> None:
+    with pytest.raises(FormatError, match=reason):
+        _folded(kind, 19, {"axis": 2}, inputs)
+
+
+@pytest.mark.parametrize(
+    ("axis", "inputs"),
+    [
+        (0, (BYTES, np.float32(0.25))),
+        (0, (BYTES, np.float32(0.25), np.int8(-3))),
+        (2, (UNSIGNED, B, np.array([0, 1, 2, 3], np.uint8))),
+        (1, (BYTES, B[:3])),
+    ],
+)
+def test_weights_that_were_stored_as_integers_keep_them(axis: int, inputs: tuple[Any, ...]) -> None:
+    found = _folded("DequantizeLinear", 19, {"axis": axis}, inputs)
+    assert found is not None
+    assert found.integers is not None
+    zero = inputs[2].astype(np.int64) if len(inputs) > 2 else 0
+    whole = inputs[0].astype(np.int64) - zero
+    np.testing.assert_array_equal(found.integers, whole)
+    assert (found.low, found.high) == (whole.min(), whole.max())
+    np.testing.assert_array_equal(found.value, found.integers * found.scale)
+    sizes = [1, 1, 1]
+    sizes[axis] = -1
+    np.testing.assert_array_equal(
+        found.scale, np.broadcast_to(np.asarray(inputs[1]).reshape(sizes), BYTES.shape)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "attributes", "inputs", "reason"),
+    [
+        ("Add", 13, {}, (A, WHOLE[:1, :1]), "its constants are of different types"),
+        ("Greater", 13, {}, (A, WHOLE[:1, :1]), "its constants are of different types"),
+        ("And", 7, {}, (A, A), "of numbers, not of true and false"),
+        ("Neg", 13, {}, (A > 0,), "of true and false, not of numbers"),
+        ("Where", 9, {}, (A, A, A), "chooses by float32"),
+        ("Where", 9, {}, (A > 0, A, WHOLE[:1, :1]), "chooses by bool, of different types"),
+        (
+            *("Reshape", 14, {"allowzero": 1}, (A, np.array([0, 24], np.int64))),
+            "allowzero=1 with a size of 0",
+        ),
+        ("Slice", 13, {}, (A, *(np.array([n], np.int64) for n in (2, 0, 1, -1))), "backwards"),
+        ("Cast", 13, {"to": 3}, (A * 1000,), "casts constants that are outside int8"),
+    ],
+)
+def test_operations_on_constants_that_are_refused(
+    kind: str, version: int, attributes: dict[str, Any], inputs: tuple[Any, ...], reason: str
+) -> None:
+    with pytest.raises(FormatError, match=reason):
+        _folded(kind, version, attributes, inputs)

@@ -220,6 +220,41 @@ def test_rules() -> None:
     assert len(made) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "least", "most"),
+    [
+        ("quantized_bits", "bits", 1, 32),
+        ("quantized_bits", "integer", -32, 32),
+        ("quantized_relu", "bits", 1, 32),
+        ("quantized_tanh", "bits", 2, 16),
+        ("quantized_sigmoid", "bits", 1, 16),
+        ("quantized_po2", "bits", 2, 8),
+        ("quantized_relu_po2", "bits", 1, 8),
+        ("dorefa_quantizer", "k_bit", 1, 8),
+        ("ternary", "number_of_unrolls", 0, 64),
+        ("Dense", "units", 1, 1 << 20),
+        ("Conv2D", "groups", 1, 1 << 20),
+        ("Conv2D", "strides", 1, (1 << 16) - 1),
+        ("ZeroPadding2D", "padding", 0, (1 << 16) - 1),
+    ],
+)
+def test_the_least_and_the_most_of_a_number(kind: str, key: str, least: int, most: int) -> None:
+    for value in (least, most):
+        assert np.unique(Settings("here", SCHEMAS[kind], {key: value})[key]).tolist() == [value]
+    for value in (least - 1, most + 1, float(most), str(most), [most] * 3):
+        with pytest.raises(FormatError, match=f"^here: {key} .*: must be ") as raised:
+            Settings("here", SCHEMAS[kind], {key: value})
+        if "from" in str(raised.value):
+            assert str(raised.value).endswith(f"from {least} to {most}")
+
+
+def test_long_values_are_short_in_a_message() -> None:
+    assert short((1 << 64) - 1) == str((1 << 64) - 1)
+    assert short(1 << 64) == short(-1 << 64) == "(a huge number)"
+    assert short("a\nb") == r"'a\nb'"
+    assert len(short({f"{n}" * 20: f"{n}" * 20 for n in range(4)})) == 80
+
+
 # --- graphs --------------------------------------------------------------------------
 
 

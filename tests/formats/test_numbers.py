@@ -16,7 +16,14 @@ from bnn.errors import FormatError, NetworkError
 from bnn.formats.convert import Options, byte_values, convert
 from bnn.formats.grids import grid
 from bnn.formats.keras.host import host_input
-from bnn.formats.keras.quantizers import Named, activation_of, named, real_activation, weights_of
+from bnn.formats.keras.quantizers import (
+    Named,
+    activation_of,
+    named,
+    real_activation,
+    unsure,
+    weights_of,
+)
 from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.executor import bounds, rounded
 from bnn.formats.qonnx.input import thresholded_input
@@ -28,6 +35,7 @@ from bnn.lower import lower
 from bnn.model.model import Model
 from bnn.network import forward
 from bnn.network.arithmetic import real_layer
+from bnn.network.layers import MultiThreshold
 from bnn.network.network import BatchNorm, Flatten, Lattice, Linear, MaxPool, Network, Sign
 from bnn.program.inputs import PictureInput, identity_table
 from bnn.program.precision import BIPOLAR, UINT
@@ -346,6 +354,38 @@ def test_quantizers_that_the_host_does_not_have() -> None:
         plain("here", "magnitude_aware_sign"),
     ):
         assert host_input("here", given_one, (1,)) is None
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_weights_that_rounding_in_float32_decides_are_counted(bits: int) -> None:
+    """Of DoReFa's steps and of a ternary network's threshold; a part in a million off is sure."""
+    steps = (1 << bits) - 1
+    largest, edges = np.tanh(1.5), (np.arange(steps) + 0.5) / steps
+    on_step = np.arctanh((2 * edges - 1) * largest)
+    dorefa = Named.plain("here", "dorefa_quantizer", {"mode": "weights", "k_bit": bits})
+    assert unsure(dorefa, np.array([*on_step, 1.5, -1.5])) == steps
+    assert unsure(dorefa, np.array([*(on_step + 1e-5), 1.5, -1.5])) == 0
+    assert unsure(dorefa, np.zeros(4)) == 0
+    ternary = Named.plain("here", "ste_tern", {"ternary_weight_networks": True})
+    weights = np.array([0.7, -0.7, 2.0, 0.6])  # 0.7 times the mean of their sizes is 0.7
+    assert unsure(ternary, weights) == 2
+    assert unsure(ternary, weights * [1, -1, 1, -1]) == 2
+    assert unsure(ternary, np.array([0.7, -0.7, 2.0, 0.60004])) == 0
+    assert unsure(ternary, np.zeros(4)) == 0
+    for other in (None, Named.plain("here", "ste_tern"), Named.plain("here", "dorefa_quantizer")):
+        assert unsure(other, np.array([0.05, 0.5])) == 0
+
+
+def test_a_ternary_activation_of_any_threshold_that_is_not_negative() -> None:
+    for threshold in (0.0, 0.25):
+        given_one = Named.plain("here", "ste_tern", {"threshold_value": threshold})
+        made = activation_of("here", given_one, "a", "")
+        x = np.array([-1, -0.3, -0.25, -0.1, 0, 0.1, 0.25, 0.3, 1], np.float32)
+        wanted = np.sign(np.sign(x + np.float32(threshold)) + np.sign(x - np.float32(threshold)))
+        assert isinstance(made, MultiThreshold)
+        np.testing.assert_array_equal(made.level(x[:, None])[:, 0] + made.base, wanted)
+    with pytest.raises(FormatError, match="a negative threshold_value"):
+        activation_of("here", Named.plain("here", "ste_tern", {"threshold_value": -0.1}), "a", "")
 
 
 # --- real-valued activations ---------------------------------------------------------

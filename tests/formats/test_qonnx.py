@@ -65,6 +65,23 @@ def test_random_programs_written_give_their_logits(program: Program, tmp_path: P
     written = onnx.load(tmp_path / "x.onnx")
     found = Executor(written).run(channels_first(inputs.astype(np.float32)), 60)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    stated, computed = shapes(written, channels_first(inputs[:1].astype(np.float32)))
+    assert stated == computed
+
+
+def shapes(model: Any, inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The shapes that a file states for what its nodes compute, and those that they have."""
+    told = onnx.ModelProto()
+    told.CopyFrom(model)
+    made = {name for node in told.graph.node for name in node.output}
+    told.graph.output.extend(item for item in told.graph.value_info if item.name in made)
+    stated = {
+        item.name: tuple(each.dim_value for each in item.type.tensor_type.shape.dim)
+        for item in told.graph.output
+    }
+    executor = Executor(told)
+    found = executor._session.run(None, {executor._input.name: inputs.astype(executor._kind)})
+    return stated, dict(zip(stated, [each.shape for each in found], strict=True))
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (1, 1, 2, 3), (1, 2, 3, 3)])

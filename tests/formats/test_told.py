@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from bnn.errors import FormatError
 from bnn.formats.brevitas import state
 from bnn.formats.convert import Options, convert
-from bnn.formats.keras.fixed_point import FixedPoint
+from bnn.formats.keras.fixed_point import FixedPoint, activation_of
 from bnn.formats.keras.qkeras import called
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.report import Report
 from bnn.network import topology
+from bnn.network.layers import MultiThreshold, Quantize
+from bnn.program.precision import INT
 from support.converted import FIXTURES
 
 MLP = FIXTURES / "keras" / "keras3-mlp.keras"
@@ -196,3 +198,51 @@ def test_fixed_point(rounding: str, signed: int, bits: int, whole: int) -> None:
     least = -(2 ** (bits - 1)) if signed else 0
     wanted = np.clip(q, least, least + 2**bits - 1) * 2.0 ** (whole - bits)
     np.testing.assert_array_equal(made(x), wanted)
+
+
+def fixed(bits: Any, whole: Any, rounding: str = "RND") -> FixedPoint:
+    rows = [np.array(row, np.float32) for row in (np.ones(len(bits)), bits, whole)]
+    return FixedPoint(*rows, rounding, False)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [lambda x: x * np.float32(2), fixed([4], [2])],
+        [fixed([4], [2]), lambda x: np.maximum(x, np.float32(0)), fixed([3], [3])],
+        [fixed([3, 5], [2, 3])],  # channels with other bits
+        [lambda x: x + np.array([0, 1], np.float32), fixed([4, 4], [2, 2], "TRN")],
+    ],
+)
+def test_a_chain_of_fixed_points_is_one_activation(chain: list[Any]) -> None:
+    made = activation_of("here", "a", chain, 2, (-9.0, 9.0), "source")
+    assert isinstance(made, MultiThreshold)
+    assert (made.name, made.source) == ("a", "source")
+    x = np.arange(-9 * 64, 9 * 64 + 1, dtype=np.float32)[:, None].repeat(2, axis=1) / 64
+    wanted = x
+    for function in chain:
+        wanted = function(wanted)
+    found = made.scale * (made.base + made.step * made.level(x))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_one_fixed_point_is_a_quantizer() -> None:
+    made = activation_of("here", "a", [fixed([4], [2])], 2, (-9.0, 9.0), "source")
+    assert isinstance(made, Quantize)
+    assert (made.precision, made.scale, made.source) == (INT(4), 0.25, "source")
+
+
+@pytest.mark.parametrize(
+    ("chain", "reason"),
+    [
+        ([lambda x: -x, fixed([4], [2])], "here: falls where what it reads rises"),
+        ([lambda x: x, lambda x: x], "together with what is before it, it has more than 256"),
+        (
+            [fixed([1], [1]), lambda x: x * np.array([1, 1 / 512], np.float32)],
+            "here: has values of 512 steps; at most 255 can be held",
+        ),
+    ],
+)
+def test_chains_that_are_no_activation(chain: list[Any], reason: str) -> None:
+    with pytest.raises(FormatError, match=reason):
+        activation_of("here", "a", chain, 2, (-9.0, 9.0), "source")

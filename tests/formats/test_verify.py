@@ -171,6 +171,12 @@ def test_only_maps_of_1_or_3_channels_take_pictures(
             taking_pictures(model, "unit")
 
 
+def test_a_vector_takes_no_pictures(tmp_path: Path) -> None:
+    made, _, _ = converted(tmp_path, 3, "")
+    with pytest.raises(FormatError, match=r"its input of shape \(6,\) is not a picture$"):
+        taking_pictures(made.model, "unit")
+
+
 def test_an_input_quantizer_that_the_host_lacks_is_named(tmp_path: Path) -> None:
     """Its input is then taken as whole numbers, which is said with the true reason."""
     domain = "qonnx.custom_op.general"

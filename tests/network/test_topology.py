@@ -111,6 +111,9 @@ def test_the_zoo_is_the_originals() -> None:
         (('{ act = "uint8" }', '"relu"'), r"layers\[13\]: must have exactly one of conv, dense"),
         (('{ act = "uint8" },', ""), r"layers\[13\]: put an activation before it"),
         (("[12, 20, 1]", "[3, 20, 1]"), r"layers\[4\]: kernel \(2, 2\) is larger than"),
+        (("[12, 20, 1]", "[0, 20, 1]"), "input must be a whole number from 1 to 65536, not 0"),
+        (("[12, 20, 1]", "[12, 20, 0]"), "input must be a whole number from 1 to 65536, not 0"),
+        (("[12, 20, 1]", "[12, 65537, 1]"), "from 1 to 65536, not 65537"),
         (("[12, 20, 1]", "[12, 20]"), r"input is \[height, width, channels\] or \[features\]"),
         (('"bytes"', '"real"'), "encoding is one of fixed-point, sign, bytes, not 'real'"),
         (('"int2n"', '"int9"'), "weights: int9 is not among"),
@@ -166,3 +169,15 @@ def test_a_unit_scale_fills_the_unit_range(precision: Precision) -> None:
     low, high = (number * unit_scale(precision) for number in (precision.low, precision.high))
     assert max(-low, high) == 1
     assert low in (-1, 0)
+
+
+@pytest.mark.parametrize("size", [0, 65_537])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (784,)])
+def test_sizes_of_an_input_that_is_made_in_python(shape: tuple[int, ...], size: int) -> None:
+    layers = (Dense(3),)
+    assert Topology("x", shape, layers).input == shape
+    assert Topology("x", (65_536,), layers).input == (65_536,)
+    for place in range(len(shape)):
+        other = (*shape[:place], size, *shape[place + 1 :])
+        with pytest.raises(NetworkError, match=r"^x: input is \[height, width, channels\] or"):
+            Topology("x", other, layers)

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +17,7 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.thresholds import Thresholds
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.plan import cost
+from bnn.plan.cost import Cost
 from bnn.plan.features import memories
 from bnn.plan.memory import Memory, mapped
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
@@ -115,3 +120,48 @@ def test_a_matrix_keeps_its_inputs_where_rows_fold(folds: int, loadable: int) ->
     kept = Memory(2 * 3 * 2, 5, registered=False)
     assert found.count(kept) == (folds > 1)
     assert Memory(2 * 4 * 9, 7) in found
+
+
+#: Mean error of LUT and of FF, in per cent of what Yosys counts (of at least 20 cells), rounded up.
+ERRORS = {
+    "bnn_add": (5.2, 0.1),
+    "bnn_control": (0.1, 0.1),
+    "bnn_fifo": (6.8, 1.4),
+    "bnn_matrix": (5.7, 2.4),
+    "bnn_max": (0.1, 0.1),
+    "bnn_narrow": (1.8, 0.1),
+    "bnn_pad": (0.1, 0.1),
+    "bnn_patches": (11.9, 5.3),
+    "bnn_reader": (0.1, 0.1),
+    "bnn_serialize": (0.7, 0.1),
+    "bnn_threshold": (4.1, 0.1),
+    "bnn_trim": (0.1, 1.3),
+    "bnn_widen": (3.1, 0.1),
+    "bnn_window": (1.3, 6.5),
+    "bnn_writer": (0.1, 0.1),
+}
+
+
+def test_blocks_cost_what_yosys_counted() -> None:
+    """Every block in `tools/costs.json`: memories exactly, cells as closely as the fit."""
+    path = Path(__file__).parents[2] / "tools" / "costs.json"
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for entry in json.loads(path.read_text(encoding="utf-8")).values():
+        guess, cells = cost.of_module(entry["module"], entry["generics"]), entry["cells"]
+        assert guess.bram36 == cells["BRAM36"], entry
+        assert guess.dsp == cells["DSP"], entry
+        off = ((guess.lut, cells["LUT"]), (guess.ff, cells["FF"]))
+        lut, ff = (100 * abs(mine - theirs) / max(theirs, 20) for mine, theirs in off)
+        found[entry["module"]].append((lut, ff))
+    assert found.keys() == ERRORS.keys()
+    for module, errors in found.items():
+        mean = np.mean(errors, axis=0)
+        assert (mean <= ERRORS[module]).all(), (module, mean, "tools/fit_costs.py fits them anew")
+        assert (mean > np.array(ERRORS[module]) - 0.11).all(), (module, mean)
+
+
+def test_costs_add_up_kind_by_kind() -> None:
+    one, two = Cost(1.0, 20.0, 300.0, 4000.0), Cost(0.5, 0.25, 0.125, 7.0)
+    assert one + two == Cost(1.5, 20.25, 300.125, 4007.0)
+    assert one - two == Cost(0.5, 19.75, 299.875, 3993.0)
+    assert cost.total([one, two, one]) == one + two + one

@@ -16,8 +16,11 @@ import bnn
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.design import build
+from bnn.hw.folding import LayerFolding
 from bnn.plan import cost, plan, planner
-from bnn.plan.search import Budget, Search
+from bnn.plan.cost import Cost
+from bnn.plan.layers import Option
+from bnn.plan.search import Budget, Search, _least_price
 from bnn.program.inputs import IntegerInput
 from bnn.program.operations import Dot, Threshold
 from bnn.program.precision import BIPOLAR
@@ -172,3 +175,17 @@ def wide(rows: int) -> Program:
             ops.append(Threshold(f"t{index}", source, zeros, BIPOLAR, -1, 2))
             source = f"t{index}"
     return Program(IntegerInput((784,), BIPOLAR), tuple(ops), source)
+
+
+@pytest.mark.parametrize("brams", [0, 1, 2, 4.5, 5, 7, 8, 9, 10, 11])
+def test_block_rams_are_spared_where_that_costs_the_fewest_luts(brams: float) -> None:
+    """Of all prices of a block RAM, the choice with the fewest LUTs that has few enough of them."""
+    sizes = [(0.0, 10.0), (30.0, 8.0), (400.0, 5.0), (9_000.0, 2.0)]  # LUTs, block RAMs
+    options = [Option(LayerFolding(1, 1), 1, Cost(lut=luts, bram36=brams)) for luts, brams in sizes]
+
+    def priced(price: float) -> list[Option]:
+        return [min(options, key=lambda o: (o.cost.lut + price * o.cost.bram36, o.cost.bram36))]
+
+    (chosen,) = _least_price(priced, brams)
+    fitting = [each for each in options if each.cost.bram36 <= brams] or options[-1:]
+    assert chosen.cost == min(fitting, key=lambda each: each.cost.lut).cost

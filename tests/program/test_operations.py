@@ -8,14 +8,28 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pytest
 from hypothesis import given
 
 import bnn
+from bnn.errors import ProgramError
 from bnn.model.file import OPS
 from bnn.network import layers, topology, zoo
 from bnn.network.assemble import assemble, random_parameters
-from bnn.program.inputs import Input
-from bnn.program.operations import INPUT, Add, Concat, Op, sources
+from bnn.program.inputs import Input, IntegerInput
+from bnn.program.operations import (
+    INPUT,
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Op,
+    Rescale,
+    Threshold,
+    Window,
+    sources,
+)
+from bnn.program.precision import INT, UINT
 from bnn.program.program import Program
 from support.programs import FULL, networks
 
@@ -78,3 +92,51 @@ def test_no_chain_of_isinstance_decides_by_kind() -> None:
                 if first and second and first[0] == second[0] and (first[1] | second[1]) <= KINDS:
                     chains.append(f"{path.name}:{node.lineno}")
     assert not chains
+
+
+@pytest.mark.parametrize("constant", [65_535, -65_535])
+def test_constants_have_at_most_16_bits(constant: int) -> None:
+    """Pad values (of no border, so that no precision refuses them), base and step."""
+
+    def program(op: Op) -> Program:
+        return Program(IntegerInput((1, 1, 1), UINT(2)), (op,), op.name)
+
+    beyond = constant + (1 if constant > 0 else -1)
+    program(Window("w", INPUT, (1, 1), pad_value=constant))
+    with pytest.raises(ProgramError, match="pad value must be a small whole number"):
+        program(Window("w", INPUT, (1, 1), pad_value=beyond))
+    for base, step in ((constant, 1), (0, constant), (beyond, 1), (0, beyond)):
+        reason = "base and step must be" if beyond in (base, step) else "outputs .* do not fit"
+        with pytest.raises(ProgramError, match=reason):
+            program(Threshold("t", INPUT, np.zeros((1, 1), np.int32), UINT(2), base, step))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_arrays_have_as_many_entries_as_there_are_channels(count: int) -> None:
+    """Weights, biases, thresholds, signs, multipliers and offsets; of 3 channels, fewer or more."""
+    given, ones = IntegerInput((1, 1, 3), UINT(2)), np.ones(count, np.int64)
+    three, table = np.ones(3, np.int64), np.zeros((3, 1), np.int64)
+    ops: tuple[Op, ...] = (
+        Dot("d", INPUT, np.ones((2, count)), INT(2)),
+        Dot("d", INPUT, np.ones((3, 3)), INT(2), bias=ones),
+        Threshold("t", INPUT, np.zeros((count, 1)), UINT(1)),
+        Threshold("t", INPUT, table, UINT(1), signs=ones),
+        Rescale("r", INPUT, ones, 1, INT(8), -8, 7),
+        Rescale("r", INPUT, three, 1, INT(8), -8, 7, ones),
+    )
+    for op in ops:
+        if count == 3:
+            assert Program(given, (op,), op.name).edges[op.name].shape[2] in (2, 3)
+        else:
+            with pytest.raises(ProgramError, match=f"^{op.name}: "):
+                Program(given, (op,), op.name)
+
+
+@pytest.mark.parametrize(("count", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (257, 9)])
+def test_a_class_has_as_many_bits_as_it_needs(count: int, bits: int) -> None:
+    scores = Dot("d", INPUT, np.ones((count, 2)), INT(2))
+    program = Program(
+        IntegerInput((1, 1, 2), UINT(2)), (scores, ArgMax("c", "d", "first")), "d", "c"
+    )
+    edge = program.edges["c"]
+    assert (edge.low, edge.high, edge.precision) == (0, count - 1, UINT(bits))

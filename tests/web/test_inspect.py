@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from typer.testing import CliRunner
 
 import bnn
+from bnn.commands.inspect import edges_table
 from bnn.commands.main import app
 from bnn.errors import DisagreementError, InputError
 from bnn.model.model import Model
@@ -19,6 +20,7 @@ from bnn.program.program import Program
 from bnn.run import edges as module
 from bnn.run import prepare
 from bnn.run.edges import first_difference, reference_edges
+from bnn.web import inspected
 from bnn.web.inspected import page, tiles
 from support.programs import batches, networks
 
@@ -136,3 +138,51 @@ def test_a_page_takes_no_other_files_place(page: str, reason: str, tmp_path: Pat
     assert done.exit_code != 0
     assert picture.read_bytes() == (SAMPLES / "mnist" / "3.png").read_bytes()
     assert reason in str(done.exception or done.output)
+
+
+@pytest.mark.parametrize(
+    ("sums", "lines", "heights", "marks"),
+    [
+        ([0, 1, 2, 3, 3], [2], [35, 35, 35, 70], ["110.0"]),
+        ([-2, -2, 1], [], [70, 0, 0, 35], []),  # 0 has its place, also without a threshold
+        ([1, 1], [3, -1], [0, 0, 70, 0, 0], ["176.0", "0.0"]),
+    ],
+)
+def test_a_histogram_has_a_bar_for_each_sum(
+    sums: list[int], lines: list[int], heights: list[int], marks: list[str]
+) -> None:
+    text = inspected._histogram(np.array(sums, np.int32), 4, lines)
+    assert [int(each) for each in re.findall(r'height="(\d+)"/>', text)] == heights
+    assert re.findall(r'<line x1="([\d.]+)"', text) == marks
+    width = 220 / len(heights)
+    places = [float(each) for each in re.findall(r'<rect x="([\d.]+)"', text)]
+    np.testing.assert_allclose(places, np.arange(len(heights)) * width, atol=0.06)
+    told = ", ".join(map(str, lines)) or "none"
+    label = f"channel 4: sums from {min(sums)} to {max(sums)}, threshold {told}"
+    assert f"<figcaption>{label}</figcaption>" in text
+
+
+def test_a_histogram_of_many_sums_has_fewer_bars() -> None:
+    text = inspected._histogram(np.arange(1000, dtype=np.int32), 0, [500])
+    heights = [int(each) for each in re.findall(r'height="(\d+)"/>', text)]
+    assert len(heights) == inspected._BINS
+    assert min(heights) > 60  # all sums are there, the highest too
+
+
+def test_the_table_of_edges_has_every_figure() -> None:
+    model = bnn.load("lfc-w1a1")
+    edges = reference_edges(model.program, np.full((1, 28, 28, 1), 200, np.uint8))
+    table = edges_table(model, edges, "a title")
+    heads = [column.header for column in table.columns]
+    assert heads == ["edge", "kind", "shape", "precision", "lowest", "mean", "highest"]
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert [str(row[0]) for row in rows] == list(edges)
+    for row, (name, values) in zip(rows, edges.items(), strict=True):
+        assert row[2] == "x".join(map(str, values.shape[1:]))
+        assert row[3] == model.program.edges[name].precision.name
+        assert [float(each) for each in row[4:]] == pytest.approx(
+            [values.min(), values.mean(), values.max()], abs=0.005
+        )
+    kinds = [row[1] for row in rows]
+    assert kinds[0] == "input"
+    assert set(kinds) == {"input", "dot", "threshold", "window"}

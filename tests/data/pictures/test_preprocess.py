@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The description of a model's pictures: strict JSON, and arrays of the shape asked for."""
 
+import inspect
 import json
 from io import BytesIO
 from pathlib import Path
@@ -155,6 +156,15 @@ def test_the_original_rules_are_the_defaults(jpeg: Path) -> None:
         np.testing.assert_array_equal(
             Thumbnail().to_array(jpeg, (32, 32, 3)), image_to_cifar_array(image)
         )
+
+
+def test_defaults_are_those_of_the_originals_notebooks() -> None:
+    """Webcam notebooks: contrast 3, brightness 4, a border of 80 pixels; white paper."""
+    assert Digit() == Digit(3.0, 4.0, None, 80, True)
+    assert Thumbnail() == Thumbnail((255, 255, 255))
+    told = inspect.signature(digit_array).parameters
+    for name in ("contrast", "brightness", "cut", "border"):
+        assert told[name].default == getattr(Digit(), name)
 
 
 def test_a_file_and_an_undecoded_picture_give_the_same(jpeg: Path) -> None:
