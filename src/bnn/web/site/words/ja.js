@@ -102,7 +102,7 @@ export default {
   "error.file": "{file}：{reason}",
   "error.model": "{detail}",
   "error.slow": "このモデルは時間がかかりすぎたため、停止しました",
-  "error.no-pictures": "このモデルは画像を受け取りません",
+  "error.no-pictures": "このモデルは画像を受け取りません。入力が画像の形なら、bnn convert --pictures unit で変換し直してください",
   "error.picture": "このブラウザで読める画像ではありません",
   "error.large-picture": "画像が6400万画素を超えています。小さくして保存してください",
   "error.large-file": "ファイルが 512 MB を超えています",
