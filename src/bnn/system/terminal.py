@@ -74,6 +74,11 @@ def print_whole(renderable: RenderableType, least: int | None = None) -> None:
     console.print(renderable)
 
 
+def fits(renderable: RenderableType) -> bool:
+    """Whether the terminal is as wide as the tables in ``renderable``, none of them wrapped."""
+    return _tables_width(renderable) <= shutil.get_terminal_size().columns
+
+
 def _tables_width(renderable: RenderableType) -> int:
     """Return the columns of the widest table if no cell is wrapped or cut."""
     from rich.console import Console, Group

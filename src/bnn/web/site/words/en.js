@@ -104,6 +104,7 @@ export default {
   "error.slow": "this model took too long and was stopped",
   "error.no-pictures": "this model does not take pictures; if its input has the shape of one, convert it again with bnn convert --pictures unit",
   "error.picture": "it is not a picture that this browser can read",
+  "error.several-pictures": "{count} pictures were given, and one is shown at a time: this is {file}",
   "error.large-picture": "the picture has more than 64 million pixels; save it smaller",
   "error.large-file": "the file is larger than 512 MB",
   "error.transparent": "the picture is wholly transparent",

@@ -104,6 +104,7 @@ export default {
   "error.slow": "このモデルは時間がかかりすぎたため、停止しました",
   "error.no-pictures": "このモデルは画像を受け取りません。入力が画像の形なら、bnn convert --pictures unit で変換し直してください",
   "error.picture": "このブラウザで読める画像ではありません",
+  "error.several-pictures": "{count} 枚の画像が渡されました。一度に表示できるのは 1 枚です。これは {file} です",
   "error.large-picture": "画像が6400万画素を超えています。小さくして保存してください",
   "error.large-file": "ファイルが 512 MB を超えています",
   "error.transparent": "画像全体が透明です",
