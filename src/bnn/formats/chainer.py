@@ -167,9 +167,13 @@ def _model(arrays: Arrays) -> dict[str, str]:
     return {name: name for name in arrays}
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key for which l10 comes after l9."""
-    return [(int(part or -1) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
+def _natural(name: str) -> list[tuple[int, str, str]]:
+    """Return a sort key for which l10 comes after l9, whatever the length of the numbers."""
+    key = []
+    for place, part in enumerate(re.split(r"([0-9]+)", name)):
+        number = part.lstrip("0") if place % 2 else ""
+        key.append((len(number) if place % 2 else -1, number, part))
+    return key
 
 
 def _stack_of(links: Links) -> Topology:

@@ -55,7 +55,7 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
 
 
 def _is_positive(text: str) -> bool:
-    return text.isdecimal() and int(text) > 0
+    return text.isdecimal() and len(text) < 10 and int(text) > 0
 
 
 def print_whole(renderable: RenderableType, least: int | None = None) -> None:
