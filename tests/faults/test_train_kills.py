@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
-from bnn.train.checkpoint import LAST  # noqa: E402
+from bnn.train.checkpoint import LAST, PREVIOUS, CheckpointFiles, read_checkpoint  # noqa: E402
 from faults.compared import compare, same  # noqa: E402
 from faults.pictures import write_pictures  # noqa: E402
 from faults.train_child import CALLS, TOPOLOGIES, begin, go_on  # noqa: E402
@@ -144,3 +144,14 @@ def test_the_comparison_sees_a_difference():
     same(one, {"a": [torch.zeros(2)], "seconds": 2.0})
     with pytest.raises(AssertionError):
         same(one, {"a": [torch.tensor(np.array([0.0, 1e-30], np.float32))], "seconds": 1.0})
+
+
+def test_a_kill_between_the_two_names_of_a_checkpoint_leaves_nothing(tmp_path):
+    """Killed after last got its second name, before it was replaced: previous is last."""
+    files = CheckpointFiles()
+    files.save_checkpoint({"epoch": 1}, tmp_path / LAST)
+    os.link(tmp_path / LAST, tmp_path / PREVIOUS)
+    files.save_checkpoint({"epoch": 2}, tmp_path / LAST)
+    assert {path.name for path in tmp_path.iterdir()} == {LAST, PREVIOUS}
+    assert read_checkpoint(tmp_path / PREVIOUS) == {"epoch": 1}
+    assert read_checkpoint(tmp_path / LAST) == {"epoch": 2}
