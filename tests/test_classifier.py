@@ -174,6 +174,8 @@ def test_unknown_runtimes_and_options() -> None:
         bnn.Classifier(_grey(), "fpga")
     with pytest.raises(BnnError, match="threads"):
         bnn.Classifier(_grey(), "reference", threads=2)
+    with pytest.raises(BnnError, match=r"no option 'watched'; it has threads.*; only sim can show"):
+        bnn.Classifier(_grey(), "cpu", watched=True)
 
 
 @pytest.mark.parametrize("name", bnn.bundled())

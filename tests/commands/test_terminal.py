@@ -143,3 +143,15 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
         advance(1, 3)
         advance(3, 3)
     assert capsys.readouterr().err.splitlines() == lines
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 200])
+def test_every_edge_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Lines of text where the table has no room; every number is there."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.chdir(SAMPLES)
+    text = _run(monkeypatch, "inspect", "lfc-w1a1", "3.png")
+    assert max(map(len, text.splitlines())) <= columns
+    words = text.replace(",", " ").replace(":", " ").split()
+    for name, edge in bnn.load("lfc-w1a1").program.edges.items():
+        assert {name, "x".join(map(str, edge.shape)), edge.precision.name} <= set(words)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +39,34 @@ def begin(values: dict[str, Any], folder: str, options: dict[str, Any]) -> None:
     _run(lambda: train(Settings.make(**values), Path(folder), _options(options), resume=False))
 
 
-def go_on(folder: str, options: dict[str, Any]) -> None:
+#: What a process may be killed in while it writes a file: calls of ``os`` and ``Path``.
+CALLS = ("fsync", "link", "replace", "unlink")
+
+
+def die_in(call: str, number: int) -> None:
+    """Let this process be killed in its ``number``-th call of ``call`` from now on.
+
+    A file that is to be synchronized is cut to its half first, as if its writing had come so far.
+    """
+    holder = Path if call in ("replace", "unlink") else os
+    real, left = getattr(holder, call), number
+
+    def counted(*args: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            if call == "fsync" and stat.S_ISREG(os.fstat(args[0]).st_mode):
+                os.ftruncate(args[0], os.fstat(args[0]).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **named)
+
+    setattr(holder, call, counted)
+
+
+def go_on(folder: str, options: dict[str, Any], death: tuple[str, int] | None = None) -> None:
     """Resume with the run's own settings, or begin where it was killed before it wrote them."""
+    if death is not None:
+        die_in(*death)
     place = Path(folder)
     if not (place / "settings.json").exists():
         begin(options.pop("values"), folder, options)

@@ -51,9 +51,12 @@ def test_a_function_of_the_users_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "known", "line"),
     [
-        ("bsign", "sign", "--quantizer bsign: the file has no function of this name"),
-        ("my>bsign", "my>other", "'my>other' is code of its own"),
-        ("my>bsign", "nonsense", "activation 'nonsense' cannot be converted"),
+        ("bsign", "sign", "no function of this name; it has 'my>bsign'"),
+        ("my>bsign", "my>other", "'my>other' is not known; known are .*ste_sign"),
+        ("my>bsign", "nonsense", "'nonsense' is not known; known are .*ste_sign"),
+        ("sign", "ste_sign", "is known already; it cannot become ste_sign"),
+        ("keras>sign", "ste_sign", "is known already"),
+        ("my>bsign", "ste_sign()", "'ste_sign\\(\\)' is not known"),
     ],
 )
 def test_what_is_told_of_it_must_be_known(name: str, known: str, line: str, tmp_path: Path) -> None:
@@ -62,14 +65,66 @@ def test_what_is_told_of_it_must_be_known(name: str, known: str, line: str, tmp_
         convert(path, None, Options(quantizers=((name, known),)))
 
 
+def test_blanks_and_repetitions(tmp_path: Path) -> None:
+    path = renamed(tmp_path / "x.keras", "my>bsign")
+    told = convert(path, None, Options(quantizers=((" my>bsign ", " sign"),)))
+    assert "my>bsign is taken as sign, as --quantizer says" in told.report.lost
+    twice = (("my>bsign", "sign"), ("my>bsign", "ste_sign"))
+    with pytest.raises(FormatError, match="given twice, as sign and as ste_sign"):
+        convert(path, None, Options(quantizers=twice))
+    called = (("my>bsign", "quantized_relu(2,2)"),)
+    assert convert(path, None, Options(quantizers=called)).model.program.ops
+
+
+def test_a_name_that_all_functions_of_the_file_lack() -> None:
+    with pytest.raises(FormatError, match="this name; all its functions are known"):
+        convert(MLP, None, Options(quantizers=(("bsign", "sign"),)))
+
+
+def test_a_wrong_format_is_named() -> None:
+    for name in ("chainer", "theano", "brevitas", "qonnx", "bnn-pynq"):
+        with pytest.raises(FormatError, match=f"is not a {name} file but a keras one; remove"):
+            convert(MLP, name)
+
+
+def test_links_of_other_sizes_ask_for_a_topology(tmp_path: Path) -> None:
+    links = {"l1/W": np.ones((4, 6)), "l2/W": np.ones((3, 5))}
+    np.savez(tmp_path / "x.npz", **{k: v.astype(np.float32) for k, v in links.items()})
+    with pytest.raises(FormatError, match="batch norms; give their order as --topology FILE"):
+        convert(tmp_path / "x.npz")
+    for name, size in (("b1", 4), ("b2", 3)):
+        links |= {f"{name}/avg_{key}": np.ones(size) for key in ("mean", "var")}
+    np.savez(tmp_path / "x.npz", **{k: v.astype(np.float32) for k, v in links.items()})
+    with pytest.raises(FormatError, match=r"not \(3, 4\); the links .* give their order as --top"):
+        convert(tmp_path / "x.npz")
+
+
+def test_a_topology_or_an_architecture_by_any_name(tmp_path: Path) -> None:
+    plain = FIXTURES / "pytorch" / "cnn.toml"
+    beside = tmp_path / "layers.txt"
+    beside.write_bytes(plain.read_bytes())
+    state = FIXTURES / "pytorch" / "cnn.pt"
+    one, two = (convert(state, None, Options(topology=str(p))) for p in (plain, beside))
+    assert one.model.program.digest() == two.model.program.digest()
+
+
+def test_a_given_input_is_no_guess() -> None:
+    path = FIXTURES / "chainer" / "mlp.npz"
+    told = convert(path, None, Options(input="unit"))
+    assert not any("does not specify its inputs" in line for line in told.report.lost)
+    assert told.model.provenance["input"] == "unit: bytes divided by 255"
+    guessed = convert(path)
+    assert any("does not specify its inputs" in line for line in guessed.report.lost)
+
+
 def test_an_architecture_is_for_weights_alone(tmp_path: Path) -> None:
     beside = tmp_path / "x.json"
     beside.write_text(json.dumps({"class_name": "Sequential", "config": []}))
     with pytest.raises(FormatError, match="is a whole model; do not use --architecture"):
         convert(MLP, None, Options(topology=str(beside)))
-    with pytest.raises(FormatError, match="holds no weights"):
+    with pytest.raises(FormatError, match="is JSON and has no weights"):
         convert(beside)
-    with pytest.raises(FormatError, match=r"--topology is for brevitas.* as --architecture"):
+    with pytest.raises(FormatError, match=r"not the architecture of a Keras .* as --architecture"):
         convert(MLP, None, Options(topology="cnv-w1a1"))
 
 

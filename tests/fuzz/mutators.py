@@ -19,6 +19,8 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
+import numpy as np
+
 Mutate = Callable[[bytes], bytes]
 
 
@@ -28,7 +30,11 @@ def _zip(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
         members = [(info.filename, archive.read(info)) for info in archive.infolist()]
     number = rng.randrange(len(members))
     name, content = members[number]
-    match rng.randrange(12):
+    match rng.randrange(16):
+        case 12 | 13 | 14 | 15 if name.endswith(".json"):
+            settings = json.loads(content)
+            _change(settings, rng)
+            members[number] = (name, json.dumps(settings).encode())
         case 0:
             del members[number]
         case 1:
@@ -41,6 +47,32 @@ def _zip(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name.replace("\0", "_") or "_"), content)
+    return buffer.getvalue()
+
+
+def _h5(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
+    """A value of a Keras model's configuration, or one of its arrays, is changed."""
+    import h5py
+
+    buffer = io.BytesIO(data)
+    with h5py.File(buffer, "r+") as file:
+        if rng.random() < 0.6:
+            config = json.loads(file.attrs["model_config"])
+            for _ in range(rng.randrange(1, 4)):
+                _change(config["config"]["layers"], rng)
+            file.attrs["model_config"] = json.dumps(config)
+            return buffer.getvalue()
+        found: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: found.append(item) if hasattr(item, "dtype") else None)
+        one = rng.choice(found)
+        content = one[()].tobytes()
+        name, group, dtype, shape = one.name, one.parent, one.dtype, one.shape
+        content = mutate(content)[: len(content)].ljust(len(content), b"\0")
+        del group[name]
+        if rng.random() < 0.3:
+            shape = tuple(rng.choice([0, 1, 2, size]) for size in shape)
+        values = np.frombuffer(content, dtype)
+        group[name] = np.resize(values, shape)
     return buffer.getvalue()
 
 
@@ -68,8 +100,6 @@ def _bnn(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
 
 def _signed(table: dict, text: str, body: bytes) -> str:
     """``text`` with the digest that the reader wants."""
-    import numpy as np
-
     try:
         head = json.loads(text)
         head.pop("digest", None)
@@ -201,7 +231,7 @@ _OPERATORS = (
     "Reshape Round Shape Sign Slice Softmax Split Squeeze Sub Sum TopK "
     "Transpose Trunc Unsqueeze Where ArgMax Im2Col QuantAvgPool2d BinaryQuant"
 )
-MUTATORS = {"zip": _zip, "bnn": _bnn, "packed": _packed, "png": _png, "onnx": _onnx}
+MUTATORS = {"zip": _zip, "bnn": _bnn, "packed": _packed, "png": _png, "onnx": _onnx, "h5": _h5}
 
 
 def changed(kind: str, data: bytes, mutate: Mutate, seed: int) -> bytes:

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+import bnn.formats.qonnx.rules
 from bnn.data import cifar, idx
 from bnn.data.pictures.preprocess import Digit, Stretch, Thumbnail
 from bnn.driver.recorded import Replay
@@ -178,6 +179,18 @@ def _driver(path: Path) -> None:
 
 _ORIGINAL = ("formats.bnn_pynq.reading", "formats.bnn_pynq.building", "data.tar", "data.files")
 _CONVERT = ("formats.convert", "lower.graph", "system.archives", "system.heaps")
+_KERAS = tuple(
+    f"formats.keras.{name}"
+    for name in ("file", "read", "settings", "graph", "quantizers", "qkeras", "fixed_point", "host")
+)
+_QONNX = tuple(
+    f"formats.qonnx.{name}"
+    for name in ("onnx_file", "read", "walk", "quantizers", "steps", "constants", "input", "tensor")
+)
+_RULES = tuple(
+    f"formats.qonnx.rules.{path.stem}"
+    for path in sorted(Path(bnn.formats.qonnx.rules.__path__[0]).glob("[a-z]*.py"))
+)
 
 READERS: dict[str, Reader] = {
     "bnn": Reader(
@@ -196,24 +209,21 @@ READERS: dict[str, Reader] = {
         ("formats.chainer", "formats.links", "system.npz", *_CONVERT),
         "zip",
     ),
-    "keras-h5": Reader(_convert("keras"), ("formats.keras.file", "formats.keras.read", *_CONVERT)),
-    "keras": Reader(
-        _convert("keras"), ("formats.keras.file", "formats.keras.read", *_CONVERT), "zip"
-    ),
+    "keras-h5": Reader(_convert("keras"), (*_KERAS, *_CONVERT), "h5"),
+    "keras": Reader(_convert("keras"), (*_KERAS, *_CONVERT), "zip"),
     "qonnx": Reader(
         _convert("qonnx"),
-        (
-            "formats.qonnx.onnx_file",
-            "formats.qonnx.read",
-            "formats.qonnx.walk",
-            "formats.qonnx.quantizers",
-            "formats.qonnx.steps",
-        ),
+        (*_QONNX, *_RULES, "formats.qonnx.operators", "formats.qonnx.weights"),
         "onnx",
     ),
     "brevitas": Reader(
         _convert("brevitas", "tfc-w1a1"),
         ("formats.brevitas.torch_file", "formats.brevitas.read", *_CONVERT),
+        "zip",
+    ),
+    "pytorch": Reader(
+        _convert("brevitas", _CONV),
+        ("formats.brevitas.torch_file", "formats.brevitas.state", "formats.links", *_CONVERT),
         "zip",
     ),
     "original": Reader(_original, _ORIGINAL, "packed"),

@@ -18,7 +18,7 @@ import readers
 
 #: Readers whose seeds are all valid; others have seeds that other readers' branches take.
 WHOLE = ("bnn", "theano", "chainer", "chainer-conv", "keras", "keras-h5", "qonnx", "brevitas")
-WHOLE += ("original-whole", "topology", "folding", "classes", "session", "driver")
+WHOLE += ("pytorch", "original-whole", "topology", "folding", "classes", "session", "driver")
 
 
 @pytest.mark.parametrize(

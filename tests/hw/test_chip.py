@@ -362,6 +362,16 @@ def test_a_start_that_never_ends(
     built["a"].check(runtime)
 
 
+def test_a_process_that_was_stopped_while_the_chip_computed(
+    built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time that passed without a look at the chip is not the chip's."""
+    runtime = built["a"].open()
+    hours = iter(range(0, 1_000_000_000, 3600))
+    monkeypatch.setattr("bnn.driver.board.time.monotonic", lambda: float(next(hours)))
+    built["a"].check(runtime)
+
+
 def test_threads(built: dict[str, Built]) -> None:
     runtimes = {name: built[name].open() for name in "abc"}
     wrong: list[BaseException] = []

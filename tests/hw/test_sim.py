@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,3 +215,19 @@ def test_calls_out_of_order(system: tuple[Driver, SimulatedTransport, Program]) 
     with pytest.raises(DriverError, match="waited"):
         driver.start(np.zeros((2, 1), np.uint64))
     assert driver.wait().shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"watched": "yes"}, "watched is True or False, not 'yes'"),
+        ({"quick": 1}, "quick is True or False, not 1"),
+        ({"stall": 100}, "stall must be a whole number from 0 to 99: 100"),
+        ({"stall": True}, "stall must be a whole number"),
+        ({"latency": 1 << 20}, "latency must be a whole number from 0 to 1048575"),
+        ({"seed": -1}, "seed must be a whole number"),
+    ],
+)
+def test_options_of_a_wrong_type(options: dict[str, Any], line: str) -> None:
+    with pytest.raises(DriverError, match=line):
+        prepare("sim", residual(), **options)

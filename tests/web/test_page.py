@@ -84,17 +84,20 @@ def test_several_models_answer_side_by_side(page: Any) -> None:
     page.wait_for_selector("[data-model=cnv-w1a2]", state="detached")
 
 
-def drop(page: Any, name: str, content: bytes) -> None:
-    """Drop one file on the page."""
+def drop(page: Any, *files: tuple[str, bytes] | str | bytes) -> None:
+    """Drop files on the page: a name and its bytes, or pairs of them."""
+    pairs = [files] if isinstance(files[0], str) else files
     page.evaluate(
-        """([name, text]) => {
-          const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        """(files) => {
           const data = new DataTransfer();
-          data.items.add(new File([bytes], name));
+          for (const [name, text] of files) {
+            const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+            data.items.add(new File([bytes], name));
+          }
           document.body.dispatchEvent(
             new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
         }""",
-        [name, base64.b64encode(content).decode()],
+        [[name, base64.b64encode(content).decode()] for name, content in pairs],  # type: ignore[arg-type,misc]
     )
 
 
@@ -115,6 +118,47 @@ def test_what_is_no_picture_is_an_error_by_name(page: Any) -> None:
     assert "text.png: it is not a picture" in page.inner_text("#picture-error")
     drop(page, "frog.png", (SAMPLES / "cifar10/Frog.png").read_bytes())
     page.wait_for_selector("#picture-error", state="hidden")
+
+
+def test_a_picture_that_cannot_be_used_takes_the_one_before_away(page: Any) -> None:
+    drop(page, "frog.png", (SAMPLES / "cifar10/Frog.png").read_bytes())
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+    drop(page, "text.png", b"no picture at all")
+    page.wait_for_selector("#picture-error:not([hidden])")
+    assert page.locator("#cards").is_hidden()
+    assert page.locator("#nothing").is_visible()
+    page.click("#walk")
+    page.wait_for_selector("#bits-error:not([hidden])")
+    assert "draw or choose a picture first" in page.inner_text("#bits-error")
+    drop(page, "frog.png", (SAMPLES / "cifar10/Frog.png").read_bytes())
+    page.wait_for_selector("[data-model=cnv-w1a1] .best")
+    for place in ("#picture-error", "#bits-error", "#model-error"):
+        page.wait_for_selector(place, state="hidden")
+
+
+def test_several_pictures_are_said(page: Any) -> None:
+    frog, ship = ((SAMPLES / f"cifar10/{name}.png").read_bytes() for name in ("Frog", "Ship"))
+    drop(page, ("frog.png", frog), ("ship.png", ship), ("bad.bnn", b"{}"))
+    page.wait_for_selector("#model-error:not([hidden])")
+    assert page.inner_text("[data-model=cnv-w1a1] .answer") == "Frog"
+    told = page.inner_text("#picture-error")
+    assert told == "2 pictures were given, and one is shown at a time: this is frog.png"
+    page.select_option("#language", "ja")
+    assert "2 枚の画像" in page.inner_text("#picture-error")
+    drop(page, "ship.png", ship)
+    _until(page, "document.querySelector('.answer').textContent === 'Ship'")
+    assert page.locator("#model-error").is_hidden()
+    assert page.locator("#picture-error").is_hidden()
+
+
+def test_an_error_of_a_model_is_said_in_the_chosen_language(page: Any) -> None:
+    draw(page, ((2, 60),))
+    _until(page, ANSWER + ".includes('touches the border')")
+    assert page.locator("[data-model=lfc-w1a1] canvas").is_hidden()
+    page.select_option("#language", "ja")
+    assert "touches" not in page.inner_text("[data-model=lfc-w1a1] .answer")
+    page.select_option("#language", "en")
+    assert "touches the border" in page.inner_text("[data-model=lfc-w1a1] .answer")
 
 
 def test_a_picture_of_too_many_pixels_is_an_error(page: Any) -> None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import bnn
 from bnn.commands.main import app
-from bnn.errors import DataError
+from bnn.errors import DataError, InputError
 from bnn.web.serve import PageServer
 from bnn.web.site import TYPES, export, files
 
@@ -101,6 +101,14 @@ def test_a_used_port_is_named(server: PageServer) -> None:
     port = server.server_address[1]
     with pytest.raises(DataError, match=f"port {port}: cannot be used: .*--port"):
         PageServer({}, port)
+
+
+@pytest.mark.parametrize("option", [["--port", "0"], ["--no-open"]])
+def test_an_export_has_no_server(tmp_path: Path, option: list[str]) -> None:
+    result = CliRunner().invoke(app, ["web", "--export", str(tmp_path / "site"), *option])
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith(f"{option[0]} is for the server")
+    assert not (tmp_path / "site").exists()
 
 
 def test_the_export_is_what_is_served(tmp_path: Path) -> None:

@@ -90,9 +90,20 @@ def convert(
 
     Example: [bold]bnn convert trained.h5 --verify mnist -o trained.bnn[/bold]
     """
-    from bnn.errors import FormatError
-    from bnn.formats.convert import Options, export, parse_folding, read_classes, taking_pictures
+    from bnn.errors import FormatError, ModelFileError
+    from bnn.formats.convert import (
+        Options,
+        check_export,
+        check_mapping,
+        export,
+        parse_folding,
+        read_classes,
+        rounded_text,
+        taking_pictures,
+    )
+    from bnn.model.figures import takes_text
     from bnn.model.file import SUFFIX, save
+    from bnn.system.files import check_writable
 
     if fold is not None:
         raise FormatError(f"--fold is called --rounding now: use --rounding {fold}")
@@ -103,16 +114,29 @@ def convert(
     for option, value in (("--fires-at", fires_at), ("--folding", folding)):
         if to is None and value is not None:
             raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
+    if to is not None:
+        check_export(to, out, folding, fires_at)
+    else:
+        check_writable(out, ModelFileError)
+    if pictures is not None:
+        check_mapping(pictures, given_input)
     names = None if classes is None else read_classes(classes)
     how: Rounding = "original" if rounding == "original" else "exact"
     told = tuple(_told(text) for text in quantizer or ())
     options = Options(topology, names, given_input, how, flipped, told)
     pairs = None if folding is None else parse_folding(folding)
     conversion = _conversion(source, source_format, options, is_exported=to is not None)
+    told_later = pictures is not None and given_input is None
+    if told_later and conversion.report.assumed not in ("", pictures):
+        options = replace(options, input=pictures)  # nothing quantizes it: so pictures say it
+        conversion = _conversion(source, source_format, options, is_exported=to is not None)
     for line in conversion.report.lines():
         typer.echo(harmless(line))
-    found = None if verify is None else _verify(conversion, source, verify, pictures or given_input)
     model = conversion.model if pictures is None else taking_pictures(conversion.model, pictures)
+    if pictures is not None and conversion.report.assumed not in ("", pictures):
+        typer.echo(harmless(f"  not kept: {rounded_text(conversion.model, pictures)}"))
+    typer.echo(harmless(f"  takes: {takes_text(model)}"))
+    found = None if verify is None else _verify(conversion, source, verify, pictures or given_input)
     if found is not None and conversion.report.approximate:
         model = _measured(model, found)
     if to is None:

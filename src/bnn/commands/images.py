@@ -19,7 +19,7 @@ from bnn.data import cifar, idx
 from bnn.data.files import MAX_BYTES, PACKED, open_unpacked
 from bnn.data.walk import Found, Unreadable, walk
 from bnn.errors import BnnError, DataError, InputError
-from bnn.model.batch import as_batch
+from bnn.model.batch import as_batch, no_pictures
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput
 from bnn.system.terminal import notice
@@ -115,7 +115,7 @@ def _failed(path: Path, error: BnnError) -> Unreadable:
 
 def _check_takes_pictures(model: Model) -> None:
     if not isinstance(model.program.input, PictureInput):
-        raise InputError(f"{model.name} does not take pictures; use bnn.Classifier on arrays")
+        raise InputError(no_pictures(model))
 
 
 def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from rich.table import Table
+    from rich.text import Text
 
     from bnn.model.model import Model
 
@@ -47,6 +49,7 @@ def inspect(
     from bnn.errors import DataError, InputError
     from bnn.run.edges import reference_edges
     from bnn.system.files import check_writable, write_whole
+    from bnn.system.terminal import fits
     from bnn.web.inspected import page
 
     if output is not None:
@@ -60,7 +63,8 @@ def inspect(
     told, equal = _compared(loaded, checked, edges, runtime)
     classes = bnn.Classifier(loaded, "reference").classify(batch[:1])
     answer = loaded.classes[int(classes[0])]
-    print_whole(edges_table(loaded, edges, f"{names[0]}: {answer}"))
+    table = edges_table(loaded, edges, f"{names[0]}: {answer}")
+    print_whole(table if fits(table) else edges_text(loaded, edges, f"{names[0]}: {answer}"), 1)
     if told:
         typer.echo(harmless(told))
     if output is not None:
@@ -81,11 +85,27 @@ def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -
         table.add_column(name)
     for name in ("lowest", "mean", "highest"):
         table.add_column(name, justify="right")
+    for name, *cells in _rows(model, edges):
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def edges_text(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -> Text:
+    """The same as lines of text, for terminals that are narrower than the table."""
+    from rich.text import Text
+
+    lines = [harmless(title)]
+    for name, kind, shape, precision, low, mean, high in _rows(model, edges):
+        lines.append(f"{name}: {kind} {shape} {precision}, {low} to {high}, mean {mean}")
+    return Text("\n".join(lines), overflow="fold")
+
+
+def _rows(model: Model, edges: dict[str, NDArray[np.int32]]) -> Iterator[tuple[str, ...]]:
     kinds = {op.name: type(op).__name__.lower() for op in model.program.ops}
     for name, values in edges.items():
         edge = model.program.edges[name]
-        table.add_row(
-            Text(harmless(name)),
+        yield (
+            harmless(name),
             kinds.get(name, "input"),
             "x".join(map(str, edge.shape)),
             edge.precision.name,
@@ -93,7 +113,6 @@ def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -
             f"{float(values.mean()):.2f}",
             str(int(values.max())),
         )
-    return table
 
 
 def _compared(

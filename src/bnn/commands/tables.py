@@ -101,8 +101,13 @@ def bars(
 
 
 def info_notes(model: Model) -> list[str]:
-    """Return notes that the table of layers lacks: the host's last layer, approximate layers."""
+    """Return notes on what the table of layers does not show.
+
+    How the input's values were given, the host's last layer, and what is approximate.
+    """
     affine, notes = model.program.affine, []
+    if isinstance(given := model.provenance.get("input"), str):
+        notes.append(harmless(f"input: {given}"))
     if affine is not None and affine.dense is not None:
         classes, scores = affine.dense.matrix.shape
         notes.append(f"the host computes a last layer of {classes}x{scores} real weights")

@@ -15,8 +15,9 @@ from bnn.system.terminal import harmless
 
 def web(
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Of this machine; 0: any free one.")
-    ] = 0,
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Of this machine; by default any free one."),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", metavar="DIR", help="Write the page there, for any static host."),
@@ -32,16 +33,20 @@ def web(
 
     Example: [bold]bnn web[/bold]
     """
+    from bnn.errors import InputError
     from bnn.web.site import export as write
     from bnn.web.site import files
 
     if export is not None:
+        for name, is_given in (("--port", port is not None), ("--no-open", no_open)):
+            if is_given:
+                raise InputError(f"{name} is for the server; --export only writes files")
         count = write(export)
         typer.echo(harmless(f"{export}: {count} files; put them on any static host"))
         return
     from bnn.web.serve import PageServer
 
-    with PageServer(files(), port) as server:
+    with PageServer(files(), port or 0) as server:
         typer.echo(f"the page is at {server.url} (Ctrl-C ends it)")
         if not no_open and sys.stdout.isatty():
             import webbrowser

@@ -172,7 +172,7 @@ def _in_their_places(classes: Sequence[str]) -> bool:
     numbered = len({(one[0], one[2]) for one in parts if len(one) == 3}) == 1
     if not numbered or any(len(one) != 3 for one in parts):
         return True
-    return [int(one[1]) for one in parts] == list(range(len(classes)))
+    return [one[1].lstrip("0") or "0" for one in parts] == [str(n) for n in range(len(classes))]
 
 
 def _plural(what: str) -> str:

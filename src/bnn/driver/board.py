@@ -118,10 +118,13 @@ class BoardTransport:
     def wait(self) -> bool:
         """Poll the interrupt status: no interrupt controller is needed."""
         end = time.monotonic() + self._patience
-        while time.monotonic() < end:
+        while True:
+            # Before the register: a process that was stopped meanwhile still looks once more.
+            is_late = time.monotonic() >= end
             if self.read(reg.INTERRUPT_STATUS.offset) & 1:
                 return True
-        return False
+            if is_late:
+                return False
 
     def now(self) -> dict[str, Any]:
         """Return the seconds since this transport was opened."""

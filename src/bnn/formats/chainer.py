@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from bnn.errors import FormatError, NetworkError
 from bnn.formats.grids import grid
-from bnn.formats.links import Arrays, Assembly, Framework, Link, Links, size_of
+from bnn.formats.links import (
+    Arrays,
+    Assembly,
+    Framework,
+    Link,
+    Links,
+    MismatchError,
+    size_of,
+)
 from bnn.formats.report import Converted, Report
 from bnn.network.network import BatchNorm
 from bnn.network.topology import Act, Dense, Norm, Topology
@@ -70,15 +78,27 @@ def read(
         reader = Assembly(
             CHAINER, links, report, None if given_input is None else grid(given_input)
         )
-        if topology is None:
-            topology = _stack_of(links)
-            report.lost.append(
-                "the file does not specify the order of its links; taken by their numbers: "
-                "linear, batch norm, sign"
-            )
-        return reader.converted(topology)
+        if topology is not None:
+            return reader.converted(topology)
+        topology = _stack_of(links)
+        report.lost.append(
+            "the file does not specify the order of its links; taken by their numbers: "
+            "linear, batch norm, sign"
+        )
+        return _by_numbers(reader, topology)
     except (FormatError, NetworkError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def _by_numbers(reader: Assembly, topology: Topology) -> Converted:
+    """The network of links in the order of their numbers, which was not given."""
+    try:
+        return reader.converted(topology)
+    except MismatchError as error:
+        raise FormatError(
+            f"{error}; the links were taken in the order of their numbers: give their order as "
+            "--topology FILE.toml (docs/converting.md)"
+        ) from None
 
 
 # --- links ---------------------------------------------------------------------------
@@ -147,9 +167,13 @@ def _model(arrays: Arrays) -> dict[str, str]:
     return {name: name for name in arrays}
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key for which l10 comes after l9."""
-    return [(int(part or -1) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
+def _natural(name: str) -> list[tuple[int, str, str]]:
+    """Return a sort key for which l10 comes after l9, whatever the length of the numbers."""
+    key = []
+    for place, part in enumerate(re.split(r"([0-9]+)", name)):
+        number = part.lstrip("0") if place % 2 else ""
+        key.append((len(number) if place % 2 else -1, number, part))
+    return key
 
 
 def _stack_of(links: Links) -> Topology:
@@ -157,12 +181,13 @@ def _stack_of(links: Links) -> Topology:
     if links.convs:
         raise FormatError(
             "has convolutions, but the file does not specify their padding, pools and order; "
-            "give a topology"
+            "give them as --topology FILE.toml (docs/converting.md)"
         )
     count = len(links.denses)
     if len(links.norms) not in (count, count - 1):
         raise FormatError(
-            f"has {count} linear links and {len(links.norms)} batch norms; give a topology"
+            f"has {count} linear links and {len(links.norms)} batch norms; "
+            "give their order as --topology FILE.toml (docs/converting.md)"
         )
     layers: list[Any] = []
     for index, link in enumerate(links.denses):

@@ -15,7 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bnn.errors import BnnError, FormatError, NetworkError, ParameterError, ProgramError
+from bnn.errors import (
+    BnnError,
+    FormatError,
+    NetworkError,
+    ParameterError,
+    UnknownNameError,
+)
+from bnn.formats.grids import grid
 from bnn.formats.report import Converted, Report
 from bnn.lower import lower
 from bnn.model.file import SUFFIX
@@ -94,6 +101,15 @@ def convert(
     path, options = Path(source), options or Options()
     name = source_format or recognise(path)
     _check_options(path, name, options)
+    try:
+        return _read(path, name, options)
+    except (FormatError, ParameterError):
+        if source_format is not None:
+            _check_named(path, source_format)
+        raise
+
+
+def _read(path: Path, name: str, options: Options) -> Conversion:
     if name == "bnn-pynq":
         return _original(path, options)
     if name == "theano" and options.rounding == "original":
@@ -115,6 +131,16 @@ def convert(
         raise type(error)(f"{path}: {error}") from None
 
 
+def _check_named(path: Path, given: str) -> None:
+    """Name the true format of a file that could not be read as ``given``."""
+    try:
+        found = recognise(path)
+    except (FormatError, ParameterError):
+        return
+    if found != given:
+        raise FormatError(f"{path}: is not a {given} file but a {found} one; remove --from {given}")
+
+
 #: Options that each format takes (all formats take the names of the classes).
 _TAKEN: dict[str, frozenset[str]] = {
     "bnn-pynq": frozenset({"topology"}),
@@ -134,7 +160,8 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             continue
         if getattr(options, name) != item.default:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
-            option = {"quantizers": "quantizer"}.get(name, name)
+            spelled = {"quantizers": "quantizer", "topology": "topology (or --architecture)"}
+            option = spelled.get(name, name)
             raise FormatError(f"{path}: --{option} is for {takers}; a {source} file says it itself")
 
 
@@ -186,6 +213,8 @@ def _lowered(
     program = lower(converted.network)
     classes = _classes(converted, names, program.classes)
     origin = {**origin, "not kept": list(converted.report.lost)}
+    if converted.report.assumed:
+        origin["input"] = f"{converted.report.assumed}: {grid(converted.report.assumed).meaning}"
     if converted.report.approximate:
         origin["approximate"] = list(converted.report.approximate)
     model = Model(program, classes, None, origin, name)
@@ -218,10 +247,10 @@ def recognise(path: Path) -> str:
         return "brevitas"
     if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head):
         return "qonnx"
-    if path.suffix == ".json":
+    if head.lstrip().startswith(b"{"):
         raise FormatError(
-            f"{path}: describes an architecture and holds no weights; convert the file of the "
-            "weights, with --architecture for this one"
+            f"{path}: is JSON and has no weights; if it is the architecture of a Keras model, "
+            f"convert the file of its weights: bnn convert WEIGHTS.h5 --architecture {path}"
         )
     raise FormatError(f"{path}: is in none of the formats {', '.join(SOURCES)}")
 
@@ -248,14 +277,29 @@ def _recognise_zip(path: Path) -> str:
 
 def _keras(path: Path, options: Options) -> Converted:
     from bnn.formats.keras import read as keras
+    from bnn.formats.keras.told import checked
 
     given = options.topology
-    if given is not None and not (isinstance(given, str) and given.endswith(".json")):
+    if given is not None and not _is_json(given):
+        shown = given.name if isinstance(given, Topology) else given
         raise FormatError(
-            f"{path}: --topology is for brevitas, bnn-pynq, chainer and theano; for Keras weights "
-            "give the JSON of their architecture (model.to_json()) as --architecture"
+            f"{path}: {shown!r} is not the architecture of a Keras model; give the JSON that "
+            "model.to_json() returns as --architecture FILE"
         )
-    return keras.read(path, options.input, given, dict(options.quantizers))
+    told = checked(options.quantizers)
+    return keras.read(path, options.input, None if given is None else str(given), told)
+
+
+def _is_json(given: Topology | str) -> bool:
+    """Whether ``given`` is the path of a file with a JSON object, whatever its name."""
+    if isinstance(given, Topology):
+        return False
+    try:
+        return read_file(given, 1 << 26, FormatError).lstrip()[:1] == b"{"
+    except FormatError:
+        if os.path.lexists(given) or given.endswith(".json"):
+            raise
+        return False  # the name of a network
 
 
 def _qonnx(path: Path, options: Options) -> Converted:
@@ -275,7 +319,7 @@ def _brevitas(path: Path, options: Options) -> Converted:
     from bnn.formats.brevitas import read as brevitas
 
     given = options.topology
-    if isinstance(given, str) and given.endswith(".toml"):
+    if isinstance(given, str) and _is_file(given):
         given = _topology(options)
     return brevitas.read(path, given, options.input)
 
@@ -323,7 +367,7 @@ def _theano_topology(options: Options) -> Topology | str | None:
     """Return the network's name (also ``lfc`` or ``cnv``), or the topology of a TOML file."""
     if options.topology is None:
         return None
-    if isinstance(options.topology, str) and not options.topology.endswith(".toml"):
+    if isinstance(options.topology, str) and not _is_file(options.topology):
         return options.topology
     return _topology(options)
 
@@ -335,10 +379,23 @@ def _topology(options: Options) -> Topology:
     if isinstance(given, Topology):
         return given
     assert given is not None
-    if given.endswith(".toml"):
+    if _is_file(given):
         return topology.load(given)
     count = 10 if options.classes is None else len(options.classes)
     return zoo.topology(f"{given}-w1a1" if given in ("lfc", "cnv") else given, count)
+
+
+def _is_file(given: str) -> bool:
+    """Whether a topology is the path of a TOML file, not the name of a network."""
+    from bnn.network.zoo import canonical
+
+    if given.endswith(".toml"):
+        return True
+    try:
+        canonical(given)
+    except UnknownNameError:
+        return given not in ("lfc", "cnv") and Path(given).is_file()
+    return False
 
 
 def _classes(converted: Converted, given: Sequence[str] | None, count: int) -> tuple[str, ...]:
@@ -406,32 +463,63 @@ def _preprocess(model: Model) -> Any:
     return {(28, 28, 1): Digit(), (32, 32, 3): Thumbnail()}.get(shape, Stretch())
 
 
-def taking_pictures(model: Model, grid: str) -> Model:
-    """Return ``model`` with pictures as its input, whose bytes are scaled as ``grid`` says.
+_MAPPINGS = ("unit", "symmetric", "bytes")
+
+
+def check_mapping(mapping: str, given_input: str | None = None) -> None:
+    """Check a mapping of bytes for :func:`taking_pictures`, and that ``--input`` agrees.
+
+    Raises:
+        FormatError: it is not ``unit``, ``symmetric`` or ``bytes``, or the input is another one.
+    """
+    if mapping not in _MAPPINGS:
+        raise FormatError(f"--pictures is unit, symmetric or bytes, not {mapping!r}")
+    if given_input in _MAPPINGS and given_input != mapping:
+        raise FormatError(
+            f"--input {given_input} and --pictures {mapping} say two things of one input; give "
+            "that which the network was trained on"
+        )
+
+
+def rounded_text(model: Model, mapping: str) -> str:
+    """Say how far the bytes of pictures are from the values that the model's input knows."""
+    from bnn.program.inputs import RealInput
+    from bnn.program.precision import BIPOLAR
+
+    given = model.program.input
+    assert isinstance(given, RealInput)
+    shape = (256, *(1,) * (len(given.shape) - 1), given.shape[-1])
+    values = np.broadcast_to(byte_values(mapping).reshape(256, *(1,) * len(given.shape)), shape)
+    coded = given.quantized(values)
+    if given.precision == BIPOLAR:
+        return f"of the bytes of pictures ({mapping}) the sign alone is used"
+    step = 1 / given.scale if given.multiplied else given.scale
+    far = float(np.abs((coded - given.zero_point) * step - values).max())
+    return (
+        f"the bytes of pictures ({mapping}) are rounded to the steps of --input, by up to {far:.3g}"
+    )
+
+
+def taking_pictures(model: Model, mapping: str) -> Model:
+    """Return ``model`` with pictures as its input, whose bytes are scaled as ``mapping`` says.
 
     Args:
         model: a model whose input is real values or integers, in the shape of a picture.
-        grid: how bytes are scaled to the values that the model was trained on: ``unit``
+        mapping: how bytes are scaled to the values that the model was trained on: ``unit``
             (byte / 255), ``symmetric`` (byte / 127.5 - 1) or ``bytes`` (not at all).
 
     Raises:
         FormatError: there is no such grid, or the model's input is not a picture.
     """
-    from bnn.formats.grids import grid as named
     from bnn.program.inputs import IntegerInput, PictureInput, RealInput
 
-    unsaid = f"{grid!r} is not a mapping of bytes; use unit, symmetric or bytes"
-    try:
-        given, chosen = model.program.input, named(grid)
-    except (FormatError, ProgramError):
-        raise FormatError(unsaid) from None
-    if chosen.precision.bits != 8 or chosen.precision.low:
-        raise FormatError(unsaid)
+    check_mapping(mapping)
+    given = model.program.input
     if isinstance(given, PictureInput):
         raise FormatError(f"{model.name}: takes pictures already; do not use --pictures")
     if len(given.shape) != 3:
         raise FormatError(f"{model.name}: its input of shape {given.shape} is not a picture")
-    table = byte_values(grid)
+    table = byte_values(mapping)
     maps = np.broadcast_to(table[:, None, None, None], (256, *given.shape))
     match given:
         case RealInput():
@@ -453,10 +541,10 @@ def taking_pictures(model: Model, grid: str) -> Model:
     return replace(made, preprocess=preprocess)
 
 
-def byte_values(grid: str) -> Any:
+def byte_values(mapping: str) -> Any:
     """Return the scaled values of the bytes 0 to 255, float32 (256,), computed as users do."""
     byte = np.arange(256, dtype=np.float32)
-    match grid:
+    match mapping:
         case "unit":
             return byte / np.float32(255)
         case "symmetric":
@@ -491,22 +579,39 @@ def export(
         FormatError, ParameterError, ModelFileError: the format cannot express it, or it cannot be
             written; no partial file remains.
     """
+    check_export(target, out, folding, fires_at)
     if target == "bnn-pynq":
         from bnn.formats import bnn_pynq
 
         return bnn_pynq.save(model, out, folding, fires_at=fires_at)
-    if folding is not None:
-        raise FormatError(f"{target} has no folding; use it with --to bnn-pynq")
-    if fires_at is not None:
-        raise FormatError(f"{target} has logits; use --fires-at with --to bnn-pynq")
-    if target == "qonnx":
-        from bnn.formats.qonnx import write as qonnx_write
-
-        if Path(out).suffix == SUFFIX:
-            raise FormatError(f"{out}: {SUFFIX} is for models of this package; call it .onnx")
-        return qonnx_write.save(model, out)
     if target == "c":
         from bnn.formats import c
 
         return c.save(model, out)
-    raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")
+    from bnn.formats.qonnx import write as qonnx_write
+
+    return qonnx_write.save(model, out)
+
+
+def check_export(
+    target: str, out: Path_, folding: object | None = None, fires_at: float | None = None
+) -> None:
+    """Check what :func:`export` is given, before a model is read.
+
+    Raises:
+        FormatError: no such format, an option that it does not have, or a name of another kind.
+    """
+    if target not in TARGETS:
+        raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")
+    if target == "bnn-pynq":
+        return
+    if folding is not None:
+        raise FormatError(f"{target} has no folding; use it with --to bnn-pynq")
+    if fires_at is not None:
+        raise FormatError(f"{target} has logits; use --fires-at with --to bnn-pynq")
+    if target == "qonnx" and Path(out).suffix == SUFFIX:
+        raise FormatError(f"{out}: {SUFFIX} is for models of this package; call it .onnx")
+    if target == "c":
+        from bnn.formats import c
+
+        c.check_folder(out)

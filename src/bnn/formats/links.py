@@ -115,13 +115,13 @@ class Assembly:
             FormatError: an array is missing, too many, or of a wrong shape; names it.
         """
         given, self.lattice = self._input(topology)
-        last = FormatError("")
+        last = MismatchError("")
         for cover_all in self.framework.partial_pools:
             self.stack, self.report.layers = Stack(), []
             try:
                 self._layers(topology, cover_all)
-            except _MismatchError as error:
-                last = FormatError(str(error))
+            except MismatchError as error:
+                last = error
                 continue
             given = zeros_fit(given, self.stack.layers)
             return Converted(Network(given, tuple(self.stack.layers), self.lattice), self.report)
@@ -136,9 +136,10 @@ class Assembly:
             return encoded_reals(shape, topology.encoding)
         if chosen is None:
             chosen = grid("symmetric")
-        self.report.lost.append(
-            f"the file does not specify its inputs; taken as {chosen.name}: {chosen.meaning}"
-        )
+        if self.chosen is None:
+            self.report.lost.append(
+                f"the file does not specify its inputs; taken as {chosen.name}: {chosen.meaning}"
+            )
         self.report.assumed = chosen.name
         return chosen.input(shape), chosen.lattice()
 
@@ -204,7 +205,7 @@ class Assembly:
         if (height, width) != (1, 1) and is_average:
             self._average(shape)
         elif weights.shape != (layer.units, height * width * channels):
-            raise _MismatchError(
+            raise MismatchError(
                 f"array {link.key('W')} has shape {weights.shape}, "
                 f"not {(layer.units, height * width * channels)}"
             )
@@ -245,7 +246,7 @@ class Assembly:
         }
         for key, value in values.items():
             if value.shape != (channels,):
-                raise FormatError(
+                raise MismatchError(
                     f"array {link.key(key)} has shape {value.shape}, not ({channels},)"
                 )
         epsilon = layer.epsilon
@@ -279,8 +280,8 @@ class Assembly:
         return (*_slid(shape, layer.kernel, layer.stride, padding), shape[2])
 
 
-class _MismatchError(FormatError):
-    """A dense layer does not fit its input: pools with partial windows may be the reason."""
+class MismatchError(FormatError):
+    """An array of another size: the pools may be of the other kind, or the order another."""
 
 
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:

@@ -133,7 +133,9 @@ def original(program: Program) -> Folding:
     )
 
 
-_FINN_MATRIX = re.compile(r"(?:MVAU|MatrixVectorActivation|StreamingFCLayer_Batch)\w*?_(\d+)")
+_FINN_MATRIX = re.compile(
+    r"(?:MVAU|MatrixVectorActivation|StreamingFCLayer_Batch)\w*?_([0-9]{1,6})"
+)
 #: FINN nodes whose folding follows from the matrices' here.
 _FINN_OTHER = re.compile(
     r"(?:ConvolutionInputGenerator|StreamingFIFO|StreamingDataWidthConverter|StreamingMaxPool|FMPadding"

@@ -18,6 +18,7 @@ from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
 from bnn.data.report import ALL, DataReport, Finding, make_report
 from bnn.data.sets import DataSet, Splits, load_test, notes_of, open_splits
 from bnn.errors import DataError, InputError
+from bnn.model.batch import no_pictures
 from bnn.program.inputs import PictureInput
 
 #: Pictures that are classified at a time.
@@ -95,7 +96,7 @@ def evaluate(
     """
     given = classifier.model.program.input
     if not isinstance(given, PictureInput):
-        raise InputError(f"{classifier.model.name} does not take pictures")
+        raise InputError(no_pictures(classifier.model))
     known = data in KNOWN  # published sets: their training part need not be read
     # Each part by the model's classes: a test part may have one that the training part lacks.
     classes = classifier.classes

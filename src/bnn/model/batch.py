@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import BnnWarning, InputError
+from bnn.model.figures import input_text
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput
+from bnn.program.operations import INPUT
 
 #: What the last axis of a picture can be: grey, RGB, RGB and alpha.
 _CHANNELS = (1, 3, 4)
@@ -45,9 +47,7 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     given = model.program.input
     if not isinstance(given, PictureInput):
         if bgr:
-            raise InputError(
-                f"{model.name or 'the model'} does not take pictures: bgr cannot be used"
-            )
+            raise InputError(f"bgr cannot be used: {no_pictures(model)}")
         array = images if isinstance(images, np.ndarray) else _array(model, images)
         return array[..., None] if (*array.shape[1:], 1) == given.shape else array
     if isinstance(images, np.ndarray):
@@ -60,6 +60,16 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
         raise InputError(_no_picture(images))
     parts = [_one(model, image, index, bgr) for index, image in enumerate(images)]
     return np.stack(parts) if parts else np.empty((0, *given.shape), np.uint8)
+
+
+def no_pictures(model: Model) -> str:
+    """Say that a model does not take pictures, what it takes, and what to do."""
+    shape, name = model.program.input.shape, model.name or "the model"
+    taken = input_text(model.program.input, model.program.edges[INPUT])
+    advice = "give arrays to bnn.Classifier"
+    if len(shape) == 3 and shape[2] in (1, 3):
+        advice += ", or convert it with bnn convert --pictures unit (or symmetric, bytes)"
+    return f"{name} does not take pictures but {taken}; {advice}"
 
 
 def _is_picture(images: Any) -> bool:

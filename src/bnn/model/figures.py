@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bnn._typing import assert_never
 from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.program.operations import (
@@ -21,10 +24,14 @@ from bnn.program.operations import (
     Threshold,
     Window,
 )
+from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 
 if TYPE_CHECKING:
     from bnn.model.model import Model
+
+#: Numbers by channel that are shown one by one.
+MAX_NUMBERS = 4
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,35 @@ def input_text(given: Input, edge: Edge) -> str:
         case IntegerInput():
             return f"{shape} integers, {edge.precision}"
         case RealInput():
-            return f"{shape} real values, quantized to {edge.precision}"
+            return f"{shape} real values, {_values_text(given)}, quantized to {edge.precision}"
     assert_never(given)
+
+
+def takes_text(model: Model) -> str:
+    """Return what the model takes: its input, and how the values were told if they were."""
+    told = model.provenance.get("input")
+    text = input_text(model.program.input, model.program.edges[INPUT])
+    return f"{text} ({told})" if isinstance(told, str) else text
+
+
+def _values_text(given: RealInput) -> str:
+    """Return range and step of the values, by channel where they differ."""
+    scale, zero = (np.asarray(one, np.float64) for one in (given.scale, given.zero_point))
+    step = 1 / scale if given.multiplied else scale
+    if given.precision == BIPOLAR:
+        return f"+1 from {_numbers(-zero * step)} upwards"
+    low, high = ((end - zero) * step for end in (given.precision.low, given.precision.high))
+    return f"from {_numbers(low)} to {_numbers(high)} in steps of {_numbers(step)}"
+
+
+def _numbers(values: NDArray[np.float64]) -> str:
+    """Return one number, up to four by channel, or the lowest and the highest of more."""
+    texts = [f"{value + 0.0:.6g}" for value in values.tolist()]
+    if len(set(texts)) == 1:
+        return texts[0]
+    if len(texts) <= MAX_NUMBERS:
+        return f"({', '.join(texts)} by channel)"
+    return f"({values.min():.6g} .. {values.max():.6g} by channel)"
 
 
 def as_json(model: Model) -> dict[str, Any]:

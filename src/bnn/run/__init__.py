@@ -82,8 +82,12 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
         known = ", ".join(RUNTIMES)
         raise UnknownNameError(f"no runtime is called {name!r}; there are: {known}")
     module = importlib.import_module(RUNTIMES[name])
-    for option in options.keys() - inspect.signature(module.prepare).parameters.keys():
-        raise UnknownNameError(f"the {name} runtime has no option {option!r}")
+    known_options = list(inspect.signature(module.prepare).parameters)[1:]
+    for option in sorted(options.keys() - set(known_options)):
+        there = f"it has {', '.join(known_options)}" if known_options else "it has no options"
+        if option == "watched":
+            there += "; only sim can show its own edges"
+        raise UnknownNameError(f"the {name} runtime has no option {option!r}; {there}")
     return cast(Runtime, module.prepare(program, **options))
 
 

@@ -59,8 +59,9 @@ def prepare(
         RuntimeUnavailableError: simulator or compiler are missing.
         BuildError: the model or its folding cannot be built.
         CacheError: the folder in which simulators are kept cannot be used.
-        DriverError: ``trace`` ends with .fst, or cannot be written.
+        DriverError: ``trace`` ends with .fst, or cannot be written; or an option has another type.
     """
+    _check_options(latency, stall, seed, quick=quick, watched=watched)
     if trace is not None and Path(trace).suffix == ".fst":
         raise DriverError(f"{trace}: waveforms are written as VCD; vcd2fst converts them")
     if trace is not None:  # now, and not after the simulator was built
@@ -77,6 +78,20 @@ def prepare(
     if design.folding.loadable:
         driver.load(loads(design))
     return SimRuntime(Accelerated(design), driver, transport, watched=watched)
+
+
+def _check_options(latency: Any, stall: Any, seed: Any, **flags: object) -> None:
+    for name, value, high in (
+        ("latency", latency, (1 << 20) - 1),
+        ("stall", stall, 99),
+        ("seed", seed, (1 << 32) - 1),
+    ):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not 0 <= value <= high:
+            raise DriverError(f"{name} must be a whole number from 0 to {high}: {value!r}")
+    for name, value in flags.items():
+        if type(value) is not bool:
+            raise DriverError(f"{name} is True or False, not {value!r}")
 
 
 class SimRuntime(AcceleratorRuntime):

@@ -55,7 +55,7 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
 
 
 def _is_positive(text: str) -> bool:
-    return text.isdecimal() and int(text) > 0
+    return text.isdecimal() and len(text) < 10 and int(text) > 0
 
 
 def print_whole(renderable: RenderableType, least: int | None = None) -> None:
@@ -72,6 +72,11 @@ def print_whole(renderable: RenderableType, least: int | None = None) -> None:
     width = max(1, shutil.get_terminal_size().columns)
     console = Console(width=max(width, _tables_width(renderable) if least is None else least))
     console.print(renderable)
+
+
+def fits(renderable: RenderableType) -> bool:
+    """Whether the terminal is as wide as the tables in ``renderable``, none of them wrapped."""
+    return _tables_width(renderable) <= shutil.get_terminal_size().columns
 
 
 def _tables_width(renderable: RenderableType) -> int:

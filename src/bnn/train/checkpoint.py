@@ -180,6 +180,8 @@ def _keep_previous(last: Path) -> None:
             last.replace(previous)
         else:
             linked.replace(previous)
+            # Two names of one file are left as they are: so after a kill before last is replaced.
+            linked.unlink(missing_ok=True)
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> Path | None:

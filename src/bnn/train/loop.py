@@ -378,7 +378,10 @@ def _check_precision(wanted: str | None) -> None:
 def _check_devices(devices: str) -> None:
     """Refuse values that ``--devices`` does not allow, with a message of our own."""
     text = devices.replace(" ", "")
-    if not (text == "auto" or re.fullmatch(r"0*[1-9]\d*|\d+(,\d+)+|\d+,", text)):
+    if not (
+        text == "auto"
+        or re.fullmatch(r"0*[1-9][0-9]{0,8}|[0-9]{1,9}(,[0-9]{1,9})+|[0-9]{1,9},", text)
+    ):
         raise TrainError(
             f"devices is auto, how many (1 or more), or a list such as 0,2, not {short(devices)}"
         )

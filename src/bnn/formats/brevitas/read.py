@@ -14,6 +14,7 @@ quantizer is a max pool.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,6 +220,8 @@ def _converted(state: State, bits: Bits, report: Report) -> Converted:
     return reader.converted()
 
 
+#: Place of a module in its list; 02 would be another name of the same place.
+_PLACE = re.compile("0|[1-9][0-9]{0,5}")
 Module = tuple[str, int, dict[str, NDArray[Any]]]
 
 
@@ -227,7 +230,7 @@ def _modules(state: State, report: Report) -> list[Module]:
     found: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
     for key, value in state.items():
         part = key.split(".")
-        known = len(part) == 3 and part[0] in _EPSILON and part[1].isdigit()
+        known = len(part) == 3 and part[0] in _EPSILON and bool(_PLACE.fullmatch(part[1]))
         if not known or (part[2] != "weight" and part[2] not in _KEYS):
             if known and part[2] == "num_batches_tracked":
                 report.ignored.append(key)

@@ -5,6 +5,6 @@
 answers of the reference runtime, and a Makefile. The code allocates nothing and needs no library.
 """
 
-from bnn.formats.c.write import save
+from bnn.formats.c.write import check_folder, save
 
-__all__ = ["save"]
+__all__ = ["check_folder", "save"]

@@ -49,15 +49,8 @@ def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         FormatError: the folder exists, its name is not one of C, the model ends in a real layer, or
             it is too large.
     """
-    target = Path(folder)
+    target = check_folder(folder)
     name = target.name
-    if not _NAME.fullmatch(name) or name in _RESERVED:
-        raise FormatError(
-            f"{target}: functions are called after the folder, so its name must be letters, digits "
-            "and _, such as digits"
-        )
-    if target.exists() or target.is_symlink():
-        raise FormatError(f"{target}: exists already; give a new folder")
     _check(model)
     source, sizes = _source(model, name)
     files = {
@@ -76,6 +69,23 @@ def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
     if model.preprocess is None:
         return ()
     return ("the preparation of pictures: the code takes the bytes that it makes",)
+
+
+def check_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the path of a folder that :func:`save` can write.
+
+    Raises:
+        FormatError: it exists, or its name is not one of C.
+    """
+    target = Path(folder)
+    if not _NAME.fullmatch(target.name) or target.name in _RESERVED:
+        raise FormatError(
+            f"{target}: functions are called after the folder, so its name must be letters, digits "
+            "and _, such as digits"
+        )
+    if target.exists() or target.is_symlink():
+        raise FormatError(f"{target}: exists already; give a new folder")
+    return target
 
 
 def _check(model: Model) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
+from bnn.formats.keras import told
 from bnn.formats.keras.graph import node_sources, output_name
 from bnn.formats.keras.settings import LAYERS, MODEL, Settings, short
 from bnn.system import archives
@@ -282,23 +283,27 @@ def _json(path: Path, text: Any, quantizers: Quantizers) -> dict[str, Any]:
     config = _told(config, quantizers, seen)
     for name in quantizers:
         if name not in seen:
-            raise FormatError(f"{path}: --quantizer {name}: the file has no function of this name")
+            raise told.missing(path, name, seen)
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
         raise FormatError(f"{path}: its configuration does not describe a model")
     return config
 
 
 def _told(config: Any, quantizers: Quantizers, seen: set[str], is_function: bool = False) -> Any:
-    """Return ``config``; the functions in ``quantizers`` are replaced by those that are known."""
+    """Return ``config``; the functions in ``quantizers`` are replaced by those that are known.
+
+    The names of all functions are added to ``seen``.
+    """
     if isinstance(config, list):
         return [_told(item, quantizers, seen) for item in config]
     name = config
     if isinstance(config, dict):
         is_plain = config.get("class_name") == "function"
         name = config.get("config") if is_plain else config.get("registered_name")
-    if is_function and isinstance(name, str) and name in quantizers:
+    if is_function and isinstance(name, str):
         seen.add(name)
-        return quantizers[name]
+        if name in quantizers:
+            return quantizers[name]
     if not isinstance(config, dict):
         return config
     return {

@@ -36,6 +36,7 @@ from bnn.system import npz
 Rounding = Literal["exact", "original"]
 
 _PRECISIONS = re.compile(r"([12])w-([12])a")
+_ARRAY = re.compile("arr_(0|[1-9][0-9]{0,5})")
 _STATISTICS = ("beta", "gamma", "mean", "inv_std")
 
 
@@ -209,7 +210,7 @@ def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> To
     if first is None:
         raise ParameterError(f"{path}: arr_0 is missing; it is not an archive of a Lasagne network")
     last = max(
-        (int(key[4:]) for key, one in given.items() if one.ndim == 2 and key[4:].isdecimal()),
+        (int(key[4:]) for key, one in given.items() if one.ndim == 2 and _ARRAY.fullmatch(key)),
         default=None,
     )
     if last is None:

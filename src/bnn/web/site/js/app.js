@@ -4,7 +4,7 @@ import { Bits } from "./bits.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./cards.js";
 import { bestCore } from "./core.js";
-import { $, element, showError } from "./dom.js";
+import { $, element, errorsAgain, saidOf, showError } from "./dom.js";
 import { coreModule } from "./engine.js";
 import { Models } from "./models.js";
 import { Pad } from "./pad.js";
@@ -49,26 +49,48 @@ async function classifyOn(model, given, turn) {
     card.show(engine.info, result);
     model.input = result.bytes;
   } catch (reason) {
-    if (turn === asked) card.fail(reason);
+    if (turn !== asked) return;
+    model.input = null; // what was seen before is not this picture
+    card.fail(reason);
   }
 }
 
 function take(next, options) {
   picture = next;
-  if (!camera?.running) bits?.hide(); // its steps are those of the picture before
-  showError("picture-error", "");
+  if (!camera?.running) forget(); // its steps are those of the picture before
+  showError("picture-error");
   return classify(options);
+}
+
+/** No steps, no error and no input of the picture before. */
+function forget() {
+  bits?.hide();
+  showError("model-error");
+  for (const model of models.all.values()) model.input = null;
+}
+
+/** A picture that cannot be used: the one before and its answers go, and `say()` is shown. */
+async function refuse(say) {
+  stopCamera();
+  clearShown();
+  pad.clear();
+  await take(null);
+  showError("picture-error", say);
 }
 
 /** Files from a drop, a paste or a button: pictures and models. */
 async function takeFiles(files) {
-  for (const file of files) {
-    if (/\.bnn$/i.test(file.name)) {
-      if (picture === null) await takeSample(sampleUrls.cifar10?.[0]);
-      await models.open(file);
-    } else {
-      await takePicture(file, file.name);
-    }
+  const isModel = (file) => /\.bnn$/i.test(file.name);
+  const pictures = files.filter((file) => !isModel(file));
+  if (pictures.length > 0) await takePicture(pictures[0], pictures[0].name);
+  if (pictures.length > 1) {
+    const told = { file: pictures[0].name, count: pictures.length };
+    const before = saidOf("picture-error");
+    showError("picture-error", () => [before?.(), text("error.several-pictures", told)].filter(Boolean).join(" "));
+  }
+  for (const file of files.filter(isModel)) {
+    if (picture === null && pictures.length === 0) await takeSample(sampleUrls.cifar10?.[0]);
+    await models.open(file);
   }
 }
 
@@ -81,8 +103,15 @@ async function takePicture(blob, name) {
     await take(next);
   } catch (reason) {
     select("file");
-    showError("picture-error", name ? text("error.file", { file: name, reason: errorText(reason) }) : errorText(reason));
+    await refuse(() =>
+      name ? text("error.file", { file: name, reason: errorText(reason) }) : errorText(reason),
+    );
   }
+}
+
+function clearShown() {
+  const canvas = $("shown");
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
 /** The picture as it is, fitted into its place. */
@@ -156,18 +185,18 @@ async function takeSample(url) {
     drawShown(next);
     await take(next);
   } catch (reason) {
-    showError("picture-error", errorText(reason));
+    await refuse(() => errorText(reason));
   }
 }
 
 async function toggleCamera() {
   if (camera.running) return stopCamera();
-  showError("picture-error", "");
+  showError("picture-error");
   try {
     await camera.start();
     showCameraButton();
   } catch (reason) {
-    showError("picture-error", errorText(reason));
+    showError("picture-error", () => errorText(reason));
   }
 }
 
@@ -224,6 +253,7 @@ function setUpLanguage() {
     models?.show();
     for (const card of cards.cards.values()) card.again();
     bits?.again();
+    errorsAgain();
     showCore();
     showCameraButton();
   });
@@ -237,14 +267,14 @@ function showCore() {
 async function start() {
   $("loading").hidden = true;
   setUpLanguage();
-  if (typeof WebAssembly !== "object") return showError("trouble", text("error.wasm"));
+  if (typeof WebAssembly !== "object") return showError("trouble", () => text("error.wasm"));
   showCore();
   let listed;
   try {
     listed = await (await fetch("models.json")).json();
     await coreModule();
   } catch (reason) {
-    return showError("trouble", errorText(reason.key ? reason : { key: "error.offline" }));
+    return showError("trouble", () => errorText(reason.key ? reason : { key: "error.offline" }));
   }
   models = new Models(listed.models, () => {
     bits.offer(models.chosen);
@@ -264,7 +294,7 @@ async function start() {
   setUpFiles();
   showSamples(listed.samples);
   // The first model is ready before the first stroke.
-  await models.engine(models.chosen[0]).catch((reason) => showError("trouble", errorText(reason)));
+  await models.engine(models.chosen[0]).catch((reason) => showError("trouble", () => errorText(reason)));
   document.documentElement.dataset.ready = "true";
 }
 

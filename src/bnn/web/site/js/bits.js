@@ -33,12 +33,13 @@ export class Bits {
   hide() {
     this.pause();
     this.walked = null;
+    showError("bits-error");
     $("walked").hidden = true;
     $("play").hidden = true;
   }
 
   async walk() {
-    showError("bits-error", "");
+    showError("bits-error");
     this.pause();
     try {
       const model = this.models.all.get($("bits-model").value);
@@ -59,7 +60,7 @@ export class Bits {
       await this.show();
     } catch (reason) {
       this.hide();
-      showError("bits-error", errorText(reason));
+      showError("bits-error", () => errorText(reason));
     }
   }
 

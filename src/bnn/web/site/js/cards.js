@@ -36,6 +36,8 @@ class Card {
   constructor(name) {
     this.name = name;
     this.told = "";
+    this.last = null;
+    this.error = null;
     this.canvas = element("canvas", { class: "seen", role: "img", width: 1, height: 1 });
     this.answer = element("p", { class: "answer" });
     this.bars = element("dl", { class: "bars" });
@@ -57,6 +59,9 @@ class Card {
 
   fail(error) {
     this.last = null;
+    this.error = error;
+    this.canvas.hidden = true;
+    this.more.hidden = true;
     this.answer.textContent = errorText(error);
     this.root.classList.add("failed");
     this.told = text("result.spoken", { model: this.name, name: errorText(error) });
@@ -67,6 +72,7 @@ class Card {
   /** `result` as js/worker.js gives it; `info` of the model. */
   show(info, result) {
     this.last = { info, result };
+    this.error = null;
     this.root.classList.remove("failed");
     this.canvas.hidden = !result.bytes;
     this.canvas.setAttribute("aria-label", text("result.seen", { model: this.name }));
@@ -119,6 +125,7 @@ class Card {
   /** The same again in another language. */
   again() {
     if (this.last) this.show(this.last.info, this.last.result);
+    else if (this.error) this.fail(this.error);
   }
 }
 

@@ -16,9 +16,22 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Shows an error under a place of the page, or nothing. */
-export function showError(id, message) {
+const errors = new Map();
+
+/** Shows an error at a place of the page: `say()` is its text in the present language; null: none. */
+export function showError(id, say = null) {
+  errors.set(id, say);
   const place = $(id);
-  place.textContent = message ?? "";
-  place.hidden = !message;
+  place.textContent = say?.() ?? "";
+  place.hidden = say === null;
+}
+
+/** What says the error at a place of the page; null where there is none. */
+export function saidOf(id) {
+  return errors.get(id) ?? null;
+}
+
+/** The errors that are shown, in another language. */
+export function errorsAgain() {
+  for (const [id, say] of errors) showError(id, say);
 }

@@ -42,7 +42,7 @@ export class Models {
 
   /** Adds the user's file and chooses it beside the others that are chosen. */
   async open(file) {
-    showError("model-error", "");
+    showError("model-error");
     try {
       if (file.size > 2 ** 29) throw new UserError("too large", "error.large-file");
       const data = new Uint8Array(await file.arrayBuffer());
@@ -53,11 +53,11 @@ export class Models {
         name, own: true, chosen: true, bytes: file.size, classes: classes.length, preparation,
         engine: Promise.resolve(engine),
       });
-      if (!digested) showError("model-error", text("models.no-digest", { model: name }));
+      if (!digested) showError("model-error", () => text("models.no-digest", { model: name }));
       this.show();
       this.changed();
     } catch (reason) {
-      showError("model-error", text("error.file", { file: file.name, reason: errorText(reason) }));
+      showError("model-error", () => text("error.file", { file: file.name, reason: errorText(reason) }));
     }
   }
 

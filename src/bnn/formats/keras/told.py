@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``--quantizer NAME=KNOWN``: what functions of the user's own are, checked before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bnn.errors import FormatError
+from bnn.formats.keras import qkeras
+from bnn.formats.keras.quantizers import plain
+from bnn.formats.keras.settings import THINGS, short
+
+#: Activations that have no settings.
+_BARE = {"sign", "relu6", "hard_tanh", "sigmoid", "log_softmax", "linear"} | qkeras.PLAIN
+KNOWN = frozenset(THINGS) | _BARE
+
+
+def checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Name in the file -> known name, without blanks around them.
+
+    Raises:
+        FormatError: a name occurs twice or is Keras', Larq's or QKeras' own, or what is said of
+            it is not known.
+    """
+    told: dict[str, str] = {}
+    for given_name, given_known in pairs:
+        name, known = given_name.strip(), given_known.strip()
+        if name in told:
+            raise FormatError(
+                f"--quantizer {name}: is given twice, as {told[name]} and as {known}; give it once"
+            )
+        if _is_known(name):
+            raise FormatError(
+                f"--quantizer {name}: is known already; it cannot become {known}. In the file, "
+                "register your function under a name of its own"
+            )
+        if not _is_known(known):
+            raise FormatError(
+                f"--quantizer {name}={known}: {short(known)} is not known; known are "
+                f"{', '.join(sorted(KNOWN))}"
+            )
+        told[name] = known
+    return told
+
+
+def _is_known(text: str) -> bool:
+    if qkeras.called(text) is not None:
+        return True
+    try:
+        return plain("", text) in KNOWN
+    except FormatError:  # of another package
+        return False
+
+
+def missing(path: Path, name: str, found: Iterable[str]) -> FormatError:
+    """The error about a name that the file does not have; ``found``: those of functions in it."""
+    own = sorted({other for other in found if not _is_known(other)})
+    there = f"it has {', '.join(map(short, own))}" if own else "all its functions are known"
+    return FormatError(
+        f"{path}: --quantizer {name}: the file has no function of this name; {there}"
+    )
