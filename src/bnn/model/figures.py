@@ -98,7 +98,7 @@ def input_text(given: Input, edge: Edge) -> str:
 
 
 def as_json(model: Model) -> dict[str, Any]:
-    """Name, classes, input, layers, totals, digest and provenance of ``model``, for JSON."""
+    """Name, classes, input, layers, totals, digest, calibration and provenance, for JSON."""
     table = rows(model.program)
     return {
         "name": model.name,
@@ -108,5 +108,6 @@ def as_json(model: Model) -> dict[str, Any]:
         "operations": sum(row.operations for row in table),
         "parameter_bytes": (sum(row.parameter_bits for row in table) + 7) // 8,
         "digest": model.program.digest(),
+        "calibration": None if model.calibration is None else model.calibration.to_json(),
         "provenance": dict(model.provenance),
     }
