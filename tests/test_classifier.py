@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 import bnn
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch
 from bnn.errors import BnnError, BnnWarning, DataError, InputError, UnknownNameError
+from bnn.model.calibration import Calibration
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
 from bnn.program.operations import Affine, ArgMax, Dot, Window
@@ -357,3 +359,69 @@ def test_what_is_no_name_is_an_unknown_name() -> None:
         bnn.Classifier("lfc-w1a1", bgr="no")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match=r"no runtime is called \['cpu'\]"):
         bnn.Classifier("lfc-w1a1", ["cpu"])  # type: ignore[arg-type]
+
+
+def _sure(temperature: float = 2.0) -> Model:
+    return replace(_grey(), calibration=Calibration(temperature))
+
+
+def test_probabilities_follow_from_the_scores(runtime: str) -> None:
+    clf = bnn.Classifier(_sure(), runtime)
+    batch = np.array([[[[1], [2]], [[9], [4]]]], np.uint8)
+    powers = np.exp(np.array([1, 2, 9, 4]) / 2)
+    assert clf.probabilities(batch)[0] == pytest.approx(powers / powers.sum())
+    assert clf.scores(batch).tolist() == bnn.Classifier(_grey(), runtime).scores(batch).tolist()
+
+
+def test_rejected_images_are_unknown() -> None:
+    batch = np.array([[[[1], [2]], [[9], [4]]], [[[5], [5]], [[5], [0]]]], np.uint8)
+    clf = bnn.Classifier(_sure(), reject=0.5)
+    assert clf.classes == ("a", "b", "c", "d", "unknown")
+    assert [clf.classes[one] for one in clf.classify(batch)] == ["c", "unknown"]
+    assert clf.run(batch)[1].tolist() == [2, 4]
+    exactly = float(clf.probabilities(batch)[1].max())
+    at = bnn.Classifier(_sure(), reject=exactly)
+    assert at.classify(batch).tolist() == [2, 0]
+    assert bnn.Classifier(_sure(), reject=0).classify(batch).tolist() == [2, 0]
+    assert clf != bnn.Classifier(_sure())
+    assert clf == copy.copy(clf)
+    assert repr(clf) == "Classifier('model', runtime='cpu', reject=0.5)"
+
+
+def test_a_model_may_have_a_class_that_is_called_unknown() -> None:
+    model = replace(_sure(), classes=("unknown", "b", "c", "d"))
+    assert bnn.Classifier(model, reject=0.5).classes[-1] == "unknown (rejected)"
+
+
+@pytest.mark.parametrize("reject", [-0.1, 1.1, float("nan"), True, "0.5"])
+def test_what_is_no_probability(reject: Any) -> None:
+    with pytest.raises(InputError, match="reject is a probability"):
+        bnn.Classifier(_sure(), reject=reject)
+
+
+def test_without_a_calibration_there_are_no_probabilities() -> None:
+    with pytest.raises(InputError, match="model has no calibration"):
+        bnn.Classifier(_grey(), reject=0.5)
+    with pytest.raises(InputError, match="model has no calibration"):
+        bnn.Classifier(_grey()).probabilities(np.zeros((1, 2, 2, 1), np.uint8))
+
+
+def test_tiles_of_a_frame_are_classified() -> None:
+    frame = np.zeros((4, 6), np.uint8)
+    frame[0, 3] = 200  # the upper right pixel of the tile at 2
+    found = bnn.Classifier(_sure(), reject=0.5).classify_tiles(frame, 2, 2)
+    assert [one.box for one in found][:3] == [(0, 0, 2, 2), (2, 0, 4, 2), (4, 0, 6, 2)]
+    assert [one.class_name for one in found] == ["unknown", "b", *["unknown"] * 4]
+    assert [one.class_index for one in found] == [4, 1, 4, 4, 4, 4]
+    assert found[1].probability == pytest.approx(1)
+    assert found[0].probability == pytest.approx(0.25)
+    assert bnn.Classifier(_grey()).classify_tiles(frame, 2, 2)[1].probability is None
+
+
+def test_tiles_without_a_digit_are_left_out() -> None:
+    page = np.full((56, 112, 3), 255, np.uint8)
+    page[14:42, 76:80] = 0  # one stroke, in the right half
+    found = bnn.Classifier("lfc-w1a1").classify_tiles(page, 56, 56)
+    assert [one.box for one in found] == [(56, 0, 112, 56)]
+    assert found[0].class_name == "1"
+    assert bnn.Classifier("lfc-w1a1").classify_tiles(page[:, :56], 56, 56) == []

@@ -80,12 +80,14 @@ ProgramError
 PynqBNN
 Run
 RuntimeUnavailableError
+Tile
 UnknownNameError
 __version__
 available_params
 bundled
 load
 save
+tiles
 """
 
 

@@ -22,7 +22,8 @@ if sys.version_info < (3, 10):  # noqa: UP036
     )
 
 if TYPE_CHECKING:
-    from bnn.classifier import Classifier, Run
+    from bnn.classifier import Classifier, Run, Tile
+    from bnn.data.pictures.tiles import tiles
     from bnn.errors import (
         BnnError,
         DataError,
@@ -55,7 +56,8 @@ if TYPE_CHECKING:
 
 #: Module of each public name.
 _HOMES = {
-    "bnn.classifier": ["Classifier", "Run"],
+    "bnn.classifier": ["Classifier", "Run", "Tile"],
+    "bnn.data.pictures.tiles": ["tiles"],
     "bnn.errors": [
         "BnnError",
         "DataError",
@@ -108,12 +110,14 @@ __all__ = [
     "PynqBNN",
     "Run",
     "RuntimeUnavailableError",
+    "Tile",
     "UnknownNameError",
     "__version__",
     "available_params",
     "bundled",
     "load",
     "save",
+    "tiles",
 ]
 
 

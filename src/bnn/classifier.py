@@ -6,19 +6,43 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import InputError
+from bnn.errors import DataError, InputError
 from bnn.library import load
 from bnn.model.batch import as_batch
+from bnn.model.calibration import Calibration
 from bnn.model.model import Model
 from bnn.program.program import Program
 from bnn.program.semantics import arg_max
 from bnn.run import Outputs, prepare
+
+#: Tiles of a frame that are prepared and run at a time.
+TILES_AT_ONCE = 256
+#: Name of the class of images that are rejected.
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square of a frame, and what it was classified as.
+
+    Attributes:
+        box: left, top, right, bottom in pixels of the frame, as PIL has them.
+        class_index, class_name: the class, a place in the classifier's ``classes``.
+        probability: of the most likely class, also if it is "unknown"; None if the model has
+            no calibration.
+    """
+
+    box: tuple[int, ...]
+    class_index: int
+    class_name: str
+    probability: float | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +106,13 @@ class Classifier:
         runtime: ``cpu`` or ``reference`` (see :data:`bnn.run.RUNTIMES`).
         bgr: whether arrays hold blue, green, red, as OpenCV's frames do; the methods below
             take it too, for one call.
+        reject: from 0 to 1, or None. An image whose class has a lower probability than this gets
+            the class "unknown", which is one more at the end of ``classes``. The model must have
+            a calibration.
         options: for the runtime, for example ``threads=1`` for ``cpu``.
+
+    Attributes:
+        classes: names of the classes; with ``reject``, "unknown" is added at the end.
 
     It can be copied, compared, pickled and sent to another process (joblib, multiprocessing);
     a copy prepares its runtime anew, without the option ``progress``.
@@ -106,12 +136,16 @@ class Classifier:
         runtime: str = "cpu",
         *,
         bgr: bool = False,
+        reject: float | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(bgr, bool):
             raise InputError(f"bgr is True or False, not {bgr!r}")
         self.model = model if isinstance(model, Model) else load(model)
+        self.reject = None if reject is None else _rejecting(self.model, reject)
         self.classes = self.model.classes
+        if reject is not None:
+            self.classes = (*self.classes, _unknown_name(self.classes))
         self.runtime = runtime
         self.bgr = bgr
         self.options = options
@@ -120,7 +154,8 @@ class Classifier:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let copies and pickles prepare the same runtime anew."""
-        return _again, (self.model, self.runtime, self.bgr, _portable(self.options), self.last_run)
+        options = {**_portable(self.options), "reject": self.reject}
+        return _again, (self.model, self.runtime, self.bgr, options, self.last_run)
 
     def __eq__(self, other: object) -> bool:
         """Whether both give the same answers in the same way: model, runtime and its options."""
@@ -133,6 +168,7 @@ class Classifier:
 
     def __repr__(self) -> str:
         options = {**({"bgr": True} if self.bgr else {}), **_portable(self.options)}
+        options |= {} if self.reject is None else {"reject": self.reject}
         shown = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"Classifier({self.model.name!r}, runtime={self.runtime!r}{shown})"
 
@@ -154,16 +190,89 @@ class Classifier:
         """Return real-valued scores, float64 (N, classes): the model's affine of the integers."""
         return logits(self.model.program, self._run(images, bgr).scores)
 
+    def probabilities(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
+        """Return how likely each class is, float64 (N, model's classes), each row of sum 1.
+
+        They follow from the logits and the model's calibration: see
+        :class:`bnn.model.calibration.Calibration`. "Unknown" has none.
+
+        Raises:
+            InputError: the model has no calibration; also as the other methods.
+        """
+        calibration_of(self.model)
+        return probabilities(self.model, self._run(images, bgr).scores)
+
     def classify(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int64]:
-        """Return the class indices, int64 (N,)."""
-        return decide(self.model.program, self._run(images, bgr))
+        """Return the class indices, int64 (N,): places in ``classes``."""
+        return self._decided(self._run(images, bgr))
 
     def run(
         self, images: Any, *, bgr: bool | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the scores and the classes of one run."""
         outputs = self._run(images, bgr)
-        return outputs.scores, decide(self.model.program, outputs)
+        return outputs.scores, self._decided(outputs)
+
+    def classify_tiles(
+        self, frame: Any, size: int, stride: int, *, bgr: bool | None = None
+    ) -> list[Tile]:
+        """Classify squares of a larger picture; those that the preparation refuses are left out.
+
+        Args:
+            frame: a picture as of :func:`bnn.tiles`.
+            size, stride: side of a square, and distance from one to the next, in pixels.
+            bgr: see the class.
+
+        Returns:
+            Tiles in rows from the top left: box, class and probability of each. A digit's
+            preparation refuses squares without a stroke.
+
+        Raises:
+            InputError: size or stride does not fit the frame.
+        """
+        from bnn.data.pictures.tiles import tiles
+
+        pictures, boxes = tiles(frame, size, stride)
+        found: list[Tile] = []
+        for first in range(0, len(pictures), TILES_AT_ONCE):
+            part = slice(first, first + TILES_AT_ONCE)
+            found += self._tiles(pictures[part], boxes[part], bgr)
+        return found
+
+    def _tiles(
+        self, pictures: NDArray[np.uint8], boxes: NDArray[np.int32], bgr: bool | None
+    ) -> list[Tile]:
+        blue_first = self.bgr if bgr is None else bgr
+        prepared, places = [], []
+        for place, picture in enumerate(pictures):
+            # A refusal of the preparation is about one tile; all others are about the call.
+            with suppress(DataError):
+                prepared.append(as_batch(self.model, [picture], bgr=blue_first)[0])
+                places.append(place)
+        if not prepared:
+            return []
+        outputs = self._run(np.stack(prepared), False)
+        classes = self._decided(outputs)
+        sure = None
+        if self.model.calibration is not None:
+            sure = chosen(self.model, outputs)
+        return [
+            Tile(
+                box=tuple(boxes[place].tolist()),
+                class_index=int(classes[at]),
+                class_name=self.classes[classes[at]],
+                probability=None if sure is None else float(sure[at]),
+            )
+            for at, place in enumerate(places)
+        ]
+
+    def _decided(self, outputs: Outputs) -> NDArray[np.int64]:
+        """Return the classes of a run; those that are not likely enough become "unknown"."""
+        classes = decide(self.model.program, outputs)
+        if self.reject is None:
+            return classes
+        sure = chosen(self.model, outputs)
+        return np.where(sure < self.reject, len(self.model.classes), classes)
 
     def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
         """Return every edge of the program by name: int32 (N, height, width, channels) each.
@@ -206,7 +315,7 @@ def _again(
 def _identity(classifier: Classifier) -> tuple[Any, ...]:
     """Return what decides a classifier's answers and how it finds them."""
     options = _portable(classifier.options)
-    return classifier.model, classifier.runtime, classifier.bgr, options
+    return classifier.model, classifier.runtime, classifier.bgr, classifier.reject, options
 
 
 def _portable(options: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +328,50 @@ def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:
     if program.affine is None:
         return scores.astype(np.float64)
     return program.affine.logits(scores)
+
+
+def calibration_of(model: Model) -> Calibration:
+    """Return how a model's logits become probabilities; `InputError` if it does not say so."""
+    if model.calibration is None:
+        raise InputError(
+            f"{model.name or 'the model'} has no calibration, so it gives scores and no "
+            "probabilities; models from bnn train and the bundled ones have one"
+        )
+    return model.calibration
+
+
+def probabilities(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return probabilities of scores (N, scores): float64 (N, classes), each row of sum 1.
+
+    Raises:
+        InputError: the model has no calibration.
+    """
+    return calibration_of(model).probabilities(logits(model.program, scores))
+
+
+def chosen(model: Model, outputs: Outputs) -> NDArray[np.float64]:
+    """Return the probability (N,) of the class that each image of a run is decided for."""
+    found = probabilities(model, outputs.scores)
+    sure: NDArray[np.float64] = found[np.arange(len(found)), decide(model.program, outputs)]
+    return sure
+
+
+def chosen_of(classifier: Classifier, batch: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the probability (N,) of the class that each image of a prepared batch is given."""
+    return chosen(classifier.model, classifier._run(batch, False))
+
+
+def _rejecting(model: Model, reject: object) -> float:
+    """Return a limit of probabilities, if it is one and the model has probabilities."""
+    if isinstance(reject, bool) or not isinstance(reject, int | float) or not 0 <= reject <= 1:
+        raise InputError(f"reject is a probability from 0 to 1, not {reject!r}")
+    calibration_of(model)
+    return float(reject)
+
+
+def _unknown_name(classes: Sequence[str]) -> str:
+    """Return a name that is not a class of the model."""
+    return UNKNOWN if UNKNOWN not in classes else f"{UNKNOWN} (rejected)"
 
 
 def decide(program: Program, outputs: Outputs) -> NDArray[np.int64]:

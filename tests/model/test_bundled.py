@@ -32,6 +32,22 @@ def test_the_card_is_of_this_file(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_probabilities_were_measured(name):
+    """At most 2 % apart on pictures that the calibration was not found on."""
+    card = " ".join((MODELS / f"{name}.md").read_text().split())
+    found = re.search(
+        r"Calibration: temperature ([\d.]+), exponent ([\d.]+), .* calibration error on the "
+        r"others: \*\*([\d.]+) %\*\*",
+        card,
+    )
+    assert found, "the card says how it was found"
+    calibration = bnn.load(name).calibration
+    assert f"{calibration.temperature:.4f}" == found[1]
+    assert f"{calibration.exponent:g}" == found[2]
+    assert float(found[3]) <= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_runtimes_agree_on_it(name):
     model = bnn.load(name)
     shape = model.program.input.shape

@@ -20,6 +20,7 @@ from safetensors.numpy import save as serialize
 
 from bnn.classifier import Classifier
 from bnn.errors import BnnError, ModelFileError
+from bnn.model.calibration import Calibration
 from bnn.model.file import _digest, load, pack_planes, provenance, save, unpack_planes
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, identity_table
@@ -51,6 +52,21 @@ def _rewrite(path: Path, change: Any, tensors: Any = None) -> None:
     if isinstance(head, dict) and "digest" in head:
         head["digest"] = _digest(head, arrays)  # so that the checks after it are tested
     path.write_bytes(serialize(arrays, {"bnn": json.dumps(head)}))
+
+
+@pytest.mark.parametrize(
+    "calibration", [Calibration(1e-6, 0.25), Calibration(0.7), Calibration(1e9, 4.0)]
+)
+def test_a_calibration_comes_back_and_changes_nothing_else(
+    calibration: Calibration, path: Path
+) -> None:
+    before = path.read_bytes()
+    save(replace(small(), calibration=calibration), path)
+    after = load(path)
+    assert after.calibration == calibration
+    assert replace(after, calibration=None) == small()
+    save(replace(after, calibration=None), path)
+    assert path.read_bytes() == before
 
 
 def test_everything_comes_back(path: Path) -> None:
@@ -169,6 +185,17 @@ HOSTILE_HEADS = [
     _set("preprocess", value={"kind": "os.system"}),
     _set("preprocess", value={}),
     _set("provenance", value=[]),
+    _set("calibration", value=[]),
+    _set("calibration", value={}),
+    _set("calibration", value={"temperature": 1.0}),
+    _set("calibration", value={"temperature": 1.0, "exponent": 1.0, "bias": 0.0}),
+    _set("calibration", value={"temperature": 1, "exponent": 1.0}),
+    _set("calibration", value={"temperature": 0.0, "exponent": 1.0}),
+    _set("calibration", value={"temperature": -1.0, "exponent": 1.0}),
+    _set("calibration", value={"temperature": float("nan"), "exponent": 1.0}),
+    _set("calibration", value={"temperature": 2e9, "exponent": 1.0}),
+    _set("calibration", value={"temperature": 1.0, "exponent": 0.2}),
+    _set("calibration", value={"temperature": 1.0, "exponent": 4.1}),
 ]
 
 

@@ -107,6 +107,7 @@ def rewritten(path: Path, change: Any) -> None:
         lambda head: head["preprocess"].update(background=[255, 255, 254]),
         lambda head: head.update(preprocess=Digit().to_json()),
         lambda head: head.update(preprocess=None),
+        lambda head: head.update(calibration={"temperature": 2.0, "exponent": 1.0}),
         lambda head: head["ops"][2].update(base=1, step=-2),
         lambda head: head["ops"][1].update(accumulator_bits=31),
         lambda head: head.update(digest="0" * 64),

@@ -21,6 +21,7 @@ from bnn.commands import train as train_commands
 from bnn.commands.convert import convert
 from bnn.commands.inspect import inspect
 from bnn.commands.serve import serve
+from bnn.commands.watch import watch
 from bnn.commands.web import web
 from bnn.errors import BnnError, UnreadableError
 from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
@@ -82,6 +83,16 @@ def classify(
     trace: Annotated[
         Path | None, typer.Option("--trace", help="Write waveforms (VCD) of the runtime sim.")
     ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, metavar="K", help="Show the K most likely classes."),
+    ] = None,
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            "--reject", min=0, max=1, metavar="P", help="Below this probability: unknown."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Classify pictures.
@@ -93,7 +104,7 @@ def classify(
     """
     from bnn.commands.images import FILES_AT_ONCE, list_files, read_batches
 
-    classifier = _classifier(model, runtime, threads, trace)
+    classifier = _classifier(model, runtime, threads, trace, reject)
     files, unreadable = list_files(images)
     total = len(files) + len(unreadable)
     at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
@@ -106,7 +117,7 @@ def classify(
             running += time.perf_counter() - start
     if found:
         reading = time.perf_counter() - began - running
-        _print_results(classifier, runtime, found, reading, json=json)
+        _print_results(classifier, runtime, found, reading, top, json=json)
     _end_with(unreadable, total)
 
 
@@ -117,11 +128,18 @@ def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None]
 
 
 def _print_results(
-    classifier: Classifier, runtime: str, found: list[Results], reading: float, *, json: bool
+    classifier: Classifier,
+    runtime: str,
+    found: list[Results],
+    reading: float,
+    top: int | None,
+    *,
+    json: bool,
 ) -> None:
     import numpy as np
 
     from bnn.classifier import total
+    from bnn.commands.answers import answers
 
     names = [name for own, *_ in found for name in own]
     scores, classes = (np.concatenate([one[place] for one in found]) for place in (1, 2))
@@ -130,26 +148,27 @@ def _print_results(
     if not json:
         from rich.text import Text
 
-        from bnn.commands.tables import MIN_WIDTH, scores_table, timing_text
+        from bnn.commands.tables import MAX_BARS, MIN_WIDTH, scores_table, timing_text
 
-        print_whole(
-            scores_table(classifier.model, names, scores, classes, {runtime: us}), MIN_WIDTH
+        table = scores_table(
+            classifier.model,
+            names,
+            scores,
+            classes,
+            {runtime: us},
+            classifier.classes,
+            MAX_BARS if top is None else top,
         )
+        print_whole(table, MIN_WIDTH)
+        if top is not None and classifier.model.calibration is None:
+            print_whole(Text("scores, no probabilities: the model file has no calibration"))
         print_whole(Text(timing_text(run, reading)), MIN_WIDTH)
         return
     times = {"us": us, "prepare_us": 1e6 * (reading + run.prepare_seconds) / max(len(names), 1)}
     simulation = ("cycles", "mhz", "simulated", "simulation_seconds")
     times |= {key: run.details[key] for key in simulation if key in run.details}
-    for name, row, index in zip(names, scores, classes, strict=True):
-        _print_json(
-            {
-                "image": name,
-                "class_index": int(index),
-                "class_name": classifier.classes[index],
-                "scores": row.tolist(),
-                **times,
-            }
-        )
+    for name, answer in zip(names, answers(classifier, scores, classes, top), strict=True):
+        _print_json({"image": name, **answer, **times})
 
 
 def _end_with(unreadable: list[Unreadable], total: int) -> None:
@@ -173,30 +192,54 @@ def evaluate(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")
     ] = False,
+    reject: Annotated[
+        float | None,
+        typer.Option("--reject", min=0, max=1, metavar="P", help="Measure what rejecting does."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", metavar="DATA", help="Of no class of the model (with --reject)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
 
+    With a calibration in the model file also how far its probabilities can be believed. With
+    --reject what refusing unlikely answers does: to right and wrong ones, to noise, to other data.
+
     A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class, maybe
     in its subfolder test. Subfolders mean the model's classes of the same names.
 
-    Example: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold]
+    Examples: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold],
+    [bold]bnn evaluate lfc-w1a1 --data mnist --reject 0.9 --against cifar10[/bold]
     """
+    from bnn.classifier import calibration_of
+    from bnn.commands.answers import sureness_lines
     from bnn.commands.tables import width
     from bnn.measure.accuracy import evaluate as measure
+    from bnn.measure.sureness import sureness
     from bnn.system.progress import progress
 
+    if against and reject is None:
+        raise BnnError("--against is for --reject: give a probability too, as in --reject 0.9")
     classifier = _classifier(model, runtime, threads)
+    if reject is not None:
+        calibration_of(classifier.model)  # refused now, not after minutes
     with progress("evaluating") as advance:
         result = measure(classifier, data, advance, skip_broken=skip_broken)
+    limits = () if reject is None else (reject,)
+    found = sureness(classifier, result, limits, against or ())
     if json:
-        _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json()})
+        told = {} if found is None else found.as_json()
+        _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json(), **told})
     else:
         typer.echo("\n".join(result.data.lines(width())))
         typer.echo(
             f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
             f"{result.us_per_image:.1f} us per image ({_computed(classifier)})"
         )
+        for line in sureness_lines(found):
+            typer.echo(line)
 
 
 def _computed(classifier: Classifier) -> str:
@@ -292,25 +335,30 @@ app.command()(plan_command.plan)
 
 app.command()(convert)
 app.command()(inspect)
+app.command()(watch)
 app.command()(web)
 app.command()(serve)
 
 
 def _classifier(
-    model: str, runtime: str, threads: int | None, trace: Path | None = None
+    model: str,
+    runtime: str,
+    threads: int | None,
+    trace: Path | None = None,
+    reject: float | None = None,
 ) -> Classifier:
     options: dict[str, Any] = {} if threads is None else {"threads": threads}
     loaded = bnn.load(model)
     if runtime != "sim":
         if trace is not None:
             raise BnnError("--trace is for the runtime sim")
-        return bnn.Classifier(loaded, runtime, **options)
+        return bnn.Classifier(loaded, runtime, reject=reject, **options)
     from bnn.system.progress import building
 
     if threads is not None:
         raise BnnError("--threads is for the runtime cpu")
     with building() as progress:
-        return bnn.Classifier(loaded, "sim", trace=trace, progress=progress)
+        return bnn.Classifier(loaded, "sim", reject=reject, trace=trace, progress=progress)
 
 
 def _print_json(values: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ MAX_BARS = 3
 BAR_WIDTH = 20
 NAME_WIDTH = 16
 #: Columns of a terminal for the picture's name and class, in addition to the bars.
-OTHER_WIDTH = 36
+OTHER_WIDTH = 45
 #: Columns that a table of scores needs; names fold.
 MIN_WIDTH = 40
 
@@ -59,8 +59,18 @@ def scores_table(
     scores: NDArray[np.int32],
     classes: NDArray[np.int64],
     us: dict[str, float],
+    names_of: Sequence[str] | None = None,
+    top: int = MAX_BARS,
 ) -> Table:
-    """Return class and score bars of each picture; ``us`` is microseconds per image by runtime."""
+    """Return class and score bars of each picture; ``us`` is microseconds per image by runtime.
+
+    Args:
+        model, names, scores, classes: what was classified, and as what.
+        us: see above.
+        names_of: names of ``classes`` where "unknown" is one of them; by default the model's.
+        top: classes with a bar.
+    """
+    answers = model.classes if names_of is None else names_of
     timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
     table = _table(f"{model.name}: {timing}")
     table.add_column("picture", overflow="fold")
@@ -70,8 +80,8 @@ def scores_table(
     room = min(max((Console().width - OTHER_WIDTH) / (BAR_WIDTH + NAME_WIDTH + 8), 0.0), 1.0)
     widths = max(1, int(room * BAR_WIDTH)), max(1, int(room * NAME_WIDTH))
     for name, row, index in zip(names, scores, classes, strict=True):
-        best = Text(harmless(model.classes[index]), "bold")
-        table.add_row(Text(harmless(name)), best, bars(model, row, *widths))
+        best = Text(harmless(answers[index]), "bold")
+        table.add_row(Text(harmless(name)), best, bars(model, row, *widths, top))
     return table
 
 
@@ -81,31 +91,59 @@ def _table(title: str) -> Table:
 
 
 def bars(
-    model: Model, scores: NDArray[np.int32], width: int = BAR_WIDTH, name_width: int = NAME_WIDTH
+    model: Model,
+    scores: NDArray[np.int32],
+    width: int = BAR_WIDTH,
+    name_width: int = NAME_WIDTH,
+    top: int = MAX_BARS,
 ) -> Text:
-    """Return the best classes, a line with a bar each; bars begin at the lowest score."""
+    """Return the best classes, a line with a bar each: scores, probabilities if there are any.
+
+    A bar is a probability, or else where a score lies from the picture's lowest to its highest.
+    """
     values = logits(model.program, scores[None])[0]
-    best = np.argsort(-values, kind="stable")[:MAX_BARS]
+    best = np.argsort(-values, kind="stable")[:top]
+    sure = None
+    if model.calibration is not None:
+        sure = model.calibration.probabilities(values[None])[0]
     low, span = values.min(), max(float(np.ptp(values)), 1e-9)
     lines = []
     for index in best:
-        length = max(1, round(width * float(values[index] - low) / span))
+        share = float(values[index] - low) / span if sure is None else float(sure[index])
+        length = max(1, round(width * share))
         style = "green" if index == best[0] else "dim"
         bar = Text("█" * length + " " * (width - length), style)
         name = Text(harmless(model.classes[index]))
         name.truncate(name_width, overflow="ellipsis", pad=True)
         # Of a network whose last layer the host computes, scores are not those of classes.
         told = f"{scores[index]:>6}" if len(scores) == len(values) else f"{values[index]:>9.4g}"
-        lines.append(Text.assemble(f"{told} ", bar, " ", name))
+        percent = "" if sure is None else f" {percent_text(float(sure[index])):>8}"
+        lines.append(Text.assemble(f"{told} ", bar, percent, " ", name))
     return Text("\n").join(lines)
+
+
+def percent_text(share: float) -> str:
+    """A probability with one digit; one that is not quite 0 or 1 is not shown as such."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %"
 
 
 def info_notes(model: Model) -> list[str]:
     """Return notes on what the table of layers does not show.
 
-    How the input's values were given, the host's last layer, and what is approximate.
+    How the input's values were given, how scores become probabilities, the host's last layer, and
+    what is approximate.
     """
-    affine, notes = model.program.affine, []
+    affine = model.program.affine
+    notes = ["probabilities: none, the file has no calibration"]
+    if model.calibration is not None:
+        found = model.calibration
+        notes = [
+            f"probabilities: temperature {found.temperature:.4g}, exponent {found.exponent:.4g}"
+        ]
     if isinstance(given := model.provenance.get("input"), str):
         notes.append(harmless(f"input: {given}"))
     if affine is not None and affine.dense is not None:

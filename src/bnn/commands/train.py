@@ -244,6 +244,10 @@ def _show(found: Certificate, folder: Path, json: bool) -> None:
     if json:
         typer.echo(json_text.dumps(found.as_json()))
         return
+    if found.error is None:
+        typer.echo(f"no probabilities: {found.no_calibration}")
+    else:
+        typer.echo(f"probabilities: expected calibration error {100 * found.error:.2f} %")
     typer.echo(
         f"{found.network} on {found.dataset}: {100 * found.accuracy['cpu']:.2f} % of "
         f"{counted(len(found.labels), 'test picture')} right; {found.scores.size} scores equal on "

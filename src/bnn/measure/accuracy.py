@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.classifier import Classifier
+from bnn.classifier import Classifier, probabilities
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
@@ -33,11 +33,22 @@ class Evaluation:
         confusion: int64 (classes, classes): row, the true class; column, the class given.
         seconds: time spent on computing.
         data: what the pictures look like, and what looks wrong.
+        labels, answers: int64 (N,), the true class and the class given, in the order of the set.
+        sure: float64 (N,), probabilities of the answers; None if the model has no calibration.
     """
 
     confusion: NDArray[np.int64]
     seconds: float
     data: DataReport
+    labels: NDArray[np.int64]
+    answers: NDArray[np.int64]
+    sure: NDArray[np.float64] | None = None
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Bool (N,): which answers are right."""
+        right: NDArray[np.bool_] = self.labels == self.answers
+        return right
 
     @property
     def images(self) -> int:
@@ -156,7 +167,7 @@ def _of_arrays(
         [*splits.notes, *match.notes],
         judged=part,
     )
-    return Evaluation(count.confusion, count.seconds, report)
+    return count.evaluation(report)
 
 
 def _of_pictures(
@@ -212,7 +223,7 @@ def _of_pictures(
     )
     if part == ALL and _same_folder(str(model.provenance.get("dataset", "")), test.name):
         report = report.with_finding(_TRAINED_ON)
-    return Evaluation(count.confusion, count.seconds, report)
+    return count.evaluation(report)
 
 
 _TRAINED_ON = Finding(
@@ -242,11 +253,26 @@ class _Count:
         self.confusion = np.zeros((classes, classes), np.int64)
         self.seconds = 0.0
         self.images = 0
+        self.labels: list[NDArray[np.int64]] = []
+        self.answers: list[NDArray[np.int64]] = []
+        self.sure: list[NDArray[np.float64]] = []
+
+    def evaluation(self, report: DataReport) -> Evaluation:
+        """Return what was counted."""
+        labels, answers = np.concatenate(self.labels), np.concatenate(self.answers)
+        sure = np.concatenate(self.sure) if self.sure else None
+        return Evaluation(self.confusion, self.seconds, report, labels, answers, sure)
 
     def add(
         self, classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]
     ) -> None:
         """Classify a batch, and add its result to the counts."""
-        np.add.at(self.confusion, (labels, classifier.classify(images)), 1)
+        scores, answers = classifier.run(images)
+        np.add.at(self.confusion, (labels, answers), 1)
+        self.labels.append(labels)
+        self.answers.append(answers)
+        if classifier.model.calibration is not None:
+            found = probabilities(classifier.model, scores)
+            self.sure.append(found[np.arange(len(found)), answers])
         self.seconds += classifier.last_run.seconds
         self.images += len(images)

@@ -132,7 +132,7 @@ def _numbers(values: NDArray[np.float64]) -> str:
 
 
 def as_json(model: Model) -> dict[str, Any]:
-    """Return name, classes, input, layers, totals, digest and provenance of ``model``, for JSON."""
+    """Return name, classes, input, layers, totals, digest, calibration and provenance, for JSON."""
     table = rows(model.program)
     return {
         "name": model.name,
@@ -142,5 +142,6 @@ def as_json(model: Model) -> dict[str, Any]:
         "operations": sum(row.operations for row in table),
         "parameter_bytes": (sum(row.parameter_bits for row in table) + 7) // 8,
         "digest": model.program.digest(),
+        "calibration": None if model.calibration is None else model.calibration.to_json(),
         "provenance": dict(model.provenance),
     }

@@ -29,6 +29,9 @@ Since format 2 the JSON text has a ``digest``: the SHA-256 of all its other entr
 with sorted keys) and of every tensor's name, dtype, shape and bytes, in the order of names. A
 file whose contents do not match it is refused, so a flipped bit cannot change an answer
 unnoticed. Files of format 1 have none; they load with an :class:`~bnn.errors.OldFormatWarning`.
+
+The entry ``calibration`` may be absent. It makes probabilities of logits and changes no score
+and no class, so the format's number stays: earlier versions read such a file, and ignore the entry.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from numpy.typing import NDArray
 
 from bnn.data.pictures.preprocess import Preprocess
 from bnn.errors import BnnError, ModelFileError, OldFormatWarning
+from bnn.model.calibration import Calibration
 from bnn.model.model import Model
 from bnn.program import precision as precisions
 from bnn.program.check import MAX_OPS
@@ -133,6 +137,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "preprocess": None if model.preprocess is None else model.preprocess.to_json(),
         "provenance": dict(model.provenance),
     }
+    if model.calibration is not None:
+        head["calibration"] = model.calibration.to_json()
     if program.affine is not None:
         tensors["affine.scale"] = np.array(program.affine.scale)
         tensors["affine.offset"] = np.array(program.affine.offset)
@@ -340,12 +346,14 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
     if tensors:
         raise ModelFileError(f"has unused tensors: {min(tensors)!r}")
     preprocess = _optional(head, "preprocess", dict)
+    calibration = _optional(head, "calibration", dict)
     return Model(
         program=program,
         classes=tuple(_typed(head, "classes", list)),
         preprocess=None if preprocess is None else Preprocess.from_json(preprocess),
         provenance=_typed(head, "provenance", dict),
         name=_typed(head, "name", str),
+        calibration=None if calibration is None else Calibration.from_json(calibration),
     )
 
 

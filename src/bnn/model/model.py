@@ -11,6 +11,7 @@ from typing import Any
 from bnn._checked import Checked
 from bnn.data.pictures.preprocess import Preprocess
 from bnn.errors import ProgramError
+from bnn.model.calibration import Calibration
 from bnn.program.program import Program
 
 
@@ -26,6 +27,7 @@ class Model(Checked):
         provenance: where it came from, as plain JSON values (training recipe,
             accuracy, converted file ...). Nothing here changes a result.
         name: its name, for messages.
+        calibration: how logits become probabilities; None: not measured, so there are only scores.
     """
 
     program: Program
@@ -33,12 +35,15 @@ class Model(Checked):
     preprocess: Preprocess | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     name: str = "model"
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
         if any(not isinstance(name, str) for name in self.classes):
             raise ProgramError("class names must be text")
+        if self.calibration is not None and not isinstance(self.calibration, Calibration):
+            raise ProgramError(f"calibration is a Calibration or None, not {self.calibration!r}")
         if len(self.classes) != self.program.classes:
             raise ProgramError(f"{len(self.classes)} class names for {self.program.classes} scores")
 

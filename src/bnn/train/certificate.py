@@ -18,10 +18,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bnn.classifier import logits
+from bnn.classifier import logits, probabilities
 from bnn.data.report import DataReport
 from bnn.errors import TrainError
 from bnn.formats.bnn_pynq.extracting import firing_level
+from bnn.measure.calibration import (
+    MIN_PICTURES,
+    MIN_WRONG,
+    Trade,
+    calibration_error,
+    find_calibration,
+    noise,
+    reliability,
+    trade,
+)
+from bnn.model.calibration import Calibration
 from bnn.model.file import load, save
 from bnn.model.model import Model
 from bnn.run import prepare
@@ -35,6 +46,8 @@ from bnn.train.stack import Stack
 MODEL, REPORT, PAGE, CARD = "model.bnn", "report.json", "report.html", "card.md"
 RUNTIMES = ("reference", "cpu")
 BATCH = 500
+#: Probabilities below which the report says what rejecting does.
+LIMITS = (0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +67,10 @@ class Certificate:
         settings: settings of the run, as plain values.
         machine: processor and GPU that computed this.
         data: what the data contain and what looks wrong, see :mod:`bnn.data.report`.
+        calibration: how logits become probabilities; None: it could not be found.
+        no_calibration: why there is none; "" if there is one.
+        error: the expected calibration error on the test part; None without a calibration.
+        trades: what rejecting unlikely answers does on the test part, and to noise.
     """
 
     network: str
@@ -69,6 +86,10 @@ class Certificate:
     settings: dict[str, Any]
     machine: str
     data: DataReport
+    calibration: Calibration | None = None
+    no_calibration: str = ""
+    error: float | None = None
+    trades: tuple[Trade, ...] = ()
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -98,6 +119,10 @@ class Certificate:
             "history": self.history,
             "settings": self.settings,
             "machine": self.machine,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "no_calibration": self.no_calibration,
+            "calibration_error": self.error,
+            "rejecting": [one.as_json() for one in self.trades],
             "data_report": self.data.as_json(),
         }
 
@@ -126,8 +151,12 @@ def certify(
     kept = {key: settings[key] for key in ("recipe", "seed", "torch")}
     model = to_model(stack, parts.classes, parts.preprocess, parts.name, kept)
     model = with_firing_level(model, validated)
+    model, missing = with_calibration(
+        model, validated, parts.validation.labels.numpy(), whole=bool(settings.get("whole"))
+    )
     save(model, folder / MODEL)
     found = _compare(stack, parts, history, settings, folder / MODEL)
+    found = _judged(replace(found, no_calibration=missing), model)
     report = json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n"
     write_whole(folder / REPORT, report.encode(), TrainError)
     write_whole(folder / PAGE, page(found, parts.test.pictures.numpy()).encode(), TrainError)
@@ -150,6 +179,44 @@ def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
         return model
     level = firing_level(logits(model.program, scores))
     return replace(model, provenance={**model.provenance, "fires at": level})
+
+
+def with_calibration(
+    model: Model, scores: NDArray[np.int32], labels: NDArray[np.int64], *, whole: bool
+) -> tuple[Model, str]:
+    """Return the model with a calibration, and "", or as it is and why it has none.
+
+    Args:
+        model: the deployed model.
+        scores, labels: of the validation part.
+        whole: whether that part was trained on; then a model looks surer than it is.
+    """
+    if whole:
+        return model, "the validation part was trained on (--whole)"
+    found = find_calibration(logits(model.program, scores), labels)
+    if found is None:
+        return model, (
+            f"the validation part has fewer than {MIN_PICTURES} pictures or {MIN_WRONG} wrong "
+            "answers, or the answers are no better than chance"
+        )
+    return replace(model, calibration=found), ""
+
+
+def _judged(found: Certificate, model: Model) -> Certificate:
+    """Add how far the probabilities can be believed on the test part."""
+    if model.calibration is None:
+        return found
+    sure = probabilities(model, found.scores).max(axis=1)
+    right = found.predicted == found.labels
+    runtime = prepare("cpu", model.program)
+    random = runtime.run(model.program.input.check(noise(model.program.input.shape)))
+    others = {"noise": probabilities(model, random.scores).max(axis=1)}
+    return replace(
+        found,
+        calibration=model.calibration,
+        error=calibration_error(reliability(sure, right)),
+        trades=tuple(trade(limit, sure, right, others) for limit in LIMITS),
+    )
 
 
 def _compare(

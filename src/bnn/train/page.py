@@ -41,6 +41,7 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
     parts = [
         _proof(found),
         _accuracies(found),
+        _sureness(found),
         f"<h2>Data</h2><pre>{escape(chr(10).join(found.data.lines(100)))}</pre>",
         "<h2>Training</h2>",
         _curves(found.history),
@@ -70,6 +71,19 @@ def _accuracies(found: Certificate) -> str:
         f"<tr><th>{escape(name)}<td>{100 * value:.2f} %" for name, value in found.accuracy.items()
     )
     return f"<h2>Accuracy</h2><table>{rows}</table>"
+
+
+def _sureness(found: Certificate) -> str:
+    """How far probabilities can be believed, and what rejecting does."""
+    lines = [f"The model has no calibration, so no probabilities: {found.no_calibration}."]
+    if found.calibration is not None and found.error is not None:
+        first = (
+            f"Found on the validation part: temperature {found.calibration.temperature:.4g}, "
+            f"exponent {found.calibration.exponent:g}. Expected calibration error on the test "
+            f"part: {100 * found.error:.2f} %."
+        )
+        lines = [first, *(f"Rejecting {one.text()}." for one in found.trades)]
+    return "<h2>Probabilities</h2>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _settings(found: Certificate) -> str:
@@ -175,8 +189,19 @@ def card(found: Certificate) -> str:
 - Recipe: {chosen}; seed {settings["seed"]}. `bnn.train.recipes` explains each.
 - Compute: {len(found.history)} epochs, {seconds / 60:.0f} minutes in all on {place}.
 - Command: `{command}`
+- Calibration: {_calibration(found)}.
 - SHA-256: `{found.sha256}`
 """
+
+
+def _calibration(found: Certificate) -> str:
+    if found.calibration is None or found.error is None:
+        return f"none; {found.no_calibration}"
+    return (
+        f"temperature {found.calibration.temperature:.4f}, exponent "
+        f"{found.calibration.exponent:g}, found on the validation part.\n"
+        f"  Expected calibration error on the test part: **{100 * found.error:.2f} %**"
+    )
 
 
 def _arithmetic(found: Certificate) -> str:

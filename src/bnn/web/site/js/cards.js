@@ -42,12 +42,14 @@ class Card {
     this.answer = element("p", { class: "answer" });
     this.bars = element("dl", { class: "bars" });
     this.more = element("p", { class: "hint", hidden: true });
+    this.kind = element("p", { class: "hint" });
     this.times = element("p", { class: "hint times" });
     this.root = element(
       "article", { class: "card", "data-model": name },
       element("h3", { text: name }),
       element("div", { class: "top" }, this.canvas, this.answer),
       this.bars,
+      this.kind,
       this.more,
       this.times,
     );
@@ -66,6 +68,7 @@ class Card {
     this.root.classList.add("failed");
     this.told = text("result.spoken", { model: this.name, name: errorText(error) });
     this.bars.replaceChildren();
+    this.kind.textContent = "";
     this.times.textContent = "";
   }
 
@@ -88,7 +91,7 @@ class Card {
     ].join(" · ");
   }
 
-  showBars(info, { logits, scores, winners }) {
+  showBars(info, { logits, scores, winners, probabilities }) {
     const order = info.classes.map((_, i) => i);
     const many = order.length > MAX_BARS;
     if (many) order.sort((a, b) => logits[b] - logits[a] || a - b);
@@ -98,14 +101,18 @@ class Card {
     this.rows(shown.length);
     this.more.hidden = !many;
     this.more.textContent = text("result.more", { n: shown.length, all: order.length });
+    this.kind.textContent = text(probabilities ? "result.probabilities" : "result.scores");
     shown.forEach((at, i) => {
       const row = this.bars.children[i];
       row.className = at === winners[0] ? "bar best" : "bar";
       const [name, value] = row.children;
       const [track, score] = value.children;
       name.textContent = info.classes[at];
-      track.firstChild.style.width = `${(100 * (logits[at] - low)) / span}%`;
-      score.textContent = scores[at];
+      // Probabilities where the model has a calibration; else where a score lies between the ends.
+      const share = probabilities ? probabilities[at] : (logits[at] - low) / span;
+      track.firstChild.style.width = `${100 * share}%`;
+      score.textContent = probabilities ? percent(share) : scores[at];
+      score.title = text("result.score.value", { score: scores[at] });
     });
   }
 
@@ -134,4 +141,11 @@ export function readable(value) {
   if (!Number.isFinite(value)) return "–";
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return Number(value.toFixed(digits)).toLocaleString("en").replaceAll(",", "\u202f");
+}
+
+/** A probability with one digit; one that is not quite 0 or 1 is not shown as such. */
+export function percent(share) {
+  if (share > 0 && share < 0.001) return "< 0.1 %";
+  if (share < 1 && share > 0.999) return "> 99.9 %";
+  return `${(100 * share).toFixed(1)} %`;
 }

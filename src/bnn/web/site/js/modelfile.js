@@ -2,7 +2,7 @@
 // The .bnn file, read as src/bnn/model/file.py reads it: nothing in it is trusted.
 import { checkProgram } from "./check.js";
 import { UserError } from "./errors.js";
-import { byCodePoint, dumps, parse } from "./json.js";
+import { byCodePoint, dumps, parse, Real } from "./json.js";
 import { parsePrecision } from "./precision.js";
 import { readPreparation } from "./preparation.js";
 import { Sha256 } from "./sha256.js";
@@ -95,6 +95,7 @@ function build(head, tensors) {
     decision: optional(head, "decision", isText, "a text"),
     affine: affine(tensors),
     preparation: readPreparation(optional(head, "preprocess", isMap, "an object")),
+    calibration: calibration(optional(head, "calibration", isMap, "an object")),
   };
   typed(head, "provenance", isMap, "an object");
   if (tensors.size > 0)
@@ -110,6 +111,18 @@ function build(head, tensors) {
 
 const isMap = (value) => value instanceof Map;
 const isText = (value) => typeof value === "string";
+
+/** How logits become probabilities, as src/bnn/model/calibration.py has it; null where it is not told. */
+function calibration(given) {
+  if (given === null) return null;
+  if ([...given.keys()].sort().join() !== "exponent,temperature")
+    throw new UserError("calibration must have a temperature and an exponent");
+  const within = (low, high) => (value) => value instanceof Real && value.value >= low && value.value <= high;
+  return {
+    temperature: typed(given, "temperature", within(1e-6, 1e9), "a real number from 1e-6 to 1e9").value,
+    exponent: typed(given, "exponent", within(0.25, 4), "a real number from 0.25 to 4").value,
+  };
+}
 
 function typed(table, key, fits, what) {
   const value = table.get(key);

@@ -74,7 +74,22 @@ function classified(batch, atLeast = 0) {
   const winners =
     result.decisions ??
     Array.from({ length: n }, (_, i) => firstMaximum(values.subarray(i * classes, (i + 1) * classes)));
-  return { ...result, logits: values, winners };
+  return { ...result, logits: values, winners, probabilities: probabilities(values, classes) };
+}
+
+/** What the logits mean by the model's calibration; null where the file has none. */
+function probabilities(values, classes) {
+  if (model.calibration === null) return null;
+  const { temperature, exponent } = model.calibration;
+  const found = new Float64Array(values.length);
+  for (let first = 0; first < values.length; first += classes) {
+    const own = values.subarray(first, first + classes);
+    const high = own.reduce((a, b) => Math.max(a, b), -Infinity);
+    const powers = own.map((value) => Math.exp(-(((high - value) / temperature) ** exponent)));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    found.set(powers.map((value) => value / sum), first);
+  }
+  return found;
 }
 
 /** Scores through the model's affine, in float64. */

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How far probabilities can be believed: find a calibration, measure its error and what it rejects.
+
+Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.model.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, Calibration
+
+#: Pictures and wrong answers that a calibration is found on at least; fewer say too little.
+MIN_PICTURES, MIN_WRONG = 100, 3
+#: Bins of equal width, from probability 0 to 1.
+BINS = 15
+#: Noise that a classifier should not be sure about.
+NOISE, NOISE_SEED = 1000, 20
+#: Calibration error that a temperature alone may leave; above it these exponents are tried.
+MAX_ERROR = 0.02
+EXPONENTS = np.arange(5, 31) / 10
+#: Halvings of the interval in which the temperature lies.
+_HALVINGS = 80
+
+
+def find_calibration(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibration | None:
+    """Return the calibration with the highest likelihood of the true classes; None: too few.
+
+    The exponent is 1, unless the temperature alone leaves a calibration error of more than 2 %.
+
+    Args:
+        logits: float64 (N, classes), of pictures that were not trained on.
+        labels: int64 (N,), the true classes.
+
+    Returns:
+        None for fewer than 100 pictures or 3 wrong answers, and for a model that is no better than
+        chance: nothing can be said about how sure it is.
+    """
+    right = logits.argmax(axis=1) == labels
+    if len(labels) < MIN_PICTURES or len(labels) - int(right.sum()) < MIN_WRONG:
+        return None
+    found = _best_temperature(logits, labels, 1.0)
+    if found is None or error_of(found, logits, labels) <= MAX_ERROR:
+        return found
+    tried = [_best_temperature(logits, labels, float(one)) for one in EXPONENTS]
+    return min(
+        (one for one in tried if one is not None), key=lambda one: _loss(one, logits, labels)
+    )
+
+
+def error_of(
+    calibration: Calibration, logits: NDArray[np.float64], labels: NDArray[np.int64]
+) -> float:
+    """Return the expected calibration error, 0 to 1, on logits (N, classes) and labels (N,)."""
+    sure = calibration.probabilities(logits).max(axis=1)
+    return calibration_error(reliability(sure, logits.argmax(axis=1) == labels))
+
+
+def _best_temperature(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], exponent: float
+) -> Calibration | None:
+    """Halve the interval of temperatures: the slope of the loss over 1 / temperature only rises."""
+    gaps = (logits.max(axis=1, keepdims=True) - logits) ** exponent
+    low, high = MAX_TEMPERATURE**-exponent, MIN_TEMPERATURE**-exponent
+    if _slope(gaps, labels, low) >= 0 or _slope(gaps, labels, high) <= 0:
+        return None
+    for _ in range(_HALVINGS):
+        middle = float(np.sqrt(low * high))
+        if _slope(gaps, labels, middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return Calibration(float((low * high) ** (-0.5 / exponent)), exponent)
+
+
+def _slope(gaps: NDArray[np.float64], labels: NDArray[np.int64], factor: float) -> float:
+    """Slope of the mean negative log likelihood of softmax(-factor * gaps) over the factor."""
+    shares = Calibration(1.0).probabilities(-factor * gaps)
+    expected = (shares * gaps).sum(axis=1)
+    return float((gaps[np.arange(len(labels)), labels] - expected).mean())
+
+
+def _loss(
+    calibration: Calibration, logits: NDArray[np.float64], labels: NDArray[np.int64]
+) -> float:
+    """Mean negative log likelihood of the true classes."""
+    found = calibration.probabilities(logits)[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(found, np.finfo(float).tiny)).mean())
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of about one probability.
+
+    Attributes:
+        images: how many.
+        probability: their mean probability.
+        accuracy: the share of them that is right.
+    """
+
+    images: int
+    probability: float
+    accuracy: float
+
+
+def reliability(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
+    """Return 15 bins of equal width; both (N,): probabilities of the answers, which are right."""
+    places = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return tuple(_bin(sure[places == place], right[places == place]) for place in range(BINS))
+
+
+def _bin(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> Bin:
+    if not len(sure):
+        return Bin(0, 0.0, 0.0)
+    return Bin(len(sure), float(sure.mean()), float(right.mean()))
+
+
+def calibration_error(bins: tuple[Bin, ...]) -> float:
+    """Return the expected calibration error, 0 to 1: mean distance of probability and accuracy."""
+    images = sum(one.images for one in bins)
+    apart = (one.images * abs(one.probability - one.accuracy) for one in bins)
+    return sum(apart) / images if images else 0.0
+
+
+@dataclass(frozen=True)
+class Trade:
+    """What a limit of probabilities costs and gives; shares from 0 to 1.
+
+    Attributes:
+        reject: answers of a lower probability are rejected.
+        right_kept: share of the right answers that are kept; None if no answer is right.
+        wrong_refused: share of the wrong answers that are rejected; None if none is wrong.
+        refused: other images -> share of them that is rejected.
+    """
+
+    reject: float
+    right_kept: float | None
+    wrong_refused: float | None
+    refused: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """One line for a terminal or a page."""
+        kept = "no answer is right"
+        if self.right_kept is not None:
+            kept = f"{100 * self.right_kept:.1f} % of the right answers kept"
+        wrong = {} if self.wrong_refused is None else {"the wrong answers": self.wrong_refused}
+        shares = {**wrong, **self.refused}
+        told = ", ".join(f"{100 * share:.1f} % of {name}" for name, share in shares.items())
+        return f"below {100 * self.reject:g} %: {kept}; refused: {told or 'nothing to refuse'}"
+
+
+def trade(
+    reject: float,
+    sure: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    others: dict[str, NDArray[np.float64]],
+) -> Trade:
+    """Return what rejecting below ``reject`` does.
+
+    Args:
+        reject: the limit, 0 to 1.
+        sure, right: (N,) of a test part, as :func:`reliability` takes them.
+        others: name -> probabilities (M,) of the answers to images of no class of the model.
+    """
+    kept = sure >= reject
+    return Trade(
+        reject,
+        float(kept[right].mean()) if right.any() else None,
+        float(1 - kept[~right].mean()) if not right.all() else None,
+        {name: float((found < reject).mean()) for name, found in others.items()},
+    )
+
+
+def noise(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return 1000 pictures of even noise, uint8 (1000, *shape), the same ones each time."""
+    return np.random.default_rng(NOISE_SEED).integers(0, 256, (NOISE, *shape), dtype=np.uint8)
