@@ -25,7 +25,7 @@ from bnn.formats.grids import Grid, Step, grid, real_input
 from bnn.formats.keras import file as keras_file
 from bnn.formats.keras import fixed_point, qkeras
 from bnn.formats.keras.file import KerasLayer
-from bnn.formats.keras.host import host_input
+from bnn.formats.keras.host import MAX_INTEGER, host_input
 from bnn.formats.keras.quantizers import (
     Named,
     activation_of,
@@ -279,17 +279,46 @@ class _Reader:
         assert self.input is not None
         precision, lattice = self.input.precision, self.lattice
         given = tuple(
-            lattice.scale * (lattice.step * q + lattice.base)
+            np.full(1, lattice.scale * (lattice.step * q + lattice.base))
             for q in (precision.low, precision.high)
         )
         span = fixed_point.span_of(flow.layer, self.stack.layers, (given[0], given[1]))
+        chain, source = self._unwrapped(flow, span)
         name = self.stack.name("fixed_point")
         made = fixed_point.activation_of(
-            f"quantizer after {flow.layer!r}", name, flow.chain, flow.shape[2], span, flow.layer
+            f"quantizer after {flow.layer!r}", name, chain, flow.shape[2], span, source
         )
         self.stack.add(made)
         self.report.used(name, f"fixed point, {made.levels + 1} values")
         return replace(flow, layer=name, chain=())
+
+    def _unwrapped(self, flow: _Flow, span: fixed_point.Span) -> tuple[tuple[Function, ...], str]:
+        """The rest of the chain, and what it reads, after layers for values that wrap around."""
+        chain, source, channels = flow.chain, flow.layer, flow.shape[2]
+        at = 0
+        while at < len(chain):
+            last, before = chain[at], fixed_point.composed(chain[:at])
+            at += 1
+            if not isinstance(last, fixed_point.FixedPoint):
+                continue
+            if not fixed_point.may_wrap(last, before, span, channels):
+                continue
+            one, two, three = (self.stack.name(f"fixed_point_{what}") for what in _WRAPPED)
+            names = (one, two, three)
+            made = fixed_point.wrapped(names, before, last, channels, span, source)
+            if made is None:
+                raise FormatError(
+                    f"quantizer after {flow.layer!r}: its values wrap around, and before that they "
+                    "have more than 65536 values; that cannot be converted"
+                )
+            for layer in made:
+                self.stack.add(layer)
+            self.report.used(names[2], "fixed point that wraps around")
+            # No value is beyond the bits any more.
+            chain, source, at = (replace(last, wraps=False), *chain[at:]), names[2], 1
+            unit = last.unit
+            span = (last.low * unit).astype(np.float64), (last.high * unit).astype(np.float64)
+        return chain, source
 
     def _fixed_point(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         arrays = self._variables(layer, "keep_negative", "bits", "integers")
@@ -299,29 +328,42 @@ class _Reader:
         )
         if flow.flat and given.bits.size > 1:
             flow = self._known(flow)
-        if given.wraps:
-            self.report.lost.append(
-                f"{layer}: values beyond its bits wrap around in HGQ, and saturate here"
-            )
         if not flow.layer and self.chosen is None and not flow.steps:
-            fed = self._host_fixed_point(flow, given)
+            fed = self._host_fixed_point(layer, flow, given)
             if fed is not None:
                 return fed
         if not flow.layer:
             flow = self._grid(flow)
         return replace(flow, chain=(*flow.chain, given))
 
-    def _host_fixed_point(self, flow: _Flow, given: fixed_point.FixedPoint) -> _Flow | None:
-        """The input rounded by the host."""
-        precision, unit = given.precision(), float(given.unit[0])
+    def _host_fixed_point(
+        self, layer: KerasLayer, flow: _Flow, given: fixed_point.FixedPoint
+    ) -> _Flow | None:
+        """The input rounded by the host; where bits differ by channel, to the finest of them."""
+        precision, rounding = given.precision(), given.rounding
+        held = given
+        if precision is None and rounding in ("TRN", "RND"):
+            # Rounding downwards twice is rounding once; halves are steps of the finer one.
+            finest = given.common(halves=rounding == "RND")
+            held, rounding = finest or given, "TRN"
+            precision = None if finest is None else finest.precision()
         shifts = {"TRN": (-0.5, "up"), "RND": (0.0, "up"), "RND_CONV": (0.0, "even")}
-        if precision is None or given.rounding not in shifts:
+        if precision is None or rounding not in shifts or precision.high > MAX_INTEGER:
             return None
-        zero, rounding = shifts[given.rounding]
+        unit, (zero, mode) = float(held.unit[0]), shifts[rounding]
         host = real_input(
-            self.input_shape, precision, unit, zero, "even" if rounding == "even" else "up"
+            self.input_shape, precision, unit, zero, "even" if mode == "even" else "up"
         )
-        return self._fed(flow, host, Lattice(unit))
+        if given.wraps:
+            self.report.lost.append(
+                f"{layer}: inputs beyond {precision.bits} bits saturate here; in HGQ they wrap"
+            )
+        if zero and precision.low < 0:
+            self.report.lost.append(
+                f"{layer}: inputs between {-unit / (1 << 25):g} and 0 are rounded to 0, not down"
+            )
+        fed = self._fed(flow, host, Lattice(unit))
+        return fed if held is given else replace(fed, chain=(given,))
 
     # --- layers with weights ---------------------------------------------------------
 
@@ -876,6 +918,8 @@ def _slid(
     return height // stride[0] + 1, width // stride[1] + 1
 
 
+#: Ends of names of the layers of a quantizer that wraps around.
+_WRAPPED = ("rounded", "wraps", "wrapped")
 #: Layers that may follow the last one with weights.
 _ENDING = {"Softmax", "Activation", "Dropout", "Identity", "ActivityRegularization"}
 _DENSES = ("Dense", "QuantDense", "QDense", "QDenseBatchnorm", "BinaryDense", "TernaryDense")
