@@ -3,7 +3,7 @@
 
 Each value has a number of bits of its own, some of them before the point; bits are the same
 for all positions of a map here. ``TRN`` rounds downwards, ``RND`` halves upwards. Values beyond the
-bits wrap around, as in hardware (``WRAP``). Where that cannot happen between the proved bounds, such
+bits wrap around, as in hardware (``WRAP``). Where that cannot happen between proved bounds, such
 a quantizer is an activation; else it is the difference of two: one with enough bits, and one that
 counts how often the first has wrapped around.
 """
