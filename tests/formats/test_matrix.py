@@ -31,6 +31,7 @@ def differing(path: Path, inputs: Any, logits: Any, given: str | None) -> int:
     beside = path.with_suffix(".json")
     architecture = str(beside) if beside.exists() else None
     model = convert(path, None, Options(topology=architecture, input=given)).model
+    inputs = inputs.reshape(len(inputs), *model.program.input.shape)  # signals: maps of one row
     found = bnn.Classifier(model, "reference").logits(inputs)
     if logits.shape[1] == 1:
         logits = np.concatenate([-logits, logits], axis=1)
@@ -81,9 +82,7 @@ REFUSED_LARQ = {
     "conv-bothone-tern": "ZeroPadding2D pads with",
     "depth2-both-sign": "ZeroPadding2D pads with",
     "depth-bothone-tern": "ZeroPadding2D pads with",
-    "kernel-separable-*": "(QuantSeparableConv2D)",
     "kernel-*-dorefaa": "dorefa_quantizer in the mode 'activations' as kernel quantizer",
-    "conv1d": "(QuantConv1D)",
     "transpose": "(QuantConv2DTranspose)",
     "local": "(QuantLocallyConnected2D)",
     "activation-leaky_tanh": "'leaky_tanh'",
@@ -95,8 +94,6 @@ REFUSED_KERAS3 = {
     "conv-half": "mixed_float16",
     "conv-bfloat": "bfloat16",
     "conv-double": "float64",
-    "separable": "(SeparableConv2D)",
-    "conv1d": "(Conv1D)",
     "norm-rows": "axis [1]",
     "*-relu-slope": "negative_slope",
     "*-relu-threshold": "threshold",
@@ -135,7 +132,6 @@ REFUSED_QKERAS = {
     "*-ulaw": "'quantized_ulaw'",
     "act-po2": "gives 513 values",
     "input-po2": "gives 513 values",
-    "separable": "(QSeparableConv2D)",
     "noise": "qnoise_factor 0.5",
 }
 

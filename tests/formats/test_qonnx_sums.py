@@ -168,7 +168,51 @@ def two_dense() -> onnx.ModelProto:
     return g.end(g.put("Add", [one, g.constant(g.rng.integers(-8, 8, 5) / 4)]), 5)
 
 
+def fractional_bits() -> onnx.ModelProto:
+    """Learned bit widths: the bounds are numbers between two, and rounded as values are."""
+    g = Graph((1, 2, 4, 4))
+    one = g.quant(g.conv(g.x, 3, 2), 3.7, 0.5)
+    two = g.quant(one, 2.2, 0.5, 0)
+    next(a for a in g.nodes[-1].attribute if a.name == "rounding_mode").s = b"CEIL"
+    return g.end(two, 3 * 2 * 2)
+
+
+def sigmoid() -> onnx.ModelProto:
+    g = Graph((1, 2, 4, 4))
+    one = g.quant(g.put("Sigmoid", [g.conv(g.x, 3, 2)]), 4, 1 / 16, 0)
+    return g.end(one, 3 * 2 * 2)
+
+
+def hard_swish() -> onnx.ModelProto:
+    g = Graph((1, 2, 4, 4))
+    one = g.quant(g.put("HardSwish", [g.conv(g.x, 3, 2)]), 4, 0.5, 0)
+    return g.end(one, 3 * 2 * 2)
+
+
+def input_read_twice() -> onnx.ModelProto:
+    """A chain of the input that two layers read, and a quantizer of it that is there twice."""
+    g = Graph((1, 2, 4, 4), quantized=False)
+    numbers = g.constant(0.5), "zero"
+    g.constants["zero"] = np.zeros((), np.int8)  # type: ignore[assignment]
+    chain = g.put("DequantizeLinear", [g.put("QuantizeLinear", ["x", *numbers]), *numbers])
+    one = g.quant(g.conv(chain, 3, 2), 4)
+    two = g.quant(g.conv(chain, 3, 2), 4)
+    return g.end(g.put("Add", [one, two]), 3 * 2 * 2)
+
+
+def quantizer_twice() -> onnx.ModelProto:
+    g = Graph((1, 2, 4, 4))
+    one = g.quant(g.conv(g.x, 3, 2), 4)
+    two = g.quant(g.conv(g.quant("x", 4), 3, 2), 4)
+    return g.end(g.put("Add", [one, two]), 3 * 2 * 2)
+
+
 GRAPHS = (
+    fractional_bits,
+    sigmoid,
+    hard_swish,
+    input_read_twice,
+    quantizer_twice,
     average_of_a_norm,
     average_before_a_convolution,
     mean_over_the_map,
@@ -229,6 +273,22 @@ def test_an_input_normalized_by_channel_before_thresholds(tmp_path: Path) -> Non
     inputs = np.random.default_rng(0).integers(0, 256, (200, 3, 4, 4)).astype(np.float32)
     found = logits(conversion.model, inputs)
     np.testing.assert_array_equal(found, Executor(model).run(inputs, 60))
+
+
+def test_a_map_as_the_output(tmp_path: Path) -> None:
+    """Scores are its values, channels last; the file says channels first."""
+    g = Graph((1, 2, 6, 5))
+    relu = g.put("Relu", [g.norm(g.conv(g.quant(g.conv(g.x, 4, 2), 4), 3, 4, pads=[1] * 4), 3)])
+    last = g.quant(relu, 4, 0.5, 0)
+    model = g.end(last, 3 * 4 * 3)
+    del model.graph.node[-2:]
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(last, TensorProto.FLOAT, None))
+    conversion = converted(model, tmp_path)
+    assert any("4 rows of 3 positions of 3 channels" in note for note in conversion.report.lost)
+    fed = np.random.default_rng(0).integers(-9, 9, (50, 2, 6, 5)).astype(np.float32)
+    wanted = Executor(model).run(fed, 60).reshape(50, 3, 4, 3)
+    last_axes = np.moveaxis(wanted, 1, -1).reshape(50, -1)
+    np.testing.assert_array_equal(logits(conversion.model, fed), last_axes)
 
 
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm"])

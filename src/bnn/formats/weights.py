@@ -20,6 +20,8 @@ ROUNDING = 2.0**-21
 #: The smallest weight of a row may be this multiple of the scale.
 MAX_SMALLEST = 16
 MAX_WEIGHT = 127
+#: Of weights in fixed point, with their sign.
+MAX_FIXED_BITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,12 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
             return Weights(
                 integers.astype(np.int16), _precision(integers), scale.astype(np.float32)
             )
+    unit = _power_of_two(rows)
+    if unit is not None:
+        integers = (rows / unit).reshape(real.shape)
+        return Weights(
+            integers.astype(np.int16), _precision(integers), np.full(1, unit, np.float32)
+        )
     raise FormatError(
         f"{name}: its weights are not quantized (no small integers times a scale), "
         "and nothing in the file says how to quantize them"
@@ -95,6 +103,21 @@ def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
     if len(scales) == 1 and (rows == np.rint(rows)).all() and np.abs(rows).max() <= MAX_WEIGHT:
         return np.ones(1)
     return scales
+
+
+def _power_of_two(rows: NDArray[np.float64]) -> float | None:
+    """Return the power of two of which all weights are multiples, 16 bits with their sign, or None.
+
+    Fixed-point weights. Weights that are not quantized have 24 bits, and none that is so large.
+    """
+    largest = float(np.abs(rows).max(initial=0.0))
+    if largest == 0.0:
+        return None
+    for bits in range(1, MAX_FIXED_BITS):
+        unit = 2.0 ** (np.frexp(largest)[1] - bits)
+        if (np.rint(rows / unit) == rows / unit).all():
+            return float(unit) if largest / unit < 1 << 15 else None
+    return None
 
 
 def _precision(integers: NDArray[Any]) -> Precision:

@@ -49,7 +49,10 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
         if bgr:
             raise InputError(f"bgr cannot be used: {no_pictures(model)}")
         array = images if isinstance(images, np.ndarray) else _array(model, images)
-        return array[..., None] if (*array.shape[1:], 1) == given.shape else array
+        if (*array.shape[1:], 1) == given.shape:
+            return array[..., None]
+        # Signals (N, width, channels) are maps of one row.
+        return array[:, None] if (1, *array.shape[1:]) == given.shape else array
     if isinstance(images, np.ndarray):
         return _of_array(model, images, bgr)
     if _is_picture(images):

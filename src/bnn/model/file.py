@@ -2,7 +2,8 @@
 """The ``.bnn`` file: one safetensors file that holds a whole model.
 
 The metadata entry ``bnn`` is a JSON text with the program (its arrays left out),
-the class names, the preprocessing and the provenance. The arrays are tensors:
+the class names (of a large map's outputs, which have numbers, only their count), the preprocessing
+and the provenance. The arrays are tensors:
 
 ======================  =======  ==============================================
 tensor                  dtype    shape
@@ -82,6 +83,8 @@ MAX_FILE_BYTES = 1 << 29
 #: Bytes of the header of a file, and its tensors.
 MAX_HEAD_BYTES = 1 << 24
 MAX_TENSORS = 4 * MAX_OPS
+#: More classes than these are not named one by one, if their names are their numbers.
+MAX_NAMES = 1 << 16
 #: Weights that are unpacked at a time, to bound memory.
 _PIECE = 1 << 20
 
@@ -129,7 +132,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     head: dict[str, Any] = {
         "format": FORMAT,
         "name": model.name,
-        "classes": list(model.classes),
+        "classes": _described_classes(model.classes),
         "input": _describe("input", program.input, INPUTS, tensors),
         "ops": [_describe(op.name, op, OPS, tensors) for op in program.ops],
         "scores": program.scores,
@@ -153,6 +156,19 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     except (TypeError, ValueError, RecursionError) as reason:
         raise ModelFileError(f"{path}: cannot be written: {_line(reason)}") from reason
     write_whole(path, data)
+
+
+def _described_classes(names: tuple[str, ...]) -> list[str] | int:
+    """The names; of a large map's outputs, which are numbers, only how many there are."""
+    numbered = len(names) > MAX_NAMES and all(name == str(i) for i, name in enumerate(names))
+    return len(names) if numbered else list(names)
+
+
+def _classes(head: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    given = head.get("classes")
+    if type(given) is int and given == count:
+        return tuple(map(str, range(count)))
+    return tuple(_typed(dict(head), "classes", list))
 
 
 def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
@@ -349,7 +365,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
     calibration = _optional(head, "calibration", dict)
     return Model(
         program=program,
-        classes=tuple(_typed(head, "classes", list)),
+        classes=_classes(head, program.classes),
         preprocess=None if preprocess is None else Preprocess.from_json(preprocess),
         provenance=_typed(head, "provenance", dict),
         name=_typed(head, "name", str),

@@ -3,19 +3,21 @@
 
 Each value has a number of bits of its own, some of them before the point; bits are the same
 for all positions of a map here. ``TRN`` rounds downwards, ``RND`` halves upwards. Values beyond the
-bits wrap around in HGQ, as in hardware; its bits are those of the values that occurred, so that
-trained networks do not. Here they saturate, and the report says so.
+bits wrap around, as in hardware (``WRAP``). Where that cannot happen between proved bounds, such
+a quantizer is an activation; else it is the difference of two: one with enough bits, and one that
+counts how often the first has wrapped around.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bnn._typing import assert_never
 from bnn.errors import FormatError
+from bnn.formats.qonnx.quantizers import MAX_LEVELS, channel_thresholds
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.qonnx.tensor import Array, Function
 from bnn.network.arithmetic import real_layer
@@ -48,8 +50,11 @@ _ROUNDED: dict[str, Rounding] = {
     "RND_CONV": "even",
     "TRN_ZERO": "zero",
 }
+#: Of one layer, of all channels together: they are found one by one.
+MAX_THRESHOLDS = 1 << 21
 _F = np.float32
-Span = tuple[float, float]
+#: Least and largest real value, each float64 (1,) or (channels,).
+Span = tuple[Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +110,25 @@ class FixedPoint:
         bits = int(self.bits[0])
         return INT(bits) if self.signed[0] else UINT(bits)
 
+    def common(self, halves: bool = False) -> FixedPoint | None:
+        """The one of all channels that holds the values of each; None if none has 32 bits or less.
+
+        Args:
+            halves: with one bit more, so that halves of a unit are held as well.
+        """
+        all_signed, all_bits, all_whole = np.broadcast_arrays(self.signed, self.bits, self.whole)
+        used = all_bits > 0
+        if not used.any():
+            return None
+        signed = all_signed[used].max()
+        fraction = (all_bits - all_whole)[used].max() + halves
+        above = (all_whole - all_signed)[used].max()
+        bits = np.asarray([signed + above + fraction], np.float32)
+        if not 1 <= bits[0] <= 32:
+            return None
+        whole = np.asarray([signed + above], np.float32)
+        return replace(self, signed=np.asarray([signed]), bits=bits, whole=whole)
+
 
 def fixed_point(
     where: str, arrays: Sequence[Array], rounding: str, overflow: str, channels: int
@@ -142,22 +166,24 @@ def activation_of(
         chain: functions, one after the other. span: bounds of what the first reads.
 
     Raises:
-        FormatError: together they have more than 256 values.
+        FormatError: they have too many values.
     """
-    only = chain[0]
+    only, last = chain[0], chain[-1]
     if len(chain) == 1 and isinstance(only, FixedPoint):
         precision = only.precision()
         if precision is not None:
             unit = float(only.unit[0])
             return Quantize(name, precision, unit, 0, _ROUNDED[only.rounding], source)
 
-    def function(x: Array) -> Array:
-        for one in chain:
-            x = one(x)
-        return x
-
+    function = composed(chain)
+    if isinstance(last, FixedPoint):
+        made = _bisected(name, function, last, channels, source)
+        if made is not None:
+            return made
     try:
-        stairs = explored(function, channels, span, is_rounded=False)
+        stairs = explored(
+            function, channels, (float(span[0].min()), float(span[1].max())), is_rounded=False
+        )
     except StepsError as error:
         raise FormatError(f"{where}: together with what is before it, it {error}") from None
     if stairs.falls.any():
@@ -170,6 +196,102 @@ def activation_of(
     table = table[:1] if (table == table[:1]).all() else table
     lattice = Lattice.of(float(distance / steps.sum()), float(stairs.values[0]), name)
     return MultiThreshold(name, table, lattice.scale, lattice.step, lattice.base, source)
+
+
+def _bisected(
+    name: str, function: Function, last: FixedPoint, channels: int, source: str
+) -> MultiThreshold | None:
+    """``function``, whose values are those of ``last``; None if they are too many.
+
+    Quantizers and clips rise or stay, and so do all of them together.
+    """
+    values = last.common()
+    if values is None:
+        return None
+    unit, low, levels = values.unit, values.low, int((values.high - values.low)[0])
+    if not 0 < levels <= MAX_LEVELS or levels * channels > MAX_THRESHOLDS:
+        return None
+    table = channel_thresholds(lambda x: function(x) / unit - low, levels, channels)
+    table = table[:1] if (table == table[:1]).all() else table
+    return MultiThreshold(name, table, float(unit[0]), 1, int(low[0]), source)
+
+
+# --- wrapping around -----------------------------------------------------------------
+
+
+def composed(chain: Sequence[Function]) -> Function:
+    """The functions one after the other."""
+
+    def function(x: Array) -> Array:
+        for one in chain:
+            x = one(x)
+        return x
+
+    return function
+
+
+def _reached(last: FixedPoint, before: Function, span: Span, channels: int) -> tuple[Array, Array]:
+    """Integers (channels,) between which ``last`` rounds, if it had enough bits."""
+    wide = replace(last, signed=np.ones(1, np.float32), bits=np.full(1, 32, np.float32))
+    wide = replace(wide, whole=32 + last.whole - last.bits)  # of the same unit
+    ends = [np.broadcast_to(end, (1, channels)).astype(np.float32) for end in span]
+    low, high = (np.rint(wide(before(end))[0] / last.unit).astype(np.float64) for end in ends)
+    return low, high
+
+
+def may_wrap(last: FixedPoint, before: Function, span: Span, channels: int) -> bool:
+    """Whether values between the bounds are beyond the bits of ``last``, which wraps around."""
+    if not last.wraps:
+        return False
+    low, high = _reached(last, before, span, channels)
+    return bool(((last.bits > 0) & ((low < last.low) | (high > last.high))).any())
+
+
+def wrapped(
+    names: tuple[str, str, str],
+    before: Function,
+    last: FixedPoint,
+    channels: int,
+    span: Span,
+    source: str,
+) -> tuple[Activation, Activation, Add] | None:
+    """What ``last`` makes of values beyond its bits: the rounded ones, wraps, their difference.
+
+    Args:
+        names: of the three layers. before: what stands before ``last``.
+        span: bounds of what ``before`` reads.
+
+    Returns:
+        The layers; None where they would have too many values.
+    """
+    low, high = _reached(last, before, span, channels)
+    used = np.broadcast_to(last.bits > 0, channels)
+    signed = float((low[used] < 0).any())
+    needed = np.ceil(np.log2(np.maximum(np.maximum(-low, high + 1), 1.0))) + signed
+    bits = np.where(used, np.maximum(last.bits, needed), 0).astype(np.float32)
+    wide = FixedPoint(
+        np.full(1, signed, np.float32), bits, last.whole + bits - last.bits, last.rounding, False
+    )
+    rounded = _bisected(names[0], composed((before, wide)), wide, channels, source)
+    turns = _F(2) ** last.whole  # the distance by which values wrap around
+    step = float(np.broadcast_to(turns, channels)[used].min())
+
+    def wraps(x: Array) -> Array:
+        count = np.floor((wide(before(x)) / last.unit - last.low) / _F(2) ** last.bits)
+        return np.where(last.bits > 0, count * turns, _F(0))
+
+    ends = [np.broadcast_to(end, (1, channels)).astype(np.float32) for end in span]
+    least, most = (wraps(end)[0] / step for end in ends)
+    base, levels = int(least.min()), int(most.max() - least.min())
+    if rounded is None or not 0 < levels <= MAX_LEVELS or levels * channels > MAX_THRESHOLDS:
+        return None
+
+    def level(x: Array) -> Array:
+        return np.minimum(wraps(x) / _F(step) - base, levels)
+
+    table = channel_thresholds(level, levels, channels)
+    counted = MultiThreshold(names[1], table, step, 1, base, source)
+    return rounded, counted, Add(names[2], names[1], names[0], (1.0, -1.0))
 
 
 # --- bounds --------------------------------------------------------------------------
@@ -191,26 +313,46 @@ def span_of(name: str, layers: Sequence[Layer], given: Span) -> Span:
     return low, high
 
 
-def _after(layer: Layer, low: float, high: float) -> Span:
+def _after(layer: Layer, low: Array, high: Array) -> Span:
     match layer:
-        case Sign() | Quantize() | MultiThreshold():
-            ends = [layer.scale * (layer.base + layer.step * n) for n in (0, layer.levels)]
-            return float(min(ends)), float(max(ends))
-        case MaxPool() | Flatten():
+        case MultiThreshold():
+            table = np.asarray(layer.thresholds)
+            least = np.isneginf(table).sum(axis=1)
+            most = layer.levels - np.isposinf(table).sum(axis=1)
+            ends = [layer.scale * (layer.base + layer.step * n) for n in (least, most)]
+            return np.minimum(*ends), np.maximum(*ends)
+        case Sign() | Quantize():
+            ends = [
+                np.full(1, layer.scale * (layer.base + n)) for n in (0, layer.step * layer.levels)
+            ]
+            return np.minimum(*ends), np.maximum(*ends)
+        case MaxPool():
             return low, high
+        case Flatten():
+            return low.min(keepdims=True), high.max(keepdims=True)
         case BatchNorm() | Scale() | Clip() | Leaky():
-            x = np.array([[low], [high]], np.float64)
-            y = real_layer(layer, x)
-            return float(y.min()), float(y.max())
+            y = real_layer(layer, np.stack(np.broadcast_arrays(low, high)).astype(np.float64))
+            return y.min(axis=0), y.max(axis=0)
         case Linear() | Conv2d():
-            low, high = min(low, 0.0), max(high, 0.0)
-            rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
-            above, below = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
-            scale = np.asarray(layer.scale, np.float64)
-            sums = np.stack([above * high + below * low, above * low + below * high]) * scale
-            if layer.bias is not None:
-                sums = sums + np.asarray(layer.bias, np.float64)
-            return float(sums.min()), float(sums.max())
+            return _sums(layer, low, high)
         case Add() | Concat() | RealDense() | FixedPointLayer():
             raise FormatError(f"{layer.name}: the bounds of its values are not known here")
     assert_never(layer)
+
+
+def _sums(layer: Linear | Conv2d, low: Array, high: Array) -> Span:
+    if isinstance(layer, Conv2d):  # the padding
+        low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+    rows = layer.weights.astype(np.float64)
+    positive, negative = np.maximum(rows, 0), np.minimum(rows, 0)
+    axes = tuple(range(1, rows.ndim))
+    scale = np.asarray(layer.scale, np.float64)
+    sums = scale * np.stack(
+        [
+            (positive * high + negative * low).sum(axis=axes),
+            (positive * low + negative * high).sum(axis=axes),
+        ]
+    )
+    if layer.bias is not None:
+        sums = sums + np.asarray(layer.bias, np.float64)
+    return sums.min(axis=0), sums.max(axis=0)

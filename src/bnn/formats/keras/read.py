@@ -25,7 +25,7 @@ from bnn.formats.grids import Grid, Step, grid, real_input
 from bnn.formats.keras import file as keras_file
 from bnn.formats.keras import fixed_point, qkeras
 from bnn.formats.keras.file import KerasLayer
-from bnn.formats.keras.host import host_input
+from bnn.formats.keras.host import MAX_INTEGER, host_input
 from bnn.formats.keras.quantizers import (
     Named,
     activation_of,
@@ -194,8 +194,9 @@ class _Reader:
             raise FormatError(f"{layer}: follows a softmax; that cannot be converted")
         if any(any(flow.padding) for flow in sources) and layer.kind not in _PADDABLE:
             raise FormatError(f"{layer}: follows zero padding; only a convolution can")
-        if layer.kind in _ON_MAPS and sources[0].rank != 4:
-            raise FormatError(f"{layer}: reads a tensor of {sources[0].rank} axes, not of 4")
+        rank = 3 if layer.kind in _ON_ROWS else 4
+        if layer.kind in _ON_MAPS and sources[0].rank != rank:
+            raise FormatError(f"{layer}: reads a tensor of {sources[0].rank} axes, not of {rank}")
         return _HANDLERS[layer.kind](self, layer, *sources)
 
     # --- input -----------------------------------------------------------------------
@@ -212,7 +213,9 @@ class _Reader:
                 raise FormatError(f"{layer}: takes bytes; the input cannot be {self.chosen.name}")
             self.chosen = grid("bytes")
         if len(sizes) == 2:
-            sizes = (*sizes, 1)  # pictures without a channel axis
+            # A signal, if a layer of one dimension reads it, or a picture without a channel axis.
+            rows = any(one.kind in _ON_ROWS for one in self.model.layers)
+            sizes = (1, *sizes) if rows else (*sizes, 1)
         if len(sizes) not in (1, 3):
             raise FormatError(f"{layer}: its input of shape {shape} is neither vector nor picture")
         self.input_shape = sizes
@@ -279,17 +282,46 @@ class _Reader:
         assert self.input is not None
         precision, lattice = self.input.precision, self.lattice
         given = tuple(
-            lattice.scale * (lattice.step * q + lattice.base)
+            np.full(1, lattice.scale * (lattice.step * q + lattice.base))
             for q in (precision.low, precision.high)
         )
         span = fixed_point.span_of(flow.layer, self.stack.layers, (given[0], given[1]))
+        chain, source = self._unwrapped(flow, span)
         name = self.stack.name("fixed_point")
         made = fixed_point.activation_of(
-            f"quantizer after {flow.layer!r}", name, flow.chain, flow.shape[2], span, flow.layer
+            f"quantizer after {flow.layer!r}", name, chain, flow.shape[2], span, source
         )
         self.stack.add(made)
         self.report.used(name, f"fixed point, {made.levels + 1} values")
         return replace(flow, layer=name, chain=())
+
+    def _unwrapped(self, flow: _Flow, span: fixed_point.Span) -> tuple[tuple[Function, ...], str]:
+        """The rest of the chain, and what it reads, after layers for values that wrap around."""
+        chain, source, channels = flow.chain, flow.layer, flow.shape[2]
+        at = 0
+        while at < len(chain):
+            last, before = chain[at], fixed_point.composed(chain[:at])
+            at += 1
+            if not isinstance(last, fixed_point.FixedPoint):
+                continue
+            if not fixed_point.may_wrap(last, before, span, channels):
+                continue
+            one, two, three = (self.stack.name(f"fixed_point_{what}") for what in _WRAPPED)
+            names = (one, two, three)
+            made = fixed_point.wrapped(names, before, last, channels, span, source)
+            if made is None:
+                raise FormatError(
+                    f"quantizer after {flow.layer!r}: its values wrap around, and before that they "
+                    "have more than 65536 values; that cannot be converted"
+                )
+            for layer in made:
+                self.stack.add(layer)
+            self.report.used(names[2], "fixed point that wraps around")
+            # No value is beyond the bits any more.
+            chain, source, at = (replace(last, wraps=False), *chain[at:]), names[2], 1
+            unit = last.unit
+            span = (last.low * unit).astype(np.float64), (last.high * unit).astype(np.float64)
+        return chain, source
 
     def _fixed_point(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         arrays = self._variables(layer, "keep_negative", "bits", "integers")
@@ -299,29 +331,45 @@ class _Reader:
         )
         if flow.flat and given.bits.size > 1:
             flow = self._known(flow)
-        if given.wraps:
-            self.report.lost.append(
-                f"{layer}: values beyond its bits wrap around in HGQ, and saturate here"
-            )
         if not flow.layer and self.chosen is None and not flow.steps:
-            fed = self._host_fixed_point(flow, given)
+            fed = self._host_fixed_point(layer, flow, given)
             if fed is not None:
                 return fed
         if not flow.layer:
             flow = self._grid(flow)
         return replace(flow, chain=(*flow.chain, given))
 
-    def _host_fixed_point(self, flow: _Flow, given: fixed_point.FixedPoint) -> _Flow | None:
-        """Return the input as the host rounds it; None if the host cannot."""
-        precision, unit = given.precision(), float(given.unit[0])
+    def _host_fixed_point(
+        self, layer: KerasLayer, flow: _Flow, given: fixed_point.FixedPoint
+    ) -> _Flow | None:
+        """Return the input as the host rounds it; None if the host cannot.
+
+        Where bits differ by channel, it is rounded to the finest of them.
+        """
+        precision, rounding = given.precision(), given.rounding
+        held = given
+        if precision is None and rounding in ("TRN", "RND"):
+            # Rounding downwards twice is rounding once; halves are steps of the finer one.
+            finest = given.common(halves=rounding == "RND")
+            held, rounding = finest or given, "TRN"
+            precision = None if finest is None else finest.precision()
         shifts = {"TRN": (-0.5, "up"), "RND": (0.0, "up"), "RND_CONV": (0.0, "even")}
-        if precision is None or given.rounding not in shifts:
+        if precision is None or rounding not in shifts or precision.high > MAX_INTEGER:
             return None
-        zero, rounding = shifts[given.rounding]
+        unit, (zero, mode) = float(held.unit[0]), shifts[rounding]
         host = real_input(
-            self.input_shape, precision, unit, zero, "even" if rounding == "even" else "up"
+            self.input_shape, precision, unit, zero, "even" if mode == "even" else "up"
         )
-        return self._fed(flow, host, Lattice(unit))
+        if given.wraps:
+            self.report.lost.append(
+                f"{layer}: inputs beyond {precision.bits} bits saturate here; in HGQ they wrap"
+            )
+        if zero and precision.low < 0:
+            self.report.lost.append(
+                f"{layer}: inputs between {-unit / (1 << 25):g} and 0 are rounded to 0, not down"
+            )
+        fed = self._fed(flow, host, Lattice(unit))
+        return fed if held is given else replace(fed, chain=(given,))
 
     # --- layers with weights ---------------------------------------------------------
 
@@ -497,8 +545,9 @@ class _Reader:
             )
             groups = channels
         else:
+            rank = 3 if layer.kind in _ON_ROWS else 4
             weights, bias = self._kernel(
-                layer, "kernel", lambda a: _rank(a, 4).transpose(3, 0, 1, 2)
+                layer, "kernel", lambda a: _as_map(_rank(a, rank)).transpose(3, 0, 1, 2)
             )
             groups = layer.settings["groups"]
             _told(layer, "filters", len(weights.integers))
@@ -515,6 +564,64 @@ class _Reader:
         before = flow.padding
         flow = self._codes(layer, flow)
         weights, bias, groups = self._weights(layer, flow.shape[2])
+        made = self._slid_over(layer, flow, weights, bias, groups, before)
+        return self._activated(layer, made)
+
+    def _separable(self, layer: KerasLayer, flow: _Flow) -> _Flow:
+        """A depthwise convolution, and one of 1x1 of its sums."""
+        before, multiplier = flow.padding, layer.settings["depth_multiplier"]
+        flow = self._codes(layer, flow)
+        channels = flow.shape[2]
+        names = ["depthwise_kernel", "pointwise_kernel"]
+        names += ["bias"] if layer.settings["use_bias"] else []
+        values = dict(zip(names, self._variables(layer, *names), strict=True))
+        bias = values.get("bias")
+        try:
+            depthwise = _depthwise(values[names[0]], channels, multiplier)
+            pointwise = _rank(values[names[1]], 4).transpose(3, 0, 1, 2)
+        except ValueError:
+            raise FormatError(f"{layer}: its kernels have other shapes") from None
+        if pointwise.shape[1:] != (1, 1, channels * multiplier) or not pointwise.size:
+            raise FormatError(f"{layer}: its pointwise_kernel has shape {values[names[1]].shape}")
+        parts = []
+        for latent, key in ((depthwise, "depthwise"), (pointwise, "pointwise")):
+            given = named(str(layer), layer.settings.get(f"{key}_quantizer"))
+            parts.append(
+                self._taken(layer, given, latent, multiplier if latent is depthwise else 0)
+            )
+        _told(layer, "kernel_size", depthwise.shape[1:3])
+        _told(layer, "filters", len(pointwise))
+        if bias is not None and bias.shape != (len(pointwise),):
+            raise FormatError(f"{layer}: its bias has shape {bias.shape}")
+        if bias is not None and layer.settings.get("bias_quantizer") is not None:
+            bias = self._rounded(layer, "bias_quantizer", bias)
+        what = f"{layer.kind}, {parts[0].precision} and {parts[1].precision} weights"
+        self.report.used(layer.name, what, values)
+        first = self._slid_over(layer, flow, parts[0], None, channels, before, "_depthwise")
+        name = self.stack.add(
+            Conv2d(
+                self.stack.name(layer.name),
+                parts[1].integers,
+                parts[1].precision,
+                parts[1].scale,
+                bias,
+                source=first.layer,
+            )
+        )
+        made = replace(first, layer=name, shape=(*first.shape[:2], len(pointwise)))
+        return self._activated(layer, made)
+
+    def _slid_over(
+        self,
+        layer: KerasLayer,
+        flow: _Flow,
+        weights: Weights,
+        bias: NDArray[Any] | None,
+        groups: int,
+        before: Borders,
+        ending: str = "",
+    ) -> _Flow:
+        """The convolution of ``flow`` whose padding was ``before`` its quantizer."""
         spread = layer.settings["dilation_rate"]
         try:
             integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
@@ -529,7 +636,7 @@ class _Reader:
         padding = _padding(layer, flow, size, stride)
         pad_value = _border(layer, before, padding)
         made = Conv2d(
-            self.stack.name(layer.name),
+            self.stack.name(layer.name + ending),
             integers,
             precision,
             weights.scale,
@@ -541,8 +648,7 @@ class _Reader:
         )
         name = add_conv(self.stack, made, self.lattice)
         shape = _slid(layer, flow.shape, size, stride, padding)
-        made_flow = replace(flow, layer=name, shape=(*shape, len(integers)), padding=_NONE)
-        return self._activated(layer, made_flow)
+        return replace(flow, layer=name, shape=(*shape, len(integers)), padding=_NONE)
 
     # --- batch norm, activations -----------------------------------------------------
 
@@ -805,13 +911,18 @@ def _folded(
 
 def _sizes(flow: _Flow) -> tuple[int, ...]:
     """Return the shape of one sample, as Keras has it."""
-    return flow.shape if flow.rank == 4 else flow.shape[2:]
+    return flow.shape[4 - flow.rank :]
 
 
 def _rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
     if array.ndim != rank:
         raise ValueError
     return array
+
+
+def _as_map(kernel: NDArray[Any]) -> NDArray[Any]:
+    """Turn (width, in, out) into (1, width, in, out)."""
+    return kernel if kernel.ndim == 4 else kernel[None]
 
 
 def _depthwise(kernel: NDArray[Any], channels: int, multiplier: int) -> NDArray[Any]:
@@ -863,7 +974,9 @@ def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
 
 
 def _pooled_rank(layer: KerasLayer) -> int:
-    return 2 if "Global" in layer.kind and not layer.settings["keepdims"] else 4
+    if "Global" in layer.kind and not layer.settings["keepdims"]:
+        return 2
+    return 3 if layer.kind in _ON_ROWS else 4
 
 
 def _slid(
@@ -876,6 +989,8 @@ def _slid(
     return height // stride[0] + 1, width // stride[1] + 1
 
 
+#: Ends of names of the layers of a quantizer that wraps around.
+_WRAPPED = ("rounded", "wraps", "wrapped")
 #: Layers that may follow the last one with weights.
 _ENDING = {"Softmax", "Activation", "Dropout", "Identity", "ActivityRegularization"}
 _DENSES = ("Dense", "QuantDense", "QDense", "QDenseBatchnorm", "BinaryDense", "TernaryDense")
@@ -884,17 +999,29 @@ _CONVS = (
     *("QConv2D", "QConv2DBatchnorm", "QDepthwiseConv2D", "QDepthwiseConv2DBatchnorm"),
     *("BinaryConv2D", "TernaryConv2D"),
 )
+_SEPARABLES = ("SeparableConv2D", "QuantSeparableConv2D", "QSeparableConv2D")
+_CONVS_OF_ROWS = ("Conv1D", "QuantConv1D", "QConv1D")
 _NORMS = ("BatchNormalization", "BatchNormalizationV1", "QBatchNormalization")
-_MAXIMA = ("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D")
+_MAXIMA = (
+    *("MaxPooling2D", "MaxPool2D", "GlobalMaxPooling2D"),
+    *("MaxPooling1D", "GlobalMaxPooling1D"),
+)
 _AVERAGES = (
     *("AveragePooling2D", "GlobalAveragePooling2D"),
     *("QAveragePooling2D", "QGlobalAveragePooling2D"),
+    *("AveragePooling1D", "GlobalAveragePooling1D"),
 )
-_PADDABLE = {*_CONVS, "ZeroPadding2D"}
+#: Layers of signals, (samples, width, channels): maps of one row.
+_ON_ROWS = {
+    *(*_CONVS_OF_ROWS, "ZeroPadding1D", "MaxPooling1D", "AveragePooling1D"),
+    *("GlobalMaxPooling1D", "GlobalAveragePooling1D"),
+}
+_PADDABLE = {*_CONVS, *_SEPARABLES, *_CONVS_OF_ROWS, "ZeroPadding2D", "ZeroPadding1D"}
 _ON_MAPS = {*_PADDABLE, *_MAXIMA, *_AVERAGES}
 _HANDLERS: dict[str, Callable[..., _Flow]] = {
     **dict.fromkeys(_DENSES, _Reader._dense),
-    **dict.fromkeys(_CONVS, _Reader._conv),
+    **dict.fromkeys((*_CONVS, *_CONVS_OF_ROWS), _Reader._conv),
+    **dict.fromkeys(_SEPARABLES, _Reader._separable),
     **dict.fromkeys(_NORMS, _Reader._batch_norm),
     **dict.fromkeys(_MAXIMA, _Reader._max_pool),
     "Concatenate": _Reader._concatenate,
@@ -905,6 +1032,7 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
         (
             "Dropout",
             "SpatialDropout2D",
+            "SpatialDropout1D",
             "GaussianNoise",
             "GaussianDropout",
             "AlphaDropout",
@@ -930,7 +1058,7 @@ _HANDLERS: dict[str, Callable[..., _Flow]] = {
     "FixedPointQuantizer": _Reader._fixed_point,
     "Flatten": _Reader._flatten,
     "Reshape": _Reader._reshape,
-    "ZeroPadding2D": _Reader._zero_padding,
+    **dict.fromkeys(("ZeroPadding2D", "ZeroPadding1D"), _Reader._zero_padding),
     "Rescaling": _Reader._rescaling,
     "Add": _Reader._add,
 }

@@ -133,6 +133,20 @@ def pair(default: tuple[int, int] | None) -> Rule:
     return Rule(parse, default)
 
 
+def single(default: int | None) -> Rule:
+    """Return the rule of a size or stride of one dimension: that of a map of one row."""
+
+    def parse(value: Any) -> tuple[int, int] | None:
+        if value is None and default is None:
+            return None
+        size = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        if type(size) is not int or not 1 <= size < MAX_WINDOW:
+            raise _WrongError(f"must be a whole number from 1 to {MAX_WINDOW - 1}")
+        return (1, size)
+
+    return Rule(parse, None if default is None else (1, default))
+
+
 def fixed(*allowed: Any, why: str = "") -> Rule:
     """Return the rule of a setting that must be one of ``allowed`` (the first: default)."""
 
@@ -190,6 +204,12 @@ def _borders(value: Any) -> tuple[int, int, int, int]:
     ):
         raise _WrongError("must be ((top, bottom), (left, right)) in whole numbers")
     return (rows[0][0], rows[1][0], rows[0][1], rows[1][1])
+
+
+def _row_borders(value: Any) -> tuple[int, int, int, int]:
+    """The same for a padding of one dimension."""
+    ends = value if isinstance(value, list | tuple) else [value, value]
+    return _borders([[0, 0], ends])
 
 
 def _policy(value: Any) -> None:
@@ -275,6 +295,17 @@ _DEPTHWISE = {
     "groups": fixed(1),
     "depth_multiplier": whole(1),
 }
+_SEPARABLE = {
+    **_CONV,
+    **_trained("depthwise", "pointwise"),
+    "groups": fixed(1),
+    "depth_multiplier": whole(1),
+}
+_ROW = {
+    "kernel_size": single(None),
+    "strides": single(1),
+    "dilation_rate": single(1),
+}
 _INPUT_QUANTIZER = {"input_quantizer": THING}
 _PAD_VALUES = {"pad_values": number(0.0)}
 _POOL = {
@@ -284,6 +315,7 @@ _POOL = {
     "strides": pair(None),
     "padding": choice("valid", "same"),
 }
+_ROW_POOL = {**_POOL, "pool_size": single(2), "strides": single(None)}
 _GLOBAL = {**_ANY, **_FORMAT, "keepdims": flag(False)}
 _NORM = {
     **_ANY,
@@ -444,6 +476,28 @@ LAYERS: dict[str, Schema] = {
         **_PAD_VALUES,
         "depthwise_quantizer": THING,
     },
+    "SeparableConv2D": _SEPARABLE,
+    "QuantSeparableConv2D": {
+        **_SEPARABLE,
+        **_INPUT_QUANTIZER,
+        **_PAD_VALUES,
+        "depthwise_quantizer": THING,
+        "pointwise_quantizer": THING,
+    },
+    "Conv1D": {**_CONV, **_ROW},
+    "QuantConv1D": {
+        **_CONV,
+        **_ROW,
+        **_INPUT_QUANTIZER,
+        **_PAD_VALUES,
+        "kernel_quantizer": THING,
+    },
+    "MaxPooling1D": _ROW_POOL,
+    "AveragePooling1D": _ROW_POOL,
+    "GlobalMaxPooling1D": _GLOBAL,
+    "GlobalAveragePooling1D": _GLOBAL,
+    "SpatialDropout1D": _NOISE,
+    "ZeroPadding1D": {**_ANY, **_FORMAT, "padding": Rule(_row_borders, 1)},
     "BatchNormalization": _NORM,
     "BatchNormalizationV1": _NORM,
     "MaxPooling2D": _POOL,
@@ -475,6 +529,13 @@ LAYERS: dict[str, Schema] = {
     # --- QKeras
     "QDense": {**_DENSE, **_QUANTIZED},
     "QConv2D": {**_CONV, **_QUANTIZED, **_MASK},
+    "QConv1D": {**_CONV, **_ROW, **_QUANTIZED},
+    "QSeparableConv2D": {
+        **_SEPARABLE,
+        "depthwise_quantizer": THING,
+        "pointwise_quantizer": THING,
+        "bias_quantizer": THING,
+    },
     "QDepthwiseConv2D": {
         **_DEPTHWISE,
         **_RANGES,

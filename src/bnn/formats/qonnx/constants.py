@@ -87,6 +87,10 @@ _OF_EACH: dict[str, Callable[..., Any]] = {
     "Exp": np.exp,
     "Log": np.log,
     "Tanh": np.tanh,
+    "Sigmoid": lambda a: a.dtype.type(1) / (a.dtype.type(1) + np.exp(-a)),
+    "HardSwish": lambda a: (
+        a * np.clip(a / a.dtype.type(6) + a.dtype.type(0.5), a.dtype.type(0), a.dtype.type(1))
+    ),
     "Relu": lambda a: np.maximum(a, a.dtype.type(0)),
     "Max": lambda *a: reduce(np.maximum, a),
     "Min": lambda *a: reduce(np.minimum, a),

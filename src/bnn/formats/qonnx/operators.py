@@ -104,6 +104,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "LeakyRelu": Operator((6, 16), read=("alpha",)),
     "PRelu": Operator((7, 9, 16)),
+    "HardSwish": Operator((14, 22)),
     "HardSigmoid": Operator((6, 22), read=("alpha", "beta")),
     # --- windows
     "MaxPool": Operator(

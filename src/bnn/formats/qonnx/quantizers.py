@@ -102,16 +102,19 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
     if bits is None:
         return Quant(node, scale, np.zeros((), np.float32), -1, 1, bipolar=True)
     width = float(np.asarray(bits).reshape(-1)[0])
-    if np.size(bits) != 1 or width != round(width) or not 1 <= width <= 32:
-        raise FormatError(f"{node}: bit width must be one whole number, not {bits}")
+    if np.size(bits) != 1 or not 1 <= width <= 32:
+        raise FormatError(f"{node}: bit width must be one number from 1 to 32, not {bits}")
     signed, narrow = flag(node, "signed"), flag(node, "narrow")
     zero_point = np.asarray(zero_point, np.float32)
     if not np.isfinite(zero_point).all():
         raise FormatError(f"{node}: zero point must be finite")
     if signed and width == 1:
         return Quant(node, scale, zero_point, -1, 1, bipolar=True)
-    low, high = _bounds(int(width), signed, narrow)
-    return Quant(node, scale, zero_point, low, high, False, _rounding(node))
+    rounding = _rounding(node)
+    low, high = _bounds(width, signed, narrow)
+    if width != round(width):  # learned bit widths: the bounds are rounded as all values are
+        low, high = (int(ROUND[rounding](np.full((), end, np.float32))) for end in (low, high))
+    return Quant(node, scale, zero_point, int(low), int(high), False, rounding)
 
 
 def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
@@ -141,11 +144,11 @@ def _rounding(node: Op) -> str:
     return rounding
 
 
-def _bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
-    """Return the least and the largest integer."""
-    levels = 1 << bits
-    low = (-levels // 2 + narrow) if signed else 0
-    return low, levels // 2 - 1 if signed else levels - 1 - narrow
+def _bounds(bits: float, signed: bool, narrow: bool) -> tuple[float, float]:
+    """Return the least and the largest integer; numbers between two where ``bits`` is."""
+    levels = 2.0**bits
+    low = -levels / 2 + narrow if signed else 0.0
+    return low, levels / 2 - 1 if signed else levels - 1 - narrow
 
 
 def quantizer(node: Op, inputs: list[Constant]) -> Quant:
@@ -194,7 +197,8 @@ def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
         shift = np.float32(2 ** np.round(np.log2(out_scale / scale)))
         if bits != round(float(bits)) or not 1 <= bits <= MAX_BITS:
             raise FormatError(f"{node}: only 1 to {MAX_BITS} output bits can be converted")
-        low, high = _bounds(int(bits), flag(node, "signed"), flag(node, "narrow"))
+        ends = _bounds(int(bits), flag(node, "signed"), flag(node, "narrow"))
+        low, high = map(int, ends)
         offset = -float(zero / shift) * float(out_scale)
     if not -(2**20) < low <= high < 2**20 or high - low > MAX_LEVELS:
         raise FormatError(
@@ -263,7 +267,7 @@ def channel_thresholds(
 ) -> NDArray[np.float32]:
     """Return :func:`float_thresholds` per channel: float32 (channels, levels).
 
-    ``level`` takes and returns (levels, channels).
+    ``level`` takes and returns (levels, channels). What it never reaches has an infinite threshold.
     """
     wanted = np.arange(1, levels + 1)[:, None]
     most = _ordinal(np.float32(np.inf))
@@ -274,7 +278,8 @@ def channel_thresholds(
         with np.errstate(all="ignore"):
             reached = level(_float(middle)) >= wanted
         last = np.where(reached, middle, last)
-        first = np.where(reached, first, middle + 1)
+        # What is never reached stays at infinity, while others are still searched.
+        first = np.minimum(np.where(reached, first, middle + 1), last)
     return _float(first).T
 
 

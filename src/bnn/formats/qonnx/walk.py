@@ -47,7 +47,9 @@ class Walk:
         self.used: set[str] = set()
         self.origins: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
         self.input: Input | None = None
-        self.lattice = Lattice()
+        self.lattice = self.fed_lattice = Lattice()
+        #: Chains that have become layers, by the identity of the chain.
+        self.settled: dict[int, tuple[Curve, Tensor]] = {}
         #: Layer -> bounds of its quantized real values, and its channels.
         self.bounds: dict[str, tuple[float, float]] = {}
         self.quantized: set[str] = set()
@@ -173,10 +175,12 @@ class Walk:
 
     def fed(self, given: Input, raw: RawInput) -> Tensor:
         """Note the network's input, whose integers are now known, and return it as a tensor."""
-        if self.input is not None:
+        if self.input is None:
+            self.input, self.fed_lattice = given, self.lattice
+        elif not (_is_same(self.input, given) and self.fed_lattice == self.lattice):
             raise FormatError("the input is read twice, with different scales")
-        self.input = given
-        self.report.used("input", f"{given.precision} of shape {given.shape}")
+        if "input" not in self.bounds:
+            self.report.used("input", f"{given.precision} of shape {given.shape}")
         top, lattice = raw.map or raw, self.lattice
         low, high = (
             lattice.scale * (lattice.step * q + lattice.base)
@@ -185,6 +189,14 @@ class Walk:
         tensor = Tensor("input", top.shape, top.axes, low, high, quantized=True)
         self.note_values(tensor)
         return tensor if raw.map is None else flattened("flatten", tensor)
+
+
+def _is_same(one: Input, two: Input) -> bool:
+    """Whether both inputs make the same integers of every value."""
+    if type(one) is not type(two):
+        return False
+    mine, theirs = vars(one), vars(two)
+    return all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
 def needed(graph: Graph) -> tuple[list[Node], list[Node]]:

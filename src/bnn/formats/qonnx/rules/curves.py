@@ -42,9 +42,11 @@ _LINEAR = ("QuantizeLinear", "DequantizeLinear")
 #: Comparisons and choices, which are understood as parts of such a chain only.
 STARTING = (
     *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not", "And", "Or", "Xor"),
-    *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min", "Tanh"),
+    *("Where", "Floor", "Ceil", "Round", "Neg", "Abs", "Max", "Min", "Tanh", "HardSwish"),
     *_LINEAR,
 )
+#: What may follow a sigmoid at the end.
+_UNCHANGED = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Transpose")
 #: Most turning points of a chain, see :func:`_turns`.
 MAX_POINTS = 256
 #: Operators that may continue a chain.
@@ -52,11 +54,14 @@ CURVED = {
     *STARTING,
     *("Add", "Sub", "Mul", "Div", "Clip", "Relu", "Sign", "Cast", "Identity"),
     *QUANTS,
+    "Sigmoid",
 }
 
 
 def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
     """Return whether ``node`` continues a chain."""
+    if node.kind == "Sigmoid":
+        return not _ends(walk, node)
     if node.kind in STARTING:
         return True
     tensors = [item for item in inputs if isinstance(item, Tensor | RawInput | Curve)]
@@ -67,6 +72,12 @@ def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
         is_plain = node.kind == "Add" and not any(isinstance(item, Curve) for item in tensors)
         return not is_plain and _joined(walk, [as_curve(node, item) for item in tensors]) != []
     return any(isinstance(item, Curve) for item in inputs)
+
+
+def _ends(walk: Walk, node: Op) -> bool:
+    """Whether nothing is computed from the result of ``node``; see ``ending``."""
+    readers = [later for later in walk.nodes if set(node.outputs) & set(later.inputs)]
+    return all(later.kind in _UNCHANGED and _ends(walk, later) for later in readers)
 
 
 def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
@@ -251,6 +262,9 @@ def _turns(node: Op, parts: list[Function | None]) -> list[Function]:
     everywhere, if its operations do.
     """
     given = [part for part in parts if part is not None]
+    if node.kind == "HardSwish":  # it falls from -3 to -1.5
+        ends = (-3.0, -1.5, 3.0)
+        return [_side(given[0], lambda x, end=end: np.full((), end, x.dtype)) for end in ends]  # type: ignore[misc]
     if node.kind in ("Abs", "Sign", "Relu"):
         return [_side(given[0], lambda x: np.zeros((), x.dtype))]
     if node.kind in COMPARED or node.kind in ("Clip", "Max", "Min"):
@@ -279,6 +293,14 @@ def settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
     Raises:
         FormatError: it neither rises nor falls, or has more than 256 values.
     """
+    _, known = walk.settled.get(id(curve), (curve, None))
+    if known is None:
+        known = _settled(walk, node, curve)
+        walk.settled[id(curve)] = curve, known
+    return known
+
+
+def _settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
     base = curve.base
     if isinstance(base, RawInput):
         if walk.chosen is None:

@@ -10,10 +10,10 @@ from typing import Literal
 from bnn.errors import FormatError
 from bnn.formats.qonnx.constants import Constant
 from bnn.formats.qonnx.operators import Op
-from bnn.formats.qonnx.tensor import Tensor
+from bnn.formats.qonnx.tensor import Tensor, flattened
 from bnn.formats.qonnx.walk import Inputs, Value, Walk
 from bnn.formats.stack import append_two_classes, two_classes
-from bnn.network.network import Linear
+from bnn.network.network import Flatten, Linear
 
 #: Operator type -> name of the last function in the report.
 _FINAL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
@@ -81,13 +81,27 @@ def finish(walk: Walk, value: Value) -> None:
     if value.axes[0] != "N":
         raise FormatError(f"the output's axes are {''.join(value.axes)}; samples must be first")
     if value.height_width != (1, 1):
-        raise FormatError(f"the output is a map of {value.shape}; it must be a vector of scores")
+        value = _flat_map(walk, value)
     if value.order is not None and len(value.axes) == 2 and value.channels > 1:
         raise FormatError("the output is a flattened map in another order")
     if value.ending != "class":
         _check_declared(walk.graph.declared, value.channels)
     if value.channels == 1:
         _two_outputs(walk, value)
+
+
+def _flat_map(walk: Walk, value: Tensor) -> Tensor:
+    """An output that is a map, as a row of scores in our order."""
+    height, width = value.height_width
+    if value.ending == "class":
+        raise FormatError("the output is a map of classes; only one class per sample can be given")
+    flat = replace(flattened("flatten_output", value), order=None)
+    name = walk.stack.add(Flatten(walk.stack.name(flat.flat), flat.layer))
+    walk.report.lost.append(
+        f"the output is a map; scores are its {flat.channels} values: {height} rows of {width} "
+        f"positions of {value.channels} channels each"
+    )
+    return replace(flat, layer=name, flat="")
 
 
 def _check_declared(declared: tuple[int, ...], scores: int) -> None:
