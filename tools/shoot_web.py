@@ -3,6 +3,7 @@
 
     python tools/shoot_web.py build/shots          # each view, three widths, two languages
     python tools/shoot_web.py --readme docs/web.png
+    python tools/shoot_web.py --readme docs/web.ja.png --language ja
 
 Needs Chromium and Playwright: ``pip install '.[test]'``.
 """
@@ -96,11 +97,11 @@ def shoot(browser: Any, url: str, folder: Path) -> None:
             page.close()
 
 
-def readme(browser: Any, url: str, target: Path) -> None:
+def readme(browser: Any, url: str, target: Path, language: str) -> None:
     """Take the small picture of the page with a frog and its maps in the second convolution."""
     from PIL import Image
 
-    page = opened(browser, url, 1200, "en", "light")
+    page = opened(browser, url, 1200, language, "light")
     page.click("#tab-file")
     page.click("#samples-cifar10 .sample >> nth=6")
     page.wait_for_selector(".bar.best")
@@ -118,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="for pictures of all views")
     parser.add_argument("--readme", type=Path, help="the one picture of README.md")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of that picture")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -128,7 +130,7 @@ def main() -> None:
         if options.folder is not None:
             shoot(browser, server.url, options.folder)
         if options.readme is not None:
-            readme(browser, server.url, options.readme)
+            readme(browser, server.url, options.readme, options.language)
         browser.close()
 
 
