@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.classifier import decide
+from bnn.data.pictures.preprocess import Digit, Preprocess
 from bnn.data.pictures.seen import open_one_of
 from bnn.errors import BnnError, BnnWarning, BulkError, DataError, InputError
 from bnn.model.file import load
@@ -93,8 +95,9 @@ class Worker:
 
     def _tables(self, shard: Shard, took: _Times) -> Iterator[tuple[Any, int]]:
         with warnings.catch_warnings():
-            # Of every animation, and of every dark array: rows are many.
+            # Of every animation, of odd metadata: rows are many.
             warnings.simplefilter("ignore", BnnWarning)
+            warnings.filterwarnings("ignore", module="PIL")
             began = time.perf_counter()
             try:
                 for block in blocks(shard, self._job.column):
@@ -189,5 +192,42 @@ def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
     """Return the bytes of a picture file through the model's preparation, as its file would be."""
     assert model.preprocess is not None, "checked by the caller"
     height, width, channels = model.program.input.shape
+    plain = as_it_is(model.preprocess, data, (height, width, channels))
+    if plain is not None:
+        return plain
     with open_one_of(data, name) as opened:
         return model.preprocess.to_array(opened, (height, width, channels))
+
+
+#: What a file may say of itself without any effect on its pixels.
+_HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}
+
+
+def as_it_is(
+    rule: Preprocess, data: bytes, shape: tuple[int, int, int]
+) -> NDArray[np.uint8] | None:
+    """Return a plain picture that has the input's size and colours already, else None.
+
+    Preparations leave such pixels as they are (:meth:`Preprocess.to_array`; that of digits leaves
+    grey ones), and take longer for that than decoding. What has anything more to it (another size or depth, transparency, EXIF,
+    several frames, damage) is for the preparation.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    mode = "L" if channels == 1 else "RGB"
+    if mode == "RGB" and isinstance(rule, Digit):
+        return None  # it makes them grey
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.mode != mode or image.size != (width, height) or len(image.tile) != 1:
+                return None
+            args = image.tile[0].args
+            if args not in (mode, (mode, "")) or getattr(image, "is_animated", False):
+                return None
+            pixels = np.asarray(image)
+            if not image.info.keys() <= _HARMLESS:  # some of it comes after the pixels
+                return None
+    except Exception:  # damaged in one of many ways: the preparation says how
+        return None
+    return pixels.reshape(shape)
