@@ -42,7 +42,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: docs docs-translate docs-check demo test test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: docs docs-translate docs-check demo test test-serve test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format wasm dist-check clean
 .DELETE_ON_ERROR:
 
@@ -56,6 +56,11 @@ test: lint test-native
 # What takes minutes: whole test sets on the reference runtime.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow
+
+# The server's own lane: clients that others wrote, which no user needs.
+test-serve: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[serve,bulk,serve-test]'
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not hw' tests/serve tests/scale
 
 # Training's own lane: PyTorch is large (a GPU's libraries come with it, unless a CPU build is
 # installed in $(VENV) first), so the main suite does without and skips these tests by name.

@@ -18,6 +18,7 @@ from bnn.commands import bench as bench_command
 from bnn.commands import build as hardware_commands
 from bnn.commands import plan as plan_command
 from bnn.commands import train as train_commands
+from bnn.commands.bulk import bulk
 from bnn.commands.convert import convert
 from bnn.commands.inspect import inspect
 from bnn.commands.serve import serve
@@ -338,6 +339,7 @@ app.command()(inspect)
 app.command()(watch)
 app.command()(web)
 app.command()(serve)
+app.command()(bulk)
 
 
 def _classifier(

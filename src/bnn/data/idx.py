@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,6 +46,14 @@ def read_open_images(file: Unpacked, *, lenient: bool = False) -> NDArray[np.uin
     shape = _header(file, _IMAGES, "image", 3)
     pixels = _exactly(file, shape) if not lenient else _padded(file, shape)
     return pixels.reshape(shape)
+
+
+def image_shape(head: bytes, name: str) -> tuple[int, ...]:
+    """Return count, rows and columns that the first 16 bytes of a plain file say.
+
+    Raises `DataError` as `read_images`; ``name`` is for the message.
+    """
+    return _header(Unpacked(BytesIO(head), name, len(head)), _IMAGES, "image", 3)
 
 
 def read_labels(source: Source) -> NDArray[np.uint8]:

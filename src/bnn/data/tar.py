@@ -33,7 +33,7 @@ class _Readable(Protocol):
 
 
 def members(
-    stream: _Readable, wanted: Callable[[str], bool], limit: int
+    stream: _Readable, wanted: Callable[[str], bool], limit: int, most: int | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents of the regular files whose names are ``wanted``, in order.
 
@@ -41,13 +41,15 @@ def members(
         stream: the unpacked archive; its attribute ``name`` is used in messages.
         wanted: called with each file's full name; files for which it is false are skipped.
         limit: most bytes of all these files together.
+        most: most members, including extended headers; None: 65 536.
 
     Raises:
         DataError: the archive is damaged, truncated or too large, or one of the wanted names is a
             link.
     """
+    most = _MAX_MEMBERS if most is None else most
     reader = _Tar(stream)
-    for _ in range(_MAX_MEMBERS):
+    for _ in range(most):
         found = reader.header()
         if found is None:
             return
@@ -64,7 +66,7 @@ def members(
             )
         else:
             reader.skip(size)
-    raise reader.wrong(f"has more than {_MAX_MEMBERS} members")
+    raise reader.wrong(f"has more than {most} members")
 
 
 class _Tar:

@@ -22,7 +22,7 @@ from bnn.serve.models import Served
 #: Most images of requests that are joined. A request of more is a batch of its own.
 MAX_JOINED = 256
 #: Most seconds of computing in the event loop, during which no other request is read.
-MAX_INLINE_S = 0.0005
+MAX_INLINE_S = 0.002
 
 _Waiting = tuple[NDArray[Any], "asyncio.Future[Outputs]"]
 

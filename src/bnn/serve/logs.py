@@ -22,6 +22,9 @@ def request_id(given: bytes | None) -> str:
     return secrets.token_hex(8)
 
 
+_ENCODE = json.JSONEncoder(check_circular=False, default=str).encode
+
+
 class Log:
     """Writes the lines. A log that cannot be written any more stops nothing."""
 
@@ -31,7 +34,7 @@ class Log:
 
     def event(self, event: str, **fields: Any) -> None:
         """Write one line; ``ensure_ascii`` leaves no control character in it."""
-        line = json.dumps({"time": round(time.time(), 6), "event": event, **fields}, default=str)
+        line = _ENCODE({"time": round(time.time(), 6), "event": event, **fields})
         try:
             file = self._file or sys.stderr
             file.write(line + "\n")

@@ -131,6 +131,9 @@ def _head(text: bytes, max_images: int) -> _Head:
     return _Head(inputs, _outputs(top, default), default, _id(top))
 
 
+#: Made once: ``json.dumps`` with options makes an encoder for each call.
+_ENCODE = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
 #: Clients of binary tensors send the same short JSON each time.
 _kept_head = lru_cache(maxsize=128)(_head)
 
@@ -279,7 +282,7 @@ def respond(
         top["id"] = request_id
     top["outputs"] = described
     try:
-        text = json.dumps(top, allow_nan=False, separators=(",", ":")).encode()
+        text = _ENCODE(top).encode()
     except ValueError:
         raise InputError("an output is infinite, which JSON cannot say; ask for binary") from None
     return (text, None) if not tail else (b"".join([text, *tail]), len(text))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from bnn.system.files import open_file
 
 #: Most bytes of a picture file.
 MAX_FILE_BYTES = 1 << 29
+
+#: How a JPEG file begins.
+_JPEG = b"\xff\xd8\xff"
 
 Colour = tuple[int, int, int]
 
@@ -48,17 +52,31 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     (`MAX_PIXELS`). Damage further inside shows when it is decoded.
     """
     with open_file(path, MAX_FILE_BYTES, DataError) as file:
-        is_jpeg = file.read(3) == b"\xff\xd8\xff"
-    with decoding(os.fspath(path)):
+        is_jpeg = file.read(3) == _JPEG
+    return _opened(lambda: path, os.fspath(path), is_jpeg)
+
+
+def open_bytes(data: bytes, name: str) -> Image.Image:
+    """Open the bytes of a picture file without decoding them; ``name`` is for messages.
+
+    Raises `DataError` as `open_picture`.
+    """
+    image = _opened(lambda: BytesIO(data), name, data.startswith(_JPEG))
+    image.filename = name  # type: ignore[attr-defined]  # for messages
+    return image
+
+
+def _opened(source: Callable[[], Any], name: str, is_jpeg: bool) -> Image.Image:
+    with decoding(name):
         try:
-            image: Image.Image = Image.open(path, formats=FORMATS)
+            image: Image.Image = Image.open(source(), formats=FORMATS)
         except Image.DecompressionBombError:
             if not is_jpeg:
-                raise DataError(_too_many_pixels(os.fspath(path))) from None
-            image = JpegImageFile(path)  # without Pillow's limit; ours follows
+                raise DataError(_too_many_pixels(name)) from None
+            image = JpegImageFile(source())  # without Pillow's limit; ours follows
         try:
-            check_pixels(image, os.fspath(path))
-            check_sides(image, os.fspath(path))
+            check_pixels(image, name)
+            check_sides(image, name)
         except DataError:
             image.close()
             raise

@@ -30,6 +30,7 @@ from bnn.data.pictures.rules import (
     decode,
     decoding,
     fitted,
+    open_bytes,
     open_picture,
     picture_name,
     twin,
@@ -79,11 +80,23 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         DataError: as `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
     """
     with open_picture(path) as image:
-        with decoding(picture_name(image)):
-            _check_pages(image)
-            if isinstance(image, WebPImageFile):
-                _decode_webp(image)
+        _check_one(image)
         yield image
+
+
+@contextmanager
+def open_one_of(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Open the bytes of a picture file as :func:`open_one` opens a file."""
+    with open_bytes(data, name) as image:
+        _check_one(image)
+        yield image
+
+
+def _check_one(image: Image.Image) -> None:
+    with decoding(picture_name(image)):
+        _check_pages(image)
+        if isinstance(image, WebPImageFile):
+            _decode_webp(image)
 
 
 def _decode_webp(image: WebPImageFile) -> None:

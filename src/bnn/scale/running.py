@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bulk classification: a plan of shards, an engine that runs them, parts that are whole.
+
+A run that was interrupted goes on: parts whose shard is as it was are kept. Engines are somebody
+else's (``concurrent.futures``, Ray Data); each hands out shards and gets :class:`Done` back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bnn.errors import BulkError
+from bnn.model.file import save
+from bnn.model.model import Model
+from bnn.scale.sources import Shard, is_remote, shards
+from bnn.scale.work import Done, Job
+from bnn.system.files import parse_json, read_file, write_whole
+
+_PLAN = "_plan.json"
+_SUMMARY = "_summary.json"
+#: What classified: processes load it from here, and the results say what they are of.
+_MODEL = "_model.bnn"
+_MAX_PLAN = 1 << 20
+
+#: Runs shards (number, shard) of a job; yields number and result of each that is done.
+Engine = Callable[[Job, list[tuple[int, Shard]]], Iterator[tuple[int, Done]]]
+
+
+@dataclass
+class Progress:
+    """What is done so far; ``rows`` of this run only, kept parts are in ``kept``."""
+
+    shards: int
+    done: int = 0
+    kept: int = 0
+    rows: int = 0
+    errors: int = 0
+    times: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("reading", "decoding", "computing", "writing"), 0.0)
+    )
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, done: Done) -> None:
+        """Count a shard."""
+        self.done += 1
+        self.rows += done.rows
+        self.errors += done.errors
+        for name in self.times:
+            self.times[name] += getattr(done, name)
+
+    @property
+    def rate(self) -> float:
+        """Images per second since the beginning of this run."""
+        return self.rows / max(time.monotonic() - self.began, 1e-9)
+
+    def line(self) -> str:
+        """Return one line: how much, how fast, and what the processes do."""
+        total = sum(self.times.values()) or 1.0
+        shares = ", ".join(
+            f"{name} {100 * value / total:.0f} %" for name, value in self.times.items()
+        )
+        return (
+            f"{self.done} of {self.shards} shards, {self.rows} images, {self.rate:,.0f} images/s "
+            f"({shares}), {self.errors} errors"
+        )
+
+
+def bulk(
+    model: Model,
+    sources: Sequence[str],
+    out: str | os.PathLike[str],
+    engine: Engine,
+    *,
+    runtime: str = "cpu",
+    column: str | None = None,
+    advance: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Classify every input of ``sources`` into Parquet files in the folder ``out``.
+
+    A part for each shard: ``name``, ``class_index``, ``class_name``, ``scores``, and ``error`` for
+    an input that cannot be read. Parts of an earlier run are kept where nothing has changed.
+
+    Args:
+        model: that classifies.
+        sources: files and folders; see :mod:`bnn.scale.sources`.
+        out: a folder; new, or of an earlier run of the same model and sources.
+        engine: what runs the shards.
+        runtime: see :data:`bnn.run.RUNTIMES`.
+        column: of tables, that has the pictures.
+        advance: called after each shard.
+
+    Raises:
+        BulkError: a source is missing or was changed meanwhile, or the results cannot be written.
+        BnnError: the model does not take what is there.
+    """
+    planned = shards(list(sources))
+    folder = Path(out)
+    _begin(folder, _plan(model, sources, runtime, column))
+    place = folder.resolve()
+    save(model, place / _MODEL)
+    job = Job(str(place / _MODEL), runtime, column, str(place))
+    (folder / _SUMMARY).unlink(missing_ok=True)
+    _remove_others(folder, job, len(planned))
+    progress = Progress(len(planned))
+    waiting = []
+    for index, shard in enumerate(planned):
+        kept = _kept(job, index, shard)
+        if kept is None:
+            waiting.append((index, shard))
+            continue
+        progress.done += 1
+        progress.kept += kept.rows
+        progress.errors += kept.errors
+    progress.began = time.monotonic()
+    for _, done in engine(job, waiting):
+        progress.add(done)
+        advance(progress)
+    told = {
+        "parts": len(planned),
+        "rows": progress.kept + progress.rows,
+        "errors": progress.errors,
+    }
+    write_whole(folder / _SUMMARY, json.dumps(told).encode(), BulkError)
+    return progress
+
+
+def _plan(model: Model, sources: Sequence[str], runtime: str, column: str | None) -> dict[str, Any]:
+    rule = None if model.preprocess is None else model.preprocess.to_json()
+    said = json.dumps([model.program.digest(), list(model.classes), rule], sort_keys=True)
+    return {
+        "format": 1,
+        "model": hashlib.sha256(said.encode()).hexdigest(),
+        "sources": [each if is_remote(each) else str(Path(each).resolve()) for each in sources],
+        "column": column,
+        "runtime": runtime,
+    }
+
+
+def _begin(folder: Path, plan: dict[str, Any]) -> None:
+    """Make the folder, or go on in one of the same plan."""
+    place = folder / _PLAN
+    if not place.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise BulkError(f"{folder}: holds other files; give a new folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as reason:
+            raise BulkError(f"{folder}: cannot be made: {reason.strerror}") from None
+        write_whole(place, json.dumps(plan, indent=1).encode(), BulkError)
+        return
+    try:
+        there = parse_json(read_file(place, _MAX_PLAN, BulkError))
+    except ValueError:
+        there = None
+    if not isinstance(there, dict):
+        raise BulkError(f"{place}: is damaged; give a new folder")
+    if different := [key for key in plan if there.get(key) != plan[key]]:
+        raise BulkError(
+            f"{folder}: has results of another {' and '.join(different)}; give a new folder"
+        )
+
+
+def _remove_others(folder: Path, job: Job, count: int) -> None:
+    """Remove parts of shards that are not there any more."""
+    wanted = {job.part(index).name for index in range(count)}
+    for path in folder.glob("part-*.parquet"):
+        if path.name not in wanted:
+            path.unlink()
+
+
+def _kept(job: Job, index: int, shard: Shard) -> Done | None:
+    from bnn.scale.tables import part_of
+
+    found = part_of(job.part(index))
+    if found is None or found[0] != shard.fingerprint():
+        return None
+    return Done(found[1], found[2])

@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the sources of a bulk classification are, cut into shards, and each shard's blocks.
+
+A shard is what one process reads at a time and what becomes one part of the results: some picture
+files of a folder, a tar archive (WebDataset), a table (Parquet, Arrow), or some images of a file of
+arrays (npy, IDX, CIFAR). How sources are cut does not depend on who computes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn._typing import assert_never
+from bnn.data import cifar, idx, tar
+from bnn.data.files import MAX_BYTES, PACKED, Unpacked, open_unpacked
+from bnn.data.walk import FOREIGN, SUFFIXES, walk
+from bnn.errors import BnnError, BulkError, DataError
+from bnn.system.files import open_file
+
+#: Picture files, and images of arrays, in one shard.
+FILES, IMAGES = 1024, 8192
+#: Pictures, and images of arrays, that are computed together.
+PICTURES_AT_ONCE, IMAGES_AT_ONCE = 256, 1024
+#: Most bytes of a plain file of a shard, of one picture, and members of a tar archive.
+_MAX_FILE, _MAX_PICTURE, _MAX_MEMBERS = 1 << 40, 1 << 29, 1 << 24
+
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+_TABLES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+#: Columns that hold pictures, if no name is given.
+_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "picture", "bytes", "pixels", "array")
+
+Kind = Literal["files", "tar", "table", "arrays"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of the sources.
+
+    Attributes:
+        kind: how it is read.
+        paths: of one file, or of the picture files.
+        first, last: images [first, last) of a file of arrays; last -1: to its end.
+    """
+
+    kind: Kind
+    paths: tuple[str, ...]
+    first: int = 0
+    last: int = -1
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values, of which ``Shard(**...)`` with a tuple of paths is equal."""
+        return asdict(self)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        several = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        where = f"[{self.first}:{self.last}]" if self.last >= 0 else ""
+        return f"{self.paths[0]}{where}{several}"
+
+    def fingerprint(self) -> str:
+        """Return a digest of what it names, with sizes and times: another one if it was changed.
+
+        Raises:
+            BulkError: a file has gone, unless it is one of several.
+        """
+        stamps = [self._stamp(path) for path in self.paths]
+        text = json.dumps([self.as_json(), stamps], sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _stamp(self, path: str) -> list[Any]:
+        try:
+            return stamp(path)
+        except BulkError:
+            if self.kind != "files":
+                raise
+            return ["gone"]  # it becomes a row with an error
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Inputs that were read together.
+
+    Attributes:
+        names: of each.
+        given: an array (N, ...), or for each the bytes of a picture file, or why it cannot be read.
+    """
+
+    names: list[str]
+    given: NDArray[Any] | list[bytes | BnnError]
+
+
+# --- where files are -----------------------------------------------------------------
+
+
+def is_remote(path: str) -> bool:
+    """Whether fsspec opens it: ``s3://...``, ``gs://...``."""
+    return "://" in path
+
+
+def _file_system(path: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise BulkError(f"{path}: needs the extra bulk: pip install 'bnn-pynq[bulk]'") from None
+    try:
+        found: tuple[Any, str] = url_to_fs(path)
+    except (ImportError, ValueError, OSError) as reason:
+        raise BulkError(f"{path}: cannot be read: {_line(reason)}") from None
+    return found
+
+
+def stamp(path: str) -> list[Any]:
+    """Return size and time of a file, or what its file system has in place of a time.
+
+    Raises:
+        BulkError: it is missing.
+    """
+    try:
+        if not is_remote(path):
+            status = Path(path).stat()
+            return [status.st_size, status.st_mtime_ns]
+        system, place = _file_system(path)
+        told = system.info(place)
+    except OSError as reason:
+        raise BulkError(f"{path}: cannot be read: {_line(reason)}") from None
+    keys = ("size", "mtime", "ETag", "etag", "LastModified", "updated", "created")
+    return [str(told[key]) for key in keys if key in told]
+
+
+@contextmanager
+def _opened(path: str, limit: int = _MAX_FILE) -> Iterator[BinaryIO]:
+    """Open a file of any file system; what it raises while it is read becomes a `DataError`."""
+    try:
+        if is_remote(path):
+            system, place = _file_system(path)
+            with system.open(place, "rb") as file:
+                yield file
+        else:
+            with open_file(path, limit, DataError) as file:
+                yield file
+    except OSError as reason:
+        raise DataError(f"{path}: cannot be read: {_line(reason)}") from None
+
+
+def _line(reason: BaseException) -> str:
+    text = getattr(reason, "strerror", None) or " ".join(str(reason).split())
+    return text or type(reason).__name__
+
+
+# --- sources to shards ---------------------------------------------------------------
+
+
+def shards(sources: list[str]) -> list[Shard]:
+    """Return the shards of all sources, in order.
+
+    Raises:
+        BulkError: a source is missing, or not of a known kind.
+        DataError: a file's header is damaged.
+    """
+    found: list[Shard] = []
+    pictures: list[str] = []
+    seen: set[str] = set()
+
+    def flush() -> None:
+        for first in range(0, len(pictures), FILES):
+            found.append(Shard("files", tuple(pictures[first : first + FILES])))
+        pictures.clear()
+
+    for source in sources:
+        paths = _below(source)
+        for path in paths:
+            key = path if is_remote(path) else str(Path(path).absolute())
+            if key in seen:
+                continue  # each input once, also if a folder and a file in it are given
+            seen.add(key)
+            if _is_picture(path):
+                pictures.append(path)
+                continue
+            flush()
+            found += _of_file(path)
+        flush()
+        if not paths:
+            raise BulkError(f"{source}: has no pictures, archives, tables or arrays")
+    return found
+
+
+def _below(source: str) -> list[str]:
+    """Return the files of a source: itself, or what is below a folder and of a known kind."""
+    if is_remote(source):
+        system, place = _file_system(source)
+        try:
+            if not system.isdir(place):
+                system.info(place)
+                return [source]
+            files = [system.unstrip_protocol(each) for each in sorted(system.find(place))]
+        except OSError as reason:
+            raise BulkError(f"{source}: cannot be read: {_line(reason)}") from None
+        return [each for each in files if _is_known(each)]
+    path = Path(source)
+    if not path.exists():
+        raise BulkError(f"{source}: is missing")
+    if not path.is_dir():
+        return [source]
+    below = walk(path)
+    others = (each for each in path.rglob("*") if each.is_file() and _is_shard(str(each)))
+    files = [str(each) for each in (*below.pictures, *others)]
+    files += [str(each.path) for each in below.unreadable]  # rows with an error
+    return sorted(set(files))
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _is_picture(path: str) -> bool:
+    return _suffix(path) in SUFFIXES or _suffix(path) in FOREIGN
+
+
+def _is_shard(path: str) -> bool:
+    name = path.lower()
+    return name.endswith((*_TARS, *_TABLES, ".npy")) or _is_records(path)
+
+
+def _is_records(path: str) -> bool:
+    plain = path.removesuffix(_suffix(path)) if _suffix(path) in PACKED else path
+    name = PurePosixPath(plain).name.lower()
+    return name.endswith((".bin", "-idx3-ubyte", ".idx3-ubyte", ".idx"))
+
+
+def _is_known(path: str) -> bool:
+    return _is_picture(path) or _is_shard(path)
+
+
+def _of_file(path: str) -> list[Shard]:
+    name = path.lower()
+    if name.endswith(_TARS):
+        return [Shard("tar", (path,))]
+    if name.endswith(_TABLES):
+        return [Shard("table", (path,))]
+    if name.endswith(".npy") or _is_records(path):
+        return _ranges(path)
+    raise BulkError(
+        f"{path}: is not of a known kind: pictures, {', '.join((*_TARS, *_TABLES))}, .npy, IDX "
+        "(-idx3-ubyte) or CIFAR (.bin) files"
+    )
+
+
+def _ranges(path: str) -> list[Shard]:
+    if is_remote(path) or _suffix(path) in PACKED:
+        return [Shard("arrays", (path,))]  # read as a whole
+    count = len(_mapped(path))
+    if not count:
+        raise BulkError(f"{path}: has no images")
+    starts = range(0, count, IMAGES)
+    return [Shard("arrays", (path,), first, min(first + IMAGES, count)) for first in starts]
+
+
+# --- shards to blocks ----------------------------------------------------------------
+
+
+def blocks(shard: Shard, column: str | None) -> Iterator[Block]:
+    """Read a shard, a block at a time.
+
+    Args:
+        shard: see :func:`shards`.
+        column: of tables, that holds the pictures; None: the one with a usual name.
+
+    Raises:
+        DataError: the file is damaged; what came before it was yielded.
+        BulkError: a table has no such column, or has several.
+    """
+    match shard.kind:
+        case "files":
+            yield from _files(shard.paths)
+        case "tar":
+            yield from _joined(_members(shard.paths[0]))
+        case "table":
+            yield from _rows(shard.paths[0], column)
+        case "arrays":
+            yield from _arrays(shard)
+        case _:
+            assert_never(shard.kind)
+
+
+def _joined(items: Iterator[tuple[str, bytes | BnnError]]) -> Iterator[Block]:
+    names: list[str] = []
+    given: list[bytes | BnnError] = []
+    try:
+        for name, data in items:
+            names.append(name)
+            given.append(data)
+            if len(names) == PICTURES_AT_ONCE:
+                yield Block(names, given)
+                names, given = [], []
+    except DataError:
+        if names:  # what came before the damage
+            yield Block(names, given)
+        raise
+    if names:
+        yield Block(names, given)
+
+
+def _files(paths: tuple[str, ...]) -> Iterator[Block]:
+    def items() -> Iterator[tuple[str, bytes | BnnError]]:
+        for path in paths:
+            yield path, _file(path)
+
+    return _joined(items())
+
+
+def _file(path: str) -> bytes | BnnError:
+    if _suffix(path) in FOREIGN:
+        return DataError(f"{path}: pictures of the kind {_suffix(path)} are not read")
+    try:
+        with _opened(path, _MAX_PICTURE) as file:
+            data = file.read(_MAX_PICTURE + 1)
+    except BnnError as reason:
+        return reason
+    return data if len(data) <= _MAX_PICTURE else DataError(f"{path}: is larger than 512 MiB")
+
+
+def _members(path: str) -> Iterator[tuple[str, bytes | BnnError]]:
+    def wanted(name: str) -> bool:
+        return _is_picture(name) and not PurePosixPath(name).name.startswith(".")
+
+    def items(stream: Any) -> Iterator[tuple[str, bytes | BnnError]]:
+        for name, data in tar.members(stream, wanted, _MAX_FILE, _MAX_MEMBERS):
+            shown = f"{path}/{name}"
+            kind = _suffix(name)
+            foreign = DataError(f"{shown}: pictures of the kind {kind} are not read")
+            yield shown, foreign if kind in FOREIGN else data
+
+    if is_remote(path) or path.lower().endswith(".tar"):
+        with _opened(path) as file:
+            yield from items(Unpacked(file, path, _MAX_FILE))
+    else:
+        with open_unpacked(path) as stream:
+            yield from items(stream)
+
+
+def _arrays(shard: Shard) -> Iterator[Block]:
+    path = shard.paths[0]
+    whole = shard.last < 0
+    images = _loaded(path) if whole else _mapped(path)
+    last = len(images) if whole else shard.last
+    if last > len(images):
+        raise DataError(f"{path}: has become shorter")
+    for first in range(shard.first, last, IMAGES_AT_ONCE):
+        end = min(first + IMAGES_AT_ONCE, last)
+        block = np.asarray(images[first:end])
+        if _suffix(path) == ".bin":
+            block = _of_records(block)
+        yield Block([f"{path}[{index}]" for index in range(first, end)], block)
+
+
+def _of_records(records: NDArray[Any]) -> NDArray[Any]:
+    """Return records uint8 (N, 3073) as images uint8 (N, 32, 32, 3); others as they are."""
+    if records.ndim != 2:
+        return records
+    planes = records[:, 1:].reshape(len(records), 3, 32, 32)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+
+
+def _mapped(path: str) -> NDArray[Any]:
+    """Return the images of a plain local file without reading them.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    with _opened(path) as file:
+        head = file.read(16)
+        size = file.seek(0, 2)
+    if path.lower().endswith(".npy"):
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as reason:
+            raise DataError(f"{path}: cannot be read as an array: {_line(reason)}") from None
+        if array.ndim < 2:
+            raise DataError(f"{path}: an array of images has at least two dimensions")
+        return array
+    if _suffix(path) == ".bin":
+        count, surplus = divmod(size, cifar.RECORD_BYTES)
+        if surplus or not count:
+            raise DataError(
+                f"{path}: {size} bytes are not whole CIFAR records of {cifar.RECORD_BYTES} bytes"
+            )
+        return np.memmap(path, np.uint8, "r", shape=(count, cifar.RECORD_BYTES))
+    shape = idx.image_shape(head, path)
+    if size != 16 + int(np.prod(shape, dtype=np.int64)):
+        raise DataError(f"{path}: its IDX header does not match its {size} bytes")
+    return np.memmap(path, np.uint8, "r", 16, shape)
+
+
+def _loaded(path: str) -> NDArray[Any]:
+    """Return the images of a packed file, or of one on another file system, as a whole."""
+    source: str | bytes = path
+    if is_remote(path):
+        with _opened(path) as file:
+            source = file.read(MAX_BYTES + 1)
+        if len(source) > MAX_BYTES:
+            raise DataError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; use tar or Parquet")
+    plain = path.removesuffix(_suffix(path)) if _suffix(path) in PACKED else path
+    if plain.lower().endswith(".bin"):
+        return cifar.read_records(source)[0]
+    if plain.lower().endswith(".npy"):
+        from io import BytesIO
+
+        try:
+            array: NDArray[Any] = np.load(BytesIO(bytes(source)), allow_pickle=False)  # type: ignore[arg-type]
+        except (ValueError, EOFError) as reason:
+            raise DataError(f"{path}: cannot be read as an array: {_line(reason)}") from None
+        return array
+    return idx.read_images(source)
+
+
+def _rows(path: str, column: str | None) -> Iterator[Block]:
+    from bnn.scale.tables import batches
+
+    with _opened(path) as file:
+        first = 0
+        for given in batches(file, path, column, _COLUMNS, PICTURES_AT_ONCE):
+            names = [f"{path}[{first + index}]" for index in range(len(given))]
+            first += len(given)
+            yield Block(names, given)

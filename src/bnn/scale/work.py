@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One shard, from its sources to its part of the results, in one process."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnn.classifier import decide
+from bnn.data.pictures.preprocess import Digit, Preprocess
+from bnn.data.pictures.seen import open_one_of
+from bnn.errors import BnnError, BnnWarning, BulkError, DataError, InputError
+from bnn.model.file import load
+from bnn.model.model import Model
+from bnn.program.inputs import PictureInput
+from bnn.run import Runtime, prepare
+from bnn.scale.sources import Block, Shard, blocks
+from bnn.system.files import write_whole
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all processes do alike.
+
+    Attributes:
+        model: path of its ``.bnn`` file. Not the model itself: a process that is killed while it is
+            sent more than a pipe holds would stop the sender (CPython's ``spawn``).
+        runtime: its name.
+        column: of tables; None: the one with a usual name.
+        folder: of the parts.
+    """
+
+    model: str
+    runtime: str
+    column: str | None
+    folder: str
+
+    def part(self, index: int) -> Path:
+        """Return the path of a shard's part."""
+        return Path(self.folder) / f"part-{index:06d}.parquet"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a shard took: rows, those with an error, and seconds of each step."""
+
+    rows: int
+    errors: int
+    reading: float = 0.0
+    decoding: float = 0.0
+    computing: float = 0.0
+    writing: float = 0.0
+
+
+class Worker:
+    """Classifies shards, one after the other, on one thread."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._model = load(job.model)
+        options: dict[str, Any] = {"threads": 1} if job.runtime == "cpu" else {}
+        self._runtime: Runtime = prepare(job.runtime, self._model.program, **options)
+
+    def run(self, index: int, shard: Shard) -> Done:
+        """Classify a shard, and write its part whole.
+
+        Raises:
+            BulkError: the shard was changed while it was read, or the part cannot be written.
+            InputError: the model does not take what is in it.
+        """
+        from bnn.scale.tables import to_bytes
+
+        before = shard.fingerprint()
+        took = _Times()
+        tables: list[Any] = []
+        errors = rows = 0
+        for table, bad in self._tables(shard, took):
+            tables.append(table)
+            errors += bad
+            rows += len(table)
+        if shard.fingerprint() != before:
+            raise BulkError(f"{shard.name}: was changed while it was read; start again to read it")
+        began = time.perf_counter()
+        write_whole(self._job.part(index), to_bytes(tables, before), BulkError)
+        writing = time.perf_counter() - began
+        return Done(rows, errors, took.reading, took.decoding, took.computing, writing)
+
+    def _tables(self, shard: Shard, took: _Times) -> Iterator[tuple[Any, int]]:
+        with warnings.catch_warnings():
+            # Of every animation, of odd metadata: rows are many.
+            warnings.simplefilter("ignore", BnnWarning)
+            warnings.filterwarnings("ignore", module="PIL")
+            began = time.perf_counter()
+            try:
+                for block in blocks(shard, self._job.column):
+                    took.reading += time.perf_counter() - began
+                    yield self._classified(block, took)
+                    began = time.perf_counter()
+            except DataError as reason:  # damaged from here on: one row says so
+                yield self._failed(shard, reason), 1
+
+    def _failed(self, shard: Shard, reason: DataError) -> Any:
+        from bnn.scale.tables import results
+
+        nothing = np.empty((0, self._model.program.score_count), np.int32)
+        return results([shard.paths[0]], np.zeros(1, np.bool_), nothing, np.empty(0, np.int64),
+                       (), [str(reason)])  # fmt: skip
+
+    def _classified(self, block: Block, took: _Times) -> tuple[Any, int]:
+        from bnn.scale.tables import results
+
+        program = self._model.program
+        began = time.perf_counter()
+        batch, errors = decoded(self._model, block)
+        ready = time.perf_counter()
+        outputs = self._runtime.run(batch)
+        classes = decide(program, outputs)
+        took.decoding += ready - began
+        took.computing += time.perf_counter() - ready
+        good = np.array([error is None for error in errors], np.bool_)
+        table = results(block.names, good, outputs.scores, classes, self._model.classes, errors)
+        return table, len(errors) - len(batch)
+
+
+@dataclass
+class _Times:
+    """Seconds of each step so far."""
+
+    reading: float = 0.0
+    decoding: float = 0.0
+    computing: float = 0.0
+
+
+def decoded(model: Model, block: Block) -> tuple[NDArray[Any], list[str | None]]:
+    """Return the inputs of a block that could be read, as runtimes take them; for each its error.
+
+    Raises:
+        InputError: the model does not take such arrays.
+    """
+    program = model.program
+    if not isinstance(block.given, list):
+        return program.input.check(_fitting(model, block)), [None] * len(block.names)
+    if model.preprocess is None or not isinstance(program.input, PictureInput):
+        raise InputError(
+            f"{block.names[0]}: {model.name or 'the model'} does not take pictures; give arrays"
+        )
+    parts: list[NDArray[np.uint8]] = []
+    errors: list[str | None] = []
+    for name, data in zip(block.names, block.given, strict=True):
+        found = _tried(model, data, name)
+        if isinstance(found, BnnError):
+            errors.append(str(found))
+        else:
+            parts.append(found)
+            errors.append(None)
+    batch = np.stack(parts) if parts else np.empty((0, *program.input.shape), np.uint8)
+    return program.input.check(batch), errors
+
+
+def _tried(model: Model, data: bytes | BnnError, name: str) -> NDArray[np.uint8] | BnnError:
+    if isinstance(data, BnnError):
+        return data
+    try:
+        return picture(model, data, name)
+    except BnnError as reason:
+        return reason
+
+
+def _fitting(model: Model, block: Block) -> NDArray[Any]:
+    """Return arrays with the model's shape; flat ones and grey ones without their axis are."""
+    given, shape = np.asarray(block.given), model.program.input.shape
+    found = given.shape[1:]
+    if found == shape:
+        return given
+    if (*found, 1) == shape or found == (int(np.prod(shape)),):
+        return given.reshape(len(given), *shape)
+    name = block.names[0]
+    raise InputError(
+        f"{name}: arrays are {list(found)}, {model.name or 'the model'} takes {list(shape)}"
+    )
+
+
+def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
+    """Return the bytes of a picture file through the model's preparation, as its file would be."""
+    assert model.preprocess is not None, "checked by the caller"
+    height, width, channels = model.program.input.shape
+    plain = as_it_is(model.preprocess, data, (height, width, channels))
+    if plain is not None:
+        return plain
+    with open_one_of(data, name) as opened:
+        return model.preprocess.to_array(opened, (height, width, channels))
+
+
+#: What a file may say of itself without any effect on its pixels.
+_HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}
+
+
+def as_it_is(
+    rule: Preprocess, data: bytes, shape: tuple[int, int, int]
+) -> NDArray[np.uint8] | None:
+    """Return a plain picture that has the input's size and colours already, else None.
+
+    Preparations leave such pixels as they are (:meth:`Preprocess.to_array`; that of digits leaves
+    grey ones), and take longer for that than decoding. What has anything more to it (another size or depth, transparency, EXIF,
+    several frames, damage) is for the preparation.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    mode = "L" if channels == 1 else "RGB"
+    if mode == "RGB" and isinstance(rule, Digit):
+        return None  # it makes them grey
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.mode != mode or image.size != (width, height) or len(image.tile) != 1:
+                return None
+            args = image.tile[0].args
+            if args not in (mode, (mode, "")) or getattr(image, "is_animated", False):
+                return None
+            pixels = np.asarray(image)
+            if not image.info.keys() <= _HARMLESS:  # some of it comes after the pixels
+                return None
+    except Exception:  # damaged in one of many ways: the preparation says how
+        return None
+    return pixels.reshape(shape)
