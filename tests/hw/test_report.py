@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from bnn.hw import report
 from bnn.hw.boards import board
 from bnn.hw.design import build
+from bnn.hw.toolchain.route import Routed
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual
 
 BOARD = board("pynq-z1")
@@ -71,3 +73,12 @@ def test_arrows_join_each_box_with_the_next(count: int) -> None:
         x0, y0, x1, y1 = map(float, arrow)
         assert at_the_edge_of(boxes[place], x0, y0)
         assert at_the_edge_of(boxes[place + 1], x1, y1)
+
+
+@pytest.mark.parametrize("route", [False, True])
+def test_a_page_begins_with_the_summary(route: bool) -> None:
+    routed = Routed(123.4, (), {"SLICE_LUTX": 7}, Path("x"))
+    values = report.as_json(build(dense(), DENSE_FOLDING), BOARD, None, routed if route else None)
+    lines = report.as_text(values).splitlines()
+    told = lines[:3] + ["routed: 123.4 MHz at most; bnn.bit"] * route
+    assert f"<p>{'<br>'.join(told)}</p>" in report.as_html(values)
