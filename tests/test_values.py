@@ -6,8 +6,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
+
+import pytest
 
 import bnn
+from bnn.network.layers import Layer
+from bnn.program.inputs import Input
+from bnn.program.operations import Op
 
 PACKAGE = Path(bnn.__file__).parent
 
@@ -50,3 +56,12 @@ def test_values_with_arrays_have_an_equality_of_their_own() -> None:
             held.append((name, own or "eq=False" in how))
     assert len(held) > 20
     assert [name for name, fits in held if not fits] == []
+
+
+@pytest.mark.parametrize("union", [Op, Layer, Input])
+def test_members_of_a_closed_set_are_equal_only_to_themselves(union: object) -> None:
+    """All alike: some have arrays, and sets and dictionaries of them are by identity."""
+    kinds = get_args(union)
+    assert len(kinds) > 2
+    assert [kind for kind in kinds if kind.__eq__ is not object.__eq__] == []
+    assert [kind for kind in kinds if kind.__hash__ is not object.__hash__] == []

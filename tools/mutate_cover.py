@@ -37,6 +37,9 @@ NOT_MEASURED = (
 #: Seconds of a test that comes after all that are shorter.
 _LONG = 20
 
+#: Seconds to build a simulator, which was at hand without a mistake and is not with one.
+_BUILDS = 120
+
 
 class Covered:
     """The measurements of all files of tests."""
@@ -128,7 +131,8 @@ class Covered:
         """Seconds after which a test hangs: it may build what another of its file has built."""
         file = test.partition("::")[0]
         slowest = max(s for each, s in self.seconds.items() if each.partition("::")[0] == file)
-        return max(10 * self.seconds[test], 2 * slowest) + 20
+        builds = _BUILDS if "tests/hw/" in test or "sim" in test.partition("::")[2] else 0
+        return max(10 * self.seconds[test], 2 * slowest) + 20 + builds
 
     def _of(self, known: dict[int, set[str]], lines: Iterable[int]) -> set[str]:
         return set().union(*(known.get(each, set()) for each in lines))

@@ -28,6 +28,17 @@ def test_the_table_names_layers_bottleneck_and_margins() -> None:
     assert done.exit_code == 0, done.output
     for part in ("layer1", "slowest", "BRAM36", "of 53,200", "images/s", "SIMD", "routed alone"):
         assert part in done.output
+    assert "lfc-w1a1, at least 50,000 images/s" in done.output
+    assert "lfc-w1a1, as fast as fits" in run("lfc-w1a1").output
+
+
+def test_the_picture_is_said_in_a_line(tmp_path) -> None:
+    path = tmp_path / "x.html"
+    said = run("lfc-w1a1", "--pareto", str(path)).output
+    drawn = json.loads(run("lfc-w1a1", "--pareto", str(path), "--json").output)[0]
+    best = max(point["fps"] for point in drawn["points"] if point["fits"])
+    told = " ".join(said.split())
+    assert f"lfc-w1a1: {len(drawn['points'])} plans, up to {best:,.0f} images/s fit" in told
 
 
 def test_json_and_the_folding_file_agree(tmp_path) -> None:

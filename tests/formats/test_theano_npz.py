@@ -278,3 +278,15 @@ def test_folding_refusals(tmp_path: Path) -> None:
     path = save(tmp_path / "tiny-1w-1a.npz", arrays)
     with pytest.raises(ParameterError, match="classes, which tfc-w1a1 is not"):
         theano_npz.load(path, rounding="original")
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_thresholds_beyond_every_sum_stay_on_their_side(index: int) -> None:
+    """A gamma near 0 makes them huge; as int64 they must not change their sign."""
+    network = bnn_pynq.NETWORKS["cnvW1A1"]
+    raw = np.array([[1e30], [-1e30], [2.0**63], [-(2.0**63)], [5.0]])
+    stored = theano_rounded._stored(network, index, network.layers[index], raw)
+    assert np.sign(stored).ravel().tolist() == [1, -1, 1, -1, 1]
+    assert stored[4] == 5
+    if index:
+        assert stored.ravel().tolist() == [32767, -32768, 32767, -32768, 5]

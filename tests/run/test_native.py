@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import ast
 import platform
+import sys
 from pathlib import Path
 
 import pytest
 
 import bnn
 from bnn import _native
+from bnn.errors import RuntimeUnavailableError
+from bnn.run import cpu
 
 
 def test_cpu_features_agree_with_the_kernel() -> None:
@@ -37,3 +40,12 @@ def test_stub_names_what_the_module_has() -> None:
     stub = ast.parse((Path(bnn.__file__).parent / "_native.pyi").read_text())
     declared = {n.name for n in stub.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     assert declared == {name for name in dir(_native) if not name.startswith("_")}
+
+
+def test_without_the_native_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(bnn, "_native")
+    monkeypatch.setitem(sys.modules, "bnn._native", None)
+    for call in (cpu.kernels, cpu.describe, lambda: bnn.Classifier("lfc-w1a1", "cpu")):
+        with pytest.raises(RuntimeUnavailableError, match=r"not installed .*; use the reference"):
+            call()
+    assert bnn.Classifier("lfc-w1a1", "reference").runtime == "reference"

@@ -586,3 +586,13 @@ def test_a_picture_like_a_thread_is_refused(tmp_path: Path, size: tuple[int, int
     for thread in (picture, tmp_path / "thread.png"):
         with pytest.raises(DataError, match="sides of at most 65535 are read"):
             Digit().to_array(thread, (28, 28, 1))
+
+
+def test_a_palette_may_have_transparent_colours_itself() -> None:
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([255, 0, 0, 0, 0, 0, 255, 255], "RGBA")
+    image.putpixel((1, 2), 1)
+    array = Thumbnail().to_array(image, (4, 4, 3))
+    wanted = np.full((4, 4, 3), 255, np.uint8)  # the paper
+    wanted[2, 1] = 0, 0, 255
+    np.testing.assert_array_equal(array, wanted)
