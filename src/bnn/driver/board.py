@@ -60,6 +60,7 @@ class BoardTransport:
     def begin(self, cycles: int | None) -> None:
         """Take the chip; see :class:`bnn.driver.transport.Transport`."""
         chip = self._mine()
+        chip.keep()
         if chip.turn.take(self):
             chip.doubt()
         self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self._mhz)
