@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bnn.errors import FormatError
 from bnn.formats.brevitas import state
 from bnn.formats.convert import Options, convert
-from bnn.formats.keras.fixed_point import FixedPoint
+from bnn.formats.keras.fixed_point import FixedPoint, fixed_point
 from bnn.formats.keras.qkeras import called
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.report import Report
@@ -251,3 +251,13 @@ def test_fixed_point(rounding: str, signed: int, bits: int, whole: int) -> None:
     least = -(2 ** (bits - 1)) if signed else 0
     wanted = np.clip(q, least, least + 2**bits - 1) * 2.0 ** (whole - bits)
     np.testing.assert_array_equal(made(x), wanted)
+
+
+@pytest.mark.parametrize("value", [np.nan, 2.5, np.inf, -np.inf])
+def test_bits_of_hgq_that_are_not_whole_numbers(value: float) -> None:
+    one, bits = np.ones(1, np.float32), np.asarray([value], np.float32)
+    for arrays in ((one, bits, one), (one, one, bits)):
+        with pytest.raises(FormatError, match="whole numbers|0 to 32|more than 32"):
+            fixed_point("x", arrays, "RND", "WRAP", 1)
+    with pytest.raises(FormatError, match="its bits have shape"):
+        fixed_point("x", (one, np.ones((0, 1)), one), "RND", "WRAP", 1)
