@@ -100,7 +100,8 @@ def bars(
         name.truncate(name_width, overflow="ellipsis", pad=True)
         # Of a network whose last layer the host computes, scores are not those of classes.
         told = f"{scores[index]:>6}" if len(scores) == len(values) else f"{values[index]:>9.4g}"
-        lines.append(Text.assemble(f"{told} ", *([bar, " "] if width else []), name))
+        parts = [bar, Text(" "), name] if width else [name]
+        lines.append(Text.assemble(f"{told} ", *parts))
     return Text("\n").join(lines)
 
 
