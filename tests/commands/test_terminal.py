@@ -58,6 +58,8 @@ def test_a_narrow_terminal_still_shows_the_class(
     text = _run(monkeypatch, "classify", str(tmp_path / "m.bnn"), "3.png")
     assert "3.png" in text
     assert "class-3 " in text
+    assert "…" not in text
+    assert ("█" in text) == (columns > 40)
     assert max(map(len, text.splitlines())) <= columns
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bnn.errors import FormatError
 from bnn.formats.brevitas import state
 from bnn.formats.convert import Options, convert
-from bnn.formats.keras.fixed_point import FixedPoint, activation_of
+from bnn.formats.keras.fixed_point import FixedPoint, activation_of, fixed_point
 from bnn.formats.keras.qkeras import called
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.report import Report
@@ -301,3 +301,13 @@ def test_one_fixed_point_is_a_quantizer() -> None:
 def test_chains_that_are_no_activation(chain: list[Any], reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
         activation_of("here", "a", chain, 2, (-9.0, 9.0), "source")
+
+
+@pytest.mark.parametrize("value", [np.nan, 2.5, np.inf, -np.inf])
+def test_bits_of_hgq_that_are_not_whole_numbers(value: float) -> None:
+    one, bits = np.ones(1, np.float32), np.asarray([value], np.float32)
+    for arrays in ((one, bits, one), (one, one, bits)):
+        with pytest.raises(FormatError, match=r"whole numbers|0 to 32|more than 32|differ"):
+            fixed_point("x", arrays, "RND", "WRAP", 1)
+    with pytest.raises(FormatError, match="its bits have shape"):
+        fixed_point("x", (one, np.ones((0, 1)), one), "RND", "WRAP", 1)

@@ -48,6 +48,7 @@ def pynq(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     # Tests in several processes have a chip each, and one cache for their simulators.
     monkeypatch.setattr(chips, "LOCK", f"board-{os.getpid()}.lock")
     monkeypatch.setattr(chips, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(chips, "MACHINE", Path("/no such folder"))
     stand_in = StandIn()
     stand_in.install(monkeypatch)
     return stand_in
@@ -491,6 +492,66 @@ def test_another_process_owns_the_chip(built: dict[str, Built]) -> None:
     owner.kill()  # the lock goes with it, however it ends
     owner.communicate()
     built["a"].check(built["a"].open())
+
+
+class Owner:
+    """Another process that owns the chip by its lock file."""
+
+    def __init__(self, path: Path) -> None:
+        code = (
+            "import sys; from pathlib import Path; from bnn.driver.chip import Ownership; "
+            f"o = Ownership(Path({str(path)!r})); print('mine', flush=True); sys.stdin.read()"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "mine\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_a_process_with_another_cache_finds_the_same_lock(
+    built: dict[str, Built], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = tmp_path / "run"
+    machine.mkdir()
+    monkeypatch.setattr(chips, "MACHINE", machine)
+    owner = Owner(machine / f"bnn-{chips.LOCK}")
+    monkeypatch.setenv("BNN_CACHE", str(tmp_path / "another"))
+    with pytest.raises(DriverError, match=f"another process .{owner.process.pid}. uses the"):
+        built["a"].open()
+    owner.kill()
+    monkeypatch.delenv("BNN_CACHE")
+    built["a"].check(built["a"].open())
+
+
+def test_a_lock_file_that_is_deleted(pynq: StandIn, built: dict[str, Built]) -> None:
+    """Somebody empties the cache: the chip is kept, or is another's and that is said."""
+    path = cache.folder() / chips.LOCK
+    runtime = built["a"].open()
+    built["a"].check(runtime)
+    path.unlink()
+    built["a"].check(runtime)
+    assert cache.lock_file(path, wait=False) is None
+    path.unlink()
+    owner = Owner(path)
+    for _ in range(2):
+        with pytest.raises(DriverError, match=f"another process .{owner.process.pid}. uses the"):
+            runtime.run(DENSE)
+    owner.kill()
+    built["a"].check(runtime)
+    del runtime
+    gc.collect()
+    assert pynq.used == 0
+    free = cache.lock_file(path, wait=False)
+    assert free is not None
+    os.close(free)
 
 
 # ---- memory ----------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from bnn.system.terminal import harmless
 MAX_BARS = 3
 BAR_WIDTH = 20
 NAME_WIDTH = 16
+#: Of a name; where there is no room for more, there are no bars.
+MIN_NAME_WIDTH = 8
 #: Columns of a terminal for the picture's name and class, in addition to the bars.
 OTHER_WIDTH = 45
 #: Columns that a table of scores needs; names fold.
@@ -78,7 +80,9 @@ def scores_table(
     table.add_column("scores", no_wrap=True)
     # On a narrow terminal the bars are left out, not the answer.
     room = min(max((Console().width - OTHER_WIDTH) / (BAR_WIDTH + NAME_WIDTH + 8), 0.0), 1.0)
-    widths = max(1, int(room * BAR_WIDTH)), max(1, int(room * NAME_WIDTH))
+    widths = int(room * BAR_WIDTH), int(room * NAME_WIDTH)
+    if widths[1] < MIN_NAME_WIDTH:
+        widths = 0, MIN_NAME_WIDTH
     for name, row, index in zip(names, scores, classes, strict=True):
         best = Text(harmless(answers[index]), "bold")
         table.add_row(Text(harmless(name)), best, bars(model, row, *widths, top))
@@ -110,7 +114,7 @@ def bars(
     lines = []
     for index in best:
         share = float(values[index] - low) / span if sure is None else float(sure[index])
-        length = max(1, round(width * share))
+        length = min(max(1, round(width * share)), width)
         style = "green" if index == best[0] else "dim"
         bar = Text("█" * length + " " * (width - length), style)
         name = Text(harmless(model.classes[index]))
@@ -118,7 +122,8 @@ def bars(
         # Of a network whose last layer the host computes, scores are not those of classes.
         told = f"{scores[index]:>6}" if len(scores) == len(values) else f"{values[index]:>9.4g}"
         percent = "" if sure is None else f" {percent_text(float(sure[index])):>8}"
-        lines.append(Text.assemble(f"{told} ", bar, percent, " ", name))
+        parts = [bar, f"{percent} "] if width else [f"{percent} ".lstrip()]
+        lines.append(Text.assemble(f"{told} ", *parts, name))
     return Text("\n").join(lines)
 
 

@@ -60,6 +60,7 @@ class BoardTransport:
     def begin(self, cycles: int | None) -> None:
         """Take the chip for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
         chip = self._mine()
+        chip.keep()
         if chip.turn.take(self):
             chip.doubt()
         self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self._mhz)

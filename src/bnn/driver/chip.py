@@ -2,7 +2,8 @@
 """The board's one chip: who owns it, what was asked of PYNQ, and PYNQ's complaints as ours.
 
 One process owns the chip, from its first board classifier until its last one is deleted; a lock
-file in the cache folder says which. Within the process all classifiers share it.
+file says which. It is in a folder of the machine, so that processes with other cache folders find
+the same one. Within the process all classifiers share the chip.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from bnn.driver.turn import Turn
 from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
 from bnn.system import cache
 
-#: The lock file's name in the cache folder.
+#: The lock file's name.
 LOCK = "board.lock"
+#: Where it is, if this process may write there, as root may: PYNQ needs root. Else in the cache.
+MACHINE = Path("/run")
 #: Seconds to wait for another process to end.
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
@@ -36,6 +39,11 @@ class Ownership:
     """This process' hold on the lock file; dropped when the last chip that needs it is deleted."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
+        self._take()
+
+    def _take(self) -> None:
+        path = self.path
         end = time.monotonic() + LOCK_TIMEOUT_S
         while (lock := cache.lock_file(path, wait=False)) is None and time.monotonic() < end:
             time.sleep(0.05)  # a process that ends gives it back in a moment
@@ -49,6 +57,22 @@ class Ownership:
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self.lock = lock
         self.close = weakref.finalize(self, os.close, lock)
+
+    def keep(self) -> bool:
+        """Take the lock again if its file was deleted; return whether it was not.
+
+        Raises:
+            DriverError: another process has made a new file and owns the chip now.
+        """
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self.lock), self.path.stat()):
+                return True
+        before = self.close
+        if self.path.parent != MACHINE:
+            cache.folder()  # it may be deleted, too
+        self._take()
+        before()
+        return False
 
 
 def _holder(path: Path) -> str:
@@ -109,13 +133,19 @@ def _find_chip(pynq: Any, clocks: Any) -> Chip:
         chip = reference()
         if chip is not None and chip.pynq is pynq and chip.process == os.getpid():
             return chip
-    path = cache.folder() / LOCK
+    path = _lock_path()
     ownership = _ownerships.get(path)
     if ownership is None:
         ownership = _ownerships[path] = Ownership(path)
     chip = Chip(pynq, clocks, ownership)
     _current[:] = [weakref.ref(chip)]
     return chip
+
+
+def _lock_path() -> Path:
+    if os.access(MACHINE, os.W_OK):
+        return MACHINE / f"bnn-{LOCK}"
+    return cache.folder() / LOCK
 
 
 def _pynq() -> tuple[Any, Any]:
@@ -215,6 +245,16 @@ class Chip:
     def trusted(self) -> bool:
         """False before the first bitstream, and after a start that did not end well."""
         return self._loaded is not None and self.pool.trusted
+
+    def keep(self) -> None:
+        """Make sure that this process still owns the chip.
+
+        Raises:
+            DriverError: its lock file was deleted, and another process owns the chip now.
+        """
+        with _one:
+            if not self._ownership.keep():
+                self._loaded = None
 
     def doubt(self) -> None:
         """Note that it may still compute: its buffers are not used before a new bitstream."""

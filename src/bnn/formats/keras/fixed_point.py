@@ -140,7 +140,7 @@ def fixed_point(
     """
     rows = []
     for array in arrays:
-        if array.ndim == 0 or array.shape[-1] not in (1, channels):
+        if array.ndim == 0 or not array.size or array.shape[-1] not in (1, channels):
             raise FormatError(f"{where}: its bits have shape {array.shape}, not ({channels})")
         each = array.reshape(-1, array.shape[-1])
         if (each != each[:1]).any():
@@ -149,6 +149,8 @@ def fixed_point(
     signed, bits, whole = rows
     if not (np.isin(signed, (0, 1)).all() and (bits >= 0).all() and (bits <= 32).all()):
         raise FormatError(f"{where}: has bits that are not 0 to 32")
+    if not all((row == np.rint(row)).all() for row in rows):
+        raise FormatError(f"{where}: has bits that are not whole numbers")
     if (np.abs(whole) > 32).any():
         raise FormatError(f"{where}: has more than 32 bits before its point")
     same = all((row == row[0]).all() for row in rows)
