@@ -44,15 +44,13 @@ def inspect(
     """
     import bnn
     from bnn.commands.images import read_images
-    from bnn.errors import DataError, InputError
+    from bnn.errors import DataError
     from bnn.run.edges import reference_edges
-    from bnn.system.files import check_writable, write_whole
+    from bnn.system.files import check_page, write_whole
     from bnn.web.inspected import page
 
     if output is not None:
-        if output.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{output}: is not the name of a page; end it with .html")
-        check_writable(output, DataError)
+        check_page(output)
     loaded = bnn.load(model)
     names, batch = read_images(loaded, [image])
     checked = loaded.program.input.check(batch[:1])

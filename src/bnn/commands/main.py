@@ -19,10 +19,11 @@ from bnn.commands import build as hardware_commands
 from bnn.commands import plan as plan_command
 from bnn.commands import train as train_commands
 from bnn.commands.convert import convert
+from bnn.commands.doctor import doctor
 from bnn.commands.inspect import inspect
 from bnn.commands.watch import watch
 from bnn.commands.web import web
-from bnn.errors import BnnError, UnreadableError
+from bnn.errors import BnnError, DataError, UnreadableError
 from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ app = typer.Typer(
     name="bnn",
     help="Binarized neural networks, exact and fast.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -199,6 +200,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--against", metavar="DATA", help="Of no class of the model (with --reject)."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="PAGE", help="Write classes, errors, sureness as HTML."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
@@ -217,10 +222,13 @@ def evaluate(
     from bnn.commands.tables import width
     from bnn.measure.accuracy import evaluate as measure
     from bnn.measure.sureness import sureness
+    from bnn.system.files import check_page, write_whole
     from bnn.system.progress import progress
 
     if against and reject is None:
         raise BnnError("--against is for --reject: give a probability too, as in --reject 0.9")
+    if report is not None:
+        check_page(report)
     classifier = _classifier(model, runtime, threads)
     if reject is not None:
         calibration_of(classifier.model)  # refused now, not after minutes
@@ -228,6 +236,11 @@ def evaluate(
         result = measure(classifier, data, advance, skip_broken=skip_broken)
     limits = () if reject is None else (reject,)
     found = sureness(classifier, result, limits, against or ())
+    if report is not None:
+        from bnn.measure.page import report as page_of
+
+        text = page_of(Path(model).name, Path(data).name, result, found)
+        write_whole(report, text.encode(), DataError)
     if json:
         told = {} if found is None else found.as_json()
         _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json(), **told})
@@ -239,6 +252,8 @@ def evaluate(
         )
         for line in sureness_lines(found):
             typer.echo(line)
+        if report is not None:
+            typer.echo(harmless(f"{report}: each class, the confusion matrix, the worst answers"))
 
 
 def _computed(classifier: Classifier) -> str:
@@ -333,6 +348,7 @@ app.command()(plan_command.plan)
 
 
 app.command()(convert)
+app.command()(doctor)
 app.command()(inspect)
 app.command()(watch)
 app.command()(web)

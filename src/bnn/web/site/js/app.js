@@ -6,6 +6,7 @@ import { Cards } from "./cards.js";
 import { bestCore } from "./core.js";
 import { $, element, showError } from "./dom.js";
 import { coreModule } from "./engine.js";
+import { Machine } from "./machine.js";
 import { Models } from "./models.js";
 import { Pad } from "./pad.js";
 import { pictureOf } from "./pictures.js";
@@ -24,6 +25,7 @@ let models;
 let bits;
 let camera;
 let pad;
+let machine;
 
 /** Classifies the present picture on every chosen model. */
 async function classify({ measure = true } = {}) {
@@ -46,8 +48,9 @@ async function classifyOn(model, given, turn) {
     if (turn !== asked) return;
     const result = await engine.ask("classify", given);
     if (turn !== asked) return;
-    card.show(engine.info, result);
+    card.show(engine.info, result, given.picture.truth);
     model.input = result.bytes;
+    machine.compare(model, card, result);
   } catch (reason) {
     if (turn === asked) card.fail(reason);
   }
@@ -151,6 +154,7 @@ async function takeSample(url) {
   try {
     const response = await fetch(url);
     const next = await pictureOf(await response.blob());
+    next.truth = decodeURIComponent(url.split("/").at(-1).replace(".png", ""));
     stopCamera();
     pad.clear();
     drawShown(next);
@@ -226,6 +230,7 @@ function setUpLanguage() {
     bits?.again();
     showCore();
     showCameraButton();
+    if (machine?.runtime) classify({ measure: false });
   });
 }
 
@@ -246,6 +251,7 @@ async function start() {
   } catch (reason) {
     return showError("trouble", errorText(reason.key ? reason : { key: "error.offline" }));
   }
+  machine = new Machine(listed.machine);
   models = new Models(listed.models, () => {
     bits.offer(models.chosen);
     classify();

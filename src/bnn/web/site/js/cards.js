@@ -38,18 +38,22 @@ class Card {
     this.told = "";
     this.canvas = element("canvas", { class: "seen", role: "img", width: 1, height: 1 });
     this.answer = element("p", { class: "answer" });
+    this.wrong = element("p", { class: "error", hidden: true });
     this.bars = element("dl", { class: "bars" });
     this.more = element("p", { class: "hint", hidden: true });
     this.kind = element("p", { class: "hint" });
     this.times = element("p", { class: "hint times" });
+    this.machine = element("div", { class: "on-machine", hidden: true });
     this.root = element(
       "article", { class: "card", "data-model": name },
       element("h3", { text: name }),
       element("div", { class: "top" }, this.canvas, this.answer),
+      this.wrong,
       this.bars,
       this.kind,
       this.more,
       this.times,
+      this.machine,
     );
   }
 
@@ -64,18 +68,22 @@ class Card {
     this.told = text("result.spoken", { model: this.name, name: errorText(error) });
     this.bars.replaceChildren();
     this.kind.textContent = "";
+    this.wrong.hidden = true;
     this.times.textContent = "";
   }
 
-  /** `result` as js/worker.js gives it; `info` of the model. */
-  show(info, result) {
-    this.last = { info, result };
+  /** `result` as js/worker.js gives it; `info` of the model; `truth` of a sample picture. */
+  show(info, result, truth = null) {
+    this.last = { info, result, truth };
     this.root.classList.remove("failed");
     this.canvas.hidden = !result.bytes;
     this.canvas.setAttribute("aria-label", text("result.seen", { model: this.name }));
     if (result.bytes) drawBytes(this.canvas, result.bytes, info.shape);
     const winner = info.classes[result.winners[0]];
     this.answer.textContent = winner;
+    // Where the model has no such class, nothing is wrong: a frog before a network of digits.
+    this.wrong.hidden = !info.classes.includes(truth) || winner === truth;
+    this.wrong.textContent = this.wrong.hidden ? "" : text("result.wrong", { name: truth });
     this.told = text("result.spoken", { model: this.name, name: winner });
     this.showBars(info, result);
     this.times.textContent = [
@@ -110,6 +118,12 @@ class Card {
     });
   }
 
+  /** What the machine that serves this page made of the same image, see js/machine.js. */
+  showMachine(...parts) {
+    this.machine.hidden = false;
+    this.machine.replaceChildren(...parts);
+  }
+
   /** Rows are used again: a camera shows thirty results a second. */
   rows(count) {
     if (this.bars.children.length === count) return;
@@ -125,7 +139,7 @@ class Card {
 
   /** The same again in another language. */
   again() {
-    if (this.last) this.show(this.last.info, this.last.result);
+    if (this.last) this.show(this.last.info, this.last.result, this.last.truth);
   }
 }
 
