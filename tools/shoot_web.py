@@ -107,7 +107,7 @@ def shoot_machine(browser: Any, url: str, folder: Path) -> None:
             page = opened(browser, url, width, language, scheme)
             page.set_default_timeout(600_000)  # the simulator is compiled once
             page.click("#samples-mnist .sample >> nth=3")
-            page.wait_for_selector(".on-machine table")
+            page.wait_for_selector(".on-machine .one")
             page.wait_for_timeout(3000)
             page.screenshot(path=folder / f"{width}-{language}-machine.png", full_page=True)
             page.close()

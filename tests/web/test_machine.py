@@ -224,9 +224,10 @@ def _opened(browser: Any, server: PageServer, locale: str = "en-GB") -> Any:
 def test_the_page_compares_with_the_machine(browser: Any, local: PageServer) -> None:
     page = _opened(browser, local)
     page.click("#samples-mnist button >> nth=3")
-    page.wait_for_selector(".on-machine table")
-    assert page.locator(".machine tr").count() == 3
+    page.wait_for_selector(".on-machine .one")
+    assert page.locator(".machine .one").count() == 3
     assert page.inner_text(".on-machine p") == "The scores of all are equal."
+    assert "this machine's own server" in page.inner_text("#about-machine")
     page.context.close()
 
 

@@ -237,6 +237,8 @@ function setUpLanguage() {
 function showCore() {
   const kernel = text(`about.kernel.${bestCore()}`);
   $("core").textContent = text("about.core", { kernel });
+  $("about-machine").hidden = !machine?.runtime;
+  $("about-machine").textContent = machine?.runtime ? text("about.machine", { runtime: machine.runtime }) : "";
 }
 
 async function start() {
@@ -252,6 +254,7 @@ async function start() {
     return showError("trouble", errorText(reason.key ? reason : { key: "error.offline" }));
   }
   machine = new Machine(listed.machine);
+  showCore();
   models = new Models(listed.models, () => {
     bits.offer(models.chosen);
     classify();

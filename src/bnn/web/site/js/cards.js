@@ -103,7 +103,8 @@ class Card {
     this.rows(shown.length);
     this.more.hidden = !many;
     this.more.textContent = text("result.more", { n: shown.length, all: order.length });
-    this.kind.textContent = text(probabilities ? "result.probabilities" : "result.scores");
+    const score = scores[winners[0]];
+    this.kind.textContent = text(probabilities ? "result.probabilities" : "result.scores", { score });
     shown.forEach((at, i) => {
       const row = this.bars.children[i];
       row.className = at === winners[0] ? "bar best" : "bar";

@@ -71,18 +71,23 @@ export class Machine {
   }
 }
 
-/** A table of the times, whether the scores are equal, and what was copied. */
+/** The times, whether the scores are equal, and what was copied. */
 function view(answer, result) {
   const equal = answer.runtimes.every((one) => one.scores.every((score, i) => score === result.scores[i]));
   const row = (name, us, more) =>
-    element("tr", {}, element("th", { scope: "row", text: name }), element("td", { text: us }), element("td", { text: more }));
+    element(
+      "div", { class: "one" },
+      element("dt", { text: name }),
+      element("dd", { text: `${readable(us)}\u00a0µs` }),
+      more ? element("dd", { class: "hint", text: more }) : null,
+    );
   const rows = [
-    row(text("machine.browser"), text("result.us", { us: readable(1000 * result.ms) }), ""),
-    ...answer.runtimes.map((one) => row(text(`machine.${one.runtime}`), text("result.us", { us: readable(one.us) }), cycles(one))),
+    row(text("machine.browser"), 1000 * result.ms, ""),
+    ...answer.runtimes.map((one) => row(text(`machine.${one.runtime}`), one.us, cycles(one))),
   ];
   const told = element("p", { class: equal ? "hint" : "error", text: text(equal ? "machine.equal" : "machine.unequal") });
   const accelerator = answer.runtimes.find((one) => one.ledger);
-  return [element("table", { class: "machine" }, ...rows), told, ...(accelerator ? ledger(accelerator) : [])];
+  return [element("dl", { class: "machine" }, ...rows), told, ...(accelerator ? ledger(accelerator) : [])];
 }
 
 function cycles({ cycles: count, mhz, simulated, simulation_seconds: seconds }) {

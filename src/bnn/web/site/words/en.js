@@ -32,7 +32,7 @@ export default {
   "result.prepare": "preparation {ms} ms",
   "result.more": "The {n} highest of {all} scores.",
   "result.wrong": "Wrong: it is {name}.",
-  "result.probabilities": "Bars are probabilities. The scores stay as they are: point at a number.",
+  "result.probabilities": "Bars are probabilities. The score of the answer is {score}.",
   "result.scores": "Bars are scores. This model file has no calibration, so there are no probabilities.",
   "result.score.value": "score {score}",
   "machine.preparing": "Making {runtime} ready for this model. A simulator is compiled once, which takes minutes.",
@@ -108,6 +108,7 @@ export default {
   "bits.compare": "{sum} reaches {count} of {levels} thresholds ({values}): the value is {value}.",
   "about.equal": "The scores are the same integers as on every other runtime of bnn-pynq: tests compare them on whole test sets.",
   "about.private": "Pictures and models stay in your browser. The page loads nothing from other sites.",
+  "about.machine": "Served by bnn web --runtime {runtime}: each prepared image also goes to this machine's own server, and no further.",
   "about.decoding":
     "Preparation follows the model file to the byte, from the pixels that the browser decodes. A JPEG, a picture of 16 bits, or one with half-transparent parts can be decoded differently here and in Python, by a few levels. Digits in shadow, on chalkboards or on tables are refused here; bnn classify reads them.",
   "about.core": "Core: {kernel}.",

@@ -32,7 +32,7 @@ export default {
   "result.prepare": "前処理 {ms} ms",
   "result.more": "全 {all} クラスのうち、スコアの高い {n} クラスです。",
   "result.wrong": "誤り：正解は {name} です。",
-  "result.probabilities": "棒は確率です。スコアはそのままです（数値にポインターを合わせると表示されます）。",
+  "result.probabilities": "棒は確率です。答えのスコアは {score} です。",
   "result.scores": "棒はスコアです。このモデルファイルには較正がないため、確率はありません。",
   "result.score.value": "スコア {score}",
   "machine.preparing": "このモデルのために {runtime} を準備しています。シミュレータのコンパイルは最初の一度だけで、数分かかります。",
@@ -108,6 +108,7 @@ export default {
   "bits.compare": "{sum} は {levels} 個のしきい値（{values}）のうち {count} 個に達し、値は {value} になります。",
   "about.equal": "スコアは bnn-pynq の他のすべてのランタイムと同じ整数です。テストセット全体で比較しています。",
   "about.private": "画像もモデルもブラウザの外に出ません。他のサイトからは何も読み込みません。",
+  "about.machine": "bnn web --runtime {runtime} で表示しています。前処理した画像は、このマシン自身のサーバーにも送られますが、その外には出ません。",
   "about.decoding":
     "前処理は、ブラウザが復号した画素に対して、モデルファイルのとおりにバイト単位で正確に行います。JPEG、16ビット画像、半透明の画像では、復号の結果が Python と数レベル異なることがあります。影の中、黒板、机の上の数字はこのページでは読みません。bnn classify なら読めます。",
   "about.core": "コア：{kernel}。",
