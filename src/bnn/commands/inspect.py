@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnn.commands.hints import next_step
 from bnn.system.terminal import harmless, print_whole
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def inspect(
         text = page(loaded, edges, Path(names[0]).name, answer, told)
         write_whole(output, text.encode(), DataError)
         typer.echo(harmless(f"{output}: every map of the picture"))
+    else:
+        next_step("inspect", model, image, "-o", "page.html", why="the maps as a page")
     if not equal:
         raise typer.Exit(1)
 

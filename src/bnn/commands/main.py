@@ -20,6 +20,7 @@ from bnn.commands import plan as plan_command
 from bnn.commands import train as train_commands
 from bnn.commands.convert import convert
 from bnn.commands.doctor import doctor
+from bnn.commands.hints import next_step
 from bnn.commands.inspect import inspect
 from bnn.commands.watch import watch
 from bnn.commands.web import web
@@ -118,6 +119,9 @@ def classify(
     if found:
         reading = time.perf_counter() - began - running
         _print_results(classifier, runtime, found, reading, top, json=json)
+        if not json:
+            picture = images[0] if images[0].is_file() else "PICTURE"
+            next_step("inspect", model, picture, why="what each layer makes of it")
     _end_with(unreadable, total)
 
 
@@ -254,6 +258,9 @@ def evaluate(
             typer.echo(line)
         if report is not None:
             typer.echo(harmless(f"{report}: each class, the confusion matrix, the worst answers"))
+        else:
+            words = ("evaluate", model, "--data", data, "--report", "page.html")
+            next_step(*words, why="each class, the worst answers")
 
 
 def _computed(classifier: Classifier) -> str:
@@ -328,6 +335,8 @@ def models(json: Json = False) -> None:
             _print_json({"name": name, "place": place})
         else:
             typer.echo(harmless(f"{name:24} {place}"))
+    if not json and names:
+        next_step("info", names[0][0], why="its layers, operations and bytes")
 
 
 @app.command()
