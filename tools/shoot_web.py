@@ -4,6 +4,7 @@
     python tools/shoot_web.py build/shots          # each view, three widths, two languages
     python tools/shoot_web.py --readme docs/web.png
     python tools/shoot_web.py --readme docs/web.ja.png --language ja
+    python tools/shoot_web.py build/shots --runtime sim   # only the view with this machine
 
 Needs Chromium and Playwright: ``pip install '.[test]'``.
 """
@@ -17,6 +18,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from bnn.web.machine import Machine
 from bnn.web.serve import PageServer
 from bnn.web.site import files
 
@@ -97,6 +99,21 @@ def shoot(browser: Any, url: str, folder: Path) -> None:
             page.close()
 
 
+def shoot_machine(browser: Any, url: str, folder: Path) -> None:
+    """Take browser, CPU and accelerator for one digit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for at, width in enumerate(WIDTHS):
+        for language in LANGUAGES:
+            scheme = ("light", "dark")[(at + (language == "ja")) % 2]
+            page = opened(browser, url, width, language, scheme)
+            page.set_default_timeout(600_000)  # the simulator is compiled once
+            page.click("#samples-mnist .sample >> nth=3")
+            page.wait_for_selector(".on-machine .one")
+            page.wait_for_timeout(3000)
+            page.screenshot(path=folder / f"{width}-{language}-machine.png", full_page=True)
+            page.close()
+
+
 def readme(browser: Any, url: str, target: Path, language: str) -> None:
     """Take the small picture of the page with a frog and its maps in the second convolution."""
     from PIL import Image
@@ -120,14 +137,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="for pictures of all views")
     parser.add_argument("--readme", type=Path, help="the one picture of README.md")
     parser.add_argument("--language", choices=LANGUAGES, default="en", help="of that picture")
+    parser.add_argument("--runtime", help="cpu, sim or board: the view with this machine")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     chromium = os.environ.get("BNN_CHROMIUM") or shutil.which("chromium")
-    with PageServer(files()) as server, sync_playwright() as playwright:
+    machine = None if options.runtime is None else Machine(options.runtime)
+    with PageServer(files(), machine=machine) as server, sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        if options.folder is not None:
+        if options.runtime is not None:
+            shoot_machine(browser, server.url, options.folder or Path("build/shots"))
+        elif options.folder is not None:
             shoot(browser, server.url, options.folder)
         if options.readme is not None:
             readme(browser, server.url, options.readme, options.language)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import bnn
 from bnn.commands.main import app
+from bnn.commands.tables import scores_table
 from bnn.model.calibration import Calibration
 from bnn.model.model import Model
 from support.models import small
@@ -37,6 +40,16 @@ def test_the_most_likely_classes() -> None:
     assert [one["probability"] for one in found["top"]] == expected[best].tolist()
     assert found["probability"] == expected.max()
     assert found["class_name"] == found["top"][0]["class_name"] == "Cat"
+
+
+def test_a_known_picture_that_is_taken_for_another_is_shown_as_wrong() -> None:
+    model = bnn.load("cnv-w1a1")
+    scores, classes = bnn.Classifier(model).run(CAT)
+    for truth, wrong in (("Cat", False), ("Dog", True)):
+        text = io.StringIO()
+        table = scores_table(model, ["x"], scores, classes, {}, truth=[truth])
+        Console(file=text, width=100).print(table)
+        assert ("wrong: it is Dog" in text.getvalue()) is wrong
 
 
 def test_more_classes_than_there_are() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,22 @@ def test_figures_follow_from_the_samples() -> None:
     assert timing.as_dict()["gops"] == pytest.approx(0.5)
     assert timing.as_dict()["us_median"] == pytest.approx(2, rel=1e-9)
     assert timing.as_dict()["us_best"] == pytest.approx(1, rel=1e-9)
+
+
+def test_the_page_has_the_figures_of_the_table(tmp_path: Path) -> None:
+    page = tmp_path / "speed.html"
+    command = ["bench", "lfc-w1a1", "--batch", "1,2", "--report", str(page), "--json"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    for line in result.output.splitlines():
+        row = json.loads(line)
+        assert f"<td>{row['images_per_second']:,.0f}</td>" in text
+        assert f"<td>{row['us_median']:,.1f}</td>" in text
+    assert text.count('style="width:100.0%"') == 1
+    assert str(tmp_path) not in text
+    refused = CliRunner().invoke(app, ["bench", "lfc-w1a1", "--report", str(tmp_path / "a.txt")])
+    assert isinstance(refused.exception, InputError)
 
 
 def test_command_prints_json_lines() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -15,8 +17,8 @@ from PIL import Image
 import bnn
 from bnn.errors import PlanError
 from bnn.hw.boards import part
-from bnn.plan.pareto import Curve, card_accuracy, curve
-from bnn.plan.picture import write
+from bnn.plan.pareto import Curve, Point, card_accuracy, curve
+from bnn.plan.picture import _front, write
 
 PART = part("xc7z020")
 
@@ -52,10 +54,13 @@ def test_the_page_names_the_slowest_layer_at_every_point(lfc: Curve, tmp_path) -
     root = ET.fromstring(svg[0])
     names = {"svg": "http://www.w3.org/2000/svg"}
     titles = [each.text or "" for each in root.findall(".//svg:circle/svg:title", names)]
-    assert len(titles) == 2 * len(lfc.points)
+    for kind in ("LUT", "BRAM36"):
+        shown = [title for title in titles if f" {kind};" in title]
+        assert 1 < len(shown) < len(lfc.points)
+    assert len(titles) < 2 * len(lfc.points), "this curve has plans that are best in one of both"
     for point in lfc.points:
-        assert sum(title.endswith(f"slowest: {point.bottleneck}") for title in titles) >= 2
         assert f"<td>{point.cycles:,}</td>" in page
+        assert point.bottleneck in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")  # needs no other file
 
 
@@ -115,7 +120,7 @@ def test_the_axes_tell_the_numbers_of_the_dots(lfc: Curve, tmp_path) -> None:
             assert 10**fitted == pytest.approx(number(said[1]), rel=0.02) or not (
                 min(speeds)[0] <= x <= max(speeds)[0]
             )
-    assert shown == 4 * len(lfc.points)
+    assert shown == 2 * sum(len(_front(lfc.points, kind)) for kind in (_lut, _bram))
     (y0, low), (y1, high) = panels[2][0], panels[2][-1]
     found = sorted(
         low + (y + 4 - y0) / (y1 - y0) * (high - low)
@@ -123,6 +128,49 @@ def test_the_axes_tell_the_numbers_of_the_dots(lfc: Curve, tmp_path) -> None:
         if "images/s" not in title
     )
     assert found == pytest.approx([62.5, lfc.accuracy], abs=0.1)
+
+
+def _lut(point: Point) -> float:
+    return point.lut
+
+
+def _bram(point: Point) -> float:
+    return point.bram36
+
+
+@pytest.mark.parametrize("kind", [_lut, _bram])
+def test_each_panel_shows_what_is_best_in_it(lfc: Curve, kind: Callable[[Point], float]) -> None:
+    front = _front(lfc.points, kind)
+    assert lfc.best is not None
+    for one in lfc.points:
+        beaten = any(
+            (other.fps >= one.fps and kind(other) < kind(one))
+            or (other.fps > one.fps and kind(other) <= kind(one))
+            for other in lfc.points
+            if other.fits == one.fits
+        )
+        slow = not one.fits and one.fps <= lfc.best.fps
+        assert (one in front) != (beaten or slow)
+    values = [kind(point) for point in front if point.fits]
+    assert values == sorted(values), "the line never turns back"
+    assert [point.fps for point in front] == sorted(point.fps for point in front)
+
+
+def test_labels_do_not_cover_each_other(lfc: Curve, tmp_path: Path) -> None:
+    path = tmp_path / "many.html"
+    shifted = [
+        Curve(f"m{n}", tuple(replace(p, fps=p.fps * (1 + n / 50)) for p in lfc.points))
+        for n in range(5)
+    ]
+    write(path, shifted, PART, 100.0)
+    small = re.findall(
+        r'<text x="([\d.]+)" y="([\d.]+)"[^>]*font-size="9"[^>]*>([^<]+)<', path.read_text()
+    )
+    assert len(small) > 5
+    boxes = [(float(x), float(y), 2.6 * len(text)) for x, y, text in small]
+    for at, (x, y, half) in enumerate(boxes):
+        for other_x, other_y, other_half in boxes[at + 1 :]:
+            assert abs(x - other_x) >= half + other_half or abs(y - other_y) >= 10
 
 
 def number(text: str) -> float:

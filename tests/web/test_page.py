@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import pytest
 from PIL import Image
 
 import bnn
+from bnn.commands.tables import percent_text
 from bnn.web.serve import PageServer
 from bnn.web.site import files
 from web.camera import write_y4m
 from web.conftest import chromium
 
 SAMPLES = Path(bnn.__file__).parent / "samples"
+#: Sample pictures, in the order of the page.
+CIFAR = sorted((SAMPLES / "cifar10").iterdir())
 MODELS = Path(bnn.__file__).parent / "models"
 #: The text of the answer of lfc-w1a1, in the page.
 ANSWER = "document.querySelector('[data-model=lfc-w1a1] .answer').textContent"
@@ -330,3 +334,34 @@ def test_the_slow_walk_plays_and_stops(page: Any) -> None:
     page.click("#play")
     assert page.get_attribute("#play", "aria-pressed") == "false"
     assert page.inner_text("#play") == "Play slowly"
+
+
+def test_bars_are_probabilities_where_there_is_a_calibration(page: Any, tmp_path: Path) -> None:
+    page.click("#tab-file")
+    page.click("#samples-cifar10 .sample >> nth=3")
+    page.wait_for_selector("[data-model=cnv-w1a1] .bar.best")
+    expected = bnn.Classifier("cnv-w1a1").probabilities(CIFAR[3])[0]
+    shown = page.locator("[data-model=cnv-w1a1] .number").all_inner_texts()
+    assert shown == [percent_text(share) for share in expected]
+    assert "probabilities" in page.inner_text("[data-model=cnv-w1a1]")
+    plain = tmp_path / "plain.bnn"
+    bnn.save(replace(bnn.load("cnv-w1a1"), calibration=None), plain)
+    page.set_input_files("#open", plain)
+    page.wait_for_selector("[data-model=plain] .bar.best")
+    scores = bnn.Classifier("cnv-w1a1").scores(CIFAR[3])[0]
+    assert page.locator("[data-model=plain] .number").all_inner_texts() == list(map(str, scores))
+    assert "no calibration" in page.inner_text("[data-model=plain]")
+
+
+def test_a_sample_that_a_model_gets_wrong_is_shown_as_wrong(page: Any) -> None:
+    page.click("#tab-file")
+    page.click("label:has(b:text-is('cnv-w2a2')) input")
+    clf = {name: bnn.Classifier(name) for name in ("cnv-w1a1", "cnv-w2a2")}
+    for at, path in enumerate(CIFAR):
+        page.click(f"#samples-cifar10 .sample >> nth={at}")
+        for name, each in clf.items():
+            answer = each.classes[each.classify(path)[0]]
+            place = page.locator(f"[data-model={name}]")
+            place.locator(f".answer:text-is('{answer}')").wait_for()
+            shown = place.locator("p.error:visible").count()
+            assert shown == int(answer != path.stem), (name, path.stem)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_text
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnn.errors import InputError
+from bnn.errors import DataError, InputError
+from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
     from bnn.measure.speed import Timing
@@ -24,6 +26,9 @@ def bench(
     ),
     threads: Annotated[str, typer.Option("--threads", "-t", help="As in 1,2.")] = "1",
     runtime: Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")] = "cpu",
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="PAGE", help="Write the figures as HTML.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Measure how fast a model runs here: warmed up, repeated, by wall and by CPU time.
@@ -33,6 +38,7 @@ def bench(
     import bnn
     from bnn.measure.speed import bench as measure
     from bnn.measure.speed import machine
+    from bnn.system.files import check_page, write_whole
 
     if runtime == "sim":
         raise InputError(
@@ -41,16 +47,23 @@ def bench(
         )
     if runtime != "cpu" and threads != "1":
         raise InputError(f"--threads is for the runtime cpu, not for {runtime}")
-    program = bnn.load(model).program
-    timings = measure(
-        program, numbers("batch", batch), numbers("threads", threads), runtime=runtime
-    )
+    batches, counts = numbers("batch", batch), numbers("threads", threads)
+    if report is not None:
+        check_page(report)
+    timings = measure(bnn.load(model).program, batches, counts, runtime=runtime)
+    if report is not None:
+        from bnn.measure.speed_page import speed_page
+
+        text = speed_page(Path(model).name, machine(), timings)
+        write_whole(report, text.encode(), DataError)
     if json:
         for timing in timings:
             typer.echo(json_text.dumps({"model": model, "machine": machine(), **timing.as_dict()}))
         return
     typer.echo(f"{model} on {machine()}: random inputs, {len(timings[0].wall)} rounds")
     _print_timings(timings)
+    if report is not None:
+        typer.echo(harmless(f"{report}: the figures as a page"))
 
 
 def numbers(what: str, text: str) -> list[int]:

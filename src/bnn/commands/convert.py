@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnn.commands.hints import next_step
 from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def convert(
         for note in export(model, to, out, pairs, fires_at):
             typer.echo(harmless(f"  not kept: {note}"))
     typer.echo(f"wrote {out}")
+    if out.suffix == ".bnn":
+        next_step("info", out, why="its layers, operations and bytes")
     if found is not None and found.failed:
         typer.echo(f"bnn: {out}: was written, but its predictions differ; see above", err=True)
         raise typer.Exit(1)

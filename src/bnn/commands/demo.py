@@ -57,7 +57,8 @@ def _show(name: str, folder: Path) -> Iterator[Any]:
         repeats = REPEATS if runtime == "cpu" else 3
         us[runtime] = min(_timed(classifier, batch) for _ in range(repeats))
     (scores, classes), (expected, _) = results
-    yield scores_table(model, [path.name for path in paths], scores, classes, us)
+    names, truth = [path.name for path in paths], [path.stem for path in paths]
+    yield scores_table(model, names, scores, classes, us, truth=truth)
     same = "equal" if np.array_equal(scores, expected) else "NOT EQUAL"
     yield f"\nscores of cpu and reference: {same}\n"
 

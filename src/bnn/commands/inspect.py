@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bnn.commands.hints import next_step
 from bnn.system.terminal import harmless, print_whole
 
 if TYPE_CHECKING:
@@ -46,16 +47,14 @@ def inspect(
     """
     import bnn
     from bnn.commands.images import read_images
-    from bnn.errors import DataError, InputError
+    from bnn.errors import DataError
     from bnn.run.edges import reference_edges
-    from bnn.system.files import check_writable, write_whole
+    from bnn.system.files import check_page, write_whole
     from bnn.system.terminal import fits
     from bnn.web.inspected import page
 
     if output is not None:
-        if output.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{output}: is not the name of a page; end it with .html")
-        check_writable(output, DataError)
+        check_page(output)
     loaded = bnn.load(model)
     names, batch = read_images(loaded, [image])
     checked = loaded.program.input.check(batch[:1])
@@ -71,6 +70,8 @@ def inspect(
         text = page(loaded, edges, Path(names[0]).name, answer, told)
         write_whole(output, text.encode(), DataError)
         typer.echo(harmless(f"{output}: every map of the picture"))
+    else:
+        next_step("inspect", model, image, "-o", "page.html", why="the maps as a page")
     if not equal:
         raise typer.Exit(1)
 

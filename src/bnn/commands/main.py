@@ -20,11 +20,13 @@ from bnn.commands import plan as plan_command
 from bnn.commands import train as train_commands
 from bnn.commands.bulk import bulk
 from bnn.commands.convert import convert
+from bnn.commands.doctor import doctor
+from bnn.commands.hints import next_step
 from bnn.commands.inspect import inspect
 from bnn.commands.serve import serve
 from bnn.commands.watch import watch
 from bnn.commands.web import web
-from bnn.errors import BnnError, UnreadableError
+from bnn.errors import BnnError, DataError, UnreadableError
 from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ app = typer.Typer(
     name="bnn",
     help="Binarized neural networks, exact and fast.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -119,6 +121,9 @@ def classify(
     if found:
         reading = time.perf_counter() - began - running
         _print_results(classifier, runtime, found, reading, top, json=json)
+        if not json:
+            picture = images[0] if images[0].is_file() else "PICTURE"
+            next_step("inspect", model, picture, why="what each layer makes of it")
     _end_with(unreadable, total)
 
 
@@ -201,6 +206,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--against", metavar="DATA", help="Of no class of the model (with --reject)."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="PAGE", help="Write classes, errors, sureness as HTML."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
@@ -219,10 +228,13 @@ def evaluate(
     from bnn.commands.tables import width
     from bnn.measure.accuracy import evaluate as measure
     from bnn.measure.sureness import sureness
+    from bnn.system.files import check_page, write_whole
     from bnn.system.progress import progress
 
     if against and reject is None:
         raise BnnError("--against is for --reject: give a probability too, as in --reject 0.9")
+    if report is not None:
+        check_page(report)
     classifier = _classifier(model, runtime, threads)
     if reject is not None:
         calibration_of(classifier.model)  # refused now, not after minutes
@@ -230,6 +242,11 @@ def evaluate(
         result = measure(classifier, data, advance, skip_broken=skip_broken)
     limits = () if reject is None else (reject,)
     found = sureness(classifier, result, limits, against or ())
+    if report is not None:
+        from bnn.measure.page import report as page_of
+
+        text = page_of(Path(model).name, Path(data).name, result, found)
+        write_whole(report, text.encode(), DataError)
     if json:
         told = {} if found is None else found.as_json()
         _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json(), **told})
@@ -241,6 +258,11 @@ def evaluate(
         )
         for line in sureness_lines(found):
             typer.echo(line)
+        if report is not None:
+            typer.echo(harmless(f"{report}: each class, the confusion matrix, the worst answers"))
+        else:
+            words = ("evaluate", model, "--data", data, "--report", "page.html")
+            next_step(*words, why="each class, the worst answers")
 
 
 def _computed(classifier: Classifier) -> str:
@@ -315,6 +337,8 @@ def models(json: Json = False) -> None:
             _print_json({"name": name, "place": place})
         else:
             typer.echo(harmless(f"{name:24} {place}"))
+    if not json and names:
+        next_step("info", names[0][0], why="its layers, operations and bytes")
 
 
 @app.command()
@@ -335,6 +359,7 @@ app.command()(plan_command.plan)
 
 
 app.command()(convert)
+app.command()(doctor)
 app.command()(inspect)
 app.command()(watch)
 app.command()(web)

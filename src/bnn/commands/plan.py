@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bnn.commands.hints import next_step
+
 Fps = Annotated[float | None, typer.Option("--fps", help="Required images per second.")]
 Most = Annotated[bool, typer.Option("--max", help="The fastest that fits the part.")]
 Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be used.")]
@@ -85,6 +87,7 @@ def plan(
 
     goal = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
     print_whole(plan_table(found, f"{model}, {goal}"))
+    next_step("plan", model, "--pareto", "plans.html", why="speed against size, as a page")
 
 
 def _target(part: str | None, board: str | None) -> str:

@@ -63,6 +63,7 @@ def scores_table(
     us: dict[str, float],
     names_of: Sequence[str] | None = None,
     top: int = MAX_BARS,
+    truth: Sequence[str] | None = None,
 ) -> Table:
     """Return class and score bars of each picture; ``us`` is microseconds per image by runtime.
 
@@ -71,6 +72,7 @@ def scores_table(
         us: see above.
         names_of: names of ``classes`` where "unknown" is one of them; by default the model's.
         top: classes with a bar.
+        truth: what each picture is, if that is known: wrong answers are shown as such.
     """
     answers = model.classes if names_of is None else names_of
     timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
@@ -83,8 +85,11 @@ def scores_table(
     widths = int(room * BAR_WIDTH), int(room * NAME_WIDTH)
     if widths[1] < MIN_NAME_WIDTH:
         widths = 0, MIN_NAME_WIDTH
-    for name, row, index in zip(names, scores, classes, strict=True):
+    known: Sequence[str | None] = truth or [None] * len(names)
+    for name, row, index, told in zip(names, scores, classes, known, strict=True):
         best = Text(harmless(answers[index]), "bold")
+        if told is not None and told != answers[index]:
+            best.append(f" wrong: it is {harmless(told)}", "red")
         table.add_row(Text(harmless(name)), best, bars(model, row, *widths, top))
     return table
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bnn.commands.hints import next_step
 from bnn.errors import TrainError
 from bnn.system import install
 from bnn.system.terminal import harmless
@@ -253,3 +254,5 @@ def _show(found: Certificate, folder: Path, json: bool) -> None:
         f"{counted(len(found.labels), 'test picture')} right; {found.scores.size} scores equal on "
         f"PyTorch, {' and '.join(found.differing)}; see {folder / 'report.html'}"
     )
+    next_step("classify", folder / "model.bnn", "PICTURE", why="classify your own pictures")
+    next_step("plan", folder / "model.bnn", "--max", why="does it fit a board, how fast")

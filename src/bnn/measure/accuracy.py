@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.classifier import Classifier, probabilities
+from bnn.classifier import Classifier, logits
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
@@ -25,6 +25,28 @@ from bnn.program.inputs import PictureInput
 CHUNK = 500
 
 
+#: Wrong answers that are kept for a report.
+MAX_WORST = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Wrong:
+    """A picture that was classified wrong.
+
+    Attributes:
+        picture: uint8 (height, width, channels), as the network sees it.
+        label, answer: the true class, and the class given.
+        margin: how far the logit of the answer is above that of the true class.
+        sure: probability of the answer; None if the model has no calibration.
+    """
+
+    picture: NDArray[np.uint8]
+    label: int
+    answer: int
+    margin: float
+    sure: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Result of :func:`evaluate`.
@@ -35,6 +57,9 @@ class Evaluation:
         data: what the pictures look like, and what looks wrong.
         labels, answers: int64 (N,), the true class and the class given, in the order of the set.
         sure: float64 (N,), probabilities of the answers; None if the model has no calibration.
+        classes: names of the model's classes.
+        worst: the wrong answers that the model was surest of first, at most 30; without
+            probabilities those with the largest margin.
     """
 
     confusion: NDArray[np.int64]
@@ -43,6 +68,8 @@ class Evaluation:
     labels: NDArray[np.int64]
     answers: NDArray[np.int64]
     sure: NDArray[np.float64] | None = None
+    classes: tuple[str, ...] = ()
+    worst: tuple[Wrong, ...] = ()
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -143,7 +170,7 @@ def _of_arrays(
     used = {label for one in there for label in np.unique(one.labels).tolist()}
     match = test.match(classifier.classes, used)
     labels = match.indexes[test.labels]
-    count = _Count(len(classifier.classes))
+    count = _Count(classifier.classes)
     for first in range(0, len(test), CHUNK):
         chunk = slice(first, min(first + CHUNK, len(test)))
         count.add(classifier, test.images[chunk], labels[chunk])
@@ -187,7 +214,7 @@ def _of_pictures(
     training = splits.training if part != ALL else None
     total = len(test) + (0 if training is None else len(training))
     reader = Reader(model.preprocess, shape, total, advance)
-    count, notebook = _Count(len(classifier.classes)), Notebook()
+    count, notebook = _Count(classifier.classes), Notebook()
     for images, own in reader.batches(test, notebook, CHUNK):
         count.add(classifier, images, own)
     if not skip_broken:
@@ -249,19 +276,48 @@ def _same_folder(one: str, other: str) -> bool:
 class _Count:
     """The confusion matrix so far, and the time that it took."""
 
-    def __init__(self, classes: int) -> None:
-        self.confusion = np.zeros((classes, classes), np.int64)
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.confusion = np.zeros((len(classes), len(classes)), np.int64)
         self.seconds = 0.0
         self.images = 0
         self.labels: list[NDArray[np.int64]] = []
         self.answers: list[NDArray[np.int64]] = []
         self.sure: list[NDArray[np.float64]] = []
+        self.classes = classes
+        self.worst: list[Wrong] = []
 
     def evaluation(self, report: DataReport) -> Evaluation:
         """Return what was counted."""
         labels, answers = np.concatenate(self.labels), np.concatenate(self.answers)
         sure = np.concatenate(self.sure) if self.sure else None
-        return Evaluation(self.confusion, self.seconds, report, labels, answers, sure)
+        return Evaluation(
+            self.confusion,
+            self.seconds,
+            report,
+            labels,
+            answers,
+            sure,
+            self.classes,
+            tuple(self.worst),
+        )
+
+    def _keep_worst(
+        self,
+        values: NDArray[np.float64],
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        answers: NDArray[np.int64],
+        sure: NDArray[np.float64] | None,
+    ) -> None:
+        rows = np.arange(len(labels))
+        margins = values[rows, answers] - values[rows, labels]
+        for at in np.flatnonzero(labels != answers).tolist():
+            own = None if sure is None else float(sure[at])
+            # Copied: the whole batch need not stay in memory.
+            one = images[at].copy(), int(labels[at]), int(answers[at]), float(margins[at]), own
+            self.worst.append(Wrong(*one))
+        self.worst.sort(key=lambda one: (-(one.sure or 0.0), -one.margin))
+        del self.worst[MAX_WORST:]
 
     def add(
         self, classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]
@@ -271,8 +327,11 @@ class _Count:
         np.add.at(self.confusion, (labels, answers), 1)
         self.labels.append(labels)
         self.answers.append(answers)
+        values, sure = logits(classifier.model.program, scores), None
         if classifier.model.calibration is not None:
-            found = probabilities(classifier.model, scores)
-            self.sure.append(found[np.arange(len(found)), answers])
+            found = classifier.model.calibration.probabilities(values)
+            sure = found[np.arange(len(found)), answers]
+            self.sure.append(sure)
+        self._keep_worst(values, images, labels, answers, sure)
         self.seconds += classifier.last_run.seconds
         self.images += len(images)

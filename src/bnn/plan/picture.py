@@ -72,19 +72,24 @@ def _round(value: float) -> float:
 
 
 class _Labels:
-    """Labels beside dots; each is moved until it covers no other, if there is room."""
+    """Labels beside dots; each is moved until it covers no other; without room there is none."""
 
     def __init__(self, drawing: Drawing) -> None:
         self._drawing = drawing
         self._boxes: list[tuple[float, float, float]] = []
 
-    def put(self, x: float, y: float, words: str, colour: str) -> None:
+    def put(self, x: float, y: float, words: str, colour: str) -> bool:
+        """Write a label; whether there was room. The dot's title has its text in any case."""
         half = 2.6 * len(words)
         places = [(x, y + dy) for dy in (-8, 16, -19, 27, -30, 38)]
         free = (p for p in places if not any(self._meets(p, half, box) for box in self._boxes))
-        px, py = next(free, places[0])
+        place = next(free, None)
+        if place is None:
+            return False
+        px, py = place
         self._boxes.append((px, py, half))
         self._drawing.text(px, py, words, anchor="middle", colour=colour, size=9)
+        return True
 
     @staticmethod
     def _meets(place: tuple[float, float], half: float, box: tuple[float, float, float]) -> bool:
@@ -115,6 +120,26 @@ def _speeds(drawing: Drawing, bottom: float, curves: Sequence[Curve]) -> None:
         power += 1
 
 
+def _front(points: Sequence[Point], value: Callable[[Point], float]) -> list[Point]:
+    """Return the points that no other beats in speed and this value, the slowest first.
+
+    A plan may be best for its block RAMs only; in the panel of LUTs it would make a zigzag. Plans
+    that do not fit beat none that fits, and are shown where they are faster than all of those.
+    """
+    fitting = [point for point in points if point.fits]
+    fastest = max((point.fps for point in fitting), default=0.0)
+    large = [point for point in points if not point.fits and point.fps > fastest]
+    return _unbeaten(fitting, value) + _unbeaten(large, value)
+
+
+def _unbeaten(points: Sequence[Point], value: Callable[[Point], float]) -> list[Point]:
+    front: list[Point] = []
+    for point in sorted(points, key=lambda one: (-one.fps, value(one))):
+        if not front or value(point) < value(front[-1]):
+            front.append(point)
+    return front[::-1]
+
+
 def _panel(
     drawing: Drawing,
     top: float,
@@ -136,14 +161,17 @@ def _panel(
     labels = _Labels(drawing)
     for number, each in enumerate(curves):
         colour = _COLOURS[number % len(_COLOURS)]
-        places = [(x(p.fps), bottom - value(p) / high * _PANEL) for p in each.points]
+        points = _front(each.points, value)
+        places = [(x(p.fps), bottom - value(p) / high * _PANEL) for p in points]
         if places:
             drawing.line(places, colour)
             drawing.text(_LEFT + 14, top + 16 + 16 * number, _label(each), colour=colour, size=13)
-        for point, (px, py) in zip(each.points, places, strict=True):
+        told = ""
+        for point, (px, py) in zip(points, places, strict=True):
             text = f"{point.fps:,.0f} images/s, {value(point):,.0f} {name}; slowest: "
             drawing.dot(px, py, colour, full=point.fits, title=text + point.bottleneck)
-            labels.put(px, py, point.bottleneck, colour)
+            if point.bottleneck != told and labels.put(px, py, point.bottleneck, colour):
+                told = point.bottleneck
 
 
 def _accuracy(drawing: Drawing, top: float, curves: Sequence[Curve]) -> None:

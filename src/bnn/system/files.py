@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bnn.errors import BnnError, ModelFileError
+from bnn.errors import BnnError, DataError, InputError, ModelFileError
 
 StrPath = str | os.PathLike[str]
 
@@ -249,6 +249,18 @@ def check_writable(path: StrPath, error: type[BnnError]) -> None:
     target = place if place.exists() else place.parent
     if not os.access(target, os.W_OK):
         raise error(f"{os.fspath(path)}: cannot be written: {target} may not be written")
+
+
+def check_page(path: StrPath) -> None:
+    """Raise if an HTML page cannot be written at ``path``, before the work that it will show.
+
+    Raises:
+        InputError: the name does not end in .html or .htm.
+        DataError: it cannot be written.
+    """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{os.fspath(path)}: is not the name of a page; end it with .html")
+    check_writable(path, DataError)
 
 
 def sync_folder(folder: Path) -> None:

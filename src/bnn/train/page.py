@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from bnn.measure import page as parts_of
 from bnn.system import page as frame
 
 if TYPE_CHECKING:
@@ -21,13 +19,13 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 30
 
-STYLE = """.confusion { display: block; overflow-x: auto }
-.confusion td { min-width: 2.2em; font-variant-numeric: tabular-nums }
-figure { display: inline-block; margin: .4em; text-align: center; font-size: 12px }
-figure img { width: 84px; image-rendering: pixelated; border: 1px solid #ccc }
-.proof { padding: .6em 1em; border-left: 5px solid #2a7 } .failed { border-color: #c22 }
-svg text { font-size: 11px; fill: #555 }
+STYLE = (
+    parts_of.STYLE
+    + """.proof { padding: .6em 1em; border-left: 5px solid var(--best) }
+.failed { border-color: var(--error) }
+.curve text { font-size: 11px; fill: var(--faint) } .curve polyline { stroke: var(--accent) }
 """
+)
 
 
 def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
@@ -46,7 +44,7 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         "<h2>Training</h2>",
         _curves(found.history),
         "<h2>Confusion matrix</h2><p>Rows: the true class. Columns: the answer.</p>",
-        _confusion(found),
+        parts_of.confusion(found.classes, found.confusion),
         "<h2>Most confused</h2><p>Wrong answers, those with the largest margin first.</p>",
         *(_figure(found, pictures, index) for index in found.most_confused(MAX_PICTURES)),
         f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
@@ -113,8 +111,8 @@ def _curve(values: Sequence[float], what: str) -> str:
         for n, v in enumerate(values)
     )
     return (
-        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{what}">'
-        f'<polyline points="{points}" fill="none" stroke="#26c" stroke-width="1.5"/>'
+        f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
+        f'aria-label="{what}"><polyline points="{points}" fill="none" stroke-width="1.5"/>'
         f'<text x="{MARGIN}" y="18">{what}</text>'
         f'<text x="2" y="{MARGIN + 4}">{high:.4g}</text>'
         f'<text x="2" y="{HEIGHT - MARGIN + 4}">{low:.4g}</text>'
@@ -125,34 +123,9 @@ def _curve(values: Sequence[float], what: str) -> str:
 # --- confusion -----------------------------------------------------------------------
 
 
-def _confusion(found: Certificate) -> str:
-    matrix = found.confusion
-    head = "".join(f"<th>{escape(name)}" for name in found.classes)
-    rows = [
-        f"<tr><th>{escape(name)}" + "".join(_cell(row, n, n == own) for n in range(len(row)))
-        for own, (name, row) in enumerate(zip(found.classes, matrix, strict=True))
-    ]
-    return f'<table class="confusion"><tr><th>{head}{"".join(rows)}</table>'
-
-
-def _cell(row: NDArray[np.int64], column: int, right: bool) -> str:
-    share = row[column] / max(1, row.sum())
-    colour = "40,160,110" if right else "210,50,40"
-    strength = share * 0.6 if right else min(1.0, share * 8)
-    return f'<td style="background:rgba({colour},{strength:.2f})">{row[column] or ""}'
-
-
 def _figure(found: Certificate, pictures: NDArray[np.uint8], index: int) -> str:
     truth, answer = (found.classes[one[index]] for one in (found.labels, found.predicted))
-    pixels = pictures[index]
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<figure><img alt="test picture {index}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(truth)}<br>taken for {escape(answer)}</figcaption></figure>"
-    )
+    return parts_of.picture(pictures[index], truth, answer)
 
 
 # --- model card ----------------------------------------------------------------------

@@ -2,18 +2,22 @@
 """The page on this machine's loopback address, by Python's own server.
 
 It answers with the files of the page, which it keeps in memory, and with nothing else: no path
-of a request is ever looked up on the disk.
+of a request is ever looked up on the disk. With a machine (`bnn.web.machine`) it also takes
+``POST /run?model=NAME``, whose body is one prepared image.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from bnn.errors import DataError
+from bnn.web.machine import Busy, Failed, Machine
 from bnn.web.site import TYPES
 
 HOST = "127.0.0.1"
@@ -21,6 +25,9 @@ HOST = "127.0.0.1"
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 #: Seconds after which a connection that sends nothing is closed.
 _TIMEOUT_S = 30
+#: Type of a body that is posted. A page of another site cannot send it without asking first.
+_BODY_TYPE = "application/octet-stream"
+_MAX_DIGITS = 9
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -38,6 +45,7 @@ class PageServer(ThreadingHTTPServer):
     Args:
         pages: content of each file by its name, such as ``index.html``.
         port: 0 for any that is free.
+        machine: what runs images that are posted; None: nothing is taken.
 
     Raises:
         DataError: the port cannot be used.
@@ -45,8 +53,11 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, pages: Mapping[str, bytes], port: int = 0) -> None:
-        self.pages = pages
+    def __init__(
+        self, pages: Mapping[str, bytes], port: int = 0, machine: Machine | None = None
+    ) -> None:
+        self.pages = pages if machine is None else _told(pages, machine)
+        self.machine = machine
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as reason:
@@ -57,6 +68,13 @@ class PageServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
+
+
+def _told(pages: Mapping[str, bytes], machine: Machine) -> Mapping[str, bytes]:
+    """The page's files, whose list of models says what this machine runs."""
+    listed = json.loads(pages["models.json"])
+    listed["machine"] = {"runtime": machine.runtime, "models": sorted(machine.sizes)}
+    return {**pages, "models.json": json.dumps(listed).encode()}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,10 +89,68 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(body=False)
 
+    def do_POST(self) -> None:
+        self.close_connection = True  # a body that is not read would be the next request
+        if self._is_foreign():
+            return
+        if self.server.machine is None:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED, "there is nothing to post to")
+            return
+        status, values = self._posted(self.server.machine)
+        content = json.dumps(values).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            self.send_header("Retry-After", "1")
+        for header, value in _HEADERS.items():
+            self.send_header(header, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _posted(self, machine: Machine) -> tuple[HTTPStatus, dict[str, Any]]:
+        """Status and values of the answer to a POST; nothing is read before its head is checked."""
+        place = urlsplit(self.path)
+        if place.path != "/run":
+            return HTTPStatus.NOT_FOUND, {"error": "there is nothing to post to"}
+        name = parse_qs(place.query).get("model", [""])[0]
+        if name not in machine.sizes:
+            return HTTPStatus.NOT_FOUND, {"error": "no such bundled model"}
+        if self.headers.get("Content-Type") != _BODY_TYPE:
+            reason = f"the body is {_BODY_TYPE}: the bytes of a prepared image"
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"error": reason}
+        size, told = machine.sizes[name], self.headers.get("Content-Length", "")
+        if not (told.isascii() and told.isdecimal()) or "Transfer-Encoding" in self.headers:
+            return HTTPStatus.LENGTH_REQUIRED, {"error": "the length of the body must be told"}
+        # Compared as text first: thousands of digits take long to become a number.
+        if len(told) > _MAX_DIGITS or int(told) > size:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"an image has {size} bytes"}
+        image = self.rfile.read(int(told))
+        if len(image) != size:
+            return HTTPStatus.BAD_REQUEST, {"error": f"an image has {size} bytes"}
+        try:
+            answer = machine.answer(name, image)
+        except Busy:
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"error": "too many requests at a time"}
+        except Failed:
+            reason = f"{machine.runtime} cannot run {name}; the terminal has the reason"
+            return HTTPStatus.CONFLICT, {"error": reason}
+        if answer is None:
+            return HTTPStatus.ACCEPTED, {"preparing": machine.runtime}
+        return HTTPStatus.OK, answer
+
+    def _is_foreign(self) -> bool:
+        """Refuse requests of other sites' pages, and under other names; whether that was done."""
+        host = self.headers.get("Host", HOST)
+        origin = self.headers.get("Origin")
+        own = host.rsplit(":", 1)[0] in _OWN_NAMES
+        if own and (origin is None or origin == f"http://{host}"):
+            return False
+        self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine")
+        return True
+
     def _answer(self, *, body: bool) -> None:
-        host = self.headers.get("Host", HOST).rsplit(":", 1)[0]
-        if host not in _OWN_NAMES:
-            self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine")
+        if self._is_foreign():
             return
         name = unquote(urlsplit(self.path).path).lstrip("/") or "index.html"
         content = self.server.pages.get(name)

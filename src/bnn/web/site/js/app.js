@@ -6,6 +6,7 @@ import { Cards } from "./cards.js";
 import { bestCore } from "./core.js";
 import { $, element, errorsAgain, saidOf, showError } from "./dom.js";
 import { coreModule } from "./engine.js";
+import { Machine } from "./machine.js";
 import { Models } from "./models.js";
 import { Pad } from "./pad.js";
 import { pictureOf } from "./pictures.js";
@@ -24,6 +25,7 @@ let models;
 let bits;
 let camera;
 let pad;
+let machine;
 
 /** Classifies the present picture on every chosen model. */
 async function classify({ measure = true } = {}) {
@@ -46,8 +48,9 @@ async function classifyOn(model, given, turn) {
     if (turn !== asked) return;
     const result = await engine.ask("classify", given);
     if (turn !== asked) return;
-    card.show(engine.info, result);
+    card.show(engine.info, result, given.picture.truth);
     model.input = result.bytes;
+    machine.compare(model, card, result);
   } catch (reason) {
     if (turn !== asked) return;
     model.input = null; // what was seen before is not this picture
@@ -180,6 +183,7 @@ async function takeSample(url) {
   try {
     const response = await fetch(url);
     const next = await pictureOf(await response.blob());
+    next.truth = decodeURIComponent(url.split("/").at(-1).replace(".png", ""));
     stopCamera();
     pad.clear();
     drawShown(next);
@@ -256,12 +260,15 @@ function setUpLanguage() {
     errorsAgain();
     showCore();
     showCameraButton();
+    if (machine?.runtime) classify({ measure: false });
   });
 }
 
 function showCore() {
   const kernel = text(`about.kernel.${bestCore()}`);
   $("core").textContent = text("about.core", { kernel });
+  $("about-machine").hidden = !machine?.runtime;
+  $("about-machine").textContent = machine?.runtime ? text("about.machine", { runtime: machine.runtime }) : "";
 }
 
 async function start() {
@@ -276,6 +283,8 @@ async function start() {
   } catch (reason) {
     return showError("trouble", () => errorText(reason.key ? reason : { key: "error.offline" }));
   }
+  machine = new Machine(listed.machine);
+  showCore();
   models = new Models(listed.models, () => {
     bits.offer(models.chosen);
     classify();

@@ -40,18 +40,22 @@ class Card {
     this.error = null;
     this.canvas = element("canvas", { class: "seen", role: "img", width: 1, height: 1 });
     this.answer = element("p", { class: "answer" });
+    this.wrong = element("p", { class: "error", hidden: true });
     this.bars = element("dl", { class: "bars" });
     this.more = element("p", { class: "hint", hidden: true });
     this.kind = element("p", { class: "hint" });
     this.times = element("p", { class: "hint times" });
+    this.machine = element("div", { class: "on-machine", hidden: true });
     this.root = element(
       "article", { class: "card", "data-model": name },
       element("h3", { text: name }),
       element("div", { class: "top" }, this.canvas, this.answer),
+      this.wrong,
       this.bars,
       this.kind,
       this.more,
       this.times,
+      this.machine,
     );
   }
 
@@ -69,12 +73,13 @@ class Card {
     this.told = text("result.spoken", { model: this.name, name: errorText(error) });
     this.bars.replaceChildren();
     this.kind.textContent = "";
+    this.wrong.hidden = true;
     this.times.textContent = "";
   }
 
-  /** `result` as js/worker.js gives it; `info` of the model. */
-  show(info, result) {
-    this.last = { info, result };
+  /** `result` as js/worker.js gives it; `info` of the model; `truth` of a sample picture. */
+  show(info, result, truth = null) {
+    this.last = { info, result, truth };
     this.error = null;
     this.root.classList.remove("failed");
     this.canvas.hidden = !result.bytes;
@@ -82,6 +87,9 @@ class Card {
     if (result.bytes) drawBytes(this.canvas, result.bytes, info.shape);
     const winner = info.classes[result.winners[0]];
     this.answer.textContent = winner;
+    // Where the model has no such class, nothing is wrong: a frog before a network of digits.
+    this.wrong.hidden = !info.classes.includes(truth) || winner === truth;
+    this.wrong.textContent = this.wrong.hidden ? "" : text("result.wrong", { name: truth });
     this.told = text("result.spoken", { model: this.name, name: winner });
     this.showBars(info, result);
     this.times.textContent = [
@@ -101,7 +109,8 @@ class Card {
     this.rows(shown.length);
     this.more.hidden = !many;
     this.more.textContent = text("result.more", { n: shown.length, all: order.length });
-    this.kind.textContent = text(probabilities ? "result.probabilities" : "result.scores");
+    const score = scores[winners[0]];
+    this.kind.textContent = text(probabilities ? "result.probabilities" : "result.scores", { score });
     shown.forEach((at, i) => {
       const row = this.bars.children[i];
       row.className = at === winners[0] ? "bar best" : "bar";
@@ -114,6 +123,12 @@ class Card {
       score.textContent = probabilities ? percent(share) : scores[at];
       score.title = text("result.score.value", { score: scores[at] });
     });
+  }
+
+  /** What the machine that serves this page made of the same image, see js/machine.js. */
+  showMachine(...parts) {
+    this.machine.hidden = false;
+    this.machine.replaceChildren(...parts);
   }
 
   /** Rows are used again: a camera shows thirty results a second. */
@@ -131,7 +146,7 @@ class Card {
 
   /** The same again in another language. */
   again() {
-    if (this.last) this.show(this.last.info, this.last.result);
+    if (this.last) this.show(this.last.info, this.last.result, this.last.truth);
     else if (this.error) this.fail(this.error);
   }
 }

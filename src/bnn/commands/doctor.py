@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn doctor``: what is here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import json as json_text
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnn.errors import BnnError
+from bnn.system import install
+from bnn.system.terminal import harmless
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that may be here.
+
+    Attributes:
+        name: what it is for.
+        state: ``ok``; ``missing``: an optional part; ``broken``: something that every use needs.
+        found: what there is.
+        remedy: how to get it; "" if it is here.
+    """
+
+    name: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Show what is here, what is missing, and how to get it. Nothing is changed.
+
+    The exit status is 1 if something is broken that every use needs; missing optional parts are no
+    failure.
+
+    Example: [bold]bnn doctor[/bold]
+    """
+    found = list(checks())
+    for one in found:
+        if json:
+            typer.echo(json_text.dumps(asdict(one)))
+            continue
+        typer.echo(harmless(f"{one.state:8} {one.name:13} {one.found}"))
+        if one.remedy:
+            typer.echo(harmless(f"{'':23}get it: {one.remedy}"))
+    if any(one.state == "broken" for one in found):
+        raise typer.Exit(1)
+
+
+def checks() -> Iterator[Check]:
+    """Yield every check; none of them raises a `BnnError`."""
+    yield Check("Python", "ok", f"{platform.python_version()} ({sys.executable})")
+    yield _tried("core", _core, "install the package again: its native module is missing")
+    yield _tried("models", _models, "install the package again: its files are incomplete")
+    yield _tried("cache", _cache, "set BNN_CACHE to a folder that is yours and can be written")
+    yield _data()
+    yield _extra("train", "training", ("torch", "lightning"))
+    yield _extra("convert", "conversion", ("h5py", "onnx"))
+    yield _extra("data", "downloads", ("pooch",))
+    yield _extra("camera", "bnn watch", ("cv2",))
+    yield _simulator()
+    yield _board()
+
+
+def _tried(name: str, look: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(name, "ok", look())
+    except BnnError as reason:
+        return Check(name, "broken", str(reason), remedy)
+
+
+def _core() -> str:
+    from bnn.run.cpu import describe
+
+    found = describe()
+    return f"kernel {found.kernel}, {found.threads} threads"
+
+
+def _models() -> str:
+    from bnn.library import bundled, load
+
+    return ", ".join(load(name).name and name for name in bundled())
+
+
+def _cache() -> str:
+    from bnn.system.cache import describe
+
+    values = describe()
+    return f"{values['folder']}, {values['bytes']:,} bytes"
+
+
+def _data() -> Check:
+    given = os.environ.get("BNN_DATA", "")
+    roots = [Path(root) for root in given.split(os.pathsep) if root]
+    lost = [str(root) for root in roots if not root.is_dir()]
+    if lost:
+        return Check(
+            "data sets", "missing", f"no folder {', '.join(lost)}", "set BNN_DATA to your folders"
+        )
+    told = given or "BNN_DATA is not set; known data sets are fetched when they are needed"
+    return Check("data sets", "ok", told)
+
+
+def _extra(extra: str, name: str, modules: tuple[str, ...]) -> Check:
+    absent = [module for module in modules if find_spec(module) is None]
+    if absent:
+        return Check(name, "missing", f"no {', '.join(absent)}", install.command(extra))
+    return Check(name, "ok", ", ".join(modules))
+
+
+def _simulator() -> Check:
+    from bnn.hw.toolchain.verilator import compiler, verilator_root
+
+    try:
+        found = f"Verilator in {verilator_root()}, compiler {compiler()[0]}"
+    except BnnError as reason:
+        return Check("simulator", "missing", str(reason), install.command("sim"))
+    return Check("simulator", "ok", found)
+
+
+def _board() -> Check:
+    if find_spec("pynq") is None:
+        told = "the package pynq is not here: this is not a PYNQ board"
+        return Check("board", "missing", told, "run this on a board with a PYNQ image")
+    return Check("board", "ok", os.environ.get("BNN_ACCELERATOR", "BNN_ACCELERATOR is not set"))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs a prepared image on this machine's runtimes, for the page to compare with the browser.
+
+Only bundled models are run, by name, and an image has exactly the bytes that its model takes: no
+file and no picture of a request is ever opened.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from bnn.classifier import Classifier
+from bnn.errors import BnnError
+from bnn.library import bundled, load
+from bnn.program.inputs import PictureInput
+from bnn.system.terminal import harmless
+
+#: Requests at a time: one that runs, and these that wait.
+MAX_REQUESTS = 4
+#: Runtimes that the page can be served with.
+RUNTIMES = ("cpu", "sim", "board")
+
+
+class Busy(Exception):  # noqa: N818  # not an error of the user
+    """As many requests as are allowed are running or waiting."""
+
+
+class Failed(Exception):  # noqa: N818  # the reason is for the terminal, not for the page
+    """A runtime cannot run a model."""
+
+
+class Machine:
+    """Classifiers of bundled models on ``cpu`` and on ``runtime``, made when they are asked for.
+
+    Args:
+        runtime: ``cpu``, ``sim`` or ``board``.
+        say: called with what goes wrong, which may name files of this machine; by default it goes
+            to standard error, and never to the page.
+        options: for the runtime, beside its name.
+    """
+
+    def __init__(
+        self,
+        runtime: str,
+        say: Callable[[str], None] | None = None,
+        **options: Any,
+    ) -> None:
+        self.runtime = runtime
+        self.sizes = _sizes()
+        self._say = say or _on_terminal
+        self._options = options
+        self._room = threading.BoundedSemaphore(MAX_REQUESTS)
+        # One after the other: times are compared, and an accelerator is one.
+        self._running = threading.Lock()
+        self._making = threading.Lock()
+        self._made: dict[str, Future[list[Classifier]]] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, model: str, image: bytes) -> dict[str, Any] | None:
+        """Return what each runtime makes of an image; None while they are made (minutes for sim).
+
+        Args:
+            model: name of a bundled model, a key of ``sizes``.
+            image: its input's bytes, ``sizes[model]`` of them.
+
+        Raises:
+            Busy: too many requests at a time.
+            Failed: a runtime cannot run the model.
+        """
+        if not self._room.acquire(blocking=False):
+            raise Busy
+        try:
+            made = self._classifiers(model)
+            if not made.done():
+                return None
+            with self._running:
+                return _compared(model, made.result(), image)
+        except BnnError as reason:
+            self._say(f"{model} on {self.runtime}: {reason}")
+            raise Failed(model) from reason
+        finally:
+            self._room.release()
+
+    def _classifiers(self, model: str) -> Future[list[Classifier]]:
+        with self._lock:
+            if model not in self._made:
+                future: Future[list[Classifier]] = Future()
+                self._made[model] = future
+                # A daemon: Ctrl-C does not wait for a simulator that is being compiled.
+                making = threading.Thread(target=self._make, args=(model, future), daemon=True)
+                making.start()
+                if self.runtime == "cpu":
+                    making.join()  # takes milliseconds
+            return self._made[model]
+
+    def _make(self, model: str, future: Future[list[Classifier]]) -> None:
+        try:
+            with self._making:
+                loaded = load(model)
+                made = [Classifier(loaded, "cpu", threads=1)]
+                if self.runtime != "cpu":
+                    made.append(Classifier(loaded, self.runtime, **self._options))
+            future.set_result(made)
+        except BaseException as reason:  # it is raised where the result is asked for
+            future.set_exception(reason)
+
+
+def _on_terminal(line: str) -> None:
+    sys.stderr.write(f"bnn: {harmless(line)}\n")
+
+
+def _compared(model: str, made: list[Classifier], image: bytes) -> dict[str, Any]:
+    shape = made[0].model.program.input.shape
+    batch = np.frombuffer(image, np.uint8).reshape(1, *shape)
+    return {"model": model, "runtimes": [_ran(one, batch) for one in made]}
+
+
+def _ran(classifier: Classifier, batch: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
+    scores, classes = classifier.run(batch)
+    details: Mapping[str, Any] = classifier.last_run.details
+    told = ("cycles", "mhz", "simulated", "simulation_seconds", "ledger", "copied")
+    return {
+        "runtime": classifier.runtime,
+        "scores": scores[0].tolist(),
+        "class_index": int(classes[0]),
+        "us": classifier.last_run.us_per_image,
+        **{key: details[key] for key in told if key in details},
+    }
+
+
+def _sizes() -> dict[str, int]:
+    """Bytes of an input of each bundled model."""
+    inputs = {name: load(name).program.input for name in bundled()}
+    return {
+        name: prod(given.shape) for name, given in inputs.items() if isinstance(given, PictureInput)
+    }
