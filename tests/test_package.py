@@ -103,5 +103,5 @@ def test_modules_that_the_documents_name_exist() -> None:
     told = [root / "README.md", *(root / "docs").glob("*.md")]
     for document in told:
         for name in re.findall(r"[\w/-]+/\w+\.py\b", document.read_text(encoding="utf-8")):
-            held = "NAME" in name or any(path.endswith(f"/{name}") for path in there)
+            held = "NAME" in name or any(path.endswith("/" + name.lstrip("/")) for path in there)
             assert held, f"{document.name}: {name}"
