@@ -42,7 +42,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: docs docs-translate docs-check demo test test-serve test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: docs docs-translate docs-check notebooks demo test test-serve test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format wasm dist-check clean
 .DELETE_ON_ERROR:
 
@@ -123,6 +123,12 @@ docs-check: $(INSTALLED)
 	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
 	    BNN_DOCS_COMMANDS=0 $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
 	    -d $(SITE)/check/doctrees-$$language docs $(SITE)/check/$$language || exit 1; done
+
+# Every notebook from top to bottom, with the simulator; those of training where PyTorch is installed.
+notebooks: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[notebooks,sim]'
+	$(BIN)/python tools/build_notebooks.py
+	$(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/notebooks
 
 # Random programs, RUNS of them, on every kernel set of this machine against the reference.
 RUNS ?= 10000
