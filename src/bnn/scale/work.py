@@ -209,8 +209,8 @@ def as_it_is(
     """Return a plain picture that has the input's size and colours already, else None.
 
     Preparations leave such pixels as they are (:meth:`Preprocess.to_array`; that of digits leaves
-    grey ones), and take longer for that than decoding. What has anything more to it (another size or depth, transparency, EXIF,
-    several frames, damage) is for the preparation.
+    grey ones), and take longer for that than decoding. What has anything more to it (another size
+    or depth, transparency, EXIF, several frames, damage) is for the preparation.
     """
     from PIL import Image
 
