@@ -34,10 +34,8 @@ def test_no_described_request_fails_or_has_another_answer(
         def ask(case: Any) -> None:
             nonlocal asked
             asked += 1
-            if case.path_parameters:  # half of the requests are for a model that there is
-                if asked % 2:
-                    case.path_parameters["MODEL_NAME"] = "lfc-w1a1"
-                    case.path_parameters["MODEL_VERSION"] = "1"
+            if case.path_parameters and asked % 2:  # half are for a model that there is
+                case.path_parameters |= {"MODEL_NAME": "lfc-w1a1", "MODEL_VERSION": "1"}
             answer = case.call(base_url=f"http://127.0.0.1:{server.port}")
             assert answer.status_code < 500
             if answer.status_code == 200:
