@@ -471,6 +471,7 @@ def test_the_command(tmp_path: Path, many: Path) -> None:
         assert text in str(failed.exception)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_ray_gives_the_same_rows(tmp_path: Path, many: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")
     from bnn.scale.on_ray import on_ray

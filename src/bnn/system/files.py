@@ -63,7 +63,7 @@ def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
         BnnError: of class ``error``: it is missing, not regular, too large or not readable.
     """
     try:
-        _check_kind(path, Path(path).stat(), limit, error)
+        _check_kind(path, os.stat(path), limit, error)  # noqa: PTH116  # of every picture file
         # Non-blocking, in case it has become a pipe meanwhile; no effect on regular files.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
         flags |= getattr(os, "O_BINARY", 0)
