@@ -259,7 +259,7 @@ def test_shapes_have_a_batch_and_one_to_seven_axes(shape: Any, fits: bool) -> No
     if fits:
         assert Settings("here", LAYERS["Dense"], {"batch_shape": shape}).shape == shape
     else:
-        with pytest.raises(FormatError, match="here: batch_shape .*: is not a shape"):
+        with pytest.raises(FormatError, match=r"here: batch_shape .*: is not a shape"):
             Settings("here", LAYERS["Dense"], {"batch_shape": shape})
 
 
