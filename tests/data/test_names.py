@@ -86,6 +86,10 @@ def test_positions_are_said() -> None:
     )
     found = match("set", ["0", "1"], ["sign 0", "sign 1", "sign 2"])
     assert found.indexes.tolist() == [0, 1]
+    letters = ["a", "b", "c", "d", "e", "f"]
+    for count, more in ((4, ""), (5, " and 1 more"), (6, " and 2 more")):
+        (note,) = match("set", list("012345")[:count], letters).notes
+        assert note.endswith(f"from 0: 0 for a, 1 for b, 2 for c, 3 for d{more}")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,11 @@ def test_nothing_wrong(folder: Path) -> None:
     assert report.sizes == {(64, 48): 24}
     assert report.modes == {"RGB": 24}
     assert report.lines()[-1] == "Nothing looks wrong."
+    heads = [line.split()[0] for line in report.lines()[1:-1]]
+    assert heads == ["classes", "pictures", "sizes", "modes", "prepared", "training"]
+    told = report.with_arithmetic("32-true").lines()
+    assert told[-2].split() == ["arithmetic", "32-true"]
+    assert told[:-2] == report.lines()[:-1]
 
 
 def png_16(path: Path, colour: int) -> None:

@@ -248,6 +248,21 @@ def test_the_least_and_the_most_of_a_number(kind: str, key: str, least: int, mos
             assert str(raised.value).endswith(f"from {least} to {most}")
 
 
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        *(([None], False), ([None, 3], True), ([None, *[1] * 7], True), ([None, *[1] * 8], False)),
+        *(([None, 1 << 20], True), ([None, (1 << 20) + 1], False), ([None, 0], False), (3, False)),
+    ],
+)
+def test_shapes_have_a_batch_and_one_to_seven_axes(shape: Any, fits: bool) -> None:
+    if fits:
+        assert Settings("here", LAYERS["Dense"], {"batch_shape": shape}).shape == shape
+    else:
+        with pytest.raises(FormatError, match=r"here: batch_shape .*: is not a shape"):
+            Settings("here", LAYERS["Dense"], {"batch_shape": shape})
+
+
 def test_long_values_are_short_in_a_message() -> None:
     assert short((1 << 64) - 1) == str((1 << 64) - 1)
     assert short(1 << 64) == short(-1 << 64) == "(a huge number)"

@@ -131,6 +131,8 @@ TAKEN = {
     "a vector": (QUANT, CONV, FLAT, DENSE),
 }
 REFUSED = {
+    "too few inputs": ((QUANT, step("Conv"), FLAT), r"has 1 inputs, not 2 to 3$"),
+    "too many inputs": ((QUANT, CONV, step("Relu", np.float32(1)), FLAT), "has 2 inputs, not 1$"),
     "a product along the width": (
         (QUANT, CONV, step("MatMul", signs(3, 3)), FLAT),
         "multiplies along axis W",

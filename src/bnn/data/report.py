@@ -72,7 +72,7 @@ class DataReport:
         findings: what looks wrong.
         skipped: files that could not be read and were skipped.
         identity: digest of all pictures with their parts and labels.
-        arithmetic: arithmetic of the training, or "" if it is not known.
+        arithmetic: arithmetic of the training, or None if it is not known.
     """
 
     name: str
