@@ -294,3 +294,16 @@ def test_what_the_model_takes_is_said(
     assert f"takes: {'' if '784' in line else '784 real values, '}{line}" in out
     told = bnn.load(path).provenance["input"]
     assert f"({told})" in out
+
+
+def test_a_model_without_pictures_says_how_it_would_take_them(convert: Any, tmp_path: Path) -> None:
+    from bnn.errors import InputError
+    from bnn.model.batch import as_batch
+
+    convert(FIXTURES / CNN, "-o", tmp_path / "maps.bnn")
+    convert(FIXTURES / "chainer" / "mlp.npz", "-o", tmp_path / "rows.bnn")
+    said = "does not take pictures but 28x28x1 real values, .* bnn convert --pictures unit"
+    with pytest.raises(InputError, match=said):
+        as_batch(bnn.load(tmp_path / "maps.bnn"), [], bgr=True)
+    with pytest.raises(InputError, match="does not take pictures but 784 real .* Classifier$"):
+        as_batch(bnn.load(tmp_path / "rows.bnn"), [], bgr=True)
