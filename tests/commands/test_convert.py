@@ -305,5 +305,5 @@ def test_a_model_without_pictures_says_how_it_would_take_them(convert: Any, tmp_
     said = "does not take pictures but 28x28x1 real values, .* bnn convert --pictures unit"
     with pytest.raises(InputError, match=said):
         as_batch(bnn.load(tmp_path / "maps.bnn"), [], bgr=True)
-    with pytest.raises(InputError, match=r"does not take pictures but 784 real .* bnn\.Classifier$"):
+    with pytest.raises(InputError, match=r"take pictures but 784 real .* bnn\.Classifier$"):
         as_batch(bnn.load(tmp_path / "rows.bnn"), [], bgr=True)
