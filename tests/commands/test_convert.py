@@ -247,3 +247,63 @@ def test_more_classes_than_the_original_holds_is_said(convert: Any, tmp_path: Pa
     bnn.save(many, tmp_path / "many.bnn")
     line = convert(tmp_path / "many.bnn", "--to", "bnn-pynq", "-o", tmp_path / "set")
     assert "has 65 classes; lfcW1A1 of the original holds at most 64" in line
+
+
+CNN = "keras/keras3-cnn.keras"
+
+
+def test_pictures_decide_an_input_that_nothing_quantizes(convert: Any, tmp_path: Path) -> None:
+    """Bytes of unit are not rounded to the steps of symmetric, which would be the guess."""
+    one, two = tmp_path / "one.bnn", tmp_path / "two.bnn"
+    out = convert(FIXTURES / CNN, "--pictures", "unit", "-o", one)
+    assert "taken as unit" in out or "takes: " in out
+    assert "rounded" not in out
+    convert(FIXTURES / CNN, "--pictures", "unit", "--input", "unit", "-o", two)
+    assert bnn.load(one).program.digest() == bnn.load(two).program.digest()
+    assert (bnn.load(one).program.input.table == np.arange(256)).all()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("int8/16", "are rounded to the steps of --input, by up to 0.0311"),
+        ("mean=0.5,std=0.25", "are rounded to the steps of --input, by up to 0.000122"),
+        ("bipolar", "the sign alone is used"),
+    ],
+)
+def test_bytes_that_are_rounded_are_said(
+    convert: Any, tmp_path: Path, given: str, line: str
+) -> None:
+    out = convert(FIXTURES / CNN, "--pictures", "unit", "--input", given, "-o", tmp_path / "x.bnn")
+    assert line in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "784 real values, from -1 to 1 in steps of 0.00784314, quantized to uint8"),
+        (["--input", "bipolar"], "+1 from 0 upwards, quantized to bipolar"),
+        (["--input", "mean=0.13,std=0.31"], "from -9.79 to 10.0497 in steps of 0.000302734"),
+    ],
+)
+def test_what_the_model_takes_is_said(
+    convert: Any, tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    path = tmp_path / "x.bnn"
+    out = convert(FIXTURES / "chainer" / "mlp.npz", *arguments, "-o", path)
+    assert f"takes: {'' if '784' in line else '784 real values, '}{line}" in out
+    told = bnn.load(path).provenance["input"]
+    assert f"({told})" in out
+
+
+def test_a_model_without_pictures_says_how_it_would_take_them(convert: Any, tmp_path: Path) -> None:
+    from bnn.errors import InputError
+    from bnn.model.batch import as_batch
+
+    convert(FIXTURES / CNN, "-o", tmp_path / "maps.bnn")
+    convert(FIXTURES / "chainer" / "mlp.npz", "-o", tmp_path / "rows.bnn")
+    said = "does not take pictures but 28x28x1 real values, .* bnn convert --pictures unit"
+    with pytest.raises(InputError, match=said):
+        as_batch(bnn.load(tmp_path / "maps.bnn"), [], bgr=True)
+    with pytest.raises(InputError, match=r"take pictures but 784 real .* bnn\.Classifier$"):
+        as_batch(bnn.load(tmp_path / "rows.bnn"), [], bgr=True)

@@ -58,21 +58,24 @@ class Ownership:
         self.lock = lock
         self.close = weakref.finalize(self, os.close, lock)
 
-    def keep(self) -> bool:
-        """Take the lock again if its file was deleted; return whether it was not.
+    def is_kept(self) -> bool:
+        """Whether the lock file was not deleted."""
+        try:
+            return os.path.samestat(os.fstat(self.lock), self.path.stat())
+        except OSError:
+            return False
+
+    def take_again(self) -> None:
+        """Take the lock of a new file, after the old one was deleted.
 
         Raises:
             DriverError: another process has made a new file and owns the chip now.
         """
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(self.lock), self.path.stat()):
-                return True
         before = self.close
         if self.path.parent != MACHINE:
             cache.folder()  # it may be deleted, too
         self._take()
         before()
-        return False
 
 
 def _holder(path: Path) -> str:
@@ -89,13 +92,13 @@ _parents: list[Any] = []
 #: Pools of deleted chips with buffers that the accelerator may still write to.
 _left: list[Pool] = []
 #: Two threads that ask for the chip at once get the same one.
-_one = threading.Lock()
+_one = threading.RLock()
 
 
 def _forked() -> None:
     """In a forked child, close its copy of the lock and keep buffers: the chip is the parent's."""
     global _one
-    _one = threading.Lock()
+    _one = threading.RLock()
     for ownership in list(_ownerships.values()):
         if ownership.close.detach() is not None:
             with suppress(OSError):
@@ -252,8 +255,11 @@ class Chip:
         Raises:
             DriverError: its lock file was deleted, and another process owns the chip now.
         """
+        if self._ownership.is_kept():  # nearly always: no lock, which Ctrl-C could leave taken
+            return
         with _one:
-            if not self._ownership.keep():
+            if not self._ownership.is_kept():
+                self._ownership.take_again()
                 self._loaded = None
 
     def doubt(self) -> None:
