@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,8 +16,8 @@ from PIL import Image
 import bnn
 from bnn.errors import PlanError
 from bnn.hw.boards import part
-from bnn.plan.pareto import Curve, Point, card_accuracy, curve
-from bnn.plan.picture import _front, write
+from bnn.plan.pareto import Curve, card_accuracy, curve
+from bnn.plan.picture import shown_plans, write
 
 PART = part("xc7z020")
 
@@ -56,7 +55,7 @@ def test_the_page_names_the_slowest_layer_at_every_point(lfc: Curve, tmp_path) -
     titles = [each.text or "" for each in root.findall(".//svg:circle/svg:title", names)]
     for kind in ("LUT", "BRAM36"):
         shown = [title for title in titles if f" {kind};" in title]
-        assert 1 < len(shown) < len(lfc.points)
+        assert len(shown) == len(shown_plans(lfc.points))
     assert len(titles) < 2 * len(lfc.points), "this curve has plans that are best in one of both"
     for point in lfc.points:
         assert f"<td>{point.cycles:,}</td>" in page
@@ -120,7 +119,7 @@ def test_the_axes_tell_the_numbers_of_the_dots(lfc: Curve, tmp_path) -> None:
             assert 10**fitted == pytest.approx(number(said[1]), rel=0.02) or not (
                 min(speeds)[0] <= x <= max(speeds)[0]
             )
-    assert shown == 2 * sum(len(_front(lfc.points, kind)) for kind in (_lut, _bram))
+    assert shown == 4 * len(shown_plans(lfc.points))
     (y0, low), (y1, high) = panels[2][0], panels[2][-1]
     found = sorted(
         low + (y + 4 - y0) / (y1 - y0) * (high - low)
@@ -130,30 +129,21 @@ def test_the_axes_tell_the_numbers_of_the_dots(lfc: Curve, tmp_path) -> None:
     assert found == pytest.approx([62.5, lfc.accuracy], abs=0.1)
 
 
-def _lut(point: Point) -> float:
-    return point.lut
-
-
-def _bram(point: Point) -> float:
-    return point.bram36
-
-
-@pytest.mark.parametrize("kind", [_lut, _bram])
-def test_each_panel_shows_what_is_best_in_it(lfc: Curve, kind: Callable[[Point], float]) -> None:
-    front = _front(lfc.points, kind)
+def test_no_plan_is_drawn_that_another_beats(lfc: Curve) -> None:
+    shown = shown_plans(lfc.points)
     assert lfc.best is not None
     for one in lfc.points:
         beaten = any(
-            (other.fps >= one.fps and kind(other) < kind(one))
-            or (other.fps > one.fps and kind(other) <= kind(one))
+            (other.fps >= one.fps and other.lut < one.lut)
+            or (other.fps > one.fps and other.lut <= one.lut)
             for other in lfc.points
             if other.fits == one.fits
         )
         slow = not one.fits and one.fps <= lfc.best.fps
-        assert (one in front) != (beaten or slow)
-    values = [kind(point) for point in front if point.fits]
-    assert values == sorted(values), "the line never turns back"
-    assert [point.fps for point in front] == sorted(point.fps for point in front)
+        assert (one in shown) != (beaten or slow)
+    for values in ([point.lut for point in shown], [point.fps for point in shown]):
+        assert values == sorted(values), "the line never turns back"
+    assert len(shown) < len(lfc.points), "this curve has plans that are best for block RAMs only"
 
 
 def test_labels_do_not_cover_each_other(lfc: Curve, tmp_path: Path) -> None:

@@ -115,6 +115,10 @@ def test_the_report_tells_what_was_found(done):
     links = re.findall(r"(?:src|href) *= *[\"']?([^\"' >]*)", page)
     assert all(link.startswith("data:image/png;") for link in links), "it must need nothing else"
     assert found.sha256 in (folder / "card.md").read_text()
+    assert str(folder.parent) not in page, "a page is shared: it has no path of this machine"
+    assert report["calibration"] is None
+    assert "fewer than 100 pictures" in report["no_calibration"]
+    assert "no probabilities: the validation part has fewer than 100 pictures" in page
 
 
 def check_curve(page, values):

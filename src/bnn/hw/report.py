@@ -174,7 +174,7 @@ def as_html(report: dict[str, Any]) -> str:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [("th", head), *(("td", row) for row in rows)]
-    return "<table>{}</table>".format(
+    return '<div class="wide" tabindex="0" role="group"><table>{}</table></div>'.format(
         "".join(
             f"<tr>{''.join(f'<{cell}>{html.escape(text)}</{cell}>' for text in line)}</tr>"
             for cell, line in lines

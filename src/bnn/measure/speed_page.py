@@ -43,7 +43,7 @@ def speed_page(name: str, machine: str, timings: Sequence[Timing]) -> str:
     return frame.page(
         f"{escape(name)}: {escape(machine)}",
         f'<p>{told}</p><div class="wide" tabindex="0" role="group"><table>'
-        f"<thead><tr>{head}<th></th></tr></thead><tbody>{body}</tbody></table></div>",
+        f"<thead><tr>{head}<td></td></tr></thead><tbody>{body}</tbody></table></div>",
         frame.STRIPED + _STYLE,
     )
 

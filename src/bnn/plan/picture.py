@@ -81,6 +81,7 @@ class _Labels:
     def put(self, x: float, y: float, words: str, colour: str) -> bool:
         """Write a label; whether there was room. The dot's title has its text in any case."""
         half = 2.6 * len(words)
+        x = max(x, _LEFT + half + 4)  # not over the axis
         places = [(x, y + dy) for dy in (-8, 16, -19, 27, -30, 38)]
         free = (p for p in places if not any(self._meets(p, half, box) for box in self._boxes))
         place = next(free, None)
@@ -120,22 +121,22 @@ def _speeds(drawing: Drawing, bottom: float, curves: Sequence[Curve]) -> None:
         power += 1
 
 
-def _front(points: Sequence[Point], value: Callable[[Point], float]) -> list[Point]:
-    """Return the points that no other beats in speed and this value, the slowest first.
+def shown_plans(points: Sequence[Point]) -> list[Point]:
+    """Return the plans that are drawn, in all panels: no other beats them in speed and LUT.
 
-    A plan may be best for its block RAMs only; in the panel of LUTs it would make a zigzag. Plans
-    that do not fit beat none that fits, and are shown where they are faster than all of those.
+    A plan may be best for its block RAMs only; in the picture it would make a zigzag. Plans that do
+    not fit beat none that fits, and are shown where they are faster than all of those.
     """
     fitting = [point for point in points if point.fits]
     fastest = max((point.fps for point in fitting), default=0.0)
     large = [point for point in points if not point.fits and point.fps > fastest]
-    return _unbeaten(fitting, value) + _unbeaten(large, value)
+    return _unbeaten(fitting) + _unbeaten(large)
 
 
-def _unbeaten(points: Sequence[Point], value: Callable[[Point], float]) -> list[Point]:
+def _unbeaten(points: Sequence[Point]) -> list[Point]:
     front: list[Point] = []
-    for point in sorted(points, key=lambda one: (-one.fps, value(one))):
-        if not front or value(point) < value(front[-1]):
+    for point in sorted(points, key=lambda one: (-one.fps, one.lut)):
+        if not front or point.lut < front[-1].lut:
             front.append(point)
     return front[::-1]
 
@@ -161,7 +162,7 @@ def _panel(
     labels = _Labels(drawing)
     for number, each in enumerate(curves):
         colour = _COLOURS[number % len(_COLOURS)]
-        points = _front(each.points, value)
+        points = shown_plans(each.points)
         places = [(x(p.fps), bottom - value(p) / high * _PANEL) for p in points]
         if places:
             drawing.line(places, colour)
@@ -196,9 +197,14 @@ def _label(each: Curve) -> str:
 def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float) -> str:
     """Return one self-contained HTML page with the picture and a table of its numbers."""
     margins = ", ".join(f"{kind} +-{error:.0f} %" for kind, error in cost.errors().items())
-    summary = (
-        f"Cycles are those of the slowest block; cells are estimated ({margins}). "
-        f"{part.name} has {part.luts:,} LUT and {part.bram36:g} BRAM36."
+    cells = f"{part.luts:,} LUT, {part.bram36:g} BRAM36"
+    summary = pages.both(
+        f"Cycles are those of the slowest block; cells are estimated ({margins}). {part.name} has "
+        f"{cells}. Drawn are the plans that no other beats in speed and LUT; the table has those "
+        "that are best for block RAMs, too.",
+        f"サイクルは最も遅いブロックの値、セル数は見積もり（{margins}）です。"
+        f"{part.name} の資源は {cells}。"
+        "図は速度と LUT で最良の構成だけを示し、表にはブロック RAM で最良の構成も含まれます。",
     )
     head = "<tr><th>model</th><th>images/s</th><th>cycles</th><th>LUT</th><th>BRAM36</th>"
     head += "<th>fits</th><th>slowest layer</th></tr>"
@@ -212,6 +218,7 @@ def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float
     title = " and ".join(html.escape(each.name) for each in curves)
     return pages.page(
         title=f"{title}: speed against size, {clock_mhz:g} MHz",
-        body=f"<p>{summary}</p>\n{drawing.svg()}\n<table>{head}{rows}</table>",
+        body=f"<p>{summary}</p>\n{drawing.svg()}\n"
+        f'<div class="wide" tabindex="0" role="group"><table>{head}{rows}</table></div>',
         style=pages.STRIPED,
     )

@@ -38,4 +38,4 @@ def _packages(extra: str) -> list[str]:
         match = _EXTRA.search(marker)
         if match and match[1] == extra:
             found.append(package.strip().replace(" ", ""))
-    return found
+    return found or [f".[{extra}]"]  # the installed package is older than these sources

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 
 from bnn.measure import page as parts_of
 from bnn.system import page as frame
+from bnn.system.page import both
 
 if TYPE_CHECKING:
     from bnn.train.certificate import Certificate
 
 MAX_PICTURES = 30
+#: Columns of the data's report: wide, so that no path is broken, and the browser wraps.
+UNWRAPPED = 10_000
 
 STYLE = (
     parts_of.STYLE
@@ -35,21 +39,40 @@ def page(found: Certificate, pictures: NDArray[np.uint8]) -> str:
         found: the certificate.
         pictures: pictures of the test part, uint8 (images, height, width, channels).
     """
-    title = escape(f"{found.network} on {found.dataset}")
+    title = escape(_without_paths(found, f"{found.network} on {found.dataset}"))
     parts = [
         _proof(found),
         _accuracies(found),
         _sureness(found),
-        f"<h2>Data</h2><pre>{escape(chr(10).join(found.data.lines(100)))}</pre>",
-        "<h2>Training</h2>",
+        _head("Data", "データ"),
+        f"<pre>{escape(_without_paths(found, chr(10).join(found.data.lines(UNWRAPPED))))}</pre>",
+        _head("Training", "学習"),
         _curves(found.history),
-        "<h2>Confusion matrix</h2><p>Rows: the true class. Columns: the answer.</p>",
+        _head("Confusion matrix", "混同行列"),
+        f"<p>{both('Rows: the true class. Columns: the answer.', '行は正解、列は答えです。')}</p>",
         parts_of.confusion(found.classes, found.confusion),
-        "<h2>Most confused</h2><p>Wrong answers, those with the largest margin first.</p>",
+        _head("Most confused", "最も大きな誤り"),
+        f"<p>{both('Wrong answers, the largest margin first.', '誤った答え、差の大きい順。')}</p>",
         *(_figure(found, pictures, index) for index in found.most_confused(MAX_PICTURES)),
-        f"<h2>Settings</h2><pre>{escape(_settings(found))}</pre>",
+        _head("Settings", "設定"),
+        f"<pre>{escape(_without_paths(found, _settings(found)))}</pre>",
     ]
     return frame.page(title, "\n".join(parts), STYLE)
+
+
+def _head(english: str, japanese: str) -> str:
+    return f"<h2>{both(english, japanese)}</h2>"
+
+
+def _without_paths(found: Certificate, text: str) -> str:
+    """Return a text in which places on this machine have only their last name."""
+    settings = found.settings
+    named = [settings.get(key) for key in ("data", "network", "init")]
+    places = [found.dataset, *named, *settings.get("teachers", ())]
+    # The longest first: one folder may be in another.
+    for place in sorted((one for one in places if one and os.sep in one), key=len, reverse=True):
+        text = text.replace(place, Path(place).name)
+    return text
 
 
 def _proof(found: Certificate) -> str:
@@ -68,7 +91,7 @@ def _accuracies(found: Certificate) -> str:
     rows = "".join(
         f"<tr><th>{escape(name)}<td>{100 * value:.2f} %" for name, value in found.accuracy.items()
     )
-    return f"<h2>Accuracy</h2><table>{rows}</table>"
+    return f"{_head('Accuracy', '正解率')}<table>{rows}</table>"
 
 
 def _sureness(found: Certificate) -> str:
@@ -81,7 +104,8 @@ def _sureness(found: Certificate) -> str:
             f"part: {100 * found.error:.2f} %."
         )
         lines = [first, *(f"Rejecting {one.text()}." for one in found.trades)]
-    return "<h2>Probabilities</h2>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
+    told = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return f"{_head('Probabilities', '確率')}{told}"
 
 
 def _settings(found: Certificate) -> str:

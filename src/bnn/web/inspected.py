@@ -17,24 +17,19 @@ from numpy.typing import NDArray
 from bnn.model.html import escape
 from bnn.model.model import Model
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
+from bnn.system import page as frame
 
 #: Tiles side by side, and the columns of squares of a vector.
 _ACROSS, _VECTOR = 16, 32
 #: Channels whose sums are drawn.
 MAX_DRAWN = 8
 _BINS = 40
-_STYLE = """
-:root { color-scheme: light dark; --line: #d8dbdd; --bar: #1f66b3; --limit: #a32424 }
-@media (prefers-color-scheme: dark) {
-  :root { --line: #384149; --bar: #6db3f2; --limit: #ff9a8f }
-}
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem }
-section { border-top: 1px solid var(--line); margin-top: 1rem }
+_STYLE = """section { border-top: 1px solid var(--line); margin-top: 1rem }
 img { image-rendering: pixelated; max-width: 100%; background: #7a93ad }
-figure { display: inline-block; margin: 0.3rem 0.6rem 0.3rem 0 }
+figure { display: inline-block; margin: 0.3rem 0.6rem 0.3rem 0; max-width: 100% }
 figcaption { font-size: 0.85rem }
-rect { fill: var(--bar) }
-line { stroke: var(--limit); stroke-width: 2 }
+.sums rect { fill: var(--accent) }
+.sums line { stroke: var(--error); stroke-width: 2 }
 """
 
 
@@ -58,13 +53,10 @@ def page(
     ops: dict[str, Op | None] = {INPUT: None, **{op.name: op for op in program.ops}}
     sections = "".join(_section(model, name, op, edges) for name, op in ops.items())
     told = f"<p>{escape(compared)}</p>" if compared else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(model.name)}: {escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escape(model.name)}: {escape(title)}</h1>"
-        f"<p>The answer is <b>{escape(answer)}</b>.</p>{told}{sections}</body></html>\n"
-    )
+    said = f"<b>{escape(answer)}</b>"
+    first = frame.both(f"The answer is {said}.", f"答えは {said} です。")
+    heading = f"{escape(model.name)}: {escape(title)}"
+    return frame.page(heading, f"<p>{first}</p>{told}{sections}", _STYLE)
 
 
 def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray[np.int32]]) -> str:
@@ -159,6 +151,7 @@ def _histogram(sums: NDArray[np.int32], channel: int, lines: list[int]) -> str:
     told = ", ".join(map(str, lines)) or "none"
     label = f"channel {channel}: sums from {int(sums.min())} to {int(sums.max())}, threshold {told}"
     return (
-        f'<figure><svg width="220" height="86" role="img" aria-label="{label}">{bars}{marks}</svg>'
+        f'<figure><svg class="sums" width="220" height="86" role="img" aria-label="{label}">'
+        f"{bars}{marks}</svg>"
         f"<figcaption>{label}</figcaption></figure>"
     )
