@@ -170,12 +170,14 @@ def test_keras_links_out_of_the_file_are_not_followed(tmp_path: Path) -> None:
     refused(path, "kernel")
 
 
-def test_keras_real_weights_are_refused(tmp_path: Path) -> None:
+def test_keras_real_weights_are_told(tmp_path: Path) -> None:
     path = _h5(tmp_path)
     with h5py.File(path, "a") as file:
         weights = file["model_weights/dense/sequential_1/dense/kernel"]
         weights[...] = np.random.default_rng(0).normal(size=weights.shape)
-    refused(path, "not quantized", "dense")
+    told = convert(path).report.approximate
+    assert told
+    assert told[0].startswith("dense: real weights, in fixed point")
 
 
 def test_keras_bombs(tmp_path: Path) -> None:

@@ -97,7 +97,6 @@ REFUSED_KERAS3 = {
     "norm-rows": "axis [1]",
     "*-relu-slope": "negative_slope",
     "*-relu-threshold": "threshold",
-    "sign-leaky": "reads real values",
     "*-cropping": "(Cropping2D)",
     "*-permute": "(Permute)",
     "*-upsampling": "(UpSampling2D)",

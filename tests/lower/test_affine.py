@@ -295,16 +295,88 @@ def test_new_layers_take_no_name_that_comes_later() -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("kind", ["hidden dense of real weights", "sum of leaky values"])
-def test_what_cannot_be_rewritten_is_refused(kind: str) -> None:
+def test_what_cannot_be_rewritten_is_refused() -> None:
     conv = Conv2d("conv", _kernel(4, 3, 3), TERNARY, [0.3, 0.7, 0.11, 1.3], source="input")
     layers: list[Layer] = [conv, Flatten("flat", source="conv")]
-    if kind.startswith("hidden"):
-        layers.append(RealDense("real", np.ones((3, 48)), source="flat"))
-        layers.append(Linear("dense", np.ones((2, 3)), BIPOLAR, source="real"))
-    else:
-        layers = [conv, Leaky("leaky", 0.3, "conv"), Add("sum", "leaky", "conv")]
-        layers += [Flatten("flat", source="sum"), Linear("d", np.ones((2, 48)), BIPOLAR)]
-        layers[-1] = replace(layers[-1], source="flat")
+    layers.append(RealDense("real", np.ones((3, 48)), source="flat"))
+    layers.append(Linear("dense", np.ones((2, 3)), BIPOLAR, source="real"))
     with pytest.raises(NetworkError, match=r"real values|quantized to one scale"):
+        lowered(layers)
+
+
+@pytest.mark.parametrize("slope", [0.3, [0.0, 0.25, 1.0, 0.7], [1.5, 2.0, 1.0, 3.0]])
+def test_a_sum_of_leaky_values(slope: Any) -> None:
+    layers: list[Layer] = [
+        Conv2d("conv", _kernel(4, 3, 3), TERNARY, [0.3, 0.7, 0.11, 1.3], source="input"),
+        Leaky("leaky", slope, "conv"),
+        Add("sum", "leaky", "conv"),
+        Flatten("flat", source="sum"),
+        Linear("dense", np.ones((2, 48)), BIPOLAR, source="flat"),
+    ]
+    found, wanted, _, approximate = _logits(layers, INPUTS)
+    assert approximate[0].startswith("sum: ")
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+
+
+def _real(seed: int, *shape: int) -> Array:
+    """Weights that are not quantized, as integers of 25 bits."""
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    return np.rint(drawn / np.abs(drawn).max() * ((1 << 24) - 1)).astype(np.int32)
+
+
+REAL = INT(25, narrow=True)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("before", ["input", "sums", "clipped", "norm", "joined"])
+def test_real_weights(before: str, padding: int) -> None:
+    """Of the input, of integer sums, of clipped values, and of channels side by side."""
+    scale = np.ldexp(1.0, -24)
+    given: dict[str, list[Layer]] = {
+        "input": [],
+        "sums": [Conv2d("sums", _kernel(4, 3, 3), TERNARY, 0.25, source="input")],
+        "clipped": [
+            Conv2d("c", _kernel(4, 3, 3), TERNARY, [0.3, 0.7, 0.11, 1.3], source="input"),
+            Clip("clipped", 0.0, 6.0, "c"),
+        ],
+        "norm": [
+            Conv2d("c", _kernel(4, 3, 3), TERNARY, source="input"),
+            BatchNorm("norm", [0.75] * 4, [1.0, 0.5, -1.0, 0.0], [3.0] * 4, 0.5, source="c"),
+        ],
+        "joined": [
+            Conv2d("c", _kernel(2, 3, 3), TERNARY, [0.3, 0.7], source="input"),
+            Conv2d("d", _kernel(2, 3, 3), TERNARY, 0.37, source="input"),
+            Concat("cat", "d", "c"),
+            Clip("joined", 0.0, 6.0, "cat"),
+        ],
+    }
+    channels = 3 if before == "input" else 4
+    weights = _real(1, 5, 3, 3, channels)
+    layers: list[Layer] = [
+        *given[before],
+        Conv2d("real", weights, REAL, [scale] * 5, [0.5, 0.0, -1.0, 2.0, 3.0],
+               padding=(padding,) * 4, source=before),
+    ]  # fmt: skip
+    wanted = plain(layers, INPUTS)["real"]
+    features = int(np.prod(wanted.shape[1:]))
+    last = np.random.default_rng(2).choice([-1, 1], (2, features))
+    layers += [
+        Flatten("flat", source="real"),
+        Linear("dense", last, BIPOLAR, 0.5, source="flat"),
+    ]
+    found, wanted, program, approximate = _logits(layers, INPUTS)
+    assert "real: real weights, in fixed point" in approximate[0]
+    assert all(op.precision.bits <= 16 for op in program.ops if isinstance(op, Dot))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-6 * np.abs(wanted).max())
+
+
+def test_only_real_weights_are_no_quantized_network() -> None:
+    layers: list[Layer] = [
+        Conv2d("real", _real(1, 4, 3, 3, 3), REAL, source="input"),
+        Clip("relu", source="real"),
+        replace(average("mean", 4, 3), source="relu"),
+        Flatten("flat", source="mean"),
+        Linear("dense", _real(2, 2, 4), REAL, source="flat"),
+    ]
+    with pytest.raises(NetworkError, match="not quantized"):
         lowered(layers)

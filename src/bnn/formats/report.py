@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bnn.lower.affine import reading_integers
-from bnn.network.network import Lattice, Layer, Network
+from bnn.network.arithmetic import vector
+from bnn.network.network import Conv2d, Lattice, Layer, Linear, Network, Weighted
 from bnn.program.inputs import Input
 
 
@@ -25,6 +26,8 @@ class Report:
         lost: notes on what the converted network does not keep, or changes.
         approximate: a line for each layer whose values are rounded, and how; empty if the
             converted network is exact.
+        rounded: how many layers have sums that the source rounds in float32, as one line; "" if
+            all are exact there.
         assumed: name of the grid (:mod:`bnn.formats.grids`) that was assumed for the input; ""
             if the file quantizes its input.
         final: function after the scores in the source (``softmax``, ``sigmoid`` or
@@ -36,6 +39,7 @@ class Report:
     ignored: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     approximate: list[str] = field(default_factory=list)
+    rounded: str = ""
     assumed: str = ""
     final: str = ""
 
@@ -51,6 +55,7 @@ class Report:
         text += [f"  not used: {name}" for name in self.ignored]
         text += [f"  not kept: {note}" for note in self.lost]
         text += [f"  approximate: {note}" for note in self.approximate]
+        text += [f"  float32: {self.rounded}"] if self.rounded else []
         return text
 
     def network(self, given: Input, layers: Sequence[Layer], lattice: Lattice) -> Network:
@@ -60,7 +65,27 @@ class Report:
         """
         made = reading_integers(given, lattice, layers)
         self.approximate += made.approximate
-        return Network(given, made.layers, lattice)
+        network = Network(given, made.layers, lattice)
+        self.rounded = _rounded(network)
+        return network
+
+
+def _rounded(network: Network) -> str:
+    """Say how many layers before activations have sums that are not exact in float32."""
+    weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+    count = sum(not _is_exact(layer, network) for layer in weighted)
+    if not count:
+        return ""
+    return (
+        f"the source rounds the sums of {count} of {len(weighted)} layers, whose scales are no "
+        "powers of two; a sum within that of a step may fall on its other side there"
+    )
+
+
+def _is_exact(layer: Weighted, network: Network) -> bool:
+    """Whether float32 holds every partial sum of a layer: few bits times a power of two."""
+    scales = np.append(vector(layer.scale, np.float64), network.source_scale(layer))
+    return bool((np.abs(np.frexp(scales)[0]) == 0.5).all())
 
 
 def _shape(array: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import FormatError
-from bnn.network.layers import with_sources
+from bnn.network.layers import is_real, with_sources
 from bnn.network.network import (
     Activation,
     Add,
@@ -164,7 +164,8 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None =
     """
     pad = conv.pad_value / lattice.scale
     fits = pad == round(pad) and (round(pad) - lattice.base) % lattice.step == 0
-    if conv.source != "input" or not any(conv.padding) or fits:
+    # Real weights are summed in fixed point, which has a 0.
+    if conv.source != "input" or not any(conv.padding) or fits or is_real(conv):
         return stack.add(conv)
     if conv.pad_value:
         raise FormatError(

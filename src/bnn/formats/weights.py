@@ -22,6 +22,8 @@ MAX_SMALLEST = 16
 MAX_WEIGHT = 127
 #: Of weights in fixed point, with their sign.
 MAX_FIXED_BITS = 16
+#: Of weights that are not quantized, without their sign: as many as float32 has.
+REAL_BITS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +31,12 @@ class Weights:
     """Integer weights.
 
     Attributes:
-        integers: int16 (out channels, ...), the integer weights.
+        integers: int16 (out channels, ...), the integer weights; int32 of :func:`from_any`.
         precision: precision of the integers.
         scale: float32 (1,) or (out channels,); the real weight is ``scale * integers``.
     """
 
-    integers: NDArray[np.int16]
+    integers: NDArray[Any]
     precision: Precision
     scale: NDArray[np.float32]
 
@@ -76,6 +78,26 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
     raise FormatError(
         f"{name}: its weights are not quantized (no small integers times a scale), "
         "and nothing in the file says how to quantize them"
+    )
+
+
+def from_any(real: NDArray[Any], name: str) -> Weights:
+    """As :func:`from_real`; weights that are not quantized get 24 bits and a scale per row.
+
+    Layers of these are computed in fixed point (:mod:`bnn.lower.affine`), and the report says so.
+    """
+    try:
+        return from_real(real, name)
+    except FormatError:
+        rows = real.reshape(len(real), -1).astype(np.float64)
+        if not np.isfinite(rows).all():
+            raise
+    largest = np.abs(rows).max(axis=1)
+    scale = np.where(largest > 0, 2.0 ** (np.frexp(largest)[1] - float(REAL_BITS)), 1.0)
+    limit = (1 << REAL_BITS) - 1
+    integers = np.clip(np.rint(rows / scale[:, None]), -limit, limit).reshape(real.shape)
+    return Weights(
+        integers.astype(np.int32), INT(REAL_BITS + 1, narrow=True), scale.astype(np.float32)
     )
 
 

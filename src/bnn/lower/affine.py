@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import NetworkError
 from bnn.lower.codes import tightest
+from bnn.lower.limbs import Part, halves, parts, whole_weights
 from bnn.network.arithmetic import real_layer, slope, units, vector, whole_pad
 from bnn.network.layers import (
     Add,
@@ -60,6 +61,7 @@ from bnn.network.layers import (
     Scale,
     Sign,
     Weighted,
+    is_real,
     used_layers,
     with_sources,
 )
@@ -73,7 +75,10 @@ Vector = NDArray[np.float64]
 #: Layers that act on each channel alone.
 _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
 #: Bits of values in fixed point, of sums of them, and of the factors that make them.
-_FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 22, 30, 26
+_FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 28, 30, 26
+#: Bits of sums of real weights.
+_FIXED_SUM_BITS = 29
+_UNQUANTIZED = "its weights are not quantized (no small integers times a scale)"
 #: Largest multiple of a unit that may become a factor of weights.
 _MAX_MULTIPLE = 1 << 12
 #: Most weights of a convolution that includes an average, and most positions of that average.
@@ -121,10 +126,29 @@ def reading_integers(
         layers: in order, as :class:`~bnn.network.network.Network` takes them.
         dtype: NumPy type of the network's arithmetic.
     """
+    _check_quantized(layers)
     walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
     for layer in with_sources(layers):
         walk.layer(layer)
     return Rewritten(walk.kept(), tuple(walk.approximate))
+
+
+def _check_quantized(layers: Sequence[Layer]) -> None:
+    """Refuse a network of nothing but real weights: it is no quantized network."""
+    real = [layer for layer in layers if isinstance(layer, Conv2d | Linear) and is_real(layer)]
+    quantized = any(
+        isinstance(layer, Sign | Quantize | MultiThreshold)
+        or (isinstance(layer, Conv2d | Linear) and not is_real(layer) and not _is_average(layer))
+        for layer in layers
+    )
+    if real and not quantized:
+        raise NetworkError(
+            f"{real[0].name}: {_UNQUANTIZED}, and nothing in the file says how to quantize them"
+        )
+
+
+def _is_average(layer: Weighted) -> bool:
+    return isinstance(layer, Conv2d) and _is_diagonal(layer.weights)
 
 
 class _Walk:
@@ -161,6 +185,8 @@ class _Walk:
             return self._each_part(layer)
         match layer:
             case Conv2d() | Linear():
+                if is_real(layer) or self._is_wide_average(layer):
+                    return self._real_sums(layer)
                 layer = self._weighted(layer)
             case Add():
                 return self._add(layer)
@@ -281,8 +307,10 @@ class _Walk:
 
     def _weighted(self, layer: Weighted) -> Weighted:
         form = self.forms.get(layer.source)
-        if self._scale(layer.source) is not None or layer.source not in self.signals:
+        if layer.source not in self.signals:
             return layer
+        if self._scale(layer.source) is not None:
+            return layer if self._holds(layer) else self._in_fixed_point(layer)
         if form is None:
             return self._in_fixed_point(layer)
         rows = layer.weights.reshape(len(layer.weights), -1).astype(np.float64)
@@ -323,6 +351,12 @@ class _Walk:
         if isinstance(made, Conv2d) and padded and factor:
             made = replace(made, pad_value=pad_value / factor)
         return self._composed(made) if isinstance(made, Conv2d) else made
+
+    def _holds(self, layer: Weighted) -> bool:
+        """Whether 32 bits hold the sums of the integers that ``layer`` reads."""
+        rows = layer.weights.reshape(len(layer.weights), -1)
+        least, most = dot_bounds(rows, None, *self.bounds[layer.source])
+        return int(least.min()) >= -(1 << 31) and int(most.max()) < 1 << 31
 
     def _composed(self, layer: Conv2d) -> Conv2d:
         """Return an average of a convolution's sums as one convolution with a larger kernel."""
@@ -411,6 +445,9 @@ class _Walk:
     def _reach(self, name: str) -> float | None:
         """Return the largest magnitude of the real values of a layer; None if it is not known."""
         scale, form = self._scale(name), self.forms.get(name)
+        if name in self.joins:
+            parts = [self._reach(part) for part in self.joins[name]]
+            return None if None in parts else max(part or 0.0 for part in parts)
         if scale is not None:
             return float(max(map(abs, self.bounds[name])) * abs(scale))
         if form is not None:
@@ -426,6 +463,10 @@ class _Walk:
                 return float(np.abs(np.clip([-reach, reach], layer.low, layer.high)).max())
             case MaxPool() | Flatten():
                 return self._reach(layer.source)
+            case Leaky():
+                reach = self._reach(layer.source)
+                most = float(np.abs(vector(layer.slope, np.float64)).max())
+                return None if reach is None else reach * max(1.0, most)
             case BatchNorm() | Scale():
                 reach = self._reach(layer.source)
                 if reach is None:
@@ -439,6 +480,13 @@ class _Walk:
         """Return the name of a layer with those values in fixed point; None: impossible."""
         scale, form = self._scale(name), self.forms.get(name)
         channels = self.signals[name].shape[2]
+        if name in self.joins:
+            first, second = (self._fixed(part, bits) for part in self.joins[name])
+            if first is None or second is None:
+                return None
+            joined = self._unused(f"{name}_fixed")
+            self.put(Concat(joined, second, first))
+            return joined
         if scale is not None:
             if scale == 2.0**-bits:
                 return name
@@ -449,7 +497,7 @@ class _Walk:
             offset = np.broadcast_to(form.offset, channels)
             return self._put_fixed(name, self._use(form.base), factor, offset, bits)
         layer = self.layers.get(name)
-        if not isinstance(layer, Clip | MaxPool | BatchNorm | Scale | Flatten):
+        if not isinstance(layer, Clip | MaxPool | BatchNorm | Scale | Flatten | Leaky):
             return None
         # What is scaled or clipped may be much larger or smaller before: it has its own unit.
         reach = self._reach(layer.source)
@@ -466,6 +514,8 @@ class _Walk:
                 ends = (layer.low, layer.high)
                 one, zero = np.full(channels, unit), np.zeros(channels)
                 return self._put_fixed(name, source, one, zero, bits, ends)
+            case Leaky():
+                return self._leaky_fixed(layer, name, source, unit, bits)
             case BatchNorm() | Scale():
                 added = real_layer(layer, np.zeros(channels))
                 slope = real_layer(layer, np.ones(channels)) - added
@@ -474,6 +524,24 @@ class _Walk:
                 made = replace(layer, name=self._unused(f"{name}_fixed"), source=source)
                 self.put(made)
                 return made.name
+
+    def _leaky_fixed(
+        self, layer: Leaky, name: str, source: str, unit: float, bits: int
+    ) -> str | None:
+        """``slope * x + (1 - slope) * max(x, 0)`` of the source's real values x."""
+        channels = self.signals[name].shape[2]
+        slope = np.broadcast_to(vector(layer.slope, np.float64), channels)
+        rest, zero = 1.0 - slope, np.zeros(channels)
+        if (rest < 0).any() and (rest > 0).any():
+            return None
+        ends = (0.0, np.inf) if (rest >= 0).all() else (-np.inf, 0.0)
+        below = self._put_fixed(name, source, slope * unit, zero, bits)
+        above = self._put_fixed(name, source, rest * unit, zero, bits, ends)
+        if below is None or above is None:
+            return None
+        made = Add(self._unused(f"{name}_fixed"), above, below)
+        self.put(made)
+        return made.name
 
     def _put_fixed(
         self,
@@ -492,6 +560,8 @@ class _Walk:
         shift = min(max(_FACTOR_BITS - _exponent(float(np.abs(by).max())), 0), 62)
         if (by * 2.0**shift == by[0]).all() and float(by[0]).is_integer():
             shift = 0  # exact
+        # The offset is a number of at most 62 bits as well.
+        shift = max(0, min(shift, 61 - _exponent(float(np.abs(offset).max()) * 2.0**bits)))
         multipliers = np.rint(by * 2.0**shift)
         offsets = np.rint(offset * 2.0 ** (bits + shift))
         limit = (1 << 31) - 1
@@ -515,6 +585,101 @@ class _Walk:
         )
         self.put(layer)
         return layer.name
+
+    # --- weights that are not quantized -----------------------------------------------
+
+    def _real_sums(self, layer: Weighted) -> None:
+        """A layer of real weights: layers of short weights, summed in fixed point."""
+        if layer.source not in self.signals:
+            return self.put(layer)
+        weights = whole_weights(layer.weights, layer.scale)
+        bias = np.zeros(len(weights))
+        if layer.bias is not None:
+            bias = bias + vector(layer.bias, np.float64)
+        read = self._read_by(layer)
+        if read is None or weights.shape[-1] % max(read.factor.size, 1):
+            raise NetworkError(f"{layer.name}: {_UNQUANTIZED}, and what it reads is not either")
+        taps = weights.sum(axis=tuple(range(1, weights.ndim - 1)))
+        bias = bias + (taps * read.offset).sum(axis=1)
+        weights = weights * read.factor
+        reach = np.abs(weights).reshape(len(weights), -1).sum(axis=1)
+        reach = reach * max(map(abs, self.bounds[read.base])) + np.abs(bias)
+        bits = _FIXED_SUM_BITS - _exponent(float(reach.max()))
+        names = self._halves(read.base)
+        made: list[str] = []
+        for source, times in names:
+            most = max(map(abs, self.bounds[source]))
+            whole = [Part(layer.weights, np.abs(weights).reshape(len(weights), -1).max(axis=1))]
+            for part in (parts(weights, most) or ()) if is_real(layer) else whole:
+                name = self._unused(f"{layer.name}_part")
+                self.put(_with_weights(layer, name, source, part.integers))
+                added = np.zeros(len(bias)) if made else bias
+                made += [self._put_fixed(name, name, part.factor * times, added, bits) or ""]
+        if len(made) < max(2, len(names)) or "" in made:
+            raise NetworkError(f"{layer.name}: {_UNQUANTIZED}, and it has too many of them")
+        self.changed = True
+        what = "real weights" if is_real(layer) else "a sum of real values"
+        self.approximate.append(f"{layer.name}: {what}, {_text(bits)}")
+        total = made[0]
+        for number, name in enumerate(made[1:], 2):
+            last = number == len(made)
+            into = layer.name if last else self._unused(f"{layer.name}_sum")
+            self.put(Add(into, name, total))
+            total = into
+        return None
+
+    def _is_wide_average(self, layer: Weighted) -> bool:
+        """Whether it is an average of values that are in fixed point, or must be."""
+        if not _is_average(layer) or not (layer.weights[layer.weights != 0] == 1).all():
+            return False
+        if isinstance(layer, Conv2d) and any(layer.padding):
+            return False
+        source = layer.source
+        if self._scale(source) is not None:
+            return not self._holds(layer)
+        return source not in self.forms and bool(self._reach(source))
+
+    def _read_by(self, layer: Weighted) -> _Form | None:
+        """What a layer of real weights reads, as integers; None where nothing is known of it."""
+        source, padded = layer.source, isinstance(layer, Conv2d) and any(layer.padding)
+        if isinstance(layer, Conv2d) and layer.pad_value:
+            return None
+        scale, form = self._scale(source), self.forms.get(source)
+        channels = self.signals[source].shape[2]
+        if scale is not None and source == INPUT and padded:
+            # As it is, in a precision that has a 0.
+            ones, none = np.ones(channels, np.int64), np.zeros(channels, np.int64)
+            low, high = self.bounds[INPUT]
+            name = self._unused("input_with_zero")
+            self.put(FixedPoint(name, ones, none, 0, min(low, 0), max(high, 0), scale, INPUT))
+            source = name
+        if scale is not None:
+            return _Form(source, np.full(1, scale), np.zeros(1))
+        if form is not None and not (padded and form.offset.any()):
+            unit = self._scale(form.base) or 0.0
+            return _Form(self._use(form.base), form.factor * unit, form.offset)
+        reach = self._reach(source)
+        if not reach:
+            return None
+        bits = _FIXED_BITS - _exponent(reach)
+        fixed = self._fixed(source, bits)
+        return None if fixed is None else _Form(fixed, np.full(1, 2.0**-bits), np.zeros(1))
+
+    def _halves(self, name: str) -> list[tuple[str, float]]:
+        """Layers of at most 16 bits, and by what they are multiplied, whose sum is ``name``."""
+        low, high = self.bounds[name]
+        bits = halves(low, high)
+        if not bits:
+            return [(name, 1.0)]
+        channels, scale = self.signals[name].shape[2], self._scale(name) or 1.0
+        ones, none = np.ones(channels, np.int64), np.zeros(channels, np.int64)
+        upper, rest, lower = (self._unused(f"{name}_{what}") for what in ("upper", "rest", "lower"))
+        ends = (low >> bits, (high >> bits) + 1)
+        self.put(FixedPoint(upper, ones, none, bits, *ends, scale * 2.0**bits, name))
+        self.put(Add(rest, upper, name, (1.0, -1.0)))
+        half = 1 << (bits - 1)  # nothing is cut off: what is rounded differs by at most a half
+        self.put(FixedPoint(lower, ones, none, 0, -half, half, scale, rest))
+        return [(upper, 2.0**bits), (lower, 1.0)]
 
     # --- channels side by side -------------------------------------------------------
 
@@ -548,6 +713,20 @@ class _Walk:
         if scales[0] is None or scales[0] != scales[1]:
             return self._join(joined, *names)
         return self.put(joined)
+
+
+def _with_weights(layer: Weighted, name: str, source: str, weights: NDArray[np.int16]) -> Weighted:
+    """``layer`` with other weights, and no scale or bias."""
+    ends = [int(weights.min()), int(weights.max())]
+    return replace(
+        layer,
+        name=name,
+        source=source,
+        weights=weights,
+        precision=tightest(ends, two_values=False),
+        scale=np.ones(1, np.float32),
+        bias=None,
+    )
 
 
 def _holding(precision: Precision, weights: NDArray[Any]) -> Precision:

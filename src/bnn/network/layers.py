@@ -101,7 +101,8 @@ class Conv2d:
 
     Attributes:
         weights: int16 (out channels, kernel height, kernel width, in channels), each
-            within ``precision``; the trained weight is ``scale * weights``.
+            within ``precision``; the trained weight is ``scale * weights``. Of more than 16 bits
+            (int32) where they are not quantized: see :mod:`bnn.lower.affine`.
         scale: real, (1,) or (out channels,).
         bias: real (out channels,), or None.
         stride: (vertical, horizontal).
@@ -600,9 +601,14 @@ def _positive(name: str, scale: float) -> None:
         raise NetworkError(f"{name}: scale must be positive: {scale!r}")
 
 
+def is_real(layer: Weighted) -> bool:
+    """Whether the weights are not quantized: more bits than any operation takes."""
+    return layer.precision.bits > MAX_VALUE_BITS
+
+
 def _weights(layer: Weighted, ndim: int) -> None:
     given = np.asarray(layer.weights)
-    kept = given.astype(np.int16)
+    kept = given.astype(np.int32 if is_real(layer) else np.int16)
     if kept.ndim != ndim or kept.size == 0 or not np.array_equal(kept, given):
         raise NetworkError(f"{layer.name}: weights must have {ndim} dimensions of small integers")
     if not layer.precision.allows(kept):

@@ -19,7 +19,7 @@ from bnn.errors import FormatError
 from bnn.formats.keras import qkeras
 from bnn.formats.keras.settings import THINGS, Settings, short
 from bnn.formats.qonnx.quantizers import float_thresholds
-from bnn.formats.weights import Weights, from_real, signs, whole
+from bnn.formats.weights import Weights, from_any, signs, whole
 from bnn.network.network import Activation, Clip, MultiThreshold, RealLayer, Sign
 from bnn.program.precision import BIPOLAR
 
@@ -138,7 +138,7 @@ def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 
     if not np.isfinite(latent).all():
         raise FormatError(f"{where}: weights are not finite")
     if given is None or given.name == "no_op":
-        return from_real(latent, where)
+        return from_any(latent, where)
     match given.name:
         case name if name in qkeras.NAMES:
             return qkeras.weights_of(where, name, given.settings, latent, multiplier)

@@ -16,7 +16,7 @@ from bnn.formats.qonnx.onnx_file import MAX_VALUES
 from bnn.formats.qonnx.operators import Op
 from bnn.formats.qonnx.quantizers import QUANTS, quantizer
 from bnn.formats.stack import dilated, extent, grouped
-from bnn.formats.weights import Weights, from_real, whole
+from bnn.formats.weights import Weights, from_any, whole
 from bnn.program.operations import Pair
 from bnn.program.precision import BIPOLAR, TERNARY
 
@@ -145,7 +145,7 @@ def matrix_of(node: Op, inputs: Sequence[object], channels: int) -> Weights:
 
 def _weights(node: Op, given: Constant) -> Weights:
     if given.integers is None or given.scale is None:
-        return from_real(given.value, str(node))
+        return from_any(given.value, str(node))
     rows = given.scale.reshape(len(given.scale), -1)
     if (rows != rows[:, :1]).any():
         raise FormatError(f"{node}: its weights have a scale per input; that cannot be converted")
