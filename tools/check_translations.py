@@ -27,7 +27,16 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "docs" / "locale"
 #: The pages that are translated, as files of docs/ without their ending.
-PAGES = ("index", "tutorial", "understand", "faq", "glossary", "troubleshooting", "web")
+PAGES = (
+    "index",
+    "tutorial",
+    "understand",
+    "faq",
+    "glossary",
+    "troubleshooting",
+    "web",
+    "original-api",
+)
 
 _CODE = re.compile(r"`+[^`]+`+")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
