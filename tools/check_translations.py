@@ -22,11 +22,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "docs" / "locale"
 #: The pages that are translated, as files of docs/ without their ending.
-PAGES = ("index", "tutorial", "understand", "faq", "glossary", "troubleshooting")
+PAGES = (
+    "index",
+    "tutorial",
+    "understand",
+    "faq",
+    "glossary",
+    "troubleshooting",
+    "web",
+    "original-api",
+)
 
 _CODE = re.compile(r"`+[^`]+`+")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -60,7 +70,8 @@ def faults(
 
 def _reason(text: str, found: Paragraph | None) -> str:
     if found is None or not found.translation:
-        return "not translated"
+        words = re.search("[^\\W\\d_]", _CODE.sub("", text))
+        return "not translated" if words else ""  # code and numbers are the same in all languages
     if found.fuzzy:
         return "fuzzy, the English text has changed"
     for pattern, what in ((_CODE, "code"), (_LINK, "links")):
@@ -111,11 +122,19 @@ def update(folder: Path) -> None:
             each.locations = []  # a line number would change with every paragraph above it
         if list(read(path)) == [str(each.id) for each in wanted if each.id]:
             continue  # nothing new, changed or gone
-        have = catalog.load_po(str(path)) if path.exists() else wanted
+        have = catalog.load_po(str(path)) if path.exists() else _empty()
         catalog.update_with_fuzzy(have, wanted)
         have.obsolete.clear()
         path.parent.mkdir(parents=True, exist_ok=True)
         catalog.dump_po(str(path), have, line_width=0)
+
+
+def _empty() -> Any:
+    """The catalogue of a page that is declared now."""
+    from babel.messages.catalog import Catalog
+
+    comment = "# Japanese translation of the pages of bnn-pynq."
+    return Catalog(locale="ja", project="bnn-pynq", header_comment=comment, fuzzy=False)
 
 
 def main() -> int:

@@ -76,7 +76,7 @@ fresh.classify(digits)
 copies = fresh.last_run.details["ledger"]
 fig, axis = plt.subplots(figsize=(8, 2.5))
 axis.barh([copy["what"] for copy in copies][::-1], [copy["bytes"] for copy in copies][::-1])
-axis.set(xlabel="bytes", title="copies of the first call")
+axis.set(xlabel="bytes", xscale="log", title="copies of the first call")
 plt.show()
 # %% [en]
 # ## CIFAR-10 with CNV

@@ -39,6 +39,11 @@ def test_each_fault_names_page_line_and_paragraph(found: object, reason: str) ->
     assert TEXT in fault
 
 
+@pytest.mark.parametrize("text", ["8 359", "105 %", "`js/check.js`, `js/tensors.js`"])
+def test_code_and_numbers_need_no_translation(text: str) -> None:
+    assert list(check.faults("web", {text: P(line=3)}, {})) == []
+
+
 def test_a_paragraph_without_an_entry_is_not_translated() -> None:
     (fault,) = faults({})
     assert "not translated" in fault
