@@ -96,7 +96,7 @@ def test_public_names_are_held() -> None:
 
 def test_modules_that_the_documents_name_exist() -> None:
     root = Path(__file__).parents[1]
-    folders = ("src", "tests", "tools", "bench", "fixtures")
+    folders = ("src", "tests", "tools", "bench", "deploy", "fixtures")
     there = [f"/{file.relative_to(root)}" for top in folders for file in (root / top).rglob("*.py")]
     told = [root / "README.md", *(root / "docs").glob("*.md")]
     for document in told:
