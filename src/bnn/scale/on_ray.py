@@ -47,9 +47,10 @@ def on_ray(workers: int | None) -> Engine:
             return
         if not ray.is_initialized():
             ray.init(log_to_driver=False, include_dashboard=False)
-        count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cluster: Any = ray
+        count = workers or max(1, int(cluster.cluster_resources().get("CPU", 1)))
         rows = [{"index": index, **shard.as_json()} for index, shard in waiting]
-        data = ray.data.from_items(rows, override_num_blocks=len(rows))
+        data: Any = ray.data.from_items(rows, override_num_blocks=len(rows))
         done = data.map(
             _Actor,
             fn_constructor_args=(job,),
