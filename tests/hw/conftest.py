@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bnn.driver import chip
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import RuntimeUnavailableError
 from bnn.hw.parts import parts
@@ -24,6 +25,12 @@ def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.node.get_closest_marker("hw") is None:
         defaults = SimulatedTransport.__init__.__kwdefaults__
         monkeypatch.setitem(defaults, "limit", min(defaults["limit"], 300_000))
+
+
+@pytest.fixture(autouse=True)
+def own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in's chip is not the machine's: its lock stays in the checkout's cache."""
+    monkeypatch.setattr(chip, "MACHINE", Path("/no such folder"))
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,6 @@ def pynq(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     # Tests in several processes have a chip each, and one cache for their simulators.
     monkeypatch.setattr(chips, "LOCK", f"board-{os.getpid()}.lock")
     monkeypatch.setattr(chips, "LOCK_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(chips, "MACHINE", Path("/no such folder"))
     stand_in = StandIn()
     stand_in.install(monkeypatch)
     return stand_in
