@@ -30,8 +30,9 @@ def modules() -> Graph:
 
 
 def room(module: str) -> str:
-    """The room of a module; the package's own face is in none."""
-    return module.split(".")[1] if "." in module else ""
+    """The room of a module; the package's own face and ``python -m bnn`` are in none."""
+    name = module.split(".")[1] if "." in module else ""
+    return "" if name == "__main__" else name
 
 
 def rooms(graph: Graph) -> Graph:
