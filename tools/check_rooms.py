@@ -30,8 +30,9 @@ def modules() -> Graph:
 
 
 def room(module: str) -> str:
-    """Return the room of a module; "" for the package's own ``__init__``."""
-    return module.split(".")[1] if "." in module else ""
+    """Return the room of a module; "" for the package's ``__init__`` and ``__main__``."""
+    name = module.split(".")[1] if "." in module else ""
+    return "" if name == "__main__" else name
 
 
 def rooms(graph: Graph) -> Graph:

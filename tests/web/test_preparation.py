@@ -138,5 +138,6 @@ def test_a_decoded_png_gives_the_scores_of_python(page: Any) -> None:
         name = classifier.classes[classes[0]]
         page.wait_for_selector(f"[data-model=cnv-w1a1] .best dt:text('{name}')")
         page.wait_for_timeout(200)
-        shown = page.locator("[data-model=cnv-w1a1] dd").all_inner_texts()
-        assert [int(text) for text in shown] == scores[0].tolist()
+        numbers = page.locator("[data-model=cnv-w1a1] .number")
+        shown = numbers.evaluate_all("all => all.map((one) => one.title)")
+        assert shown == [f"score {score}" for score in scores[0]]

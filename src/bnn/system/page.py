@@ -40,7 +40,7 @@ svg text {{ font-family: system-ui, sans-serif }}
 button {{ min-height: 2.2rem; padding: .2rem .8rem; font: inherit; color: var(--ink);
          background: var(--card); border: 1px solid var(--line); border-radius: .4rem }}
 #language {{ float: right }}
-html[lang=en] [lang=ja]:not(button), html[lang=ja] [lang=en]:not(html) {{ display: none }}
+html[lang=en] span[lang=ja], html[lang=ja] span[lang=en] {{ display: none }}
 @media (max-width: 40rem) {{ td, th {{ padding: .2em .4em }} }}
 {style}</style></head>
 <body>
