@@ -232,7 +232,7 @@ SIGNS = np.array([[1, -1], [1, 1], [-1, 1]])
         (small(SIGNS, helper.make_node("Tanh", ["q"], ["r"])), ["Tanh_1"]),
         (small(SIGNS, helper.make_node("Add", ["q", "none"], ["r"], "plus")), ["plus", "none"]),
         (small(SIGNS, bits=17), ["'in'", "16 bits"]),
-        (small(SIGNS, bits=2.5), ["in", "whole"]),
+        (small(SIGNS, bits=0.5), ["in", "from 1 to 32"]),
         (small(np.full((3, 2), np.nan)), ["end", "not finite"]),
         (small(np.ones((4, 2))), ["end", "(4, 2)"]),
         (small(np.full((3, 2), np.nan)), ["finite"]),

@@ -74,6 +74,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "QuantConv2D": {**_CONV, "groups": 1, "pad_values": 0.0},
     "DepthwiseConv2D": {**_CONV, "depth_multiplier": 1},
     "QuantDepthwiseConv2D": {**_CONV, "depth_multiplier": 1, "pad_values": 0.0},
+    "SeparableConv2D": {**_CONV, "depth_multiplier": 1},
+    "QuantSeparableConv2D": {**_CONV, "depth_multiplier": 1, "pad_values": 0.0},
+    "QSeparableConv2D": {**_CONV, "depth_multiplier": 1},
+    # of signals: maps of one row
+    "Conv1D": {**_CONV, "groups": 1},
+    "QuantConv1D": {**_CONV, "groups": 1, "pad_values": 0.0},
+    "QConv1D": {**_CONV, "groups": 1},
+    **{
+        f"{kind}Pooling1D": {"pool_size": (1, 2), "padding": "valid"} for kind in ("Max", "Average")
+    },
+    **{f"Global{kind}Pooling1D": {"keepdims": False} for kind in ("Max", "Average")},
+    "ZeroPadding1D": {"padding": (0, 1, 0, 1)},
     **{f"BatchNormalization{version}": _NORM for version in ("", "V1")},
     **{
         kind: {"pool_size": (2, 2), "padding": "valid"}

@@ -27,7 +27,7 @@ from support.qonnx_matrix import GROUPS, MATRIX, features, outcome, stored
 
 #: In how many parts each group is run.
 PARTS = 4
-OPSETS = {"": 13, "qonnx.custom_op.general": 1}
+OPSETS = {"": 14, "qonnx.custom_op.general": 1}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def _node(kind: str, **attributes: Any) -> Node:
     domain = "qonnx.custom_op.general" if kind in _QONNX else ""
     count = min(s.least for s in _QONNX[kind].values()) if kind in _QONNX else 0
     if not domain:
-        count = onnx.defs.get_schema(kind, 13, "").min_input
+        count = onnx.defs.get_schema(kind, 14, "").min_input
     given = {
         "Cast": {"to": 1},
         "Concat": {"axis": 0},

@@ -144,7 +144,7 @@ def single(default: int | None) -> Rule:
             raise _WrongError(f"must be a whole number from 1 to {MAX_WINDOW - 1}")
         return (1, size)
 
-    return Rule(parse, None if default is None else (1, default))
+    return Rule(parse, default)
 
 
 def fixed(*allowed: Any, why: str = "") -> Rule:
