@@ -50,6 +50,7 @@ def test_binary_and_json_answers_equal_the_reference(
         np.testing.assert_array_equal(got["scores"], scores)
         np.testing.assert_array_equal(got["classes"], classes)
         np.testing.assert_array_equal(got["logits"], reference.logits(images))
+        np.testing.assert_array_equal(got["probabilities"], reference.probabilities(images))
 
 
 def _without_labels(headers: dict[str, str], body: bytes) -> bytes:
@@ -186,6 +187,7 @@ def test_metadata_and_health(server: Running) -> None:
             {"name": "scores", "datatype": "INT32", "shape": [-1, 10]},
             {"name": "logits", "datatype": "FP64", "shape": [-1, 10]},
             {"name": "classes", "datatype": "INT64", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10]},
             {"name": "labels", "datatype": "BYTES", "shape": [-1]},
         ]
         assert json.loads(told["properties"]["classes"])[0] == "Airplane"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn._typing import assert_never
-from bnn.classifier import decide, logits
+from bnn.classifier import decide, logits, probabilities
 from bnn.errors import DataError, InputError
 from bnn.model.model import Model
 from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
@@ -41,17 +41,18 @@ def outputs_of(model: Model) -> dict[str, Output]:
     """Return every output of a model by name."""
     program = model.program
     labels = [name.encode() for name in model.classes]
-    rows = (
+    rows = [
         Output(Spec("scores", "INT32", (-1, program.score_count)), lambda run: run.scores),
         Output(
             Spec("logits", "FP64", (-1, program.classes)), lambda run: logits(program, run.scores)
         ),
         Output(Spec("classes", "INT64", (-1,)), lambda run: decide(program, run)),
-        Output(
-            Spec("labels", BYTES, (-1,)),
-            lambda run: [labels[index] for index in decide(program, run)],
-        ),
-    )
+    ]
+    if model.calibration is not None:
+        spec = Spec("probabilities", "FP64", (-1, program.classes))
+        rows.append(Output(spec, lambda run: probabilities(model, run.scores)))
+    spec = Spec("labels", BYTES, (-1,))
+    rows.append(Output(spec, lambda run: [labels[index] for index in decide(program, run)]))
     return {row.spec.name: row for row in rows}
 
 
