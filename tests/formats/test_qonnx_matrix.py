@@ -60,7 +60,9 @@ def test_all_of_the_matrix(group: str, part: int, answers: dict[str, Any], tmp_p
     _run(list(MATRIX.cases(group))[part::PARTS], group, answers, tmp_path)
 
 
-FRAGMENTS = list(MATRIX.fragments())
+#: Without HardSigmoid of alpha 0.2: its sums lie on ties of the rounding after it, where the float32
+#: of the executor and exact numbers part. The matrix itself has it.
+FRAGMENTS = [each for each in MATRIX.fragments() if "HardSigmoid" not in each[0]]
 
 
 @settings(
