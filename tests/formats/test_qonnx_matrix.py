@@ -60,8 +60,8 @@ def test_all_of_the_matrix(group: str, part: int, answers: dict[str, Any], tmp_p
     _run(list(MATRIX.cases(group))[part::PARTS], group, answers, tmp_path)
 
 
-#: Without HardSigmoid of alpha 0.2: its sums lie on ties of the rounding after it, where the float32
-#: of the executor and exact numbers part. The matrix itself has it.
+#: Without HardSigmoid of alpha 0.2: its sums lie on ties of the rounding after it, where the
+#: executor's float32 and exact numbers differ. The matrix itself has it.
 FRAGMENTS = [each for each in MATRIX.fragments() if "HardSigmoid" not in each[0]]
 
 
