@@ -60,7 +60,10 @@ ROWS: dict[str, list[int]] = {
         folding.MAX_FILE_BYTES,
         1 << 20,
     ],
-    "digits of a whole number in JSON": [system._MAX_DIGITS],
+    "digits of a whole number in JSON; in a request of `bnn serve`": [
+        system._MAX_DIGITS,
+        system._PYTHON_DIGITS,
+    ],
     "an npz file's arrays, and the header of each": [npz.MAX_BYTES, npz.MAX_HEADER_BYTES],
     "Keras: bytes of the configuration, layers": [keras.MAX_CONFIG, keras.MAX_LAYERS],
     "ONNX: steps of an input without a quantizer": [qonnx_input.MAX_STEPS],

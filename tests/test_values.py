@@ -19,7 +19,8 @@ PACKAGE = Path(bnn.__file__).parent
 
 #: Gather something while they are built or run; all other dataclasses are values.
 GROW = {
-    *("Database", "Drawing", "Found", "Layer", "Ledger", "Notebook", "Reader", "Report"),
+    *("Database", "Drawing", "Found", "Layer", "Ledger", "Notebook", "Progress", "Reader"),
+    *("Report", "State", "_Times"),
     *("Subject", "Timing", "Wiring", "_Kept", "_Stream", "_Total"),
 }
 ARRAYS = ("NDArray", "Integers", "Real", "Mask", "Floats")

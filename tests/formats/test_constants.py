@@ -177,16 +177,20 @@ def test_quantizers_that_are_larger_than_the_weights_are_refused(scale: Any, zer
 @pytest.mark.parametrize(
     ("kind", "inputs", "reason"),
     [
-        ("DequantizeLinear", (BYTES, np.float16(0.5)), "makes float16 of int8"),
-        ("DequantizeLinear", (A, np.float32(0.5)), "makes float32 of float32"),
+        ("DequantizeLinear", (BYTES, np.float16(0.5)), "turns int8 into float16"),
+        ("DequantizeLinear", (A, np.float32(0.5)), "turns float32 into float32"),
         ("DequantizeLinear", (BYTES, np.float32(1), np.uint8(1)), "its zero point is uint8"),
         ("DequantizeLinear", (BYTES, B[:3]), None),
-        ("QuantizeLinear", (A, np.float16(0.5)), "makes uint8 of float32"),
-        ("QuantizeLinear", (A.astype(np.float64), np.float32(1)), "makes uint8 of float64"),
+        ("QuantizeLinear", (A, np.float16(0.5)), "quantizes float32 to uint8"),
+        ("QuantizeLinear", (A.astype(np.float64), np.float32(1)), "quantizes float64 to uint8"),
         ("QuantizeLinear", (A, np.float32(0)), "its scale must be positive"),
         ("QuantizeLinear", (A, np.float32(np.inf)), "its scale must be positive"),
-        ("QuantizeLinear", (A, np.float32(1), np.int32(0)), "makes int32; whole numbers of 8"),
-        ("QuantizeLinear", (A, np.float32(1), np.float32(0)), "makes float32 of float32"),
+        (
+            "QuantizeLinear",
+            (A, np.float32(1), np.int32(0)),
+            "quantizes to int32; only integers of 8",
+        ),
+        ("QuantizeLinear", (A, np.float32(1), np.float32(0)), "quantizes float32 to float32"),
     ],
 )
 def test_scaled_constants_that_are_refused(

@@ -129,8 +129,8 @@ REFUSED_QKERAS = {
     "bias-auto": "takes its scale from all values of a batch",
     "*-hswish": "'quantized_hswish'",
     "*-ulaw": "'quantized_ulaw'",
-    "act-po2": "gives 513 values",
-    "input-po2": "gives 513 values",
+    "act-po2": "has 513 values",
+    "input-po2": "has 513 values",
     "noise": "qnoise_factor 0.5",
 }
 

@@ -171,17 +171,13 @@ REFUSED = {
         (QUANT, step("Conv", signs(3, 2, 5, 2)), FLAT),
         "is larger than the padded map",
     ),
-    "bit widths that are not whole": (
-        (quant(2.5), WHOLE, FLAT),
-        "must be one whole number, not 2.5",
-    ),
     "a class whose number is read": (
         (QUANT, WHOLE, FLAT, step("ArgMax", axis=1), step("Neg")),
         "follows a softmax or the like",
     ),
     "a sigmoid before a class": (
         (QUANT, WHOLE, FLAT, step("Sigmoid"), step("ArgMax", axis=1)),
-        "follows a sigmoid, which makes large scores equal",
+        "has more than 256 values; put a quantizer after it",
     ),
     "three axes padded": (
         (QUANT, step("Pad", np.array([0, 0, 0, 1, 1, 1], np.int64)), WHOLE, FLAT),
@@ -247,8 +243,6 @@ REFUSED = {
         (QUANT, WHOLE, padded(0, 0, 1, 0, 0, 0, 0, 0)),
         "the output is padded, or consists of patches",
     ),
-    "a map": ((QUANT, CONV), "the output is a map of"),
-    "a map with channels last": ((QUANT, CONV, LAST), "the output is a map of"),
     "a flattened map": ((QUANT, CONV, FLAT), "the output is a flattened map in another order"),
     "a shape that is one number": (
         (QUANT, CONV, step("Reshape", np.array(27, np.int64))),

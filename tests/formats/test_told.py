@@ -255,6 +255,10 @@ def test_fixed_point(rounding: str, signed: int, bits: int, whole: int) -> None:
     np.testing.assert_array_equal(made(x), wanted)
 
 
+#: Bounds of what a chain reads, by channel.
+SPAN = (np.full(2, -9, np.float32), np.full(2, 9, np.float32))
+
+
 def fixed(bits: Any, whole: Any, rounding: str = "RND") -> FixedPoint:
     rows = [np.array(row, np.float32) for row in (np.ones(len(bits)), bits, whole)]
     return FixedPoint(*rows, rounding, False)
@@ -270,7 +274,7 @@ def fixed(bits: Any, whole: Any, rounding: str = "RND") -> FixedPoint:
     ],
 )
 def test_a_chain_of_fixed_points_is_one_activation(chain: list[Any]) -> None:
-    made = activation_of("here", "a", chain, 2, (-9.0, 9.0), "source")
+    made = activation_of("here", "a", chain, 2, SPAN, "source")
     assert isinstance(made, MultiThreshold)
     assert (made.name, made.source) == ("a", "source")
     x = np.arange(-9 * 64, 9 * 64 + 1, dtype=np.float32)[:, None].repeat(2, axis=1) / 64
@@ -282,7 +286,7 @@ def test_a_chain_of_fixed_points_is_one_activation(chain: list[Any]) -> None:
 
 
 def test_one_fixed_point_is_a_quantizer() -> None:
-    made = activation_of("here", "a", [fixed([4], [2])], 2, (-9.0, 9.0), "source")
+    made = activation_of("here", "a", [fixed([4], [2])], 2, SPAN, "source")
     assert isinstance(made, Quantize)
     assert (made.precision, made.scale, made.source) == (INT(4), 0.25, "source")
 
@@ -300,7 +304,7 @@ def test_one_fixed_point_is_a_quantizer() -> None:
 )
 def test_chains_that_are_no_activation(chain: list[Any], reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
-        activation_of("here", "a", chain, 2, (-9.0, 9.0), "source")
+        activation_of("here", "a", chain, 2, SPAN, "source")
 
 
 @pytest.mark.parametrize("value", [np.nan, 2.5, np.inf, -np.inf])

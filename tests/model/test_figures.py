@@ -58,7 +58,10 @@ def test_inputs_in_short() -> None:
             PictureInput(shape, UINT(8), identity_table()),
             "2x3x1 8-bit pictures, looked up as uint8",
         ),
-        (RealInput(shape, INT(4), 0.5, 0.0), "2x3x1 real values, quantized to int4"),
+        (
+            RealInput(shape, INT(4), 0.5, 0.0),
+            "2x3x1 real values, from -4 to 3.5 in steps of 0.5, quantized to int4",
+        ),
     ):
         program = Program(given, ops, "y")
         assert input_text(given, program.edges["input"]) == text

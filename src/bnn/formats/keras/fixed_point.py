@@ -178,7 +178,7 @@ def activation_of(
             return Quantize(name, precision, unit, 0, _ROUNDED[only.rounding], source)
 
     function = composed(chain)
-    if isinstance(last, FixedPoint):
+    if isinstance(last, FixedPoint) and not _falls(function, span, channels):
         made = _bisected(name, function, last, channels, source)
         if made is not None:
             return made
@@ -198,6 +198,12 @@ def activation_of(
     table = table[:1] if (table == table[:1]).all() else table
     lattice = Lattice.of(float(distance / steps.sum()), float(stairs.values[0]), name)
     return MultiThreshold(name, table, lattice.scale, lattice.step, lattice.base, source)
+
+
+def _falls(function: Function, span: Span, channels: int) -> bool:
+    """Return whether ``function`` is lower at the upper end of what it reads in some channel."""
+    low, high = (function(np.broadcast_to(end, (1, channels)).astype(np.float32)) for end in span)
+    return bool((high < low).any())
 
 
 def _bisected(
