@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 
-from bnn.data.report import DataReport  # noqa: E402
-from bnn.measure.calibration import find_calibration  # noqa: E402
-from bnn.model.model import Model  # noqa: E402
-from bnn.train.certificate import LIMITS, Certificate, _judged, with_calibration  # noqa: E402
-from bnn.train.page import _calibration, _sureness  # noqa: E402
-from support.models import small  # noqa: E402
+from bnn.data.report import DataReport
+from bnn.measure.calibration import find_calibration
+from bnn.model.model import Model
+from bnn.train.certificate import LIMITS, Certificate, _judged, with_calibration
+from bnn.train.page import _calibration, _sureness
+from support.models import small
 
 
 def _scores(count: int) -> tuple[Model, np.ndarray, np.ndarray]:
