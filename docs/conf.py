@@ -34,7 +34,7 @@ if not RUNS_COMMANDS:
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "locale"]
 myst_heading_anchors = 4
-# Links to files of the tree that are no pages: they work where the tree is shown, not in the site.
+# Links to files that are not pages work where the tree is shown, not in the site.
 suppress_warnings = ["myst.xref_missing"]
 nitpicky = False
 programoutput_prompt_template = "$ {command}\n{output}"

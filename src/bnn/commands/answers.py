@@ -52,7 +52,7 @@ def answers(
 
 
 def sureness_lines(found: Sureness | None) -> list[str]:
-    """Lines for a terminal; one that says so if there are no probabilities."""
+    """Return lines for a terminal: the calibration error, or that there are no probabilities."""
     if found is None:
         return ["no probabilities: the model file has no calibration"]
     error = f"expected calibration error {100 * found.error:.2f} % (15 bins of equal width)"

@@ -103,15 +103,5 @@ def _print_timings(timings: list[Timing]) -> None:
     table.add_column("images/CPU s")
     table.add_column("GOP/s")
     for timing in timings:
-        values = timing.as_dict()
-        table.add_row(
-            timing.label,
-            str(timing.batch),
-            str(timing.threads),
-            f"{values['images_per_second']:,.0f}",
-            f"{values['us_median']:,.1f}",
-            f"{values['spread']:.2f}",
-            f"{values['images_per_cpu_second']:,.0f}",
-            f"{values['gops']:,.0f}",
-        )
+        table.add_row(timing.label, str(timing.batch), str(timing.threads), *timing.texts)
     print_whole(table)

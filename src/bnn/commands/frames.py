@@ -26,7 +26,7 @@ def frames_of(source: str) -> Iterator[Frame]:
     """Yield the frames of ``source``: a camera's number, a folder, an animation or a video.
 
     Raises:
-        DataError: there is no such source, or it cannot be read.
+        DataError: the source does not exist, or cannot be read.
         BnnError: a camera or a video, and OpenCV is missing.
     """
     path = Path(source)

@@ -122,6 +122,5 @@ def _figures(row: BoardPlan) -> tuple[str, str, str, str, str]:
 
 
 def _about(board: Board) -> tuple[str, str]:
-    return ("no" if board.connection is None else "yes"), board.verified[
-        -1
-    ] if board.verified else "nothing"
+    is_built = "no" if board.connection is None else "yes"
+    return is_built, board.verified[-1] if board.verified else "nothing"

@@ -24,7 +24,7 @@ from bnn.system.terminal import harmless
 MAX_BARS = 3
 BAR_WIDTH = 20
 NAME_WIDTH = 16
-#: Of a name; where there is no room for more, there are no bars.
+#: Of a name; if there is only room for this, bars are left out.
 MIN_NAME_WIDTH = 8
 #: Columns of a terminal for the picture's name and class, in addition to the bars.
 OTHER_WIDTH = 45

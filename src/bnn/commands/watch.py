@@ -10,13 +10,14 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bnn.classifier import Classifier
 
 #: Weight of a frame in the mean time that the rate is told from.

@@ -226,7 +226,7 @@ class Driver:
     def abandon(self) -> None:
         """Give up a start without waiting for it; the chip is configured anew before the next one.
 
-        Does nothing if there is no start, or if :meth:`wait` has ended it.
+        Does nothing if no start is running: none was made, or :meth:`wait` has ended it.
         """
         self._give_back(well=False)
 

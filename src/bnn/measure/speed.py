@@ -61,6 +61,18 @@ class Timing:
         """Time of the slowest round divided by that of the fastest, by wall time."""
         return max(self.wall) / min(self.wall)
 
+    @property
+    def texts(self) -> tuple[str, str, str, str, str]:
+        """Images/s, us/image, slowest by fastest, images per CPU second, GOP/s, for tables."""
+        values = self.as_dict()
+        return (
+            f"{values['images_per_second']:,.0f}",
+            f"{values['us_median']:,.1f}",
+            f"{values['spread']:.2f}",
+            f"{values['images_per_cpu_second']:,.0f}",
+            f"{values['gops']:,.0f}",
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; times are in microseconds per image."""
         return {

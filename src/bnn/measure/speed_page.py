@@ -49,16 +49,7 @@ def speed_page(name: str, machine: str, timings: Sequence[Timing]) -> str:
 
 
 def _row(timing: Timing, most: float) -> str:
-    values = timing.as_dict()
-    cells = (
-        f"{timing.batch:,}",
-        str(timing.threads),
-        f"{values['images_per_second']:,.0f}",
-        f"{values['us_median']:,.1f}",
-        f"{values['spread']:.2f}",
-        f"{values['images_per_cpu_second']:,.0f}",
-        f"{values['gops']:,.0f}",
-    )
+    cells = (f"{timing.batch:,}", str(timing.threads), *timing.texts)
     numbers = "".join(f"<td>{cell}</td>" for cell in cells)
     share = 100 * timing.images_per_second / most
     bar = f'<td class="bar"><div style="width:{share:.1f}%"></div></td>'

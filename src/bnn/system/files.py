@@ -311,6 +311,30 @@ def folder_beside(target: Path) -> Path:
     return made
 
 
+def write_new_folder(
+    target: Path, files: Mapping[str, bytes], error: type[BnnError] = ModelFileError
+) -> None:
+    """Make the folder ``target`` with ``files`` in it, whole or not at all.
+
+    Args:
+        target: does not exist, or is an empty folder; its parent exists.
+        files: relative name -> contents.
+        error: raised if it cannot be written; nothing is left then.
+    """
+    try:
+        temporary = folder_beside(target)
+    except OSError as reason:
+        raise error(f"{target}: cannot be written: {reason.strerror}") from reason
+    try:
+        write_folder(temporary, files)
+        temporary.rename(target)
+        sync_folder(target.parent)
+    except OSError as reason:
+        raise error(f"{target}: cannot be written: {reason.strerror}") from reason
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def new_folder(parent: Path) -> Path:
     """Make a temporary folder in ``parent``, with the mode of the umask.
 

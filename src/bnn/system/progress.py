@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 from bnn.system.terminal import notice
 
 #: Seconds between two lines about progress if there is no terminal.
@@ -23,11 +21,13 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     On a terminal it is a bar, which is removed at the end; else a line every
     :data:`INTERVAL_S` seconds.
     """
+    from rich.console import Console  # slow to import: not for commands that show no progress
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(label)
         return
-    # Imported only where a bar is seen: it takes a tenth of a second.
+    # Imported only if a bar is seen: it takes a tenth of a second.
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -64,6 +64,8 @@ def building() -> Iterator[Callable[[str, float], None]]:
     beginning, every :data:`INTERVAL_S` seconds, and at the end. Nothing is printed if nothing is
     built.
     """
+    from rich.console import Console
+
     with progress("building the simulator") as advance:
         seen, said = Console(stderr=True).is_terminal, float("-inf")
 

@@ -9,7 +9,6 @@ from a program.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from bnn.errors import ParameterError
 from bnn.formats.bnn_pynq.networks import Layer, OriginalNetwork
 from bnn.formats.bnn_pynq.reading import CONFIG, Files
-from bnn.system.files import folder_beside, sync_folder, write_folder
+from bnn.system.files import write_new_folder
 
 #: Threshold of a pad row, which no sum reaches.
 NEVER = 32767
@@ -129,14 +128,6 @@ def write(files: Files, folder: str | os.PathLike[str]) -> None:
         if target.is_dir() and any(target.iterdir()):
             raise ParameterError(f"{target}: exists already and is not empty")
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder_beside(target)
     except OSError as reason:
         raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
-    try:
-        write_folder(temporary, files)
-        temporary.rename(target)
-        sync_folder(target.parent)
-    except OSError as reason:
-        raise ParameterError(f"{target}: cannot be written: {reason.strerror}") from reason
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    write_new_folder(target, files, ParameterError)

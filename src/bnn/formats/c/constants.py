@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.model.file import pack_planes
 from bnn.program.operations import Dot
 from bnn.program.precision import Precision
 
@@ -47,15 +48,10 @@ def is_counted(op: Dot, source: Precision) -> bool:
 
 def packed(op: Dot) -> NDArray[np.uint32]:
     """Return the weights' bit planes, uint32 (rows, planes, words); bits past the end are 0."""
-    codes = op.precision.encode(op.weights)
-    rows, columns = codes.shape
-    words = -(-columns // 32)
-    found = np.zeros((rows, op.precision.bits, words), np.uint32)
-    for plane in range(op.precision.bits):
-        bits = np.zeros((rows, words * 32), np.uint8)
-        bits[:, :columns] = codes >> plane & 1
-        found[:, plane] = np.packbits(bits, axis=1, bitorder="little").view("<u4")
-    return found
+    planes = pack_planes(op.weights, op.precision).transpose(1, 0, 2)
+    padded = np.pad(planes, ((0, 0), (0, 0), (0, -planes.shape[2] % 4)))
+    words: NDArray[np.uint32] = np.ascontiguousarray(padded).view("<u4")
+    return words
 
 
 def array(c: str, name: str, values: NDArray[Any], *, hexadecimal: bool = False) -> str:

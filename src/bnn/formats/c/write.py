@@ -21,7 +21,7 @@ from bnn.program.inputs import PictureInput, RealInput
 from bnn.program.operations import INPUT, Dot, Threshold, Window, sources
 from bnn.program.program import Program
 from bnn.program.semantics import evaluate
-from bnn.system.files import folder_beside, sync_folder, write_folder
+from bnn.system.files import write_new_folder
 
 #: Most weights and thresholds; the text of more would have gigabytes.
 MAX_CONSTANTS = 1 << 25
@@ -59,13 +59,7 @@ def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         f"{name}_test.c": _test(model, name),
         "Makefile": texts.MAKEFILE.replace("@NAME@", name),
     }
-    try:
-        fresh = folder_beside(target)
-        write_folder(fresh, {path: text.encode() for path, text in files.items()})
-        fresh.rename(target)
-        sync_folder(target.parent)
-    except OSError as reason:
-        raise FormatError(f"{target}: cannot be written: {reason.strerror}") from None
+    write_new_folder(target, {path: text.encode() for path, text in files.items()}, FormatError)
     if model.preprocess is None:
         return ()
     return ("the preparation of pictures: the code takes the bytes that it makes",)

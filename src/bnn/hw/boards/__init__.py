@@ -164,7 +164,7 @@ def board(name: str) -> Board:
         name: name of a board, or path of a TOML file that describes one.
 
     Raises:
-        BuildError: there is no such board, designs can only be planned for it, or its file has a
+        BuildError: the board is unknown, designs can only be planned for it, or its file has a
             mistake.
     """
     found = _own(name) or boards().get(name.lower())
