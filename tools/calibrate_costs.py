@@ -183,11 +183,13 @@ def plumbing() -> Iterator[Block]:
     yield Pad(16, 5, 8)
 
 
-#: Modules that every design has outside its blocks: module -> parameters.
+#: Modules outside the blocks, in every design or where probes are asked for: (module, parameters).
 AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bnn_control", {"PARAMETERS": 0}),
     ("bnn_reader", {"WORDS": 384}),
     ("bnn_writer", {"WORDS": 16}),
+    *(("bnn_probe", {"FILL": bits}) for bits in (1, 4, 12)),
+    *(("bnn_probe_select", {"COUNT": count}) for count in (2, 9, 39)),
 )
 
 
@@ -207,7 +209,7 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
         for file, text in library().items():
             (folder / file).write_text(text, encoding="utf-8")
         (folder / "tops.sv").write_text(_tops(folder, batch), encoding="utf-8")
-        blocks = Sources(library(), "", 0, probes=False)
+        blocks = Sources(library(), "", 0)
         apart = " ".join(sorted({module for module, _ in batch}))
         script = synth.script(blocks, "tops", ("tops.sv",), apart)
         synth.run(folder, script + "write_json netlist.json\n")

@@ -80,7 +80,7 @@ def entry(design: Design, cells: dict[str, Any], files: dict[str, str]) -> dict[
 def synthesized(design: Design) -> dict[str, Any]:
     """Count the cells of ``design`` with Yosys; return its entry."""
     modules = {instance.name: instance.block.module for instance in design.instances}
-    return entry(design, synth.cells(sources(design, probes=False), modules), library())
+    return entry(design, synth.cells(sources(design), modules), library())
 
 
 def taken(name: str, folder: Path) -> dict[str, Any]:

@@ -131,6 +131,31 @@ def test_probes_count(tmp_path: Path) -> None:
     _run(["bnn_probe"], [part], tmp_path)
 
 
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_a_probe_is_chosen(count: int, tmp_path: Path) -> None:
+    """The count of each probe in its place; 0 for a number that no probe has."""
+    luck = random.Random(count)
+    random_ones = [luck.randrange(2 * count) for _ in range(300)]
+    numbers = [*[0] * 10, *range(count + 2), 16383, *random_ones]  # the first are not compared
+    counts = [luck.getrandbits(32 * count) for _ in numbers]
+    chosen = [
+        values >> 32 * number & 0xFFFF_FFFF if number < count else 0
+        for values, number in zip(counts, numbers, strict=True)
+    ]
+    given = [values << 14 | number for values, number in zip(counts, numbers, strict=True)]
+    _words(tmp_path / "select_in", given)
+    _words(tmp_path / "select_out", chosen)
+    bits = 14 + 32 * count
+    part = f"""
+    wire [{bits - 1}:0] given; wire [31:0] got;
+    bnn_probe_select #(.COUNT({count})) dut (.clk(clk), .index(given[13:0]),
+        .counts(given[{bits - 1}:14]), .value(got));
+    bench_cycles #(.BITS({bits}), .TO(32), .WORDS({len(given)}), .FILE("select_in"),
+        .WANT("select_out"), .NAME("select")) ends (.clk(clk), .rst(rst || again), .given(given),
+        .got(got), .done(done[0]));"""
+    _run(["bnn_probe_select"], [part], tmp_path)
+
+
 def test_a_deeper_count(tmp_path: Path) -> None:
     """The three-stage tally: more bits than one step of adders takes."""
     draw = np.random.default_rng(3)

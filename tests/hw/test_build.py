@@ -36,11 +36,11 @@ from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 
 
 @pytest.mark.usefixtures("simulator")
-@pytest.mark.parametrize("probes", [True, False])
+@pytest.mark.parametrize("probes", ["none", "ends", "all"])
 @pytest.mark.parametrize("loadable", [True, False])
-def test_lint_is_clean(loadable: bool, probes: bool, tmp_path: Path) -> None:
-    folding = Folding(RESIDUAL_FOLDING.layers, loadable)
-    text = sources(build(residual(), folding), probes=probes)
+def test_lint_is_clean(loadable: bool, probes: str, tmp_path: Path) -> None:
+    folding = Folding(RESIDUAL_FOLDING.layers, loadable, probes=probes)
+    text = sources(build(residual(), folding))
     flags = ["--lint-only", "-Wall", "--top-module", "bnn_top"]
     assert verilator.verilate(tmp_path, text, flags) == ""
 

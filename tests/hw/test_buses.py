@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -29,7 +30,7 @@ from support.programs import batches
 
 pytestmark = pytest.mark.usefixtures("simulator")
 
-DESIGN = build(words(), WORDS_FOLDING)
+DESIGN = build(words(), replace(WORDS_FOLDING, probes="all"))
 LINE = 512
 """Words of 4 KiB."""
 

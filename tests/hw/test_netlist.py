@@ -117,7 +117,7 @@ def _netlist(text: Sources, folder: Path) -> Sources:
     synth.run(folder, synth.script(text, "bnn_top") + "write_verilog -noattr netlist.v\n")
     files = {"netlist.sv": (folder / "netlist.v").read_text(), "cells.sv": _cells()}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()
-    return Sources(files, digest, text.parameter_writes, text.probes)
+    return Sources(files, digest, text.parameter_writes)
 
 
 #: Constants in LUTs of 80 and of 160 words, which the slices' multiplexers choose between.
@@ -134,7 +134,7 @@ def test_the_netlist_gives_the_same_scores(
 ) -> None:
     program = _program()
     design = build(program, Folding(layers, loadable))
-    text = sources(design, probes=False)
+    text = sources(design)
     netlist = _netlist(text, tmp_path)
     first = design.instance("hidden").block
     assert isinstance(first, Matrix)

@@ -53,7 +53,7 @@ def _design(*, loadable: bool, style: str = "auto") -> Design:
 
 def _cells(folder: Path, design: Design, flow: str) -> Counter[str]:
     """Cells of the whole accelerator by kind, after one of Yosys' flows."""
-    text = sources(design, probes=False)
+    text = sources(design)
     for name, content in text.files.items():
         (folder / name).write_text(content, encoding="utf-8")
     script = (

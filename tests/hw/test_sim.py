@@ -98,7 +98,7 @@ def test_two_parameter_sets_in_one_build() -> None:
 
 def test_steady_rate_is_the_slowest_blocks() -> None:
     program = dense()
-    runtime = prepare("sim", program, folding=DENSE_FOLDING)
+    runtime = prepare("sim", program, folding=dataclasses.replace(DENSE_FOLDING, probes="all"))
     report = runtime.run(_inputs(program, 50)).details["starts"][0]
     assert report["interval"] == build(program, DENSE_FOLDING).cycles
     assert report["streams"]["hidden"]["words"] == 50 * 2

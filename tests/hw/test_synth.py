@@ -35,7 +35,7 @@ def test_ports_are_those_of_the_header(tmp_path: Path) -> None:
 def test_every_block_is_counted() -> None:
     design = build(dense(), DENSE_FOLDING)
     modules = {instance.name: instance.block.module for instance in design.instances}
-    cells = synth.cells(sources(design, probes=False), modules)
+    cells = synth.cells(sources(design), modules)
     assert set(cells) == {*modules, "control", "reader", "writer", "total"}
     total = cells.pop("total")
     for kind in ("LUT", "FF", "BRAM36", "DSP"):

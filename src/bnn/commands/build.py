@@ -40,6 +40,14 @@ def build(
             help="Parameters written at run time, or baked into the circuit.",
         ),
     ] = None,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            "--probes",
+            help="Streams that count their words and stalls: none, ends (of the memory), or all.",
+            show_default="those of the folding, or none",
+        ),
+    ] = None,
     synth: Annotated[
         bool, typer.Option("--synth", help="Count LUTs, FFs, BRAMs and DSPs with Yosys.")
     ] = False,
@@ -67,24 +75,26 @@ def build(
         check_choice(fps, most, folding)
         from bnn.plan import plan
 
-        planned = plan(program, fps=fps, on=target, loadable=bool(loadable))
-        chosen = planned.folding
+        chosen = plan(
+            program, fps=fps, on=target, loadable=bool(loadable), probes=probes or "none"
+        ).folding
     else:
         chosen = folds.choose(program, folding)
     if loadable is not None:
         chosen = dataclasses.replace(chosen, loadable=loadable)
+    if probes is not None:
+        chosen = dataclasses.replace(chosen, probes=folds.check_probes(probes, "--probes"))
     design = make(program, chosen)
     cells = routed = None
-    if synth or pnr:
-        from bnn.hw.render import sources
     if synth:
+        from bnn.hw.render import sources
         from bnn.hw.toolchain import synth as synthesis
 
         modules = {instance.name: instance.block.module for instance in design.instances}
-        bare = sources(design, probes=False)
-        cells = synthesis.cells(bare, modules, target.part.yosys)
+        cells = synthesis.cells(sources(design), modules, target.part.yosys)
     with used.replaced(output) as fresh:
         if pnr:
+            from bnn.hw.render import sources
             from bnn.hw.toolchain.implement import implement
 
             routed = implement(sources(design), target, fresh)

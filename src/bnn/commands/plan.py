@@ -13,6 +13,13 @@ from bnn.commands.hints import next_step
 
 Fps = Annotated[float | None, typer.Option("--fps", help="Required images per second.")]
 Most = Annotated[bool, typer.Option("--max", help="The fastest that fits the part.")]
+Probes = Annotated[
+    str,
+    typer.Option(
+        "--probes",
+        help="Streams that count their words and stalls: none, ends (of the memory), or all.",
+    ),
+]
 Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be used.")]
 
 
@@ -45,6 +52,7 @@ def plan(
             help="Parameters written at run time, or baked into the circuit.",
         ),
     ] = False,
+    probes: Probes = "none",
     fill: Fill = 85.0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the folding (JSON) here.")
@@ -69,14 +77,23 @@ def plan(
     check_choice(fps, most)
     if board == "all":
         _check_all({"--part": part, "--output": output, "--pareto": pareto, "--with": beside})
-        print_boards(model, fps, clock, loadable, fill / 100, json)
+        print_boards(model, fps, clock, loadable, probes, fill / 100, json)
         return
     part = _target(part, board)
-    _check_picture(pareto, beside, {"--fps": fps, "--max": most, "--output": output})
+    of_a_plan: dict[str, object] = {"--fps": fps, "--max": most, "--output": output}
+    _check_picture(pareto, beside, {**of_a_plan, "--probes": probes != "none"})
     if pareto is not None:
         draw_pareto(pareto, [model, *(beside or [])], part, clock, loadable, fill / 100, json)
         return
-    found = make(model, fps=fps, on=part, clock_mhz=clock, loadable=loadable, fill=fill / 100)
+    found = make(
+        model,
+        fps=fps,
+        on=part,
+        clock_mhz=clock,
+        loadable=loadable,
+        probes=probes,
+        fill=fill / 100,
+    )
     if output is not None:
         write_folding(output, found.as_json()["folding"])
     if json:
@@ -106,7 +123,13 @@ def _check_all(others: dict[str, object]) -> None:
 
 
 def print_boards(
-    model: str, fps: float | None, clock: float | None, loadable: bool, fill: float, json: bool
+    model: str,
+    fps: float | None,
+    clock: float | None,
+    loadable: bool,
+    probes: str,
+    fill: float,
+    json: bool,
 ) -> None:
     """Print a plan for every board, one row each, or JSON."""
     import bnn
@@ -114,7 +137,7 @@ def print_boards(
     from bnn.system.terminal import print_whole
 
     program = bnn.load(model).program
-    rows = of_boards(program, fps=fps, clock_mhz=clock, loadable=loadable, fill=fill)
+    rows = of_boards(program, fps=fps, clock_mhz=clock, loadable=loadable, probes=probes, fill=fill)
     if json:
         typer.echo(json_text.dumps([each.as_json() for each in rows]))
         return

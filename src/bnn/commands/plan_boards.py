@@ -54,6 +54,7 @@ def of_boards(
     fps: float | None = None,
     clock_mhz: float | None = None,
     loadable: bool = False,
+    probes: str = "none",
     fill: float,
 ) -> tuple[BoardPlan, ...]:
     """Return a plan for each board by name; arguments as of :func:`bnn.plan.plan`.
@@ -72,7 +73,13 @@ def of_boards(
             if key not in made:
                 try:
                     made[key] = plan(
-                        program, fps=fps, on=key[0], clock_mhz=key[1], loadable=loadable, fill=fill
+                        program,
+                        fps=fps,
+                        on=key[0],
+                        clock_mhz=key[1],
+                        loadable=loadable,
+                        probes=probes,
+                        fill=fill,
                     )
                 except PlanError as reason:
                     made[key] = str(reason)

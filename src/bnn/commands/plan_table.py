@@ -72,7 +72,7 @@ def _speed(plan: Plan) -> Text:
     return Text(
         f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
         f"{plan.cycles:,} cycles per image; slowest (*): {harmless(plan.bottleneck)}; {first}"
-        f"parameters: {where}.\n{_clock(plan)}\n"
+        f"parameters: {where}; probes: {plan.folding.probes}.\n{_clock(plan)}\n"
         f"Errors (+-): the largest on {cost.measured()}.{family}"
     )
 

@@ -23,6 +23,8 @@ from bnn.system.files import parse_json, read_file
 #: Most bytes of a file; usual ones have some thousands.
 MAX_FILE_BYTES = 1 << 22
 STYLES = ("auto", "block", "distributed")
+#: Which streams have a probe (``bnn_probe``): none; those at both ends of the memory; all.
+PROBES = ("none", "ends", "all")
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,14 @@ class Folding:
         loadable: parameters are written at run time; otherwise they are constants.
         fifos: words of a FIFO after the block of that name, or of the FIFO of that name, instead
             of the depth that the design chooses.
+        probes: streams that are counted while the design runs, one of :data:`PROBES`. A probe
+            takes cells, and changes neither scores nor cycles.
     """
 
     layers: Mapping[str, LayerFolding]
     loadable: bool = False
     fifos: Mapping[str, int] = field(default_factory=dict)
+    probes: str = "none"
 
     def of(self, name: str) -> LayerFolding:
         """Return the folding of the dot ``name``."""
@@ -152,7 +157,8 @@ def read(path: Path, program: Program) -> Folding:
     """Return a folding from FINN-style JSON; keys are our layer names or FINN's ``MVAU_hls_<n>``.
 
     ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``;
-    ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs.
+    ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs,
+    ``"probes": "all"`` puts a probe on every stream.
     """
     try:
         given = parse_json(read_file(path, MAX_FILE_BYTES, BuildError))
@@ -165,6 +171,7 @@ def read(path: Path, program: Program) -> Folding:
     loadable = given.pop("loadable", False)
     if not isinstance(loadable, bool):
         raise BuildError(f"{path}: key 'loadable' must be true or false")
+    probes = check_probes(given.pop("probes", "none"), f"{path}: key 'probes'")
     layers: dict[str, LayerFolding] = {}
     foreign = []
     for key, values in given.items():
@@ -180,7 +187,14 @@ def read(path: Path, program: Program) -> Folding:
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
-    return Folding(layers, loadable, fifos)
+    return Folding(layers, loadable, fifos, probes)
+
+
+def check_probes(given: Any, what: str) -> str:
+    """Return ``given`` if it is one of :data:`PROBES`; else a BuildError that names ``what``."""
+    if given not in PROBES:
+        raise BuildError(f"{what} must be one of {', '.join(PROBES)}, not {given!r:.40}")
+    return str(given)
 
 
 def _fifos(path: Path, given: Any) -> dict[str, int]:
@@ -242,7 +256,7 @@ def as_json(folding: Folding) -> dict[str, Any]:
         for name, f in folding.layers.items()
     }
     fifos = {"fifos": dict(folding.fifos)} if folding.fifos else {}
-    return {"loadable": folding.loadable, **fifos, **layers}
+    return {"loadable": folding.loadable, "probes": folding.probes, **fifos, **layers}
 
 
 def bundled() -> dict[str, Path]:

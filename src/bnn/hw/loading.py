@@ -51,7 +51,9 @@ class Metadata:
         except KeyError as reason:
             raise DriverError(f"driver metadata lack {reason}") from reason
         except TypeError:
-            raise DriverError("driver metadata are an object, and probes a list") from None
+            raise DriverError(
+                "driver metadata must be a JSON object in which probes is a list of names"
+            ) from None
         if not all(type(n) is int and 0 <= n < 1 << 32 for n in numbers):
             raise DriverError("driver metadata must be whole numbers of 32 bits")
         if not all(isinstance(name, str) for name in probes):
@@ -61,7 +63,10 @@ class Metadata:
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-    """Yield (target, data) of every memory of a loadable design; nothing if it has constants."""
+    """Yield (target, data) for each memory that is written at run time.
+
+    Nothing for a design whose parameters are constants in the circuit.
+    """
     if not design.folding.loadable:
         return
     for instance in design.instances:
@@ -84,7 +89,7 @@ def metadata(design: Design, sources: Sources) -> Metadata:
         design.source.memory_words,
         design.target.memory_words,
         sources.parameter_writes,
-        design.probes if sources.probes else (),
+        design.probes,
     )
 
 

@@ -31,13 +31,11 @@ class Sources:
         files: name -> text, SystemVerilog and memory images.
         digest: SHA-256 over them, which identifies the hardware.
         parameter_writes: number of data writes that load all parameters; 0: they are constants.
-        probes: whether streams are watched.
     """
 
     files: Mapping[str, str]
     digest: str
     parameter_writes: int
-    probes: bool
 
     @property
     def design_id(self) -> int:
@@ -59,10 +57,10 @@ def library() -> Mapping[str, str]:
     return {**blocks, "bnn_registers.svh": registers.header()}
 
 
-def sources(design: Design, *, probes: bool = True) -> Sources:
-    """Return the files of ``design``; ``probes`` puts a counter on every stream."""
+def sources(design: Design) -> Sources:
+    """Return the files of ``design``: the same for simulation, synthesis and the board."""
     files = dict(library())
-    files["bnn_core.sv"] = core(design, probes=probes)
+    files["bnn_core.sv"] = core(design)
     files.update(images(design))
     writes = parameter_writes(design)
     hasher = hashlib.sha256()
@@ -70,7 +68,7 @@ def sources(design: Design, *, probes: bool = True) -> Sources:
         hasher.update(f"{name}\0{len(text)}\0{text}".encode())
     digest = hasher.hexdigest()
     files["bnn_top.sv"] = top(design, int(digest[:8], 16), writes)
-    return Sources(files, digest, writes, probes)
+    return Sources(files, digest, writes)
 
 
 def images(design: Design) -> dict[str, str]:
@@ -130,7 +128,7 @@ def _range(bits: int) -> str:
     return f"[{bits - 1}:0]"
 
 
-def core(design: Design, *, probes: bool) -> str:
+def core(design: Design) -> str:
     """Return the text of ``bnn_core.sv``, the pipeline of the accelerator."""
     lines = [_HEADER + "`default_nettype none", "module bnn_core ("]
     lines.append("    input  wire        clk, rst,")
@@ -148,24 +146,14 @@ def core(design: Design, *, probes: bool) -> str:
     lines.append("    assign memory_in_valid = i_valid;\n    assign i_ready = memory_in_ready;")
     lines.append("    assign memory_in_data = i_data;\n    assign o_valid = memory_out_valid;")
     lines.append("    assign memory_out_ready = o_ready;\n    assign o_data = memory_out_data;")
-    fills = {}
-    for instance in design.instances:
-        lines.append(_instance(instance))
-        if instance.block.has_fill:
-            fills[instance.outputs[0]] = _fill_bits(instance)
-    lines.append(_probes(design, fills) if probes else _no_probes(fills))
+    lines += [_instance(instance, design.fills) for instance in design.instances]
+    lines.append(_probes(design))
     if not any(instance.unit is not None for instance in design.instances):
         lines.append(
             "    wire unused_p = &{p_valid, p_thresholds, p_unit, p_item, p_index, p_data};"
         )
     lines.append("endmodule\n`default_nettype wire\n")
     return "\n".join(lines)
-
-
-def _fill_bits(instance: Instance) -> int:
-    depth = instance.block.generics()["DEPTH"]
-    assert isinstance(depth, int)
-    return (depth + 1).bit_length()
 
 
 def value(generic: Generic) -> str:
@@ -175,7 +163,7 @@ def value(generic: Generic) -> str:
     return f'"{generic}"'
 
 
-def _instance(instance: Instance) -> str:
+def _instance(instance: Instance, fills: Mapping[str, int]) -> str:
     generics = ", ".join(f".{k}({value(v)})" for k, v in instance.block.generics().items())
     ports = [".clk(clk)", ".rst(rst)"]
     prefixes = ("i",) if len(instance.inputs) == 1 else ("a", "b")
@@ -190,7 +178,7 @@ def _instance(instance: Instance) -> str:
     before = ""
     if instance.block.has_fill:
         name = instance.outputs[0]
-        before = f"    wire {_range(_fill_bits(instance))} {name}_fill;\n"
+        before = f"    wire {_range(fills[name])} {name}_fill;\n"
         ports.append(f".fill({name}_fill)")
     if instance.unit is not None:
         ports.append(
@@ -202,28 +190,29 @@ def _instance(instance: Instance) -> str:
     return f"{head}\n        {joined}\n    );"
 
 
-def _probes(design: Design, fills: Mapping[str, int]) -> str:
-    lines = []
-    chosen = []
-    for number, stream in enumerate(design.probes):
-        bits = fills.get(stream, 1)
+def _probes(design: Design) -> str:
+    """Return the probes of the streams that the folding asks for, and what reads their counts."""
+    fills, watched = design.fills, design.probes
+    unread = [f"{stream}_fill" for stream in fills if stream not in watched]
+    if not watched:
+        unread += ["probe_clear", "probe"]
+    lines = [f"    wire unused_probe = &{{1'b0, {', '.join(unread)}}};"] if unread else []
+    if not watched:
+        return "\n".join(["    assign probe_value = 32'd0;", *lines])
+    for stream in watched:
         fill = f"{stream}_fill" if stream in fills else "1'b0"
         lines.append(
-            f"    wire [31:0] {stream}_probe;\n"
-            f"    bnn_probe #(.FILL({bits})) p_{stream} (.clk(clk), .clear(probe_clear || rst),\n"
-            f"        .valid({stream}_valid), .ready({stream}_ready), .fill({fill}),\n"
-            f"        .select(probe[1:0]), .value({stream}_probe));"
+            f"    wire [31:0] {stream}_count;\n"
+            f"    bnn_probe #(.FILL({fills.get(stream, 1)})) p_{stream} (.clk(clk),\n"
+            f"        .clear(probe_clear || rst), .valid({stream}_valid), .ready({stream}_ready),\n"
+            f"        .fill({fill}), .select(probe[1:0]), .value({stream}_count));"
         )
-        chosen.append(f"        14'd{number}: chosen <= {stream}_probe;")
-    lines.append("    logic [31:0] chosen;\n    always_ff @(posedge clk) case (probe[15:2])")
-    lines += [*chosen, "        default: chosen <= 32'd0;\n    endcase"]
-    lines.append("    assign probe_value = chosen;")
+    counts = ", ".join(f"{stream}_count" for stream in reversed(watched))
+    lines.append(
+        f"    bnn_probe_select #(.COUNT({len(watched)})) probe_select (.clk(clk),\n"
+        f"        .index(probe[15:2]), .counts({{{counts}}}), .value(probe_value));"
+    )
     return "\n".join(lines)
-
-
-def _no_probes(fills: Mapping[str, int]) -> str:
-    unused = ", ".join(["probe_clear", "probe", *(f"{stream}_fill" for stream in fills)])
-    return f"    assign probe_value = 32'd0;\n    wire unused_probe = &{{{unused}}};"
 
 
 def top(design: Design, design_id: int, writes: int) -> str:

@@ -42,6 +42,7 @@ def as_json(
         "fps": clock / cycles,
         "bottleneck": design.bottleneck.name,
         "loadable": design.folding.loadable,
+        "probes": design.folding.probes,
         "words_in": design.source.memory_words,
         "words_out": design.target.memory_words,
         "blocks": [_block(instance, cycles) for instance in design.instances],
@@ -110,7 +111,7 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz",
         f"{speed}; slowest: {report['bottleneck']}",
-        f"parameters: {where}; {sizes}",
+        f"parameters: {where}; probes: {report['probes']}; {sizes}",
         "",
         f"{'block':24}{'cycles':>9}{'busy':>7}{'bits':>7}  parallelism",
     ]

@@ -90,9 +90,19 @@ def around(design: Design) -> Cost:
     return total((bus, *(of_module(module, generics) for module, generics in ends)))
 
 
+def of_probes(design: Design) -> Cost:
+    """Return the cost of the probes that the folding asks for, and of what reads their counts."""
+    watched, fills = design.probes, design.fills
+    if not watched:
+        return Cost()
+    each = (of_module("bnn_probe", {"FILL": fills.get(stream, 1)}) for stream in watched)
+    return total((*each, of_module("bnn_probe_select", {"COUNT": len(watched)})))
+
+
 def of_design(design: Design) -> Cost:
-    """Return the cost of the whole accelerator (``bnn_top`` without probes)."""
-    return total((around(design), *(of_block(each.block) for each in design.instances)))
+    """Return the cost of the whole accelerator (``bnn_top``, with its probes)."""
+    blocks = (of_block(each.block) for each in design.instances)
+    return total((around(design), of_probes(design), *blocks))
 
 
 def errors() -> Mapping[str, float]:

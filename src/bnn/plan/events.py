@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnn.errors import PlanError
-from bnn.hw.design import Design
+from bnn.hw.design import MEMORY_IN, MEMORY_OUT, Design
 from bnn.plan import handshakes, memory_bus
 from bnn.plan.streams import Events, Stream
 
@@ -89,10 +89,10 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
             held[instance.outputs[0]] = made.held
     finished: list[int] = []
     read = design.source.memory_words * images
-    processes += memory_bus.reader(streams["memory_in"], design.source.memory_words, read, latency)
+    processes += memory_bus.reader(streams[MEMORY_IN], design.source.memory_words, read, latency)
     processes.append(
         memory_bus.writer(
-            streams["memory_out"], design.target.memory_words, images, latency, finished
+            streams[MEMORY_OUT], design.target.memory_words, images, latency, finished
         )
     )
     _run(processes)

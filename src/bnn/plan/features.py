@@ -55,6 +55,10 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
         case "bnn_trim" | "bnn_pad":
             found["bits"] = g["BITS"]
             found["count"] = math.log2(g["TOTAL"])
+        case "bnn_probe":
+            found["fill"] = g["FILL"]
+        case "bnn_probe_select":
+            found["counts"] = g["COUNT"]
         case "bnn_fork":
             found["copies"] = g["COPIES"]
     arrays = [mapped(memory) for memory in memories(module, generics)]

@@ -13,7 +13,7 @@ from bnn.hw import folding as folds
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.boards import Board
 from bnn.hw.design import Design, Instance
-from bnn.hw.folding import Folding, LayerFolding
+from bnn.hw.folding import Folding, LayerFolding, check_probes
 from bnn.hw.parts import Part
 from bnn.model.model import Model
 from bnn.plan import clocks, cost
@@ -134,6 +134,7 @@ class Plan:
             "planned_only": self.planned_only or None,
             "clock_mhz": self.clock_mhz,
             "clock_is": self.clock_is,
+            "probes": self.folding.probes,
             "cycles": self.cycles,
             "latency": None if self.timing is None else self.timing.latency,
             "fps": self.fps,
@@ -187,6 +188,7 @@ def plan(
     on: Part | Board | str = "xc7z020",
     clock_mhz: float | None = None,
     loadable: bool = False,
+    probes: str = "none",
     fill: float = FILL,
 ) -> Plan:
     """Return the cheapest plan with at least ``fps`` images per second, or the fastest that fits.
@@ -197,6 +199,8 @@ def plan(
         on: the part or board, or the name of one.
         clock_mhz: clock in MHz; None for the clock of the board, or of the original on the part.
         loadable: whether parameters are written at run time; constants are smaller.
+        probes: streams that are counted while the design runs: "none", "ends" (those of the
+            memory) or "all". Their cells are in the plan.
         fill: share of the part's LUTs that may be used, above 0, at most 1.
 
     Raises:
@@ -213,7 +217,8 @@ def plan(
         raise PlanError(f"fill is {100 * fill:g} %; it must be above 0 and at most 100 %")
     program = _program(model)
     budget = Budget(fill * target.luts, target.ffs, target.bram36, target.dsps)
-    search = Search(program, budget, loadable=loadable)
+    probes = check_probes(probes, "probes")
+    search = Search(program, budget, loadable=loadable, probes=probes)
     return replace(_search(search, target, clock, fps), board=board)
 
 
@@ -334,7 +339,8 @@ def _without_substitutes(search: Search, found: Found) -> Found:
     exceeded, though the reason is block RAM.
     """
     budget = search.budget
-    roomy = Search(search.program, replace(budget, bram36=math.inf), loadable=search.loadable)
+    much = replace(budget, bram36=math.inf)
+    roomy = Search(search.program, much, loadable=search.loadable, probes=search.probes)
     other = roomy.within(found.design.cycles) or roomy.within(search.max_cycles())
     if other is not None and set(budget.excess(other.cost)) == {"BRAM36"}:
         return other

@@ -61,12 +61,15 @@ class Search:
 
     Args:
         loadable: whether parameters are written at run time.
+        probes: streams with a probe, see :class:`bnn.hw.folding.Folding`.
     """
 
-    def __init__(self, program: Program, budget: Budget, *, loadable: bool = False) -> None:
+    def __init__(
+        self, program: Program, budget: Budget, *, loadable: bool = False, probes: str = "none"
+    ) -> None:
         self.program = program
         self.budget = budget
-        self.loadable = loadable
+        self.loadable, self.probes = loadable, probes
         self.layers = layers(Needs.of(program), loadable=loadable)
         self._found: dict[int, Found | None] = {}
 
@@ -138,6 +141,7 @@ class Search:
                     for layer, option in zip(self.layers, chosen, strict=True)
                 },
                 self.loadable,
+                probes=self.probes,
             )
             design = build(self.program, folding)
             if design.cycles > bound:

@@ -15,14 +15,14 @@ from bnn.hw.design.dots import dot
 from bnn.hw.design.elements import add, threshold
 from bnn.hw.design.ends import input_end, output_end
 from bnn.hw.design.needs import Needs
-from bnn.hw.design.parts import Design, Instance, LazyContents, Port
+from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyContents, Port
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, dots
 from bnn.program.operations import Add, ArgMax, Concat, Dot, Op, Pool, Rescale, Threshold, Window
 from bnn.program.program import Program
 
-__all__ = ["Design", "Instance", "Port", "build"]
+__all__ = ["MEMORY_IN", "MEMORY_OUT", "Design", "Instance", "Port", "build"]
 
 
 def build(program: Program, folding: Folding) -> Design:

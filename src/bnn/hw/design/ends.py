@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bnn._typing import assert_never
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
-from bnn.hw.design.parts import Port
+from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Port
 from bnn.hw.design.windows import window_lanes
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.memory_layout import MEMORY_BITS, InputLayout, OutputLayout
@@ -34,7 +34,7 @@ def input_end(wiring: Wiring) -> InputLayout:
         lanes = wiring.folding.of(dot.name).simd
         channels, positions = -(-positions * channels // lanes) * lanes, 1
     layout = InputLayout(height * width * edge.shape[2], lanes, edge.precision)
-    stream = "memory_in"
+    stream = MEMORY_IN
     wiring.streams[stream] = MEMORY_BITS
     words, slot, gear = layout.memory_words, layout.slot_bits, layout.gear_bits
     if gear != MEMORY_BITS:
@@ -102,5 +102,5 @@ def output_end(wiring: Wiring) -> OutputLayout:
     if word != MEMORY_BITS:
         widen = Widen(word, MEMORY_BITS // word, total)
         stream = wiring.place("output_word", target, widen, stream)
-    wiring.place("memory_out", target, Fifo(MEMORY_BITS, 2, layout.memory_words), stream)
+    wiring.place(MEMORY_OUT, target, Fifo(MEMORY_BITS, 2, layout.memory_words), stream)
     return layout

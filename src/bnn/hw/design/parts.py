@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The parts of a design: instances of blocks, the streams between them, and contents."""
+"""The parts of a design: instances of blocks, streams between them, contents of memories."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from bnn.hw.folding import Folding
 from bnn.hw.memory_layout import InputLayout, OutputLayout
 from bnn.program.precision import Precision
 from bnn.program.program import Program
+
+#: The streams that join the pipeline to the reader and to the writer of the memory.
+MEMORY_IN, MEMORY_OUT = "memory_in", "memory_out"
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,22 @@ class Design:
     @property
     def probes(self) -> tuple[str, ...]:
         """Names of the streams that have a probe, in the order of the probes' numbers."""
-        return tuple(self.streams)
+        match self.folding.probes:
+            case "all":
+                return tuple(self.streams)
+            case "ends":
+                return (MEMORY_IN, MEMORY_OUT)
+            case _:
+                return ()
+
+    @property
+    def fills(self) -> dict[str, int]:
+        """Name of each stream after a FIFO -> bits of the number of words in that FIFO."""
+        return {
+            each.outputs[0]: (int(each.block.generics()["DEPTH"]) + 1).bit_length()
+            for each in self.instances
+            if each.block.has_fill
+        }
 
     def instance(self, name: str) -> Instance:
         """Return the instance called ``name``."""

@@ -180,7 +180,7 @@ def run(folder: Path, text: str) -> str:
 def cells(
     sources: Sources, instances: dict[str, str], family: str = SEVEN_SERIES
 ) -> dict[str, Cells]:
-    """Return the cells of every instance in ``bnn_core``, of what is around it, and in all.
+    """Return the cells of every instance in ``bnn_core``, of probes, what is around it, and in all.
 
     Args:
         instances: name of each instance of the core -> its module.
@@ -197,7 +197,7 @@ def cells(
     return count(netlist, instances)
 
 
-_AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
+_AROUND = ("bnn_control", "bnn_reader", "bnn_writer", "bnn_probe")
 
 
 def _selection(names: str) -> str:
@@ -214,6 +214,10 @@ def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells
         name = cell.removeprefix("i_")
         if name in instances:
             result[name] = cells_of(modules, values["type"])
+    probes = [each["type"] for each in core["cells"].values() if "bnn_probe" in each["type"]]
+    if probes:
+        counts = [cells_of(modules, each) for each in probes]
+        result["probes"] = {kind: sum(each[kind] for each in counts) for kind in counts[0]}
     for cell, values in modules["bnn_top"]["cells"].items():
         if cell in ("control", "reader", "writer"):
             result[cell] = cells_of(modules, values["type"])
