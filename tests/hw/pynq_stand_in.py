@@ -44,6 +44,8 @@ class StandIn:
         reserved: bytes of the reserved memory.
         events: what was asked, in order: ``clock``, ``download``, ``allocate``, ``free``.
         faults: name of a call -> the exception that it raises.
+        source_mhz: clock before the whole divider, of which PYNQ takes the nearest; None: any
+            clock can be had.
     """
 
     def __init__(self, reserved: int = 1 << 20) -> None:
@@ -51,6 +53,7 @@ class StandIn:
         self.events: list[str] = []
         self.faults: dict[str, BaseException] = {}
         self.mhz = 50.0
+        self.source_mhz: float | None = None
         self.chip: SimulatedTransport | None = None
         self.stuck = False
         self._running = False
@@ -171,7 +174,8 @@ class StandIn:
             def fclk0_mhz(cls, value: float) -> None:
                 board._fault("clock")
                 board.events.append(f"clock {value:g}")
-                board.mhz = value
+                source = board.source_mhz
+                board.mhz = value if source is None else round(source / round(source / value), 6)
 
         return Meta("Clocks", (), {})
 

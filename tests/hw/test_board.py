@@ -26,7 +26,7 @@ from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
 from bnn.hw.toolchain import verilator
 from bnn.run import prepare
-from bnn.run.board import BoardRuntime
+from bnn.run.accelerator import AcceleratorRuntime
 from hw.examples import DENSE_FOLDING, dense, signs
 
 SESSION = Path(__file__).parent / "fixtures" / "session.jsonl"
@@ -139,7 +139,7 @@ def _session(driver_transport: Any, known: Metadata) -> np.ndarray:
     design = build(dense(), DENSE_FOLDING)
     driver = Driver(driver_transport, known)
     driver.load(loads(design))
-    outputs = BoardRuntime(Accelerated(design), driver).run(_inputs(7))
+    outputs = AcceleratorRuntime(Accelerated(design), driver).run(_inputs(7))
     return outputs.scores
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bnn.driver import chip as chips
 from bnn.driver.driver import Driver
 from bnn.driver.pool import KEPT, MAX_BUFFER_BYTES, Pool
 from bnn.driver.transport import NoRoomError
-from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
+from bnn.errors import BnnError, BnnWarning, DriverError, RuntimeUnavailableError
 from bnn.hw import export
 from bnn.hw import registers as reg
 from bnn.hw.boards import board
@@ -739,6 +740,41 @@ def test_a_pynq_that_cannot_be_imported(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(BnnError, match="pynq cannot be imported"):
         built["a"].open()
+
+
+@pytest.mark.parametrize(
+    ("source", "mhz", "found"),
+    [
+        *((1000, 100, 100), (1000, 140, 125), (1000, 142, 125), (1000, 142.857143, 142.857143)),
+        *((1000, 150, 142.857143), (1500, 187, 166.666667), (1000, 999, 500), (1000, 1000, 1000)),
+    ],
+)
+def test_the_clock_is_at_most_the_designs(
+    pynq: StandIn, built: dict[str, Built], source: float, mhz: float, found: float
+) -> None:
+    """PYNQ takes the nearest clock: 142.86 MHz for 140. A design gets the next lower one."""
+    pynq.source_mhz = source
+    chip = chips.the_chip()
+    bitstream = built["a"].folder / "bnn.bit"
+    lower = f"runs at {found:g} MHz: .* next below the {mhz:g} MHz"
+    with pytest.warns(BnnWarning, match=lower) if found != mhz else nullcontext():
+        chip.load(bitstream, mhz)
+    assert pynq.mhz == chip.clock_mhz == found
+    assert chip.holds(mhz)
+    assert not chip.holds(mhz + 1)
+    assert pynq.events[-1] == "download"
+    assert pynq.events.count("download") == 1
+
+
+def test_a_lower_clock_is_the_one_that_is_told(pynq: StandIn, built: dict[str, Built]) -> None:
+    pynq.source_mhz = 1000 / 1.5  # 95.2 MHz, not 100
+    runtime = built["a"].open()
+    with pytest.warns(BnnWarning, match="next below the 100 MHz of the design"):
+        outputs = runtime.run(built["a"].inputs)
+    assert outputs.details["mhz"] == pytest.approx(1000 / 1.5 / 7)
+    assert outputs.seconds == outputs.details["cycles"] / (1e6 * outputs.details["mhz"])
+    built["a"].check(runtime)  # and it is not loaded again, nor told again
+    assert pynq.events.count("download") == 1
 
 
 def test_a_clock_that_is_too_fast(built: dict[str, Built], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,8 @@ class BoardTransport:
     Args:
         bitstream: ``bnn.bit``.
         base, span: address and size in bytes of the registers.
-        mhz: clock in MHz of the accelerator's clock.
+        mhz: the highest clock in MHz that the design takes. The chip gets the next lower one
+            that its dividers make.
 
     Raises:
         RuntimeUnavailableError: ``pynq`` is missing or too old, or this is no board.
@@ -50,6 +51,11 @@ class BoardTransport:
         self._patience = START_TIMEOUT_S
         self._began = time.monotonic()
 
+    @property
+    def clock_mhz(self) -> float:
+        """The chip's clock in MHz, which may be lower than the design's; that before it is set."""
+        return self._chip.clock_mhz or self._mhz
+
     def _mine(self) -> Chip:
         """Return the chip; a forked process must first become its owner."""
         if self._chip.process != os.getpid():
@@ -63,7 +69,7 @@ class BoardTransport:
         chip.keep()
         if chip.turn.take(self):
             chip.doubt()
-        self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self._mhz)
+        self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self.clock_mhz)
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
         """Give the chip back; the lock last, since its next holder may take the buffers."""

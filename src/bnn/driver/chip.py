@@ -9,10 +9,12 @@ the same one. Within the process all classifiers share the chip.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +23,7 @@ from typing import Any
 
 from bnn.driver.pool import Pool
 from bnn.driver.turn import Turn
-from bnn.errors import BnnError, DriverError, RuntimeUnavailableError
+from bnn.errors import BnnError, BnnWarning, DriverError, RuntimeUnavailableError
 from bnn.system import cache
 
 #: The lock file's name.
@@ -31,8 +33,11 @@ MACHINE = Path("/run")
 #: Seconds to wait for another process to end.
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
-#: Allowed difference of a clock from the requested one: dividers are whole numbers.
-_CLOCK_TOLERANCE = 0.01
+#: Share by which a clock may be above the requested one: it is read back as a rounded number.
+_CLOCK_TOLERANCE = 0.001
+#: PYNQ takes the nearest clock that whole dividers make. Lower ones are requested in steps of
+#: this share, down to half the clock, until the nearest one is not above what the design takes.
+_CLOCK_STEP = 0.01
 
 
 class Ownership:
@@ -271,20 +276,40 @@ class Chip:
         if not bitstream.is_file():
             raise DriverError(f"{bitstream}: no such bitstream; run Vivado on build.tcl beside it")
         self._loaded = None
-        with translating(f"{bitstream}: setting the clock to {mhz:g} MHz"):
-            self._clocks.fclk0_mhz = mhz
-        clock = self._clock()
-        if not clock * (1 - _CLOCK_TOLERANCE) <= mhz:
-            raise DriverError(
-                f"{bitstream}: the chip's clock would be {clock:g} MHz, the design takes {mhz:g}"
-            )
+        clock = self._set_clock(bitstream, mhz)
         with translating(f"{bitstream}: loading the bitstream", "is it made for this board?"):
             self.pynq.Bitstream(str(bitstream)).download()
         self._loaded = (mhz, clock, self._told())
+        if clock < mhz * (1 - _CLOCK_TOLERANCE):
+            warnings.warn(
+                f"the accelerator runs at {clock:g} MHz: of the clocks that this chip makes, it "
+                f"is the next below the {mhz:g} MHz of the design",
+                BnnWarning,
+                stacklevel=2,
+            )
         self.pool.settle()
         while _left:
             _left[-1].settle()
             _left.pop().drop()
+
+    def _set_clock(self, bitstream: Path, mhz: float) -> float:
+        """Set the highest clock of the chip that is at most ``mhz``; return it in MHz."""
+        wanted, clock = mhz, math.inf
+        while wanted >= mhz / 2:
+            with translating(f"{bitstream}: setting the clock to {wanted:g} MHz"):
+                self._clocks.fclk0_mhz = wanted
+            clock = self._clock()
+            if 0 < clock <= mhz * (1 + _CLOCK_TOLERANCE):
+                return clock
+            wanted -= mhz * _CLOCK_STEP
+        raise DriverError(
+            f"{bitstream}: the chip's clock would be {clock:g} MHz, the design takes {mhz:g}"
+        )
+
+    @property
+    def clock_mhz(self) -> float | None:
+        """The clock in MHz that was set with the last bitstream; None before the first."""
+        return None if self._loaded is None else float(self._loaded[1])
 
     def holds(self, mhz: float) -> bool:
         """Return whether clock and PYNQ's record show that no other program has loaded a design.

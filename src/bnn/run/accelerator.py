@@ -60,7 +60,6 @@ class AcceleratorRuntime:
 
     Attributes:
         driver: for asynchronous use: ``driver.start(packed)`` and ``driver.wait()``.
-        mhz: the accelerator's clock.
     """
 
     #: Whether the accelerator is simulated.
@@ -69,9 +68,14 @@ class AcceleratorRuntime:
     def __init__(self, accelerated: Accelerated, driver: Driver, mhz: float = 100.0) -> None:
         self.accelerated = accelerated
         self.driver = driver
-        self.mhz = mhz
+        self._mhz = mhz
         self._one = threading.Lock()
         _runtimes.add(self)
+
+    @property
+    def mhz(self) -> float:
+        """The accelerator's clock in MHz."""
+        return self._mhz
 
     def forked(self) -> None:
         """Reset the lock and the driver in a forked child process."""

@@ -56,7 +56,7 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     driver = Driver(transport, known, partial(max_cycles, accelerated.design))
     if accelerated.design.folding.loadable:
         driver.load(loads(accelerated.design))
-    return BoardRuntime(accelerated, driver, float(values["mhz"]))
+    return BoardRuntime(accelerated, driver, transport)
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
@@ -117,3 +117,12 @@ def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accel
 
 class BoardRuntime(AcceleratorRuntime):
     """A program on a board's accelerator."""
+
+    def __init__(self, accelerated: Accelerated, driver: Driver, transport: BoardTransport) -> None:
+        super().__init__(accelerated, driver)
+        self._transport = transport
+
+    @property
+    def mhz(self) -> float:
+        """The chip's clock in MHz: the highest that its dividers make, at most the design's."""
+        return self._transport.clock_mhz
