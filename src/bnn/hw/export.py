@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnn.hw import folding as folds
-from bnn.hw import report, used
+from bnn.hw import handoff, report, used
 from bnn.hw.boards import Board, place_digest
 from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
@@ -30,8 +30,8 @@ def write(
     :mod:`bnn.hw.used`.
 
     ``rtl/``: sources, register header, memory images. ``bnn.xdc``, ``build.tcl``: for Vivado in
-    batch mode. ``driver.json``, ``parameters.npz``: for the driver. ``folding.json``,
-    ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
+    batch mode. ``bnn.hwh``: for ``pynq.Overlay``. ``driver.json``, ``parameters.npz``: for the
+    driver. ``folding.json``, ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
 
     Raises:
         BuildError: ``folder`` holds other files, or cannot be written.
@@ -50,6 +50,7 @@ def write_into(
     files |= {
         f"rtl/{board.built.top}.sv": board.top_source(),
         "bnn.xdc": board.constraints(),
+        "bnn.hwh": handoff.description(board),
         "build.tcl": vivado(text, board),
         "driver.json": _json({**metadata(design, text).as_json(), **_place(board)}),
         "folding.json": _json(folds.as_json(design.folding)),
@@ -93,11 +94,17 @@ def _parameters(design: Design) -> bytes:
 
 
 def vivado(text: Sources, board: Board) -> str:
-    """Return ``build.tcl``: ``vivado -mode batch -source build.tcl`` makes ``bnn.bit``."""
+    """Return ``build.tcl``: ``vivado -mode batch -source build.tcl`` makes ``bnn.bit``.
+
+    It ends with an error, and without a bitstream, if a path is slower than the clock. BNN_LUT6 is
+    not defined: Vivado finds these cells in the expressions.
+    """
     top = board.built.top
     names = " ".join(f"rtl/{name}" for name in [*text.verilog, f"{top}.sv"])
     return f"""# SPDX-License-Identifier: BSD-3-Clause
 # Run in this folder: vivado -mode batch -source build.tcl
+# Ends with an error, and without bnn.bit, if a path is slower than the clock.
+file delete -force bnn.bit
 set_part {board.device}
 read_verilog -sv [list {names}]
 foreach image [glob -nocomplain rtl/*.mem] {{ add_files $image }}
@@ -107,7 +114,16 @@ opt_design
 place_design
 phys_opt_design
 route_design
+write_checkpoint -force bnn.dcp
 report_timing_summary -file timing.rpt
 report_utilization -hierarchical -file utilization.rpt
+report_drc -file drc.rpt
+foreach kind {{setup hold}} {{
+    set slack [get_property SLACK [get_timing_paths -$kind -max_paths 1]]
+    if {{$slack eq "" || $slack < 0}} {{
+        puts stderr "{board.clock_mhz:g} MHz is not reached: $kind slack $slack ns, see timing.rpt"
+        exit 1
+    }}
+}}
 write_bitstream -force bnn.bit
 """
