@@ -25,15 +25,16 @@ START_TIMEOUT_S = 60.0
 class BoardTransport:
     """One design on the board's chip, which it shares with the other transports of this process.
 
-    The bitstream is loaded when it is first needed, and again where another was loaded since.
+    The bitstream is loaded at its first use, and again if another one was loaded since then.
 
     Args:
-        bitstream: ``bnn.bit``.
-        base, span: address and size in bytes of the registers.
-        mhz: clock in MHz of the accelerator's clock.
+        bitstream: path of ``bnn.bit``.
+        base: address of the first register.
+        span: size of the register window in bytes.
+        mhz: the accelerator's clock in MHz.
 
     Raises:
-        RuntimeUnavailableError: ``pynq`` is missing or too old, or this is no board.
+        RuntimeUnavailableError: ``pynq`` is missing or too old, or this is not a PYNQ board.
         DriverError: there is no such bitstream, or another process uses the chip.
     """
 
@@ -51,14 +52,14 @@ class BoardTransport:
         self._began = time.monotonic()
 
     def _mine(self) -> Chip:
-        """Return the chip; a forked process must first become its owner."""
+        """Return the chip; in a forked process, take its ownership first."""
         if self._chip.process != os.getpid():
             self._chip = the_chip()
             self._mmio = None
         return self._chip
 
     def begin(self, cycles: int | None) -> None:
-        """Take the chip for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
+        """Reserve the chip for one start, see :meth:`bnn.driver.transport.Transport.begin`."""
         chip = self._mine()
         chip.keep()
         if chip.turn.take(self):
@@ -66,7 +67,7 @@ class BoardTransport:
         self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self._mhz)
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give the chip back; the lock last, since its next holder may take the buffers."""
+        """Release the buffers, then the chip's lock: its next holder may take the buffers."""
         if not self._chip.turn.holds(self):
             return
         if not well:
@@ -79,7 +80,7 @@ class BoardTransport:
         """Do nothing: the chip still belongs to the parent, see :meth:`_mine`."""
 
     def known(self) -> bool:
-        """Return whether the chip seems to hold a design of ours at this clock."""
+        """Return whether the chip still has what this process loaded last, at this clock."""
         return self._chip.holds(self._mhz)
 
     def configure(self) -> bool:
@@ -117,7 +118,7 @@ class BoardTransport:
         return self._mine().pool.take(words)
 
     def wait(self) -> bool:
-        """Poll the interrupt status: no interrupt controller is needed."""
+        """Poll the interrupt status register; return False if no interrupt comes in time."""
         end = time.monotonic() + self._patience
         while True:
             # Before the register: a process that was stopped meanwhile still looks once more.
