@@ -36,7 +36,7 @@ class Thresholds:
         base, step: as in :class:`bnn.program.operations.Threshold`.
         shift: see ``count``.
         bits: width of the output in bits.
-        output: precision of the output; None if ``count`` is 0.
+        output: precision of the output; may be None if ``count`` is 0.
     """
 
     acc: int
