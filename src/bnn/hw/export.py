@@ -96,7 +96,7 @@ def _parameters(design: Design) -> bytes:
 
 
 def vivado(text: Sources, board: Board) -> str:
-    """Return ``build.tcl``, for ``vivado -mode batch -source build.tcl``, which makes ``bnn.bit``."""
+    """Return ``build.tcl``; ``vivado -mode batch -source build.tcl`` makes ``bnn.bit`` with it."""
     top = board.built.top
     names = " ".join(f"rtl/{name}" for name in [*text.verilog, f"{top}.sv"])
     return f"""# SPDX-License-Identifier: BSD-3-Clause
