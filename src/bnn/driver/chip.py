@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The board's chip: the process that owns it, calls of PYNQ, and PYNQ's errors in our words.
+"""The board's chip: which process owns it, calls of PYNQ, PYNQ's errors as errors of this package.
 
 One process owns the chip, from its first board classifier until its last one is deleted. A lock
 file names this process. The file is in ``/run``, so that processes with different cache folders
@@ -97,7 +97,7 @@ _one = threading.RLock()
 
 
 def _forked() -> None:
-    """In a forked process, close its copy of the lock, free no buffer: both are the parent's."""
+    """In a forked process, close the child's copy of the lock; keep all buffers of the parent."""
     global _one
     _one = threading.RLock()
     for ownership in list(_ownerships.values()):

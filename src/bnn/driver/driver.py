@@ -33,7 +33,7 @@ class Report:
         interval: mean cycles from one result to the next; ``cycles`` for one image.
         streams: name of each stream -> its counters; empty without probes. ``words``: words
             that passed; ``stalls``: cycles with valid but not ready; ``starves``: cycles with
-            ready but not valid; ``fill``: most words in the FIFO before the stream.
+            ready but not valid; ``fill``: largest number of words in the FIFO before the stream.
     """
 
     images: int
@@ -52,7 +52,7 @@ class Parameters:
 
     @classmethod
     def of(cls, loads: Loads) -> Parameters:
-        """Return the loads with their fingerprint: 32 bits of their SHA-256, 1 instead of 0."""
+        """Return the loads with their fingerprint: 32 bits of their SHA-256 (1 if these are 0)."""
         kept = tuple((target, np.ascontiguousarray(data, "<u4")) for target, data in loads)
         hasher = hashlib.sha256()
         for target, data in kept:

@@ -131,7 +131,7 @@ class Pool:
             return None, f"PYNQ says: {reason}"
 
     def give(self, buffer: BoardBuffer) -> None:
-        """Make ``buffer`` idle; if the chip may still write to it, only :meth:`settle` does so."""
+        """Make ``buffer`` idle; if the chip may still write to it, leave that to :meth:`settle`."""
         with self._lock:
             if not self.trusted or buffer not in self._taken:
                 return

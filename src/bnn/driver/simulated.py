@@ -154,7 +154,7 @@ class SimulatedTransport:
     def allocate(self, words: int) -> SimulatedBuffer:
         """Return a buffer at the next page.
 
-        It begins at the first page again if no buffer is in use, or if the memory has ended.
+        It begins at the first page again if no buffer is in use, or if too few pages are left.
         """
         pages = -(-8 * words // _PAGE)
         if pages * _PAGE > self._memory.nbytes:

@@ -53,7 +53,8 @@ class Transport(Protocol):
             cycles: most clock cycles that the start can take; None if unknown.
 
         Raises:
-            DriverError: this thread has reserved it already for another start.
+            DriverError: this thread has reserved it with another transport, or another thread does
+                not release it in time.
         """
         ...
 

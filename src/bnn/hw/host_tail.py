@@ -15,7 +15,7 @@ from bnn.program.program import Program
 
 
 def device_edge(program: Program) -> str:
-    """Return the edge that the accelerator delivers: the scores; of an arg max, its input."""
+    """Return the edge that the accelerator delivers: the scores, or the input of their arg max."""
     name = program.scores
     while isinstance(op := program.op(name), ArgMax):
         name = op.source

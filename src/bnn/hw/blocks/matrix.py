@@ -81,7 +81,7 @@ class Matrix:
         loadable: whether parameters are written at run time; else they are constants.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
         taps: if the inputs come from :class:`bnn.hw.blocks.patches.Patches`, the number of kernel
-            positions: an input word then has a slice of the channels, of every tap. Else 1: the
+            positions: an input word then has some of the channels, of every position. Else 1: the
             columns are in the program's order.
         input_style: memory style of the inputs that are kept for later row folds; a chip without
             RAM in LUTs needs ``auto``.

@@ -75,7 +75,7 @@ class Thresholds:
         return step & ((1 << self.bits) - 1)
 
     def generics(self) -> dict[str, Generic]:
-        """Return the parameters for comparing, by name, as ``bnn_matrix`` has them."""
+        """Return the parameters of ``bnn_matrix`` that describe the thresholds, by name."""
         return {
             "ACC": self.acc,
             "LEVELS": self.count,
@@ -100,7 +100,7 @@ class Thresholds:
 
         Args:
             threshold: the thresholds; None: the words are ``beta``, the biases.
-            alpha, beta, scale: they give A: ``scale * accumulator = alpha * A + beta``.
+            alpha, beta, scale: such that ``scale * accumulator = alpha * A + beta``.
             rows: number of rows with padding.
             negative: store minus each threshold, for a circuit that adds it to A.
         """
@@ -225,7 +225,7 @@ class ThresholdUnit:
 
 
 def threshold_bounds(source: Precision) -> tuple[int, int, int]:
-    """Return the width in bits, minimum and maximum with which codes of ``source`` are compared."""
+    """Return the width in bits, minimum and maximum of the numbers that are compared."""
     if source.kind in ("signed", "narrow"):
         low, high = -(1 << (source.bits - 1)), (1 << (source.bits - 1)) - 1
     else:

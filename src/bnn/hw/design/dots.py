@@ -81,7 +81,7 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 
 
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
-    """Return the number of rows with padding; BuildError if the folding does not divide."""
+    """Return the number of rows with padding; BuildError if PE or SIMD does not divide."""
     rows, columns = op.weights.shape
     if min(fold.pe, fold.simd, fold.pixels) < 1:
         raise BuildError(

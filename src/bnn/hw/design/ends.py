@@ -58,7 +58,7 @@ def input_end(wiring: Wiring) -> InputLayout:
 
 
 def _first_dot(wiring: Wiring) -> Dot | None:
-    """Return the dot that is the only reader of the input, as one vector; None if none is."""
+    """Return the dot that alone reads the whole input as one vector; None if there is none."""
     needs = wiring.needs
     first = needs.only_reader(INPUT)
     if isinstance(first, Window) and needs.flattens(first):

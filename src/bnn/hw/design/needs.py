@@ -19,7 +19,7 @@ class Needs:
     Attributes:
         target: name of this edge.
         ops: the operations, in the program's order.
-        readers: edge -> operations that read it; twice the same if it reads the edge twice.
+        readers: edge -> operations that read it; an operation that reads it twice is there twice.
         merged: name of a threshold that is computed in a dot's matrix unit -> that dot.
     """
 
