@@ -71,9 +71,9 @@ class Search:
         self._found: dict[int, Found | None] = {}
 
     def within(self, bound: int) -> Found | None:
-        """Return the cheapest design found with at most ``bound`` cycles per image; None if none.
+        """Return the cheapest design found with at most ``bound`` cycles per image.
 
-        It may exceed the budget.
+        It may exceed the budget. None if no design is so fast.
         """
         if bound not in self._found:
             self._found[bound] = self._within(bound)
@@ -219,6 +219,5 @@ def none_so_fast(search: Search, bound: int, clock: float) -> PlanError:
     layer, least = search.slowest_layer(), search.least_cycles()
     return PlanError(
         f"{layer.name}: at most {bound:,} cycles per image are required, but its fastest folding "
-        "takes "
-        f"{least:,}; the nearest is {clock / least:,.0f} fps"
+        f"takes {least:,}; the nearest is {clock / least:,.0f} fps"
     )
