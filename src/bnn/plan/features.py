@@ -157,7 +157,7 @@ def _patches(g: Any) -> Features:
 
 
 def _patch_memory(g: Any) -> Memory:
-    """Return the memory of ``bnn_patches``: a copy of the rows for each pixel that a group reads."""
+    """Return the memory of ``bnn_patches``: a copy of the rows per pixel that a group reads."""
     reach = g["K_W"] + (g["PIXELS"] - 1) * g["S_W"]
     depth = g["ROWS"]
     for size in (g["IN_W"], g["PARTS"]):
