@@ -86,7 +86,7 @@ def test_features_become_bits(database: bitstream.Database) -> None:
         (["CELL_X1Y2.MUX.C"], r"no feature MUX.C\[0\] of CELL_X1Y2"),
         (["CELL_X1Y2.LUT.INIT[3:0] = 4'b1000"], r"no feature LUT.INIT\[3\]"),
         (["CELL_X1Y2.LUT.INIT[1:0] = 2'b111"], "wider than its feature"),
-        (["CELL_X1Y2 = = 1"], "no feature of a tile"),
+        (["CELL_X1Y2 = = 1"], "is not a feature of a tile"),
         (["SIDE_X9Y9.X"], "tiles like SIDE_X9Y9 cannot be written"),
     ],
 )

@@ -105,7 +105,7 @@ def test_register_map_is_sound() -> None:
         ({"hidden": LayerFolding(3, 4)}, "hidden: PE 3 does not divide its 8 rows"),
         ({"out": LayerFolding(1, 3)}, "out: SIMD 3 does not divide its 8 columns"),
         ({"hidden": LayerFolding(1, 4, 2)}, "hidden: 2 pixels at once, but a row has 1"),
-        ({"hidden": LayerFolding(0, 4)}, "hidden: PE, SIMD and pixels are at least 1"),
+        ({"hidden": LayerFolding(0, 4)}, "hidden: PE, SIMD and pixels must be at least 1, not 0"),
     ],
 )
 def test_foldings_that_do_not_fit_name_the_layer(
@@ -167,7 +167,7 @@ def test_finn_names_are_understood(tmp_path: Path) -> None:
 
 def test_a_folding_of_another_model_is_refused_in_python_too() -> None:
     layers = {**DENSE_FOLDING.layers, "layer9": LayerFolding()}
-    with pytest.raises(BuildError, match=r"layer 'layer9', which this model has not; its layers"):
+    with pytest.raises(BuildError, match=r"layer 'layer9', but this model does not; its layers"):
         build(dense(), Folding(layers))
 
 

@@ -220,9 +220,9 @@ def test_calls_out_of_order(system: tuple[Driver, SimulatedTransport, Program]) 
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"watched": "yes"}, "watched is True or False, not 'yes'"),
-        ({"quick": 1}, "quick is True or False, not 1"),
-        ({"stall": 100}, "stall must be a whole number from 0 to 99: 100"),
+        ({"watched": "yes"}, "watched must be True or False, not 'yes'"),
+        ({"quick": 1}, "quick must be True or False, not 1"),
+        ({"stall": 100}, "stall must be a whole number from 0 to 99, not 100"),
         ({"stall": True}, "stall must be a whole number"),
         ({"latency": 1 << 20}, "latency must be a whole number from 0 to 1048575"),
         ({"seed": -1}, "seed must be a whole number"),

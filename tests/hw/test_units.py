@@ -243,7 +243,7 @@ def test_a_folding_is_constants_unless_it_says_loadable(tmp_path) -> None:
     [
         (LayerFolding(4, 3), r"hidden: SIMD 3 does not divide"),
         (LayerFolding(3, 4), r"hidden: PE 3 does not divide its 8 rows"),
-        (LayerFolding(0, 4), r"hidden: PE, SIMD and pixels are at least 1"),
+        (LayerFolding(0, 4), r"hidden: PE, SIMD and pixels must be at least 1, not 0"),
         (LayerFolding(4, 4, 2), r"hidden: 2 pixels at once, but a row has 1"),
     ],
 )

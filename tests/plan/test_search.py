@@ -155,7 +155,7 @@ def test_block_ram_is_named_where_luts_only_stand_in_for_it(wish: dict[str, floa
 
 def test_the_nearest_speed_is_that_of_the_nearest_folding() -> None:
     """Of a network that is too large for the part, and at no folding as fast as wanted."""
-    with pytest.raises(PlanError, match="its fastest takes") as caught:
+    with pytest.raises(PlanError, match="its fastest folding takes") as caught:
         plan(wide(2048), fps=1e9, clock_mhz=50)
     said = re.search(r"takes ([\d,]+); the nearest is ([\d,]+) fps", str(caught.value))
     assert said is not None

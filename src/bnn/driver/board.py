@@ -25,16 +25,17 @@ START_TIMEOUT_S = 60.0
 class BoardTransport:
     """One design on the board's chip, which it shares with the other transports of this process.
 
-    The bitstream is loaded when it is first needed, and again where another was loaded since.
+    The bitstream is loaded at its first use, and again if another one was loaded since then.
 
     Args:
-        bitstream: ``bnn.bit``.
-        base, span: address and size in bytes of the registers.
+        bitstream: path of ``bnn.bit``.
+        base: address of the first register.
+        span: size of the register window in bytes.
         mhz: the highest clock in MHz that the design takes. The chip gets the next lower one
             that its dividers make.
 
     Raises:
-        RuntimeUnavailableError: ``pynq`` is missing or too old, or this is no board.
+        RuntimeUnavailableError: ``pynq`` is missing or too old, or this is not a PYNQ board.
         DriverError: there is no such bitstream, or another process uses the chip.
     """
 
@@ -57,14 +58,14 @@ class BoardTransport:
         return self._chip.clock_mhz or self._mhz
 
     def _mine(self) -> Chip:
-        """Return the chip; a forked process must first become its owner."""
+        """Return the chip; in a forked process, take its ownership first."""
         if self._chip.process != os.getpid():
             self._chip = the_chip()
             self._mmio = None
         return self._chip
 
     def begin(self, cycles: int | None) -> None:
-        """Take the chip for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
+        """Reserve the chip for one start, see :meth:`bnn.driver.transport.Transport.begin`."""
         chip = self._mine()
         chip.keep()
         if chip.turn.take(self):
@@ -72,7 +73,7 @@ class BoardTransport:
         self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self.clock_mhz)
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give the chip back; the lock last, since its next holder may take the buffers."""
+        """Release the buffers, then the chip's lock: its next holder may take the buffers."""
         if not self._chip.turn.holds(self):
             return
         if not well:
@@ -85,7 +86,7 @@ class BoardTransport:
         """Do nothing: the chip still belongs to the parent, see :meth:`_mine`."""
 
     def known(self) -> bool:
-        """Return whether the chip seems to hold a design of ours at this clock."""
+        """Return whether the chip still has what this process loaded last, at this clock."""
         return self._chip.holds(self._mhz)
 
     def configure(self) -> bool:
@@ -123,7 +124,7 @@ class BoardTransport:
         return self._mine().pool.take(words)
 
     def wait(self) -> bool:
-        """Poll the interrupt status: no interrupt controller is needed."""
+        """Poll the interrupt status register; return False if no interrupt comes in time."""
         end = time.monotonic() + self._patience
         while True:
             # Before the register: a process that was stopped meanwhile still looks once more.

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The board's one chip: who owns it, what was asked of PYNQ, and PYNQ's complaints as ours.
+"""The board's chip: which process owns it, calls of PYNQ, PYNQ's errors as errors of this package.
 
-One process owns the chip, from its first board classifier until its last one is deleted; a lock
-file says which. It is in a folder of the machine, so that processes with other cache folders find
-the same one. Within the process all classifiers share the chip.
+One process owns the chip, from its first board classifier until its last one is deleted. A lock
+file names this process. The file is in ``/run``, so that processes with different cache folders
+find the same file; if ``/run`` cannot be written, it is in the cache folder. Within the process
+all classifiers share the chip.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _CLOCK_STEP = 0.01
 
 
 class Ownership:
-    """This process' hold on the lock file; dropped when the last chip that needs it is deleted."""
+    """This process' lock on the lock file; released when the last chip with it is deleted."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,7 +65,7 @@ class Ownership:
         self.close = weakref.finalize(self, os.close, lock)
 
     def is_kept(self) -> bool:
-        """Whether the lock file was not deleted."""
+        """Return whether the lock file is still the one that this process locked."""
         try:
             return os.path.samestat(os.fstat(self.lock), self.path.stat())
         except OSError:
@@ -101,7 +102,7 @@ _one = threading.RLock()
 
 
 def _forked() -> None:
-    """In a forked child, close its copy of the lock and keep buffers: the chip is the parent's."""
+    """In a forked process, close the child's copy of the lock; keep all buffers of the parent."""
     global _one
     _one = threading.RLock()
     for ownership in list(_ownerships.values()):
@@ -127,7 +128,7 @@ def the_chip() -> Chip:
     """Return the chip of this board, owned by this process from now on.
 
     Raises:
-        RuntimeUnavailableError: this is no PYNQ board, or its image is too old.
+        RuntimeUnavailableError: this is not a PYNQ board, or its image is too old.
         DriverError: another process owns the chip.
         CacheError: the lock file cannot be made.
     """
@@ -194,7 +195,7 @@ _NO_CHIP = re.compile(r"no devices?|\bxrt|xlnx|xlnk|xclbin|/dev/")
 
 
 def translated(reason: BaseException, what: str, advice: str = "restart the board") -> BnnError:
-    """Return an error of PYNQ as one of this package: one line, with what to do."""
+    """Return this package's error for PYNQ's error ``reason``: one line that says what to do."""
     text = " ".join(str(reason).split()) or type(reason).__name__
     lower = text.lower()
     if isinstance(reason, PermissionError) or _ROOT.search(lower):
@@ -214,7 +215,7 @@ def translated(reason: BaseException, what: str, advice: str = "restart the boar
 
 @contextmanager
 def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
-    """Raise exceptions of PYNQ in the body as errors of this package."""
+    """In a ``with`` statement, raise errors of PYNQ as errors of this package."""
     try:
         yield
     except BnnError:
@@ -224,19 +225,19 @@ def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
 
 
 def _close(pool: Pool) -> None:
-    """Give back the memory of a deleted chip, except what the accelerator may still write to."""
+    """Free the buffers of a deleted chip, except those that the accelerator may still write to."""
     pool.drop()
     if pool.busy:
         _left.append(pool)
 
 
 class Chip:
-    """What all classifiers on this board share.
+    """The chip's locks, buffers and clock, which all classifiers of this process share.
 
     Attributes:
         turn: the lock of the accelerator.
         pool: buffers of the reserved memory.
-        trusted: whether it holds what was last loaded, as far as this process can know.
+        trusted: whether this process has loaded a bitstream, and all starts since ended normally.
     """
 
     def __init__(self, pynq: Any, clocks: Any, ownership: Ownership) -> None:
@@ -251,7 +252,7 @@ class Chip:
 
     @property
     def trusted(self) -> bool:
-        """False before the first bitstream, and after a start that did not end well."""
+        """Whether this process has loaded a bitstream, and all starts since ended normally."""
         return self._loaded is not None and self.pool.trusted
 
     def keep(self) -> None:
@@ -268,11 +269,11 @@ class Chip:
                 self._loaded = None
 
     def doubt(self) -> None:
-        """Note that it may still compute: its buffers are not used before a new bitstream."""
+        """Note that the chip may still compute: no buffer is used again before :meth:`load`."""
         self.pool.trusted = False
 
     def load(self, bitstream: Path, mhz: float) -> None:
-        """Set the clock, then load the bitstream: no design runs at another's clock."""
+        """Set the clock, then load the bitstream, so that no design runs at a wrong clock."""
         if not bitstream.is_file():
             raise DriverError(f"{bitstream}: no such bitstream; run Vivado on build.tcl beside it")
         self._loaded = None
@@ -303,7 +304,8 @@ class Chip:
                 return clock
             wanted -= mhz * _CLOCK_STEP
         raise DriverError(
-            f"{bitstream}: the chip's clock would be {clock:g} MHz, the design takes {mhz:g}"
+            f"{bitstream}: the chip's clock would be {clock:g} MHz, but the design is made for "
+            f"{mhz:g} MHz; build it with another clock"
         )
 
     @property
@@ -312,9 +314,10 @@ class Chip:
         return None if self._loaded is None else float(self._loaded[1])
 
     def holds(self, mhz: float) -> bool:
-        """Return whether clock and PYNQ's record show that no other program has loaded a design.
+        """Return whether the chip still has what this process loaded last, at ``mhz`` MHz.
 
-        Then registers are not read: where a design has none at this address, the bus may hang.
+        The clock and PYNQ's record of bitstreams show it. If it is False, do not read registers:
+        the bus may hang if another design has no registers at their address.
         """
         if not self.trusted:
             return False
@@ -326,7 +329,7 @@ class Chip:
             return float(self._clocks.fclk0_mhz)
 
     def _told(self) -> tuple[str, ...]:
-        """Return PYNQ's record of the last bitstream, which all processes of the board share."""
+        """Return PYNQ's record of the board's last bitstream (name, time); empty if it has none."""
         try:
             return str(self.pynq.PL.bitfile_name), str(self.pynq.PL.timestamp)
         except Exception:  # not every version has it

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The driver: identity, parameters, start, wait, results. It cannot tell simulation from board.
+"""The driver: identity, parameters, start, wait, results; the same for simulation and board.
 
-It does not remember what is on the chip: before each start it reads which design and which
-parameters are there, and loads its own where they are others.
+It does not remember what is on the chip. Before each start it reads which design and parameters
+the chip has, and loads its own if they are different.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class Report:
         cycles: clock cycles from start to done.
         latency: clock cycles from start to the first result.
         interval: mean cycles from one result to the next; ``cycles`` for one image.
-        streams: name -> words, stalls (valid, not ready), starves (ready, not valid), fill
-            (highest number of words in the FIFO that feeds it); empty without probes.
+        streams: name of each stream -> its counters; empty without probes. ``words``: words
+            that passed; ``stalls``: cycles with valid but not ready; ``starves``: cycles with
+            ready but not valid; ``fill``: largest number of words in the FIFO before the stream.
     """
 
     images: int
@@ -51,7 +52,7 @@ class Parameters:
 
     @classmethod
     def of(cls, loads: Loads) -> Parameters:
-        """Return the writes with a fingerprint: first 32 bits of their SHA-256, never 0."""
+        """Return the loads with their fingerprint: 32 bits of their SHA-256 (1 if these are 0)."""
         kept = tuple((target, np.ascontiguousarray(data, "<u4")) for target, data in loads)
         hasher = hashlib.sha256()
         for target, data in kept:
@@ -62,7 +63,7 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """A start for whose end nobody has waited yet."""
+    """A start that has not been waited for."""
 
     images: int
     source: Buffer
@@ -74,14 +75,16 @@ class Driver:
     """An accelerator that is reached through a transport.
 
     Args:
-        max_cycles: function from a number of images to more cycles than their start can take.
+        transport: access to the accelerator.
+        metadata: properties of the design.
+        max_cycles: takes a number of images; returns the clock cycles after which a start with
+            them must be stuck. None: the transport's own time limit.
 
     Attributes:
-        last_report: the counters of the last start that was waited for; later starts of other
-            drivers do not change it.
+        last_report: the counters of this driver's last finished start; None before it.
 
     Raises:
-        DriverError: the registers are not those of an accelerator of this package and design.
+        DriverError: no accelerator of this package answers, or it has another design.
     """
 
     def __init__(
@@ -103,13 +106,13 @@ class Driver:
 
     @property
     def largest_batch(self) -> int:
-        """Most images of one start."""
+        """Largest number of images in one start."""
         return max(
             1, self.transport.largest // max(self.metadata.words_in, self.metadata.words_out)
         )
 
     def load(self, loads: Loads) -> None:
-        """Copy all parameters to the accelerator; from now on each start is made with these."""
+        """Copy all parameters to the accelerator; all later starts use them."""
         self.check_idle()
         parameters = Parameters.of(loads)
         with self._turn():
@@ -128,7 +131,7 @@ class Driver:
             self.transport.end(well)
 
     def _ensure_design(self) -> None:
-        """Make sure that this design is there and idle, if need be by loading it."""
+        """Make sure that the chip has this design and is idle; load the design if not."""
         known = self.transport.known()
         wrong = self._unlike() if known else "it was not configured"
         if wrong is None:
@@ -139,7 +142,7 @@ class Driver:
             raise DriverError(wrong)
 
     def _unlike(self) -> str | None:
-        """Return what is not as it must be before a start; None if everything is."""
+        """Return the reason why the accelerator cannot start now; None if it can."""
         identity = self.transport.read(reg.IDENTITY_REGISTER.offset)
         if identity != reg.IDENTITY:
             return (
@@ -157,7 +160,7 @@ class Driver:
         return None
 
     def _ensure_parameters(self) -> None:
-        """Make sure that these parameters are there, if need be by loading them."""
+        """Make sure that the chip has this driver's parameters; load them if not."""
         wanted = self._parameters
         if wanted is not None and not self._has(wanted):
             self._write_parameters(wanted)
@@ -177,16 +180,19 @@ class Driver:
         count = self.transport.read(reg.PARAMETER_COUNT.offset)
         if count != self.metadata.parameter_writes:
             raise DriverError(
-                f"{count} parameter words arrived, the design takes "
-                f"{self.metadata.parameter_writes}"
+                f"{count} parameter words arrived, but the design has "
+                f"{self.metadata.parameter_writes}; load the parameters of this design"
             )
         self.transport.write(reg.PARAMETER_ID.offset, parameters.fingerprint)
         if not self._has(parameters):
-            raise DriverError("the accelerator does not keep its parameters' fingerprint")
+            raise DriverError(
+                "the accelerator did not store the fingerprint of its parameters; "
+                "load the bitstream again, or restart the board"
+            )
         self.ledger.add("parameters", size, self.transport.now())
 
     def run(self, images: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Run packed images (N, words_in) in one or several starts; return (N, words_out)."""
+        """Run packed images (N, words_in) in one or more starts; return results (N, words_out)."""
         taken = self.start(images)
         results = [self.wait()]
         while taken < len(images):
@@ -195,13 +201,14 @@ class Driver:
         return np.concatenate(results)
 
     def start(self, images: NDArray[np.uint64]) -> int:
-        """Copy images in and start; :meth:`wait` gives their results.
+        """Copy packed images (N, words_in) to the accelerator and start it, see :meth:`wait`.
 
         Returns:
-            The number of images that were taken, from the first on, as memory allows.
+            Number of images taken: the first of ``images``, as many as memory allows.
 
         Raises:
-            DriverError: there is no memory for one image, or the chip is not what it must be.
+            DriverError: memory has no room for one image, the accelerator cannot start, or the
+                previous start has not been waited for.
         """
         self.check_idle()
         most = min(len(images), self.largest_batch)
@@ -224,14 +231,14 @@ class Driver:
         return started.images
 
     def abandon(self) -> None:
-        """Give up a start without waiting for it; the chip is configured anew before the next one.
+        """Give up the current start, if there is one, without waiting for it.
 
-        Does nothing if no start is running: none was made, or :meth:`wait` has ended it.
+        Before the next start the chip is configured again.
         """
         self._give_back(well=False)
 
     def forked(self) -> None:
-        """In a forked process, forget the parent's start: it is not waited for here."""
+        """In a forked process, forget the parent's start: only the parent waits for it."""
         self._running = None
         self._held = []
         self.transport.forked()
@@ -256,7 +263,7 @@ class Driver:
         return _Start(count, source, target, cycles)
 
     def _allocate(self, images: int) -> bool:
-        """Take buffers for ``images`` images; return False if there is room only for fewer."""
+        """Allocate buffers for ``images`` images; return False if there is room only for fewer."""
         try:
             for words in (self.metadata.words_in, self.metadata.words_out):
                 self._held.append(self.transport.allocate(max(1, images * words)))
@@ -280,7 +287,7 @@ class Driver:
         write(reg.CONTROL.offset, reg.CONTROL_BITS["START"])
 
     def wait(self) -> NDArray[np.uint64]:
-        """Wait for the started run, and return its results (N, words_out)."""
+        """Wait for the current start to end, and return its results (N, words_out)."""
         if self._running is None:
             raise DriverError("nothing was started")
         started = self._running
@@ -298,7 +305,7 @@ class Driver:
         return words.reshape(started.images, self.metadata.words_out)
 
     def _check_unchanged(self) -> None:
-        """Check that the chip is configured as at the start."""
+        """Raise `DriverError` if design, clock or parameters changed since the start."""
         kept = (
             self.transport.known()
             and self.transport.read(reg.DESIGN_ID.offset) == self.metadata.design_id
@@ -311,7 +318,11 @@ class Driver:
             )
 
     def wait_raw(self, started: _Start | None = None) -> None:
-        """Wait for the end of a start; :class:`DriverError` names the error flags that are set."""
+        """Wait for the end of a start.
+
+        Raises:
+            DriverError: the accelerator set error flags, which are named, or does not finish.
+        """
         ended = self.transport.wait()
         control = self.transport.read(reg.CONTROL.offset)
         self.transport.write(reg.INTERRUPT_STATUS.offset, 1)
@@ -343,9 +354,9 @@ class Driver:
         return self.transport.read(low.offset) | self.transport.read(high.offset) << 32
 
     def check_idle(self) -> None:
-        """Raise `DriverError` if a start has not been waited for."""
+        """Raise `DriverError` if the last start has not been waited for."""
         if self._running is not None:
-            raise DriverError("the start before has not been waited for")
+            raise DriverError("the previous start has not been waited for: call wait() first")
 
 
 def _stuck(started: _Start | None) -> str:

@@ -19,7 +19,7 @@ class Transfer:
     Attributes:
         what: ``parameters``, ``images`` or ``results``.
         bytes: number of bytes.
-        at: the transport's time (``cycle`` or ``seconds``).
+        at: the transport's time, one entry: ``cycle`` (int) or ``seconds`` (float).
     """
 
     what: str
@@ -41,7 +41,7 @@ class Ledger:
     _new: int = 0
 
     def add(self, what: str, size: int, at: dict[str, Any]) -> None:
-        """Note one copy."""
+        """Add one copy to the record."""
         self.transfers.append(Transfer(what, size, at))
         self._counts[what] = self._counts.get(what, 0) + 1
         self._octets[what] = self._octets.get(what, 0) + size

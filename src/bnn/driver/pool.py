@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Buffers of the board's reserved memory, used again by size, and given back where they are many.
+"""Buffers in the board's reserved memory; unused ones are kept for later, up to :data:`KEPT` bytes.
 
-The reserved memory (CMA, 128 MiB on most images) is shared with everything else on the board and
-may be in pieces: an allocation can fail although there is room in all.
+The reserved memory (CMA, 128 MiB on most images) is shared with everything else on the board. Its
+free memory may be in small pieces, so an allocation can fail although enough bytes are free.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class BoardBuffer:
         self.words: NDArray[np.uint64] = np.asarray(buffer)
 
     def flush(self) -> None:
-        """Write the processor's cache back."""
-        _asked(self._buffer.flush, "writing the cache back")
+        """Write the processor's cache lines of the buffer to memory."""
+        _asked(self._buffer.flush, "writing a buffer's cache lines back")
 
     def invalidate(self) -> None:
         """Invalidate the processor's cache lines of the buffer."""
-        _asked(self._buffer.invalidate, "dropping the cache")
+        _asked(self._buffer.invalidate, "invalidating a buffer's cache lines")
 
     def release(self) -> None:
         """Give the buffer back to the pool."""
@@ -63,9 +63,7 @@ def _asked(call: Callable[[], Any], what: str) -> None:
     try:
         call()
     except Exception as reason:
-        raise DriverError(
-            f"{what} of a buffer fails: PYNQ says: {reason}: restart the board"
-        ) from reason
+        raise DriverError(f"{what} failed (PYNQ says: {reason}): restart the board") from reason
 
 
 class Pool:
@@ -89,7 +87,7 @@ class Pool:
         """Return a buffer of at least ``words`` 64-bit words.
 
         Raises:
-            NoRoomError: the board has no such piece, even after all that is idle was given back.
+            NoRoomError: no free piece is large enough, even after idle buffers were given back.
         """
         with self._lock:
             buffer = self._take(words)
@@ -112,7 +110,7 @@ class Pool:
                 return buffer
         self._tight = True
         raise NoRoomError(
-            f"the board's reserved memory has no {8 * words} bytes in one piece ({reason}): "
+            f"the board's reserved memory has no free piece of {8 * words} bytes ({reason}): "
             "end other programs that use the chip, shut down their notebooks, or restart the board"
         )
 
@@ -133,7 +131,7 @@ class Pool:
             return None, f"PYNQ says: {reason}"
 
     def give(self, buffer: BoardBuffer) -> None:
-        """Take ``buffer`` back; if the chip is not trusted, it may still write into the buffer."""
+        """Make ``buffer`` idle; if the chip may still write to it, leave that to :meth:`settle`."""
         with self._lock:
             if not self.trusted or buffer not in self._taken:
                 return
@@ -151,7 +149,7 @@ class Pool:
         return bool(self._taken)
 
     def settle(self) -> None:
-        """Note that the chip was configured anew: it writes to no buffer now."""
+        """Make all buffers in use idle: the chip was configured again and writes to none now."""
         with self._lock:
             self.trusted = True
             for buffer in list(self._taken):

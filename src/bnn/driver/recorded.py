@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sessions: what a driver writes to an accelerator and reads from it, recorded and replayed.
 
-A recording is JSON lines, one for each call of the transport. Replaying it checks that the
-driver does exactly the same again; so a session with a board can be tested without one.
+A recording is JSON lines, one for each read, write, allocation, copy and wait. Replaying it checks
+that the driver does exactly the same again; so a session with a board can be tested without one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Event = list[Any]
 
 
 class RecordedBuffer:
-    """A buffer in reserved memory that records its copies in the session.
+    """A buffer that reports its copies to the session, which records or replays them.
 
     Attributes:
         address: address of its first byte.
@@ -40,20 +40,20 @@ class RecordedBuffer:
         self.words: NDArray[np.uint64] = words
 
     def flush(self) -> None:
-        """Record that the host gives the buffer to the accelerator."""
+        """Tell the session that the host has written the buffer."""
         self._session.flush(self._number, self.words)
 
     def invalidate(self) -> None:
-        """Record that the host takes the buffer back."""
+        """Tell the session that the host will read what the accelerator wrote."""
         self._session.invalidate(self._number, self.words)
 
     def release(self) -> None:
-        """Record that the host no longer needs the buffer."""
+        """Tell the session that the host no longer needs the buffer."""
         self._session.release(self._number)
 
 
 class Recorder:
-    """A transport that passes every call on to another one, and records it."""
+    """A transport that passes every call to another transport, and records the session."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -62,7 +62,7 @@ class Recorder:
         self.largest = transport.largest
 
     def save(self, path: Path) -> None:
-        """Write the recording."""
+        """Write the recording to the file ``path``."""
         lines = [json.dumps(["largest", self.largest]), *map(json.dumps, self.events)]
         write_whole(path, ("\n".join(lines) + "\n").encode(), DriverError)
 
@@ -121,7 +121,7 @@ class Recorder:
 
 
 class Replay:
-    """A transport that answers as recorded; another call than the recorded one is an error."""
+    """A transport that answers as recorded; a call that differs from the record is an error."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -129,7 +129,7 @@ class Replay:
             events = [parse_json(line) for line in lines]
             self.largest = int(events[0][1])
         except (OSError, ValueError, LookupError, TypeError) as reason:
-            raise DriverError(f"{path}: no readable session: {reason}") from reason
+            raise DriverError(f"{path}: is not a recorded session ({reason})") from reason
         self._events = iter(events[1:])
         self._count = 0
         self._buffers = 0
@@ -139,7 +139,10 @@ class Replay:
         event = next(self._events, ["end"])
         self._count += 1
         if event[: len(said)] != list(said):
-            raise DriverError(f"event {self._count}: {list(said)} instead of {event[: len(said)]}")
+            raise DriverError(
+                f"event {self._count}: the driver calls {list(said)} instead of the recorded "
+                f"{event[: len(said)]}"
+            )
         return list(event)
 
     def finished(self) -> bool:
@@ -160,7 +163,7 @@ class Replay:
         return True
 
     def configure(self) -> bool:
-        """Return whether the recording can be configured: it cannot be changed."""
+        """Return False: a recording cannot be configured."""
         return False
 
     def release(self, number: int) -> None:

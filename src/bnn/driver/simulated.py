@@ -48,11 +48,12 @@ class SimulatedTransport:
 
     Args:
         library: the shared library that :func:`bnn.hw.toolchain.verilator.build` returned.
-        memory: bytes of the memory at the accelerator's bus.
-        latency: cycles from a burst's address to its first word, and to a write's response.
+        memory: size in bytes of the memory at the accelerator's bus.
+        latency: cycles from a read's address to its first word, and from a write's last word to
+            its response.
         stall: per cent of cycles in which each channel of the memory is not ready.
-        seed: seed of the stalls.
-        limit: cycles that one start may take where the driver does not say.
+        seed: seed of the random stalls.
+        limit: most cycles of one start, if the driver gives no limit.
 
     Raises:
         CacheError: the library or its memory files are not what was built.
@@ -70,7 +71,10 @@ class SimulatedTransport:
         limit: int = 1 << 32,
     ) -> None:
         if not (0 <= latency < 1 << 20 and 0 <= stall < 100):
-            raise DriverError("a simulated memory has a latency from 0 and 0 to 99 % stalls")
+            raise DriverError(
+                f"latency must be from 0 to {(1 << 20) - 1} cycles and stall from 0 to 99 %, "
+                f"not {latency} and {stall}"
+            )
         self._api = _load(library)
         self._library = library
         self._options = memory, latency, stall, seed
@@ -103,12 +107,12 @@ class SimulatedTransport:
             self.close()
 
     def begin(self, cycles: int | None) -> None:
-        """Take the accelerator for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
+        """Reserve the simulation for a start, see :meth:`bnn.driver.transport.Transport.begin`."""
         self._lost |= self._turn.take(self)
         self._limit = self._usual if cycles is None else cycles
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Release the transport."""
+        """Release simulation and ``buffers``, see :meth:`bnn.driver.transport.Transport.end`."""
         if not self._turn.holds(self):
             return
         self._lost |= not well
@@ -117,18 +121,18 @@ class SimulatedTransport:
         self._turn.give()
 
     def forked(self) -> None:
-        """In a forked process, start a new simulation if the parent's was computing."""
+        """In a forked process, start a new simulation if the parent's was in use."""
         before, self._turn = self._turn, Turn()
         if before.holds(self):
             self._lost = True
             self._open()
 
     def known(self) -> bool:
-        """Return whether the registers may be read: not after a start that failed."""
+        """Return whether the registers may be read; False after a start that failed."""
         return not self._lost
 
     def configure(self) -> bool:
-        """Reset the circuit; its parameters count as not loaded."""
+        """Reset the circuit; the driver then loads its parameters again."""
         self._api.bnn_reset(self._board)
         self._lost = False
         return True
@@ -148,10 +152,15 @@ class SimulatedTransport:
         self._api.bnn_write_many(self._board, offset, pointer, len(data))
 
     def allocate(self, words: int) -> SimulatedBuffer:
-        """Return a buffer at a new page; at the first page if all others were given back."""
+        """Return a buffer at the next page.
+
+        It begins at the first page again if no buffer is in use, or if too few pages are left.
+        """
         pages = -(-8 * words // _PAGE)
         if pages * _PAGE > self._memory.nbytes:
-            raise NoRoomError(f"{8 * words} bytes exceed the simulated memory")
+            raise NoRoomError(
+                f"{8 * words} bytes exceed the simulated memory of {self._memory.nbytes} bytes"
+            )
         if self._live == 0 or self._used + pages * _PAGE > self._memory.nbytes:
             self._used = 0
         first = self._used // 8
@@ -165,7 +174,7 @@ class SimulatedTransport:
         self._live -= 1
 
     def wait(self) -> bool:
-        """Run the clock until the interrupt."""
+        """Run the clock until the interrupt; return False if it does not come in time."""
         came = bool(self._api.bnn_wait(self._board, self._limit))
         violation = self._api.bnn_violation(self._board).decode()
         if violation:
@@ -179,13 +188,13 @@ class SimulatedTransport:
     def trace(self, path: Path) -> None:
         """Write waveforms (VCD) to ``path`` from now on, if the library was built for it."""
         if not self._api.bnn_trace(self._board, str(path).encode()):
-            raise DriverError(f"{path}: waveforms cannot be written")
+            raise DriverError(f"{path}: waveforms cannot be written; check this path")
 
     @contextmanager
     def watched(self, path: Path) -> Iterator[None]:
-        """Write waveforms (VCD) of the streams between blocks to ``path`` within the body."""
+        """In a ``with`` statement, write waveforms (VCD) of the streams between blocks."""
         if not self._api.bnn_watch(self._board, str(path).encode()):
-            raise DriverError(f"{path}: waveforms cannot be written")
+            raise DriverError(f"{path}: waveforms cannot be written; check this path")
         try:
             yield
         finally:
@@ -198,13 +207,17 @@ def _load(library: Path) -> ctypes.CDLL:
     try:
         return _api(ctypes.CDLL(cache.sealed(library, files[library.name])))
     except (OSError, AttributeError) as reason:
-        raise RuntimeUnavailableError(f"{library}: the simulator does not load: {reason}") from None
+        raise RuntimeUnavailableError(
+            f"{library}: the simulator cannot be loaded: {reason}"
+        ) from None
 
 
 def _check(library: Path) -> dict[str, str]:
     wrong = cache.damage(library.parent)
     if wrong is not None:
-        raise CacheError(f"{library.parent}: the simulator is damaged ({wrong}): prepare it again")
+        raise CacheError(
+            f"{library.parent}: the simulator is damaged ({wrong}): prepare the runtime again"
+        )
     return cache.digests(library.parent)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The seam between driver and hardware: registers, shared memory, and waiting. Nothing else."""
+"""What the driver needs from the hardware: registers, shared memory and waiting, nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bnn.errors import DriverError
 
 
 class NoRoomError(DriverError):
-    """A buffer of this size cannot be had now; a smaller one perhaps can."""
+    """There is no room for a buffer of this size now; a smaller one may fit."""
 
 
 class Buffer(Protocol):
@@ -36,7 +36,7 @@ class Buffer(Protocol):
         ...
 
     def release(self) -> None:
-        """Give the buffer back: the next buffer may be the same memory."""
+        """Give the buffer back: its memory may be used for the next buffer."""
         ...
 
 
@@ -47,26 +47,33 @@ class Transport(Protocol):
     largest: int
 
     def begin(self, cycles: int | None) -> None:
-        """Take the accelerator for a start of at most ``cycles`` cycles (None: not known).
+        """Reserve the accelerator for one start; wait if another thread has reserved it.
 
-        Waits where another thread has it; :class:`DriverError` where this thread has it already.
+        Args:
+            cycles: most clock cycles that the start can take; None if unknown.
+
+        Raises:
+            DriverError: this thread has reserved it with another transport, or another thread does
+                not release it in time.
         """
         ...
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Give the accelerator back, and ``buffers`` with it; do nothing if it was not taken.
+        """Release the accelerator and ``buffers``; do nothing if it is not reserved.
 
-        If not ``well``, its state is unknown until :meth:`configure`, and what it may still write
-        to is not used before that.
+        Args:
+            well: whether the start ended normally. If not, the accelerator may still compute: its
+                registers are not read, and its buffers are not used, before :meth:`configure`.
+            buffers: the buffers of the start.
         """
         ...
 
     def forked(self) -> None:
-        """In a forked process, forget the work that the parent had begun."""
+        """In a forked process, forget the start that the parent began."""
         ...
 
     def known(self) -> bool:
-        """Return whether its registers may be read; if not, :meth:`configure` must come first."""
+        """Return whether registers may be read now; if not, call :meth:`configure` first."""
         ...
 
     def configure(self) -> bool:
@@ -89,7 +96,7 @@ class Transport(Protocol):
         """Return a buffer of ``words`` 64-bit words.
 
         Raises:
-            NoRoomError: there is no room for one of this size.
+            NoRoomError: there is no room for a buffer of this size.
         """
         ...
 
@@ -98,5 +105,5 @@ class Transport(Protocol):
         ...
 
     def now(self) -> dict[str, Any]:
-        """Return the time for the ledger of copies: ``cycle`` in simulation, else ``seconds``."""
+        """Return the time of a copy, one entry: ``cycle`` in simulation, else ``seconds``."""
         ...

@@ -19,13 +19,16 @@ class Turn:
         self._thread = 0
 
     def take(self, who: object, patience: float = 600.0) -> bool:
-        """Wait for the lock; return True if its last holder was interrupted or deleted.
+        """Wait for the lock; return True if its last holder never released it.
+
+        That is so if the holder was deleted, or if an interrupt stopped it.
 
         Args:
             patience: seconds to wait for another thread.
 
         Raises:
-            DriverError: this thread holds the lock already, or another thread does not release it.
+            DriverError: this thread holds the lock already with another object, or another thread
+                does not release it in time.
         """
         end = time.monotonic() + patience
         me = threading.get_ident()
@@ -38,7 +41,10 @@ class Turn:
                         "the accelerator computes for another classifier: wait for its start first"
                     )
                 if time.monotonic() > end:
-                    raise DriverError("the accelerator computes for another thread and never ends")
+                    raise DriverError(
+                        f"another thread has used the accelerator for over {patience:g} s; "
+                        "wait for its start there, or end the process"
+                    )
                 self._changed.wait(1.0)
             lost = self._holder is not None
             self._holder = weakref.ref(who)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The words that went over streams, from the waveforms (VCD) of a simulation.
+"""The words that passed each stream, from the waveforms (VCD) of a simulation.
 
-A word passes where ``valid`` and ``ready`` are both high before a rising edge of the clock: the
-simulator writes those values at odd times (``hw/sim/harness.cpp``).
+A word passes if ``valid`` and ``ready`` are both high before a rising edge of the clock. The
+simulator writes these values at odd-numbered times (``hw/sim/harness.cpp``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ENDS = ("valid", "ready", "data")
 
 @dataclass
 class _Stream:
-    """The present values of a stream's three signals."""
+    """The words that have passed a stream, and the current values of its three signals."""
 
     words: list[int] = field(default_factory=list)
     values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDS, 0))
@@ -26,7 +26,7 @@ class _Stream:
 
 
 def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]]:
-    """Return every word that passed each of ``streams``, in order.
+    """Return name of each stream -> the words that passed it, in order.
 
     Args:
         lines: lines of the VCD file.
@@ -62,7 +62,7 @@ def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]
 
 
 def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[tuple[str, str]]]:
-    """Return code -> (stream, ending of the signal's name); a code may have several names."""
+    """Return VCD code -> (stream, ending of the signal's name) of all signals with this code."""
     wanted = {f"{name}_{end}": (name, end) for name in found for end in _ENDS}
     signals: dict[str, list[tuple[str, str]]] = {}
     for line in lines:
@@ -77,7 +77,7 @@ def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[
 
 
 def _change(line: str) -> tuple[str, int]:
-    """Return the code and the new value of a signal."""
+    """Return the VCD code and the new value of the signal that ``line`` changes."""
     text = line.rstrip("\n")
     if text.startswith("b"):
         value, _, code = text[1:].partition(" ")

@@ -88,7 +88,7 @@ UNREAD = "m_axi_rlast"
 
 
 def declared(ports: Iterable[Port]) -> str:
-    """Return the lines of a module's port list, the last one with a comma."""
+    """Return the lines of a module's port list; each line ends with a comma."""
     return "\n".join(
         f"    {port.direction:6} wire {_range(port.bits):6} {port.name}," for port in ports
     )
@@ -99,7 +99,7 @@ def _range(bits: int) -> str:
 
 
 def constants() -> str:
-    """Return the assignments to the ports that never change."""
+    """Return the SystemVerilog assignments to the ports whose value never changes."""
     fixed = [port for port in MASTER if port.fixed]
     return "\n".join(f"    assign {port.name} = {port.fixed};" for port in fixed)
 
@@ -112,5 +112,5 @@ def joined(ports: Iterable[Port]) -> str:
 
 
 def channel(name: str) -> list[Port]:
-    """Return the master's ports of the ``read`` or of the ``write`` channels."""
+    """Return the ports of the master's channels; ``name`` is ``read`` or ``write``."""
     return [port for port in MASTER if port.channel == name]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn build``: writes a folder from which a bitstream is made, with the driver's data."""
+"""``bnn build``: writes a folder with the sources of a bitstream and the driver's data."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ def write(
 ) -> dict[str, Any]:
     """Write all files of ``design`` for ``board``, and return the report.
 
-    A build that ``folder`` holds already is replaced, as ``manifest.json`` lists its files; see
-    :mod:`bnn.hw.used`.
+    If ``folder`` contains a build already, it is replaced, see :mod:`bnn.hw.used`.
 
     ``rtl/``: sources, register header, memory images. ``bnn.xdc``, ``build.tcl``: for Vivado in
     batch mode. ``bnn.hwh``: for ``pynq.Overlay``. ``driver.json``, ``parameters.npz``: for the
     driver. ``folding.json``, ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
 
     Raises:
-        BuildError: ``folder`` holds other files, or cannot be written.
+        BuildError: ``folder`` contains files that no build wrote, or cannot be written.
     """
     with used.replaced(folder) as fresh:
         return write_into(design, board, fresh, cells, routed)
@@ -43,7 +42,11 @@ def write(
 def write_into(
     design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
 ) -> dict[str, Any]:
-    """Do :func:`write` for a folder without a build; OSError if that fails."""
+    """Write the files as :func:`write` does, but without replacing a build; return the report.
+
+    Raises:
+        OSError: ``folder`` cannot be written.
+    """
     text = sources(design)
     values = report.as_json(design, board, cells, routed)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}

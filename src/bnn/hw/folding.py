@@ -33,7 +33,7 @@ class LayerFolding:
 
     Attributes:
         pe, simd, pixels: rows, columns, positions per cycle.
-        rows: pad to so many rows; 0 pads to a multiple of ``pe`` (last layer only).
+        rows: number of rows to which the last layer is padded; 0: the next multiple of ``pe``.
         style: memory style of the weights, one of :data:`STYLES`.
     """
 
@@ -50,8 +50,8 @@ class Folding:
 
     Attributes:
         loadable: parameters are written at run time; otherwise they are constants.
-        fifos: words of a FIFO after the block of that name, or of the FIFO of that name, instead
-            of the depth that the design chooses.
+        fifos: name of a block -> words of the FIFO after it (of this FIFO, if it is one). It
+            replaces the depth that the design chooses.
         probes: streams that are counted while the design runs, one of :data:`PROBES`. A probe
             takes cells, and changes neither scores nor cycles.
     """
@@ -154,7 +154,7 @@ _FINN_ATTRIBUTES = {
 
 
 def read(path: Path, program: Program) -> Folding:
-    """Return a folding from FINN-style JSON; keys are our layer names or FINN's ``MVAU_hls_<n>``.
+    """Return a folding from FINN-style JSON; keys are layer names or FINN's ``MVAU_hls_<n>``.
 
     ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``;
     ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs,
@@ -163,9 +163,9 @@ def read(path: Path, program: Program) -> Folding:
     try:
         given = parse_json(read_file(path, MAX_FILE_BYTES, BuildError))
     except ValueError as reason:
-        raise BuildError(f"{path}: no readable folding: {reason}") from reason
+        raise BuildError(f"{path}: this folding cannot be read: {reason}") from reason
     if not isinstance(given, dict):
-        raise BuildError(f"{path}: a folding is one JSON object")
+        raise BuildError(f"{path}: a folding must be a JSON object, such as bnn plan -o writes")
     names = [dot.name for dot in dots(program)]
     fifos = _fifos(path, given.pop("fifos", {}))
     loadable = given.pop("loadable", False)
@@ -177,7 +177,9 @@ def read(path: Path, program: Program) -> Folding:
     for key, values in given.items():
         name = _layer(key, names)
         if name in layers:
-            raise BuildError(f"{path}: key {key!r}: layer {name!r} has a key already")
+            raise BuildError(
+                f"{path}: key {key!r} and an earlier key are for the same layer {name!r}"
+            )
         if name is not None:
             layers[name] = _layer_folding(path, key, values)
         elif not _FINN_OTHER.fullmatch(key):
@@ -244,7 +246,7 @@ def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:
 
 
 def as_json(folding: Folding) -> dict[str, Any]:
-    """Return what :func:`read` reads back."""
+    """Return the folding as plain values, in the form of the files that :func:`read` reads."""
     layers = {
         name: {
             "PE": f.pe,

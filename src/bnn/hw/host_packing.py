@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The host's part of an accelerated program: inputs to memory words, memory words to scores."""
+"""The host's part of an accelerated program: it packs inputs and unpacks scores."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Accelerated:
         self._edge = device_edge(design.program)
 
     def pack(self, inputs: NDArray[Any]) -> NDArray[np.uint64]:
-        """Pack checked inputs to memory words (N, words_in)."""
+        """Return the memory words uint64 (N, words_in) of checked inputs."""
         return self.design.source.pack(self.design.program.input.integers(inputs))
 
     def finish(
         self, words: NDArray[np.uint64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-        """Return the scores and decisions of memory words (N, words_out)."""
+        """Return scores (N, classes) and decisions (N,) or None from words (N, words_out)."""
         return finish(self.design.program, self._edge, self.design.target.unpack(words))

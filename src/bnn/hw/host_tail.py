@@ -15,18 +15,20 @@ from bnn.program.program import Program
 
 
 def device_edge(program: Program) -> str:
-    """Return the edge that the accelerator delivers: the scores, or what their arg max reads."""
+    """Return the edge that the accelerator delivers: the scores, or the input of their arg max."""
     name = program.scores
     while isinstance(op := program.op(name), ArgMax):
         name = op.source
         if name not in {each.name for each in program.ops}:
-            raise BuildError(f"{op.name}: nothing is computed before this arg max")
+            raise BuildError(
+                f"{op.name}: nothing is computed before this arg max; run it on the cpu runtime"
+            )
     tail(program, name)
     return name
 
 
 def tail(program: Program, device: str) -> list[Op]:
-    """Return the operations from the device's edge to scores and decision, in order."""
+    """Return the operations from the edge ``device`` to scores and decision, in order."""
     wanted = {program.scores} | ({program.decision} if program.decision else set())
     kept: list[Op] = []
     for op in reversed(program.ops):
@@ -38,8 +40,8 @@ def tail(program: Program, device: str) -> list[Op]:
     for op in reversed(kept):
         if not known.issuperset(sources(op)):
             raise BuildError(
-                f"{program.decision}: the decision needs {op.name!r}, "
-                "which does not follow from the scores"
+                f"{op.name}: the scores or the decision need this operation, which cannot be "
+                f"computed from {device!r}; run it on the cpu runtime"
             )
         known.add(op.name)
     return kept[::-1]
@@ -48,7 +50,7 @@ def tail(program: Program, device: str) -> list[Op]:
 def finish(
     program: Program, device: str, values: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-    """Return the scores (N, classes) and decisions (N,) from the device's values (N, n)."""
+    """Return scores (N, classes) and decisions (N,) or None from values (N, n) of ``device``."""
     edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
     for op in tail(program, device):
         edges[op.name] = semantics.apply(op, edges, program)

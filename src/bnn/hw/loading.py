@@ -49,15 +49,18 @@ class Metadata:
             ]
             probes = tuple(values["probes"])
         except KeyError as reason:
-            raise DriverError(f"driver metadata lack {reason}") from reason
+            raise DriverError(f"driver metadata: {reason} is missing") from reason
         except TypeError:
             raise DriverError(
-                "driver metadata must be a JSON object in which probes is a list of names"
+                "driver metadata must be a JSON object, and its probes a list of names"
             ) from None
         if not all(type(n) is int and 0 <= n < 1 << 32 for n in numbers):
-            raise DriverError("driver metadata must be whole numbers of 32 bits")
+            raise DriverError(
+                "driver metadata: design_id, words_in, words_out and parameter_writes must be "
+                "whole numbers of 32 bits"
+            )
         if not all(isinstance(name, str) for name in probes):
-            raise DriverError("driver metadata: probes must be names")
+            raise DriverError("driver metadata: probes must be a list of names")
         design, words_in, words_out, writes = numbers
         return cls(design, words_in, words_out, writes, probes)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How images and results are stored in memory, and how the host packs them.
 
-Values of b bits follow each other, lowest bits first; an image begins at a 64-bit word. Where the
-circuit's stream words neither divide nor are made of memory words in a few steps, each
-stream word takes a slot of the next power of two of bits.
+Values of b bits follow each other, the lowest bits first. Every image begins at a new 64-bit word.
+If the circuit would need too wide a register to make its stream words from memory words, each
+stream word is stored in a larger slot: a power of two of bits, or whole 64-bit words.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class InputLayout:
     """How images are stored in memory.
 
     Attributes:
-        values: number of values of an image; a multiple of ``lanes`` after padding with zero codes.
-        lanes: values in a stream word.
+        values: number of values per image; zero codes follow, up to a multiple of ``lanes``.
+        lanes: values per stream word.
         precision: precision of a value.
     """
 
@@ -45,12 +45,12 @@ class InputLayout:
 
     @property
     def stream_words(self) -> int:
-        """Stream words of one image."""
+        """Number of stream words per image."""
         return -(-self.values // self.lanes)
 
     @property
     def slot_bits(self) -> int:
-        """Bits that one stream word takes in memory."""
+        """Bits of memory per stream word."""
         if math.lcm(self.word_bits, MEMORY_BITS) <= max(MAX_CONVERTER_BITS, self.word_bits):
             return self.word_bits
         if self.word_bits > MEMORY_BITS:
@@ -59,17 +59,17 @@ class InputLayout:
 
     @property
     def gear_bits(self) -> int:
-        """Bits of the register between memory words and slots."""
+        """Bits of the register that joins memory words and is split into slots."""
         return math.lcm(self.slot_bits, MEMORY_BITS)
 
     @property
     def memory_words(self) -> int:
-        """64-bit words of an image."""
+        """Number of 64-bit words per image."""
         gears = -(-self.stream_words * self.slot_bits // self.gear_bits)
         return gears * self.gear_bits // MEMORY_BITS
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        """Pack integers (N, ...) to memory words (N, memory_words)."""
+        """Return the memory words uint64 (N, memory_words) of integers (N, ...)."""
         flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))
@@ -101,9 +101,10 @@ class OutputLayout:
     """How results are stored in memory.
 
     Attributes:
-        values: number of values of an image without padding; ``rows``: with padding.
+        values: number of values per image.
+        rows: number of values per image with padding.
         bits: bits of a value in the circuit.
-        precision: how it is read; the circuit's low bits of it.
+        precision: whether these bits are bipolar, unsigned or signed.
     """
 
     values: int
@@ -123,11 +124,11 @@ class OutputLayout:
 
     @property
     def memory_words(self) -> int:
-        """64-bit words of an image."""
+        """Number of 64-bit words per image."""
         return -(-self.rows // self.elements)
 
     def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Unpack memory words (N, memory_words) to integers (N, values)."""
+        """Return the integers int32 (N, values) in memory words (N, memory_words)."""
         if not len(words):
             return np.zeros((0, self.values), np.int32)
         raw = np.ascontiguousarray(words).astype("<u8", copy=False)

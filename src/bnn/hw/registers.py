@@ -11,10 +11,11 @@ class Register:
     """One 32-bit register.
 
     Attributes:
+        name: name of the register.
         offset: bytes from the base address.
         access: ``r``, ``w`` or ``rw``.
         text: description of its contents.
-        bits: name and position of its flags.
+        bits: (name, bit number, description) of each flag.
     """
 
     name: str
@@ -123,7 +124,13 @@ ERROR_TEXTS = {1 << bit: text for _, bit, text in ERROR.bits}
 
 
 def parameter_target(unit: int, thresholds: bool, item: int) -> int:
-    """Return the value to write to :data:`PARAMETER_TARGET`."""
+    """Return the value of :data:`PARAMETER_TARGET` that selects a memory to load.
+
+    Args:
+        unit: number of the unit on the parameter bus.
+        thresholds: whether it is the memory of thresholds, not that of weights.
+        item: number of the 32-bit chunk: PE * chunks per word + chunk of the word.
+    """
     return unit << 24 | int(thresholds) << 16 | item
 
 

@@ -86,10 +86,10 @@ def images(design: Design) -> dict[str, str]:
 
 
 def image(words: list[list[int]], bits: int) -> str:
-    """Return a memory's contents for ``$readmemh``: a line for each fold, item 0 lowest.
+    """Return a memory's contents for ``$readmemh``: a line for each fold, item 0 in its lowest bits.
 
     Args:
-        words: [fold][item], each of ``bits`` bits.
+        words: [fold][item], each of ``bits`` bits; item 0 becomes the lowest bits of a line.
     """
     digits = (len(words[0]) * bits + 3) // 4
     lines = []
@@ -157,7 +157,7 @@ def core(design: Design) -> str:
 
 
 def value(generic: Generic) -> str:
-    """Return a parameter's value as SystemVerilog has it."""
+    """Return the SystemVerilog text of a parameter's value."""
     if isinstance(generic, int) or "'h" in generic:
         return str(generic)
     return f'"{generic}"'

@@ -29,7 +29,7 @@ def as_json(
     """Return the report as plain values.
 
     Args:
-        cells: LUT, FF, BRAM36 and DSP by instance and for ``total``, if synthesis has run.
+        cells: LUT, FF, BRAM36 and DSP of each instance and of ``total``, if synthesis has run.
         routed: result of place and route, if it has run.
     """
     cycles = design.cycles
@@ -184,7 +184,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _picture(blocks: list[dict[str, Any]]) -> str:
-    """Return boxes in the order of the data; a box's bar is the share of cycles that it works."""
+    """Return an SVG with a box per block, in order; its bar shows the share of busy cycles."""
     width, height, across = 150, 54, 6
     parts = []
     for place, block in enumerate(blocks):

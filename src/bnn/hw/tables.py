@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables of the hardware that designs are made for: one TOML file for each part and each board.
+"""Reader of the TOML files that describe parts and boards, one file for each.
 
 The files are part of the package. Every error names the file and the field.
 """
@@ -26,7 +26,7 @@ class Table:
     """The fields of one TOML table, each checked when it is read.
 
     Args:
-        where: the file, and the table in it; begins every message.
+        where: names of the file and of the table in it, at the start of every message.
         values: contents of the table.
     """
 
@@ -61,7 +61,7 @@ class Table:
         return str(value)
 
     def texts(self, field: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a list of some of the texts ``allowed``; empty where the field is absent."""
+        """Return a list of texts, all of them in ``allowed``; empty where the field is absent."""
         values = self._take(field, [])
         if not isinstance(values, list) or not all(value in allowed for value in values):
             known = ", ".join(f'"{each}"' for each in allowed)
@@ -69,7 +69,7 @@ class Table:
         return tuple(values)
 
     def table(self, field: str) -> Table | None:
-        """Return a table in this one; None where it is absent."""
+        """Return the table ``field`` in this table; None where it is absent."""
         value = self._values.pop(field, None)
         if value is None:
             return None
@@ -78,11 +78,11 @@ class Table:
         return Table(f"{self.where}: [{field}]", value)
 
     def is_table(self, field: str) -> bool:
-        """Tell whether ``field`` is a table; one that is absent is not."""
+        """Return whether ``field`` is a table; False where it is absent."""
         return isinstance(self._values.get(field), dict)
 
     def end(self) -> None:
-        """Refuse fields that were not read: a misspelt one would have no effect."""
+        """Raise BuildError if a field was not read: a misspelt field would have no effect."""
         for field in self._values:
             raise self.error(field, "is not a field of this table")
 
@@ -99,14 +99,14 @@ class Table:
 
 
 def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
-    """Return every ``*.toml`` of ``package``: its name without the ending -> what ``make`` returns.
+    """Return, for every file ``NAME.toml`` of ``package``, NAME -> result of ``make``.
 
     Args:
         package: such as ``bnn.hw.parts``.
-        make: takes the name and the file's table; reads every field that it knows.
+        make: takes NAME and the file's table; reads every field that it knows.
 
     Raises:
-        BuildError: a file cannot be read, lacks a field, or has one that is not read.
+        BuildError: a file cannot be read, lacks a field, or has an unknown field.
     """
     files = sorted(resources.files(package).iterdir(), key=lambda file: file.name)
     found = {}
@@ -118,18 +118,22 @@ def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
 
 
 def read_own(path: Path, make: Callable[[str, Table], Value]) -> Value:
-    """Return what ``make`` returns for a user's own file: its name without the ending, its table.
+    """Return the result of ``make`` for a user's own TOML file.
+
+    Args:
+        path: the file.
+        make: takes the file's name without the ending, and its table.
 
     Raises:
-        BuildError: the file cannot be read, is larger than 64 KiB, lacks a field, or has one that
-            is not read.
+        BuildError: the file cannot be read, is larger than 64 KiB, lacks a field, or has an
+            unknown field.
     """
     data = read_file(path, _MAX_OWN_BYTES, BuildError)
     return parse(str(path), data, partial(make, path.stem))
 
 
 def parse(where: str, data: bytes, make: Callable[[Table], Value]) -> Value:
-    """Return ``make`` of the TOML document ``data``; ``where`` names it in messages."""
+    """Return the result of ``make`` for the TOML text ``data``; ``where`` is its file's name."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -137,7 +141,7 @@ def parse(where: str, data: bytes, make: Callable[[Table], Value]) -> Value:
     try:
         table = Table(where, tomllib.loads(data.decode("utf-8")))
     except ValueError as reason:  # not UTF-8, or not TOML
-        raise BuildError(f"{where}: not a TOML file: {' '.join(str(reason).split())}") from None
+        raise BuildError(f"{where}: not a TOML file ({' '.join(str(reason).split())})") from None
     value = make(table)
     table.end()
     return value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Replace the build in a folder by a new one, as a whole or not at all.
+"""Replace the build in a folder by a new one, completely or not at all.
 
-``manifest.json`` lists what a build wrote. What it does not list is the user's: a folder that
-holds such files is refused, and nothing in it is touched.
+``manifest.json`` lists the files that a build wrote. All other files are the user's: a folder that
+contains one is refused, and nothing in it is changed.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _LOGS = ("route.log",)
 def replaced(folder: Path) -> Iterator[Path]:
     """Yield a new folder to write into; at the end its files replace those in ``folder``.
 
-    If anything fails, ``folder`` stays as it was, except for a log of what failed. A bitstream
-    stays only if the sources beside it are those that it was made of.
+    If anything fails, ``folder`` stays as it was, but a log may be added. A bitstream stays only
+    if the new sources are equal to those that it was made from.
 
     Raises:
-        BuildError: ``folder`` holds files that no build listed, or cannot be written.
+        BuildError: ``folder`` contains files that no build wrote, or cannot be written.
     """
     target = Path(os.path.realpath(folder))
     if target.exists() and not target.is_dir():
@@ -65,7 +65,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def _former(folder: Path, target: Path) -> set[str]:
-    """Return the names of the files of a former build; refuses a folder with others."""
+    """Return the names of a former build's files; BuildError if the folder has other files."""
     there = _files(target)
     listed = _listed(target) if MANIFEST in there else set()
     for name in sorted(there - listed - {MANIFEST}):
@@ -78,7 +78,7 @@ def _former(folder: Path, target: Path) -> set[str]:
 
 
 def _files(target: Path) -> set[str]:
-    """Return the relative names of all files below a folder; links are files."""
+    """Return the relative names of all files in a folder and its subfolders; links are files."""
     found = set()
     for place, folders, names in os.walk(target):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
@@ -91,15 +91,15 @@ def _listed(target: Path) -> set[str]:
     try:
         values = parse_json(read_file(path, 1 << 22, BuildError))
     except ValueError as reason:
-        raise BuildError(f"{path}: is damaged: {reason}") from reason
+        raise BuildError(f"{path}: is damaged ({reason}); use a new folder") from reason
     names = values.get("files") if isinstance(values, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BuildError(f"{path}: is not a list of a build's files")
+        raise BuildError(f"{path}: does not list the files of a build; use a new folder")
     return set(names)
 
 
 def _swap(target: Path, fresh: Path, former: set[str]) -> None:
-    """Replace the former files by those of ``fresh``."""
+    """Replace the files ``former`` in ``target`` by the files in ``fresh``."""
     made = _files(fresh)
     same = _same_sources(target, fresh, made)
     kept = {name for name in former if same and _VIVADO.fullmatch(name) and name not in made}
@@ -137,7 +137,7 @@ def _remove_empty(target: Path, fresh: Path) -> None:
 
 
 def _keep_logs(target: Path, fresh: Path, former: set[str]) -> None:
-    """Move the logs of a failed build to ``target``: they show how far it got."""
+    """Move the logs of a failed build to ``target``: they show where it failed."""
     for name in _LOGS:
         if (fresh / name).is_file():
             try:

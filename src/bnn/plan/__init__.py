@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choose foldings in seconds: whether a network fits a part, and how fast it is.
+"""Choose foldings in seconds, and estimate whether a network fits a part and how fast it is.
 
 from bnn.plan import plan
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The highest clock of each kind of block, from place and route of single blocks.
 
-``pytest -m hw tests/hw/test_timing.py`` routes every kind of block out of context, on the part
-below in its slowest grade, and prints these; docs/hardware.md has the parameters of each. A whole
-design is at most as fast as its slowest block, and may be slower.
+``pytest -m hw tests/hw/test_timing.py`` routes every kind of block out of context, for the slowest
+speed grade of the part below, and prints these clocks; docs/hardware.md has the parameters of the
+blocks. A whole design is at most as fast as its slowest block, and may be slower.
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ _AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
 
 @dataclass(frozen=True)
 class RoutedClock:
-    """The slowest kind of block in a design, and its clock when it was routed out of context."""
+    """The slowest kind of block in a design, and its highest clock in MHz out of context."""
 
     mhz: float
     module: str
 
 
 def routed(design: Design, part: Part) -> RoutedClock | None:
-    """Return an upper bound of the clock of ``design`` on ``part``; None if it was not routed."""
+    """Return the slowest kind of block in ``design``, whose clock is an upper bound for the design.
+
+    None if not all of its kinds of blocks were routed on ``part``.
+    """
     modules = {instance.block.module for instance in design.instances} | set(_AROUND)
     if part.name != _PART or not modules <= _ROUTED_MHZ.keys():
         return None

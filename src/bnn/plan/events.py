@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """When every word of every stream moves: the pipeline as a timed marked graph.
 
-The number of words that a block reads and writes does not depend on the data, and each word moves
-as soon as it can: in the latest of the cycle in which its producer offers it, the cycle in which
-its consumer is ready, and the cycle after word k - 1. A block is a generator that reads the cycles
-in which words moved and posts offers and readiness: a model of the handshake of its RTL
-(:mod:`bnn.plan.handshakes`). No clock is stepped through.
+The number of words that a block reads and writes does not depend on the data. Each word moves as
+soon as it can: when its producer offers it, its consumer is ready, and the previous word has moved.
+A block is modelled by generators (:mod:`bnn.plan.handshakes`): they wait for the cycles in which
+words move, and post the cycles in which the block offers and takes words, as its RTL does. So it is
+not necessary to simulate every clock cycle.
 
-In a marked graph a deadlock does not depend on delays: a design that runs to its end here has no
-deadlock, whatever the memory's stalls (Commoner et al., 1971).
+In a marked graph a deadlock does not depend on delays (Commoner et al., 1971): a design that runs
+to its end here has no deadlock, with any stalls of the memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Timing:
     """Cycles of one start of a design.
 
     Attributes:
-        finished: cycle of the last word of each image, counted from the start.
+        finished: cycle of the last result word of each image, counted from the start.
         fills: stream -> largest fill of its FIFO in words, for streams with a FIFO.
         stalls: stream -> cycles in which a word waits for its reader.
     """
@@ -72,7 +72,7 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
         latency: latency of the memory in cycles, see :mod:`bnn.driver.simulated`.
 
     Raises:
-        PlanError: the pipeline has a deadlock; the message names the streams that wait.
+        PlanError: the pipeline has a deadlock; the message names the streams with waiting words.
     """
     streams = {name: Stream(name) for name in design.streams}
     for instance in design.instances:  # only wires: both ends are the same stream
@@ -98,7 +98,10 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
     _run(processes)
     if len(finished) < images:
         waiting = [s.name for s in streams.values() if len(s.offers) > len(s.moved)]
-        raise PlanError(f"the pipeline has a deadlock: words wait on {', '.join(waiting)}")
+        raise PlanError(
+            f"the pipeline has a deadlock: words wait on {', '.join(waiting)}; "
+            "remove 'fifos' from the folding, or make them deeper"
+        )
     # A fork offers a word only in the cycle in which all its readers take it.
     forks = [each for each in design.instances if each.block.module == "bnn_fork"]
     forked = {name for fork in forks for name in fork.outputs}
@@ -110,7 +113,7 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
 
 
 def _run(processes: list[Process]) -> None:
-    """Run all processes; each continues when the event that it waits for was posted."""
+    """Run all processes; each one continues after the event that it waits for."""
     ready: deque[Process] = deque(processes)
     while ready:
         process = ready.popleft()
@@ -120,7 +123,7 @@ def _run(processes: list[Process]) -> None:
 
 
 def _stalls(stream: Stream) -> int:
-    """Return the sum of cycles in which an offered word, first in line, waited for its reader."""
+    """Return the number of cycles in which the next word was offered, but its reader not ready."""
     stalls, before = 0, -1
     for offer, moved in zip(stream.offers, stream.moved, strict=False):
         stalls += moved - max(offer, before + 1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Features of a module's parameters, on which its size depends; and its memories.
+"""What the size of a module depends on: features of its parameters, and its memories.
 
-Every feature grows with parallelism and widths, and the coefficients are never negative: a larger
+Every feature grows with parallelism and widths, and its coefficient is never negative. So a larger
 block never gets a smaller estimate.
 """
 
@@ -18,7 +18,7 @@ Features = dict[str, float]
 
 
 def features(module: str, generics: Mapping[str, Generic]) -> Features:
-    """Return the features of one instance; ``one`` is the same in all instances."""
+    """Return the features of one instance; ``one`` is the constant 1."""
     g: Any = generics
     found: Features = {"one": 1.0}
     match module:
@@ -110,7 +110,7 @@ def _matrix(g: Any) -> Features:
 
 
 def _chains(g: Any, simd: int) -> Features:
-    """Features of adder chains (bnn_dot_adder_chain) over pairs that all rows share (bnn_pairs)."""
+    """Return features of adder chains (bnn_dot_adder_chain) and their shared pairs (bnn_pairs)."""
     lanes, terms, bits = g["PE"] * g["PIXELS"], (simd + 1) // 2, g["ABITS"] + 1
     first = bits + 1
     widths = [min(first + (s + 1).bit_length(), g["ACC"]) for s in range(terms - 1)]
@@ -124,10 +124,10 @@ def _chains(g: Any, simd: int) -> Features:
 
 
 def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
-    """Return a lane's numbers of LUT6 in counters, of summands of its adders, and of registers.
+    """Return numbers per lane: LUT6 in counters, 6:3 counters (summands of adders), registers.
 
-    As in ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount``: triples, then 6:3 counters
-    of ones and twos.
+    The circuits are ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount``: full adders over
+    triples of bits, then 6:3 counters of their sums (ones) and carries (twos).
     """
     triples = -(-simd // 3)
     ones, twos, tables = triples, triples, 2 * triples
@@ -161,7 +161,7 @@ def _patches(g: Any) -> Features:
 
 
 def _patch_memory(g: Any) -> Memory:
-    """Return the memory of ``bnn_patches``: a copy of the rows for each position of a group."""
+    """Return the memory of ``bnn_patches``: a copy of the rows per pixel that a group reads."""
     reach = g["K_W"] + (g["PIXELS"] - 1) * g["S_W"]
     depth = g["ROWS"]
     for size in (g["IN_W"], g["PARTS"]):
@@ -208,7 +208,7 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
 
 
 def _parameters(g: Any, bits: int, depth: int, style: str) -> list[Memory]:
-    """Return memories of ``bnn_parameters``: if loadable 32-bit chunks per PE, else one table."""
+    """Return the memories of ``bnn_parameters``: 32-bit chunks per PE if loadable, else a table."""
     if not g["LOADABLE"]:
         return [Memory(g["PE"] * bits, depth, constant=True, style=style)]
     full, rest = divmod(bits, 32)

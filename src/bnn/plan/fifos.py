@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """FIFO depths that keep the pace of a design, found with the event model.
 
-By default a design holds a whole image after every fork, which is always enough; most branches
-need a few rows only. If a matrix reads its vector faster than the previous block writes it, a FIFO
-collects the next vector meanwhile. A deeper FIFO never makes a marked graph slower, so the
-smallest depth that keeps the pace is found by bisection.
+By default a design has FIFOs for a whole image after every fork, which is always enough; most
+branches need a few rows only. If a matrix reads its vector faster than the previous block writes
+it, a FIFO before the matrix collects the next vector. A deeper FIFO never makes a marked graph
+slower, so the smallest depth that keeps the pace is found by bisection.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def words(design: Design) -> int:
 
 
 def pace(design: Design) -> Timing | None:
-    """Simulate up to 4 images, and return their timing with the cycles between two results.
+    """Return the timing of up to 4 simulated images.
 
-    None if two images would move so many words that it would take minutes.
+    None if even two images move so many words that the simulation would take minutes.
     """
     images = min(_IMAGES, _MAX_WORDS // words(design))
     return simulate(design, images) if images >= 2 else None
 
 
 def sized(design: Design) -> tuple[Design, Timing | None]:
-    """Return ``design`` with the FIFOs that it needs, and the timing of its run."""
+    """Return ``design`` with the FIFOs that it needs, and its timing, see :func:`pace`."""
     timing = pace(design)
     if timing is None:
         return design, None
@@ -50,7 +50,7 @@ def sized(design: Design) -> tuple[Design, Timing | None]:
 
 
 def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
-    """Return the design with FIFOs for a vector before those matrices that become faster by it."""
+    """Return the design with a FIFO for one vector before each matrix where it raises the speed."""
     made = {each.outputs[0]: each for each in design.instances}
     for each in design.instances:
         source = made.get(each.inputs[0])
@@ -67,7 +67,7 @@ def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
 
 
 def _after_forks(design: Design) -> dict[str, int]:
-    """Return name -> depth of the FIFOs after forks, the deepest first."""
+    """Return name -> depth in words of each FIFO after a fork, the deepest first."""
     branches = {
         name for each in design.instances if isinstance(each.block, Fork) for name in each.outputs
     }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The handshake of every block: when it takes and offers words.
 
-Each function models one file of ``bnn/hw/rtl``: in which cycle it can take a word, and in which it
-offers one. A registered signal changes one cycle after its cause: hence the ``+ 1``.
+Each function models a block of ``bnn/hw/rtl``: the cycles in which it can take a word, and those in
+which it offers one. A registered signal changes one cycle after its cause: hence the ``+ 1``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
 
 
 def _fifo_in(source: Stream, pops: Events, depth: int) -> Process:
-    """A word can enter when the word ``depth`` before it has moved to the output register."""
+    """A word can enter when the word ``depth`` words earlier has moved to the output register."""
     for _ in range(depth):
         source.take(0)
     at = 0
@@ -183,7 +183,7 @@ def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:
 
 
 def _trim(source: Stream, target: Stream, block: Trim) -> Process:
-    """Words that are kept pass in the same cycle, after dropped words before them."""
+    """A kept word passes in the cycle in which it is offered, if earlier words were taken."""
     at = 0
     while True:
         if at % block.total < block.keep:
@@ -276,7 +276,7 @@ def _add(source: Stream, target: Stream) -> Process:
 
 
 def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
-    """An operand is taken when the other is offered and the previous sum has left or leaves."""
+    """An operand is taken when the other one is offered and the previous sum leaves or has left."""
     at = 0
     while True:
         while len(other.offers) <= at:
@@ -291,7 +291,7 @@ def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
 
 
 def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
-    """Only the words of the last position wait for the output."""
+    """Words wait for the output only if they are of the last position of a window."""
     free = (block.positions - 1) * block.folds
     at = out = 0
     while True:
@@ -316,7 +316,7 @@ def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
 
 
 def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
-    """Return for every group of an image: the rows that it needs, and the rows free after it."""
+    """Return, per group of an image: number of rows that it needs, number of rows free after it."""
     height, width = block.out_shape
     positions, rows = height * width, block.shape[0]
     needed, freed = [], []
@@ -333,7 +333,7 @@ def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
 def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) -> Process:
     """Words of a row are taken when enough earlier rows are free.
 
-    ``ends`` are the cycles of the last step of each group.
+    ``ends`` has the cycle in which the last word of each group is read.
     """
     words = block.input_words // block.shape[0]
     rows = block.shape[0]
@@ -389,7 +389,7 @@ def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) 
 
 
 def _matrix(source: Stream, target: Stream, pushed: Stream, block: Matrix) -> Process:
-    """One fold per step; the last step of a row reserves a place in the output FIFO."""
+    """A fold is computed per cycle; the last fold of a row waits for room in the output FIFO."""
     depth, latency = block.fifo_depth, block.latency
     row_folds, column_folds = block.row_folds, block.column_folds
     entered, left = source.moved, target.moved

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The options of one matrix of a network: foldings, with their cycles and costs.
 
-A layer here is a dot, with its window if no other operation reads that. Its blocks are made by the
-same functions as those of a design, so their cycles are the same.
+A layer here is a dot, together with the window before it if only the dot reads it. Its blocks are
+made by the same functions as those of a design, so their cycles are the same.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Layer:
         return self.dot.name
 
     def _grid(self) -> NDArray[np.int64]:
-        """Return all foldings as rows of (PE, SIMD, pixels, cycles, guessed logic)."""
+        """Return all foldings as rows of (PE, SIMD, pixels, cycles, rough size of the logic)."""
         # A vector from memory is padded to a multiple of SIMD.
         columns = -(-self.columns // 64) * 64 if self.is_first else self.columns
         widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _MAX_COLUMNS}
@@ -115,7 +115,7 @@ class Layer:
         return np.column_stack([grid, guess + np.where(self._natural(grid), 0, meet)])
 
     def _natural(self, grid: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return for each folding whether the window needs no converter to SIMD values a word."""
+        """Return for each folding whether words reach the matrix without a converter."""
         simd, pixels = grid[:, 1], grid[:, 2]
         channels = self.edge.shape[2]
         found: NDArray[np.bool_] = channels % simd == 0
@@ -133,7 +133,7 @@ class Layer:
         return int(self._table[:, 3].min())
 
     def options(self, bound: int) -> Iterator[Option]:
-        """Yield options with at most ``bound`` cycles per image, in no order."""
+        """Yield cheap options with at most ``bound`` cycles per image, in any order."""
         fast = self._table[self._table[:, 3] <= bound]
         if not len(fast):
             return
@@ -145,7 +145,7 @@ class Layer:
                     yield option
 
     def _costed(self, fold: LayerFolding) -> tuple[Option, ...]:
-        """Return ``fold`` in every memory style that changes the cost."""
+        """Return the options of ``fold``: one for each memory style with another cost."""
         if fold not in self._known:
             self._known[fold] = self._options_of(fold)
         return self._known[fold]
@@ -165,7 +165,7 @@ class Layer:
         return tuple(found.values())
 
     def blocks(self, fold: LayerFolding) -> list[Block]:
-        """Return window, matrix and the converters between them, as in a design."""
+        """Return the blocks of the layer as in a design: window, converters, matrix."""
         return [instance.block for instance in self._wired(fold).instances]
 
     def _wired(self, fold: LayerFolding) -> Wiring:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which memories Yosys makes of an array on 7-series parts: block RAM, LUT RAM or logic.
 
-Yosys' ``memory_libmap`` takes the cheapest memory of its library, by the costs repeated here; so
-block RAMs are computed, not fitted.
+Yosys' ``memory_libmap`` takes the memory with the lowest cost in its library. The costs are
+repeated here, so block RAMs are computed, not fitted.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Memory:
     """``count`` arrays of ``depth`` words of ``bits`` bits.
 
     Attributes:
-        constant: whether it is never written.
+        constant: whether the arrays are never written.
         style: requested memory style: ``auto``, ``block`` or ``distributed``.
-        registered: whether its read port has a register, as a block RAM's must.
+        registered: whether the read port has a register, which a block RAM needs.
     """
 
     bits: int
@@ -51,8 +51,8 @@ class Mapped:
     Attributes:
         quads: groups of four LUTs used as RAM.
         logic: LUTs of a constant memory of at most 64 words.
-        tables: LUTs of a constant memory of at most 256 words with style ``distributed``.
-        deep: LUT6 of other constant memories, of which Yosys makes more LUTs.
+        tables: LUTs of a constant memory of 65 to 256 words with style ``distributed``.
+        deep: LUT6 that other constant memories need at least; Yosys uses more.
         multiplexed: bits of the multiplexers that join memories.
     """
 
@@ -112,7 +112,7 @@ def _other(memory: Memory) -> tuple[float, Mapped]:
 
 
 def _logic(bits: int, depth: int, style: str) -> Mapped:
-    """Return a constant memory in LUTs; with few words, many bit columns are equal."""
+    """Return the cells of a constant memory in LUTs; equal columns of few words share a LUT."""
     tables = -(-depth // _TABLE)
     if tables == 1:
         return Mapped(logic=min(bits, 2**depth - 2) if depth < 16 else bits)

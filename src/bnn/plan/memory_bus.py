@@ -24,7 +24,7 @@ _READ_DEPTH, _WRITE_DEPTH = 64, 32
 
 
 def reader(target: Stream, image_words: int, total: int, latency: int) -> list[Process]:
-    """Return the processes that read ``total`` words in bursts, which end at images and pages."""
+    """Return the processes that read ``total`` words; no burst crosses an image's or page's end."""
     pushed = Stream("read")
     return [_bursts(target, pushed, image_words, total, latency), _queue(pushed, target, Events())]
 
@@ -57,7 +57,7 @@ def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latenc
 def writer(
     source: Stream, image_words: int, images: int, latency: int, finished: list[int]
 ) -> Process:
-    """Return processes that write bursts; each image's last cycle is appended to ``finished``."""
+    """Return the process that writes bursts and appends each image's last cycle to ``finished``."""
     pops = 0
     for _ in range(_WRITE_DEPTH):
         source.take(0)

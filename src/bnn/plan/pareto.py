@@ -24,8 +24,11 @@ class Point:
     """One plan of a curve.
 
     Attributes:
+        fps: images per second.
+        cycles: cycles per image of the slowest block.
+        lut, bram36: estimated cells.
         bottleneck: name of the layer with the slowest block.
-        fits: whether it fits the part.
+        fits: whether the plan fits the part.
     """
 
     fps: float
@@ -41,7 +44,9 @@ class Curve:
     """The plans of a model, the slowest first.
 
     Attributes:
-        accuracy: accuracy in per cent in the model's card; None without a card.
+        name: name of the model.
+        points: the plans.
+        accuracy: test accuracy in per cent from the model's card; None without a card.
     """
 
     name: str
@@ -57,7 +62,13 @@ class Curve:
 def curve(
     name: str, program: Program, part: Part, clock_mhz: float, *, loadable: bool, fill: float
 ) -> Curve:
-    """Return Pareto-optimal plans, from slow ones to some that are too large for the part."""
+    """Return the Pareto-optimal plans, also some that are too large for the part.
+
+    Args:
+        name: name of the model, for its accuracy.
+        loadable: whether parameters are written at run time.
+        fill: share of the part's LUTs that may be used.
+    """
     budget = Budget(fill * part.luts, part.ffs, part.bram36, part.dsps)
     search = Search(program, budget, loadable=loadable)
     fastest = search.fastest()
@@ -112,7 +123,7 @@ def _unbeaten(points: list[Point]) -> list[Point]:
 
 
 def card_accuracy(name: str) -> float | None:
-    """Return the test accuracy in per cent in a bundled model's card; None without a card."""
+    """Return the test accuracy in per cent from a bundled model's card; None without a card."""
     card = resources.files("bnn") / "models" / f"{name}.md"
     if not card.is_file():
         return None

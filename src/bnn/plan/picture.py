@@ -23,7 +23,7 @@ _TICKS = 5
 
 
 def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> None:
-    """Write the picture as .html or .png, by the file's suffix."""
+    """Write the picture as HTML or PNG; ``path`` ends in .html or .png."""
     if path.suffix not in (".html", ".png"):
         raise PlanError(f"{path}: must end in .html or .png")
     drawing = draw(curves, part, clock_mhz)
@@ -36,7 +36,7 @@ def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> 
 
 
 def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
-    """Return the drawing: panels for LUTs and block RAMs, and for several models for accuracy."""
+    """Return a drawing: a panel for LUTs, one for block RAMs, one for accuracy (several models)."""
     rated = [each for each in curves if each.accuracy is not None and each.best is not None]
     with_accuracy = len(rated) > 1
     panels = 3 if with_accuracy else 2
@@ -56,7 +56,7 @@ def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
 
 
 def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
-    """Return the function from images per second to x, logarithmic."""
+    """Return the function that maps images per second to a position x, logarithmic."""
     speeds = [point.fps for each in curves for point in each.points]
     low, high = math.log10(min(speeds)), math.log10(max(speeds))
     span = max(high - low, 0.1)
@@ -64,7 +64,7 @@ def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
 
 
 def _round(value: float) -> float:
-    """Return a number >= ``value`` whose fifth is a round number."""
+    """Return a round number of at least ``value``, for an axis with five steps."""
     power: float = 10 ** math.floor(math.log10(value))
     return next(
         power * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if power * step >= value
@@ -72,14 +72,14 @@ def _round(value: float) -> float:
 
 
 class _Labels:
-    """Labels beside dots; each is moved until it covers no other; without room there is none."""
+    """Labels beside dots; a label is moved until it covers no other, or left out without room."""
 
     def __init__(self, drawing: Drawing) -> None:
         self._drawing = drawing
         self._boxes: list[tuple[float, float, float]] = []
 
     def put(self, x: float, y: float, words: str, colour: str) -> bool:
-        """Write a label; whether there was room. The dot's title has its text in any case."""
+        """Write a label beside (x, y); return False if there is no room."""
         half = 2.6 * len(words)
         x = max(x, _LEFT + half + 4)  # not over the axis
         places = [(x, y + dy) for dy in (-8, 16, -19, 27, -30, 38)]
@@ -122,10 +122,10 @@ def _speeds(drawing: Drawing, bottom: float, curves: Sequence[Curve]) -> None:
 
 
 def shown_plans(points: Sequence[Point]) -> list[Point]:
-    """Return the plans that are drawn, in all panels: no other beats them in speed and LUT.
+    """Return the plans to draw: those that no other plan beats in speed and LUTs.
 
-    A plan may be best for its block RAMs only; in the picture it would make a zigzag. Plans that do
-    not fit beat none that fits, and are shown where they are faster than all of those.
+    Plans that are best for block RAMs only would make a zigzag line. Plans that do not fit the part
+    are compared among themselves, and drawn only if they are faster than all that fit.
     """
     fitting = [point for point in points if point.fits]
     fastest = max((point.fps for point in fitting), default=0.0)

@@ -54,8 +54,8 @@ class Plan:
     Attributes:
         design: the design of the program with ``folding``.
         cost: estimated cost of the whole accelerator.
-        timing: timing of a run of the event model; None for designs with too many words, whose
-            interval is then that of the slowest block.
+        timing: timing of a run of the event model. None for a design with too many words for
+            it; the interval is then the number of cycles of the slowest block.
         board: the board that was requested; None if it was a part.
     """
 
@@ -333,10 +333,10 @@ def _excess(search: Search, found: Found) -> str:
 
 
 def _without_substitutes(search: Search, found: Found) -> Found:
-    """Return ``found``, or the same design as if there were enough block RAM.
+    """Return the design of the same speed for a part with unlimited block RAM, or ``found``.
 
-    If there is too little block RAM, the search puts weights into LUTs, and LUTs seem to be
-    exceeded, though the reason is block RAM.
+    With too little block RAM the search puts weights into LUTs. Then LUTs are exceeded, but the
+    true reason is block RAM. ``found`` is returned if block RAM is not the reason.
     """
     budget = search.budget
     much = replace(budget, bram36=math.inf)

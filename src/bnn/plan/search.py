@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Search for the cheapest foldings within a number of cycles, and for the fastest that fit.
 
-Each layer takes the option that is cheapest in LUTs plus a price per block RAM, independently of
-the others; the price is raised until the block RAMs fit. The converters between layers are not
-known before: their cost is found on the whole design, and subtracted from the budget.
+Each layer takes the option with the lowest cost, independently of the others: its LUTs plus a price
+per block RAM. The price is raised until the block RAMs fit. The converters between layers are known
+only when the whole design is built; then their cost is subtracted from the budget.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Budget:
     dsp: float
 
     def excess(self, used: Cost) -> dict[str, tuple[float, float]]:
-        """Return (used, allowed) by kind of cell, for kinds of which ``used`` has too many."""
+        """Return kind of cell -> (used, allowed), for the kinds with too many cells in ``used``."""
         pairs = {
             "LUT": (used.lut, self.lut),
             "FF": (used.ff, self.ff),
@@ -74,16 +74,16 @@ class Search:
         self._found: dict[int, Found | None] = {}
 
     def within(self, bound: int) -> Found | None:
-        """Return the cheapest design with at most ``bound`` cycles per image, or None.
+        """Return the cheapest design found with at most ``bound`` cycles per image.
 
-        It may exceed the budget, if no cheaper one was found.
+        It may exceed the budget. None if no design is so fast.
         """
         if bound not in self._found:
             self._found[bound] = self._within(bound)
         return self._found[bound]
 
     def fastest(self) -> Found | None:
-        """Return the fastest design found so far that fits; None if none does."""
+        """Search for the fastest design that fits the budget, and return it; None if none fits."""
         low, high = self.least_cycles(), self.max_cycles()
         # Deep constants cost more LUTs: the narrowest design may not be the cheapest.
         while self._fitting(high) is None and high > low:
@@ -105,16 +105,16 @@ class Search:
         return min(known, key=lambda each: (each.design.cycles, each.cost.lut), default=None)
 
     def least_cycles(self) -> int:
-        """Return the cycles of the slowest layer at its full width; no design is faster."""
+        """Return the cycles per image of the slowest layer in its fastest folding."""
         return max((layer.fastest for layer in self.layers), default=1)
 
     def max_cycles(self) -> int:
-        """Return the cycles of the slowest block in the narrowest design."""
+        """Return the cycles per image of the slowest block if all PE, SIMD and pixels are 1."""
         narrow = Folding({layer.name: LayerFolding() for layer in self.layers}, self.loadable)
         return build(self.program, narrow).cycles
 
     def slowest_layer(self) -> Layer:
-        """Return the layer that cannot be faster than :meth:`least_cycles`."""
+        """Return the layer whose fastest folding takes :meth:`least_cycles` cycles."""
         return max(self.layers, key=lambda layer: layer.fastest)
 
     def slower_than(self, bound: int) -> Layer | None:
@@ -160,7 +160,7 @@ class Search:
         return (found.cost.bram36 > self.budget.bram36, found.cost.lut)
 
     def _ban(self, design: Design, chosen: list[Option], bound: int) -> bool:
-        """Exclude an option whose converters are too slow; return whether there was one."""
+        """Exclude the chosen options that have too slow blocks; return whether there are any."""
         slow = {each.layer for each in design.instances if each.block.cycles > bound}
         banned = False
         for layer, option in zip(self.layers, chosen, strict=True):
@@ -172,7 +172,7 @@ class Search:
         return banned
 
     def _choose(self, bound: int, brams: float) -> list[Option] | None:
-        """Return an option per layer: few LUTs, with about ``brams`` block RAMs at most."""
+        """Return an option per layer: few LUTs and, if possible, at most ``brams`` block RAMs."""
         table = [list(layer.options(bound)) for layer in self.layers]
         if not all(table):
             return None
@@ -188,7 +188,11 @@ class Search:
 
 
 def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[Option]:
-    """Return the choice at the lowest price of a block RAM for which they are at most ``brams``."""
+    """Return the options for the lowest price at which they have at most ``brams`` block RAMs.
+
+    Args:
+        priced: function from the price of a block RAM in LUTs to an option per layer.
+    """
 
     def used(chosen: list[Option]) -> float:
         return cost.total(option.cost for option in chosen).bram36
@@ -211,9 +215,13 @@ def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[
 
 
 def none_so_fast(search: Search, bound: int, clock: float) -> PlanError:
-    """Return the error that no folding has ``bound`` cycles, with the nearest that exists."""
+    """Return the error that no folding takes ``bound`` cycles or less; it names the nearest speed.
+
+    Args:
+        clock: clock in Hz.
+    """
     layer, least = search.slowest_layer(), search.least_cycles()
     return PlanError(
-        f"{layer.name}: at most {bound:,} cycles per image are required, but its fastest takes "
-        f"{least:,}; the nearest is {clock / least:,.0f} fps"
+        f"{layer.name}: at most {bound:,} cycles per image are required, but its fastest folding "
+        f"takes {least:,}; the nearest is {clock / least:,.0f} fps"
     )

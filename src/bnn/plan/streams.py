@@ -23,12 +23,12 @@ class Events(list[int]):
         process: Generator[Events, None, None],
         queue: deque[Generator[Events, None, None]],
     ) -> None:
-        """Put ``process`` into ``queue`` after the next post."""
+        """Put ``process`` into ``queue`` when the next event is posted."""
         self._waiting.append(process)
         self._queue = queue
 
     def post(self, cycle: int) -> None:
-        """Post the next event, in ``cycle``."""
+        """Add the next event, which happens in ``cycle``."""
         self.append(cycle)
         if self._waiting and self._queue is not None:
             self._queue.extend(self._waiting)
@@ -36,7 +36,7 @@ class Events(list[int]):
 
 
 class Stream:
-    """Cycles of each word: first offered, first accepted, and moved (the later of both).
+    """The words of a stream: the cycles in which they are offered, accepted and moved.
 
     Attributes:
         offers: first cycle in which the producer offers each word.

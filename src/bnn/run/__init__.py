@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runtimes: ways to run a program, all equal bit for bit.
 
-A runtime is one module here with a function ``prepare(program, **options)`` that
-returns an object with the one method of :class:`Runtime`. The set is open: a new
-runtime is a new module and its line in :data:`RUNTIMES`.
+A runtime is a module of this package with a function ``prepare(program, **options)``, which
+returns an object with the method of :class:`Runtime`. To add a runtime, add a module and its
+line in :data:`RUNTIMES`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Outputs:
 
     Attributes:
         scores: int32 (N, classes).
-        decisions: int64 (N,), the program's own arg max; None where it has none.
-        seconds: time spent on computing. Of an accelerator: its cycles divided by its clock,
-            simulated or not. Else the host's time from prepared inputs to scores.
-        details: further figures of a runtime (cycles, stalls, bytes moved).
-        prepare_seconds: the host's time before and after: packing, copying, unpacking.
+        decisions: int64 (N,), results of the program's own arg max; None if it has none.
+        seconds: seconds of computing. For an accelerator, simulated or not: its cycles divided by
+            its clock. For other runtimes: the host's time from prepared inputs to scores.
+        details: further figures of the runtime, by name, such as cycles, stalls, bytes moved.
+        prepare_seconds: the host's seconds before and after: packing, copying, unpacking.
     """
 
     scores: NDArray[np.int32]
@@ -50,7 +50,7 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """A program made ready to run: weights are packed or loaded."""
+    """A program that is ready to run: its weights are packed or loaded."""
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """Run a batch.
@@ -61,7 +61,8 @@ class Runtime(Protocol):
                 (N, *shape).
 
         Raises:
-            InputError: ``inputs`` are not such, see :func:`bnn.program.inputs.ready`.
+            InputError: ``inputs`` have another shape or dtype, see
+                :func:`bnn.program.inputs.ready`.
         """
         ...
 
@@ -71,12 +72,12 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
 
     Args:
         name: a key of :data:`RUNTIMES`.
-        program: what it runs.
-        options: options of the runtime's own ``prepare``.
+        program: the program to run.
+        options: options of this runtime's function ``prepare``.
 
     Raises:
         UnknownNameError: there is no such runtime, or it has no such option.
-        RuntimeUnavailableError: this machine lacks what it needs.
+        RuntimeUnavailableError: this machine lacks what the runtime needs.
     """
     if not isinstance(name, str) or name not in RUNTIMES:
         known = ", ".join(RUNTIMES)

@@ -28,7 +28,8 @@ _MAX_START_CYCLES = 10_000
 def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
     """Return the cycles after which a start of ``images`` images must be stuck.
 
-    Counted as if no two blocks worked at once and each memory word were a burst of its own.
+    It is a multiple of the cycles that the start would take if no two blocks worked at the same
+    time and each memory word were a burst of its own.
 
     Args:
         design: design of the accelerator.
@@ -46,7 +47,7 @@ _runtimes: weakref.WeakSet[AcceleratorRuntime] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """Give up the work of the parent's threads in a forked child, where they do not exist."""
+    """In a forked process, give up the starts of the parent's threads, which do not exist here."""
     for runtime in list(_runtimes):
         runtime.forked()
 
@@ -59,6 +60,7 @@ class AcceleratorRuntime:
     """A program on an accelerator.
 
     Attributes:
+        accelerated: packs inputs and unpacks scores.
         driver: for asynchronous use: ``driver.start(packed)`` and ``driver.wait()``.
     """
 
@@ -83,16 +85,19 @@ class AcceleratorRuntime:
         self.driver.forked()
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
-        """Run a batch, see :meth:`bnn.run.Runtime.run`. A part is packed while another computes.
+        """Run a batch, see :meth:`bnn.run.Runtime.run`.
 
+        While the accelerator computes a part of the batch, the host packs the next part.
         ``seconds`` of the result is cycles / clock, simulated or not. ``details`` has the keys
 
-        - ``cycles``: int, of all starts together; ``mhz``: float, the clock; ``simulated``: bool
-        - ``starts``: a list of the counters of each start
-        - ``ledger``: a list of the copies between host and accelerator since the previous run
-          (:mod:`bnn.driver.ledger`), the newest ones
+        - ``cycles``: int, clock cycles of all starts together
+        - ``mhz``: float, the clock in MHz
+        - ``simulated``: bool
+        - ``starts``: list with the counters of each start (:class:`bnn.driver.driver.Report`)
+        - ``ledger``: list of the newest copies between host and accelerator since the previous
+          run (:mod:`bnn.driver.ledger`)
         - ``copied``: kind -> number of copies and bytes since the runtime was prepared
-        - ``simulation_seconds``: float, only in simulation
+        - ``simulation_seconds``: float, seconds that the simulator took; only in simulation
         """
         began = time.perf_counter()
         inputs = ready(self.accelerated.design.program.input, inputs)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The accelerator on a PYNQ board, from the folder that ``bnn build`` and Vivado made.
 
-Needs the ``pynq`` package, which is on every PYNQ image: a bitstream loader, the register
-window, buffers shared with the accelerator, and the clocks. No ``.hwh`` file.
+It needs the package ``pynq``, which is on every PYNQ image, for the bitstream, registers, shared
+buffers and clocks. It does not need a ``.hwh`` file.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
-    """Return ``program`` on the board's accelerator. Classifiers of one process may share it.
+    """Return ``program`` on the board's accelerator. Classifiers of one process can share it.
 
     Args:
-        build: the folder of ``bnn build`` with ``bnn.bit`` in it; by default what the
+        build: the folder of ``bnn build`` with ``bnn.bit`` in it; None: the folder that the
             environment variable ``BNN_ACCELERATOR`` names.
 
     Raises:
         RuntimeUnavailableError: this is not a PYNQ board, or its image is too old.
-        DriverError: the folder is incomplete or was built for another model, or another process
-            uses the board's chip.
+        DriverError: the folder is missing, incomplete or built for another model, or another
+            process uses the board's chip.
     """
     place = build or os.environ.get(VARIABLE)
     if not place:
@@ -60,24 +60,28 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """Read ``driver.json`` of a folder; addresses and clock must be as ``bnn build`` wrote them."""
+    """Return the contents of ``driver.json`` in ``folder``.
+
+    Raises:
+        DriverError: it cannot be read, or addresses or clock are not as ``bnn build`` wrote them.
+    """
     path = folder / "driver.json"
     try:
         values = parse_json(read_file(path, 1 << 22, DriverError))
         if not isinstance(values, dict):
-            raise TypeError("it is not an object")
+            raise TypeError("it is not a JSON object")
         _check_place(path, values)
     except KeyError as reason:
         raise DriverError(f"{path}: {reason} is missing: {_COPY}") from None
     except (ValueError, TypeError, BuildError) as reason:
-        raise DriverError(f"{path}: cannot be read: {reason}: {_COPY}") from None
+        raise DriverError(f"{path}: cannot be read ({reason}): {_COPY}") from None
     return values
 
 
 def _check_place(path: Path, values: dict[str, Any]) -> None:
-    """Refuse addresses and a clock that were changed.
+    """Raise DriverError if the addresses or the clock were changed.
 
-    Folders without ``place_digest``, of older versions, are for the package's own boards.
+    Folders of older versions have no ``place_digest``; they are compared with the board's file.
     """
     name, said = str(values["board"]), {each: values[each] for each in ("base", "span", "mhz")}
     for each, value in said.items():
@@ -92,15 +96,15 @@ def _check_place(path: Path, values: dict[str, Any]) -> None:
     for each, value in {"base": where.base, "span": where.span, "mhz": kind.clock_mhz}.items():
         if said[each] != value:
             raise DriverError(
-                f"{path}: {each} is {said[each]!r}, but a {kind.name} has {value!r}: {_COPY}"
+                f"{path}: {each} is {said[each]!r}, but board {kind.name} has {value!r}: {_COPY}"
             )
 
 
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
-    """Return the design in ``folder`` and its metadata.
+    """Return the design of ``program`` with the folding in ``folder``, and its metadata.
 
     Raises:
-        DriverError: it was built for another model.
+        DriverError: the folder was built for another model, or its folding is missing.
     """
     path = folder / "folding.json"
     if not path.is_file():
@@ -108,10 +112,15 @@ def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accel
     try:
         design = build(program, folds.read(path, program))
     except BuildError as reason:
-        raise DriverError(f"{folder}: built for another model: {reason}") from reason
+        raise DriverError(
+            f"{folder}: built for another model ({reason}); build this model with bnn build"
+        ) from reason
     known = Metadata.from_json(values)
     if metadata(design, sources(design)) != known:
-        raise DriverError(f"{folder}: built for another model, or by another version of bnn")
+        raise DriverError(
+            f"{folder}: built for another model, or by another version of bnn; "
+            "build it again with bnn build"
+        )
     return Accelerated(design), known
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The cpu runtime: the C++ core of ``native/``, with kernels chosen for this CPU.
 
-This module passes a program to the core, operation by operation, and arrays in and out.
-``native/README.md`` explains the core.
+This module passes a program to the core, operation by operation, and then inputs and scores as
+arrays. ``native/README.md`` explains the core.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Kernel:
     """A kernel set of this build.
 
     Attributes:
-        name: as ``BNN_KERNEL`` and ``kernel=`` take it.
-        uses: the instructions that it needs, in words.
-        available: whether this CPU has them.
+        name: its name, for ``BNN_KERNEL`` and ``kernel=``.
+        uses: description of the instructions that it needs.
+        available: whether this CPU has these instructions.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Description:
 
     Attributes:
         kernel: name of the kernel set in use.
-        reason: why this one.
-        training: name of the loops with which ``bnn train`` computes small integers.
+        reason: why this kernel set is used.
+        training: name of the set of loops with which ``bnn train`` computes small integers.
         kernels: every kernel set of this build.
         features: SIMD features of this CPU, from old to new.
-        threads: threads that this process may use.
+        threads: number of threads that this process may use.
     """
 
     kernel: str
@@ -86,13 +86,14 @@ def prepare(
     """Return a cpu runtime for ``program``.
 
     Args:
-        threads: most threads that share a batch; None: as many as this process may use.
-        kernel: a name from :func:`kernels`; None: that of ``BNN_KERNEL`` if set, else the best.
+        threads: largest number of threads per batch, from 1 to 1024; None: all that this process
+            may use.
+        kernel: a name from :func:`kernels`; None: that in ``BNN_KERNEL`` if set, else the best.
 
     Raises:
         UnknownNameError: there is no such kernel.
-        RuntimeUnavailableError: this CPU lacks what the kernel needs, or the package was
-            installed without its native module.
+        RuntimeUnavailableError: ``threads`` is not such a number, this CPU lacks what the kernel
+            needs, or the package was installed without its native module.
     """
     native = _load()
     name, _ = _choose(kernel)
@@ -107,7 +108,7 @@ class CpuRuntime:
 
     Attributes:
         kernel: name of the kernel set in use.
-        threads: most threads that share a batch.
+        threads: largest number of threads per batch.
     """
 
     def __init__(self, program: Program, plan: _native.Plan, threads: int) -> None:
@@ -177,12 +178,14 @@ def _threads(threads: int | None) -> int:
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
     if type(threads) is not int or not 1 <= threads <= 1024:
-        raise RuntimeUnavailableError(f"threads must be a whole number from 1 to 1024: {threads!r}")
+        raise RuntimeUnavailableError(
+            f"threads must be a whole number from 1 to 1024, not {threads!r}"
+        )
     return threads
 
 
 def _hand_over(native: Any, program: Program) -> tuple[Any, dict[str, int]]:
-    """Return the program as an object of the core, and the number of each edge in it."""
+    """Return the program as an object of the C++ core, and name -> number of each edge in it."""
     edge = program.edges[INPUT]
     handed = native.Program(edge.shape, _lattice(program), _table(program))
     numbers = {INPUT: 0}
@@ -222,7 +225,7 @@ def _table(program: Program) -> NDArray[np.int16] | None:
 
 
 def _lattice(program: Program) -> tuple[int, int, int]:
-    """Return base, step and count of the values that the input can take."""
+    """Return (first, step, count) of the values that the input can have."""
     if isinstance(program.input, PictureInput):
         values = np.unique(program.input.table).astype(int)
         step = int(np.gcd.reduce(np.diff(values))) if len(values) > 1 else 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every edge of a program for a few images, and where a runtime's own edges differ from them."""
+"""Every edge of a program for a few images, and the first difference of a runtime's edges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Showing(Protocol):
     """A runtime that can show its own edges."""
 
     def edges(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[np.int32]]:
-        """Return the integers between the operations that this runtime can show.
+        """Return the edges (integers between the operations) that this runtime can show.
 
         Returns:
             name of the edge -> int32 (N, height, width, channels). Edges that the runtime does
@@ -42,8 +42,9 @@ class Difference:
     Attributes:
         edge: name of the edge; all edges before it that the runtime shows are equal.
         place: (image, row, column, channel).
-        expected, found: the reference's value and the runtime's.
-        count: values of this edge that differ.
+        expected: the reference's value.
+        found: the runtime's value.
+        count: number of values of this edge that differ.
     """
 
     edge: str
@@ -85,13 +86,19 @@ def reference_edges(program: Program, batch: NDArray[Any]) -> Edges:
 
 
 def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) -> Difference | None:
-    """Return the first difference of ``found``, in the order of ``expected``; None if equal."""
+    """Return the first difference in the order of ``expected``; None if all of ``found`` is equal.
+
+    Raises:
+        DisagreementError: an edge has another shape.
+    """
     for name, wanted in expected.items():
         if name not in found:
             continue
         values = found[name]
         if values.shape != wanted.shape:
-            raise DisagreementError(f"{name}: has shape {values.shape}, not {wanted.shape}")
+            raise DisagreementError(
+                f"{name}: has shape {values.shape}, but the reference has {wanted.shape}"
+            )
         places = np.argwhere(values != wanted)
         if len(places):
             image, row, column, channel = (int(axis) for axis in places[0])
@@ -101,10 +108,10 @@ def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) ->
 
 
 def compared(program: Program, batch: NDArray[Any], runtime: Runtime) -> Edges:
-    """Return the reference's edges, after a comparison with those of ``runtime``, if it has any.
+    """Return the reference's edges; compare them with the edges that ``runtime`` can show, if any.
 
     Raises:
-        DisagreementError: a value differs.
+        DisagreementError: a value or a shape differs.
         InputError: see :func:`reference_edges`.
     """
     expected = reference_edges(program, batch)

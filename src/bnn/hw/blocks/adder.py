@@ -15,11 +15,11 @@ from bnn.program.precision import Precision
 
 @dataclass(frozen=True)
 class Adder(WordPasser):
-    """``bnn_add``: element by element, ``lanes`` at once.
+    """``bnn_add``: adds two edges, ``lanes`` values per cycle.
 
     Attributes:
         first, second: precisions of the two edges.
-        bits: bits of the sum, two's complement.
+        bits: width of a sum in bits, two's complement.
         words: number of input words per image.
     """
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A hardware block in Python: its parameters, expected output (``golden``) and cycle count.
 
-A block's circuit is one file of ``bnn/hw/rtl``; its object renders the instance's parameters,
-computes the words that must come out, and the cycles that one image takes when no stream
-stalls. Blocks meet only at valid/ready streams of words.
+A block's circuit is one file of ``bnn/hw/rtl``. Its Python object gives the parameters of the
+instance, the expected output words, and the cycles per image if no stream stalls. Blocks are joined
+only by valid/ready streams of words.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Block(Protocol):
         ...
 
     def generics(self) -> dict[str, Generic]:
-        """Return the parameters of the module's instance."""
+        """Return the parameters of the module's instance, by name."""
         ...
 
 
@@ -47,7 +47,8 @@ class WordPasser:
     """Defaults of a block that reads and writes one word per cycle.
 
     Attributes:
-        bits: bits of a word; words: number of input words per image.
+        bits: bits of an input word.
+        words: number of input words per image.
     """
 
     has_fill: ClassVar[bool] = False
@@ -56,7 +57,7 @@ class WordPasser:
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image: the longer of its two sides."""
+        """Cycles per image: the number of its input or output words, whichever is larger."""
         return max(self.words, self.output_words)
 
     @property

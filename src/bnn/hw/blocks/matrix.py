@@ -14,17 +14,17 @@ other, bipolar            AND     2     -(sum of weights)
 other, other              AND     1     0
 ========================= ======= ===== ==============================================
 
-Because ``sum_i w_i x_i = popcount(XNOR) - #{w = -1}`` for x in {0, 1}, plane by plane, the planes'
-weights being 2^j, and -2^j at the top of a signed number: together 2^b - 1, or -1.
-So thresholds are moved, ``T <= acc`` iff ``ceil((T - beta) / alpha) <= A``, and the circuit
-never sees a sign. Pad columns hold weights that count nothing against inputs of code 0.
-Where inputs of more than 2 bits are summed in pairs (``bnn_dot_adder_chain.sv``), A has a one more
-for each pair that a -1 leads; ternary products (``bnn_ternary.sv``) add 2 for each column. That too
-moves into beta.
+The reason: for bits x_i in {0, 1} and bipolar weights w_i, ``sum_i w_i x_i = popcount(XNOR) - n``,
+where n is the number of -1 weights. This holds for each bit plane of the inputs. Plane j has the
+factor 2^j, or -2^j if it is the top plane of a signed number; the sum of the factors is 2^b - 1, or
+-1. The circuit compares A with moved thresholds: ``T <= acc`` iff ``ceil((T - beta)/alpha) <= A``.
+Padding columns have weights that add 0 to A, because their inputs have code 0. If inputs of more
+than 2 bits are summed in pairs (``bnn_dot_adder_chain.sv``), A is larger by 1 for each pair whose
+first weight is -1; ternary products (``bnn_ternary.sv``) add 2 per column. beta contains both.
 
-A ternary weight is half the sum of two bipolar ones, (1, 1), (1, -1) or (-1, -1). Against inputs of
-more than 2 bits, and where thresholds follow, it is these two against the same input, and all of
-the above holds for twice the accumulator and twice the threshold.
+A ternary weight is half the sum of two bipolar weights: (1, 1), (1, -1) or (-1, -1). If inputs have
+more than 2 bits and thresholds follow, the circuit has these two weights for the same input. All of
+the above then holds for twice the accumulator and twice the threshold.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Contents:
     """Contents of a unit's memories.
 
     Attributes:
-        weights: words [row fold * SF + column fold][PE].
+        weights: words [row fold * SF + column fold][PE], where SF is the number of column folds.
         thresholds: words [row fold][PE].
     """
 
@@ -68,20 +68,23 @@ class Contents:
 
 @dataclass(frozen=True)
 class Matrix:
-    """``bnn_matrix``: dot products and what is done with them.
+    """``bnn_matrix``: dot products, and the thresholds (or the bias) that follow.
 
     Attributes:
-        rows, columns: padded; ``pe`` divides the rows and ``simd`` the columns.
-        positions: vectors of an image; ``pixels`` of them share each weight read.
-        weight, source: precisions.
-        thresholds: what follows the accumulator.
-        depth: words of the output FIFO, at least what hides the pipeline's latency.
+        rows, columns: size of the matrix with padding.
+        positions: input vectors per image.
+        pe, simd: rows and columns per cycle; they divide ``rows`` and ``columns``.
+        pixels: positions per cycle, all with the same weights.
+        weight, source: precisions of the weights and of the inputs.
+        thresholds: what turns an accumulator into an output code.
+        depth: requested words of the output FIFO, see :attr:`fifo_depth`.
         loadable: whether parameters are written at run time; else they are constants.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
+        taps: if the inputs come from :class:`bnn.hw.blocks.patches.Patches`, the number of kernel
+            positions: an input word then has some of the channels, of every position. Else 1: the
+            columns are in the program's order.
         input_style: memory style of the inputs that are kept for later row folds; a chip without
             RAM in LUTs needs ``auto``.
-        taps: kernel positions, where columns come slice of channels by slice, all taps of a slice
-            together (:class:`bnn.hw.blocks.patches.Patches`); 1: they come in the program's order.
     """
 
     module: ClassVar[str] = "bnn_matrix"
@@ -124,7 +127,7 @@ class Matrix:
 
     @property
     def latency(self) -> int:
-        """Cycles from the last input word's issue to the result's entry in the FIFO."""
+        """Cycles from the last input word of a result to the result's entry in the output FIFO."""
         if self.summed:
             lane = max(1, (self.lanes - 1) // 2)
         else:
@@ -135,7 +138,7 @@ class Matrix:
 
     @property
     def fifo_depth(self) -> int:
-        """Words of the output FIFO: enough for a result every cycle."""
+        """Words of the output FIFO: ``depth``, or more if a result per cycle needs more."""
         return max(self.depth, self.latency + 4)
 
     @property
@@ -150,30 +153,31 @@ class Matrix:
 
     @property
     def halved(self) -> bool:
-        """Whether each weight is counted as two bipolar ones."""
+        """Whether each ternary weight is stored as two bipolar ones."""
         return splits_ternary(self.weight, self.source, self.thresholds.count)
 
     @property
     def lanes(self) -> int:
-        """Columns that are counted per cycle: SIMD, or twice as many halves."""
+        """Stored weights of one row per cycle: SIMD, or 2 * SIMD if :attr:`halved`."""
         return self.simd * (1 + self.halved)
 
     @property
     def xnor(self) -> bool:
-        """Whether weights are bipolar, or halves that are."""
+        """Whether the stored weights are bipolar."""
         return self.weight.kind == "bipolar" or self.halved
 
     @property
     def stages(self) -> int:
-        """Cycles of a population count: 1, 3 or 4; of no effect where inputs are summed."""
+        """Cycles of a population count: 1, 3 or 4; not used if :attr:`summed`."""
         step = _TERNARY_STEP if self.ternary else _STEP
         return 1 if self.lanes <= _FLAT else 3 if self.lanes <= step else 4
 
     @property
     def triples(self) -> int:
-        """Triples of columns whose third weight is stored as their parity; 0: none.
+        """Number T of triples of columns; 0 if columns are counted without triples.
 
-        See ``bnn_xnor_popcount.sv``: column i makes a triple with i + T and, if any, i + 2 T.
+        Column i makes a triple with i + T and, if it exists, i + 2 T. The parity of the triple's
+        weights is stored in place of its third weight (``bnn_xnor_popcount.sv``).
         """
         return -(-self.lanes // 3) if self.xnor and self.stages > 1 and not self.summed else 0
 
@@ -184,7 +188,7 @@ class Matrix:
 
     @property
     def ternary(self) -> bool:
-        """Whether products are of -1, 0 and 1 (``bnn_ternary.sv``), not of bit planes."""
+        """Whether the circuit counts ternary products (``bnn_ternary.sv``), not bit planes."""
         return ternary_pays(self.weight, self.source)
 
     @property
@@ -223,7 +227,7 @@ class Matrix:
         }
 
     def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:
-        """Return the words of the parameter memories, from one layer of a program."""
+        """Return the words of the memories for ``dot`` and the ``threshold`` after it, if any."""
         codes = self._codes(dot)
         planes = codes[:, :, None] >> np.arange(1 if self.xnor else self.weight.bits) & 1
         # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
@@ -257,9 +261,10 @@ class Matrix:
         return Contents(weights, thresholds)
 
     def _codes(self, dot: Dot) -> NDArray[np.int64]:
-        """Return the codes of all weights in stream order; of both halves if weights are halved.
+        """Return the codes (rows, columns) of all weights, in the stream's order of columns.
 
-        Pad columns count nothing against inputs of code 0: ones for an XNOR, else zeros.
+        If :attr:`halved`, every weight gives two codes. Padding columns have code 1 with XNOR, else
+        code 0: they add 0 to the sum, because their inputs have code 0.
         """
         rows, columns = dot.weights.shape
         values = np.full((self.rows, self.columns), int(self.xnor), np.int64)
@@ -272,7 +277,7 @@ class Matrix:
 
     @property
     def _order(self) -> NDArray[np.int64]:
-        """The program's index of each column, in the order in which the stream has the columns."""
+        """The index in the program of each column of the stream, in the stream's order."""
         lanes = self.simd // self.taps
         numbers = np.arange(self.columns).reshape(self.taps, -1, lanes)
         return numbers.transpose(1, 0, 2).reshape(-1)
@@ -305,7 +310,7 @@ def _signed(precision: Precision) -> bool:
 def correction(
     dot: Dot, source: Precision, *, halved: bool = False
 ) -> tuple[int, NDArray[np.int64]]:
-    """Return (alpha, beta) of the module's table; with ``halved`` of twice the accumulator."""
+    """Return alpha and beta (rows,) of the table above, for twice the accumulator if ``halved``."""
     weights = dot.weights.astype(np.int64)
     scale = 1 + halved
     bipolar_source = source.kind == "bipolar"
@@ -325,10 +330,12 @@ def correction(
 def accumulator_bits(
     columns: int, weight: Precision, source: Precision, thresholds: int = 0
 ) -> tuple[int, int, int]:
-    """Return the width, minimum and maximum of A over all weights and inputs of these precisions.
+    """Return the width in bits, minimum and maximum of the circuit's sum A, for any weights.
 
     Args:
-        thresholds: thresholds that follow; 0: none.
+        columns: columns of the matrix with padding.
+        weight, source: precisions of the weights and of the inputs.
+        thresholds: thresholds per channel that follow; 0: none.
     """
     if ternary_pays(weight, source):
         return least_signed_bits(columns, 3 * columns + 1), columns, 3 * columns
@@ -346,22 +353,22 @@ def accumulator_bits(
 
 
 def sums_pay(source: Precision) -> bool:
-    """Return whether adding inputs as numbers takes fewer cells than counting XNORs of planes."""
+    """Return whether adding inputs as numbers takes fewer cells than counting their bit planes."""
     return source.bits > 2
 
 
 def splits_ternary(weight: Precision, source: Precision, thresholds: int) -> bool:
-    """Return whether ternary weights are stored as two bipolar ones; then thresholds double."""
+    """Return whether ternary weights are stored as two bipolar ones, with doubled thresholds."""
     return weight == TERNARY and sums_pay(source) and thresholds > 0
 
 
 def ternary_pays(weight: Precision, source: Precision) -> bool:
-    """Return whether products are made before they are counted."""
+    """Return whether counting ternary products takes fewer cells than counting bit planes."""
     return weight == source == TERNARY
 
 
 def _code_bounds(precision: Precision) -> tuple[int, int]:
-    """Return the least and the largest number of the bits, as if all codes were legal."""
+    """Return the least and largest number of all codes, also of those that are not legal."""
     if _signed(precision):
         return -(1 << (precision.bits - 1)), (1 << (precision.bits - 1)) - 1
     return 0, (1 << precision.bits) - 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sliding window that gives whole kernels."""
+"""The sliding window whose output words have all taps of a kernel."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bnn.hw.blocks.words import unpack_rows
 
 @dataclass(frozen=True)
 class Patches(SlidingWindow):
-    """``bnn_patches``: as a sliding window, but a word holds all taps of the kernel.
+    """``bnn_patches``: a sliding window whose output words have all taps of the kernel.
 
-    An output word has ``lanes`` channels of all taps; ``pixels`` divides the width of the map
-    of positions. Columns of the following matrix come slice of channels by slice, see
-    :attr:`bnn.hw.blocks.matrix.Matrix.taps`.
+    An output word has ``lanes`` channels of each tap, so the next matrix has another order of
+    columns, see :attr:`bnn.hw.blocks.matrix.Matrix.taps`. ``pixels`` divides the width of the map
+    of positions.
 
     Attributes:
-        take: number of output words whose channels are in one input word of ``take * lanes``.
+        take: an input word has ``take * lanes`` channels, those of ``take`` output words.
     """
 
     module: ClassVar[str] = "bnn_patches"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Blocks that move words without changing values: FIFO, converters, trim, pad, fork, order."""
+"""Blocks that move words and keep values: FIFO, converters, trim, pad, resize, fork, serializer."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Fifo(WordPasser):
 
 @dataclass(frozen=True)
 class _Converter(WordPasser):
-    """Converter between words of one part per field and words of ``ratio`` parts per field.
+    """Converter between narrow words (a field is one part) and wide ones (``ratio`` parts).
 
     Attributes:
-        bits: bits of one part.
-        ratio: parts of a field in the wide words.
-        words: input words of one image.
-        groups: fields of a word.
+        bits: bits of a part.
+        ratio: parts per field of a wide word.
+        words: input words per image.
+        groups: fields per word, narrow or wide.
     """
 
     bits: int
@@ -53,7 +53,7 @@ class _Converter(WordPasser):
 
 @dataclass(frozen=True)
 class Widen(_Converter):
-    """``bnn_widen``: ``ratio`` words of ``groups`` fields become one."""
+    """``bnn_widen``: joins ``ratio`` words into one, field by field."""
 
     module: ClassVar[str] = "bnn_widen"
 
@@ -70,7 +70,8 @@ class Widen(_Converter):
     def golden(self, words: Words) -> list[int]:
         """Return the expected output: each word joins ``ratio`` input words.
 
-        Field g of it contains field g of all of them, that of the first in the lowest bits.
+        Field g of an output word joins the fields g of its input words; the first word has the
+        lowest bits.
         """
         joined = []
         for start in range(0, len(words), self.ratio):
@@ -82,7 +83,7 @@ class Widen(_Converter):
 
 @dataclass(frozen=True)
 class Narrow(_Converter):
-    """``bnn_narrow``: one word of ``groups`` fields becomes ``ratio`` words."""
+    """``bnn_narrow``: splits one word into ``ratio`` words; each gets one part of every field."""
 
     module: ClassVar[str] = "bnn_narrow"
 
@@ -97,7 +98,7 @@ class Narrow(_Converter):
         return self.words * self.ratio
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: each word split field by field, the lowest bits first."""
+        """Return the expected output; the first word gets the lowest part of every field."""
         split = []
         for word in words:
             fields = unpack(word, self.bits * self.ratio, self.groups)
@@ -108,7 +109,7 @@ class Narrow(_Converter):
 
 @dataclass(frozen=True)
 class _Framed(WordPasser):
-    """Block with ``keep`` words per image on one side, and ``total`` on the other.
+    """Block with ``keep`` words per image at one end and ``total`` at the other.
 
     Attributes:
         bits: bits of a word.
@@ -146,7 +147,7 @@ class Trim(_Framed):
 
 @dataclass(frozen=True)
 class Pad(_Framed):
-    """``bnn_pad``: after every ``keep`` words, zeros up to ``total``."""
+    """``bnn_pad``: adds zero words after every ``keep`` words, up to ``total`` words."""
 
     module: ClassVar[str] = "bnn_pad"
 
@@ -165,7 +166,7 @@ class Pad(_Framed):
 
 @dataclass(frozen=True)
 class Resize(WordPasser):
-    """``bnn_resize``: cuts or zero-extends words at the top; wires only."""
+    """``bnn_resize``: removes the top bits of words, or adds zero bits there; wires only."""
 
     module: ClassVar[str] = "bnn_resize"
     bits: int
@@ -188,7 +189,7 @@ class Resize(WordPasser):
 
 @dataclass(frozen=True)
 class Fork(WordPasser):
-    """``bnn_fork``: the same words to ``copies`` consumers."""
+    """``bnn_fork``: gives the same words to each of ``copies`` consumers."""
 
     module: ClassVar[str] = "bnn_fork"
     bits: int
@@ -206,10 +207,11 @@ class Fork(WordPasser):
 
 @dataclass(frozen=True)
 class Serialize:
-    """``bnn_serialize``: groups of ``pixels`` positions back to raster order.
+    """``bnn_serialize``: makes one word per position from words with ``pixels`` positions each.
 
     Attributes:
         bits: bits of one position's field in an input word.
+        pixels: positions per input word, a group.
         folds: input words per group (row folds of the matrix before).
         positions: positions per image.
     """
@@ -252,7 +254,7 @@ class Serialize:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: a word for each position."""
+        """Return the expected output: one word per position, in raster order."""
         out: list[int] = []
         per_image = self.groups * self.folds
         for start in range(0, len(words), self.folds):

@@ -17,7 +17,7 @@ from bnn.program.precision import Precision
 
 
 def least_signed_bits(low: int, high: int) -> int:
-    """Return the bits of two's complement that ``low`` to ``high`` need, at least 2."""
+    """Return how many bits ``low`` to ``high`` need in two's complement; at least 2."""
     bits = 2
     while not (-(1 << (bits - 1)) <= low and high < 1 << (bits - 1)):
         bits += 1
@@ -29,12 +29,14 @@ class Thresholds:
     """``bnn_threshold_compare``: turns one accumulator A into an output code.
 
     Attributes:
-        acc: bits of A; ``low`` and ``high`` its bounds (``high + 1`` fits too).
-        count: thresholds of a channel; 0: A is scaled and biased instead.
-        falling: whether channels may have sign -1.
-        base, step: as in :class:`bnn.program.program.Threshold`.
-        shift: log2 of the scale where there are no thresholds.
-        bits: width of the output; ``output`` its precision, None for an accumulator.
+        acc: width of A in bits, enough for ``low`` to ``high + 1``.
+        low, high: least and largest value of A; ``high + 1`` is a threshold never reached.
+        count: thresholds per channel; 0: the output is ``(A << shift) + bias``.
+        falling: whether channels with sign -1 are supported.
+        base, step: as in :class:`bnn.program.operations.Threshold`.
+        shift: see ``count``.
+        bits: width of the output in bits.
+        output: precision of the output; may be None if ``count`` is 0.
     """
 
     acc: int
@@ -55,7 +57,7 @@ class Thresholds:
 
     @property
     def pad_code(self) -> int:
-        """Output code of a padding row: no threshold reached, or 0."""
+        """Output code of a padding row: no threshold is reached; 0 without thresholds."""
         return self._code if self.count else 0
 
     @property
@@ -73,7 +75,7 @@ class Thresholds:
         return step & ((1 << self.bits) - 1)
 
     def generics(self) -> dict[str, Generic]:
-        """Return the parameters of ``bnn_threshold_compare``, by the names in its users."""
+        """Return the parameters of ``bnn_matrix`` that describe the thresholds, by name."""
         return {
             "ACC": self.acc,
             "LEVELS": self.count,
@@ -94,11 +96,13 @@ class Thresholds:
         scale: int = 1,
         negative: bool = False,
     ) -> list[int]:
-        """Return the parameter words of ``rows`` channels (those after the last one are padding).
+        """Return one parameter word per row; rows after the last channel are padding.
 
         Args:
-            scale: scale * acc = alpha * A + beta.
-            negative: give minus each threshold, which is added to A instead of compared with it.
+            threshold: the thresholds; None: the words are ``beta``, the biases.
+            alpha, beta, scale: such that ``scale * accumulator = alpha * A + beta``.
+            rows: number of rows with padding.
+            negative: store minus each threshold, for a circuit that adds it to A.
         """
         if threshold is None:
             biases = np.zeros(rows, np.int64)
@@ -126,7 +130,13 @@ class Thresholds:
 def of_threshold(
     threshold: Threshold, acc: int, low: int, high: int, *, falling: bool | None = None
 ) -> Thresholds:
-    """Return the circuit's thresholds for ``threshold``, of an accumulator ``low`` to ``high``."""
+    """Return the circuit's form of ``threshold``.
+
+    Args:
+        acc: bits of A.
+        low, high: least and largest value of A.
+        falling: whether sign -1 is supported; None: only if a channel has it.
+    """
     count = threshold.thresholds.shape[1]
     if count == 1:  # the difference of accumulator and threshold must fit too
         acc = max(acc, least_signed_bits(low - high - 1, high - low))
@@ -151,7 +161,7 @@ def has_falling(threshold: Threshold) -> bool:
 
 @dataclass(frozen=True)
 class ThresholdUnit:
-    """``bnn_threshold``: thresholds on a stream that comes from no matrix."""
+    """``bnn_threshold``: thresholds on a stream that is not the output of a matrix."""
 
     module: ClassVar[str] = "bnn_threshold"
     has_fill: ClassVar[bool] = True
@@ -215,7 +225,7 @@ class ThresholdUnit:
 
 
 def threshold_bounds(source: Precision) -> tuple[int, int, int]:
-    """Return the width, minimum and maximum of the numbers as which codes are compared."""
+    """Return the width in bits, minimum and maximum of the numbers that are compared."""
     if source.kind in ("signed", "narrow"):
         low, high = -(1 << (source.bits - 1)), (1 << (source.bits - 1)) - 1
     else:

@@ -16,14 +16,15 @@ from bnn.program.operations import Borders, Pair
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """``bnn_window``: rows of a map in, patches out, for ``pixels`` positions at once.
+    """``bnn_window``: makes the patches of a map, for ``pixels`` positions at once.
 
     Attributes:
         shape: shape of the map, (height, width, channels).
         bits: bits of a value.
         lanes: values of one position in a word; divides the channels.
-        pad_code: code of the value around the map.
-        rows: map rows that the circular buffer holds; 0 takes :attr:`least_rows` and a stride more.
+        pad_code: code of the padding around the map.
+        pixels: positions per group.
+        rows: map rows in the circular buffer; 0: :attr:`least_rows` plus one stride.
     """
 
     module: ClassVar[str] = "bnn_window"
@@ -61,13 +62,13 @@ class SlidingWindow:
 
     @property
     def least_rows(self) -> int:
-        """Map rows that one group can need."""
+        """Most map rows that one group of positions needs."""
         crosses = self.out_shape[1] % self.pixels != 0
         return self.kernel[0] + (self.stride[0] if crosses else 0)
 
     @property
     def buffer_rows(self) -> int:
-        """Map rows in the buffer: while one group is read, the next rows are written."""
+        """Map rows in the buffer, enough to write next rows while a group is read."""
         return self.rows or self.least_rows + self.stride[0]
 
     @property
@@ -135,7 +136,11 @@ class SlidingWindow:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected patch words of one image; fields past its end are 0 (here only)."""
+        """Return the expected patch words of one image.
+
+        If the last group is incomplete, its unused fields are 0 here; the circuit leaves them
+        undefined.
+        """
         views = self._views(unpack_rows(words, self.bits, self.lanes))
         patches = views.transpose(0, 1, 3, 4, 2).reshape(-1, self.output_steps, self.lanes)
         return self._pack(patches)

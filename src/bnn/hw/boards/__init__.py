@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Boards: a part, a clock, and what joins the accelerator to their processor.
+"""Boards: a part, a clock, and what connects the accelerator to the board's processor.
 
-One TOML file each in this folder, and the SystemVerilog tops that they name.
-docs/hardware.md says how to add one.
+This folder has one TOML file per board, and the SystemVerilog top modules that they name.
+docs/hardware.md says how to add a board.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ class Connection:
     """How the accelerator is joined to a board's processor.
 
     Attributes:
-        top: module around ``bnn_top``, in the file of that name in this folder.
-        base: address of the registers as the processor sees it.
-        span: bytes of the registers' window.
+        top: name of the top module, which contains ``bnn_top``; its file is ``TOP.sv`` in this
+            folder.
+        base: address of the first register on the processor's bus.
+        span: size of the register window in bytes.
     """
 
     top: str
@@ -49,17 +50,17 @@ class Connection:
 
 @dataclass(frozen=True)
 class Board:
-    """A board that ``bnn plan`` and, where it has a connection, ``bnn build`` can target.
+    """A board for ``bnn plan`` and, if it has a connection, for ``bnn build``.
 
     Attributes:
         name: name of its file without the ending, such as ``pynq-z1``.
         part: its chip.
         device: the vendor's name of the chip: part, package, speed grade.
         clock_mhz: the accelerator's clock in MHz.
-        connection: None for a board that designs can only be planned for.
+        connection: how the accelerator is joined to the processor; None: ``bnn plan`` only.
         pins: port of the wrapper around a single block -> pin; empty if the file has none.
-        verified: what was tried with designs for it, of :data:`VERIFIED`; "synthesized" and
-            "routed" are by Yosys and nextpnr.
+        verified: those of :data:`VERIFIED` that were done with designs for this board;
+            "synthesized" and "routed" mean Yosys and nextpnr.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Board:
 
     @property
     def built(self) -> Connection:
-        """The connection; :class:`BuildError` for a board that has none."""
+        """The connection to the processor; :class:`BuildError` if the board has none."""
         if self.connection is None:
             raise BuildError(f"{self.name}: {planned_only(self.part, self)}")
         return self.connection
@@ -86,11 +87,11 @@ class Board:
         return replace(self, clock_mhz=float(clock_mhz))
 
     def top_source(self) -> str:
-        """Return the text of the top's file."""
+        """Return the SystemVerilog text of the connection's top module."""
         return (resources.files(__name__) / f"{self.built.top}.sv").read_text(encoding="utf-8")
 
     def constraints(self) -> str:
-        """Return ``bnn.xdc``: the clock; no pin is used except the processor's own."""
+        """Return the text of ``bnn.xdc``: the clock only, because no pins of the chip are used."""
         period = 1000 / self.clock_mhz
         return (
             f"# {self.name}: the accelerator's clock is the processing system's clock 0.\n"
@@ -114,7 +115,7 @@ def parse(name: str, table: Table) -> Board:
 
 
 def _part(board: str, table: Table) -> Part:
-    """Return the part that a board names, or describes in a table ``[part]``."""
+    """Return the part that the board's file names, or describes in its table ``[part]``."""
     if table.is_table("part") and (own := table.table("part")) is not None:
         part = chips.parse(f"{board}'s part", own)
         own.end()
@@ -148,7 +149,7 @@ def _pins(table: Table) -> dict[str, str]:
 
 @cache
 def boards() -> dict[str, Board]:
-    """Return all boards by name, also those that designs can only be planned for."""
+    """Return all boards by name, with those for ``bnn plan`` only."""
     return tables.read(__name__, parse)
 
 
@@ -164,15 +165,14 @@ def board(name: str) -> Board:
         name: name of a board, or path of a TOML file that describes one.
 
     Raises:
-        BuildError: the board is unknown, designs can only be planned for it, or its file has a
-            mistake.
+        BuildError: the board is unknown or for ``bnn plan`` only, or its file has a mistake.
     """
     found = _own(name) or boards().get(name.lower())
     known = ", ".join(buildable())
     if found is None:
         raise BuildError(f"no board is called {name!r}{_similar(name)}; there are: {known}")
     if found.connection is None:
-        raise BuildError(f"{name}: {planned_only(found.part, found)}; there are: {known}")
+        raise BuildError(f"{name}: {planned_only(found.part, found)}; bnn build knows: {known}")
     return found
 
 
@@ -191,15 +191,16 @@ def _similar(name: str) -> str:
 
 
 def find(name: str) -> tuple[Part, Board | None]:
-    """Return what a plan is for: a part, or a board and its part.
+    """Return the part that a plan is for, and the board if ``name`` is one.
 
     Args:
-        name: name of a part or of a board, a device such as ``xc7z020clg400-1``, in any case; path
-            of a TOML file that describes a board; or cells, such as
+        name: name of a part or of a board, or a device such as ``xc7z020clg400-1`` (upper or lower
+            case); path of a TOML file that describes a board; or numbers of cells, such as
             ``luts=17600,ffs=35200,bram36=60,dsp=80,clock=100``.
 
     Raises:
-        PlanError: nothing has this name, with a list of the parts; or the cells have a mistake.
+        PlanError: nothing has this name (the message lists the parts), or the numbers of cells
+            have a mistake.
         BuildError: the TOML file has a mistake.
     """
     if (own := _own(name)) is not None:
@@ -224,9 +225,9 @@ def part(name: str) -> Part:
 
 
 def place_digest(name: str, base: int, span: int, mhz: float) -> str:
-    """Return 16 hexadecimal digits for a board's name, its registers' place and its clock in MHz.
+    """Return a digest (16 hexadecimal digits) of a board's name, register addresses and clock.
 
-    ``driver.json`` has it, so that a driver notices a change of one of them.
+    ``driver.json`` contains it, so that the board runtime notices if one of them was changed.
     """
     text = f"{name} {base:d} {span:d} {float(mhz)!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

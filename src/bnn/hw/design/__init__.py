@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a program and a folding to a design: blocks, the streams that join them, and contents.
+"""From a program and a folding to a design: blocks, the streams that join them, memory contents.
 
 Each operation becomes the block that computes it; a threshold that is the only reader of a
-dot is computed in the dot's matrix unit. Width converters, serializers and forks are put where
-two neighbours differ. The accelerator delivers the scores; an arg max (and whatever else follows
-the scores) is computed on the host, see :mod:`bnn.hw.host_tail`.
+dot is computed in the dot's matrix unit. Width converters and serializers are added between blocks
+with different words, and forks after an edge with several readers. The accelerator delivers the
+scores. The host computes the operations after the scores, such as the arg max, see
+:mod:`bnn.hw.host_tail`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def build(program: Program, folding: Folding) -> Design:
     for name in folding.layers:
         if name not in names:
             raise BuildError(
-                f"the folding has a layer {name!r}, which this model has not; its layers are: "
+                f"the folding has a layer {name!r}, but this model does not; its layers are: "
                 f"{', '.join(names)}"
             )
     wiring = Wiring(program, folding, Needs.of(program))
@@ -42,7 +43,9 @@ def build(program: Program, folding: Folding) -> Design:
     target = output_end(wiring)
     for name in folding.fifos:
         if name not in wiring.streams:
-            raise BuildError(f"fifos.{name}: no block of the design has this name")
+            raise BuildError(
+                f"the folding has fifos.{name}, but the design has no block {name!r}; remove it"
+            )
     return Design(
         program,
         folding,
@@ -68,8 +71,12 @@ def _place(wiring: Wiring, op: Op) -> None:
         case Add():
             add(wiring, op)
         case ArgMax():
-            raise BuildError(f"{op.name}: an arg max in the middle of a network has no block")
+            raise BuildError(
+                f"{op.name}: the hardware has no block for an arg max before other operations; "
+                "run it on the cpu runtime"
+            )
         case Concat() | Rescale():
-            raise BuildError(f"{op.name}: has no block")  # limits.check has refused it before
+            # limits.check has refused it before
+            raise BuildError(f"{op.name}: the hardware has no block for this operation")
         case _:
             assert_never(op)

@@ -58,7 +58,10 @@ def dot(wiring: Wiring, op: Dot) -> None:
 
 
 def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
-    """Return the stream for the matrix, SIMD values in each pixel's field, and the padded rows."""
+    """Return the matrix' input stream and its number of rows with padding.
+
+    A word of the stream has SIMD values for each pixel of a group.
+    """
     port = wiring.take(op.source)
     # Otherwise a window has already gathered the pixels of a group.
     if fold.pixels > 1 and op.source not in wiring.grouped:
@@ -78,10 +81,13 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 
 
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
-    """Return the rows with padding; BuildError if they or the columns do not fold."""
+    """Return the number of rows with padding; BuildError if PE or SIMD does not divide."""
     rows, columns = op.weights.shape
     if min(fold.pe, fold.simd, fold.pixels) < 1:
-        raise BuildError(f"{op.name}: PE, SIMD and pixels are at least 1")
+        raise BuildError(
+            f"{op.name}: PE, SIMD and pixels must be at least 1, not {fold.pe}, {fold.simd} and "
+            f"{fold.pixels}"
+        )
     made = wiring.needs.threshold_of(op) or op
     padded: int = rows
     if made.name == wiring.needs.target:
@@ -115,10 +121,10 @@ def _thresholds(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) 
 
 
 def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> int:
-    """Return the FIFO depth in words with which the next matrix reads a vector without stalls.
+    """Return the depth in words of the output FIFO that the next matrix needs to avoid stalls.
 
-    A dense layer reads its whole vector during its first row fold; until then the vector
-    must be able to grow in the FIFO. Where words are widened on the way, see :func:`_input`.
+    A dense layer reads its whole vector during its first row fold; before that, the FIFO collects
+    the vector. If the next matrix needs wider words, its own FIFO does this, see :func:`_input`.
     """
     shape = wiring.program.edges[edge].shape
     reader = wiring.needs.only_reader(edge)
@@ -139,5 +145,6 @@ def _check_memory(name: str, block: Matrix) -> None:
     if block.loadable and (depth > MAX_INDEX or chunks > MAX_ITEMS):
         raise BuildError(
             f"{name}: its parameters exceed what one unit can load "
-            f"({depth} words of {chunks} chunks); raise PE or SIMD, or bake them in"
+            f"({depth} words of {chunks} chunks); raise PE or SIMD, or make them constants "
+            "(--constants)"
         )

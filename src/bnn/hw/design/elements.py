@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Operations element by element: thresholds that follow no matrix, and sums of two edges."""
+"""Operations element by element: thresholds that do not follow a matrix, sums of two edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bnn.program.operations import Add, Threshold
 
 
 def threshold(wiring: Wiring, op: Threshold) -> None:
-    """Add a unit of thresholds to ``wiring``, on a stream that comes from no matrix."""
+    """Add a unit of thresholds to ``wiring``, for a stream that is not a matrix' output."""
     port = wiring.take(op.source)
     block = ThresholdUnit(
         channels=port.channels,

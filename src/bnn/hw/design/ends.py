@@ -23,7 +23,7 @@ from bnn.program.operations import (
 
 
 def input_end(wiring: Wiring) -> InputLayout:
-    """Add what makes the input edge of memory words; return how images are stored in memory."""
+    """Add blocks that turn memory words into the input edge; return the images' memory layout."""
     edge = wiring.program.edges[INPUT]
     height, width, channels = edge.shape
     positions = height * width
@@ -58,7 +58,7 @@ def input_end(wiring: Wiring) -> InputLayout:
 
 
 def _first_dot(wiring: Wiring) -> Dot | None:
-    """Return the dot that alone reads the input, as one vector; None if there is none."""
+    """Return the dot that alone reads the whole input as one vector; None if there is none."""
     needs = wiring.needs
     first = needs.only_reader(INPUT)
     if isinstance(first, Window) and needs.flattens(first):
@@ -69,7 +69,7 @@ def _first_dot(wiring: Wiring) -> Dot | None:
 
 
 def _lanes(wiring: Wiring, channels: int) -> int:
-    """Return how many values a word of the input has for its only reader; else 1."""
+    """Return how many values per word the input's only reader takes; 1 if there is none."""
     first = wiring.needs.only_reader(INPUT)
     match first:
         case Window():
@@ -83,7 +83,7 @@ def _lanes(wiring: Wiring, channels: int) -> int:
 
 
 def output_end(wiring: Wiring) -> OutputLayout:
-    """Add what makes memory words of the scores' edge; return how results are stored in memory."""
+    """Add blocks that turn the scores' edge into memory words; return the results' layout."""
     target = wiring.needs.target
     port = wiring.take(target)
     edge = wiring.program.edges[target]

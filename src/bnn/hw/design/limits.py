@@ -31,8 +31,8 @@ def check(program: Program, ops: Iterable[Op]) -> None:
     given = program.edges[INPUT]
     if not given.is_narrow:
         raise BuildError(
-            f"input: {given.precision} has more than the {NARROW_VALUE_BITS} bits of the "
-            f"hardware's inputs; {_INSTEAD}"
+            f"input: has {given.precision} values, but the hardware takes at most "
+            f"{NARROW_VALUE_BITS} bits; {_INSTEAD}"
         )
     for op in ops:
         reason = _reason(op, program)
@@ -51,18 +51,21 @@ def _reason(op: Op, program: Program) -> str | None:
             source = program.edges[op.source]
             if not source.is_narrow:
                 return (
-                    f"reads {source.precision} values; a block of the hardware reads at most "
+                    f"reads {source.precision} values, but the hardware reads at most "
                     f"{NARROW_VALUE_BITS} bits"
                 )
             if isinstance(op, Dot) and op.precision.bits > NARROW_VALUE_BITS:
-                return f"has {op.precision} weights; the hardware takes {NARROW_VALUE_BITS} bits"
+                return (
+                    f"has {op.precision} weights, but the hardware takes at most "
+                    f"{NARROW_VALUE_BITS} bits"
+                )
             return None
         case Threshold():
             levels = op.thresholds.shape[1]
             if levels > MAX_COUNTED_LEVELS or op.precision.bits > NARROW_VALUE_BITS:
                 return (
-                    f"has {levels} thresholds and {op.precision} results; the hardware takes "
-                    f"{MAX_COUNTED_LEVELS} and {NARROW_VALUE_BITS} bits"
+                    f"has {levels} thresholds and {op.precision} results, but the hardware takes "
+                    f"at most {MAX_COUNTED_LEVELS} and {NARROW_VALUE_BITS} bits"
                 )
             return None
         case Pool() | Add() | ArgMax():

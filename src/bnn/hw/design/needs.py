@@ -14,12 +14,12 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True)
 class Needs:
-    """The operations that make the edge that is delivered.
+    """The operations that compute the edge that the accelerator delivers.
 
     Attributes:
-        target: name of that edge.
+        target: name of this edge.
         ops: the operations, in the program's order.
-        readers: edge -> operations that read it, one for each reading.
+        readers: edge -> operations that read it; an operation that reads it twice is there twice.
         merged: name of a threshold that is computed in a dot's matrix unit -> that dot.
     """
 
@@ -31,7 +31,7 @@ class Needs:
 
     @classmethod
     def of(cls, program: Program) -> Needs:
-        """Return what ``program`` needs for its scores."""
+        """Return the operations that the accelerator computes for the scores of ``program``."""
         target = device_edge(program)
         wanted = {target}
         kept: list[Op] = []
@@ -55,7 +55,7 @@ class Needs:
 
     @property
     def dots(self) -> tuple[Dot, ...]:
-        """The dots, each a matrix unit, in order."""
+        """The dots in order; each becomes a matrix unit."""
         return tuple(op for op in self.ops if isinstance(op, Dot))
 
     def only_reader(self, edge: str) -> Op | None:
@@ -64,7 +64,7 @@ class Needs:
         return readers[0] if len({id(op) for op in readers}) == 1 else None
 
     def reading_dot(self, op: Op) -> Dot | None:
-        """Return the dot that alone reads the edge of ``op``; None if there is none."""
+        """Return the dot that is the only reader of the edge of ``op``; None if none is."""
         reader = self.only_reader(op.name)
         return reader if isinstance(reader, Dot) and op.name != self.target else None
 
@@ -76,6 +76,6 @@ class Needs:
         return op
 
     def flattens(self, window: Window) -> bool:
-        """Return whether the window is the whole map, which needs no block."""
+        """Return whether the window covers the whole map, so that it needs no block."""
         shape = self.program.edges[window.source].shape
         return window.kernel == shape[:2] and not any(window.padding)

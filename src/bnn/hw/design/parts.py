@@ -19,13 +19,14 @@ MEMORY_IN, MEMORY_OUT = "memory_in", "memory_out"
 
 @dataclass(frozen=True)
 class Instance:
-    """One block in its place.
+    """One block of a design.
 
     Attributes:
         name: name of the instance.
-        layer: the program's operation that it serves.
-        inputs, outputs: names of streams.
-        unit: number on the parameter bus, or None.
+        layer: name of the program's operation that it belongs to.
+        block: the block with its parameters.
+        inputs, outputs: names of the streams that it reads and writes.
+        unit: its number on the parameter bus; None if it has no parameters.
     """
 
     name: str
@@ -41,10 +42,12 @@ class Port:
     """The stream that carries an edge, at one point of the design.
 
     Attributes:
-        stream: its name; a word has ``lanes`` values of ``bits`` bits.
-        channels: channels per position, a multiple of the lanes; positions: positions per image.
+        stream: name of the stream.
+        lanes: values per word.
+        channels: channels per position, a multiple of ``lanes``.
+        positions: positions per image.
         precision: precision of a value.
-        pace: cycles per image of the slowest block before it.
+        pace: cycles per image of the slowest block before the stream.
     """
 
     stream: str
@@ -66,7 +69,7 @@ class Port:
 
 
 class LazyContents(Mapping[str, Contents]):
-    """Contents by unit, packed when first used: a planner uses none."""
+    """Name of each unit -> contents of its memories, computed at first use; plans need none."""
 
     def __init__(self, packers: Mapping[str, Callable[[], Contents]]) -> None:
         self._packers = packers
@@ -89,12 +92,12 @@ class Design:
     """The hardware design of a program: blocks, streams and contents of memories.
 
     Attributes:
-        program, folding: what it was made from.
-        instances: in the order in which data pass through them.
+        program, folding: what the design was made from.
+        instances: the blocks, in the order in which data pass through them.
         streams: name of each stream -> bits of its words.
-        contents: unit with parameters -> weights [fold][PE] (may be empty) and thresholds.
-        source, target: layouts in memory.
-        ports: the stream that carries each edge that the circuit has, before any converter.
+        contents: name of each unit with parameters -> contents of its memories.
+        source, target: how images and results are stored in memory.
+        ports: name of each edge in the circuit -> its stream, before any converter.
     """
 
     program: Program

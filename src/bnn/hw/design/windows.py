@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of maps: those before a matrix (one or more positions at once), and those of pools."""
+"""Blocks for windows: before a matrix (one or more positions at once), and in a pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def window_lanes(wiring: Wiring, op: Window) -> int:
 
 
 def _block(wiring: Wiring, op: Window) -> SlidingWindow:
-    """Return the window for ``op``; if possible, its words have the SIMD of the next matrix."""
+    """Return the block for ``op``, if possible with words of SIMD values for the next matrix."""
     edge = wiring.program.edges[op.source]
     channels = edge.shape[2]
     pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
@@ -51,7 +51,7 @@ def _block(wiring: Wiring, op: Window) -> SlidingWindow:
 
 
 def window(wiring: Wiring, op: Window) -> None:
-    """Add a block that makes the patches of a map; none if the window is the whole map."""
+    """Add a block that makes the patches of a map; no block if a patch is the whole map."""
     port = wiring.take(op.source)
     dot = wiring.needs.reading_dot(op)
     pixels = 1 if dot is None else wiring.folding.of(dot.name).pixels
@@ -60,7 +60,7 @@ def window(wiring: Wiring, op: Window) -> None:
         return
     block = _block(wiring, op)
     if pixels > block.out_shape[1]:
-        raise BuildError(f"{op.name}: {pixels} pixels at once, but a row has {block.out_shape[1]}")
+        raise BuildError(_too_many(op.name, pixels, block.out_shape[1]))
     port = wiring.lanes(port, block.input_lanes, op.name)
     block = replace(block, rows=_rows(wiring, block, port, dot))
     stream = wiring.place(op.name, op.name, block, port.stream)
@@ -72,12 +72,16 @@ def window(wiring: Wiring, op: Window) -> None:
     wiring.offer(op.name, Port(stream, lanes, columns, height * width, port.precision, port.pace))
 
 
-def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
-    """Return the rows of the buffer: enough that a new image does not delay the slowest matrix.
+def _too_many(name: str, pixels: int, row: int) -> str:
+    return f"{name}: {pixels} pixels at once, but a row has {row}; use at most {row}"
 
-    An image's first window needs all rows of a kernel at once. With room for no more than the
-    next rows it waits, at the pace of the block before, for the others; where the
-    matrix has no time for that, the next image's rows are kept beside this one's last.
+
+def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
+    """Return the buffer's rows, enough that a new image does not delay the slowest matrix.
+
+    The first window of an image needs all rows of the kernel. Usually the buffer has room for one
+    stride of new rows, so this window waits until the block before has made the other rows. If the
+    matrix has no time to wait, the buffer has room for all rows of the kernel.
     """
     usual = block.buffer_rows
     if dot is None:
@@ -92,10 +96,10 @@ def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> 
 
 
 def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
-    """Put neighbouring positions side by side, by a window of one position."""
+    """Add a 1 x 1 window that joins neighbouring positions in a word; return its stream."""
     shape = wiring.program.edges[op.source].shape
     if fold.pixels > shape[1]:
-        raise BuildError(f"{op.name}: {fold.pixels} pixels at once, but a row has {shape[1]}")
+        raise BuildError(_too_many(op.name, fold.pixels, shape[1]))
     lanes = fold.simd if shape[2] % fold.simd == 0 else shape[2]
     port = wiring.lanes(port, lanes, op.name)
     one = (1, 1)
@@ -121,6 +125,6 @@ def pool(wiring: Wiring, op: Pool) -> None:
 
 
 def _pool_lanes(port: Port) -> int:
-    """Return the channels per word of a pool: as many as keep its word within `POOL_BITS`."""
+    """Return the channels per word of a pool: as many as fit in `POOL_BITS` bits."""
     fit = [n for n in divisors(port.channels) if n * port.precision.bits <= POOL_BITS]
     return max(fit, default=1)

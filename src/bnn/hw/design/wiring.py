@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A design while it grows: instances placed so far, and the streams that wait for a reader."""
+"""A design in the making: instances placed so far, and the streams that wait for a reader."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class Wiring:
     """The design so far; the modules of this package add to it.
 
     Attributes:
-        program, folding, needs: what is built.
+        program, folding, needs: what the design is made from.
         instances, streams: as in :class:`bnn.hw.design.Design`.
-        contents: what packs a unit's parameters.
-        grouped: edges whose stream carries the positions of a group side by side.
-        taps: edge -> positions of the kernel, for edges whose patches come slice by slice.
-        ports: edge -> the stream that carries it, for each edge that was offered.
+        contents: name of each unit -> function that returns the contents of its memories.
+        grouped: edges whose words have the values of several positions, a group.
+        taps: edge of patches -> kernel positions per word, see
+            :attr:`bnn.hw.blocks.matrix.Matrix.taps`.
+        ports: edge -> its stream, before any converter.
     """
 
     program: Program
@@ -49,9 +50,9 @@ class Wiring:
     def place(
         self, name: str, layer: str, block: Block, *inputs: str, unit: int | None = None
     ) -> str:
-        """Add an instance with one output, which has its name; return the stream to read.
+        """Add an instance, whose output stream has its name; return the stream to read.
 
-        That is the output of a FIFO after it, if the folding has one there.
+        If the folding has a FIFO after the instance, add it, and return the FIFO's output.
         """
         depth = self.folding.fifos.get(name)
         if depth is not None and isinstance(block, Fifo):
@@ -66,9 +67,12 @@ class Wiring:
     def place_unit(
         self, name: str, block: Block, contents: Callable[[], Contents], source: str
     ) -> str:
-        """Add an instance that has parameters, with a number on the parameter bus."""
+        """Add an instance with parameters and give it a number on the parameter bus."""
         if self._units == MAX_UNITS:
-            raise BuildError(f"{name}: more than {MAX_UNITS} layers with parameters")
+            raise BuildError(
+                f"{name}: the hardware takes at most {MAX_UNITS} layers with parameters; "
+                "run it on the cpu runtime"
+            )
         self.contents[name] = contents
         self._units += 1
         return self.place(name, name, block, source, unit=self._units - 1)
@@ -95,7 +99,12 @@ class Wiring:
         return self._waiting[edge].pop(0)
 
     def lanes(self, port: Port, lanes: int, layer: str, groups: int = 1) -> Port:
-        """Return ``port`` with words of ``lanes`` values in each of ``groups`` fields."""
+        """Return ``port`` after converters that make words of ``lanes`` values per field.
+
+        Args:
+            layer: name of the operation that the converters belong to.
+            groups: fields per word.
+        """
         if lanes == port.lanes:
             return port
         meet = math.lcm(lanes, port.lanes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parts: the chips that a design may be planned for, one TOML file each in this folder."""
+"""Parts: the chips that designs can be planned for. Each has a TOML file in this folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Part:
     Attributes:
         name: name of its file without the ending, such as ``xc7z020``.
         luts, ffs, bram36, dsps: number of its cells; a block RAM has 36 kbit.
-        clock_mhz: clock in MHz of the original's accelerators on it.
+        clock_mhz: clock in MHz of the original's accelerators on this chip.
         yosys: its family, for Yosys' ``synth_xilinx -family``.
-        prjxray: the folder of its family in Project X-Ray's database; "": place and route
-            need the vendor's tools.
+        prjxray: folder of its family in Project X-Ray's database; "" if only the vendor's tools
+            can place and route for it.
     """
 
     name: str
@@ -64,8 +64,7 @@ def described(text: str) -> Part:
     Xilinx' 7 series.
 
     Raises:
-        PlanError: a name is not one of these, is given twice or is missing, or a number is outside
-            its range.
+        PlanError: a name is unknown, given twice or missing, or a number is outside its range.
     """
     values: dict[str, float] = {}
     for item in text.split(","):

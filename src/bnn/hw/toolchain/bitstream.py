@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a router's features to a bitstream, over the database of Project X-Ray.
+"""From a router's features to a bitstream, with the database of Project X-Ray.
 
 The router says what each tile of the chip does, one *feature* a line (FASM)::
 
     INT_L_X20Y93.SE6BEG2.LOGIC_OUTS_L8
     CLBLL_L_X68Y149.SLICEL_X0.ALUT.INIT[63:0] = 64'b0101...
 
-The database says which bits a feature of a kind of tile is made of (``segbits_*.db``: frame and bit
-within the tile's part of the configuration), which features need none (``ppips_*.db``) and where
-each tile's part lies (``tilegrid.json``). The configuration is made of frames of 101 32-bit words
-at 32-bit addresses. ``xc7frames2bit`` adds the checksums and the commands around them.
+The configuration of a chip is made of frames of 101 32-bit words at 32-bit addresses. The database
+says which bits each feature of a kind of tile sets (``segbits_*.db``: frame and bit within the
+tile's part of the configuration), which features set no bits (``ppips_*.db``), and where each
+tile's part is (``tilegrid.json``). ``xc7frames2bit`` adds checksums and commands.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _BASES = {"b": 2, "h": 16, "d": 10, None: 10}
 
 @dataclass(frozen=True)
 class Bit:
-    """One configuration bit of a feature: in which frame and where, and its value."""
+    """One configuration bit of a feature: frame and bit within the tile's part, and value."""
 
     frame: int
     at: int
@@ -54,8 +54,9 @@ class Kind:
     """One kind of tile in the database.
 
     Attributes:
-        bits: (feature, index of its bit) -> (the bus of its frames, the bits).
-        free: features without bits.
+        bits: (feature, index) -> (bus, configuration bits); the bus is ``CLB_IO_CLK`` or
+            ``BLOCK_RAM``.
+        free: features without configuration bits.
     """
 
     bits: dict[tuple[str, int], tuple[str, tuple[Bit, ...]]]
@@ -64,11 +65,11 @@ class Kind:
 
 @dataclass
 class Database:
-    """The files for one part; kinds of tiles are read when first met.
+    """The database files for one part; each kind of tile is read at its first use.
 
     Args:
         folder: folder of the family, such as ``.../prjxray/database/zynq7``.
-        fabric: such as ``xc7z020``.
+        fabric: name of the part, such as ``xc7z020``.
     """
 
     folder: Path
@@ -83,7 +84,7 @@ class Database:
             raise BuildError(f"{path}: not a tile grid of prjxray: {reason}") from reason
 
     def kind(self, name: str) -> Kind:
-        """Return the features of the tiles called ``name``."""
+        """Return the features of tiles of the kind ``name``."""
         if name not in self._kinds:
             self._kinds[name] = self._read(name.lower())
         return self._kinds[name]
@@ -115,32 +116,32 @@ def _bit(text: str) -> Bit:
 
 
 def parse(line: str) -> tuple[str, str, list[int]] | None:
-    """Return (tile, feature, indices that are one) of a line; None for a comment.
+    """Return (tile, feature, indices of its bits that are 1) of a FASM line; None for a comment.
 
     Raises:
-        BuildError: it is not a feature.
+        BuildError: the line is not a feature.
     """
     text = line.partition("#")[0].strip()
     if not text:
         return None
     match = _LINE.fullmatch(text)
     if match is None:
-        raise BuildError(f"no feature of a tile: {text[:60]!r}")
+        raise BuildError(f"{text[:60]!r}: is not a feature of a tile (TILE.FEATURE)")
     low = int(match["low"] or match["high"] or 0)
     high = int(match["high"] or low)
     value = int(match["value"] or "1", _BASES[match["base"]])
     if value >> (high - low + 1):
-        raise BuildError(f"a value wider than its feature: {text[:60]!r}")
+        raise BuildError(f"{text[:60]!r}: the value is wider than its feature")
     ones = [low + at for at in range(high - low + 1) if value >> at & 1]
     return match["tile"], match["name"], ones
 
 
 def frames(lines: Iterable[str], database: Database) -> Frames:
-    """Return the frames that ``lines`` of FASM write.
+    """Return the configuration frames for ``lines`` of FASM.
 
     Raises:
-        BuildError: a tile or feature that the database does not know, or two features that set the
-            same bit otherwise.
+        BuildError: the database does not have a tile or feature, or two features set one bit to
+            different values.
     """
     result: Frames = {}
     wanted: dict[tuple[int, int], tuple[bool, str]] = {}
@@ -165,17 +166,19 @@ def frames(lines: Iterable[str], database: Database) -> Frames:
                 at = where[1] * 32 + bit.at
                 value, by = wanted.setdefault((address, at), (bit.value, line))
                 if value != bit.value:
-                    raise BuildError(f"two features set one bit: {by.strip()}, {line.strip()}")
+                    raise BuildError(
+                        f"two features set one bit differently: {by.strip()}, {line.strip()}"
+                    )
                 words = result.setdefault(address, [0] * WORDS)
                 words[at // 32] |= bit.value << at % 32
     return result
 
 
 def _where(grid: dict[str, Any], bus: str, tile: str) -> tuple[int, int]:
-    """Return (address of the first frame, first word) of one part of a tile."""
+    """Return (address of the first frame, first word in it) of the tile's part on ``bus``."""
     part = grid["bits"].get(bus)
     if part is None or "alias" in part:
-        raise BuildError(f"tiles like {tile} cannot be written")
+        raise BuildError(f"tiles like {tile} cannot be written: they have no bits of their own")
     return int(part["baseaddr"], 16), part["offset"]
 
 
@@ -185,11 +188,11 @@ def _database(folder: Path, fabric: str) -> Database:
 
 
 def write(fasm: Path, board: Board, target: Path) -> Frames:
-    """Make the bitstream ``target`` for a board's chip from the router's file; return its frames.
+    """Make the bitstream ``target`` for a board's chip from the FASM file; return its frames.
 
     Raises:
         RuntimeUnavailableError: prjxray is not installed.
-        BuildError: the features do not fit the database.
+        BuildError: the database does not have the features, or xc7frames2bit fails.
     """
     program = tools.command(PROGRAM)
     folder, part = tools.database(board.part), board.device
@@ -216,6 +219,6 @@ def write(fasm: Path, board: Board, target: Path) -> Frames:
         [*program, *arguments], cwd=target.parent, capture_output=True, text=True, check=False
     )
     if done.returncode or not target.is_file():
-        raise BuildError(f"xc7frames2bit refuses the frames: {done.stderr.strip()[:200]}")
+        raise BuildError(f"xc7frames2bit failed: {done.stderr.strip()[:200]}")
     text.unlink()
     return made

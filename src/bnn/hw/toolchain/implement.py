@@ -17,11 +17,14 @@ from bnn.hw.toolchain import locate as tools
 def implement(
     text: Sources, board: Board, target: Path, *, seed: int = 1, seconds: float | None = None
 ) -> route.Routed:
-    """Make ``target/bnn.bit`` of a design for ``board``, and ``route.log`` and ``timing.json``.
+    """Place and route a design for ``board``; return the result.
+
+    Writes ``bnn.bit``, ``route.log`` and ``timing.json`` into the folder ``target``.
 
     Args:
+        text: the design's source files.
         seed: seed of the placer.
-        seconds: time after which placing and routing is given up.
+        seconds: most seconds for place and route; None: no limit.
 
     Raises:
         RuntimeUnavailableError: a tool is missing; the message names it and how to get it.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find the programs of place and route.
 
-They are taken from PATH, or from a root file system that another Debian release was unpacked into
-(``BNN_FPGA_ROOT``). A program in there is started through its own dynamic loader and its own
-libraries: that needs neither ``chroot`` nor the rights for it.
+They are taken from PATH, or from the root file system of another Debian release, unpacked into the
+folder ``BNN_FPGA_ROOT``. A program of this folder is started with the dynamic loader and the
+libraries of the folder, so it needs neither ``chroot`` nor root permissions.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _HINT = (
 
 
 def root() -> Path | None:
-    """Return the root file system with the tools, if one was named."""
+    """Return the root file system with the tools; None if ``BNN_FPGA_ROOT`` is not set."""
     name = os.environ.get(ROOT)
     return Path(name) if name else None
 
 
 def command(program: str) -> list[str]:
-    """Return how to start ``program``.
+    """Return the command that starts ``program``.
 
     Raises:
         RuntimeUnavailableError: it is not found; the message says how to install it.
@@ -53,7 +53,11 @@ def command(program: str) -> list[str]:
 
 
 def shared(relative: str, package: str) -> Path:
-    """Return the tools' file or folder ``relative`` to ``usr/share``, which is in ``package``.
+    """Return the path of the tools' file or folder ``usr/share/RELATIVE``.
+
+    Args:
+        relative: its path in ``usr/share``.
+        package: name of the Debian package that contains it.
 
     Raises:
         RuntimeUnavailableError: it is not found; the message says how to install it.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One block out of context: a wrapper with four pins, so that it can be placed and routed.
 
-Every input of the block comes from a shift register and every output goes into registers that a
-chain of exclusive ors carries out. Nothing can be optimised away, and all paths
-that are measured are the block's own, from register to register.
+Every input of the block comes from a shift register. Every output goes into registers, which a
+chain of exclusive ors combines to one output pin. So nothing can be optimised away, and all
+measured paths are the block's own, from register to register.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ endmodule
 def constraints(board: Board) -> str:
     """Return the wrapper's pins as XDC; :class:`BuildError` for a board without pins."""
     if not board.pins:
-        raise BuildError(f"{board.name}: its TOML file has no table [pins] for a single block")
+        raise BuildError(
+            f"{board.name}: its TOML file has no table [pins], which a single block needs"
+        )
     return "".join(
         f"set_property PACKAGE_PIN {pin} [get_ports {port}]\n"
         f"set_property IOSTANDARD LVCMOS33 [get_ports {port}]\n"
@@ -50,7 +52,7 @@ def constraints(board: Board) -> str:
 
 
 def wrapper(module: str, generics: Mapping[str, Generic], ports: Sequence[Port]) -> str:
-    """Return ``alone.sv`` around ``module`` of the library, with these parameters and ports."""
+    """Return the text of ``alone.sv``, the wrapper of a block with these parameters and ports."""
     lines = ["module alone (input wire clk, rst, into, output wire out);"]
     lines += ["    logic reset;", "    always_ff @(posedge clk) reset <= rst;"]
     own = {"clk": "clk", "rst": "reset"}
@@ -83,16 +85,19 @@ def fmax(
     mhz: float = 150.0,
     seed: int = 1,
 ) -> route.Routed:
-    """Synthesise, place and route ``module`` alone in ``folder``.
+    """Synthesise, place and route ``module`` out of context; return the result with its clock.
 
     Args:
+        folder: where the files are written.
+        generics: parameters of the module, by name.
         board: board whose chip and pins are used.
         images: memory images that the parameters name.
         mhz: required frequency in MHz.
+        seed: seed of the placer.
 
     Raises:
         RuntimeUnavailableError: Yosys or nextpnr is missing.
-        BuildError: they refuse the block.
+        BuildError: there is no such block, or Yosys or nextpnr refuses it.
     """
     if f"{module}.sv" not in library():
         raise BuildError(f"no block is called {module!r}")

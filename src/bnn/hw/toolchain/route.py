@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Place and route with nextpnr: how fast a netlist may be clocked, and the router's features.
+"""Place and route with nextpnr: the highest clock of a netlist, and the router's features.
 
 nextpnr's frequencies rank designs; they were not compared with the vendor's timing analysis.
 """
@@ -21,7 +21,7 @@ PROGRAM = "nextpnr-himbaechel-xilinx"
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of a path: ``kind`` is clk-to-q, logic, routing or setup."""
+    """A step of a timing path; ``kind`` is clk-to-q, logic, routing or setup."""
 
     kind: str
     delay_ns: float
@@ -34,10 +34,10 @@ class Routed:
     """Result of place and route.
 
     Attributes:
-        fmax_mhz: frequency in MHz of the slowest clock.
-        path: its critical path.
-        used: sites by kind.
-        fasm: features of the routed design.
+        fmax_mhz: highest frequency in MHz of the slowest clock of the design.
+        path: critical path of this clock.
+        used: kind of site -> number of sites used.
+        fasm: file with the features of the routed design (FASM).
     """
 
     fmax_mhz: float
@@ -56,18 +56,18 @@ def route(
     seed: int = 1,
     seconds: float | None = None,
 ) -> Routed:
-    """Place and route ``folder/netlist`` (Yosys' JSON); files go into ``folder``.
+    """Place and route ``folder/netlist`` (Yosys' JSON); write files into ``folder``.
 
     Args:
         board: board whose chip the design is for.
         constraints: pins as XDC, if there are any.
         mhz: required frequency in MHz; a lower result is not an error.
         seed: seed of the placer.
-        seconds: time after which it is given up.
+        seconds: most seconds; None: no limit.
 
     Raises:
         RuntimeUnavailableError: nextpnr is not installed.
-        BuildError: the netlist does not fit, or cannot be routed in the time.
+        BuildError: the netlist does not fit the chip, or cannot be routed in this time.
     """
     command = tools.command(PROGRAM)
     (folder / "pins.xdc").write_text(constraints, encoding="utf-8")
@@ -94,18 +94,19 @@ def route(
             timeout=seconds,
         )
     except subprocess.TimeoutExpired:
-        raise BuildError(f"nextpnr was not ready after {seconds:g} s") from None
+        raise BuildError(f"nextpnr did not finish within {seconds:g} s") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "ERROR" in line]
-        raise BuildError(f"nextpnr: {errors[0] if errors else f'ended with {done.returncode}'}")
+        reason = errors[0] if errors else f"ended with exit status {done.returncode}"
+        raise BuildError(f"nextpnr: {reason}")
     report = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
     return read(report, folder / "routed.fasm")
 
 
 def read(report: dict[str, Any], fasm: Path) -> Routed:
-    """Return the result in nextpnr's report."""
+    """Return the result from nextpnr's report ``timing.json``."""
     if not report["fmax"]:
-        raise BuildError("nextpnr finds no clock in the design")
+        raise BuildError("nextpnr reports no clock in the design")
     clock, values = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
     inside = f"posedge {clock}"
     path: tuple[Step, ...] = ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Synthesis with Yosys for 7-series parts: the LUTs, flip-flops, block RAMs and DSPs of a design.
 
-Blocks keep their boundaries, so that the cells of each are counted; inside, all is flattened.
-Counts are of cells before packing (two small LUTs may later share one site).
+Blocks keep their boundaries, so that the cells of each block are counted; the modules inside a
+block are flattened. Cells are counted before packing (two small LUTs may later share one site).
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _FREE = {"BUFG", "PS7", "VCC", "GND"}
 
 
 def command() -> list[str]:
-    """Return how to run Yosys.
+    """Return the command that runs Yosys.
 
     Raises:
-        RuntimeUnavailableError: it is not installed; the message says the command.
+        RuntimeUnavailableError: it is not installed; the message says how to install it.
     """
     if shutil.which("yosys"):
         return ["yosys"]
@@ -75,11 +75,11 @@ def script(
     apart: str = "",
     family: str = SEVEN_SERIES,
 ) -> str:
-    """Return the Yosys commands up to the mapped netlist.
+    """Return the Yosys commands from source files to a netlist of the chip's cells.
 
     Args:
         extra: more source files.
-        apart: modules that keep their boundaries.
+        apart: names of modules that keep their boundaries, with spaces between.
         family: family of the chip, as ``synth_xilinx`` calls it.
     """
     lines = _read([*sources.verilog, *extra], top)
@@ -117,12 +117,12 @@ def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) 
 def ports(
     folder: Path, names: Sequence[str], blocks: Sequence[tuple[str, Mapping[str, Generic]]]
 ) -> list[list[Port]]:
-    """Return the ports of blocks with these parameters, in the order of their headers.
+    """Return a list of ports for each of ``blocks``, in the order of the module's header.
 
-    Yosys elaborates them, so that the SystemVerilog header is the one place that states ports.
+    Yosys reads them from the SystemVerilog headers, so that ports are declared only there.
 
     Args:
-        folder: holds the sources, and the memory files that parameters name.
+        folder: contains the sources, and the memory files that parameters name.
         names: names of the source files in ``folder``.
         blocks: (module, parameters).
     """
@@ -162,7 +162,7 @@ def _read(names: Sequence[str], top: str) -> list[str]:
 
 
 def run(folder: Path, text: str) -> str:
-    """Run a script in ``folder``; return its log."""
+    """Run the Yosys script ``text`` in ``folder``; return its log."""
     (folder / "run.ys").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [*command(), "-Q", "-T", "run.ys"],
@@ -180,7 +180,7 @@ def run(folder: Path, text: str) -> str:
 def cells(
     sources: Sources, instances: dict[str, str], family: str = SEVEN_SERIES
 ) -> dict[str, Cells]:
-    """Return the cells of every instance in ``bnn_core``, of probes, what is around it, and in all.
+    """Return the cells of each instance in ``bnn_core``, of ``probes``, of the ends, and ``total``.
 
     Args:
         instances: name of each instance of the core -> its module.
@@ -201,12 +201,12 @@ _AROUND = ("bnn_control", "bnn_reader", "bnn_writer", "bnn_probe")
 
 
 def _selection(names: str) -> str:
-    """Return a selection of modules by name, parameterised (``$paramod...\\name``) or not."""
+    """Return Yosys' selection of modules by name, also of ``$paramod...\\name`` (parameterised)."""
     return " ".join(f"{name} $paramod*{name}* $paramod*{name}" for name in names.split())
 
 
 def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells]:
-    """Return the cells by instance, from Yosys' JSON netlist."""
+    """Return name of each instance (and ``total``) -> its cells, from Yosys' JSON netlist."""
     modules = netlist["modules"]
     result: dict[str, Cells] = {}
     core = next(m for n, m in modules.items() if n == "bnn_core")
@@ -252,7 +252,7 @@ def cells_of(modules: dict[str, Any], name: str) -> Cells:
         elif kind == "CARRY4":
             total["CARRY4"] += 1
         elif kind not in _FREE and not kind.startswith(("MUXF", "$")):
-            raise BuildError(f"Yosys makes a cell of an unknown kind: {kind}")
+            raise BuildError(f"Yosys made cells that cannot be counted, of the unknown kind {kind}")
     return total
 
 

