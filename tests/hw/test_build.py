@@ -119,7 +119,7 @@ def test_foldings_that_do_not_fit_name_the_layer(
     ("text", "reason"),
     [
         ("[1]", "one JSON object"),
-        ("{", "no readable folding"),
+        ("{", "this folding cannot be read"),
         ('{"hidden": {"PE": 1}}', "no key for layer 'out'"),
         (
             '{"hiden": {"PE": 1}}',
@@ -134,7 +134,7 @@ def test_foldings_that_do_not_fit_name_the_layer(
         ('{"loadable": 1}', "key 'loadable' must be"),
         ('{"hidden": {"PE": 1}, "hidden": {"PE": 2}}', "key 'hidden' occurs twice"),
         ('{"hidden": {"PE": 1, "PE": 2}}', "key 'PE' occurs twice"),
-        ('{"hidden": {"PE": 1}, "MVAU_hls_0": {"PE": 2}}', "layer 'hidden' has a key already"),
+        ('{"hidden": {"PE": 1}, "MVAU_hls_0": {"PE": 2}}', "another key is for layer 'hidden' too"),
         (
             '{"layer0": {}, "layer3": {}, "layer7": {}}',
             "'layer0' and 2 more are not layers of this model; is it a folding of another model",

@@ -177,9 +177,7 @@ def read(path: Path, program: Program) -> Folding:
     for key, values in given.items():
         name = _layer(key, names)
         if name in layers:
-            raise BuildError(
-                f"{path}: key {key!r} and an earlier key are for the same layer {name!r}"
-            )
+            raise BuildError(f"{path}: key {key!r}: another key is for layer {name!r} too")
         if name is not None:
             layers[name] = _layer_folding(path, key, values)
         elif not _FINN_OTHER.fullmatch(key):

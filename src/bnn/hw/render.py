@@ -86,7 +86,7 @@ def images(design: Design) -> dict[str, str]:
 
 
 def image(words: list[list[int]], bits: int) -> str:
-    """Return a memory's contents for ``$readmemh``: a line for each fold, item 0 in its lowest bits.
+    """Return a memory's contents for ``$readmemh``: a line for each fold.
 
     Args:
         words: [fold][item], each of ``bits`` bits; item 0 becomes the lowest bits of a line.

@@ -15,6 +15,6 @@ module bnn_probe_select #(
         $error("bnn_probe_select: COUNT must be 1 to 16384");
     end
 `endif
-    always_ff @(posedge clk) value <= index < 15'(COUNT) ? counts[32*index+:32] : 32'd0;
+    always_ff @(posedge clk) value <= {1'b0, index} < 15'(COUNT) ? counts[32*index+:32] : 32'd0;
 endmodule
 `default_nettype wire
