@@ -62,7 +62,7 @@ def test_incomplete_last_record(count: int, surplus: int) -> None:
     images = some_images(count, surplus)
     file = cifar.to_records(images) + bytes(surplus)
     np.testing.assert_array_equal(cifar.read_records(file, lenient=True)[0], images)
-    with pytest.raises(DataError, match=f"{count} CIFAR records .* an incomplete one of {surplus}"):
+    with pytest.raises(DataError, match=f"incomplete: it has {surplus} bytes, .*; {count} records"):
         cifar.read_records(file)
 
 
