@@ -48,7 +48,7 @@ class Calibration(Checked):
         return found
 
     def to_json(self) -> dict[str, float]:
-        """As the model file has it."""
+        """Return the calibration as JSON values, for the model file."""
         return {"temperature": self.temperature, "exponent": self.exponent}
 
     @classmethod
