@@ -148,7 +148,7 @@ class RealInput(Checked):
         if type(self.multiplied) is not bool:
             raise ProgramError(f"multiplied must be true or false, not {self.multiplied!r}")
         if self.rounding not in ("even", "up"):
-            raise ProgramError(f"no such rounding: {self.rounding!r}")
+            raise ProgramError(f"input rounding must be even or up, not {self.rounding!r}")
         for name in ("scale", "zero_point"):
             value = np.array(getattr(self, name), dtype=np.float32).reshape(-1)
             if value.size not in (1, self.shape[-1]) or not np.isfinite(value).all():
