@@ -34,8 +34,8 @@ def unread(monkeypatch):
     [
         ({"precision": "foo"}, "precision is one of integer, 32-true, bf16-mixed, not 'foo'"),
         ({"precision": "bf16"}, "precision is one of"),
-        ({"devices": "0,0"}, "names one twice"),
-        ({"devices": "1,0,1"}, "names one twice"),
+        ({"devices": "0,0"}, "names a device twice"),
+        ({"devices": "1,0,1"}, "names a device twice"),
         ({"devices": "0"}, "devices is auto, how many"),
         ({"devices": "many"}, "devices is auto, how many"),
     ],
