@@ -141,7 +141,7 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
 def _read(path: Path, model: Model) -> Any:
     """Return the images of a data file, or the path itself if it must be a picture.
 
-    Data files hold images as networks take them; another size is a mistake, and not resized.
+    Data files hold images as networks take them: those of another size are refused, not resized.
     """
     shape = model.program.input.shape
     plain = path.with_suffix("") if path.suffix in PACKED else path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast a model runs on this machine, measured so that a shared machine disturbs little.
+"""How fast a model runs on this machine, measured so that other programs disturb little.
 
 Rounds go through all settings in turn, so that a busy minute hits them alike. Wall time
 is what a user waits for; CPU time (all threads of this process) is the cost of the work,

@@ -53,7 +53,7 @@ class Calibration(Checked):
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Calibration:
-        """Return the inverse of :meth:`to_json`; raise `ModelFileError` for anything else."""
+        """Return the calibration from what :meth:`to_json` returned; else `ModelFileError`."""
         if values.keys() != {"temperature", "exponent"}:
             raise ModelFileError(
                 "calibration must have a temperature and an exponent, not "

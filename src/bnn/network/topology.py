@@ -95,7 +95,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalization, with parameters per channel, or if ``scalar`` one set for all.
+    """Batch normalization with parameters per channel; if ``scalar``, one set for all channels.
 
     Attributes:
         is_stated: whether ``epsilon`` was given: then it also holds for files of other frameworks,

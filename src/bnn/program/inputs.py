@@ -232,8 +232,8 @@ def sign_table() -> NDArray[np.int16]:
 
 
 def fixed_point_table() -> NDArray[np.int16]:
-    """Return the table int16 (256,) of CNV: 2p/255 - 1 in 8 bits, 7 of them fractional
-    (specification, section 4).
+    """Return the table int16 (256,) of CNV: byte p stands for 2p/255 - 1, in 8 bits, 7 of them
+    fractional (specification, section 4).
     """
     byte = np.arange(256)
     return np.where(byte <= 127, byte - 128, np.minimum(byte - 127, 127)).astype(np.int16)

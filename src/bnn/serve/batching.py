@@ -86,7 +86,7 @@ class Batcher:
         self._begin()
 
     def _take(self) -> list[_Waiting]:
-        """Remove the next batch from what waits; requests whose client has gone are dropped."""
+        """Return the next batch of waiting requests; those whose client has gone are dropped."""
         taken: list[_Waiting] = []
         images = 0
         position = 0

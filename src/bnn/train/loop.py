@@ -440,7 +440,9 @@ class FitOptions:
 
 
 def lightning_precision(stack: Stack, wanted: str | None) -> str:
-    """Return the precision for Lightning; let ``stack`` use look-up tables if integers are faster.
+    """Return the precision for Lightning.
+
+    ``stack`` is set to use look-up tables if integers are requested, or are faster here.
 
     On a CPU without AMX, few-bit layers train several times faster in integers than in floating
     point (``bench/train_step.py``).
