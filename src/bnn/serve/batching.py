@@ -86,7 +86,7 @@ class Batcher:
         self._begin()
 
     def _take(self) -> list[_Waiting]:
-        """Return the next batch of waiting requests; those whose client has gone are dropped."""
+        """Remove and return the next batch of requests, without those whose client has gone."""
         taken: list[_Waiting] = []
         images = 0
         position = 0
