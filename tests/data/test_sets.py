@@ -248,7 +248,7 @@ def test_sets_that_contradict_themselves(tmp_path: Path) -> None:
         load_test("mnist", tmp_path)
     with (pictures / "test_batch.bin").open("ab") as file:
         file.write(b"more")
-    with pytest.raises(DataError, match=r"test_batch\.bin: .* is incomplete: it has 4 bytes"):
+    with pytest.raises(DataError, match=r"test_batch\.bin: .* has only 4$"):
         load_test("cifar10", tmp_path)
 
 
@@ -391,7 +391,7 @@ def test_records_that_are_there_twice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"both have data_batch_1\.bin, with different contents"):
         load_train(folder)
     cifar.write_records(folder / "test_batch.bin.gz", colour(3, 5), [7, 0, 9])
-    with pytest.raises(DataError, match=r"test_batch\.bin and test_batch\.bin\.gz: have other"):
+    with pytest.raises(DataError, match=r"test_batch\.bin and test_batch\.bin\.gz have different"):
         load_test(folder)
 
 

@@ -73,8 +73,8 @@ def _parse(
     count, surplus = divmod(len(data), RECORD_BYTES)
     if surplus and not lenient:
         raise DataError(
-            f"{name}: the last CIFAR record is incomplete: it has {surplus} bytes, not "
-            f"{RECORD_BYTES}; {count} records before it are whole"
+            f"{name}: {len(data)} bytes are not whole CIFAR records of {RECORD_BYTES} bytes, the "
+            f"last one has only {surplus}"
         )
     if not count:
         raise DataError(
