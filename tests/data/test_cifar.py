@@ -112,7 +112,7 @@ def test_an_open_file_is_read_strictly(tmp_path: Path) -> None:
     """Unless it is said otherwise, as in the original's interface."""
     path = tmp_path / "data_batch_1.bin"
     path.write_bytes(bytes(cifar.RECORD_BYTES + 5))
-    with open_unpacked(path) as file, pytest.raises(DataError, match="last one has only 5$"):
+    with open_unpacked(path) as file, pytest.raises(DataError, match=r"last one has only 5$"):
         cifar.read_open_records(file)
     with open_unpacked(path) as file:
         assert len(cifar.read_open_records(file, lenient=True)[0]) == 1
