@@ -263,7 +263,9 @@ class Leaky:
     def __post_init__(self) -> None:
         _freeze(self, "slope")
         if (np.asarray(self.slope) < 0).any():
-            raise NetworkError(f"{self.name}: slope must not be negative, values must not fall")
+            raise NetworkError(
+                f"{self.name}: a negative slope is not possible, results would fall, then rise"
+            )
 
 
 # --- activations: real values to quantized ones --------------------------------------
