@@ -57,7 +57,7 @@ def members(
         if kind in (b"0", b"\0", b"7") and not name.endswith("/") and wanted(name):
             limit -= size
             if limit < 0:
-                raise reader.wrong("its files together are too large for such a data set")
+                raise reader.wrong("its files together are too large")
             yield name, reader.content(size)
         elif kind in (b"1", b"2") and wanted(name):
             raise DataError(
