@@ -34,9 +34,10 @@ class Tile:
 
     Attributes:
         box: left, top, right, bottom in pixels of the frame, as PIL has them.
-        class_index, class_name: the class, a place in the classifier's ``classes``.
-        probability: of the most likely class, also if it is "unknown"; None if the model has
-            no calibration.
+        class_index: index of the class in the classifier's ``classes``.
+        class_name: name of the class.
+        probability: probability of the model's own class, also if the tile is "unknown" because
+            this is too low; None if the model has no calibration.
     """
 
     box: tuple[int, ...]
@@ -51,8 +52,8 @@ class Run:
 
     Attributes:
         images: number of images.
-        seconds: spent on computing. Of an accelerator: its cycles at its clock, also where it is
-            simulated; ``details["simulation_seconds"]`` is what the simulation itself took.
+        seconds: time spent on computing. For an accelerator, also a simulated one, its cycles at
+            its clock; ``details["simulation_seconds"]`` is the time of the simulation itself.
         details: further figures of the runtime (cycles, stalls, bytes moved).
         prepare_seconds: spent on reading, decoding, resizing, checking, quantizing and packing.
     """
@@ -64,7 +65,7 @@ class Run:
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulated accelerator computed: its time is not this machine's."""
+        """Whether a simulated accelerator computed; ``seconds`` is then not this machine's time."""
         return bool(self.details.get("simulated"))
 
     @property
@@ -83,10 +84,10 @@ _SUMMED = ("cycles", "simulation_seconds")
 
 
 def total(runs: Sequence[Run]) -> Run:
-    """Return several runs of one classifier as one: images, times and cycles are summed.
+    """Return one run with the sums of several: images, times, cycles, simulation seconds.
 
     Args:
-        runs: at least one; other details are the last one's.
+        runs: at least one run of the same classifier; all other details are those of the last.
     """
     details = dict(runs[-1].details)
     for name in _SUMMED:
@@ -103,9 +104,9 @@ class Classifier:
 
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
-        runtime: ``cpu`` or ``reference`` (see :data:`bnn.run.RUNTIMES`).
-        bgr: whether arrays hold blue, green, red, as OpenCV's frames do; the methods below
-            take it too, for one call.
+        runtime: ``cpu``, ``reference``, ``sim`` or ``board`` (see :data:`bnn.run.RUNTIMES`).
+        bgr: whether arrays hold blue, green, red, as OpenCV's frames do. The methods below have
+            the same argument; it counts for one call.
         reject: from 0 to 1, or None. An image whose class has a lower probability than this gets
             the class "unknown", which is one more at the end of ``classes``. The model must have
             a calibration.
@@ -183,21 +184,25 @@ class Classifier:
         return run_html(self.model, repr(self), speed if last.images else "")
 
     def scores(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int32]:
-        """Return the integer scores, int32 (N, classes)."""
+        """Return the integer scores, int32 (N, scores).
+
+        There is one per class, except for models whose last layer the host computes.
+        """
         return self._run(images, bgr).scores
 
     def logits(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
-        """Return real-valued scores, float64 (N, classes): the model's affine of the integers."""
+        """Return the logits, float64 (N, classes): the model's affine, applied to the scores."""
         return logits(self.model.program, self._run(images, bgr).scores)
 
     def probabilities(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
         """Return how likely each class is, float64 (N, model's classes), each row of sum 1.
 
         They follow from the logits and the model's calibration: see
-        :class:`bnn.model.calibration.Calibration`. "Unknown" has none.
+        :class:`bnn.model.calibration.Calibration`. The class "unknown" has no column.
 
         Raises:
-            InputError: the model has no calibration; also as the other methods.
+            InputError: the model has no calibration, or does not take these images.
+            DataError: a picture cannot be read.
         """
         calibration_of(self.model)
         return probabilities(self.model, self._run(images, bgr).scores)
@@ -219,9 +224,10 @@ class Classifier:
         """Classify squares of a larger picture; those that the preparation refuses are left out.
 
         Args:
-            frame: a picture as of :func:`bnn.tiles`.
-            size, stride: side of a square, and distance from one to the next, in pixels.
-            bgr: see the class.
+            frame: a picture, as :func:`bnn.tiles` takes it.
+            size: side of a square, in pixels.
+            stride: distance from one square to the next, in pixels.
+            bgr: whether an array has blue first; None: as the classifier was made.
 
         Returns:
             Tiles in rows from the top left: box, class and probability of each. A digit's
@@ -277,8 +283,9 @@ class Classifier:
     def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
         """Return every edge of the program by name: int32 (N, height, width, channels) each.
 
-        They are in the order of the operations, ``input`` first. A runtime that shows its own edges
-        is compared with them: ``Classifier(model, runtime="sim", watched=True)``.
+        The edges are those of the reference runtime, in the order of the operations, ``input``
+        first. If the classifier's runtime can show its edges, they are compared, for example
+        with ``Classifier(model, runtime="sim", watched=True)``.
 
         Raises:
             InputError: so many images that their edges would need more than 2 GiB.
@@ -306,7 +313,7 @@ class Classifier:
 def _again(
     model: Model, runtime: str, bgr: bool, options: dict[str, Any], last_run: Run
 ) -> Classifier:
-    """Return a classifier as it was when it was copied."""
+    """Return the copy of a classifier, from the values that ``__reduce__`` gave."""
     made = Classifier(model, runtime, bgr=bgr, **options)
     made.last_run = last_run
     return made
@@ -324,14 +331,14 @@ def _portable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the scores (N, classes) as logits, float64 (N, classes)."""
+    """Return the logits of scores (N, scores), float64 (N, classes); the same without an affine."""
     if program.affine is None:
         return scores.astype(np.float64)
     return program.affine.logits(scores)
 
 
 def calibration_of(model: Model) -> Calibration:
-    """Return how a model's logits become probabilities; `InputError` if it does not say so."""
+    """Return the calibration of a model; raise `InputError` if it has none."""
     if model.calibration is None:
         raise InputError(
             f"{model.name or 'the model'} has no calibration, so it gives scores and no "
@@ -350,19 +357,19 @@ def probabilities(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64
 
 
 def chosen(model: Model, outputs: Outputs) -> NDArray[np.float64]:
-    """Return the probability (N,) of the class that each image of a run is decided for."""
+    """Return for each image of a run the probability of the class that was chosen, (N,)."""
     found = probabilities(model, outputs.scores)
     sure: NDArray[np.float64] = found[np.arange(len(found)), decide(model.program, outputs)]
     return sure
 
 
 def chosen_of(classifier: Classifier, batch: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the probability (N,) of the class that each image of a prepared batch is given."""
+    """Classify a prepared batch; return the probability of each chosen class, (N,)."""
     return chosen(classifier.model, classifier._run(batch, False))
 
 
 def _rejecting(model: Model, reject: object) -> float:
-    """Return a limit of probabilities, if it is one and the model has probabilities."""
+    """Return ``reject`` as a float; `InputError` if it is wrong or there is no calibration."""
     if isinstance(reject, bool) or not isinstance(reject, int | float) or not 0 <= reject <= 1:
         raise InputError(f"reject is a probability from 0 to 1, not {reject!r}")
     calibration_of(model)

@@ -98,7 +98,9 @@ def parameter_sets() -> list[tuple[str, str, Path]]:
 
 
 def bundled_sets() -> list[tuple[str, str, str]]:
-    """Return (data set, original network, bundled name) of models that replace original sets."""
+    """Return (data set, original network, bundled name) of each bundled model that can replace
+    an original parameter set.
+    """
     found = []
     for name in bundled():
         origin = provenance(MODELS / (name + SUFFIX))

@@ -2,8 +2,8 @@
 """The original's Python interface, complete (specification, section 5).
 
 A script written for BNN-PYNQ runs unchanged with ``BNN_PARAMS`` set. What differs on
-purpose is listed in docs/original-api.md: where the original printed an error and went
-on half-built, or killed the process, an error is raised; parameters belong to the
+purpose is listed in docs/original-api.md: where the original printed an error and continued
+without parameters, or ended the process, an error is raised; parameters belong to the
 object and are not shared between two classifiers of one network.
 """
 
@@ -174,15 +174,24 @@ class PynqBNN:
         return _fit_lfc(idx.read_images(path, lenient=True))
 
     def inference(self, path: str | os.PathLike[str]) -> int:
-        """Return the class of the first image in a file, by the single-image rule."""
+        """Return the class of the first image in a file, by the original's rule for one image.
+
+        CNV: the first maximal score. LFC: log2 of the word of fired bits, rounded.
+        """
         return self._single(self._read(path))[0]
 
     def detailed_inference(self, path: str | os.PathLike[str]) -> Ints:
-        """Return the scores of the first image in a file, int32 (classes,); LFC: 1 or 0."""
+        """Return the scores of the first image in a file, int32 (classes,).
+
+        LFC: 1 for the class of :meth:`inference`, else 0.
+        """
         return self._single(self._read(path))[1]
 
     def inference_multiple(self, path: str | os.PathLike[str]) -> Ints:
-        """Return classes of all images in a file, int32 (count,), by the multiple-image rule."""
+        """Return classes of all images in a file, int32 (count,), by the rule for many images.
+
+        CNV: the first maximal score, or class 0 if it is not above 0. LFC: the highest fired bit.
+        """
         return self._multiple(self._read(path))[0]
 
     def inference_multiple_detail(self, path: str | os.PathLike[str]) -> Ints:
@@ -227,7 +236,10 @@ class PynqBNN:
         print(f"Classification rate: {1e6 / self.usecPerImage:.2f} images per second")
 
     def _lfc_single(self, outputs: Outputs) -> int:
-        """Return log2(word of fired bits), rounded, halves up; it may exceed the highest bit."""
+        """Return the class as the original did: log2 of the word of fired bits, rounded.
+
+        Halves are rounded up, so the result may be above the highest bit.
+        """
         assert self._model is not None
         program = self._model.program
         decision = None if program.decision is None else program.op(program.decision)
@@ -403,7 +415,7 @@ def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
 
 
 def _check_several(given: Any, what: str) -> None:
-    """Refuse one picture or path where several belong: a text would be taken letter by letter."""
+    """Refuse one picture or path if a list is needed: a text would be read letter by letter."""
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"give a list of {what}, not one {type(given).__name__}")
 

@@ -72,7 +72,7 @@ def test_verification_against_stored_answers(convert: Any, tmp_path: Path, data_
     assert "off the assumed grid: 7 of 100" in out
     assert "no independent answers" in out
     np.savez(tmp_path / "known.npz", inputs=inputs, logits=logits[:50])
-    assert "100 inputs and logits of shape (50, 10)" in convert(
+    assert "100 inputs need logits of shape (100, classes), not (50, 10)" in convert(
         case.path, "-o", tmp_path / "z.bnn", "--verify", tmp_path / "known.npz"
     )
 

@@ -150,5 +150,5 @@ def test_labels_without_names() -> None:
         match_numbers("set", range(3), ["1", "10", "2"])
     with pytest.raises(DataError, match="label 11 is not one of the model's classes"):
         match_numbers("set", [0, 1, 11], DIGITS[:10])
-    with pytest.raises(DataError, match="has a label 2, the model has 2 classes"):
+    with pytest.raises(DataError, match="label 2 is too large, the model has 2 classes"):
         match_numbers("set", range(3), ["cat", "dog"])

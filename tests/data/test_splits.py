@@ -93,7 +93,7 @@ def test_a_class_called_test_is_named(tmp_path: Path) -> None:
         "the folder test is taken as a class: no folders for other parts are beside it",
     )
     deeper = make(tmp_path / "deeper", "train/cat/0.png", "train/dog/1.png", "extra/2.png")
-    with pytest.raises(DataError, match="train holds subfolders of pictures, as a part"):
+    with pytest.raises(DataError, match="train has subfolders of pictures, like a part"):
         open_splits(deeper)
 
 
@@ -149,7 +149,7 @@ def test_an_npz_file_of_keras(tmp_path: Path) -> None:
         ({"y_train": np.array([0, 256])}, "labels are 0 to 255"),
         ({"y_train": np.eye(2, dtype=np.uint8)}, "labels are integers"),
         ({"y_train": np.array([0, None], object)}, "pickled"),
-        ({"x_train": None, "y_train": None}, "not x_train, y_train, x_test, y_test"),
+        ({"x_train": None, "y_train": None}, "needs the arrays x_train and y_train, or"),
     ],
 )
 def test_npz_files_that_are_no_data_sets(

@@ -252,9 +252,15 @@ def test_residual(seed: int) -> None:
         (lambda: [Linear("a", [[1]], BIPOLAR), Scale("a")], "layer names must be unique"),
         (lambda: [Linear("a", [[1]], BIPOLAR, source="z")], "a: reads 'z', which no earlier layer"),
         (lambda: [Linear("a", [[1]], BIPOLAR, np.nan)], "a: scale must be finite"),
-        (lambda: [Scale("a", divisor=[1.0, 0.0])], "a: divides by 0"),
-        (lambda: [Scale("a", divisor=[1.0, 2.0])], "a: divisor is for 2 channels, not 1"),
-        (lambda: [BatchNorm("a", [1, 2], 0, 0, 1)], "a: gamma is for 2 channels, not 1"),
+        (lambda: [Scale("a", divisor=[1.0, 0.0])], "a: divisor must not be 0"),
+        (
+            lambda: [Scale("a", divisor=[1.0, 2.0])],
+            "a: divisor has 2 values, but .* 1 channels",
+        ),
+        (
+            lambda: [BatchNorm("a", [1, 2], 0, 0, 1)],
+            "a: gamma has 2 values, but .* 1 channels",
+        ),
         (
             lambda: [Sign("a"), Sign("b", 0.3, source="input"), Add("c", "a")],
             "c: adds maps",

@@ -55,7 +55,7 @@ def test_one_output_beside_our_two_classes() -> None:
 
 
 def test_other_classes_are_refused_with_both_numbers() -> None:
-    with pytest.raises(DataError, match=r"^t: 3 outputs, but 4 classes$"):
+    with pytest.raises(DataError, match=r"^t: has 3 outputs, but the model has 4 classes$"):
         compared("t", answers([0, 0, 0, 1]), answers([0, 0, 1]))
 
 

@@ -46,18 +46,30 @@ def steps(step: Any = 1, base: Any = 0, table: Any = ((0.0, 1.0),)) -> MultiThre
 
 #: What is made, what is refused, and a part of the reason.
 CASES: list[tuple[Callable[[], Any], Callable[[], Any], str]] = [
-    (lambda: norm("folded"), lambda: norm("other"), "no such order of operations: 'other'"),
+    (
+        lambda: norm("folded"),
+        lambda: norm("other"),
+        "scaled or folded, not 'other'",
+    ),
     (lambda: Clip("c", 1, 1), lambda: Clip("c", 1, 0.5), r"cannot clip to 1 \.\. 0.5"),
     (lambda: Clip("c"), lambda: Clip("c", np.nan), "cannot clip"),
     (lambda: Sign("s", at_zero=-1), lambda: Sign("s", at_zero=2), "sign of zero cannot be 2"),
     (lambda: Sign("s", 1e-30), lambda: Sign("s", 0.0), "scale must be positive: 0.0"),
     (lambda: Sign("s", 1e30), lambda: Sign("s", np.inf), "scale must be positive: inf"),
-    (lambda: Quantize("q", UINT(16)), lambda: Quantize("q", UINT(17)), "cannot make uint17"),
-    (lambda: Quantize("q", INT(1)), lambda: Quantize("q", BIPOLAR), "cannot make bipolar"),
+    (
+        lambda: Quantize("q", UINT(16)),
+        lambda: Quantize("q", UINT(17)),
+        "it has uint17",
+    ),
+    (
+        lambda: Quantize("q", INT(1)),
+        lambda: Quantize("q", BIPOLAR),
+        "it has bipolar",
+    ),
     (
         lambda: Quantize("q", UINT(2), rounding="ceil"),
         lambda: Quantize("q", UINT(2), rounding="other"),  # type: ignore[arg-type]
-        "no such rounding: 'other'",
+        "rounding must be one of even, half-up, floor, ceil, zero, not 'other'",
     ),
     (
         lambda: Quantize("q", UINT(2), zero_point=3),
@@ -79,11 +91,15 @@ CASES: list[tuple[Callable[[], Any], Callable[[], Any], str]] = [
         lambda: Add("a", "b", factors=(np.inf, 1.0)),
         "must be finite and not zero",
     ),
-    (lambda: fixed(-(1 << 31), 0), lambda: fixed(-(1 << 31) - 1, 0), "does not fit 32 bits"),
-    (lambda: fixed(0, (1 << 31) - 1), lambda: fixed(0, 1 << 31), "does not fit 32 bits"),
-    (lambda: fixed(1, 1), lambda: fixed(1, 0), "does not fit 32 bits"),
-    (lambda: fixed(0, 1, 0), lambda: fixed(0, 1, -1), "does not fit 32 bits"),
-    (lambda: fixed(0, 1, 62), lambda: fixed(0, 1, 63), "does not fit 32 bits"),
+    (
+        lambda: fixed(-(1 << 31), 0),
+        lambda: fixed(-(1 << 31) - 1, 0),
+        "low <= high in 32 bits",
+    ),
+    (lambda: fixed(0, (1 << 31) - 1), lambda: fixed(0, 1 << 31), "low <= high in 32 bits"),
+    (lambda: fixed(1, 1), lambda: fixed(1, 0), "low <= high in 32 bits"),
+    (lambda: fixed(0, 1, 0), lambda: fixed(0, 1, -1), "low <= high in 32 bits"),
+    (lambda: fixed(0, 1, 62), lambda: fixed(0, 1, 63), "low <= high in 32 bits"),
     (lambda: fixed(0, 1), lambda: fixed(0, 1, scale=-1.0), "scale must be positive"),
     (
         lambda: RealDense("r", np.ones((2, 3)), np.ones(2)),
@@ -101,19 +117,39 @@ CASES: list[tuple[Callable[[], Any], Callable[[], Any], str]] = [
         "weights must be .* of finite numbers",
     ),
     (lambda: RealDense("r", [[1]]), lambda: RealDense("r", [["1"]]), "must be real numbers, not"),
-    (linear, lambda: linear(SIGNS[0]), "weights must have 2 dimensions of small integers"),
-    (linear, lambda: linear(SIGNS * 1.5), "weights must have 2 dimensions of small integers"),
-    (linear, lambda: linear(SIGNS[:0]), "weights must have 2 dimensions of small integers"),
+    (
+        linear,
+        lambda: linear(SIGNS[0]),
+        "array of 2 dimensions of small integers",
+    ),
+    (
+        linear,
+        lambda: linear(SIGNS * 1.5),
+        "array of 2 dimensions of small integers",
+    ),
+    (
+        linear,
+        lambda: linear(SIGNS[:0]),
+        "array of 2 dimensions of small integers",
+    ),
     (linear, lambda: linear(SIGNS * 2), "weights are outside"),
-    (lambda: linear(scale=[1, 2]), lambda: linear(scale=[1, 2, 3]), "scale is for 3 rows, not 2"),
+    (
+        lambda: linear(scale=[1, 2]),
+        lambda: linear(scale=[1, 2, 3]),
+        "has 3 values, but .* 2 rows",
+    ),
     (
         lambda: linear(bias=np.ones(2, np.float32)),
         lambda: linear(bias=np.ones(1, np.float32)),
-        "bias is for 1 rows, not 2",
+        "bias has 1 values, but the weights have 2 rows",
     ),
     (lambda: Lattice.of(1, 0.001), lambda: Lattice.of(1, 1 / 1500), "is not a simple fraction"),
-    (lambda: Lattice.of(1e-9, 0), lambda: Lattice.of(0, 0), "do not make a lattice"),
-    (lambda: Lattice.of(1, 1e6), lambda: Lattice.of(1, np.inf), "do not make a lattice"),
+    (lambda: Lattice.of(1e-9, 0), lambda: Lattice.of(0, 0), "the scale positive"),
+    (
+        lambda: Lattice.of(1, 1e6),
+        lambda: Lattice.of(1, np.inf),
+        "the scale positive",
+    ),
     (lambda: Lattice(reals=(0, 0, 1)), lambda: Lattice(reals=(0, 1, 0)), "finite and rise"),
 ]
 

@@ -116,7 +116,7 @@ def test_the_zoo_is_the_originals() -> None:
         (("[12, 20, 1]", "[12, 65537, 1]"), "from 1 to 65536, not 65537"),
         (("[12, 20, 1]", "[12, 20]"), r"input is \[height, width, channels\] or \[features\]"),
         (('"bytes"', '"real"'), "encoding is one of fixed-point, sign, bytes, not 'real'"),
-        (('"int2n"', '"int9"'), "weights: int9 is not among"),
+        (('"int2n"', '"int9"'), "weights: int9 is not possible; use bipolar"),
         (('"int2n"', "2"), "weights: no such precision: 2"),
         (("bias = true", "bias = 1"), r"layers\[3\]: bias must be true or false, not 1"),
         (('{ dense = 3 }, { norm = "scalar" },', ""), "must end with a dense layer"),
@@ -151,7 +151,7 @@ def test_refused_files(tmp_path: Path) -> None:
 def test_parameters_that_do_not_fit() -> None:
     stack = Topology("two", (4,), (Dense(3), Norm(), Act(), Dense(2)))
     parameters = random_parameters(stack, np.random.default_rng(0))
-    with pytest.raises(NetworkError, match="norm0: gamma is for 3 channels, not 2"):
+    with pytest.raises(NetworkError, match="norm0: gamma has 3 values, but the map has 2 channels"):
         assemble(
             Topology("two", (4,), (Dense(2), Norm(), Act(), Dense(2))),
             [

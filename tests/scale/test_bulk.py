@@ -247,7 +247,7 @@ def test_what_cannot_be_classified_is_refused_by_name(tmp_path: Path) -> None:
         ("wrong.npy", InputError, r"\[5, 5\]"),
         ("floats.npy", InputError, "uint8"),
         ("empty.npy", BulkError, "has no images"),
-        ("flat.npy", BnnError, "two dimensions"),
+        ("flat.npy", BnnError, "has 1 dimensions; an array of images"),
         ("objects.npy", BnnError, "cannot be read as an array"),
         ("cut.bin", BnnError, "3074 bytes"),
         ("cut-idx3-ubyte", BnnError, "does not match"),

@@ -58,7 +58,7 @@ def test_bombs_are_refused_unopened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_lying_header_allocates_nothing(tmp_path: Path) -> None:
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
     data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-    with pytest.raises(ParameterError, match=r"0 bytes are not an array \(1000000000000,\)"):
+    with pytest.raises(ParameterError, match=r"0 bytes, .* an array \(1000000000000,\)"):
         npz.read(member(tmp_path / "a.npz", data))
 
 

@@ -34,10 +34,10 @@ def unread(monkeypatch):
     [
         ({"precision": "foo"}, "precision is one of integer, 32-true, bf16-mixed, not 'foo'"),
         ({"precision": "bf16"}, "precision is one of"),
-        ({"devices": "0,0"}, "names one twice"),
-        ({"devices": "1,0,1"}, "names one twice"),
-        ({"devices": "0"}, "devices is auto, how many"),
-        ({"devices": "many"}, "devices is auto, how many"),
+        ({"devices": "0,0"}, "names a device twice"),
+        ({"devices": "1,0,1"}, "names a device twice"),
+        ({"devices": "0"}, "devices is auto, a number"),
+        ({"devices": "many"}, "devices is auto, a number"),
     ],
 )
 def test_options_are_looked_at_first(tmp_path, options, said):

@@ -368,7 +368,7 @@ def test_only_the_same_run_is_resumed(done, pictures):
 
 @pytest.mark.parametrize("devices", ["0", "x", "-1", "", "1.5", "0,x", "auto,1", "1 x"])
 def test_devices_that_mean_nothing_are_refused_in_our_words(devices):
-    with pytest.raises(TrainError, match=r"devices is auto, how many .*, not '"):
+    with pytest.raises(TrainError, match=r"devices is auto, a number .*, not '"):
         bnn.train.loop._check_devices(devices)
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line, one module a verb: parse, call, print."""
+"""The command line, one module per command: parse, call, print."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Answers of a classifier as JSON values, and how far they can be believed as lines."""
+"""A classifier's answers as JSON values; how reliable its probabilities are, as lines of text."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def answers(
 
 
 def sureness_lines(found: Sureness | None) -> list[str]:
-    """Return lines for a terminal: the calibration error, or that there are no probabilities."""
+    """Return lines for a terminal: calibration error and rejection, or "no probabilities"."""
     if found is None:
         return ["no probabilities: the model file has no calibration"]
     error = f"expected calibration error {100 * found.error:.2f} % (15 bins of equal width)"

@@ -114,7 +114,7 @@ def convert(
         raise FormatError(f"{out}: a model file ends with {SUFFIX}; other formats need --to")
     for option, value in (("--fires-at", fires_at), ("--folding", folding)):
         if to is None and value is not None:
-            raise FormatError(f"{option} is for --to bnn-pynq; a .bnn file has no such thing")
+            raise FormatError(f"{option} is for --to bnn-pynq; remove it, or add --to bnn-pynq")
     if to is not None:
         check_export(to, out, folding, fires_at)
     else:
@@ -166,7 +166,7 @@ def _told(text: str) -> tuple[str, str]:
 def _conversion(
     source: str, source_format: str | None, options: Options, *, is_exported: bool
 ) -> Conversion:
-    """Convert ``source``; a model of our own is not converted, only exported."""
+    """Convert the file ``source``; a ``.bnn`` file or bundled model is only loaded, for export."""
     import bnn
     from bnn.errors import FormatError
     from bnn.formats.convert import Conversion, Options, convert, recognise
@@ -189,13 +189,13 @@ def _conversion(
 
 
 def _measured(model: Model, found: Verification) -> Model:
-    """Return the model; if approximate, with the number of predictions that differed."""
+    """Return an approximate model with the results of the comparisons in its provenance."""
     notes = [*model.provenance["approximate"], *(one.line() for one in found.comparisons)]
     return replace(model, provenance={**model.provenance, "approximate": notes})
 
 
 def _verify(conversion: Conversion, source: str, data: str, grid: str | None) -> Verification:
-    """Compare, print the result, and return it."""
+    """Compare the converted model with its source on ``data``; print and return the result."""
     from bnn.measure.agreement import read_samples, verify
     from bnn.system.progress import progress
 

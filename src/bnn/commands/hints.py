@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What to run next, at the end of a command, for people: not in a file and not in a pipe."""
+"""The line ``next: bnn ...`` at the end of a command, if its output goes to a terminal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def next_step(*words: str | Path, why: str) -> None:
     """Print a command that may come next, if standard output is a terminal.
 
     Args:
-        words: its words after ``bnn``; they are quoted for a shell.
-        why: what it does, a few words.
+        words: the command's words after ``bnn``; they are quoted for a shell.
+        why: what the command does, in a few words.
     """
     if sys.stdout.isatty():
         typer.echo(harmless(f"next: bnn {shlex.join(map(str, words))}  ({why})"))

@@ -37,9 +37,9 @@ Images = tuple[list[str], NDArray[Any]]
 
 
 def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
-    """Return the files that ``paths`` stand for, in order, and what among them cannot be read.
+    """Return the files that ``paths`` mean, in order, and those that cannot be read.
 
-    A folder stands for the pictures below it, sorted; hidden files do not count.
+    A folder means the pictures in it and in its subfolders, sorted, without hidden files.
     """
     files: list[Path] = []
     unreadable: list[Unreadable] = []
@@ -84,11 +84,11 @@ def read_batches(
     Args:
         model: the model that takes them.
         files: see :func:`list_files`.
-        unreadable: files that cannot be read are added here, and passed over.
-        advance: called with the files done and those in all.
+        unreadable: files that cannot be read are added to this list, and skipped.
+        advance: called with the number of files done and the number of all files.
 
     Raises:
-        InputError: the model is not about pictures, or does not say how they become its input.
+        InputError: the model does not take pictures.
     """
     _check_takes_pictures(model)
     step = size or max(len(files), 1)
@@ -141,7 +141,7 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
 def _read(path: Path, model: Model) -> Any:
     """Return the images of a data file, or the path itself if it must be a picture.
 
-    Data files hold images as networks take them; another size is a mistake, and not resized.
+    Data files hold images as networks take them: those of another size are refused, not resized.
     """
     shape = model.program.input.shape
     plain = path.with_suffix("") if path.suffix in PACKED else path

@@ -77,7 +77,7 @@ def inspect(
 
 
 def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -> Table:
-    """Return a table, a row per edge: shape, precision, values, share of the highest value."""
+    """Return a table, a row per edge: kind, shape, precision, lowest, mean and highest value."""
     from rich.table import Table
     from rich.text import Text
 
@@ -92,7 +92,7 @@ def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -
 
 
 def edges_text(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -> Text:
-    """The same as lines of text, for terminals that are narrower than the table."""
+    """Return what :func:`edges_table` shows as lines of text, for narrow terminals."""
     from rich.text import Text
 
     lines = [harmless(title)]
@@ -119,7 +119,10 @@ def _rows(model: Model, edges: dict[str, NDArray[np.int32]]) -> Iterator[tuple[s
 def _compared(
     model: Model, batch: NDArray[np.generic], edges: dict[str, NDArray[np.int32]], runtime: str
 ) -> tuple[str, bool]:
-    """Compare with another runtime; return the result as text, and whether all is equal."""
+    """Compare ``edges`` with those of ``runtime``, or else the scores.
+
+    Returns the result as text, and whether all is equal.
+    """
     import numpy as np
 
     from bnn.run import prepare

@@ -178,7 +178,7 @@ def _print_results(
 
 
 def _end_with(unreadable: list[Unreadable], total: int) -> None:
-    """List what could not be read on standard error, and end with status 1 if there is any."""
+    """If files cannot be read, list them on standard error, and end with status 1."""
     if not unreadable:
         return
     sys.stdout.flush()
@@ -214,11 +214,11 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on a test set, and say what the set holds and what looks wrong.
 
-    With a calibration in the model file also how far its probabilities can be believed. With
-    --reject what refusing unlikely answers does: to right and wrong ones, to noise, to other data.
+    If the model file has a calibration, it also measures how reliable the probabilities are. With
+    --reject it measures how many right answers, wrong answers and other pictures are rejected.
 
-    A folder holds MNIST's or CIFAR-10's files, or pictures in one subfolder per class, maybe
-    in its subfolder test. Subfolders mean the model's classes of the same names.
+    A folder has MNIST's or CIFAR-10's files, or pictures in one subfolder per class, possibly
+    in a subfolder test. A subfolder is the model's class of the same name.
 
     Examples: [bold]bnn evaluate lfc-w1a1 --data mnist[/bold],
     [bold]bnn evaluate lfc-w1a1 --data mnist --reject 0.9 --against cifar10[/bold]
@@ -266,7 +266,7 @@ def evaluate(
 
 
 def _computed(classifier: Classifier) -> str:
-    """Return the runtime's name; for a simulated one with the clock of its times."""
+    """Return the runtime's name; after a simulation also the clock to which its times belong."""
     run = classifier.last_run
     clock = f", simulated, at {run.details['mhz']:g} MHz" if run.simulated else ""
     return f"{classifier.runtime}{clock}"
@@ -378,12 +378,12 @@ def _classifier(
     loaded = bnn.load(model)
     if runtime != "sim":
         if trace is not None:
-            raise BnnError("--trace is for the runtime sim")
+            raise BnnError(f"--trace is for the runtime sim, not for {runtime}")
         return bnn.Classifier(loaded, runtime, reject=reject, **options)
     from bnn.system.progress import building
 
     if threads is not None:
-        raise BnnError("--threads is for the runtime cpu")
+        raise BnnError(f"--threads is for the runtime cpu, not for {runtime}")
     with building() as progress:
         return bnn.Classifier(loaded, "sim", reject=reject, trace=trace, progress=progress)
 

@@ -34,7 +34,7 @@ class BoardPlan:
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values; without the layers, which ``bnn plan --board NAME`` has."""
+        """Return the plan as plain JSON values without its layers."""
         about = {
             "board": self.board.name,
             "part": self.board.part.name,

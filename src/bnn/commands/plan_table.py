@@ -78,7 +78,7 @@ def _speed(plan: Plan) -> Text:
 
 
 def _clock(plan: Plan) -> str:
-    """How far the clock was tried, and what the design's blocks reached alone."""
+    """Return text: how the clock was tested, and the clock that the slowest block reached alone."""
     clock = f"The clock of {plan.clock_mhz:g} MHz is {plan.clock_is}"
     if plan.routed is None:
         return f"{clock}: no block was routed on {plan.part.name}."

@@ -42,7 +42,10 @@ def simulated_text(run: Run) -> str:
 
 
 def timing_text(run: Run, reading: float = 0.0) -> str:
-    """Return a text with both times of a run: preparing (and ``reading``, seconds), computing."""
+    """Return the times of a run per image as text: preparing, computing.
+
+    ``reading``: seconds spent on reading files, added to those of preparing.
+    """
     images = max(run.images, 1)
     prepared = 1e6 * (run.prepare_seconds + reading) / images
     text = f"preparing {prepared:,.1f} us/image, computing {run.us_per_image:,.2f} us/image"
@@ -65,14 +68,18 @@ def scores_table(
     top: int = MAX_BARS,
     truth: Sequence[str] | None = None,
 ) -> Table:
-    """Return class and score bars of each picture; ``us`` is microseconds per image by runtime.
+    """Return a table with the class and the score bars of each picture.
 
     Args:
-        model, names, scores, classes: what was classified, and as what.
-        us: see above.
-        names_of: names of ``classes`` where "unknown" is one of them; by default the model's.
-        top: classes with a bar.
-        truth: what each picture is, if that is known: wrong answers are shown as such.
+        model: the model that classified.
+        names: names of the pictures.
+        scores: (N, scores), as the runtime gave them.
+        classes: (N,), the class index that each picture got.
+        us: runtime name -> microseconds per image, for the title.
+        names_of: names of the class indexes; by default those of the model. Needed if "unknown"
+            can be a class.
+        top: number of classes that get a bar.
+        truth: the true class of each picture, if known: wrong answers are then marked.
     """
     answers = model.classes if names_of is None else names_of
     timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
@@ -106,9 +113,10 @@ def bars(
     name_width: int = NAME_WIDTH,
     top: int = MAX_BARS,
 ) -> Text:
-    """Return the best classes, a line with a bar each: scores, probabilities if there are any.
+    """Return a line for each of the best classes: score, bar, probability (if any), name.
 
-    A bar is a probability, or else where a score lies from the picture's lowest to its highest.
+    The bar shows the probability; without a calibration it shows the score, from the picture's
+    lowest (empty) to its highest (full).
     """
     values = logits(model.program, scores[None])[0]
     best = np.argsort(-values, kind="stable")[:top]
@@ -133,7 +141,7 @@ def bars(
 
 
 def percent_text(share: float) -> str:
-    """A probability with one digit; one that is not quite 0 or 1 is not shown as such."""
+    """Return a share in percent with one decimal; ``< 0.1 %`` and ``> 99.9 %`` near the ends."""
     if 0 < share < 0.001:
         return "< 0.1 %"
     if 0.999 < share < 1:
@@ -144,8 +152,8 @@ def percent_text(share: float) -> str:
 def info_notes(model: Model) -> list[str]:
     """Return notes on what the table of layers does not show.
 
-    How the input's values were given, how scores become probabilities, the host's last layer, and
-    what is approximate.
+    They are: the values of the input if the user gave them, how scores become probabilities,
+    the last layer if the host computes it, and what is approximate.
     """
     affine = model.program.affine
     notes = ["probabilities: none, the file has no calibration"]

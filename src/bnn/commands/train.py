@@ -211,9 +211,9 @@ def certify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training.")],
     json: Json = False,
 ) -> None:
-    """Compare a run's trained network with its deployed model once more.
+    """Deploy a run's network again, and compare the deployed model with the trained network.
 
-    Also after a run was cut short: the best epoch is deployed.
+    This also works if the training was stopped early.
     """
     _require_extra()
     from bnn.train.run import recertify

@@ -52,8 +52,9 @@ def watch(
 ) -> None:
     """Classify every frame of a camera or a video: class, probability, frames a second.
 
-    Of a camera and a video it takes the square in the middle, as the page of bnn web does. They
-    need OpenCV (the extra camera); folders and animations (GIF, WebP, PNG) do not. Ctrl-C ends it.
+    Frames of cameras and videos are cut to the square in the middle, as on the page of bnn web.
+    Cameras and videos need OpenCV (the extra camera); folders and animations (GIF, WebP, PNG) do
+    not. Ctrl-C ends it.
 
     Examples: [bold]bnn watch cnv-w1a1 0 --reject 0.8[/bold],
     [bold]bnn watch lfc-w1a1 digits/ --json[/bold]
@@ -79,7 +80,7 @@ def watch(
 def _classified(
     classifier: Classifier, frame: NDArray[np.uint8] | Path
 ) -> tuple[str, float | None]:
-    """Return class and probability of a frame; a digit that is not there is an answer, too."""
+    """Return class and probability of a frame; if no digit is found, the reason and None."""
     from bnn.classifier import probabilities
     from bnn.errors import DataError
 
@@ -93,7 +94,7 @@ def _classified(
 
 
 class _Lines:
-    """The last answer on one line of a terminal; elsewhere a line a second, or JSON."""
+    """Prints answers: on a terminal the last one in one line; else a line per second, or JSON."""
 
     def __init__(self, *, json: bool) -> None:
         self.json = json
@@ -104,7 +105,7 @@ class _Lines:
         self.pending = ""
 
     def show(self, name: str, number: int, answer: str, probability: float | None) -> None:
-        """Tell the answer for a frame."""
+        """Print the answer for a frame."""
         from bnn.commands.tables import percent_text, width
 
         rate = self._rate()
@@ -130,14 +131,14 @@ class _Lines:
             self.pending = line
 
     def end(self) -> None:
-        """Leave the cursor on a line of its own, and tell the last frame if it was not told yet."""
+        """Move the cursor to a new line, and print the last answer if it was not printed yet."""
         if self.live and self.last is not None:
             typer.echo()
         if self.pending:
             typer.echo(self.pending)
 
     def _rate(self) -> float | None:
-        """Return frames a second, a mean of the last ten or so; None for the first frame."""
+        """Return frames per second, a mean over about ten frames; None for the first frame."""
         now, before = time.monotonic(), self.last
         self.last = now
         if before is None:

@@ -50,8 +50,8 @@ def read_archive(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the files ``members`` of the official tar archive, one after the other.
 
-    Nothing is unpacked to disk; folders inside the archive do not matter. Returns and
-    raises as `read_records`, also for an archive without one of them.
+    Nothing is unpacked to disk; folders inside the archive do not matter. Returns the same
+    arrays as `read_records`. Raises `DataError` as it does, and if a member is missing.
     """
     name = source_name(source)
     parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
@@ -73,11 +73,13 @@ def _parse(
     count, surplus = divmod(len(data), RECORD_BYTES)
     if surplus and not lenient:
         raise DataError(
-            f"{name}: {len(data)} bytes are {count} CIFAR records of {RECORD_BYTES} bytes "
-            f"and an incomplete one of {surplus}"
+            f"{name}: {len(data)} bytes are not whole CIFAR records of {RECORD_BYTES} bytes, the "
+            f"last one has only {surplus}"
         )
     if not count:
-        raise DataError(f"{name}: {len(data)} bytes hold no CIFAR record of {RECORD_BYTES} bytes")
+        raise DataError(
+            f"{name}: {len(data)} bytes are not a CIFAR record, which has {RECORD_BYTES} bytes"
+        )
     records = np.frombuffer(data, np.uint8, count * RECORD_BYTES).reshape(count, RECORD_BYTES)
     planes = records[:, 1:].reshape(count, 3, 32, 32)
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].copy()

@@ -30,14 +30,15 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Repeated:
-    """Pictures that occur more than once in one way.
+    """Pictures that occur more than once: all repetitions of one kind.
 
     Attributes:
-        where: ``parts``, ``classes`` or ``class``.
+        where: where an equal picture was found: in another part (``parts``), in another class
+            (``classes``) or in the same class (``class``).
         nearly: whether the pictures are nearly equal (else: equal).
-        count: number of superfluous pictures.
+        count: number of pictures that repeat an earlier one.
         examples: texts "name = name", with the parts of both pictures.
-        parts: for ``where`` = ``parts``: the part of the pictures, and the other part with them.
+        parts: only for ``parts``: the part of the repeated pictures, and that of the earlier ones.
     """
 
     where: str
@@ -56,9 +57,9 @@ class _Pairs:
 
 
 def repeated(looks: dict[str, Looks]) -> tuple[Repeated, ...]:
-    """Return what occurs more than once in a data set; ``looks`` are the pictures by part.
+    """Return which pictures of a data set occur more than once; ``looks``: part -> its looks.
 
-    The first of two equal pictures in ``looks`` is the original: put the training part first.
+    Of two equal pictures the second one repeats the first: put the training part first.
     """
     looks = {part: one for part, one in looks.items() if len(one)}
     if not looks:
@@ -111,8 +112,8 @@ def _equal(
 ) -> tuple[_Pairs, NDArray[np.int64]]:
     """Return the pairs of equal pictures, and for each picture whether no earlier one equals it.
 
-    In a group of equal pictures each one is paired with the first of each part and label, so
-    that n pictures make only a few times n pairs.
+    In a group of equal pictures each one is paired only with the first one of each part and
+    label: pairs of all would be too many.
     """
     keys = np.ascontiguousarray(digests).view(np.uint64).reshape(len(digests), -1)
     order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
@@ -146,7 +147,7 @@ def _firsts(
 
 
 def _near(looks: dict[str, Looks], first: NDArray[np.int64]) -> _Pairs:
-    """Return the pairs of nearly equal pictures among those at ``first``, each pair once."""
+    """Return the pairs of nearly equal pictures among those with the indexes ``first``."""
     prints = np.concatenate([one.prints for one in looks.values()])[first]
     contrast = np.concatenate([one.contrast for one in looks.values()])[first]
     blank = np.concatenate([one.marks for one in looks.values()])[first] & Mark.BLANK

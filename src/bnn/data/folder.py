@@ -69,7 +69,7 @@ class PictureFolder:
     def labels_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
         """Return the labels as indexes into other ``classes``, such as a model's; int64 (N,).
 
-        Raises the `DataError` of :func:`bnn.data.names.match` for a subfolder that is none of them.
+        Raises `DataError` if a subfolder is not one of them, see :func:`bnn.data.names.match`.
         """
         return match(self.name, self.classes, classes).indexes[self.labels]
 
@@ -104,13 +104,14 @@ def open_folder(
 ) -> PictureFolder:
     """List the pictures in the subfolders of ``root`` and in their subfolders.
 
-    Hidden and empty subfolders, and those of systems (``__MACOSX``), are not classes.
+    Hidden and empty subfolders, and those that operating systems make (``__MACOSX``), are not
+    classes.
 
     Args:
         root: the folder.
-        classes: the classes to which labels are indexes, see :func:`bnn.data.names.match`;
-            by default the names of the subfolders, in order.
-        order: the names of the subfolders in another order (that of an earlier run).
+        classes: names of the classes; subfolders are matched with them by name, see
+            :func:`bnn.data.names.match`. By default the sorted names of the subfolders.
+        order: without ``classes``: the names of the subfolders in the order of an earlier run.
 
     Raises:
         DataError: ``root`` cannot be listed, has no subfolders with pictures, one of them

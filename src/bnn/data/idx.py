@@ -31,8 +31,8 @@ def read_images(source: Source, *, lenient: bool = False) -> NDArray[np.uint8]:
     """Read IDX images into uint8 (N, rows, columns).
 
     The file must hold exactly as many pixels as its header says. ``lenient`` reads as
-    BNN-PYNQ did: pixels missing at the end are 0, surplus bytes are ignored; what is
-    made up this way is bounded by `LENIENT_PIXELS`.
+    BNN-PYNQ did: pixels missing at the end are 0, surplus bytes are ignored. Then a file
+    with missing pixels may have at most `LENIENT_PIXELS`.
 
     Raises `DataError` for a file that is missing, truncated, of the wrong kind, or whose
     count and sizes are not positive or do not match its bytes.
@@ -76,7 +76,9 @@ def _header(file: Unpacked, magic: int, kind: str, dimensions: int) -> tuple[int
     """Return the sizes in an IDX header, all positive; nothing is allocated."""
     head = file.read(4)
     if bytes(head) != struct.pack(">I", magic):
-        raise DataError(f"{file.name}: not an IDX {kind} file: must start with {magic:#010x}")
+        raise DataError(
+            f"{file.name}: is not an IDX {kind} file, which begins with the bytes {magic:#010x}"
+        )
     sizes = file.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise DataError(f"{file.name}: truncated inside its IDX header")
@@ -105,7 +107,7 @@ def _padded(file: Unpacked, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if size > max(len(data), LENIENT_PIXELS):
         raise DataError(
             f"{file.name}: its IDX header says {_claim(shape)} = {size} bytes, "
-            f"but only {len(data)} follow; too many to take as 0"
+            f"but only {len(data)} follow; too many bytes are missing to read them as 0"
         )
     data.extend(bytes(size - len(data)))
     return np.frombuffer(data, np.uint8)

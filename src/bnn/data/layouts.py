@@ -25,8 +25,8 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def read_mnist_layout(folder: Path, split: Split) -> Arrays | None:
     """Read MNIST's files: ``train-`` or ``t10k-images-idx3-ubyte`` and labels; plain, gz or xz.
 
-    None if both are missing; raises `DataError` if one is missing or damaged, or if one is
-    there twice, plain and packed, with other contents.
+    Returns None if images and labels are both missing. Raises `DataError` if only one of them is
+    missing, one is damaged, or a plain and a packed file of one name have different contents.
     """
     names = _mnist_names(split)
     if (paths := _all_or_none(folder, names)) is None:
@@ -44,8 +44,8 @@ def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
     """Read CIFAR-10's files: ``data_batch_1.bin`` ... or ``test_batch.bin``; plain, gz or xz.
 
     They are searched in the folder, in its ``cifar-10-batches-bin`` and in the published
-    ``cifar-10-binary.tar.gz``. None if there are none; raises `DataError` if they are incomplete
-    or damaged, or there several times with other contents.
+    ``cifar-10-binary.tar.gz``. Returns None if no file is there. Raises `DataError` if files are
+    missing or damaged, or if two copies have different contents.
     """
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
     found: Arrays | None = None
@@ -55,7 +55,8 @@ def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
             found, first = arrays, place
         elif not all(map(np.array_equal, found, arrays)):
             raise DataError(
-                f"{first} and {place} both have {names[0]}, with other contents; remove one of them"
+                f"{first} and {place} both have {names[0]}, with different contents; remove one "
+                "of them"
             )
     return found
 
@@ -96,7 +97,10 @@ def read_npz(path: str) -> dict[Split, Arrays]:
             raise DataError(f"{path}: has no {y if x in arrays else x}")
     if not found:
         names = ", ".join(arrays) or "nothing"
-        raise DataError(f"{path}: has {names[:100]}, not x_train, y_train, x_test, y_test")
+        raise DataError(
+            f"{path}: needs the arrays x_train and y_train, or x_test and y_test; it has "
+            f"{names[:100]}"
+        )
     return found
 
 
@@ -150,8 +154,7 @@ def _same(forms: list[Path]) -> Path:
         for other in others:
             if _digest(other) != wanted:
                 raise DataError(
-                    f"{first} and {other.name}: have other contents, and both could be meant; "
-                    "remove one of them"
+                    f"{first} and {other.name} have different contents; remove one of them"
                 )
     return first
 

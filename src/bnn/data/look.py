@@ -140,7 +140,7 @@ class Notebook:
 class Fact:
     """Properties of a picture's file: width and height, Pillow's mode, marks.
 
-    ``inner``: slices of the rows and columns of the prepared picture that show the picture.
+    ``inner``: slices of the prepared picture's rows and columns without the canvas around it.
     """
 
     name: str
@@ -178,9 +178,10 @@ class Reader:
     """Reads the pictures of folders once, and notes their looks.
 
     Attributes:
-        rule, shape: how a picture becomes uint8 (height, width, channels).
-        total: number of pictures in all folders that will be read, for ``advance``.
-        advance: called for progress after each batch.
+        rule: preparation of the pictures.
+        shape: (height, width, channels) of a prepared picture.
+        total: number of pictures in all folders that will be read.
+        advance: called after each batch with ``done`` and ``total``; or None.
         done: number of pictures so far.
         unreadable: files that could not be read, so far.
     """

@@ -34,8 +34,8 @@ class Match:
 
     Attributes:
         indexes: int64 (names,), indexes into the classes.
-        notes: a sentence for each name that fits only without case or leading zeros, or by
-            its position.
+        notes: sentences on names that were matched although they are not equal: they differ in
+            upper and lower case or leading zeros, or are positions.
     """
 
     indexes: NDArray[np.int64]
@@ -108,7 +108,7 @@ def match(
         root: the folder, for messages.
         names: names of its subfolders.
         classes: names of the classes.
-        what: what has these names, for messages.
+        what: noun for a thing with such a name, for messages.
 
     Raises:
         DataError: a name fits no class or several, or two names fit one class.
@@ -167,7 +167,10 @@ def _positions(
 
 
 def _in_their_places(classes: Sequence[str]) -> bool:
-    """Whether numbers in classes agree with positions (not so for class1, class10, class2)."""
+    """Whether numbered names of classes have their position as number: class0, class1, class2.
+
+    Also true if the names do not have one number each.
+    """
     parts = [_DIGITS.split(_folded(one)) for one in classes]
     numbered = len({(one[0], one[2]) for one in parts if len(one) == 3}) == 1
     if not numbered or any(len(one) != 3 for one in parts):
@@ -219,7 +222,7 @@ def match_numbers(name: str, labels: Iterable[int], classes: Sequence[str]) -> M
     if all(value is None for value in values):
         if used[-1] >= len(classes):
             raise DataError(
-                f"{name}: has a label {used[-1]}, the model has {len(classes)} classes: "
+                f"{name}: label {used[-1]} is too large, the model has {len(classes)} classes: "
                 f"{_listed(classes)}"
             )
         indexes[used] = used

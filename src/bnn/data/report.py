@@ -36,9 +36,9 @@ class Finding:
 
     Attributes:
         kind: fixed text for programs: ``blank``, ``depth``, ``alpha``, ``frames``, ``small``,
-            ``duplicates`` (of one class), ``two labels``, ``leak`` (in two parts), the last
-            three also with ``near`` before them; ``identical class``, ``few``, ``unbalanced``,
-            ``missing``, ``trained on``.
+            ``duplicates`` or ``near duplicates`` (in one class), ``two labels`` or ``near two
+            labels``, ``leak`` or ``near leak`` (in two parts), ``identical class``, ``few``,
+            ``unbalanced``, ``missing``, ``trained on``.
         count: number of pictures or classes.
         text: sentence for users, without the examples.
         examples: names of some of these pictures or classes.
@@ -184,7 +184,7 @@ def make_report(
 ) -> DataReport:
     """Make the report on a data set from the ``looks`` of its parts, the training part first.
 
-    ``judged``: the part whose class counts are checked; None: those of all parts.
+    ``judged``: the part whose class counts are checked; None: the counts of all parts.
     """
     counts = {
         part: tuple(np.bincount(one.labels, minlength=len(classes)).tolist())
@@ -267,7 +267,7 @@ def _identical(classes: Sequence[str], looks: Mapping[str, Looks]) -> Iterator[F
 
 
 def _counts(pictures: int, one: Repeated) -> bool:
-    """Whether to report repeated pictures; a few nearly equal digits are normal."""
+    """Whether repeated pictures are reported: a few nearly equal digits, for example, are not."""
     return not one.nearly or one.count * NEAR_SHARE >= pictures
 
 

@@ -54,7 +54,7 @@ class DataSet:
         return len(self.labels)
 
     def match(self, classes: Sequence[str], labels: Iterable[int]) -> Match:
-        """Return which of a model's ``classes`` each class of this set is; `DataError` if none.
+        """Return which of a model's ``classes`` each class of this set is, or raise `DataError`.
 
         Classes are matched by name; if the names are not known, the ``labels`` that occur are
         taken as numbers or positions, with a note.
@@ -108,8 +108,8 @@ def load_test(source: _Path, where: _Path | None = None) -> Given:
     """Return the test part of a data set: arrays, or a folder of pictures to be read.
 
     ``source`` is a known name ("mnist", "fashion-mnist", "cifar10"), a folder, or an
-    ``.npz`` file. Of a folder of pictures without a test part it is the
-    validation part, else everything. ``where`` is the only folder to search for a known name.
+    ``.npz`` file. If a folder of pictures has no test part, its validation part is returned, or
+    else all of it. ``where`` is the only folder to search for a known name.
 
     Raises `UnknownNameError` for a name that is neither known nor a folder, and
     `DataError` for a set that is missing, incomplete or damaged.
@@ -233,8 +233,8 @@ def _pictures(
         loose = sum(Path(one.name).suffix.lower() in SUFFIXES for one in entries(folder))
         there = f" ({loose_pictures(loose)})" if loose else ""
         raise DataError(
-            f"{folder}: holds neither {' nor '.join(wanted)} files named like MNIST's or "
-            f"CIFAR-10's nor subfolders of pictures, one per class{there}"
+            f"{folder}: is not a data set: it needs {' or '.join(wanted)} files with the names of "
+            f"MNIST or CIFAR-10, or a subfolder of pictures for each class{there}"
         )
     parts = find_parts(folder, names)
     if not parts:
@@ -262,8 +262,9 @@ def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
         if not any(path.parent == place for path in whole.paths):
             others = [one for one in whole.classes if one != name]
             raise DataError(
-                f"{whole.name}: {name} holds subfolders of pictures, as a part of a data set does, "
-                f"but beside it lie {', '.join(others[:5])}; name {place}, or move the others"
+                f"{whole.name}: {name} has subfolders of pictures, like a part of a data set, "
+                f"but next to it are other folders, {', '.join(others[:5])}; name {place}, or "
+                "move the others"
             )
     beside = "no folders for other parts are beside it"
     return tuple(f"the folder {name} is taken as a class: {beside}" for name in names)

@@ -40,7 +40,7 @@ def members(
     Args:
         stream: the unpacked archive; its attribute ``name`` is used in messages.
         wanted: called with each file's full name; files for which it is false are skipped.
-        limit: most bytes of all these files together.
+        limit: most bytes of all wanted files together.
         most: most members, including extended headers; None: 65 536.
 
     Raises:
@@ -57,7 +57,7 @@ def members(
         if kind in (b"0", b"\0", b"7") and not name.endswith("/") and wanted(name):
             limit -= size
             if limit < 0:
-                raise reader.wrong("larger than any such set")
+                raise reader.wrong("its files together are too large")
             yield name, reader.content(size)
         elif kind in (b"1", b"2") and wanted(name):
             raise DataError(

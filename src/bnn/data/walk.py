@@ -63,9 +63,9 @@ class Found:
 
     Attributes:
         pictures: pictures, sorted.
-        unreadable: files with the suffix of a picture that cannot be read.
+        unreadable: files whose suffix is that of a picture format that cannot be read.
         others: suffix in lower case -> number of other files.
-        passed: the first other files, at most `MAX_NAMED`.
+        passed: at most `MAX_NAMED` of the other files, the first by name.
         links: linked folders, which were not entered.
     """
 
@@ -76,7 +76,7 @@ class Found:
     passed: list[Path] = field(default_factory=list)
 
     def pass_over(self, path: Path) -> None:
-        """Count a file that is not a picture by its name."""
+        """Count a file whose name is not a picture's."""
         self.others[path.suffix.lower()] += 1
         self.passed = sorted([*self.passed, path])[:MAX_NAMED]
 
@@ -138,7 +138,7 @@ def _rising(
 
 
 def sort_in(entry: os.DirEntry[str], found: Found) -> None:
-    """Add one file (or linked folder) to ``found``; the caller handles folders."""
+    """Add one file or linked folder to ``found``; other folders are not added."""
     path = Path(entry.path)
     suffix = path.suffix.lower()
     pictorial = suffix in SUFFIXES or suffix in FOREIGN

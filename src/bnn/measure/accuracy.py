@@ -58,8 +58,8 @@ class Evaluation:
         labels, answers: int64 (N,), the true class and the class given, in the order of the set.
         sure: float64 (N,), probabilities of the answers; None if the model has no calibration.
         classes: names of the model's classes.
-        worst: the wrong answers that the model was surest of first, at most 30; without
-            probabilities those with the largest margin.
+        worst: at most 30 wrong answers, the highest probability first; without probabilities the
+            largest margin first.
     """
 
     confusion: NDArray[np.int64]
@@ -116,19 +116,19 @@ def evaluate(
     *,
     skip_broken: bool = False,
 ) -> Evaluation:
-    """Classify the test part of ``data``: of a folder without parts, everything.
+    """Classify the test part of ``data``, or all pictures of a folder that has no parts.
 
     Every picture is also examined, including those of a folder's training part: the report says
-    which of them are in the test part too.
+    which pictures of the training part are in the test part too.
 
     Args:
         classifier: the model on its runtime.
         data: see :func:`bnn.data.sets.load_test`.
-        advance: called after every chunk with pictures done and pictures in all.
+        advance: called after every chunk with the pictures done and the number of all pictures.
         skip_broken: go on without files that cannot be read.
 
     Raises:
-        UnreadableError: pictures that cannot be read, all of them.
+        UnreadableError: pictures cannot be read; the error lists all of them.
         DataError: the data set is missing or damaged, or has classes that the model does not have.
         InputError: the model does not take pictures, or pictures of another shape.
     """
@@ -262,7 +262,7 @@ _TRAINED_ON = Finding(
 
 
 def _looks_of(training: PictureFolder, reader: Reader) -> Looks:
-    """Return what the training part looks like."""
+    """Return the looks of the training part's pictures."""
     notebook = Notebook()
     for _ in reader.batches(training, notebook):
         pass

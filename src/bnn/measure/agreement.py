@@ -6,8 +6,8 @@ Three sources of answers, from the best to the weakest:
 - answers of the source framework itself, stored with the inputs;
 - for ONNX and QONNX, the file executed by ``onnx.reference``
   (:mod:`bnn.formats.qonnx.executor`), which shares nothing with the reader;
-- the network as it was read, evaluated in real numbers. It finds mistakes of the lowering,
-  and none of the reading, which it shares.
+- the network as it was read, evaluated in real numbers. This finds mistakes of the lowering,
+  but not mistakes of the reading.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Samples:
     Attributes:
         labels: true classes, or None.
         answers: classes that the source framework itself gave, or None.
-        logits: its outputs (N, classes), or (N, 1) of a network with one output; or None.
-        final: what these outputs went through after the logits: ``softmax``, ``sigmoid``, or
-            "" if nothing.
+        logits: outputs of the source framework (N, classes), or (N, 1) of a network with one
+            output; or None.
+        final: function that made these outputs from the logits: ``softmax``, ``sigmoid``, or
+            "" if they are the logits.
         notes: what cannot be compared, and why.
     """
 
@@ -70,14 +71,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The converted model's answers against others.
+    """Comparison of the converted model's answers with those of one other source.
 
     Attributes:
         source: name of the program that gave the answers.
         samples: number of samples that were compared.
         differing: number of predictions that differ, except where the source's scores are a tie.
-        off: largest difference of a logit, or None where they cannot be compared.
-        largest: largest logit of the source, by size.
+        off: largest difference of a logit, or None if the logits cannot be compared.
+        largest: largest absolute value of the source's logits.
         independent: whether the answers share nothing with the reader of the file.
     """
 
@@ -104,8 +105,8 @@ class Verification:
         samples: number of samples that were classified.
         correct: number of correct classes; None without labels.
         comparisons: one for each source of answers that exists.
-        off_grid: number with input values that the assumed input cannot hold, so that
-            they were rounded or clipped; None where the source quantizes its input.
+        off_grid: number of samples with a value that the assumed input does not have, so that it
+            was rounded or clipped; None if the source quantizes its input.
         notes: what could not be compared, and why.
     """
 
@@ -194,15 +195,18 @@ def compared(
     independent: bool = True,
     order_only: bool = False,
 ) -> Comparison:
-    """Compare the first answers of ours with all of theirs.
+    """Compare the converted model's answers with those of a source.
 
     Args:
-        source: what gave the answers. independent: see :class:`Comparison`.
-        order_only: their logits went through a softmax or the like: only their order and
-            their ties can be compared.
+        source: name of the source.
+        mine: answers of the converted model.
+        theirs: answers of the source, to the same samples or only the first of them.
+        independent: see :class:`Comparison`.
+        order_only: the source's outputs are not logits but after a softmax, for example: only
+            their order and their ties can be compared.
 
     Raises:
-        DataError: the logits are of another number of classes.
+        DataError: the two have different numbers of classes.
     """
     count = len(theirs.classes)
     classes, logits = mine.classes[:count], theirs.logits
@@ -213,7 +217,9 @@ def compared(
     if logits.shape[1] == 1 and own.shape[1] == 2:
         own = own[:, 1:]
     if own.shape != logits.shape:
-        raise DataError(f"{source}: {logits.shape[1]} outputs, but {own.shape[1]} classes")
+        raise DataError(
+            f"{source}: has {logits.shape[1]} outputs, but the model has {own.shape[1]} classes"
+        )
     largest = float(np.abs(logits).max(initial=0))
     if logits.shape[1] == 1:
         tied = np.abs(logits[:, 0]) <= TIE * largest
@@ -225,7 +231,7 @@ def compared(
 
 
 def _stored(samples: Samples, mine: Answers) -> Comparison:
-    """Compare with the stored answers; probabilities with the same function of our logits."""
+    """Compare with the stored answers; if these are probabilities, with the model's too."""
     assert samples.answers is not None
     if samples.logits is None or mine.logits is None or not samples.final:
         return compared("the stored answers", mine, Answers(samples.answers, samples.logits))
@@ -276,7 +282,7 @@ def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
     """Return the model's inputs, channels last, as a graph with an input of ``shape`` takes them.
 
     Raises:
-        FormatError: they cannot be.
+        FormatError: the numbers of values differ.
     """
     wanted = shape[1:]
     if batch.ndim == 4:
@@ -297,7 +303,10 @@ def classes_of(logits: Array, middle: float = 0.0) -> Array:
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
-    """Return the number of samples that the assumed input changes by more than rounding."""
+    """Return how many samples have a value that quantizing to the assumed input changes.
+
+    Changes below a thousandth of a step do not count. None if no input was assumed.
+    """
     model, name = conversion.model, conversion.report.assumed
     given = model.program.input
     if not name or not isinstance(given, RealInput):
@@ -346,9 +355,9 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
 
 
 def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[str, ...]]:
-    """Return the labels of a data set as numbers of the model's classes, and notes for the user.
+    """Return the labels of a data set as indexes of the model's classes, and notes for the user.
 
-    By name; where the model's classes have no names but their numbers, by position.
+    Classes are matched by name, or by position if the model's classes only have numbers.
     """
     used = np.unique(test.labels).tolist()
     unnamed = tuple(classes) == tuple(map(str, range(len(classes))))
@@ -379,7 +388,8 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
     logits = _one_of(arrays, _LOGITS) if probabilities is None else probabilities
     if logits is not None and (logits.ndim != 2 or logits.shape[:1] != inputs.shape[:1]):
         raise DataError(
-            f"{Path(source)}: has {len(inputs)} inputs and logits of shape {logits.shape}"
+            f"{Path(source)}: its {len(inputs)} inputs need logits of shape ({len(inputs)}, "
+            f"classes), not {logits.shape}"
         )
     final = ""
     if logits is not None:
@@ -390,7 +400,8 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
     for what, values in (("labels", labels), ("predictions", answers)):
         if values is not None and values.shape != (len(inputs),):
             raise DataError(
-                f"{Path(source)}: has {len(inputs)} inputs and {what} of shape {values.shape}"
+                f"{Path(source)}: its {len(inputs)} inputs need {what} of shape "
+                f"({len(inputs)},), not {values.shape}"
             )
     shape = conversion.model.program.input.shape
     if inputs.shape[1:] != shape:
@@ -406,7 +417,10 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
 
 
 def _final(logits: Array, of_file: str, *, told: bool) -> str:
-    """Return the last function of stored outputs: that of the file, if they are probabilities."""
+    """Return the function that made the stored outputs; "" if they are logits.
+
+    It is the last function of the converted file, if the outputs are probabilities.
+    """
     known = of_file if of_file in ("softmax", "sigmoid") else ""
     if told:
         return known or ("softmax" if logits.shape[1] > 1 else "sigmoid")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far probabilities can be believed: find a calibration, measure its error and what it rejects.
+"""Find a calibration, measure its error, and count what a limit of probability rejects.
 
 Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 """
@@ -28,7 +28,7 @@ _HALVINGS = 80
 
 
 def find_calibration(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibration | None:
-    """Return the calibration with the highest likelihood of the true classes; None: too few.
+    """Return the calibration with the highest likelihood of the true classes, or None.
 
     The exponent is 1, unless the temperature alone leaves a calibration error of more than 2 %.
 
@@ -94,12 +94,12 @@ def _loss(
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers of about one probability.
+    """The answers whose probability is in one interval.
 
     Attributes:
-        images: how many.
-        probability: their mean probability.
-        accuracy: the share of them that is right.
+        images: number of answers.
+        probability: mean of their probabilities.
+        accuracy: share of them that is right.
     """
 
     images: int
@@ -108,7 +108,9 @@ class Bin:
 
 
 def reliability(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
-    """Return 15 bins of equal width; both (N,): probabilities of the answers, which are right."""
+    """Return 15 bins of equal width. ``sure``, ``right``: (N,), each answer's probability, and
+    whether it is right.
+    """
     places = np.minimum((sure * BINS).astype(int), BINS - 1)
     return tuple(_bin(sure[places == place], right[places == place]) for place in range(BINS))
 
@@ -128,13 +130,13 @@ def calibration_error(bins: tuple[Bin, ...]) -> float:
 
 @dataclass(frozen=True)
 class Trade:
-    """What a limit of probabilities costs and gives; shares from 0 to 1.
+    """How many answers are kept and rejected with one limit; shares are from 0 to 1.
 
     Attributes:
-        reject: answers of a lower probability are rejected.
+        reject: the limit: answers with a lower probability are rejected.
         right_kept: share of the right answers that are kept; None if no answer is right.
         wrong_refused: share of the wrong answers that are rejected; None if none is wrong.
-        refused: other images -> share of them that is rejected.
+        refused: name of other images, such as ``noise`` -> share of them that is rejected.
     """
 
     reject: float
@@ -163,12 +165,12 @@ def trade(
     right: NDArray[np.bool_],
     others: dict[str, NDArray[np.float64]],
 ) -> Trade:
-    """Return what rejecting below ``reject`` does.
+    """Return how many answers are kept and rejected with the limit ``reject``.
 
     Args:
         reject: the limit, 0 to 1.
         sure, right: (N,) of a test part, as :func:`reliability` takes them.
-        others: name -> probabilities (M,) of the answers to images of no class of the model.
+        others: name -> probabilities (M,) of the answers to images that show no class.
     """
     kept = sure >= reject
     return Trade(
@@ -180,5 +182,5 @@ def trade(
 
 
 def noise(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return 1000 pictures of even noise, uint8 (1000, *shape), the same ones each time."""
+    """Return 1000 pictures of uniform noise, uint8 (1000, *shape); the same in every call."""
     return np.random.default_rng(NOISE_SEED).integers(0, 256, (NOISE, *shape), dtype=np.uint8)

@@ -52,7 +52,7 @@ def report(name: str, data: str, result: Evaluation, sure: Sureness | None) -> s
         name: the model.
         data: name of the data; of a folder its last part only: pages carry no path.
         result: answers, confusion matrix and worst pictures.
-        sure: how far the probabilities can be believed; None without probabilities.
+        sure: how reliable the probabilities are; None without probabilities.
     """
     classes = result.classes
     parts = [
@@ -112,7 +112,7 @@ def _each_class(classes: Sequence[str], matrix: NDArray[np.int64]) -> str:
 
 
 def _wide(kind: str, head: str, rows: Sequence[str]) -> str:
-    """A table that scrolls within the page where it is too wide, also by the keyboard."""
+    """Return a table that scrolls in its own box if it is too wide, also by the keyboard."""
     return (
         f'<div class="wide" tabindex="0" role="group"><table class="{kind}">'
         f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -120,9 +120,9 @@ def _wide(kind: str, head: str, rows: Sequence[str]) -> str:
 
 
 def confusion(classes: Sequence[str], matrix: NDArray[np.int64]) -> str:
-    """Return a table; up to 16 classes with numbers, of more with colours and titles only.
+    """Return the confusion matrix as a table; with more than 16 classes, cells show no numbers.
 
-    A cell is the stronger the larger its share of the row is: three errors of a thousand are pale.
+    The larger a cell's share of its row, the stronger its colour: 3 errors in 1000 are pale.
     """
     small = len(classes) > MAX_NUMBERED
     names = [escape(name) for name in classes]
@@ -165,7 +165,7 @@ def _how_sure(sure: Sureness | None) -> str:
 
 
 def _trade(one: Trade) -> str:
-    """What rejecting does, in both languages."""
+    """Return how many answers a limit keeps and rejects, as text in both languages."""
     shares = {} if one.wrong_refused is None else {"誤答": one.wrong_refused}
     names = {"noise": "ノイズ"}
     shares |= {names.get(name, escape(name)): share for name, share in one.refused.items()}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast a model runs on this machine, measured so that a shared machine disturbs little.
+"""How fast a model runs on this machine, measured so that other programs disturb little.
 
 Rounds go through all settings in turn, so that a busy minute hits them alike. Wall time
 is what a user waits for; CPU time (all threads of this process) is the cost of the work,
-also while others use the machine. The median shows the usual speed, the best the machine's.
+also while others use the machine. The median round shows the usual speed, the best round what
+the machine can do.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far a classifier's probabilities can be believed on a test set, and what rejecting does."""
+"""How reliable a classifier's probabilities are on a test set, and what a limit rejects."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_OTHERS = 2000
 
 @dataclass(frozen=True)
 class Sureness:
-    """How far probabilities can be believed.
+    """How reliable probabilities are.
 
     Attributes:
         error: the expected calibration error, 0 to 1.
-        bins: what it is made of.
-        trades: what rejecting does, for each limit.
+        bins: the bins from which the error is computed.
+        trades: for each limit of probability, how many answers are kept and rejected.
     """
 
     error: float
@@ -50,13 +50,13 @@ def sureness(
     limits: Sequence[float] = (),
     against: Sequence[str] = (),
 ) -> Sureness | None:
-    """Return how far a classifier's probabilities can be believed; None if it has none.
+    """Return how reliable a classifier's probabilities are; None if it has none.
 
     Args:
         classifier: the model on its runtime.
         result: its answers on a test set.
         limits: probabilities below which answers are rejected.
-        against: names or folders of data sets without a class of the model.
+        against: names or folders of data sets whose pictures show no class of the model.
 
     Raises:
         DataError: a data set cannot be read.
@@ -75,7 +75,10 @@ def sureness(
 
 
 def _of_set(classifier: Classifier, name: str) -> NDArray[np.float64]:
-    """Probabilities of the answers to the first pictures of a set; 0 where preparation refuses."""
+    """Return the probabilities of the answers to the first pictures of a data set.
+
+    A picture that the preparation refuses counts with probability 0.
+    """
     given = load_test(name)
     pictures = given.images if isinstance(given, DataSet) else list(given.paths)
     found = []

@@ -133,7 +133,7 @@ def _levels(array: NDArray[Any]) -> NDArray[Any]:
     """Return black and white (bool) as levels 0 and 255; other arrays as they are.
 
     A picture of the levels 0 and 1 alone would be nearly black. It is more likely that 1 means
-    white, so that is said.
+    white, so a warning says that.
     """
     if array.dtype == np.bool_:
         return np.where(array, np.uint8(255), np.uint8(0))

@@ -48,12 +48,12 @@ class Calibration(Checked):
         return found
 
     def to_json(self) -> dict[str, float]:
-        """As the model file has it."""
+        """Return the calibration as JSON values, for the model file."""
         return {"temperature": self.temperature, "exponent": self.exponent}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Calibration:
-        """Return the inverse of :meth:`to_json`; raise `ModelFileError` for anything else."""
+        """Return the calibration from what :meth:`to_json` returned; else `ModelFileError`."""
         if values.keys() != {"temperature", "exponent"}:
             raise ModelFileError(
                 "calibration must have a temperature and an exponent, not "

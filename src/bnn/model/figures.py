@@ -105,7 +105,7 @@ def input_text(given: Input, edge: Edge) -> str:
 
 
 def takes_text(model: Model) -> str:
-    """Return what the model takes: its input, and how the values were told if they were."""
+    """Return what the model takes: its input, and the user's name for the values if given."""
     told = model.provenance.get("input")
     text = input_text(model.program.input, model.program.edges[INPUT])
     return f"{text} ({told})" if isinstance(told, str) else text
@@ -122,7 +122,7 @@ def _values_text(given: RealInput) -> str:
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
-    """Return one number, up to four by channel, or the lowest and the highest of more."""
+    """Return one number if all are equal, each of up to four, or the lowest and the highest."""
     texts = [f"{value + 0.0:.6g}" for value in values.tolist()]
     if len(set(texts)) == 1:
         return texts[0]

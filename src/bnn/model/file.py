@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The ``.bnn`` file: one safetensors file that holds a whole model.
 
-The metadata entry ``bnn`` is a JSON text with the program (its arrays left out),
-the class names (of a large map's outputs, which have numbers, only their count), the preprocessing
-and the provenance. The arrays are tensors:
+The metadata entry ``bnn`` is a JSON text with the program (without its arrays), the class names,
+the preparation and the provenance. If a model has so many classes that they have only numbers,
+their count is stored. The arrays are tensors:
 
 ======================  =======  ==============================================
 tensor                  dtype    shape
 ======================  =======  ==============================================
-``<op>.weights``        uint8    (bits, out, ceil(in / 8)): one bit-plane of the
-                                 weight codes after another, column 0 in bit 0
+``<op>.weights``        uint8    (bits, out, ceil(in / 8)): bit-planes of the
+                                 weight codes, lowest bit first; column 0 in bit 0
 ``<op>.bias``           int32    (out,), may be absent
 ``<op>.thresholds``     int32    (channels, levels)
 ``<op>.signs``          int8     (channels,), may be absent
@@ -20,7 +20,7 @@ tensor                  dtype    shape
 ``affine.scale``, ``affine.offset``      float64 (scores,), may be absent
 ``dense.matrix``        float64  (classes, scores), may be absent; with it
 ``dense.bias``          float64  (classes,)
-``dense.ends``          float64  (2,): ends of what the matrix multiplies
+``dense.ends``          float64  (2,): lowest and highest input of the matrix
 ======================  =======  ==============================================
 
 Loading executes nothing from the file, and everything in it goes through the same
@@ -159,7 +159,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def _described_classes(names: tuple[str, ...]) -> list[str] | int:
-    """The names; of a large map's outputs, which are numbers, only how many there are."""
+    """Return the class names; only their count if they are many and all are numbers."""
     numbered = len(names) > MAX_NAMES and all(name == str(i) for i, name in enumerate(names))
     return len(names) if numbered else list(names)
 
@@ -204,7 +204,10 @@ def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Ten
 
 
 def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
-    """Pack codes (rows, columns) to bit-planes (bits, rows, ceil(columns / 8)), column 0: bit 0."""
+    """Pack values (rows, columns) to bit-planes of their codes, (bits, rows, ceil(columns / 8)).
+
+    The lowest bit of the codes is plane 0; column 0 is bit 0 of a byte.
+    """
     codes = precision.encode(values)
     planes = [(codes >> bit) & 1 for bit in range(precision.bits)]
     packed = np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
@@ -224,10 +227,10 @@ def unpack_planes(
         or columns < 1
         or not 8 * planes.shape[2] - 8 < columns <= 8 * planes.shape[2]
     ):
-        raise ModelFileError(f"weights of shape {planes.shape} have no {columns!r} columns")
+        raise ModelFileError(f"weights of shape {planes.shape} do not have {columns!r} columns")
     rows = planes.shape[1]
     if rows * columns > MAX_PARAMETERS:
-        raise ModelFileError(f"weights of {rows} x {columns} are more than {MAX_PARAMETERS}")
+        raise ModelFileError(f"has {rows} x {columns} weights, more than {MAX_PARAMETERS}")
     values = np.empty((rows, columns), np.int16)
     step = max(1, _PIECE // columns)
     for first in range(0, rows, step):
@@ -238,7 +241,7 @@ def unpack_planes(
 
 
 def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> NDArray[np.int16]:
-    """Codes to values, as :meth:`Precision.decode` does, in numbers of 16 bits: quickly."""
+    """Return the values as :meth:`Precision.decode` does, but in int16, which is faster."""
     if columns % 8 and (planes[:, :, -1] >> columns % 8).any():
         raise ModelFileError("weights have bits after their last column")
     values = np.zeros((planes.shape[1], columns), np.int16)
@@ -308,7 +311,7 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
             metadata = file.metadata() or {}
             names = file.keys()
             if len(names) > MAX_TENSORS:
-                raise ModelFileError(f"has {len(names)} tensors, at most {MAX_TENSORS}")
+                raise ModelFileError(f"has {len(names)} tensors, more than {MAX_TENSORS}")
             names = names if arrays else []
             tensors = {name: file.get_tensor(name) for name in names}
     except OSError as reason:
@@ -330,7 +333,10 @@ def _check_head_size(path: str | os.PathLike[str]) -> None:
     with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MAX_HEAD_BYTES:
-        raise ModelFileError(f"is not a .bnn file: its header would have {size} bytes")
+        raise ModelFileError(
+            f"is not a .bnn file: its first 8 bytes state a header of {size} bytes, more than "
+            f"{MAX_HEAD_BYTES}"
+        )
 
 
 def _check_format(head: Any) -> None:
@@ -376,7 +382,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
 def _typed(table: dict[str, Any], key: str, kind: type[Any]) -> Any:
     value = table.get(key)
     if type(value) is not kind:
-        raise ModelFileError(f"{key!r} must be a {kind.__name__}")
+        raise ModelFileError(f"{key!r} is missing, or is not a {kind.__name__}")
     return value
 
 
@@ -386,7 +392,7 @@ def _optional(table: dict[str, Any], key: str, kind: type[Any]) -> Any:
 
 def _op_name(op: Any) -> str:
     if not isinstance(op, dict):
-        raise ModelFileError("operations must be objects")
+        raise ModelFileError("an operation is not a JSON object")
     return str(_typed(op, "name", str))
 
 
@@ -430,7 +436,7 @@ def _build(
         if item.name not in values and item.default is MISSING:
             raise ModelFileError(f"{name}: {item.name!r} is missing")
     if given:
-        raise ModelFileError(f"{name}: {kind} has no {min(given)!r}")
+        raise ModelFileError(f"{name}: unknown field {min(given)!r} of a {kind}")
     try:
         return kinds[kind](**values)
     except TypeError as reason:

@@ -67,5 +67,5 @@ def _line(texts: tuple[str, ...], numbers: tuple[int, ...]) -> str:
 
 
 def _opened(tag: str, is_number: bool) -> str:
-    """Return the start of a cell, aligned whatever the notebook's own style: numbers right."""
+    """Return the opening tag of a cell; numbers are right-aligned in any notebook's style."""
     return f'<{tag} style="padding: 0 .6em; text-align: {"right" if is_number else "left"}">'

@@ -87,7 +87,10 @@ def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
 
 
 def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
-    """Return the real value of 1 in the sum of ``layer``, (1,) or (out channels,) of ``dtype``."""
+    """Return the scale of the integer sums of ``layer``: the real value of a sum of 1.
+
+    Shape (1,) or (out channels,), in ``dtype``.
+    """
     scale: Real = vector(layer.scale, dtype) * dtype(source_scale)
     return scale
 
@@ -106,7 +109,7 @@ MAX_MULTIPLE = 1 << 20
 
 
 def units(one: float, two: float) -> Units | None:
-    """Return the common unit of two scales (not zero), which is positive; None if there is none."""
+    """Return two scales (not zero) as multiples of a positive unit; None if these are too large."""
     ratio = Fraction(one) / Fraction(two)
     if max(abs(ratio.numerator), ratio.denominator) > MAX_MULTIPLE:
         return None

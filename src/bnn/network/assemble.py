@@ -55,7 +55,8 @@ def assemble(
     Args:
         topology: the stack.
         parameters: values of each layer with parameters (conv, dense, norm), in order.
-        order, arithmetic: see :class:`~bnn.network.network.BatchNorm`.
+        order: order of the operations, see :class:`~bnn.network.layers.BatchNorm`.
+        arithmetic: dtype of the real values, see :class:`~bnn.network.network.Network`.
 
     Raises:
         NetworkError: shapes do not fit, or values are not finite; names the layer.

@@ -175,7 +175,7 @@ def _dense(steps: list[BatchNorm | Scale | Clip | RealDense]) -> Dense:
 def _moved(
     scale: Any, offset: Any, steps: list[BatchNorm | Scale | Clip | RealDense]
 ) -> tuple[Any, Any]:
-    """Return ``scale`` and ``offset`` after the affine layers ``steps``."""
+    """Return scale and offset of ``scale * x + offset`` followed by the affine layers ``steps``."""
     for step in steps:
         assert isinstance(step, BatchNorm | Scale)
         at_zero = real_layer(step, np.zeros(np.size(offset)))

@@ -41,11 +41,11 @@ class Lattice:
     """The real values that small integers q stand for: ``scale * (step * q + base)``.
 
     Attributes:
-        scale, step, base: see above. Sums of convolutions and dense layers use it.
-        reals: the exact values of an input's integers, from its precision's lowest to its
-            highest, as the framework receives them (bytes / 255 is a division: a product with
-            float32's 1/255 is another number for 126 of 256 bytes). Element-wise
-            layers read these. Empty if the formula above gives them.
+        scale, step, base: see above. Sums of convolutions and dense layers use this formula.
+        reals: the exact real values of an input's integers, from the lowest integer of its
+            precision to the highest, as the framework receives them. Element-wise layers read
+            these. Empty if the formula gives them. (Bytes / 255 need a table: the product with
+            float32's 1/255 differs from the quotient for 126 of 256 bytes.)
     """
 
     scale: float = 1.0
@@ -61,8 +61,9 @@ class Lattice:
         """Return the real values of the integers ``q`` in ``dtype`` (float32 or float64).
 
         Args:
-            q: integers, of any shape. lowest: of the input's precision; where :attr:`reals`
-                begins. Integers outside it (codes of padding) count as the nearest one.
+            q: integers, of any shape.
+            lowest: lowest integer of the input's precision; :attr:`reals` begins there. Integers
+                outside the precision (of padding) count as the nearest one in it.
             dtype: NumPy type.
         """
         if not self.reals:
@@ -74,13 +75,15 @@ class Lattice:
 
     @classmethod
     def of(cls, scale: float, offset: float, name: str = "lattice") -> Lattice:
-        """Return the lattice of ``scale * q + offset``, if offset / scale is a fraction.
+        """Return the lattice of ``scale * q + offset``.
 
         Raises:
-            NetworkError: the fraction has no denominator up to 1024.
+            NetworkError: offset / scale is not a fraction with a denominator of at most 1024.
         """
         if not (np.isfinite(scale) and np.isfinite(offset) and scale > 0):
-            raise NetworkError(f"{name}: scale {scale} and offset {offset} do not make a lattice")
+            raise NetworkError(
+                f"{name}: scale {scale} and offset {offset} must be finite, the scale positive"
+            )
         ratio = offset / scale
         fraction = Fraction(ratio).limit_denominator(1024)
         if abs(float(fraction) - ratio) > 1e-6 * max(1.0, abs(ratio)):
@@ -175,7 +178,9 @@ class BatchNorm:
         for what in ("gamma", "beta", "mean", "inv_std"):
             _freeze(self, what)
         if self.order not in ("centered", "scaled", "folded"):
-            raise NetworkError(f"{self.name}: no such order of operations: {self.order!r}")
+            raise NetworkError(
+                f"{self.name}: order must be centered, scaled or folded, not {self.order!r}"
+            )
 
     @classmethod
     def from_variance(
@@ -192,8 +197,8 @@ class BatchNorm:
         """Return the layer with ``inv_std`` computed from a variance, in the variance's own dtype.
 
         Raises:
-            NetworkError: variance + epsilon is below the smallest normal float32, other
-                parameters are below it and decide the result, or one is not finite.
+            NetworkError: variance + epsilon is below the smallest normal float32; another
+                parameter is below it and can change the result; or one is not finite.
         """
         given = np.asarray(variance)
         dtype: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
@@ -210,8 +215,8 @@ class BatchNorm:
 class Scale:
     """``x * factor / divisor + offset``, each (1,) or (channels,); 1, 1 and 0 change nothing.
 
-    Both factor and divisor exist because dividing rounds otherwise than multiplying by a
-    rounded reciprocal.
+    There are both factor and divisor, because a quotient is rounded differently from a product
+    with the rounded reciprocal.
     """
 
     name: str
@@ -224,7 +229,7 @@ class Scale:
         for what in ("factor", "offset", "divisor"):
             _freeze(self, what)
         if not np.asarray(self.divisor).all():
-            raise NetworkError(f"{self.name}: divides by 0")
+            raise NetworkError(f"{self.name}: divisor must not be 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +243,9 @@ class Clip:
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
-            raise NetworkError(f"{self.name}: cannot clip to {self.low} .. {self.high}")
+            raise NetworkError(
+                f"{self.name}: cannot clip to {self.low} .. {self.high}; low must be at most high"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +263,9 @@ class Leaky:
     def __post_init__(self) -> None:
         _freeze(self, "slope")
         if (np.asarray(self.slope) < 0).any():
-            raise NetworkError(f"{self.name}: a negative slope makes values fall, then rise")
+            raise NetworkError(
+                f"{self.name}: a negative slope is not possible, results would fall, then rise"
+            )
 
 
 # --- activations: real values to quantized ones --------------------------------------
@@ -304,11 +313,14 @@ class Sign:
 
 @dataclass(frozen=True, eq=False)
 class Quantize:
-    """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``, v = q - zero_point.
+    """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``.
+
+    The result is the whole number ``q - zero_point``; its real value is ``scale`` times that.
 
     Attributes:
         precision: precision of q, 1 to 16 bits, not bipolar; clipping is to its bounds.
-        scale: positive. zero_point: whole.
+        scale: positive real number.
+        zero_point: whole number.
         rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
             ``ceil`` or ``zero`` (truncation).
     """
@@ -323,9 +335,14 @@ class Quantize:
     def __post_init__(self) -> None:
         _positive(self.name, self.scale)
         if self.rounding not in _ROUND:
-            raise NetworkError(f"{self.name}: no such rounding: {self.rounding!r}")
+            raise NetworkError(
+                f"{self.name}: rounding must be one of {', '.join(_ROUND)}, not {self.rounding!r}"
+            )
         if self.precision.kind == "bipolar" or self.precision.bits > MAX_VALUE_BITS:
-            raise NetworkError(f"{self.name}: a quantizer cannot make {self.precision}")
+            raise NetworkError(
+                f"{self.name}: a quantizer takes 1 to {MAX_VALUE_BITS} bits, not bipolar, but it "
+                f"has {self.precision}"
+            )
         if type(self.zero_point) is not int:
             raise NetworkError(f"{self.name}: zero point must be whole: {self.zero_point!r}")
 
@@ -345,7 +362,7 @@ class Quantize:
         return 1
 
     def level(self, x: Real) -> Integers:
-        """Return the number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
+        """Return the number of steps above the lowest value, int64 of the shape of ``x``."""
         dtype = x.dtype.type
         q = x / dtype(self.scale) + dtype(self.zero_point)
         q = np.clip(q, dtype(self.precision.low), dtype(self.precision.high))
@@ -356,12 +373,16 @@ class Quantize:
 
 @dataclass(frozen=True, eq=False)
 class MultiThreshold:
-    """``v = base + step * #{k: T[c, k] <= x}``; real value ``scale * v``.
+    """Count the thresholds of a channel that x reaches: the result is ``base + step * count``.
 
-    QONNX's ``out_scale * count + out_bias`` is ``Lattice.of(out_scale, out_bias)``.
+    Its real value is ``scale * (base + step * count)``. For QONNX's ``out_scale * count +
+    out_bias`` these three are those of ``Lattice.of(out_scale, out_bias)``.
 
     Attributes:
-        thresholds: real (1, levels) or (channels, levels); infinities are legal.
+        thresholds: real (1, levels) or (channels, levels), reached if they are at most x;
+            infinities are legal.
+        scale: positive real number.
+        step, base: whole numbers, step positive.
     """
 
     name: str
@@ -423,8 +444,8 @@ class MaxPool:
 class Add:
     """Sum of two quantized maps of one shape (a residual connection), each times a factor.
 
-    The real values of their whole numbers are ``factor * scale``: one of them is a fraction of
-    small numbers of the other, so that the sum is a whole number of a common unit, exactly.
+    The real value of 1 in each map is ``factor * scale``. The quotient of the two must be a
+    fraction of small whole numbers: then the sum is a multiple of one common unit, exactly.
 
     Attributes:
         factors: factor of ``source`` and factor of ``other``, not zero.
@@ -444,14 +465,16 @@ class Add:
 class FixedPoint:
     """A quantized map in fixed point: the integers of :class:`bnn.program.operations.Rescale`.
 
-    ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low), high)`` of the source's
-    whole numbers v, halves to even; its real value is ``scale * q``. It stands for real values that
-    are not multiples of one unit. The code that adds this layer reports how exact it is.
+    ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low), high)``, where v is
+    the source's whole number in channel c, and halves are rounded to even. The real value is
+    ``scale * q``, an approximation of real values that are not multiples of one unit. The code
+    that adds this layer reports how exact it is.
 
     Attributes:
-        multipliers, offsets: whole, (channels,). shift: 0 to 62.
-        low, high: ends of q, at most 32 bits with a sign.
-        scale: positive.
+        multipliers, offsets: whole numbers, (channels,).
+        shift: 0 to 62.
+        low, high: lowest and highest q, at most 32 bits with a sign.
+        scale: positive real number.
     """
 
     name: str
@@ -470,7 +493,9 @@ class FixedPoint:
             value.setflags(write=False)
             object.__setattr__(self, what, value)
         if not -(1 << 31) <= self.low <= self.high < 1 << 31 or not 0 <= self.shift <= 62:
-            raise NetworkError(f"{self.name}: its fixed point does not fit 32 bits")
+            raise NetworkError(
+                f"{self.name}: needs low <= high in 32 bits with a sign, and a shift from 0 to 62"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -495,7 +520,8 @@ class RealDense:
     """Dense layer with real weights, which the host computes in float64: the end of a network.
 
     Attributes:
-        weights: real (units, inputs). bias: real (units,), or None.
+        weights: real (units, inputs).
+        bias: real (units,), or None.
     """
 
     name: str
@@ -568,7 +594,10 @@ _ABSORBING = 2.0**-70
 
 
 def check_deviation(name: str, total: ArrayLike) -> None:
-    """Raise :class:`NetworkError` if frameworks disagree about a root in ``total``."""
+    """Raise :class:`NetworkError` if a value of ``total``, variance + epsilon, is too small.
+
+    Frameworks compute different roots of such values. ``name``: the layer, for the message.
+    """
     values = np.asarray(total).reshape(-1)
     wrong = np.flatnonzero(~(values >= _SMALLEST))
     if len(wrong):
@@ -610,7 +639,9 @@ def _weights(layer: Weighted, ndim: int) -> None:
     given = np.asarray(layer.weights)
     kept = given.astype(np.int32 if is_real(layer) else np.int16)
     if kept.ndim != ndim or kept.size == 0 or not np.array_equal(kept, given):
-        raise NetworkError(f"{layer.name}: weights must have {ndim} dimensions of small integers")
+        raise NetworkError(
+            f"{layer.name}: weights must be an array of {ndim} dimensions of small integers"
+        )
     if not layer.precision.allows(kept):
         raise NetworkError(f"{layer.name}: weights are outside {layer.precision.range_text}")
     kept.setflags(write=False)
@@ -621,7 +652,10 @@ def _weights(layer: Weighted, ndim: int) -> None:
     for what, sizes in (("scale", (1, len(kept))), ("bias", (len(kept),))):
         value = getattr(layer, what)
         if value is not None and value.size not in sizes:
-            raise NetworkError(f"{layer.name}: {what} is for {value.size} rows, not {len(kept)}")
+            raise NetworkError(
+                f"{layer.name}: {what} has {value.size} values, but the weights have {len(kept)} "
+                "rows"
+            )
 
 
 def _real(name: str, what: str, values: ArrayLike) -> Real:

@@ -8,10 +8,10 @@ stated order of operations, and ``bnn.network.forward`` evaluates a network that
 
 Maps are channels last, (height, width, channels); a vector is (1, 1, channels). A
 layer's ``source`` is the name of the layer that it reads, ``"input"``, or ``""`` for
-the layer before it; so a plain stack needs no sources, and a residual branch two.
+the layer before it. So a plain stack does not need to state sources.
 
 *Quantized* maps hold whole numbers v that stand for the real values ``scale * v``.
-They are made by the input, by activations, and kept by pooling, adding and flattening.
+The input and activations make them; pooling, adding and flattening keep them quantized.
 Convolutions and dense layers read quantized maps only; their sum over v is exact, and
 becomes real as ``(scale of the weights * scale of the source) * sum + bias``.
 """
@@ -179,10 +179,12 @@ def _infer(network: Network) -> dict[str, Signal]:
 
 
 def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal:
-    """Return the shape and scale of the result of ``layer``; ``signals``: those of earlier layers.
+    """Return the shape and scale of the result of ``layer``.
+
+    ``signals``: shapes and scales of the results of earlier layers, by name.
 
     Raises:
-        NetworkError: it does not fit them.
+        NetworkError: the layer does not fit the results that it reads.
     """
     source = _read(layer.name, layer.source, signals)
     match layer:
@@ -208,20 +210,27 @@ def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal
             if source.shape != other.shape:
                 raise NetworkError(f"{layer.name}: cannot add {source.shape} and {other.shape}")
             if source.scale is None or other.scale is None:
-                raise NetworkError(f"{layer.name}: adds maps that are not quantized to one scale")
+                raise NetworkError(f"{layer.name}: adds real values; quantize both maps before it")
             return Signal(source.shape, common(layer, source.scale, other.scale).unit)
         case Concat():
             other = _read(layer.name, layer.other, signals)
             if source.shape[:2] != other.shape[:2]:
                 raise NetworkError(f"{layer.name}: cannot join {source.shape} and {other.shape}")
             if source.scale is None or source.scale != other.scale:
-                raise NetworkError(f"{layer.name}: joins maps that are not quantized to one scale")
+                raise NetworkError(
+                    f"{layer.name}: joins maps with different scales or real values; quantize "
+                    "both to one scale"
+                )
             return Signal((*source.shape[:2], source.shape[2] + other.shape[2]), source.scale)
         case FixedPoint():
             if source.scale is None or layer.multipliers.shape != (source.shape[2],):
-                raise NetworkError(f"{layer.name}: must read a quantized map of its channels")
+                raise NetworkError(
+                    f"{layer.name}: must read a quantized map of {layer.multipliers.size} channels"
+                )
             if layer.offsets.shape != (source.shape[2],):
-                raise NetworkError(f"{layer.name}: must read a quantized map of its channels")
+                raise NetworkError(
+                    f"{layer.name}: has {layer.offsets.size} offsets for {source.shape[2]} channels"
+                )
             return Signal(source.shape, layer.scale)
         case RealDense():
             units_count, inputs = np.shape(layer.weights)
@@ -242,7 +251,10 @@ def common(layer: Add, one: float, two: float) -> Units:
     """
     found = units(one * layer.factors[0], two * layer.factors[1])
     if found is None:
-        raise NetworkError(f"{layer.name}: adds maps that are not quantized to one scale")
+        raise NetworkError(
+            f"{layer.name}: adds maps whose scales {one:g} and {two:g} have no common unit; "
+            "quantize both to one scale"
+        )
     return found
 
 
@@ -294,4 +306,6 @@ def _check_channels(layer: RealLayer, channels: int) -> None:
     for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
         size = np.size(getattr(layer, what, 0.0))
         if size not in (1, channels):
-            raise NetworkError(f"{layer.name}: {what} is for {size} channels, not {channels}")
+            raise NetworkError(
+                f"{layer.name}: {what} has {size} values, but the map has {channels} channels"
+            )

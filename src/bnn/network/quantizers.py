@@ -63,7 +63,7 @@ def encoded_input(shape: Shape, encoding: Encoding) -> tuple[Input, Lattice]:
     ``fixed-point``: 2p/255 - 1 in 8 bits, 7 of them fractional (the original's CNV).
     ``sign``: -1 below byte 128, else +1 (the original's LFC). ``bytes``: p/255.
 
-    ``shape`` is (height, width, channels), or (features,) for bytes in a row.
+    p is a byte of the picture. ``shape`` is (height, width, channels), or (features,).
     """
     match encoding:
         case "fixed-point":

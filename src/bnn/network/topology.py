@@ -95,7 +95,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalization, with parameters per channel, or if ``scalar`` one set for all.
+    """Batch normalization with parameters per channel; if ``scalar``, one set for all channels.
 
     Attributes:
         is_stated: whether ``epsilon`` was given: then it also holds for files of other frameworks,
@@ -321,7 +321,7 @@ def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
     kinds = [key for key in table if key in _KINDS]
     if len(kinds) != 1:
         raise NetworkError(
-            f"{where}: must have exactly one of {', '.join(_KINDS)}: {_quoted(given)}"
+            f"{where}: must have exactly one of {', '.join(_KINDS)}, but is {_quoted(given)}"
         )
     return _KINDS[kinds[0]](where, table, defaults)
 
@@ -406,7 +406,7 @@ def _pair(where: str, value: Any) -> Pair:
     values = value if isinstance(value, list) else [value, value]
     if len(values) != 2:
         raise NetworkError(
-            f"{where} must be one number or two (vertical, horizontal): {_quoted(value)}"
+            f"{where} must be one number or two (vertical, horizontal), not {_quoted(value)}"
         )
     return (_size(where, values[0]), _size(where, values[1]))
 
@@ -417,7 +417,7 @@ def _borders(where: str, value: Any) -> Borders:
         values = values * 2
     if len(values) != 4 or any(type(n) is not int or not 0 <= n <= MAX_SIZE for n in values):
         wanted = "one number, two (vertical, horizontal) or four (top, left, bottom, right)"
-        raise NetworkError(f"{where} must be {wanted}: {_quoted(value)}")
+        raise NetworkError(f"{where} must be {wanted}, not {_quoted(value)}")
     return (values[0], values[1], values[2], values[3])
 
 
@@ -431,7 +431,10 @@ def _precision(where: str, value: Any) -> Precision:
     except ProgramError as error:
         raise NetworkError(f"{where}: {str(error)[:MAX_QUOTED]}") from None
     if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
-        raise NetworkError(f"{where}: {precision} is not among bipolar, uint1-8, int2-8, int2n-8n")
+        raise NetworkError(
+            f"{where}: {precision} is not possible; use bipolar, uint1 to uint8, int2 to int8, or "
+            "int2n to int8n (n: narrow, symmetric around 0)"
+        )
     return precision
 
 

@@ -120,8 +120,8 @@ def _parameters(op: Op) -> int:
 def work(op: Op, edges: Mapping[str, Edge]) -> int:
     """Return the steps that ``op`` takes for one image.
 
-    A step is a multiplication of a matrix product. A comparison of a threshold or pool counts as
-    64 of them, and so does a value that any other operation moves. More than 255 thresholds of a
+    A multiplication of a matrix product is 1 step. A comparison with a threshold or in a pool is
+    64 steps, and so is a value that another operation makes. More than 255 thresholds of a
     channel count as 255, because a runtime searches them.
     """
     made = _count(edges[op.name].shape)
@@ -267,7 +267,7 @@ def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Return sums of the products below 0 and above 0, with the inputs that make them extreme."""
+    """Return each row's lowest sum of negative products and highest sum of positive ones."""
     up = _row_sums(np.maximum(weights, 0))
     down = _row_sums(weights) - up
     low, high = min(low, 0), max(high, 0)
@@ -314,8 +314,8 @@ def _threshold_edge(op: Threshold, source: Edge) -> Edge:
     channels, levels = op.thresholds.shape
     if channels != source.shape[2] or not 1 <= levels <= MAX_LEVELS:
         raise ProgramError(
-            f"{op.name}: thresholds are {op.thresholds.shape}, "
-            f"{op.source!r} has {source.shape[2]} channels"
+            f"{op.name}: thresholds must be ({source.shape[2]} channels of {op.source!r}, 1 to "
+            f"{MAX_LEVELS} levels), not {op.thresholds.shape}"
         )
     if (op.thresholds[:, 1:] < op.thresholds[:, :-1]).any():
         raise ProgramError(f"{op.name}: thresholds of a channel must ascend")
@@ -361,7 +361,7 @@ def _holds(precision: Precision, edge: Edge) -> bool:
 def rescale_bounds(op: Rescale, low: int, high: int) -> tuple[int, int]:
     """Return the least and largest result of ``op`` for inputs from ``low`` to ``high``.
 
-    A channel's result rises or falls with its input, so the ends of the inputs give them.
+    As the input rises, a channel's result only rises or only falls, so the ends are enough.
     """
     ends = np.repeat(np.array([[low], [high]], np.int64), op.multipliers.size, axis=1)
     made = rescale(ends, op)

@@ -148,7 +148,7 @@ class RealInput(Checked):
         if type(self.multiplied) is not bool:
             raise ProgramError(f"multiplied must be true or false, not {self.multiplied!r}")
         if self.rounding not in ("even", "up"):
-            raise ProgramError(f"no such rounding: {self.rounding!r}")
+            raise ProgramError(f"input rounding must be even or up, not {self.rounding!r}")
         for name in ("scale", "zero_point"):
             value = np.array(getattr(self, name), dtype=np.float32).reshape(-1)
             if value.size not in (1, self.shape[-1]) or not np.isfinite(value).all():
@@ -232,8 +232,8 @@ def sign_table() -> NDArray[np.int16]:
 
 
 def fixed_point_table() -> NDArray[np.int16]:
-    """Return the table int16 (256,) of CNV: 2p/255 - 1 in 8 bits, 7 of them fractional
-    (specification, section 4).
+    """Return the table int16 (256,) of CNV: byte p stands for 2p/255 - 1, in 8 bits, 7 of them
+    fractional (specification, section 4).
     """
     byte = np.arange(256)
     return np.where(byte <= 127, byte - 128, np.minimum(byte - 127, 127)).astype(np.int16)

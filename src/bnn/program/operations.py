@@ -124,7 +124,9 @@ class Dot(Checked):
 
 @dataclass(frozen=True, eq=False)
 class Threshold(Checked):
-    """Counts the thresholds reached: ``y = base + step * #{k: T[c, k] <= sign[c] * x[c]}``.
+    """Counts the thresholds reached: ``y = base + step * count``, channel by channel.
+
+    A threshold of channel c is reached if it is at most ``signs[c] * x[c]``.
 
     Attributes:
         thresholds: int32 (channels, levels), ascending along levels; values outside the
@@ -272,7 +274,7 @@ class Dense(Checked):
     Attributes:
         matrix: float64 (classes, scores).
         bias: float64 (classes,).
-        low, high: ends of x before the product; infinite where it is not clipped.
+        low, high: x is clipped to these before the product; infinite: not clipped.
     """
 
     matrix: NDArray[np.float64]
@@ -299,7 +301,7 @@ class Affine(Checked):
 
     Attributes:
         scale, offset: float64 (scores,).
-        dense: what the host computes of these numbers, or None: they are the logits.
+        dense: a dense layer that makes the logits from these numbers; None: they are the logits.
     """
 
     scale: NDArray[np.float64]
@@ -310,7 +312,7 @@ class Affine(Checked):
         for name in ("scale", "offset"):
             value = np.array(getattr(self, name), dtype=np.float64)
             if value.ndim != 1 or not np.isfinite(value).all():
-                raise ProgramError(f"affine {name} must be one finite number per class")
+                raise ProgramError(f"affine {name} must be one finite number per score")
             value.setflags(write=False)
             object.__setattr__(self, name, value)
         if self.scale.shape != self.offset.shape:
@@ -337,7 +339,10 @@ class Affine(Checked):
 
 
 def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:
-    """Replace an array attribute by a read-only copy of the declared type, if nothing is lost."""
+    """Replace an array attribute by a read-only copy of the declared type.
+
+    Raises `ProgramError` if the type does not hold a value, or the dimensions are others.
+    """
     given = np.asarray(getattr(op, name))
     kept = given.astype(dtype)
     # An array of the type itself lost nothing: weights are many, and need not be compared.

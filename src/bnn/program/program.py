@@ -30,11 +30,11 @@ class Program(Checked):
     Attributes:
         input: what the host feeds.
         ops: operations in order; each reads only edges made before it.
-        scores: name of the edge that holds the scores, shape (1, 1, classes).
+        scores: name of the edge that holds the scores, shape (1, 1, scores).
         decision: name of an :class:`ArgMax` that decides the class, or None: then the
             class is the first maximum of the logits (of the scores without an affine).
-        affine: scores to logits, on the host; excludes ``decision``. It may end in a dense
-            layer of real weights, so that there are other numbers of classes than of scores.
+        affine: makes logits of scores on the host, or None; not together with ``decision``.
+            There are as many classes as scores, unless it ends in a dense layer of real weights.
         edges: every edge by name, inferred by :meth:`check`.
 
     Raises:

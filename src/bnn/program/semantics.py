@@ -41,8 +41,8 @@ def evaluate(
 ) -> dict[str, Array]:
     """Return every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
 
-    ``inputs`` are what ``program.input.check`` returned. ``done`` names, by operation, the edges
-    that no later operation reads: they are dropped.
+    ``inputs`` are what ``program.input.check`` returned. ``done``: what :func:`last_readers`
+    returns; then edges that are not needed any more are dropped, to need less memory.
     """
     integers = program.input.integers(inputs).astype(np.int64)
     edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
@@ -54,7 +54,10 @@ def evaluate(
 
 
 def last_readers(program: Program) -> dict[str, list[str]]:
-    """Return, by operation name, the edges that no later operation reads, its own included."""
+    """Return name of an operation -> names of the edges that are not needed after it.
+
+    The scores and the decision are always needed.
+    """
     last = {INPUT: program.ops[0].name}
     for op in program.ops:
         last[op.name] = op.name
@@ -118,8 +121,8 @@ def window(maps: Array, op: Window) -> Array:
 def dot(maps: Array, op: Dot, largest: int) -> Array:
     """Return the exact integer matrix product.
 
-    Computed in floating point, whose matrix products are fast: ``largest``, the largest magnitude
-    in ``maps``, shows that every sum stays within the integers that the type holds exactly.
+    It is computed in floating point, because matrix products are fast there. ``largest`` is the
+    largest magnitude in ``maps``; it shows that the type holds every sum exactly.
     """
     magnitude = int(np.abs(op.weights.astype(np.int64)).sum(axis=1).max()) * largest
     dtype: Any = np.float32 if magnitude < 1 << 24 else np.float64

@@ -23,10 +23,10 @@ class Classify:
 
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
-        column: of the batches, that holds the pictures: an array (N, *input shape), or for each
-            the bytes of a picture file.
+        column: name of the column with the pictures: an array (N, *input shape), or for each
+            picture the bytes of its file.
         runtime: see :data:`bnn.run.RUNTIMES`.
-        threads: of the cpu runtime; one, because such programs start a process for each processor.
+        threads: threads of the cpu runtime; 1, because Ray starts a process for each processor.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Classify:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the batch with four more columns.
 
-        ``class_index`` is int64 (N,), -1 where a picture cannot be read; ``class_name`` is a
-        text, empty there; ``scores`` is int32 (N, classes), 0 there; ``error`` says why, else it is
-        empty.
+        ``class_index`` is int64 (N,), ``class_name`` texts, ``scores`` int32 (N, scores), ``error``
+        texts, empty without an error. If a picture cannot be read, they are -1, empty, 0 and the
+        reason.
 
         Raises:
             InputError: there is no such column, or the model does not take what is in it.

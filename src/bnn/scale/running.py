@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bulk classification: a plan of shards, an engine that runs them, parts that are whole.
+"""Bulk classification: cut the sources into shards, run them, write a file (part) for each.
 
-A run that was interrupted goes on: parts whose shard is as it was are kept. Engines are somebody
-else's (``concurrent.futures``, Ray Data); each hands out shards and gets :class:`Done` back.
+An interrupted run continues: parts are kept if their shards have not changed. An engine is a thin
+layer over a library (``concurrent.futures``, Ray Data) that runs shards in processes; each shard
+gives a :class:`Done`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Engine = Callable[[Job, list[tuple[int, Shard]]], Iterator[tuple[int, Done]]]
 
 @dataclass
 class Progress:
-    """What is done so far; ``rows`` of this run only, kept parts are in ``kept``."""
+    """What is done so far. ``rows``: rows of this run; ``kept``: rows in parts of earlier runs."""
 
     shards: int
     done: int = 0
@@ -84,21 +85,22 @@ def bulk(
 ) -> Progress:
     """Classify every input of ``sources`` into Parquet files in the folder ``out``.
 
-    A part for each shard: ``name``, ``class_index``, ``class_name``, ``scores``, and ``error`` for
-    an input that cannot be read. Parts of an earlier run are kept where nothing has changed.
+    Each shard makes one file, with the columns ``name``, ``class_index``, ``class_name``,
+    ``scores``, and ``error`` (why an input cannot be read). Files of an earlier run are kept if
+    their shards have not changed.
 
     Args:
-        model: that classifies.
+        model: the model.
         sources: files and folders; see :mod:`bnn.scale.sources`.
         out: a folder; new, or of an earlier run of the same model and sources.
         engine: what runs the shards.
         runtime: see :data:`bnn.run.RUNTIMES`.
-        column: of tables, that has the pictures.
+        column: name of the tables' column with the pictures; None: the one with a usual name.
         advance: called after each shard.
 
     Raises:
         BulkError: a source is missing or was changed meanwhile, or the results cannot be written.
-        BnnError: the model does not take what is there.
+        BnnError: the model does not take these inputs.
     """
     planned = shards(list(sources))
     folder = Path(out)
@@ -144,7 +146,7 @@ def _plan(model: Model, sources: Sequence[str], runtime: str, column: str | None
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Make the folder, or go on in one of the same plan."""
+    """Make the folder; if it exists, check that it belongs to the same plan."""
     place = folder / _PLAN
     if not place.exists():
         if folder.is_dir() and any(folder.iterdir()):

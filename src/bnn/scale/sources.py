@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the sources of a bulk classification are, cut into shards, and each shard's blocks.
+"""The sources of a bulk classification: cut them into shards, and read a shard in blocks.
 
 A shard is what one process reads at a time and what becomes one part of the results: some picture
 files of a folder, a tar archive (WebDataset), a table (Parquet, Arrow), or some images of a file of
-arrays (npy, IDX, CIFAR). How sources are cut does not depend on who computes.
+arrays (npy, IDX, CIFAR). How sources are cut does not depend on the engine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Shard:
 
     Attributes:
         kind: how it is read.
-        paths: of one file, or of the picture files.
+        paths: path of the one file, or for ``files`` the paths of all picture files.
         first, last: images [first, last) of a file of arrays; last -1: to its end.
     """
 
@@ -58,21 +58,23 @@ class Shard:
     last: int = -1
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values, of which ``Shard(**...)`` with a tuple of paths is equal."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Short text for messages: first path, range of images, number of further paths."""
         several = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
         where = f"[{self.first}:{self.last}]" if self.last >= 0 else ""
         return f"{self.paths[0]}{where}{several}"
 
     def fingerprint(self) -> str:
-        """Return a digest of what it names, with sizes and times: another one if it was changed.
+        """Return a digest of the shard with the sizes and times of its files.
+
+        If a file is changed, the digest is another one.
 
         Raises:
-            BulkError: a file has gone, unless it is one of several.
+            BulkError: the file is missing; a missing picture file (``files``) is no error here.
         """
         stamps = [self._stamp(path) for path in self.paths]
         text = json.dumps([self.as_json(), stamps], sort_keys=True)
@@ -92,8 +94,9 @@ class Block:
     """Inputs that were read together.
 
     Attributes:
-        names: of each.
-        given: an array (N, ...), or for each the bytes of a picture file, or why it cannot be read.
+        names: name of each input, for the results and for messages.
+        given: an array (N, ...); or a list with the bytes of each picture file, or the error if
+            it cannot be read.
     """
 
     names: list[str]
@@ -104,7 +107,7 @@ class Block:
 
 
 def is_remote(path: str) -> bool:
-    """Whether fsspec opens it: ``s3://...``, ``gs://...``."""
+    """Whether a path is on a remote file system, opened by fsspec: ``s3://...``, ``gs://...``."""
     return "://" in path
 
 
@@ -196,7 +199,7 @@ def shards(sources: list[str]) -> list[Shard]:
 
 
 def _below(source: str) -> list[str]:
-    """Return the files of a source: itself, or what is below a folder and of a known kind."""
+    """Return the files of a source: the file itself, or all files of known kinds in a folder."""
     if is_remote(source):
         system, place = _file_system(source)
         try:
@@ -276,10 +279,10 @@ def blocks(shard: Shard, column: str | None) -> Iterator[Block]:
 
     Args:
         shard: see :func:`shards`.
-        column: of tables, that holds the pictures; None: the one with a usual name.
+        column: name of the tables' column with the pictures; None: the one with a usual name.
 
     Raises:
-        DataError: the file is damaged; what came before it was yielded.
+        DataError: the file is damaged; blocks before the damage have been yielded.
         BulkError: a table has no such column, or has several.
     """
     match shard.kind:
@@ -359,7 +362,7 @@ def _arrays(shard: Shard) -> Iterator[Block]:
     images = _loaded(path) if whole else _mapped(path)
     last = len(images) if whole else shard.last
     if last > len(images):
-        raise DataError(f"{path}: has become shorter")
+        raise DataError(f"{path}: has become shorter since the run began; start again")
     for first in range(shard.first, last, IMAGES_AT_ONCE):
         end = min(first + IMAGES_AT_ONCE, last)
         block = np.asarray(images[first:end])
@@ -391,7 +394,9 @@ def _mapped(path: str) -> NDArray[Any]:
         except (ValueError, OSError, EOFError) as reason:
             raise DataError(f"{path}: cannot be read as an array: {_line(reason)}") from None
         if array.ndim < 2:
-            raise DataError(f"{path}: an array of images has at least two dimensions")
+            raise DataError(
+                f"{path}: has {array.ndim} dimensions; an array of images has at least 2"
+            )
         return array
     if _suffix(path) == ".bin":
         count, surplus = divmod(size, cifar.RECORD_BYTES)

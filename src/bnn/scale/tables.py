@@ -40,11 +40,11 @@ def results(
     """Return a table of :data:`SCHEMA`.
 
     Args:
-        names: of all inputs.
-        good: for each, whether it was classified.
-        scores, classes: of those, in order.
+        names: names of all inputs.
+        good: for each input, whether it was classified.
+        scores, classes: scores and class indexes of the classified inputs, in order.
         labels: names of the classes.
-        errors: for each input, why it was not classified.
+        errors: for each input, why it was not classified, or None.
     """
     bad = ~good
     each = scores.shape[1]
@@ -80,7 +80,7 @@ def to_bytes(tables: list[Any], fingerprint: str) -> bytes:
 
 
 def part_of(path: Any) -> tuple[str, int, int] | None:
-    """Return what a part says: the state of its shard, its rows, and those with an error.
+    """Return from a part: the state of its shard, the number of rows, and of rows with an error.
 
     None if there is no such part, or it is not whole.
     """
@@ -107,9 +107,10 @@ def batches(
     """Read the column of pictures of a Parquet or Arrow file.
 
     Args:
-        file: it, open.
-        path: for messages, and its kind.
-        column: its name; None: the only one with a ``usual`` name.
+        file: the open file.
+        path: path of the file, for messages; its suffix says which kind it is.
+        column: name of the column; None: the only column whose name is in ``usual``.
+        usual: names that such columns usually have.
         size: most rows at a time.
 
     Raises:

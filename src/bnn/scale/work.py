@@ -28,14 +28,14 @@ from bnn.system.files import write_whole
 
 @dataclass(frozen=True)
 class Job:
-    """What all processes do alike.
+    """What is the same for all processes.
 
     Attributes:
-        model: path of its ``.bnn`` file. Not the model itself: a process that is killed while it is
-            sent more than a pipe holds would stop the sender (CPython's ``spawn``).
-        runtime: its name.
-        column: of tables; None: the one with a usual name.
-        folder: of the parts.
+        model: path of the model's ``.bnn`` file. Not the model itself: a process that is killed
+            while it is sent more than a pipe holds would stop the sender (CPython's ``spawn``).
+        runtime: name of the runtime.
+        column: name of the tables' column with the pictures; None: the one with a usual name.
+        folder: folder of the parts.
     """
 
     model: str
@@ -140,7 +140,9 @@ class _Times:
 
 
 def decoded(model: Model, block: Block) -> tuple[NDArray[Any], list[str | None]]:
-    """Return the inputs of a block that could be read, as runtimes take them; for each its error.
+    """Return the readable inputs of a block, as runtimes take them, and for each input its error.
+
+    The error is None if the input could be read.
 
     Raises:
         InputError: the model does not take such arrays.
@@ -175,7 +177,10 @@ def _tried(model: Model, data: bytes | BnnError, name: str) -> NDArray[np.uint8]
 
 
 def _fitting(model: Model, block: Block) -> NDArray[Any]:
-    """Return arrays with the model's shape; flat ones and grey ones without their axis are."""
+    """Return a block's arrays in the shape of the model's input.
+
+    Flat arrays, and grey pictures without an axis of channels, are reshaped.
+    """
     given, shape = np.asarray(block.given), model.program.input.shape
     found = given.shape[1:]
     if found == shape:
@@ -189,7 +194,7 @@ def _fitting(model: Model, block: Block) -> NDArray[Any]:
 
 
 def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
-    """Return the bytes of a picture file through the model's preparation, as its file would be."""
+    """Prepare the bytes of a picture file for the model, exactly as the file would be prepared."""
     assert model.preprocess is not None, "checked by the caller"
     height, width, channels = model.program.input.shape
     plain = as_it_is(model.preprocess, data, (height, width, channels))
@@ -208,9 +213,9 @@ def as_it_is(
 ) -> NDArray[np.uint8] | None:
     """Return a plain picture that has the input's size and colours already, else None.
 
-    Preparations leave such pixels as they are (:meth:`Preprocess.to_array`; that of digits leaves
-    grey ones), and take longer for that than decoding. What has anything more to it (another size
-    or depth, transparency, EXIF, several frames, damage) is for the preparation.
+    A preparation does not change such pixels (that of digits only if they are grey), but it takes
+    longer than decoding (:meth:`Preprocess.to_array`). All other pictures go through it: those with
+    another size or depth, transparency, EXIF, several frames or damage.
     """
     from PIL import Image
 

@@ -49,7 +49,7 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class _Asgi:
-    """An endpoint as Starlette takes it without its own request and answer objects."""
+    """An endpoint as an ASGI application, which Starlette calls without a ``Request`` object."""
 
     def __init__(self, kind: str, endpoint: Endpoint) -> None:
         self._kind, self._endpoint = kind, endpoint
@@ -60,11 +60,13 @@ class _Asgi:
 
 
 class Service:
-    """Every address, over the models of a repository. ``app`` is the ASGI application.
+    """All addresses of the protocol, for the models of a repository.
+
+    ``app`` is the ASGI application.
 
     Args:
         repository: the models.
-        state: what requests share.
+        state: settings, log and figures, which all requests share.
     """
 
     def __init__(self, repository: Repository, state: State) -> None:
@@ -84,7 +86,7 @@ class Service:
         self.app = Gate(Router(self._routes(), redirect_slashes=False), state)
 
     def close(self) -> None:
-        """End the threads; what they compute is finished."""
+        """Wait until the threads have finished their work, and end them."""
         self._executor.shutdown()
         self._computing.shutdown()
 
@@ -114,7 +116,7 @@ class Service:
         ]
 
     def _renew(self) -> None:
-        """Let every served model have its batcher; those of models that have gone are dropped."""
+        """Make a batcher for every served model, and drop those of models no longer served."""
         self._batchers = {
             served: self._batchers.get(served) or self._batcher(served)
             for served in self._models.all
@@ -191,12 +193,13 @@ class Service:
             raise InputError("the request is not JSON") from None
         parameters = given.pop("parameters", None) or {} if isinstance(given, dict) else None
         if not isinstance(parameters, dict) or any(given.values()):
-            raise InputError("the request must be an empty object")
+            raise InputError("the request must be an empty JSON object, or have no body")
         for name, value in parameters.items():
             # No model here depends on another one.
             if value and name != "unload_dependents":
                 raise InputError(
-                    f"parameter {name[:100]!r}: models come from where the server was told"
+                    f"parameter {name[:100]!r}: cannot be set; models are those that the server "
+                    "was started with"
                 )
 
     # --- inference -------------------------------------------------------------------

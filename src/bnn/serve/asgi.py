@@ -40,7 +40,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the value of a request's header, or None; ``name`` is in lower case.
 
     Raises:
-        RefusedError: it is there twice: each program on the way could take another one.
+        RefusedError: the header is there twice: a proxy and this server could use different ones.
     """
     found = [value for key, value in scope["headers"] if key == name]
     if len(found) > 1:
@@ -49,10 +49,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def number(text: bytes | None, what: str) -> int | None:
-    """Return a header's whole number, or None.
+    """Return the whole number in a header's text; None without the header.
+
+    ``what``: the header's name, for the message.
 
     Raises:
-        RefusedError: it is not one.
+        RefusedError: the text is not a whole number.
     """
     if text is None:
         return None
@@ -84,12 +86,12 @@ class Room:
 
 
 class Body(AbstractContextManager["Body"]):
-    """A request's body, read with a limit. Use ``with``, so that its room is given back.
+    """A request's body, read with a limit. Use ``with``, so that its memory is freed.
 
     Args:
-        scope, receive: of the request.
-        most: most bytes.
-        room: of all requests.
+        scope, receive: ASGI's arguments for this request.
+        most: most bytes that the body may have.
+        room: the memory that all requests share.
     """
 
     def __init__(self, scope: Scope, receive: Receive, most: int, room: Room) -> None:

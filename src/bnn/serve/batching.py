@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Requests that arrive together are computed together; a lone one does not wait.
 
-Nobody waits for a timer: what has arrived when the runtime is free is one batch. A short batch
-of a quick model is computed in the event loop itself, because a thread would cost more than that;
-the others in a thread, in which the core releases the interpreter's lock.
+There is no timer: all requests that have arrived when the runtime is free are one batch. A short
+batch of a fast model is computed in the event loop, because passing it to a thread would take
+longer. Other batches are computed in a thread, in which the core releases the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Batcher:
     """Runs the requests of one model, one batch after the other.
 
     Args:
-        served: it.
-        executor: for batches that take longer.
+        served: the model.
+        executor: computes batches that take longer.
         observe: is called with the number of images of each batch.
     """
 
@@ -86,7 +86,7 @@ class Batcher:
         self._begin()
 
     def _take(self) -> list[_Waiting]:
-        """Remove the next batch from what waits; requests whose client has gone are dropped."""
+        """Remove and return the next batch of requests, without those whose client has gone."""
         taken: list[_Waiting] = []
         images = 0
         position = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""uvicorn's HTTP connection, with the limits that it lacks: time, length of headers, number."""
+"""uvicorn's HTTP connection, with limits of time, of headers' length and of open connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOO_LONG = "the headers are too long"
 
 
 def connection_class(limits: Limits) -> type[HttpToolsProtocol]:
-    """Return the class of connections with these limits, for ``uvicorn.Config(http=...)``."""
+    """Return a class of connections with ``limits``, for ``uvicorn.Config(http=...)``."""
 
     class Connection(_Connection):
         _limits = limits
@@ -54,7 +54,7 @@ class _Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a request has begun with its first one."""
+        """Take bytes; the time of a request begins with its first byte."""
         if self._refused:
             return
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
@@ -112,7 +112,7 @@ class _Connection(HttpToolsProtocol):
         self._refuse(b"408 Request Timeout", _TOO_LATE)
 
     def _refuse(self, status: bytes, text: str, more: bytes = b"") -> None:
-        """Answer outside of any request, and close."""
+        """Write an error answer without a request of the application, and close the connection."""
         self._refused = True
         self._end_time()
         body = b'{"error": "' + text.encode() + b'"}'

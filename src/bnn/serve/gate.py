@@ -160,7 +160,7 @@ def _check_token(scope: Scope, token: str) -> None:
 
 
 def _check_own(scope: Scope) -> None:
-    """Refuse what a page of another site asks for through a browser on this machine."""
+    """Refuse requests that a web page of another site sends through a browser on this machine."""
     host = (header(scope, b"host") or _OWN_NAMES[0]).lower()
     name = host if host.endswith(b"]") else host.rsplit(b":", 1)[0]
     if name not in _OWN_NAMES:

@@ -26,14 +26,14 @@ _ENCODE = json.JSONEncoder(check_circular=False, default=str).encode
 
 
 class Log:
-    """Writes the lines. A log that cannot be written any more stops nothing."""
+    """Writes the lines. If a line cannot be written, the server continues without it."""
 
     def __init__(self, file: TextIO | None = None, *, requests: bool = True) -> None:
         self._file = file
         self._requests = requests
 
     def event(self, event: str, **fields: Any) -> None:
-        """Write one line; ``ensure_ascii`` leaves no control character in it."""
+        """Write one line; JSON escapes control characters, and all that are not ASCII."""
         line = _ENCODE({"time": round(time.time(), 6), "event": event, **fields})
         try:
             file = self._file or sys.stderr
@@ -43,18 +43,18 @@ class Log:
             pass
 
     def request(self, **fields: Any) -> None:
-        """Write the line of a request, if such are wanted."""
+        """Write the line of a request, unless the log was made with ``requests=False``."""
         if self._requests:
             self.event("request", **fields)
 
     def failure(self, request: str, error: BaseException) -> None:
-        """Write what a defect of the server itself raised; clients never see it."""
+        """Write the traceback of a defect of the server; clients never see it."""
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self.event("error", id=request, error=text)
 
 
 class Handler(logging.Handler):
-    """Takes what uvicorn logs."""
+    """Passes uvicorn's log records to a :class:`Log`."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.INFO)

@@ -40,7 +40,7 @@ class Source:
         """Return the source that a text names.
 
         Raises:
-            ServeError: its name or version is not one.
+            ServeError: the name or the version is not allowed, or the model is missing.
         """
         left, equals, place = text.partition("=")
         # A path with "=" in it and no name before: its left part is not a name.
@@ -54,9 +54,11 @@ class Source:
                 "'.', '_', '-'); give it one: NAME=MODEL"
             )
         if colon and not _VERSION.fullmatch(version):
-            raise ServeError(f"{text}: a version is a number from 1 on: NAME:2=MODEL")
+            raise ServeError(
+                f"{text}: version {version!r} is not a whole number from 1; give NAME:2=MODEL"
+            )
         if not place:
-            raise ServeError(f"{text}: no model after {left}=")
+            raise ServeError(f"{text}: has no model after {left}=; give NAME=MODEL")
         return Source(name, version or "1", place)
 
 
@@ -66,12 +68,12 @@ class Served:
 
     Attributes:
         source: where it was loaded from.
-        model: it.
-        runtime: made ready with its program.
-        inputs: of which a request has one.
-        outputs: by name.
-        seconds: that one image took.
-        inline: whether it is so quick that a short batch need not leave the event loop.
+        model: the loaded model.
+        runtime: runtime that is prepared with its program.
+        inputs: inputs that the model can take; a request has exactly one of them.
+        outputs: name -> output.
+        seconds: time of one image; 0 if it was not measured.
+        inline: whether short batches may be computed in the event loop (the cpu runtime).
     """
 
     source: Source
@@ -83,7 +85,7 @@ class Served:
     inline: bool
 
     def metadata(self, versions: list[str]) -> dict[str, Any]:
-        """As the protocol has it."""
+        """Return the model's metadata as the protocol defines them."""
         return {
             "name": self.source.name,
             "versions": versions,
@@ -95,7 +97,7 @@ class Served:
 
 
 def ready(source: Source, runtime: str, options: Mapping[str, Any]) -> Served:
-    """Return a model loaded, and tried with a few images.
+    """Load a model, run its runtime on a few images, and return it.
 
     Raises:
         BnnError: it cannot be loaded, or this machine cannot offer the runtime.
@@ -124,12 +126,12 @@ class Repository:
     """Every model by name and version.
 
     Args:
-        sources: at least one; no name and version twice.
-        runtime: name of the runtime of all.
-        options: of the runtime.
+        sources: at least one; each pair of name and version only once.
+        runtime: name of the runtime of all models.
+        options: options of the runtime.
 
     Raises:
-        ServeError: a name and version twice.
+        ServeError: two sources have the same name and version.
         BnnError: a model cannot be loaded.
     """
 

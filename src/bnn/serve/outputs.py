@@ -31,7 +31,10 @@ ARRAYS, PICTURES = "input", "pictures"
 
 @dataclass(frozen=True)
 class Output:
-    """An output: its tensor, and its values from the outputs of a run."""
+    """An output of a served model: the tensor's description, and a function for its values.
+
+    ``values`` takes what the runtime returned.
+    """
 
     spec: Spec
     values: Callable[[Outputs], Values]
@@ -57,7 +60,7 @@ def outputs_of(model: Model) -> dict[str, Output]:
 
 
 def datatype(given: Input) -> str:
-    """Return the datatype of an input's arrays."""
+    """Return the protocol's datatype of the arrays that an input takes."""
     match given:
         case PictureInput():
             return "UINT8"
@@ -81,7 +84,7 @@ def inputs_of(model: Model) -> tuple[Spec, ...]:
 
 
 def properties(model: Model) -> dict[str, str]:
-    """Return what else is told of a model: a text each, as the protocol has it."""
+    """Return the further properties in a model's metadata: name -> text."""
     found = {"classes": json.dumps(list(model.classes))}
     if len(inputs_of(model)) > 1:
         found["inputs"] = f"exactly one: {ARRAYS}, or {PICTURES} (the bytes of JPEG or PNG files)"
@@ -99,19 +102,25 @@ def batch_of(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
     if spec is None:
         raise InputError(f"input {tensor.name!r}: unknown; this model takes {' or '.join(specs)}")
     if tensor.datatype != spec.datatype:
-        raise InputError(f"input {tensor.name!r}: is {tensor.datatype}, must be {spec.datatype}")
+        raise InputError(
+            f"input {tensor.name!r}: datatype must be {spec.datatype}, not {tensor.datatype}"
+        )
     if isinstance(tensor.values, list):
         return _pictures(model, tensor, max_pixels)
     if tensor.shape[1:] != spec.shape[1:]:
         raise InputError(
-            f"input {tensor.name!r}: shape is {list(tensor.shape)}, must be {list(spec.shape)}"
+            f"input {tensor.name!r}: shape must be {list(spec.shape)} with the number of images "
+            f"for -1, not {list(tensor.shape)}"
         )
     return model.program.input.check(tensor.values)
 
 
 def _pictures(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
     if len(tensor.shape) > 2 or tensor.shape[1:] not in ((), (1,)):
-        raise InputError(f"input {tensor.name!r}: shape is {list(tensor.shape)}, must be [-1]")
+        raise InputError(
+            f"input {tensor.name!r}: shape must be [-1] with the number of pictures for -1, not "
+            f"{list(tensor.shape)}"
+        )
     shape = model.program.input.shape
     batch = np.empty((len(tensor.values), *shape), np.uint8)
     for index, data in enumerate(tensor.values):
@@ -123,7 +132,7 @@ def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np
     """Return the bytes of a JPEG or PNG file through the model's preparation.
 
     Raises:
-        DataError: not such a picture, damaged, or with more than ``max_pixels``; names it.
+        DataError: not a JPEG or PNG file, damaged, or more than ``max_pixels``; names it.
     """
     from PIL import Image
 
@@ -137,11 +146,13 @@ def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np
         try:
             image = Image.open(BytesIO(data), formats=("JPEG", "PNG"))
         except Image.DecompressionBombError:
-            raise DataError(f"{name}: has too many pixels; at most {max_pixels}") from None
+            raise DataError(
+                f"{name}: has too many pixels; at most {max_pixels} are allowed"
+            ) from None
         image.filename = name  # for messages
         if image.width * image.height > max_pixels:
             size = f"{image.width} x {image.height}"
-            raise DataError(f"{name}: has {size} pixels; at most {max_pixels}")
+            raise DataError(f"{name}: has {size} pixels; at most {max_pixels} are allowed")
         check_sides(image, name)
         with image:
             return model.preprocess.to_array(image, (height, width, channels))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The process: uvicorn with our limits; what was accepted is finished before it ends."""
+"""The process: uvicorn with limits; it finishes all accepted requests before it ends."""
 
 from __future__ import annotations
 
@@ -95,12 +95,17 @@ def serve(
     try:
         server.config.load()
     except OSError as reason:
-        raise ServeError(f"{settings.certificate}: {reason.strerror or reason}") from None
+        raise ServeError(
+            f"{settings.certificate}: certificate or key cannot be used: "
+            f"{reason.strerror or reason}"
+        ) from None
     _check_free(settings)
     try:
         server.run()
     except SystemExit:
-        raise ServeError(f"{settings.host}:{settings.port}: cannot be used") from None
+        raise ServeError(
+            f"{settings.host}:{settings.port}: the server cannot start; the log says why"
+        ) from None
 
 
 def _check_free(settings: Settings) -> None:

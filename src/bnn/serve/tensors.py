@@ -48,7 +48,7 @@ class Spec:
     shape: Shape
 
     def as_json(self) -> dict[str, Any]:
-        """As the protocol's metadata have it."""
+        """Return the tensor as the protocol's metadata describe it."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
@@ -58,10 +58,10 @@ def count(shape: Sequence[int]) -> int:
 
 
 def from_json(data: Any, datatype: str, shape: Shape) -> Values:
-    """Values of JSON, flat or nested as ``shape`` says; BYTES are base64.
+    """Return values from JSON: a flat list, or lists nested like ``shape``; BYTES are base64 text.
 
     Raises:
-        InputError: not such values.
+        InputError: a number, the nesting or a type does not fit.
     """
     flat = _flat(data, shape)
     if datatype == BYTES:
@@ -70,7 +70,7 @@ def from_json(data: Any, datatype: str, shape: Shape) -> Values:
     kinds = set(map(type, flat))
     if not kinds <= ({int, float} if dtype.kind == "f" else {int}):
         wanted = "numbers" if dtype.kind == "f" else "whole numbers"
-        raise InputError(f"data of {datatype} are {wanted}")
+        raise InputError(f"data of {datatype} must be {wanted}")
     if dtype.kind != "f" and flat:
         ends = np.iinfo(dtype)
         if min(flat) < ends.min or max(flat) > ends.max:
@@ -89,7 +89,7 @@ def _flat(data: Any, shape: Shape) -> list[Any]:
     """Return the elements of a list that is flat, or nested exactly as ``shape``."""
     level = data
     if type(level) is not list:
-        raise InputError("data are a list")
+        raise InputError("data must be a list")
     if level and type(level[0]) is list:
         for depth in range(len(shape)):
             known = count(shape[: depth + 1])
@@ -110,25 +110,27 @@ def _flat(data: Any, shape: Shape) -> list[Any]:
 
 def _decoded(text: Any) -> bytes:
     if not isinstance(text, str):
-        raise InputError("data of BYTES are texts in base64")
+        raise InputError("data of BYTES must be texts in base64")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise InputError("data of BYTES are texts in base64; this one is not") from None
+        raise InputError("data of BYTES must be texts in base64; one of them is not") from None
 
 
 def from_binary(data: memoryview, datatype: str, shape: Shape) -> Values:
-    """Values of raw little-endian bytes; BYTES have a length of 4 bytes before each element.
+    """Return values from raw little-endian bytes.
+
+    Each element of BYTES has its length before it, in 4 bytes.
 
     Raises:
-        InputError: other sizes.
+        InputError: the number of bytes or elements does not fit ``shape``.
     """
     if datatype == BYTES:
         return _elements(data, count(shape))
     dtype = DTYPES[datatype]
     if len(data) != count(shape) * dtype.itemsize:
         raise InputError(
-            f"binary data have {len(data)} bytes, {datatype} of shape {list(shape)} has "
+            f"binary data have {len(data)} bytes, but {datatype} of shape {list(shape)} needs "
             f"{count(shape) * dtype.itemsize}"
         )
     return np.frombuffer(data, dtype).reshape(shape)
@@ -139,7 +141,9 @@ def _elements(data: memoryview, wanted: int) -> list[bytes]:
     place = 0
     while place < len(data):
         if len(found) == wanted or place + 4 > len(data):
-            raise InputError(f"binary data of BYTES are not {wanted} elements with their lengths")
+            raise InputError(
+                f"binary data of BYTES must be {wanted} elements, each after its length in 4 bytes"
+            )
         (length,) = struct.unpack_from("<I", data, place)
         place += 4
         if length > len(data) - place:
@@ -147,7 +151,9 @@ def _elements(data: memoryview, wanted: int) -> list[bytes]:
         found.append(bytes(data[place : place + length]))
         place += length
     if len(found) != wanted:
-        raise InputError(f"binary data have {len(found)} elements of BYTES, the shape {wanted}")
+        raise InputError(
+            f"binary data have {len(found)} elements of BYTES, but the shape has {wanted}"
+        )
     return found
 
 

@@ -45,7 +45,7 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class _Described:
-    """An input as the JSON has it: with its values, or with the bytes that they take after it."""
+    """An input in the JSON: its values, or None and the ``size`` in bytes of its binary values."""
 
     name: str
     datatype: str
@@ -86,12 +86,12 @@ def parse(body: bytes, json_length: int | None, max_json: int, max_images: int) 
 
     Args:
         body: JSON, and binary tensors after it.
-        json_length: bytes of the JSON; None: all.
-        max_json: most bytes of it.
+        json_length: number of bytes of the JSON; None: the whole body.
+        max_json: most bytes of the JSON.
         max_images: most elements of the first dimension of a tensor.
 
     Raises:
-        InputError: it is not such a request; names the field.
+        InputError: it is not a correct request; names the field.
     """
     length = len(body) if json_length is None else json_length
     if not 0 <= length <= len(body):
@@ -126,7 +126,7 @@ def _head(text: bytes, max_images: int) -> _Head:
     if type(tensors) is not list or not tensors:
         raise InputError("inputs: must be a list of at least one tensor")
     if len(tensors) > _MAX_DIMENSIONS:
-        raise InputError(f"inputs: has {len(tensors)} tensors, models take one")
+        raise InputError(f"inputs: has {len(tensors)} tensors; a model takes exactly one")
     inputs = tuple(_described(each, max_images) for each in tensors)
     return _Head(inputs, _outputs(top, default), default, _id(top))
 
@@ -151,7 +151,7 @@ def _described(given: Any, max_images: int) -> _Described:
     kinds = {"binary_data_size": int, "content_type": str}
     parameters = _parameters(fields, what, kinds)
     if parameters.get("content_type", "base64") != "base64":
-        raise InputError(f"{what}: the only content_type is base64")
+        raise InputError(f"{what}: content_type must be base64")
     size = parameters.get("binary_data_size")
     if (size is None) != ("data" in fields):
         raise InputError(f"{what}: needs either data or the parameter binary_data_size")
@@ -164,7 +164,7 @@ def _described(given: Any, max_images: int) -> _Described:
 
 
 def _tensor(given: _Described, rest: memoryview) -> tuple[Tensor, memoryview]:
-    """Return an input with its values, and the bytes after them."""
+    """Return an input with its values, and the bytes of the body after these values."""
     if given.values is not None:
         return Tensor(given.name, given.datatype, given.shape, given.values), rest
     size = given.size
@@ -183,7 +183,7 @@ def _shape(given: Any, what: str, max_images: int) -> Shape:
     if not all(type(n) is int and 0 <= n < _MAX_DIMENSION for n in given):
         raise InputError(f"{what}: shape must be whole numbers from 0 on")
     if given[0] > max_images:
-        raise InputError(f"{what}: has {given[0]} images, at most {max_images} in a request")
+        raise InputError(f"{what}: has {given[0]} images; a request may have at most {max_images}")
     if count(given) == 0 and given[0] != 0:
         raise InputError(f"{what}: only the first number of a shape may be 0")
     return tuple(given)
@@ -256,15 +256,15 @@ def respond(
     request_id: str | None,
     outputs: Sequence[tuple[str, str, Values, bool]],
 ) -> tuple[bytes, int | None]:
-    """Return the body of an answer, and the bytes of its JSON if binary tensors follow.
+    """Return the body of an answer; and the number of bytes of its JSON, or None if that is all.
 
     Args:
         names: model and version.
-        request_id: the client's.
-        outputs: name, datatype, values, and whether binary, of each.
+        request_id: the client's id of the request, or None.
+        outputs: of each output the name, datatype, values, and whether they are binary.
 
     Raises:
-        InputError: JSON has no such number (infinity), so that binary must be asked for.
+        InputError: a value is infinite, which JSON cannot hold.
     """
     described, tail = [], []
     for name, datatype, values, binary in outputs:
@@ -284,5 +284,7 @@ def respond(
     try:
         text = _ENCODE(top).encode()
     except ValueError:
-        raise InputError("an output is infinite, which JSON cannot say; ask for binary") from None
+        raise InputError(
+            "an output is infinite, which JSON cannot express; request it as binary"
+        ) from None
     return (text, None) if not tail else (b"".join([text, *tail]), len(text))

@@ -113,7 +113,7 @@ def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zi
 
     Raises:
         BnnError: of class ``error``: it is not a regular file, or its contents are too large.
-        DAMAGE: it is damaged.
+        One of the classes in :data:`DAMAGE`: it is damaged.
     """
     with open_file(path, MAX_FILE_BYTES, error) as file:
         size = os.fstat(file.fileno()).st_size
@@ -124,7 +124,8 @@ def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zi
             total = sum(info.file_size for info in infos)
             if len(infos) > MAX_MEMBERS or total > unpacked_limit(size):
                 raise error(
-                    f"{os.fspath(path)}: unpacks to {total} bytes in {len(infos)} files; refused"
+                    f"{os.fspath(path)}: is too large: it unpacks to {total} bytes in "
+                    f"{len(infos)} files"
                 )
             names = [info.filename for info in infos]
             if len(set(names)) < len(names):
@@ -185,7 +186,8 @@ class Hdf5:
     """An HDF5 file, read only: attributes and arrays by path.
 
     Args:
-        path: path, for messages. data: the file's bytes, or None to read ``path``.
+        path: path of the file, also for messages.
+        data: the file's bytes; None: ``path`` is read.
     """
 
     def __init__(self, path: Path, data: bytes | None = None) -> None:

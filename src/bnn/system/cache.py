@@ -224,11 +224,11 @@ def digests(entry: Path) -> dict[str, str]:
 
 
 def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
-    """Read an entry's name and the digests of its files; any exception if it is not a manifest."""
+    """Return an entry's name and its files' digests; a damaged manifest raises any exception."""
     listed = parse_json(read_file(entry / MANIFEST, _MANIFEST_BYTES, CacheError))
     name, files = listed["entry"], listed["files"]
     if not isinstance(files, dict) or not all(isinstance(n, str) for n in (name, *files.values())):
-        raise TypeError("a manifest names texts")
+        raise TypeError("a name or a digest is not a text")
     return name, files
 
 

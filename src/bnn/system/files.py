@@ -96,11 +96,12 @@ def parse_json(text: str | bytes, *, finite: bool = False, many: bool = False) -
     Args:
         text: the JSON text.
         finite: whether to refuse ``NaN`` and ``Infinity``, which are not JSON but Python's.
-        many: whether it has many numbers: where Python itself refuses long ones (from 3.10.7 on, of
-            more than 4300 digits), that is left to it, which takes a fifth of the time.
+        many: whether the text has many numbers. Then the limit of digits is Python's own (4300,
+            from Python 3.10.7 on), because checking each number takes five times as long.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or an object has a key twice.
+        ValueError: it is not JSON, is nested too deeply, a number is too long, or an object has a
+            key twice.
     """
     constant = _no_number if finite else None
     integer = None if many and 0 < _python_digits() <= _PYTHON_DIGITS else _integer
@@ -248,7 +249,7 @@ def check_writable(path: StrPath, error: type[BnnError]) -> None:
         raise error(f"{os.fspath(path)}: cannot be written: {place.parent} is not a folder")
     target = place if place.exists() else place.parent
     if not os.access(target, os.W_OK):
-        raise error(f"{os.fspath(path)}: cannot be written: {target} may not be written")
+        raise error(f"{os.fspath(path)}: cannot be written: no permission to write {target}")
 
 
 def check_page(path: StrPath) -> None:

@@ -46,7 +46,10 @@ def _has_usual_sizes(data: bytes | mmap.mmap) -> bool:
 
 
 def _walked(data: bytes | mmap.mmap, place: int, left: int) -> int:
-    """Return ``left`` minus the objects of the heap at ``place``; -1 if too many or endless."""
+    """Return ``left`` minus the number of objects in the heap at ``place``.
+
+    Returns -1 if this is negative, or if the walk would not end.
+    """
     head = data[place : place + 16]
     if len(head) < 16:
         return left  # truncated: the library raises the error

@@ -87,7 +87,9 @@ def _array(data: bytes) -> NDArray[Any]:
         count *= size
     start = stream.tell()
     if count < 0 or count * dtype.itemsize != len(data) - start:
-        raise ValueError(f"{len(data) - start} bytes are not an array {shape} of {dtype}")
+        raise ValueError(
+            f"has {len(data) - start} bytes, which do not match an array {shape} of {dtype}"
+        )
     flat = np.frombuffer(data, dtype, count, start)
     array = flat.reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Text for terminals: without control sequences from files, without missing characters."""
+"""Text for terminals: control characters are escaped, tables are not cut, any encoding works."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def notice(text: str) -> None:
 
 
 def plain_where_needed() -> None:
-    """Let standard output accept any text, whatever its encoding (``LANG=C``)."""
+    """Let standard output accept any text: characters that its encoding lacks are replaced."""
     codecs.register_error(_HANDLER, _plainer)
     # COLUMNS=0 means "not known", but Rich would print lines of width 0.
     if not _is_positive(os.environ.get("COLUMNS", "")):

@@ -142,7 +142,10 @@ def _magnitude(precision: Precision) -> float:
 def _thresholds(
     dot: Dot, steps: Threshold | None, low: int, high: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Return real thresholds (rows, levels) between the dot's sums, and the least activation."""
+    """Return real thresholds for the dot's sums, and the activation's lowest value.
+
+    Thresholds are (rows, levels), each halfway between two integers: no sum is equal to one.
+    """
     assert steps is not None  # else _precision raised an error
     levels = steps.thresholds.astype(np.float64)
     reached = np.clip(levels, low, high + 1)  # "never" and "always" become the bounds
@@ -173,7 +176,7 @@ def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], le
 
 
 def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
-    """Set ``norm`` to the program's logits if it has them, else to those of a new network."""
+    """Set ``norm`` to make the program's logits; without an affine those of a new network."""
     mean, variance = _measured(x.reshape(-1, 1))
     norm.mean.copy_(mean)
     norm.variance.copy_(variance)

@@ -50,7 +50,7 @@ def flip_shift_and_cut(pictures: Tensor, reach: int = 4, side: int = 10) -> Tens
 
 
 def _strip(count: int, size: int, side: int, device: torch.device) -> Tensor:
-    """Return bool (count, size): in each row up to ``side`` positions around a random one."""
+    """Return bool (count, size): True at up to ``side`` positions around a random one per row."""
     centre = torch.randint(0, size, (count, 1), device=device)
     first = centre - side // 2
     place = torch.arange(size, device=device)

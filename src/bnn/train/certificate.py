@@ -70,7 +70,7 @@ class Certificate:
         calibration: how logits become probabilities; None: it could not be found.
         no_calibration: why there is none; "" if there is one.
         error: the expected calibration error on the test part; None without a calibration.
-        trades: what rejecting unlikely answers does on the test part, and to noise.
+        trades: how many answers limits of probability reject, on the test part and on noise.
     """
 
     network: str
@@ -169,8 +169,8 @@ def certify(
 def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
     """Note in an LFC model the logit from which a class fires on the original's hardware.
 
-    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs it
-    (``fires at`` in the provenance). Other models are returned unchanged.
+    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs this
+    logit (``fires at`` in the provenance). Other models are returned unchanged.
 
     Args:
         scores: int32 (N, classes), scores of validation pictures.
@@ -184,12 +184,13 @@ def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
 def with_calibration(
     model: Model, scores: NDArray[np.int32], labels: NDArray[np.int64], *, whole: bool
 ) -> tuple[Model, str]:
-    """Return the model with a calibration, and "", or as it is and why it has none.
+    """Return the model with a calibration and ""; or the model unchanged and why it has none.
 
     Args:
         model: the deployed model.
-        scores, labels: of the validation part.
-        whole: whether that part was trained on; then a model looks surer than it is.
+        scores, labels: scores (N, classes) and true classes (N,) of the validation part.
+        whole: whether the validation part was trained on. Then no calibration is found, because
+            the model's probabilities on it are too high.
     """
     if whole:
         return model, "the validation part was trained on (--whole)"
@@ -203,7 +204,7 @@ def with_calibration(
 
 
 def _judged(found: Certificate, model: Model) -> Certificate:
-    """Add how far the probabilities can be believed on the test part."""
+    """Add the calibration, its error on the test part, and what limits of probability reject."""
     if model.calibration is None:
         return found
     sure = probabilities(model, found.scores).max(axis=1)

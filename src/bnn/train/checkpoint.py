@@ -187,9 +187,11 @@ def _keep_previous(last: Path) -> None:
 def newest(folder: Path, say: Callable[[str], None]) -> Path | None:
     """Return the checkpoint to resume from: the last, or the previous one if the last is damaged.
 
+    None if there is no checkpoint.
+
     Args:
         folder: folder of the run.
-        say: called with a message if it is not the last one.
+        say: called with a message if the previous one is returned.
 
     Raises:
         TrainError: there are checkpoints, but none can be used.

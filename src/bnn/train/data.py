@@ -230,13 +230,13 @@ def _check_classes(given: Given, seen: Mapping[str, _Seen]) -> None:
 
 
 def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
-    """Hold out a random tenth (the same one each time) as the second part.
+    """Return the pictures without a random tenth (the same one each time), and that tenth.
 
     If the draw misses a class or takes all of it, a tenth of each class is drawn instead.
 
     Args:
         whole: the pictures to draw from.
-        draws: how many parts are still to be drawn from it, this one included.
+        draws: number of parts that are still to be drawn from ``whole``, with this one.
         name: name of the data, for error messages.
     """
     size = len(whole.part)
@@ -259,9 +259,10 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
 def _of_each_class(
     labels: NDArray[np.int64], order: NDArray[np.int64], share: float, draws: int
 ) -> NDArray[np.int64]:
-    """Return the indexes of the first pictures of each class in ``order``: a ``share`` of it.
+    """Return a ``share`` of the indexes of each class, the first in ``order``.
 
-    At least one per class; none of a class with at most ``draws`` pictures: one must remain.
+    At least one per class, but none of a class with at most ``draws`` pictures: a picture must
+    remain to train on.
     """
     chosen = [order[:0]]
     for label in np.unique(labels):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Batch norm and activation in one step, and 2x2 pools, in C++, for training on a CPU.
 
-PyTorch reads and writes each map a dozen times between two convolutions, and that, not
-the arithmetic, is what takes the time. These need two passes forward and two backward, and
-keep one map instead of three. Only in training and in bfloat16, where rounding is free:
-what is deployed is computed by :mod:`bnn.train.layers` alone.
+Between two convolutions, PyTorch reads and writes each map a dozen times. That takes most of the
+time, not the arithmetic. The functions here pass over a map twice forward and twice backward, and
+keep one map instead of three. They are used only in training and in bfloat16, where results may be
+rounded in any way: what is deployed is computed by :mod:`bnn.train.layers` alone.
 """
 
 from __future__ import annotations
@@ -158,10 +158,10 @@ def array_of(tensor: Tensor) -> NDArray[Any]:
 
 
 def _maps(x: Tensor) -> NDArray[np.uint16]:
-    """Return the bits of maps, uint16 (N, height, width, channels), in place."""
+    """Return the bits of maps, uint16 (N, height, width, channels), in the same memory."""
     return array_of(x.detach().permute(0, 2, 3, 1))
 
 
 def _rows(x: Tensor) -> NDArray[np.uint16]:
-    """Return the bits of maps or rows, uint16 (positions, channels), in place."""
+    """Return the bits of maps or rows, uint16 (positions, channels), in the same memory."""
     return _maps(x).reshape(-1, x.shape[1]) if x.dim() == 4 else array_of(x)

@@ -376,18 +376,19 @@ def _check_precision(wanted: str | None) -> None:
 
 
 def _check_devices(devices: str) -> None:
-    """Refuse values that ``--devices`` does not allow, with a message of our own."""
+    """Refuse values that ``--devices`` does not allow, before Lightning does."""
     text = devices.replace(" ", "")
     if not (
         text == "auto"
         or re.fullmatch(r"0*[1-9][0-9]{0,8}|[0-9]{1,9}(,[0-9]{1,9})+|[0-9]{1,9},", text)
     ):
         raise TrainError(
-            f"devices is auto, how many (1 or more), or a list such as 0,2, not {short(devices)}"
+            "devices is auto, a number of devices from 1, or a list such as 0,2, not "
+            f"{short(devices)}"
         )
     named = [int(one) for one in text.split(",") if one and "," in text]
     if len(set(named)) < len(named):
-        raise TrainError(f"devices {short(devices)} names one twice; name each once")
+        raise TrainError(f"devices {short(devices)} names a device twice; name each once")
     if not torch.cuda.is_available():
         _check_processors(devices)
 
@@ -439,7 +440,9 @@ class FitOptions:
 
 
 def lightning_precision(stack: Stack, wanted: str | None) -> str:
-    """Return the precision for Lightning, and set ``stack`` to use look-up tables if it is to.
+    """Return the precision for Lightning.
+
+    ``stack`` is set to use look-up tables if integers are requested, or are faster here.
 
     On a CPU without AMX, few-bit layers train several times faster in integers than in floating
     point (``bench/train_step.py``).

@@ -65,7 +65,7 @@ def _head(english: str, japanese: str) -> str:
 
 
 def _without_paths(found: Certificate, text: str) -> str:
-    """Return a text in which places on this machine have only their last name."""
+    """Return a text in which paths of this machine are replaced by their last part."""
     settings = found.settings
     named = [settings.get(key) for key in ("data", "network", "init")]
     places = [found.dataset, *named, *settings.get("teachers", ())]
@@ -95,7 +95,7 @@ def _accuracies(found: Certificate) -> str:
 
 
 def _sureness(found: Certificate) -> str:
-    """How far probabilities can be believed, and what rejecting does."""
+    """Return the part of the page about probabilities: reliability, and what limits reject."""
     lines = [f"The model has no calibration, so no probabilities: {found.no_calibration}."]
     if found.calibration is not None and found.error is not None:
         first = (

@@ -71,8 +71,9 @@ class _Uniform(torch.autograd.Function):
 class _Weight(torch.autograd.Function):
     """Quantize real weights in [-1, 1] to ``precision``; the gradient passes unchanged.
 
-    Bipolar: the sign, as above. Else ``q = floor(high * x + 1/2)``. Weights are clipped
-    to [-1, 1] after every step, so no window is needed (specification, section 8).
+    Bipolar: +1 if x >= 0, else -1. Other precisions: ``q = floor(high * x + 1/2)``. The gradient
+    needs no limits, because weights are clipped to [-1, 1] after every step (specification,
+    section 8).
     """
 
     @staticmethod

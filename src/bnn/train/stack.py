@@ -63,7 +63,7 @@ class Stack(nn.Module):
         return self._stages is not None
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits; under autocast in bfloat16 (not exact) except for the head."""
+        """Return the logits; under autocast all but the head is rounded to bfloat16, not exact."""
         device = pictures.device.type
         fast = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if fast else torch.float32

@@ -79,7 +79,10 @@ def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray
 
 
 def tiles(values: NDArray[np.int32], low: int, high: int) -> NDArray[np.uint8]:
-    """Return maps (height, width, channels) side by side: uint8 (rows, columns, 2), with alpha."""
+    """Return the channels of a map (height, width, channels) as tiles of one grey picture.
+
+    The picture is uint8 (rows, columns, 2): grey level and alpha, which is 0 between tiles.
+    """
     height, width, channels = values.shape
     grey = np.round(255 * (values - low) / max(high - low, 1)).astype(np.uint8)
     if height * width == 1:

@@ -64,11 +64,13 @@ class Machine:
         self._lock = threading.Lock()
 
     def answer(self, model: str, image: bytes) -> dict[str, Any] | None:
-        """Return what each runtime makes of an image; None while they are made (minutes for sim).
+        """Return each runtime's result for an image.
+
+        None while the runtimes are still being prepared, which takes minutes for ``sim``.
 
         Args:
             model: name of a bundled model, a key of ``sizes``.
-            image: its input's bytes, ``sizes[model]`` of them.
+            image: the bytes of the model's input, ``sizes[model]`` of them.
 
         Raises:
             Busy: too many requests at a time.

@@ -71,7 +71,7 @@ class PageServer(ThreadingHTTPServer):
 
 
 def _told(pages: Mapping[str, bytes], machine: Machine) -> Mapping[str, bytes]:
-    """The page's files, whose list of models says what this machine runs."""
+    """Return the page's files; their list of models also says what this machine can run."""
     listed = json.loads(pages["models.json"])
     listed["machine"] = {"runtime": machine.runtime, "models": sorted(machine.sizes)}
     return {**pages, "models.json": json.dumps(listed).encode()}
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _posted(self, machine: Machine) -> tuple[HTTPStatus, dict[str, Any]]:
-        """Status and values of the answer to a POST; nothing is read before its head is checked."""
+        """Return status and JSON values for a POST; its headers are checked before its body."""
         place = urlsplit(self.path)
         if place.path != "/run":
             return HTTPStatus.NOT_FOUND, {"error": "there is nothing to post to"}
@@ -140,7 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
         return HTTPStatus.OK, answer
 
     def _is_foreign(self) -> bool:
-        """Refuse requests of other sites' pages, and under other names; whether that was done."""
+        """Refuse a request that a page of another site sends, or that names another host.
+
+        Returns whether it was refused.
+        """
         host = self.headers.get("Host", HOST)
         origin = self.headers.get("Origin")
         own = host.rsplit(":", 1)[0] in _OWN_NAMES

@@ -133,7 +133,10 @@ def _of_tiff(tags: Any, name: str) -> Range:
     assert least is not None
     assert most is not None
     if not least < most:
-        raise DataError(f"{name}: its file states the range {least:g} to {most:g}")
+        raise DataError(
+            f"{name}: its file states an impossible range of values, {least:g} to {most:g}; "
+            f"{_ADVICE}"
+        )
     if _number(tags, _PHOTOMETRIC, None) == _WHITE_IS_ZERO:
         return Range(most, least, declared)
     return Range(least, most, declared)
@@ -170,14 +173,16 @@ def check_tiff(image: Image.Image, name: str) -> None:
         raise DataError(f"{name}: colours of 16 bits whose largest value is {most:g}; {_ADVICE}")
     palette = tags.get(320) if image.mode in ("P", "PA") else None
     if palette and 0 < max(palette) < 256:
-        raise DataError(f"{name}: the palette of this TIFF is of 8 bits, which is not allowed")
+        raise DataError(
+            f"{name}: the palette of this TIFF has 8 bits, but TIFF requires 16; save it as RGB"
+        )
 
 
 def check_colours(image: Image.Image, raw: str, name: str) -> None:
     """Refuse colours of 16 bits (raw mode ``raw``) that are nearly black.
 
     Raises:
-        DataError: see `MIN_RANGE`.
+        DataError: the largest value is a smaller share of the range than `MIN_RANGE`.
     """
     if ";16" not in raw or is_deep(image.mode) or image.mode == "CMYK":
         return

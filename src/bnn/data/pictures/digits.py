@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def digit_pixels(
     look: Seen, shape: tuple[int, int], options: Digit, name: str
 ) -> NDArray[np.uint8]:
-    """Return the stroke in a picture: uint8 (height, width) of ``shape``, 255 on 1.
+    """Return a picture of the stroke, uint8 (height, width) of ``shape``: 255, background 1.
 
     A picture that has the size already is converted to grey levels only, unless it has
     transparent pixels (it was drawn on a transparent canvas).
@@ -55,7 +55,7 @@ def _fixed(grey: Image.Image, options: Digit) -> Image.Image:
 def _one_stroke(
     grey: Image.Image, shape: tuple[int, int], options: Digit, name: str, framed: bool = False
 ) -> Image.Image:
-    """Return black ink on white: by the fixed rule if it finds one whole stroke, else adaptive.
+    """Return black ink on white: by the fixed rule if it finds a stroke, else by the adaptive one.
 
     ``framed``: whether this is the inside of a frame.
     """
@@ -87,7 +87,7 @@ def _one_stroke(
 
 
 def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mask | None:
-    """Return where the ink is if the fixed rule's result ``fixed`` is not a stroke; else None."""
+    """Return a better mask of the ink if the fixed rule's result is not a stroke; else None."""
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):
         if is_solid(ink):

@@ -123,7 +123,7 @@ def _has_room(covered: Mask, ground: Mask) -> bool:
 
 
 def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
-    """Return the size of a grid cell, and boxes and masks of the parts of the ink without dust."""
+    """Return a grid cell's size, and for each part of the ink (no dust) its box and its mask."""
     cell = -(-max(ink.shape) // _GRID)
     amounts = pooled(ink, cell)
     labels = parts(amounts > 0)
@@ -201,8 +201,8 @@ def are_several(ink: Mask) -> bool:
     """Whether ink shows more than one digit or letter.
 
     Strokes of one digit stand close together: a bar above a 5, a dot on an i, the two strokes
-    of a 4. Parts are several digits if they are side by side with a gap, and each nearly as
-    tall as all; or one above the other and each tall; or far apart.
+    of a 4. Parts are several digits if they are side by side with a gap, and each is nearly as
+    tall as all ink; or if they are one above the other and each is tall; or if they are far apart.
     """
     _, boxes, _ = _found(ink)
     height = _height(boxes)
@@ -275,7 +275,7 @@ def _stroke_width(ink: Mask) -> float:
 
 
 def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
-    """Whether dark ink may be the hole in a light stroke: its box is inside the other one's.
+    """Whether dark ink may be the hole in a light stroke: its box is not larger.
 
     Args:
         inner: mask of what is dark on light.

@@ -56,7 +56,7 @@ class Preprocess(ABC):
 
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
-        """Return the values of `to_array`, in order; may decode the picture."""
+        """Return what `to_array` returns, in any shape of that size; may decode the picture."""
 
     def to_json(self) -> dict[str, object]:
         """Return a dictionary of JSON values, from which `from_json` makes an equal object."""
@@ -98,7 +98,7 @@ class Thumbnail(Preprocess):
     def __post_init__(self) -> None:
         colour = self.background
         if not isinstance(colour, tuple) or len(colour) != 3:
-            raise InputError(f"background must be three levels, not {colour!r}")
+            raise InputError(f"background must be three levels from 0 to 255, not {colour!r}")
         for level in colour:
             _check_integer("background", level, 0, 255)
 
@@ -117,7 +117,7 @@ class Thumbnail(Preprocess):
 
 @dataclass(frozen=True)
 class Digit(Preprocess):
-    """A dark stroke on light paper, found, centred and inverted: 255 on 1.
+    """Find a dark stroke on light paper, centre and invert it: stroke 255, background 1.
 
     The original's rule for LFC networks; see `bnn.data.pictures.rules.digit_array` for the options.
     That rule has a fixed threshold. With ``adaptive``, if it does not find a stroke (pencil,

@@ -237,7 +237,7 @@ def turn_back(image: Image.Image) -> None:
 def on_canvas(
     image: Image.Image, shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
-    """Shrink to fit and centre on a canvas: uint8 (height, width, 3), by ``shape``.
+    """Shrink to fit and centre on a canvas: uint8 (height, width, 3); ``shape``: (height, width).
 
     The caller's picture is shrunk in place by `thumbnail_pillow6`. Then it is pasted without a
     mask, and alpha is dropped: transparent pixels show their stored colour. Raises `DataError`

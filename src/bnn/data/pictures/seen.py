@@ -242,10 +242,13 @@ def _is_key(image: Image.Image, key: object, raw: str, name: str) -> NDArray[np.
     """Return where the transparent colour (PNG's tRNS) is, bool (height, width)."""
     parts = key if isinstance(key, tuple) else (key,)
     if not all(type(part) is int for part in parts) or len(parts) != len(image.getbands()):
-        raise DataError(f"{name}: its transparent colour {key!r} is not one of its mode")
+        raise DataError(
+            f"{name}: its transparent colour {key!r} does not fit its mode {image.mode}; save it "
+            "with an alpha channel"
+        )
     if image.mode == "RGB" and (";16" in raw or max(parts) > 255):
         raise DataError(
-            f"{name}: has 16 bits a colour and one that is transparent, which cannot be read "
+            f"{name}: has colours of 16 bits and a transparent colour, which cannot be read "
             "exactly; save it with an alpha channel"
         )
     # PNG writes 16 bits, of which those count that a pixel has. Pillow spreads levels of 2 and

@@ -108,7 +108,7 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
 
 
 def _is_cut_out(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
-    """Whether this is a cropped picture of a stroke with one level on paper with one level."""
+    """Whether this is a cropped picture: a stroke of one grey level on paper of one grey level."""
     sides = _sides(ink)
     if dirty.all() or not all(side.any() for side in sides):
         return False
@@ -128,7 +128,7 @@ def _deviation(levels: NDArray[np.uint8]) -> float:
 def _reaches_out(ink: Mask) -> bool:
     """Whether ink at the edge can be a stroke that continues outside the picture.
 
-    It must be all ink, must not cover a whole side, and must not be thick like a shadow.
+    No other ink may be in the picture; it must not cover a whole side or be thick like a shadow.
     """
     if max(float(side.mean()) for side in _sides(ink)) > _MAX_OF_SIDE:
         return False
@@ -219,7 +219,7 @@ def _skew(image: Image.Image) -> float:
 def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -> Mask | None:
     """Return what is darker than the paper around it, if it looks like a stroke, else None.
 
-    It may cover the share ``edge`` of the picture's edge; ``fading``: see `_paper`.
+    ``edge``: the largest share of the picture's edge that it may cover. ``fading``: see `_paper`.
     """
     light = np.maximum(_paper(sheet, fading), 8.0)
     share = sheet / light

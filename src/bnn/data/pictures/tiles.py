@@ -23,12 +23,12 @@ def tiles(frame: Any, size: int, stride: int) -> tuple[NDArray[np.uint8], NDArra
         frame: uint8 (height, width) or (height, width, 1, 3 or 4), a PIL picture, or a file's path.
             Pictures and files become upright and opaque, grey or RGB.
         size: side of a square, in pixels.
-        stride: pixels from one square to the next.
+        stride: distance from one square to the next, in pixels.
 
     Returns:
         Pictures uint8 (N, size, size[, channels]), in rows from the top left, and their boxes,
-        int32 (N, 4): left, top, right, bottom. Where the last square does not end at the border,
-        one more does, so with a stride of at most ``size`` every pixel is in a tile.
+        int32 (N, 4): left, top, right, bottom. If the last square does not end at the border, one
+        that does is added, so with a stride of at most ``size`` every pixel is in a tile.
 
     Raises:
         InputError: the frame is not a picture or smaller than a tile, or has too many tiles.

@@ -158,7 +158,7 @@ export function readable(value) {
   return Number(value.toFixed(digits)).toLocaleString("en").replaceAll(",", "\u202f");
 }
 
-/** A probability with one digit; one that is not quite 0 or 1 is not shown as such. */
+/** A share in percent with one decimal; "< 0.1 %" and "> 99.9 %" near the ends. */
 export function percent(share) {
   if (share > 0 && share < 0.001) return "< 0.1 %";
   if (share < 1 && share > 0.999) return "> 99.9 %";

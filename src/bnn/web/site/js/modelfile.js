@@ -148,7 +148,7 @@ function part(name, given, kinds, tensors) {
     made[field] = field === "precision" ? parsePrecision(value) : value;
   }
   if (left.size > 0)
-    throw new UserError(`${name}: ${kind} has no '${[...left.keys()].sort(byCodePoint)[0].slice(0, 80)}'`);
+    throw new UserError(`${name}: unknown field '${[...left.keys()].sort(byCodePoint)[0].slice(0, 80)}' of a ${kind}`);
   for (const [field, dtype, dimensions, required] of ARRAYS[kind] ?? []) {
     const tensor = tensors.get(`${name}.${field}`);
     tensors.delete(`${name}.${field}`);
@@ -173,9 +173,9 @@ function unpacked(name, { weights, precision, columns }) {
     throw new UserError(`${name}: weights of shape ${weights.shape} are not ${precision.bits} bit-planes`);
   if (bits > MAX_VALUE_BITS) throw new UserError(`${name}: weights of ${precision.name} exceed 8 bits`);
   if (!Number.isSafeInteger(columns) || columns < 1 || columns <= 8 * bytes - 8 || columns > 8 * bytes)
-    throw new UserError(`${name}: weights of shape ${weights.shape} have no ${String(columns)} columns`);
+    throw new UserError(`${name}: weights of shape ${weights.shape} do not have ${String(columns)} columns`);
   if (rows * columns > MAX_PARAMETERS)
-    throw new UserError(`${name}: weights of ${rows} x ${columns} are more than ${MAX_PARAMETERS}`);
+    throw new UserError(`${name}: has ${rows} x ${columns} weights, more than ${MAX_PARAMETERS}`);
   const meaning = Array.from({ length: 2 ** bits }, (_, code) => precision.decode(code));
   const values = new Int16Array(rows * columns);
   const planes = weights.values;
@@ -208,7 +208,7 @@ function affine(tensors) {
     throw new UserError("affine must be two float64 tensors");
   for (const tensor of [scale, offset])
     if (tensor.shape.length !== 1 || !tensor.values.every(Number.isFinite))
-      throw new UserError("affine scale and offset must be one finite number per class");
+      throw new UserError("affine scale and offset must be one finite number per score");
   if (scale.shape[0] !== offset.shape[0])
     throw new UserError("affine scale and offset differ in length");
   return { scale: scale.values, offset: offset.values };

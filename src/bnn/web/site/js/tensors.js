@@ -30,7 +30,7 @@ export function readTensors(data) {
   if (data.length < 8) refuse("it has fewer than 8 bytes");
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const size = Number(view.getBigUint64(0, true));
-  if (size > MAX_HEAD_BYTES) refuse(`its header would have ${size} bytes`);
+  if (size > MAX_HEAD_BYTES) refuse(`its first 8 bytes state a header of ${size} bytes, more than ${MAX_HEAD_BYTES}`);
   if (8 + size > data.length) refuse("its header does not end");
   const head = readHead(data.subarray(8, 8 + size));
   const buffer = data.slice(8 + size); // aligned anew
@@ -38,7 +38,7 @@ export function readTensors(data) {
   head.delete("__metadata__");
   if (!(metadata instanceof Map) || [...metadata.values()].some((v) => typeof v !== "string"))
     refuse("its metadata are not texts");
-  if (head.size > MAX_TENSORS) refuse(`it has ${head.size} tensors, at most ${MAX_TENSORS}`);
+  if (head.size > MAX_TENSORS) refuse(`it has ${head.size} tensors, more than ${MAX_TENSORS}`);
   return { metadata, tensors: cut(head, buffer) };
 }
 
