@@ -162,9 +162,7 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
             spelled = {"quantizers": "quantizer", "topology": "topology (or --architecture)"}
             option = spelled.get(name, name)
-            raise FormatError(
-                f"{path}: --{option} is for the formats {takers}, not for {source}; remove it"
-            )
+            raise FormatError(f"{path}: --{option} is for {takers}, not for {source}; remove it")
 
 
 def convert_module(

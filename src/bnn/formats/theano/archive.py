@@ -252,7 +252,7 @@ def _converted(path: Any, trained: Trained) -> Converted:
 def _names(path: Any, classes: Sequence[str] | None, count: int) -> tuple[str, ...]:
     names = tuple(map(str, range(count))) if classes is None else tuple(classes)
     if len(names) != count:
-        raise ParameterError(f"{path}: has {count} classes, but {len(names)} names were given")
+        raise ParameterError(f"{path}: has {count} classes, {len(names)} names were given")
     return names
 
 
