@@ -365,7 +365,7 @@ def classes_text(model: Model) -> str:
     text = "\n".join(model.classes)
     if parse_classes(text) != model.classes:
         raise ParameterError(
-            f"{model.name}: a class name is empty, contains a line break or begins or ends with a "
-            "space; it cannot be a line of classes.txt"
+            f"{model.name}: a class name is empty, contains a line break, or begins or ends with "
+            "a space; it cannot be a line of classes.txt"
         )
     return text

@@ -74,8 +74,8 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     target = Path(folder)
     if not _NAME.fullmatch(target.name) or target.name in _RESERVED:
         raise FormatError(
-            f"{target}: the name of the folder becomes part of C names: use letters, digits and _, "
-            "a letter first, at most 41 characters and no keyword of C, such as my_model"
+            f"{target}: functions are called after the folder; its name may have letters, digits "
+            "and _, begins with a letter, and is not a keyword of C (at most 41 characters)"
         )
     if target.exists() or target.is_symlink():
         raise FormatError(f"{target}: exists already; give a new folder")
