@@ -203,7 +203,7 @@ def refusals():
     yield replace(lfc, classes=("a\nb", *lfc.classes[1:])), "it cannot be a line of classes"
     bytes_ = Topology("b", (32, 32, 3), zoo.topology("cnv-w1a1").layers, "bytes")
     network = assemble(bytes_, random_parameters(bytes_, np.random.default_rng(0)))
-    yield Model(lower(network), tuple("0123456789")), "input is not quantized as cnvW1A1"
+    yield Model(lower(network), tuple("0123456789")), "input is not quantized as in cnvW1A1"
 
 
 def test_refusals(tmp_path: Path) -> None:
