@@ -200,10 +200,10 @@ def refusals():
         change(cnv, affine=Affine(np.arange(1.0, 13.0), np.zeros(12))),
         "dense8: scale or offset differ by class",
     )
-    yield replace(lfc, classes=("a\nb", *lfc.classes[1:])), "a class name cannot be a line"
+    yield replace(lfc, classes=("a\nb", *lfc.classes[1:])), "it cannot be a line of classes"
     bytes_ = Topology("b", (32, 32, 3), zoo.topology("cnv-w1a1").layers, "bytes")
     network = assemble(bytes_, random_parameters(bytes_, np.random.default_rng(0)))
-    yield Model(lower(network), tuple("0123456789")), "input is not quantized as cnvW1A1"
+    yield Model(lower(network), tuple("0123456789")), "input is not quantized as in cnvW1A1"
 
 
 def test_refusals(tmp_path: Path) -> None:

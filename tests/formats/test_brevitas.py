@@ -187,8 +187,8 @@ EPSILONS = {"features": 1e-5}
         (one("QuantIdentity", act_quant=Quantizer(2.5)), "2.5 bits"),
         (one("QuantIdentity", act_quant=Quantizer(1, 0.5)), "scale"),
         (one("QuantIdentity", act_quant=Quantizer(2, zero=1)), "zero point"),
-        (one("QuantIdentity", act_quant=Quantizer(2, signed=False)), "signed False"),
-        (one("QuantIdentity", act_quant=Quantizer(2, narrow=False)), "narrow range False"),
+        (one("QuantIdentity", act_quant=Quantizer(2, signed=False)), "signed=False"),
+        (one("QuantIdentity", act_quant=Quantizer(2, narrow=False)), "narrow_range=False"),
         (one("QuantIdentity", act_quant=Quantizer(9, 1 / 128)), "9 bits"),
     ],
 )

@@ -228,12 +228,12 @@ def test_weights_that_were_stored_as_integers_keep_them(axis: int, inputs: tuple
 @pytest.mark.parametrize(
     ("kind", "version", "attributes", "inputs", "reason"),
     [
-        ("Add", 13, {}, (A, WHOLE[:1, :1]), "its constants are of different types"),
-        ("Greater", 13, {}, (A, WHOLE[:1, :1]), "its constants are of different types"),
-        ("And", 7, {}, (A, A), "of numbers, not of true and false"),
-        ("Neg", 13, {}, (A > 0,), "of true and false, not of numbers"),
-        ("Where", 9, {}, (A, A, A), "chooses by float32"),
-        ("Where", 9, {}, (A > 0, A, WHOLE[:1, :1]), "chooses by bool, of different types"),
+        ("Add", 13, {}, (A, WHOLE[:1, :1]), "its inputs have different types"),
+        ("Greater", 13, {}, (A, WHOLE[:1, :1]), "its inputs have different types"),
+        ("And", 7, {}, (A, A), "needs bool inputs, not numbers"),
+        ("Neg", 13, {}, (A > 0,), "needs numbers, not bool inputs"),
+        ("Where", 9, {}, (A, A, A), "of one type, not float32, float32, float32"),
+        ("Where", 9, {}, (A > 0, A, WHOLE[:1, :1]), "of one type, not bool, float32, int64"),
         (
             *("Reshape", 14, {"allowzero": 1}, (A, np.array([0, 24], np.int64))),
             "allowzero=1 with a size of 0",

@@ -216,7 +216,7 @@ def test_objects_have_no_keys_of_their_own() -> None:
     relu = {"class_name": "ReLU", "config": {}, "module": "keras.layers"}
     found = named("here", relu)
     assert found is not None
-    with pytest.raises(FormatError, match="here: 'ReLU' has 'twist' of its own"):
+    with pytest.raises(FormatError, match="here: 'ReLU' has an unknown key 'twist'"):
         named("here", {**relu, "twist": 2})
 
 
@@ -271,7 +271,7 @@ def test_shapes_have_a_batch_and_one_to_seven_axes(shape: Any, fits: bool) -> No
     if fits:
         assert Settings("here", LAYERS["Dense"], {"batch_shape": shape}).shape == shape
     else:
-        with pytest.raises(FormatError, match=r"here: batch_shape .*: is not a shape"):
+        with pytest.raises(FormatError, match=r"here: batch_shape .*: must be a list of sizes"):
             Settings("here", LAYERS["Dense"], {"batch_shape": shape})
 
 

@@ -384,7 +384,7 @@ def test_a_ternary_activation_of_any_threshold_that_is_not_negative() -> None:
         wanted = np.sign(np.sign(x + np.float32(threshold)) + np.sign(x - np.float32(threshold)))
         assert isinstance(made, MultiThreshold)
         np.testing.assert_array_equal(made.level(x[:, None])[:, 0] + made.base, wanted)
-    with pytest.raises(FormatError, match="a negative threshold_value"):
+    with pytest.raises(FormatError, match="threshold_value of ste_tern must not be negative"):
         activation_of("here", Named.plain("here", "ste_tern", {"threshold_value": -0.1}), "a", "")
 
 

@@ -243,7 +243,10 @@ REFUSED = {
         (QUANT, WHOLE, padded(0, 0, 1, 0, 0, 0, 0, 0)),
         "the output is padded, or consists of patches",
     ),
-    "a flattened map": ((QUANT, CONV, FLAT), "the output is a flattened map in another order"),
+    "a flattened map": (
+        (QUANT, CONV, FLAT),
+        "the output is a map that was flattened in another order",
+    ),
     "a shape that is one number": (
         (QUANT, CONV, step("Reshape", np.array(27, np.int64))),
         "its shape is not a vector of 64-bit integers",

@@ -41,7 +41,7 @@ def renamed(path: Path, name: str) -> Path:
 
 def test_a_function_of_the_users_own(tmp_path: Path) -> None:
     path = renamed(tmp_path / "x.keras", "my>bsign")
-    with pytest.raises(FormatError, match="'my>bsign' is code of its own, which is not run"):
+    with pytest.raises(FormatError, match="'my>bsign' is the user's own code, which is not run"):
         convert(path)
     told = convert(path, None, Options(quantizers=(("my>bsign", "sign"),)))
     assert told.model.program.digest() == convert(MLP).model.program.digest()
@@ -186,7 +186,7 @@ def test_modules_are_found_by_size_or_by_name() -> None:
     ("names", "more", "line"),
     [
         (("", ""), {"a.bias": None, "a.scale": np.ones(3)}, r"tensor a\.scale belongs to no"),
-        ((',name="c"', ""), {}, "no linear called 'c' .*; it has b, a"),
+        ((',name="c"', ""), {}, "no unused linear called 'c'; unused are b, a"),
         (("", ""), {"extra.weight": np.ones((2, 2))}, "module extra is a linear that the topology"),
         (("", ""), {"a.weight": np.full((3, 4), np.nan)}, r"a\.weight holds values that are not"),
         (("", ""), {"a.weight": None}, r"tensor a\.weight is missing"),
@@ -294,11 +294,14 @@ def test_one_fixed_point_is_a_quantizer() -> None:
 @pytest.mark.parametrize(
     ("chain", "reason"),
     [
-        ([lambda x: -x, fixed([4], [2])], "here: falls where what it reads rises"),
-        ([lambda x: x, lambda x: x], "together with what is before it, it has more than 256"),
+        ([lambda x: -x, fixed([4], [2])], "here: its values fall as its input rises"),
+        (
+            [lambda x: x, lambda x: x],
+            "here: its result, as a function of what it reads, has more than 256",
+        ),
         (
             [fixed([1], [1]), lambda x: x * np.array([1, 1 / 512], np.float32)],
-            "here: has values of 512 steps; at most 255 can be held",
+            "here: its values span 512 steps; at most 255 can be held",
         ),
     ],
 )

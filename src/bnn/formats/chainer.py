@@ -91,7 +91,7 @@ def read(
 
 
 def _by_numbers(reader: Assembly, topology: Topology) -> Converted:
-    """The network of links in the order of their numbers, which was not given."""
+    """Return the network of the links in the order of their numbers; no topology is given."""
     try:
         return reader.converted(topology)
     except MismatchError as error:
@@ -134,7 +134,9 @@ def _links(arrays: Arrays, report: Report) -> Links:
         elif link.array("W").ndim == 2:
             denses.append(link)
         else:
-            raise FormatError(f"array {name}/W has shape {link.array('W').shape}")
+            raise FormatError(
+                f"array {name}/W has shape {link.array('W').shape}; it must have 2 or 4 axes"
+            )
     if not convs + denses:
         raise FormatError("has no link with weights (no array called W)")
     for kind in (convs, denses, norms):
@@ -160,7 +162,7 @@ def _check_order(links: list[Link]) -> None:
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
-    """Return the arrays of the model, by their path in it."""
+    """Return name in the file -> path in the model, for the arrays of the model."""
     main = "updater/model:main/"
     if any(name.startswith(main) for name in arrays):
         return {name: name[len(main) :] for name in arrays if name.startswith(main)}

@@ -51,13 +51,13 @@ class Options:
         classes: names of the classes, in order; numbers by default.
         input: the values of an input that the file does not quantize, a name of
             :func:`bnn.formats.grids.grid`.
-        rounding: of thresholds, for Theano archives: ``exact``, or ``original`` as the
-            original's own tool rounded them.
-        quantizers: what activation functions of a Keras file are whose code is the user's own:
-            (name in the file, name of an activation or quantizer that is known), such as
-            ``("my>bsign", "ste_sign")``. No code is run.
-        flipped: Theano archives' kernels are turned by 180 degrees (Lasagne's default, which
-            the original did not use).
+        rounding: how thresholds of a Theano archive are rounded: ``exact``, or ``original`` as
+            the original's own tool rounded them.
+        quantizers: meanings of the user's own functions in a Keras file: pairs (name in the file,
+            name of a known activation or quantizer), such as ``("my>bsign", "ste_sign")``. No
+            code is run.
+        flipped: whether the kernels of a Theano archive are rotated by 180 degrees (Lasagne's
+            default; the original's are not).
     """
 
     topology: Topology | str | None = None
@@ -132,7 +132,7 @@ def _read(path: Path, name: str, options: Options) -> Conversion:
 
 
 def _check_named(path: Path, given: str) -> None:
-    """Name the true format of a file that could not be read as ``given``."""
+    """Raise an error with the true format of a file that could not be read as ``given``."""
     try:
         found = recognise(path)
     except (FormatError, ParameterError):
@@ -162,7 +162,7 @@ def _check_options(path: Path, source: str, options: Options) -> None:
             takers = ", ".join(sorted(key for key, taken in _TAKEN.items() if name in taken))
             spelled = {"quantizers": "quantizer", "topology": "topology (or --architecture)"}
             option = spelled.get(name, name)
-            raise FormatError(f"{path}: --{option} is for {takers}; a {source} file says it itself")
+            raise FormatError(f"{path}: --{option} is for {takers}, not for {source}; remove it")
 
 
 def convert_module(
@@ -174,22 +174,21 @@ def convert_module(
 ) -> Conversion:
     """Convert a live PyTorch module to a model.
 
-    Brevitas' own bnn_pynq networks (TFC, SFC, LFC, CNV) need nothing else. Any other module, of
-    Brevitas or plain, is traced with ``example`` and read as the ONNX graph that comes of it;
-    its own answers are compared with those of what was read. That needs PyTorch and the onnx
-    package, and for Brevitas' modules Brevitas.
+    Brevitas' own bnn_pynq networks (TFC, SFC, LFC, CNV) need no ``example``. Any other module, of
+    Brevitas or plain, is exported to an ONNX graph with ``example``; the graph is read, and the
+    network's outputs are compared with the module's own. This needs PyTorch and the onnx package,
+    and Brevitas for Brevitas' modules.
 
     Args:
         module: a ``torch.nn.Module``.
         classes: names of the classes, in order; numbers by default.
-        example: inputs that it takes (N, ...), a tensor or an array; the more, the better the
-            comparison.
+        example: inputs of the module (N, ...), a tensor or an array; all of them are compared.
         input: if the module does not quantize its input: the values that occur, a name of
             :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError, NetworkError: it cannot be traced or converted, or answers otherwise than
-            what was traced.
+        FormatError, NetworkError: the module cannot be traced or converted, or its outputs differ
+            from those of the network that was read.
     """
     from bnn.formats.brevitas import read as brevitas
 
@@ -470,19 +469,20 @@ def check_mapping(mapping: str, given_input: str | None = None) -> None:
     """Check a mapping of bytes for :func:`taking_pictures`, and that ``--input`` agrees.
 
     Raises:
-        FormatError: it is not ``unit``, ``symmetric`` or ``bytes``, or the input is another one.
+        FormatError: it is not ``unit``, ``symmetric`` or ``bytes``, or ``given_input`` is another
+            of these three.
     """
     if mapping not in _MAPPINGS:
         raise FormatError(f"--pictures is unit, symmetric or bytes, not {mapping!r}")
     if given_input in _MAPPINGS and given_input != mapping:
         raise FormatError(
-            f"--input {given_input} and --pictures {mapping} say two things of one input; give "
-            "that which the network was trained on"
+            f"--input {given_input} and --pictures {mapping} contradict each other; give both the "
+            "values that the network was trained on"
         )
 
 
 def rounded_text(model: Model, mapping: str) -> str:
-    """Say how far the bytes of pictures are from the values that the model's input knows."""
+    """Return a note: by how much the model's input rounds the scaled bytes of pictures."""
     from bnn.program.inputs import RealInput
     from bnn.program.precision import BIPOLAR
 
@@ -506,7 +506,7 @@ def taking_pictures(model: Model, mapping: str) -> Model:
     Args:
         model: a model whose input is real values or integers, in the shape of a picture.
         mapping: how bytes are scaled to the values that the model was trained on: ``unit``
-            (byte / 255), ``symmetric`` (byte / 127.5 - 1) or ``bytes`` (not at all).
+            (byte / 255), ``symmetric`` (byte / 127.5 - 1) or ``bytes`` (not scaled).
 
     Raises:
         FormatError: there is no such grid, or the model's input is not a picture.
@@ -527,7 +527,10 @@ def taking_pictures(model: Model, mapping: str) -> Model:
         case IntegerInput():
             coded = given.check(np.rint(maps).astype(np.int64))
     if (coded != coded[:, :1, :1, :1]).any():
-        raise FormatError(f"{model.name}: scales its channels differently; it cannot take pictures")
+        raise FormatError(
+            f"{model.name}: its input scales each channel differently, so it cannot take pictures; "
+            "remove --pictures, and give it arrays of real values"
+        )
     program = replace(
         model.program, input=PictureInput(given.shape, given.precision, coded[:, 0, 0, 0])
     )
@@ -542,7 +545,7 @@ def taking_pictures(model: Model, mapping: str) -> Model:
 
 
 def byte_values(mapping: str) -> Any:
-    """Return the scaled values of the bytes 0 to 255, float32 (256,), computed as users do."""
+    """Return the scaled values of the bytes 0 to 255, float32 (256,), computed in float32."""
     byte = np.arange(256, dtype=np.float32)
     match mapping:
         case "unit":
@@ -576,8 +579,8 @@ def export(
         Notes on what the format cannot express, one line each.
 
     Raises:
-        FormatError, ParameterError, ModelFileError: the format cannot express it, or it cannot be
-            written; no partial file remains.
+        FormatError, ParameterError, ModelFileError: the format cannot express the model, or ``out``
+            cannot be written; no partial file remains.
     """
     check_export(target, out, folding, fires_at)
     if target == "bnn-pynq":
@@ -596,19 +599,19 @@ def export(
 def check_export(
     target: str, out: Path_, folding: object | None = None, fires_at: float | None = None
 ) -> None:
-    """Check what :func:`export` is given, before a model is read.
+    """Check the arguments of :func:`export` before a model is read.
 
     Raises:
-        FormatError: no such format, an option that it does not have, or a name of another kind.
+        FormatError: ``target`` is not a format, does not take an option, or does not fit ``out``.
     """
     if target not in TARGETS:
         raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")
     if target == "bnn-pynq":
         return
     if folding is not None:
-        raise FormatError(f"{target} has no folding; use it with --to bnn-pynq")
+        raise FormatError(f"--to {target} takes no folding; --folding is for --to bnn-pynq")
     if fires_at is not None:
-        raise FormatError(f"{target} has logits; use --fires-at with --to bnn-pynq")
+        raise FormatError(f"--to {target} takes no --fires-at; it is for --to bnn-pynq")
     if target == "qonnx" and Path(out).suffix == SUFFIX:
         raise FormatError(f"{out}: {SUFFIX} is for models of this package; call it .onnx")
     if target == "c":

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The grid of the values of an input that a source model does not quantize.
+"""Grids: the values that occur at an input that the source model does not quantize.
 
-Frameworks feed such a network real numbers; nearly always these are bytes, scaled. The
-grid gives the scale, so that every such input is represented exactly. Values of sensors are
-rounded to a grid of up to 16 bits, maybe after a mean was subtracted and a deviation divided by,
-per channel.
+A framework gives such a network real numbers; nearly always these are scaled bytes. A grid has
+their scale, so that every one is represented exactly. Values of sensors are rounded to a grid of
+up to 16 bits; before that, each channel can be normalized by its mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ Step = tuple[float, float]
 
 @dataclass(frozen=True)
 class Grid:
-    """Input values ``q / divisor - minus`` with q of ``precision``.
+    """Input values ``q / divisor - minus``, for all integers q of ``precision``.
 
     Attributes:
         name: name on the command line.
         meaning: description of the values, for messages.
-        mean, std: per channel, or one number: the host computes ``(x - mean) / std`` of each x
-            that it is given, and rounds that. Empty: it takes the framework's values.
+        mean, std: one number per channel, or one for all: the host computes ``(x - mean) / std``
+            of each input x, and rounds it to the grid. If empty, it rounds x itself.
     """
 
     name: str
@@ -53,11 +52,11 @@ class Grid:
 
     @property
     def zero_point(self) -> float:
-        """The q (whole or not) of the value 0."""
+        """The number q that stands for the value 0; it may be a fraction."""
         return self.minus * self.divisor
 
     def values(self) -> NDArray[np.float32]:
-        """Return the framework's input value of each q in order, float32."""
+        """Return the framework's input values, float32, one for each integer from low to high."""
         q = np.arange(self.precision.low, self.precision.high + 1, dtype=np.float32)
         fed: NDArray[np.float32] = q / np.float32(self.divisor) - np.float32(self.minus)
         return fed
@@ -68,7 +67,8 @@ class Grid:
             return real_input(shape, self.precision, self.scale, self.zero_point)
         if len(self.mean) not in (1, shape[-1]):
             raise FormatError(
-                f"input {self.name}: {len(self.mean)} means and deviations for {shape[-1]} channels"
+                f"input {self.name}: has {len(self.mean)} means and deviations for {shape[-1]} "
+                "channels; give one per channel, or one for all"
             )
         mean, std = np.array(self.mean), np.array(self.std)
         scale, zero_point = std / self.divisor, -mean * self.divisor / std
@@ -79,7 +79,7 @@ class Grid:
     def lattice(
         self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
     ) -> Lattice:
-        """Return what each integer q of the grid stands for after ``factor * x + offset``.
+        """Return the real value of each integer of the grid after ``factor * x + offset``.
 
         Args:
             factor, offset: total product and sum that are applied to the input.
@@ -124,12 +124,12 @@ def grid(name: str) -> Grid:
     """Return the grid called ``name``.
 
     It is one of :data:`GRIDS`, a precision such as ``int4``, a precision of fractions such
-    as ``int8/16`` (sixteenths), fixed point such as ``fixed<16,6>`` (16 bits, 6 of
-    them before the point, the sign included), or ``mean=0.5,std=0.25`` after one of them and a
-    comma.
+    as ``int8/16`` (sixteenths), or fixed point such as ``fixed<16,6>`` (16 bits, 6 of
+    them before the point, the sign included).
 
-    Numbers per channel have colons between them: ``mean=0.49:0.46:0.41,std=0.23:0.22:0.23``.
-    Without a grid before them, it is ``fixed<16,6>``.
+    A precision or fixed point can be followed by a mean and a standard deviation, as in
+    ``int8/16,mean=0.5,std=0.25``. Numbers per channel have colons between them:
+    ``mean=0.49:0.46:0.41,std=0.23:0.22:0.23``, which without a grid is ``fixed<16,6>``.
 
     Raises:
         FormatError: there is no such grid.
@@ -142,8 +142,8 @@ def grid(name: str) -> Grid:
         return plain
     if plain in GRIDS:
         raise FormatError(
-            f"no such input: {name!r}: mean and std make values that are not those of {first}; "
-            "remove that, or give a grid such as fixed<16,6>"
+            f"no such input: {name!r}: {first} has no mean and std; remove {first}, or replace it "
+            "by a grid such as fixed<16,6>"
         )
     numbers = {key: _numbers(name, value) for key, _, value in (one.partition("=") for one in rest)}
     if set(numbers) != {"mean", "std"} or len(rest) != 2:
@@ -152,7 +152,9 @@ def grid(name: str) -> Grid:
         )
     mean, std = numbers["mean"], numbers["std"]
     if min(std) <= 0 or (len(mean) != len(std) and 1 not in (len(mean), len(std))):
-        raise FormatError(f"no such input: {name!r}: one mean and one positive std per channel")
+        raise FormatError(
+            f"no such input: {name!r}; give one mean and one positive std per channel"
+        )
     count = max(len(mean), len(std))
     mean, std = (one * count if len(one) == 1 else one for one in (mean, std))
     meaning = f"(x - mean) / std as {plain.meaning}"
@@ -179,7 +181,8 @@ def _plain(name: str) -> Grid:
         name_of = f"{'uint' if fixed[1] else 'int'}{bits}"
         if not 1 <= bits <= MAX_VALUE_BITS or not -16 <= bits - whole <= 16:
             raise FormatError(
-                f"no such input: {name!r}: 1 to {MAX_VALUE_BITS} bits, up to 16 fraction bits"
+                f"no such input: {name!r}; fixed point has 1 to {MAX_VALUE_BITS} bits, and at most "
+                "16 of them after the point"
             )
         return replace(_plain(f"{name_of}/{2.0 ** (bits - whole)!r}"), name=name)
     spelled, _, parts = name.partition("/")
@@ -193,7 +196,10 @@ def _plain(name: str) -> Grid:
             "fractions like int8/16, and fixed point like fixed<16,6>"
         ) from None
     if not 0 < divisor < 1e6:
-        raise FormatError(f"no such input: {name!r}: cannot divide by {parts}")
+        raise FormatError(
+            f"no such input: {name!r}; the number after / must be positive and below 1000000, as "
+            "in int8/16"
+        )
     meaning = f"whole numbers from {precision.low} to {precision.high}"
     if divisor != 1:
         meaning += f" divided by {parts}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Read files that have the arrays of layers, but not their order, which a topology gives.
+"""Read files that have the arrays of layers, but not their order; a topology gives the order.
 
 Chainer's links and the modules of a PyTorch state dictionary become one network here. What
 differs between the frameworks is a :class:`Framework`.
@@ -32,10 +32,12 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """A link or module: its path, and its parameters by Chainer's names of them.
+    """A link or module.
 
     Attributes:
-        spelled: the file's own names of the parameters, for messages.
+        name: its path in the file.
+        arrays: its parameters, by Chainer's names (``W``, ``b``, ``gamma``).
+        spelled: Chainer's name -> name in the file, for messages.
     """
 
     name: str
@@ -63,7 +65,7 @@ class Links:
 
     @property
     def is_guinness(self) -> bool:
-        """Whether they have GUINNESS' names."""
+        """Whether all links are named as GUINNESS names them (``conv0``, ``fc0``, ``b0``)."""
         return (
             bool(self.convs)
             and all(
@@ -79,12 +81,13 @@ class Framework:
     """The properties in which the frameworks differ.
 
     Attributes:
-        name: its name, for messages. unit: its word for a layer, ``link`` or ``module``.
+        name: its name, for messages.
+        unit: its word for a layer, ``link`` or ``module``.
         epsilon: the framework's default for batch norms, used if the topology has none.
-        partial_pools: whether pools make a last, partial window (True), or not; each is tried
-            in turn, until the dense layers fit.
-        norm: name, gamma, beta, mean, variance and epsilon to its batch norm, in its own order
-            of operations.
+        partial_pools: kinds of pools, tried in this order until the dense layers fit: True if a
+            pool has a last, partial window, else False.
+        norm: makes a batch norm in the framework's order of operations from its name, gamma,
+            beta, mean, variance and epsilon.
     """
 
     name: str
@@ -112,7 +115,7 @@ class Assembly:
         """Return the network of ``topology`` with the arrays of the links.
 
         Raises:
-            FormatError: an array is missing, too many, or of a wrong shape; names it.
+            FormatError: an array is missing, unused or has a wrong shape; the message names it.
         """
         given, self.lattice = self._input(topology)
         last = MismatchError("")
@@ -259,7 +262,10 @@ class Assembly:
         name = self.stack.name(link.name)
         gamma, beta, mean, variance = values.values()
         if (variance + np.float32(epsilon) <= 0).any():
-            raise FormatError(f"{link.key('avg_var')}: {variance.min():g} is not a variance")
+            raise FormatError(
+                f"{link.key('avg_var')}: {variance.min():g} is not a variance; it must not be "
+                "negative"
+            )
         check_deviation(link.key("avg_var"), variance + np.float32(epsilon))
         with np.errstate(all="ignore"):  # what is not finite is refused by name
             self.stack.add(self.framework.norm(name, gamma, beta, mean, variance, epsilon))
@@ -281,14 +287,14 @@ class Assembly:
 
 
 class MismatchError(FormatError):
-    """An array of another size: the pools may be of the other kind, or the order another."""
+    """An array does not have the size that the topology needs; another kind of pool may fit."""
 
 
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
-    """Return a topology's input for networks that are fed real values in [-1, 1].
+    """Return a topology's input for a network that is given real values.
 
-    ``sign`` and ``fixed-point`` as :func:`bnn.network.quantizers.encoded_input` codes the bytes
-    2p/255 - 1; ``bytes`` for real values p/255.
+    The values of a byte p are 2p/255 - 1, of which ``sign`` keeps the sign and ``fixed-point`` 8
+    bits (see :func:`bnn.network.quantizers.encoded_input`), or p/255 for ``bytes``.
     """
     match encoding:
         case "sign":
@@ -299,10 +305,10 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
 
 
 def _next(links: list[Link], what: str, size: tuple[int, ...], name: str) -> Link:
-    """Remove and return the link called ``name``; without a name, the first of that size.
+    """Remove and return the link called ``name``; without a name, the first of shape ``size``.
 
-    Links of one size are in order, so this is the only one it can be. The first of any size
-    where none has it.
+    Links of the same shape are in order. If none has this shape, the first link is returned, which
+    the caller then refuses.
     """
     if not links:
         raise FormatError(f"the topology has more {what} layers than the file")
@@ -310,7 +316,7 @@ def _next(links: list[Link], what: str, size: tuple[int, ...], name: str) -> Lin
         place = next((i for i, link in enumerate(links) if link.name == name), None)
         if place is None:
             known = ", ".join(link.name for link in links)
-            raise FormatError(f"the file has no {what} called {name!r} (left); it has {known}")
+            raise FormatError(f"the file has no unused {what} called {name!r}; unused are {known}")
         return links.pop(place)
     place = next((i for i, link in enumerate(links) if size_of(link) == size), 0)
     return links.pop(place)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Convert any live PyTorch module to a network: trace it, and compare their answers.
+"""Convert any live PyTorch module to a network: trace it, and compare the outputs of both.
 
 The module is the user's own code, in the user's own process; nothing comes from a file. It is
 traced to an ONNX graph (a Brevitas module to QONNX, by Brevitas), which
-:mod:`bnn.formats.qonnx.read` reads. A trace does not hold what a module does behind its back,
-such as ``x.data = sign(x.data)``: so the module's own answers are compared with those of the
-network that was read, and a module that answers otherwise is refused.
+:mod:`bnn.formats.qonnx.read` reads. A trace lacks what the exporter does not see, such as
+``x.data = sign(x.data)``. Therefore the module's own outputs are compared with those of the
+network that was read, and a module is refused if they differ.
 """
 
 from __future__ import annotations
@@ -43,21 +43,23 @@ def from_any(module: Any, example: Any, given_input: str | None = None) -> Conve
 
     Args:
         module: a ``torch.nn.Module``. It is put into evaluation mode while it is read.
-        example: inputs that it takes, with a batch axis first: a tensor or an array.
-        given_input: if the module does not quantize its input: the values that occur, a
-            name of :func:`bnn.formats.grids.grid`.
+        example: inputs of the module (N, ...), a tensor or an array.
+        given_input: the values that occur at an input that the module does not quantize, a name
+            of :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError: it cannot be traced, a layer cannot be converted, or the network's answers
-            are not the module's own.
-        NetworkError: what it does makes no network.
+        FormatError: the module cannot be traced, a layer cannot be converted, or the network's
+            outputs differ from the module's.
+        NetworkError: its layers are not a valid network.
     """
     import torch
 
     rows = torch.as_tensor(np.asarray(example), dtype=torch.float32)
     name = type(module).__name__
     if rows.ndim < 2 or not len(rows):
-        raise FormatError(f"{name}: example has shape {tuple(rows.shape)}; it is a batch of inputs")
+        raise FormatError(
+            f"{name}: example has shape {tuple(rows.shape)}; it must be a batch of inputs (N, ...)"
+        )
     with _evaluating(module), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{name}.onnx")
         _export(module, rows[:1], path)
@@ -102,10 +104,10 @@ def _export(module: Any, row: Any, path: Path) -> None:
 
 
 def _compare(module: Any, found: Converted, rows: Any) -> None:
-    """Check that the module itself answers as the network does.
+    """Check that the module's own outputs are those of the network.
 
     Raises:
-        FormatError: it does not: its trace is another function.
+        FormatError: they differ, so the trace is another function than the module.
     """
     import torch
 
@@ -129,13 +131,13 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
     if far.any():
         raise FormatError(
             f"{name}: its own answers differ from those of its trace for {int(far.sum())} of "
-            f"{len(far)} inputs: what it does is not all in the trace (such as a change of .data), "
-            "or the values of its input are others (--input)"
+            f"{len(far)} inputs: the trace lacks a part of it (such as a change of .data), or its "
+            "input has other values than were stated (--input)"
         )
 
 
 def _drawn(found: Converted, rows: Array) -> Array:
-    """Return random inputs (SAMPLES, ...), with the values that the input was said to have."""
+    """Return random inputs (SAMPLES, ...) of values that occur at the module's input."""
     values: Any = rows.reshape(-1)
     if found.report.assumed:
         told = grid(found.report.assumed)

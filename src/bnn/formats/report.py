@@ -26,8 +26,8 @@ class Report:
         lost: notes on what the converted network does not keep, or changes.
         approximate: a line for each layer whose values are rounded, and how; empty if the
             converted network is exact.
-        rounded: how many layers have sums that the source rounds in float32, as one line; "" if
-            all are exact there.
+        rounded: one line on how many layers have sums that the source rounds in float32; "" if
+            none has.
         assumed: name of the grid (:mod:`bnn.formats.grids`) that was assumed for the input; ""
             if the file quantizes its input.
         final: function after the scores in the source (``softmax``, ``sigmoid`` or
@@ -71,14 +71,14 @@ class Report:
 
 
 def _rounded(network: Network) -> str:
-    """Say how many layers before activations have sums that are not exact in float32."""
+    """Return a line on how many layers have sums that are not exact in float32, or ""."""
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     count = sum(not _is_exact(layer, network) for layer in weighted)
     if not count:
         return ""
     return (
-        f"the source rounds the sums of {count} of {len(weighted)} layers, whose scales are no "
-        "powers of two; a sum within that of a step may fall on its other side there"
+        f"the source rounds the sums of {count} of {len(weighted)} layers, whose scales are not "
+        "powers of two; a sum very close to a threshold may be on its other side there"
     )
 
 

@@ -104,7 +104,7 @@ def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
 
 
 def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True) -> Borders:
-    """Return ``same`` padding: (top, left, bottom, right) for size / stride positions."""
+    """Return ``same`` padding (top, left, bottom, right): it gives ceil(size / stride) windows."""
     pads = []
     for axis in range(2):
         windows = -(-size[axis] // stride[axis])
@@ -144,7 +144,7 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
 
 
 def append_two_classes(stack: Stack, source: str) -> str:
-    """Do :func:`two_classes` for an output that is quantized; return the new layer's name."""
+    """Append a layer that makes two scores, -x and x, of a quantized output; return its name."""
     weights = np.array([[-1], [1]], np.int16)
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 
@@ -155,9 +155,9 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None =
     Zero padding needs a code for 0, which bytes scaled to [-1, 1] do not have. Their positive and
     negative parts have one: conv(x) = conv(x+) - conv(x-), exactly.
 
-    Where these parts do not fit in 8 bits, and ``given`` is the network's input: the bytes q and
-    a map of ones, both padded with zeros, are summed apart. The sum of ``step * q + base`` over
-    the positions inside is ``step * conv(q) + base * conv(ones)``, exactly.
+    If these parts do not fit in 8 bits, the integers q of the network's input ``given`` and a map
+    of ones are padded with zeros and convolved separately: the sum of ``step * q + base`` over the
+    positions inside the map is ``step * conv(q) + base * conv(ones)``, exactly.
 
     Raises:
         FormatError: the padding value is not 0, or the input is not known.
@@ -169,7 +169,7 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None =
         return stack.add(conv)
     if conv.pad_value:
         raise FormatError(
-            f"{conv.name}: its input has no integer that represents the padding value"
+            f"{conv.name}: its input has no integer for the padding value {conv.pad_value:g}"
         )
     if 255 * lattice.step + lattice.base > 255 or lattice.base < -255:
         return _inside(stack, conv, lattice, given)
@@ -190,7 +190,7 @@ def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None =
 def _inside(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None) -> str:
     if given is None or given.precision == BIPOLAR:
         raise FormatError(
-            f"{conv.name}: its input has no integer that represents the padding value"
+            f"{conv.name}: its input has no integer for the padding value {conv.pad_value:g}"
         )
     low, high = given.precision.low, given.precision.high
     reals = lattice.real(np.arange(low + 1, high + 1), low, np.float32)
@@ -224,7 +224,7 @@ def _parts(stack: Stack, scale: float) -> tuple[str, str]:
 
 
 def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
-    """Return ``given``; a sign that a convolution pads with zeros gets two bits.
+    """Return ``given``; a bipolar input that a convolution pads with zeros becomes ternary.
 
     Its values are still -1 and +1: x / scale + zero point is multiplied until only its sign is
     left, clipped to -1 .. 1, and rounded (halves up). Only numbers directly below the boundary

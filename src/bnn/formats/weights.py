@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find the small integers and the scale whose products real weights are."""
+"""Split real weights into small integers and a scale."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Weights:
     """Integer weights.
 
     Attributes:
-        integers: int16 (out channels, ...), the integer weights; int32 of :func:`from_any`.
+        integers: int16 (out channels, ...), or int32 if :func:`from_any` has made them.
         precision: precision of the integers.
         scale: float32 (1,) or (out channels,); the real weight is ``scale * integers``.
     """
@@ -47,7 +47,7 @@ def signs(real: NDArray[Any]) -> Weights:
 
 
 def whole(integers: NDArray[Any], scale: NDArray[Any], low: int, high: int) -> Weights:
-    """Return integers between ``low`` and ``high``, in the narrowest precision for these bounds."""
+    """Return ``integers`` as weights, in the narrowest precision for ``low`` to ``high``."""
     two = bool(np.abs(integers).min() == 1 == np.abs(integers).max()) if integers.size else False
     precision = tightest([-1, 1] if two and (low, high) == (-1, 1) else [low, high], two)
     return Weights(integers.astype(np.int16), precision, np.asarray(scale, np.float32).reshape(-1))
@@ -57,7 +57,7 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
     """Split weights (out, ...) into integers times one scale, or times one scale per row.
 
     Raises:
-        FormatError: they are not such products; the message begins with ``name``.
+        FormatError: no such integers and scales exist; the message begins with ``name``.
     """
     rows = real.reshape(len(real), -1).astype(np.float64)
     if not np.isfinite(rows).all():
@@ -82,7 +82,7 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
 
 
 def from_any(real: NDArray[Any], name: str) -> Weights:
-    """As :func:`from_real`; weights that are not quantized get 24 bits and a scale per row.
+    """Do :func:`from_real`; give weights that are not quantized 24 bits and a scale per row.
 
     Layers of these are computed in fixed point (:mod:`bnn.lower.affine`), and the report says so.
     """
@@ -128,9 +128,9 @@ def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def _power_of_two(rows: NDArray[np.float64]) -> float | None:
-    """Return the power of two of which all weights are multiples, 16 bits with their sign, or None.
+    """Return a power of two of which all weights are multiples of 16 bits with sign, or None.
 
-    Fixed-point weights. Weights that are not quantized have 24 bits, and none that is so large.
+    It is found for fixed-point weights, not for weights that are not quantized (24 bits).
     """
     largest = float(np.abs(rows).max(initial=0.0))
     if largest == 0.0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Layers that read affine functions of integers, rewritten to read the integers themselves.
+"""Rewrite layers that read affine functions of integers, so that they read the integers.
 
 A convolution or dense layer reads quantized maps only. Trained networks put a bias, a batch norm or
 a division between two sums: an average pool of normalized values, a dense layer after another, a
@@ -23,9 +23,8 @@ values whose scales have no common unit, an average of clipped ones. Each value 
 as many fraction bits as its sums allow in 32 bits. Such a network is *approximate*, and
 :attr:`Rewritten.approximate` names the layers and their fraction bits.
 
-Frameworks round each step to float32 where this rounds once: as with every other sum, the last
-bits of a real value may differ, see docs/converting.md. Layers that read integers already are
-left as they are.
+Frameworks round each step to float32, but here is one rounding: as with every other sum, the last
+bits of a real value may differ (docs/converting.md). Layers that read integers are not changed.
 """
 
 from __future__ import annotations
@@ -87,10 +86,11 @@ _MAX_WEIGHTS, _MAX_TAPS = 1 << 24, 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class _Form:
-    """A layer's real values: ``factor * base + offset``, the base being a quantized layer.
+    """The real values of a layer as ``factor * base + offset``, where base is a quantized layer.
 
     Attributes:
-        base: its name. factor, offset: (1,) or (channels,).
+        base: name of the quantized layer.
+        factor, offset: float64, (1,) or (channels,).
     """
 
     base: str
@@ -108,8 +108,8 @@ class Rewritten:
     """Layers after :func:`reading_integers`.
 
     Attributes:
-        layers: in order.
-        approximate: what is not exact, one line each.
+        layers: the layers in order.
+        approximate: a line for each layer that is not exact.
     """
 
     layers: tuple[Layer, ...]
@@ -122,7 +122,8 @@ def reading_integers(
     """Return ``layers``, rewritten where one reads an affine function of integers.
 
     Args:
-        given: the network's input. lattice: the real values of its integers.
+        given: the network's input.
+        lattice: the real values of its integers.
         layers: in order, as :class:`~bnn.network.network.Network` takes them.
         dtype: NumPy type of the network's arithmetic.
     """
@@ -134,7 +135,7 @@ def reading_integers(
 
 
 def _check_quantized(layers: Sequence[Layer]) -> None:
-    """Refuse a network of nothing but real weights: it is no quantized network."""
+    """Refuse a network in which only weights that are not quantized occur."""
     real = [layer for layer in layers if isinstance(layer, Conv2d | Linear) and is_real(layer)]
     quantized = any(
         isinstance(layer, Sign | Quantize | MultiThreshold)
@@ -152,7 +153,7 @@ def _is_average(layer: Weighted) -> bool:
 
 
 class _Walk:
-    """Layers so far, what each makes, and of which integers it is an affine function."""
+    """The layers so far, and for each its signal and, if it has one, its affine form."""
 
     def __init__(self, given: Input, lattice: Lattice, dtype: Any, names: set[str]) -> None:
         shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
@@ -252,7 +253,7 @@ class _Walk:
                 return None
 
     def _sums(self, layer: Weighted) -> _Form:
-        """Return the form of a layer with weights; its sums, the base, wait until they are read."""
+        """Return the form of a layer with weights. Its base, the sums, is added when it is used."""
         base = self._unused(f"{layer.name}_sums")
         plain = replace(layer, name=base, scale=np.ones(1, np.float32), bias=None)
         self._offer(plain)
@@ -271,7 +272,10 @@ class _Walk:
         return _Form(base, factor, offset)
 
     def _flattened(self, layer: Flatten) -> Flatten | Scale | Clip:
-        """Flatten a map of real values as integers, which a window can read."""
+        """Return layers that flatten the integers of a real-valued map, then scale or clip them.
+
+        A window of the program flattens a map, and it reads integers only.
+        """
         form, signal = self.forms.get(layer.source), self.signals.get(layer.source)
         if signal is None or signal.scale is not None or signal.shape[:2] == (1, 1):
             return layer
@@ -288,13 +292,13 @@ class _Walk:
         return Scale(layer.name, factor, offset, self._use(flat.base))
 
     def _offer(self, layer: Layer) -> None:
-        """Keep ``layer`` until a layer reads it."""
+        """Keep ``layer`` in ``waiting``; :meth:`_use` adds it when another layer reads it."""
         self.waiting[layer.name] = layer
         self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
         self._bound(layer)
 
     def _use(self, base: str) -> str:
-        """Add the layer ``base`` if it still waits, after what it reads; return its name."""
+        """Add the layer ``base`` and what it reads, if they still wait; return its name."""
         layer = self.waiting.pop(base, None)
         if layer is not None:
             self._use(layer.source)
@@ -477,7 +481,10 @@ class _Walk:
                 return None
 
     def _fixed(self, name: str, bits: int) -> str | None:
-        """Return the name of a layer with those values in fixed point; None: impossible."""
+        """Return a layer with the values of ``name`` in fixed point, None if that is impossible.
+
+        ``bits``: fraction bits. The layer is added; its name is returned.
+        """
         scale, form = self._scale(name), self.forms.get(name)
         channels = self.signals[name].shape[2]
         if name in self.joins:
@@ -528,7 +535,10 @@ class _Walk:
     def _leaky_fixed(
         self, layer: Leaky, name: str, source: str, unit: float, bits: int
     ) -> str | None:
-        """``slope * x + (1 - slope) * max(x, 0)`` of the source's real values x."""
+        """Add a leaky ReLU in fixed point: ``slope * x + (1 - slope) * max(x, 0)``.
+
+        Returns the name of the sum, None if that is impossible.
+        """
         channels = self.signals[name].shape[2]
         slope = np.broadcast_to(vector(layer.slope, np.float64), channels)
         rest, zero = 1.0 - slope, np.zeros(channels)
@@ -552,9 +562,10 @@ class _Walk:
         bits: int,
         ends: tuple[float, float] = (-np.inf, np.inf),
     ) -> str | None:
-        """Add ``factor * v + offset`` in fixed point, within real ``ends``; v: of ``source``.
+        """Add ``factor * v + offset`` in fixed point; v are the whole numbers of ``source``.
 
-        Return the new layer's name; None if the numbers are too large.
+        ``ends``: real bounds to which the values are clipped. Returns the new layer's name, None
+        if the numbers are too large.
         """
         by = factor * 2.0**bits
         shift = min(max(_FACTOR_BITS - _exponent(float(np.abs(by).max())), 0), 62)
@@ -589,7 +600,10 @@ class _Walk:
     # --- weights that are not quantized -----------------------------------------------
 
     def _real_sums(self, layer: Weighted) -> None:
-        """A layer of real weights: layers of short weights, summed in fixed point."""
+        """Add a layer of real weights as layers of short weights, which are summed in fixed point.
+
+        A wide average is added in the same way, with its own weights.
+        """
         if layer.source not in self.signals:
             return self.put(layer)
         weights = whole_weights(layer.weights, layer.scale)
@@ -598,7 +612,10 @@ class _Walk:
             bias = bias + vector(layer.bias, np.float64)
         read = self._read_by(layer)
         if read is None or weights.shape[-1] % max(read.factor.size, 1):
-            raise NetworkError(f"{layer.name}: {_UNQUANTIZED}, and what it reads is not either")
+            raise NetworkError(
+                f"{layer.name}: {_UNQUANTIZED}, and the values that it reads are not quantized "
+                "either; put a quantizer before it"
+            )
         taps = weights.sum(axis=tuple(range(1, weights.ndim - 1)))
         bias = bias + (taps * read.offset).sum(axis=1)
         weights = weights * read.factor
@@ -616,7 +633,9 @@ class _Walk:
                 added = np.zeros(len(bias)) if made else bias
                 made += [self._put_fixed(name, name, part.factor * times, added, bits) or ""]
         if len(made) < max(2, len(names)) or "" in made:
-            raise NetworkError(f"{layer.name}: {_UNQUANTIZED}, and it has too many of them")
+            raise NetworkError(
+                f"{layer.name}: {_UNQUANTIZED}, and it has too many of them for sums of 32 bits"
+            )
         self.changed = True
         what = "real weights" if is_real(layer) else "a sum of real values"
         self.approximate.append(f"{layer.name}: {what}, {_text(bits)}")
@@ -629,7 +648,7 @@ class _Walk:
         return None
 
     def _is_wide_average(self, layer: Weighted) -> bool:
-        """Whether it is an average of values that are in fixed point, or must be."""
+        """Return whether ``layer`` is an average whose sums need fixed point."""
         if not _is_average(layer) or not (layer.weights[layer.weights != 0] == 1).all():
             return False
         if isinstance(layer, Conv2d) and any(layer.padding):
@@ -640,7 +659,7 @@ class _Walk:
         return source not in self.forms and bool(self._reach(source))
 
     def _read_by(self, layer: Weighted) -> _Form | None:
-        """What a layer of real weights reads, as integers; None where nothing is known of it."""
+        """Return the form of what a layer of real weights reads; None if it has no known bounds."""
         source, padded = layer.source, isinstance(layer, Conv2d) and any(layer.padding)
         if isinstance(layer, Conv2d) and layer.pad_value:
             return None
@@ -666,7 +685,10 @@ class _Walk:
         return None if fixed is None else _Form(fixed, np.full(1, 2.0**-bits), np.zeros(1))
 
     def _halves(self, name: str) -> list[tuple[str, float]]:
-        """Layers of at most 16 bits, and by what they are multiplied, whose sum is ``name``."""
+        """Split ``name`` into layers of at most 16 bits; return their names and factors.
+
+        The values of ``name`` are the sum of the layers' integers, each times its factor.
+        """
         low, high = self.bounds[name]
         bits = halves(low, high)
         if not bits:
@@ -716,7 +738,7 @@ class _Walk:
 
 
 def _with_weights(layer: Weighted, name: str, source: str, weights: NDArray[np.int16]) -> Weighted:
-    """``layer`` with other weights, and no scale or bias."""
+    """Return ``layer`` with other name, source and weights, and without scale and bias."""
     ends = [int(weights.min()), int(weights.max())]
     return replace(
         layer,
@@ -737,7 +759,7 @@ def _holding(precision: Precision, weights: NDArray[Any]) -> Precision:
 
 
 def _multiples(factor: Vector) -> tuple[NDArray[np.int64], float] | None:
-    """Return small whole numbers and a unit whose products are ``factor`` exactly; else None."""
+    """Return small whole numbers and a unit whose product is ``factor`` exactly, or None."""
     exact = [Fraction(float(value)) for value in factor]
     first = next(value for value in exact if value)
     ratios = [value / first for value in exact]
@@ -799,7 +821,7 @@ def _text(bits: int) -> str:
 
 
 def _of_channels(layer: Any, channels: slice, count: int) -> Any:
-    """Return ``layer`` for some of ``count`` channels."""
+    """Return ``layer`` with its parameters for ``channels`` only, of ``count`` in all."""
     change = {}
     for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
         value = np.asarray(getattr(layer, what, 0.0))
@@ -812,7 +834,7 @@ def _of_channels(layer: Any, channels: slice, count: int) -> Any:
 
 
 def _is_diagonal(weights: NDArray[Any]) -> bool:
-    """Whether each output reads its own channel only."""
+    """Return whether output i reads channel i only, for each i."""
     out, _, _, channels = weights.shape
     if out != channels:
         return False
@@ -822,9 +844,9 @@ def _is_diagonal(weights: NDArray[Any]) -> bool:
 
 
 def _product(first: Conv2d, second: Conv2d) -> NDArray[np.int16] | None:
-    """Return the weights of both convolutions as one; the second one is diagonal.
+    """Return the weights of one convolution that equals ``first`` and then ``second``.
 
-    None if they would be too many or too large.
+    ``second`` must be diagonal. None if the weights would be too many or too large.
     """
     out, height, width, channels = first.weights.shape
     rows, columns = second.weights.shape[1:3]

@@ -21,15 +21,18 @@ class Carried:
     real values ``pending(scale * v)``.
 
     Attributes:
-        edge: name of the edge. shape: its shape. low, high: bounds of q.
+        edge: name of the edge.
+        shape: shape of the edge.
+        low, high: bounds of q.
         step, base: int64 (channels,), step not zero.
         scale: real, (1,) or (channels,).
         pending: real-valued layers and max pools after it, in order.
-        reals: if the edge is the input: the lattice with the real values of its integers,
-            and the lowest integer; None if ``scale * v`` gives them.
-        is_codes: whether q is an activation or input, hence readable by a window or dot.
-        is_owned: whether no other layer reads the edge, a dot's or the input, so that it may
-            still be changed (rows negated, a table folded).
+        reals: for the input edge: the lattice with the real values of its integers, and the
+            lowest integer; else None, and the real values are ``scale * v``.
+        is_codes: whether q are integers of an activation or the input, which a window or dot can
+            read.
+        is_owned: whether the edge is the input or that of a dot, and no other layer reads it, so
+            that it may still be changed (rows negated, a table replaced).
     """
 
     edge: str
@@ -54,7 +57,7 @@ class Carried:
         return tuple(layer for layer in self.pending if isinstance(layer, MaxPool))
 
     def without_pools(self) -> Carried:
-        """Return a copy whose pending layers are the real-valued ones only."""
+        """Return a copy without the max pools among the pending layers."""
         kept = tuple(layer for layer in self.pending if not isinstance(layer, MaxPool))
         return replace(self, pending=kept)
 
@@ -81,7 +84,7 @@ class Carried:
         return lattice.real(q, lowest, dtype)
 
     def directions(self) -> list[Integers]:
-        """Return the signs (channels,) of the slopes up to the first pool, between pools, after."""
+        """Return the signs (channels,) of the slopes before, between and after the max pools."""
         dtype: Any = self.scale.dtype.type
         parts = [np.sign(self.step) * np.where(vector(self.scale, dtype) < 0, -1, 1)]
         for layer in self.pending:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the values of an activation are coded on an edge of the program."""
+"""Choose the integers that stand for the values of an activation on an edge of the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 
 @dataclass(frozen=True)
 class Coding:
-    """A threshold's ``q = base + step * level``, and the whole number that q means.
+    """The integers ``q = base + step * level`` of a threshold, and the whole number of each.
 
     Attributes:
         precision: precision of q.
@@ -30,13 +30,14 @@ class Coding:
 
 
 def coding(layer: Activation, pads: Iterable[int]) -> Coding:
-    """Return the coding of ``layer``'s values, with codes for the pad values (whole numbers v) too.
+    """Return the integers for the whole numbers of ``layer``, and for the pad values ``pads``.
 
-    The codes are the values if they and the pads fit in 8 bits, else the level numbers if these
-    do; else the values in up to 16 bits, which the hardware does not take; else the levels.
+    The first of these that is possible: the whole numbers themselves in 8 bits, the level numbers
+    in 8 bits, the whole numbers in 16 bits, the level numbers in 16 bits. The hardware takes only
+    8 bits.
 
     Raises:
-        NetworkError: a pad value has no code.
+        NetworkError: a pad value has no integer, or 16 bits are too few.
     """
     pads = list(pads)
     top = layer.base + layer.step * layer.levels
@@ -50,7 +51,7 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
         return Coding(plain, layer.base, layer.step)
     if levels is None:
         raise NetworkError(
-            f"{layer.name}: the next convolution's pad value is not one of its values"
+            f"{layer.name}: the next convolution's pad value must be one of its values"
         )
     if levels.precision.bits > MAX_VALUE_BITS:
         raise NetworkError(f"{layer.name}: its values need more than {MAX_VALUE_BITS} bits")
@@ -58,7 +59,7 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
 
 
 def _levels(layer: Activation, pads: list[int]) -> Coding | None:
-    """Return the level numbers as codes; None if a pad value is between two levels."""
+    """Return the coding with level numbers as integers; None if a pad value is between two."""
     counts = [0, layer.levels]
     for pad in pads:
         count, rest = divmod(pad - layer.base, layer.step)
@@ -69,7 +70,10 @@ def _levels(layer: Activation, pads: list[int]) -> Coding | None:
 
 
 def tightest(values: list[int], two_values: bool) -> Precision:
-    """Return the narrowest precision for ``values``, and unless ``two_values`` for all between."""
+    """Return the narrowest precision for the range of ``values``.
+
+    ``two_values``: only ``values`` occur, so that -1 and +1 are bipolar.
+    """
     if two_values and set(values) == {-1, 1}:
         return BIPOLAR
     low, high = min(values), max(values)

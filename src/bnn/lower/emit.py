@@ -34,7 +34,7 @@ class Emitter:
 
     Attributes:
         ops: name -> operation, in order.
-        names: an operation name for each layer: its own, made an identifier, made unique.
+        names: layer name -> operation name: the layer's name as a unique identifier.
     """
 
     def __init__(self, network: Network) -> None:
@@ -69,7 +69,7 @@ class Emitter:
         return bounds
 
     def precision(self, edge: str, given: Input) -> Precision:
-        """Return the precision of an edge; ``given`` is the program's input."""
+        """Return the precision of the edge ``edge``; ``given`` describes the program's input."""
         if edge == INPUT:
             return given.precision
         op = self.ops[edge]
@@ -123,7 +123,7 @@ class Emitter:
         return replace(source, low=low, high=high, step=source.step * signs)
 
     def with_base_as_bias(self, scores: Carried) -> Carried:
-        """Return ``scores`` without a base, if the base can become the bias of their dot."""
+        """Return ``scores`` with base 0 after adding the base to their dot as bias, if possible."""
         op = self.ops.get(scores.edge)
         is_plain = isinstance(op, Dot) and scores.is_owned and (scores.step == 1).all()
         if not is_plain or not scores.base.any():

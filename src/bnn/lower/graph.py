@@ -55,8 +55,8 @@ class Lowered:
 
     Attributes:
         program: the program.
-        carried: layer name -> edge, for the quantized layers that the program has: the
-            layer's whole numbers are ``step * q + base`` of the edge's integers q.
+        carried: layer name -> its edge, for each quantized layer that has an edge in the program:
+            the layer's whole numbers are ``step * q + base`` for the edge's integers q.
     """
 
     program: Program
@@ -69,7 +69,7 @@ def trace(network: Network) -> Lowered:
 
 
 class _Walk:
-    """One rule for each kind of layer; ``carried`` holds each layer's result."""
+    """Lowers the layers in order, with one rule for each kind; ``carried`` has their results."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -129,7 +129,7 @@ class _Walk:
     # --- input and padding -----------------------------------------------------------
 
     def _input(self) -> Input:
-        """Return the network's input, wider if a picture is padded with a value that it lacks."""
+        """Return the network's input; a picture's precision grows if a pad value needs it."""
         given, lattice = self.network.input, self.network.lattice
         pads = [_code(INPUT, pad, lattice.step, lattice.base) for pad in self._pads(INPUT)]
         if not isinstance(given, PictureInput) or all(map(given.precision.allows, pads)):
@@ -176,7 +176,7 @@ class _Walk:
     # --- sums ------------------------------------------------------------------------
 
     def _codes(self, layer: Layer, source: Carried) -> Carried:
-        """Return ``source`` with its pools done, readable by a window or dot."""
+        """Return ``source`` after its pools, as integers that a window or dot can read."""
         pooled = self._pooled(source)
         if pooled.pending:
             raise NetworkError(f"{layer.name}: reads real values; put an activation before it")
@@ -247,7 +247,10 @@ class _Walk:
         return levels
 
     def _into_table(self, layer: Activation, source: Carried, code: Coding) -> Carried | None:
-        """Put the activation into the picture's table, if all channels and readers allow it."""
+        """Make the activation part of the picture's table; None if it is not possible.
+
+        It is possible if all channels get the same values and nothing else reads the input.
+        """
         given = self.input
         is_whole = source.edge == INPUT and source.is_owned and not source.pools
         if not is_whole or not isinstance(given, PictureInput):
@@ -270,7 +273,7 @@ class _Walk:
         )
 
     def _threshold(self, layer: Activation, source: Carried, code: Coding, mirror: Mask) -> Carried:
-        """Return the threshold, with levels counted downwards where ``mirror`` (bool)."""
+        """Return the threshold; in channels with ``mirror``, its levels are counted downwards."""
         rises = np.prod(source.directions(), axis=0) * np.where(mirror, -1, 1)
         negate = (rises < 0) & self.emit.negatable(source)
         source = self.emit.negated(source, negate)
@@ -325,7 +328,7 @@ class _Walk:
         assert_never(reader)
 
     def _past_flattening(self, name: str) -> list[Layer]:
-        """Return the readers of a layer; instead of a flattening, its readers."""
+        """Return the layers that read the layer ``name``, directly or after flattening."""
         found: list[Layer] = []
         for reader in self.readers[name]:
             flat = isinstance(reader, Flatten)
@@ -333,11 +336,12 @@ class _Walk:
         return found
 
     def _pool_sums(self, source: Carried, negate: Mask) -> Carried:
-        """Pool the sums themselves, after rows are negated whose sums must be mirrored."""
+        """Pool the sums of a dot, after negating its rows ``negate`` (bool)."""
         source = self.emit.own_dot(source) if negate.any() else source
         if negate.any() and not self.emit.is_own_dot(source):
             raise NetworkError(
-                f"{source.pools[0].name}: pools falling values that are not the sums of one layer"
+                f"{source.pools[0].name}: pools values that fall as the integers before it rise, "
+                "and these are not sums of one layer; put an activation before it"
             )
         source = self.emit.negated(source, negate)
         pooled = source.without_pools()
@@ -350,7 +354,9 @@ class _Walk:
         if not source.pools:
             return source
         if len(source.pending) > len(source.pools):
-            raise NetworkError(f"{source.pools[0].name}: pools real values that no activation ends")
+            raise NetworkError(
+                f"{source.pools[0].name}: pools real values; put an activation before or after it"
+            )
         return self._pool_sums(source, source.directions()[0] < 0)
 
     # --- adding and flattening --------------------------------------------------------
@@ -449,5 +455,5 @@ def _code(name: str, pad: int, step: int, base: int) -> int:
     """Return the integer q that means the whole number ``pad = step * q + base``."""
     code, rest = divmod(pad - base, step)
     if rest:
-        raise NetworkError(f"{name}: the next convolution's pad value is not one of its values")
+        raise NetworkError(f"{name}: the next convolution's pad value must be one of its values")
     return code

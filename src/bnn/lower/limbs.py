@@ -31,10 +31,11 @@ class Part:
 
 
 def parts(real: NDArray[np.float64], largest: int) -> list[Part] | None:
-    """Parts of real weights (out, ...), the largest first; None where they would be too many.
+    """Return parts of real weights (out, ...), the largest first; None if there are too many.
 
     Args:
-        largest: of the values that the weights multiply.
+        real: the weights, float64.
+        largest: the largest magnitude of the values that the weights multiply.
     """
     rows = np.abs(real).reshape(len(real), -1)
     taps = max(1, int(np.count_nonzero(rows, axis=1).max()))
@@ -58,12 +59,12 @@ def _bits(value: int) -> int:
 
 
 def halves(least: int, most: int) -> int:
-    """Bits of the lower half of values between the bounds; 0 where they are short as they are."""
+    """Return how many low bits to split from values between the bounds; 0 if 16 bits hold them."""
     largest = max(abs(least), abs(most))
     return 0 if largest < 1 << 15 else (largest.bit_length() + 1) // 2
 
 
 def whole_weights(real: NDArray[Any], scale: Any) -> NDArray[np.float64]:
-    """Weights times the scale of their rows, float64."""
+    """Return the weights times the scale of their rows, float64."""
     rows = np.asarray(scale, np.float64).reshape(-1, *[1] * (real.ndim - 1))
     return np.asarray(real.astype(np.float64) * rows)

@@ -29,7 +29,7 @@ class Plan:
 
 
 def plan(name: str, source: Carried, can_mirror: bool) -> Plan:
-    """Return the plan for ``source``, whose pending layers end in the activation ``name``.
+    """Return where to pool in ``source``; the activation ``name`` follows its pending layers.
 
     After the pool, values rise with the pooled ones in some channels and fall in others
     (a negative batch norm scale). Where they rise, the level of the maximum is the
@@ -42,7 +42,10 @@ def plan(name: str, source: Carried, can_mirror: bool) -> Plan:
         return Plan(False, none, none)
     *between, last = between_and_last
     if any((part < 0).any() for part in between):
-        raise NetworkError(f"{name}: a falling layer is between two max pools before it")
+        raise NetworkError(
+            f"{name}: a falling layer is between two max pools before it (a batch norm or scale "
+            "with a negative factor); that cannot be expressed"
+        )
     falls = last < 0
     if can_mirror or not falls.any():
         return Plan(False, none, falls)

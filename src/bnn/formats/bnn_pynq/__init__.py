@@ -89,9 +89,9 @@ def save(
         folder: the folder to make; if it exists, it must be empty. Its ``hw/config.h`` has the
             constants for the original's build.
         folding: (PE, SIMD) of every layer; the original's by default.
-        fires_at: the logit from which a class of an LFC network fires, for models with logits;
-            by default ``fires at`` of its provenance, else 0. See
-            :func:`bnn.formats.bnn_pynq.extracting.firing_level`.
+        fires_at: for an LFC network with logits: the output bit of a class is 1 if its logit is at
+            least this number. Default: the entry ``fires at`` of the model's provenance, or 0
+            without one. :func:`bnn.formats.bnn_pynq.extracting.firing_level` finds a good one.
 
     Returns:
         Notes on what the files cannot express, one line each.

@@ -38,7 +38,7 @@ def _weight_precision(weights: NDArray[np.int64], bits: int) -> Precision:
 def _activation(
     name: str, source: str, reached: NDArray[np.int64], bits: int, *, as_bits: bool
 ) -> Threshold:
-    """Return the activation whose threshold k of a row is the sum ``reached[row, k]``.
+    """Return the threshold operation that compares the sums of row r with ``reached[r]``.
 
     Args:
         as_bits: one-bit outputs are 0 and 1 instead of -1 and +1.

@@ -77,7 +77,7 @@ def parameters_of(
 def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: float) -> None:
     """Refuse ``fires_at`` where it has no effect: it is for LFC models with logits only."""
     if network.is_cnv:
-        raise ParameterError(f"{model.name}: {network.name} has scores; only LFC takes fires_at")
+        raise ParameterError(f"{model.name}: {network.name} has scores; remove fires_at")
     if last.threshold is not None and model.program.affine is None:
         raise ParameterError(f"{model.name}: its classes have thresholds; do not give fires_at")
     if not math.isfinite(level):
@@ -88,7 +88,7 @@ def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: fl
 
 
 def _stages(model: Model) -> list[Stage]:
-    """Return the layers of the program; every edge but the arg max's must be read exactly once."""
+    """Return the layers of the program, without the arg max; refuse edges with two readers."""
     program = model.program
     readers: dict[str, list[Op]] = {}
     for op in program.ops:
@@ -97,7 +97,9 @@ def _stages(model: Model) -> list[Stage]:
                 readers.setdefault(source, []).append(op)
     affine = model.program.affine
     if affine is not None and affine.dense is not None:
-        raise ParameterError(f"{model.name}: its last layer has real weights")
+        raise ParameterError(
+            f"{model.name}: its last layer has real weights; the original's files have 1 or 2 bits"
+        )
     stages: list[Stage] = []
     edge = INPUT
     while edge in readers:
@@ -167,10 +169,10 @@ def _levels(stage: Stage) -> int:
 def _check_input(model: Model, network: OriginalNetwork) -> None:
     given, table = model.program.input, fixed_point_table() if network.is_cnv else sign_table()
     if not isinstance(given, PictureInput) or not np.array_equal(given.table, table):
-        raise ParameterError(f"{model.name}: its input is not quantized as {network.name} does")
+        raise ParameterError(f"{model.name}: its input is not quantized as in {network.name}")
     shape = (32, 32, 3) if network.is_cnv else (28, 28, 1)
     if given.shape != shape and given.shape != (int(np.prod(shape)),):
-        raise ParameterError(f"{model.name}: its input is {given.shape}, not {shape}")
+        raise ParameterError(f"{model.name}: its input has shape {given.shape}, not {shape}")
 
 
 # --- values --------------------------------------------------------------------------
@@ -180,9 +182,10 @@ def _check_input(model: Model, network: OriginalNetwork) -> None:
 class Sums:
     """Relation between a dot's sums and those of the original's hardware.
 
-    An activation that reaches ``count`` thresholds is ``-1 + (2 / levels) * count`` in the
-    original, and ``base + step * count`` in the program. With S the sum of a row's weights,
-    original sum ``= -S + (2 / levels) * (program sum - bias - base * S) / step``.
+    The inputs of the dot are activations with ``levels`` thresholds each. One that has reached
+    ``count`` of them has the value ``-1 + (2 / levels) * count`` in the original, and
+    ``base + step * count`` in the program. With S the sum of a row's weights, the original's sum
+    is ``-S + (2 / levels) * (program's sum - bias - base * S) / step``.
     """
 
     dot: Dot
@@ -196,7 +199,8 @@ class Sums:
             return cls(dot, -1, 2, 1)
         if before.step < 1:
             raise ParameterError(
-                f"{before.name}: its values fall, which the original's files cannot express"
+                f"{before.name}: its output decreases from level to level, which the original's "
+                "files cannot express"
             )
         return cls(dot, before.base, before.step, int(before.thresholds.shape[1]))
 
@@ -227,7 +231,8 @@ def _hidden(
     assert threshold is not None
     if threshold.signs is not None and (threshold.signs < 0).any():
         raise ParameterError(
-            f"{threshold.name}: counts falling sums, which the original's files cannot express"
+            f"{threshold.name}: its level rises as a sum falls, which the original's files "
+            "cannot express"
         )
     weights = stage.dot.weights.astype(np.int64)
     if network.is_cnv and index == 0:
@@ -239,7 +244,10 @@ def _hidden(
 
 
 def raw_thresholds(network: OriginalNetwork, layer: Layer, reached: Whole) -> Whole:
-    """Return the numbers in the files for thresholds ``reached`` of the (unpadded) signed sums."""
+    """Return the thresholds as numbers in the files.
+
+    ``reached`` (rows, levels) has the smallest signed sum, without pad columns, of each level.
+    """
     if network.activation_bits == 1:
         raw = (reached + layer.used_columns - 1) // 2  # T < (columns + sum) / 2
     else:
@@ -275,7 +283,7 @@ def _last(
 
 
 def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
-    """Return +1 or -1: whether all logits rise or fall with the original's scores."""
+    """Return +1 if all logits rise with the original's scores, -1 if all fall."""
     # program score = factor * (original sum) + constant of the class
     constant = sums.offset + sums.step * sums.levels * sums.row_sums / 2
     scale = np.ones(program.classes) if program.affine is None else program.affine.scale
@@ -309,7 +317,7 @@ def firing_level(logits: NDArray[np.float64]) -> float:
 
 
 def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDArray[np.int32]]:
-    """Return signs (classes,) and thresholds (classes, 1) of the sums that fire."""
+    """Return signs (classes,) and thresholds (classes, 1): a class fires at ``sign * sum >= T``."""
     if program.affine is None:
         raise ParameterError(f"{stage.dot.name}: LFC needs a threshold or logits for each class")
     edge = program.edges[program.scores]
@@ -330,7 +338,7 @@ def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDAr
 
 
 def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) -> LayerParameters:
-    """Return ``first`` with the lowest bits that the reader kept, so that the file is the same."""
+    """Return the first layer with the lowest bits of its thresholds, if the reader kept them."""
     kept = model.provenance.get("half steps")
     if not network.is_cnv or not isinstance(kept, str):
         return first
@@ -356,5 +364,8 @@ def classes_text(model: Model) -> str:
         return kept
     text = "\n".join(model.classes)
     if parse_classes(text) != model.classes:
-        raise ParameterError(f"{model.name}: a class name cannot be a line of classes.txt")
+        raise ParameterError(
+            f"{model.name}: a class name is empty, contains a line break, or begins or ends with "
+            "a space; it cannot be a line of classes.txt"
+        )
     return text

@@ -24,9 +24,9 @@ class Layer:
         rows, columns: size of the padded weight matrix.
         pe, simd: rows and columns computed in parallel (the folding).
         used_columns: columns before padding.
-        convolution: 3x3 window before the dot.
-        pool: 2x2 maximum after the activation.
-        last: rows after the classes are padding.
+        convolution: whether it has a 3x3 window before the dot.
+        pool: whether it has a 2x2 maximum after the activation.
+        last: whether it is the last layer, whose rows after the classes are padding.
     """
 
     rows: int

@@ -31,7 +31,7 @@ _CONSTANT = re.compile(rb"#define[ \t]+L([0-9]{1,2})_(PE|SIMD|WPI|API)[ \t]+([0-
 
 
 def read(location: Path) -> Files:
-    """Read the files of a set, by name; others than parameters and classes are skipped."""
+    """Return name -> contents of the files of a set; files of other names are not read."""
     return _read_folder(location) if location.is_dir() else _read_archive(location)
 
 
@@ -191,8 +191,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
 def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None:
     """Refuse parameter files that the network does not use: they belong to another network.
 
-    The original's own sets have thresholds of a last layer that uses none (specification,
-    section 3).
+    Thresholds of the last layer are accepted even if it uses none: the original's own sets have
+    them (specification, section 3).
 
     Raises:
         ParameterError: there is such a file; the message names it.

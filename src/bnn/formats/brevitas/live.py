@@ -46,7 +46,8 @@ def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> Non
     """Refuse modules whose results depend on settings that are not in their tensors.
 
     Args:
-        module: the network. epsilons: list name -> epsilon of the batch norms in it.
+        module: the network.
+        epsilons: name of a module list (``features``) -> epsilon of the batch norms in it.
         tensor_norm: epsilon of the last layer, a batch norm over all values.
 
     Raises:
@@ -63,7 +64,9 @@ def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> Non
                     raise FormatError(f"{where}: {key} is {value!r}; export the module to QONNX")
             wanted = tensor_norm if kind == "TensorNorm" else epsilon
             if "Norm" in kind and float(one.eps) != wanted:
-                raise FormatError(f"{where}: epsilon is {one.eps}, not {wanted:g}")
+                raise FormatError(
+                    f"{where}: epsilon is {one.eps}, not {wanted:g}; export the module to QONNX"
+                )
             for quantizer in ("weight_quant", "act_quant", "input_quant", "output_quant"):
                 if (given := getattr(one, quantizer, None)) is not None:
                     _check_quantizer(f"{where}: {quantizer}", given, number == 0)
@@ -75,7 +78,7 @@ def _check_quantizer(where: str, quantizer: Any, is_first: bool) -> None:
         return  # an Identity; the caller refuses it if a quantizer is needed
     bits = int(width)
     if float(width) != bits or not 1 <= bits <= 8:
-        raise FormatError(f"{where} has {float(width):g} bits")
+        raise FormatError(f"{where} has {float(width):g} bits; whole numbers from 1 to 8 are read")
     fraction = is_first and bits == 8
     scale = 1 / 128 if fraction else 1.0 / max(1, (1 << (bits - 1)) - 1)
     for what, value, right in (
@@ -84,7 +87,12 @@ def _check_quantizer(where: str, quantizer: Any, is_first: bool) -> None:
     ):
         found = np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
         if found.size != 1 or float(found.reshape(-1)[0]) != np.float32(right):
-            raise FormatError(f"{where}: its {what} is {found.reshape(-1)[:3]}, not {right:g}")
+            raise FormatError(
+                f"{where}: its {what} is {found.reshape(-1)[:3]}, not {right:g}; export to QONNX"
+            )
     signed, narrow = bool(quantizer.is_signed), bool(quantizer.is_narrow_range)
     if not signed or (bits > 1 and narrow == fraction):
-        raise FormatError(f"{where}: is signed {signed}, narrow range {narrow}; export to QONNX")
+        raise FormatError(
+            f"{where}: signed={signed} with narrow_range={narrow} cannot be read here; export the "
+            "module to QONNX"
+        )

@@ -86,7 +86,8 @@ def read(
             :func:`bnn.formats.grids.grid`.
 
     Raises:
-        FormatError: it is damaged, or no bnn_pynq network and no topology is given.
+        FormatError: the file is damaged, or its network is not known: ``network`` is not given and
+            the file's name contains no name of a bnn_pynq network.
     """
     path = Path(path)
     report = Report("PyTorch" if isinstance(network, Topology) else "Brevitas")
@@ -226,7 +227,7 @@ Module = tuple[str, int, dict[str, NDArray[Any]]]
 
 
 def _modules(state: State, report: Report) -> list[Module]:
-    """Return the modules in order: list name, number, tensors."""
+    """Return the modules in order, each as name of its list, its number in it, its tensors."""
     found: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
     for key, value in state.items():
         part = key.split(".")
@@ -273,7 +274,7 @@ class _Reader:
     def _input(self) -> tuple[RealInput, Lattice, tuple[int, int, int]]:
         first = self.modules[0][2].get("weight") if self.modules else None
         if first is None or first.ndim not in (2, 4):
-            raise FormatError("holds no layer with weights first")
+            raise FormatError("the first module must be a convolution or a dense layer")
         if first.ndim == 4:
             shape: tuple[int, ...] = (32, 32, int(first.shape[1]))
         else:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""State dictionaries of any PyTorch module, with a topology that says what the file does not.
+"""State dictionaries of any PyTorch module, read with a topology.
 
-The state has tensors by the paths of their modules and neither the order in which these run,
-nor strides, padding, pools, activations or bits: a topology has them all. Modules are taken in
-the order of the file, which is that in which they were defined, those of one size in turn; a
-topology may name them. Weights are latent, and taken as the topology's precision says: by sign,
-if it is bipolar.
+The state has tensors under the paths of their modules. It does not have the order in which the
+modules run, nor strides, padding, pools, activations or bits: the topology has them. Modules of
+equal size are used in the order of the file, in which they were defined, unless the topology names
+them. Weights are latent: they are quantized to the topology's precision, bipolar ones by sign.
 """
 
 from __future__ import annotations
@@ -50,11 +49,12 @@ def converted(
     """Return the network of ``topology`` with the tensors of ``state``.
 
     Args:
-        state: tensors by name, in the order of the file. given_input: the values that occur at
-            the input, a name of :func:`bnn.formats.grids.grid`; by default the topology's.
+        state: tensors by name, in the order of the file.
+        given_input: the values that occur at the input, a name of
+            :func:`bnn.formats.grids.grid`; by default the topology's.
 
     Raises:
-        FormatError: a tensor is missing, too many, or of a wrong shape; names it.
+        FormatError: a tensor is missing, unused or has a wrong shape; the message names it.
     """
     links = _links(state, report)
     chosen = None if given_input is None else grid(given_input)
@@ -100,6 +100,6 @@ def _link(place: str, arrays: Mapping[str, NDArray[Any]]) -> Link:
     weight = arrays.get("weight")
     if names is _WEIGHTED and (weight is None or weight.ndim not in (2, 4)):
         shape = "missing" if weight is None else f"of shape {weight.shape}"
-        raise FormatError(f"tensor {prefix}weight is {shape}")
+        raise FormatError(f"tensor {prefix}weight is {shape}; it must have 2 or 4 axes")
     held = {names[name]: array for name, array in arrays.items()}
     return Link(place, held, {key: f"{prefix}{name}" for name, key in names.items()})

@@ -123,7 +123,10 @@ def _read_old(path: Path) -> Any:
         _Program(nothing).result(data)
         version, machine = (_Program(nothing).result(data) for _ in range(2))
         if version != _OLD_VERSION or not machine.get("little_endian"):
-            raise FormatError(f"{path}: is of a version {version!r:.20}, or not little-endian")
+            raise FormatError(
+                f"{path}: its version is {version!r:.20}, not {_OLD_VERSION}, or its numbers are "
+                "big-endian; save it again with PyTorch 1.6 or later"
+            )
         start = data.tell()
         sized = _Program(nothing)
         sized.only_looks = True

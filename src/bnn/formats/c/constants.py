@@ -32,7 +32,7 @@ class Planes:
 
 
 def planes_of(precision: Precision) -> Planes:
-    """Return the bits of a code of ``precision``, and what each adds to the value."""
+    """Return how a value of ``precision`` is the sum of the bits of its code."""
     if precision.kind == "bipolar":
         return Planes((2,), -1)
     factors = [1 << bit for bit in range(precision.bits)]
@@ -42,7 +42,7 @@ def planes_of(precision: Precision) -> Planes:
 
 
 def is_counted(op: Dot, source: Precision) -> bool:
-    """Tell whether the dot is computed by counting bits."""
+    """Return whether the dot is computed with AND and popcount of bit planes."""
     return source.bits * op.precision.bits <= MAX_PLANES
 
 

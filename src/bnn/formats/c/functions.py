@@ -30,13 +30,13 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True)
 class Context:
-    """What the function of an operation is made for.
+    """The facts about one operation that its C function is made from.
 
     Attributes:
-        program: the program.
-        number: of the operation; part of the names in C.
+        program: the program that contains it.
+        number: its number; part of the names in C.
         places: where the edges are stored.
-        fused: windows by name that are gathered patch by patch.
+        fused: name -> window, for windows that dots gather patch by patch.
     """
 
     program: Program
@@ -55,7 +55,7 @@ class Context:
 
 
 def function(op: Op, context: Context) -> str:
-    """Return constants and the function ``opN`` of an operation; ``opN(sources..., result)``."""
+    """Return C text: the constants of an operation, and its ``opN(sources..., result)``."""
     match op:
         case Window():
             return _window(op, context)
@@ -77,7 +77,7 @@ def function(op: Op, context: Context) -> str:
 
 
 def _head(context: Context, *sources: tuple[str, str], result: str, to: str = "y") -> str:
-    """``static void opN(const T *x, T *y)``."""
+    """Return the head of a function: ``static void opN(const T *x, T *y)``."""
     parts = [f"const {context.type_of(edge)} *{name}" for edge, name in sources]
     parts.append(f"{context.type_of(result)} *{to}")
     return f"static void op{context.number}({', '.join(parts)})"
@@ -116,7 +116,7 @@ def _window(op: Window, context: Context) -> str:
 
 
 def _dot(op: Dot, context: Context) -> str:
-    """The loop over positions, around the product of one position's vector."""
+    """Return ``opN`` of a dot: it calls ``productN`` at each position of the map."""
     number, columns = context.number, op.weights.shape[1]
     height, width, rows = context.edge(op.name).shape
     source, vector = op.source, context.type_of(op.source)
@@ -146,7 +146,7 @@ def _dot(op: Dot, context: Context) -> str:
 
 
 def _biases(op: Dot, low: int) -> NDArray[np.int64]:
-    """Bias of each row for inputs that are counted from ``low`` on."""
+    """Return the bias of each row plus ``low`` times the sum of its weights."""
     bias = np.zeros(len(op.weights), np.int64) if op.bias is None else op.bias.astype(np.int64)
     biases: NDArray[np.int64] = bias + low * op.weights.astype(np.int64).sum(axis=1)
     return biases
@@ -222,7 +222,7 @@ def _signed(value: int) -> str:
 
 
 def _multiplied(op: Dot, context: Context) -> str:
-    """``productN`` with weights that are numbers."""
+    """``productN`` with weights stored as numbers and multiplied."""
     number, (rows, columns) = context.number, op.weights.shape
     made, weight = context.type_of(op.name), c_type(int(op.weights.min()), int(op.weights.max()))
     bias = op.bias is not None and op.bias.any()

@@ -47,7 +47,7 @@ class Place:
 
 
 def array_name(c: str) -> str:
-    """Return the name of the array of a C type."""
+    """Return the name of the C array that stores the edges of type ``c``."""
     return f"maps_{c.removesuffix('_t')}"
 
 

@@ -46,8 +46,8 @@ def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         A note on what the code does not do. ``NAME.h`` says how much memory it takes.
 
     Raises:
-        FormatError: the folder exists, its name is not one of C, the model ends in a real layer, or
-            it is too large.
+        FormatError: the folder exists, its name is not a C identifier, or the model ends in a layer
+            of real weights or is too large.
     """
     target = check_folder(folder)
     name = target.name
@@ -69,13 +69,13 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     """Return the path of a folder that :func:`save` can write.
 
     Raises:
-        FormatError: it exists, or its name is not one of C.
+        FormatError: it exists, or its name is not a C identifier.
     """
     target = Path(folder)
     if not _NAME.fullmatch(target.name) or target.name in _RESERVED:
         raise FormatError(
-            f"{target}: functions are called after the folder, so its name must be letters, digits "
-            "and _, such as digits"
+            f"{target}: functions are called after the folder; its name may have letters, digits "
+            "and _, begins with a letter, and is not a keyword of C (at most 41 characters)"
         )
     if target.exists() or target.is_symlink():
         raise FormatError(f"{target}: exists already; give a new folder")
@@ -110,7 +110,7 @@ def fused_windows(program: Program) -> dict[str, Window]:
 
 
 def _source(model: Model, name: str) -> tuple[str, tuple[int, int]]:
-    """``NAME.c``, and the bytes of its constants and of its memory."""
+    """Return the text of ``NAME.c``, and how many bytes its constants and its memory take."""
     program = model.program
     fused = fused_windows(program)
     found = places(program, fused)
@@ -155,7 +155,7 @@ def _call(program: Program, number: int, found: dict[str, Place], fused: dict[st
 
 
 def _scratch(program: Program, fused: dict[str, Window]) -> tuple[str, int]:
-    """Arrays for one patch and for its bit planes, and their bytes."""
+    """Return C arrays for one patch and for its bit planes, and how many bytes they take."""
     patches: dict[str, int] = {}
     planes = words = 0
     for op in program.ops:
@@ -176,7 +176,7 @@ def _scratch(program: Program, fused: dict[str, Window]) -> tuple[str, int]:
 
 
 def _packs(program: Program) -> str:
-    """A function for each type that is packed into bit planes, and the popcount."""
+    """Return C functions: popcount, and for each input type of dots one that packs bit planes."""
     edges = [
         program.edges[op.source]
         for op in program.ops
@@ -190,7 +190,7 @@ def _packs(program: Program) -> str:
 
 
 def _input(program: Program, name: str) -> str:
-    """Constants and functions around the input."""
+    """Return C text: the constants of the input, and ``NAME_quantize`` for real values."""
     given = program.input
     if isinstance(given, PictureInput):
         c = c_type(int(given.table.min()), int(given.table.max()))
@@ -205,7 +205,7 @@ def _input(program: Program, name: str) -> str:
 
 
 def _floats(name: str, values: NDArray[Any]) -> str:
-    """Hexadecimal constants: they are exact."""
+    """Return an array of C constants, hexadecimal so that they are exact."""
     c = "float" if values.dtype == np.float32 else "double"
     end = "f" if c == "float" else ""
     texts_ = ", ".join(float(value).hex() + end for value in values)
@@ -213,7 +213,7 @@ def _floats(name: str, values: NDArray[Any]) -> str:
 
 
 def _end(program: Program, name: str, found: dict[str, Place], calls: list[str]) -> str:
-    """``NAME_run``."""
+    """Return C text: ``NAME_run``, and ``NAME_class`` if the program has no arg max."""
     given, place = program.input, found[INPUT]
     value = "table[input[i]]" if isinstance(given, PictureInput) else f"({place.array})input[i]"
     scores = found[program.scores]
@@ -261,7 +261,7 @@ def _comment(text: str) -> str:
 
 
 def _taken(program: Program) -> str:
-    """C type of what the function takes."""
+    """Return the C type of the inputs of ``NAME_run``."""
     return "uint8_t" if isinstance(program.input, PictureInput) else "int16_t"
 
 

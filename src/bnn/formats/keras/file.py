@@ -32,7 +32,8 @@ class KerasLayer:
     """One layer of a Keras model.
 
     Attributes:
-        name: name of the layer. kind: name of its class.
+        name: name of the layer.
+        kind: name of its class.
         settings: its configuration, checked against the settings of its class.
         sources: names of the layers that it reads.
         arrays: its variables, by name if names are known (``.h5``), else in their
@@ -89,14 +90,14 @@ def read(
     """Read the model in a ``.keras`` or ``.h5`` file.
 
     Args:
-        path: the file. architecture: the JSON file (``model.to_json()``) that says what the
-            weights in the file belong to, if it holds nothing else.
-        quantizers: what functions of the user's own are, by their names in the file.
+        path: the file.
+        architecture: the JSON file (``model.to_json()``) of the model, if ``path`` contains
+            weights only.
+        quantizers: the user's own functions: name in the file -> name of a known one.
 
     Raises:
-        FormatError: it is damaged, or holds weights only and no architecture is given, or a
-            model that is not a stack or graph of layers, or a layer has a setting that cannot
-            be converted.
+        FormatError: the file is damaged, its architecture is missing, its model is not a stack or
+            graph of layers, or a layer has a setting that cannot be converted.
     """
     with archives.size_checked(path).open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
@@ -137,7 +138,7 @@ def _version(path: Path, given: Any) -> int:
 def _places(
     path: Path, weights: archives.Hdf5, top: str, listed: list[_Listed]
 ) -> dict[str, str | None]:
-    """Return layer -> HDF5 group: by the name noted in the group, else by class and a number."""
+    """Return layer -> HDF5 group: the group that has the layer's name, or a class and number."""
     named: dict[str, str] = {}
     for key in weights.keys(top):
         name = weights.attribute(f"{top}/{key}/vars", "name")
@@ -232,7 +233,7 @@ def _read_weights(
 def _named(
     path: Path, file: archives.Hdf5, top: str, layer: str, kind: str
 ) -> dict[str, NDArray[Any]]:
-    """Return a layer's arrays; names without scope and number: ``a/b/kernel:0`` is ``kernel``."""
+    """Return a layer's arrays by short name: ``kernel`` for ``a/b/kernel:0``."""
     names = file.attribute(f"{top}{layer}", "weight_names")
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):
@@ -290,9 +291,9 @@ def _json(path: Path, text: Any, quantizers: Quantizers) -> dict[str, Any]:
 
 
 def _told(config: Any, quantizers: Quantizers, seen: set[str], is_function: bool = False) -> Any:
-    """Return ``config``; the functions in ``quantizers`` are replaced by those that are known.
+    """Return ``config`` with the user's functions replaced by the known ones of ``quantizers``.
 
-    The names of all functions are added to ``seen``.
+    The names of all functions in ``config`` are added to ``seen``.
     """
     if isinstance(config, list):
         return [_told(item, quantizers, seen) for item in config]
@@ -356,7 +357,10 @@ def _one(path: Path, layer: Any) -> _Listed:
     made = _Listed(name, layer["class_name"], config, layer.get("inbound_nodes"))
     for key in layer:
         if key not in _OTHER_KEYS:
-            raise FormatError(f"{path}: {made}: has {short(key)} ({short(layer[key])}) of its own")
+            raise FormatError(
+                f"{path}: {made}: has an unknown key {short(key)} ({short(layer[key])}), which "
+                "cannot be converted"
+            )
     _from_keras(f"{path}: {made}", layer)
     return made
 
@@ -370,7 +374,7 @@ def _from_keras(where: str, layer: Mapping[str, Any]) -> None:
     names = {None, kind, f"Larq>{kind}", f"qkeras>{kind}", f"HGQ>{kind}"}
     if foreign or not isinstance(registered, str | None) or registered not in names:
         raise FormatError(
-            f"{where}: is a class of its own ({short(registered or module)}), whose code is not run"
+            f"{where}: is a custom class ({short(registered or module)}), whose code is not run"
         )
 
 
@@ -391,7 +395,9 @@ def _model(
         layers[one.name] = one
         where = f"{path}: {one}"
         if sequential and one.nodes:
-            raise FormatError(f"{where}: names its inputs, in a Sequential model")
+            raise FormatError(
+                f"{where}: has inbound_nodes, which a layer of a Sequential model must not have"
+            )
         sources[one.name] = before if sequential else node_sources(where, one.nodes)
         before = (one.name,)
     output = listed[-1].name if sequential else output_name(path, config["config"])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """HGQ's fixed-point quantizers (HGQ 0.2, FixedPointQuantizer of its proxy models).
 
-Each value has a number of bits of its own, some of them before the point; bits are the same
-for all positions of a map here. ``TRN`` rounds downwards, ``RND`` halves upwards. Values beyond the
-bits wrap around, as in hardware (``WRAP``). Where that cannot happen between proved bounds, such
-a quantizer is an activation; else it is the difference of two: one with enough bits, and one that
-counts how often the first has wrapped around.
+Each channel has its own number of bits, some of them before the point; bits that differ between
+the positions of a map are refused. ``TRN`` rounds downwards; ``RND`` rounds to the nearest, halves
+upwards. Values outside the range wrap around, as in hardware (``WRAP``). If proved bounds show that
+no value wraps, the quantizer is one activation. Else it is the difference of two: one with enough
+bits, and one that counts how often its values wrap around.
 """
 
 from __future__ import annotations
@@ -59,12 +59,14 @@ Span = tuple[Array, Array]
 
 @dataclass(frozen=True, eq=False)
 class FixedPoint:
-    """A quantizer.
+    """A fixed-point quantizer.
 
     Attributes:
-        signed: 0 or 1. bits: of each value. whole: how many of them are before the point, the
-            sign's included. Each float32 (1,) or (channels,).
-        rounding: how it rounds. wraps: whether values beyond the bits wrap around.
+        signed: 1 if values have a sign, else 0; float32 (1,) or (channels,), like the next two.
+        bits: number of bits.
+        whole: how many of the bits are before the point, with the sign.
+        rounding: HGQ's name of the rounding, such as ``TRN``.
+        wraps: whether values outside the range wrap around; if not, they saturate.
     """
 
     signed: Array
@@ -111,10 +113,12 @@ class FixedPoint:
         return INT(bits) if self.signed[0] else UINT(bits)
 
     def common(self, halves: bool = False) -> FixedPoint | None:
-        """The one of all channels that holds the values of each; None if none has 32 bits or less.
+        """Return one quantizer for all channels that has the values of each.
+
+        None if it needs more than 32 bits.
 
         Args:
-            halves: with one bit more, so that halves of a unit are held as well.
+            halves: whether it also has the values halfway between two of these: one bit more.
         """
         all_signed, all_bits, all_whole = np.broadcast_arrays(self.signed, self.bits, self.whole)
         used = all_bits > 0
@@ -136,7 +140,7 @@ def fixed_point(
     """Return the quantizer with the arrays ``keep_negative``, ``bits``, ``integers`` of a layer.
 
     Raises:
-        FormatError: bits differ from position to position, or are none.
+        FormatError: the numbers of bits differ between positions, or are not valid.
     """
     rows = []
     for array in arrays:
@@ -148,9 +152,9 @@ def fixed_point(
         rows.append(each[0].astype(np.float32))
     signed, bits, whole = rows
     if not (np.isin(signed, (0, 1)).all() and (bits >= 0).all() and (bits <= 32).all()):
-        raise FormatError(f"{where}: has bits that are not 0 to 32")
+        raise FormatError(f"{where}: its keep_negative must be 0 or 1, and its bits 0 to 32")
     if not all((row == np.rint(row)).all() for row in rows):
-        raise FormatError(f"{where}: has bits that are not whole numbers")
+        raise FormatError(f"{where}: its numbers of bits must be whole numbers")
     if (np.abs(whole) > 32).any():
         raise FormatError(f"{where}: has more than 32 bits before its point")
     same = all((row == row[0]).all() for row in rows)
@@ -165,10 +169,11 @@ def activation_of(
     """Return quantizers, and the functions between them, as one activation called ``name``.
 
     Args:
-        chain: functions, one after the other. span: bounds of what the first reads.
+        chain: the functions in order; each reads the result of the one before it.
+        span: bounds of what the first one reads.
 
     Raises:
-        FormatError: they have too many values.
+        FormatError: the result has too many values.
     """
     only, last = chain[0], chain[-1]
     if len(chain) == 1 and isinstance(only, FixedPoint):
@@ -187,13 +192,13 @@ def activation_of(
             function, channels, (float(span[0].min()), float(span[1].max())), is_rounded=False
         )
     except StepsError as error:
-        raise FormatError(f"{where}: together with what is before it, it {error}") from None
+        raise FormatError(f"{where}: its result, as a function of what it reads, {error}") from None
     if stairs.falls.any():
-        raise FormatError(f"{where}: falls where what it reads rises")
+        raise FormatError(f"{where}: its values fall as its input rises; that cannot be converted")
     distance = stairs.values[-1] - stairs.values[0]
     steps = np.rint(np.diff(stairs.values) / np.diff(stairs.values).min()).astype(int)
     if steps.sum() > 255:
-        raise FormatError(f"{where}: has values of {steps.sum()} steps; at most 255 can be held")
+        raise FormatError(f"{where}: its values span {steps.sum()} steps; at most 255 can be held")
     table = np.repeat(stairs.table, steps, axis=1)
     table = table[:1] if (table == table[:1]).all() else table
     lattice = Lattice.of(float(distance / steps.sum()), float(stairs.values[0]), name)
@@ -201,7 +206,7 @@ def activation_of(
 
 
 def _falls(function: Function, span: Span, channels: int) -> bool:
-    """Return whether ``function`` is lower at the upper end of what it reads in some channel."""
+    """Return whether ``function`` is lower at the upper than at the lower bound in a channel."""
     low, high = (function(np.broadcast_to(end, (1, channels)).astype(np.float32)) for end in span)
     return bool((high < low).any())
 
@@ -209,9 +214,9 @@ def _falls(function: Function, span: Span, channels: int) -> bool:
 def _bisected(
     name: str, function: Function, last: FixedPoint, channels: int, source: str
 ) -> MultiThreshold | None:
-    """``function``, whose values are those of ``last``; None if they are too many.
+    """Return ``function``, which ends in ``last``, as thresholds; None if they are too many.
 
-    Quantizers and clips rise or stay, and so do all of them together.
+    Quantizers and clips never fall, so ``function`` does not either, and bisection is enough.
     """
     values = last.common()
     if values is None:
@@ -228,7 +233,7 @@ def _bisected(
 
 
 def composed(chain: Sequence[Function]) -> Function:
-    """The functions one after the other."""
+    """Return the function that applies the functions of ``chain`` one after the other."""
 
     def function(x: Array) -> Array:
         for one in chain:
@@ -239,7 +244,7 @@ def composed(chain: Sequence[Function]) -> Function:
 
 
 def _reached(last: FixedPoint, before: Function, span: Span, channels: int) -> tuple[Array, Array]:
-    """Integers (channels,) between which ``last`` rounds, if it had enough bits."""
+    """Return the least and largest integer (channels,) of ``last`` if it had enough bits."""
     wide = replace(last, signed=np.ones(1, np.float32), bits=np.full(1, 32, np.float32))
     wide = replace(wide, whole=32 + last.whole - last.bits)  # of the same unit
     ends = [np.broadcast_to(end, (1, channels)).astype(np.float32) for end in span]
@@ -248,7 +253,7 @@ def _reached(last: FixedPoint, before: Function, span: Span, channels: int) -> t
 
 
 def may_wrap(last: FixedPoint, before: Function, span: Span, channels: int) -> bool:
-    """Whether values between the bounds are beyond the bits of ``last``, which wraps around."""
+    """Return whether a value between the bounds is outside the range of ``last``, and wraps."""
     if not last.wraps:
         return False
     low, high = _reached(last, before, span, channels)
@@ -263,14 +268,17 @@ def wrapped(
     span: Span,
     source: str,
 ) -> tuple[Activation, Activation, Add] | None:
-    """What ``last`` makes of values beyond its bits: the rounded ones, wraps, their difference.
+    """Return ``last``, whose values wrap around, as three layers.
+
+    They are the rounded values with enough bits, by how much these wrap around, and the difference.
 
     Args:
-        names: of the three layers. before: what stands before ``last``.
+        names: names of the three layers.
+        before: the function whose result ``last`` reads.
         span: bounds of what ``before`` reads.
 
     Returns:
-        The layers; None where they would have too many values.
+        The layers; None if one would have too many values.
     """
     low, high = _reached(last, before, span, channels)
     used = np.broadcast_to(last.bits > 0, channels)
@@ -306,7 +314,7 @@ def wrapped(
 
 
 def span_of(name: str, layers: Sequence[Layer], given: Span) -> Span:
-    """Return bounds of the real values of the layer ``name``; ``given`` are the input's."""
+    """Return bounds of the real values of the layer ``name``; ``given`` has those of the input."""
     by_name = {layer.name: layer for layer in with_sources(layers)}
     path: list[Layer] = []
     while name != "input" and name:

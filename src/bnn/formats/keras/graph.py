@@ -23,10 +23,11 @@ def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
     """Return the names of the layers that a layer reads, in order.
 
     Args:
-        where: the layer, for messages. nodes: its ``inbound_nodes``.
+        where: the layer, for messages.
+        nodes: its ``inbound_nodes``.
 
     Raises:
-        FormatError: it is called twice, or in a way that cannot be converted.
+        FormatError: the layer is called twice, or in a way that cannot be converted.
     """
     if nodes is None or nodes == []:
         return ()
@@ -72,7 +73,9 @@ def _history(where: str, tensor: Any) -> Any:
     if not isinstance(config, dict) or tensor.get("class_name") != "__keras_tensor__":
         raise FormatError(f"{where}: reads {short(tensor)}, which is not a layer's result")
     if config.get("dtype", "float32") not in ("float32", "uint8"):
-        raise FormatError(f"{where}: reads values of type {short(config['dtype'])}")
+        raise FormatError(
+            f"{where}: reads values of type {short(config['dtype'])}; float32 and uint8 can be read"
+        )
     return config.get("keras_history")
 
 
@@ -94,7 +97,7 @@ def _tensor(where: str, history: Any) -> str:
 
 def _check_arguments(where: str, given: Any) -> None:
     if not isinstance(given, dict):
-        raise FormatError(f"{where}: is called with {short(given)}")
+        raise FormatError(f"{where}: its arguments {short(given)} are not a JSON object")
     for key, value in given.items():
         if not any(value is allowed for allowed in _ARGUMENTS.get(key, ())):
             raise FormatError(

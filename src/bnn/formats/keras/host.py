@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Larq's and QKeras' quantizers of a network's input, done by the host for every float32."""
+"""Larq's and QKeras' quantizers of a network's input, which the host computes for any float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_INTEGER = 32767
 def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Lattice] | None:
     """Return the input that quantizes every float32 as ``given`` does, and its real values.
 
-    None if the host has no such input: then the values of the input must be known.
+    None if the host has no such input; then the caller must know which values the input has.
     """
     match given.name:
         case name if name in SIGNS:
@@ -67,7 +67,7 @@ def _input(
 
 
 def _same(where: str, given: Named, host: RealInput) -> bool:
-    """Whether ``host`` reaches each level at the same float32 as ``given``."""
+    """Return whether ``host`` reaches each level at the same float32 as ``given``."""
     made = activation_of(where, given, "input", "")
     alone = replace(host, shape=(1,))
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QKeras' quantizers (qkeras.quantizers 0.9), and BinaryNet's and TernaryNet's for Keras.
 
-Each is given as it computes, in float32 and in its own order of operations. QKeras adds the
-quantized value to the given one in a straight-through way, ``x + (q - x)``; here q itself is
-used, and :func:`inexact` counts where that sum is rounded to another number.
+Each quantizer is computed in float32, in the order of operations of its package. For training,
+QKeras returns ``x + (q - x)`` instead of the quantized value q of x; here q itself is used, and
+:func:`inexact` counts for how many weights that sum is rounded to another number.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ MAX_TEXT = 300
 def called(text: str) -> tuple[str, Mapping[str, Any]] | None:
     """Return name and settings of a quantizer written as a call, ``quantized_bits(8, 0, 1)``.
 
-    Only numbers, texts, true, false and none are taken; nothing is run. None if ``text`` is not
-    such a call of a quantizer that is known.
+    Arguments are numbers, texts, True, False or None; nothing is run. Returns None if ``text`` is
+    not a call of a known quantizer with such arguments.
     """
     if len(text) > MAX_TEXT or "(" not in text:
         return None
@@ -110,7 +110,7 @@ def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
     """Return the values that a quantizer can give.
 
     Raises:
-        FormatError: they are not multiples of one number, or follow from all values of a batch.
+        FormatError: they are not multiples of one number, or their scale depends on the batch.
     """
     match _ALIASES.get(name, name):
         case "quantized_bits":
@@ -122,7 +122,10 @@ def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
             unit = 2.0 ** settings["integer"] / positive
             below = positive * slope
             if below != round(below):
-                raise FormatError(f"{where}: quantized_relu with negative_slope {slope:g}")
+                raise FormatError(
+                    f"{where}: quantized_relu of {bits} bits with negative_slope {slope:g} cannot "
+                    "be converted"
+                )
             return Grid(unit, -int(below), positive - 1)
         case "binary":
             scale = _number(where, name, settings)
@@ -137,7 +140,9 @@ def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
             return Grid(1 / steps, int(settings["symmetric"]), steps - 1)
         case "quantized_po2" | "quantized_relu_po2" as kind:
             if settings["quadratic_approximation"]:
-                raise FormatError(f"{where}: {kind} with quadratic_approximation")
+                raise FormatError(
+                    f"{where}: {kind} with quadratic_approximation cannot be converted"
+                )
             least, most = _exponents(where, kind, settings)
             if most - least > 30:
                 raise FormatError(f"{where}: {kind} of {settings['bits']} bits cannot be converted")
@@ -179,7 +184,7 @@ def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int,
     """Return the least and largest exponent of powers of two."""
     most_value = settings["max_value"]
     if most_value is not None and most_value <= 0:
-        raise FormatError(f"{where}: {kind} with max_value {most_value:g}")
+        raise FormatError(f"{where}: {kind} has max_value {most_value:g}; it must be positive")
     with_sign = most_value is None or most_value > 1
     bits = settings["bits"] - (kind == "quantized_po2") - with_sign
     if not 0 <= bits <= 6:
@@ -343,14 +348,14 @@ def remark(name: str, settings: Mapping[str, Any]) -> str:
 def weights_of(
     where: str, name: str, settings: Mapping[str, Any], latent: Real, multiplier: int = 0
 ) -> Weights:
-    """Return the weights that a kernel's quantizer makes of latent weights (out, ...).
+    """Return latent weights (out, ...) quantized by the kernel quantizer ``name``.
 
-    ``multiplier`` is a depthwise layer's, see
-    :func:`bnn.formats.keras.quantizers.weights_of`. A kernel's scale that is not given is
-    ``auto_po2``, as QKeras' layers set it.
+    ``multiplier`` is that of a depthwise layer, see
+    :func:`bnn.formats.keras.quantizers.weights_of`. Without ``alpha`` the scale is ``auto_po2``,
+    as in QKeras' layers.
 
     Raises:
-        FormatError: the quantizer is none of a kernel.
+        FormatError: the quantizer, or one of its settings, cannot be converted for a kernel.
     """
     kind = _ALIASES.get(name, name)
     with_scale = kind in ("quantized_bits", "binary", "ternary")
@@ -397,7 +402,7 @@ def _scaled(
     # A row of zeros has the scale 0 or a tiny one: any other gives the same.
     scale = np.where((q == 0).all(axis=1), _F(1), scale)
     if not (np.isfinite(scale).all() and (scale > 0).all()):
-        raise FormatError(f"{where}: its weights make a scale that is not positive")
+        raise FormatError(f"{where}: the scale of its weights is not a positive number")
     low_value = int(min(q.min(), 0)) if settings.get("use_01") else -most
     return whole(q.reshape(latent.shape), scale, low_value, most)
 
@@ -406,7 +411,9 @@ def _bits_scaled(
     where: str, settings: Mapping[str, Any], latent: Real, alpha: str
 ) -> tuple[Real, Real, int]:
     if settings["bits"] < 2:
-        raise FormatError(f"{where}: quantized_bits of 1 bit with alpha={alpha!r}")
+        raise FormatError(
+            f"{where}: quantized_bits of 1 bit with alpha={alpha!r} cannot be converted"
+        )
     x = latent / _F(2.0 ** settings["integer"])
     most = (1 << (settings["bits"] - 1)) - 1
     scale = np.abs(x).max(axis=1, keepdims=True) * _F(2) / _F(2 * most)
@@ -431,7 +438,9 @@ def _ternary_scaled(
     where: str, settings: Mapping[str, Any], x: Real, alpha: str
 ) -> tuple[Real, Real]:
     if settings["threshold"] is not None:
-        raise FormatError(f"{where}: ternary with a threshold and alpha={alpha!r}")
+        raise FormatError(
+            f"{where}: ternary with a threshold and alpha={alpha!r} cannot be converted"
+        )
     scale = _F(2) * np.abs(x).max(axis=1, keepdims=True) / _F(3)
     scale = _power_of_two(scale) if alpha == "auto_po2" else scale
     q = np.zeros_like(x)
@@ -456,7 +465,7 @@ def _least_squares(x: Real, q: Real, alpha: str) -> Real:
 
 
 def inexact(weights: Weights, latent: Real) -> int:
-    """Return for how many weights QKeras' ``x + (q - x)`` is not the number q."""
+    """Return for how many weights QKeras' ``x + (q - x)`` in float32 differs from q."""
     scale = weights.scale.reshape(-1, *[1] * (latent.ndim - 1))
     q = (weights.integers * scale).astype(_F)
     return int((latent + (q - latent) != q).sum())
@@ -465,20 +474,21 @@ def inexact(weights: Weights, latent: Real) -> int:
 def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
     """Return the weights of BinaryNet's (``Binary...``) and TernaryNet's (``Ternary...``) layers.
 
-    As hls4ml takes them: the sign of a weight; above 0.5 and from -0.5 down.
+    As in hls4ml, a binary weight is the sign. A ternary one is +1 above 0.5, -1 at or below -0.5,
+    else 0.
 
     Raises:
         FormatError: a weight of a binary layer is 0, which has no sign.
     """
     if factor <= 0:
-        raise FormatError(f"{where}: H is {factor:g}")
+        raise FormatError(f"{where}: H is {factor:g}; it must be positive")
     x = latent / _F(factor)
     if kind.startswith("Ternary"):
         q = (x > _F(0.5)).astype(_F) - (x <= _F(-0.5)).astype(_F)
         return whole(q, np.full(1, factor), -1, 1)
     if (x == 0).any():
         raise FormatError(
-            f"{where}: has a weight of 0, which some versions of {kind} take for -1, others for +1"
+            f"{where}: has a weight of 0, which is -1 in some versions of {kind} and +1 in others"
         )
     return whole(np.where(x < 0, _F(-1), _F(1)), np.full(1, factor), -1, 1)
 

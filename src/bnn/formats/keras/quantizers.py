@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Larq's quantizers (larq.quantizers 0.14) and Keras' activations, from their configuration.
 
-Each is given as it computes, in float32 and in its own order of operations. QKeras' are in
-:mod:`bnn.formats.keras.qkeras`.
+Each one is computed in float32, in the order of operations of its package. QKeras' quantizers are
+in :mod:`bnn.formats.keras.qkeras`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ def named(where: str, given: Any) -> Named | None:
         )
     for key in given:
         if key not in _OBJECT:
-            raise FormatError(f"{where}: {short(given['class_name'])} has {short(key)} of its own")
+            raise FormatError(
+                f"{where}: {short(given['class_name'])} has an unknown key {short(key)}, which "
+                "cannot be converted"
+            )
     kind, inner = given["class_name"], given.get("config", {})
     module, registered = given.get("module"), given.get("registered_name")
     for name in (registered, kind):
@@ -102,10 +105,12 @@ def named(where: str, given: Any) -> Named | None:
         return Named.plain(where, plain(where, inner))
     if registered not in (None, kind) and str(registered).split(">")[-1] != kind:
         raise FormatError(
-            f"{where}: {short(kind)} has another registered name, {short(registered)}"
+            f"{where}: its class {short(kind)} and its registered name {short(registered)} differ"
         )
     if not isinstance(inner, Mapping):
-        raise FormatError(f"{where}: {short(kind)} has settings {short(inner)}")
+        raise FormatError(
+            f"{where}: the settings of {short(kind)} are {short(inner)}, not a JSON object"
+        )
     return Named.plain(where, plain(where, kind), inner)
 
 
@@ -114,8 +119,8 @@ def plain(where: str, name: str) -> str:
     package, _, last = name.rpartition(">")
     if package and package.lower() not in _PACKAGES:
         raise FormatError(
-            f"{where}: {name!r} is code of its own, which is not run; if it is a function that is "
-            f"known here, say which: --quantizer '{name}=ste_sign'"
+            f"{where}: {name!r} is the user's own code, which is not run; if it computes the same "
+            f"as a known function, name that: --quantizer '{name}=ste_sign'"
         )
     if not re.fullmatch(r"\w{1,64}", last):
         raise FormatError(
@@ -129,10 +134,10 @@ def plain(where: str, name: str) -> str:
 
 
 def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 0) -> Weights:
-    """Return latent weights (out, ...) quantized by ``given``; None: they are quantized already.
+    """Return latent weights (out, ...) quantized by ``given``, or as they are if it is None.
 
-    ``multiplier`` is that of a depthwise layer, which has so many rows per channel, channel by
-    channel; 0 for other layers.
+    ``multiplier``: how many successive rows of a depthwise layer belong to one channel; 0 for
+    other layers.
     """
     latent = latent.astype(np.float32)
     if not np.isfinite(latent).all():
@@ -235,7 +240,7 @@ def activation_of(where: str, given: Named, name: str, source: str) -> Activatio
                     f"{where}: ternary_weight_networks is for weights, not for inputs"
                 )
             if given.settings["threshold_value"] < 0:
-                raise FormatError(f"{where}: ste_tern with a negative threshold_value")
+                raise FormatError(f"{where}: the threshold_value of ste_tern must not be negative")
             table = float_thresholds(lambda x: _ternary(given, x) + 1, 2)
             return MultiThreshold(name, table[None, :], 1.0, 1, -1, source)
         case "dorefa_quantizer" if given.settings["mode"] == "activations":
@@ -246,7 +251,7 @@ def activation_of(where: str, given: Named, name: str, source: str) -> Activatio
 
 
 def real_activation(given: Named, name: str, source: str) -> RealLayer | None:
-    """Return the real-valued activation ``given``, or None if it is another one."""
+    """Return ``given`` as a real-valued layer; None if it is not a ReLU or hard tanh."""
     match given.name:
         case "re_lu":
             most = given.settings["max_value"]

@@ -85,11 +85,11 @@ def read(
         path: the file.
         architecture: the JSON file of the model (``model.to_json()``), if the file has
             weights alone.
-        quantizers: what functions of the user's own are, by their names in the file:
+        quantizers: the user's own functions: name in the file -> name of a known one, such as
             ``{"my>bsign": "ste_sign"}``.
-        given_input: if nothing quantizes the model's input: the values that occur,
-            a name of :func:`bnn.formats.grids.grid`. Bytes if the model rescales them
-            itself, else bytes scaled to [-1, 1], unless it is given.
+        given_input: the values that occur at an input that the model does not quantize, a name
+            of :func:`bnn.formats.grids.grid`. Default: bytes if the model rescales its input
+            itself, else bytes scaled to [-1, 1].
 
     Raises:
         FormatError: the file is damaged, or a layer cannot be converted; the message names it.
@@ -118,10 +118,10 @@ class _Flow:
         rank: number of axes in Keras, with the batch.
         steps: products and sums applied to the input itself, in order.
         padding: zeros that the next convolution has to add (ZeroPadding2D).
-        flat: whether it is a map that stands for a vector: flattening waits until the
-            values are quantized.
-        chain: quantizers and what stands between them, still to be made one activation.
-        final: the function after which only the class matters any more (softmax), or "".
+        flat: whether Keras has flattened it; here it stays a map until its values are quantized.
+        chain: fixed-point quantizers and the functions between them, which become one
+            activation later.
+        final: the function at the end of the model that does not change the class (softmax), or "".
     """
 
     layer: str
@@ -189,11 +189,14 @@ class _Reader:
             sources = [self._input(layer, "float32")]
         fits = len(sources) > 1 if layer.kind == "Concatenate" else len(sources) == 1
         if not (len(sources) == 2 if layer.kind == "Add" else fits):
-            raise FormatError(f"{layer}: reads {len(sources)} tensors")
+            raise FormatError(
+                f"{layer}: reads {len(sources)} tensors; that cannot be converted (Add reads two, "
+                "Concatenate two or more, other layers one)"
+            )
         if any(flow.final for flow in sources) and layer.kind not in ("Activation", "Softmax"):
             raise FormatError(f"{layer}: follows a softmax; that cannot be converted")
         if any(any(flow.padding) for flow in sources) and layer.kind not in _PADDABLE:
-            raise FormatError(f"{layer}: follows zero padding; only a convolution can")
+            raise FormatError(f"{layer}: follows zero padding; only a convolution may follow it")
         rank = 3 if layer.kind in _ON_ROWS else 4
         if layer.kind in _ON_MAPS and sources[0].rank != rank:
             raise FormatError(f"{layer}: reads a tensor of {sources[0].rank} axes, not of {rank}")
@@ -224,7 +227,10 @@ class _Reader:
 
     def _fed(self, flow: _Flow, given: Input, lattice: Lattice) -> _Flow:
         if self.input is not None:
-            raise FormatError("the input is read twice, in different ways")
+            raise FormatError(
+                "the input is read twice, with different scales or quantizers; that cannot be "
+                "converted"
+            )
         self.input, self.lattice = given, lattice
         self.report.used("input", f"{given.precision} of shape {given.shape}")
         flat = flow.flat and len(given.shape) == 3
@@ -264,7 +270,7 @@ class _Reader:
         return self._fed(flow, *held)
 
     def _known(self, flow: _Flow) -> _Flow:
-        """Return ``flow`` as a layer's result; a pending flattening is done."""
+        """Return ``flow`` as the result of a layer, and flattened if Keras has flattened it."""
         flow = self._map(flow)
         if not flow.flat:
             return flow
@@ -273,7 +279,7 @@ class _Reader:
         return replace(flow, layer=name, flat=False)
 
     def _map(self, flow: _Flow) -> _Flow:
-        """Return ``flow`` as a layer's result; a flattened map may stay a map."""
+        """Return ``flow`` as the result of a layer; a map that Keras has flattened stays a map."""
         flow = flow if flow.layer else self._grid(flow)
         return self._settled(flow) if flow.chain else flow
 
@@ -296,7 +302,10 @@ class _Reader:
         return replace(flow, layer=name, chain=())
 
     def _unwrapped(self, flow: _Flow, span: fixed_point.Span) -> tuple[tuple[Function, ...], str]:
-        """The rest of the chain, and what it reads, after layers for values that wrap around."""
+        """Add layers for quantizers that wrap around.
+
+        Returns the functions of the chain after them, and the name of the layer that these read.
+        """
         chain, source, channels = flow.chain, flow.layer, flow.shape[2]
         at = 0
         while at < len(chain):
@@ -311,8 +320,8 @@ class _Reader:
             made = fixed_point.wrapped(names, before, last, channels, span, source)
             if made is None:
                 raise FormatError(
-                    f"quantizer after {flow.layer!r}: its values wrap around, and before that they "
-                    "have more than 65536 values; that cannot be converted"
+                    f"quantizer after {flow.layer!r}: its values wrap around, and without wrapping "
+                    "there are more than 65536 of them; that cannot be converted"
                 )
             for layer in made:
                 self.stack.add(layer)
@@ -344,7 +353,7 @@ class _Reader:
     ) -> _Flow | None:
         """Return the input as the host rounds it; None if the host cannot.
 
-        Where bits differ by channel, it is rounded to the finest of them.
+        If bits differ by channel, the host rounds all to the finest unit.
         """
         precision, rounding = given.precision(), given.rounding
         held = given
@@ -423,9 +432,14 @@ class _Reader:
         try:
             latent = move(values[kernel])
         except (ValueError, IndexError):
-            raise FormatError(f"{layer}: its {kernel} has shape {values[kernel].shape}") from None
+            raise FormatError(
+                f"{layer}: its {kernel} has shape {values[kernel].shape}, which does not fit the "
+                "layer's settings and input"
+            ) from None
         if latent.size == 0:
-            raise FormatError(f"{layer}: its {kernel} has shape {values[kernel].shape}")
+            raise FormatError(
+                f"{layer}: its {kernel} has shape {values[kernel].shape}: it is empty"
+            )
         bias = values.get("bias")
         if layer.kind.endswith("Batchnorm"):
             latent, bias = _folded(layer, values, latent)
@@ -436,7 +450,9 @@ class _Reader:
                 "TensorFlow may take the other one, and not on every machine the same"
             )
         if bias is not None and bias.shape != (len(weights.integers),):
-            raise FormatError(f"{layer}: its bias has shape {bias.shape}")
+            raise FormatError(
+                f"{layer}: its bias has shape {bias.shape}, not ({len(weights.integers)},)"
+            )
         rounds_bias = layer.settings.get("bias_quantizer") is not None
         if bias is not None and rounds_bias:
             bias = self._rounded(layer, "bias_quantizer", bias)
@@ -482,7 +498,7 @@ class _Reader:
         if given.name not in qkeras.NAMES:
             raise FormatError(f"{where}: {key} {given.name!r} cannot be converted")
         if not np.isfinite(values).all():
-            raise FormatError(f"{where}: what its {key} rounds is not finite")
+            raise FormatError(f"{where}: the numbers that its {key} rounds are not finite")
         return qkeras.quantized(f"{where}: {key}", given.name, given.settings, values)
 
     def _dense(self, layer: KerasLayer, flow: _Flow) -> _Flow:
@@ -509,7 +525,7 @@ class _Reader:
         return self._activated(layer, made)
 
     def _is_real_end(self, layer: KerasLayer) -> bool:
-        """Return whether it is the last layer with weights, and these are not quantized."""
+        """Return whether ``layer`` is the last one with weights, and they are not quantized."""
         later = self.model.layers[self.model.layers.index(layer) + 1 :]
         if layer.kind != "Dense" or any(one.kind not in _ENDING for one in later):
             return False
@@ -528,7 +544,10 @@ class _Reader:
         values = dict(zip(names, self._variables(layer, *names), strict=True))
         kernel, bias = values["kernel"], values.get("bias")
         if flow.shape[:2] != (1, 1) or kernel.shape != (flow.shape[2], layer.settings["units"]):
-            raise FormatError(f"{layer}: its kernel has shape {kernel.shape}")
+            raise FormatError(
+                f"{layer}: its kernel has shape {kernel.shape}, but it has "
+                f"{layer.settings['units']} units and reads a tensor of shape {flow.shape}"
+            )
         name = self.stack.add(
             RealDense(self.stack.name(layer.name), kernel.T, bias, source=flow.layer)
         )
@@ -568,7 +587,7 @@ class _Reader:
         return self._activated(layer, made)
 
     def _separable(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        """A depthwise convolution, and one of 1x1 of its sums."""
+        """Add a separable convolution: a depthwise one, and a 1x1 one that reads its sums."""
         before, multiplier = flow.padding, layer.settings["depth_multiplier"]
         flow = self._codes(layer, flow)
         channels = flow.shape[2]
@@ -580,9 +599,15 @@ class _Reader:
             depthwise = _depthwise(values[names[0]], channels, multiplier)
             pointwise = _rank(values[names[1]], 4).transpose(3, 0, 1, 2)
         except ValueError:
-            raise FormatError(f"{layer}: its kernels have other shapes") from None
+            raise FormatError(
+                f"{layer}: the shapes of its kernels do not fit {channels} channels and "
+                f"depth_multiplier {multiplier}"
+            ) from None
         if pointwise.shape[1:] != (1, 1, channels * multiplier) or not pointwise.size:
-            raise FormatError(f"{layer}: its pointwise_kernel has shape {values[names[1]].shape}")
+            raise FormatError(
+                f"{layer}: its pointwise_kernel has shape {values[names[1]].shape}, which does not "
+                f"fit {channels * multiplier} channels"
+            )
         parts = []
         for latent, key in ((depthwise, "depthwise"), (pointwise, "pointwise")):
             given = named(str(layer), layer.settings.get(f"{key}_quantizer"))
@@ -592,7 +617,7 @@ class _Reader:
         _told(layer, "kernel_size", depthwise.shape[1:3])
         _told(layer, "filters", len(pointwise))
         if bias is not None and bias.shape != (len(pointwise),):
-            raise FormatError(f"{layer}: its bias has shape {bias.shape}")
+            raise FormatError(f"{layer}: its bias has shape {bias.shape}, not ({len(pointwise)},)")
         if bias is not None and layer.settings.get("bias_quantizer") is not None:
             bias = self._rounded(layer, "bias_quantizer", bias)
         what = f"{layer.kind}, {parts[0].precision} and {parts[1].precision} weights"
@@ -621,7 +646,7 @@ class _Reader:
         before: Borders,
         ending: str = "",
     ) -> _Flow:
-        """The convolution of ``flow`` whose padding was ``before`` its quantizer."""
+        """Add a convolution of ``flow``; ``before``: the padding before its input quantizer."""
         spread = layer.settings["dilation_rate"]
         try:
             integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
@@ -704,7 +729,10 @@ class _Reader:
             given.name == "sigmoid" and layer is self.model.layers[-1]
         ):
             if given.name == "softmax" and given.settings["axis"] not in ([-1], [flow.rank - 1]):
-                raise FormatError(f"{layer}: softmax over axis {given.settings['axis']}")
+                raise FormatError(
+                    f"{layer}: its softmax is over axis {given.settings['axis']}; only the last "
+                    "can be converted"
+                )
             self.report.lost.append(f"{layer}: {given.name}; scores are its inputs, same class")
             self.report.final = given.name
             return replace(flow, final=given.name)
@@ -806,7 +834,9 @@ class _Reader:
         self.report.used(layer.name, f"x * {scale:g} + {offset:g}")
         if not flow.layer:
             if scale <= 0:
-                raise FormatError(f"{layer}: scale {scale:g} of an input that is not quantized")
+                raise FormatError(
+                    f"{layer}: its scale is {scale:g}; that of the model's input must be positive"
+                )
             return replace(flow, steps=(*flow.steps, (scale, offset)))
         name = self.stack.name(layer.name)
         self.stack.add(Scale(name, np.float32(scale), np.float32(offset), flow.layer))
@@ -826,7 +856,10 @@ class _Reader:
             )
         for other in map(self._known, others):
             if other.rank != first.rank or other.shape[:2] != first.shape[:2]:
-                raise FormatError(f"{layer}: joins maps of {first.shape} and {other.shape}")
+                raise FormatError(
+                    f"{layer}: joins maps of shapes {first.shape} and {other.shape}, which differ "
+                    "in more than the channels"
+                )
             name = self.stack.add(Concat(self.stack.name(layer.name), other.layer, first.layer))
             shape = (*first.shape[:2], first.shape[2] + other.shape[2])
             first = replace(first, layer=name, shape=shape)
@@ -836,7 +869,7 @@ class _Reader:
     def _leaky(self, layer: KerasLayer, flow: _Flow) -> _Flow:
         alpha, slope = layer.settings["alpha"], layer.settings["negative_slope"]
         if alpha is not None and slope is not None:
-            raise FormatError(f"{layer}: has both alpha and negative_slope")
+            raise FormatError(f"{layer}: has both alpha and negative_slope; only one is allowed")
         given = [value for value in (alpha, slope) if value is not None]
         return self._sloped(layer, flow, np.float32(given[0] if given else 0.3))
 
@@ -900,7 +933,7 @@ def _folded(
             raise FormatError(f"{layer}: its {name} has shape {value.shape}, not ({count})")
     variance = values["moving_variance"] + np.float32(settings["epsilon"])
     if not (variance > 0).all():
-        raise FormatError(f"{layer}: its moving_variance makes no deviation")
+        raise FormatError(f"{layer}: its moving_variance + epsilon must be positive")
     factor = np.float32(1) / np.sqrt(variance)
     if "gamma" in values:
         factor = factor * values["gamma"]
@@ -967,8 +1000,8 @@ def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
     quantized = 0.0 if given is None else of_zero(str(layer), given)
     if padding != before and own != quantized:
         raise FormatError(
-            f"{layer}: ZeroPadding2D pads with {quantized:g} (0, quantized), its own padding "
-            f"with {own:g}; only one value can be converted"
+            f"{layer}: ZeroPadding2D pads with {quantized:g} (0 after the quantizer), the layer's "
+            f"own padding with {own:g}; only one value can be converted"
         )
     return quantized
 

@@ -47,7 +47,7 @@ class Rule:
 
 
 def whole(default: int | None, low: int = 1, high: int = MAX_WHOLE) -> Rule:
-    """Return the rule of a whole number (not a bool); None only as default."""
+    """Return the rule of a whole number; null is allowed only if ``default`` is None."""
 
     def parse(value: Any) -> int | None:
         if value is None and default is None:
@@ -73,7 +73,7 @@ def real(value: Any) -> float:
 
 
 def number(default: float | None, low: float = -math.inf) -> Rule:
-    """Return the rule of a finite number; None only as default."""
+    """Return the rule of a finite number; null is allowed only if ``default`` is None."""
 
     def parse(value: Any) -> float | None:
         if value is None and default is None:
@@ -167,16 +167,16 @@ def _shape(value: Any) -> list[int | None] | None:
     if value is None:
         return None
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= 8:
-        raise _WrongError("is not a shape")
+        raise _WrongError("must be a list of sizes: positive numbers or null")
     if any(n is not None and (type(n) is not int or not 1 <= n <= MAX_WHOLE) for n in value):
-        raise _WrongError("is not a shape")
+        raise _WrongError("must be a list of sizes: positive numbers or null")
     return list(value)
 
 
 def _axes(value: Any) -> list[int]:
     axes = value if isinstance(value, list | tuple) else [value]
     if not 1 <= len(axes) <= 8 or any(type(axis) is not int for axis in axes):
-        raise _WrongError("is not an axis")
+        raise _WrongError("must be the number of an axis, or a list of them")
     return list(axes)
 
 
@@ -186,11 +186,11 @@ def _shared_axes(value: Any) -> list[int]:
 
 def _target(value: Any) -> list[int]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
-        raise _WrongError("is not a shape of 1 to 4 axes")
+        raise _WrongError("must be a shape of 1 to 4 axes")
     if any(type(n) is not int or not -1 <= n <= MAX_WHOLE or n == 0 for n in value):
-        raise _WrongError("is not a shape")
+        raise _WrongError("must be a list of positive numbers, or -1 for the rest")
     if list(value).count(-1) > 1:
-        raise _WrongError("has two axes that are not known")
+        raise _WrongError("must have -1 at most once")
     return list(value)
 
 
@@ -207,7 +207,7 @@ def _borders(value: Any) -> tuple[int, int, int, int]:
 
 
 def _row_borders(value: Any) -> tuple[int, int, int, int]:
-    """The same for a padding of one dimension."""
+    """Parse the ``padding`` of a layer of one dimension to (0, left, 0, right)."""
     ends = value if isinstance(value, list | tuple) else [value, value]
     return _borders([[0, 0], ends])
 
@@ -221,9 +221,11 @@ def _policy(value: Any) -> None:
         if value.get("class_name") not in ("Policy", "DTypePolicy", "FloatDTypePolicy"):
             name = value.get("class_name")
         if isinstance(inner, Mapping) and set(inner) - {"name", "source_name"}:
-            raise _WrongError(f"is a policy with {min(set(inner) - {'name'})!r}")
+            raise _WrongError(
+                f"the setting {min(set(inner) - {'name'})!r} of a policy cannot be converted"
+            )
     if name not in (None, "float32"):
-        raise _WrongError("computes in another dtype than float32")
+        raise _WrongError("only float32 can be converted")
 
 
 POLICY = Rule(_policy, is_read=False)
@@ -601,14 +603,15 @@ MODEL: Schema = {
 
 
 class Settings(Mapping[str, Any]):
-    """The settings of one layer or object that are to be read, checked.
+    """The checked settings of one layer or object, by key.
 
     Args:
-        where: the layer or object, for messages. schema: settings of its class. given: the
-            settings in the file.
+        where: the layer or object, for messages.
+        schema: the rules of its class, by key.
+        given: its settings in the file.
 
     Raises:
-        FormatError: a key is not known, or its value cannot be converted; the message has both.
+        FormatError: a key is not known, or its value cannot be converted; the message names both.
     """
 
     def __init__(self, where: str, schema: Schema, given: Mapping[Any, Any]) -> None:
@@ -620,7 +623,7 @@ class Settings(Mapping[str, Any]):
             if key not in schema:
                 raise FormatError(
                     f"{where}: has a setting {short(key)} ({short(given[key])}), which is not "
-                    "known; what it does cannot be converted"
+                    "known and cannot be converted"
                 )
         for key, rule in schema.items():
             value = given.get(key, rule.default)
@@ -653,7 +656,7 @@ class Settings(Mapping[str, Any]):
         if self._passed_over:
             key = min(self._passed_over)
             raise FormatError(
-                f"{self._where}: {key} {short(self._values[key])} is not converted here"
+                f"{self._where}: {key} {short(self._values[key])} cannot be converted here"
             )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``--quantizer NAME=KNOWN``: what functions of the user's own are, checked before it is used."""
+"""``--quantizer NAME=KNOWN``: gives the user's own function NAME the meaning of a known one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KNOWN = frozenset(THINGS) | _BARE
 
 
 def checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name in the file -> known name, without blanks around them.
+    """Return ``pairs`` as name in the file -> known name, without blanks around them.
 
     Raises:
-        FormatError: a name occurs twice or is Keras', Larq's or QKeras' own, or what is said of
-            it is not known.
+        FormatError: a name in the file occurs twice or is known itself (to Keras, Larq or QKeras),
+            or the name after ``=`` is not known.
     """
     told: dict[str, str] = {}
     for given_name, given_known in pairs:
@@ -54,7 +54,7 @@ def _is_known(text: str) -> bool:
 
 
 def missing(path: Path, name: str, found: Iterable[str]) -> FormatError:
-    """The error about a name that the file does not have; ``found``: those of functions in it."""
+    """Return the error for a name that the file does not have; ``found`` has its functions."""
     own = sorted({other for other in found if not _is_known(other)})
     there = f"it has {', '.join(map(short, own))}" if own else "all its functions are known"
     return FormatError(

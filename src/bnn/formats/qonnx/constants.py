@@ -133,7 +133,7 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
     """Return the result of an elementwise operation on arrays that broadcast to each other.
 
     Raises:
-        FormatError: they are of different types, or of one that the operation does not have.
+        FormatError: their types differ, or the operation does not take their type.
     """
     given = [value for value in values if value is not None]
     kinds = {value.dtype for value in given}
@@ -146,18 +146,21 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
             return _dequantized_values(node, values)
         case "Where":
             if given[0].dtype != np.bool_ or given[1].dtype != given[2].dtype:
-                raise FormatError(f"{node}: chooses by {given[0].dtype}, of different types")
+                raise FormatError(
+                    f"{node}: needs a bool condition and two values of one type, not "
+                    f"{', '.join(str(value.dtype) for value in given)}"
+                )
             return np.where(given[0], given[1], given[2])
         case kind if kind in _LOGICAL:
             if kinds != {np.dtype(np.bool_)}:
-                raise FormatError(f"{node}: of numbers, not of true and false")
+                raise FormatError(f"{node}: needs bool inputs, not numbers")
             return np.asarray(_LOGICAL[kind](*given))
     if node.kind != "Pow" and len(kinds) > 1:
-        raise FormatError(f"{node}: its constants are of different types")
+        raise FormatError(f"{node}: its inputs have different types; they must have one")
     if node.kind in COMPARED:
         return np.asarray(COMPARED[node.kind](*given))
     if np.dtype(np.bool_) in kinds and node.kind != "Identity":
-        raise FormatError(f"{node}: of true and false, not of numbers")
+        raise FormatError(f"{node}: needs numbers, not bool inputs")
     result = np.asarray(_OF_EACH[node.kind](*given))
     return result.astype(given[0].dtype, copy=False)
 

@@ -211,7 +211,7 @@ class BatchNormalization(OpRun):
     ) -> Any:
         del momentum
         if spatial != 1 or training_mode:
-            raise ValueError("a batch norm that trains, or is not spatial")
+            raise ValueError("a batch norm with training_mode=1 or spatial=0 cannot be run")
         shape = (1, -1, *[1] * (x.ndim - 2))
         scale, bias, mean, variance = (v.reshape(shape) for v in (scale, bias, mean, variance))
         deviation = np.sqrt(variance + np.float32(epsilon))
@@ -270,7 +270,7 @@ class MaxPool(OpRun):
     ) -> Any:
         del storage_order
         if x.ndim not in (3, 4) or len([name for name in self.onnx_node.output if name]) > 1:
-            raise ValueError("a max pool of other than one or two axes, or with indices")
+            raise ValueError("a max pool must have one or two axes, and one output")
         if x.ndim == 3:  # maps of one row
             one, pair = [1, *kernel_shape], pads and [0, pads[0], 0, pads[1]]
             steps = [1, *(strides or [1])]

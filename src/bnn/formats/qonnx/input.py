@@ -27,7 +27,7 @@ MAX_STEPS = 1 << 20
 
 @dataclass(frozen=True)
 class Fed:
-    """A network's input, and the real values of its integers."""
+    """The input of a network, and the real values of its integers."""
 
     input: RealInput
     lattice: Lattice

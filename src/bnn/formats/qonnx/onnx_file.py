@@ -330,11 +330,14 @@ def _attribute(path: Path, item: Any, node: str) -> Any:
     if item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
         raise FormatError(f"{path}: node {node!r} contains a graph; that cannot be read")
     if item.ref_attr_name:
-        raise FormatError(f"{path}: node {node!r}: {item.name} refers to a function's attribute")
+        raise FormatError(
+            f"{path}: node {node!r}: attribute {item.name} is a parameter of an ONNX function, "
+            "which cannot be read; inline the functions first"
+        )
     try:
         value = onnx.helper.get_attribute_value(item)
     except ValueError:
-        raise FormatError(f"{path}: node {node!r}: {item.name} has no type") from None
+        raise FormatError(f"{path}: node {node!r}: attribute {item.name} has no type") from None
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value

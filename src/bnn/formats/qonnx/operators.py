@@ -330,7 +330,7 @@ def understood(node: Node, opsets: Mapping[str, int]) -> Op:
 
     Raises:
         FormatError: the operator, its version, or one of its attributes or inputs is not
-            known, or an attribute has a value that cannot be converted; names it.
+            known, or an attribute has a value that cannot be converted; the message names it.
     """
     domain = "" if node.domain == "ai.onnx" else node.domain
     operator = OPERATORS.get(node.kind)
@@ -407,7 +407,8 @@ def _check_outputs(node: Node, operator: Operator, domain: str, version: int) ->
     most = 2 if node.kind == "MaxPool" and not domain and version >= 8 else operator.outputs
     if operator.result not in named or any(index >= most for index in named):
         raise FormatError(
-            f"{node}: has {len(named)} named outputs of {most}; that cannot be converted"
+            f"{node}: its named outputs are number {', '.join(map(str, named))}; it must have "
+            f"number {operator.result}, and none above {most - 1}"
         )
 
 

@@ -118,15 +118,17 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
 
 
 def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
-    """Refuse parameters of other dtypes than float32, unless they round nothing.
+    """Refuse parameters of another dtype than float32, except where it makes no difference.
 
-    In other dtypes, a power of two as the scale and 0 as the zero point round nothing.
+    It makes none if the scale is a power of two and the zero point is 0.
     """
     exact = scale.dtype.kind == "f" and bool((np.frexp(scale)[0] == 0.5).all())
     if scale.dtype != np.float32 and not exact:
-        raise FormatError(f"{node}: its scale is {scale.dtype}; float32 can be converted")
+        raise FormatError(f"{node}: its scale is {scale.dtype}; only float32 can be converted")
     if zero_point.dtype != np.float32 and zero_point.any():
-        raise FormatError(f"{node}: its zero point is {zero_point.dtype}; float32 can be converted")
+        raise FormatError(
+            f"{node}: its zero point is {zero_point.dtype}; only float32 can be converted"
+        )
 
 
 def flag(node: Op, name: str) -> bool:
@@ -140,12 +142,14 @@ def flag(node: Op, name: str) -> bool:
 def _rounding(node: Op) -> str:
     rounding = str(node.attribute("rounding_mode")).upper()
     if rounding not in ROUND:
-        raise FormatError(f"{node}: no such rounding mode: {rounding!r}")
+        raise FormatError(
+            f"{node}: no such rounding mode: {rounding!r}; there are {', '.join(ROUND)}"
+        )
     return rounding
 
 
 def _bounds(bits: float, signed: bool, narrow: bool) -> tuple[float, float]:
-    """Return the least and the largest integer; numbers between two where ``bits`` is."""
+    """Return the least and the largest value of ``bits`` bits; fractions if ``bits`` is one."""
     levels = 2.0**bits
     low = -levels / 2 + narrow if signed else 0.0
     return low, levels / 2 - 1 if signed else levels - 1 - narrow

@@ -8,10 +8,10 @@ that it cannot turn into one of these is refused by name.
 ``operators``  which operators, versions and attributes are known
 ``walk``       state of the walk: tensors and layers so far
 ``rules``      what each operation becomes
-``tensor``     the order of a tensor's elements in our layout
+``tensor``     the order of a tensor's elements in the network's layout (channels last)
 ``axes``       which axis of a picture is the channels
 ``quantizers`` what quantizers compute
-``weights``    weights in the order of our layers
+``weights``    weights in the layout of the network's layers
 ``input``      the input's quantizer
 ``write``      the other way: a program to QONNX
 """
@@ -81,7 +81,7 @@ def _converted(walk: Walk) -> Converted:
 
 
 def _fitting(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Return the node's result; arrays that do not fit each other are an error of the file."""
+    """Return the node's result; raise FormatError if its arrays do not fit each other."""
     try:
         return _result(walk, node, inputs)
     except BnnError:

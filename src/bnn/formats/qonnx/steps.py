@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All values of a function of float32 that has few values, and where it takes each."""
+"""Find all values of a function of float32 that has few, and the smallest x of each value."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class StepsError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Staircase:
-    """A function that only rises, or only falls, in steps, channel by channel.
+    """A function that in each channel only rises, or only falls, in steps.
 
     Attributes:
         values: float64 (levels + 1,), ascending.
         table: float32 (channels, levels): the smallest x at which each value but the first is
-            reached; of -x, where it falls.
-        falls: bool (channels,), where it falls.
-        noise: how far the function is from these values.
+            reached. In channels where the function falls, it is the smallest -x.
+        falls: bool (channels,): channels in which it falls.
+        noise: largest distance between the function and these values.
     """
 
     values: Array
@@ -59,13 +59,15 @@ def explored(
 
     Args:
         function: float32 (n, channels) to any real numbers of that shape.
-        channels: how many. span: bounds of x.
-        meetings: functions of the same kind that give -1, 0 and 1 in this order or the other;
-            where they are 0, ``function`` may change its course.
-        is_rounded: whether values may be off by what float32 rounds of the largest x.
+        channels: number of channels.
+        span: lower and upper bound of x.
+        meetings: functions of x, of the same shapes, that are -1, 0 and 1, in this or the
+            reverse order; only where one is 0, ``function`` may turn from rising to falling.
+        is_rounded: whether values may differ by the rounding of the largest x to float32.
 
     Raises:
-        StepsError: it does not rise or fall, or has more than 256 values; says which.
+        StepsError: the function both rises and falls, has more than 256 values, or has some that
+            are not finite; the message says which.
     """
     low, high = _position(span[0]), _position(span[1])
     ends = _samples(low, high)
@@ -83,7 +85,7 @@ def explored(
             raise
     found = _explored(function, places, y, low, high, loose)
     if np.diff(found.values).min() < APART * loose:
-        raise StepsError("has values that float32 rounds to each other")
+        raise StepsError("has values so close together that float32 cannot keep them apart")
     return found
 
 
@@ -109,7 +111,7 @@ def _explored(
     values = _all_values(turned, places, y, tolerance)
     clean, noise = _clusters(values, tolerance)
     if noise > tolerance:
-        raise StepsError("has more than 256 values")
+        raise StepsError(f"has more than {MAX_VALUES} values")
     if len(clean) == 1:  # the next value is never reached
         clean = np.array([clean[0], clean[0] + max(1.0, abs(clean[0]))])
     table = _table(turned, clean, lows, highs)
@@ -117,7 +119,7 @@ def _explored(
 
 
 def _samples(low: int, high: int) -> list[int]:
-    """Return positions: of evenly spaced numbers, of evenly spaced float32, and around 0."""
+    """Return positions from low to high: evenly spaced as numbers, as positions, and around 0."""
     a, b = float(_number(np.int64(low))), float(_number(np.int64(high)))
     evenly = [_position(x) for x in np.linspace(a, b, SAMPLES)]
     placed = np.linspace(low, high, SAMPLES).astype(np.int64).tolist()
@@ -125,7 +127,7 @@ def _samples(low: int, high: int) -> list[int]:
 
 
 def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: int) -> Array:
-    """Return positions (4, channels) at both ends of where ``meeting`` is 0, and just outside."""
+    """Return positions (4, channels): the ends of where ``meeting`` is 0, and those outside."""
     found = []
     ends = _values(meeting, np.array([[low] * channels, [high] * channels]))
     sign = np.where(ends[0] > ends[-1], -1, 1)
@@ -154,7 +156,7 @@ def _all_values(
         if count == 0:
             return np.concatenate(found)
         if len(np.concatenate(found)) > 1 << 20 or count * places.shape[1] > MAX_INTERVALS:
-            raise StepsError("has more than 256 values")
+            raise StepsError(f"has more than {MAX_VALUES} values")
         order = np.argsort(~active, axis=0, kind="stable")[:count]
         first, last, below, above = (
             np.take_along_axis(one, order, axis=0) for one in (first, last, below, above)
@@ -163,7 +165,7 @@ def _all_values(
         between = _values(function, middle)
         known, _ = _clusters(np.concatenate([*found, np.unique(between)]), tolerance)
         if len(known) > MAX_VALUES:
-            raise StepsError("has more than 256 values")
+            raise StepsError(f"has more than {MAX_VALUES} values")
         found = [known, np.unique(between)]
         if (between < below - tolerance).any() or (between > above + tolerance).any():
             raise StepsError("neither rises nor falls")
@@ -183,7 +185,7 @@ def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
 
 
 def _plain(group: Array) -> float:
-    """Return the number with the fewest binary digits, of numbers that are nearly equal."""
+    """Return, of nearly equal numbers, the one with the fewest significant bits."""
     return min((float(one) for one in group), key=lambda x: (_bits(x), abs(x)))
 
 
@@ -220,7 +222,7 @@ def _values(function: Callable[[Array], Array], places: Array) -> Array:
 
 
 def _position(x: float) -> int:
-    """Return the position of a float32 among all float32; 0 has position 0."""
+    """Return the position of ``x`` among all float32 numbers in order; 0 has position 0."""
     bits = int(np.abs(np.float32(x)).view(np.int32))
     return -bits if x < 0 else bits
 

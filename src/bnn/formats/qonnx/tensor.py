@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors during the walk over an ONNX graph, and the order of their elements in our layout.
+"""Tensors during the walk over an ONNX graph, and the order of their elements.
 
-ONNX tensors are mostly channels first; networks here are channels last. No data are transposed: a
-tensor only notes the meaning of each axis, and a flattened map notes the order of its elements.
+ONNX tensors are mostly channels first; the layers of the network are channels last. No data are
+transposed: a tensor only notes the meaning of each axis, and a flattened map notes the order of
+its elements.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Tensor:
         shape: shape in ONNX, with the batch.
         axes: meaning of each axis.
         low, high: bounds of its real values.
-        order: for a flattened map: its element i is element ``order[i]`` of ours; else None.
+        order: for a flattened map: its element i is element ``order[i]`` of the map that the
+            network flattens, channels last; None if the orders are the same.
         quantized: whether the layer is quantized, so that ``steps`` may be pending.
         steps: pending operations with one number on the layer's values, which the next layer
             includes. Together they are a rising function: a maximum, a threshold or an arg
@@ -113,8 +115,8 @@ class RawInput:
     Attributes:
         shape, axes, kind: as in :class:`Tensor`.
         factor, offset: float64, (1,) or (channels,).
-        steps: the same as single operations, as the graph does them in float32.
-        map: the picture that was flattened, or None; the user still gives pictures.
+        steps: the single operations that make ``factor`` and ``offset``, in the graph's order.
+        map: the picture of which this is the flattened one, or None; the user gives pictures.
     """
 
     shape: tuple[int, ...]
@@ -149,13 +151,14 @@ class RawInput:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A tensor each of whose values is a function of one value of another, not a layer yet.
+    """A tensor that is a function of another one, value by value, and not a layer yet.
 
     Attributes:
-        base: the other tensor, with no steps of its own.
+        base: the other tensor, with no pending steps.
         function: float32 (n, channels) to numbers of any type, of the same shape.
         made: the node that makes it, for messages.
-        points: functions that are 0 where ``function`` may change its course: at a comparison.
+        points: functions that are 0 where ``function`` may turn from rising to falling: at a
+            comparison.
     """
 
     base: Tensor | RawInput
@@ -214,10 +217,12 @@ def _without_offset(step: Step) -> Step:
 
 
 def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Array:
-    """Return a constant that is combined with ``tensor``, as (1,) or (channels,) in our order.
+    """Return a constant that is combined with ``tensor``, as (1,) or (channels,).
+
+    The channels of a flattened map are in the order of the network (see :func:`ordered`).
 
     Raises:
-        FormatError: it differs by position, or would make the tensor larger.
+        FormatError: the constant differs by position, or would make the tensor larger.
     """
     try:
         full = np.broadcast_to(value, tensor.shape)
@@ -234,7 +239,7 @@ def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Ar
 
 
 def ordered(channels: Array, tensor: Tensor | RawInput | Curve) -> Array:
-    """Return values by ONNX channel, (1, ...) or (channels, ...), in our order."""
+    """Return ``channels``, (1, ...) or (channels, ...) in ONNX's order, in the network's order."""
     if tensor.order is None or len(channels) == 1:
         return channels
     mine = np.empty_like(channels)
@@ -253,7 +258,7 @@ def transposed(node: Op, tensor: Any, perm: list[int] | None) -> Any:
 
 
 def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
-    """Return our index of each element of a flattened map; None if the orders are the same."""
+    """Return the index, channels last, of each element of a flattened map; None if it is equal."""
     if len(tensor.axes) == 2:
         return tensor.order
     if tensor.order is not None:
@@ -268,7 +273,7 @@ def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
 
 
 def flattened(name: str, tensor: Tensor) -> Tensor:
-    """Return the map ``tensor`` as vectors; a flattening, if needed, gets the name ``name``."""
+    """Return the map ``tensor`` as vectors; ``name`` is for the Flatten layer, if one is needed."""
     batch = tensor.shape[tensor.axes.index("N")]
     count, order = int(np.prod(tensor.shape)) // batch, flat_order(tensor)
     flat = tensor.flat or ("" if tensor.height_width == (1, 1) else name)
@@ -276,7 +281,7 @@ def flattened(name: str, tensor: Tensor) -> Tensor:
 
 
 def in_order(weights: Array, tensor: Tensor | RawInput) -> Array:
-    """Return the weights (units, inputs) with their columns in our order."""
+    """Return the weights (units, inputs) with their columns in the network's order."""
     if tensor.order is None:
         return weights
     mine = np.empty_like(weights)

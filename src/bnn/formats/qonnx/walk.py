@@ -64,7 +64,7 @@ class Walk:
     def value(self, node: Op, name: str) -> Value:
         """Return the value of the tensor ``name``, which ``node`` reads."""
         if name not in self.values:
-            raise FormatError(f"{node}: reads {name!r}, an output that cannot be converted")
+            raise FormatError(f"{node}: reads {name!r}, an output that is not converted")
         return self.values[name]
 
     def note_values(self, value: Value) -> None:
@@ -178,7 +178,9 @@ class Walk:
         if self.input is None:
             self.input, self.fed_lattice = given, self.lattice
         elif not (_is_same(self.input, given) and self.fed_lattice == self.lattice):
-            raise FormatError("the input is read twice, with different scales")
+            raise FormatError(
+                "the input is read twice, with different scales; that cannot be converted"
+            )
         if "input" not in self.bounds:
             self.report.used("input", f"{given.precision} of shape {given.shape}")
         top, lattice = raw.map or raw, self.lattice
@@ -192,7 +194,7 @@ class Walk:
 
 
 def _is_same(one: Input, two: Input) -> bool:
-    """Whether both inputs make the same integers of every value."""
+    """Return whether both inputs have equal fields, and so make the same integers."""
     if type(one) is not type(two):
         return False
     mine, theirs = vars(one), vars(two)

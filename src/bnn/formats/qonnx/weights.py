@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights of QONNX convolutions and dense layers, in the order of our layers."""
+"""Weights of QONNX convolutions and dense layers, in the layout of the network's layers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
 def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> Weights:
     """Return kernels (out, height, width, in) of a Conv on ``channels`` channels.
 
-    Groups and dilation become zeros in the kernels.
+    Groups and dilation are filled with zeros: the kernels read all channels and are not dilated.
     """
     given = _constant(node, inputs, 1, "weights")
     row = given.value.ndim == 3 and not last
@@ -76,7 +76,7 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
     named = tuple(node.attribute("kernel_shape") or size)
     if ((1, *named) if row and len(named) == 1 else named) != size:
         raise FormatError(
-            f"{node}: kernel_shape={node.attribute('kernel_shape')}, but its weights are of {size}"
+            f"{node}: kernel_shape={node.attribute('kernel_shape')}, but its kernels are {size}"
         )
     groups = int(node.attribute("group"))
     if (
@@ -119,7 +119,8 @@ def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) ->
     size = extent((height, width), spread)
     if out * size[0] * size[1] * channels > MAX_VALUES:
         raise FormatError(
-            f"{node}: with {channels} channels and dilations {spread} it is too large"
+            f"{node}: its kernels, with zeros for {channels} channels and dilations {spread}, have "
+            f"more than {MAX_VALUES} values"
         )
 
 
@@ -154,7 +155,7 @@ def _weights(node: Op, given: Constant) -> Weights:
     if high - low > 255 or low < -128 or high > 255:
         low, high = int(given.integers.min()), int(given.integers.max())
     if low < -(1 << 15) or high >= 1 << 15:
-        raise FormatError(f"{node}: weights have at most 16 bits with their sign")
+        raise FormatError(f"{node}: its weights need more than 16 bits with their sign")
     return whole(given.integers, scale, low, high)
 
 
@@ -170,8 +171,10 @@ def bias_of(
         # Gemm's bias is broadcast to the sum; Conv's has one number per kernel.
         full = np.broadcast_to(value, (batch, units)) if is_gemm else value.reshape(1, units)
     except ValueError:
-        raise FormatError(f"{node}: bias of shape {value.shape} for {units} outputs") from None
+        raise FormatError(
+            f"{node}: its bias has shape {value.shape}, but it has {units} outputs"
+        ) from None
     if (full != full[:1]).any() or (not is_gemm and value.ndim != 1):
-        raise FormatError(f"{node}: bias of shape {value.shape} differs from sample to sample")
+        raise FormatError(f"{node}: its bias of shape {value.shape} is not one number per output")
     beta = np.float32(node.attribute("beta")) if is_gemm else np.float32(1)
     return np.asarray(full[0] * beta)

@@ -309,7 +309,7 @@ class _Writer:
                 assert_never(op)
 
     def _two(self, kind: str, op: Add | Concat, **more: Any) -> None:
-        """Write the node ``kind`` of two edges, both with the same number of axes."""
+        """Write a node of type ``kind`` that reads two edges, as vectors if one is a vector."""
         one, other = self._read(op.source), self._read(op.other)
         if self.rank[one] != self.rank[other]:
             one, other = self._vector(one), self._vector(other)
@@ -508,7 +508,9 @@ class _Writer:
 def _picture_thresholds(given: PictureInput) -> Array:
     """Return the smallest byte at which each integer is reached."""
     if (np.diff(given.table) < 0).any():
-        raise FormatError("the picture table does not rise; QONNX cannot express it")
+        raise FormatError(
+            "the input's table from bytes to integers falls somewhere; QONNX cannot express it"
+        )
     levels = (
         np.array([-1, 1])
         if given.precision == BIPOLAR

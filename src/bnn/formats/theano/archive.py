@@ -77,8 +77,8 @@ def load(
     Args:
         path, network, flipped: as in :func:`open_archive`.
         classes: names of the classes; by default the numbers from 0.
-        rounding: of thresholds. ``exact``: the model computes what was trained.
-            ``original``: it computes what the original's tool would have made of it.
+        rounding: how thresholds are rounded. ``exact``: the model computes what was trained.
+            ``original``: they are rounded as by the original's own tool.
 
     Raises:
         ParameterError: as :func:`open_archive`, or there are too few or too many names.
@@ -101,9 +101,9 @@ def open_archive(
 
     Args:
         path: the ``.npz`` file.
-        network: a topology, or the name of one in :mod:`bnn.network.zoo`; by default what the
-            shapes of the arrays and the file's name (``mnist-1w-2a.npz``) say; with ``lfc`` or
-            ``cnv`` these must agree with it.
+        network: a topology, or the name of one in :mod:`bnn.network.zoo`. By default it is
+            recognised by the shapes of the arrays and the file's name (``mnist-1w-2a.npz``); this
+            must give the same family if ``network`` is only ``lfc`` or ``cnv``.
         flipped: whether kernels are applied as true convolutions, rotated by 180 degrees
             (Lasagne's default; the original's networks do not).
 
@@ -205,7 +205,10 @@ def _weights(
 
 
 def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> Topology:
-    """Return the topology by name, or else by shapes and file name, with the archive's classes."""
+    """Return the topology called ``name``, or the one recognised by shapes and file name.
+
+    The last dense layer gives its number of classes.
+    """
     first = given.get("arr_0")
     if first is None:
         raise ParameterError(f"{path}: arr_0 is missing; it is not an archive of a Lasagne network")
@@ -254,7 +257,7 @@ def _names(path: Any, classes: Sequence[str] | None, count: int) -> tuple[str, .
 
 
 def preprocess(shape: Shape) -> Preprocess | None:
-    """Return how pictures become an input of ``shape``: as in the original, else None."""
+    """Return how pictures become an input of ``shape``; None if it is not that of a picture."""
     if shape == (28, 28, 1):
         return Digit()
     if shape == (32, 32, 3):

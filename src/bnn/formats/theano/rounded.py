@@ -91,7 +91,7 @@ def parameters(
 
 
 def _is_plain(topology: Topology) -> bool:
-    """Whether it is the network of its name, with at most as many classes as files can hold."""
+    """Return whether it equals the zoo's topology of its name, and has at most MAX_CLASSES."""
     named = zoo.topology(topology.name, topology.classes)
     return named == topology and topology.classes <= bnn_pynq.MAX_CLASSES
 
@@ -112,7 +112,9 @@ def _layer(
     )
     bias = 0.0 if given.bias is None else np.asarray(given.bias, np.float64)[:, None]
     if not (np.isfinite(gamma * inv_std) & (gamma * inv_std != 0)).all():
-        raise ParameterError("a gamma or inv_std is zero, by which the original's tool divides")
+        raise ParameterError(
+            "gamma * inv_std is zero or not finite, and the original's tool divides by it"
+        )
     g = np.sign(gamma)
     t = (mean - bias) + (np.array(STEPS[levels]) - beta) / (gamma * inv_std)
     weights = g * given.weights.reshape(len(given.weights), -1).astype(np.float64)
@@ -136,7 +138,7 @@ def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.
 
 
 def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> Whole:
-    """Return thresholds as stored: without pad columns, clipped to 16 bits (CNV's first: 24)."""
+    """Return thresholds as stored: without pad columns, clipped to 16 bits (CNV's first: not)."""
     whole = np.clip(raw, -(2.0**62), 2.0**62).astype(np.int64)
     if network.weight_bits == 1 and network.activation_bits == 2:
         whole = whole - (layer.columns - layer.used_columns)

@@ -58,7 +58,7 @@ def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _by_channel(walk: Walk, node: Op, tensor: Tensor, given: qonnx_quant.Quant) -> Tensor:
-    """Add a quantizer with a scale per channel: a division, whole numbers, a product."""
+    """Add a quantizer with a scale per channel as three layers: divide, quantize, multiply."""
     scale = given.scale
     divided = walk.stack.add(
         Scale(walk.stack.name(f"{node.name}_divided"), divisor=scale, source=tensor.layer)
@@ -122,7 +122,9 @@ def _check_ranks(node: Op, source: Any, parameters: Any) -> None:
     """Refuse parameters with more axes than the tensor: the result would have more axes."""
     for item in parameters:
         if isinstance(item, Constant) and item.value.ndim > len(source.axes):
-            raise FormatError(f"{node}: a parameter of shape {item.value.shape} does not fit")
+            raise FormatError(
+                f"{node}: a parameter of shape {item.value.shape} has more axes than its input"
+            )
 
 
 def _at_least(table: Array) -> Array:

@@ -53,7 +53,7 @@ def _step(node: Op, value: Array, constant_first: bool) -> Step:
 
 
 def _rises(step: Step) -> bool:
-    """Whether the result rises with the tensor."""
+    """Return whether the result of ``step`` rises with its input."""
     kind, value, first = step
     return not first if kind == "Sub" else kind == "Add" or bool(value[0] > 0)
 
@@ -65,7 +65,9 @@ def _add_tensors(walk: Walk, node: Op, one: Value | None, two: Value | None) -> 
     if (first.gain, first.shift, second.shift) != (second.gain, 0.0, 0.0):
         first, second = walk.real(node, first), walk.real(node, second)
     if first.axes != second.axes or first.shape != second.shape:
-        raise FormatError(f"{node}: adds tensors of shapes {first.shape} and {second.shape}")
+        raise FormatError(
+            f"{node}: adds tensors of shapes {first.shape} and {second.shape}; they must be equal"
+        )
     if not _same_order(first, second):
         raise FormatError(f"{node}: adds maps that were flattened in different orders")
     sign = -1.0 if node.kind == "Sub" else 1.0

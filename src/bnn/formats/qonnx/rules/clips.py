@@ -75,7 +75,7 @@ def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
     low = -np.inf if given[0] is None else float(given[0])
     high = np.inf if given[1] is None else float(given[1])
     if not low <= high:
-        raise FormatError(f"{node}: cannot clip to {low} .. {high}")
+        raise FormatError(f"{node}: its lower bound {low} must not exceed its upper bound {high}")
     return low, high
 
 
@@ -102,7 +102,7 @@ def _clipped_codes(
 
 
 def activation_of(walk: Walk, tensor: Tensor) -> Any:
-    """Return the activation layer of a tensor, followed through pools and flattening."""
+    """Return the activation layer that makes a tensor's values; pools and flattening keep them."""
     by_name = {layer.name: layer for layer in walk.stack.layers}
     layer = by_name.get(tensor.layer)
     while isinstance(layer, MaxPool | Flatten):
@@ -114,7 +114,7 @@ def activation_of(walk: Walk, tensor: Tensor) -> Any:
 
 
 class _InputLevels:
-    """The input's values, with the fields of an activation."""
+    """The values of the network's input, with the fields that an activation layer has."""
 
     def __init__(self, given: Input | None, lattice: Lattice) -> None:
         assert given is not None

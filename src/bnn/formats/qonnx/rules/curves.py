@@ -3,8 +3,9 @@
 
 Exporters write a quantizer as several operations: comparisons, Where, casts, rounding, and the
 straight-through ``x + (q - x)``. Here such a chain is one function of the layer that it begins
-with. Where another operation needs its result, the function is evaluated over float32 as the
-graph does it, and becomes thresholds: it must rise or fall, and have at most 256 values.
+with. When an operation outside the chain reads the result, the function is evaluated in float32,
+in the graph's order of operations, and becomes thresholds. It must only rise or only fall, and
+have at most 256 values.
 """
 
 from __future__ import annotations
@@ -75,16 +76,16 @@ def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
 
 
 def _ends(walk: Walk, node: Op) -> bool:
-    """Whether nothing is computed from the result of ``node``; see ``ending``."""
+    """Return whether only reshapes and casts follow ``node``, so that it ends the network."""
     readers = [later for later in walk.nodes if set(node.outputs) & set(later.inputs)]
     return all(later.kind in _UNCHANGED and _ends(walk, later) for later in readers)
 
 
 def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
-    """Return the function that ``node`` computes of its tensors, which have one beginning.
+    """Return what ``node`` computes, as a function of the one tensor that all its inputs depend on.
 
     Raises:
-        FormatError: they have several, or a constant differs from position to position.
+        FormatError: there is no such tensor, or a constant differs between positions.
     """
     places = [
         index
@@ -94,8 +95,8 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
     joined = _joined(walk, [as_curve(node, inputs[index]) for index in places])
     if not joined:
         raise FormatError(
-            f"{node}: of two tensors only the sum can be converted, and others where both are "
-            "made of the same values"
+            f"{node}: of two tensors only the sum can be converted; other operations only if both "
+            "are functions of the same tensor, value by value"
         )
     first = joined[0]
     parts: list[Function | None] = []
@@ -108,12 +109,15 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
     points = tuple(point for curve in joined for point in curve.points)
     points = (*points, *_turns(node, parts))
     if len(points) > MAX_POINTS:
-        raise FormatError(f"{node}: is one of more than {MAX_POINTS} comparisons in a chain")
+        raise FormatError(
+            f"{node}: ends a chain of operations with more than {MAX_POINTS} comparisons; that "
+            "cannot be converted"
+        )
     return replace(first, function=made, made=str(node), points=points)
 
 
 def as_curve(node: Op, value: Value | None) -> Curve:
-    """Return ``value`` as a curve: the identity function of itself."""
+    """Return ``value`` as a curve; one that is not a curve yet becomes a function of itself."""
     if isinstance(value, Curve):
         return value
     if isinstance(value, RawInput):
@@ -132,7 +136,7 @@ def as_curve(node: Op, value: Value | None) -> Curve:
 
 
 def _joined(walk: Walk, curves: list[Curve]) -> list[Curve]:
-    """Return the curves as functions of the last layer that all depend on; [] if there is none."""
+    """Return all curves as functions of one layer, the last that all depend on; [] without one."""
     first = curves[0]
     if isinstance(first.base, RawInput):
         return curves if all(_is_alike(curve.base, first.base) for curve in curves) else []
@@ -155,7 +159,7 @@ def _is_alike(one: Tensor | RawInput, two: Tensor | RawInput) -> bool:
 
 
 def _beginnings(walk: Walk, curve: Curve) -> dict[str, Curve]:
-    """Return the curve as a function of its base, and of each layer that the base depends on."""
+    """Return layer name -> the curve as a function of that layer, from its base backwards."""
     by_name = {layer.name: layer for layer in walk.stack.layers}
     base = curve.base
     assert isinstance(base, Tensor)
@@ -213,7 +217,7 @@ def _of_each(layer: Layer) -> Function | None:
 
 
 def _constant(node: Op, value: Array, first: Curve) -> Function:
-    """Return a constant that is combined with ``first``, as a function."""
+    """Return a constant as a function of the values of ``first``, with which it is combined."""
     if node.kind in _LINEAR:
         value = along_axis(node, value, len(first.axes))
     value = per_channel(node, value, first)
@@ -232,7 +236,10 @@ def _function(node: Op, parts: list[Function | None], inputs: Inputs) -> Functio
         constants = [item for item in inputs[1:] if isinstance(item, Constant)]
         given = quantizer(node, [Constant(np.zeros(0)), *constants])
         if given.scale.size > 1 or given.zero_point.size > 1:
-            raise FormatError(f"{node}: a scale per channel cannot be held here")
+            raise FormatError(
+                f"{node}: a scale or zero point per channel cannot be converted inside a chain of "
+                "operations"
+            )
         scale, zero = given.scale.reshape(()), given.zero_point.reshape(())
         return lambda x: (given.integers(_of(parts[0], x)) - zero) * scale
     if node.kind == "Cast":
@@ -258,8 +265,8 @@ def _cast(node: Op, x: Array, kind: np.dtype[Any]) -> Array:
 def _turns(node: Op, parts: list[Function | None]) -> list[Function]:
     """Return functions that are -1, 0 and 1 below, at and above each turning point of ``node``.
 
-    A chain that only rises or falls between these points and others that are sampled does so
-    everywhere, if its operations do.
+    Between its turning points ``node`` only rises or only falls, so that samples at these points
+    show whether a whole chain does.
     """
     given = [part for part in parts if part is not None]
     if node.kind == "HardSwish":  # it falls from -3 to -1.5
@@ -314,7 +321,7 @@ def _settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
     try:
         stairs = explored(curve.function, width(walk, curve), span, curve.points)
     except StepsError as error:
-        raise FormatError(f"{curve.made}: {error}; put a quantizer after it") from None
+        raise FormatError(f"{curve.made}: its result {error}; put a quantizer after it") from None
     _note(walk, node, stairs)
     source = tensor.layer
     if stairs.falls.any():
@@ -367,7 +374,7 @@ def _held(node: Op, stairs: Staircase) -> _Held:
 
 
 def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
-    """Return the chain as the host's quantizer of the input, if the host has exactly this one."""
+    """Return the input as quantized by the host; None if the host cannot compute this chain."""
     largest = float(np.finfo(np.float32).max)
     span = (-largest, largest)
     try:

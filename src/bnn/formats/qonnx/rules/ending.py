@@ -29,7 +29,7 @@ def final(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if node.kind != "Sigmoid":
         _check_axis(node, tensor)
         if tensor.channels == 1:
-            raise FormatError(f"{node}: it needs more than one class")
+            raise FormatError(f"{node}: reads one score; it needs at least two classes")
     if node.kind == "TopK":
         _check_count(node, inputs)
     walk.report.lost.append(f"{node}: left out: scores are its inputs; the class is the same")
@@ -47,9 +47,9 @@ CHOICES = ("ArgMax", "TopK")
 
 
 def _check_axis(node: Op, tensor: Tensor) -> None:
-    """Refuse an axis on which it does not compare exactly the classes.
+    """Refuse a ``node`` that does not compare the classes, or compares more than these.
 
-    Before version 13, Softmax and the like took all axes from ``axis`` on as one.
+    Before version 13, Softmax and similar operators take all axes from ``axis`` on as one.
     """
     axis, count = int(node.attribute("axis")), len(tensor.axes)
     if not -count <= axis < count:
@@ -83,7 +83,7 @@ def finish(walk: Walk, value: Value) -> None:
     if value.height_width != (1, 1):
         value = _flat_map(walk, value)
     if value.order is not None and len(value.axes) == 2 and value.channels > 1:
-        raise FormatError("the output is a flattened map in another order")
+        raise FormatError("the output is a map that was flattened in another order than its axes")
     if value.ending != "class":
         _check_declared(walk.graph.declared, value.channels)
     if value.channels == 1:
@@ -91,7 +91,7 @@ def finish(walk: Walk, value: Value) -> None:
 
 
 def _flat_map(walk: Walk, value: Tensor) -> Tensor:
-    """An output that is a map, as a row of scores in our order."""
+    """Return an output that is a map as a row of scores: row, column, channel."""
     height, width = value.height_width
     if value.ending == "class":
         raise FormatError("the output is a map of classes; only one class per sample can be given")

@@ -111,7 +111,7 @@ def dropout(_walk: Walk, node: Op, inputs: Inputs) -> Value:
     """Rule of Dropout, which does nothing outside training."""
     training = inputs[2] if len(inputs) > 2 else None
     if isinstance(training, Constant) and training.value.any():
-        raise FormatError(f"{node}: training_mode=1 drops random values")
+        raise FormatError(f"{node}: training_mode=1 cannot be converted")
     assert inputs[0] is not None
     return inputs[0]
 

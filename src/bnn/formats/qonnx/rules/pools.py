@@ -43,7 +43,9 @@ def average_pool(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if any(padding):
         raise FormatError(f"{node}: pads {padding} of an average pool cannot be converted")
     if tensor.shift:
-        raise FormatError(f"{node}: its input has an offset; that cannot be converted")
+        raise FormatError(
+            f"{node}: a constant is added to its input before it; that cannot be converted"
+        )
     name, taps = walk.stack.name(node.name), size[0] * size[1]
     layer = stack.average_pool(name, tensor.channels, size, stride, tensor.layer)
     gain = np.float32(tensor.gain)
@@ -79,4 +81,6 @@ def _check_means(node: Op, tensor: Tensor, inputs: Inputs) -> None:
     if any(not -rank <= axis < rank for axis in axes) or {tensor.axes[a] for a in axes} != sides:
         raise FormatError(f"{node}: axes={axes}; only means over height and width can be converted")
     if not node.attribute("keepdims") and tensor.axes[0] != "N":
-        raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")
+        raise FormatError(
+            f"{node}: its input's axes are {''.join(tensor.axes)}; N must be first if keepdims=0"
+        )

@@ -60,7 +60,9 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Rule of MatMul and Gemm: a dense layer, a 1x1 convolution, or the product after an Im2Col."""
     tensor = walk.tensor(node, inputs[0])
     if tensor.axes[-1] != "C":
-        raise FormatError(f"{node}: multiplies along axis {tensor.axes[-1]}")
+        raise FormatError(
+            f"{node}: multiplies along axis {tensor.axes[-1]}; only the channels' can be converted"
+        )
     if node.kind == "Gemm" and len(tensor.axes) != 2:
         raise FormatError(f"{node}: reads a map; it must be a vector")
     real = _real_weights(walk, node, inputs, tensor)
@@ -90,7 +92,7 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Rule of XnorPopcountMatMul: the number of equal bits of two rows of 0 and 1.
 
-    With -1 for 0, their product is the number of equal ones minus that of the others.
+    The dot product with -1 for 0 is the number of equal bits minus that of unequal ones.
     """
     tensor = walk.tensor(node, inputs[0])
     given = inputs[1]
@@ -101,7 +103,7 @@ def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
         raise FormatError(f"{node}: its bits of shape {bits.shape} do not fit, or are not 0 and 1")
     made = activation_of(walk, tensor)
     if not tensor.quantized or (tensor.low, tensor.high, made.levels) != (0, 1, 1):
-        raise FormatError(f"{node}: reads other values than 0 and 1")
+        raise FormatError(f"{node}: reads other values than 0 and 1; that cannot be converted")
     signs = in_order((2 * bits.T - 1).astype(np.int16), tensor)
     scale = np.full(1, tensor.gain, np.float32)  # (2 * gain) / 2
     shift = (2 * tensor.shift - 1) / 2

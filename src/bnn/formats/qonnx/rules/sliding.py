@@ -11,7 +11,10 @@ from bnn.program.operations import Borders, Pair
 
 
 def pair(node: Op, key: str, default: Pair, rows: bool = False) -> Pair:
-    """Return the two positive numbers of an attribute; of one dimension, it is the second one."""
+    """Return the two positive numbers of an attribute.
+
+    ``rows``: for a node of one dimension, whose one number becomes the second, after a 1.
+    """
     values = node.attribute(key)
     if values is None:
         return default
@@ -29,7 +32,10 @@ def check_axes(node: Op, tensor: Tensor) -> None:
         FormatError: ``node`` would slide over the channels.
     """
     if tensor.axes not in ((LAST,) if node.is_last else (FIRST, ROW_FIRST)):
-        raise FormatError(f"{node}: its input's axes are {''.join(tensor.axes)}")
+        raise FormatError(
+            f"{node}: its input's axes are {''.join(tensor.axes)}, not "
+            f"{'NHWC' if node.is_last else 'NCHW or NCW'}"
+        )
 
 
 def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
@@ -73,7 +79,7 @@ def check_pool(node: Op, size: Pair, padding: Borders) -> None:
     if any(d != 1 for d in dilations or []):
         raise FormatError(f"{node}: dilations={dilations} cannot be converted")
     if max(padding[0], padding[2]) >= size[0] or max(padding[1], padding[3]) >= size[1]:
-        raise FormatError(f"{node}: pads {padding} as large as its kernel {size}")
+        raise FormatError(f"{node}: pads {padding} are not smaller than its kernel {size}")
 
 
 def ceil_padding(node: Op, tensor: Tensor, size: Pair, stride: Pair, padding: Borders) -> Borders:
