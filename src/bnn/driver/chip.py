@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bnn.driver.pool import Pool
+from bnn.driver.pool import Pool, on_one_line
 from bnn.driver.turn import Turn
 from bnn.errors import BnnError, BnnWarning, DriverError, RuntimeUnavailableError
 from bnn.system import cache
@@ -196,7 +196,7 @@ _NO_CHIP = re.compile(r"no devices?|\bxrt|xlnx|xlnk|xclbin|/dev/")
 
 def translated(reason: BaseException, what: str, advice: str = "restart the board") -> BnnError:
     """Return this package's error for PYNQ's error ``reason``: one line that says what to do."""
-    text = " ".join(str(reason).split()) or type(reason).__name__
+    text = on_one_line(reason)
     lower = text.lower()
     if isinstance(reason, PermissionError) or _ROOT.search(lower):
         return RuntimeUnavailableError(

@@ -63,7 +63,13 @@ def _asked(call: Callable[[], Any], what: str) -> None:
     try:
         call()
     except Exception as reason:
-        raise DriverError(f"{what} failed (PYNQ says: {reason}): restart the board") from reason
+        said = on_one_line(reason)
+        raise DriverError(f"{what} failed (PYNQ says: {said}): restart the board") from reason
+
+
+def on_one_line(reason: BaseException) -> str:
+    """Return the text of an error of PYNQ without line breaks; its type if it has no text."""
+    return " ".join(str(reason).split()) or type(reason).__name__
 
 
 class Pool:
@@ -128,7 +134,7 @@ class Pool:
             self._tight = False
             return buffer, ""
         except Exception as reason:  # pynq raises RuntimeError, OSError, MemoryError ...
-            return None, f"PYNQ says: {reason}"
+            return None, f"PYNQ says: {on_one_line(reason)}"
 
     def give(self, buffer: BoardBuffer) -> None:
         """Make ``buffer`` idle; if the chip may still write to it, leave that to :meth:`settle`."""

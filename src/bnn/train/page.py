@@ -169,7 +169,7 @@ def card(found: Certificate) -> str:
     options += " --whole" if settings.get("whole") else ""
     options += " --skip-broken" if settings.get("skip_broken") else ""
     command = (
-        f"bnn train {Path(settings['network']).name} --data {settings['data']} "
+        f"bnn train {Path(settings['network']).name} --data {Path(settings['data']).name} "
         f"--seed {settings['seed']}{options} -o RUN"
     )
     chosen = ", ".join(f"{key} {value}" for key, value in recipe.items())
