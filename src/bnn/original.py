@@ -278,10 +278,10 @@ def _check_runtime(runtime: str) -> None:
 
 
 def _fit_lfc(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return IDX images of any size as (N, 28, 28, 1): the original takes pixels in order.
+    """Return IDX images of at most 784 pixels, of any height and width, as (N, 28, 28, 1).
 
-    It packs an image's pixels into its 832 input bits without looking at rows and
-    columns; pixels beyond 784 would meet pad weights, so such images are refused.
+    As in the original, pixels keep their order, without regard to rows and columns; missing ones
+    are 0. More pixels are refused: the original would multiply them by padding weights.
     """
     pixels = images.reshape(len(images), -1)
     if pixels.shape[1] > 784:

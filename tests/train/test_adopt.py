@@ -123,7 +123,7 @@ def test_a_model_of_other_layers_is_refused():
     with pytest.raises(TrainError, match=r"it: takes pictures of \(8, 9, 2\), not \(28, 28, 1\)"):
         adopt(program, zoo.topology("tfc-w1a1"), pictures(9), "it")
     shallow = Topology("shallow", SIZE, (Dense(3),), "bytes")
-    with pytest.raises(TrainError, match="it: has 4 layers with weights, shallow 1"):
+    with pytest.raises(TrainError, match="it: has 4 layers with weights, but shallow has 1"):
         adopt(program, shallow, pictures(9), "it")
     large = topology(BIPOLAR, BIPOLAR)
     large = replace(large, layers=(Conv(5, (4, 4)), *large.layers[1:]))

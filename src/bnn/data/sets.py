@@ -41,7 +41,7 @@ _Path = str | os.PathLike[str]
 class DataSet:
     """Images uint8 (N, height, width, channels), labels int64 (N,), names of the classes.
 
-    ``named`` is False if the files have labels only, whose classes are not known.
+    ``named`` is False if the files have numbers as labels, without names of classes.
     """
 
     name: str

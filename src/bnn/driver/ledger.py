@@ -48,7 +48,7 @@ class Ledger:
         self._new += 1
 
     def total(self, what: str) -> int:
-        """Return the bytes of all copies of one kind, since the driver was made."""
+        """Return the bytes that all copies of one kind moved since the driver was made."""
         return self._octets.get(what, 0)
 
     def totals(self) -> dict[str, dict[str, int]]:

@@ -91,7 +91,7 @@ def read(
 
 
 def _by_numbers(reader: Assembly, topology: Topology) -> Converted:
-    """Return the network of the links in the order of their numbers; no topology is given."""
+    """Return the network of the links in the order of their numbers, if no topology is given."""
     try:
         return reader.converted(topology)
     except MismatchError as error:

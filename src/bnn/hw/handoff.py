@@ -28,7 +28,7 @@ _ACCESS = {"r": "read-only", "w": "write-only", "rw": "read-write"}
 
 
 def dividers(mhz: float) -> tuple[int, int]:
-    """Return the dividers of the highest clock of at most ``mhz``: SOURCE_MHZ / (first * second).
+    """Return (first, second) so that SOURCE_MHZ / (first * second) is the highest up to ``mhz``.
 
     Args:
         mhz: clock in MHz, at least 1.

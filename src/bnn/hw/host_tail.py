@@ -40,8 +40,8 @@ def tail(program: Program, device: str) -> list[Op]:
     for op in reversed(kept):
         if not known.issuperset(sources(op)):
             raise BuildError(
-                f"{op.name}: the scores or the decision need this operation, which cannot be "
-                f"computed from {device!r}; run it on the cpu runtime"
+                f"{op.name}: the scores or the decision need this operation, but the accelerator "
+                f"only gives {device!r}; run the model on the cpu runtime"
             )
         known.add(op.name)
     return kept[::-1]

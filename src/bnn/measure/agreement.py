@@ -79,7 +79,8 @@ class Comparison:
         differing: number of predictions that differ, except where the source's scores are a tie.
         off: largest difference of a logit, or None if the logits cannot be compared.
         largest: largest absolute value of the source's logits.
-        independent: whether the answers share nothing with the reader of the file.
+        independent: whether the answers were computed without this package's code that reads
+            the file.
     """
 
     source: str
@@ -200,10 +201,10 @@ def compared(
     Args:
         source: name of the source.
         mine: answers of the converted model.
-        theirs: answers of the source, to the same samples or only the first of them.
+        theirs: answers of the source to the first samples of ``mine``, or to all of them.
         independent: see :class:`Comparison`.
-        order_only: the source's outputs are not logits but after a softmax, for example: only
-            their order and their ties can be compared.
+        order_only: compare only order and ties, because the source's outputs are not logits
+            (they are the results of a softmax, for example).
 
     Raises:
         DataError: the two have different numbers of classes.

@@ -247,7 +247,7 @@ def _single(model: Model, image: NDArray[Any], index: int, bgr: bool) -> NDArray
 
 
 def _prepared(model: Model, array: NDArray[Any], bgr: bool, index: int) -> NDArray[np.uint8]:
-    """Return an array of uint8 (height, width[, 1, 3 or 4]) through the model's preparation."""
+    """Prepare an array of uint8 (height, width[, 1, 3 or 4]) for the model, and return it."""
     from PIL import Image
 
     if 0 in array.shape:

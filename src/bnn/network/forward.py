@@ -69,7 +69,7 @@ class Evaluation:
 
     @property
     def classes(self) -> Integers:
-        """int64 (N,), the first maximum of the logits."""
+        """int64 (N,): index of the largest logit, the first one if several are equal."""
         classes: Integers = self.logits.argmax(axis=1)
         return classes
 

@@ -631,7 +631,7 @@ def _positive(name: str, scale: float) -> None:
 
 
 def is_real(layer: Weighted) -> bool:
-    """Whether the weights are not quantized: more bits than any operation takes."""
+    """Whether the weights are real: their precision has more bits than any operation takes."""
     return layer.precision.bits > MAX_VALUE_BITS
 
 

@@ -99,7 +99,7 @@ class Signal:
 
     Attributes:
         shape: (height, width, channels).
-        scale: the real value of 1 if it is quantized, else None.
+        scale: the real value that the integer 1 stands for; None if the result is not quantized.
     """
 
     shape: Shape
@@ -174,7 +174,10 @@ def _infer(network: Network) -> dict[str, Signal]:
         raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
     precision, count = network.input.precision, len(network.lattice.reals)
     if count not in (0, precision.high - precision.low + 1):
-        raise NetworkError(f"the input has {count} real values for the integers of {precision}")
+        raise NetworkError(
+            f"the input must have a real value for each integer of {precision}, "
+            f"{precision.high - precision.low + 1} in all; it has {count}"
+        )
     return signals
 
 

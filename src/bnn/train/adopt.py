@@ -91,7 +91,9 @@ def _topology(wanted: Topology, pairs: list[tuple[Dot, Threshold | None]], sourc
     """Return ``wanted`` with the widths and precisions of the program."""
     count = sum(isinstance(layer, Conv | Dense) for layer in wanted.layers)
     if count != len(pairs):
-        raise TrainError(f"{source}: has {len(pairs)} layers with weights, {wanted.name} {count}")
+        raise TrainError(
+            f"{source}: has {len(pairs)} layers with weights, but {wanted.name} has {count}"
+        )
     layers: list[Layer] = []
     rest = iter(pairs)
     steps: Threshold | None = None

@@ -236,7 +236,7 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
 
     Args:
         whole: the pictures to draw from.
-        draws: number of parts that are still to be drawn from ``whole``, with this one.
+        draws: number of parts that are still to be drawn from ``whole``, including this one.
         name: name of the data, for error messages.
     """
     size = len(whole.part)

@@ -228,7 +228,7 @@ def rate_factor(step: int, steps: int, warm_up: int) -> float:
 
 
 def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
-    """Load the values of a checkpoint into ``stack``, and return its rows of figures per epoch.
+    """Load the values of a checkpoint into ``stack``; return its figures, a row for each epoch.
 
     Raises:
         TrainError: the checkpoint cannot be read, belongs to another network, or has values that

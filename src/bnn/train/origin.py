@@ -58,7 +58,7 @@ class Origin:
         Args:
             kept: result of :meth:`as_plain` in the checkpoint.
             path: path of the checkpoint, for messages.
-            say: called with a message if sums may be rounded differently.
+            say: called with a message if this machine or library may round sums differently.
 
         Raises:
             TrainError: settings, data or teachers differ; the message names what.

@@ -45,7 +45,7 @@ class PageServer(ThreadingHTTPServer):
     Args:
         pages: content of each file by its name, such as ``index.html``.
         port: 0 for any that is free.
-        machine: what runs images that are posted; None: nothing is taken.
+        machine: what classifies posted images; None: posts are refused.
 
     Raises:
         DataError: the port cannot be used.

@@ -97,7 +97,7 @@ def _between(values: NDArray[np.uint8]) -> int:
 
 
 def _step(levels: NDArray[np.uint8], ground: Mask) -> float:
-    """Return the typical change of light at the edge of a ground."""
+    """Return the typical difference of brightness of neighbouring pixels at ``ground``'s edge."""
     image = Image.fromarray(levels)
     most, least = (
         np.asarray(image.filter(kind(5)), np.float32)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """HGQ's fixed-point quantizers (HGQ 0.2, FixedPointQuantizer of its proxy models).
 
-Each channel has its own number of bits, some of them before the point; bits that differ between
-the positions of a map are refused. ``TRN`` rounds downwards; ``RND`` rounds to the nearest, halves
+Each channel has its own number of bits and of integer bits; numbers that differ between the
+positions of a map are refused. ``TRN`` rounds downwards; ``RND`` rounds to the nearest, halves
 upwards. Values outside the range wrap around, as in hardware (``WRAP``). If proved bounds show that
-no value wraps, the quantizer is one activation. Else it is the difference of two: one with enough
-bits, and one that counts how often its values wrap around.
+no value wraps, one activation is the quantizer. Else two are: the first has enough bits not to
+wrap, and from it is subtracted the second, the part of each value that wrapping takes away.
 """
 
 from __future__ import annotations

@@ -407,8 +407,8 @@ def _check_outputs(node: Node, operator: Operator, domain: str, version: int) ->
     most = 2 if node.kind == "MaxPool" and not domain and version >= 8 else operator.outputs
     if operator.result not in named or any(index >= most for index in named):
         raise FormatError(
-            f"{node}: its named outputs are number {', '.join(map(str, named))}; it must have "
-            f"number {operator.result}, and none above {most - 1}"
+            f"{node}: has outputs with index {', '.join(map(str, named)) or 'none'}; it must have "
+            f"the one with index {operator.result}, and none above {most - 1}"
         )
 
 

@@ -156,7 +156,13 @@ def _bounds(bits: float, signed: bool, narrow: bool) -> tuple[float, float]:
 
 
 def quantizer(node: Op, inputs: list[Constant]) -> Quant:
-    """Return the quantizer ``node`` of constants: value, scale, zero point, bit width."""
+    """Return the quantizer of a node ``BipolarQuant`` or ``Quant``.
+
+    Args:
+        node: the node.
+        inputs: its inputs: the tensor, then the constants scale, zero point and bit width
+            (``BipolarQuant`` has the scale only).
+    """
     if node.kind == "BipolarQuant":
         if len(inputs) != 2:
             raise FormatError(f"{node}: needs a tensor and a scale")

@@ -127,7 +127,11 @@ def _samples(low: int, high: int) -> list[int]:
 
 
 def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: int) -> Array:
-    """Return positions (4, channels): the ends of where ``meeting`` is 0, and those outside."""
+    """Return where each channel's ``meeting``, a monotone function, begins and ends to be 0.
+
+    int64 (4, channels): the first position with 0, that before it, the first after 0, the last
+    with 0.
+    """
     found = []
     ends = _values(meeting, np.array([[low] * channels, [high] * channels]))
     sign = np.where(ends[0] > ends[-1], -1, 1)

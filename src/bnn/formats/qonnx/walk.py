@@ -155,7 +155,7 @@ class Walk:
         return tensor
 
     def scaled(self, node: Op, tensor: Tensor, step: Step) -> Tensor:
-        """Add one operation with a constant as a layer, and return its result."""
+        """Add a layer for an Add, Sub, Mul or Div with a constant, and return its result."""
         name = self.stack.name(node.name)
         kind, value, first = step
         match kind:

@@ -206,7 +206,7 @@ def _selection(names: str) -> str:
 
 
 def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells]:
-    """Return name of each instance (and ``total``) -> its cells, from Yosys' JSON netlist."""
+    """Return the cells of each instance, and ``total``, by kind, from Yosys' JSON netlist."""
     modules = netlist["modules"]
     result: dict[str, Cells] = {}
     core = next(m for n, m in modules.items() if n == "bnn_core")

@@ -99,8 +99,12 @@ def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     if not isinstance(given, Constant) or given.value.ndim != 2 or tensor.axes != VECTOR:
         raise FormatError(f"{node}: only a product of a vector and a constant can be converted")
     bits = given.value
-    if bits.shape[0] != tensor.channels or not np.isin(bits, (0, 1)).all():
-        raise FormatError(f"{node}: its bits of shape {bits.shape} do not fit, or are not 0 and 1")
+    if bits.shape[0] != tensor.channels:
+        raise FormatError(
+            f"{node}: its constant must have {tensor.channels} rows, not shape {bits.shape}"
+        )
+    if not np.isin(bits, (0, 1)).all():
+        raise FormatError(f"{node}: its constant must hold 0 and 1 only")
     made = activation_of(walk, tensor)
     if not tensor.quantized or (tensor.low, tensor.high, made.levels) != (0, 1, 1):
         raise FormatError(f"{node}: reads other values than 0 and 1; that cannot be converted")
