@@ -36,6 +36,13 @@ PAGES = (
     "troubleshooting",
     "web",
     "original-api",
+    "boards",
+    "retrain",
+    "planning",
+    "probabilities",
+    "serving",
+    "training",
+    "converting",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
