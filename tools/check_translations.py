@@ -43,6 +43,9 @@ PAGES = (
     "serving",
     "training",
     "converting",
+    "hardware",
+    "architecture",
+    "test-strength",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
