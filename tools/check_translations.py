@@ -45,7 +45,6 @@ PAGES = (
     "converting",
     "hardware",
     "architecture",
-    "test-strength",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
