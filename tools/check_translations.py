@@ -45,6 +45,8 @@ PAGES = (
     "converting",
     "hardware",
     "architecture",
+    "lowering",
+    "original-files",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
