@@ -124,9 +124,10 @@ docs-check: $(INSTALLED)
 	    BNN_DOCS_COMMANDS=0 $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
 	    -d $(SITE)/check/doctrees-$$language docs $(SITE)/check/$$language || exit 1; done
 
-# Every notebook from top to bottom, with the simulator; those of training where PyTorch is installed.
+# Every notebook from top to bottom, with the simulator; those of training where PyTorch is installed, those on
+# data and parameter sets where these are.
 notebooks: $(INSTALLED)
-	@$(PIP) install --no-build-isolation --editable '.[notebooks,sim]'
+	@$(PIP) install --no-build-isolation --editable '.[notebooks,sim,convert]'
 	$(BIN)/python tools/build_notebooks.py
 	$(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/notebooks
 

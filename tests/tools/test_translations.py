@@ -30,6 +30,8 @@ def test_a_complete_translation_has_no_fault() -> None:
         (P(translation="[計画](planning.md)"), "other code"),
         (P(translation="`bnn plan`、[計画](web.md)"), "other links"),
         (P(translation="`bnn plan`"), "other links"),
+        (P(translation="1. [計画](planning.md)の `bnn plan`"), "would not show it"),
+        (P(translation="- [計画](planning.md)の `bnn plan`"), "would not show it"),
     ],
 )
 def test_each_fault_names_page_line_and_paragraph(found: object, reason: str) -> None:
@@ -37,6 +39,12 @@ def test_each_fault_names_page_line_and_paragraph(found: object, reason: str) ->
     assert fault.startswith("docs/faq.md:7: ")
     assert reason in fault
     assert TEXT in fault
+
+
+def test_a_number_at_the_beginning_has_a_backslash() -> None:
+    assert (
+        list(check.faults("faq", {"1. Plan": P()}, {"1. Plan": P(translation="1\\. 計画")})) == []
+    )
 
 
 @pytest.mark.parametrize("text", ["8 359", "105 %", "`js/check.js`, `js/tensors.js`"])
