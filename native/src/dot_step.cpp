@@ -109,11 +109,10 @@ class DotStep final : public Step {
     job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
     const auto by = [](const auto* engine, const auto& loose) { return bnn::pack(loose, *engine); };
     if (weight_planes_ > 0) {
-      const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
-      job_.groups = bits.groups;
+      const BitWeights bits = bit_weights(weights, weight_planes_, layout);
+      job_.groups = bits.groups * source_planes_;
       many_.bits = kernels.bits[max_sum <= kernels.bits[0]->max_sum ? 0 : 1];
-      if (kernels.ternary && weight_planes_ == 2 && max_sum <= kernels.ternary->max_sum)
-        many_.bits = kernels.ternary;
+      if (kernels.ternary && weight_planes_ == 2) many_.bits = kernels.ternary;
       many_.weights = by(many_.bits, bits);
       if (kernels.few_bits) those_few_ = {kernels.few_bits, nullptr, 0, by(kernels.few_bits, bits)};
       return;

@@ -58,10 +58,9 @@ int bit_planes(const Matrix<int16_t>& weights) {
   return std::find(weights.values.begin(), weights.values.end(), 0) == weights.values.end() ? 1 : 2;
 }
 
-BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
-                       int source_planes) {
-  const int words = (layout.channels + 63) / 64 * source_planes;  // of a pixel
-  BitWeights bits{weights.rows, layout.rows, layout.run * words, planes, source_planes, {}};
+BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout) {
+  const int words = (layout.channels + 63) / 64;  // of a pixel
+  BitWeights bits{weights.rows, layout.rows, layout.run * words, planes, {}};
   const size_t each = size_t(bits.rows) * size_t(bits.groups) * size_t(planes);
   bits.words.resize(each * size_t(weights.rows));
   uint64_t* to = bits.words.data();
@@ -71,9 +70,8 @@ BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLa
       for (int first = 0; first < layout.channels; first += 64) {
         const Signs signs = signs_of(pixel + first, std::min(64, layout.channels - first));
         // w = (s1 + s2) / 2 with s1 = s2 = w for +1 and -1, and s1 = +1, s2 = -1 for 0.
-        for (int source = 0; source < source_planes; ++source)
-          for (int plane = 0; plane < planes; ++plane)
-            *to++ = plane == 1 ? signs.negative | signs.zero : signs.negative;
+        for (int plane = 0; plane < planes; ++plane)
+          *to++ = plane == 1 ? signs.negative | signs.zero : signs.negative;
       }
   }
   return bits;

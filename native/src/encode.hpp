@@ -29,8 +29,7 @@ struct EncodedDot {
 // Planes of bits that the weights need (1 or 2), or 0 if they have other values than -1, 0, +1.
 int bit_planes(const Matrix<int16_t>& weights);
 
-BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
-                       int source_planes);
+BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout);
 // The weights in groups of `each` codes.
 ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each);
 

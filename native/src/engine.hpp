@@ -16,8 +16,9 @@ namespace bnn {
 // Weights of a dot in the order of its patches, before they are packed for an engine.
 // One plane of packed bits for weights of -1 and +1, two for -1, 0, +1 (the value is half their
 // sum). A bit is 1 where the weight is -1, so that what adds to the sum are ones of `code xor bit`.
+// The words are those of one plane of codes: all planes meet the same weights.
 struct BitWeights {
-  int channels = 0, rows = 0, groups = 0, planes = 1, source_planes = 1;
+  int channels = 0, rows = 0, groups = 0, planes = 1;
   std::vector<uint64_t> words;  // [channel][row][group][plane]
 };
 
@@ -86,7 +87,7 @@ struct Kernels {
   // The fastest first; the last one, before a null, takes everything.
   const BitEngine* bits[2] = {};
   const ByteEngine* bytes[3] = {};
-  const BitEngine* ternary = nullptr;  // for two planes of weights and sums that it can add up
+  const BitEngine* ternary = nullptr;  // for two planes of weights
   // Used instead when there are fewer positions than `few` (of all images together); or none.
   int few = 0;
   const BitEngine* few_bits = nullptr;

@@ -40,13 +40,12 @@ Bytes pack_strips(const std::vector<From>& values, int channels, int steps, int 
 Bytes pack_nibbles(const BitWeights& w) {
   const int panels = (w.channels + panel_channels - 1) / panel_channels;
   const int step = w.planes == 2 ? 2 : 4;  // channels of a look-up
-  const int words =
-      w.rows * w.groups;  // source planes have the same weights: the first one's will do
+  const int words = w.rows * w.groups;
   Bytes packed;
-  packed.reserve(size_t(panels) * size_t(words / w.source_planes) * size_t(64 / step) *
+  packed.reserve(size_t(panels) * size_t(words) * size_t(64 / step) *
                  panel_channels);
   for (int panel = 0; panel < panels; ++panel)
-    for (int word = 0; word < words; word += w.source_planes)
+    for (int word = 0; word < words; ++word)
       for (int bit = 0; bit < 64; bit += step)
         for (int lane = 0; lane < panel_channels; ++lane) {
           const int channel = panel * panel_channels + lane;
@@ -63,12 +62,12 @@ Bytes pack_nibbles(const BitWeights& w) {
 
 // Planes of bits to sums of -1 and +1. After the last channel codes are 0, so any weight will do.
 ByteWeights spread(const BitWeights& w) {
-  ByteWeights bytes{w.channels, w.rows, w.groups / w.source_planes * 16, 4, {}};
+  ByteWeights bytes{w.channels, w.rows, w.groups * 16, 4, {}};
   const size_t words = size_t(w.channels) * size_t(w.rows) * size_t(w.groups);
   const size_t planes = size_t(w.planes);
-  bytes.values.assign(words / size_t(w.source_planes) * 64, int16_t(w.planes));
+  bytes.values.assign(words * 64, int16_t(w.planes));
   int16_t* to = bytes.values.data();
-  for (size_t word = 0; word < words; word += size_t(w.source_planes), to += 64)
+  for (size_t word = 0; word < words; ++word, to += 64)
     for (size_t plane = 0; plane < planes; ++plane) {
       const uint64_t negative = w.words[word * planes + plane];
       for (int bit = 0; bit < 64; ++bit) to[bit] -= int16_t((negative >> bit & 1) * 2);

@@ -132,7 +132,7 @@ struct WideMultiplyAdd : Unlimited {
 
 // Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
 constexpr BitEngine lut{{0, 0}, BitLayout::nibbles, 32767, run_lut, lut_scratch};
-constexpr BitEngine bits = bit_engine<ScalarPopcount>();
+constexpr BitEngine bits = bit_engine<ScalarPopcount, TernaryScalarPopcount>();
 constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();

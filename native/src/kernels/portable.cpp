@@ -43,7 +43,7 @@ struct MultiplyAdd : Unlimited {
   }
 };
 
-constexpr BitEngine bits = bit_engine<ScalarPopcount>();
+constexpr BitEngine bits = bit_engine<ScalarPopcount, TernaryScalarPopcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
