@@ -22,12 +22,6 @@ struct BitWeights {
   std::vector<uint64_t> words;  // [channel][row][group][plane]
 };
 
-struct ByteWeights {
-  int channels = 0, rows = 0, groups = 0;
-  int each = 4;                 // weights of a group
-  std::vector<int16_t> values;  // [channel][row][group][each]
-};
-
 // The range of the factors of a dot, which decides which sums of products fit.
 struct Range {
   int code = 0;           // largest code
@@ -54,6 +48,7 @@ struct BitEngine {
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
   size_t (*scratch)(const Job& job, int source_planes) = nullptr;  // bytes of working memory
+  const char* instructions = "";  // whose limit it has: a name of limits.hpp, or none
 };
 
 struct ByteEngine {
@@ -66,6 +61,7 @@ struct ByteEngine {
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);
   size_t (*scratch)(const Job& job) = nullptr;  // bytes of working memory
+  const char* instructions = "";
 };
 
 // A dot over values of 32 bits: those that have no code of a byte. Sums are made modulo 2^32; the

@@ -4,14 +4,15 @@
 //
 // It is written once over a small vector vocabulary V, one struct for each instruction set and
 // kind of group:
-//   Group             what is broadcast: uint64_t (packed codes), uint32_t or uint16_t (byte codes)
+//   Group             what is broadcast: uint64_t (packed codes), uint32_t or uint16_t (byte codes);
+//                     with codes(const uint8_t*) the vocabulary loads them itself
 //   Weights           a vector of weights, `bytes` long: one group for each of `lanes` channels
 //   Part, Acc         running sums; a Part takes `burst` groups, then flush adds it to the Acc
 //   P, Q              tile: positions x vectors of channels; (P, Q) Parts and Accs in registers.
 //                     Positions that do not fill a tile are done one by one.
 //   zero_part(), zero_acc(), broadcast(Group), load(const uint8_t*),
-//   mac(Part&, A, W), flush(Acc&, Part&), reach(Acc, const int32_t* thresholds) -> bits,
-//   store(Acc, int32_t*)
+//   mac(Part&, A, W), flush(Acc&, Part&), store(Acc, int32_t*),
+//   Least, reach(Acc, const Least* thresholds) -> bits
 // Dots over two planes of codes a, b (a ternary vocabulary) count both planes at once:
 //   popc(a ^ w) + popc(b ^ w) = 2 popc((a ^ w) & (b ^ w)) + popc(a ^ b).
 // Their groups are pairs of words that share their weights, and the last term, which no weight
@@ -22,9 +23,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
-#include <type_traits>
 #include <utility>
 
 #include "engine.hpp"
@@ -302,39 +303,59 @@ BNN_INLINE int32_t rest_of(const Chunk& chunk, int at) {
     return 0;
 }
 
-// The thresholds of a panel for what is counted: rests of 0, then of 1.
+// The thresholds of a panel for what is counted, in the type that the vocabulary compares with.
 template <class V, int Planes>
 class PanelThresholds {
  public:
-  PanelThresholds(const Job& job, int panel)
-      : of_(job.thresholds + size_t(panel) * Planes * panel_channels) {
-    if constexpr (Ternary<V>)
-      for (int rest = 0; rest < 2; ++rest)
-        for (int i = 0; i < Planes * panel_channels; ++i) {
-          const int32_t all = of_[i];  // halves, upwards; all - rest does not overflow
-          halves_[rest][i] = rest == 0 ? (all >> 1) + (all & 1) : all >> 1;
-        }
+  using Least = typename V::Least;
+
+  PanelThresholds(const Job& job, int panel) {
+    const int32_t* all = job.thresholds + size_t(panel) * Planes * panel_channels;
+    for (int i = 0; i < Planes * panel_channels; ++i)
+      if constexpr (Ternary<V>) {  // halves, upwards; for a rest of 1, downwards
+        least_[0][i] = Least((all[i] >> 1) + (all[i] & 1));
+        least_[1][i] = Least(all[i] >> 1);
+      } else {
+        least_[0][i] = Least(all[i]);
+      }
   }
-  BNN_INLINE const int32_t* of(int32_t rest) const {
-    if constexpr (Ternary<V>)
-      return halves_[rest];
-    else
-      return of_;
-  }
+  BNN_INLINE const Least* of(int32_t rest) const { return least_[Ternary<V> ? rest : 0]; }
 
  private:
-  struct None {};
-  const int32_t* of_;
-  alignas(64) std::conditional_t<Ternary<V>, int32_t[2][Planes * panel_channels], None> halves_;
+  alignas(64) Least least_[planes_of<V>()][Planes * panel_channels];
 };
 
-// Sums of P patches with the 64 channels of a panel, handed out Q vectors at a time.
+// A group of codes for all lanes.
+template <class V>
+BNN_INLINE auto codes_at(const uint8_t* from) {
+  if constexpr (requires { V::codes(from); }) {
+    return V::codes(from);
+  } else {
+    typename V::Group bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return V::broadcast(bits);
+  }
+}
+
+// Weights of a panel; the last panel may have fewer channels than others.
+struct PanelWeights {
+  const uint8_t* first;
+  int channels;
+};
+template <class V>
+PanelWeights panel_weights(const Job& job, int panel) {
+  return {job.weights + size_t(panel) * panel_bytes<V>(job),
+          std::min(panel_channels, job.channels - panel * panel_channels)};
+}
+
+// Sums of P patches with the channels of a panel, handed out Q vectors at a time.
 template <class V, int P, class Emit>
-BNN_INLINE void tile(const Job& job, const uint8_t* weights, const Chunk& chunk, int first,
+BNN_INLINE void tile(const Job& job, const PanelWeights& panel, const Chunk& chunk, int first,
                      int burst, Emit&& emit) {
   const int groups = groups_of<V>(job);
   const uint8_t* const* patch = chunk.patch + first;
-  for (int vector = 0; vector < panel_channels / V::lanes; vector += V::Q) {
+  const uint8_t* weights = panel.first;
+  for (int vector = 0; vector * V::lanes < panel.channels; vector += V::Q) {
     typename V::Acc acc[P][V::Q];
     typename V::Part part[P][V::Q];
     unroll<P>([&](auto p) BNN_LAMBDA_INLINE {
@@ -361,9 +382,7 @@ BNN_INLINE void tile(const Job& job, const uint8_t* weights, const Chunk& chunk,
           typename V::Weights w[V::Q];
           unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { w[q] = V::load(weights + q * V::bytes); });
           unroll<P>([&](auto p) BNN_LAMBDA_INLINE {
-            typename V::Group bits;
-            std::memcpy(&bits, patch[p] + at, sizeof bits);
-            const auto a = V::broadcast(bits);
+            const auto a = codes_at<V>(patch[p] + at);
             unroll<V::Q>([&](auto q) BNN_LAMBDA_INLINE { V::mac(part[p][q], a, w[q]); });
           });
           at += sizeof(typename V::Group);
@@ -384,19 +403,35 @@ BNN_INLINE void tile(const Job& job, const uint8_t* weights, const Chunk& chunk,
   }
 }
 
+// Sets the bits of a vector's lanes, which are 0. Whole bytes need no shift and no register on their
+// way.
+template <int Lanes>
+BNN_INLINE void put_lanes(uint64_t& bits, int vector, uint32_t lanes) {
+  constexpr bool whole = std::endian::native == std::endian::little;
+  if constexpr (whole && Lanes == 8) {
+    const auto narrow = uint8_t(lanes);
+    std::memcpy(reinterpret_cast<uint8_t*>(&bits) + vector, &narrow, sizeof narrow);
+  } else if constexpr (whole && Lanes == 16) {
+    const auto narrow = uint16_t(lanes);
+    std::memcpy(reinterpret_cast<uint8_t*>(&bits) + 2 * vector, &narrow, sizeof narrow);
+  } else {
+    bits |= uint64_t(lanes) << (vector * Lanes);
+  }
+}
+
 // The planes of P positions of a panel, from the registers to the writer.
 template <class V, int P, int Planes>
-BNN_INLINE void put_bits(const Job& job, const uint8_t* weights,
+BNN_INLINE void put_bits(const Job& job, const PanelWeights& weights,
                          const PanelThresholds<V, Planes>& thresholds, int burst, const Chunk& chunk,
                          int first, BitWriter<Planes>& writer) {
   uint64_t planes[P][Planes] = {};
-  const int32_t* least[P];
+  const typename V::Least* least[P];
   for (int p = 0; p < P; ++p) least[p] = thresholds.of(rest_of<V>(chunk, first + p));
   tile<V, P>(job, weights, chunk, first, burst,
              [&](auto p, int vector, const auto& acc) BNN_LAMBDA_INLINE {
                unroll<Planes>([&](auto plane) BNN_LAMBDA_INLINE {
-                 const int32_t* reach = least[p] + plane * panel_channels + vector * V::lanes;
-                 planes[p][plane] |= uint64_t(V::reach(acc, reach)) << (vector * V::lanes);
+                 const auto* reach = least[p] + plane * panel_channels + vector * V::lanes;
+                 put_lanes<V::lanes>(planes[p][plane], vector, V::reach(acc, reach));
                });
              });
   for (const auto& position : planes) writer.put(position);
@@ -405,7 +440,7 @@ BNN_INLINE void put_bits(const Job& job, const uint8_t* weights,
 template <class V, int Planes>
 void gemm_bits(const Job& job, int burst) {
   each_chunk<V>(job, [&](const Chunk& chunk, int panel, int64_t first_output) {
-    const uint8_t* weights = job.weights + size_t(panel) * panel_bytes<V>(job);
+    const PanelWeights weights = panel_weights<V>(job, panel);
     const PanelThresholds<V, Planes> thresholds(job, panel);
     BitWriter<Planes> writer(job, panel, first_output);
     int at = 0;
@@ -418,9 +453,11 @@ void gemm_bits(const Job& job, int burst) {
 
 // The same through memory (the first-level cache), not registers.
 template <class V, int P, class Writer>
-BNN_INLINE void put_sums(const Job& job, const uint8_t* weights, int burst, const Chunk& chunk,
-                         int first, Writer& writer) {
+BNN_INLINE void put_sums(const Job& job, const PanelWeights& weights, int burst,
+                         const Chunk& chunk, int first, Writer& writer) {
   alignas(64) int32_t sums[P][panel_channels];
+  // Writers look at all channels, and store those that there are.
+  if (weights.channels < panel_channels) std::memset(sums, 0, sizeof sums);
   tile<V, P>(job, weights, chunk, first, burst,
              [&](auto p, int vector, const auto& acc)
                  BNN_LAMBDA_INLINE { V::store(acc, &sums[p][vector * V::lanes]); });
@@ -433,7 +470,7 @@ BNN_INLINE void put_sums(const Job& job, const uint8_t* weights, int burst, cons
 template <class V, class Writer>
 void gemm_sums(const Job& job, int burst) {
   each_chunk<V>(job, [&](const Chunk& chunk, int panel, int64_t first_output) {
-    const uint8_t* weights = job.weights + size_t(panel) * panel_bytes<V>(job);
+    const PanelWeights weights = panel_weights<V>(job, panel);
     Writer writer(job, panel, first_output);
     int at = 0;
     for (; at + V::P <= chunk.count; at += V::P)
@@ -452,7 +489,7 @@ void gemm(const Job& job, int burst) {
 
 // V<1> and V<2> are the vocabulary for one and two planes of weights, T<1> and T<2> the ternary one.
 template <template <int> class V, template <int> class T>
-constexpr BitEngine bit_engine() {
+constexpr BitEngine bit_engine(const char* instructions = "") {
   static_assert(V<1>::lanes == T<1>::lanes && V<1>::Q == T<1>::Q && V<1>::Q == T<2>::Q);
   return {{V<1>::lanes, V<1>::Q},
           BitLayout::words,
@@ -462,19 +499,23 @@ constexpr BitEngine bit_engine() {
               return weight_planes == 1 ? gemm<T<1>>(job, T<1>::burst)
                                         : gemm<T<2>>(job, T<2>::burst);
             weight_planes == 1 ? gemm<V<1>>(job, V<1>::burst) : gemm<V<2>>(job, V<2>::burst);
-          }};
+          },
+          nullptr,
+          instructions};
 }
 
 // V::Element is the type of a packed weight; V::burst(range) how many groups fit a Part, or 0.
 template <class V>
-constexpr ByteEngine byte_engine() {
+constexpr ByteEngine byte_engine(const char* instructions = "") {
   return {{V::lanes, V::Q},
           sizeof(typename V::Element),
           sizeof(typename V::Group),
           0,
           V::one_burst,
           V::burst,
-          gemm<V>};
+          gemm<V>,
+          nullptr,
+          instructions};
 }
 
 }  // namespace

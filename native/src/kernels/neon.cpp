@@ -17,6 +17,7 @@ struct Popcount {
   };
   using Part = uint8x16_t;
   using Acc = uint64x2_t;
+  using Least = int32_t;
   static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 4, burst = 31 / Planes;
 
   static BNN_INLINE Part zero_part() { return vdupq_n_u8(0); }
@@ -87,6 +88,7 @@ struct MultiplyAdd : Unlimited {
     int32x4_t channel[4];  // a sum each, in four quarters
   };
   using Acc = Part;
+  using Least = int32_t;
   static constexpr int lanes = 4, bytes = 32, P = 2, Q = 1;
 
   static BNN_INLINE Part zero_part() {

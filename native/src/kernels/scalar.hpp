@@ -15,6 +15,7 @@ struct ScalarPopcount {
   };
   using Part = uint64_t;
   using Acc = uint64_t;
+  using Least = int32_t;
   static constexpr int lanes = 1, bytes = 8 * Planes, P = 4, Q = 2, burst = no_limit;
 
   static BNN_INLINE Part zero_part() { return 0; }

@@ -18,6 +18,7 @@ struct Popcount {
   };
   using Part = v128_t;
   using Acc = v128_t;  // two sums of 64 bits
+  using Least = int32_t;
   static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 2, burst = 31 / Planes;
 
   static BNN_INLINE Part zero_part() { return wasm_i64x2_const(0, 0); }
@@ -88,6 +89,7 @@ struct MultiplyAdd : Unlimited {
     v128_t pair[2];  // of channels: each sum in two halves
   };
   using Acc = Part;
+  using Least = int32_t;
   static constexpr int lanes = 4, bytes = 32, P = 2, Q = 2;
 
   static BNN_INLINE Part zero_part() {
