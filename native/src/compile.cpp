@@ -14,8 +14,8 @@
 namespace bnn {
 namespace {
 
-// Below so many channels of a kernel row, its bits would be mostly padding of 64-bit words, and bytes
-// are as good.
+// Below so many channels of a kernel row, its bits would be mostly padding of 64-bit words, and
+// bytes are as good.
 constexpr int least_bit_channels = 24;
 
 class Compiler {
@@ -115,7 +115,8 @@ class Compiler {
                                                   : Form::words;
     const Slot from = need(number, by);
     const Stored& to = store(number, map_of(number, form));
-    add_step("convert", convert_step(map_of(number, by), from, to.map, to.slot, *edge(number).lattice));
+    add_step("convert",
+             convert_step(map_of(number, by), from, to.map, to.slot, *edge(number).lattice));
     return to.slot;
   }
 
@@ -133,13 +134,14 @@ class Compiler {
     if (form == Form::words && edge(number).lattice) {
       const Slot from = need(number, Form::bytes);
       const Stored& to = store(number, map_of(number, form));
-      add_step("convert",
-          convert_step(map_of(number, Form::bytes), from, to.map, to.slot, *edge(number).lattice));
+      add_step("convert", convert_step(map_of(number, Form::bytes), from, to.map, to.slot,
+                                       *edge(number).lattice));
       return to.slot;
     }
     const Stored from = bordered(number, form);
     const Stored& to = store(number, map_of(number, form));
-    add_step("patches", patches_step(from.map, from.slot, {op.slide.kernel, op.slide.stride}, to.slot));
+    add_step("patches",
+             patches_step(from.map, from.slot, {op.slide.kernel, op.slide.stride}, to.slot));
     return to.slot;
   }
 
@@ -159,8 +161,8 @@ class Compiler {
     result.map.planes = std::max(1, to.codes - 1);
     result.slot = buffer(result.map);
     const int fill = (op.pad_value - to.base) / to.step;
-    add_step("border",
-        border_step(inner, need(op.source, form), op.slide, fill, std::move(recode), result.slot));
+    add_step("border", border_step(inner, need(op.source, form), op.slide, fill, std::move(recode),
+                                   result.slot));
     return result;
   }
 
@@ -175,8 +177,8 @@ class Compiler {
     const Map inner = map_of(op.source, Form::words);
     Stored result{around(inner, op.slide), 0};
     result.slot = buffer(result.map);
-    add_step("border",
-        border_step(inner, need(op.source, Form::words), op.slide, op.pad_value, {}, result.slot));
+    add_step("border", border_step(inner, need(op.source, Form::words), op.slide, op.pad_value, {},
+                                   result.slot));
     return result;
   }
 
@@ -195,7 +197,8 @@ class Compiler {
       case Kind::threshold: {
         const Slot from = need(op.source, Form::words);
         const Map to = map_of(number, edge(number).lattice ? Form::bytes : Form::words);
-        return add_step("threshold", threshold_step(op, edge(number).shape, from, to, store(number, to).slot));
+        return add_step("threshold",
+                        threshold_step(op, edge(number).shape, from, to, store(number, to).slot));
       }
       case Kind::pool: return make_pool(number);
       case Kind::add: {
@@ -225,7 +228,7 @@ class Compiler {
     std::array<std::vector<uint8_t>, 2> recode;
     if (lattice) recode = {recoded(op.source, *lattice), recoded(op.other, *lattice)};
     add_step("concat", concat_step(map_of(op.source, form), one, map_of(op.other, form), two,
-                         store(number, map_of(number, form)).slot, std::move(recode)));
+                                   store(number, map_of(number, form)).slot, std::move(recode)));
   }
 
   // The codes in `to` for each code of edge `number`; empty if they are the same.
@@ -247,7 +250,7 @@ class Compiler {
                                                   : Form::words;
     const Slot from = need(op.source, form);
     add_step("pool", pool_step(map_of(op.source, form), from, op.slide,
-                       store(number, map_of(number, form)).slot));
+                               store(number, map_of(number, form)).slot));
   }
 
   // Number of weight planes if the dot can be computed by bits, else 0. `run`: pixels of a kernel
@@ -271,7 +274,8 @@ class Compiler {
     task.slide.padding = {0, 0, 0, 0};
     if (!edge(read).lattice) return make_word_dot(number, task, windowed);
     task.lattice = *edge(read).lattice;
-    task.weight_planes = planes_for(op, map_of(under, Form::bits), task.slide.kernel[1], task.lattice);
+    task.weight_planes =
+        planes_for(op, map_of(under, Form::bits), task.slide.kernel[1], task.lattice);
     const Form form = task.weight_planes > 0 ? Form::bits : Form::bytes;
     Stored source = windowed ? bordered(read, form) : Stored{map_of(read, form), need(read, form)};
     if (form == Form::bits) source = widened(source, task.slide);
@@ -292,8 +296,8 @@ class Compiler {
     add_step("dot", dot_step(task, kernels_, needs_));
   }
 
-  // A map in which a pixel has the channels of a whole kernel row, where that takes far fewer words;
-  // then the kernel is one pixel wide.
+  // A map in which a pixel has the channels of a whole kernel row, where that takes far fewer
+  // words; then the kernel is one pixel wide.
   Stored widened(const Stored& from, Slide& slide) {
     const int run = slide.kernel[1];
     Stored wide{from.map, 0};

@@ -14,7 +14,7 @@ struct Note {
 
 struct Compiled {
   std::vector<StepPointer> steps;
-  std::vector<Note> notes;  // of each step
+  std::vector<Note> notes;      // of each step
   std::vector<Buffer> buffers;  // offsets are still to be laid out
   size_t weight_bytes = 0;
 };

@@ -212,8 +212,8 @@ class WordDotStep final : public Step {
  public:
   WordDotStep(const DotTask& task, const Kernels& kernels, Needs& needs)
       : from_(task.from), to_(task.to), run_(kernels.words),
-        weights_(copied<int32_t>(task.dot->weights)),
-        offset_(task.dot->bias), patches_(patch_offsets(task.source, task.slide, {1, 1})) {
+        weights_(copied<int32_t>(task.dot->weights)), offset_(task.dot->bias),
+        patches_(patch_offsets(task.source, task.slide, {1, 1})) {
     for (uint32_t& patch : patches_) patch /= uint32_t(sizeof(int32_t));
     offset_.resize(size_t(task.dot->weights.rows));
     job_.patches = patches_.data();

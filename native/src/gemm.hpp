@@ -4,7 +4,8 @@
 //
 // It is written once over a small vector vocabulary V, one struct for each instruction set and
 // kind of group:
-//   Group             what is broadcast: uint64_t (packed codes), uint32_t or uint16_t (byte codes);
+//   Group             what is broadcast: uint64_t (packed codes), uint32_t or uint16_t (byte
+//   codes);
 //                     with codes(const uint8_t*) the vocabulary loads them itself
 //   Weights           a vector of weights, `bytes` long: one group for each of `lanes` channels
 //   Part, Acc         running sums; a Part takes `burst` groups, then flush adds it to the Acc
@@ -272,8 +273,8 @@ void fill(Chunk& chunk, const Job& job, Patches& patches, int count) {
   }
 }
 
-// Calls body(chunk, panel, number of its first output) for some positions after the others, for each
-// with all panels.
+// Calls body(chunk, panel, number of its first output) for some positions after the others, for
+// each with all panels.
 template <class V, class Body>
 void each_chunk(const Job& job, Body&& body) {
   const int whole = chunk_positions / job.pool * job.pool;
@@ -403,8 +404,8 @@ BNN_INLINE void tile(const Job& job, const PanelWeights& panel, const Chunk& chu
   }
 }
 
-// Sets the bits of a vector's lanes, which are 0. Whole bytes need no shift and no register on their
-// way.
+// Sets the bits of a vector's lanes, which are 0. Whole bytes need no shift and no register on
+// their way.
 template <int Lanes>
 BNN_INLINE void put_lanes(uint64_t& bits, int vector, uint32_t lanes) {
   constexpr bool whole = std::endian::native == std::endian::little;
@@ -422,8 +423,8 @@ BNN_INLINE void put_lanes(uint64_t& bits, int vector, uint32_t lanes) {
 // The planes of P positions of a panel, from the registers to the writer.
 template <class V, int P, int Planes>
 BNN_INLINE void put_bits(const Job& job, const PanelWeights& weights,
-                         const PanelThresholds<V, Planes>& thresholds, int burst, const Chunk& chunk,
-                         int first, BitWriter<Planes>& writer) {
+                         const PanelThresholds<V, Planes>& thresholds, int burst,
+                         const Chunk& chunk, int first, BitWriter<Planes>& writer) {
   uint64_t planes[P][Planes] = {};
   const typename V::Least* least[P];
   for (int p = 0; p < P; ++p) least[p] = thresholds.of(rest_of<V>(chunk, first + p));
@@ -453,8 +454,8 @@ void gemm_bits(const Job& job, int burst) {
 
 // The same through memory (the first-level cache), not registers.
 template <class V, int P, class Writer>
-BNN_INLINE void put_sums(const Job& job, const PanelWeights& weights, int burst,
-                         const Chunk& chunk, int first, Writer& writer) {
+BNN_INLINE void put_sums(const Job& job, const PanelWeights& weights, int burst, const Chunk& chunk,
+                         int first, Writer& writer) {
   alignas(64) int32_t sums[P][panel_channels];
   // Writers look at all channels, and store those that there are.
   if (weights.channels < panel_channels) std::memset(sums, 0, sizeof sums);
@@ -487,7 +488,8 @@ void gemm(const Job& job, int burst) {
   return job.levels == 1 ? gemm_bits<V, 1>(job, burst) : gemm_bits<V, 2>(job, burst);
 }
 
-// V<1> and V<2> are the vocabulary for one and two planes of weights, T<1> and T<2> the ternary one.
+// V<1> and V<2> are the vocabulary for one and two planes of weights, T<1> and T<2> the ternary
+// one.
 template <template <int> class V, template <int> class T>
 constexpr BitEngine bit_engine(const char* instructions = "") {
   static_assert(V<1>::lanes == T<1>::lanes && V<1>::Q == T<1>::Q && V<1>::Q == T<2>::Q);

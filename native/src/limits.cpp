@@ -112,7 +112,8 @@ std::vector<Limit> limits() {
       found.push_back({"avx512", "AVX-512 vpxorq, vpopcntq, vpaddq: bits", count_bits()});
       found.push_back({"vnni", "AVX-512 vpdpbusd, 8-bit products", vnni()});
     }
-    if (name == "avx2") found.push_back({"avx2", "AVX2 vpshufb, vpaddb: look-ups of bits", look_up()});
+    if (name == "avx2")
+      found.push_back({"avx2", "AVX2 vpshufb, vpaddb: look-ups of bits", look_up()});
   }
 #endif
   return found;

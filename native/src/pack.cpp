@@ -18,8 +18,9 @@ class Packed {
       : bytes_(size_t((channels + panel_channels - 1) / panel_channels * panel_channels) *
                    size_t(steps) * size_t(planes) * piece +
                slack),
-        steps_(size_t(steps)), plane_(size_t(strips.lanes) * piece), vector_(size_t(planes) * plane_),
-        step_(size_t(strips.vectors) * vector_), piece_(piece), strips_(strips) {}
+        steps_(size_t(steps)), plane_(size_t(strips.lanes) * piece),
+        vector_(size_t(planes) * plane_), step_(size_t(strips.vectors) * vector_), piece_(piece),
+        strips_(strips) {}
 
   // Of a channel: its piece of step 0 and plane 0.
   uint8_t* first_of(int channel) {
@@ -58,8 +59,7 @@ Bytes pack_nibbles(const BitWeights& w) {
   const int step = w.planes == 2 ? 2 : 4;  // channels of a look-up
   const int words = w.rows * w.groups;
   Bytes packed;
-  packed.reserve(size_t(panels) * size_t(words) * size_t(64 / step) *
-                 panel_channels);
+  packed.reserve(size_t(panels) * size_t(words) * size_t(64 / step) * panel_channels);
   for (int panel = 0; panel < panels; ++panel)
     for (int word = 0; word < words; ++word)
       for (int bit = 0; bit < 64; bit += step)
@@ -83,7 +83,8 @@ struct Spread {
   explicit Spread(int planes) {
     for (int bits = 0; bits < 256; ++bits)
       for (int i = 0; i < 4; ++i) {
-        const int first = (bits >> i & 1) != 0 ? -1 : 1, second = (bits >> (i + 4) & 1) != 0 ? -1 : 1;
+        const int first = (bits >> i & 1) != 0 ? -1 : 1,
+                  second = (bits >> (i + 4) & 1) != 0 ? -1 : 1;
         bytes[bits][i] = uint8_t(planes == 2 ? first + second : first);
       }
   }

@@ -178,7 +178,8 @@ int Program::dot(int source, Weights weights, std::vector<int32_t> bias) {
           "weights do not fit their source");
   require(bias.empty() || bias.size() == size_t(weights.rows), "bias does not fit the weights");
   check_shape(from.shape.height, from.shape.width, weights.rows);
-  // A product is lowest with a weight above 0 at the lowest input, and with one below at the highest.
+  // A product is lowest with a weight above 0 at the lowest input, and with one below at the
+  // highest.
   const int64_t least = std::min<int64_t>(from.low, 0), most = std::max<int64_t>(from.high, 0);
   std::vector<RowSums> sums;
   sums.reserve(size_t(weights.rows));
@@ -186,9 +187,10 @@ int Program::dot(int source, Weights weights, std::vector<int32_t> bias) {
   for (int row = 0; row < weights.rows; ++row) {
     const RowSums& each = sums.emplace_back(weights.sums(row));
     const int64_t offset = bias.empty() ? 0 : bias[size_t(row)];
-    low = std::min(low, each.positive * least + each.negative * most + std::min<int64_t>(offset, 0));
-    high = std::max(high,
-                    each.positive * most + each.negative * least + std::max<int64_t>(offset, 0));
+    low =
+        std::min(low, each.positive * least + each.negative * most + std::min<int64_t>(offset, 0));
+    high =
+        std::max(high, each.positive * most + each.negative * least + std::max<int64_t>(offset, 0));
   }
   Edge edge = integers({from.shape.height, from.shape.width, weights.rows}, low, high);
   Op op{.kind = Kind::dot,

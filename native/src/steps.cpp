@@ -150,12 +150,12 @@ StepPointer load_step(const Input& input, Slot to) {
   const Lattice lattice = input.lattice;
   // Vectorised, unlike a division.
   if (input.table.empty() && std::has_single_bit(unsigned(lattice.step)))
-    return each_image([=, shift = std::countr_zero(unsigned(lattice.step))](const Frame& frame,
-                                                                           int image) {
-      const int16_t* from = frame.integers + size_t(image) * values;
-      uint8_t* codes = frame.at(to, image);
-      for (size_t i = 0; i < values; ++i) codes[i] = uint8_t((from[i] - lattice.base) >> shift);
-    });
+    return each_image(
+        [=, shift = std::countr_zero(unsigned(lattice.step))](const Frame& frame, int image) {
+          const int16_t* from = frame.integers + size_t(image) * values;
+          uint8_t* codes = frame.at(to, image);
+          for (size_t i = 0; i < values; ++i) codes[i] = uint8_t((from[i] - lattice.base) >> shift);
+        });
   if (input.table.empty())
     return each_image([=](const Frame& frame, int image) {
       const int16_t* from = frame.integers + size_t(image) * values;
@@ -289,7 +289,8 @@ StepPointer widen_step(const Map& from, Slot source, int run, const Map& to, Slo
     auto* out = frame.as<uint64_t>(target, image);
     const size_t each = size_t(from.words()), made = size_t(to.words());
     std::fill_n(out, made * to.shape.pixels(), uint64_t(0));
-    for (int y = 0; y < to.shape.height; ++y, in += each * size_t(from.shape.width - to.shape.width))
+    for (int y = 0; y < to.shape.height;
+         ++y, in += each * size_t(from.shape.width - to.shape.width))
       for (size_t x = 0; x < width; ++x, in += each, out += made)
         for (int pixel = 0; pixel < run; ++pixel)
           for (size_t word = 0; word < each; ++word) {

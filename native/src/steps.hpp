@@ -78,8 +78,8 @@ StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot targe
 // recode[c] (form bytes only).
 StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill,
                         std::vector<uint8_t> recode, Slot target);
-// Pixels of form bits side by side in one: each of `to` has the channels of `run` neighbours, without
-// the unused bits between them.
+// Pixels of form bits side by side in one: each of `to` has the channels of `run` neighbours,
+// without the unused bits between them.
 StepPointer widen_step(const Map& from, Slot source, int run, const Map& to, Slot target);
 // Patches of a map of form bytes or words that has its border already: `slide` has no padding.
 StepPointer patches_step(const Map& from, Slot source, const Slide& slide, Slot target);

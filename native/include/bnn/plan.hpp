@@ -27,8 +27,8 @@ class Plan {
 
   // The steps that run() makes of the operations.
   struct StepInfo {
-    int edge;              // that it is for
-    std::string what;      // it does
+    int edge;               // that it is for
+    std::string what;       // it does
     int64_t multiply_adds;  // of an image
     size_t weight_bytes;
     std::string instructions;  // whose limit it has (limits.hpp), or none

@@ -64,7 +64,8 @@ class Weights {
   // Not explicit: a matrix is what tests and small callers have.
   Weights(Matrix<int16_t> own)
       : rows(own.rows), columns(own.columns), own_(std::move(own.values)), owns_(true) {}
-  Weights(int rows, int columns, const int8_t* lent) : rows(rows), columns(columns), narrow_(lent) {}
+  Weights(int rows, int columns, const int8_t* lent)
+      : rows(rows), columns(columns), narrow_(lent) {}
   Weights(int rows, int columns, const int16_t* lent) : rows(rows), columns(columns), wide_(lent) {}
 
   int rows = 0, columns = 0;

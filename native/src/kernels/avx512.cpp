@@ -145,8 +145,6 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
 }  // namespace
 
-Kernels avx512_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes, &wide}, .words = run_words};
-}
+Kernels avx512_kernels() { return {.bits = {&bits}, .bytes = {&bytes, &wide}, .words = run_words}; }
 
 }  // namespace bnn

@@ -68,7 +68,8 @@ struct TernaryPopcount : Popcount<Planes> {
   static BNN_INLINE Codes broadcast(Group bits) {
     return {Base::broadcast(bits.a), Base::broadcast(bits.b)};
   }
-  static BNN_INLINE void mac(uint8x16_t& part, const Codes& codes, const typename Base::Weights& w) {
+  static BNN_INLINE void mac(uint8x16_t& part, const Codes& codes,
+                             const typename Base::Weights& w) {
     unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
       const uint8x16_t bits =
           vandq_u8(veorq_u8(codes.a, w.plane[i]), veorq_u8(codes.b, w.plane[i]));

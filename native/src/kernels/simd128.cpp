@@ -71,8 +71,8 @@ struct TernaryPopcount : Popcount<Planes> {
   }
   static BNN_INLINE void mac(v128_t& part, const Codes& codes, const typename Base::Weights& w) {
     unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
-      const v128_t bits = wasm_v128_and(wasm_v128_xor(codes.a, w.plane[i]),
-                                        wasm_v128_xor(codes.b, w.plane[i]));
+      const v128_t bits =
+          wasm_v128_and(wasm_v128_xor(codes.a, w.plane[i]), wasm_v128_xor(codes.b, w.plane[i]));
       part = wasm_i8x16_add(part, wasm_i8x16_popcnt(bits));
     });
   }
