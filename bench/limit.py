@@ -15,6 +15,7 @@ import networks
 from bnn.measure import speed as bench
 from bnn.run import cpu, prepare
 
+
 def main() -> None:
     """Print the limits, our share of them, and the share that given speeds would need."""
     parser = argparse.ArgumentParser(description=__doc__)

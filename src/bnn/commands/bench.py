@@ -69,7 +69,7 @@ def bench(
     if json:
         for timing in timings:
             typer.echo(json_text.dumps({"model": model, "machine": machine(), **timing.as_dict()}))
-        return
+        return None
     typer.echo(f"{model} on {machine()}: random inputs, {len(timings[0].wall)} rounds")
     _print_timings(timings)
     if report is not None:

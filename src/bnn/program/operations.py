@@ -339,7 +339,7 @@ class Affine(Checked):
 
 def weight_type(precision: Precision) -> type[np.signedinteger[Any]]:
     """Return the type that keeps weights of ``precision``: a network may have 10^8 of them."""
-    return np.int8 if -128 <= precision.low and precision.high <= 127 else np.int16
+    return np.int8 if precision.low >= -128 and precision.high <= 127 else np.int16
 
 
 def _freeze(op: Any, name: str, dtype: Any, ndim: int, wider: Any = None) -> None:

@@ -7,6 +7,7 @@ This module passes a program to the core, operation by operation, and arrays in 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -230,9 +231,10 @@ def _table(program: Program) -> NDArray[np.int16] | None:
 def _lattice(program: Program) -> tuple[int, int, int]:
     """Return base, step and count of the values that the input can take."""
     if isinstance(program.input, PictureInput):
-        values = np.unique(program.input.table).astype(int)
-        step = int(np.gcd.reduce(np.diff(values))) if len(values) > 1 else 1
-        return int(values[0]), step, int(values[-1] - values[0]) // step + 1
+        # Not np.unique, whose first call imports all of numpy.ma.
+        values = sorted({int(value) for value in program.input.table})
+        step = math.gcd(*(value - values[0] for value in values)) or 1
+        return values[0], step, (values[-1] - values[0]) // step + 1
     precision = program.input.precision
     if precision == BIPOLAR:
         return -1, 2, 2
