@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the most that one core of this machine can do, and our share: ``bench/limit.py``.
 
-The core times the bare instructions (``native/src/limits.cpp``). The best of our rounds by CPU time is compared with
-them, by the multiply-adds that a network really has: those of idle rows of tiles, of the
-edges of maps and all other work count as lost.
+The core times the bare instructions (``native/src/limits.cpp``). The best of our rounds by CPU
+time is compared with them, by the multiply-adds that a network really has: those of idle rows of
+tiles, of the edges of maps and all other work count as lost.
 """
 
 from __future__ import annotations
