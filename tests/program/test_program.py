@@ -441,6 +441,9 @@ def test_the_digest_of_weights_is_that_of_16_bits() -> None:
 
 @pytest.mark.parametrize("value", [200, -129, 40_000])
 def test_weights_that_no_byte_holds_are_refused_by_the_precision(value: int) -> None:
-    with pytest.raises(ProgramError, match=r"outside int8|fit int16"):
+    def refused() -> Program:
         dot = Dot("scores", "input", np.array([[1, value]]), INT(8))
-        Program(IntegerInput((1, 1, 2), BIPOLAR), (dot,), "scores")
+        return Program(IntegerInput((1, 1, 2), BIPOLAR), (dot,), "scores")
+
+    with pytest.raises(ProgramError, match=r"outside int8|fit int16"):
+        refused()

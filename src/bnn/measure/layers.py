@@ -13,7 +13,7 @@ from bnn.run import cpu
 
 #: Weights of a program that stay in the second-level cache of today's CPUs from batch to batch.
 CACHED_BYTES = 2 << 20
-#: Images that share one reading of the weights, at most (``max_block_images``, native/src/plan.cpp).
+#: Images that share one reading of the weights, at most: ``max_block_images`` of plan.cpp.
 BLOCK_IMAGES = 256
 
 
