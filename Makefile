@@ -198,6 +198,9 @@ bench: $(INSTALLED)
 	@$(PIP) install $(TORCH)
 	@$(PIP) install --no-build-isolation --editable '.[bench]'
 	$(BIN)/python bench/compare.py --isa $(ISA) --write docs/benchmarks.md
+	$(BIN)/python bench/limit.py
+	$(BIN)/python bench/shapes.py
+	$(BIN)/python bench/start.py
 	$(BIN)/python bench/train_step.py cnv
 	$(BIN)/python bench/train_step.py lfc --batch 256
 

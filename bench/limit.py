@@ -1,42 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the most that one core of this machine can do, and our share: ``bench/limit.py``.
 
-``limit.cpp`` times the bare instructions. The best of our rounds by CPU time is compared with
-them, by the multiply-adds that a network really has: those of idle rows of tiles, of the
-edges of maps and all other work count as lost.
+The core times the bare instructions (``native/src/limits.cpp``). The best of our rounds by CPU
+time is compared with them, by the multiply-adds that a network really has: those of idle rows of
+tiles, of the edges of maps and all other work count as lost.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import networks
 
 from bnn.measure import speed as bench
 from bnn.run import cpu, prepare
-
-#: Name in a line of ``limit.cpp`` -> the instructions that it measures.
-INSTRUCTIONS = {
-    "amx": "AMX tdpbusd, 8-bit products",
-    "avx512": "AVX-512 vpxorq, vpopcntq, vpaddq: bits",
-    "vnni": "AVX-512 vpdpbusd, 8-bit products",
-    "avx2": "AVX2 vpshufb, vpaddb: look-ups of bits",
-}
-
-
-def limits() -> dict[str, float]:
-    """Return the multiply-adds per second of each kind of instruction that this CPU has."""
-    compiler = next(filter(shutil.which, ("c++", "g++", "clang++")))
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "limit"
-        source = Path(__file__).with_name("limit.cpp")
-        subprocess.run([compiler, "-std=c++20", "-O2", source, "-o", program], check=True)
-        lines = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return {name: float(value) for name, value in (line.split() for line in lines.splitlines())}
 
 
 def main() -> None:
@@ -48,9 +25,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     print(f"{bench.machine()}; one thread, T = 10^12 multiply-adds a second")
-    most = limits()
-    for name, value in most.items():
-        print(f"{name:8} {value / 1e12:5.2f} T  {INSTRUCTIONS[name]}")
+    measured = cpu.native().limits()
+    most = {name: rate for name, _, rate in measured}
+    for name, instructions, rate in measured:
+        print(f"{name:8} {rate / 1e12:5.2f} T  {instructions}")
     subjects = []
     for network in ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2", "lfc-w1a1", "lfc-w1a2"):
         program = networks.network(network)

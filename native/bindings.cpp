@@ -13,6 +13,7 @@
 
 #include "bnn/cpu_features.hpp"
 #include "bnn/first_layer.hpp"
+#include "bnn/limits.hpp"
 #include "bnn/plan.hpp"
 #include "bnn/program.hpp"
 #include "bnn/training.hpp"
@@ -36,11 +37,26 @@ std::vector<T> vector_of(const std::optional<In<T, 1>>& array) {
   return {array->data(), array->data() + array->size()};
 }
 
-template <class T>
-bnn::Matrix<T> matrix_of(const In<T, 2>& array) {
+// Rows and columns of a matrix, each small enough for an int.
+template <class A>
+std::array<int, 2> sides_of(const A& array) {
   if (array.shape(0) > 1 << 26 || array.shape(1) > 1 << 26)
     throw bnn::ProgramError("a matrix is too large");
-  return {int(array.shape(0)), int(array.shape(1)), {array.data(), array.data() + array.size()}};
+  return {int(array.shape(0)), int(array.shape(1))};
+}
+
+template <class T>
+bnn::Matrix<T> matrix_of(const In<T, 2>& array) {
+  const auto [rows, columns] = sides_of(array);
+  return {rows, columns, {array.data(), array.data() + array.size()}};
+}
+
+// The weights stay where they are: the caller of `dot` keeps the array alive.
+template <class T>
+int add_dot(bnn::Program& program, int source, const In<T, 2>& weights,
+            const std::optional<In<int32_t, 1>>& bias) {
+  const auto [rows, columns] = sides_of(weights);
+  return program.dot(source, {rows, columns, weights.data()}, vector_of(bias));
 }
 
 bnn::Program make_program(std::array<int, 3> shape, std::array<int, 3> lattice,
@@ -77,6 +93,21 @@ void run(const bnn::Plan& plan, const Batch<T>& inputs, const Out<int32_t, 2>& s
     plan.run(data, nullptr, n, to, decided, threads);
   else
     plan.run(nullptr, data, n, to, decided, threads);
+}
+
+template <class T>
+std::vector<double> time_steps(const bnn::Plan& plan, const Batch<T>& inputs) {
+  constexpr bool bytes = sizeof(T) == 1;
+  const size_t each = plan.input_values();
+  if (bytes != plan.takes_bytes() || inputs.size() % each != 0)
+    throw std::invalid_argument("inputs are of the wrong type or shape");
+  const auto n = int64_t(inputs.size() / each);
+  const T* data = inputs.data();
+  const nb::gil_scoped_release released;
+  if constexpr (bytes)
+    return plan.time_steps(data, nullptr, n);
+  else
+    return plan.time_steps(nullptr, data, n);
 }
 
 // bfloat16 arrays come as uint16, their bits.
@@ -279,6 +310,19 @@ NB_MODULE(_native, m) {
       },
       "Kernel sets, the best first: name, what it is built on, whether this CPU can run it.");
 
+  m.def(
+      "limits",
+      [] {
+        const nb::gil_scoped_release released;
+        std::vector<std::tuple<std::string, std::string, double>> all;
+        for (const auto& limit : bnn::limits())
+          all.emplace_back(limit.name, limit.instructions, limit.multiply_adds);
+        return all;
+      },
+      "Multiply-adds per second of one core, measured: name, instructions, rate.");
+  m.def("memory_bandwidth", &bnn::memory_bandwidth,
+        "Bytes per second that one core reads from memory, measured.");
+
   define_training(m);
 
   using bnn::Program;
@@ -298,13 +342,10 @@ NB_MODULE(_native, m) {
              std::array<int, 4> padding,
              int pad_value) { return self.window(source, {kernel, stride, padding}, pad_value); },
           "source"_a, "kernel"_a, "stride"_a, "padding"_a, "pad_value"_a)
-      .def(
-          "dot",
-          [](Program& self, int source, const In<int16_t, 2>& weights,
-             const std::optional<In<int32_t, 1>>& bias) {
-            return self.dot(source, matrix_of(weights), vector_of(bias));
-          },
-          "source"_a, "weights"_a, "bias"_a.none())
+      .def("dot", &add_dot<int8_t>, "source"_a, "weights"_a.noconvert(), "bias"_a.none(),
+           nb::keep_alive<1, 3>())
+      .def("dot", &add_dot<int16_t>, "source"_a, "weights"_a.noconvert(), "bias"_a.none(),
+           nb::keep_alive<1, 3>())
       .def(
           "threshold",
           [](Program& self, int source, const In<int32_t, 2>& thresholds,
@@ -348,6 +389,18 @@ NB_MODULE(_native, m) {
       .def_prop_ro("kernel", &bnn::Plan::kernels)
       .def_prop_ro("weight_bytes", &bnn::Plan::weight_bytes)
       .def_prop_ro("arena_bytes", &bnn::Plan::arena_bytes)
+      .def(
+          "steps",
+          [](const bnn::Plan& self) {
+            std::vector<std::tuple<int, std::string, int64_t, size_t, std::string>> all;
+            for (const auto& step : self.steps())
+              all.emplace_back(step.edge, step.what, step.multiply_adds, step.weight_bytes,
+                               step.instructions);
+            return all;
+          },
+          "Edge, what is done, multiply-adds of an image, bytes of weights, name of the limit.")
+      .def("time_steps", &time_steps<uint8_t>, "inputs"_a.noconvert())
+      .def("time_steps", &time_steps<int16_t>, "inputs"_a.noconvert())
       .def("run", &run<uint8_t>, "inputs"_a.noconvert(), "scores"_a.noconvert(),
            "decisions"_a.noconvert().none(), "threads"_a)
       .def("run", &run<int16_t>, "inputs"_a.noconvert(), "scores"_a.noconvert(),

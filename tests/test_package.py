@@ -10,8 +10,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import bnn
+from bnn.commands.main import VERBS, app, command_line
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
@@ -44,6 +46,40 @@ def test_import_stays_light(statement: str, heavy: set[str]) -> None:
     loaded = _modules_after(statement)
     assert "bnn" in loaded
     assert not loaded & heavy
+
+
+def test_a_verb_alone_imports_no_other_verb() -> None:
+    start = "from bnn.commands.main import command_line; command_line('classify'); import sys"
+    loaded = set(_run(sys.executable, "-c", f"{start}; print(*sys.modules)").split())
+    assert "bnn.commands.main" in loaded
+    others = {
+        "bench",
+        "build",
+        "bulk",
+        "convert",
+        "doctor",
+        "inspect",
+        "plan",
+        "serve",
+        "train",
+        "web",
+    }
+    assert not loaded & {f"bnn.commands.{verb}" for verb in others}
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_a_verb_alone_has_the_help_that_it_has_beside_others(verb: str) -> None:
+    alone, all_of_them = CliRunner(), CliRunner()
+    one = alone.invoke(command_line(verb), [verb, "--help"], prog_name="bnn")
+    other = all_of_them.invoke(app, [verb, "--help"], prog_name="bnn")
+    assert one.exit_code == other.exit_code == 0
+    assert one.output == other.output
+
+
+def test_a_word_that_is_no_verb_is_refused_among_all() -> None:
+    result = CliRunner().invoke(command_line("clasify"), ["clasify"])
+    assert result.exit_code == 2
+    assert "classify" in result.output
 
 
 def test_unknown_attribute_is_an_attribute_error() -> None:

@@ -14,7 +14,8 @@
 namespace bnn {
 namespace {
 
-// Below this, a pixel's bits would be mostly padding of its 64-bit word, and bytes are as good.
+// Below so many channels of a kernel row, its bits would be mostly padding of 64-bit words, and
+// bytes are as good.
 constexpr int least_bit_channels = 24;
 
 class Compiler {
@@ -25,9 +26,10 @@ class Compiler {
     count_readers({scores, decision});
     result_.buffers.emplace_back();  // slot 0: scratch, for all dots
     for (int number = 1; number <= program.size(); ++number)
-      if (readers_[size_t(number)] > 0 && !fused_[size_t(number)]) make(number);
-    add_step(scores_step(program.edge(scores).shape.channels, need(scores, Form::words)));
-    if (decision >= 0) add_step(decisions_step(need(decision, Form::words)));
+      if (readers_[size_t(number)] > 0 && !fused_[size_t(number)]) make(making_ = number);
+    making_ = scores;
+    add_step("scores", scores_step(program.edge(scores).shape.channels, need(scores, Form::words)));
+    if (decision >= 0) add_step("scores", decisions_step(need(decision, Form::words)));
     result_.weight_bytes = needs_.weights;
     result_.buffers[0].fixed_bytes = needs_.scratch;
   }
@@ -40,7 +42,11 @@ class Compiler {
   };
 
   const Edge& edge(int number) const { return program_.edge(number); }
-  void add_step(StepPointer step) { result_.steps.push_back(std::move(step)); }
+  // `what` it does, for the edge that is being made.
+  void add_step(const char* what, StepPointer step) {
+    result_.steps.push_back(std::move(step));
+    result_.notes.push_back({making_, what});
+  }
 
   static bool reads_two(const Op& op) { return op.kind == Kind::add || op.kind == Kind::concat; }
 
@@ -95,12 +101,12 @@ class Compiler {
       return store(number, map_of(number, form), need(program_.op(number).source, form)).slot;
     if (number == 0 && !edge(0).lattice) {
       const Slot to = store(0, map_of(0, Form::words)).slot;
-      add_step(load_words_step(program_.input(), to));
+      add_step("input", load_words_step(program_.input(), to));
       return to;
     }
     if (number == 0 && forms.empty()) {
       const Stored& loaded = store(0, map_of(0, Form::bytes));
-      add_step(load_step(program_.input(), loaded.slot));
+      add_step("input", load_step(program_.input(), loaded.slot));
       if (form == Form::bytes) return loaded.slot;
     }
     // words <-> bytes <-> bits
@@ -109,7 +115,8 @@ class Compiler {
                                                   : Form::words;
     const Slot from = need(number, by);
     const Stored& to = store(number, map_of(number, form));
-    add_step(convert_step(map_of(number, by), from, to.map, to.slot, *edge(number).lattice));
+    add_step("convert",
+             convert_step(map_of(number, by), from, to.map, to.slot, *edge(number).lattice));
     return to.slot;
   }
 
@@ -127,13 +134,14 @@ class Compiler {
     if (form == Form::words && edge(number).lattice) {
       const Slot from = need(number, Form::bytes);
       const Stored& to = store(number, map_of(number, form));
-      add_step(
-          convert_step(map_of(number, Form::bytes), from, to.map, to.slot, *edge(number).lattice));
+      add_step("convert", convert_step(map_of(number, Form::bytes), from, to.map, to.slot,
+                                       *edge(number).lattice));
       return to.slot;
     }
     const Stored from = bordered(number, form);
     const Stored& to = store(number, map_of(number, form));
-    add_step(patches_step(from.map, from.slot, {op.slide.kernel, op.slide.stride}, to.slot));
+    add_step("patches",
+             patches_step(from.map, from.slot, {op.slide.kernel, op.slide.stride}, to.slot));
     return to.slot;
   }
 
@@ -153,8 +161,8 @@ class Compiler {
     result.map.planes = std::max(1, to.codes - 1);
     result.slot = buffer(result.map);
     const int fill = (op.pad_value - to.base) / to.step;
-    add_step(
-        border_step(inner, need(op.source, form), op.slide, fill, std::move(recode), result.slot));
+    add_step("border", border_step(inner, need(op.source, form), op.slide, fill, std::move(recode),
+                                   result.slot));
     return result;
   }
 
@@ -169,15 +177,15 @@ class Compiler {
     const Map inner = map_of(op.source, Form::words);
     Stored result{around(inner, op.slide), 0};
     result.slot = buffer(result.map);
-    add_step(
-        border_step(inner, need(op.source, Form::words), op.slide, op.pad_value, {}, result.slot));
+    add_step("border", border_step(inner, need(op.source, Form::words), op.slide, op.pad_value, {},
+                                   result.slot));
     return result;
   }
 
   Stored packed(const Stored& bytes, const Lattice& lattice) {
     Stored bits{{bytes.map.shape, Form::bits, lattice.codes - 1}, 0};
     bits.slot = buffer(bits.map);
-    add_step(convert_step(bytes.map, bytes.slot, bits.map, bits.slot, lattice));
+    add_step("convert", convert_step(bytes.map, bytes.slot, bits.map, bits.slot, lattice));
     return bits;
   }
 
@@ -189,24 +197,25 @@ class Compiler {
       case Kind::threshold: {
         const Slot from = need(op.source, Form::words);
         const Map to = map_of(number, edge(number).lattice ? Form::bytes : Form::words);
-        return add_step(threshold_step(op, edge(number).shape, from, to, store(number, to).slot));
+        return add_step("threshold",
+                        threshold_step(op, edge(number).shape, from, to, store(number, to).slot));
       }
       case Kind::pool: return make_pool(number);
       case Kind::add: {
         const Slot one = need(op.source, Form::words), two = need(op.other, Form::words);
         const Slot to = store(number, map_of(number, Form::words)).slot;
-        return add_step(bnn::add_step(edge(number).shape.values(), one, two, to));
+        return add_step("add", bnn::add_step(edge(number).shape.values(), one, two, to));
       }
       case Kind::concat: return make_concat(number);
       case Kind::rescale: {
         const Slot from = need(op.source, Form::words);
         const Slot to = store(number, map_of(number, Form::words)).slot;
-        return add_step(rescale_step(op.scaling, edge(number).shape, from, to));
+        return add_step("rescale", rescale_step(op.scaling, edge(number).shape, from, to));
       }
       case Kind::arg_max: {
         const Slot from = need(op.source, Form::words);
         const Slot to = store(number, map_of(number, Form::words)).slot;
-        return add_step(arg_max_step(op.rule, edge(op.source).shape.channels, from, to));
+        return add_step("arg max", arg_max_step(op.rule, edge(op.source).shape.channels, from, to));
       }
     }
   }
@@ -218,8 +227,8 @@ class Compiler {
     const Slot one = need(op.source, form), two = need(op.other, form);
     std::array<std::vector<uint8_t>, 2> recode;
     if (lattice) recode = {recoded(op.source, *lattice), recoded(op.other, *lattice)};
-    add_step(concat_step(map_of(op.source, form), one, map_of(op.other, form), two,
-                         store(number, map_of(number, form)).slot, std::move(recode)));
+    add_step("concat", concat_step(map_of(op.source, form), one, map_of(op.other, form), two,
+                                   store(number, map_of(number, form)).slot, std::move(recode)));
   }
 
   // The codes in `to` for each code of edge `number`; empty if they are the same.
@@ -240,15 +249,17 @@ class Compiler {
                       : edge(number).lattice      ? Form::bytes
                                                   : Form::words;
     const Slot from = need(op.source, form);
-    add_step(pool_step(map_of(op.source, form), from, op.slide,
-                       store(number, map_of(number, form)).slot));
+    add_step("pool", pool_step(map_of(op.source, form), from, op.slide,
+                               store(number, map_of(number, form)).slot));
   }
 
-  // Number of weight planes if the dot can be computed by bits, else 0.
-  int planes_for(const Op& dot, const Map& source, const Lattice& lattice) const {
+  // Number of weight planes if the dot can be computed by bits, else 0. `run`: pixels of a kernel
+  // row.
+  int planes_for(const Op& dot, const Map& source, int run, const Lattice& lattice) const {
     const bool few = lattice.codes == 2 || lattice.codes == 3;
-    if (!few || (source.shape.channels < least_bit_channels && source.shape.pixels() > 1)) return 0;
-    const int planes = bit_planes(dot.weights);
+    const int64_t channels = int64_t(run) * source.shape.channels;
+    if (!few || (channels < least_bit_channels && source.shape.pixels() > 1)) return 0;
+    const int planes = bit_planes(dot);
     return planes > 0 && fits_kernels(dot, lattice, planes) ? planes : 0;
   }
 
@@ -263,17 +274,18 @@ class Compiler {
     task.slide.padding = {0, 0, 0, 0};
     if (!edge(read).lattice) return make_word_dot(number, task, windowed);
     task.lattice = *edge(read).lattice;
-    task.weight_planes = planes_for(op, map_of(under, Form::bits), task.lattice);
+    task.weight_planes =
+        planes_for(op, map_of(under, Form::bits), task.slide.kernel[1], task.lattice);
     const Form form = task.weight_planes > 0 ? Form::bits : Form::bytes;
-    const Stored source =
-        windowed ? bordered(read, form) : Stored{map_of(read, form), need(read, form)};
+    Stored source = windowed ? bordered(read, form) : Stored{map_of(read, form), need(read, form)};
+    if (form == Form::bits) source = widened(source, task.slide);
     task.source = source.map;
     task.from = source.slot;
     if (task.weight_planes == 0 && !fits_kernels(op, task.lattice, 0)) {
       const Stored& to = store(number, map_of(number, Form::words));
       task.target = to.map;
       task.to = to.slot;
-      return add_step(wide_dot_step(task));
+      return add_step("dot", wide_dot_step(task));
     }
     const int last = fuse(number, task);
     const bool bits = task.threshold != nullptr && task.threshold->thresholds.columns <= 2;
@@ -281,7 +293,21 @@ class Compiler {
     const Stored& to = store(last, map_of(last, made));
     task.target = to.map;
     task.to = to.slot;
-    add_step(dot_step(task, kernels_, needs_));
+    add_step("dot", dot_step(task, kernels_, needs_));
+  }
+
+  // A map in which a pixel has the channels of a whole kernel row, where that takes far fewer
+  // words; then the kernel is one pixel wide.
+  Stored widened(const Stored& from, Slide& slide) {
+    const int run = slide.kernel[1];
+    Stored wide{from.map, 0};
+    wide.map.shape.width -= run - 1;
+    wide.map.shape.channels *= run;
+    if (3 * wide.map.words() > 2 * run * from.map.words()) return from;  // not worth the step
+    slide.kernel[1] = 1;
+    wide.slot = buffer(wide.map);
+    add_step("widen", widen_step(from.map, from.slot, run, wide.map, wide.slot));
+    return wide;
   }
 
   void make_word_dot(int number, DotTask task, bool windowed) {
@@ -293,7 +319,7 @@ class Compiler {
     const Stored& to = store(number, map_of(number, Form::words));
     task.target = to.map;
     task.to = to.slot;
-    add_step(word_dot_step(task, kernels_, needs_));
+    add_step("dot", word_dot_step(task, kernels_, needs_));
   }
 
   // Fuses the threshold and the pool after a dot into the task; returns the edge that it then
@@ -338,6 +364,7 @@ class Compiler {
   std::vector<int> readers_, roots_;
   std::vector<std::map<Form, Stored>> made_;
   std::vector<bool> fused_;
+  int making_ = 0;
   Needs needs_;
   Compiled result_;
 };

@@ -6,8 +6,15 @@
 
 namespace bnn {
 
+// For whom a step is: the edge that was being made.
+struct Note {
+  int edge = 0;
+  const char* what = "";
+};
+
 struct Compiled {
   std::vector<StepPointer> steps;
+  std::vector<Note> notes;      // of each step
   std::vector<Buffer> buffers;  // offsets are still to be laid out
   size_t weight_bytes = 0;
 };

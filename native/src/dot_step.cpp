@@ -10,9 +10,25 @@ namespace bnn {
 namespace {
 
 Range range_of(const Op& dot, const Lattice& lattice) {
-  const auto [low, high] =
-      std::minmax_element(dot.weights.values.begin(), dot.weights.values.end());
-  return {lattice.codes - 1, *low, *high};
+  Range range{lattice.codes - 1, 0, 0};
+  for (const RowSums& row : dot.sums) {
+    range.low = std::min(range.low, row.low);
+    range.high = std::max(range.high, row.high);
+  }
+  return range;
+}
+
+// All weights in 16 bits, in a type of the caller's.
+template <class T>
+std::vector<T> copied(const Weights& weights) {
+  std::vector<T> values;
+  values.reserve(size_t(weights.rows) * size_t(weights.columns));
+  std::vector<int16_t> room;
+  for (int row = 0; row < weights.rows; ++row) {
+    const int16_t* from = weights.row(row, room);
+    values.insert(values.end(), from, from + weights.columns);
+  }
+  return values;
 }
 
 // Copies numbers modulo 2^32, as the sums are, with zeros up to a whole panel.
@@ -81,6 +97,7 @@ class DotStep final : public Step {
     pack(task, kernels, *std::max_element(encoded.high.begin(), encoded.high.end()));
     lay_out_patches(task);
     set_result(task, encoded);
+    multiply_adds_ = int64_t(patches_.size()) * task.dot->weights.rows * task.dot->weights.columns;
     needs.weights += many_.weights.size() + those_few_.weights.size();
     needs.scratch = std::max(needs.scratch, scratch_for(many_, job_, source_planes_));
   }
@@ -98,42 +115,42 @@ class DotStep final : public Step {
     packed.bits ? packed.bits->run(job, source_planes_, weight_planes_)
                 : packed.bytes->run(job, packed.burst);
   }
+  Cost cost() const override {
+    return {multiply_adds_, many_.weights.size(),
+            many_.bits ? many_.bits->instructions : many_.bytes->instructions};
+  }
 
  private:
   void pack(const DotTask& task, const Kernels& kernels, int64_t max_sum) {
-    const Matrix<int16_t>& weights = task.dot->weights;
+    const Weights& weights = task.dot->weights;
     const PatchLayout layout{task.slide.kernel[0], task.slide.kernel[1],
                              task.source.shape.channels};
     job_.rows = layout.rows;
     job_.channels = weights.rows;
     job_.panels = (weights.rows + panel_channels - 1) / panel_channels;
-    const auto by = [](const auto* engine, const auto& loose) { return bnn::pack(loose, *engine); };
     if (weight_planes_ > 0) {
-      const BitWeights bits = bit_weights(weights, weight_planes_, layout, source_planes_);
-      job_.groups = bits.groups;
+      const BitWeights bits = bit_weights(weights, weight_planes_, layout);
+      job_.groups = bits.groups * source_planes_;
       many_.bits = kernels.bits[max_sum <= kernels.bits[0]->max_sum ? 0 : 1];
-      if (kernels.ternary && weight_planes_ == 2 && max_sum <= kernels.ternary->max_sum)
-        many_.bits = kernels.ternary;
-      many_.weights = by(many_.bits, bits);
-      if (kernels.few_bits) those_few_ = {kernels.few_bits, nullptr, 0, by(kernels.few_bits, bits)};
+      if (kernels.ternary && weight_planes_ == 2) many_.bits = kernels.ternary;
+      many_.weights = bnn::pack(bits, *many_.bits);
+      if (kernels.few_bits)
+        those_few_ = {kernels.few_bits, nullptr, 0, bnn::pack(bits, *kernels.few_bits)};
       return;
     }
     const Range range = range_of(*task.dot, task.lattice);
     const auto fits = [&](const ByteEngine& engine) {
-      const int row = layout.run * layout.channels;
-      return takes(engine, range,
-                   layout.rows * ((row + engine.group - 1) / engine.group * engine.group));
+      return takes(engine, range, layout.rows * groups_of(layout, engine) * engine.group);
     };
     const auto* engine = kernels.bytes;
     while (!fits(**engine)) ++engine;
     many_.bytes = *engine;
-    const ByteWeights bytes = byte_weights(weights, layout, many_.bytes->group);
-    job_.groups = bytes.groups;
+    job_.groups = groups_of(layout, *many_.bytes);
     many_.burst = many_.bytes->burst(range);
-    many_.weights = by(many_.bytes, bytes);
+    many_.weights = bnn::pack(weights, layout, *many_.bytes);
     if (kernels.few_bytes && kernels.few_bytes != many_.bytes && fits(*kernels.few_bytes))
       those_few_ = {nullptr, kernels.few_bytes, kernels.few_bytes->burst(range),
-                    by(kernels.few_bytes, bytes)};
+                    bnn::pack(weights, layout, *kernels.few_bytes)};
   }
 
   void lay_out_patches(const DotTask& task) {
@@ -180,6 +197,7 @@ class DotStep final : public Step {
   }
 
   Slot from_, to_, scratch_;
+  int64_t multiply_adds_ = 0;
   int weight_planes_, source_planes_, few_;
   Packed many_, those_few_;
   std::vector<uint32_t> patches_, grid_;
@@ -194,8 +212,8 @@ class WordDotStep final : public Step {
  public:
   WordDotStep(const DotTask& task, const Kernels& kernels, Needs& needs)
       : from_(task.from), to_(task.to), run_(kernels.words),
-        weights_(task.dot->weights.values.begin(), task.dot->weights.values.end()),
-        offset_(task.dot->bias), patches_(patch_offsets(task.source, task.slide, {1, 1})) {
+        weights_(copied<int32_t>(task.dot->weights)), offset_(task.dot->bias),
+        patches_(patch_offsets(task.source, task.slide, {1, 1})) {
     for (uint32_t& patch : patches_) patch /= uint32_t(sizeof(int32_t));
     offset_.resize(size_t(task.dot->weights.rows));
     job_.patches = patches_.data();
@@ -217,6 +235,10 @@ class WordDotStep final : public Step {
       run_(job);
     }
   }
+  Cost cost() const override {
+    return {int64_t(patches_.size()) * int64_t(weights_.size()),
+            weights_.size() * sizeof weights_[0], ""};
+  }
 
  private:
   Slot from_, to_;
@@ -230,7 +252,9 @@ class WordDotStep final : public Step {
 class WideDotStep final : public Step {
  public:
   explicit WideDotStep(const DotTask& task)
-      : task_(task), weights_(task.dot->weights), encoded_(encode_dot(*task.dot, task.lattice, 0)),
+      : task_(task), weights_{task.dot->weights.rows, task.dot->weights.columns,
+                              copied<int16_t>(task.dot->weights)},
+        encoded_(encode_dot(*task.dot, task.lattice, 0)),
         patches_(patch_offsets(task.source, task.slide, {1, 1})) {}
 
   void run(const Frame& frame) const override {
@@ -241,6 +265,10 @@ class WideDotStep final : public Step {
           *out++ = int32_t(encoded_.offset[size_t(row)] +
                            encoded_.step * sum(frame.at(task_.from, image) + patch, row));
     }
+  }
+  Cost cost() const override {
+    return {int64_t(patches_.size()) * int64_t(weights_.values.size()),
+            weights_.values.size() * sizeof weights_.values[0], ""};
   }
 
  private:

@@ -2,48 +2,36 @@
 #include "encode.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <limits>
 
 namespace bnn {
 namespace {
 
-// Which of at most 64 weights are negative, and which are 0; weight 0 in bit 0.
+// Bits 0, 8, ... of a word as eight bits.
+uint64_t gather_bits(uint64_t bytes) {
+  constexpr uint64_t ones = 0x0101010101010101, places = 0x0102040810204080;
+  return (bytes & ones) * places >> 56;
+}
+
+// Which of at most 64 weights of -1, 0, +1 are negative, and which are 0; weight 0 in bit 0.
 struct Signs {
   uint64_t negative, zero;
 };
 
-Signs signs_of(const int16_t* weights, int count) {
+Signs signs_of(const int8_t* weights, int count) {
   Signs signs{0, 0};
-  for (int i = 0; i < count; ++i) {
-    signs.negative |= uint64_t(weights[i] < 0) << i;
-    signs.zero |= uint64_t(weights[i] == 0) << i;
+  for (int i = 0; i < count; i += 8) {
+    const int now = std::min(8, count - i);
+    uint64_t bytes = 0;
+    std::memcpy(&bytes, weights + i, size_t(now));
+    if constexpr (std::endian::native == std::endian::big) bytes = __builtin_bswap64(bytes);
+    const uint64_t some = (uint64_t(1) << now) - 1;
+    signs.negative |= gather_bits(bytes >> 7) << i;
+    signs.zero |= (~gather_bits(bytes) & some) << i;  // bit 0 of -1 and of +1 is set
   }
   return signs;
-}
-
-// Sums over the weights of a row, and how many are negative or 0.
-struct RowSums {
-  int64_t positive = 0, negative = 0, negatives = 0, zeros = 0;
-};
-
-RowSums sums_of(const int16_t* weights, int count) {
-  constexpr int piece = 1 << 15;  // sums of so many weights fit 32 bits, which are added faster
-  RowSums sums;
-  for (int first = 0; first < count; first += piece) {
-    int32_t positive = 0, negative = 0, negatives = 0, zeros = 0;
-    for (int i = first; i < std::min(count, first + piece); ++i) {
-      const int32_t weight = weights[i];
-      positive += std::max(weight, 0);
-      negative += std::min(weight, 0);
-      negatives += weight < 0;
-      zeros += weight == 0;
-    }
-    sums.positive += positive;
-    sums.negative += negative;
-    sums.negatives += negatives;
-    sums.zeros += zeros;
-  }
-  return sums;
 }
 
 int64_t ceil_div(int64_t value, int64_t divisor) {  // divisor > 0
@@ -52,43 +40,33 @@ int64_t ceil_div(int64_t value, int64_t divisor) {  // divisor > 0
 
 }  // namespace
 
-int bit_planes(const Matrix<int16_t>& weights) {
-  const auto [low, high] = std::minmax_element(weights.values.begin(), weights.values.end());
-  if (*low < -1 || *high > 1) return 0;
-  return std::find(weights.values.begin(), weights.values.end(), 0) == weights.values.end() ? 1 : 2;
+int bit_planes(const Op& dot) {
+  bool zeros = false;
+  for (const RowSums& row : dot.sums) {
+    if (row.low < -1 || row.high > 1) return 0;
+    zeros |= row.zeros > 0;
+  }
+  return zeros ? 2 : 1;
 }
 
-BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
-                       int source_planes) {
-  const int words = (layout.channels + 63) / 64 * source_planes;  // of a pixel
-  BitWeights bits{weights.rows, layout.rows, layout.run * words, planes, source_planes, {}};
+BitWeights bit_weights(const Weights& weights, int planes, const PatchLayout& layout) {
+  const int words = (layout.channels + 63) / 64;  // of a pixel
+  BitWeights bits{weights.rows, layout.rows, layout.run * words, planes, {}};
   const size_t each = size_t(bits.rows) * size_t(bits.groups) * size_t(planes);
   bits.words.resize(each * size_t(weights.rows));
   uint64_t* to = bits.words.data();
+  std::vector<int8_t> room;
   for (int row = 0; row < weights.rows; ++row) {
-    const int16_t* pixel = weights.row(row);
+    const int8_t* pixel = weights.narrow_row(row, room);
     for (int at = 0; at < weights.columns; at += layout.channels, pixel += layout.channels)
       for (int first = 0; first < layout.channels; first += 64) {
         const Signs signs = signs_of(pixel + first, std::min(64, layout.channels - first));
         // w = (s1 + s2) / 2 with s1 = s2 = w for +1 and -1, and s1 = +1, s2 = -1 for 0.
-        for (int source = 0; source < source_planes; ++source)
-          for (int plane = 0; plane < planes; ++plane)
-            *to++ = plane == 1 ? signs.negative | signs.zero : signs.negative;
+        for (int plane = 0; plane < planes; ++plane)
+          *to++ = plane == 1 ? signs.negative | signs.zero : signs.negative;
       }
   }
   return bits;
-}
-
-ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each) {
-  const int run = layout.run * layout.channels;  // codes of a kernel row
-  ByteWeights bytes{weights.rows, layout.rows, (run + each - 1) / each, each, {}};
-  const size_t padded = size_t(bytes.groups) * size_t(each);
-  bytes.values.resize(padded * size_t(bytes.rows) * size_t(weights.rows));
-  int16_t* to = bytes.values.data();
-  for (int row = 0; row < weights.rows; ++row)
-    for (int kernel_row = 0; kernel_row < layout.rows; ++kernel_row, to += padded)
-      std::copy_n(weights.row(row) + size_t(kernel_row) * size_t(run), run, to);
-  return bytes;
 }
 
 EncodedDot encode_dot(const Op& dot, const Lattice& lattice, int weight_planes) {
@@ -97,7 +75,7 @@ EncodedDot encode_dot(const Op& dot, const Lattice& lattice, int weight_planes) 
   encoded.divisor = weight_planes == 2 ? 2 : 1;
   const int last = lattice.codes - 1;
   for (int row = 0; row < dot.weights.rows; ++row) {
-    const RowSums sums = sums_of(dot.weights.row(row), dot.weights.columns);
+    const RowSums& sums = dot.sums[size_t(row)];
     const int64_t sum = sums.positive + sums.negative;
     encoded.offset.push_back((dot.bias.empty() ? 0 : dot.bias[size_t(row)]) + lattice.base * sum);
     // By bits, plane by plane: sum s * b over the bits b of a plane = (equal codes) - #{s = -1}:

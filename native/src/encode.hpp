@@ -27,12 +27,9 @@ struct EncodedDot {
 };
 
 // Planes of bits that the weights need (1 or 2), or 0 if they have other values than -1, 0, +1.
-int bit_planes(const Matrix<int16_t>& weights);
+int bit_planes(const Op& dot);
 
-BitWeights bit_weights(const Matrix<int16_t>& weights, int planes, const PatchLayout& layout,
-                       int source_planes);
-// The weights in groups of `each` codes.
-ByteWeights byte_weights(const Matrix<int16_t>& weights, const PatchLayout& layout, int each);
+BitWeights bit_weights(const Weights& weights, int planes, const PatchLayout& layout);
 
 // The dot over codes of `lattice`, by bits (of so many weight planes) or, with 0 planes, by bytes.
 EncodedDot encode_dot(const Op& dot, const Lattice& lattice, int weight_planes);

@@ -16,15 +16,10 @@ namespace bnn {
 // Weights of a dot in the order of its patches, before they are packed for an engine.
 // One plane of packed bits for weights of -1 and +1, two for -1, 0, +1 (the value is half their
 // sum). A bit is 1 where the weight is -1, so that what adds to the sum are ones of `code xor bit`.
+// The words are those of one plane of codes: all planes meet the same weights.
 struct BitWeights {
-  int channels = 0, rows = 0, groups = 0, planes = 1, source_planes = 1;
+  int channels = 0, rows = 0, groups = 0, planes = 1;
   std::vector<uint64_t> words;  // [channel][row][group][plane]
-};
-
-struct ByteWeights {
-  int channels = 0, rows = 0, groups = 0;
-  int each = 4;                 // weights of a group
-  std::vector<int16_t> values;  // [channel][row][group][each]
 };
 
 // The range of the factors of a dot, which decides which sums of products fit.
@@ -53,6 +48,7 @@ struct BitEngine {
   // `source_planes` planes of codes (1 or 2), `weight_planes` planes of weights.
   void (*run)(const Job& job, int source_planes, int weight_planes);
   size_t (*scratch)(const Job& job, int source_planes) = nullptr;  // bytes of working memory
+  const char* instructions = "";  // whose limit it has: a name of limits.hpp, or none
 };
 
 struct ByteEngine {
@@ -65,6 +61,7 @@ struct ByteEngine {
   int (*burst)(const Range& range);
   void (*run)(const Job& job, int burst);
   size_t (*scratch)(const Job& job) = nullptr;  // bytes of working memory
+  const char* instructions = "";
 };
 
 // A dot over values of 32 bits: those that have no code of a byte. Sums are made modulo 2^32; the
@@ -86,7 +83,7 @@ struct Kernels {
   // The fastest first; the last one, before a null, takes everything.
   const BitEngine* bits[2] = {};
   const ByteEngine* bytes[3] = {};
-  const BitEngine* ternary = nullptr;  // for two planes of weights and sums that it can add up
+  const BitEngine* ternary = nullptr;  // for two planes of weights
   // Used instead when there are fewer positions than `few` (of all images together); or none.
   int few = 0;
   const BitEngine* few_bits = nullptr;

@@ -42,11 +42,13 @@ inline Values window(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape
 
 inline Values dot(const bnn::Op& op, const Values& in, size_t pixels) {
   Values out;
+  std::vector<int16_t> room;
   for (size_t pixel = 0; pixel < pixels; ++pixel)
     for (int row = 0; row < op.weights.rows; ++row) {
       int64_t sum = op.bias.empty() ? 0 : op.bias[size_t(row)];
+      const int16_t* weights = op.weights.row(row, room);
       for (int i = 0; i < op.weights.columns; ++i)
-        sum += op.weights.row(row)[i] * in[pixel * size_t(op.weights.columns) + size_t(i)];
+        sum += weights[i] * in[pixel * size_t(op.weights.columns) + size_t(i)];
       out.push_back(sum);
     }
   return out;

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "aligned.hpp"
-#include "engine.hpp"
+#include "encode.hpp"
 
 namespace bnn {
 
 Bytes pack(const BitWeights& weights, const BitEngine& engine);
-Bytes pack(const ByteWeights& weights, const ByteEngine& engine);
+Bytes pack(const Weights& weights, const PatchLayout& layout, const ByteEngine& engine);
+// Groups of a kernel row of a patch.
+int groups_of(const PatchLayout& layout, const ByteEngine& engine);
 // Whether the engine can and should do patches of `codes` codes (with those that pad its rows).
 bool takes(const ByteEngine& engine, const Range& range, int codes);
 

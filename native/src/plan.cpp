@@ -2,6 +2,7 @@
 #include "bnn/plan.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -204,6 +205,43 @@ void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t
     if (!start_thread([call] { call->work(); })) break;
   call->work();
   call->wait();
+}
+
+std::vector<Plan::StepInfo> Plan::steps() const {
+  std::vector<StepInfo> infos;
+  const Compiled& compiled = state_->compiled;
+  for (size_t i = 0; i < compiled.steps.size(); ++i) {
+    const Cost cost = compiled.steps[i]->cost();
+    infos.push_back({compiled.notes[i].edge, compiled.notes[i].what, cost.multiply_adds,
+                     cost.weight_bytes, cost.instructions});
+  }
+  return infos;
+}
+
+std::vector<double> Plan::time_steps(const uint8_t* bytes, const int16_t* integers,
+                                     int64_t n) const {
+  using Clock = std::chrono::steady_clock;
+  const std::vector<StepPointer>& steps = state_->compiled.steps;
+  std::vector<double> seconds(steps.size());
+  std::vector<int32_t> scores(size_t(state_->block) * size_t(state_->classes));
+  std::vector<int64_t> decisions(size_t(state_->block));
+  auto arena = state_->take();
+  for (int64_t first = 0; first < n; first += state_->block) {
+    const Frame frame{arena->begin(),
+                      &state_->compiled.buffers,
+                      int(std::min<int64_t>(state_->block, n - first)),
+                      bytes ? bytes + size_t(first) * state_->input_values : nullptr,
+                      integers ? integers + size_t(first) * state_->input_values : nullptr,
+                      scores.data(),
+                      state_->decides ? decisions.data() : nullptr};
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const auto begin = Clock::now();
+      steps[i]->run(frame);
+      seconds[i] += std::chrono::duration<double>(Clock::now() - begin).count();
+    }
+  }
+  state_->give(std::move(arena));
+  return seconds;
 }
 
 int Plan::classes() const { return state_->classes; }

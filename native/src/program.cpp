@@ -93,6 +93,41 @@ Shape slid(const Shape& shape, const Slide& slide) {
 
 }  // namespace
 
+namespace {
+
+template <class T>
+RowSums sums_of(const T* weights, int count) {
+  constexpr int piece = 1 << 15;  // sums of so many weights fit 32 bits, which are added faster
+  RowSums sums;
+  for (int first = 0; first < count; first += piece) {
+    int32_t positive = 0, negative = 0, negatives = 0, zeros = 0;
+    int32_t low = 0, high = 0;
+    for (int i = first; i < std::min(count, first + piece); ++i) {
+      const int32_t weight = weights[i];
+      positive += std::max(weight, 0);
+      negative += std::min(weight, 0);
+      negatives += weight < 0;
+      zeros += weight == 0;
+      low = std::min(low, weight);
+      high = std::max(high, weight);
+    }
+    sums.positive += positive;
+    sums.negative += negative;
+    sums.negatives += negatives;
+    sums.zeros += zeros;
+    sums.low = std::min(sums.low, low);
+    sums.high = std::max(sums.high, high);
+  }
+  return sums;
+}
+
+}  // namespace
+
+RowSums Weights::sums(int r) const {
+  if (narrow_ != nullptr) return sums_of(narrow_ + first_of(r), columns);
+  return sums_of((owns_ ? own_.data() : wide_) + first_of(r), columns);
+}
+
 Program::Program(Input input) : input_(std::move(input)) {
   const Shape& shape = input_.shape;
   check_shape(shape.height, shape.width, shape.channels);
@@ -137,29 +172,32 @@ int Program::window(int source, Slide slide, int pad_value) {
   return append(std::move(op), std::move(edge));
 }
 
-int Program::dot(int source, Matrix<int16_t> weights, std::vector<int32_t> bias) {
+int Program::dot(int source, Weights weights, std::vector<int32_t> bias) {
   const Edge& from = edge(source);
-  require(weights.rows >= 1 && weights.columns == from.shape.channels &&
-              weights.values.size() == size_t(weights.rows) * size_t(weights.columns),
+  require(weights.rows >= 1 && weights.columns == from.shape.channels && weights.is_whole(),
           "weights do not fit their source");
   require(bias.empty() || bias.size() == size_t(weights.rows), "bias does not fit the weights");
   check_shape(from.shape.height, from.shape.width, weights.rows);
+  // A product is lowest with a weight above 0 at the lowest input, and with one below at the
+  // highest.
+  const int64_t least = std::min<int64_t>(from.low, 0), most = std::max<int64_t>(from.high, 0);
+  std::vector<RowSums> sums;
+  sums.reserve(size_t(weights.rows));
   int64_t low = 0, high = 0;
   for (int row = 0; row < weights.rows; ++row) {
-    int64_t lowest = 0, highest = 0;
-    for (int column = 0; column < weights.columns; ++column) {
-      const int64_t weight = weights.row(row)[column];
-      const int64_t at_low = weight * from.low, at_high = weight * from.high;
-      lowest += std::min({at_low, at_high, int64_t(0)});
-      highest += std::max({at_low, at_high, int64_t(0)});
-    }
+    const RowSums& each = sums.emplace_back(weights.sums(row));
     const int64_t offset = bias.empty() ? 0 : bias[size_t(row)];
-    low = std::min(low, lowest + std::min<int64_t>(offset, 0));
-    high = std::max(high, highest + std::max<int64_t>(offset, 0));
+    low =
+        std::min(low, each.positive * least + each.negative * most + std::min<int64_t>(offset, 0));
+    high =
+        std::max(high, each.positive * most + each.negative * least + std::max<int64_t>(offset, 0));
   }
   Edge edge = integers({from.shape.height, from.shape.width, weights.rows}, low, high);
-  Op op{
-      .kind = Kind::dot, .source = source, .weights = std::move(weights), .bias = std::move(bias)};
+  Op op{.kind = Kind::dot,
+        .source = source,
+        .weights = std::move(weights),
+        .sums = std::move(sums),
+        .bias = std::move(bias)};
   return append(std::move(op), std::move(edge));
 }
 

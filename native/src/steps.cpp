@@ -53,11 +53,21 @@ void pack_word(const uint8_t* codes, int count, int planes, uint64_t* words) {
   if (planes == 2) words[1] = two;
 }
 
+// Eight bits as bytes of 0 and 1, the lowest bit first.
+uint64_t spread_bits(uint64_t bits) {
+  constexpr uint64_t ones = 0x0101010101010101, places = 0x8040201008040201;
+  return (((bits & 255) * ones & places) + 0x7f * ones) >> 7 & ones;
+}
+
 void unpack_word(const uint64_t* words, int planes, int count, uint8_t* codes) {
-  for (int c = 0; c < count; ++c) {
-    int code = 0;
-    for (int plane = 0; plane < planes; ++plane) code += int(words[plane] >> c & 1);
-    codes[c] = uint8_t(code);
+  for (int c = 0; c < count; c += 8) {
+    uint64_t bytes = spread_bits(words[0] >> c);
+    if (planes == 2) bytes += spread_bits(words[1] >> c);
+    if constexpr (std::endian::native == std::endian::big) bytes = __builtin_bswap64(bytes);
+    if (count - c >= 8)
+      std::memcpy(codes + c, &bytes, 8);
+    else
+      std::memcpy(codes + c, &bytes, size_t(count - c));
   }
 }
 
@@ -138,6 +148,14 @@ int class_of(Rule rule, const int32_t* values, int count) {
 StepPointer load_step(const Input& input, Slot to) {
   const size_t values = input.shape.values();
   const Lattice lattice = input.lattice;
+  // Vectorised, unlike a division.
+  if (input.table.empty() && std::has_single_bit(unsigned(lattice.step)))
+    return each_image(
+        [=, shift = std::countr_zero(unsigned(lattice.step))](const Frame& frame, int image) {
+          const int16_t* from = frame.integers + size_t(image) * values;
+          uint8_t* codes = frame.at(to, image);
+          for (size_t i = 0; i < values; ++i) codes[i] = uint8_t((from[i] - lattice.base) >> shift);
+        });
   if (input.table.empty())
     return each_image([=](const Frame& frame, int image) {
       const int16_t* from = frame.integers + size_t(image) * values;
@@ -247,6 +265,43 @@ StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fi
       put_border(size_t(right));
     }
     put_border(size_t(bottom) * (width + size_t(left) + size_t(right)));
+  });
+}
+
+StepPointer widen_step(const Map& from, Slot source, int run, const Map& to, Slot target) {
+  const int channels = from.shape.channels, planes = from.planes;
+  const size_t width = size_t(to.shape.width);
+  if (to.words() == planes)  // one word of each plane
+    return each_image([=](const Frame& frame, int image) {
+      const auto* in = frame.as<uint64_t>(source, image);
+      auto* out = frame.as<uint64_t>(target, image);
+      const size_t skipped = size_t(from.shape.width - to.shape.width) * size_t(planes);
+      for (int y = 0; y < to.shape.height; ++y, in += skipped)
+        for (size_t i = 0; i < width * size_t(planes); ++i, ++in, ++out) {
+          uint64_t word = *in;
+          for (int pixel = 1; pixel < run; ++pixel)
+            word |= in[pixel * planes] << (pixel * channels);
+          *out = word;
+        }
+    });
+  return each_image([=](const Frame& frame, int image) {
+    const auto* in = frame.as<uint64_t>(source, image);
+    auto* out = frame.as<uint64_t>(target, image);
+    const size_t each = size_t(from.words()), made = size_t(to.words());
+    std::fill_n(out, made * to.shape.pixels(), uint64_t(0));
+    for (int y = 0; y < to.shape.height;
+         ++y, in += each * size_t(from.shape.width - to.shape.width))
+      for (size_t x = 0; x < width; ++x, in += each, out += made)
+        for (int pixel = 0; pixel < run; ++pixel)
+          for (size_t word = 0; word < each; ++word) {
+            // The first of its channels, among those of `to`.
+            const size_t first = size_t(pixel * channels) + word / size_t(planes) * 64;
+            const size_t at = first / 64 * size_t(planes) + word % size_t(planes);
+            const uint64_t bits = in[size_t(pixel) * each + word];
+            out[at] |= bits << (first % 64);
+            if (first % 64 != 0 && at + size_t(planes) < made)
+              out[at + size_t(planes)] |= bits >> (64 - first % 64);
+          }
   });
 }
 

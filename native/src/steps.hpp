@@ -40,10 +40,18 @@ struct Frame {
   }
 };
 
+// What a step has to do, for `bnn bench --layers`.
+struct Cost {
+  int64_t multiply_adds = 0;  // of an image
+  size_t weight_bytes = 0;
+  const char* instructions = "";  // see limits.hpp; empty if it multiplies nothing
+};
+
 class Step {
  public:
   virtual ~Step() = default;
   virtual void run(const Frame& frame) const = 0;
+  virtual Cost cost() const { return {}; }
 };
 using StepPointer = std::unique_ptr<Step>;
 
@@ -70,6 +78,9 @@ StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot targe
 // recode[c] (form bytes only).
 StepPointer border_step(const Map& from, Slot source, const Slide& slide, int fill,
                         std::vector<uint8_t> recode, Slot target);
+// Pixels of form bits side by side in one: each of `to` has the channels of `run` neighbours,
+// without the unused bits between them.
+StepPointer widen_step(const Map& from, Slot source, int run, const Map& to, Slot target);
 // Patches of a map of form bytes or words that has its border already: `slide` has no padding.
 StepPointer patches_step(const Map& from, Slot source, const Slide& slide, Slot target);
 StepPointer pool_step(const Map& from, Slot source, const Slide& slide, Slot target);

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from bnn.errors import ParameterError, UnknownNameError
-from bnn.formats import bnn_pynq
 from bnn.model.file import SUFFIX, provenance
 from bnn.model.file import load as load_file
 from bnn.model.model import Model
@@ -46,10 +45,14 @@ def load(source: str | os.PathLike[str]) -> Model:
     except OSError as reason:
         raise UnknownNameError(f"{name}: cannot be read: {reason.strerror}") from reason
     if there:
+        from bnn.formats import bnn_pynq
+
         _refuse_pictures(path)
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
         if name == f"{dataset}-{network}":
+            from bnn.formats import bnn_pynq
+
             return bnn_pynq.load(place, network)
     raise UnknownNameError(_unknown(name))
 
@@ -89,6 +92,8 @@ def parameter_roots() -> list[Path]:
 
 def parameter_sets() -> list[tuple[str, str, Path]]:
     """Return (data set, network, place) of every original parameter set under the roots."""
+    from bnn.formats import bnn_pynq
+
     return [
         (dataset, network, place)
         for root in parameter_roots()
@@ -101,6 +106,8 @@ def bundled_sets() -> list[tuple[str, str, str]]:
     """Return (data set, original network, bundled name) of each bundled model that can replace
     an original parameter set.
     """
+    from bnn.formats import bnn_pynq
+
     found = []
     for name in bundled():
         origin = provenance(MODELS / (name + SUFFIX))

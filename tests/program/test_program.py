@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -30,8 +31,8 @@ from bnn.program.operations import (
     Threshold,
     Window,
 )
-from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
-from bnn.program.program import Program
+from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
+from bnn.program.program import Program, _hash_fields
 from bnn.program.semantics import evaluate
 from support import programs
 
@@ -401,3 +402,48 @@ def test_scales_of_an_input_are_positive_numbers(scale: Any) -> None:
     with pytest.raises(ProgramError, match="input scale must be"):
         RealInput((2,), UINT(8), np.array(scale, np.float32), np.zeros(1, np.float32))
     RealInput((2,), UINT(8), np.array([2.0**-126, 1.0], np.float32), np.zeros(1, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        (BIPOLAR, np.int8),
+        (INT(8), np.int8),
+        (UINT(7), np.int8),
+        (UINT(8), np.int16),
+        (INT(9), np.int16),
+    ],
+)
+def test_weights_are_kept_in_the_type_that_they_need(
+    precision: Precision, dtype: type[np.signedinteger[Any]]
+) -> None:
+    values = np.array([[precision.low, precision.high]])
+    made = [
+        Dot("scores", "input", values.astype(given), precision) for given in (np.int16, np.int64)
+    ]
+    for dot in made:
+        assert dot.weights.dtype == dtype
+        assert np.array_equal(dot.weights, values)
+    programs = [Program(IntegerInput((1, 1, 2), BIPOLAR), (dot,), "scores") for dot in made]
+    assert programs[0].digest() == programs[1].digest()
+
+
+def test_the_digest_of_weights_is_that_of_16_bits() -> None:
+    weights = np.array([[1, -1], [-1, -1], [1, 1]], np.int8)
+    dot = Dot("scores", "input", weights, BIPOLAR)
+    hasher = hashlib.sha256()
+    _hash_fields(hasher, dot)
+    told = hashlib.sha256(b"Dotname='scores';source='input';weights:<i2(3, 2)")
+    told.update(weights.astype("<i2").tobytes())
+    told.update(f"precision={BIPOLAR!r};bias=None;accumulator_bits=32;".encode())
+    assert hasher.hexdigest() == told.hexdigest()
+
+
+@pytest.mark.parametrize("value", [200, -129, 40_000])
+def test_weights_that_no_byte_holds_are_refused_by_the_precision(value: int) -> None:
+    def refused() -> Program:
+        dot = Dot("scores", "input", np.array([[1, value]]), INT(8))
+        return Program(IntegerInput((1, 1, 2), BIPOLAR), (dot,), "scores")
+
+    with pytest.raises(ProgramError, match=r"outside int8|fit int16"):
+        refused()

@@ -86,6 +86,33 @@ def test_bits_and_ternaries(program: Program, size: int) -> None:
     assert_equal(program, size)
 
 
+@pytest.mark.parametrize("channels", [8, 16, 20, 32, 33, 40, 63, 64, 80, 96])
+@pytest.mark.parametrize("activations", [BIPOLAR, TERNARY])
+def test_channels_that_are_no_whole_word(channels: int, activations: Precision) -> None:
+    """Pixels of a kernel row share words where that takes fewer of them."""
+    random = np.random.default_rng(channels)
+    low, step, levels = (-1, 2, 1) if activations == BIPOLAR else (-1, 1, 2)
+
+    def layer(number: int, source: str, columns: int, weights: Precision) -> tuple[Dot, Threshold]:
+        dot = Dot(f"d{number}", source, numbers(random, weights, (channels, columns)), weights)
+        at = np.sort(random.integers(-9, 10, (channels, levels)), 1)
+        signs = numbers(random, BIPOLAR, (channels,))
+        return dot, Threshold(f"t{number}", f"d{number}", at, activations, low, step, signs)
+
+    ops = (
+        *layer(0, "input", channels, BIPOLAR),
+        Window("w1", "t0", (3, 3), (1, 2), (1, 2, 0, 1), -1),
+        *layer(1, "w1", 9 * channels, BIPOLAR),
+        Window("w2", "t1", (2, 3)),
+        *layer(2, "w2", 6 * channels, TERNARY),
+        Window("flat", "t2", (5, 2)),
+        Dot("scores", "flat", numbers(random, TERNARY, (3, 10 * channels)), TERNARY),
+    )
+    program = Program(IntegerInput((7, 6, channels), activations), ops, "scores")
+    for size in (1, 2, 5):
+        assert_equal(program, size)
+
+
 def test_kernel_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cpu.KERNEL_VARIABLE, "portable")
     assert cpu.describe().kernel == "portable"

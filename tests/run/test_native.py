@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import ast
+import gc
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import bnn
@@ -49,3 +52,16 @@ def test_without_the_native_module(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(RuntimeUnavailableError, match=r"not installed .*; use the reference"):
             call()
     assert bnn.Classifier("lfc-w1a1", "reference").runtime == "reference"
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_lent_weights_outlive_the_name_of_their_array(dtype: type[np.signedinteger[Any]]) -> None:
+    program = _native.Program((1, 1, 4096), (-1, 2, 2), None)
+    number = program.dot(0, np.full((64, 4096), -1, dtype), None)
+    gc.collect()
+    others = [np.zeros((64, 4096), dtype) for _ in range(8)]  # where the array was, if it is gone
+    plan = _native.Plan(program, number, -1, "portable")
+    scores = np.empty((1, 64), np.int32)
+    plan.run(np.ones((1, 4096), np.int16), scores, None, 1)
+    assert (scores == -4096).all()
+    assert len(others) == 8

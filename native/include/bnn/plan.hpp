@@ -25,6 +25,18 @@ class Plan {
   void run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores,
            int64_t* decisions, int threads) const;
 
+  // The steps that run() makes of the operations.
+  struct StepInfo {
+    int edge;               // that it is for
+    std::string what;       // it does
+    int64_t multiply_adds;  // of an image
+    size_t weight_bytes;
+    std::string instructions;  // whose limit it has (limits.hpp), or none
+  };
+  std::vector<StepInfo> steps() const;
+  // Runs n images once, as run() with one thread does; returns the seconds of each step.
+  std::vector<double> time_steps(const uint8_t* bytes, const int16_t* integers, int64_t n) const;
+
   int classes() const;
   bool has_decision() const;
   size_t input_values() const;

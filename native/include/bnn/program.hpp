@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace bnn {
@@ -47,6 +48,52 @@ struct Matrix {
   int rows = 0, columns = 0;
   std::vector<T> values;
   const T* row(int r) const { return values.data() + size_t(r) * columns; }
+};
+
+// Sums over the weights of a row, and how many are negative or 0.
+struct RowSums {
+  int64_t positive = 0, negative = 0, negatives = 0, zeros = 0;
+  int low = 0, high = 0;  // of the weights, and 0
+};
+
+// Weights of a dot, row-major, of 8 or 16 bits: its own, or lent. Networks have up to 10^8 of them,
+// so whoever has them already lends them, and keeps them as long as the program is used.
+class Weights {
+ public:
+  Weights() = default;
+  // Not explicit: a matrix is what tests and small callers have.
+  Weights(Matrix<int16_t> own)
+      : rows(own.rows), columns(own.columns), own_(std::move(own.values)), owns_(true) {}
+  Weights(int rows, int columns, const int8_t* lent)
+      : rows(rows), columns(columns), narrow_(lent) {}
+  Weights(int rows, int columns, const int16_t* lent) : rows(rows), columns(columns), wide_(lent) {}
+
+  int rows = 0, columns = 0;
+
+  // Row `r`, in the caller's memory `room` if it has to be converted.
+  const int16_t* row(int r, std::vector<int16_t>& room) const {
+    if (narrow_ == nullptr) return (owns_ ? own_.data() : wide_) + first_of(r);
+    room.assign(narrow_ + first_of(r), narrow_ + first_of(r) + columns);
+    return room.data();
+  }
+  // The same as bytes; only for weights that fit them.
+  const int8_t* narrow_row(int r, std::vector<int8_t>& room) const {
+    if (narrow_ != nullptr) return narrow_ + first_of(r);
+    const int16_t* from = (owns_ ? own_.data() : wide_) + first_of(r);
+    room.assign(from, from + columns);
+    return room.data();
+  }
+  RowSums sums(int r) const;
+  // Whether there are as many as rows and columns say.
+  bool is_whole() const { return !owns_ || own_.size() == size_t(rows) * size_t(columns); }
+
+ private:
+  size_t first_of(int r) const { return size_t(r) * size_t(columns); }
+
+  std::vector<int16_t> own_;
+  const int16_t* wide_ = nullptr;
+  const int8_t* narrow_ = nullptr;
+  bool owns_ = false;
 };
 
 // A rectangle that slides over a map: of a window or of a pool.
@@ -95,7 +142,8 @@ struct Op {
   int other = 0;   // add, concat
   Slide slide{};   // window, pool
   int pad_value = 0;
-  Matrix<int16_t> weights{};     // dot
+  Weights weights{};             // dot
+  std::vector<RowSums> sums{};   // dot: of each row of the weights
   std::vector<int32_t> bias{};   // dot; empty: zeros
   Matrix<int32_t> thresholds{};  // (channels, levels)
   std::vector<int8_t> signs{};   // threshold; empty: all +1
@@ -118,7 +166,7 @@ class Program {
   explicit Program(Input input);
 
   int window(int source, Slide slide, int pad_value);
-  int dot(int source, Matrix<int16_t> weights, std::vector<int32_t> bias);
+  int dot(int source, Weights weights, std::vector<int32_t> bias);
   int threshold(int source, Matrix<int32_t> thresholds, std::vector<int8_t> signs, int base,
                 int step);
   int pool(int source, Slide slide);

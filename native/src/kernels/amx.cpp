@@ -468,7 +468,8 @@ constexpr BitEngine bits{{tile_rows, 2},
                          [](const Job& job, int planes) {
                            return planes == 1 ? scratch_bytes<FromBits<1>>(job)
                                               : scratch_bytes<FromBits<2>>(job);
-                         }};
+                         },
+                         "amx"};
 constexpr ByteEngine bytes{{tile_rows, 2},
                            1,
                            4,
@@ -476,7 +477,8 @@ constexpr ByteEngine bytes{{tile_rows, 2},
                            false,
                            Unlimited::burst,
                            [](const Job& job, int) { run_form<FromBytes>(job); },
-                           scratch_bytes<FromBytes>};
+                           scratch_bytes<FromBytes>,
+                           "amx"};
 
 }  // namespace
 

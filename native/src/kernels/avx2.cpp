@@ -26,6 +26,7 @@ struct MultiplyAdd {
   using Weights = __m256i;
   using Part = __m256i;  // 16 bits: two halves of each of 8 channels' sums
   using Acc = __m256i;   // 32 bits
+  using Least = int32_t;
   static constexpr int lanes = 8, bytes = 32, P = 2, Q = 4;
   static constexpr bool one_burst = false;
   static constexpr int burst(const Range& range) {
@@ -61,6 +62,7 @@ struct ShortMultiplyAdd {
   using Weights = __m256i;
   using Part = __m256i;
   using Acc = __m256i;
+  using Least = int32_t;
   static constexpr int lanes = 16, bytes = 32, P = 2, Q = 4;
   static constexpr bool one_burst = true;
   static constexpr int burst(const Range& range) {
@@ -104,6 +106,7 @@ struct WideMultiplyAdd : Unlimited {
   };
   using Part = Weights;  // each channel's sum in two halves
   using Acc = Weights;
+  using Least = int32_t;
   static constexpr int lanes = 8, bytes = 64, P = 2, Q = 2;
 
   static BNN_INLINE Part zero_part() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -131,8 +134,8 @@ struct WideMultiplyAdd : Unlimited {
 };
 
 // Sums of the look-up tables have 16 bits; the scalar count takes what is deeper.
-constexpr BitEngine lut{{0, 0}, BitLayout::nibbles, 32767, run_lut, lut_scratch};
-constexpr BitEngine bits = bit_engine<ScalarPopcount>();
+constexpr BitEngine lut{{0, 0}, BitLayout::nibbles, 32767, run_lut, lut_scratch, "avx2"};
+constexpr BitEngine bits = bit_engine<ScalarPopcount, TernaryScalarPopcount>();
 constexpr ByteEngine shorts = byte_engine<ShortMultiplyAdd>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();

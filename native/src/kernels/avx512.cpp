@@ -17,6 +17,7 @@ struct Popcount {
   };
   using Part = __m512i;
   using Acc = __m512i;
+  using Least = int64_t;
   static constexpr int lanes = 8, bytes = 64 * Planes, P = 4, Q = 4, burst = no_limit;
 
   static BNN_INLINE Part zero_part() { return _mm512_setzero_si512(); }
@@ -34,13 +35,48 @@ struct Popcount {
     });
   }
   static BNN_INLINE void flush(Acc& acc, Part& part) { acc = part; }  // once, at the end
-  static BNN_INLINE uint32_t reach(Acc acc, const int32_t* threshold) {
-    const __m512i least =
-        _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(threshold)));
-    return _mm512_cmpge_epi64_mask(acc, least);
+  static BNN_INLINE uint32_t reach(Acc acc, const int64_t* threshold) {
+    return _mm512_cmpge_epi64_mask(acc, _mm512_load_si512(threshold));
   }
   static BNN_INLINE void store(Acc acc, int32_t* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi64_epi32(acc));
+  }
+};
+
+// Two planes of codes at a time (gemm.hpp).
+template <int Planes>
+struct TernaryPopcount : Popcount<Planes> {
+  using Base = Popcount<Planes>;
+  struct Group {
+    uint64_t a, b;
+  };
+  struct Codes {
+    __m512i a;
+    const uint64_t* b;
+  };
+  static constexpr int weight_planes = Planes;
+
+  static BNN_INLINE void start(__m512i& part, __m512i& acc, int32_t count) {
+    part = acc = _mm512_set1_epi64(count);
+  }
+  static BNN_INLINE Codes codes(const uint8_t* from) {
+    Group both;
+    std::memcpy(&both, from, sizeof both);
+    return {_mm512_set1_epi64(int64_t(both.a)), reinterpret_cast<const uint64_t*>(from) + 1};
+  }
+  // (a ^ w) & (b ^ w). The instruction overwrites one of the three; a compiler would keep it by a
+  // copy, which needs the ports of the count. Loading b again needs another one.
+  static BNN_INLINE __m512i both_differ(const Codes& codes, __m512i w) {
+    __m512i bits;
+    asm("vpbroadcastq %[b], %[bits]\n vpternlogq $0x42, %[w], %[a], %[bits]"
+        : [bits] "=&v"(bits)
+        : [b] "m"(*codes.b), [a] "v"(codes.a), [w] "v"(w));
+    return bits;
+  }
+  static BNN_INLINE void mac(__m512i& part, const Codes& codes, const typename Base::Weights& w) {
+    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
+      part = _mm512_add_epi64(part, _mm512_popcnt_epi64(both_differ(codes, w.plane[i])));
+    });
   }
 };
 
@@ -50,6 +86,7 @@ struct MultiplyAdd : Unlimited {
   using Weights = __m512i;
   using Part = __m512i;
   using Acc = __m512i;
+  using Least = int32_t;
   static constexpr int lanes = 16, bytes = 64, P = 4, Q = 4;
 
   static BNN_INLINE Part zero_part() { return _mm512_setzero_si512(); }
@@ -74,6 +111,7 @@ struct WideMultiplyAdd : Unlimited {
   };
   using Part = Weights;  // each channel's sum in two halves
   using Acc = Weights;
+  using Least = int32_t;
   static constexpr int lanes = 16, bytes = 128, P = 2, Q = 4;
 
   static BNN_INLINE Part zero_part() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
@@ -101,18 +139,12 @@ struct WideMultiplyAdd : Unlimited {
   static BNN_INLINE void store(const Acc& acc, int32_t* to) { _mm512_storeu_si512(to, whole(acc)); }
 };
 
-constexpr BitEngine bits = bit_engine<Popcount>();
-constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
+constexpr BitEngine bits = bit_engine<Popcount, TernaryPopcount>("avx512");
+constexpr ByteEngine bytes = byte_engine<MultiplyAdd>("vnni");
 constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
 }  // namespace
 
-// Counting four pairs of planes is slower than looking two channels up.
-Kernels avx512_kernels() {
-  return {.bits = {&bits},
-          .bytes = {&bytes, &wide},
-          .ternary = avx2_kernels().bits[0],
-          .words = run_words};
-}
+Kernels avx512_kernels() { return {.bits = {&bits}, .bytes = {&bytes, &wide}, .words = run_words}; }
 
 }  // namespace bnn

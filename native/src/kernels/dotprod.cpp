@@ -15,6 +15,7 @@ struct MultiplyAdd : Unlimited {
   using Weights = int8x16_t;
   using Part = int32x4_t;
   using Acc = int32x4_t;
+  using Least = int32_t;
   static constexpr int lanes = 4, bytes = 16, P = 4, Q = 4;
   static constexpr int burst(const Range& range) { return range.code <= 127 ? no_limit : 0; }
 

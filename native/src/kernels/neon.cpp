@@ -17,6 +17,7 @@ struct Popcount {
   };
   using Part = uint8x16_t;
   using Acc = uint64x2_t;
+  using Least = int32_t;
   static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 4, burst = 31 / Planes;
 
   static BNN_INLINE Part zero_part() { return vdupq_n_u8(0); }
@@ -48,6 +49,35 @@ struct Popcount {
   }
 };
 
+// Two planes of codes at a time (gemm.hpp).
+template <int Planes>
+struct TernaryPopcount : Popcount<Planes> {
+  using Base = Popcount<Planes>;
+  struct Group {
+    uint64_t a, b;
+  };
+  struct Codes {
+    uint8x16_t a, b;
+  };
+  static constexpr int weight_planes = Planes;
+
+  static BNN_INLINE void start(uint8x16_t& part, uint64x2_t& acc, int32_t count) {
+    part = Base::zero_part();
+    acc = vdupq_n_u64(uint64_t(count));
+  }
+  static BNN_INLINE Codes broadcast(Group bits) {
+    return {Base::broadcast(bits.a), Base::broadcast(bits.b)};
+  }
+  static BNN_INLINE void mac(uint8x16_t& part, const Codes& codes,
+                             const typename Base::Weights& w) {
+    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
+      const uint8x16_t bits =
+          vandq_u8(veorq_u8(codes.a, w.plane[i]), veorq_u8(codes.b, w.plane[i]));
+      part = vaddq_u8(part, vcntq_u8(bits));
+    });
+  }
+};
+
 // Four channels a vector, weights of 16 bits: whatever the precision, sums have 32 bits.
 struct MultiplyAdd : Unlimited {
   using Group = uint32_t;
@@ -59,6 +89,7 @@ struct MultiplyAdd : Unlimited {
     int32x4_t channel[4];  // a sum each, in four quarters
   };
   using Acc = Part;
+  using Least = int32_t;
   static constexpr int lanes = 4, bytes = 32, P = 2, Q = 1;
 
   static BNN_INLINE Part zero_part() {
@@ -94,7 +125,7 @@ struct MultiplyAdd : Unlimited {
   static BNN_INLINE void store(const Acc& acc, int32_t* to) { vst1q_s32(to, whole(acc)); }
 };
 
-constexpr BitEngine bits = bit_engine<Popcount>();
+constexpr BitEngine bits = bit_engine<Popcount, TernaryPopcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace

@@ -15,6 +15,7 @@ struct MultiplyAdd : Unlimited {
   using Element = int16_t;
   using Weights = std::array<int16_t, 32>;
   using Acc = std::array<int32_t, 8>;
+  using Least = int32_t;
   using Part = Acc;
   static constexpr int lanes = 8, bytes = 64, P = 1, Q = 2;
 
@@ -43,7 +44,7 @@ struct MultiplyAdd : Unlimited {
   }
 };
 
-constexpr BitEngine bits = bit_engine<ScalarPopcount>();
+constexpr BitEngine bits = bit_engine<ScalarPopcount, TernaryScalarPopcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace

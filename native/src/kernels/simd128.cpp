@@ -18,6 +18,7 @@ struct Popcount {
   };
   using Part = v128_t;
   using Acc = v128_t;  // two sums of 64 bits
+  using Least = int32_t;
   static constexpr int lanes = 2, bytes = 16 * Planes, P = 2, Q = 2, burst = 31 / Planes;
 
   static BNN_INLINE Part zero_part() { return wasm_i64x2_const(0, 0); }
@@ -49,6 +50,34 @@ struct Popcount {
   static BNN_INLINE void store(Acc acc, int32_t* to) { to[0] = sum(acc, 0), to[1] = sum(acc, 1); }
 };
 
+// Two planes of codes at a time (gemm.hpp).
+template <int Planes>
+struct TernaryPopcount : Popcount<Planes> {
+  using Base = Popcount<Planes>;
+  struct Group {
+    uint64_t a, b;
+  };
+  struct Codes {
+    v128_t a, b;
+  };
+  static constexpr int weight_planes = Planes;
+
+  static BNN_INLINE void start(v128_t& part, v128_t& acc, int32_t count) {
+    part = Base::zero_part();
+    acc = wasm_i64x2_splat(count);
+  }
+  static BNN_INLINE Codes broadcast(Group bits) {
+    return {wasm_i64x2_splat(int64_t(bits.a)), wasm_i64x2_splat(int64_t(bits.b))};
+  }
+  static BNN_INLINE void mac(v128_t& part, const Codes& codes, const typename Base::Weights& w) {
+    unroll<Planes>([&](auto i) BNN_LAMBDA_INLINE {
+      const v128_t bits =
+          wasm_v128_and(wasm_v128_xor(codes.a, w.plane[i]), wasm_v128_xor(codes.b, w.plane[i]));
+      part = wasm_i8x16_add(part, wasm_i8x16_popcnt(bits));
+    });
+  }
+};
+
 // Four channels a vector, weights of 16 bits: whatever the precision, sums have 32 bits.
 struct MultiplyAdd : Unlimited {
   using Group = uint32_t;
@@ -60,6 +89,7 @@ struct MultiplyAdd : Unlimited {
     v128_t pair[2];  // of channels: each sum in two halves
   };
   using Acc = Part;
+  using Least = int32_t;
   static constexpr int lanes = 4, bytes = 32, P = 2, Q = 2;
 
   static BNN_INLINE Part zero_part() {
@@ -91,7 +121,7 @@ struct MultiplyAdd : Unlimited {
 
 // Sums of the look-up tables have 16 bits and one plane of weights; popcount takes the others.
 constexpr BitEngine lut{{0, 0}, BitLayout::nibbles, 65535, run_lut};
-constexpr BitEngine bits = bit_engine<Popcount>();
+constexpr BitEngine bits = bit_engine<Popcount, TernaryPopcount>();
 constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace

@@ -14,6 +14,7 @@ from bnn.errors import DataError, InputError
 from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
+    from bnn.measure.layers import Layer
     from bnn.measure.speed import Timing
 
 
@@ -29,11 +30,16 @@ def bench(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="PAGE", help="Write the figures as HTML.")
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Time of each step, its share of the limit, its bound.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Measure how fast a model runs here: warmed up, repeated, by wall and by CPU time.
 
     Example: [bold]bnn bench lfc-w1a1 --batch 1,1000 --threads 1,2[/bold]
+
+    Example: [bold]bnn bench cnv-w1a1 --layers --batch 64[/bold]
     """
     import bnn
     from bnn.measure.speed import bench as measure
@@ -48,6 +54,10 @@ def bench(
     if runtime != "cpu" and threads != "1":
         raise InputError(f"--threads is for the runtime cpu, not for {runtime}")
     batches, counts = numbers("batch", batch), numbers("threads", threads)
+    if layers:
+        if runtime != "cpu" or counts != [1] or report is not None:
+            raise InputError("--layers is for the runtime cpu and one thread, without --report")
+        return _show_layers(model, batches, json)
     if report is not None:
         check_page(report)
     timings = measure(bnn.load(model).program, batches, counts, runtime=runtime)
@@ -59,11 +69,58 @@ def bench(
     if json:
         for timing in timings:
             typer.echo(json_text.dumps({"model": model, "machine": machine(), **timing.as_dict()}))
-        return
+        return None
     typer.echo(f"{model} on {machine()}: random inputs, {len(timings[0].wall)} rounds")
     _print_timings(timings)
     if report is not None:
         typer.echo(harmless(f"{report}: the figures as a page"))
+
+
+def _show_layers(model: str, batches: list[int], json: bool) -> None:
+    import bnn
+    from bnn.measure.layers import layers, limits
+    from bnn.measure.speed import machine
+
+    program, most = bnn.load(model).program, limits()
+    if not json:
+        typer.echo(f"{model} on {machine()}: one thread, random inputs, the best of 30 rounds")
+        for name, rate in most.multiply_adds.items():
+            typer.echo(f"limit {name:7} {rate / 1e12:6.2f} T multiply-adds/s")
+        typer.echo(f"limit memory  {most.memory / 1e9:6.1f} GB/s")
+    for batch in batches:
+        found = layers(program, batch, most)
+        if json:
+            for each in found:
+                typer.echo(json_text.dumps({"model": model, "batch": batch, **each.as_dict()}))
+        else:
+            _print_layers(found, batch)
+
+
+def _print_layers(found: list[Layer], batch: int) -> None:
+    from rich.table import Table
+
+    from bnn.system.terminal import print_whole
+
+    total = sum(each.seconds for each in found)
+    table = Table("operation", "step", box=None, title=f"batch {batch}", title_justify="left")
+    for heading in ("us/image", "time", "M mult-adds", "T/s", "limit", "of limit"):
+        table.add_column(heading, justify="right")
+    table.add_column("bound")
+    for each in found:
+        rate = f"{each.multiply_adds / each.seconds / 1e12:.3f}" if each.multiply_adds else ""
+        table.add_row(
+            harmless(each.operation),
+            each.step,
+            f"{each.seconds * 1e6:.3f}",
+            f"{each.share:.0%}",
+            f"{each.multiply_adds / 1e6:.3f}" if each.multiply_adds else "",
+            rate,
+            each.instructions,
+            "" if each.of_limit is None else f"{each.of_limit:.0%}",
+            each.bound,
+        )
+    print_whole(table)
+    typer.echo(f"all steps: {total * 1e6:,.1f} us/image, {1 / total:,.0f} images/s")
 
 
 def numbers(what: str, text: str) -> list[int]:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.data import cifar, idx
 from bnn.data.files import MAX_BYTES, PACKED, open_unpacked
 from bnn.data.walk import Found, Unreadable, walk
 from bnn.errors import BnnError, DataError, InputError
@@ -146,9 +145,16 @@ def _read(path: Path, model: Model) -> Any:
     shape = model.program.input.shape
     plain = path.with_suffix("") if path.suffix in PACKED else path
     is_records = plain.suffix == ".bin"
-    with open_unpacked(path, cifar.MAX_BYTES if is_records else MAX_BYTES) as file:
+    most = MAX_BYTES
+    if is_records:
+        from bnn.data import cifar
+
+        most = cifar.MAX_BYTES
+    with open_unpacked(path, most) as file:
         head = file.peek(len(_IDX_MAGIC))
         if head == _IDX_MAGIC:
+            from bnn.data import idx
+
             images = idx.read_open_images(file)
         elif is_records and head:
             if shape != _RECORD_SHAPE:

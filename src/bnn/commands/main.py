@@ -8,24 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import bnn
-from bnn.commands import bench as bench_command
-from bnn.commands import build as hardware_commands
-from bnn.commands import plan as plan_command
-from bnn.commands import train as train_commands
-from bnn.commands.bulk import bulk
-from bnn.commands.convert import convert
-from bnn.commands.doctor import doctor
 from bnn.commands.hints import next_step
-from bnn.commands.inspect import inspect
-from bnn.commands.serve import serve
-from bnn.commands.watch import watch
-from bnn.commands.web import web
 from bnn.errors import BnnError, DataError, UnreadableError
 from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
 
@@ -39,14 +29,26 @@ if TYPE_CHECKING:
     #: Names, scores and classes of a batch, and the run's times.
     Results = tuple[list[str], NDArray[np.int32], NDArray[np.int64], Run]
 
-app = typer.Typer(
-    name="bnn",
-    help="Binarized neural networks, exact and fast.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+#: Every verb, in the order of the help, and the module that has the function of its name.
+VERBS = {
+    "classify": "main",
+    "evaluate": "main",
+    "info": "main",
+    "models": "main",
+    "demo": "main",
+    "bench": "bench",
+    "train": "train",
+    "certify": "train",
+    "build": "build",
+    "plan": "plan",
+    "convert": "convert",
+    "doctor": "doctor",
+    "inspect": "inspect",
+    "watch": "watch",
+    "web": "web",
+    "serve": "serve",
+    "bulk": "bulk",
+}
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
@@ -64,7 +66,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -74,7 +75,6 @@ def _options(
     pass
 
 
-@app.command()
 def classify(
     model: ModelName,
     images: Annotated[
@@ -189,7 +189,6 @@ def _end_with(unreadable: list[Unreadable], total: int) -> None:
     raise typer.Exit(1)
 
 
-@app.command()
 def evaluate(
     model: ModelName,
     data: Annotated[str, typer.Option("--data", help="mnist, cifar10, or a folder.")],
@@ -272,7 +271,6 @@ def _computed(classifier: Classifier) -> str:
     return f"{classifier.runtime}{clock}"
 
 
-@app.command()
 def info(
     model: Annotated[
         str | None, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or folder.")
@@ -292,7 +290,9 @@ def info(
     if cpu:
         if model is not None:
             raise BnnError("--cpu is about this machine, not about a model; give one of the two")
-        bench_command.show_cpu(json)
+        from bnn.commands.bench import show_cpu
+
+        show_cpu(json)
         return
     if cache:
         _show_cache(json)
@@ -325,7 +325,6 @@ def _show_cache(json: bool) -> None:
         typer.echo(harmless(f"{name:24} {size:,}"))
 
 
-@app.command()
 def models(json: Json = False) -> None:
     """List the bundled models, and parameter sets under BNN_PARAMS."""
     from bnn.library import parameter_sets
@@ -341,7 +340,6 @@ def models(json: Json = False) -> None:
         next_step("info", names[0][0], why="its layers, operations and bytes")
 
 
-@app.command()
 def demo() -> None:
     """Classify the bundled pictures on the cpu and the reference runtime, side by side."""
     from bnn.commands.demo import show
@@ -351,20 +349,32 @@ def demo() -> None:
         print_whole(part, MIN_WIDTH)
 
 
-app.command()(bench_command.bench)
-app.command()(train_commands.train)
-app.command()(train_commands.certify)
-app.command()(hardware_commands.build)
-app.command()(plan_command.plan)
+def command_line(verb: str | None = None) -> typer.Typer:
+    """Return the command line with every verb, or with a known ``verb`` alone.
+
+    Alone it starts sooner: other verbs are not imported, and their options not read.
+    """
+    line = typer.Typer(
+        name="bnn",
+        help="Binarized neural networks, exact and fast.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    line.callback()(_options)
+    for name, module in VERBS.items():
+        if verb not in VERBS or name == verb:
+            line.command(name)(getattr(import_module(f"bnn.commands.{module}"), name))
+    return line
 
 
-app.command()(convert)
-app.command()(doctor)
-app.command()(inspect)
-app.command()(watch)
-app.command()(web)
-app.command()(serve)
-app.command()(bulk)
+def __getattr__(name: str) -> typer.Typer:
+    """Return ``app``, the whole command line, for those who run it without a process."""
+    if name != "app":
+        raise AttributeError(name)
+    app = globals()["app"] = command_line()
+    return app
 
 
 def _classifier(
@@ -397,7 +407,7 @@ def main() -> None:
     plain_where_needed()
     try:
         with notices_on_one_line():
-            app()
+            command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except BnnError as reason:
         for line in reason.lines if isinstance(reason, UnreadableError) else ():
             typer.echo(f"bnn: {harmless(line)}", err=True)

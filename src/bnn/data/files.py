@@ -8,7 +8,6 @@ small file that unpacks to too much is an error.
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import os
@@ -219,6 +218,8 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file, packed if its name ends in ``.gz`` or ``.xz``."""
     suffix = Path(path).suffix
     if suffix == ".gz":
+        import gzip
+
         data = gzip.compress(data, mtime=0)  # without time stamp: equal data give equal files
     elif suffix == ".xz":
         data = lzma.compress(data)

@@ -69,6 +69,7 @@ from bnn.program.operations import (
     Rescale,
     Threshold,
     Window,
+    weight_type,
 )
 from bnn.program.precision import Precision
 from bnn.program.program import Program
@@ -208,16 +209,24 @@ def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]
 
     The lowest bit of the codes is plane 0; column 0 is bit 0 of a byte.
     """
-    codes = precision.encode(values)
-    planes = [(codes >> bit) & 1 for bit in range(precision.bits)]
-    packed = np.packbits(np.stack(planes).astype(np.uint8), axis=2, bitorder="little")
-    return np.ascontiguousarray(packed)  # safetensors writes the memory as it lies
+    rows, columns = values.shape
+    packed = np.empty((precision.bits, rows, -(-columns // 8)), np.uint8)
+    step = max(1, _PIECE // max(1, columns))
+    for first in range(0, rows, step):
+        codes = precision.encode(values[first : first + step])
+        for bit in range(precision.bits):
+            plane = (codes >> bit & 1).astype(np.uint8)
+            packed[bit, first : first + step] = np.packbits(plane, axis=1, bitorder="little")
+    return packed
 
 
 def unpack_planes(
     planes: NDArray[np.uint8], precision: Precision, columns: int
-) -> NDArray[np.int16]:
-    """Unpack bit-planes to values int16 (rows, columns): the inverse of :func:`pack_planes`."""
+) -> NDArray[np.signedinteger[Any]]:
+    """Unpack bit-planes to values (rows, columns): the inverse of :func:`pack_planes`.
+
+    They are int8 where the precision fits it, else int16.
+    """
     if planes.ndim != 3 or planes.shape[0] != precision.bits:
         raise ModelFileError(f"weights of shape {planes.shape} are not {precision.bits} bit-planes")
     if precision.bits > MAX_VALUE_BITS:
@@ -231,7 +240,7 @@ def unpack_planes(
     rows = planes.shape[1]
     if rows * columns > MAX_PARAMETERS:
         raise ModelFileError(f"has {rows} x {columns} weights, more than {MAX_PARAMETERS}")
-    values = np.empty((rows, columns), np.int16)
+    values = np.empty((rows, columns), weight_type(precision))
     step = max(1, _PIECE // columns)
     for first in range(0, rows, step):
         values[first : first + step] = _unpacked(

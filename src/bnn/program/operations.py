@@ -35,7 +35,7 @@ from bnn.program.precision import Precision
 MAX_EDGE_VALUES = 1 << 27
 MAX_PROGRAM_VALUES = 1 << 29
 #: Weights and thresholds of all operations together.
-MAX_PARAMETERS = 1 << 27
+MAX_PARAMETERS = 1 << 28
 #: Steps for one image; see :func:`bnn.program.check.work`.
 MAX_WORK = 1 << 38
 #: Widest inputs, weights and activations. Sums may have up to 32 bits, and a dot may read them.
@@ -100,7 +100,8 @@ class Dot(Checked):
     """Matrix times every position's vector: ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``.
 
     Attributes:
-        weights: int16 (out channels, in channels), each within ``precision``.
+        weights: (out channels, in channels), each within ``precision``; int8 if its values fit,
+            else int16.
         precision: precision of the weights, 1 to 16 bits.
         bias: int32 (out channels,), or None for zeros. It also expresses the
             original's *count of equal bits*: with x in {0, 1} and w = -1 or +1 the count is
@@ -117,7 +118,7 @@ class Dot(Checked):
     accumulator_bits: int = 32
 
     def __post_init__(self) -> None:
-        _freeze(self, "weights", np.int16, 2)
+        _freeze(self, "weights", weight_type(self.precision), 2, np.int16)
         if self.bias is not None:
             _freeze(self, "bias", np.int32, 1)
 
@@ -338,15 +339,25 @@ class Affine(Checked):
         return made + self.dense.bias
 
 
-def _freeze(op: Any, name: str, dtype: Any, ndim: int) -> None:
+def weight_type(precision: Precision) -> type[np.signedinteger[Any]]:
+    """Return the type that keeps weights of ``precision``: a network may have 10^8 of them."""
+    return np.int8 if precision.low >= -128 and precision.high <= 127 else np.int16
+
+
+def _freeze(op: Any, name: str, dtype: Any, ndim: int, wider: Any = None) -> None:
     """Replace an array attribute by a read-only copy of the declared type.
 
-    Raises `ProgramError` if the type does not hold a value, or the dimensions are others.
+    If that type does not hold a value, ``wider`` is used, and the check of the program says what
+    is wrong. Raises `ProgramError` if this type does not hold it either, or the dimensions are
+    others.
     """
     given = np.asarray(getattr(op, name))
     kept = given.astype(dtype)
     # An array of the type itself lost nothing: weights are many, and need not be compared.
-    if kept.ndim != ndim or (given.dtype != dtype and not np.array_equal(kept, given)):
+    lost = given.dtype != dtype and not np.array_equal(kept, given)
+    if lost and wider is not None:
+        return _freeze(op, name, wider, ndim)
+    if kept.ndim != ndim or lost:
         what = f"{ndim} dimensions of whole numbers that fit {np.dtype(dtype).name}"
         raise ProgramError(f"{op.name}: {name} must have {what}")
     kept.setflags(write=False)

@@ -101,7 +101,7 @@ class Precision:
         array = np.asarray(values)
         if array.size == 0:
             return True
-        if self.kind == "bipolar":
+        if self.kind == "bipolar" and (array.dtype.kind not in "iu" or not array.all()):
             return bool(((array == -1) | (array == 1)).all())
         return bool(array.min() >= self.low and array.max() <= self.high)
 

@@ -15,12 +15,16 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnn._checked import Checked
 from bnn.errors import ProgramError
 from bnn.program.check import infer
 from bnn.program.inputs import Input
-from bnn.program.operations import Affine, Edge, Op
+from bnn.program.operations import Affine, Dot, Edge, Op
+
+#: Weights that are hashed at a time, to bound memory.
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +107,19 @@ def _hash_fields(hasher: Any, part: Any) -> None:
         value = getattr(part, item.name)
         if item.name == "dense":
             continue  # has a digest of its own
-        if isinstance(value, np.ndarray):
+        if isinstance(part, Dot) and item.name == "weights":
+            _hash_weights(hasher, value)
+        elif isinstance(value, np.ndarray):
             hasher.update(f"{item.name}:{value.dtype.str}{value.shape}".encode())
             hasher.update(np.ascontiguousarray(value).tobytes())
         else:
             hasher.update(f"{item.name}={value!r};".encode())
+
+
+def _hash_weights(hasher: Any, weights: NDArray[Any]) -> None:
+    """Hash weights as int16, whatever type keeps them, some rows at a time."""
+    wide = np.dtype(np.int16)
+    hasher.update(f"weights:{wide.str}{weights.shape}".encode())
+    step = max(1, _PIECE // max(1, weights.shape[1]))
+    for first in range(0, len(weights), step):
+        hasher.update(weights[first : first + step].astype(wide).tobytes())

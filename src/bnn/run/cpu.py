@@ -7,6 +7,7 @@ arrays. ``native/README.md`` explains the core.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -95,11 +96,11 @@ def prepare(
         RuntimeUnavailableError: ``threads`` is not such a number, this CPU lacks what the kernel
             needs, or the package was installed without its native module.
     """
-    native = _load()
+    module = native()
     name, _ = _choose(kernel)
-    handed, numbers = _hand_over(native, program)
+    handed, numbers = _hand_over(module, program)
     decision = -1 if program.decision is None else numbers[program.decision]
-    plan = native.Plan(handed, numbers[program.scores], decision, name)
+    plan = module.Plan(handed, numbers[program.scores], decision, name)
     return CpuRuntime(program, plan, _threads(threads))
 
 
@@ -117,6 +118,11 @@ class CpuRuntime:
         self.threads = threads
         self._plan = plan
 
+    @property
+    def plan(self) -> _native.Plan:
+        """What the core runs; only for measuring its steps."""
+        return self._plan
+
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """Run a batch, see :meth:`bnn.run.Runtime.run`. Contiguous arrays are not copied."""
         began = time.perf_counter()
@@ -131,19 +137,20 @@ class CpuRuntime:
 
 def kernels() -> tuple[Kernel, ...]:
     """Return every kernel set of this build, the best first."""
-    return tuple(Kernel(*row) for row in _load().kernels())
+    return tuple(Kernel(*row) for row in native().kernels())
 
 
 def describe(kernel: str | None = None) -> Description:
     """Return which kernel :func:`prepare` takes here, and why."""
     name, reason = _choose(kernel)
-    native = _load()
-    features = tuple(native.cpu_features())
-    training = native.lut_kernel()
+    module = native()
+    features = tuple(module.cpu_features())
+    training = module.lut_kernel()
     return Description(name, reason, training, kernels(), features, _threads(None))
 
 
-def _load() -> Any:
+def native() -> Any:
+    """Return the native module; :class:`RuntimeUnavailableError` if it is not installed."""
     try:
         from bnn import _native
     except ImportError as error:
@@ -184,10 +191,10 @@ def _threads(threads: int | None) -> int:
     return threads
 
 
-def _hand_over(native: Any, program: Program) -> tuple[Any, dict[str, int]]:
+def _hand_over(module: Any, program: Program) -> tuple[Any, dict[str, int]]:
     """Return the program as an object of the C++ core, and name -> number of each edge in it."""
     edge = program.edges[INPUT]
-    handed = native.Program(edge.shape, _lattice(program), _table(program))
+    handed = module.Program(edge.shape, _lattice(program), _table(program))
     numbers = {INPUT: 0}
     for op in program.ops:
         numbers[op.name] = _hand_over_op(handed, op, numbers.__getitem__)
@@ -227,9 +234,10 @@ def _table(program: Program) -> NDArray[np.int16] | None:
 def _lattice(program: Program) -> tuple[int, int, int]:
     """Return (first, step, count) of the values that the input can have."""
     if isinstance(program.input, PictureInput):
-        values = np.unique(program.input.table).astype(int)
-        step = int(np.gcd.reduce(np.diff(values))) if len(values) > 1 else 1
-        return int(values[0]), step, int(values[-1] - values[0]) // step + 1
+        # Not np.unique, whose first call imports all of numpy.ma.
+        values = sorted({int(value) for value in program.input.table})
+        step = math.gcd(*(value - values[0] for value in values)) or 1
+        return values[0], step, (values[-1] - values[0]) // step + 1
     precision = program.input.precision
     if precision == BIPOLAR:
         return -1, 2, 2

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -199,10 +197,14 @@ def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileErr
 
 def _temporary_of(target: Path) -> Path:
     """Return a new temporary name in the folder of ``target``, derived from its name."""
+    import secrets  # late: with hashlib it takes 10 ms, and most commands write no file
+
     return target.parent / _TEMPORARY.format(_tag(target) + secrets.token_hex(6))
 
 
 def _tag(target: Path) -> str:
+    import hashlib
+
     return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
 
 
@@ -342,6 +344,8 @@ def new_folder(parent: Path) -> Path:
     Raises:
         OSError: the folder cannot be made.
     """
+    import secrets
+
     made = parent / _TEMPORARY.format(secrets.token_hex(6))
     made.mkdir()
     return made

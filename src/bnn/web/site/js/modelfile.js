@@ -10,7 +10,7 @@ import { readTensors } from "./tensors.js";
 
 const FORMAT = 2;
 const WITHOUT_DIGEST = 1;
-const MAX_PARAMETERS = 2 ** 27;
+const MAX_PARAMETERS = 2 ** 28;
 const MAX_VALUE_BITS = 8;
 
 /** Fields of each kind: required ones are undefined, others have their default. */

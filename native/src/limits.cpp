@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The most multiply-adds per second that one core of this machine can do, of the kind that each
-// kernel set makes: the instructions alone (as assembly: no compiler flags), on registers, nothing
-// loaded or stored. Built and run by limit.py; each line is a name and multiply-adds per second.
-#include <sys/syscall.h>
+// The instructions alone (as assembly: no compiler flags), on registers, nothing loaded or stored.
+#include "bnn/limits.hpp"
+
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
+#include <string_view>
 
+#include "engine.hpp"
+
+namespace bnn {
 namespace {
 
 double cpu_seconds() {
@@ -18,7 +19,8 @@ double cpu_seconds() {
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
-constexpr int rounds = 200, repeats = 20000;
+#if defined(__x86_64__)
+constexpr int rounds = 40, repeats = 20000;
 
 // The best round: `work` is what one repeat does, `products` how many multiply-adds that is.
 #define BNN_BEST(products, work)                  \
@@ -65,11 +67,13 @@ double count_bits() {
 // Products of 64 bytes, added in 32 bits.
 #define BNN_PRODUCT(sum) "vpdpbusd %%zmm16,%%zmm17,%%" sum "\n"
 
+// On twelve sums: fewer would wait for each other.
 double vnni() {
-  BNN_BEST(8 * 64, asm volatile(
+  BNN_BEST(12 * 64, asm volatile(
       BNN_PRODUCT("zmm0") BNN_PRODUCT("zmm1") BNN_PRODUCT("zmm2") BNN_PRODUCT("zmm3")
       BNN_PRODUCT("zmm4") BNN_PRODUCT("zmm5") BNN_PRODUCT("zmm6") BNN_PRODUCT("zmm7")
-      ::: BNN_SUMS));
+      BNN_PRODUCT("zmm8") BNN_PRODUCT("zmm9") BNN_PRODUCT("zmm10") BNN_PRODUCT("zmm11")
+      ::: BNN_SUMS, "xmm8", "xmm9", "xmm10", "xmm11"));
 }
 
 // Look-ups of two images' sums of four bits, three of them added before they are taken apart.
@@ -88,17 +92,47 @@ double look_up() {
 
 // clang-format on
 
-bool may_use_tiles() {
-  constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
-  return __builtin_cpu_supports("amx-int8") &&
-         syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-}
+#undef BNN_BEST
+#undef BNN_SUMS
+#undef BNN_COUNT
+#undef BNN_PRODUCT
+#undef BNN_LOOK_UP
+#endif
 
 }  // namespace
 
-int main() {
-  if (may_use_tiles()) std::printf("amx %g\n", amx());
-  if (__builtin_cpu_supports("avx512vpopcntdq")) std::printf("avx512 %g\n", count_bits());
-  if (__builtin_cpu_supports("avx512vnni")) std::printf("vnni %g\n", vnni());
-  if (__builtin_cpu_supports("avx2")) std::printf("avx2 %g\n", look_up());
+std::vector<Limit> limits() {
+  std::vector<Limit> found;
+#if defined(__x86_64__)
+  for (const KernelSet& set : kernel_sets()) {
+    const std::string_view name = set.name;
+    if (!set.available()) continue;
+    if (name == "amx") found.push_back({"amx", "AMX tdpbusd, 8-bit products", amx()});
+    if (name == "avx512") {
+      found.push_back({"avx512", "AVX-512 vpxorq, vpopcntq, vpaddq: bits", count_bits()});
+      found.push_back({"vnni", "AVX-512 vpdpbusd, 8-bit products", vnni()});
+    }
+    if (name == "avx2")
+      found.push_back({"avx2", "AVX2 vpshufb, vpaddb: look-ups of bits", look_up()});
+  }
+#endif
+  return found;
 }
+
+double memory_bandwidth() {
+  constexpr size_t words = (64 << 20) / sizeof(uint64_t);
+  const std::vector<uint64_t> memory(words, 1);
+  double best = 1e9;
+  volatile uint64_t kept = 0;
+  for (int round = 0; round < 5; ++round) {
+    const double start = cpu_seconds();
+    uint64_t sums[8] = {};
+    for (size_t i = 0; i < words; i += 8)
+      for (size_t lane = 0; lane < 8; ++lane) sums[lane] += memory[i + lane];
+    for (uint64_t sum : sums) kept = kept + sum;
+    best = std::min(best, cpu_seconds() - start);
+  }
+  return double(words * sizeof(uint64_t)) / best;
+}
+
+}  // namespace bnn
