@@ -36,8 +36,8 @@ class Finding:
 
     Attributes:
         kind: fixed text for programs: ``blank``, ``depth``, ``alpha``, ``frames``, ``small``,
-            ``duplicates`` (of one class), ``two labels``, ``leak`` (in two parts), the last
-            three also with ``near`` before them; ``identical class``, ``few``, ``unbalanced``,
+            ``turned``, ``duplicates`` (of one class), ``two labels``, ``leak`` (in two parts), the
+            last three also with ``near`` before them; ``identical class``, ``few``, ``unbalanced``,
             ``missing``, ``trained on``.
         count: number of pictures or classes.
         text: sentence for users, without the examples.
@@ -239,6 +239,10 @@ def _marked(looks: Mapping[str, Looks], shape: Sequence[int]) -> Iterator[Findin
         Mark.DEEP: ("depth", "{} of more than 8 bits per channel"),
         Mark.ALPHA: ("alpha", "{} with transparency"),
         Mark.FRAMES: ("frames", "{} of several frames; the first is read"),
+        Mark.TURNED: (
+            "turned",
+            "{} dark on light, or pale, of the input's own size; made light on black",
+        ),
         Mark.SMALL: ("small", f"{{}} far smaller than the input ({shape[1]}x{shape[0]})"),
     }
     for mark, (kind, text) in told.items():

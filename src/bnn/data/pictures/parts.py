@@ -38,6 +38,12 @@ _GAP, _TALL, _STACKED = 0.08, 0.55, 0.34
 _FAR, _ALIKE = 0.5, 0.4
 #: A stroke narrower than `_THIN` pixels of the result is made `_THICKER` pixels wide.
 _THIN, _THICKER = 1.0, 3.5
+#: A dark panel fills more than the share `_PANEL` of its rectangle, and `_FULL` of each side.
+#: Narrow ones are strokes.
+_PANEL, _FULL, _WIDE = 0.7, 0.95, 2.0
+#: A stroke is the only light thing if it has this share of all light pixels; a sheet fills more
+#: than `_FILLED` of a rectangle, and is not longer than `_LONG` times its width.
+_ALL_LIGHT, _FILLED, _LONG = 0.9, 0.86, 2.5
 #: Grid cells per pixel of the result while a stroke is made thicker.
 _FINE = 4
 
@@ -284,3 +290,39 @@ def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
     """
     small, large = box_of(inner).sides, box_of(outer).sides
     return max(small) * ratio <= max(large)
+
+
+def is_panel(ink: Mask) -> bool:
+    """Whether ink is a dark rectangle with something light in it, and not a digit."""
+    box = box_of(ink)
+    part = ink[box.top : box.bottom, box.left : box.right]
+    sides = part[0], part[-1], part[:, 0], part[:, -1]
+    short, long = sorted(part.shape)
+    full = min(float(side.mean()) for side in sides) > _FULL
+    return bool(full and part.mean() > _PANEL and long < _WIDE * short)
+
+
+def is_all_light(grey: NDArray[np.uint8], found: Mask) -> bool:
+    """Whether a light stroke that was found is nearly all that is light in a picture."""
+    factor = -(-max(grey.shape) // max(found.shape))
+    levels = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
+    light = levels > _between(levels)
+    return bool((light & found).sum() >= _ALL_LIGHT * light.sum())
+
+
+def is_rectangle(mask: Mask) -> bool:
+    """Whether a mask with its holes filled is a rectangle at any angle, as a sheet of paper is."""
+    cell = -(-max(mask.shape) // _GRID)
+    covered = np.pad(2 * pooled(mask, cell) >= cell * cell, 1)
+    if not covered.any():
+        return False
+    outside = parts(~covered)
+    rows, columns = np.nonzero(outside != outside[0, 0])
+    least = np.inf
+    narrow = False
+    for turn in np.arange(0, np.pi / 2, np.pi / 60):
+        across = np.ptp(columns * np.cos(turn) + rows * np.sin(turn)) + 1
+        down = np.ptp(rows * np.cos(turn) - columns * np.sin(turn)) + 1
+        if across * down < least:
+            least, narrow = across * down, max(across, down) > _LONG * min(across, down)
+    return bool(len(rows) > _FILLED * least and not narrow)

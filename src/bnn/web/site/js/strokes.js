@@ -12,6 +12,7 @@ const [LEAST_INK, MOST_INK] = [0.5, 0.8];
 const [SOLID, NARROW] = [0.8, 2];
 const [SIDE, BAND, INNER, FLAT, SPECK] = [0.75, 0.06, 0.25, 0.06, 0.05];
 const [GAP, TALL, STACKED, FAR, ALIKE] = [0.08, 0.55, 0.34, 0.5, 0.4];
+const [PANEL, FULL] = [0.7, 0.95];
 const [THIN, THICKER, FINE] = [1, 3.5, 4];
 
 class Box {
@@ -144,6 +145,24 @@ export function isStroke(ink, dirty) {
 export function isSolid(ink) {
   const [short, long] = boxOf(ink).sides.sort((a, b) => a - b);
   return count(ink) > SOLID * short * long && long < NARROW * short;
+}
+
+/** Whether ink is a dark rectangle with something light in it, and not a digit. */
+export function isPanel(ink) {
+  const { width, height, data } = cut(ink, boxOf(ink));
+  if (count({ data }) <= PANEL * width * height) return false;
+  const share = (length, at) => {
+    let sum = 0;
+    for (let i = 0; i < length; ++i) sum += data[at(i)] ? 1 : 0;
+    return sum / length;
+  };
+  const sides = [
+    share(width, (x) => x),
+    share(width, (x) => (height - 1) * width + x),
+    share(height, (y) => y * width),
+    share(height, (y) => y * width + width - 1),
+  ];
+  return Math.min(...sides) > FULL && Math.max(height, width) < NARROW * Math.min(height, width);
 }
 
 function found(ink) {
