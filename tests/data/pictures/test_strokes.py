@@ -260,6 +260,44 @@ def test_ruled_lines_are_no_ink() -> None:
         assert (found(surrounded(ruled, (30, 30, 30, 30), 235)) == BLACK).all()
 
 
+@pytest.mark.parametrize("gap", [14, 20, 40])
+def test_a_frame_near_the_digit_is_no_ink(gap: int) -> None:
+    """All bundled digits, in a frame that is not far from them."""
+    classifier = bnn.Classifier("lfc-w1a1", "reference")
+    for number, path in enumerate(sorted((Path(bnn.__file__).parent / "samples/mnist").glob("*"))):
+        with Image.open(path) as image:
+            large = image.convert("L").resize((224, 224), Image.Resampling.BICUBIC)
+        levels = np.pad(255 - np.asarray(large), gap + 30, constant_values=255)
+        framed = Image.fromarray(levels)
+        ImageDraw.Draw(framed).rectangle(
+            (30, 30, framed.width - 30, framed.height - 30), outline=0, width=4
+        )
+        assert classifier.classify(framed).tolist() == [number]
+
+
+@pytest.mark.parametrize("kind", ["base line", "through it", "lines", "grid"])
+def test_lines_through_a_digit_are_refused(kind: str) -> None:
+    levels = np.asarray(sheet(235, 20)).copy()
+    rows = {"base line": [218], "through it": [150]}.get(kind, range(10, HEIGHT, 40))
+    for row in rows:
+        levels[row : row + 3, 20:-20] = 20
+    for column in range(25, WIDTH - 20, 40) if kind == "grid" else ():
+        levels[10:-10, column : column + 3] = 20
+    with pytest.raises(DataError, match=r"a line runs through the digit|no stroke|more than one"):
+        found(Image.fromarray(levels))
+
+
+def test_bars_of_letters_are_not_lines_of_the_paper() -> None:
+    for name, lines in {
+        "T": [[(90, 60), (210, 60)], [(150, 60), (150, 240)]],
+        "E": [[(100, 60), (200, 60)], [(100, 60), (100, 240)], [(100, 240), (200, 240)],
+              [(100, 150), (190, 150)]],
+        "1": [[(150, 60), (150, 240)], [(100, 240), (200, 240)]],
+        "2": [[(100, 90), (150, 60), (200, 100), (100, 240), (210, 240)]],
+    }.items():  # fmt: skip
+        assert found(drawn(*lines)).any(), name
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(("paper", "stroke"), [(255, 0), (225, 150), (45, 220)])
 def test_two_digits_are_refused(axis: int, paper: int, stroke: int) -> None:

@@ -16,6 +16,7 @@ from bnn.data.pictures.parts import (
     is_hole,
     is_panel,
     is_rectangle,
+    is_ruled,
     on_table,
     thickened,
     within_frame,
@@ -122,6 +123,11 @@ def _one_stroke(
             "off, the answer is wrong",
             BnnWarning,
             stacklevel=1,
+        )
+    if is_ruled(ink):
+        raise DataError(
+            f"{name}: a line runs through the digit, or along it; draw on plain paper, or crop the "
+            "picture"
         )
     if are_several(ink):
         raise DataError(f"{name}: more than one digit: crop the picture to one")

@@ -29,6 +29,10 @@ _SHARP = 0.5
 _SIDE, _BAND, _INNER = 0.75, 0.06, 0.25
 #: Height of a ruled line, at most, as a share of its width.
 _FLAT = 0.06
+#: A ruled line through the ink covers the share `_RULE` of its whole width, is not thicker than
+#: `_THICK_RULE` of its height and longer than `_LONG_RULE` times it; other ink has at most the
+#: share `_BESIDE_RULE` of the width. From `_RULES` lines on, they are a pattern.
+_RULE, _THICK_RULE, _LONG_RULE, _BESIDE_RULE, _RULES = 0.9, 0.25, 1.3, 0.75, 4
 #: Parts of less than this share of all ink are not digits.
 _SPECK = 0.05
 #: Two parts side by side are two digits if the gap is at least the share `_GAP` of the whole height
@@ -148,16 +152,23 @@ def within_frame(ink: Mask) -> Box | None:
     """
     cell, boxes, masks = _found(ink)
     for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
-        lines = _lines(mask, box)
-        if lines is None:
+        found = _lines(mask, box)
+        if found is None:
             continue
-        others = [b for place, b in enumerate(boxes) if place != index and b.within(lines, 0)]
+        lines, room = found
+        others = [b for place, b in enumerate(boxes) if place != index and b.within(room, 0)]
         if not others:
             continue
         height, width = (max(b.sides[axis] for b in others) for axis in (0, 1))
         if height < _INNER * box.sides[0] and width < _INNER * box.sides[1]:
             continue
-        return lines.scaled(cell)
+        inner = Box(
+            min(lines.top, *(b.top for b in others)),
+            max(lines.bottom, *(b.bottom for b in others)),
+            min(lines.left, *(b.left for b in others)),
+            max(lines.right, *(b.right for b in others)),
+        )
+        return inner.scaled(cell)
     between = _between_rules(boxes)
     return None if between is None else between.scaled(cell)
 
@@ -181,8 +192,11 @@ def _between_rules(boxes: list[Box]) -> Box | None:
     return Box(upper, lower, min(e[0] for e in edges), max(e[1] for e in edges))
 
 
-def _lines(mask: Mask, box: Box) -> Box | None:
-    """Return the inside of a frame if a part is a frame, else None."""
+def _lines(mask: Mask, box: Box) -> tuple[Box, Box] | None:
+    """Return the inside of a frame if a part is a frame, else None.
+
+    First what is surely inside, then all that its lines do not cover if they are straight.
+    """
     part = mask[box.top : box.bottom, box.left : box.right]
     height, width = part.shape
     if min(height, width) < 8:
@@ -200,7 +214,34 @@ def _lines(mask: Mask, box: Box) -> Box | None:
     down, across = 2 * rows + 1, 2 * columns + 1
     if part[down:-down, across:-across].any():
         return None
-    return Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
+    inside = Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
+    room = Box(
+        box.top + rows + 1, box.bottom - rows - 1, box.left + columns + 1, box.right - columns - 1
+    )
+    return inside, room
+
+
+def is_ruled(ink: Mask) -> bool:
+    """Whether lines of the paper run through the ink: no digit can be told from them.
+
+    Such a line is as long as all of the ink, which is wider than a digit, and the other ink is
+    narrower; or lines are many.
+    """
+    box = box_of(ink)
+    part = ink[box.top : box.bottom, box.left : box.right]
+    height, width = part.shape
+    full = part.mean(axis=1) >= _RULE
+    if max(_runs(full), _runs(part.mean(axis=0) >= _RULE)) >= _RULES:
+        return True
+    if not full.any() or full.sum() > _THICK_RULE * height or width < _LONG_RULE * height:
+        return False
+    columns = np.flatnonzero(part[~full].any(axis=0))
+    return bool(len(columns) and np.ptp(columns) + 1 <= _BESIDE_RULE * width)
+
+
+def _runs(mask: NDArray[np.bool_]) -> int:
+    """Return how often true values begin."""
+    return int(np.count_nonzero(mask & ~np.concatenate([[False], mask[:-1]])))
 
 
 def are_several(ink: Mask) -> bool:
