@@ -64,9 +64,10 @@ class Shard:
     @property
     def name(self) -> str:
         """For messages."""
-        several = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        if len(self.paths) > 1:
+            return f"{len(self.paths)} files, {self.paths[0]} to {Path(self.paths[-1]).name}"
         where = f"[{self.first}:{self.last}]" if self.last >= 0 else ""
-        return f"{self.paths[0]}{where}{several}"
+        return f"{self.paths[0]}{where}"
 
     def fingerprint(self) -> str:
         """Return a digest of what it names, with sizes and times: another one if it was changed.

@@ -26,7 +26,7 @@ from bnn.errors import BnnError, DataError, InputError, ModelFileError
 StrPath = str | os.PathLike[str]
 
 #: Name of temporary files and folders.
-_TEMPORARY = ".bnn-{}.tmp"
+TEMPORARY = ".bnn-{}.tmp"
 #: A temporary file that is older was left by a killed process.
 STALE_AFTER_S = 3600.0
 #: Errors of file systems that cannot synchronize folders.
@@ -198,7 +198,7 @@ def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileErr
 
 def _temporary_of(target: Path) -> Path:
     """Return a new temporary name in the folder of ``target``, derived from its name."""
-    return target.parent / _TEMPORARY.format(_tag(target) + secrets.token_hex(6))
+    return target.parent / TEMPORARY.format(_tag(target) + secrets.token_hex(6))
 
 
 def _tag(target: Path) -> str:
@@ -210,7 +210,7 @@ def _remove_stale(target: Path) -> None:
 
     New ones are kept: another process may be writing.
     """
-    for left in target.parent.glob(_TEMPORARY.format(_tag(target) + "*")):
+    for left in target.parent.glob(TEMPORARY.format(_tag(target) + "*")):
         with contextlib.suppress(OSError):
             status = left.lstat()
             if time.time() - status.st_mtime < STALE_AFTER_S:
@@ -341,6 +341,6 @@ def new_folder(parent: Path) -> Path:
     Raises:
         OSError: the folder cannot be made.
     """
-    made = parent / _TEMPORARY.format(secrets.token_hex(6))
+    made = parent / TEMPORARY.format(secrets.token_hex(6))
     made.mkdir()
     return made
