@@ -342,6 +342,19 @@ def test_a_build_says_how_far_its_clock_was_tried(tmp_path: Path) -> None:
         assert f"clock: {kind}: " in (folder / "report.html").read_text()
 
 
+def test_a_board_file_that_is_called_otherwise_is_hinted_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(BOARD)
+    Path("other").write_text(BOARD)
+    for name, hint in (("mine", "the file mine.toml"), ("other", "rename it to other.toml")):
+        with pytest.raises(BuildError, match=hint):
+            board(name)
+        with pytest.raises(PlanError, match=hint):
+            find(name)
+
+
 @pytest.mark.parametrize("option", ["--part", "--board"])
 def test_an_empty_part_is_refused(option: str) -> None:
     for value in ("", "  "):

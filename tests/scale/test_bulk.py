@@ -511,6 +511,51 @@ def test_the_command(tmp_path: Path, many: Path) -> None:
         assert text in str(failed.exception)
 
 
+def test_the_command_refuses_a_column_of_pictures(tmp_path: Path, many: Path) -> None:
+    for source in (many, SAMPLES / "mnist"):
+        args = ["bulk", "lfc-w1a1", str(source), "-o", str(tmp_path / "x"), "--column", "image"]
+        failed = CliRunner().invoke(app, args)
+        assert "--column image: is for tables" in str(failed.exception)
+    assert not (tmp_path / "x").exists()
+
+
+def test_nothing_that_can_be_read_is_status_1(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    args = ["bulk", "cnv-w1a1", str(folder), "-o", str(tmp_path / "out"), "-w", "1"]
+    for _ in range(2):  # the second keeps the rows of the first
+        assert CliRunner().invoke(app, args).exit_code == 1
+    (folder / "c.png").write_bytes((SAMPLES / "cifar10" / "Cat.png").read_bytes())
+    assert CliRunner().invoke(app, args).exit_code == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_an_interrupt_says_how_far_it_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "many.npy", _digits(4000))
+    out = tmp_path / "out"
+    code = (
+        "from bnn.scale import sources; sources.IMAGES = 50\n"
+        "from bnn.commands.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "bulk", "lfc-w1a1", str(tmp_path / "many.npy"),
+               "-o", str(out), "-w", "2", "-r", "reference"]  # fmt: skip
+    driver = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(out.glob("part-*")):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does it
+    _, errors = driver.communicate()
+    assert driver.returncode == 130
+    assert errors.count("\n") == 1
+    assert f"{out}: stopped: " in errors
+    assert "of 80 shards" in errors
+    assert "give the same command again to go on" in errors
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_ray_gives_the_same_rows(tmp_path: Path, many: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bulk classification: a plan of shards, an engine that runs them, parts that are whole.
 
-A run that was interrupted goes on: parts whose shard is as it was are kept. Engines are somebody
-else's (``concurrent.futures``, Ray Data); each hands out shards and gets :class:`Done` back.
+A run that was interrupted goes on: parts whose shard is as it was are kept. Engines are in
+``local`` (processes) and ``on_ray`` (Ray Data); each hands out shards and gets :class:`Done` back.
 """
 
 from __future__ import annotations
