@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NARROW = 80
 #: Columns beyond those that a table needs at least, below which it is a list.
 _SPACE = 20
+#: Spaces before a cell of a list, at most.
+_INDENT = 4
 #: Replacements of drawing characters for outputs without Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
 _HANDLER = "bnn.plainer"
@@ -85,7 +87,7 @@ def print_whole(renderable: RenderableType, least: int | None = None) -> None:
         wide = Console(width=1 << 12)
         # No word is broken: a terminal does that where it must.
         least_whole = Measurement.get(wide, wide.options, listed).minimum
-        Console(width=max(width, least_whole)).print(listed)
+        Console(width=max(width, least_whole + _INDENT)).print(listed)
         return
     Console(width=max(width, needed if least is None else least)).print(renderable)
 

@@ -162,11 +162,11 @@ def within_frame(ink: Mask) -> Box | None:
         height, width = (max(b.sides[axis] for b in others) for axis in (0, 1))
         if height < _INNER * box.sides[0] and width < _INNER * box.sides[1]:
             continue
-        inner = Box(
-            min(lines.top, *(b.top for b in others)),
-            max(lines.bottom, *(b.bottom for b in others)),
-            min(lines.left, *(b.left for b in others)),
-            max(lines.right, *(b.right for b in others)),
+        inner = Box(  # with paper around the ink, where there is any
+            max(min(lines.top, *(b.top - 1 for b in others)), room.top),
+            min(max(lines.bottom, *(b.bottom + 1 for b in others)), room.bottom),
+            max(min(lines.left, *(b.left - 1 for b in others)), room.left),
+            min(max(lines.right, *(b.right + 1 for b in others)), room.right),
         )
         return inner.scaled(cell)
     between = _between_rules(boxes)

@@ -193,10 +193,10 @@ export function withinFrame(ink) {
     const [height, width] = [0, 1].map((axis) => Math.max(...others.map((b) => b.sides[axis])));
     if (height < INNER * boxes[i].sides[0] && width < INNER * boxes[i].sides[1]) continue;
     return new Box(
-      Math.min(lines.top, ...others.map((b) => b.top)),
-      Math.max(lines.bottom, ...others.map((b) => b.bottom)),
-      Math.min(lines.left, ...others.map((b) => b.left)),
-      Math.max(lines.right, ...others.map((b) => b.right)),
+      Math.max(Math.min(lines.top, ...others.map((b) => b.top - 1)), room.top),
+      Math.min(Math.max(lines.bottom, ...others.map((b) => b.bottom + 1)), room.bottom),
+      Math.max(Math.min(lines.left, ...others.map((b) => b.left - 1)), room.left),
+      Math.min(Math.max(lines.right, ...others.map((b) => b.right + 1)), room.right),
     ).scaled(cell);
   }
   return betweenRules(boxes)?.scaled(cell) ?? null;
