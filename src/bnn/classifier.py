@@ -122,8 +122,9 @@ class Classifier:
     (height, width) or (height, width, channels) of any size, with 1, 3 or, with alpha, 4
     channels); an array (N, height, width) or (N, height, width, channels) of several; a list
     of any of the former. All are prepared as the model says; arrays that have its shape
-    already are taken as they are. See :func:`bnn.model.batch.as_batch`. Models that are not about
-    pictures take arrays (N, ...) with their input's shape and its declared type.
+    already are taken as they are (digits that are dark on light become light on black). See
+    :func:`bnn.model.batch.as_batch`. Models that are not about pictures take arrays (N, ...) with
+    their input's shape and its declared type.
 
     Raises:
         UnknownNameError: no such model or runtime.

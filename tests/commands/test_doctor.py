@@ -40,13 +40,30 @@ def test_what_is_missing_has_a_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("BNN_DATA", str(tmp_path / "gone"))
     monkeypatch.setattr("bnn.hw.toolchain.verilator.verilator_root", _unavailable)
     found = _checked()
-    for name in ("training", "conversion", "downloads", "bnn watch", "simulator", "board"):
+    for name in ("training", "conversion", "downloads", "cameras", "simulator", "board"):
         assert found[name]["state"] == "missing"
         assert found[name]["remedy"]
+    for name in ("bnn serve", "bnn bulk", "Ray"):
+        assert found[name]["state"] == "missing"
+        assert "install" in found[name]["remedy"]
+    assert "reads folders and animations" in found["cameras"]["found"]
     assert str(tmp_path / "gone") in found["data sets"]["found"]
     shown = CliRunner().invoke(app, ["doctor"])
     assert shown.exit_code == 0
     assert "get it: " in shown.stdout
+
+
+def test_tools_of_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("bnn.hw.toolchain.synth.command", _unavailable)
+    monkeypatch.setattr("bnn.hw.toolchain.locate.command", lambda _: _unavailable())
+    found = _checked()
+    assert {found[name]["state"] for name in ("Yosys", "nextpnr")} == {"missing"}
+    monkeypatch.setattr("bnn.hw.toolchain.synth.command", lambda: ["/somewhere/yosys"])
+    monkeypatch.setattr("bnn.hw.toolchain.locate.command", lambda name: [f"/somewhere/{name}"])
+    found = _checked()
+    assert found["Yosys"]["found"].endswith("yosys")
+    assert found["nextpnr"]["found"].endswith("/somewhere/nextpnr-xilinx")
 
 
 def test_what_every_use_needs(monkeypatch: pytest.MonkeyPatch) -> None:

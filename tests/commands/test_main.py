@@ -200,6 +200,7 @@ def test_models_that_are_not_about_pictures(terminal: Terminal, tmp_path: Path) 
     message = terminal.fails("classify", path, _picture(tmp_path / "a.png", 1))
     assert "does not take pictures" in message
     assert "does not take pictures" in terminal.fails("evaluate", path, "--data", tmp_path)
+    assert "does not take pictures" in terminal.fails("watch", path, tmp_path)
 
 
 def _good(path: Path, level: int) -> str:
@@ -234,11 +235,15 @@ def test_classify_goes_on_after_what_it_cannot_read(
     status, out, err = _run(capsys, monkeypatch, *arguments, "--json")
     assert status == 1
     found = [json.loads(line) for line in out.splitlines()]
-    assert [(one["image"], one["class_name"]) for one in found] == [
+    assert [(one["image"], one["class_name"]) for one in found[:3]] == [
         (good, "light"),
         (inside[0], "dark"),
         (inside[1], "dark"),
     ]
+    bad_ones = [folder / "phone.heic", bad, tmp_path / "gone.png", cut]
+    assert [one["image"] for one in found[3:]] == list(map(str, bad_ones))
+    for one, line in zip(found[3:], err.splitlines()[1:], strict=False):
+        assert line == f"bnn: {one['image']}: {one['error']}"
     passed, *lines = err.splitlines()
     assert "1 file is passed over, for the name is not a picture's: notes.txt" in passed
     assert [line.split(": ")[1] for line in lines[:4]] == [

@@ -15,7 +15,7 @@ import pytest
 import bnn
 from bnn.commands.main import main
 from bnn.system import progress
-from bnn.system.terminal import harmless
+from bnn.system.terminal import echo_folded, harmless
 
 SAMPLES = Path(bnn.__file__).parent / "samples" / "mnist"
 THREE = str(SAMPLES / "3.png")
@@ -126,6 +126,44 @@ def test_no_terminal_cuts_a_table(
         assert max(map(len, text.splitlines())) <= 80
     shown = {"info": "119,128,320", "plan": "1024x1024", "bench": "slow/fast"}
     assert shown[command[0]] in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plan", "lfc-w1a1", "--max"),
+        ("info", "cnv-w1a1"),
+        ("classify", "lfc-w1a1", "3.png"),
+        ("classify", "lfc-w1a1", "3.png", "--top", "4"),
+    ],
+    ids=" ".join,
+)
+def test_a_narrow_terminal_has_lists_of_whole_words(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(SAMPLES)
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = _run(monkeypatch, *command)
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = _run(monkeypatch, *command)
+    assert max(map(len, narrow.splitlines())) <= 40
+
+    def words(text: str) -> set[str]:  # times differ from run to run
+        return set(re.findall(r"[A-Za-z]{4,}|[0-9]+x[0-9x]+", text)) - {"preparing", "computing"}
+
+    assert words(wide) <= words(narrow)
+
+
+def test_a_line_of_words_is_folded_in_a_narrow_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    line = "ok       core          a kernel and " + "many words " * 9 + "x" * 50
+    for columns, folded in (("40", True), ("80", False), ("", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        echo_folded(line, 23)
+        shown = capsys.readouterr().out
+        assert shown.split() == line.split()
+        assert (len(shown.splitlines()) > 1) == folded
 
 
 def test_help_and_answers_without_a_width(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import bnn
+from bnn.commands import frames
 from bnn.commands.frames import frames_of, middle_square
 from bnn.commands.main import app
 from bnn.errors import BnnError, DataError
@@ -22,9 +24,9 @@ from bnn.errors import BnnError, DataError
 SAMPLES = Path(bnn.__file__).parent / "samples" / "cifar10"
 
 
-def _watched(*arguments: str) -> list[dict[str, Any]]:
+def _watched(*arguments: str, status: int = 0) -> list[dict[str, Any]]:
     result = CliRunner().invoke(app, ["watch", *arguments, "--json"])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == status, result.output
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
@@ -58,9 +60,60 @@ def test_an_animation(tmp_path: Path) -> None:
 
 def test_a_picture_without_a_digit_is_an_answer(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), "white").save(tmp_path / "a.png")
-    (found,) = _watched("lfc-w1a1", str(tmp_path))
-    assert found["class_name"].startswith("(")
+    (found,) = _watched("lfc-w1a1", str(tmp_path), status=1)
+    assert found["class_name"] is None
+    assert found["error"].startswith("no stroke found")
     assert "probability" not in found
+    # A frame of an animation or of a camera is not a file that cannot be read.
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "b.gif")
+    (found,) = _watched("lfc-w1a1", str(tmp_path / "b.gif"))
+    assert found["error"].endswith("paper on all sides of it")
+
+
+def test_broken_files_are_lines_and_status_1(tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "Cat.png", tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    (tmp_path / "c.heic").write_bytes(b"x")
+    found = _watched("cnv-w1a1", str(tmp_path), status=1)
+    assert [one["class_name"] for one in found] == ["Cat", None, None]
+    assert [one["source"] for one in found] == ["a.png", "b.png", "c.heic"]
+    assert "error" not in found[0]
+    assert "picture" in found[1]["error"]
+    assert "c.heic" in found[2]["error"]
+    result = CliRunner().invoke(app, ["watch", "cnv-w1a1", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "b.png: (" in result.stdout
+    with pytest.raises(DataError, match="folder without pictures"):
+        list(frames_of(str(_made(tmp_path / "empty"))))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_each_frame_has_a_line_in_a_pipe() -> None:
+    result = CliRunner().invoke(app, ["watch", "cnv-w1a1", str(SAMPLES)])
+    assert len(result.stdout.splitlines()) == 10
+
+
+def test_a_camera_has_a_line_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=_Camera))
+    result = CliRunner().invoke(app, ["watch", "cnv-w1a1", "0"])
+    assert len(result.stdout.splitlines()) == 2  # the first frame, and the last one at the end
+
+
+def test_a_cut_animation_names_the_frame(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    frames = [Image.fromarray(random.integers(0, 256, (64, 64), np.uint8)) for _ in range(3)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3 - 200])
+    frames_there = frames_of(str(path))
+    assert next(frames_there)[0] == "a.gif[0]"
+    with pytest.raises(DataError, match=r"a\.gif: frame 1: "):
+        next(frames_there)
 
 
 def test_lines_for_people() -> None:
@@ -102,10 +155,24 @@ def test_a_camera_is_turned_to_rgb_and_cut_to_its_middle(monkeypatch: pytest.Mon
     assert isinstance(found[0][1], np.ndarray)
     assert found[0][1].tolist() == [[[1, 128, 255]] * 4] * 4
     assert _Camera.released == before + 1
-    with pytest.raises(DataError, match="camera 7: no such camera"):
-        list(frames_of("7"))
-    with pytest.raises(DataError, match="camera 1: gives no frame"):
+    with pytest.raises(DataError, match="camera 1: gives no frame; another program may"):
         list(frames_of("1"))
+
+
+def test_why_a_camera_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=_Camera))
+    monkeypatch.setattr(frames, "_DEVICES", tmp_path)
+    with pytest.raises(DataError, match="camera 7: no such camera; this machine has none"):
+        list(frames_of("7"))
+    (tmp_path / "video0").touch()
+    with pytest.raises(DataError, match="camera 7: no such camera; there are 0"):
+        list(frames_of("7"))
+    (tmp_path / "video7").touch()
+    with pytest.raises(DataError, match=r"camera 7: .*video7 cannot be opened; another program"):
+        list(frames_of("7"))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DataError, match=r"camera 7: .*video7 may not be read by this user"):
+        list(frames_of("7"))
 
 
 def test_without_opencv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

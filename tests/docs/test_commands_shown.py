@@ -141,3 +141,24 @@ def test_the_command_runs(
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert result.output
+
+
+def _names() -> list[str]:
+    return sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^## bnn (\S+)$", page, re.MULTILINE)) == _names()
+    assert sorted(re.findall(r"command-output} bnn (\S+) --help$", page, re.MULTILINE)) == _names()
+
+
+@pytest.mark.parametrize("name", _names())
+def test_help_shows_every_bracket_of_its_text(name: str) -> None:
+    """Typer reads [text] as markup and removes it, unless it is escaped."""
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    texts = [command.help, *(getattr(one, "help", None) for one in command.params)]
+    brackets = {found for text in texts if text for found in re.findall(r"\[[^\]]*\]", text)}
+    for found in brackets - {"[bold]", "[/bold]"}:
+        shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
+        assert found in shown, found

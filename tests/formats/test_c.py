@@ -182,10 +182,32 @@ def _read(edge: str, fused: dict[str, Window]) -> str:
     return fused[edge].source if edge in fused else edge
 
 
-@pytest.mark.parametrize("name", ["a-b", "1st", "int", "", "é", "x" * 42, "a b"])
-def test_names_that_are_not_c(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"called after the folder|exists already"):
-        c.save(bnn.load("lfc-w1a1"), tmp_path / name if name else tmp_path / "")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a-b", "'a-b' contains '-'"),
+        ("3d", "'3d' begins with a digit"),
+        ("int", "'int' is a word of C or C"),
+        ("main", "'main' is a word of C or C"),
+        ("inline", "'inline' is a word of C or C"),
+        ("class", "'class' is a word of C or C"),
+        ("co_await", "'co_await' is a word of C or C"),
+        ("math", r"math\.h is a header of C"),
+        ("stdint", r"stdint\.h is a header of C"),
+        ("é", "'é' contains 'é'"),
+        ("x" * 42, "its name has more than 41 letters"),
+        ("a b", "'a b' contains ' '"),
+    ],
+)
+def test_names_that_are_not_c(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=f"{reason}.*; functions and files are called after"):
+        c.save(bnn.load("lfc-w1a1"), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_parent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=f"{tmp_path / 'none'} is not a folder; make it first"):
+        c.save(bnn.load("lfc-w1a1"), tmp_path / "none" / "net")
     assert not list(tmp_path.iterdir())
 
 

@@ -108,6 +108,12 @@ def test_a_board_has_its_parts_clock_unless_it_says_one() -> None:
         ("dsp = 220", "dsps = 220", "new.toml: dsp is missing"),
         ("dsp = 220", "dsp = 220\nuram = 4", "new.toml: uram is not a field of this table"),
         ('"xc7"', '"xc7; quit"', "new.toml: yosys must be a name"),
+        ('"xc7"', '"zzz"', "new.toml: yosys is 'zzz'; there are: xc7, xcu, xcup"),
+        (
+            '"xc7"',
+            '"xc7"\nprjxray = "zynq"',
+            "new.toml: prjxray is 'zynq'; there are: artix7, kintex7, spartan7, zynq7",
+        ),
         ("lut = 53_200", "lut =", "new.toml: not a TOML file"),
     ],
 )
@@ -126,8 +132,13 @@ def test_mistakes_in_a_part_name_file_and_field(before: str, after: str, reason:
             'part = "xc7"',
             "part is 'xc7'; there are: xc7z007s, xc7z010, xc7z020",
         ),
+        (
+            '"xc7z020clg400-1"',
+            '"xc7z010clg400-1"',
+            "device is 'xc7z010clg400-1'; a device of part xc7z020 begins with xc7z020",
+        ),
         ("clock_mhz = 125", "clock_mhz = 0", "clock_mhz must be from 1 to 1000"),
-        ('"bnn_zynq7"', '"bnn_zynq9"', "[build]: top is 'bnn_zynq9', but there is no file"),
+        ('"bnn_zynq7"', '"bnn_zynq9"', "[build]: top is 'bnn_zynq9'; there are: bnn_zynq7 ("),
         ('"bnn_zynq7"', '"../bnn_zynq7"', "[build]: top must be a name"),
         ("0x43C0_0000", "0x43C0_8000", "[build]: base must be a multiple of span (0x10000)"),
         ("span = 0x1_0000", "", "[build]: span is missing"),
@@ -153,7 +164,7 @@ def test_a_board_that_can_only_be_planned_for_says_so() -> None:
     assert plan.exit_code == 0, plan.output
     assert "ultra96-v1: planned only: no top module" in plan.output
     with pytest.raises(
-        BuildError, match=r"ultra96-v1: planned only: no top module.*pynq-z1, pynq-z2"
+        BuildError, match=r"ultra96-v1: planned only: no top .*\[build\].*pynq-z1, pynq-z2"
     ):
         board("ultra96-v1")
     args = ["plan", "lfc-w1a1", "--part", "xczu3eg", "--fps", "1000", "--json"]
@@ -214,9 +225,14 @@ def test_a_users_own_board_is_planned_for_and_built(tmp_path: Path) -> None:
 
 def test_a_users_own_board_with_a_chip_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(
-        BOARD.replace('part = "xc7z020"\n', "").replace("clock_mhz = 125\n", "") + OWN_PART
-    )
+    text = BOARD.replace('part = "xc7z020"\n', "").replace("clock_mhz = 125\n", "") + OWN_PART
+    path.write_text(text)
+    with pytest.raises(BuildError, match=r'has other cells .* write part = "xc7z020" instead'):
+        board(str(path))
+    path.write_text(text.replace("xc7z020clg400-1", "xczu3eg-sbva484-1-e"))
+    with pytest.raises(BuildError, match="devices of yosys = 'xc7' begin with xc7 or xa7"):
+        board(str(path))
+    path.write_text(text.replace("xc7z020clg400-1", "xc7z012sclg485-1"))
     found = board(str(path))
     assert (found.part.luts, found.part.bram36, found.clock_mhz) == (17_600, 60, 50)
     path.write_text(path.read_text().replace("dsp = 80", "dsp = 80\nslices = 1"))
@@ -315,6 +331,35 @@ def test_how_far_a_clock_was_tried(options: tuple[str, ...], kind: str) -> None:
     assert _json("plan", "lfc-w1a1", "--fps", "1000", *options)["clock_is"] == kind
     shown = CliRunner().invoke(app, ["plan", "lfc-w1a1", "--fps", "1000", *options]).output
     assert f"MHz is {kind}" in " ".join(shown.split())
+
+
+def test_a_build_says_how_far_its_clock_was_tried(tmp_path: Path) -> None:
+    for mhz, kind in (("100", "estimated"), ("900", "hoped for")):
+        folder = tmp_path / mhz
+        built = CliRunner().invoke(app, ["build", "lfc-w1a1", "--clock", mhz, "-o", str(folder)])
+        assert f"clock: {kind}: " in built.output
+        assert json.loads((folder / "report.json").read_text())["clock_is"] == kind
+        assert f"clock: {kind}: " in (folder / "report.html").read_text()
+
+
+def test_a_board_file_that_is_called_otherwise_is_hinted_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(BOARD)
+    Path("other").write_text(BOARD)
+    for name, hint in (("mine", "the file mine.toml"), ("other", "rename it to other.toml")):
+        with pytest.raises(BuildError, match=hint):
+            board(name)
+        with pytest.raises(PlanError, match=hint):
+            find(name)
+
+
+@pytest.mark.parametrize("option", ["--part", "--board"])
+def test_an_empty_part_is_refused(option: str) -> None:
+    for value in ("", "  "):
+        refused = CliRunner().invoke(app, ["plan", "lfc-w1a1", option, value])
+        assert f"{option} is empty" in str(refused.exception)
 
 
 def _json(*args: str) -> Any:

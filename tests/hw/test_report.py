@@ -80,5 +80,5 @@ def test_a_page_begins_with_the_summary(route: bool) -> None:
     routed = Routed(123.4, (), {"SLICE_LUTX": 7}, Path("x"))
     values = report.as_json(build(dense(), DENSE_FOLDING), BOARD, None, routed if route else None)
     lines = report.as_text(values).splitlines()
-    told = lines[:3] + ["routed: 123.4 MHz at most; bnn.bit"] * route
+    told = lines[:4] + ["routed: 123.4 MHz at most; bnn.bit"] * route
     assert f"<p>{'<br>'.join(told)}</p>" in report.as_html(values)

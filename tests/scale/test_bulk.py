@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -275,14 +276,14 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "many.npy"
 
 
-def _check(out: Path, many: Path) -> None:
+def _check(out: Path, many: Path, parts: int = 10) -> None:
     """Every input exactly once, with the right scores."""
     found = rows(out)
     assert [row["name"] for row in found] == [f"{many}[{index}]" for index in range(200)]
     expected = bnn.Classifier("lfc-w1a1", "reference").scores(np.load(many))
     np.testing.assert_array_equal(scores(out), expected)
     names = {path.name for path in out.iterdir()}
-    assert names == {*(f"part-{i:06d}.parquet" for i in range(10)), "_plan.json",
+    assert names == {*(f"part-{i:06d}.parquet" for i in range(parts)), "_plan.json",
                      "_model.bnn", "_summary.json"}  # fmt: skip
 
 
@@ -382,7 +383,7 @@ def test_another_plan_needs_another_folder(tmp_path: Path, many: Path) -> None:
     _run("lfc-w1a1", [many], out)
     with pytest.raises(BulkError, match="another model; give a new folder"):
         _run("lfc-w1a2", [many], out)
-    with pytest.raises(BulkError, match="another sources"):
+    with pytest.raises(BulkError, match="results of other sources;"):
         _run("lfc-w1a1", [SAMPLES / "mnist"], out)
     with pytest.raises(BulkError, match="holds other files"):
         _run("lfc-w1a1", [many], tmp_path)
@@ -444,6 +445,45 @@ def test_killed_processes_and_drivers_lose_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores(out), expected)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_processes_killed_at_any_moment_stop_nothing(tmp_path: Path, many: Path) -> None:
+    """While they start, classify, or send what they did: the others go on, and no row is lost."""
+    random = np.random.default_rng(3)
+    killed, done = 0, 0
+    ended = threading.Event()
+
+    def kill() -> None:
+        nonlocal killed
+        before = -1
+        while not ended.wait(float(random.uniform(0, 0.8))):
+            if done > before and _kill_one(os.getpid()):  # else it would give up
+                killed, before = killed + 1, done
+
+    def advance(progress: Any) -> None:
+        nonlocal done
+        done = progress.done
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.MonkeyPatch.context() as changed:
+            changed.setattr(sources, "IMAGES", 10)
+            made = bulk(bnn.load("lfc-w1a1"), [str(many)], tmp_path / "out", local(3),
+                        runtime="reference", advance=advance)  # fmt: skip
+    finally:
+        ended.set()
+        killer.join()
+    assert killed > 0
+    assert made.rows == 200
+    _check(tmp_path / "out", many, 20)
+
+
+def test_what_fails_in_a_process_is_raised(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 5, 5), np.uint8))
+    with pytest.raises(InputError, match="arrays are"):
+        bulk(bnn.load("lfc-w1a1"), [str(tmp_path / "a.npy")], tmp_path / "out", local(2))
+
+
 def _runs(process: str) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] not in "ZX"
@@ -469,6 +509,51 @@ def test_the_command(tmp_path: Path, many: Path) -> None:
         failed = invoke(*args)
         assert isinstance(failed.exception, BnnError)
         assert text in str(failed.exception)
+
+
+def test_the_command_refuses_a_column_of_pictures(tmp_path: Path, many: Path) -> None:
+    for source in (many, SAMPLES / "mnist"):
+        args = ["bulk", "lfc-w1a1", str(source), "-o", str(tmp_path / "x"), "--column", "image"]
+        failed = CliRunner().invoke(app, args)
+        assert "--column image: is for tables" in str(failed.exception)
+    assert not (tmp_path / "x").exists()
+
+
+def test_nothing_that_can_be_read_is_status_1(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    args = ["bulk", "cnv-w1a1", str(folder), "-o", str(tmp_path / "out"), "-w", "1"]
+    for _ in range(2):  # the second keeps the rows of the first
+        assert CliRunner().invoke(app, args).exit_code == 1
+    (folder / "c.png").write_bytes((SAMPLES / "cifar10" / "Cat.png").read_bytes())
+    assert CliRunner().invoke(app, args).exit_code == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_an_interrupt_says_how_far_it_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "many.npy", _digits(4000))
+    out = tmp_path / "out"
+    code = (
+        "from bnn.scale import sources; sources.IMAGES = 50\n"
+        "from bnn.commands.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "bulk", "lfc-w1a1", str(tmp_path / "many.npy"),
+               "-o", str(out), "-w", "2", "-r", "reference"]  # fmt: skip
+    driver = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(out.glob("part-*")):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does it
+    _, errors = driver.communicate()
+    assert driver.returncode == 130
+    assert errors.count("\n") == 1
+    assert f"{out}: stopped: " in errors
+    assert "of 80 shards" in errors
+    assert "give the same command again to go on" in errors
 
 
 @pytest.mark.filterwarnings("ignore")

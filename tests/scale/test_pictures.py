@@ -65,7 +65,9 @@ def _variants(height: int, width: int) -> dict[str, bytes]:
     return {**made, **cut}
 
 
-@pytest.mark.parametrize("rule", [Digit(), Thumbnail(), Stretch()], ids=lambda rule: rule.kind)
+@pytest.mark.parametrize(
+    "rule", [Digit(like_mnist=False), Thumbnail(), Stretch()], ids=lambda rule: rule.kind
+)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (9, 14, 1), (20, 11, 3)])
 @pytest.mark.filterwarnings("ignore")
 def test_the_short_way_changes_no_pixel(rule: Preprocess, shape: tuple[int, int, int]) -> None:
@@ -78,6 +80,18 @@ def test_the_short_way_changes_no_pixel(rule: Preprocess, shape: tuple[int, int,
         with open_one_of(data, "x") as opened:
             np.testing.assert_array_equal(found, rule.to_array(opened, shape), err_msg=name)
     assert short >= (0 if isinstance(rule, Digit) and shape[2] == 3 else 2)
+
+
+def test_only_digits_like_mnists_go_the_short_way() -> None:
+    levels = np.zeros((28, 28), np.uint8)
+    levels[4:24, 12:16] = 255
+    for given, short in ((levels, True), (255 - levels, False), (levels // 4, False)):
+        data = _saved(Image.fromarray(given), "PNG")
+        found = as_it_is(Digit(), data, (28, 28, 1))
+        assert (found is not None) == short
+        with open_one_of(data, "x") as opened:
+            wanted = Digit().to_array(opened, (28, 28, 1))
+        np.testing.assert_array_equal(wanted[..., 0], levels)
 
 
 @pytest.mark.filterwarnings("ignore")

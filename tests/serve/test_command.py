@@ -11,8 +11,9 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,28 @@ def test_sigterm_under_load_loses_no_request(tmp_path: Path) -> None:
     assert wrong == []
     # Whatever the server has taken, a client has its answer.
     assert len(finished) == answered
+
+
+def test_a_second_interrupt_ends_at_once_without_a_traceback(tmp_path: Path) -> None:
+    images = np.random.default_rng(5).integers(0, 256, (500, 32, 32, 3), np.uint8)
+    body, length = binary(images, "scores")
+    headers = {"Inference-Header-Content-Length": str(length)}
+    with process("cnv-w1a1", "--runtime", "reference", log=tmp_path / "log") as (server, url):
+        port = int(url.rsplit(":", 1)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", INFER.replace("lfc", "cnv"), body, headers)
+        for _ in range(2):
+            time.sleep(1)
+            server.send_signal(signal.SIGINT)
+        with suppress(OSError, http.client.HTTPException):
+            answer = connection.getresponse()
+            assert answer.status in (200, 503)
+        connection.close()
+        server.wait(120)
+    text = (tmp_path / "log").read_text()
+    assert "Traceback" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line["status"] for line in lines if line["event"] == "request"} <= {200, 499, 503}
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -308,6 +308,7 @@ def test_the_picture_may_be_as_large_as_the_limit(start: Start) -> None:
             "POST", "/v2/models/cnv-w1a1/infer", data.getvalue(), {"Content-Type": "image/png"}
         )
         assert status == expected, answer
-    assert (
-        json.loads(answer)["error"] == "picture 0: has 101 x 100 pixels; at most 10000 are allowed"
+    assert json.loads(answer)["error"] == (
+        "picture 0: has 101 x 100 pixels; at most 10000, the limit of this server (bnn serve "
+        "--max-pixels)"
     )

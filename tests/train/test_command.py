@@ -26,9 +26,12 @@ def test_the_command_line_does_not_load_pytorch():
 
 @pytest.mark.parametrize("missing", ["torch", "lightning"])
 @pytest.mark.parametrize(
-    "arguments", [["train", "tfc-w1a1", "--data", "x", "-o", "y"], ["certify", "y"]]
+    "arguments", [["train", "tfc-w1a1", "--data", "mnist", "-o", "y"], ["certify", "y"]]
 )
-def test_without_the_extra_it_says_what_to_install(monkeypatch, missing, arguments):
+def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path, missing, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "settings.json").write_text("{}")
     monkeypatch.setattr(commands, "find_spec", lambda name: None if name == missing else object())
     result = runner.invoke(app, arguments)
     assert isinstance(result.exception, TrainError)

@@ -91,14 +91,15 @@ def _drawing(seed: int, *, thin: bool = False, framed: bool = False) -> NDArray[
     return np.asarray(image.convert("RGBA"))
 
 
+@pytest.mark.parametrize("rule", [Digit(), Digit(like_mnist=False)], ids=["mnist", "filled"])
 @pytest.mark.parametrize("kind", ["thick", "thin", "framed"])
-def test_drawn_strokes_are_equal_or_refused_by_both(page: Any, kind: str) -> None:
+def test_drawn_strokes_are_equal_or_refused_by_both(page: Any, kind: str, rule: Digit) -> None:
     equal = 0
     for seed in range(25):
         rgba = _drawing(seed, thin=kind == "thin", framed=kind == "framed")
-        found = _page_bytes(page, rgba, (28, 28, 1), Digit())
+        found = _page_bytes(page, rgba, (28, 28, 1), rule)
         try:
-            wanted: Any = _package_bytes(rgba, (28, 28, 1), Digit())
+            wanted: Any = _package_bytes(rgba, (28, 28, 1), rule)
         except DataError as reason:
             wanted = str(reason)
         if isinstance(found, list):
@@ -109,7 +110,36 @@ def test_drawn_strokes_are_equal_or_refused_by_both(page: Any, kind: str) -> Non
     assert equal > 15
 
 
-@pytest.mark.parametrize("options", [Digit(adaptive=False), Digit(5.0, 2.0, 180, 80, False)])
+def test_digits_of_the_inputs_size_are_equal(page: Any) -> None:
+    """MNIST's own are as they are; dark on light, pale and faint ones are light on black."""
+    equal = 0
+    for path in sorted((Path(bnn.__file__).parent / "samples/mnist").glob("*.png")):
+        with Image.open(path) as image:
+            own = np.asarray(image.convert("L")).astype(np.float64) / 255
+        for ground, stroke in ((0, 255), (255, 0), (220, 150), (140, 230), (0, 90)):
+            levels = (ground + (stroke - ground) * own).astype(np.uint8)
+            rgba = np.stack([*[levels] * 3, np.full_like(levels, 255)], axis=2)
+            wanted = _package_bytes(rgba, (28, 28, 1), Digit())
+            assert _page_bytes(page, rgba, (28, 28, 1), Digit()) == wanted
+            equal += wanted[0] == 0
+    assert equal == 50
+
+
+def test_a_panel_is_refused(page: Any) -> None:
+    levels = np.pad(np.zeros((28, 28), np.uint8), 30, constant_values=255)
+    levels[38:50, 42:46] = 255
+    rgba = np.stack([*[levels] * 3, np.full_like(levels, 255)], axis=2)
+    assert _page_bytes(page, rgba, (28, 28, 1), Digit()) == "error.no-stroke"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Digit(adaptive=False),
+        Digit(adaptive=False, like_mnist=False),
+        Digit(5.0, 2.0, 180, 80, False, like_mnist=False),
+    ],
+)
 def test_the_fixed_rule_is_equal(page: Any, options: Digit) -> None:
     for seed in range(10):
         rgba = _drawing(seed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bnn.errors import BulkError, RuntimeUnavailableError
+from bnn.system import install
 from bnn.system.progress import INTERVAL_S
 from bnn.system.terminal import harmless, notice
 
@@ -39,8 +40,9 @@ def bulk(
 ) -> None:
     """Classify many pictures into Parquet files, on all processors or on a cluster.
 
-    A picture that cannot be read is a row with an error. A run that was interrupted goes on where
-    it stopped: give the same command again. Needs the extra: pip install 'bnn-pynq[bulk]'.
+    A picture that cannot be read is a row with an error; if none can be read, the exit status is 1.
+    A run that was interrupted goes on where
+    it stopped: give the same command again. Needs the extra bulk: bnn doctor shows how to get it.
 
     Example: [bold]bnn bulk cnv-w1a1 photos/ shards/*.tar -o results[/bold]
     """
@@ -50,7 +52,7 @@ def bulk(
         import pyarrow as pa  # noqa: F401  # one line now, not an error in each process
     except ImportError as reason:
         raise RuntimeUnavailableError(
-            f"bnn bulk needs the extra bulk ({reason}): pip install 'bnn-pynq[bulk]'"
+            f"bnn bulk needs the extra bulk ({reason}): {install.command('bulk')}"
         ) from None
     from bnn.scale.running import bulk as run
 
@@ -59,16 +61,27 @@ def bulk(
     chosen = _engine(engine, workers)
     said = time.monotonic()
 
+    last: Progress | None = None
+
     def advance(progress: Progress) -> None:
-        nonlocal said
+        nonlocal said, last
+        last = progress
         if time.monotonic() - said >= INTERVAL_S:
             said = time.monotonic()
             notice(progress.line())
 
-    done = run(bnn.load(model), sources, out, chosen, runtime=runtime, column=column,
-               advance=advance)  # fmt: skip
+    try:
+        done = run(bnn.load(model), sources, out, chosen, runtime=runtime, column=column,
+                   advance=advance)  # fmt: skip
+    except KeyboardInterrupt:
+        far = "nothing is done yet" if last is None else last.line()
+        notice(f"{out}: stopped: {far}; give the same command again to go on")
+        raise typer.Exit(130) from None
     kept = f", {done.kept} rows kept" if done.kept else ""
     typer.echo(harmless(f"{out}: {done.line()}{kept}"))
+    if done.errors and done.errors == done.rows + done.kept:
+        notice(f"{out}: none of the {done.errors} could be read; the column error says why")
+        raise typer.Exit(1)
 
 
 def _engine(name: str, workers: int | None) -> Engine:

@@ -17,7 +17,7 @@ import typer
 
 from bnn.errors import BnnError
 from bnn.system import install
-from bnn.system.terminal import harmless
+from bnn.system.terminal import echo_folded, harmless
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def doctor(
         if json:
             typer.echo(json_text.dumps(asdict(one)))
             continue
-        typer.echo(harmless(f"{one.state:8} {one.name:13} {one.found}"))
+        echo_folded(harmless(f"{one.state:8} {one.name:13} {one.found}"), 23)
         if one.remedy:
-            typer.echo(harmless(f"{'':23}get it: {one.remedy}"))
+            echo_folded(harmless(f"{'':23}get it: {one.remedy}"), 23)
     if any(one.state == "broken" for one in found):
         raise typer.Exit(1)
 
@@ -69,8 +69,14 @@ def checks() -> Iterator[Check]:
     yield _extra("train", "training", ("torch", "lightning"))
     yield _extra("convert", "conversion", ("h5py", "onnx"))
     yield _extra("data", "downloads", ("pooch",))
-    yield _extra("camera", "bnn watch", ("cv2",))
+    without = "; bnn watch reads folders and animations, not cameras and videos"
+    yield _extra("camera", "cameras", ("cv2",), without)
+    yield _extra("serve", "bnn serve", ("starlette", "uvicorn", "httptools", "prometheus_client"))
+    yield _extra("bulk", "bnn bulk", ("pyarrow", "fsspec"))
+    yield _extra("ray", "Ray", ("ray",), "; bnn bulk runs on this machine, not on a cluster")
     yield _simulator()
+    yield _tool("Yosys", _yosys, install.command("hw"))
+    yield _tool("nextpnr", _nextpnr, "docs/hardware.md says how (Debian 14 has it as a package)")
     yield _board()
 
 
@@ -113,11 +119,31 @@ def _data() -> Check:
     return Check("data sets", "ok", told)
 
 
-def _extra(extra: str, name: str, modules: tuple[str, ...]) -> Check:
+def _extra(extra: str, name: str, modules: tuple[str, ...], without: str = "") -> Check:
     absent = [module for module in modules if find_spec(module) is None]
     if absent:
-        return Check(name, "missing", f"no {', '.join(absent)}", install.command(extra))
+        return Check(name, "missing", f"no {', '.join(absent)}{without}", install.command(extra))
     return Check(name, "ok", ", ".join(modules))
+
+
+def _tool(name: str, look: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(name, "ok", look())
+    except BnnError:
+        return Check(name, "missing", f"no {name}", remedy)
+
+
+def _yosys() -> str:
+    from bnn.hw.toolchain.synth import command
+
+    words = command()
+    return f"for bnn build --synth: {words[0] if len(words) == 1 else 'a package of Python'}"
+
+
+def _nextpnr() -> str:
+    from bnn.hw.toolchain.locate import command
+
+    return f"for bnn build --pnr: {command('nextpnr-xilinx')[0]}"
 
 
 def _simulator() -> Check:

@@ -6,6 +6,7 @@ OpenCV is imported for cameras and videos alone; it is an optional part (``camer
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,18 @@ from numpy.typing import NDArray
 from bnn.errors import BnnError, DataError
 from bnn.system import install
 
-#: A frame's name, and the frame: RGB uint8 (height, width, 3), or the path of a picture.
-Frame = tuple[str, NDArray[np.uint8] | Path]
+#: A frame's name, and the frame: RGB uint8 (height, width, 3), the path of a picture, or why
+#: there is none.
+Frame = tuple[str, NDArray[np.uint8] | Path | DataError]
+#: Where Linux has its cameras.
+_DEVICES = Path("/dev")
 #: Endings of animations, which Pillow reads.
 ANIMATIONS = (".gif", ".webp", ".png", ".apng")
+
+
+def is_camera(source: str) -> bool:
+    """Whether a source is a camera's number: its frames have no end, and each is soon old."""
+    return source.isdecimal() and not Path(source).exists()
 
 
 def frames_of(source: str) -> Iterator[Frame]:
@@ -34,7 +43,7 @@ def frames_of(source: str) -> Iterator[Frame]:
         return _of_folder(path)
     if path.suffix.lower() in ANIMATIONS and path.exists():
         return _of_animation(path)
-    if source.isdecimal() and not path.exists():
+    if is_camera(source):
         return _of_video(int(source), f"camera {source}")
     if not path.is_file():
         raise DataError(f"{source}: is neither a camera's number nor a file nor a folder")
@@ -45,10 +54,12 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
     from bnn.data.walk import walk
 
     found = walk(folder)
-    if not found.pictures:
+    if not found.pictures and not found.unreadable:
         raise DataError(f"{folder}: is a folder without pictures")
     for path in found.pictures:
         yield path.name, path
+    for one in found.unreadable:
+        yield one.path.name, DataError(str(one))
 
 
 def _of_animation(path: Path) -> Iterator[Frame]:
@@ -57,9 +68,17 @@ def _of_animation(path: Path) -> Iterator[Frame]:
     from bnn.data.pictures.rules import decoding, open_picture
     from bnn.data.pictures.seen import seen
 
-    with open_picture(path) as image, decoding(str(path)):
-        for number, frame in enumerate(ImageSequence.Iterator(image)):
-            yield f"{path.name}[{number}]", np.asarray(seen(frame.convert("RGB")).image)
+    with open_picture(path) as image:
+        frames = ImageSequence.Iterator(image)
+        number = 0
+        while True:
+            with decoding(f"{path}: frame {number}"):
+                try:
+                    pixels = np.asarray(seen(next(frames).convert("RGB")).image)
+                except StopIteration:
+                    return
+            yield f"{path.name}[{number}]", pixels
+            number += 1
 
 
 def _of_video(source: int | str, name: str) -> Iterator[Frame]:
@@ -67,11 +86,12 @@ def _of_video(source: int | str, name: str) -> Iterator[Frame]:
     capture = cv2.VideoCapture(source)
     try:
         if not capture.isOpened():
-            what = "no such camera" if isinstance(source, int) else "is not a video that opens"
+            what = _why_closed(source) if isinstance(source, int) else "is not a video that opens"
             raise DataError(f"{name}: {what}")
         there, frame = capture.read()
         if not there:
-            raise DataError(f"{name}: gives no frame")
+            hint = "; another program may be using it" if isinstance(source, int) else ""
+            raise DataError(f"{name}: gives no frame{hint}")
         while there:
             # OpenCV has blue first.
             yield name, np.ascontiguousarray(middle_square(frame)[..., ::-1])
@@ -80,7 +100,21 @@ def _of_video(source: int | str, name: str) -> Iterator[Frame]:
         capture.release()
 
 
+def _why_closed(number: int) -> str:
+    """Return why a camera cannot be opened, as far as the system says it."""
+    cameras = sorted(_DEVICES.glob("video*"))
+    numbers = [each.name.removeprefix("video") for each in cameras]
+    device = _DEVICES / f"video{number}"
+    if not device.exists():
+        there = f"there are {', '.join(numbers)}" if numbers else "this machine has none"
+        return f"no such camera; {there}"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"{device} may not be read by this user; add the user to the group video"
+    return f"{device} cannot be opened; another program may be using it, or it is not a camera"
+
+
 def _opencv() -> Any:
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings say less than our errors
     try:
         import cv2
     except ImportError:

@@ -89,7 +89,7 @@ def read_batches(
     Raises:
         InputError: the model does not take pictures.
     """
-    _check_takes_pictures(model)
+    check_takes_pictures(model)
     step = size or max(len(files), 1)
     for start in range(0, len(files), step):
         names: list[str] = []
@@ -112,7 +112,8 @@ def _failed(path: Path, error: BnnError) -> Unreadable:
     return Unreadable(path, str(error).removeprefix(f"{path}: "))
 
 
-def _check_takes_pictures(model: Model) -> None:
+def check_takes_pictures(model: Model) -> None:
+    """Refuse a model that is not about pictures, with what it takes (`InputError`)."""
     if not isinstance(model.program.input, PictureInput):
         raise InputError(no_pictures(model))
 
@@ -126,7 +127,7 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
         DataError: a file is missing, or is not a picture.
         InputError: the model is not about pictures, or its input has another shape.
     """
-    _check_takes_pictures(model)
+    check_takes_pictures(model)
     names: list[str] = []
     parts = []
     for path in paths:

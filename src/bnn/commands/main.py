@@ -17,7 +17,13 @@ import typer
 import bnn
 from bnn.commands.hints import next_step
 from bnn.errors import BnnError, DataError, UnreadableError
-from bnn.system.terminal import harmless, notices_on_one_line, plain_where_needed, print_whole
+from bnn.system.terminal import (
+    echo_folded,
+    harmless,
+    notices_on_one_line,
+    plain_where_needed,
+    print_whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +107,8 @@ def classify(
     """Classify pictures.
 
     A folder stands for the pictures in it and in its subfolders. Files that cannot be read are
-    listed, the others are classified, and the exit status is 1.
+    listed (with --json also as objects with an error), the others are classified, and the exit
+    status is 1.
 
     Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
@@ -124,6 +131,9 @@ def classify(
         if not json:
             picture = images[0] if images[0].is_file() else "PICTURE"
             next_step("inspect", model, picture, why="what each layer makes of it")
+    if json:
+        for one in unreadable:
+            _print_json({"image": str(one.path), "error": one.reason})
     _end_with(unreadable, total)
 
 
@@ -251,12 +261,12 @@ def evaluate(
         _print_json({"model": model, "data": data, "runtime": runtime, **result.as_json(), **told})
     else:
         typer.echo("\n".join(result.data.lines(width())))
-        typer.echo(
+        echo_folded(
             f"{model} on {data}: {100 * result.accuracy:.2f} % of {result.images} images right, "
             f"{result.us_per_image:.1f} us per image ({_computed(classifier)})"
         )
         for line in sureness_lines(found):
-            typer.echo(line)
+            echo_folded(line)
         if report is not None:
             typer.echo(harmless(f"{report}: each class, the confusion matrix, the worst answers"))
         else:
@@ -309,7 +319,7 @@ def info(
 
     print_whole(info_table(loaded))
     for note in info_notes(loaded):
-        typer.echo(note)
+        echo_folded(note)
 
 
 def _show_cache(json: bool) -> None:

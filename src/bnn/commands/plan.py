@@ -112,6 +112,9 @@ def _target(part: str | None, board: str | None) -> str:
 
     if part is not None and board is not None:
         raise PlanError("use either --part or --board")
+    for name, value in (("--part", part), ("--board", board)):
+        if value is not None and not value.strip():
+            raise PlanError(f"{name} is empty; remove it to plan for xc7z020, or name one")
     return part or board or "xc7z020"
 
 

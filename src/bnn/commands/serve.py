@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bnn.errors import RuntimeUnavailableError
+from bnn.system import install
 from bnn.system.terminal import harmless, notice
 
 
@@ -57,7 +58,7 @@ def serve(
     """Serve models over HTTP, by the Open Inference Protocol v2 (KServe, Triton).
 
     A model's name in addresses is that of its file, or NAME=MODEL. Logs are JSON lines on standard
-    error. Needs the extra: pip install 'bnn-pynq[serve]'. docs/serving.md has examples.
+    error. Needs the extra serve: bnn doctor shows how to get it. docs/serving.md has examples.
 
     Example: [bold]bnn serve lfc-w1a1 digits:2=run/model.bnn --port 8000[/bold]
     """
@@ -78,7 +79,7 @@ def serve(
         from bnn.serve.server import serve as run
     except ImportError as reason:
         raise RuntimeUnavailableError(
-            f"bnn serve needs the extra serve ({reason}): pip install 'bnn-pynq[serve]'"
+            f"bnn serve needs the extra serve ({reason}): {install.command('serve')}"
         ) from None
     from bnn.serve.logs import Log
     from bnn.serve.models import Repository, Source

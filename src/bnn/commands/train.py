@@ -100,12 +100,11 @@ def train(
     Examples: [bold]bnn train lfc-w1a1 --data mnist -o runs/digits[/bold],
     [bold]bnn train --resume runs/digits[/bold] (after a crash or Ctrl-C; also with more --epochs)
     """
+    from bnn.train.early import check_given, check_run
     from bnn.train.stop import Stopped, stoppable
 
     if other:
         raise typer.BadParameter(_too_many([network or "", *other], resume=resume))
-    _require_extra()
-    keep_memory()
     if resume and output is None and network is not None:
         output, network = Path(network), None
     if output is None or not (resume or (network and data)):
@@ -129,6 +128,12 @@ def train(
         "patience": patience,
         "devices": devices,
     }
+    if resume:
+        check_run(output)
+    else:
+        check_given(given)
+    _require_extra()
+    keep_memory()
     try:
         with stoppable():
             found = _train(output, given, resume=resume, json=json)
@@ -163,6 +168,7 @@ def _train(
     output: Path, given: Mapping[str, Any], *, resume: bool, json: bool
 ) -> Certificate | None:
     from bnn.system.progress import progress
+    from bnn.train.early import CHANGES
     from bnn.train.loop import FitOptions
     from bnn.train.resume import resumed
     from bnn.train.run import Settings
@@ -178,9 +184,7 @@ def _train(
     if resume:
         settings, options = resumed(output, given, told)
         return start(settings, output, options, resume=True, tell=tell, watch=watch)
-    changes = {
-        name: given[name] for name in ("taught", "epochs", "batch", "rate", "augment", "mix")
-    }
+    changes = {name: given[name] for name in CHANGES}
     settings = Settings.make(
         given["network"],
         given["data"],
@@ -192,12 +196,6 @@ def _train(
         bool(given["skip_broken"]),
         **changes,
     )
-    if given["taught"] is not None and not settings.teachers:
-        raise TrainError("--taught is the share of a teacher's answers; name one with --teacher")
-    if settings.whole and given["patience"] is not None:
-        raise TrainError(
-            "--patience needs a validation part, and --whole trains on it; give one of the two"
-        )
     options = replace(
         told,
         devices=given["devices"] or "auto",
@@ -215,6 +213,9 @@ def certify(
 
     This also works if the training was stopped early.
     """
+    from bnn.train.early import check_run
+
+    check_run(run)
     _require_extra()
     from bnn.train.run import recertify
 

@@ -7,11 +7,13 @@ import json as json_text
 import sys
 import time
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bnn.errors import DataError
 from bnn.system.terminal import harmless
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Weight of a frame in the mean time that the rate is told from.
 _WEIGHT = 0.1
-#: Seconds between two lines where standard output is not a terminal.
+#: Seconds between two lines about a camera where standard output is not a terminal.
 _LINE_S = 1.0
 
 
@@ -54,76 +56,104 @@ def watch(
 
     Frames of cameras and videos are cut to the square in the middle, as on the page of bnn web.
     Cameras and videos need OpenCV (the extra camera); folders and animations (GIF, WebP, PNG) do
-    not. Ctrl-C ends it.
+    not. Ctrl-C ends it. In a file or a pipe each frame has a line; a camera has one a second. The
+    exit status is 1 if a file cannot be read.
 
     Examples: [bold]bnn watch cnv-w1a1 0 --reject 0.8[/bold],
     [bold]bnn watch lfc-w1a1 digits/ --json[/bold]
     """
     import bnn
-    from bnn.commands.frames import frames_of
+    from bnn.commands.frames import frames_of, is_camera
+    from bnn.commands.images import check_takes_pictures
     from bnn.system.progress import building
+
+    loaded = bnn.load(model)
+    check_takes_pictures(loaded)
 
     options: dict[str, Any] = {}
     with building() if runtime == "sim" else nullcontext() as progress:
         if runtime == "sim":
             options["progress"] = progress
-        classifier = bnn.Classifier(model, runtime, reject=reject, **options)
-    lines = _Lines(json=json)
+        classifier = bnn.Classifier(loaded, runtime, reject=reject, **options)
+    lines = _Lines(json=json, every=not is_camera(source))
+    failed = False
     with suppress(KeyboardInterrupt):
         for number, (name, frame) in enumerate(frames_of(source)):
             if frames is not None and number >= frames:
                 break
-            lines.show(name, number, *_classified(classifier, frame))
+            answer = _classified(classifier, frame)
+            lines.show(name, number, answer)
+            # A camera often shows no digit; a file is there to be read.
+            failed = failed or (answer.error is not None and isinstance(frame, Path | DataError))
     lines.end()
+    if failed:
+        raise typer.Exit(1)
 
 
-def _classified(
-    classifier: Classifier, frame: NDArray[np.uint8] | Path
-) -> tuple[str, float | None]:
-    """Return class and probability of a frame; if no digit is found, the reason and None."""
+@dataclass(frozen=True)
+class _Answer:
+    """Class and probability of a frame, or the reason why it has none."""
+
+    class_name: str | None
+    probability: float | None = None
+    error: str | None = None
+
+
+def _classified(classifier: Classifier, frame: NDArray[np.uint8] | Path | DataError) -> _Answer:
     from bnn.classifier import probabilities
-    from bnn.errors import DataError
 
+    if isinstance(frame, DataError):
+        return _Answer(None, error=str(frame))
+    about = f"{frame}: " if isinstance(frame, Path) else "<picture>: "
     try:
         scores, classes = classifier.run([frame])
     except DataError as reason:
-        return f"({reason})", None
+        return _Answer(None, error=str(reason).removeprefix(about))
     model = classifier.model
     sure = None if model.calibration is None else float(probabilities(model, scores)[0].max())
-    return classifier.classes[int(classes[0])], sure
+    return _Answer(classifier.classes[int(classes[0])], sure)
 
 
 class _Lines:
-    """Prints answers: on a terminal the last one in one line; else a line per second, or JSON."""
+    """Prints answers: on a terminal the last one in one line; else a line for each, or JSON.
 
-    def __init__(self, *, json: bool) -> None:
-        self.json = json
+
+    ``every``: whether each frame has a line; else there is one a second.
+    """
+
+    def __init__(self, *, json: bool, every: bool) -> None:
+        self.json, self.every = json, every
         self.live = sys.stdout.isatty() and not json
         self.last: float | None = None
         self.mean: float | None = None
         self.told = -_LINE_S
         self.pending = ""
 
-    def show(self, name: str, number: int, answer: str, probability: float | None) -> None:
+    def show(self, name: str, number: int, answer: _Answer) -> None:
         """Print the answer for a frame."""
         from bnn.commands.tables import percent_text, width
 
         rate = self._rate()
         if self.json:
-            values = {"frame": number, "source": name, "class_name": answer, "rate": rate}
-            if probability is not None:
-                values["probability"] = probability
-            typer.echo(json_text.dumps(values))
+            values = {"frame": number, "source": name, "class_name": answer.class_name}
+            if answer.probability is not None:
+                values["probability"] = answer.probability
+            if answer.error is not None:
+                values["error"] = answer.error
+            typer.echo(json_text.dumps({**values, "rate": rate}))
             return
-        sure = "" if probability is None else f"  {percent_text(probability)}"
+        sure = "" if answer.probability is None else f"  {percent_text(answer.probability)}"
         speed = "" if rate is None else f"  {rate:.1f} frames/s"
-        line = harmless(f"{name}: {answer}{sure}{speed}")
+        told = f"({answer.error})" if answer.class_name is None else answer.class_name
+        line = harmless(f"{name}: {told}{sure}{speed}")
         now = time.monotonic()
         if self.live:
             room = width() - 1
-            sys.stdout.write(f"\r{line[:room].ljust(room)}")
+            shown = line if len(line) <= room else harmless(f"{told}{sure}  {name}")
+            shown = shown if len(shown) <= room else f"{shown[: room - 1]}…"
+            sys.stdout.write(f"\r{shown.ljust(room)}")
             sys.stdout.flush()
-        elif now - self.told >= _LINE_S:
+        elif self.every or now - self.told >= _LINE_S:
             typer.echo(line)
             sys.stdout.flush()
             self.told, self.pending = now, ""

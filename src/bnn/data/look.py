@@ -47,6 +47,7 @@ class Mark(enum.IntFlag):
     ALPHA = 4
     SMALL = 8
     FRAMES = 16
+    TURNED = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,15 +158,22 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: Any, cell: tuple[int, ...]) ->
 # --- from arrays ---------------------------------------------------------------------
 
 
-def look_at_arrays(data: DataSet) -> Looks:
-    """Return the looks of the pictures in a set of arrays."""
+def look_at_arrays(data: DataSet, rule: Preprocess | None = None) -> Looks:
+    """Return the looks of the pictures in a set of arrays, which ``rule`` makes ready."""
     notebook = Notebook()
     height, width, channels = data.images.shape[1:]
     mode = "L" if channels == 1 else "RGB"
     for start in range(0, len(data), _CHUNK):
         chosen = slice(start, start + _CHUNK)
         pictures = data.images[chosen]
-        facts = [Fact(f"[{start + i}]", (width, height), mode) for i in range(len(pictures))]
+        ready = pictures if rule is None else rule.ready(pictures)
+        turned = np.zeros(len(pictures), np.bool_)
+        if ready is not pictures:
+            turned = (ready != pictures).any(axis=(1, 2, 3))
+        marks = (turned * int(Mark.TURNED)).tolist()
+        facts = [
+            Fact(f"[{start + i}]", (width, height), mode, mark) for i, mark in enumerate(marks)
+        ]
         notebook.add(pictures, data.labels[chosen], facts)
     return notebook.looks()
 
@@ -239,10 +247,15 @@ class Reader:
         )
 
     def _read(self, path: Path, root: str) -> tuple[NDArray[np.uint8], Fact]:
+        from bnn.data.pictures.digits import is_turned
+        from bnn.data.pictures.preprocess import Digit
         from bnn.data.pictures.rules import decoding, open_picture
+        from bnn.data.pictures.seen import seen
 
         with open_picture(path) as image, decoding(str(path)):
             size, mode, marks = image.size, image.mode, _marks(image, self.shape)
+            if isinstance(self.rule, Digit) and size == self.shape[1::-1]:
+                marks |= Mark.TURNED * is_turned(seen(image), self.shape[:2], self.rule)
         pixels = self.rule.to_array(path, self.shape)
         name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
         return pixels, Fact(name, size, mode, marks, _inner(self.rule.kind, size, self.shape))

@@ -36,9 +36,9 @@ class Finding:
 
     Attributes:
         kind: fixed text for programs: ``blank``, ``depth``, ``alpha``, ``frames``, ``small``,
-            ``duplicates`` or ``near duplicates`` (in one class), ``two labels`` or ``near two
-            labels``, ``leak`` or ``near leak`` (in two parts), ``identical class``, ``few``,
-            ``unbalanced``, ``missing``, ``trained on``.
+            ``turned``, ``duplicates`` or ``near duplicates`` (in one class), ``two labels`` or
+            ``near two labels``, ``leak`` or ``near leak`` (in two parts), ``identical class``,
+            ``few``, ``unbalanced``, ``missing``, ``trained on``.
         count: number of pictures or classes.
         text: sentence for users, without the examples.
         examples: names of some of these pictures or classes.
@@ -239,6 +239,10 @@ def _marked(looks: Mapping[str, Looks], shape: Sequence[int]) -> Iterator[Findin
         Mark.DEEP: ("depth", "{} of more than 8 bits per channel"),
         Mark.ALPHA: ("alpha", "{} with transparency"),
         Mark.FRAMES: ("frames", "{} of several frames; the first is read"),
+        Mark.TURNED: (
+            "turned",
+            "{} dark on light, or pale, of the input's own size; made light on black",
+        ),
         Mark.SMALL: ("small", f"{{}} far smaller than the input ({shape[1]}x{shape[0]})"),
     }
     for mark, (kind, text) in told.items():

@@ -12,6 +12,7 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.hw.boards import Board
+from bnn.hw.clocks import clock_is
 from bnn.hw.design import Design, Instance
 from bnn.hw.toolchain.route import Routed
 from bnn.system.page import STRIPED, page
@@ -38,6 +39,7 @@ def as_json(
         "board": board.name,
         "part": board.device,
         "clock_mhz": board.clock_mhz,
+        "clock_is": _clock_is(design, board, routed),
         "cycles": cycles,
         "fps": clock / cycles,
         "bottleneck": design.bottleneck.name,
@@ -65,6 +67,22 @@ def as_json(
             "path": [dataclasses.asdict(step) for step in routed.path],
         }
     return report
+
+
+def _clock_is(design: Design, board: Board, routed: Routed | None) -> str:
+    """Return how far the clock was tried: by the whole design's route, else by its blocks'."""
+    if routed is None:
+        return clock_is(design, board.part, board.clock_mhz)
+    return "routed" if routed.fmax_mhz >= board.clock_mhz else "not reached"
+
+
+#: What a clock is -> what a reader must know of the speed.
+_CLOCKS = {
+    "routed": "the whole design reached it when it was routed",
+    "not reached": "the whole design did not reach it when it was routed",
+    "estimated": "estimated: each kind of block reached it when it was routed alone",
+    "hoped for": "hoped for: not each kind of block reached it when it was routed alone",
+}
 
 
 def _block(instance: Instance, slowest: int) -> dict[str, Any]:
@@ -110,6 +128,7 @@ def as_text(report: dict[str, Any]) -> str:
     sizes = f"an image is {8 * report['words_in']} bytes, a result {8 * report['words_out']}"
     lines = [
         f"{report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz",
+        f"clock: {_CLOCKS[report['clock_is']]}",
         f"{speed}; slowest: {report['bottleneck']}",
         f"parameters: {where}; probes: {report['probes']}; {sizes}",
         "",
@@ -146,7 +165,7 @@ def _parallelism(block: dict[str, Any]) -> str:
 def as_html(report: dict[str, Any]) -> str:
     """Return the report as an HTML page: summary, picture of the pipeline, tables."""
     lines = as_text(report).splitlines()
-    summary = lines[:3] + (lines[-1:] if "route" in report else [])
+    summary = lines[:4] + (lines[-1:] if "route" in report else [])
     blocks = [
         (
             block["name"],

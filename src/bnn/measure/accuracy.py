@@ -176,10 +176,10 @@ def _of_arrays(
         count.add(classifier, test.images[chunk], labels[chunk])
         if advance is not None:
             advance(chunk.stop, len(test))
-    looks = {part: look_at_arrays(test).relabelled(labels)}
+    looks = {part: look_at_arrays(test, model.preprocess).relabelled(labels)}
     training = splits.training
     if part != ALL and isinstance(training, DataSet):
-        seen = look_at_arrays(training)
+        seen = look_at_arrays(training, model.preprocess)
         looks = {"training": seen.relabelled(match.indexes[seen.labels]), **looks}
     sizes = "x".join(map(str, (shape[1], shape[0], *shape[2:])))
     origins = dict.fromkeys(looks, f"from {splits.name}")

@@ -34,10 +34,11 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
         bgr: whether arrays hold blue, green, red (as OpenCV's frames) and not red, green,
             blue. Pictures and files define their own colours.
 
-    Arrays that have the model's shape already, one or a batch, are taken as they are. Others
-    must be uint8, or bool (True is white): (height, width), (height, width, 1, 3 or 4) or a batch
-    of these, (N, height, width) or (N, height, width, channels). They are prepared as pictures
-    are; a fourth channel is alpha.
+    Arrays that have the model's shape already, one or a batch, are taken as they are, but with the
+    preparation ``digit`` those that are dark on light become light on black
+    (:meth:`bnn.data.pictures.preprocess.Preprocess.ready`). Others must be uint8, or bool (True is
+    white): (height, width), (height, width, 1, 3 or 4) or a batch of these, (N, height, width) or
+    (N, height, width, channels). They are prepared as pictures are; a fourth channel is alpha.
 
     Raises:
         InputError: ``images`` is of another kind or ambiguous, or the model does not take
@@ -123,7 +124,7 @@ def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
     array = _levels(array)
     batch = _fitting(model.program.input.shape, array)
     if batch is not None:
-        return _red_first(batch) if bgr else batch
+        return _ready(model, _red_first(batch) if bgr else batch)
     _check_kind(model, array)
     parts = [_prepared(model, picture, bgr, i) for i, picture in enumerate(_pictures(array))]
     return np.stack(parts) if parts else np.empty((0, *model.program.input.shape), np.uint8)
@@ -242,8 +243,15 @@ def _single(model: Model, image: NDArray[Any], index: int, bgr: bool) -> NDArray
         return _prepared(model, image, bgr, index)
     if batch.dtype != np.uint8:
         raise InputError(f"pictures are uint8, picture {index} is {image.dtype} {image.shape}")
-    picture: NDArray[np.uint8] = (_red_first(batch) if bgr else batch)[0]
+    picture: NDArray[np.uint8] = _ready(model, _red_first(batch) if bgr else batch)[0]
     return picture
+
+
+def _ready(model: Model, batch: NDArray[Any]) -> NDArray[Any]:
+    """Return a batch of the model's shape as its preparation leaves such pictures."""
+    if model.preprocess is None or batch.dtype != np.uint8:
+        return batch
+    return model.preprocess.ready(batch)
 
 
 def _prepared(model: Model, array: NDArray[Any], bgr: bool, index: int) -> NDArray[np.uint8]:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bnn.errors import PlanError
-from bnn.hw import boards
+from bnn.hw import boards, clocks
 from bnn.hw import folding as folds
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.boards import Board
+from bnn.hw.clocks import RoutedClock
 from bnn.hw.design import Design, Instance
 from bnn.hw.folding import Folding, LayerFolding, check_probes
 from bnn.hw.parts import Part
 from bnn.model.model import Model
-from bnn.plan import clocks, cost
-from bnn.plan.clocks import RoutedClock
+from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.plan.events import Timing
 from bnn.plan.fifos import sized
@@ -99,8 +99,7 @@ class Plan:
         Hoped for: one did not, or none was routed on this part. Only ``bnn build --pnr``, which
         routes the whole design, proves a clock.
         """
-        reached = self.routed is not None and self.clock_mhz <= self.routed.mhz
-        return "estimated" if reached else "hoped for"
+        return clocks.clock_is(self.design, self.part, self.clock_mhz)
 
     @property
     def bottleneck(self) -> str:

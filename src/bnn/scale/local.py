@@ -1,85 +1,147 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The engine of this machine: processes of ``concurrent.futures``."""
+"""The engine of this machine: processes that are handed one shard after the other.
+
+Each has a pipe of its own and shares no lock or queue with the others, so that one that is killed
+at any moment stops none of them. (``concurrent.futures`` can wait for ever then, up to Python 3.11:
+a task that is submitted while the end of a process is noticed is forgotten.)
+"""
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 
-from bnn.errors import BulkError
+from bnn import errors
+from bnn.errors import BnnError, BulkError
 from bnn.scale.running import Engine
 from bnn.scale.sources import Shard
 from bnn.scale.work import Done, Job, Worker
 
 #: How often processes may be killed without any shard done in between.
-_MAX_BROKEN = 3
+_MAX_KILLED = 3
 
 
 def local(workers: int) -> Engine:
     """Return the engine with ``workers`` processes, each with one thread."""
 
     def run(job: Job, waiting: list[tuple[int, Shard]]) -> Iterator[tuple[int, Done]]:
-        left = dict(waiting)
-        broken = 0
-        while left:
-            try:
-                for index, done in _round(job, left, min(workers, len(left))):
-                    del left[index]
-                    broken = 0
-                    yield index, done
-            except BrokenProcessPool:  # noqa: PERF203  # killed, for example for memory: the others go on
-                broken += 1
-                if broken == _MAX_BROKEN:
-                    name = next(iter(left.values())).name
-                    raise BulkError(
-                        f"{name}: its process was killed {_MAX_BROKEN} times; is there enough "
-                        "memory? Try fewer --workers"
-                    ) from None
+        todo = list(reversed(waiting))
+        hands = [_Hand.start(job) for _ in range(min(workers, len(todo)))]
+        killed = 0
+        try:
+            while True:
+                for hand in hands:
+                    if hand.shard is None and todo:
+                        hand.give(todo.pop())
+                busy = [hand for hand in hands if hand.shard is not None]
+                if not busy:
+                    return
+                ready = wait([hand.pipe for hand in busy])
+                for hand in [hand for hand in busy if hand.pipe in ready]:
+                    assert hand.shard is not None, "it is busy"
+                    index, shard = hand.shard
+                    done = hand.take()
+                    if done is not None:
+                        killed = 0
+                        yield index, done
+                        continue
+                    killed += 1
+                    if killed == _MAX_KILLED:
+                        raise BulkError(
+                            f"{shard.name}: its process was killed {_MAX_KILLED} times; is there "
+                            "enough memory? Try fewer --workers"
+                        )
+                    todo.append((index, shard))
+                    hands[hands.index(hand)] = _Hand.start(job)
+        finally:
+            # While an error is raised, nobody waits for what the others do; parts are whole.
+            for hand in hands:
+                hand.end(now=sys.exc_info()[0] is not None)
 
     return run
 
 
-def _round(job: Job, left: dict[int, Shard], workers: int) -> Iterator[tuple[int, Done]]:
-    """Run shards until all are done, or a process was killed."""
-    context = multiprocessing.get_context("spawn")  # threads do not survive a fork
-    todo = iter(list(left.items()))
-    pool = ProcessPoolExecutor(workers, context, _begin, (job,))
-    running: dict[Future[Done], int] = {}
-    try:
-        while True:
-            for index, shard in islice(todo, 2 * workers - len(running)):
-                running[pool.submit(_one, index, shard)] = index
-            if not running:
-                return
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                index = running.pop(future)
-                yield index, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+@dataclass(eq=False)
+class _Hand:
+    """A process, the pipe to it, and the shard that it has; None if it has none."""
+
+    process: BaseProcess
+    pipe: Connection
+    shard: tuple[int, Shard] | None = None
+
+    @classmethod
+    def start(cls, job: Job) -> _Hand:
+        context = multiprocessing.get_context("spawn")  # threads do not survive a fork
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(job, theirs), daemon=True)
+        process.start()
+        theirs.close()  # so that the pipe ends when the process does
+        return cls(process, ours)
+
+    def give(self, shard: tuple[int, Shard]) -> None:
+        self.shard = shard
+        try:
+            self.pipe.send(shard)
+        except OSError:  # it was killed: the pipe is at its end, which `take` sees
+            return
+
+    def take(self) -> Done | None:
+        """Return what its shard took; None if the process was killed. Raise its error."""
+        try:
+            found = self.pipe.recv()
+        except (EOFError, OSError):
+            self.end(now=True)
+            return None
+        self.shard = None
+        if isinstance(found, Done):
+            return found
+        raise _raised(*found)
+
+    def end(self, *, now: bool) -> None:
+        """End the process: after its shard, or at once."""
+        self.pipe.close()
+        if now:
+            self.process.kill()
+        self.process.join()
 
 
-_worker: Worker | None = None
-
-
-def _begin(job: Job) -> None:
-    """Make this process ready."""
-    global _worker
+def _work(job: Job, pipe: Connection) -> None:
+    """Classify shards until the pipe ends: what a process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker(job)
-    atexit.register(_end)
+    worker: Worker | None = None
+    while True:
+        try:
+            index, shard = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            worker = worker or Worker(job)
+            answer: Done | tuple[str, str] = worker.run(index, shard)
+        except Exception as reason:  # the driver raises it
+            answer = (
+                "OSError" if isinstance(reason, OSError) else type(reason).__name__,
+                str(reason),
+            )
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
 
 
-def _end() -> None:
-    """Free the runtime before the interpreter ends."""
-    global _worker
-    _worker = None
+def _raised(name: str, text: str) -> Exception:
+    """Return the exception that a process told by its class and its text."""
+    kind: object = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, BnnError):
+        return kind(text)
+    return BulkError(text) if name == "OSError" else RuntimeError(f"{name}: {text}")
 
 
 def _end_with_parent() -> None:
@@ -88,8 +150,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _one(index: int, shard: Shard) -> Done:
-    assert _worker is not None, "a process begins with _begin"
-    return _worker.run(index, shard)

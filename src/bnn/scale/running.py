@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bulk classification: cut the sources into shards, run them, write a file (part) for each.
 
-An interrupted run continues: parts are kept if their shards have not changed. An engine is a thin
-layer over a library (``concurrent.futures``, Ray Data) that runs shards in processes; each shard
-gives a :class:`Done`.
+An interrupted run continues: parts are kept if their shards have not changed. Engines are in
+``local`` (processes of this machine) and ``on_ray`` (Ray Data). Each runs shards in processes; each
+shard gives a :class:`Done`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bnn.model.file import save
 from bnn.model.model import Model
 from bnn.scale.sources import Shard, is_remote, shards
 from bnn.scale.work import Done, Job
-from bnn.system.files import parse_json, read_file, write_whole
+from bnn.system.files import TEMPORARY, parse_json, read_file, write_whole
 
 _PLAN = "_plan.json"
 _SUMMARY = "_summary.json"
@@ -103,6 +103,10 @@ def bulk(
         BnnError: the model does not take these inputs.
     """
     planned = shards(list(sources))
+    if column is not None and not any(shard.kind == "table" for shard in planned):
+        raise BulkError(
+            f"--column {column}: is for tables (.parquet, .arrow), of which the sources have none"
+        )
     folder = Path(out)
     _begin(folder, _plan(model, sources, runtime, column))
     place = folder.resolve()
@@ -124,6 +128,7 @@ def bulk(
     for _, done in engine(job, waiting):
         progress.add(done)
         advance(progress)
+    _remove_others(folder, job, len(planned))
     told = {
         "parts": len(planned),
         "rows": progress.kept + progress.rows,
@@ -164,17 +169,17 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
     if not isinstance(there, dict):
         raise BulkError(f"{place}: is damaged; give a new folder")
     if different := [key for key in plan if there.get(key) != plan[key]]:
-        raise BulkError(
-            f"{folder}: has results of another {' and '.join(different)}; give a new folder"
-        )
+        what = " and ".join(f"other {key}" if key == "sources" else f"another {key}"
+                            for key in different)  # fmt: skip
+        raise BulkError(f"{folder}: has results of {what}; give a new folder")
 
 
 def _remove_others(folder: Path, job: Job, count: int) -> None:
-    """Remove parts of shards that are not there any more."""
+    """Remove parts of shards that are not there any more, and files of killed processes."""
     wanted = {job.part(index).name for index in range(count)}
-    for path in folder.glob("part-*.parquet"):
+    for path in (*folder.glob("part-*.parquet"), *folder.glob(TEMPORARY.format("*"))):
         if path.name not in wanted:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _kept(job: Job, index: int, shard: Shard) -> Done | None:

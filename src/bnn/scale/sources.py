@@ -63,10 +63,11 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Short text for messages: first path, range of images, number of further paths."""
-        several = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        """Short text for messages: the first path, and the last or the range of images."""
+        if len(self.paths) > 1:
+            return f"{len(self.paths)} files, {self.paths[0]} to {Path(self.paths[-1]).name}"
         where = f"[{self.first}:{self.last}]" if self.last >= 0 else ""
-        return f"{self.paths[0]}{where}{several}"
+        return f"{self.paths[0]}{where}"
 
     def fingerprint(self) -> str:
         """Return a digest of the shard with the sizes and times of its files.

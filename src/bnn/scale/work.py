@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.classifier import decide
+from bnn.data.pictures.polarity import settled
 from bnn.data.pictures.preprocess import Digit, Preprocess
 from bnn.data.pictures.seen import open_one_of
 from bnn.errors import BnnError, BnnWarning, BulkError, DataError, InputError
@@ -87,7 +88,10 @@ class Worker:
             errors += bad
             rows += len(table)
         if shard.fingerprint() != before:
-            raise BulkError(f"{shard.name}: was changed while it was read; start again to read it")
+            which = "one of them was" if len(shard.paths) > 1 else "was"
+            raise BulkError(
+                f"{shard.name}: {which} changed while it was read; start again to read it"
+            )
         began = time.perf_counter()
         write_whole(self._job.part(index), to_bytes(tables, before), BulkError)
         writing = time.perf_counter() - began
@@ -149,7 +153,10 @@ def decoded(model: Model, block: Block) -> tuple[NDArray[Any], list[str | None]]
     """
     program = model.program
     if not isinstance(block.given, list):
-        return program.input.check(_fitting(model, block)), [None] * len(block.names)
+        given = _fitting(model, block)
+        if model.preprocess is not None and given.dtype == np.uint8:
+            given = model.preprocess.ready(given)
+        return program.input.check(given), [None] * len(block.names)
     if model.preprocess is None or not isinstance(program.input, PictureInput):
         raise InputError(
             f"{block.names[0]}: {model.name or 'the model'} does not take pictures; give arrays"
@@ -213,9 +220,9 @@ def as_it_is(
 ) -> NDArray[np.uint8] | None:
     """Return a plain picture that has the input's size and colours already, else None.
 
-    A preparation does not change such pixels (that of digits only if they are grey), but it takes
-    longer than decoding (:meth:`Preprocess.to_array`). All other pictures go through it: those with
-    another size or depth, transparency, EXIF, several frames or damage.
+    A preparation does not change such pixels (that of digits: if they are grey and light on black,
+    as MNIST's), but it takes longer than decoding (:meth:`Preprocess.to_array`). All other pictures
+    go through it: those with another size or depth, transparency, EXIF, several frames or damage.
     """
     from PIL import Image
 
@@ -234,5 +241,7 @@ def as_it_is(
             if not image.info.keys() <= _HARMLESS:  # some of it comes after the pixels
                 return None
     except Exception:  # damaged in one of many ways: the preparation says how
+        return None
+    if isinstance(rule, Digit) and settled(pixels) is not pixels:
         return None
     return pixels.reshape(shape)

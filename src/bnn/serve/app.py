@@ -207,7 +207,7 @@ class Service:
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         served = self._find(scope)
         batcher = self._batchers[served]
-        with Body(scope, receive, self._limits.body, self._room) as body:
+        with Body(scope, receive, self._limits.body, self._room, "--max-body") as body:
             request, batch = await self._read(scope, served, await body.read())
             wanted = [(each.name, each.binary) for each in request.outputs or ()]
             wanted = wanted or [(name, request.binary) for name in served.outputs]
@@ -235,6 +235,8 @@ class Service:
             raise RefusedError(415, "Content-Encoding: send the request uncompressed")
         kind = (header(scope, b"content-type") or JSON).split(b";")[0].strip().lower()
         length = number(header(scope, JSON_LENGTH), "Inference-Header-Content-Length")
+        if kind not in _PICTURE_TYPES and length is None:
+            _check_no_picture(body)
         if kind in _PICTURE_TYPES:
             request = Request((Tensor(PICTURES, BYTES, (1,), [body]),))
         elif kind not in _PLAIN_TYPES and length is None and kind != _FORM:
@@ -261,5 +263,14 @@ class Service:
             raise InputError(f"the answer of {images} images is too large; send at most {most}")
 
 
+def _check_no_picture(body: bytes) -> None:
+    """Refuse a picture that was sent as something else."""
+    for begin, kind in _BEGINNINGS.items():
+        if body.startswith(begin):
+            raise RefusedError(415, f"the request is a picture; set Content-Type: {kind}")
+
+
+#: How files of pictures begin -> their type.
+_BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 #: What curl sends if no type is given.
 _FORM = b"application/x-www-form-urlencoded"

@@ -92,10 +92,14 @@ class Body(AbstractContextManager["Body"]):
         scope, receive: ASGI's arguments for this request.
         most: most bytes that the body may have.
         room: the memory that all requests share.
+        option: option of ``bnn serve`` that sets ``most``; "" if none does.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, most: int, room: Room) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, most: int, room: Room, option: str = ""
+    ) -> None:
         self._scope, self._receive, self._most, self._room = scope, receive, most, room
+        self._option = option
         self._taken = 0
 
     def __exit__(self, *_: object) -> None:
@@ -143,6 +147,7 @@ class Body(AbstractContextManager["Body"]):
     def _check(self, size: int) -> None:
         if size > self._most:
             text = f"the body has more than {self._most} bytes, the limit of this server"
+            text += f" (bnn serve {self._option})" if self._option else " for such a request"
             raise RefusedError(413, text, [_CLOSE])
 
 

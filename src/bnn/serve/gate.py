@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable
@@ -40,6 +41,7 @@ class State:
 
     Attributes:
         draining: whether the server was asked to end: each answer closes its connection.
+        ended: whether it was asked to end at once: nothing that is in progress is finished.
         in_progress: requests that are being read or computed.
     """
 
@@ -47,6 +49,7 @@ class State:
     log: Log
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
+    ended: bool = False
     in_progress: int = 0
 
 
@@ -91,9 +94,14 @@ class Gate:
             await self._app(scope, receive, sending)
         except GoneError:
             status = status or 499
+        except asyncio.CancelledError:
+            if not (state.ended or state.draining):
+                raise
+            if not status:  # the time to finish is over
+                await answer_error(sending, _ENDED)
         except Exception as error:  # every request is answered
-            refusal = _refusal(error)
-            if refusal.status >= 500:
+            refusal = _ENDED if state.ended else _refusal(error)
+            if refusal.status >= 500 and not state.ended:
                 state.log.failure(name, error)
             if not status:
                 await answer_error(sending, refusal)
@@ -130,6 +138,9 @@ class Gate:
             ms=round(1e3 * seconds, 3),
             client=client[0] if client else "",
         )
+
+
+_ENDED = RefusedError(503, "the server was ended while it computed the answer; send it again")
 
 
 def _refusal(error: Exception) -> RefusedError:

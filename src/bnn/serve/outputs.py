@@ -112,7 +112,10 @@ def batch_of(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
             f"input {tensor.name!r}: shape must be {list(spec.shape)} with the number of images "
             f"for -1, not {list(tensor.shape)}"
         )
-    return model.program.input.check(tensor.values)
+    values = tensor.values
+    if model.preprocess is not None and values.dtype == np.uint8:
+        values = model.preprocess.ready(values)
+    return model.program.input.check(values)
 
 
 def _pictures(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
@@ -126,6 +129,10 @@ def _pictures(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
     for index, data in enumerate(tensor.values):
         batch[index] = picture(model, data, f"picture {index}", max_pixels)
     return model.program.input.check(batch)
+
+
+def _limit(max_pixels: int) -> str:
+    return f"at most {max_pixels}, the limit of this server (bnn serve --max-pixels)"
 
 
 def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -146,13 +153,11 @@ def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np
         try:
             image = Image.open(BytesIO(data), formats=("JPEG", "PNG"))
         except Image.DecompressionBombError:
-            raise DataError(
-                f"{name}: has too many pixels; at most {max_pixels} are allowed"
-            ) from None
+            raise DataError(f"{name}: has too many pixels; {_limit(max_pixels)}") from None
         image.filename = name  # for messages
         if image.width * image.height > max_pixels:
             size = f"{image.width} x {image.height}"
-            raise DataError(f"{name}: has {size} pixels; at most {max_pixels} are allowed")
+            raise DataError(f"{name}: has {size} pixels; {_limit(max_pixels)}")
         check_sides(image, name)
         with image:
             return model.preprocess.to_array(image, (height, width, channels))

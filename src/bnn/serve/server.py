@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -58,6 +59,11 @@ class Server(uvicorn.Server):
                 ssl_keyfile=settings.key,
             )
         )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end at the first signal; end at once at the second Ctrl-C."""
+        super().handle_exit(sig, frame)
+        self._state.ended = self.force_exit
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say where."""

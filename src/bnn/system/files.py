@@ -24,7 +24,7 @@ from bnn.errors import BnnError, DataError, InputError, ModelFileError
 StrPath = str | os.PathLike[str]
 
 #: Name of temporary files and folders.
-_TEMPORARY = ".bnn-{}.tmp"
+TEMPORARY = ".bnn-{}.tmp"
 #: A temporary file that is older was left by a killed process.
 STALE_AFTER_S = 3600.0
 #: Errors of file systems that cannot synchronize folders.
@@ -199,7 +199,7 @@ def _temporary_of(target: Path) -> Path:
     """Return a new temporary name in the folder of ``target``, derived from its name."""
     import secrets  # late: with hashlib it takes 10 ms, and most commands write no file
 
-    return target.parent / _TEMPORARY.format(_tag(target) + secrets.token_hex(6))
+    return target.parent / TEMPORARY.format(_tag(target) + secrets.token_hex(6))
 
 
 def _tag(target: Path) -> str:
@@ -213,7 +213,7 @@ def _remove_stale(target: Path) -> None:
 
     New ones are kept: another process may be writing.
     """
-    for left in target.parent.glob(_TEMPORARY.format(_tag(target) + "*")):
+    for left in target.parent.glob(TEMPORARY.format(_tag(target) + "*")):
         with contextlib.suppress(OSError):
             status = left.lstat()
             if time.time() - status.st_mtime < STALE_AFTER_S:
@@ -346,6 +346,6 @@ def new_folder(parent: Path) -> Path:
     """
     import secrets
 
-    made = parent / _TEMPORARY.format(secrets.token_hex(6))
+    made = parent / TEMPORARY.format(secrets.token_hex(6))
     made.mkdir()
     return made

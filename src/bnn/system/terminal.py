@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,14 @@ from bnn.errors import BnnWarning
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
+#: Columns of the usual terminal: on a narrower one, tables become lists.
+NARROW = 80
+#: Columns beyond those that a table needs at least, below which it is a list.
+_SPACE = 20
+#: Spaces before a cell of a list, at most.
+_INDENT = 4
 #: Replacements of drawing characters for outputs without Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
 _HANDLER = "bnn.plainer"
@@ -61,17 +69,93 @@ def _is_positive(text: str) -> bool:
 def print_whole(renderable: RenderableType, least: int | None = None) -> None:
     """Print to standard output with no cell of a table cut off.
 
-    A table that is wider than the terminal is not cut: terminals wrap or scroll long lines.
+    A table that is wider than a narrow terminal (fewer than 80 columns) is printed as a list: for
+    each row its first cell, and under it a line for each other cell. On wider terminals it is not
+    cut: they wrap or scroll long lines.
 
     Args:
         renderable: a table, a text, or a group of them.
         least: columns that it needs if its cells may be wrapped; None: its tables are measured.
     """
     from rich.console import Console
+    from rich.measure import Measurement
 
     width = max(1, shutil.get_terminal_size().columns)
-    console = Console(width=max(width, _tables_width(renderable) if least is None else least))
-    console.print(renderable)
+    needed = _tables_width(renderable)
+    if width < needed and width < (NARROW if least is None else least + _SPACE):
+        listed = _listed(renderable)
+        wide = Console(width=1 << 12)
+        # No word is broken: a terminal does that where it must.
+        least_whole = Measurement.get(wide, wide.options, listed).minimum
+        Console(width=max(width, least_whole + _INDENT)).print(listed)
+        return
+    Console(width=max(width, needed if least is None else least)).print(renderable)
+
+
+def _listed(renderable: RenderableType) -> RenderableType:
+    """Return a table as a list, for narrow terminals; a group with its tables so."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    if isinstance(renderable, Group):
+        return Group(*map(_listed, renderable.renderables))
+    if not isinstance(renderable, Table):
+        return renderable
+    cells = [list(column.cells) for column in renderable.columns]
+    if renderable.show_footer:
+        for own, column in zip(cells, renderable.columns, strict=True):
+            own.append(column.footer)
+    names = [_words(column.header) if renderable.show_header else Text() for column in
+             renderable.columns]  # fmt: skip
+    lines = [] if renderable.title is None else [_words(renderable.title)]
+    for first, *others in zip(*cells, strict=True):
+        if not renderable.show_header:
+            texts = [text for text in map(_words, (first, *others)) if text.plain.strip()]
+            lines.append(Text("  ").join(texts))
+            continue
+        lines.append(_words(first))
+        for name, cell in zip(names[1:], others, strict=True):
+            text = _words(cell)
+            if text.plain.strip():
+                lines.append(Text.assemble("  ", name, " " if name.plain else "", _indented(text)))
+    return Group(*lines)
+
+
+def _words(cell: object) -> Text:
+    """Return a cell as text; drawings such as bars have none."""
+    from rich.text import Text
+
+    if isinstance(cell, Text):
+        return cell
+    return Text.from_markup(cell) if isinstance(cell, str) else Text()
+
+
+def _indented(text: Text) -> Text:
+    """Return a text of several lines so that each is below the row's first cell."""
+    from rich.text import Text
+
+    lines = text.split("\n")
+    return (
+        text if len(lines) < 2 else Text.assemble(*(Text.assemble("\n    ", one) for one in lines))
+    )
+
+
+def echo_folded(text: str, indent: int = 0) -> None:
+    """Print a line of words; on a narrow terminal folded, with ``indent`` spaces from its 2nd line.
+
+    Without a terminal a line stays whole, for programs.
+    """
+    columns = shutil.get_terminal_size().columns
+    if (sys.stdout.isatty() or os.environ.get("COLUMNS")) and columns < NARROW:
+        indent = min(indent, columns // 4)
+        text = "\n".join(
+            textwrap.wrap(
+                text, columns, subsequent_indent=" " * indent,
+                break_long_words=False, break_on_hyphens=False,
+            )
+        )  # fmt: skip
+    sys.stdout.write(f"{text}\n")
 
 
 def fits(renderable: RenderableType) -> bool:

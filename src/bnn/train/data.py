@@ -183,7 +183,10 @@ def _rule(given: Given, shape: Shape, preprocess: str | None) -> Preprocess:
 def _read(given: Given, reader: Reader, part: str) -> _Seen:
     if isinstance(given, DataSet):
         _check_arrays(given, reader.shape)
-        return _Seen(Part(_tensor(given.images), _tensor(given.labels)), look_at_arrays(given))
+        images = reader.rule.ready(given.images)
+        return _Seen(
+            Part(_tensor(images), _tensor(given.labels)), look_at_arrays(given, reader.rule)
+        )
     pictures = np.empty((len(given), *reader.shape), np.uint8)
     labels = np.empty(len(given), np.int64)
     notebook, done = Notebook(), 0

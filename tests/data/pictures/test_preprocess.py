@@ -28,6 +28,7 @@ DESCRIPTIONS = st.one_of(
         cut=st.none() | LEVELS,
         border=st.integers(0, 100),
         adaptive=st.booleans(),
+        like_mnist=st.booleans(),
     ),
     st.just(Stretch()),
 )
@@ -66,8 +67,13 @@ def test_strange_json(value: object, reason: str) -> None:
 
 def test_files_from_before_the_rule_adapted() -> None:
     old = {"kind": "digit", "contrast": 5.0, "brightness": 2.0, "cut": 180, "border": 80}
-    assert Preprocess.from_json(old) == Digit(5.0, 2.0, 180, 80, adaptive=True)
-    assert Preprocess.from_json({**old, "adaptive": False}) == Digit(5.0, 2.0, 180, 80, False)
+    assert Preprocess.from_json(old) == Digit(5.0, 2.0, 180, 80, adaptive=True, like_mnist=False)
+    assert Preprocess.from_json({**old, "adaptive": False}) == Digit(
+        5.0, 2.0, 180, 80, adaptive=False, like_mnist=False
+    )
+    for value in (None, 0, 1, "yes", [True]):
+        with pytest.raises(ModelFileError, match="like_mnist must be true or false"):
+            Preprocess.from_json({**old, "like_mnist": value})
     for value in (None, 0, 1, "yes", [True]):
         with pytest.raises(ModelFileError, match="adaptive must be true or false"):
             Preprocess.from_json({**old, "adaptive": value})
@@ -106,7 +112,8 @@ def test_any_picture_fills_any_shape(
     description: Preprocess, shape: tuple[int, int, int], mode: str, size: tuple[int, int]
 ) -> None:
     picture = Image.new("RGB", size, (200, 30, 90)).convert(mode)
-    if isinstance(description, Digit) and description.adaptive and shape[:2] != size[::-1]:
+    searched = isinstance(description, Digit) and description.adaptive
+    if searched and (shape[:2] != size[::-1] or description.to_json()["like_mnist"]):
         if mode not in ("1", "P"):  # which are dotted
             with pytest.raises(DataError, match="<picture>: no stroke found"):
                 description.to_array(picture, shape)
@@ -119,7 +126,7 @@ def test_any_picture_fills_any_shape(
     assert picture.mode == mode
 
 
-@pytest.mark.parametrize("description", [Thumbnail(), Digit(), Stretch()])
+@pytest.mark.parametrize("description", [Thumbnail(), Digit(like_mnist=False), Stretch()])
 @given(seed=st.integers(0, 1000), side=st.integers(1, 40))
 def test_grey_of_the_right_size_is_taken_as_is(
     description: Preprocess, seed: int, side: int
@@ -150,7 +157,8 @@ def jpeg(tmp_path: Path) -> Path:
 def test_the_original_rules_are_the_defaults(jpeg: Path) -> None:
     with Image.open(jpeg) as image:
         np.testing.assert_array_equal(
-            Digit(adaptive=False).to_array(jpeg, (28, 28, 1))[:, :, 0], digit_array(image)
+            Digit(adaptive=False, like_mnist=False).to_array(jpeg, (28, 28, 1))[:, :, 0],
+            digit_array(image),
         )
     with Image.open(jpeg) as image:
         np.testing.assert_array_equal(
@@ -160,7 +168,7 @@ def test_the_original_rules_are_the_defaults(jpeg: Path) -> None:
 
 def test_defaults_are_those_of_the_originals_notebooks() -> None:
     """Webcam notebooks: contrast 3, brightness 4, a border of 80 pixels; white paper."""
-    assert Digit() == Digit(3.0, 4.0, None, 80, True)
+    assert Digit() == Digit(3.0, 4.0, None, 80, True, True)
     assert Thumbnail() == Thumbnail((255, 255, 255))
     told = inspect.signature(digit_array).parameters
     for name in ("contrast", "brightness", "cut", "border"):

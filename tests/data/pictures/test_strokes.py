@@ -21,6 +21,8 @@ from bnn.data.pictures.rules import digit_array
 from bnn.data.pictures.strokes import find_stroke, is_solid
 from bnn.errors import BnnWarning, DataError
 
+#: Strokes fill the input, as in the original's rule, so that results can be compared with it.
+FILLED = Digit(like_mnist=False)
 HEIGHT, WIDTH = 300, 400
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
 #: Light on the sheet, 0 to 1 and (height, width).
@@ -49,7 +51,7 @@ def sheet(paper: float, stroke: float, light: str = "even", noise: float = 0) ->
 
 
 def found(image: Image.Image) -> NDArray[np.bool_]:
-    array: NDArray[np.bool_] = Digit().to_array(image, (28, 28, 1))[..., 0] == 255
+    array: NDArray[np.bool_] = FILLED.to_array(image, (28, 28, 1))[..., 0] == 255
     return array
 
 
@@ -60,7 +62,7 @@ def test_black_ink_keeps_its_bytes() -> None:
     assert 100 < BLACK.sum() < 400
     for paper, stroke in ((255, 0), (230, 20), (255, 90), (200, 40)):
         image = sheet(paper, stroke)
-        assert (Digit().to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
+        assert (FILLED.to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
         assert (found(image) == BLACK).all()
 
 
@@ -88,7 +90,7 @@ def test_empty_sheets(light: str, paper: int, noise: float) -> None:
     image.filename = "sheet.png"  # type: ignore[attr-defined]
     with pytest.raises(DataError, match=r"^sheet\.png: no stroke found"):
         found(image)
-    assert Digit(adaptive=False).to_array(image, (28, 28, 1)).shape == (28, 28, 1)
+    assert Digit(adaptive=False, like_mnist=False).to_array(image, (28, 28, 1)).shape == (28, 28, 1)
 
 
 def test_dust_is_no_ink() -> None:
@@ -128,19 +130,19 @@ def test_ink_that_is_cut_out_keeps_its_bytes() -> None:
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     for paper, stroke in ((255, 0), (220, 40)):
         image = sheet(paper, stroke).crop(tuple(map(int, box)))
-        assert (Digit().to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
+        assert (FILLED.to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
 
 
 def test_a_transparent_canvas_of_the_models_size_is_a_sheet() -> None:
     canvas = Image.new("RGBA", (28, 28), (0, 0, 0, 0))
     canvas.paste((0, 0, 0, 255), (12, 4, 15, 24))
-    array = Digit().to_array(canvas, (28, 28, 1))[..., 0]
+    array = FILLED.to_array(canvas, (28, 28, 1))[..., 0]
     assert (array == 255).any(axis=1).all()  # it fills the height
     assert 0 < (array == 255).sum() < 200
     white = Image.new("RGBA", (28, 28), (255, 255, 255, 0))
     white.paste((255, 255, 255, 255), (12, 4, 15, 24))  # not to be seen on paper
     with pytest.raises(DataError, match="no stroke found"):
-        Digit().to_array(white, (28, 28, 1))
+        FILLED.to_array(white, (28, 28, 1))
 
 
 @given(
@@ -150,7 +152,7 @@ def test_anything_is_a_stroke_or_an_error(width: int, height: int, seed: int, le
     values = np.random.default_rng(seed).integers(0, levels, (height, width), np.uint8)
     array = np.ones((28, 28, 1), np.uint8)
     with suppress(DataError):
-        array = Digit().to_array(Image.fromarray(values), (28, 28, 1))
+        array = FILLED.to_array(Image.fromarray(values), (28, 28, 1))
     assert set(np.unique(array)) <= ({1, 255} if (width, height) != (28, 28) else set(range(256)))
 
 
@@ -258,6 +260,44 @@ def test_ruled_lines_are_no_ink() -> None:
         assert (found(surrounded(ruled, (30, 30, 30, 30), 235)) == BLACK).all()
 
 
+@pytest.mark.parametrize("gap", [14, 20, 40])
+def test_a_frame_near_the_digit_is_no_ink(gap: int) -> None:
+    """All bundled digits, in a frame that is not far from them."""
+    classifier = bnn.Classifier("lfc-w1a1", "reference")
+    for number, path in enumerate(sorted((Path(bnn.__file__).parent / "samples/mnist").glob("*"))):
+        with Image.open(path) as image:
+            large = image.convert("L").resize((224, 224), Image.Resampling.BICUBIC)
+        levels = np.pad(255 - np.asarray(large), gap + 30, constant_values=255)
+        framed = Image.fromarray(levels)
+        ImageDraw.Draw(framed).rectangle(
+            (30, 30, framed.width - 30, framed.height - 30), outline=0, width=4
+        )
+        assert classifier.classify(framed).tolist() == [number]
+
+
+@pytest.mark.parametrize("kind", ["base line", "through it", "lines", "grid"])
+def test_lines_through_a_digit_are_refused(kind: str) -> None:
+    levels = np.asarray(sheet(235, 20)).copy()
+    rows = {"base line": [218], "through it": [150]}.get(kind, range(10, HEIGHT, 40))
+    for row in rows:
+        levels[row : row + 3, 20:-20] = 20
+    for column in range(25, WIDTH - 20, 40) if kind == "grid" else ():
+        levels[10:-10, column : column + 3] = 20
+    with pytest.raises(DataError, match=r"a line runs through the digit|no stroke|more than one"):
+        found(Image.fromarray(levels))
+
+
+def test_bars_of_letters_are_not_lines_of_the_paper() -> None:
+    for name, lines in {
+        "T": [[(90, 60), (210, 60)], [(150, 60), (150, 240)]],
+        "E": [[(100, 60), (200, 60)], [(100, 60), (100, 240)], [(100, 240), (200, 240)],
+              [(100, 150), (190, 150)]],
+        "1": [[(150, 60), (150, 240)], [(100, 240), (200, 240)]],
+        "2": [[(100, 90), (150, 60), (200, 100), (100, 240), (210, 240)]],
+    }.items():  # fmt: skip
+        assert found(drawn(*lines)).any(), name
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(("paper", "stroke"), [(255, 0), (225, 150), (45, 220)])
 def test_two_digits_are_refused(axis: int, paper: int, stroke: int) -> None:
@@ -285,7 +325,7 @@ def drawn(*lines: list[tuple[int, int]], width: int = 14, size: int = 300) -> Im
 )
 def test_strokes_of_one_digit_stay_together(lines: Any) -> None:
     image = drawn(*lines)
-    assert (Digit().to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
+    assert (FILLED.to_array(image, (28, 28, 1))[..., 0] == digit_array(image)).all()
 
 
 @pytest.mark.parametrize("width", [1, 2, 4, 9])

@@ -10,8 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bnn.data.pictures.parts import are_several, is_hole, on_table, thickened, within_frame
-from bnn.data.pictures.rules import grey_levels, ink_sheet, sheet_array
+from bnn.data.pictures.parts import (
+    are_several,
+    is_all_light,
+    is_hole,
+    is_panel,
+    is_rectangle,
+    is_ruled,
+    on_table,
+    thickened,
+    within_frame,
+)
+from bnn.data.pictures.polarity import changed, settled
+from bnn.data.pictures.rules import grey_levels, in_box, ink_sheet, mnist_array, sheet_array
 from bnn.data.pictures.strokes import (
     Mask,
     find_stroke,
@@ -28,24 +39,57 @@ if TYPE_CHECKING:
     from bnn.data.pictures.preprocess import Digit
     from bnn.data.pictures.seen import Seen
 
+_NO_STROKE = (
+    "{}: no stroke found; draw one dark stroke on light, even paper, with paper on all sides of it"
+)
+
 
 def digit_pixels(
     look: Seen, shape: tuple[int, int], options: Digit, name: str
 ) -> NDArray[np.uint8]:
     """Return a picture of the stroke, uint8 (height, width) of ``shape``: 255, background 1.
 
-    A picture that has the size already is converted to grey levels only, unless it has
-    transparent pixels (it was drawn on a transparent canvas).
+    A picture that has the size already is not searched for a stroke, unless it has transparent
+    pixels (it was drawn on a transparent canvas): it is converted to grey levels and, with
+    ``options.like_mnist``, becomes light on black (`bnn.data.pictures.polarity`). If it is unclear
+    what in it is ground, it is searched as others are.
 
     Raises:
         DataError: there is no stroke (with ``options.adaptive``); the message begins with ``name``.
     """
     grey = grey_levels(look.image)
     if grey.size == shape[::-1] and not look.transparent:
-        return np.array(grey)
-    if not options.adaptive:
-        return sheet_array(_fixed(grey, options), shape)
-    return sheet_array(_one_stroke(grey, shape, options, name), shape)
+        levels = np.array(grey)
+        if not options.like_mnist:
+            say_if_changed(levels[None])
+            return levels
+        ready = settled(levels)
+        if ready is not None or not options.adaptive:
+            return levels if ready is None else ready
+    box = in_box(shape) if options.like_mnist else shape
+    sheet = _one_stroke(grey, box, options, name) if options.adaptive else _fixed(grey, options)
+    return mnist_array(sheet, shape) if options.like_mnist else sheet_array(sheet, shape)
+
+
+def is_turned(look: Seen, shape: tuple[int, int], options: Digit) -> bool:
+    """Whether a picture of the input's size is changed to light strokes on black."""
+    if not options.like_mnist or look.image.size != shape[::-1] or look.transparent:
+        return False
+    return bool(changed(np.array(grey_levels(look.image))[None])[0])
+
+
+def say_if_changed(pictures: NDArray[np.uint8]) -> None:
+    """Print a notice if pictures (N, height, width) are not light on black but are taken as is."""
+    count = int(changed(pictures).sum())
+    if count:
+        many = "a picture" if count == 1 else f"{count} pictures"
+        warnings.warn(
+            f"{many} of the model's own size: dark on light or pale, and taken as is, as the "
+            "preparation in the model file says; if the network was trained on light strokes on "
+            "black, its answers are wrong: invert the pictures",
+            BnnWarning,
+            stacklevel=1,
+        )
 
 
 def _fixed(grey: Image.Image, options: Digit) -> Image.Image:
@@ -80,6 +124,11 @@ def _one_stroke(
             BnnWarning,
             stacklevel=1,
         )
+    if is_ruled(ink):
+        raise DataError(
+            f"{name}: a line runs through the digit, or along it; draw on plain paper, or crop the "
+            "picture"
+        )
     if are_several(ink):
         raise DataError(f"{name}: more than one digit: crop the picture to one")
     thick = thickened(ink, shape)
@@ -90,16 +139,15 @@ def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mas
     """Return a better mask of the ink if the fixed rule's result is not a stroke; else None."""
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):
-        if is_solid(ink):
-            return inside(grey, ink)
+        if is_solid(ink) or is_panel(ink):
+            if (light := inside(grey, ink)) is None:
+                raise DataError(_NO_STROKE.format(name))
+            return light
         sheet = on_table(grey, whole_side=True) if on_edge(ink) else None
         return None if sheet is None else find_stroke(sheet)
     found = _on_any_ground(grey)
     if found is None:
-        raise DataError(
-            f"{name}: no stroke found; draw one dark stroke on light, even paper, with paper on "
-            "all sides of it"
-        )
+        raise DataError(_NO_STROKE.format(name))
     return found
 
 
@@ -110,7 +158,11 @@ def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
     if sheet is None or (on_sheet := find_stroke(sheet)) is None:
         return found
     # Chalk on a board: its strokes are not a sheet, nor their holes ink.
-    if found is not None and _is_light(grey, found) and not spans(found):
+    if found is not None and _is_light(grey, found):
+        if is_all_light(grey, found) and not is_rectangle(found):
+            return found
+        if spans(found):
+            return on_sheet
         ratio = (sheet.shape[0] / on_sheet.shape[0]) / (grey.shape[0] / found.shape[0])
         if is_hole(on_sheet, found, ratio):
             return found

@@ -29,6 +29,10 @@ _SHARP = 0.5
 _SIDE, _BAND, _INNER = 0.75, 0.06, 0.25
 #: Height of a ruled line, at most, as a share of its width.
 _FLAT = 0.06
+#: A ruled line through the ink covers the share `_RULE` of its whole width, is not thicker than
+#: `_THICK_RULE` of its height and longer than `_LONG_RULE` times it; other ink has at most the
+#: share `_BESIDE_RULE` of the width. From `_RULES` lines on, they are a pattern.
+_RULE, _THICK_RULE, _LONG_RULE, _BESIDE_RULE, _RULES = 0.9, 0.25, 1.3, 0.75, 4
 #: Parts of less than this share of all ink are not digits.
 _SPECK = 0.05
 #: Two parts side by side are two digits if the gap is at least the share `_GAP` of the whole height
@@ -38,6 +42,12 @@ _GAP, _TALL, _STACKED = 0.08, 0.55, 0.34
 _FAR, _ALIKE = 0.5, 0.4
 #: A stroke narrower than `_THIN` pixels of the result is made `_THICKER` pixels wide.
 _THIN, _THICKER = 1.0, 3.5
+#: A dark panel fills more than the share `_PANEL` of its rectangle, and `_FULL` of each side.
+#: Narrow ones are strokes.
+_PANEL, _FULL, _WIDE = 0.7, 0.95, 2.0
+#: A stroke is the only light thing if it has this share of all light pixels; a sheet fills more
+#: than `_FILLED` of a rectangle, and is not longer than `_LONG` times its width.
+_ALL_LIGHT, _FILLED, _LONG = 0.9, 0.86, 2.5
 #: Grid cells per pixel of the result while a stroke is made thicker.
 _FINE = 4
 
@@ -142,16 +152,23 @@ def within_frame(ink: Mask) -> Box | None:
     """
     cell, boxes, masks = _found(ink)
     for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
-        lines = _lines(mask, box)
-        if lines is None:
+        found = _lines(mask, box)
+        if found is None:
             continue
-        others = [b for place, b in enumerate(boxes) if place != index and b.within(lines, 0)]
+        lines, room = found
+        others = [b for place, b in enumerate(boxes) if place != index and b.within(room, 0)]
         if not others:
             continue
         height, width = (max(b.sides[axis] for b in others) for axis in (0, 1))
         if height < _INNER * box.sides[0] and width < _INNER * box.sides[1]:
             continue
-        return lines.scaled(cell)
+        inner = Box(  # with paper around the ink, where there is any
+            max(min(lines.top, *(b.top - 1 for b in others)), room.top),
+            min(max(lines.bottom, *(b.bottom + 1 for b in others)), room.bottom),
+            max(min(lines.left, *(b.left - 1 for b in others)), room.left),
+            min(max(lines.right, *(b.right + 1 for b in others)), room.right),
+        )
+        return inner.scaled(cell)
     between = _between_rules(boxes)
     return None if between is None else between.scaled(cell)
 
@@ -175,8 +192,11 @@ def _between_rules(boxes: list[Box]) -> Box | None:
     return Box(upper, lower, min(e[0] for e in edges), max(e[1] for e in edges))
 
 
-def _lines(mask: Mask, box: Box) -> Box | None:
-    """Return the inside of a frame if a part is a frame, else None."""
+def _lines(mask: Mask, box: Box) -> tuple[Box, Box] | None:
+    """Return the inside of a frame if a part is a frame, else None.
+
+    First what is surely inside, then all that its lines do not cover if they are straight.
+    """
     part = mask[box.top : box.bottom, box.left : box.right]
     height, width = part.shape
     if min(height, width) < 8:
@@ -194,7 +214,34 @@ def _lines(mask: Mask, box: Box) -> Box | None:
     down, across = 2 * rows + 1, 2 * columns + 1
     if part[down:-down, across:-across].any():
         return None
-    return Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
+    inside = Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
+    room = Box(
+        box.top + rows + 1, box.bottom - rows - 1, box.left + columns + 1, box.right - columns - 1
+    )
+    return inside, room
+
+
+def is_ruled(ink: Mask) -> bool:
+    """Whether lines of the paper run through the ink: no digit can be told from them.
+
+    Such a line is as long as all of the ink, which is wider than a digit, and the other ink is
+    narrower; or lines are many.
+    """
+    box = box_of(ink)
+    part = ink[box.top : box.bottom, box.left : box.right]
+    height, width = part.shape
+    full = part.mean(axis=1) >= _RULE
+    if max(_runs(full), _runs(part.mean(axis=0) >= _RULE)) >= _RULES:
+        return True
+    if not full.any() or full.sum() > _THICK_RULE * height or width < _LONG_RULE * height:
+        return False
+    columns = np.flatnonzero(part[~full].any(axis=0))
+    return bool(len(columns) and np.ptp(columns) + 1 <= _BESIDE_RULE * width)
+
+
+def _runs(mask: NDArray[np.bool_]) -> int:
+    """Return how often true values begin."""
+    return int(np.count_nonzero(mask & ~np.concatenate([[False], mask[:-1]])))
 
 
 def are_several(ink: Mask) -> bool:
@@ -284,3 +331,39 @@ def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
     """
     small, large = box_of(inner).sides, box_of(outer).sides
     return max(small) * ratio <= max(large)
+
+
+def is_panel(ink: Mask) -> bool:
+    """Whether ink is a dark rectangle with something light in it, and not a digit."""
+    box = box_of(ink)
+    part = ink[box.top : box.bottom, box.left : box.right]
+    sides = part[0], part[-1], part[:, 0], part[:, -1]
+    short, long = sorted(part.shape)
+    full = min(float(side.mean()) for side in sides) > _FULL
+    return bool(full and part.mean() > _PANEL and long < _WIDE * short)
+
+
+def is_all_light(grey: NDArray[np.uint8], found: Mask) -> bool:
+    """Whether a light stroke that was found is nearly all that is light in a picture."""
+    factor = -(-max(grey.shape) // max(found.shape))
+    levels = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
+    light = levels > _between(levels)
+    return bool((light & found).sum() >= _ALL_LIGHT * light.sum())
+
+
+def is_rectangle(mask: Mask) -> bool:
+    """Whether a mask with its holes filled is a rectangle at any angle, as a sheet of paper is."""
+    cell = -(-max(mask.shape) // _GRID)
+    covered = np.pad(2 * pooled(mask, cell) >= cell * cell, 1)
+    if not covered.any():
+        return False
+    outside = parts(~covered)
+    rows, columns = np.nonzero(outside != outside[0, 0])
+    least = np.inf
+    narrow = False
+    for turn in np.arange(0, np.pi / 2, np.pi / 60):
+        across = np.ptp(columns * np.cos(turn) + rows * np.sin(turn)) + 1
+        down = np.ptp(rows * np.cos(turn) - columns * np.sin(turn)) + 1
+        if across * down < least:
+            least, narrow = across * down, max(across, down) > _LONG * min(across, down)
+    return bool(len(rows) > _FILLED * least and not narrow)

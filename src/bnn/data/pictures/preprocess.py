@@ -36,7 +36,8 @@ class Preprocess(ABC):
 
         The picture is read as a person sees it: upright, on white paper where it is transparent,
         in 8 bits; see `seen`. A picture that has this height and width already is only
-        converted to grey or RGB. The caller's picture is not changed, except that it is decoded.
+        converted to grey or RGB, but see `Digit`. The caller's picture is not changed, except
+        that it is decoded.
 
         Raises `DataError` for a file that is not a picture, cannot be decoded or has values
         without a known range, and `InputError` for a shape that is not that of a picture.
@@ -53,6 +54,13 @@ class Preprocess(ABC):
                 return self._pixels(picture, shape).reshape(shape)
         with open_one(picture) as opened, decoding(picture_name(opened)):
             return self._pixels(opened, shape).reshape(shape)
+
+    def ready(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pictures of the input's size, uint8 (N, height, width, channels), as its bytes.
+
+        They are returned as they are, except by `Digit`.
+        """
+        return pictures
 
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
@@ -73,14 +81,14 @@ class Preprocess(ABC):
             raise ModelFileError("preprocess: must be an object with a kind")
         options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
         kind = options.pop("kind", None)
-        if not isinstance(kind, str) or kind not in _KINDS:
-            raise ModelFileError(f"preprocess: unknown kind {kind!r}; known: {', '.join(_KINDS)}")
-        known = {f.name for f in fields(_KINDS[kind])}
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ModelFileError(f"preprocess: unknown kind {kind!r}; known: {', '.join(KINDS)}")
+        known = {f.name for f in fields(KINDS[kind])}
         options = {**ADDED.get(kind, {}), **options}
         if wrong := sorted(map(str, known ^ set(options))):
             raise ModelFileError(f"preprocess: {kind}: missing or unknown {', '.join(wrong)}")
         try:
-            return _KINDS[kind](**options)
+            return KINDS[kind](**options)
         except InputError as error:
             raise ModelFileError(f"preprocess: {error}") from None
 
@@ -123,6 +131,11 @@ class Digit(Preprocess):
     That rule has a fixed threshold. With ``adaptive``, if it does not find a stroke (pencil,
     chalk, shadows), pixels are compared with the light around them, and a sheet without a
     stroke is an error (`DataError`); see `bnn.data.pictures.strokes`.
+
+    With ``like_mnist``, the stroke is placed as in MNIST: it fits a box of 20x20 of 28x28 pixels,
+    with its centre of mass in the middle, on 0 (`bnn.data.pictures.rules.mnist_array`); else it
+    fills the input, as in the original's notebooks, on 1. Also, a picture of the input's size that
+    is dark on light, or pale, becomes light on black (`bnn.data.pictures.polarity`).
     """
 
     kind: ClassVar[str] = "digit"
@@ -131,6 +144,7 @@ class Digit(Preprocess):
     cut: int | None = None
     border: int = 80
     adaptive: bool = True
+    like_mnist: bool = True
 
     def __post_init__(self) -> None:
         for name in ("contrast", "brightness"):
@@ -142,8 +156,25 @@ class Digit(Preprocess):
         if self.cut is not None:
             _check_integer("cut", self.cut, 0, 255)
         _check_integer("border", self.border, 0, 1000)
-        if not isinstance(self.adaptive, bool):
-            raise InputError(f"adaptive must be true or false, not {self.adaptive!r}")
+        for name in ("adaptive", "like_mnist"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be true or false, not {getattr(self, name)!r}")
+
+    def ready(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pictures of the input's size with light strokes on black; see ``like_mnist``.
+
+        Pictures that are not of this kind (noise, colours) are returned as they are.
+        """
+        if pictures.ndim != 4 or pictures.shape[3] != 1:
+            return pictures
+        if self.like_mnist:
+            from bnn.data.pictures.polarity import all_settled
+
+            return all_settled(pictures)
+        from bnn.data.pictures.digits import say_if_changed
+
+        say_if_changed(pictures[..., 0])
+        return pictures
 
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
         from bnn.data.pictures.digits import digit_pixels
@@ -168,10 +199,12 @@ class Stretch(Preprocess):
 
 
 #: Values of keys that older files lack. With ``adaptive``, results of the fixed rule do not change;
-#: it only adds results, or errors, for pictures in which that rule does not find a stroke.
-ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True}}
+#: it only adds results, or errors, for pictures in which that rule does not find a stroke. With
+#: ``like_mnist``, results change, so older files keep their own.
+ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True, "like_mnist": False}}
 
-_KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch)}
+#: Name of a preparation -> its class.
+KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch)}
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

@@ -38,6 +38,8 @@ WHITE: Colour = (255, 255, 255)
 MAX_PIXELS, MAX_JPEG_PIXELS = 64_000_000, 256_000_000
 #: Most pixels of a side (the limit of JPEG).
 MAX_SIDE = 65_535
+#: Digits of MNIST: sides of the picture and of the box that the stroke fits.
+_MNIST_SIDE, _MNIST_BOX = 28, 20
 #: Number of rows that are converted at once.
 _ROWS = 256
 #: Raster formats only. Some of Pillow's other readers start programs (Ghostscript for EPS),
@@ -337,6 +339,42 @@ def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
     canvas = Image.new("L", (width, height), 255)
     canvas.paste(fitting, (int((width - fitting.width) / 2), int((height - fitting.height) / 2)))
     return np.where(np.asarray(canvas) == 0, np.uint8(255), np.uint8(1))
+
+
+def in_box(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the box that digits are fitted to, 20 of 28 as in MNIST."""
+    height, width = (
+        max((side * _MNIST_BOX + _MNIST_SIDE // 2) // _MNIST_SIDE, 1) for side in shape
+    )
+    return height, width
+
+
+def mnist_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return black ink as MNIST was made, uint8 (height, width): light on 0, smoothed.
+
+    Its aspect is kept; it fits a box of 20x20 of 28x28, and its centre of mass is in the middle
+    (LeCun et al., "Gradient-based learning applied to document recognition", section III.A).
+    """
+    ink = Image.fromarray(np.where(np.asarray(sheet) == 0, np.uint8(255), np.uint8(0)))
+    made = np.zeros(shape, np.uint8)
+    if (box := ink.getbbox()) is None:
+        return made
+    stroke = ink.crop(box)
+    small = _resized(stroke, _fit(stroke.size, in_box(shape)[::-1]), Image.Resampling.BILINEAR)
+    levels = np.asarray(small)
+    if not levels.any():
+        return made
+    top, left = (_start(levels.sum(axis=1 - axis, dtype=np.int64), shape[axis]) for axis in (0, 1))
+    made[top : top + small.height, left : left + small.width] = levels
+    return made
+
+
+def _start(mass: NDArray[np.int64], length: int) -> int:
+    """Return where to put ``mass`` along a side, so that its centre is in the middle."""
+    total = int(mass.sum())
+    twice = int((mass * (2 * np.arange(len(mass)) + 1)).sum())
+    start = (length * total - twice + total) // (2 * total)  # rounded, a half up
+    return min(max(start, 0), length - len(mass))
 
 
 def grey_levels(image: Image.Image) -> Image.Image:

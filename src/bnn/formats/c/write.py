@@ -27,14 +27,28 @@ from bnn.system.files import write_new_folder
 MAX_CONSTANTS = 1 << 25
 #: Inputs of the test that is written beside the model.
 TESTED = 8
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
-#: Words that C reserves, which a folder might be called.
+#: Letters of a name, at most.
+MAX_NAME = 41
+_NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}")
+#: Words that C and C++ reserve, and names of their standard headers, which a folder might have.
 _WORDS = """
     auto break case char const continue default do double else enum extern float for goto if
     inline int long main register restrict return short signed sizeof static struct switch
     typedef union unsigned void volatile while
+    alignas alignof and and_eq asm bitand bitor bool catch char8_t char16_t char32_t class co_await
+    co_return co_yield compl concept const_cast consteval constexpr constinit decltype delete
+    dynamic_cast explicit export false friend mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public reinterpret_cast requires static_assert static_cast
+    template this thread_local throw true try typeid typename typeof typeof_unqual using virtual
+    wchar_t xor xor_eq
+"""
+_HEADERS = """
+    assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
+    stdarg stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string tgmath
+    threads time uchar unistd wchar wctype
 """
 _RESERVED = frozenset(_WORDS.split())
+_STANDARD = frozenset(_HEADERS.split())
 
 
 def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -72,14 +86,38 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
         FormatError: it exists, or its name is not a C identifier.
     """
     target = Path(folder)
-    if not _NAME.fullmatch(target.name) or target.name in _RESERVED:
+    if reason := _unusable(target.name):
         raise FormatError(
-            f"{target}: functions are called after the folder; its name may have letters, digits "
-            "and _, begins with a letter, and is not a keyword of C (at most 41 characters)"
+            f"{target}: {reason}; functions and files are called after the folder: give another "
+            "name, such as digits"
         )
     if target.exists() or target.is_symlink():
         raise FormatError(f"{target}: exists already; give a new folder")
+    if not target.parent.is_dir():
+        raise FormatError(
+            f"{target}: cannot be written: {target.parent} is not a folder; make it first"
+        )
     return target
+
+
+def _unusable(name: str) -> str:
+    """Return why a name cannot begin the names of functions and files; "" if it can."""
+    if name in _RESERVED:
+        return f"{name!r} is a word of C or C++"
+    if name in _STANDARD:
+        return f"{name}.h is a header of C"
+    if _NAME.fullmatch(name):
+        return ""
+    if len(name) > MAX_NAME:
+        return f"its name has more than {MAX_NAME} letters"
+    if name[:1].isascii() and name[:1].isdigit():
+        return f"{name!r} begins with a digit"
+    wrong = next(
+        (each for each in name if not (each.isascii() and each.isalnum()) and each != "_"), ""
+    )
+    return (
+        f"{name!r} contains {wrong!r}, not only letters, digits and _" if wrong else "has no name"
+    )
 
 
 def _check(model: Model) -> None:

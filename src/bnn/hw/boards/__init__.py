@@ -103,10 +103,13 @@ def parse(name: str, table: Table) -> Board:
     """Return the board that a TOML table describes; :class:`BuildError` names file and field."""
     part = _part(name, table)
     build, pins = table.table("build"), table.table("pins")
+    device = table.text("device")
+    if reason := _mismatch(part, device):
+        raise table.error("device", f"is {device!r}; {reason}")
     return Board(
         name,
         part,
-        table.text("device"),
+        device,
         table.number("clock_mhz", _MIN_MHZ, _MAX_MHZ, default=part.clock_mhz),
         None if build is None else _connection(build),
         {} if pins is None else _pins(pins),
@@ -126,10 +129,36 @@ def _part(board: str, table: Table) -> Part:
     return parts()[known]
 
 
+def _mismatch(part: Part, device: str) -> str:
+    """Return why a device is not of a part; "" if it can be."""
+    small = device.lower()
+    known = next((each for name, each in parts().items() if small.startswith(name)), None)
+    if part.name in parts():
+        if known is not part:
+            return f"a device of part {part.name} begins with {part.name}"
+        return ""
+    begin = chips.DEVICES[part.yosys]
+    if not small.startswith(begin):
+        return f"devices of yosys = {part.yosys!r} begin with {' or '.join(begin)}"
+    cells = ("luts", "ffs", "bram36", "dsps", "yosys")
+    if known is not None and any(getattr(known, each) != getattr(part, each) for each in cells):
+        return f'it has other cells than the table [part]; write part = "{known.name}" instead'
+    return ""
+
+
+def tops() -> tuple[str, ...]:
+    """Return the modules that can join an accelerator to a processor: files of this folder."""
+    files = (each.name for each in resources.files(__name__).iterdir())
+    return tuple(sorted(name[:-3] for name in files if name.endswith(".sv")))
+
+
 def _connection(table: Table) -> Connection:
     top = table.text("top")
-    if not (resources.files(__name__) / f"{top}.sv").is_file():
-        raise table.error("top", f"is {top!r}, but there is no file {top}.sv in its folder")
+    if top not in tops():
+        known = ", ".join(tops())
+        raise table.error(
+            "top", f"is {top!r}; there are: {known} (a top of your own is added to the package)"
+        )
     found = Connection(
         top,
         table.whole("base", 0, _MAX_ADDRESS - _MIN_SPAN),
@@ -185,6 +214,11 @@ def _own(name: str) -> Board | None:
 
 def _similar(name: str) -> str:
     wanted = name.lower()
+    if not wanted.endswith(".toml"):
+        if Path(f"{name}.toml").is_file():
+            return f" (did you mean the file {name}.toml?)"
+        if Path(name).is_file():
+            return f" (a file of a board of your own ends in .toml: rename it to {name}.toml)"
     begin_so = [each for each in boards() if each.startswith(wanted)]
     similar = begin_so or get_close_matches(wanted, boards(), 3, 0.7)
     return f" (did you mean {' or '.join(similar)}?)" if similar else ""
@@ -238,7 +272,10 @@ def planned_only(part: Part, board: Board | None = None) -> str:
     if board is not None:
         if board.connection is not None:
             return ""
-        return f"planned only: no top module joins the accelerator to this board's {part.name}"
+        return (
+            f"planned only: no top module joins the accelerator to this board's {part.name} (a "
+            "table [build] in its file names one, see docs/hardware.md)"
+        )
     if any(each.part == part for each in buildable().values()):
         return ""
     return f"planned only: bnn build knows no board with {part.name}"

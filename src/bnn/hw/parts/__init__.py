@@ -13,6 +13,15 @@ from bnn.hw.tables import Table
 
 #: Most cells of one kind that a chip may have; a file with more is wrong.
 _MAX_CELLS = 1 << 24
+#: Families that a part may have: name for Yosys -> how its devices begin. Designs were made for
+#: their carry chains, block RAMs and LUTs of six inputs.
+DEVICES = {
+    "xc7": ("xc7", "xa7", "xq7"),
+    "xcu": ("xcku", "xcvu", "xqku", "xqvu"),
+    "xcup": ("xczu", "xck", "xcku", "xcvu", "xcau", "xazu", "xqzu", "xcu", "xqku", "xqvu"),
+}
+#: Folders of Project X-Ray's database.
+PRJXRAY = ("artix7", "kintex7", "spartan7", "zynq7")
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Part:
 
 def parse(name: str, table: Table) -> Part:
     """Return the part that a TOML table describes; :class:`BuildError` names file and field."""
-    return Part(
+    made = Part(
         name,
         table.whole("lut", 1, _MAX_CELLS),
         table.whole("ff", 1, _MAX_CELLS),
@@ -50,6 +59,14 @@ def parse(name: str, table: Table) -> Part:
         table.text("yosys"),
         table.text("prjxray", default=""),
     )
+    for field, value, allowed in (
+        ("yosys", made.yosys, tuple(DEVICES)),
+        ("prjxray", made.prjxray, ("", *PRJXRAY)),
+    ):
+        if value not in allowed:
+            known = ", ".join(each for each in allowed if each)
+            raise table.error(field, f"is {value!r}; there are: {known}")
+    return made
 
 
 #: What :func:`described` reads -> the field of a part's table; all but the clock must be given.

@@ -25,6 +25,7 @@ const KINDS = {
     cut: [(v) => v === null || wholeIn(0, 255)(v)],
     border: [wholeIn(0, 1000)],
     adaptive: [(v) => typeof v === "boolean", true],
+    like_mnist: [(v) => typeof v === "boolean", false],
   },
   stretch: {},
 };

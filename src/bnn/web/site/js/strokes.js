@@ -12,6 +12,8 @@ const [LEAST_INK, MOST_INK] = [0.5, 0.8];
 const [SOLID, NARROW] = [0.8, 2];
 const [SIDE, BAND, INNER, FLAT, SPECK] = [0.75, 0.06, 0.25, 0.06, 0.05];
 const [GAP, TALL, STACKED, FAR, ALIKE] = [0.08, 0.55, 0.34, 0.5, 0.4];
+const [RULE, THICK_RULE, LONG_RULE, BESIDE_RULE, RULES] = [0.9, 0.25, 1.3, 0.75, 4];
+const [PANEL, FULL] = [0.7, 0.95];
 const [THIN, THICKER, FINE] = [1, 3.5, 4];
 
 class Box {
@@ -146,6 +148,24 @@ export function isSolid(ink) {
   return count(ink) > SOLID * short * long && long < NARROW * short;
 }
 
+/** Whether ink is a dark rectangle with something light in it, and not a digit. */
+export function isPanel(ink) {
+  const { width, height, data } = cut(ink, boxOf(ink));
+  if (count({ data }) <= PANEL * width * height) return false;
+  const share = (length, at) => {
+    let sum = 0;
+    for (let i = 0; i < length; ++i) sum += data[at(i)] ? 1 : 0;
+    return sum / length;
+  };
+  const sides = [
+    share(width, (x) => x),
+    share(width, (x) => (height - 1) * width + x),
+    share(height, (y) => y * width),
+    share(height, (y) => y * width + width - 1),
+  ];
+  return Math.min(...sides) > FULL && Math.max(height, width) < NARROW * Math.min(height, width);
+}
+
 function found(ink) {
   const cell = cellOf(ink);
   const amounts = pooled(ink, cell);
@@ -166,13 +186,18 @@ function found(ink) {
 export function withinFrame(ink) {
   const { cell, masks, boxes } = found(ink);
   for (let i = 0; i < boxes.length; ++i) {
-    const lines = linesOf(masks[i], boxes[i]);
+    const [lines, room] = linesOf(masks[i], boxes[i]) ?? [null, null];
     if (lines === null) continue;
-    const others = boxes.filter((box, place) => place !== i && box.within(lines, 0));
+    const others = boxes.filter((box, place) => place !== i && box.within(room, 0));
     if (others.length === 0) continue;
     const [height, width] = [0, 1].map((axis) => Math.max(...others.map((b) => b.sides[axis])));
     if (height < INNER * boxes[i].sides[0] && width < INNER * boxes[i].sides[1]) continue;
-    return lines.scaled(cell);
+    return new Box(
+      Math.max(Math.min(lines.top, ...others.map((b) => b.top - 1)), room.top),
+      Math.min(Math.max(lines.bottom, ...others.map((b) => b.bottom + 1)), room.bottom),
+      Math.max(Math.min(lines.left, ...others.map((b) => b.left - 1)), room.left),
+      Math.min(Math.max(lines.right, ...others.map((b) => b.right + 1)), room.right),
+    ).scaled(cell);
   }
   return betweenRules(boxes)?.scaled(cell) ?? null;
 }
@@ -225,7 +250,39 @@ function linesOf(mask, box) {
   const down = 2 * rows + 1;
   const across = 2 * columns + 1;
   if (any(down, height - down, across, width - across)) return null;
-  return new Box(box.top + down, box.bottom - down, box.left + across, box.right - across);
+  return [
+    new Box(box.top + down, box.bottom - down, box.left + across, box.right - across),
+    new Box(
+      box.top + rows + 1, box.bottom - rows - 1, box.left + columns + 1, box.right - columns - 1,
+    ),
+  ];
+}
+
+/** Whether lines of the paper run through the ink: no digit can be told from them. */
+export function isRuled(ink) {
+  const { width, height, data } = cut(ink, boxOf(ink));
+  const rows = new Array(height).fill(0);
+  const columns = new Array(width).fill(0);
+  for (let y = 0; y < height; ++y)
+    for (let x = 0; x < width; ++x)
+      if (data[y * width + x]) {
+        rows[y] += 1;
+        columns[x] += 1;
+      }
+  const full = rows.map((sum) => sum / width >= RULE);
+  const across = columns.map((sum) => sum / height >= RULE);
+  const runs = (all) => all.filter((one, i) => one && !all[i - 1]).length;
+  if (Math.max(runs(full), runs(across)) >= RULES) return true;
+  const thick = full.filter((one) => one).length;
+  if (thick === 0 || thick > THICK_RULE * height || width < LONG_RULE * height) return false;
+  let [left, right] = [width, 0];
+  for (let y = 0; y < height; ++y)
+    for (let x = 0; x < width && !full[y]; ++x)
+      if (data[y * width + x]) {
+        left = Math.min(left, x);
+        right = Math.max(right, x + 1);
+      }
+  return right > left && right - left <= BESIDE_RULE * width;
 }
 
 /** Whether ink is of more than one digit or letter. */

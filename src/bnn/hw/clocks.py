@@ -55,3 +55,14 @@ def routed(design: Design, part: Part) -> RoutedClock | None:
     if part.name != _PART or not modules <= _ROUTED_MHZ.keys():
         return None
     return RoutedClock(*min((_ROUTED_MHZ[module], module) for module in modules))
+
+
+def clock_is(design: Design, part: Part, mhz: float) -> str:
+    """Return how far a clock in MHz was tried for a design: "estimated" or "hoped for".
+
+    Estimated: each kind of its blocks was routed alone on this part and reached the clock.
+    Hoped for: one did not, or none was routed on this part. Only ``bnn build --pnr``, which
+    routes the whole design, proves a clock.
+    """
+    known = routed(design, part)
+    return "estimated" if known is not None and mhz <= known.mhz else "hoped for"

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pictures that have the input's size already: light strokes on dark, as MNIST has, or not.
+
+Networks of digits were trained on light strokes on a black ground. A picture of the input's size is
+not searched for a stroke, so its ground decides what it shows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A picture with a ground of at most `MAX_GROUND` and strokes of at least `MIN_STROKE` is not
+#: changed: it is like MNIST's (ground 0, strokes 254 or 255).
+MAX_GROUND, MIN_STROKE = 64, 128
+#: Least difference of strokes and ground.
+MIN_APART = 16
+#: Levels of the ground differ by at most so much, and by a quarter of the strokes' difference.
+GROUND_NOISE = 32
+#: Tenths of the pixels that are ground, at least.
+GROUND_TENTHS = 6
+
+
+def settled(levels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return a picture as light strokes on black; None if it is unclear what is ground.
+
+    A picture like MNIST's is returned as it is. In others, most of which is an even ground, the
+    ground becomes 0 and what differs from it most becomes 255.
+
+    Args:
+        levels: uint8 (height, width).
+    """
+    ordered = np.sort(levels, axis=None)
+    ground, least, most = int(ordered[(ordered.size - 1) // 2]), int(ordered[0]), int(ordered[-1])
+    if ground <= MAX_GROUND and most >= MIN_STROKE:
+        return levels
+    darker, lighter = ground - least, most - ground
+    apart = max(darker, lighter)
+    away = np.abs(levels.astype(np.int32) - ground)
+    even = (away <= GROUND_NOISE) & (4 * away <= apart)
+    if apart < MIN_APART or 2 * min(darker, lighter) > apart:
+        return None
+    if 10 * int(even.sum()) < GROUND_TENTHS * levels.size:
+        return None
+    sign = -1 if darker > lighter else 1
+    scaled = (sign * (levels.astype(np.int32) - ground) * 255 + apart // 2) // apart
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def changed(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which of pictures uint8 (N, height, width) `settled` would change: bool (N,)."""
+    found = np.zeros(len(pictures), np.bool_)
+    if not pictures.size:
+        return found
+    for index in _unlike_mnist(pictures.reshape(len(pictures), -1)).tolist():
+        now = settled(pictures[index])
+        found[index] = now is not None and bool((now != pictures[index]).any())
+    return found
+
+
+def _unlike_mnist(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the indexes of pictures (N, pixels) that have a light ground or no light pixel.
+
+    These are few in most sets, so that they alone need sorting.
+    """
+    pale = flat.max(axis=1) < MIN_STROKE
+    # With a ground above MAX_GROUND, half of the pixels are above it.
+    sums = flat.sum(axis=1, dtype=np.uint32)
+    unsure = np.flatnonzero(pale | (2 * sums >= MAX_GROUND * flat.shape[1]))
+    dark = np.count_nonzero(flat[unsure] <= MAX_GROUND, axis=1)
+    chosen: NDArray[np.int64] = unsure[pale[unsure] | (dark <= (flat.shape[1] - 1) // 2)]
+    return chosen
+
+
+def all_settled(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures uint8 (N, height, width, 1) as `settled` makes them, unclear ones as is."""
+    which = changed(pictures[..., 0])
+    if not which.any():
+        return pictures
+    made = pictures.copy()
+    for index in np.flatnonzero(which).tolist():
+        now = settled(pictures[index, ..., 0])
+        assert now is not None, "it would be changed"
+        made[index, ..., 0] = now
+    return made

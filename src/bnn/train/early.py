@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of a training's settings that need no PyTorch, so that mistakes are told before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bnn.data.known import KNOWN
+from bnn.data.pictures.preprocess import KINDS
+from bnn.errors import TrainError, UnknownNameError
+from bnn.network import topology as topologies
+from bnn.network import zoo
+from bnn.train.recipes import recipe_for
+
+_SETTINGS = "settings.json"
+#: Options that replace values of the recipe.
+CHANGES = ("taught", "epochs", "batch", "rate", "augment", "mix")
+
+
+def check_given(given: Mapping[str, Any]) -> None:
+    """Check the options of a new training.
+
+    Raises:
+        BnnError: the network or the data set does not exist, or a value is outside its range.
+    """
+    network, data = str(given["network"]), str(given["data"])
+    topology = topologies.load(network) if network.endswith(".toml") else zoo.topology(network, 2)
+    if data not in KNOWN and not Path(data).exists():
+        raise UnknownNameError(f"{data}: no such folder, and no data set ({', '.join(KNOWN)})")
+    kind = given["preprocess"]
+    if kind is not None and kind not in KINDS:
+        raise TrainError(f"preprocess is one of {', '.join(KINDS)}, not {kind!r}")
+    recipe = recipe_for(topology, data, started=given["init"] is not None)
+    changes = {name: given[name] for name in CHANGES if given[name] is not None}
+    replace(recipe, **changes)  # checks its values
+    if given["taught"] is not None and not given["teacher"]:
+        raise TrainError("--taught is the share of a teacher's answers; name one with --teacher")
+    if given["whole"] and given["patience"] is not None:
+        raise TrainError(
+            "--patience needs a validation part, and --whole trains on it; give one of the two"
+        )
+
+
+def check_run(folder: Path) -> None:
+    """Refuse a folder that is not a run (`TrainError`)."""
+    if not (folder / _SETTINGS).is_file():
+        raise TrainError(f"{folder}: is not a run: it has no {_SETTINGS}")
