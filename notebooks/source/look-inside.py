@@ -120,12 +120,12 @@ plt.show()
 # ## Flip one pixel
 #
 # 784 pictures, each with another pixel flipped. Left: how far the score of class 4 moves. Right: how many of the first layer's 40 bits change. Many pixels
-# change nothing, the others one or two bits: a flipped pixel moves each sum by 2, and a sum that is not near its threshold keeps its bit.
+# change nothing, the others one bit: a flipped pixel moves each sum by 2, and a sum that is not near its threshold keeps its bit.
 # %% [ja]
 # ## 画素を一つ反転させる
 #
 # 画素を一つだけ反転させた画像を 784 枚作ります。左はクラス 4 のスコアの変化、右は第 1 層の 40 ビットのうち変わったビットの数です。多くの画素は
-# 何も変えず、残りの画素が変えるのもわずかなビットだけです。画素を一つ反転させると和は 2 だけ動きますが、しきい値に近くない和のビットは変わらないからです。
+# 何も変えず、残りの画素が変えるのも 1 ビットだけです。画素を一つ反転させると和は 2 だけ動きますが、しきい値に近くない和のビットは変わらないからです。
 # %%
 flipped = np.repeat(inputs[4:5], 784, axis=0).reshape(784, 784)
 np.fill_diagonal(flipped, np.where(bits > 0, 0, 1))
@@ -243,14 +243,12 @@ name = threshold.name.replace(".", "_") if f"{threshold.name}_valid" in found el
 start = int(np.flatnonzero(moves[name])[0]) - 5
 fig, axis = plt.subplots(figsize=(12, 2.5))
 window = slice(start, start + 120)
-for place, (title, values) in enumerate(
-    (
-        ("valid", found[f"{name}_valid"]),
-        ("ready", found[f"{name}_ready"]),
-        ("a word moves", moves[name]),
-    )
-):
+rows = {
+    "valid": found[f"{name}_valid"],
+    "ready": found[f"{name}_ready"],
+    "a word moves": moves[name],
+}
+for place, values in enumerate(rows.values()):
     axis.step(range(start, start + 120), values[window] * 0.7 + place, where="post")
-    axis.text(start - 1, place + 0.2, title, ha="right")
-axis.set(xlabel="cycle", yticks=[], title=name)
+axis.set(xlabel="cycle", yticks=[0.35, 1.35, 2.35], yticklabels=list(rows), title=name)
 plt.show()

@@ -77,7 +77,7 @@ plt.show()
 #
 # The mistakes that W1A1 was surest of.
 # %% [ja]
-# ## 自信満々の間違い
+# ## 確率の高い間違い
 #
 # W1A1 の間違いのうち、確率が最も高かったものです。
 # %%
