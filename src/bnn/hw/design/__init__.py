@@ -28,12 +28,14 @@ __all__ = ["Design", "Instance", "Port", "build"]
 def build(program: Program, folding: Folding) -> Design:
     """Return the design of ``program``; :class:`BuildError` names a layer that cannot be built."""
     names = [each.name for each in dots(program)]
-    for name in folding.layers:
+    for name, fold in folding.layers.items():
         if name not in names:
             raise BuildError(
                 f"the folding has a layer {name!r}, which this model has not; its layers are: "
                 f"{', '.join(names)}"
             )
+        if min(fold.pe, fold.simd, fold.pixels) < 1:
+            raise BuildError(f"{name}: PE, SIMD and pixels are at least 1")
     wiring = Wiring(program, folding, Needs.of(program))
     source = input_end(wiring)
     for op in wiring.needs.ops:

@@ -80,8 +80,6 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
     """Return the rows with padding; BuildError if they or the columns do not fold."""
     rows, columns = op.weights.shape
-    if min(fold.pe, fold.simd, fold.pixels) < 1:
-        raise BuildError(f"{op.name}: PE, SIMD and pixels are at least 1")
     made = wiring.needs.threshold_of(op) or op
     padded: int = rows
     if made.name == wiring.needs.target:
