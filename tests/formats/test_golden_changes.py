@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,45 +16,17 @@ import pytest
 
 from bnn.data import cifar, idx
 from bnn.driver.recorded import Replay
-from bnn.errors import BnnError, BnnWarning
-from bnn.formats.convert import Options, convert
+from bnn.formats.convert import Options
 from bnn.hw import folding
 from bnn.model import file as modelfile
 from bnn.network import topology
 from hw.examples import residual
 from support import changes
 from support.converted import FIXTURES
-from support.golden import compare, digest
+from support.golden import compare
+from support.outcomes import all_of, converted
 
 SEEDS = Path(__file__).parents[1] / "fuzz" / "seeds"
-
-
-def outcome(path: Path, made: Any) -> str:
-    """A digest of what ``made`` returns, or the refusal, without words of other libraries."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BnnWarning)
-            warnings.simplefilter("ignore", RuntimeWarning)  # numbers that become infinite
-            return digest(repr(made()))
-    except BnnError as error:
-        text = str(error).replace(str(path), "FILE").replace(str(path.parent), "FOLDER")
-        cause = error.__cause__
-        return text if cause is None else text.replace(str(cause), f"({type(cause).__name__})")
-
-
-def converted(path: Path, options: Options | None = None, source: str | None = None) -> Any:
-    """What decides an answer, and the report."""
-    made = convert(path, source, options)
-    model = made.model
-    return model.program.digest(), model.classes, model.preprocess, made.report.lines()
-
-
-def all_of(made: list[changes.Change], path: Path, read: Any) -> dict[str, str]:
-    found = {}
-    for name, data in made:
-        path.write_bytes(data())
-        found[name] = outcome(path, lambda: read(path))
-    return found
 
 
 ONNX = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every fixture and every case of the matrices: the whole report and the program, or the refusal."""
+"""Every fixture and every case of the matrices: its report and program, or the refusal."""
 
 from __future__ import annotations
 

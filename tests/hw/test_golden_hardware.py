@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds, costs, plans and the event model of fixed programs, as they were: nothing changes unseen."""
+"""Builds, costs, plans and the event model of fixed programs, as they were."""
 
 from __future__ import annotations
 

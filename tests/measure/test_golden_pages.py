@@ -218,10 +218,11 @@ def certificate(**more: Any) -> Any:
     labels, predicted = random.integers(0, 3, 60), random.integers(0, 3, 60)
     predicted[:40] = labels[:40]
     scores = random.integers(-9, 10, (60, 3)).astype(np.int32)
+    recipe = {"epochs": 3, "batch": 50, "rate": 0.01, "augment": "flip", "taught": 0.75, "mix": 2}
     settings = {
         "network": "nets/a<b>.toml", "data": "some/place/pictures", "seed": 7, "init": "old/run",
-        "teachers": ["t/one", "t/two"], "whole": False, "skip_broken": True, "arithmetic": "32-true",
-        "recipe": {"epochs": 3, "batch": 50, "rate": 0.01, "augment": "flip", "taught": 0.75, "mix": 2},
+        "teachers": ["t/one", "t/two"], "whole": False, "skip_broken": True,
+        "arithmetic": "32-true", "recipe": recipe,
     }  # fmt: skip
     history = [
         {"loss": 1.5, "validation_accuracy": 0.5, "seconds": 61.0},

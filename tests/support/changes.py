@@ -400,3 +400,79 @@ def _of_edges(model: Any) -> Iterator[Edit]:
                 made.opset_import[index].version = version
 
             yield f"opset {held.domain!r} {version}", versioned
+
+
+# --- whole layers --------------------------------------------------------------------
+
+
+def layer_changes(config: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Layers of a sequential Keras model go, come twice, or change places."""
+    layers = config["config"]["layers"]
+    names = [f"{number} {one['class_name']}" for number, one in enumerate(layers)]
+    for number, name in enumerate(names):
+        rest = [*layers[:number], *layers[number + 1 :]]
+        yield f"without {name}", partial(_with_layers, config, rest)
+        again = copy.deepcopy(layers[number])
+        again["config"]["name"] = "again"
+        twice = [*layers[: number + 1], again, *layers[number + 1 :]]
+        yield f"{name} twice", partial(_with_layers, config, twice)
+        if number + 1 < len(layers):
+            swapped = [*layers[:number], layers[number + 1], layers[number], *layers[number + 2 :]]
+            yield f"{name} later", partial(_with_layers, config, swapped)
+
+
+def _with_layers(config: Any, layers: list[Any]) -> Any:
+    return {**config, "config": {**config["config"], "layers": layers}}
+
+
+def keras_layers(data: bytes, suffix: str) -> Iterator[Change]:
+    """:func:`layer_changes` of an .h5 or .keras file; none if it is not sequential."""
+    if suffix == ".keras":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        config = json.loads(members["config.json"])
+    else:
+        with h5py.File(io.BytesIO(data)) as file:
+            config = json.loads(file.attrs.get("model_config", '{"class_name": ""}'))
+    if config["class_name"] != "Sequential":
+        return
+    for what, made in layer_changes(config):
+        if suffix == ".keras":
+            yield what, partial(_put, members, "config.json", partial(_dumped, made))
+        else:
+            yield what, partial(_h5_config, data, made)
+
+
+def onnx_layers(path: Path) -> Iterator[Change]:
+    """Nodes of an ONNX file go (what reads them reads their source), or come twice."""
+    model = onnx.load(path)
+    for index, node in enumerate(model.graph.node):
+        if len(node.input) and node.input[0]:
+            yield f"without {index} {node.op_type}", partial(_onnx, model, partial(_bypass, index))
+            yield f"{index} {node.op_type} twice", partial(_onnx, model, partial(_twice, index))
+
+
+def _bypass(index: int, model: Any) -> None:
+    graph, node = model.graph, model.graph.node[index]
+    for other in graph.node:
+        for place, name in enumerate(other.input):
+            if name == node.output[0]:
+                other.input[place] = node.input[0]
+    if graph.output[0].name == node.output[0]:
+        graph.output[0].name = node.input[0]
+    del graph.node[index]
+
+
+def _twice(index: int, model: Any) -> None:
+    graph, node = model.graph, model.graph.node[index]
+    again = graph.node.add()
+    again.CopyFrom(node)
+    again.name += "_again"
+    inner = f"{node.output[0]}_inner"
+    again.input[0] = inner
+    again.output[0] = node.output[0]
+    graph.node[index].output[0] = inner
+    nodes = [*graph.node[: index + 1], again, *graph.node[index + 1 : -1]]
+    kept = [copy.deepcopy(one) for one in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)

@@ -39,7 +39,11 @@ def plain() -> Iterator[tuple[str, Image.Image]]:
                 deep = random.integers(0, 65536, (height, width)).astype(np.uint16)
                 yield f"{mode} {width}x{height}", Image.fromarray(deep)
                 continue
-            made = colour.convert("L").convert(mode) if mode in ("LA", "F", "I") else colour.convert(mode)
+            made = (
+                colour.convert("L").convert(mode)
+                if mode in ("LA", "F", "I")
+                else colour.convert(mode)
+            )
             if mode in ("RGBA", "LA"):
                 alpha = random.integers(0, 256, (height, width), np.uint8)
                 made.putalpha(Image.fromarray(alpha))
@@ -138,7 +142,11 @@ def test_options_of_preparations() -> None:
         ("digit", "border", (-1, 0, 1000, 1001, None)),
         ("digit", "adaptive", (0, True, None)),
         ("digit", "more", (1,)),
-        ("thumbnail", "background", ([0, 0, 255], [0, 0], [0, 0, 256], [0, -1, 0], 3, [0, 0, True])),
+        (
+            "thumbnail",
+            "background",
+            ([0, 0, 255], [0, 0], [0, 0, 256], [0, -1, 0], 3, [0, 0, True]),
+        ),
         ("stretch", "border", (1,)),
         ("other", "x", (1,)),
     ):
