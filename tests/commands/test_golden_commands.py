@@ -92,6 +92,8 @@ def said(*args: str, folder: Path | None = None) -> str:
         raise done.exception
     text += f"\nexit {done.exit_code}"
     text = _JSON_TIMES.sub(r'"\1": TIME', _TIMES.sub("TIME", text))
+    # A table is as wide as its title, which has a time.
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
     return text if folder is None else text.replace(str(folder), "FOLDER")
 
 

@@ -143,6 +143,14 @@ def test_other_topologies(name: str, weights: str, options: Options, tmp_path: P
     compare(f"changed-topology-{name.replace('/', '-')}", told)
 
 
+def played(path: Path) -> Any:
+    """What a recorded session answers to the calls that were recorded."""
+    session = Replay(path)
+    found = [session.largest, session.read(0)]
+    session.write(4, 2)
+    return [*found, session.allocate(2).address, session.wait(), session.finished()]
+
+
 def test_texts(tmp_path: Path) -> None:
     """Topologies, foldings, sessions and heads of models."""
     program = residual()
@@ -153,10 +161,8 @@ def test_texts(tmp_path: Path) -> None:
     }
     given = json.dumps({**folding.as_json(fold), "fifos": {"d0": 4}}).encode()
     texts["folding"] = given, lambda path: folding.read(path, program)
-    texts["session"] = (
-        (SEEDS / "session" / "small.jsonl").read_bytes(),
-        lambda path: vars(Replay(path)),
-    )
+    session = (SEEDS / "session" / "small.jsonl").read_bytes()
+    texts["session"] = session, played
     found: dict[str, str] = {}
     for name, (data, read) in texts.items():
         made = changes.some(changes.text_changes(data), 60)

@@ -10,6 +10,7 @@ from typing import Any
 from bnn.errors import BnnError, BnnWarning
 from bnn.formats.convert import Options, convert
 from support.changes import Change
+from support.converted import FIXTURES
 from support.golden import digest
 
 
@@ -22,6 +23,7 @@ def outcome(path: Path, made: Any) -> str:
             return digest(repr(made()))
     except BnnError as error:
         text = str(error).replace(str(path), "FILE").replace(str(path.parent), "FOLDER")
+        text = text.replace(str(FIXTURES), "FIXTURES")
         cause = error.__cause__
         return text if cause is None else text.replace(str(cause), f"({type(cause).__name__})")
 

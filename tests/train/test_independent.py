@@ -50,7 +50,7 @@ def test_settings_that_nobody_gave() -> None:
     dense, conv = recipes.DENSE, recipes.CONVOLUTIONAL
     assert (dense.epochs, dense.batch, dense.rate, dense.smoothing) == (60, 256, 0.02, 0.1)
     assert (conv.epochs, conv.batch, conv.rate, conv.warm_up) == (100, 125, 0.03, 500)
-    assert recipes.FINE == replace(conv, rate=0.01)
+    assert replace(conv, rate=0.01) == recipes.FINE
 
 
 def test_distortions_reach_their_limits_and_no_further() -> None:
