@@ -144,8 +144,9 @@ for line in sys.stdin:
 #: Tests that read the package's text, for what runs when a module is imported: coverage sees none.
 _GUARDS = ("tests/test_values.py", "tests/test_limits.py", "tests/test_package.py")
 
-#: A start of pytest has so many tests: of most mutants one of the first fails.
-_BATCH = 30
+#: The first start of pytest has so many tests, later ones more: of most mutants one of the first
+#: fails, and each start imports their files. Of tests that do not run the line so many run.
+_BATCH, _LATER, _NEAR = 10, 240, 30
 
 
 @dataclass(frozen=True)
@@ -433,9 +434,9 @@ def _by_lines(
         return None
     end, ran = time.monotonic() + budget, 0
     guards = covered.of_files(_GUARDS) if covered.at_import(mutant.file, mutant.line) else []
-    for tests, needed in ((exact, True), (guards, True), (near[:_BATCH], False)):
+    for tests, needed in ((guards, True), (exact, True), (near[:_NEAR], False)):
         while tests:
-            size = _BATCH if ran == 0 else 8 * _BATCH
+            size = _BATCH if ran == 0 else _LATER
             batch, tests = tests[:size], tests[size:]
             left = end - time.monotonic()
             patience = {test: covered.patience(test) for test in batch}

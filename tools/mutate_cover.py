@@ -122,7 +122,8 @@ class Covered:
 
     def at_import(self, file: str, line: int) -> bool:
         """Whether a line of a file of the package runs when its module is imported."""
-        return bool(place((self._root / file).read_text(), line)[1])
+        with self._lock:
+            return bool(place((self._root / file).read_text(), line)[1])
 
     def of_files(self, files: Iterable[str]) -> list[str]:
         """All tests of files of tests, the quickest first."""
