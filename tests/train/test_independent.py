@@ -151,3 +151,18 @@ def test_weights_and_their_gradients(precision: Precision) -> None:
     assert np.array_equal(made.detach().numpy(), wanted)
     assert x.grad is not None
     assert bool((x.grad == 1).all())
+
+
+def test_settings_at_their_limits() -> None:
+    from bnn.train.run import MIN_BATCH, Settings
+
+    given = Settings("tfc-w1a1", "mnist", None, 0, recipes.DENSE)
+    assert (given.init, given.teachers, given.whole, given.skip_broken) == (None, (), False, False)
+    assert MIN_BATCH == 16
+    for seed in (0, 1, 2**32 - 1):
+        assert replace(given, seed=seed).seed == seed
+    for seed in (-1, 2**32, 0.5, True):
+        with pytest.raises(TrainError, match="seed"):
+            replace(given, seed=seed)
+    with pytest.raises(TrainError, match="preprocess"):
+        replace(given, preprocess="other")
