@@ -166,3 +166,28 @@ def test_settings_at_their_limits() -> None:
             replace(given, seed=seed)
     with pytest.raises(TrainError, match="preprocess"):
         replace(given, preprocess="other")
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, "misconfigured"])
+def test_devices_that_lightning_refuses_are_one_line(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    from bnn.train import loop
+
+    error = MisconfigurationException if kind == "misconfigured" else kind
+
+    def refuses(**_: Any) -> None:
+        raise error("no such\n  device")
+
+    monkeypatch.setattr(loop.L, "Trainer", refuses)
+    task: Any = SimpleNamespace(
+        stack=SimpleNamespace(uses_luts=False), recipe=SimpleNamespace(epochs=1)
+    )
+    options: Any = SimpleNamespace(devices="1")
+    logger: Any = None
+    with pytest.raises(TrainError, match="^devices .1. are not available: no such device$"):
+        loop._trainer(task, options, "32-true", [], logger)
