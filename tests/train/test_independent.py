@@ -189,5 +189,5 @@ def test_devices_that_lightning_refuses_are_one_line(
     )
     options: Any = SimpleNamespace(devices="1")
     logger: Any = None
-    with pytest.raises(TrainError, match="^devices .1. are not available: no such device$"):
+    with pytest.raises(TrainError, match=r"^devices .1. are not available: no such device$"):
         loop._trainer(task, options, "32-true", [], logger)
