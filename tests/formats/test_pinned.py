@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from bnn.formats.bnn_pynq import sets_under
+from bnn.errors import ParameterError
+from bnn.formats.bnn_pynq import load, sets_under
 from bnn.formats.keras.qkeras import MAX_TEXT, called
 from bnn.formats.qonnx import write
 from bnn.model import file as modelfile
@@ -50,3 +53,20 @@ def test_sets_of_a_root_are_named_by_folder_or_archive(tmp_path: Path) -> None:
     }
     assert list(found) == ["chars", "mnist"]
     assert sets_under(tmp_path / "nowhere", "lfcW1A1") == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ([], "no parameter files"),
+        (["a/readme.txt"], "no parameter files"),
+        (["a/0-0-weights.bin", "b/0-0-weights.bin"], "2 parameter folders"),
+    ],
+)
+def test_an_archive_has_one_folder(names: list[str], found: str, tmp_path: Path) -> None:
+    path = tmp_path / "set.tar.xz"
+    with tarfile.open(path, "w:xz") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    with pytest.raises(ParameterError, match=f"contains {found}; one folder is needed"):
+        load(path)

@@ -191,3 +191,34 @@ def test_devices_that_lightning_refuses_are_one_line(
     logger: Any = None
     with pytest.raises(TrainError, match=r"^devices .1. are not available: no such device$"):
         loop._trainer(task, options, "32-true", [], logger)
+
+
+def test_what_a_training_says_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from bnn.commands.train import _show
+
+    found: Any = SimpleNamespace(
+        error=0.0123,
+        no_calibration="",
+        network="net",
+        dataset="set",
+        accuracy={"cpu": 0.98765},
+        labels=[0, 1],
+        scores=np.zeros((2, 3)),
+        differing={"reference": 0, "cpu": 0},
+    )
+    _show(found, Path("run"), json=False)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "probabilities: expected calibration error 1.23 %"
+    assert said[1] == (
+        "net on set: 98.77 % of 2 test pictures right; 6 scores equal on PyTorch, "
+        f"reference and cpu; see {Path('run') / 'report.html'}"
+    )
+    found.error, found.no_calibration = None, "too few pictures"
+    _show(found, Path("run"), json=False)
+    assert capsys.readouterr().out.startswith("no probabilities: too few pictures\n")
+    found.as_json = lambda: {"a": 1}
+    _show(found, Path("run"), json=True)
+    assert capsys.readouterr().out == '{"a": 1}\n'
