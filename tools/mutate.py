@@ -141,8 +141,12 @@ for line in sys.stdin:
     print(json.dumps(code), flush=True)
 """
 
-#: A start of pytest has so many tests: of most mutants one of the first fails.
-_BATCH = 30
+#: Tests that read the package's text, for what runs when a module is imported: coverage sees none.
+_GUARDS = ("tests/test_values.py", "tests/test_limits.py", "tests/test_package.py")
+
+#: The first start of pytest has so many tests, later ones more: of most mutants one of the first
+#: fails, and each start imports their files. Of tests that do not run the line so many run.
+_BATCH, _LATER, _NEAR = 10, 240, 30
 
 
 @dataclass(frozen=True)
@@ -429,9 +433,10 @@ def _by_lines(
     if not exact + near:
         return None
     end, ran = time.monotonic() + budget, 0
-    for tests, needed in ((exact, True), (near[:_BATCH], False)):
+    guards = covered.of_files(_GUARDS) if covered.at_import(mutant.file, mutant.line) else []
+    for tests, needed in ((guards, True), (exact, True), (near[:_NEAR], False)):
         while tests:
-            size = _BATCH if ran == 0 else 8 * _BATCH
+            size = _BATCH if ran == 0 else _LATER
             batch, tests = tests[:size], tests[size:]
             left = end - time.monotonic()
             patience = {test: covered.patience(test) for test in batch}

@@ -120,6 +120,16 @@ class Covered:
         near |= self._of(known, function) or self._of(known, _functions(self._root / file))
         return self._ordered(file, exact), self._ordered(file, near - exact)
 
+    def at_import(self, file: str, line: int) -> bool:
+        """Whether a line of a file of the package runs when its module is imported."""
+        with self._lock:
+            return bool(place((self._root / file).read_text(), line)[1])
+
+    def of_files(self, files: Iterable[str]) -> list[str]:
+        """All tests of files of tests, the quickest first."""
+        found = [test for test in self.seconds if test.partition("::")[0] in {*files}]
+        return sorted(found, key=self.seconds.__getitem__)
+
     def one_of(self, test: str) -> str:
         """The test itself; of a file that cannot be read, its quickest test."""
         if test in self.seconds:

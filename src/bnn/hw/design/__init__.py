@@ -29,11 +29,16 @@ __all__ = ["MEMORY_IN", "MEMORY_OUT", "Design", "Instance", "Port", "build"]
 def build(program: Program, folding: Folding) -> Design:
     """Return the design of ``program``; :class:`BuildError` names a layer that cannot be built."""
     names = [each.name for each in dots(program)]
-    for name in folding.layers:
+    for name, fold in folding.layers.items():
         if name not in names:
             raise BuildError(
                 f"the folding has a layer {name!r}, but this model does not; its layers are: "
                 f"{', '.join(names)}"
+            )
+        if min(fold.pe, fold.simd, fold.pixels) < 1:
+            raise BuildError(
+                f"{name}: PE, SIMD and pixels must be at least 1, not {fold.pe}, {fold.simd} and "
+                f"{fold.pixels}"
             )
     wiring = Wiring(program, folding, Needs.of(program))
     source = input_end(wiring)

@@ -83,11 +83,6 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
     """Return the number of rows with padding; BuildError if PE or SIMD does not divide."""
     rows, columns = op.weights.shape
-    if min(fold.pe, fold.simd, fold.pixels) < 1:
-        raise BuildError(
-            f"{op.name}: PE, SIMD and pixels must be at least 1, not {fold.pe}, {fold.simd} and "
-            f"{fold.pixels}"
-        )
     made = wiring.needs.threshold_of(op) or op
     padded: int = rows
     if made.name == wiring.needs.target:
