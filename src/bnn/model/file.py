@@ -23,6 +23,8 @@ tensor                  dtype    shape
 ``dense.ends``          float64  (2,): ends of what the matrix multiplies
 ======================  =======  ==============================================
 
+An operation in the body of a scan is called ``<scan>.<op>`` there.
+
 Loading executes nothing from the file, and everything in it goes through the same
 checks as a program made in Python.
 
@@ -41,7 +43,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -56,17 +58,21 @@ from bnn.program import precision as precisions
 from bnn.program.check import MAX_OPS
 from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.program.operations import (
+    ADDED,
     MAX_PARAMETERS,
     MAX_VALUE_BITS,
     Add,
     Affine,
     ArgMax,
+    Carried,
     Concat,
     Dense,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
@@ -96,9 +102,11 @@ OPS: dict[str, type[Op]] = {
     "threshold": Threshold,
     "pool": Pool,
     "add": Add,
+    "multiply": Multiply,
     "concat": Concat,
     "rescale": Rescale,
     "arg-max": ArgMax,
+    "scan": Scan,
 }
 INPUTS: dict[str, type[Input]] = {
     "picture": PictureInput,
@@ -197,10 +205,20 @@ def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Ten
         elif isinstance(value, np.ndarray):
             tensors[f"{name}.{item.name}"] = np.ascontiguousarray(value)
             continue
-        elif item.name in ARRAYS:
+        elif item.name in ARRAYS or (item.name in ADDED and value == item.default):
             continue
+        elif item.name == "body":
+            value = [_describe(f"{name}.{op.name}", op, OPS, tensors) for op in value]
+        elif item.name == "carried":
+            value = [_plain_fields(each) for each in value]
         described[item.name] = value
     return described
+
+
+def _plain_fields(part: Any) -> dict[str, Any]:
+    """The attributes of a small dataclass as JSON values."""
+    values = {item.name: getattr(part, item.name) for item in fields(part)}
+    return {key: v.name if isinstance(v, Precision) else v for key, v in values.items()}
 
 
 def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
@@ -425,6 +443,12 @@ def _build(
             value = _read_array(name, item.name, given, tensors)
             if value is not None:
                 values[item.name] = value
+        elif item.name == "body":
+            values["body"] = tuple(_body(name, _typed(given, "body", list), tensors))
+            del given["body"]
+        elif item.name == "carried":
+            values["carried"] = tuple(_carried(name, _typed(given, "carried", list)))
+            del given["carried"]
         elif item.name in given:
             values[item.name] = _plain(item.name, given.pop(item.name))
         if item.name not in values and item.default is MISSING:
@@ -435,6 +459,22 @@ def _build(
         return kinds[kind](**values)
     except TypeError as reason:
         raise ModelFileError(f"{name}: {_line(reason)}") from reason
+
+
+def _body(name: str, described: list[Any], tensors: Tensors) -> Iterator[Any]:
+    for each in described:
+        inner = f"{name}.{_op_name(each)}"
+        if each.get("kind") == "scan":
+            raise ModelFileError(f"{inner}: the body of a scan has no scan")
+        yield _build(inner, each, OPS, tensors)
+
+
+def _carried(name: str, described: list[Any]) -> Iterator[Carried]:
+    known = {item.name for item in fields(Carried)}
+    for each in described:
+        if not isinstance(each, dict) or set(each) != known:
+            raise ModelFileError(f"{name}: carried must have {', '.join(sorted(known))}")
+        yield Carried(**{key: _plain(key, value) for key, value in each.items()})
 
 
 def _plain(field_name: str, value: Any) -> Any:

@@ -27,9 +27,11 @@ from bnn.program.operations import (
     ArgMax,
     Concat,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
@@ -205,6 +207,10 @@ def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
             made = handed.pool(source, op.kernel, op.stride, op.padding)
         case Add():
             made = handed.add(source, number(op.other))
+        case Multiply():
+            made = handed.multiply(source, number(op.other))
+        case Scan():
+            raise RuntimeUnavailableError(f"{op.name}: not yet")
         case Concat():
             made = handed.concat(source, number(op.other))
         case Rescale():

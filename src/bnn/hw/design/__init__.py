@@ -19,7 +19,19 @@ from bnn.hw.design.parts import Design, Instance, LazyContents, Port
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, dots
-from bnn.program.operations import Add, ArgMax, Concat, Dot, Op, Pool, Rescale, Threshold, Window
+from bnn.program.operations import (
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Multiply,
+    Op,
+    Pool,
+    Rescale,
+    Scan,
+    Threshold,
+    Window,
+)
 from bnn.program.program import Program
 
 __all__ = ["Design", "Instance", "Port", "build"]
@@ -69,7 +81,7 @@ def _place(wiring: Wiring, op: Op) -> None:
             add(wiring, op)
         case ArgMax():
             raise BuildError(f"{op.name}: an arg max in the middle of a network has no block")
-        case Concat() | Rescale():
+        case Concat() | Rescale() | Multiply() | Scan():
             raise BuildError(f"{op.name}: has no block")  # limits.check has refused it before
         case _:
             assert_never(op)
