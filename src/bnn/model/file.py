@@ -35,6 +35,8 @@ unnoticed. Files of format 1 have none; they load with an :class:`~bnn.errors.Ol
 
 The entry ``calibration`` may be absent. It makes probabilities of logits and changes no score
 and no class, so the format's number stays: earlier versions read such a file, and ignore the entry.
+The entry ``lines`` may be absent. Models that have it have a scan too, which earlier versions
+refuse.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ from numpy.typing import NDArray
 from bnn.data.pictures.preprocess import Preprocess
 from bnn.errors import BnnError, ModelFileError, OldFormatWarning
 from bnn.model.calibration import Calibration
+from bnn.model.lines import lines_from_json
 from bnn.model.model import Model
 from bnn.program import precision as precisions
 from bnn.program.check import MAX_OPS
@@ -150,6 +153,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     }
     if model.calibration is not None:
         head["calibration"] = model.calibration.to_json()
+    if model.lines is not None:
+        head["lines"] = model.lines.to_json()
     if program.affine is not None:
         tensors["affine.scale"] = np.array(program.affine.scale)
         tensors["affine.offset"] = np.array(program.affine.offset)
@@ -381,6 +386,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
         raise ModelFileError(f"has unused tensors: {min(tensors)!r}")
     preprocess = _optional(head, "preprocess", dict)
     calibration = _optional(head, "calibration", dict)
+    lines = _optional(head, "lines", dict)
     return Model(
         program=program,
         classes=_classes(head, program.classes),
@@ -388,6 +394,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
         provenance=_typed(head, "provenance", dict),
         name=_typed(head, "name", str),
         calibration=None if calibration is None else Calibration.from_json(calibration),
+        lines=None if lines is None else lines_from_json(lines),
     )
 
 

@@ -42,6 +42,8 @@ MAX_PROGRAM_VALUES = 1 << 29
 MAX_PARAMETERS = 1 << 27
 #: Steps for one image; see :func:`bnn.program.check.work`.
 MAX_WORK = 1 << 38
+#: Most columns of a sequence.
+MAX_COLUMNS = 1 << 17
 #: Widest inputs, weights and activations. Sums may have up to 32 bits, and a dot may read them.
 MAX_VALUE_BITS = 16
 #: Widest inputs, weights and activations of the hardware, and of what is meant for it.

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import InputError, RuntimeUnavailableError, UnknownNameError
+from bnn.program.operations import MAX_COLUMNS
 from bnn.program.program import Program
 
 #: Name of each runtime and the module that prepares it.
@@ -68,8 +69,6 @@ class Runtime(Protocol):
 
 #: Runtimes that can run programs with a scan.
 SEQUENCE_RUNTIMES = ("cpu", "reference")
-#: Most columns of a sequence.
-MAX_COLUMNS = 1 << 17
 
 
 class SequenceRuntime:
@@ -83,7 +82,7 @@ class SequenceRuntime:
 
         Args:
             columns: what the ``check`` method of the program's input returned, (columns, *shape);
-                none to :data:`MAX_COLUMNS`.
+                none to :data:`~bnn.program.operations.MAX_COLUMNS`.
 
         Returns:
             the scores of each column.
