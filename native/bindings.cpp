@@ -49,6 +49,11 @@ bnn::Program make_program(std::array<int, 3> shape, std::array<int, 3> lattice,
       {{shape[0], shape[1], shape[2]}, {lattice[0], lattice[1], lattice[2]}, vector_of(table)});
 }
 
+bnn::Rounding rounding_of(int number) {
+  if (number < 0 || number > 3) throw bnn::ProgramError("there is no such rounding");
+  return bnn::Rounding(number);
+}
+
 // Checks every size, and returns the number of images.
 int64_t check_run(const bnn::Plan& plan, size_t inputs, bool bytes, const Out<int32_t, 2>& scores,
                   const std::optional<Out<int64_t, 1>>& decisions) {
@@ -301,10 +306,11 @@ NB_MODULE(_native, m) {
       .def(
           "dot",
           [](Program& self, int source, const In<int16_t, 2>& weights,
-             const std::optional<In<int32_t, 1>>& bias) {
-            return self.dot(source, matrix_of(weights), vector_of(bias));
+             const std::optional<In<int32_t, 1>>& bias, int product_shift, int rounding) {
+            return self.dot(source, matrix_of(weights), vector_of(bias), product_shift,
+                            rounding_of(rounding));
           },
-          "source"_a, "weights"_a, "bias"_a.none())
+          "source"_a, "weights"_a, "bias"_a.none(), "product_shift"_a, "rounding"_a)
       .def(
           "threshold",
           [](Program& self, int source, const In<int32_t, 2>& thresholds,
@@ -323,17 +329,37 @@ NB_MODULE(_native, m) {
           "rescale",
           [](Program& self, int source, const In<int32_t, 1>& multipliers,
              const std::optional<In<int64_t, 1>>& offsets, int shift, int rounding,
-             std::array<int32_t, 2> ends) {
-            if (rounding < 0 || rounding > 3) throw bnn::ProgramError("there is no such rounding");
+             std::array<int32_t, 2> ends, bool wraps) {
             return self.rescale(source,
                                 {{multipliers.data(), multipliers.data() + multipliers.size()},
                                  vector_of(offsets),
                                  shift,
-                                 bnn::Rounding(rounding),
+                                 rounding_of(rounding),
                                  ends[0],
-                                 ends[1]});
+                                 ends[1],
+                                 wraps});
           },
-          "source"_a, "multipliers"_a, "offsets"_a.none(), "shift"_a, "rounding"_a, "ends"_a)
+          "source"_a, "multipliers"_a, "offsets"_a.none(), "shift"_a, "rounding"_a, "ends"_a,
+          "wraps"_a)
+      .def("multiply", &Program::multiply, "source"_a, "other"_a)
+      .def(
+          "body", [](const Program& self, int source) { return Program(self.edge(source)); },
+          "source"_a)
+      .def(
+          "carried",
+          [](Program& self, int channels, std::array<int, 3> lattice) {
+            return self.carried(channels, {lattice[0], lattice[1], lattice[2]});
+          },
+          "channels"_a, "lattice"_a)
+      .def(
+          "scan",
+          [](Program& self, int source, const Program& body,
+             const std::vector<std::array<int, 3>>& carries, int result, bool reverse) {
+            std::vector<bnn::Carry> all;
+            for (const auto& [edge, next, start] : carries) all.push_back({edge, next, start});
+            return self.scan(source, body, std::move(all), result, reverse);
+          },
+          "source"_a, "body"_a, "carries"_a, "result"_a, "reverse"_a)
       .def(
           "arg_max",
           [](Program& self, int source, int rule) {

@@ -314,6 +314,14 @@ StepPointer add_step(size_t values, Slot one, Slot two, Slot target) {
   });
 }
 
+StepPointer multiply_step(size_t values, Slot one, Slot two, Slot target) {
+  return each_image([=](const Frame& frame, int image) {
+    const auto *a = frame.as<int32_t>(one, image), *b = frame.as<int32_t>(two, image);
+    auto* product = frame.as<int32_t>(target, image);
+    for (size_t i = 0; i < values; ++i) product[i] = a[i] * b[i];
+  });
+}
+
 StepPointer concat_step(const Map& one, Slot first, const Map& two, Slot second, Slot target,
                         std::array<std::vector<uint8_t>, 2> recode) {
   const size_t pixels = one.shape.pixels(), a = one.pixel_bytes(), b = two.pixel_bytes();

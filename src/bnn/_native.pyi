@@ -95,7 +95,12 @@ class Program:
         self, source: int, kernel: _Pair, stride: _Pair, padding: _Borders, pad_value: int
     ) -> int: ...
     def dot(
-        self, source: int, weights: NDArray[np.int16], bias: NDArray[np.int32] | None
+        self,
+        source: int,
+        weights: NDArray[np.int16],
+        bias: NDArray[np.int32] | None,
+        product_shift: int,
+        rounding: int,
     ) -> int: ...
     def threshold(
         self,
@@ -116,6 +121,18 @@ class Program:
         shift: int,
         rounding: int,
         ends: _Pair,
+        wraps: bool,
+    ) -> int: ...
+    def multiply(self, source: int, other: int) -> int: ...
+    def body(self, source: int) -> Program: ...
+    def carried(self, channels: int, lattice: tuple[int, int, int]) -> int: ...
+    def scan(
+        self,
+        source: int,
+        body: Program,
+        carries: list[tuple[int, int, int]],
+        result: int,
+        reverse: bool,
     ) -> int: ...
     def arg_max(self, source: int, rule: int) -> int: ...
 

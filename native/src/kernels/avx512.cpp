@@ -4,6 +4,7 @@
 
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace bnn {
@@ -112,7 +113,8 @@ Kernels avx512_kernels() {
   return {.bits = {&bits},
           .bytes = {&bytes, &wide},
           .ternary = avx2_kernels().bits[0],
-          .words = run_words};
+          .words = run_words,
+          .vector = run_vector};
 }
 
 }  // namespace bnn
