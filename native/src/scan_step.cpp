@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The body of a scan is a list of small functions on one workspace of int32 values: an edge is a
-// range of it. State stays there from one column to the next.
+// The body of a scan is a list of small functions on one arena of int32 values. State stays there
+// from one column to the next.
 #include "scan_step.hpp"
 
 #include <algorithm>
@@ -8,17 +8,19 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <utility>
+
+#include "dot_step.hpp"
 
 namespace bnn {
 namespace {
 
+constexpr size_t alignment = 64;
+constexpr size_t slack = 64;  // kernels may read (never write) so many bytes past a map
 constexpr int64_t max_table = int64_t(1) << 17;  // values of a threshold that become a table
 
 bool fits16(int64_t low, int64_t high) {
   return low >= std::numeric_limits<int16_t>::min() && high <= std::numeric_limits<int16_t>::max();
-}
-bool fits32(int64_t low, int64_t high) {
-  return low >= std::numeric_limits<int32_t>::min() && high <= std::numeric_limits<int32_t>::max();
 }
 
 // A matrix times a vector of values that were checked to lie in low..high.
@@ -56,10 +58,25 @@ class VectorDot {
   std::vector<int32_t> offset_;
 };
 
-// What a body works on: its edges one after the other, and room for a dot's vector.
-struct Workspace {
-  std::vector<int32_t> values;
+// What a body works on: one arena with all its edges, each of form words, and what its dots need
+// besides. Zeroed, because kernels may read past what was written.
+class Workspace {
+ public:
+  Workspace(const std::vector<Buffer>* buffers, size_t bytes, size_t room)
+      : memory_(bytes + alignment), vector(room) {
+    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
+    frame.arena = memory_.data() + (alignment - at % alignment) % alignment;
+    frame.buffers = buffers;
+    frame.images = 1;
+  }
+  int32_t* values(size_t place) { return reinterpret_cast<int32_t*>(frame.arena + place); }
+
+ private:
+  std::vector<uint8_t> memory_;
+
+ public:
   std::vector<int16_t> vector;
+  Frame frame{};
 };
 using Function = std::function<void(Workspace&)>;
 
@@ -117,69 +134,105 @@ void (*narrow_rescale(const Scaling& by, const Edge& read))(const Scaling&, cons
 class Body {
  public:
   Body(const Program& program, const Kernels& kernels) : program_(program), kernels_(kernels) {
-    for (const Edge& edge : program.edges()) {
-      places_.push_back(size_);
-      size_ += edge.shape.values();
-    }
+    buffers_.emplace_back();  // slot 0: scratch, for all dots
+    for (const Edge& edge : program.edges()) buffer({edge.shape, Form::words});
+    codes_.resize(program.edges().size());
     for (int number = 1; number <= program.size(); ++number)
       if (program.op(number).kind != Kind::carried) functions_.push_back(function(number));
+    buffers_[0] = {.fixed_bytes = needs_.scratch, .offset = size_};
+    size_ += aligned(needs_.scratch);
   }
 
-  Workspace workspace() const { return {std::vector<int32_t>(size_), std::vector<int16_t>(room_)}; }
+  Workspace workspace() const { return {&buffers_, size_, room_}; }
   void run(Workspace& in) const {
     for (const Function& function : functions_) function(in);
   }
-  size_t place(int number) const { return places_[size_t(number)]; }
+  size_t place(int number) const { return buffers_[size_t(number) + 1].offset; }
   size_t count(int number) const { return program_.edge(number).shape.values(); }
-  size_t weight_bytes() const { return weight_bytes_; }
+  size_t weight_bytes() const { return needs_.weights; }
 
  private:
+  static size_t aligned(size_t bytes) {
+    return (bytes + slack + alignment - 1) / alignment * alignment;
+  }
+
+  Slot buffer(const Map& map) {
+    buffers_.push_back({.image_bytes = map.bytes(), .offset = size_});
+    size_ += aligned(map.bytes());
+    return Slot(buffers_.size()) - 1;
+  }
+
   Function function(int number) {
     const Op& op = program_.op(number);
     const size_t from = place(op.source), to = place(number), n = count(number);
     switch (op.kind) {
-      case Kind::dot: return dot(op, from, to);
+      case Kind::dot: return dot(number);
       case Kind::threshold: return threshold(op, from, to);
       case Kind::rescale: return rescale(op, from, to);
       case Kind::add:
         return [=, other = place(op.other)](Workspace& in) {
-          int32_t* values = in.values.data();
-          for (size_t i = 0; i < n; ++i) values[to + i] = values[from + i] + values[other + i];
+          const int32_t *one = in.values(from), *two = in.values(other);
+          int32_t* sum = in.values(to);
+          for (size_t i = 0; i < n; ++i) sum[i] = one[i] + two[i];
         };
       case Kind::multiply:
         return [=, other = place(op.other)](Workspace& in) {
-          int32_t* values = in.values.data();
-          for (size_t i = 0; i < n; ++i) values[to + i] = values[from + i] * values[other + i];
+          const int32_t *one = in.values(from), *two = in.values(other);
+          int32_t* product = in.values(to);
+          for (size_t i = 0; i < n; ++i) product[i] = one[i] * two[i];
         };
       case Kind::concat:
         return [=, other = place(op.other), first = count(op.source),
                 second = count(op.other)](Workspace& in) {
-          int32_t* values = in.values.data();
-          std::copy_n(values + from, first, values + to);
-          std::copy_n(values + other, second, values + to + first);
+          std::copy_n(in.values(other), second, std::copy_n(in.values(from), first, in.values(to)));
         };
       default: throw ProgramError("the body of a scan has an operation that it cannot have");
     }
   }
 
-  Function dot(const Op& op, size_t from, size_t to) {
+  // The kernels of all other dots, if what it reads has codes of a byte.
+  Function dot(int number) {
+    const Op& op = program_.op(number);
     const Edge& read = program_.edge(op.source);
-    VectorDot made(op, read.low, read.high, kernels_);
-    room_ = std::max(room_, made.columns());
-    weight_bytes_ += made.bytes();
-    return [=, made = std::move(made)](Workspace& in) {
-      made(in.values.data() + from, in.values.data() + to, in.vector);
+    if (op.product_shift > 0 || !read.lattice || !fits_kernels(op, *read.lattice, 0)) {
+      VectorDot made(op, read.low, read.high, kernels_);
+      room_ = std::max(room_, made.columns());
+      needs_.weights += made.bytes();
+      return [=, this, made = std::move(made)](Workspace& in) {
+        made(in.values(place(op.source)), in.values(place(number)), in.vector);
+      };
+    }
+    const DotTask task{.dot = &op,
+                       .lattice = *read.lattice,
+                       .source = {read.shape, Form::bytes},
+                       .target = {program_.edge(number).shape, Form::words},
+                       .from = codes(op.source),
+                       .to = Slot(number) + 1};
+    return [step = std::shared_ptr<Step>(dot_step(task, kernels_, needs_))](Workspace& in) {
+      step->run(in.frame);
     };
+  }
+
+  // Where the codes of an edge are; adds the function that makes them, once.
+  Slot codes(int number) {
+    Slot& slot = codes_[size_t(number)];
+    if (slot > 0) return slot;
+    const Edge& edge = program_.edge(number);
+    const Map words{edge.shape, Form::words}, bytes{edge.shape, Form::bytes};
+    slot = buffer(bytes);
+    const std::shared_ptr<Step> step =
+        convert_step(words, Slot(number) + 1, bytes, slot, *edge.lattice);
+    functions_.push_back([step](Workspace& in) { step->run(in.frame); });
+    return slot;
   }
 
   Function rescale(const Op& op, size_t from, size_t to) {
     const Scaling& by = op.scaling;
     if (const auto run = narrow_rescale(by, program_.edge(op.source)))
-      return
-          [=, by = by](Workspace& in) { run(by, in.values.data() + from, in.values.data() + to); };
+      return [=, by = by](Workspace& in) { run(by, in.values(from), in.values(to)); };
     return [=, by = by](Workspace& in) {
       for (size_t c = 0; c < by.multipliers.size(); ++c)
-        in.values[to + c] = int32_t(by(c, in.values[from + c]));
+        in.values(to)[c] = int32_t(by(c, in.values(from)[c]));
     };
   }
 
@@ -203,23 +256,25 @@ class Body {
     if (!alike || !fits16(std::min<int64_t>(op.base, last), std::max<int64_t>(op.base, last)))
       return [=, op = op](Workspace& in) {
         for (size_t row = 0; row < rows; ++row)
-          in.values[to + row] = stepped(op, int(row), in.values[from + row]);
+          in.values(to)[row] = stepped(op, int(row), in.values(from)[row]);
       };
     std::vector<int16_t> table;
     for (int64_t value = read.low; value <= read.high; ++value)
       table.push_back(int16_t(stepped(op, 0, int32_t(value))));
     return [=, low = read.low, table = std::move(table)](Workspace& in) {
-      int32_t* values = in.values.data();
-      const int16_t* middle = table.data();
-      for (size_t i = 0; i < rows; ++i) values[to + i] = middle[values[from + i] - low];
+      const int32_t* values = in.values(from);
+      int32_t* made = in.values(to);
+      for (size_t i = 0; i < rows; ++i) made[i] = table[size_t(values[i] - low)];
     };
   }
 
   const Program& program_;
   const Kernels& kernels_;
-  std::vector<size_t> places_;
+  std::vector<Buffer> buffers_;  // of edge n: n + 1
+  std::vector<Slot> codes_;      // of an edge, or 0
   std::vector<Function> functions_;
-  size_t size_ = 0, room_ = 0, weight_bytes_ = 0;
+  Needs needs_;
+  size_t size_ = 0, room_ = 0;
 };
 
 class ScanStep final : public Step {
@@ -233,29 +288,28 @@ class ScanStep final : public Step {
   void run(const Frame& frame) const override {
     Workspace in = body_.workspace();
     std::vector<int32_t> kept(kept_);
-    int32_t* values = in.values.data();
     for (const Carry& carry : scan_.carries)
-      std::fill_n(values + body_.place(carry.edge), body_.count(carry.edge), carry.start);
+      std::fill_n(in.values(body_.place(carry.edge)), body_.count(carry.edge), carry.start);
     for (int step = 0; step < frame.images; ++step) {
       const int column = scan_.reverse ? frame.images - 1 - step : step;
-      std::copy_n(frame.as<int32_t>(source_, column), body_.count(0), values);
+      std::copy_n(frame.as<int32_t>(source_, column), body_.count(0), in.values(body_.place(0)));
       body_.run(in);
-      std::copy_n(values + body_.place(scan_.result), body_.count(scan_.result),
+      std::copy_n(in.values(body_.place(scan_.result)), body_.count(scan_.result),
                   frame.as<int32_t>(target_, column));
-      carry_on(values, kept.data());
+      carry_on(in, kept.data());
     }
   }
   size_t weight_bytes() const { return body_.weight_bytes(); }
 
  private:
   // By way of `kept`: what is carried next may itself be a carried edge.
-  void carry_on(int32_t* values, int32_t* kept) const {
+  void carry_on(Workspace& in, int32_t* kept) const {
     int32_t* at = kept;
     for (const Carry& carry : scan_.carries)
-      at = std::copy_n(values + body_.place(carry.next), body_.count(carry.edge), at);
+      at = std::copy_n(in.values(body_.place(carry.next)), body_.count(carry.edge), at);
     const int32_t* from = kept;
     for (const Carry& carry : scan_.carries) {
-      std::copy_n(from, body_.count(carry.edge), values + body_.place(carry.edge));
+      std::copy_n(from, body_.count(carry.edge), in.values(body_.place(carry.edge)));
       from += body_.count(carry.edge);
     }
   }

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from bnn.errors import ParameterError, UnknownNameError
-from bnn.formats import bnn_pynq
+from bnn.formats import bnn_pynq, lstm_pynq
 from bnn.model.file import SUFFIX, provenance
 from bnn.model.file import load as load_file
 from bnn.model.model import Model
@@ -25,7 +25,9 @@ def load(source: str | os.PathLike[str]) -> Model:
     Args:
         source: a bundled name (``lfc-w1a1``, see :func:`bundled`), a ``.bnn`` file, or a
             parameter folder or tar archive of the original BNN-PYNQ; also the name
-            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``.
+            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``. A
+            parameter file of LSTM-PYNQ, or the name of such a network (``plain-w4a4``) that is
+            under a root in ``BNN_PARAMS`` or ``BNN_DATA``.
 
     Raises:
         UnknownNameError: there is no such thing; the message lists what there is.
@@ -46,11 +48,16 @@ def load(source: str | os.PathLike[str]) -> Model:
     except OSError as reason:
         raise UnknownNameError(f"{name}: cannot be read: {reason.strerror}") from reason
     if there:
+        if lstm_pynq.is_source(path):
+            return lstm_pynq.load(path)
         _refuse_pictures(path)
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
         if name == f"{dataset}-{network}":
             return bnn_pynq.load(place, network)
+    for kind, network, place in line_sets():
+        if name.lower() == f"{kind}-{network.lower()}":
+            return lstm_pynq.load(place)
     raise UnknownNameError(_unknown(name))
 
 
@@ -71,8 +78,11 @@ def _refuse_pictures(path: Path) -> None:
 
 def _unknown(name: str) -> str:
     known = [*bundled(), *(f"{dataset}-{network}" for dataset, network, _ in parameter_sets())]
+    known += [f"{kind}-{network.lower()}" for kind, network, _ in line_sets()]
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known models: {', '.join(known) or 'none'}"
+    if name.lower() in (f"{kind}-{network.lower()}" for kind, network in lstm_pynq.NETWORKS):
+        hint = "give the folder of LSTM-PYNQ's parameter files in BNN_PARAMS"
     return f"{name}: no such file, folder or model; {hint}"
 
 
@@ -84,7 +94,21 @@ def bundled() -> tuple[str, ...]:
 
 def parameter_roots() -> list[Path]:
     """Return the folders that the environment variable ``BNN_PARAMS`` lists, like ``PATH``."""
-    return [Path(root) for root in os.environ.get("BNN_PARAMS", "").split(os.pathsep) if root]
+    return _folders("BNN_PARAMS")
+
+
+def _folders(variable: str) -> list[Path]:
+    return [Path(root) for root in os.environ.get(variable, "").split(os.pathsep) if root]
+
+
+def line_roots() -> list[Path]:
+    """Return the folders in which the parameter files of LSTM-PYNQ are looked for."""
+    return _folders("BNN_PARAMS") + _folders("BNN_DATA")
+
+
+def line_sets() -> list[tuple[str, str, Path]]:
+    """Return (set, network, parameter file) of every network of LSTM-PYNQ under the roots."""
+    return list(lstm_pynq.sets(line_roots()))
 
 
 def parameter_sets() -> list[tuple[str, str, Path]]:

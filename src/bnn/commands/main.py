@@ -23,6 +23,7 @@ from bnn.commands.convert import convert
 from bnn.commands.doctor import doctor
 from bnn.commands.hints import next_step
 from bnn.commands.inspect import inspect
+from bnn.commands.ocr import ocr
 from bnn.commands.serve import serve
 from bnn.commands.watch import watch
 from bnn.commands.web import web
@@ -328,10 +329,11 @@ def _show_cache(json: bool) -> None:
 @app.command()
 def models(json: Json = False) -> None:
     """List the bundled models, and parameter sets under BNN_PARAMS."""
-    from bnn.library import parameter_sets
+    from bnn.library import line_sets, parameter_sets
 
     names = [(name, "bundled") for name in bnn.bundled()]
     names += [(f"{data}-{net}", str(place)) for data, net, place in parameter_sets()]
+    names += [(f"{kind}-{net.lower()}", str(place)) for kind, net, place in line_sets()]
     for name, place in names:
         if json:
             _print_json({"name": name, "place": place})
@@ -361,6 +363,7 @@ app.command()(plan_command.plan)
 app.command()(convert)
 app.command()(doctor)
 app.command()(inspect)
+app.command()(ocr)
 app.command()(watch)
 app.command()(web)
 app.command()(serve)

@@ -89,7 +89,8 @@ def plain_codes(values: NDArray[np.floating], bits: int) -> NDArray[np.int16]:
     """Return real pixel values from -1 to 1 as signed integers of ``bits`` bits, int16."""
     scale = 1 << (bits - 1)
     clipped = np.clip(values, -1.0, 1.0 - 1.0 / scale)
-    return np.rint(clipped * scale).astype(np.int16)
+    codes: NDArray[np.int16] = np.rint(clipped * scale).astype(np.int16)
+    return codes
 
 
 def fraktur_columns(

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bnn.errors import ParameterError
+from bnn.errors import BnnError, ParameterError
 from bnn.formats.lstm_pynq.building import program_of
 from bnn.formats.lstm_pynq.reading import (
     HEADER,
@@ -29,8 +29,9 @@ from bnn.formats.lstm_pynq.reading import (
 )
 from bnn.model.lines import FrakturLines, PlainLines
 from bnn.model.model import Model
+from bnn.system import archives
 
-__all__ = ["NETWORKS", "is_source", "load", "place_of", "sets"]
+__all__ = ["NETWORKS", "datasets_folder", "is_source", "load", "place_of", "sets"]
 
 #: Set and network of every network of LSTM-PYNQ.
 NETWORKS = (
@@ -51,12 +52,22 @@ _TEXT_FOLDERS = ("", "{set}", "datasets/{set}")
 
 
 def is_source(path: Path) -> bool:
-    """Return whether the name of ``path`` is that of a parameter file, or of a folder with one."""
-    name = path.name.lower()
+    """Return whether ``path`` is a parameter file, or a folder with a header.
+
+    A header is told by its name (``.hpp``, maybe packed), an archive by what is in it.
+    """
     if path.is_dir():
         return _header_in(path) is not None
-    header = any(name.endswith(f"{HEADER}{packed}") for packed in _PACKED)
-    return header or name in ("w5a5.npz", "fraktur-w5a5.npz")
+    if any(path.name.lower().endswith(f".hpp{packed}") for packed in _PACKED):
+        return True
+    return path.suffix == ".npz" and path.is_file() and _is_archive(path)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return {"wgi.npy", "lut_sigmoid.npy"} <= set(archives.members(path))
+    except BnnError:
+        return False
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -152,6 +163,16 @@ def place_of(root: Path, set_name: str, network: str) -> Path | None:
         return next((root / name for name in names if (root / name).is_file()), None)
     except OSError:  # what cannot be read is skipped
         return None
+
+
+def datasets_folder(roots: list[Path]) -> str:
+    """Return the folder with ``plain/alphabet.txt`` under ``roots``, as text; empty if none."""
+    for given in roots:
+        for root in (given, given / FOLDER):
+            for inner in ("", "datasets", "lstm/datasets"):
+                if (root / inner / "plain" / "alphabet.txt").is_file():
+                    return str(root / inner)
+    return ""
 
 
 _ABOVE_SETS = ("", "src/network/", "lstm/src/network/")

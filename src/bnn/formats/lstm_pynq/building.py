@@ -44,12 +44,14 @@ def sigmoid_table() -> Integers:
     point.
     """
     at = -5 + np.arange(TABLE) / 25.5
-    return (2 * np.rint(64 / (1 + np.exp(-at)))).astype(np.int64)
+    table: Integers = (2 * np.rint(64 / (1 + np.exp(-at)))).astype(np.int64)
+    return table
 
 
 def tanh_table() -> Integers:
     """Return the original's table of tanh over [-3, 3]: int64 (256,), 6 bits after the point."""
-    return np.rint(64 * np.tanh(-3 + np.arange(TABLE) / 42.5)).astype(np.int64)
+    table: Integers = np.rint(64 * np.tanh(-3 + np.arange(TABLE) / 42.5)).astype(np.int64)
+    return table
 
 
 def program_of(given: Plain | Fraktur) -> Program:
@@ -129,10 +131,17 @@ def _scaled(
 ) -> Rescale:
     """``(by * x + offsets) / 2**shift`` within all of ``precision``."""
     multipliers = np.broadcast_to(by, (channels,))
-    overflow = "wrap" if wrap else "saturate"
-    low, high = precision.low, precision.high
     return Rescale(
-        name, source, multipliers, shift, precision, low, high, offsets, rounding, overflow
+        name,
+        source,
+        multipliers,
+        shift,
+        precision,
+        precision.low,
+        precision.high,
+        offsets,
+        rounding,
+        "wrap" if wrap else "saturate",
     )
 
 

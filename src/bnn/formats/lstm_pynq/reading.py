@@ -58,7 +58,7 @@ class Plain:
     @property
     def rows(self) -> int:
         """Number of pixels of a column."""
-        return self.weights.shape[3] - self.weights.shape[2]
+        return int(self.weights.shape[3] - self.weights.shape[2])
 
 
 @dataclass(frozen=True, eq=False)
