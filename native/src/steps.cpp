@@ -205,8 +205,11 @@ StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot targe
     return each_image([=](const Frame& frame, int image) {
       uint8_t* codes = frame.at(target, image);
       const auto* words = frame.as<int32_t>(source, image);
-      for (size_t i = 0; i < values; ++i)
-        codes[i] = uint8_t((words[i] - lattice.base) / lattice.step);
+      if (lattice.step == 1)  // a division is slow
+        for (size_t i = 0; i < values; ++i) codes[i] = uint8_t(words[i] - lattice.base);
+      else
+        for (size_t i = 0; i < values; ++i)
+          codes[i] = uint8_t((words[i] - lattice.base) / lattice.step);
     });
   throw std::logic_error("no such conversion");
 }

@@ -94,7 +94,7 @@ def _plain(path: Path) -> Model:
     stated = [
         match[0].upper() for match in map(_NETWORK.match, (path.name, path.parent.name)) if match
     ]
-    if stated and network not in stated:
+    if stated and network != stated[0]:
         raise ParameterError(f"{path}: contains {network}, its name says {stated[0]}")
     alphabet = read_alphabet(_beside(path, "plain", "alphabet.txt"), given.out_biases.shape[1])
     return _model(given, "plain", network, alphabet, PlainLines(given.bits))
