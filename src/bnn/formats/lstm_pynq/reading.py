@@ -94,6 +94,8 @@ _PRAGMA = re.compile(r"#pragma[ \t]+once[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _NUMBER = re.compile(r"0x([0-9a-fA-F]{1,8})")
 
+#: Most characters of an array per number; the original has at most 15.
+_CHARACTERS = 64
 #: Bits of the gates' biases, and of the last layer's weights and biases.
 _OTHER_BITS = 8
 
@@ -142,12 +144,10 @@ def read_plain(path: Path) -> Plain:
 
 def _text(path: Path) -> str:
     try:
-        with open_unpacked(path, MAX_HEADER_BYTES + 1) as stream:
+        with open_unpacked(path, MAX_HEADER_BYTES) as stream:
             data = stream.read(MAX_HEADER_BYTES + 1)
     except DataError as reason:
         raise ParameterError(str(reason)) from reason
-    if len(data) > MAX_HEADER_BYTES:
-        raise ParameterError(f"{path}: has more than {MAX_HEADER_BYTES >> 20} MiB")
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
@@ -221,7 +221,9 @@ class _Header:
                 f"{self.path}: {name} is not of {bits} bits with one before the point"
             )
         count = math.prod(shape)
-        codes = [int(each, 16) for each in _NUMBER.findall(text)] if count <= MAX_VALUES else []
+        if count > MAX_VALUES or len(text) > _CHARACTERS * count:
+            raise ParameterError(f"{self.path}: {name} is too large")
+        codes = [int(each, 16) for each in _NUMBER.findall(text)]
         groups = sum(math.prod(shape[:axis]) for axis in range(len(shape)))
         plain = _NUMBER.sub("n", text)
         if len(codes) != count or plain.count("n") != count or not _is_nested(plain, groups):
