@@ -17,7 +17,9 @@ from bnn.program.operations import (
     INPUT,
     OVERFLOWS,
     ROUNDINGS,
+    Add,
     Carried,
+    Concat,
     Dot,
     Edge,
     Multiply,
@@ -35,7 +37,7 @@ Draw = Callable[..., Any]
 
 #: Of vectors that are carried and of inputs: narrow ones, 16 bits, and values that int16 lacks.
 CARRIED = (BIPOLAR, TERNARY, INT(2), UINT(1), INT(5), UINT(8), INT(9), INT(16), UINT(16))
-LIMITS = replace(FULL, channels=70, ops=6)
+LIMITS = replace(FULL, channels=70, ops=6, kinds=(Dot, Threshold, Add, Concat, Rescale))
 
 
 @st.composite
