@@ -72,6 +72,7 @@ CnvClassifier
 DataError
 InputError
 LfcClassifier
+LineReader
 Model
 ModelFileError
 ParameterError

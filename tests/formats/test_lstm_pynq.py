@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import bnn
 from bnn.errors import BnnError, ParameterError, UnknownNameError
 from bnn.formats import convert, lstm_pynq
-from bnn.formats.lstm_pynq.building import sigmoid_table, tanh_table
 from bnn.formats.lstm_pynq.reading import read_fraktur, read_plain
+from bnn.formats.lstm_pynq.tables import sigmoid_table, tanh_table
 from bnn.model.file import load, save
 from bnn.program.semantics import evaluate
 from bnn.run import prepare_sequence

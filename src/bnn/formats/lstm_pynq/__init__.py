@@ -2,6 +2,7 @@
 """Networks of LSTM-PYNQ, the original's sister project: text lines by an LSTM of few bits.
 
 ``reading``   its parameter files to numbers
+``tables``    its sigmoid and tanh
 ``building``  numbers to a program
 
 A plain network (W2A2, W2A4, W4A4, W4A8, W8A8) is one header, ``r_model_fw_bw.hpp``; the Fraktur

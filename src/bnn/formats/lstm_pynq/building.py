@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.formats.lstm_pynq.reading import GATES, TABLE, Fraktur, Integers, Plain
+from bnn.formats.lstm_pynq.reading import GATES, Fraktur, Integers, Plain
+from bnn.formats.lstm_pynq.tables import TABLE, sigmoid_table, tanh_table
 from bnn.program.inputs import IntegerInput
 from bnn.program.operations import (
     INPUT,
@@ -37,21 +38,6 @@ from bnn.program.program import Program
 DIRECTIONS = (("forward", False), ("backward", True))
 #: Largest magnitude of an integer that is given to a table: 16 bits.
 _REACH = 1 << 15
-
-
-def sigmoid_table() -> Integers:
-    """Return the original's table of the sigmoid over [-5, 5]: int64 (256,), 7 bits after the
-    point.
-    """
-    at = -5 + np.arange(TABLE) / 25.5
-    table: Integers = (2 * np.rint(64 / (1 + np.exp(-at)))).astype(np.int64)
-    return table
-
-
-def tanh_table() -> Integers:
-    """Return the original's table of tanh over [-3, 3]: int64 (256,), 6 bits after the point."""
-    table: Integers = np.rint(64 * np.tanh(-3 + np.arange(TABLE) / 42.5)).astype(np.int64)
-    return table
 
 
 def program_of(given: Plain | Fraktur) -> Program:

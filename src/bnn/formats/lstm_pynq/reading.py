@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bnn.data.files import open_unpacked
 from bnn.errors import DataError, ParameterError
+from bnn.formats.lstm_pynq.tables import TABLE, sigmoid_table, tanh_table
 from bnn.system import npz
 from bnn.system.files import read_file
 
@@ -293,8 +294,6 @@ def _is_nested(text: str, groups: int) -> bool:
 
 _INPUTS, _UNITS, _CLASSES = 25, 100, 110
 _FRAKTUR_BITS, _PEEPHOLE_BITS = 5, 8
-#: Entries of a look-up table.
-TABLE = 256
 
 
 def read_fraktur(path: Path) -> Fraktur:
@@ -347,8 +346,6 @@ def _exponentials(path: Path, octets: Integers) -> Integers:
 
 def _check_tables(path: Path, take: object) -> None:
     """Refuse other tables than those of the formulas, and copies that differ."""
-    from bnn.formats.lstm_pynq.building import sigmoid_table, tanh_table
-
     assert callable(take)
     for suffix in ("", "_a"):
         same = np.array_equal(take(f"lut_sigmoid{suffix}", (TABLE,), 8, False), sigmoid_table())
