@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+import bnn
 from bnn import Classifier
-from bnn.errors import BuildError, FormatError, InputError, ProgramError, RuntimeUnavailableError
+from bnn.errors import (
+    BuildError,
+    FormatError,
+    InputError,
+    ParameterError,
+    ProgramError,
+    RuntimeUnavailableError,
+)
 from bnn.formats.convert import export
 from bnn.hw.design import build
 from bnn.hw.folding import Folding
@@ -202,6 +210,18 @@ def test_other_new_operations_are_refused_by_name(op: Any, reason: str, tmp_path
     for to, out in (("c", tmp_path / "c"), ("qonnx", tmp_path / "m.onnx")):
         with pytest.raises(FormatError, match=reason):
             export(model, to, out)
+
+
+def test_rounded_products_are_not_written_as_an_original_set(tmp_path: Path) -> None:
+    model = bnn.load("lfc-w1a1")
+    ops = [replace(op, product_shift=1) if isinstance(op, Dot) else op for op in model.program.ops]
+    changed = replace(model, program=replace_ops(model.program, ops), calibration=None)
+    with pytest.raises(ParameterError, match="rounds its products"):
+        export(changed, "bnn-pynq", tmp_path / "set")
+
+
+def replace_ops(given: Program, ops: list[Any]) -> Program:
+    return Program(given.input, tuple(ops), given.scores, given.decision, given.affine)
 
 
 def test_a_body_may_join_and_compare() -> None:

@@ -51,6 +51,8 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
             raise TrainError(f"{source}: has residual sums, which a topology cannot have")
         if isinstance(op, Concat | Rescale | Multiply | Scan):
             raise TrainError(f"{source}: {op.name} is of a kind that a topology cannot have")
+        if isinstance(op, Dot) and op.product_shift:
+            raise TrainError(f"{source}: {op.name} rounds its products, which a topology cannot")
     if program.affine is not None and program.affine.dense is not None:
         raise TrainError(f"{source}: its last layer has real weights, which a topology cannot have")
     pairs = list(_weighted(program))
