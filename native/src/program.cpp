@@ -306,12 +306,11 @@ int Program::scan(int source, Program body, std::vector<Carry> carries, int resu
             "what a scan carries does not fit where it is carried to");
   }
   Edge made = body.edge(result);
-  Op op{.kind = Kind::scan,
-        .source = source,
-        .body = std::make_shared<const Program>(std::move(body)),
-        .carries = std::move(carries),
-        .result = result,
-        .reverse = reverse};
+  Op op{.kind = Kind::scan, .source = source};
+  op.body = std::make_shared<const Program>(std::move(body));
+  op.carries = std::move(carries);
+  op.result = result;
+  op.reverse = reverse;
   return append(std::move(op), std::move(made));
 }
 
