@@ -51,12 +51,18 @@ bnn::Matrix<T> matrix_of(const In<T, 2>& array) {
   return {rows, columns, {array.data(), array.data() + array.size()}};
 }
 
+bnn::Rounding rounding_of(int number) {
+  if (number < 0 || number > 3) throw bnn::ProgramError("there is no such rounding");
+  return bnn::Rounding(number);
+}
+
 // The weights stay where they are: the caller of `dot` keeps the array alive.
 template <class T>
 int add_dot(bnn::Program& program, int source, const In<T, 2>& weights,
-            const std::optional<In<int32_t, 1>>& bias) {
+            const std::optional<In<int32_t, 1>>& bias, int product_shift, int rounding) {
   const auto [rows, columns] = sides_of(weights);
-  return program.dot(source, {rows, columns, weights.data()}, vector_of(bias));
+  return program.dot(source, {rows, columns, weights.data()}, vector_of(bias), product_shift,
+                     rounding_of(rounding));
 }
 
 bnn::Program make_program(std::array<int, 3> shape, std::array<int, 3> lattice,
@@ -343,9 +349,9 @@ NB_MODULE(_native, m) {
              int pad_value) { return self.window(source, {kernel, stride, padding}, pad_value); },
           "source"_a, "kernel"_a, "stride"_a, "padding"_a, "pad_value"_a)
       .def("dot", &add_dot<int8_t>, "source"_a, "weights"_a.noconvert(), "bias"_a.none(),
-           nb::keep_alive<1, 3>())
+           "product_shift"_a, "rounding"_a, nb::keep_alive<1, 3>())
       .def("dot", &add_dot<int16_t>, "source"_a, "weights"_a.noconvert(), "bias"_a.none(),
-           nb::keep_alive<1, 3>())
+           "product_shift"_a, "rounding"_a, nb::keep_alive<1, 3>())
       .def(
           "threshold",
           [](Program& self, int source, const In<int32_t, 2>& thresholds,
@@ -364,17 +370,37 @@ NB_MODULE(_native, m) {
           "rescale",
           [](Program& self, int source, const In<int32_t, 1>& multipliers,
              const std::optional<In<int64_t, 1>>& offsets, int shift, int rounding,
-             std::array<int32_t, 2> ends) {
-            if (rounding < 0 || rounding > 3) throw bnn::ProgramError("there is no such rounding");
+             std::array<int32_t, 2> ends, bool wraps) {
             return self.rescale(source,
                                 {{multipliers.data(), multipliers.data() + multipliers.size()},
                                  vector_of(offsets),
                                  shift,
-                                 bnn::Rounding(rounding),
+                                 rounding_of(rounding),
                                  ends[0],
-                                 ends[1]});
+                                 ends[1],
+                                 wraps});
           },
-          "source"_a, "multipliers"_a, "offsets"_a.none(), "shift"_a, "rounding"_a, "ends"_a)
+          "source"_a, "multipliers"_a, "offsets"_a.none(), "shift"_a, "rounding"_a, "ends"_a,
+          "wraps"_a)
+      .def("multiply", &Program::multiply, "source"_a, "other"_a)
+      .def(
+          "body", [](const Program& self, int source) { return Program(self.edge(source)); },
+          "source"_a)
+      .def(
+          "carried",
+          [](Program& self, int channels, std::array<int, 3> lattice) {
+            return self.carried(channels, {lattice[0], lattice[1], lattice[2]});
+          },
+          "channels"_a, "lattice"_a)
+      .def(
+          "scan",
+          [](Program& self, int source, const Program& body,
+             const std::vector<std::array<int, 3>>& carries, int result, bool reverse) {
+            std::vector<bnn::Carry> all;
+            for (const auto& [edge, next, start] : carries) all.push_back({edge, next, start});
+            return self.scan(source, body, std::move(all), result, reverse);
+          },
+          "source"_a, "body"_a, "carries"_a, "result"_a, "reverse"_a, nb::keep_alive<1, 3>())
       .def(
           "arg_max",
           [](Program& self, int source, int rule) {

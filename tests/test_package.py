@@ -108,6 +108,7 @@ CnvClassifier
 DataError
 InputError
 LfcClassifier
+LineReader
 Model
 ModelFileError
 ParameterError

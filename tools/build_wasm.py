@@ -25,7 +25,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "src/bnn/web/site"
 RECORD = ROOT / "native/wasm/built.json"
-CORE = ("compile", "dispatch", "dot_step", "encode", "pack", "plan", "program", "steps")
+CORE = (
+    "compile",
+    "dispatch",
+    "dot_step",
+    "encode",
+    "pack",
+    "plan",
+    "program",
+    "scan_step",
+    "steps",
+)
 SOURCES = (
     "native/wasm/core.cpp",
     "native/wasm/throwing.cpp",

@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "dot_step.hpp"
+#include "scan_step.hpp"
 
 namespace bnn {
 namespace {
@@ -48,7 +49,9 @@ class Compiler {
     result_.notes.push_back({making_, what});
   }
 
-  static bool reads_two(const Op& op) { return op.kind == Kind::add || op.kind == Kind::concat; }
+  static bool reads_two(const Op& op) {
+    return op.kind == Kind::add || op.kind == Kind::concat || op.kind == Kind::multiply;
+  }
 
   void count_readers(std::initializer_list<int> roots) {
     for (int root : roots)
@@ -206,6 +209,17 @@ class Compiler {
         const Slot to = store(number, map_of(number, Form::words)).slot;
         return add_step("add", bnn::add_step(edge(number).shape.values(), one, two, to));
       }
+      case Kind::multiply: {
+        const Slot one = need(op.source, Form::words), two = need(op.other, Form::words);
+        const Slot to = store(number, map_of(number, Form::words)).slot;
+        return add_step("multiply", multiply_step(edge(number).shape.values(), one, two, to));
+      }
+      case Kind::scan: {
+        const Slot from = need(op.source, Form::words);
+        const Slot to = store(number, map_of(number, Form::words)).slot;
+        return add_step("scan", scan_step(op, kernels_, from, to, needs_.weights));
+      }
+      case Kind::carried: throw ProgramError("what a scan carries is in its body only");
       case Kind::concat: return make_concat(number);
       case Kind::rescale: {
         const Slot from = need(op.source, Form::words);
@@ -266,6 +280,11 @@ class Compiler {
   void make_dot(int number) {
     const Op& op = program_.op(number);
     const int read = op.source;
+    if (op.product_shift > 0) {
+      const Slot from = need(read, Form::words);
+      const Slot to = store(number, map_of(number, Form::words)).slot;
+      return add_step("dot", rounded_dot_step(op, edge(read), kernels_, from, to, needs_.weights));
+    }
     DotTask task;
     task.dot = &op;
     const bool windowed = read > 0 && program_.op(read).kind == Kind::window && !is_flat(read);

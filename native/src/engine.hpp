@@ -78,6 +78,16 @@ struct WordJob {
   int32_t* out = nullptr;  // [position][channel]
 };
 
+// A matrix times one vector, both of 16 bits; each product / 2^shift, rounded, before it is added.
+struct VectorJob {
+  const int16_t* source;   // [column]
+  const int16_t* weights;  // [row][column]
+  const int32_t* offset;   // [row]
+  int rows, columns;
+  int shift, rounding;  // bnn::Rounding as a number
+  int32_t* out;         // [row]
+};
+
 // One choice of instructions for the whole plan.
 struct Kernels {
   // The fastest first; the last one, before a null, takes everything.
@@ -89,6 +99,7 @@ struct Kernels {
   const BitEngine* few_bits = nullptr;
   const ByteEngine* few_bytes = nullptr;
   void (*words)(const WordJob& job) = nullptr;
+  void (*vector)(const VectorJob& job) = nullptr;
 };
 
 // A kernel set that was compiled in.

@@ -203,17 +203,23 @@ class WordWriter {
       : job_(job), outputs_(job, first_output), first_(panel * panel_channels),
         count_(std::min(panel_channels, job.channels - first_)) {}
 
-  void put(const int32_t* sums) {
+  void put(const int32_t* sums) { job_.divisor == 1 ? put_all<1>(sums) : put_all<2>(sums); }
+
+ private:
+  // The divisor is 1, or 2 for two planes of weights; a division by a variable is slow.
+  template <int Divisor>
+  void put_all(const int32_t* sums) {
     uint8_t* out = outputs_.next() + size_t(first_) * sizeof(int32_t);
+    const int32_t *zero = job_.zero + first_, *offset = job_.offset + first_;
+    const auto step = uint32_t(job_.step);
     for (int c = 0; c < count_; ++c) {
       // Unsigned: step * dot alone may exceed 32 bits, the accumulator does not.
-      const auto dot = uint32_t((int64_t(sums[c]) - job_.zero[first_ + c]) / job_.divisor);
-      const uint32_t sum = uint32_t(job_.offset[first_ + c]) + uint32_t(job_.step) * dot;
+      const auto dot = uint32_t((int64_t(sums[c]) - zero[c]) / Divisor);
+      const uint32_t sum = uint32_t(offset[c]) + step * dot;
       std::memcpy(out + size_t(c) * sizeof sum, &sum, sizeof sum);
     }
   }
 
- private:
   const Job& job_;
   Outputs outputs_;
   int first_, count_;

@@ -40,6 +40,20 @@ inline Values window(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape
   return out;
 }
 
+// exact / 2^shift. The quotient and what is left over, both from the definition: no shift, no mask.
+inline int64_t quotient(int64_t exact, int shift, bnn::Rounding rounding) {
+  const int64_t unit = int64_t(1) << shift;
+  int64_t whole = exact / unit, rest = exact % unit;
+  if (rest < 0) --whole, rest += unit;
+  const uint64_t twice = 2 * uint64_t(rest);
+  const bool half = twice == uint64_t(unit), above = twice > uint64_t(unit);
+  if (rounding != bnn::Rounding::floor && above) ++whole;
+  if (half && rest > 0)
+    whole += rounding == bnn::Rounding::up || (rounding == bnn::Rounding::even && whole % 2 != 0) ||
+             (rounding == bnn::Rounding::zero && whole < 0);
+  return whole;
+}
+
 inline Values dot(const bnn::Op& op, const Values& in, size_t pixels) {
   Values out;
   std::vector<int16_t> room;
@@ -48,7 +62,8 @@ inline Values dot(const bnn::Op& op, const Values& in, size_t pixels) {
       int64_t sum = op.bias.empty() ? 0 : op.bias[size_t(row)];
       const int16_t* weights = op.weights.row(row, room);
       for (int i = 0; i < op.weights.columns; ++i)
-        sum += weights[i] * in[pixel * size_t(op.weights.columns) + size_t(i)];
+        sum += quotient(weights[i] * in[pixel * size_t(op.weights.columns) + size_t(i)],
+                        op.product_shift, op.rounding);
       out.push_back(sum);
     }
   return out;
@@ -79,21 +94,13 @@ inline Values pool(const bnn::Op& op, const bnn::Shape& from, const bnn::Shape& 
   return out;
 }
 
-// The quotient and what is left over, both from the definition: no shift, no mask.
 inline int64_t rescaled(const bnn::Scaling& by, size_t channel, int64_t value) {
   const int64_t exact =
       by.multipliers[channel] * value + (by.offsets.empty() ? 0 : by.offsets[channel]);
-  const int64_t unit = int64_t(1) << by.shift;
-  int64_t whole = exact / unit, rest = exact % unit;
-  if (rest < 0) --whole, rest += unit;
-  const uint64_t twice = 2 * uint64_t(rest);
-  const bool half = twice == uint64_t(unit), above = twice > uint64_t(unit);
-  if (by.rounding != bnn::Rounding::floor && above) ++whole;
-  if (half && rest > 0)
-    whole += by.rounding == bnn::Rounding::up ||
-             (by.rounding == bnn::Rounding::even && whole % 2 != 0) ||
-             (by.rounding == bnn::Rounding::zero && whole < 0);
-  return std::clamp<int64_t>(whole, by.low, by.high);
+  const int64_t whole = quotient(exact, by.shift, by.rounding);
+  if (!by.wraps) return std::clamp<int64_t>(whole, by.low, by.high);
+  const int64_t size = int64_t(by.high) - by.low + 1;
+  return ((whole - by.low) % size + size) % size + by.low;
 }
 
 inline Values rescale(const bnn::Op& op, const Values& in) {
@@ -142,6 +149,14 @@ inline std::vector<Values> evaluate(const bnn::Program& program, Values input) {
         edges.push_back(sum);
         break;
       }
+      case bnn::Kind::multiply: {
+        Values product = in;
+        for (size_t i = 0; i < product.size(); ++i) product[i] *= edges[size_t(op.other)][i];
+        edges.push_back(product);
+        break;
+      }
+      case bnn::Kind::scan:
+      case bnn::Kind::carried: throw bnn::ProgramError("one image is not a sequence");
       case bnn::Kind::concat:
         edges.push_back(concat(in, edges[size_t(op.other)], to.pixels()));
         break;

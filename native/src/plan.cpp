@@ -18,22 +18,35 @@ constexpr size_t alignment = 64;
 constexpr size_t slack = 64;  // kernels may read (never write) so many bytes past a map
 constexpr size_t block_bytes = 512 << 10;  // buffers of a block of images: half of a usual L2 cache
 constexpr int max_block_images = 256;
+constexpr int max_columns = 1 << 17;  // of a sequence, as in bnn.program.operations
 
 size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // Working memory of one thread. Zeroed, because kernels may read past what was written.
 class Arena {
  public:
-  explicit Arena(size_t bytes) : memory_(bytes + alignment) {
+  explicit Arena(size_t bytes) : memory_(bytes + alignment), bytes_(bytes) {
     const auto at = reinterpret_cast<uintptr_t>(memory_.data());
     begin_ = memory_.data() + (alignment - at % alignment) % alignment;
   }
   uint8_t* begin() const { return begin_; }
+  size_t bytes() const { return bytes_; }
 
  private:
   std::vector<uint8_t> memory_;
+  size_t bytes_;
   uint8_t* begin_;
 };
+
+// Gives every buffer its place for `block` images; returns the bytes of all.
+size_t lay_out(std::vector<Buffer>& buffers, size_t block) {
+  size_t bytes = 0;
+  for (Buffer& buffer : buffers) {
+    buffer.offset = bytes;
+    bytes += aligned(buffer.image_bytes * block + buffer.fixed_bytes + slack);
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -41,23 +54,23 @@ struct Plan::State {
   Compiled compiled;
   const KernelSet* kernels;
   int classes = 0;
-  bool decides = false, bytes = false;
+  bool decides = false, bytes = false, is_sequence = false;
   size_t input_values = 0;
   int block = 1;  // images at a time
   size_t arena_bytes = 0;
   Mutex mutex;
   std::vector<std::unique_ptr<Arena>> idle;
 
-  std::unique_ptr<Arena> take() {
+  std::unique_ptr<Arena> take(size_t bytes) {
     {
       const Lock lock(mutex);
       if (!idle.empty()) {
         auto arena = std::move(idle.back());
         idle.pop_back();
-        return arena;
+        if (arena->bytes() >= bytes) return arena;
       }
     }
-    return std::make_unique<Arena>(arena_bytes);
+    return std::make_unique<Arena>(bytes);
   }
   void give(std::unique_ptr<Arena> arena) noexcept {
     try {
@@ -73,10 +86,7 @@ struct Plan::State {
     for (const Buffer& buffer : compiled.buffers) image += buffer.image_bytes;
     block = int(std::clamp<size_t>(block_bytes / std::max<size_t>(image, 1), 1, max_block_images));
     if (block > 1) block -= block % 2;  // some kernels take two images at a time
-    for (Buffer& buffer : compiled.buffers) {
-      buffer.offset = arena_bytes;
-      arena_bytes += aligned(buffer.image_bytes * size_t(block) + buffer.fixed_bytes + slack);
-    }
+    arena_bytes = bnn::lay_out(compiled.buffers, size_t(block));
   }
 };
 
@@ -94,6 +104,7 @@ Plan::Plan(const Program& program, int scores, int decision, const std::string& 
   state.bytes = !program.input().table.empty();
   state.input_values = program.input().shape.values();
   state.compiled = compile(program, scores, decision, state.kernels->kernels());
+  state.is_sequence = program.is_sequence();
   state.lay_out();
 }
 
@@ -108,15 +119,17 @@ class Plan::Call {
  public:
   Call(std::shared_ptr<State> state, const uint8_t* bytes, const int16_t* integers, int64_t images,
        int32_t* scores, int64_t* decisions, int block)
-      : state_(std::move(state)), bytes_(bytes), integers_(integers), scores_(scores),
-        decisions_(decisions), images_(images), block_(block) {}
+      : state_(std::move(state)), buffers_(state_->compiled.buffers),
+        arena_bytes_(state_->is_sequence ? lay_out(buffers_, size_t(block)) : state_->arena_bytes),
+        bytes_(bytes), integers_(integers), scores_(scores), decisions_(decisions), images_(images),
+        block_(block) {}
 
   // Computes blocks until none is left.
   void work() noexcept {
     std::unique_ptr<Arena> arena;
     for (int64_t first; (first = take()) < images_; finish()) {
       try {
-        if (!arena) arena = state_->take();
+        if (!arena) arena = state_->take(arena_bytes_);
         run(first, arena->begin());
       } catch (...) {
         fail(std::current_exception());
@@ -150,7 +163,7 @@ class Plan::Call {
   void run(int64_t first, uint8_t* arena) const {
     const auto at = size_t(first);
     const Frame frame{arena,
-                      &state_->compiled.buffers,
+                      &buffers_,
                       int(std::min<int64_t>(block_, images_ - first)),
                       bytes_ ? bytes_ + at * state_->input_values : nullptr,
                       integers_ ? integers_ + at * state_->input_values : nullptr,
@@ -166,8 +179,8 @@ class Plan::Call {
 #ifdef BNN_TESTS
   // Writes a mark after the last image of every buffer; no step may change it.
   void guard(const Frame& frame, bool set) const {
-    for (size_t slot = 0; slot < state_->compiled.buffers.size(); ++slot) {
-      const Buffer& buffer = state_->compiled.buffers[slot];
+    for (size_t slot = 0; slot < buffers_.size(); ++slot) {
+      const Buffer& buffer = buffers_[slot];
       if (buffer.fixed_bytes > 0 || buffer.image_bytes == 0) continue;
       uint8_t* end = frame.at(Slot(slot), frame.images);
       for (size_t i = 0; i < slack; ++i)
@@ -180,6 +193,8 @@ class Plan::Call {
 #endif
 
   const std::shared_ptr<State> state_;
+  std::vector<Buffer> buffers_;  // of a sequence they are laid out for all of its columns
+  const size_t arena_bytes_;
   const uint8_t* bytes_;
   const int16_t* integers_;
   int32_t* scores_;
@@ -195,10 +210,12 @@ class Plan::Call {
 
 void Plan::run(const uint8_t* bytes, const int16_t* integers, int64_t n, int32_t* scores,
                int64_t* decisions, int threads) const {
-  const int wanted = std::max(1, threads);
+  if (state_->is_sequence && n > max_columns) throw std::invalid_argument("too many columns");
+  const int wanted = state_->is_sequence ? 1 : std::max(1, threads);
   // Small batches are shared, too; large ones go in full blocks, so that a thread whose core is
   // busy with something else does less.
-  const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1, state_->block));
+  const auto block = int(std::clamp<int64_t>((n + wanted - 1) / wanted, 1,
+                                             state_->is_sequence ? max_columns : state_->block));
   const auto call = std::make_shared<Call>(state_, bytes, integers, n, scores, decisions, block);
   // If the system cannot start more threads, fewer do all the work.
   for (int64_t i = 1; i < std::min<int64_t>(wanted, (n + block - 1) / block); ++i)
@@ -225,7 +242,7 @@ std::vector<double> Plan::time_steps(const uint8_t* bytes, const int16_t* intege
   std::vector<double> seconds(steps.size());
   std::vector<int32_t> scores(size_t(state_->block) * size_t(state_->classes));
   std::vector<int64_t> decisions(size_t(state_->block));
-  auto arena = state_->take();
+  auto arena = state_->take(state_->arena_bytes);
   for (int64_t first = 0; first < n; first += state_->block) {
     const Frame frame{arena->begin(),
                       &state_->compiled.buffers,

@@ -16,6 +16,7 @@ constexpr int max_levels = (1 << 16) - 1;
 constexpr int max_codes = 256;          // of a byte
 constexpr int max_values_of = 1 << 16;  // that an input or an activation can take
 constexpr int max_shift = 62;
+constexpr int max_product_shift = 30;
 constexpr int64_t max_offset = (int64_t(1) << 62) - 1;
 constexpr int max_extent = 1 << 16;  // of kernels, strides and paddings
 
@@ -141,6 +142,15 @@ Program::Program(Input input) : input_(std::move(input)) {
   edges_.push_back(activations(shape, lattice));
 }
 
+Program::Program(const Edge& column) {
+  require(column.shape.pixels() == 1, "a scan reads vectors");
+  edges_.push_back(column);
+}
+
+bool Program::is_sequence() const {
+  return std::any_of(ops_.begin(), ops_.end(), [](const Op& op) { return op.kind == Kind::scan; });
+}
+
 const Edge& Program::edge(int number) const {
   require(number >= 0 && size_t(number) < edges_.size(), "there is no such edge");
   return edges_[size_t(number)];
@@ -172,32 +182,47 @@ int Program::window(int source, Slide slide, int pad_value) {
   return append(std::move(op), std::move(edge));
 }
 
-int Program::dot(int source, Weights weights, std::vector<int32_t> bias) {
+int Program::dot(int source, Weights weights, std::vector<int32_t> bias, int product_shift,
+                 Rounding rounding) {
   const Edge& from = edge(source);
   require(weights.rows >= 1 && weights.columns == from.shape.channels && weights.is_whole(),
           "weights do not fit their source");
   require(bias.empty() || bias.size() == size_t(weights.rows), "bias does not fit the weights");
+  require(product_shift >= 0 && product_shift <= max_product_shift, "a shift is from 0 to 30");
   check_shape(from.shape.height, from.shape.width, weights.rows);
   // A product is lowest with a weight above 0 at the lowest input, and with one below at the
   // highest.
   const int64_t least = std::min<int64_t>(from.low, 0), most = std::max<int64_t>(from.high, 0);
   std::vector<RowSums> sums;
   sums.reserve(size_t(weights.rows));
+  std::vector<int16_t> room;
   int64_t low = 0, high = 0;
   for (int row = 0; row < weights.rows; ++row) {
     const RowSums& each = sums.emplace_back(weights.sums(row));
+    int64_t lowest = each.positive * least + each.negative * most;
+    int64_t highest = each.positive * most + each.negative * least;
+    if (product_shift > 0) {  // the sum of rounded products has ends of its own
+      const int16_t* values = weights.row(row, room);
+      lowest = highest = 0;
+      for (int column = 0; column < weights.columns; ++column) {
+        const int64_t at_low = rounded(values[column] * from.low, product_shift, rounding);
+        const int64_t at_high = rounded(values[column] * from.high, product_shift, rounding);
+        lowest += std::min({at_low, at_high, int64_t(0)});
+        highest += std::max({at_low, at_high, int64_t(0)});
+      }
+    }
     const int64_t offset = bias.empty() ? 0 : bias[size_t(row)];
-    low =
-        std::min(low, each.positive * least + each.negative * most + std::min<int64_t>(offset, 0));
-    high =
-        std::max(high, each.positive * most + each.negative * least + std::max<int64_t>(offset, 0));
+    low = std::min(low, lowest + std::min<int64_t>(offset, 0));
+    high = std::max(high, highest + std::max<int64_t>(offset, 0));
   }
   Edge edge = integers({from.shape.height, from.shape.width, weights.rows}, low, high);
   Op op{.kind = Kind::dot,
         .source = source,
         .weights = std::move(weights),
         .sums = std::move(sums),
-        .bias = std::move(bias)};
+        .bias = std::move(bias),
+        .product_shift = product_shift,
+        .rounding = rounding};
   return append(std::move(op), std::move(edge));
 }
 
@@ -268,15 +293,71 @@ int Program::rescale(int source, Scaling scaling) {
     require(offset >= -max_offset && offset <= max_offset, "an offset is too large");
   require(scaling.shift >= 0 && scaling.shift <= max_shift, "a shift is from 0 to 62");
   require(scaling.low <= scaling.high, "a result saturates at its least and its largest value");
-  int64_t low = scaling.high, high = scaling.low;
+  const int64_t size = int64_t(scaling.high) - scaling.low + 1;
+  require(!scaling.wraps || (size & (size - 1)) == 0, "what wraps has a power of two of values");
+  int64_t low = std::numeric_limits<int64_t>::max(), high = std::numeric_limits<int64_t>::min();
   for (size_t channel = 0; channel < channels; ++channel)
     for (int64_t end : {from.low, from.high}) {
-      const int64_t made = scaling(channel, end);
+      const int64_t made = scaling.quotient(channel, end);
       low = std::min(low, made), high = std::max(high, made);
     }
+  if (scaling.wraps && (low < scaling.low || high > scaling.high))  // then any of them may come
+    low = scaling.low, high = scaling.high;
+  low = std::clamp<int64_t>(low, scaling.low, scaling.high);
+  high = std::clamp<int64_t>(high, scaling.low, scaling.high);
   Edge edge = integers(from.shape, low, high);
   return append(Op{.kind = Kind::rescale, .source = source, .scaling = std::move(scaling)},
                 std::move(edge));
+}
+
+int Program::multiply(int source, int other) {
+  const Edge &one = edge(source), &two = edge(other);
+  require(one.shape == two.shape, "two edges of different shapes cannot be multiplied");
+  const std::array<int64_t, 4> ends{one.low * two.low, one.low * two.high, one.high * two.low,
+                                    one.high * two.high};
+  const auto [low, high] = std::minmax_element(ends.begin(), ends.end());
+  Edge product = integers(one.shape, *low, *high);
+  return append(Op{.kind = Kind::multiply, .source = source, .other = other}, std::move(product));
+}
+
+int Program::carried(int channels, Lattice lattice) {
+  check_shape(1, 1, channels);
+  check_lattice(lattice);
+  return append(Op{.kind = Kind::carried}, activations({1, 1, channels}, lattice));
+}
+
+int Program::scan(int source, Program body, std::vector<Carry> carries, int result, bool reverse) {
+  const Edge &from = edge(source), &column = body.edge(0);
+  require(from.shape.pixels() == 1 && column.shape == from.shape && column.low == from.low &&
+              column.high == from.high,
+          "the body of a scan was made for another edge");
+  int carried = 0;
+  for (const Op& op : body.ops_) {
+    carried += op.kind == Kind::carried;
+    require(op.kind != Kind::window && op.kind != Kind::pool && op.kind != Kind::arg_max &&
+                op.kind != Kind::scan,
+            "the body of a scan has an operation that it cannot have");
+  }
+  require(carried == int(carries.size()), "a scan does not carry what its body reads");
+  std::vector<bool> seen(size_t(body.size()) + 1);
+  for (const Carry& carry : carries) {
+    const Edge &held = body.edge(carry.edge), &next = body.edge(carry.next);
+    require(
+        carry.edge > 0 && body.op(carry.edge).kind == Kind::carried && !seen[size_t(carry.edge)],
+        "a scan carries what its body does not read");
+    seen[size_t(carry.edge)] = true;
+    require(next.shape == held.shape && next.low >= held.low && next.high <= held.high &&
+                (!held.lattice || held.lattice->step == 1 || next.lattice == held.lattice) &&
+                carry.start >= held.low && carry.start <= held.high,
+            "what a scan carries does not fit where it is carried to");
+  }
+  Edge made = body.edge(result);
+  Op op{.kind = Kind::scan, .source = source};
+  op.body = std::make_shared<const Program>(std::move(body));
+  op.carries = std::move(carries);
+  op.result = result;
+  op.reverse = reverse;
+  return append(std::move(op), std::move(made));
 }
 
 int Program::arg_max(int source, Rule rule) {

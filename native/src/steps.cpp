@@ -223,8 +223,11 @@ StepPointer convert_step(const Map& from, Slot source, const Map& to, Slot targe
     return each_image([=](const Frame& frame, int image) {
       uint8_t* codes = frame.at(target, image);
       const auto* words = frame.as<int32_t>(source, image);
-      for (size_t i = 0; i < values; ++i)
-        codes[i] = uint8_t((words[i] - lattice.base) / lattice.step);
+      if (lattice.step == 1)  // a division is slow
+        for (size_t i = 0; i < values; ++i) codes[i] = uint8_t(words[i] - lattice.base);
+      else
+        for (size_t i = 0; i < values; ++i)
+          codes[i] = uint8_t((words[i] - lattice.base) / lattice.step);
     });
   throw std::logic_error("no such conversion");
 }
@@ -366,6 +369,14 @@ StepPointer add_step(size_t values, Slot one, Slot two, Slot target) {
     const auto *a = frame.as<int32_t>(one, image), *b = frame.as<int32_t>(two, image);
     auto* sum = frame.as<int32_t>(target, image);
     for (size_t i = 0; i < values; ++i) sum[i] = a[i] + b[i];
+  });
+}
+
+StepPointer multiply_step(size_t values, Slot one, Slot two, Slot target) {
+  return each_image([=](const Frame& frame, int image) {
+    const auto *a = frame.as<int32_t>(one, image), *b = frame.as<int32_t>(two, image);
+    auto* product = frame.as<int32_t>(target, image);
+    for (size_t i = 0; i < values; ++i) product[i] = a[i] * b[i];
   });
 }
 

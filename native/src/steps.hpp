@@ -93,6 +93,7 @@ StepPointer concat_step(const Map& one, Slot first, const Map& two, Slot second,
                         std::array<std::vector<uint8_t>, 2> recode);
 StepPointer rescale_step(const Scaling& scaling, const Shape& shape, Slot source, Slot target);
 StepPointer add_step(size_t values, Slot one, Slot two, Slot target);
+StepPointer multiply_step(size_t values, Slot one, Slot two, Slot target);
 StepPointer arg_max_step(Rule rule, int channels, Slot source, Slot target);
 StepPointer scores_step(int classes, Slot source);
 StepPointer decisions_step(Slot source);

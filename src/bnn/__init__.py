@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         available_params,
     )
     from bnn.program.program import Program
+    from bnn.reader import LineReader
 
     __version__: str
 
@@ -85,6 +86,7 @@ _HOMES = {
         "available_params",
     ],
     "bnn.program.program": ["Program"],
+    "bnn.reader": ["LineReader"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -102,6 +104,7 @@ __all__ = [
     "DataError",
     "InputError",
     "LfcClassifier",
+    "LineReader",
     "Model",
     "ModelFileError",
     "ParameterError",

@@ -101,6 +101,8 @@ class Program:
         source: int,
         weights: NDArray[np.int8] | NDArray[np.int16],
         bias: NDArray[np.int32] | None,
+        product_shift: int,
+        rounding: int,
     ) -> int: ...
     def threshold(
         self,
@@ -121,6 +123,18 @@ class Program:
         shift: int,
         rounding: int,
         ends: _Pair,
+        wraps: bool,
+    ) -> int: ...
+    def multiply(self, source: int, other: int) -> int: ...
+    def body(self, source: int) -> Program: ...
+    def carried(self, channels: int, lattice: tuple[int, int, int]) -> int: ...
+    def scan(
+        self,
+        source: int,
+        body: Program,
+        carries: list[tuple[int, int, int]],
+        result: int,
+        reverse: bool,
     ) -> int: ...
     def arg_max(self, source: int, rule: int) -> int: ...
 

@@ -24,7 +24,9 @@ def load(source: str | os.PathLike[str]) -> Model:
     Args:
         source: a bundled name (``lfc-w1a1``, see :func:`bundled`), a ``.bnn`` file, or a
             parameter folder or tar archive of the original BNN-PYNQ; also the name
-            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``.
+            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``. A
+            parameter file of LSTM-PYNQ, or the name of such a network (``plain-w4a4``) that is
+            under a root in ``BNN_PARAMS`` or ``BNN_DATA``.
 
     Raises:
         UnknownNameError: there is no such thing; the message lists what there is.
@@ -45,8 +47,10 @@ def load(source: str | os.PathLike[str]) -> Model:
     except OSError as reason:
         raise UnknownNameError(f"{name}: cannot be read: {reason.strerror}") from reason
     if there:
-        from bnn.formats import bnn_pynq
+        from bnn.formats import bnn_pynq, lstm_pynq
 
+        if lstm_pynq.is_source(path):
+            return lstm_pynq.load(path)
         _refuse_pictures(path)
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
@@ -54,6 +58,11 @@ def load(source: str | os.PathLike[str]) -> Model:
             from bnn.formats import bnn_pynq
 
             return bnn_pynq.load(place, network)
+    for kind, network, place in line_sets():
+        if name.lower() == f"{kind}-{network.lower()}":
+            from bnn.formats import lstm_pynq
+
+            return lstm_pynq.load(place)
     raise UnknownNameError(_unknown(name))
 
 
@@ -74,8 +83,13 @@ def _refuse_pictures(path: Path) -> None:
 
 def _unknown(name: str) -> str:
     known = [*bundled(), *(f"{dataset}-{network}" for dataset, network, _ in parameter_sets())]
+    known += [f"{kind}-{network.lower()}" for kind, network, _ in line_sets()]
+    from bnn.formats import lstm_pynq
+
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known models: {', '.join(known) or 'none'}"
+    if name.lower() in (f"{kind}-{network.lower()}" for kind, network in lstm_pynq.NETWORKS):
+        hint = "give the folder of LSTM-PYNQ's parameter files in BNN_PARAMS"
     return f"{name}: no such file, folder or model; {hint}"
 
 
@@ -87,7 +101,23 @@ def bundled() -> tuple[str, ...]:
 
 def parameter_roots() -> list[Path]:
     """Return the folders that the environment variable ``BNN_PARAMS`` lists, like ``PATH``."""
-    return [Path(root) for root in os.environ.get("BNN_PARAMS", "").split(os.pathsep) if root]
+    return _folders("BNN_PARAMS")
+
+
+def _folders(variable: str) -> list[Path]:
+    return [Path(root) for root in os.environ.get(variable, "").split(os.pathsep) if root]
+
+
+def line_roots() -> list[Path]:
+    """Return the folders in which the parameter files of LSTM-PYNQ are looked for."""
+    return _folders("BNN_PARAMS") + _folders("BNN_DATA")
+
+
+def line_sets() -> list[tuple[str, str, Path]]:
+    """Return (set, network, parameter file) of every network of LSTM-PYNQ under the roots."""
+    from bnn.formats import lstm_pynq
+
+    return list(lstm_pynq.sets(line_roots()))
 
 
 def parameter_sets() -> list[tuple[str, str, Path]]:

@@ -246,7 +246,7 @@ class PynqBNN:
         if not isinstance(decision, ArgMax) or decision.rule != "highest-positive":
             return int(decide(program, outputs)[0])
         edges = {program.scores: outputs.scores[:1, None, None, :].astype(np.int64)}
-        bits = semantics.apply(program.op(decision.source), edges, program)
+        bits = semantics.apply(program.op(decision.source), edges, program.edges)
         word = sum(1 << c for c in range(len(self.classes)) if bits[0, 0, 0, c] > 0)
         return math.floor(math.log2(word) + 0.5) if word else 0
 

@@ -20,6 +20,7 @@ NOT_RUN = {
     "docs/boards.md": "a board",
     "docs/converting.md": "a module of PyTorch of the reader's own",
     "docs/hardware.md": "a board",
+    "docs/lines.md": "LSTM-PYNQ's parameter files",
     "docs/original-api.md": "the original's parameter sets",
     "docs/probabilities.md": "a picture of the reader's own",
     "docs/serving.md": "a server, a camera, a cluster",

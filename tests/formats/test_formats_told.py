@@ -21,7 +21,7 @@ from bnn.program.precision import BIPOLAR
 def test_every_format_has_a_reader_and_says_which_options_it_takes() -> None:
     """A format that did not say so would ignore options without a word."""
     assert set(convert._TAKEN) == set(convert.SOURCES)
-    assert {*convert._READERS, "bnn-pynq"} == set(convert.SOURCES)
+    assert {*convert._READERS, "bnn-pynq", "lstm-pynq"} == set(convert.SOURCES)
 
 
 def test_every_format_is_named_in_the_help() -> None:

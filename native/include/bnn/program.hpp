@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -103,9 +104,35 @@ struct Slide {
   bool padded() const { return padding != std::array<int, 4>{0, 0, 0, 0}; }
 };
 
-enum class Kind { window, dot, threshold, pool, add, arg_max, concat, rescale };
+enum class Kind {
+  window,
+  dot,
+  threshold,
+  pool,
+  add,
+  arg_max,
+  concat,
+  rescale,
+  multiply,
+  scan,
+  carried,  // in the body of a scan: what the column before made
+};
 enum class Rule { first, first_positive, highest_positive };
 enum class Rounding { even, up, zero, floor };  // halves; floor: everything down
+
+// exact / 2^shift, rounded.
+inline int64_t rounded(int64_t exact, int shift, Rounding rounding) {
+  if (shift == 0) return exact;
+  const int64_t whole = exact >> shift, half = int64_t(1) << (shift - 1);
+  const int64_t rest = exact & ((half << 1) - 1);
+  switch (rounding) {
+    case Rounding::up: return whole + (rest >= half);
+    case Rounding::even: return whole + (rest > half || (rest == half && (whole & 1)));
+    case Rounding::zero: return whole + (rest > half || (rest == half && whole < 0));
+    case Rounding::floor: break;
+  }
+  return whole;
+}
 
 // Fixed-point arithmetic of a channel: (multiplier * x + offset) / 2^shift, rounded, within
 // low..high.
@@ -115,25 +142,27 @@ struct Scaling {
   int shift = 0;
   Rounding rounding = Rounding::even;
   int32_t low = 0, high = 0;
+  bool wraps = false;  // what is outside low..high; else it saturates. Then they are 2^n values.
 
   int64_t operator()(size_t channel, int64_t value) const {
+    const int64_t whole = quotient(channel, value);
+    if (!wraps) return std::clamp<int64_t>(whole, low, high);
+    const uint64_t mask = uint64_t(int64_t(high) - low);
+    return int64_t((uint64_t(whole) - uint64_t(int64_t(low))) & mask) + low;
+  }
+  // Before it saturates or wraps.
+  int64_t quotient(size_t channel, int64_t value) const {
     const int64_t exact = value * multipliers[channel] + (offsets.empty() ? 0 : offsets[channel]);
-    return std::clamp<int64_t>(rounded(exact), low, high);
+    return rounded(exact, shift, rounding);
   }
+};
 
- private:
-  int64_t rounded(int64_t exact) const {
-    if (shift == 0) return exact;
-    const int64_t whole = exact >> shift, half = int64_t(1) << (shift - 1);
-    const int64_t rest = exact & ((half << 1) - 1);
-    switch (rounding) {
-      case Rounding::up: return whole + (rest >= half);
-      case Rounding::even: return whole + (rest > half || (rest == half && (whole & 1)));
-      case Rounding::zero: return whole + (rest > half || (rest == half && whole < 0));
-      case Rounding::floor: break;
-    }
-    return whole;
-  }
+class Program;
+
+// A vector that a scan carries from one column to the next.
+struct Carry {
+  int edge = 0, next = 0;  // edges of the body: what was made before, and what becomes it
+  int start = 0;
 };
 
 struct Op {
@@ -142,14 +171,21 @@ struct Op {
   int other = 0;   // add, concat
   Slide slide{};   // window, pool
   int pad_value = 0;
-  Weights weights{};             // dot
-  std::vector<RowSums> sums{};   // dot: of each row of the weights
-  std::vector<int32_t> bias{};   // dot; empty: zeros
-  Matrix<int32_t> thresholds{};  // (channels, levels)
-  std::vector<int8_t> signs{};   // threshold; empty: all +1
-  int base = 0, step = 1;        // threshold
-  Rule rule = Rule::first;       // arg max
-  Scaling scaling{};             // rescale
+  Weights weights{};                   // dot
+  std::vector<RowSums> sums{};         // dot: of each row of the weights
+  std::vector<int32_t> bias{};         // dot; empty: zeros
+  Matrix<int32_t> thresholds{};        // (channels, levels)
+  std::vector<int8_t> signs{};         // threshold; empty: all +1
+  int base = 0, step = 1;              // threshold
+  Rule rule = Rule::first;             // arg max
+  Scaling scaling{};                   // rescale
+  int product_shift = 0;               // dot
+  Rounding rounding = Rounding::even;  // of products
+  // scan
+  std::shared_ptr<const Program> body{};
+  std::vector<Carry> carries{};
+  int result = 0;  // edge of the body
+  bool reverse = false;
 };
 
 // What the host feeds: integers of a lattice, or bytes with a table of such integers.
@@ -164,9 +200,12 @@ struct Input {
 class Program {
  public:
   explicit Program(Input input);
+  // The body of a scan: edge 0 is a column of what the scan reads.
+  explicit Program(const Edge& column);
 
   int window(int source, Slide slide, int pad_value);
-  int dot(int source, Weights weights, std::vector<int32_t> bias);
+  int dot(int source, Weights weights, std::vector<int32_t> bias, int product_shift = 0,
+          Rounding rounding = Rounding::even);
   int threshold(int source, Matrix<int32_t> thresholds, std::vector<int8_t> signs, int base,
                 int step);
   int pool(int source, Slide slide);
@@ -174,6 +213,10 @@ class Program {
   int arg_max(int source, Rule rule);
   int concat(int source, int other);
   int rescale(int source, Scaling scaling);
+  int multiply(int source, int other);
+  // In a body: what a scan carries.
+  int carried(int channels, Lattice lattice);
+  int scan(int source, Program body, std::vector<Carry> carries, int result, bool reverse);
 
   const Input& input() const { return input_; }
   const std::vector<Edge>& edges() const { return edges_; }
@@ -181,6 +224,8 @@ class Program {
   // The operation that makes edge `number`, which must not be the input.
   const Op& op(int number) const { return ops_[size_t(number) - 1]; }
   int size() const { return int(ops_.size()); }
+  // Whether it has a scan: then the images of a batch are the columns of one sequence.
+  bool is_sequence() const;
 
  private:
   int append(Op op, Edge edge);

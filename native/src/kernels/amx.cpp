@@ -489,7 +489,8 @@ Kernels amx_kernels() {
           .few = 8,
           .few_bits = base.bits[0],
           .few_bytes = base.bytes[0],
-          .words = base.words};
+          .words = base.words,
+          .vector = base.vector};
 }
 
 }  // namespace bnn

@@ -5,6 +5,7 @@
 #include "kernels.hpp"
 #include "lut.hpp"
 #include "scalar.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace bnn {
@@ -143,7 +144,10 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 }  // namespace
 
 Kernels avx2_kernels() {
-  return {.bits = {&lut, &bits}, .bytes = {&shorts, &bytes, &wide}, .words = run_words};
+  return {.bits = {&lut, &bits},
+          .bytes = {&shorts, &bytes, &wide},
+          .words = run_words,
+          .vector = run_vector};
 }
 
 }  // namespace bnn

@@ -4,6 +4,7 @@
 
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace bnn {
@@ -145,6 +146,8 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 
 }  // namespace
 
-Kernels avx512_kernels() { return {.bits = {&bits}, .bytes = {&bytes, &wide}, .words = run_words}; }
+Kernels avx512_kernels() {
+  return {.bits = {&bits}, .bytes = {&bytes, &wide}, .words = run_words, .vector = run_vector};
+}
 
 }  // namespace bnn

@@ -3,6 +3,7 @@
 // are counted as by NEON.
 #include "kernels.hpp"
 #include "neon.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace bnn {
@@ -54,8 +55,10 @@ constexpr ByteEngine full_bytes = byte_engine<ByteMultiplyAdd>();
 
 Kernels dotprod_kernels() {
   const Kernels base = neon_kernels();
-  return {
-      .bits = {base.bits[0]}, .bytes = {&bytes, &full_bytes, base.bytes[0]}, .words = run_words};
+  return {.bits = {base.bits[0]},
+          .bytes = {&bytes, &full_bytes, base.bytes[0]},
+          .words = run_words,
+          .vector = run_vector};
 }
 
 }  // namespace bnn

@@ -3,6 +3,7 @@
 #include "neon.hpp"
 
 #include "kernels.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace bnn {
@@ -130,6 +131,8 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels neon_kernels() { return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words}; }
+Kernels neon_kernels() {
+  return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words, .vector = run_vector};
+}
 
 }  // namespace bnn

@@ -4,6 +4,7 @@
 
 #include "kernels.hpp"
 #include "scalar.hpp"
+#include "vectors.hpp"
 #include "words.hpp"
 
 namespace bnn {
@@ -49,6 +50,8 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 
 }  // namespace
 
-Kernels portable_kernels() { return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words}; }
+Kernels portable_kernels() {
+  return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words, .vector = run_vector};
+}
 
 }  // namespace bnn

@@ -28,7 +28,8 @@ def convert(
     source_format: Annotated[
         str | None,
         typer.Option(
-            "--from", help="bnn-pynq, brevitas, chainer, keras, qonnx or theano; else recognised."
+            "--from",
+            help="bnn-pynq, brevitas, chainer, keras, lstm-pynq, qonnx, theano; or recognised.",
         ),
     ] = None,
     to: Annotated[

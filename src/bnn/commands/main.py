@@ -50,6 +50,7 @@ VERBS = {
     "convert": "convert",
     "doctor": "doctor",
     "inspect": "inspect",
+    "ocr": "ocr",
     "watch": "watch",
     "web": "web",
     "serve": "serve",
@@ -337,10 +338,11 @@ def _show_cache(json: bool) -> None:
 
 def models(json: Json = False) -> None:
     """List the bundled models, and parameter sets under BNN_PARAMS."""
-    from bnn.library import parameter_sets
+    from bnn.library import line_sets, parameter_sets
 
     names = [(name, "bundled") for name in bnn.bundled()]
     names += [(f"{data}-{net}", str(place)) for data, net, place in parameter_sets()]
+    names += [(f"{kind}-{net.lower()}", str(place)) for kind, net, place in line_sets()]
     for name, place in names:
         if json:
             _print_json({"name": name, "place": place})

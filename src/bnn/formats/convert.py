@@ -33,7 +33,7 @@ from bnn.system import archives
 from bnn.system.files import read_file
 
 #: Formats that are read, and those that are written.
-SOURCES = ("bnn-pynq", "brevitas", "chainer", "keras", "qonnx", "theano")
+SOURCES = ("bnn-pynq", "brevitas", "chainer", "keras", "lstm-pynq", "qonnx", "theano")
 TARGETS = ("bnn-pynq", "c", "qonnx")
 
 Rounding = Literal["exact", "original"]
@@ -112,6 +112,8 @@ def convert(
 def _read(path: Path, name: str, options: Options) -> Conversion:
     if name == "bnn-pynq":
         return _original(path, options)
+    if name == "lstm-pynq":
+        return _lines(path, options)
     if name == "theano" and options.rounding == "original":
         return _theano_rounded(path, options)
     reader = _READERS.get(name)
@@ -147,6 +149,7 @@ _TAKEN: dict[str, frozenset[str]] = {
     "brevitas": frozenset({"topology", "input"}),
     "chainer": frozenset({"topology", "input"}),
     "keras": frozenset({"topology", "input", "quantizers"}),
+    "lstm-pynq": frozenset(),
     "qonnx": frozenset({"input"}),
     "theano": frozenset({"topology", "rounding", "flipped"}),
 }
@@ -227,8 +230,11 @@ def recognise(path: Path) -> str:
     Raises:
         FormatError: it has none of the formats in :data:`SOURCES`.
     """
+    from bnn.formats import lstm_pynq
     from bnn.formats.brevitas import torch_file
 
+    if lstm_pynq.is_source(path):
+        return "lstm-pynq"
     if path.is_dir():
         return "bnn-pynq"
     try:
@@ -346,6 +352,17 @@ def _original(path: Path, options: Options) -> Conversion:
     if options.classes is not None:
         model = replace(model, classes=tuple(options.classes))
     report = Report("bnn-pynq")
+    report.used(model.name, f"{len(model.classes)} classes")
+    return Conversion(model, report)
+
+
+def _lines(path: Path, options: Options) -> Conversion:
+    from bnn.formats import lstm_pynq
+
+    if options.classes is not None:
+        raise FormatError(f"{path}: has an alphabet of its own; do not use --classes")
+    model = lstm_pynq.load(path)
+    report = Report("lstm-pynq")
     report.used(model.name, f"{len(model.classes)} classes")
     return Conversion(model, report)
 

@@ -53,7 +53,7 @@ def finish(
     """Return scores (N, classes) and decisions (N,) or None from values (N, n) of ``device``."""
     edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
     for op in tail(program, device):
-        edges[op.name] = semantics.apply(op, edges, program)
+        edges[op.name] = semantics.apply(op, edges, program.edges)
     scores = edges[program.scores][:, 0, 0, :].astype(np.int32)
     if program.decision is None:
         return scores, None

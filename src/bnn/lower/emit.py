@@ -20,9 +20,11 @@ from bnn.program.operations import (
     ArgMax,
     Concat,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
@@ -80,8 +82,8 @@ class Emitter:
                 return INT(op.accumulator_bits)
             case Window() | Pool():
                 return self.precision(op.source, given)
-            case ArgMax():
-                raise AssertionError("no arg max is emitted")
+            case ArgMax() | Multiply() | Scan():
+                raise AssertionError(f"no {type(op).__name__} is emitted")
         assert_never(op)
 
     def is_own_dot(self, source: Carried) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,17 @@ from bnn.program.operations import (
     Concat,
     Dot,
     Edge,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
+from bnn.program.semantics import known_in
 
 if TYPE_CHECKING:
     from bnn.model.model import Model
@@ -43,7 +47,8 @@ class Row:
         shape: shape of its result, (height, width, channels).
         precision: precision of its result.
         weights: spelling of the weights' precision, empty without weights.
-        operations: per image; a multiply-add counts as two, as in the original's figures.
+        operations: per image, of a sequence per column; a multiply-add counts as two, as in the
+            original's figures.
         parameter_bits: weights at their precision, thresholds and biases at the width of
             their accumulator.
     """
@@ -59,17 +64,23 @@ class Row:
 
 def rows(program: Program) -> list[Row]:
     """Return a row for each operation, in order."""
-    return [_row(op, program) for op in program.ops]
+    return [_row(op, program.edges) for op in program.ops]
 
 
-def _row(op: Op, program: Program) -> Row:
-    edge, source = program.edges[op.name], program.edges[op.source]
+def _row(op: Op, edges: Mapping[str, Edge]) -> Row:
+    edge, source = edges[op.name], edges[op.source]
     positions = edge.shape[0] * edge.shape[1]
     operations = bits = 0
     weights = ""
     match op:
         case Window() | Concat() | ArgMax():
             pass
+        case Scan():
+            own = known_in(op, edges)
+            inner = [_row(each, own) for each in op.body]
+            operations = sum(row.operations for row in inner)
+            bits = sum(row.parameter_bits for row in inner)
+            weights = "/".join(dict.fromkeys(row.weights for row in inner if row.weights))
         case Dot():
             operations = 2 * positions * op.weights.size
             bits = op.weights.size * op.precision.bits
@@ -80,7 +91,7 @@ def _row(op: Op, program: Program) -> Row:
             bits = op.thresholds.size * source.precision.bits
         case Pool():
             operations = positions * edge.shape[2] * op.kernel[0] * op.kernel[1]
-        case Add():
+        case Add() | Multiply():
             operations = positions * edge.shape[2]
         case Rescale():
             operations = 2 * positions * edge.shape[2]

@@ -23,6 +23,8 @@ tensor                  dtype    shape
 ``dense.ends``          float64  (2,): lowest and highest input of the matrix
 ======================  =======  ==============================================
 
+An operation in the body of a scan is called ``<scan>.<op>`` there.
+
 Loading executes nothing from the file, and everything in it goes through the same
 checks as a program made in Python.
 
@@ -33,6 +35,8 @@ unnoticed. Files of format 1 have none; they load with an :class:`~bnn.errors.Ol
 
 The entry ``calibration`` may be absent. It makes probabilities of logits and changes no score
 and no class, so the format's number stays: earlier versions read such a file, and ignore the entry.
+The entry ``lines`` may be absent. Models that have it have a scan too, which earlier versions
+refuse.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -51,22 +55,27 @@ from numpy.typing import NDArray
 from bnn.data.pictures.preprocess import Preprocess
 from bnn.errors import BnnError, ModelFileError, OldFormatWarning
 from bnn.model.calibration import Calibration
+from bnn.model.lines import lines_from_json
 from bnn.model.model import Model
 from bnn.program import precision as precisions
 from bnn.program.check import MAX_OPS
 from bnn.program.inputs import Input, IntegerInput, PictureInput, RealInput
 from bnn.program.operations import (
+    ADDED,
     MAX_PARAMETERS,
     MAX_VALUE_BITS,
     Add,
     Affine,
     ArgMax,
+    Carried,
     Concat,
     Dense,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
     weight_type,
@@ -97,9 +106,11 @@ OPS: dict[str, type[Op]] = {
     "threshold": Threshold,
     "pool": Pool,
     "add": Add,
+    "multiply": Multiply,
     "concat": Concat,
     "rescale": Rescale,
     "arg-max": ArgMax,
+    "scan": Scan,
 }
 INPUTS: dict[str, type[Input]] = {
     "picture": PictureInput,
@@ -143,6 +154,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     }
     if model.calibration is not None:
         head["calibration"] = model.calibration.to_json()
+    if model.lines is not None:
+        head["lines"] = model.lines.to_json()
     if program.affine is not None:
         tensors["affine.scale"] = np.array(program.affine.scale)
         tensors["affine.offset"] = np.array(program.affine.offset)
@@ -198,10 +211,20 @@ def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Ten
         elif isinstance(value, np.ndarray):
             tensors[f"{name}.{item.name}"] = np.ascontiguousarray(value)
             continue
-        elif item.name in ARRAYS:
+        elif item.name in ARRAYS or (item.name in ADDED and value == item.default):
             continue
+        elif item.name == "body":
+            value = [_describe(f"{name}.{op.name}", op, OPS, tensors) for op in value]
+        elif item.name == "carried":
+            value = [_plain_fields(each) for each in value]
         described[item.name] = value
     return described
+
+
+def _plain_fields(part: Any) -> dict[str, Any]:
+    """The attributes of a small dataclass as JSON values."""
+    values = {item.name: getattr(part, item.name) for item in fields(part)}
+    return {key: v.name if isinstance(v, Precision) else v for key, v in values.items()}
 
 
 def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
@@ -378,6 +401,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
         raise ModelFileError(f"has unused tensors: {min(tensors)!r}")
     preprocess = _optional(head, "preprocess", dict)
     calibration = _optional(head, "calibration", dict)
+    lines = _optional(head, "lines", dict)
     return Model(
         program=program,
         classes=_classes(head, program.classes),
@@ -385,6 +409,7 @@ def _model(head: dict[str, Any], tensors: Tensors) -> Model:
         provenance=_typed(head, "provenance", dict),
         name=_typed(head, "name", str),
         calibration=None if calibration is None else Calibration.from_json(calibration),
+        lines=None if lines is None else lines_from_json(lines),
     )
 
 
@@ -440,6 +465,12 @@ def _build(
             value = _read_array(name, item.name, given, tensors)
             if value is not None:
                 values[item.name] = value
+        elif item.name == "body":
+            values["body"] = tuple(_body(name, _typed(given, "body", list), tensors))
+            del given["body"]
+        elif item.name == "carried":
+            values["carried"] = tuple(_carried(name, _typed(given, "carried", list)))
+            del given["carried"]
         elif item.name in given:
             values[item.name] = _plain(item.name, given.pop(item.name))
         if item.name not in values and item.default is MISSING:
@@ -450,6 +481,22 @@ def _build(
         return kinds[kind](**values)
     except TypeError as reason:
         raise ModelFileError(f"{name}: {_line(reason)}") from reason
+
+
+def _body(name: str, described: list[Any], tensors: Tensors) -> Iterator[Any]:
+    for each in described:
+        inner = f"{name}.{_op_name(each)}"
+        if each.get("kind") == "scan":
+            raise ModelFileError(f"{inner}: the body of a scan has no scan")
+        yield _build(inner, each, OPS, tensors)
+
+
+def _carried(name: str, described: list[Any]) -> Iterator[Carried]:
+    known = {item.name for item in fields(Carried)}
+    for each in described:
+        if not isinstance(each, dict) or set(each) != known:
+            raise ModelFileError(f"{name}: carried must have {', '.join(sorted(known))}")
+        yield Carried(**{key: _plain(key, value) for key, value in each.items()})
 
 
 def _plain(field_name: str, value: Any) -> Any:

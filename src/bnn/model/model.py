@@ -12,6 +12,7 @@ from bnn._checked import Checked
 from bnn.data.pictures.preprocess import Preprocess
 from bnn.errors import ProgramError
 from bnn.model.calibration import Calibration
+from bnn.model.lines import Lines
 from bnn.program.program import Program
 
 
@@ -27,6 +28,8 @@ class Model(Checked):
         provenance: where it came from, as plain JSON values (training recipe,
             accuracy, converted file ...). Nothing here changes a result.
         name: its name, for messages.
+        lines: how pictures of text lines become columns, and class sums characters; None for
+            models of other things. Its classes are the alphabet, class 0 is blank.
         calibration: how logits become probabilities; None: not measured, so there are only scores.
     """
 
@@ -36,6 +39,7 @@ class Model(Checked):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     name: str = "model"
     calibration: Calibration | None = None
+    lines: Lines | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -44,6 +48,8 @@ class Model(Checked):
             raise ProgramError("class names must be text")
         if self.calibration is not None and not isinstance(self.calibration, Calibration):
             raise ProgramError(f"calibration is a Calibration or None, not {self.calibration!r}")
+        if self.lines is not None and not isinstance(self.lines, Lines):
+            raise ProgramError(f"lines is Lines or None, not {self.lines!r}")
         if len(self.classes) != self.program.classes:
             raise ProgramError(f"{len(self.classes)} class names for {self.program.classes} scores")
 

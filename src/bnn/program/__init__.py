@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The waist: precisions, inputs, the eight operations, what is legal, and what each means."""
+"""The waist: precisions, inputs, the ten operations, what is legal, and what each means."""

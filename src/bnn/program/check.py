@@ -5,6 +5,9 @@ Bounds are carried edge by edge as an interval of integers. A dot's interval is
 exact over all inputs of its source's interval, row by row, and covers every
 partial sum in any order: the sum of its negative terms and the sum of its
 positive terms, each with the bias or without.
+
+A vector that a scan carries has the bounds of its declared precision. That what the body makes of
+it fits that precision again is the loop's invariant: so the bounds hold for any number of columns.
 """
 
 from __future__ import annotations
@@ -25,23 +28,28 @@ from bnn.program.operations import (
     MAX_PROGRAM_VALUES,
     MAX_VALUE_BITS,
     MAX_WORK,
+    OVERFLOWS,
     ROUNDINGS,
     RULES,
     Add,
     ArgMax,
     Borders,
+    Carried,
     Concat,
     Dot,
     Edge,
+    Multiply,
     Op,
     Pair,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
+    each_op,
 )
 from bnn.program.precision import BIPOLAR, INT, MAX_BITS, UINT, Precision
-from bnn.program.semantics import rescale
+from bnn.program.semantics import known_in, rescale, shifted
 
 if TYPE_CHECKING:
     from bnn.program.program import Program
@@ -51,6 +59,8 @@ MAX_LEVELS = (1 << MAX_VALUE_BITS) - 1
 #: Limits of a rescale: with them its product and its sum fit 64 bits.
 MAX_SHIFT = 62
 MAX_OFFSET = (1 << 62) - 1
+#: A product of two values of 16 bits has no more bits to shift away.
+MAX_PRODUCT_SHIFT = 30
 #: Base, step and pad values are within this, in both directions.
 MAX_CONSTANT = (1 << MAX_VALUE_BITS) - 1
 #: Products of one matrix that are computed at a time, to bound memory.
@@ -60,24 +70,40 @@ _COMPARISON = 64
 
 
 def infer(program: Program) -> dict[str, Edge]:
-    """Return every edge of ``program`` by name; :class:`ProgramError` if it is not legal."""
+    """Return every edge of ``program`` by name; :class:`ProgramError` if it is not legal.
+
+    An edge in the body of a scan has the scan's name and a point before its own.
+    """
     edges = {INPUT: _input_edge(program)}
-    if not 1 <= len(program.ops) <= MAX_OPS:
-        raise ProgramError(f"a program has 1 to {MAX_OPS} operations, not {len(program.ops)}")
+    count = sum(1 for _ in each_op(program.ops))
+    if not 1 <= count <= MAX_OPS or not program.ops:
+        raise ProgramError(f"a program has 1 to {MAX_OPS} operations, not {count}")
     total = _Total(_count(edges[INPUT].shape))
     for op in program.ops:
-        if not isinstance(op.name, str) or not op.name.isidentifier():
-            raise ProgramError(f"an operation's name must be an identifier: {op.name!r}")
-        if op.name in edges:
-            raise ProgramError(f"{op.name}: two operations have this name")
-        total.parameters += _parameters(op)
-        total.check(op.name)
-        edges[op.name] = _op_edge(op, edges)
-        total.values += _count(edges[op.name].shape)
-        total.work += work(op, edges)
-        total.check(op.name)
+        _add_op(op, edges, total)
     _check_ends(program, edges)
     return edges
+
+
+def _add_op(op: Op, edges: dict[str, Edge], total: _Total) -> None:
+    """Add the edge of ``op`` to ``edges``, and those of a scan's body."""
+    _check_name(op.name, edges)
+    total.parameters += _parameters(op)
+    total.check(op.name)
+    if isinstance(op, Scan):
+        edges |= _scan_edges(op, _source(op.name, op.source, edges), total)
+    else:
+        edges[op.name] = _op_edge(op, edges)
+        total.work += work(op, edges)
+    total.values += _count(edges[op.name].shape)
+    total.check(op.name)
+
+
+def _check_name(name: Any, edges: Mapping[str, Edge]) -> None:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ProgramError(f"an operation's name must be an identifier: {name!r}")
+    if name in edges:
+        raise ProgramError(f"{name}: two operations have this name")
 
 
 @dataclass
@@ -112,8 +138,8 @@ def _parameters(op: Op) -> int:
             return int(op.thresholds.size)
         case Rescale():
             return int(op.multipliers.size)
-        case Window() | Pool() | Add() | Concat() | ArgMax():
-            return 0
+        case Window() | Pool() | Add() | Multiply() | Concat() | ArgMax() | Scan():
+            return 0  # those of a scan's body are counted with the body
     assert_never(op)
 
 
@@ -132,10 +158,13 @@ def work(op: Op, edges: Mapping[str, Edge]) -> int:
             return _COMPARISON * made * min(int(op.thresholds.shape[1]), MAX_COUNTED_LEVELS)
         case Pool():
             return _COMPARISON * made * op.kernel[0] * op.kernel[1]
-        case Window() | Add() | Concat() | Rescale():
+        case Window() | Add() | Multiply() | Concat() | Rescale():
             return _COMPARISON * made
         case ArgMax():
             return _COMPARISON * _count(edges[op.source].shape)
+        case Scan():
+            own = known_in(op, edges)
+            return sum(work(each, own) for each in op.body)
     assert_never(op)
 
 
@@ -179,6 +208,8 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
             return _edge(op.name, out, source.precision, source.low, source.high)
         case Add():
             return _add_edge(op, source, _source(op.name, op.other, edges))
+        case Multiply():
+            return _multiply_edge(op, source, _source(op.name, op.other, edges))
         case Concat():
             return _concat_edge(op, source, _source(op.name, op.other, edges))
         case Rescale():
@@ -188,7 +219,62 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
                 raise ProgramError(f"{op.name}: arg max needs a vector and a rule of {RULES}")
             most = source.shape[2] - 1
             return _edge(op.name, (1, 1, 1), UINT(max(1, most.bit_length())), 0, most)
+        case Scan():
+            raise ProgramError(f"{op.name}: the body of a scan has no scan")
     assert_never(op)
+
+
+def _scan_edges(op: Scan, source: Edge, total: _Total) -> dict[str, Edge]:
+    """Return the scan's edge and, with its name before theirs, those of its body."""
+    if source.shape[:2] != (1, 1):
+        raise ProgramError(f"{op.name}: a scan reads vectors, {op.source!r} is {source.shape}")
+    if type(op.reverse) is not bool:
+        raise ProgramError(f"{op.name}: reverse must be true or false: {op.reverse!r}")
+    if not op.body:
+        raise ProgramError(f"{op.name}: the body of a scan has at least one operation")
+    own = {INPUT: source}
+    try:
+        for each in op.carried:
+            _check_name(each.name, own)
+            own[each.name] = _carried_edge(each)
+        for inner in op.body:
+            if isinstance(inner, Window | Pool | ArgMax | Scan):
+                kind = type(inner).__name__.lower()
+                raise ProgramError(f"{inner.name}: the body of a scan has no {kind}")
+            _add_op(inner, own, total)
+        for each in op.carried:
+            _check_invariant(each, _source(each.name, each.next, own))
+        result = _source("result", op.result, own)
+    except ProgramError as reason:
+        raise ProgramError(f"{op.name}.{reason}") from reason
+    inside = {f"{op.name}.{name}": edge for name, edge in own.items() if name != INPUT}
+    return {op.name: result, **inside}
+
+
+def _carried_edge(carried: Carried) -> Edge:
+    name, channels = carried.name, carried.channels
+    if type(channels) is not int or channels < 1:
+        raise ProgramError(f"{name}: channels must be a whole number from 1: {channels!r}")
+    if carried.precision.bits > MAX_VALUE_BITS:
+        raise ProgramError(f"{name}: {carried.precision} exceeds {MAX_VALUE_BITS} bits")
+    if type(carried.start) is not int or not carried.precision.allows(carried.start):
+        raise ProgramError(
+            f"{name}: start {carried.start!r} is outside {carried.precision.range_text}"
+        )
+    return _edge(name, (1, 1, channels), carried.precision)
+
+
+def _check_invariant(carried: Carried, made: Edge) -> None:
+    """Refuse a body whose result might not fit what it was made of."""
+    if made.shape != (1, 1, carried.channels):
+        raise ProgramError(
+            f"{carried.name}: {carried.next!r} has {made.shape[2]} channels, not {carried.channels}"
+        )
+    if not _holds(carried.precision, made):
+        raise ProgramError(
+            f"{carried.name}: {carried.next!r} has values from {made.low} to {made.high}, "
+            f"which {carried.precision.range_text} cannot carry to the next column"
+        )
 
 
 def _source(name: str, source: str, edges: dict[str, Edge]) -> Edge:
@@ -266,6 +352,19 @@ def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
     return least + np.minimum(offset, 0), most + np.maximum(offset, 0)
 
 
+def _rounded_bounds(op: Dot, low: int, high: int) -> tuple[Any, Any]:
+    """Return what :func:`dot_bounds` does, of sums of rounded products.
+
+    A rounded product rises or falls with its input, so the ends of the inputs give its ends.
+    """
+    weights = op.weights.astype(np.int64)
+    ends = [shifted(weights * end, op.product_shift, op.product_rounding) for end in (low, high)]
+    least = np.minimum(np.minimum(*ends), 0).sum(axis=1)
+    most = np.maximum(np.maximum(*ends), 0).sum(axis=1)
+    offset = np.zeros(len(weights), np.int64) if op.bias is None else op.bias.astype(np.int64)
+    return least + np.minimum(offset, 0), most + np.maximum(offset, 0)
+
+
 def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
     """Return each row's lowest sum of negative products and highest sum of positive ones."""
     up = _row_sums(np.maximum(weights, 0))
@@ -295,7 +394,23 @@ def _dot_edge(op: Dot, source: Edge) -> Edge:
         )
     if op.bias is not None and op.bias.shape != (rows,):
         raise ProgramError(f"{op.name}: {rows} rows, but bias has shape {op.bias.shape}")
-    least, most = dot_bounds(op.weights, op.bias, source.low, source.high)
+    if type(op.product_shift) is not int or not 0 <= op.product_shift <= MAX_PRODUCT_SHIFT:
+        raise ProgramError(
+            f"{op.name}: product shift must be 0 to {MAX_PRODUCT_SHIFT}: {op.product_shift!r}"
+        )
+    if op.product_rounding not in ROUNDINGS:
+        raise ProgramError(
+            f"{op.name}: rounding must be one of {ROUNDINGS}: {op.product_rounding!r}"
+        )
+    if op.product_shift:
+        if source.precision.bits > MAX_VALUE_BITS:
+            raise ProgramError(
+                f"{op.name}: products of {source.precision} are not rounded; at most "
+                f"{MAX_VALUE_BITS} bits"
+            )
+        least, most = _rounded_bounds(op, source.low, source.high)
+    else:
+        least, most = dot_bounds(op.weights, op.bias, source.low, source.high)
     low, high = int(least.min()), int(most.max())
     precision = _accumulator(op.name, op.accumulator_bits, low, high)
     return _edge(op.name, (source.shape[0], source.shape[1], rows), precision, low, high)
@@ -340,6 +455,16 @@ def _add_edge(op: Add, source: Edge, other: Edge) -> Edge:
     )
 
 
+def _multiply_edge(op: Multiply, source: Edge, other: Edge) -> Edge:
+    if source.shape != other.shape:
+        raise ProgramError(f"{op.name}: cannot multiply {source.shape} by {other.shape}")
+    ends = [one * two for one in (source.low, source.high) for two in (other.low, other.high)]
+    low, high = min(ends), max(ends)
+    return _edge(
+        op.name, source.shape, _accumulator(op.name, op.accumulator_bits, low, high), low, high
+    )
+
+
 def _concat_edge(op: Concat, source: Edge, other: Edge) -> Edge:
     if source.shape[:2] != other.shape[:2]:
         raise ProgramError(f"{op.name}: cannot join {source.shape} and {other.shape}")
@@ -361,9 +486,17 @@ def _holds(precision: Precision, edge: Edge) -> bool:
 def rescale_bounds(op: Rescale, low: int, high: int) -> tuple[int, int]:
     """Return the least and largest result of ``op`` for inputs from ``low`` to ``high``.
 
-    As the input rises, a channel's result only rises or only falls, so the ends are enough.
+    As the input rises, a channel's result only rises or only falls, so the ends are enough. Where
+    one of them wraps around, all of ``op.low`` to ``op.high`` may occur.
     """
     ends = np.repeat(np.array([[low], [high]], np.int64), op.multipliers.size, axis=1)
+    if op.overflow == "wrap":
+        exact = ends * op.multipliers.astype(np.int64)
+        exact = exact if op.offsets is None else exact + op.offsets
+        ends = shifted(exact, op.shift, op.rounding)
+        if ends.min() < op.low or ends.max() > op.high:
+            return op.low, op.high
+        return int(ends.min()), int(ends.max())
     made = rescale(ends, op)
     return int(made.min()), int(made.max())
 
@@ -385,6 +518,13 @@ def _rescale_edge(op: Rescale, source: Edge) -> Edge:
         raise ProgramError(f"{op.name}: rounding must be one of {ROUNDINGS}: {op.rounding!r}")
     if type(op.low) is not int or type(op.high) is not int or op.low > op.high:
         raise ProgramError(f"{op.name}: cannot saturate at {op.low!r} and {op.high!r}")
+    if op.overflow not in OVERFLOWS:
+        raise ProgramError(f"{op.name}: overflow must be one of {OVERFLOWS}: {op.overflow!r}")
+    size = op.high - op.low + 1
+    if op.overflow == "wrap" and size & (size - 1):
+        raise ProgramError(
+            f"{op.name}: what wraps has a power of two of values, not {op.low} to {op.high}"
+        )
     if op.precision == BIPOLAR or not op.precision.covers(op.low, op.high):
         raise ProgramError(f"{op.name}: {op.low} to {op.high} do not fit {op.precision}")
     if op.precision.high > np.iinfo(np.int32).max:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The eight integer operations of the waist, and the edges between them.
+"""The ten integer operations of the waist, and the edges between them.
 
 Every trained network is lowered to these operations; runtimes and
 hardware know nothing else. ``bnn.program.semantics`` defines their results.
@@ -8,6 +8,9 @@ Between operations flow *edges*: integer maps of shape (height, width, channels)
 a vector being (1, 1, channels). An edge has a :class:`~bnn.program.precision.Precision`
 and proved bounds. Each operation names its source edge(s) and is itself the name
 of the edge that it makes; the input's edge is called ``input``.
+
+A :class:`Scan` makes a program one for sequences: the batch that it runs on is one sequence,
+its columns in order, and every other operation treats each column alone.
 
 A convolution is a :class:`Window` followed by a :class:`Dot`; a dense layer on a
 map is a window of the map's size followed by a dot; flattening costs nothing else.
@@ -18,6 +21,7 @@ type that its attribute declares.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +42,8 @@ MAX_PROGRAM_VALUES = 1 << 29
 MAX_PARAMETERS = 1 << 28
 #: Steps for one image; see :func:`bnn.program.check.work`.
 MAX_WORK = 1 << 38
+#: Most columns of a sequence.
+MAX_COLUMNS = 1 << 17
 #: Widest inputs, weights and activations. Sums may have up to 32 bits, and a dot may read them.
 MAX_VALUE_BITS = 16
 #: Widest inputs, weights and activations of the hardware, and of what is meant for it.
@@ -71,6 +77,7 @@ class Edge:
 
 
 Pair = tuple[int, int]
+Rounding = Literal["even", "up", "zero", "floor"]
 Borders = tuple[int, int, int, int]
 
 
@@ -99,6 +106,9 @@ class Window:
 class Dot(Checked):
     """Matrix times every position's vector: ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``.
 
+    With a ``product_shift`` each product is divided by ``2**product_shift`` and rounded before it
+    is added: fixed-point arithmetic as in LSTM-PYNQ. That is not the rounding of the sum.
+
     Attributes:
         weights: (out channels, in channels), each within ``precision``; int8 if its values fit,
             else int16.
@@ -108,6 +118,8 @@ class Dot(Checked):
             the dot plus the number of -1 weights (specification, section 2).
         accumulator_bits: declared two's complement width; :class:`Program` proves that
             no partial or final sum can exceed it.
+        product_shift: 0 (products are exact) to 30.
+        product_rounding: how a shifted product is rounded, as :class:`Rescale` says.
     """
 
     name: str
@@ -116,6 +128,8 @@ class Dot(Checked):
     precision: Precision
     bias: NDArray[Any] | None = None
     accumulator_bits: int = 32
+    product_shift: int = 0
+    product_rounding: Rounding = "even"
 
     def __post_init__(self) -> None:
         _freeze(self, "weights", weight_type(self.precision), 2, np.int16)
@@ -184,6 +198,21 @@ class Add:
 
 
 @dataclass(frozen=True, eq=False)
+class Multiply:
+    """Product of two edges of one shape, element by element.
+
+    Attributes:
+        source, other: names of the edges; they may be the same.
+        accumulator_bits: declared two's complement width, 1 to 32, which must hold every product.
+    """
+
+    name: str
+    source: str
+    other: str
+    accumulator_bits: int = 32
+
+
+@dataclass(frozen=True, eq=False)
 class Concat:
     """Channels of two edges of one height and width side by side, those of ``source`` first.
 
@@ -202,7 +231,9 @@ class Concat:
 class Rescale(Checked):
     """Fixed-point arithmetic, channel by channel: a product, a sum, a shift, a saturation.
 
-    ``y = min(max(round((multipliers[c] * x[c] + offsets[c]) / 2**shift), low), high)``
+    ``y = min(max(round((multipliers[c] * x[c] + offsets[c]) / 2**shift), low), high)``;
+    with the overflow ``wrap`` instead of min and max the one value from ``low`` to ``high`` that
+    differs from the rounded quotient by a multiple of ``high - low + 1``.
 
     The product and the sum are exact (64 bits hold them). Only the quotient is rounded.
 
@@ -212,8 +243,9 @@ class Rescale(Checked):
         shift: 0 to 62.
         rounding: how the quotient is rounded: to the nearest, halves ``even``, ``up`` or towards
             ``zero``; or ``floor``: down.
-        low, high: least and largest result; what is outside saturates there.
+        low, high: least and largest result; what is outside saturates there, or wraps.
         precision: precision of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
+        overflow: ``saturate``, or ``wrap``: then ``high - low + 1`` is a power of two.
     """
 
     name: str
@@ -224,7 +256,8 @@ class Rescale(Checked):
     low: int
     high: int
     offsets: NDArray[Any] | None = None
-    rounding: Literal["even", "up", "zero", "floor"] = "even"
+    rounding: Rounding = "even"
+    overflow: Literal["saturate", "wrap"] = "saturate"
 
     def __post_init__(self) -> None:
         _freeze(self, "multipliers", np.int32, 1)
@@ -249,21 +282,82 @@ class ArgMax:
     rule: Literal["first", "first-positive", "highest-positive"] = "first"
 
 
-Op = Window | Dot | Threshold | Pool | Add | Concat | Rescale | ArgMax
+@dataclass(frozen=True)
+class Carried:
+    """A vector that a :class:`Scan` carries from one column to the next.
+
+    Attributes:
+        name: name of its edge in the body: what the column before made.
+        channels: length of the vector.
+        precision: precision of its values, 1 to 16 bits.
+        next: the edge of the body that becomes it. The check proves that it fits: the same number
+            of channels, and bounds within ``precision`` whatever was carried before.
+        start: every value at the first column; it must have a code in ``precision``.
+    """
+
+    name: str
+    channels: int
+    precision: Precision
+    next: str
+    start: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Checked):
+    """Operations repeated over the columns of a sequence, with vectors carried between them.
+
+    A program with a scan runs on one sequence at a time: image n of its batch is column n. The
+    body has edges of its own: ``input`` is the column of ``source``, a vector; each carried vector
+    has its name; and each operation of the body makes one, as in a program.
+
+    Attributes:
+        body: what is computed for each column: dot, threshold, add, multiply, concat, rescale.
+        carried: vectors that the next column reads.
+        result: the edge of the body that is the scan's value at this column.
+        reverse: whether the columns are visited from the last to the first.
+    """
+
+    name: str
+    source: str
+    body: tuple[BodyOp, ...]
+    carried: tuple[Carried, ...]
+    result: str
+    reverse: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("body", "carried"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+#: What the body of a scan may hold.
+BodyOp = Dot | Threshold | Add | Multiply | Concat | Rescale
+Op = Window | Dot | Threshold | Pool | Add | Multiply | Concat | Rescale | ArgMax | Scan
 
 
 def sources(op: Op) -> tuple[str, ...]:
     """Return the names of the edges that ``op`` reads, in the order of its attributes."""
     match op:
-        case Window() | Dot() | Threshold() | Pool() | Rescale() | ArgMax():
+        case Window() | Dot() | Threshold() | Pool() | Rescale() | ArgMax() | Scan():
             return (op.source,)
-        case Add() | Concat():
+        case Add() | Multiply() | Concat():
             return (op.source, op.other)
     assert_never(op)
 
 
+def each_op(ops: tuple[Op, ...]) -> Iterator[Op]:
+    """Yield every operation, the bodies of scans after their scan."""
+    for op in ops:
+        yield op
+        if isinstance(op, Scan):
+            yield from op.body
+
+
 RULES = ("first", "first-positive", "highest-positive")
 ROUNDINGS = ("even", "up", "zero", "floor")
+OVERFLOWS = ("saturate", "wrap")
+#: Attributes that came later. At their defaults they are left out of digests and files, which so
+#: stay as they were before.
+ADDED = ("product_shift", "product_rounding", "overflow")
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from bnn._checked import Checked
 from bnn.errors import ProgramError
 from bnn.program.check import infer
 from bnn.program.inputs import Input
-from bnn.program.operations import Affine, Dot, Edge, Op
+from bnn.program.operations import ADDED, Affine, Dot, Edge, Op, Scan, each_op
 
 #: Weights that are hashed at a time, to bound memory.
 _PIECE = 1 << 20
@@ -29,7 +29,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Program(Checked):
-    """A checked network of eight kinds of integer operations; frozen.
+    """A checked network of ten kinds of integer operations; frozen.
 
     Attributes:
         input: what the host feeds.
@@ -39,7 +39,8 @@ class Program(Checked):
             class is the first maximum of the logits (of the scores without an affine).
         affine: makes logits of scores on the host, or None; not together with ``decision``.
             There are as many classes as scores, unless it ends in a dense layer of real weights.
-        edges: every edge by name, inferred by :meth:`check`.
+        edges: every edge by name, inferred by :meth:`check`. An edge in the body of a scan has
+            the scan's name and a point before its own (``forward.state``).
 
     Raises:
         ProgramError: the network is not legal; names the operation and the reason.
@@ -70,6 +71,11 @@ class Program(Checked):
         """Number of scores of one input."""
         return self.edges[self.scores].shape[2]
 
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it has a scan: then a batch is one sequence, and must never be divided."""
+        return any(isinstance(op, Scan) for op in self.ops)
+
     def op(self, name: str) -> Op:
         """Return the operation called ``name``; :class:`ProgramError` if there is none."""
         for op in self.ops:
@@ -93,7 +99,7 @@ class Program(Checked):
     def digest(self) -> str:
         """Return SHA-256 over everything that decides the results; the key for caches."""
         hasher = hashlib.sha256()
-        for part in (self.input, *self.ops, self.affine):
+        for part in (self.input, *each_op(self.ops), self.affine):
             _hash_fields(hasher, part)
         if self.affine is not None and self.affine.dense is not None:
             _hash_fields(hasher, self.affine.dense)
@@ -105,8 +111,12 @@ def _hash_fields(hasher: Any, part: Any) -> None:
     hasher.update(type(part).__name__.encode())
     for item in fields(part) if part is not None else ():
         value = getattr(part, item.name)
-        if item.name == "dense":
-            continue  # has a digest of its own
+        if item.name in ("dense", "body"):
+            # Has a digest of its own; of a body only where it ends is said here.
+            hasher.update(f"{len(value)} operations".encode() if item.name == "body" else b"")
+            continue
+        if item.name in ADDED and value == item.default:
+            continue  # as if it did not exist
         if isinstance(part, Dot) and item.name == "weights":
             _hash_weights(hasher, value)
         elif isinstance(value, np.ndarray):

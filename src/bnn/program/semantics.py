@@ -21,10 +21,14 @@ from bnn.program.operations import (
     Borders,
     Concat,
     Dot,
+    Edge,
+    Multiply,
     Op,
     Pair,
     Pool,
     Rescale,
+    Rounding,
+    Scan,
     Threshold,
     Window,
     sources,
@@ -35,19 +39,23 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+#: Products or comparisons that are computed at a time, to bound memory.
+_PIECE = 1 << 20
+
 
 def evaluate(
     program: Program, inputs: Array, done: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Array]:
     """Return every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
 
-    ``inputs`` are what ``program.input.check`` returned. ``done``: what :func:`last_readers`
-    returns; then edges that are not needed any more are dropped, to need less memory.
+    ``inputs`` are what ``program.input.check`` returned; of a program with a scan they are the
+    columns of one sequence, in order. ``done``: what :func:`last_readers` returns; then edges that
+    are not needed any more are dropped, to need less memory.
     """
     integers = program.input.integers(inputs).astype(np.int64)
     edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
     for op in program.ops:
-        edges[op.name] = apply(op, edges, program)
+        edges[op.name] = apply(op, edges, program.edges)
         for name in () if done is None else done.get(op.name, ()):
             del edges[name]
     return edges
@@ -69,20 +77,20 @@ def last_readers(program: Program) -> dict[str, list[str]]:
     return found
 
 
-def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
+def apply(op: Op, edges: Mapping[str, Array], known: Mapping[str, Edge]) -> Array:
     """Return the result of ``op``, int64 (N, height, width, channels).
 
     Args:
         op: the operation.
         edges: results of the operations before it, and the input, by name.
-        program: the program that ``op`` belongs to, for bounds.
+        known: the program's edges by name, for bounds.
     """
     source = edges[op.source]
     match op:
         case Window():
             return window(source, op)
         case Dot():
-            bounds = program.edges[op.source]
+            bounds = known[op.source]
             return dot(source, op, max(abs(bounds.low), abs(bounds.high)))
         case Threshold():
             return threshold(source, op)
@@ -90,13 +98,47 @@ def apply(op: Op, edges: dict[str, Array], program: Program) -> Array:
             return pool(source, op)
         case Add():
             return source + edges[op.other]
+        case Multiply():
+            return source * edges[op.other]
         case Concat():
             return np.concatenate([source, edges[op.other]], axis=3)
         case Rescale():
             return rescale(source, op)
         case ArgMax():
             return arg_max(source[:, 0, 0, :], op.rule).reshape(-1, 1, 1, 1)
+        case Scan():
+            return scan(source, op, known)
     assert_never(op)
+
+
+def scan(columns: Array, op: Scan, known: Mapping[str, Edge]) -> Array:
+    """Return the result of the body for each of ``columns`` (N, 1, 1, channels).
+
+    The columns are visited in order, or from the last to the first; what the body carries, the
+    next column reads.
+    """
+    own = known_in(op, known)
+    carried = {
+        each.name: np.full((1, 1, 1, each.channels), each.start, np.int64) for each in op.carried
+    }
+    results = np.empty((len(columns), *known[op.name].shape), np.int64)
+    visited = range(len(columns))
+    for column in reversed(visited) if op.reverse else visited:
+        edges = {INPUT: columns[column : column + 1], **carried}
+        for each in op.body:
+            edges[each.name] = apply(each, edges, own)
+        results[column] = edges[op.result][0]
+        carried = {each.name: edges[each.next] for each in op.carried}
+    return results
+
+
+def known_in(op: Scan, known: Mapping[str, Edge]) -> dict[str, Edge]:
+    """Return the edges of the body of ``op`` by their names there.
+
+    Those of the program have the scan's name and a point before theirs.
+    """
+    names = [each.name for each in (*op.carried, *op.body)]
+    return {INPUT: known[op.source], **{name: known[f"{op.name}.{name}"] for name in names}}
 
 
 def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: int) -> Array:
@@ -124,6 +166,8 @@ def dot(maps: Array, op: Dot, largest: int) -> Array:
     It is computed in floating point, because matrix products are fast there. ``largest`` is the
     largest magnitude in ``maps``; it shows that the type holds every sum exactly.
     """
+    if op.product_shift:
+        return _rounded_dot(maps, op)
     magnitude = int(np.abs(op.weights.astype(np.int64)).sum(axis=1).max()) * largest
     dtype: Any = np.float32 if magnitude < 1 << 24 else np.float64
     # One large product: NumPy multiplies a stack of small ones much more slowly.
@@ -132,11 +176,25 @@ def dot(maps: Array, op: Dot, largest: int) -> Array:
     return sums if op.bias is None else sums + op.bias
 
 
+def _rounded_dot(maps: Array, op: Dot) -> Array:
+    """Return the sums of rounded products, some rows of the matrix at a time."""
+    weights = op.weights.astype(np.int64)
+    sums = np.empty((*maps.shape[:3], len(weights)), np.int64)
+    step = max(1, _PIECE // max(1, maps.size))
+    for first in range(0, len(weights), step):
+        rows = slice(first, first + step)
+        products = maps[..., np.newaxis, :] * weights[rows]
+        sums[..., rows] = shifted(products, op.product_shift, op.product_rounding).sum(axis=-1)
+    return sums if op.bias is None else sums + op.bias
+
+
 def threshold(maps: Array, op: Threshold) -> Array:
     """Return the number of thresholds reached, times the step, plus the base."""
     signed = maps if op.signs is None else maps * op.signs
     count = np.zeros_like(signed)
-    if op.thresholds.shape[1] <= MAX_COUNTED_LEVELS:
+    if signed.size * op.thresholds.shape[1] <= _PIECE:
+        count = (op.thresholds <= signed[..., np.newaxis]).sum(axis=-1)
+    elif op.thresholds.shape[1] <= MAX_COUNTED_LEVELS:
         for level in op.thresholds.T.astype(np.int64):
             count += level <= signed
     else:  # they ascend: the count is a position among them
@@ -146,25 +204,35 @@ def threshold(maps: Array, op: Threshold) -> Array:
 
 
 def rescale(maps: Array, op: Rescale) -> Array:
-    """Return ``(multiplier * x + offset) / 2**shift``, rounded as ``op`` says, saturated."""
+    """Return ``(multiplier * x + offset) / 2**shift``, rounded as ``op`` says, within its ends."""
     exact = maps * op.multipliers.astype(np.int64)
     if op.offsets is not None:
         exact = exact + op.offsets
-    whole = exact >> op.shift  # rounded down
-    rest = exact - (whole << op.shift)
-    half = np.int64(1 << op.shift) >> 1
-    match op.rounding:
+    rounded = shifted(exact, op.shift, op.rounding)
+    if op.overflow == "wrap":
+        wrapped: Array = (rounded - op.low) % (op.high - op.low + 1) + op.low
+        return wrapped
+    saturated: Array = np.clip(rounded, op.low, op.high)
+    return saturated
+
+
+def shifted(exact: Array, shift: int, rounding: Rounding) -> Array:
+    """Return ``exact / 2**shift``, int64, rounded to the nearest integer or down."""
+    if shift == 0:  # nothing to round
+        return exact
+    whole = exact >> shift  # rounded down
+    rest = exact - (whole << shift)
+    half = np.int64(1 << shift) >> 1
+    match rounding:
         case "floor":
-            up = np.zeros(maps.shape, np.bool_)
+            return whole
         case "up":
             up = rest >= half
         case "even":
             up = (rest > half) | ((rest == half) & (whole % 2 == 1))
         case "zero":
             up = (rest > half) | ((rest == half) & (whole < 0))
-    if op.shift == 0:  # nothing to round
-        up = np.zeros(maps.shape, np.bool_)
-    rounded: Array = np.clip(whole + up, op.low, op.high)
+    rounded: Array = whole + up
     return rounded
 
 

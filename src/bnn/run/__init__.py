@@ -17,7 +17,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import UnknownNameError
+from bnn.errors import InputError, RuntimeUnavailableError, UnknownNameError
+from bnn.program.operations import MAX_COLUMNS
 from bnn.program.program import Program
 
 #: Name of each runtime and the module that prepares it.
@@ -67,8 +68,51 @@ class Runtime(Protocol):
         ...
 
 
+#: Runtimes that can run programs with a scan.
+SEQUENCE_RUNTIMES = ("cpu", "reference")
+
+
+class SequenceRuntime:
+    """A program with a scan made ready to run, one sequence at a time."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def run(self, columns: NDArray[Any]) -> Outputs:
+        """Run one sequence.
+
+        Args:
+            columns: what the ``check`` method of the program's input returned, (columns, *shape);
+                none to :data:`~bnn.program.operations.MAX_COLUMNS`.
+
+        Returns:
+            the scores of each column.
+
+        Raises:
+            InputError: ``columns`` are not such.
+        """
+        if len(columns) > MAX_COLUMNS:
+            raise InputError(f"a sequence of {len(columns)} columns: at most {MAX_COLUMNS} are run")
+        return self._runtime.run(columns)
+
+
+def prepare_sequence(name: str, program: Program, **options: Any) -> SequenceRuntime:
+    """Return the runtime called ``name`` with a program for sequences loaded into it.
+
+    Args, Raises: as of :func:`prepare`; RuntimeUnavailableError if it cannot run sequences.
+    """
+    if name in RUNTIMES and name not in SEQUENCE_RUNTIMES:
+        raise RuntimeUnavailableError(
+            f"the {name} runtime cannot run sequences yet; there are: "
+            f"{', '.join(SEQUENCE_RUNTIMES)}"
+        )
+    return SequenceRuntime(_prepare(name, program, **options))
+
+
 def prepare(name: str, program: Program, **options: Any) -> Runtime:
     """Return the runtime called ``name`` with ``program`` loaded into it.
+
+    A program with a scan is refused: a caller that does not know of sequences would divide them.
 
     Args:
         name: a key of :data:`RUNTIMES`.
@@ -77,8 +121,17 @@ def prepare(name: str, program: Program, **options: Any) -> Runtime:
 
     Raises:
         UnknownNameError: there is no such runtime, or it has no such option.
-        RuntimeUnavailableError: this machine lacks what the runtime needs.
+        RuntimeUnavailableError: this machine lacks what the runtime needs, or the program has a
+            scan.
     """
+    if program.is_sequence:
+        raise RuntimeUnavailableError(
+            "the model reads sequences of columns, not single images; use bnn ocr or bnn.LineReader"
+        )
+    return _prepare(name, program, **options)
+
+
+def _prepare(name: str, program: Program, **options: Any) -> Runtime:
     if not isinstance(name, str) or name not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise UnknownNameError(f"no runtime is called {name!r}; there are: {known}")

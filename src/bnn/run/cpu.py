@@ -28,13 +28,15 @@ from bnn.program.operations import (
     ArgMax,
     Concat,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
-from bnn.program.precision import BIPOLAR
+from bnn.program.precision import BIPOLAR, Precision
 from bnn.program.program import Program
 from bnn.run import Outputs
 
@@ -208,22 +210,48 @@ def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
         case Window():
             made = handed.window(source, op.kernel, op.stride, op.padding, op.pad_value)
         case Dot():
-            made = handed.dot(source, op.weights, op.bias)
+            rounding = ROUNDINGS.index(op.product_rounding)
+            made = handed.dot(source, op.weights, op.bias, op.product_shift, rounding)
         case Threshold():
             made = handed.threshold(source, op.thresholds, op.signs, op.base, op.step)
         case Pool():
             made = handed.pool(source, op.kernel, op.stride, op.padding)
         case Add():
             made = handed.add(source, number(op.other))
+        case Multiply():
+            made = handed.multiply(source, number(op.other))
+        case Scan():
+            made = _hand_over_scan(handed, op, source)
         case Concat():
             made = handed.concat(source, number(op.other))
         case Rescale():
             rounding, ends = ROUNDINGS.index(op.rounding), (op.low, op.high)
-            made = handed.rescale(source, op.multipliers, op.offsets, op.shift, rounding, ends)
+            made = handed.rescale(
+                source,
+                op.multipliers,
+                op.offsets,
+                op.shift,
+                rounding,
+                ends,
+                op.overflow == "wrap",
+            )
         case ArgMax():
             made = handed.arg_max(source, RULES.index(op.rule))
         case _:
             assert_never(op)
+    return made
+
+
+def _hand_over_scan(handed: Any, scan: Scan, source: int) -> int:
+    """Add a scan, whose body is an object of the core too; returns its number."""
+    body = handed.body(source)
+    numbers = {INPUT: 0}
+    for each in scan.carried:
+        numbers[each.name] = body.carried(each.channels, _values_of(each.precision))
+    for op in scan.body:
+        numbers[op.name] = _hand_over_op(body, op, numbers.__getitem__)
+    carries = [(numbers[each.name], numbers[each.next], each.start) for each in scan.carried]
+    made: int = handed.scan(source, body, carries, numbers[scan.result], scan.reverse)
     return made
 
 
@@ -238,7 +266,11 @@ def _lattice(program: Program) -> tuple[int, int, int]:
         values = sorted({int(value) for value in program.input.table})
         step = math.gcd(*(value - values[0] for value in values)) or 1
         return values[0], step, (values[-1] - values[0]) // step + 1
-    precision = program.input.precision
+    return _values_of(program.input.precision)
+
+
+def _values_of(precision: Precision) -> tuple[int, int, int]:
+    """Return (first, step, count) of all values of a precision."""
     if precision == BIPOLAR:
         return -1, 2, 2
     return precision.low, 1, precision.high - precision.low + 1

@@ -69,8 +69,11 @@ def reference_edges(program: Program, batch: NDArray[Any]) -> Edges:
         batch: what ``program.input.check`` returned.
 
     Raises:
-        InputError: the edges of so many images would need more than 2 GiB.
+        InputError: the program has a scan; or the edges of so many images would need more than
+            2 GiB.
     """
+    if program.is_sequence:
+        raise InputError("the program reads sequences; its edges cannot be shown yet")
     each = sum(int(np.prod(edge.shape)) for edge in program.edges.values())
     if len(batch) * each > MAX_VALUES:
         most = MAX_VALUES // each

@@ -6,6 +6,7 @@ It is simple, not fast. Every other runtime must equal it bit for bit.
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
@@ -34,6 +35,8 @@ class ReferenceRuntime:
         self._done = last_readers(program)
         sizes = [int(np.prod(edge.shape)) for edge in program.edges.values()]
         self._chunk = max(1, min(CHUNK_VALUES // max(sizes), KEPT_VALUES // sum(sizes)))
+        if program.is_sequence:
+            self._chunk = sys.maxsize  # a batch is one sequence
 
     def run(self, inputs: Array) -> Outputs:
         """Run a batch, see :meth:`bnn.run.Runtime.run`."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from bnn._typing import assert_never
 from bnn.errors import TrainError
 from bnn.network.topology import Act, Conv, Dense, Layer, Norm, Pool, Topology
-from bnn.program.operations import Add, Concat, Dot, Rescale, Threshold
+from bnn.program.operations import Add, Concat, Dot, Multiply, Rescale, Scan, Threshold
 from bnn.program.precision import BIPOLAR, TERNARY, Precision
 from bnn.program.program import Program
 from bnn.train.layers import BatchNorm, Weighted
@@ -49,8 +49,10 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
     for op in program.ops:
         if isinstance(op, Add):
             raise TrainError(f"{source}: has residual sums, which a topology cannot have")
-        if isinstance(op, Concat | Rescale):
+        if isinstance(op, Concat | Rescale | Multiply | Scan):
             raise TrainError(f"{source}: {op.name} is of a kind that a topology cannot have")
+        if isinstance(op, Dot) and op.product_shift:
+            raise TrainError(f"{source}: {op.name} rounds its products, which a topology cannot")
     if program.affine is not None and program.affine.dense is not None:
         raise TrainError(f"{source}: its last layer has real weights, which a topology cannot have")
     pairs = list(_weighted(program))

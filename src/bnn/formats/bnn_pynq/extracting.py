@@ -113,6 +113,10 @@ def _stages(model: Model) -> list[Stage]:
         if dot is None:
             names = ", ".join(op.name for op in readers[edge])
             raise ParameterError(f"{model.name}: {names} does not exist in an original network")
+        if isinstance(dot, Dot) and dot.product_shift:
+            raise ParameterError(
+                f"{model.name}: {dot.name} rounds its products, unlike the original"
+            )
         stages.append(Stage(found.get(Window), dot, found.get(Threshold), found.get(Pool)))  # type: ignore[arg-type]
     return stages
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn._typing import assert_never
+from bnn.errors import FormatError
 from bnn.formats.c.constants import Planes, array, is_counted, packed, planes_of
 from bnn.formats.c.memory import Place, c_type, size_of
 from bnn.program.operations import (
@@ -19,9 +20,11 @@ from bnn.program.operations import (
     Concat,
     Dot,
     Edge,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
@@ -59,6 +62,8 @@ def function(op: Op, context: Context) -> str:
     match op:
         case Window():
             return _window(op, context)
+        case Dot() if op.product_shift:
+            raise FormatError(f"{op.name}: --to c does not write rounded products yet")
         case Dot():
             return _dot(op, context)
         case Threshold():
@@ -69,6 +74,11 @@ def function(op: Op, context: Context) -> str:
             return _add(op, context)
         case Concat():
             return _concat(op, context)
+        case Multiply() | Scan():
+            kind = type(op).__name__.lower()
+            raise FormatError(f"{op.name}: --to c does not write a {kind} yet")
+        case Rescale() if op.overflow == "wrap":
+            raise FormatError(f"{op.name}: --to c does not write results that wrap yet")
         case Rescale():
             return _rescale(op, context)
         case ArgMax():

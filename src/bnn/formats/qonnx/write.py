@@ -29,9 +29,11 @@ from bnn.program.operations import (
     Concat,
     Dense,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
@@ -282,6 +284,8 @@ class _Writer:
         match op:
             case Window():
                 self.windows[op.name] = op
+            case Dot() if op.product_shift:
+                raise FormatError(f"{op.name}: rounded products are not written to QONNX")
             case Dot():
                 self._dot(op)
             case Threshold():
@@ -303,6 +307,9 @@ class _Writer:
                 self._two("Concat", op, axis=1)
             case Rescale():
                 self._rescale(op)
+            case Multiply() | Scan():
+                kind = type(op).__name__.lower()
+                raise FormatError(f"{op.name}: {kind} is not written to QONNX yet")
             case ArgMax():
                 self._arg_max(op)
             case _:
@@ -319,6 +326,8 @@ class _Writer:
     def _rescale(self, op: Rescale) -> None:
         source, rank = self._read(op.source), self.rank[op.source]
         offsets = np.zeros(op.multipliers.shape) if op.offsets is None else op.offsets
+        if op.overflow == "wrap":
+            raise FormatError(f"{op.name}: results that wrap are not written to QONNX")
         if op.rounding == "zero":
             raise FormatError(f"{op.name}: QONNX has no rounding of halves towards zero")
         if op.rounding == "up" and op.shift:  # the floor of one half more

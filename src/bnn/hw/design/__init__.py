@@ -20,7 +20,19 @@ from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyCon
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, dots
-from bnn.program.operations import Add, ArgMax, Concat, Dot, Op, Pool, Rescale, Threshold, Window
+from bnn.program.operations import (
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Multiply,
+    Op,
+    Pool,
+    Rescale,
+    Scan,
+    Threshold,
+    Window,
+)
 from bnn.program.program import Program
 
 __all__ = ["MEMORY_IN", "MEMORY_OUT", "Design", "Instance", "Port", "build"]
@@ -80,7 +92,7 @@ def _place(wiring: Wiring, op: Op) -> None:
                 f"{op.name}: the hardware has no block for an arg max before other operations; "
                 "run it on the cpu runtime"
             )
-        case Concat() | Rescale():
+        case Concat() | Rescale() | Multiply() | Scan():
             # limits.check has refused it before
             raise BuildError(f"{op.name}: the hardware has no block for this operation")
         case _:

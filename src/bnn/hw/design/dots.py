@@ -15,7 +15,18 @@ from bnn.hw.design.parts import Port
 from bnn.hw.design.windows import gather
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import LayerFolding
-from bnn.program.operations import Add, ArgMax, Concat, Dot, Pool, Rescale, Threshold, Window
+from bnn.program.operations import (
+    Add,
+    ArgMax,
+    Concat,
+    Dot,
+    Multiply,
+    Pool,
+    Rescale,
+    Scan,
+    Threshold,
+    Window,
+)
 
 #: Most words of a parameter memory that the parameter bus can address.
 MAX_INDEX = 1 << 20
@@ -130,6 +141,8 @@ def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> i
         case Dot():
             return rows // fold.pe if wiring.folding.of(reader.name).simd <= fold.pe else 0
         case Threshold() | Pool() | Add() | Concat() | Rescale() | ArgMax() | None:
+            return 0
+        case Multiply() | Scan():
             return 0
     assert_never(reader)
 

@@ -15,8 +15,10 @@ from bnn.program.operations import (
     ArgMax,
     Concat,
     Dot,
+    Multiply,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
@@ -78,6 +80,8 @@ def _lanes(wiring: Wiring, channels: int) -> int:
             simd = wiring.folding.of(first.name).simd
             return simd if channels % simd == 0 else channels
         case Threshold() | Pool() | Add() | Concat() | Rescale() | ArgMax() | None:
+            return 1
+        case Multiply() | Scan():
             return 1
     assert_never(first)
 

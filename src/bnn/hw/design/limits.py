@@ -15,19 +15,25 @@ from bnn.program.operations import (
     ArgMax,
     Concat,
     Dot,
+    Multiply,
     Op,
     Pool,
     Rescale,
+    Scan,
     Threshold,
     Window,
 )
 from bnn.program.program import Program
 
+_SCAN = "carries values from column to column, which no block of the hardware does yet"
 _INSTEAD = "run it on the cpu runtime"
 
 
 def check(program: Program, ops: Iterable[Op]) -> None:
     """Raise :class:`BuildError` if the hardware has no block for one of ``ops`` or the input."""
+    if program.is_sequence:
+        scan = next(op for op in program.ops if isinstance(op, Scan))
+        raise BuildError(f"{scan.name}: {_SCAN}; {_INSTEAD}")
     given = program.edges[INPUT]
     if not given.is_narrow:
         raise BuildError(
@@ -45,6 +51,12 @@ def _reason(op: Op, program: Program) -> str | None:
     match op:
         case Concat():
             return "joins maps, which no block of the hardware does yet"
+        case Scan():
+            return _SCAN
+        case Multiply():
+            return "multiplies two maps, which no block of the hardware does yet"
+        case Dot() if op.product_shift:
+            return "rounds each product, which no block of the hardware does yet"
         case Rescale():
             return "multiplies and rounds sums, which no block of the hardware does yet"
         case Window() | Dot():

@@ -149,6 +149,7 @@ function windowEdge(op, source) {
 
 function dotEdge(op, source) {
   if (!isValue(source)) refuse(op.name, "a dot cannot read accumulators");
+  if (op.product_shift) refuse(op.name, "the page does not round products");
   const [rows, columns] = op.weights.shape;
   const weights = op.weights.values;
   if (columns !== source.shape[2] || rows < 1)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``bnn ocr``: read pictures of text lines with a recurrent model."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bnn.system.terminal import harmless
+
+#: More lines than these, or a slow runtime, show progress.
+MAX_SILENT = 20
+
+
+def ocr(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="plain-w4a4 ..., .bnn file, parameter file.")
+    ],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="LINE...", help="Pictures of one line of text each.")
+    ],
+    runtime: Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")] = "cpu",
+    prepared: Annotated[
+        bool, typer.Option("--prepared", help="Files are text: prepared pixels, by column.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Read lines of text, one picture each, and print what they say.
+
+    Files that cannot be read are listed, the others are read, and the exit status is 1.
+
+    Example: [bold]bnn ocr plain-w2a2 line.png --json[/bold]
+    """
+    from bnn.errors import BnnError
+    from bnn.reader import LineReader
+
+    reader = LineReader(model, runtime)
+    failed = []
+    with _watching(len(images) > MAX_SILENT or runtime == "reference") as advance:
+        for number, path in enumerate(images, 1):
+            try:
+                told = _read(reader, path, prepared)
+            except BnnError as reason:
+                failed.append(str(reason))
+            else:
+                _print(told, len(images), json)
+            if advance is not None:
+                advance(number, len(images))
+    sys.stdout.flush()
+    for line in failed:
+        typer.echo(f"bnn: {harmless(line)}", err=True)
+    if len(failed) > 1:
+        typer.echo(f"bnn: {len(failed)} of {len(images)} cannot be read", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    from bnn.system.progress import progress
+
+    return progress("reading") if wanted else nullcontext()
+
+
+def _read(reader: Any, path: Path, prepared: bool) -> dict[str, Any]:
+    scores = reader.scores_of(reader.columns_of_file(path)) if prepared else reader.scores(path)
+    run = reader.last_run
+    return {
+        "image": str(path),
+        "text": reader.text(scores),
+        "columns": run.columns,
+        "us": 1e6 * run.seconds,
+        "prepare_us": 1e6 * run.prepare_seconds,
+    }
+
+
+def _print(told: dict[str, Any], count: int, json: bool) -> None:
+    if json:
+        typer.echo(json_text.dumps(told))
+    elif count == 1:
+        typer.echo(harmless(told["text"]))
+    else:
+        typer.echo(harmless(f"{told['image']}: {told['text']}"))

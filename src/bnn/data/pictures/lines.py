@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pictures of text lines to columns of integers, by LSTM-PYNQ's rules, equal to the integer."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bnn.data.pictures.depth import is_deep
+from bnn.data.pictures.rules import decoding, picture_name
+from bnn.data.pictures.seen import open_one
+from bnn.errors import DataError, InputError
+
+#: A picture, the path of a file of one, or grey levels uint8 (height, width).
+Line = Image.Image | str | os.PathLike[str] | NDArray[np.uint8]
+
+#: Zero columns before and after a Fraktur line.
+FRAKTUR_BORDER = 16
+#: Least and largest prepared value of a Fraktur line, which has 2 bits after the point.
+FRAKTUR_ENDS = (-1.75, 3.75)
+
+
+@contextmanager
+def _grey(line: Line) -> Iterator[tuple[Image.Image, str]]:
+    """Yield the picture of a line in grey levels, and its name for messages.
+
+    As in the original, alpha is not used, and the picture is not turned.
+    """
+    if isinstance(line, np.ndarray):
+        if line.dtype != np.uint8 or line.ndim != 2 or not line.size:
+            raise InputError(
+                f"a line is grey levels uint8 (height, width), not {line.dtype} {line.shape}"
+            )
+        yield Image.fromarray(line), "line"
+    elif isinstance(line, Image.Image):
+        with decoding(picture_name(line)):
+            yield _as_grey(line, picture_name(line)), picture_name(line)
+    elif isinstance(line, str | os.PathLike):
+        with open_one(line) as opened, decoding(picture_name(opened)):
+            yield _as_grey(opened, os.fspath(line)), os.fspath(line)
+    else:
+        raise InputError(f"a line is a picture, its path or an array, not {type(line).__name__}")
+
+
+def _as_grey(image: Image.Image, name: str) -> Image.Image:
+    if is_deep(image.mode):
+        raise DataError(f"{name}: has more than 8 bits per pixel; save it with 8")
+    if not image.width or not image.height:
+        raise DataError(f"{name}: has no pixels")
+    return image.convert("L")
+
+
+def plain_columns(line: Line, rows: int, bits: int, limit: int) -> NDArray[np.int16]:
+    """Return a line as columns of signed integers with ``bits - 1`` bits after the point.
+
+    The picture is inverted and scaled to ``rows`` pixels of height, and to an even width.
+
+    Args:
+        line: the picture; dark text on light paper.
+        rows: height of a column.
+        bits: of a pixel.
+        limit: most columns.
+
+    Returns:
+        int16 (columns, rows), top pixel first.
+
+    Raises:
+        DataError: it cannot be read, or is so narrow that it has no column, or too wide.
+    """
+    with _grey(line) as (image, name):
+        inverted = Image.fromarray(255 - np.asarray(image))
+        width = 2 * int(math.ceil(inverted.width * (rows + 0.1) / inverted.height) / 2)
+        if width == 0:
+            size = f"{image.width} x {image.height} pixels"
+            raise DataError(f"{name}: {size} are too narrow: scaled, they have no column")
+        _check_width(name, width, limit)
+        scaled = np.asarray(inverted.resize((width, rows), Image.Resampling.BILINEAR))
+    values = (scaled.T.astype(np.float32) / np.float32(255) - np.float32(0.5)) * np.float32(2)
+    return plain_codes(values, bits)
+
+
+def plain_codes(values: NDArray[np.floating], bits: int) -> NDArray[np.int16]:
+    """Return real pixel values from -1 to 1 as signed integers of ``bits`` bits, int16."""
+    scale = 1 << (bits - 1)
+    clipped = np.clip(values, -1.0, 1.0 - 1.0 / scale)
+    codes: NDArray[np.int16] = np.rint(clipped * scale).astype(np.int16)
+    return codes
+
+
+def fraktur_columns(
+    line: Line, mean: tuple[float, ...], deviation: tuple[float, ...], limit: int
+) -> NDArray[np.int16]:
+    """Return a Fraktur line as columns of signed integers with 2 bits after the point.
+
+    Args:
+        line: the picture, as high as there are numbers in ``mean``; dark text on light paper.
+        mean, deviation: of each row of pixels.
+        limit: most columns.
+
+    Returns:
+        int16 (columns, rows), top pixel first; 16 empty columns are added at both ends.
+
+    Raises:
+        DataError: it cannot be read, has another height, is black or too wide.
+    """
+    with _grey(line) as (image, name):
+        if image.height != len(mean):
+            raise DataError(
+                f"{name}: is {image.height} pixels high; this network takes {len(mean)}, and the "
+                "original does not scale: scale it first"
+            )
+        _check_width(name, image.width + 2 * FRAKTUR_BORDER + 1, limit)
+        grey = np.asarray(image).astype(np.float64)
+    if grey.max() == 0:
+        raise DataError(f"{name}: is black everywhere; a line has light paper")
+    light = grey / grey.max()
+    ink = (light.max() - light).T
+    border = np.zeros((FRAKTUR_BORDER, len(mean)))
+    columns = np.concatenate([border, ink, border])
+    normal = (columns - np.array(mean)) / np.array(deviation)
+    values = np.clip(np.rint(4 * normal) / 4, *FRAKTUR_ENDS)
+    return even_pixels(np.rint(4 * values).astype(np.int16))
+
+
+def even_pixels(columns: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return the columns, the last one twice if they have an odd number of pixels in all.
+
+    The original's host code does so, because its memory takes two pixels at a time.
+    """
+    if columns.size % 2:
+        return np.concatenate([columns, columns[-1:]])
+    return columns
+
+
+def _check_width(name: str, width: int, limit: int) -> None:
+    if width > limit:
+        raise DataError(f"{name}: has {width} columns; lines of at most {limit} are read")

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lines of text: pictures to columns, class sums to characters, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import bnn
+from bnn.data.pictures.lines import fraktur_columns, plain_codes, plain_columns
+from bnn.errors import (
+    BnnError,
+    DataError,
+    InputError,
+    ModelFileError,
+    ProgramError,
+    RuntimeUnavailableError,
+)
+from bnn.formats import lstm_pynq
+from bnn.model.lines import FrakturLines, PlainLines, lines_from_json
+from bnn.model.model import Model
+from support.lstm_pynq import class_sums, small, text_of, write
+
+FRAKTUR = FrakturLines(
+    (0.0,) * 25, (1.0,) * 25, tuple(int(256 * 2.718 ** (-6 + k / 15)) for k in range(256))
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return lstm_pynq.load(write(small(3, 4, 4), tmp_path))
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_a_line_is_scaled_inverted_and_read_column_by_column() -> None:
+    """Two black rows at the top, white below."""
+    grey = np.full((6, 8), 255, np.uint8)
+    grey[:2] = 0
+    columns = plain_columns(grey, 6, 4, 1000)
+    assert columns.shape == (8, 6)  # 8 * 6.1 / 6 is more than 8, and then the width is made even
+    assert columns[3].tolist() == [7, 7, -8, -8, -8, -8]
+    assert (columns == columns[0]).all()
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_the_width_is_that_of_the_rule(width: int, height: int) -> None:
+    line, wanted = (
+        np.zeros((height, width), np.uint8),
+        2 * int(math.ceil(width * 32.1 / height) / 2),
+    )
+    if wanted:
+        assert plain_columns(line, 32, 2, 1 << 17).shape == (wanted, 32)
+        return
+    with pytest.raises(DataError, match="too narrow"):
+        plain_columns(line, 32, 2, 1 << 17)
+
+
+def test_halves_become_even_codes_and_ends_saturate() -> None:
+    values = np.float32([-2, -1, -0.75, -0.25, 0.25, 0.74, 0.75, 1, 9])
+    assert plain_codes(values, 2).tolist() == [-2, -2, -2, 0, 0, 1, 1, 1, 1]
+    assert plain_codes(values, 4).tolist() == [-8, -8, -6, -2, 2, 6, 6, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (np.zeros((0, 5), np.uint8), r"grey levels uint8 \(height, width\)"),
+        (np.zeros((5, 5, 3), np.uint8), r"grey levels uint8 \(height, width\)"),
+        (np.zeros((5, 5)), r"grey levels uint8 \(height, width\)"),
+        (np.zeros((6, 200_000), np.uint8), "lines of at most 131072 are read"),
+        (np.zeros((1, 30_000), np.uint8), "has 183000 columns"),
+        (np.zeros((500, 1), np.uint8), "1 x 500 pixels are too narrow"),
+        (Image.new("I;16", (5, 5)), "more than 8 bits"),
+        (5, "is a picture, its path or an array, not int"),
+        ("no-such.png", "no-such.png"),
+    ],
+)
+def test_lines_that_cannot_be_read(model: Model, line: Any, reason: str) -> None:
+    with pytest.raises((InputError, DataError), match=reason):
+        bnn.LineReader(model).read(line)
+
+
+def test_alpha_is_not_used_as_in_the_original(model: Model) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (9, 30)).astype(np.uint8)
+    clear = Image.fromarray(np.dstack([grey, grey, grey, 0 * grey]))
+    reader = bnn.LineReader(model)
+    np.testing.assert_array_equal(reader.columns(clear), reader.columns(grey))
+
+
+def test_fraktur_is_not_scaled() -> None:
+    with pytest.raises(DataError, match="is 24 pixels high; this network takes 25"):
+        FRAKTUR.columns(np.ones((24, 9), np.uint8), 25)
+    with pytest.raises(DataError, match="black everywhere"):
+        FRAKTUR.columns(np.zeros((25, 9), np.uint8), 25)
+    with pytest.raises(DataError, match="columns; lines of at most 131072"):
+        FRAKTUR.columns(np.ones((25, 1 << 17), np.uint8), 25)
+
+
+@pytest.mark.parametrize(("width", "count"), [(1, 34), (2, 34), (3, 36)])
+def test_fraktur_has_a_border_and_an_even_number_of_pixels(width: int, count: int) -> None:
+    line = np.full((25, width), 255, np.uint8)
+    line[0, -1] = 0
+    columns = fraktur_columns(line, (0.5,) * 25, (0.25,) * 25, 1000)
+    assert columns.shape == (count, 25)
+    assert columns[0].tolist() == [-7] * 25  # -2 is clipped to -1.75
+    assert columns[15 + width].tolist() == [8] + [-7] * 24
+    assert (columns[16 + width :] == -7).all()
+
+
+# --- prepared pixels ----------------------------------------------------------------------------
+
+
+def test_prepared_pixels(model: Model, tmp_path: Path) -> None:
+    reader, path = bnn.LineReader(model), tmp_path / "pixels.txt"
+    path.write_text("-1 1\n0.5\t-0.5 0 0.07\n" * 3)
+    assert reader.columns_of_file(path).tolist() == [[-8, 7, 4, -4, 0, 1]] * 3
+    for text, reason in (
+        ("", "not a multiple of 6"),
+        ("1 2 3 4 5", "has 5 pixels, not a multiple of 6"),
+        ("1 2 3 x 5 6", "numbers only"),
+        ("1 2 3 nan 5 6", "not finite"),
+        ("1 2 3 é 5 6", "numbers only"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=reason):
+            reader.columns_of_file(path)
+    path.write_text("0.25 " * 25)
+    assert FRAKTUR.prepared(path, 25).tolist() == [[1] * 25] * 2  # the last column twice
+    path.write_text("0.3 " * 25)
+    with pytest.raises(DataError, match=r"steps of 0\.25"):
+        FRAKTUR.prepared(path, 25)
+
+
+# --- characters ---------------------------------------------------------------------------------
+
+sums = st.integers(0, 12).flatmap(
+    lambda half: st.lists(
+        st.lists(st.integers(-3, 4), min_size=4, max_size=4), min_size=2 * half, max_size=2 * half
+    )
+)
+
+
+@given(sums)
+def test_the_label_maker_of_plain_lines(values: list[list[int]]) -> None:
+    alphabet = ("", "a", "b", "c")
+    text = PlainLines(4).text(np.array(values, np.int32).reshape(-1, 4), alphabet)
+    assert text == "".join(alphabet[label] for label in text_of(values, keeps_blank=False))
+
+
+@given(sums)
+def test_the_label_maker_of_fraktur(values: list[list[int]]) -> None:
+    """Of the values of the soft-max; small sums, so that many are equal."""
+    alphabet = ("", "a", "b", "c")
+    scores = 30 * np.array(values, np.int64).reshape(-1, 4)
+    soft = [_soft_max(row) for row in scores.tolist()]
+    wanted = "".join(alphabet[label] for label in text_of(soft, keeps_blank=True))
+    assert FRAKTUR.text(scores, alphabet) == wanted
+
+
+def _soft_max(row: list[int]) -> list[int]:
+    raised = []
+    for value in row:
+        scaled = 32 * value
+        if scaled <= -6437:
+            place = 0
+        elif scaled >= 11519:
+            place = 255
+        else:
+            half = (scaled + 6437) // 2  # a half goes to zero, and this is positive
+            place = (half * 116 + 2047) // 4096
+        raised.append(FRAKTUR.exponentials[place])
+    return [128 * each // sum(raised) for each in raised]
+
+
+def test_one_character_per_run_and_none_for_the_last() -> None:
+    """Two letters without a blank give the greater; one that the line's end cuts gives none."""
+
+    def text(*columns: str) -> str:
+        alphabet = ("", "a", "b")
+        rows = [[9 * (c == "_"), {"a": 2, "A": 5}.get(c, 0), {"b": 3}.get(c, 0)] for c in columns]
+        return PlainLines(2).text(np.array(rows, np.int32), alphabet)
+
+    assert text(*"_ab_") == "b"
+    assert text(*"_Ab_") == "a"
+    assert text(*"_a_a__") == "aa"
+    assert text(*"_a_b") == "a"
+    assert text(*"____") == ""
+
+
+def test_an_odd_line_is_read_backwards_as_in_the_original() -> None:
+    alphabet = ("", "a", "b")
+    rows = [[1, 0, 0], [0, 5, 0], [1, 0, 0], [0, 0, 5], [1, 0, 0]]
+    assert PlainLines(2).text(np.array(rows, np.int32), alphabet) == "ba"
+    assert PlainLines(2).text(np.array([*rows, [1, 0, 0]], np.int32), alphabet) == "ab"
+
+
+def test_no_columns_and_one_column(model: Model) -> None:
+    reader = bnn.LineReader(model)
+    for count in (0, 1):
+        scores = reader.scores_of(np.zeros((count, 6), np.int16))
+        assert scores.shape == (count, 5)
+        assert reader.text(scores) == ""
+    with pytest.raises(InputError, match=r"scores are \(columns, 5\)"):
+        reader.text(np.zeros((3, 4), np.int32))
+    with pytest.raises(InputError, match=r"\(N, 6\)"):
+        reader.scores_of(np.zeros((3, 5), np.int16))
+    with pytest.raises(InputError, match="outside int4"):
+        reader.scores_of(np.full((3, 6), 8, np.int16))
+
+
+# --- the reader ---------------------------------------------------------------------------------
+
+
+def test_a_reader_gives_what_the_network_says(model: Model) -> None:
+    line = np.random.default_rng(2).integers(0, 256, (12, 40)).astype(np.uint8)
+    for runtime in ("cpu", "reference"):
+        reader = bnn.LineReader(model, runtime)
+        scores = reader.scores(line)
+        assert scores.tolist() == class_sums(small(3, 4, 4), reader.columns(line))
+        assert reader.read(line) == reader.text(scores)
+        assert reader.last_run.columns == len(scores) == 20
+        again = copy.deepcopy(reader)
+        assert again.read(line) == reader.read(line)
+        assert repr(again) == f"LineReader('plain-w4a4', runtime={runtime!r})"
+
+
+def test_models_and_runtimes_that_read_no_lines(model: Model) -> None:
+    with pytest.raises(InputError, match="lfc-w1a1: does not read lines of text; use bnn classify"):
+        bnn.LineReader("lfc-w1a1")
+    with pytest.raises(RuntimeUnavailableError, match="sim runtime cannot run sequences"):
+        bnn.LineReader(model, "sim")
+    with pytest.raises(RuntimeUnavailableError, match="reads sequences"):
+        bnn.Classifier(model)
+
+
+def test_lines_are_stored_as_json() -> None:
+    for lines in (PlainLines(4), FRAKTUR):
+        assert lines_from_json(lines.to_json()) == lines
+    good = FRAKTUR.to_json()
+    for wrong in (
+        None,
+        {},
+        {"kind": "round"},
+        {"kind": "plain"},
+        {"kind": "plain", "bits": 9},
+        {"kind": "plain", "bits": 4, "more": 1},
+        {**good, "mean": [0.0] * 24},
+        {**good, "mean": 3},
+        {**good, "deviation": [0.0] * 25},
+        {**good, "deviation": [float("nan")] * 25},
+        {**good, "exponentials": [0] * 256},
+        {**good, "exponentials": [1 << 24] * 256},
+        {**good, "exponentials": list(range(256, 0, -1))},
+        {**good, "exponentials": [1] * 255},
+    ):
+        with pytest.raises(ModelFileError, match=r"^lines: "):
+            lines_from_json(wrong)
+
+
+def test_a_model_has_lines_or_none(model: Model) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(ProgramError, match="lines is Lines or None"):
+        replace(model, lines="plain")  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_not_a_line_is_an_error_of_ours(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    with pytest.raises(BnnError, match=r"x\.png"):
+        bnn.LineReader(model).read(path)
