@@ -113,6 +113,24 @@ def test_channels_that_are_no_whole_word(channels: int, activations: Precision) 
         assert_equal(program, size)
 
 
+@pytest.mark.parametrize("weights", [BIPOLAR, TERNARY])
+@pytest.mark.parametrize("activations", [BIPOLAR, TERNARY])
+def test_sums_that_16_bits_do_not_hold(weights: Precision, activations: Precision) -> None:
+    random = np.random.default_rng(0)
+    columns, (step, levels) = 17_000, (2, 1) if activations == BIPOLAR else (1, 2)
+    at = np.sort(random.integers(-200, 200, (70, levels)), 1)
+    signs = numbers(random, BIPOLAR, (70,))
+    ops = (
+        Dot("d", "input", numbers(random, weights, (70, columns)), weights),
+        Threshold("t", "d", at, activations, -1, step, signs),
+        Dot("scores", "t", numbers(random, weights, (5, 70)), weights),
+    )
+    given = IntegerInput((1, 1, columns), activations)
+    assert_equal(Program(given, ops, "scores"), 3)
+    ends = (Dot("scores", "input", np.ones((3, columns), np.int8), weights),)
+    assert_equal(Program(given, ends, "scores"), 2)
+
+
 def test_kernel_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cpu.KERNEL_VARIABLE, "portable")
     assert cpu.describe().kernel == "portable"
