@@ -15,6 +15,7 @@ from bnn.errors import BnnError, BulkError, RuntimeUnavailableError
 from bnn.scale.running import Engine
 from bnn.scale.sources import Shard
 from bnn.scale.work import Done, Job, Worker
+from bnn.system import install
 
 
 class _Actor:
@@ -39,7 +40,7 @@ def on_ray(workers: int | None) -> Engine:
         import ray.data
     except ImportError as reason:
         raise RuntimeUnavailableError(
-            f"--engine ray needs the extra ray ({reason}): pip install 'bnn-pynq[ray]'"
+            f"--engine ray needs the extra ray ({reason}): {install.command('ray')}"
         ) from None
 
     def run(job: Job, waiting: list[tuple[int, Shard]]) -> Iterator[tuple[int, Done]]:

@@ -25,6 +25,7 @@ from bnn.data import cifar, idx, tar
 from bnn.data.files import MAX_BYTES, PACKED, Unpacked, open_unpacked
 from bnn.data.walk import FOREIGN, SUFFIXES, walk
 from bnn.errors import BnnError, BulkError, DataError
+from bnn.system import install
 from bnn.system.files import open_file
 
 #: Picture files, and images of arrays, in one shard.
@@ -116,7 +117,7 @@ def _file_system(path: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise BulkError(f"{path}: needs the extra bulk: pip install 'bnn-pynq[bulk]'") from None
+        raise BulkError(f"{path}: needs the extra bulk: {install.command('bulk')}") from None
     try:
         found: tuple[Any, str] = url_to_fs(path)
     except (ImportError, ValueError, OSError) as reason:

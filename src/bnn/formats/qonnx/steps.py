@@ -227,7 +227,8 @@ def _values(function: Callable[[Array], Array], places: Array) -> Array:
 
 def _position(x: float) -> int:
     """Return the position of ``x`` among all float32 numbers in order; 0 has position 0."""
-    bits = int(np.abs(np.float32(x)).view(np.int32))
+    with np.errstate(over="ignore"):  # beyond float32 it is infinite
+        bits = int(np.abs(np.float32(x)).view(np.int32))
     return -bits if x < 0 else bits
 
 

@@ -98,8 +98,11 @@ def batch_norm(walk: Walk, node: Op, inputs: Inputs) -> Value:
     made = BatchNorm.from_variance(
         walk.stack.name(node.name), gamma, beta, mean, variance, epsilon, "folded"
     )
-    factor = np.asarray(made.gamma * np.asarray(made.inv_std))
-    offset = np.asarray(beta - mean * factor)
+    with np.errstate(all="ignore"):
+        factor = np.asarray(made.gamma * np.asarray(made.inv_std))
+        offset = np.asarray(beta - mean * factor)
+    if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
+        raise FormatError(f"{node}: its parameters give a factor or an offset that is not finite")
     if isinstance(tensor, RawInput):
         scaled = _scaled_input(tensor, ("Mul", factor, False))
         return _scaled_input(scaled, ("Add", offset, False))
