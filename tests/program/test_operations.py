@@ -29,8 +29,9 @@ from bnn.program.operations import (
     Window,
     sources,
 )
-from bnn.program.precision import INT, UINT
+from bnn.program.precision import BIPOLAR, INT, UINT
 from bnn.program.program import Program
+from bnn.run import prepare
 from support.programs import FULL, networks
 
 
@@ -140,3 +141,17 @@ def test_a_class_has_as_many_bits_as_it_needs(count: int, bits: int) -> None:
     )
     edge = program.edges["c"]
     assert (edge.low, edge.high, edge.precision) == (0, count - 1, UINT(bits))
+
+
+def test_weights_in_any_order_of_memory_are_the_same() -> None:
+    """The native core reads rows: an array of columns (a transposed one) is copied."""
+    weights = 2 * np.random.default_rng(1).integers(0, 2, (5, 12)) - 1
+    inputs = 2 * np.random.default_rng(2).integers(0, 2, (7, 12)) - 1
+    found = []
+    for each in (weights, np.asfortranarray(weights), np.ascontiguousarray(weights.T).T):
+        dot = Dot("d", INPUT, each, BIPOLAR)
+        assert dot.weights.flags.c_contiguous
+        program = Program(IntegerInput((12,), BIPOLAR), (dot,), "d")
+        found.append(prepare("cpu", program).run(inputs.astype(np.int16)).scores)
+    for scores in found:
+        np.testing.assert_array_equal(scores, inputs @ weights.T)

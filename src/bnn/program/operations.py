@@ -446,7 +446,7 @@ def _freeze(op: Any, name: str, dtype: Any, ndim: int, wider: Any = None) -> Non
     others.
     """
     given = np.asarray(getattr(op, name))
-    kept = given.astype(dtype)
+    kept = given.astype(dtype, order="C")  # the native core reads rows
     # An array of the type itself lost nothing: weights are many, and need not be compared.
     lost = given.dtype != dtype and not np.array_equal(kept, given)
     if lost and wider is not None:
