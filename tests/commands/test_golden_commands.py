@@ -125,7 +125,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "two" / "notes.txt").write_text("text")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "110")
-    monkeypatch.delenv("BNN_PARAMS", raising=False)
+    for name in ("BNN_PARAMS", "BNN_DATA"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
