@@ -180,7 +180,7 @@ def test_a_circuit_that_is_stuck() -> None:
     valid = "assign memory_in_valid = i_valid;"
     assert valid in files["bnn_core.sv"]
     files["bnn_core.sv"] = files["bnn_core.sv"].replace(valid, "assign memory_in_valid = 1'b0;")
-    stuck = Sources(files, "stuck", text.parameter_writes)
+    stuck = Sources(files, f"stuck{text.digest}", text.parameter_writes)
     runtime = prepare("sim", dense(), folding=DENSE_FOLDING)
     assert isinstance(runtime, SimRuntime)
     transport = SimulatedTransport(verilator.build(stuck, quick=True), memory=1 << 20)
