@@ -21,7 +21,7 @@ PACKAGE = Path(bnn.__file__).parent
 GROW = {
     *("Database", "Drawing", "Found", "Layer", "Ledger", "Notebook", "Progress", "Reader"),
     *("Report", "State", "_Times"),
-    *("Subject", "Timing", "Wiring", "_Kept", "_Stream", "_Total"),
+    *("Subject", "Timing", "Wiring", "_Hand", "_Kept", "_Stream", "_Total"),
 }
 ARRAYS = ("NDArray", "Integers", "Real", "Mask", "Floats")
 

@@ -189,7 +189,7 @@ def test_keras_bombs(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", bytes((1 << 29) + 1))
-    refused(path, "refused")
+    refused(path, "too large")
     huge = _h5(tmp_path)
     with h5py.File(huge, "a") as file:
         place = "model_weights/dense/sequential_1/dense/kernel"

@@ -267,7 +267,7 @@ def test_real_values_must_rise_and_fit_the_input() -> None:
     with pytest.raises(NetworkError, match="finite"):
         Lattice(1.0, reals=(0.0, float("inf")))
     last = Linear("l", np.ones((2, 3), np.int16), BIPOLAR)
-    with pytest.raises(NetworkError, match="3 real values"):
+    with pytest.raises(NetworkError, match="it has 3"):
         Network(grid("int4").input((3,)), (last,), Lattice(reals=(0.0, 1.0, 2.0)))
 
 

@@ -118,7 +118,7 @@ def test_foldings_that_do_not_fit_name_the_layer(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[1]", "one JSON object"),
+        ("[1]", "must be a JSON object"),
         ("{", "this folding cannot be read"),
         ('{"hidden": {"PE": 1}}', "no key for layer 'out'"),
         (
@@ -186,7 +186,8 @@ def test_decision_that_does_not_follow_from_the_scores() -> None:
     ops = (*program.ops[:-1], ArgMax("class", "act"))
     strange = Program(program.input, ops, "out", decision="class")
     with pytest.raises(
-        BuildError, match="class: the decision needs 'hidden', which does not follow"
+        BuildError,
+        match="hidden: the scores or the decision need this operation, but .* only gives 'out'",
     ):
         build(strange, DENSE_FOLDING)
 

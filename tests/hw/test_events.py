@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -30,7 +32,8 @@ LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
 def assert_equal_to_rtl(design: Design, images: int = 5, latency: int = 20) -> None:
     """First result, pace, stalls and fills of FIFOs, as the hardware's own counters say them."""
     program = design.program
-    runtime = prepare("sim", program, folding=design.folding, latency=latency, quick=True)
+    watched = replace(design.folding, probes="all")  # the same circuit, with its counters
+    runtime = prepare("sim", program, folding=watched, latency=latency, quick=True)
     inputs = batches(program, images, seed=1)
     outputs = runtime.run(inputs)
     expected = prepare("reference", program).run(inputs)
@@ -123,7 +126,7 @@ def test_fifos_of_a_folding_are_read_and_refused(tmp_path) -> None:
     design = build(program, folding)
     assert design.instance("d1_buffer").block.depth == 7
     assert design.instance("t0_copy1_fifo").block.depth == 90
-    with pytest.raises(BuildError, match=r"fifos\.d9: no block"):
+    with pytest.raises(BuildError, match=r"fifos\.d9, but the design has no block 'd9'"):
         build(program, Folding(RESIDUAL_FOLDING.layers, fifos={"d9": 7}))
     path.write_text(json.dumps({"fifos": {"d1": 0}}))
     with pytest.raises(BuildError, match=r"fifos\.d1 must be a whole number from 1"):

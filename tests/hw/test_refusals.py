@@ -72,6 +72,7 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "bnn_popcount": {"bits": ("BITS=0",), "stages": ("STAGES=2", "STAGES=0", "STAGES=5")},
     "bnn_probe": {"fill": ("FILL=0", "FILL=33")},
+    "bnn_probe_select": {"count": ("COUNT=0", "COUNT=16385")},
     "bnn_reader": {"words": ("WORDS=0",), "depth": ("DEPTH=15",)},
     "bnn_resize": {"sizes": ("FROM=0", "TO=0")},
     "bnn_dot_array": {

@@ -536,6 +536,7 @@ def test_an_interrupt_says_how_far_it_is(tmp_path: Path) -> None:
     np.save(tmp_path / "many.npy", _digits(4000))
     out = tmp_path / "out"
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from bnn.scale import sources; sources.IMAGES = 50\n"
         "from bnn.commands.main import main; main()"
     )

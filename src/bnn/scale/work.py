@@ -242,6 +242,6 @@ def as_it_is(
                 return None
     except Exception:  # damaged in one of many ways: the preparation says how
         return None
-    if isinstance(rule, Digit) and settled(pixels) is not pixels:
+    if isinstance(rule, Digit) and rule.like_mnist and settled(pixels) is not pixels:
         return None
     return pixels.reshape(shape)
