@@ -187,7 +187,7 @@ def test_decision_that_does_not_follow_from_the_scores() -> None:
     strange = Program(program.input, ops, "out", decision="class")
     with pytest.raises(
         BuildError,
-        match="hidden: the scores or the decision need this operation, but .* only gives 'out'",
+        match=r"hidden: the scores or the decision need this operation, but .* only gives 'out'",
     ):
         build(strange, DENSE_FOLDING)
 
