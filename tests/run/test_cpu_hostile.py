@@ -95,7 +95,7 @@ def test_broken_programs_raise_or_run(
     except REFUSED:
         return
     with contextlib.suppress(*REFUSED):  # one honest edge, so that others have something to read
-        program.dot(0, np.ones((9, min(max(shape[2], 0), 12)), np.int16), None)
+        program.dot(0, np.ones((9, min(max(shape[2], 0), 12)), np.int16), None, 0, 0)
     for name, arguments in made:
         with contextlib.suppress(*REFUSED):
             getattr(program, name)(*arguments)
@@ -119,7 +119,7 @@ def run_with_garbage(plan: Any, shape: Any, classes: int, decisions: Any) -> Non
 
 def simple_plan() -> Any:
     program = _native.Program((1, 1, 4), (-1, 2, 2), None)
-    program.dot(0, np.ones((3, 4), np.int16), None)
+    program.dot(0, np.ones((3, 4), np.int16), None, 0, 0)
     return _native.Plan(program, 1, -1, "")
 
 

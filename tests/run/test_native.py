@@ -57,7 +57,7 @@ def test_without_the_native_module(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", [np.int8, np.int16])
 def test_lent_weights_outlive_the_name_of_their_array(dtype: type[np.signedinteger[Any]]) -> None:
     program = _native.Program((1, 1, 4096), (-1, 2, 2), None)
-    number = program.dot(0, np.full((64, 4096), -1, dtype), None)
+    number = program.dot(0, np.full((64, 4096), -1, dtype), None, 0, 0)
     gc.collect()
     others = [np.zeros((64, 4096), dtype) for _ in range(8)]  # where the array was, if it is gone
     plan = _native.Plan(program, number, -1, "portable")
