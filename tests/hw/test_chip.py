@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bnn.driver import chip as chips
+from bnn.driver.board import BoardTransport
 from bnn.driver.driver import Driver
 from bnn.driver.pool import KEPT, MAX_BUFFER_BYTES, Pool
 from bnn.driver.transport import NoRoomError
@@ -775,6 +776,23 @@ def test_a_lower_clock_is_the_one_that_is_told(pynq: StandIn, built: dict[str, B
     assert outputs.seconds == outputs.details["cycles"] / (1e6 * outputs.details["mhz"])
     built["a"].check(runtime)  # and it is not loaded again, nor told again
     assert pynq.events.count("download") == 1
+
+
+def test_each_design_has_the_clock_that_it_was_loaded_with(
+    pynq: StandIn, built: dict[str, Built]
+) -> None:
+    first, second = (
+        BoardTransport(built[name].folder / "bnn.bit", 0x43C00000, 0x10000, mhz)
+        for name, mhz in (("a", 100.0), ("c", 50.0))
+    )
+    assert (first.clock_mhz, second.clock_mhz) == (100, 50)
+    pynq.source_mhz = 1000 / 1.5
+    with pytest.warns(BnnWarning):
+        first.configure()
+    with pytest.warns(BnnWarning):
+        second.configure()
+    assert first.clock_mhz == pytest.approx(1000 / 1.5 / 7)  # not the second design's
+    assert second.clock_mhz == pytest.approx(1000 / 1.5 / 14)
 
 
 def test_a_clock_that_is_too_fast(built: dict[str, Built], monkeypatch: pytest.MonkeyPatch) -> None:

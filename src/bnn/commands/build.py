@@ -66,6 +66,7 @@ def build(
     from bnn.hw import folding as folds
     from bnn.hw.boards import board as find_board
     from bnn.hw.design import build as make
+    from bnn.hw.render import sources
 
     target = find_board(board)
     if clock is not None:
@@ -87,14 +88,12 @@ def build(
     design = make(program, chosen)
     cells = routed = None
     if synth:
-        from bnn.hw.render import sources
         from bnn.hw.toolchain import synth as synthesis
 
         modules = {instance.name: instance.block.module for instance in design.instances}
         cells = synthesis.cells(sources(design), modules, target.part.yosys)
     with used.replaced(output) as fresh:
         if pnr:
-            from bnn.hw.render import sources
             from bnn.hw.toolchain.implement import implement
 
             routed = implement(sources(design), target, fresh)

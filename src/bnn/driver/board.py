@@ -48,14 +48,18 @@ class BoardTransport:
         self._window = base, span
         self._mhz = mhz
         self._chip = the_chip()
+        self._clock_mhz: float | None = None
         self._mmio: Any = None
         self._patience = START_TIMEOUT_S
         self._began = time.monotonic()
 
     @property
     def clock_mhz(self) -> float:
-        """The chip's clock in MHz, which may be lower than the design's; that before it is set."""
-        return self._chip.clock_mhz or self._mhz
+        """The clock in MHz that the chip has for this design; the design's before the first start.
+
+        It is kept here, because another classifier may have loaded its own design since.
+        """
+        return self._clock_mhz or self._mhz
 
     def _mine(self) -> Chip:
         """Return the chip; in a forked process, take its ownership first."""
@@ -87,11 +91,15 @@ class BoardTransport:
 
     def known(self) -> bool:
         """Return whether the chip still has what this process loaded last, at this clock."""
-        return self._chip.holds(self._mhz)
+        there = self._chip.holds(self._mhz)
+        if there:
+            self._clock_mhz = self._chip.clock_mhz
+        return there
 
     def configure(self) -> bool:
         """Set the clock and load the bitstream."""
         self._chip.load(self._bitstream, self._mhz)
+        self._clock_mhz = self._chip.clock_mhz
         return True
 
     def _registers(self) -> Any:

@@ -146,7 +146,8 @@ def core(design: Design) -> str:
     lines.append("    assign memory_in_valid = i_valid;\n    assign i_ready = memory_in_ready;")
     lines.append("    assign memory_in_data = i_data;\n    assign o_valid = memory_out_valid;")
     lines.append("    assign memory_out_ready = o_ready;\n    assign o_data = memory_out_data;")
-    lines += [_instance(instance, design.fills) for instance in design.instances]
+    fills = design.fills
+    lines += [_instance(instance, fills) for instance in design.instances]
     lines.append(_probes(design))
     if not any(instance.unit is not None for instance in design.instances):
         lines.append(

@@ -96,9 +96,10 @@ def around(design: Design) -> Cost:
 
 def of_probes(design: Design) -> Cost:
     """Return the cost of the probes that the folding asks for, and of what reads their counts."""
-    watched, fills = design.probes, design.fills
-    if not watched:
+    watched = design.probes
+    if not watched:  # nearly always, and a search asks often
         return Cost()
+    fills = design.fills
     each = (of_module("bnn_probe", {"FILL": fills.get(stream, 1)}) for stream in watched)
     return total((*each, of_module("bnn_probe_select", {"COUNT": len(watched)})))
 

@@ -7,6 +7,8 @@ not searched for a stroke, so its ground decides what it shows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,12 +52,18 @@ def settled(levels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 def changed(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which of pictures uint8 (N, height, width) `settled` would change: bool (N,)."""
     found = np.zeros(len(pictures), np.bool_)
+    found[[index for index, _ in _changes(pictures)]] = True
+    return found
+
+
+def _changes(pictures: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield (index, what `settled` makes of it) of pictures (N, height, width) that it changes."""
     if not pictures.size:
-        return found
+        return
     for index in _unlike_mnist(pictures.reshape(len(pictures), -1)).tolist():
         now = settled(pictures[index])
-        found[index] = now is not None and bool((now != pictures[index]).any())
-    return found
+        if now is not None and (now != pictures[index]).any():
+            yield index, now
 
 
 def _unlike_mnist(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -74,12 +82,8 @@ def _unlike_mnist(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def all_settled(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return pictures uint8 (N, height, width, 1) as `settled` makes them, unclear ones as is."""
-    which = changed(pictures[..., 0])
-    if not which.any():
-        return pictures
-    made = pictures.copy()
-    for index in np.flatnonzero(which).tolist():
-        now = settled(pictures[index, ..., 0])
-        assert now is not None, "it would be changed"
+    made = pictures
+    for index, now in _changes(pictures[..., 0]):
+        made = pictures.copy() if made is pictures else made
         made[index, ..., 0] = now
     return made
