@@ -57,7 +57,8 @@ def bench(
     if layers:
         if runtime != "cpu" or counts != [1] or report is not None:
             raise InputError("--layers is for the runtime cpu and one thread, without --report")
-        return _show_layers(model, batches, json)
+        _show_layers(model, batches, json)
+        return
     if report is not None:
         check_page(report)
     timings = measure(bnn.load(model).program, batches, counts, runtime=runtime)
@@ -69,7 +70,7 @@ def bench(
     if json:
         for timing in timings:
             typer.echo(json_text.dumps({"model": model, "machine": machine(), **timing.as_dict()}))
-        return None
+        return
     typer.echo(f"{model} on {machine()}: random inputs, {len(timings[0].wall)} rounds")
     _print_timings(timings)
     if report is not None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json as json_text
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,6 +112,7 @@ def classify(
     Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
     from bnn.commands.images import FILES_AT_ONCE, list_files, read_batches
+    from bnn.system.progress import progress_if
 
     classifier = _classifier(model, runtime, threads, trace, reject)
     files, unreadable = list_files(images)
@@ -121,7 +120,7 @@ def classify(
     at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
     found: list[Results] = []
     began, running = time.perf_counter(), 0.0
-    with _watching(len(files) > FILES_AT_ONCE) as advance:
+    with progress_if(len(files) > FILES_AT_ONCE, "classifying") as advance:
         for names, batch in read_batches(classifier.model, files, unreadable, advance, at_once):
             start = time.perf_counter()
             found.append((names, *classifier.run(batch), classifier.last_run))
@@ -136,12 +135,6 @@ def classify(
         for one in unreadable:
             _print_json({"image": str(one.path), "error": one.reason})
     _end_with(unreadable, total)
-
-
-def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
-    from bnn.system.progress import progress
-
-    return progress("classifying") if wanted else nullcontext()
 
 
 def _print_results(

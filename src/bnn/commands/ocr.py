@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json as json_text
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,10 +37,11 @@ def ocr(
     """
     from bnn.errors import BnnError
     from bnn.reader import LineReader
+    from bnn.system.progress import progress_if
 
     reader = LineReader(model, runtime)
     failed = []
-    with _watching(len(images) > MAX_SILENT or runtime == "reference") as advance:
+    with progress_if(len(images) > MAX_SILENT or runtime == "reference", "reading") as advance:
         for number, path in enumerate(images, 1):
             try:
                 told = _read(reader, path, prepared)
@@ -59,12 +58,6 @@ def ocr(
         typer.echo(f"bnn: {len(failed)} of {len(images)} cannot be read", err=True)
     if failed:
         raise typer.Exit(1)
-
-
-def _watching(wanted: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
-    from bnn.system.progress import progress
-
-    return progress("reading") if wanted else nullcontext()
 
 
 def _read(reader: Any, path: Path, prepared: bool) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import DataError, InputError, ModelFileError
+from bnn.errors import DataError, InputError
 from bnn.program.operations import MAX_COLUMNS
 from bnn.system.files import read_file
+from bnn.system.kinds import of_kind
 
 if TYPE_CHECKING:
     from bnn.data.pictures.lines import Line
@@ -240,16 +241,4 @@ _KINDS: dict[str, type[Lines]] = {cls.kind: cls for cls in (PlainLines, FrakturL
 
 def lines_from_json(value: object) -> Lines:
     """Return what :meth:`Lines.to_json` described; :class:`ModelFileError` for anything else."""
-    if not isinstance(value, dict):
-        raise ModelFileError("lines: must be an object with a kind")
-    options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
-    kind = options.pop("kind", None)
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ModelFileError(f"lines: unknown kind {kind!r}; known: {', '.join(_KINDS)}")
-    known = {item.name for item in fields(_KINDS[kind])}
-    if wrong := sorted(map(str, known ^ set(options))):
-        raise ModelFileError(f"lines: {kind}: missing or unknown {', '.join(wrong)}")
-    try:
-        return _KINDS[kind](**options)
-    except (InputError, TypeError) as error:
-        raise ModelFileError(f"lines: {error}") from None
+    return of_kind("lines", value, _KINDS)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from bnn.system.terminal import notice
 
@@ -14,8 +14,12 @@ from bnn.system.terminal import notice
 INTERVAL_S = 5.0
 
 
+#: Tells how much is done: (done, of).
+Advance = Callable[[int, int], None]
+
+
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress(label: str) -> Iterator[Advance]:
     """Show progress on standard error; yields the function ``advance(done, of)``.
 
     On a terminal it is a bar, which is removed at the end; else a line every
@@ -40,6 +44,11 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def progress_if(wanted: bool, label: str) -> AbstractContextManager[Advance | None]:
+    """Show progress as :func:`progress` does, or yield None if it is not ``wanted``."""
+    return progress(label) if wanted else nullcontext()
 
 
 def _lines(label: str) -> Callable[[int, int], None]:

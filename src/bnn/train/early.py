@@ -15,7 +15,8 @@ from bnn.network import topology as topologies
 from bnn.network import zoo
 from bnn.train.recipes import recipe_for
 
-_SETTINGS = "settings.json"
+#: The file of a run that has its settings.
+SETTINGS = "settings.json"
 #: Options that replace values of the recipe.
 CHANGES = ("taught", "epochs", "batch", "rate", "augment", "mix")
 
@@ -46,5 +47,5 @@ def check_given(given: Mapping[str, Any]) -> None:
 
 def check_run(folder: Path) -> None:
     """Refuse a folder that is not a run (`TrainError`)."""
-    if not (folder / _SETTINGS).is_file():
-        raise TrainError(f"{folder}: is not a run: it has no {_SETTINGS}")
+    if not (folder / SETTINGS).is_file():
+        raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")

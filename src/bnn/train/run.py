@@ -46,6 +46,7 @@ from bnn.train.checked import (
 )
 from bnn.train.checkpoint import BEST, LAST, PREVIOUS, newest, read_checkpoint
 from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
+from bnn.train.early import SETTINGS, check_run
 from bnn.train.extract import extract
 from bnn.train.finite import check_history
 from bnn.train.keeper import EPOCHS
@@ -68,7 +69,6 @@ from bnn.train.stack import Stack
 from bnn.train.teach import Teacher, Teachers
 from bnn.train.transfer import transfer
 
-SETTINGS = "settings.json"
 #: Key of the settings file for options that do not change the result, and their keys.
 HOW = "run"
 OPTIONS = ("devices", "precision", "patience")
@@ -536,9 +536,8 @@ def read_options(folder: Path) -> FitOptions:
 
 
 def _table(folder: Path) -> Mapping[str, Any]:
+    check_run(folder)
     path = folder / SETTINGS
-    if not path.exists():
-        raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")
     text = read_file(path, MAX_SETTINGS_BYTES, TrainError)
     try:
         values = parse_json(text, finite=True)

@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from bnn.errors import InputError, ModelFileError
+from bnn.errors import InputError
+from bnn.system.kinds import of_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,20 +78,7 @@ class Preprocess(ABC):
         Raises `ModelFileError` for an unknown kind, for missing or unknown keys, and for values
         outside their range. Keys that older files lack (`ADDED`) have their default.
         """
-        if not isinstance(value, dict):
-            raise ModelFileError("preprocess: must be an object with a kind")
-        options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
-        kind = options.pop("kind", None)
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise ModelFileError(f"preprocess: unknown kind {kind!r}; known: {', '.join(KINDS)}")
-        known = {f.name for f in fields(KINDS[kind])}
-        options = {**ADDED.get(kind, {}), **options}
-        if wrong := sorted(map(str, known ^ set(options))):
-            raise ModelFileError(f"preprocess: {kind}: missing or unknown {', '.join(wrong)}")
-        try:
-            return KINDS[kind](**options)
-        except InputError as error:
-            raise ModelFileError(f"preprocess: {error}") from None
+        return of_kind("preprocess", value, KINDS, ADDED)
 
 
 @dataclass(frozen=True)
