@@ -102,6 +102,9 @@ def test_they_are_in_the_plan() -> None:
     assert every.ff - none.ff >= 129 * counted + 32
     assert none.lut < ends.lut < every.lut
     assert costs["ends"].as_json()["probes"] == "ends"
+    # What chooses a count was not routed alone, so no clock with probes is more than hoped for.
+    assert [each.clock_is for each in costs.values()] == ["estimated", "hoped for", "hoped for"]
+    assert costs["ends"].routed is None
     with pytest.raises(BuildError, match="probes must be one of none, ends, all, not 'both'"):
         plan(residual(), probes="both")
 

@@ -81,7 +81,8 @@ def _clock(plan: Plan) -> str:
     """Return text: how the clock was tested, and the clock that the slowest block reached alone."""
     clock = f"The clock of {plan.clock_mhz:g} MHz is {plan.clock_is}"
     if plan.routed is None:
-        return f"{clock}: no block was routed on {plan.part.name}."
+        which = "no block" if plan.folding.probes == "none" else "not every kind of its blocks"
+        return f"{clock}: {which} was routed on {plan.part.name}."
     mhz = plan.routed.mhz
     return (
         f"{clock}: {plan.routed.module}, its slowest kind of block, reached {mhz:g} MHz when it "

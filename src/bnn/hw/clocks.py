@@ -34,8 +34,11 @@ _ROUTED_MHZ = {
     "bnn_pad": 358.4,
     "bnn_fork": 738.6,
     "bnn_resize": float("inf"),
+    "bnn_probe": 205.6,
 }
 _AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
+#: Only in designs with probes; what chooses a count was not routed yet.
+_PROBES = ("bnn_probe", "bnn_probe_select")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def routed(design: Design, part: Part) -> RoutedClock | None:
 
     None if not all of its kinds of blocks were routed on ``part``.
     """
-    modules = {instance.block.module for instance in design.instances} | set(_AROUND)
+    modules = {*(instance.block.module for instance in design.instances), *_AROUND}
+    modules.update(_PROBES if design.probes else ())
     if part.name != _PART or not modules <= _ROUTED_MHZ.keys():
         return None
     return RoutedClock(*min((_ROUTED_MHZ[module], module) for module in modules))
