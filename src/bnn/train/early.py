@@ -47,5 +47,5 @@ def check_given(given: Mapping[str, Any]) -> None:
 
 def check_run(folder: Path) -> None:
     """Refuse a folder that is not a run (`TrainError`)."""
-    if not (folder / SETTINGS).is_file():
+    if not (folder / SETTINGS).exists():
         raise TrainError(f"{folder}: is not a run: it has no {SETTINGS}")
