@@ -24,8 +24,10 @@ from bnn.errors import BnnError, BnnWarning
 from bnn.formats import bnn_pynq
 from bnn.formats.bnn_pynq.networks import NETWORKS, Layer, OriginalNetwork
 from bnn.formats.convert import Options, convert, read_classes
+from bnn.formats.lstm_pynq import building, reading
 from bnn.hw import folding
 from bnn.model import file as modelfile
+from bnn.model.lines import FrakturLines, PlainLines
 from bnn.network import topology
 from bnn.program.check import work
 from bnn.program.inputs import IntegerInput
@@ -177,6 +179,17 @@ def _driver(path: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _lines(path: Path) -> None:
+    """The texts beside a network of lines, and prepared pixels, of two rows."""
+    reads: tuple[Callable[[Path], object], ...] = (
+        functools.partial(reading.read_alphabet, classes=3),
+        functools.partial(reading.read_numbers, count=2),
+        functools.partial(PlainLines(4).prepared, rows=2),
+        functools.partial(FrakturLines((0.5, 0.5), (1.0, 2.0), (1,) * 256).prepared, rows=2),
+    )
+    _each(reads, path)
+
+
 _ORIGINAL = ("formats.bnn_pynq.reading", "formats.bnn_pynq.building", "data.tar", "data.files")
 _CONVERT = ("formats.convert", "lower.graph", "system.archives", "system.heaps")
 _KERAS = tuple(
@@ -229,6 +242,18 @@ READERS: dict[str, Reader] = {
     "original": Reader(_original, _ORIGINAL, "packed"),
     "original-whole": Reader(bnn_pynq.load, _ORIGINAL, "packed", 1 << 20, fuzzed=False),
     "original-folder": Reader(_original_folder, _ORIGINAL[:2]),
+    "lstm": Reader(
+        lambda path: building.program_of(reading.read_plain(path)),
+        ("formats.lstm_pynq.reading", "formats.lstm_pynq.building", "data.files"),
+        "packed",
+    ),
+    "lstm-fraktur": Reader(
+        lambda path: building.program_of(reading.read_fraktur(path)),
+        ("formats.lstm_pynq.reading", "formats.lstm_pynq.building", "system.npz"),
+        "zip",
+        1 << 20,
+    ),
+    "lines": Reader(_lines, ("formats.lstm_pynq.reading", "model.lines")),
     "idx": Reader(_idx, ("data.idx", "data.files"), "packed"),
     "cifar": Reader(_cifar, ("data.cifar", "data.tar", "data.files"), "packed"),
     "topology": Reader(topology.load, ("network.topology",)),

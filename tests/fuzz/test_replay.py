@@ -19,6 +19,7 @@ import readers
 #: Readers whose seeds are all valid; others have seeds that other readers' branches take.
 WHOLE = ("bnn", "theano", "chainer", "chainer-conv", "keras", "keras-h5", "qonnx", "brevitas")
 WHOLE += ("pytorch", "original-whole", "topology", "folding", "classes", "session", "driver")
+WHOLE += ("lstm", "lstm-fraktur", "lines")
 
 
 @pytest.mark.parametrize(
