@@ -125,6 +125,10 @@ def test_bnn_ocr(
     assert printed.out == f"{line}: mally, the process has to be described in\n"
     assert printed.err.startswith(f"bnn: {missing}")
     assert printed.err.count("\n") == 1
+    assert _run(monkeypatch, "ocr", "plain-w2a2", missing, line, "--json") == 1
+    told = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert told[0]["text"] == "mally, the process has to be described in"
+    assert told[1] == {"image": missing, "error": "cannot be read: No such file or directory"}
     # Converted, and shown.
     made = str(tmp_path / "m.bnn")
     header = os.fspath(lines_dir / "headers/W2A2.r_model_fw_bw.hpp.xz")

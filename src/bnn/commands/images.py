@@ -8,11 +8,14 @@ the pictures in it and in its subfolders.
 
 from __future__ import annotations
 
+import json as json_text
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from bnn.data.files import MAX_BYTES, PACKED, open_unpacked
@@ -21,7 +24,7 @@ from bnn.errors import BnnError, DataError, InputError
 from bnn.model.batch import as_batch, no_pictures
 from bnn.model.model import Model
 from bnn.program.inputs import PictureInput
-from bnn.system.terminal import notice
+from bnn.system.terminal import harmless, notice
 
 _IDX_MAGIC = b"\x00\x00\x08\x03"
 
@@ -49,7 +52,7 @@ def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
         try:
             found = walk(path)
         except DataError as error:
-            unreadable.append(_failed(path, error))
+            unreadable.append(failed(path, error))
             continue
         files += found.pictures
         unreadable += found.unreadable
@@ -98,7 +101,7 @@ def read_batches(
             try:
                 own, images = read_images(model, [path])
             except BnnError as error:
-                unreadable.append(_failed(path, error))
+                unreadable.append(failed(path, error))
                 continue
             names += own
             parts.append(images)
@@ -108,8 +111,30 @@ def read_batches(
             advance(min(start + step, len(files)), len(files))
 
 
-def _failed(path: Path, error: BnnError) -> Unreadable:
+def failed(path: Path, error: BnnError) -> Unreadable:
+    """Return the file ``path``, which could not be read, with the reason in ``error``."""
     return Unreadable(path, str(error).removeprefix(f"{path}: "))
+
+
+def end_with(unreadable: list[Unreadable], total: int, *, json: bool) -> None:
+    """If files cannot be read, list them on standard error, and end with status 1.
+
+    Args:
+        unreadable: the files that cannot be read.
+        total: number of all files.
+        json: an object with an error is printed for each as well.
+    """
+    if json:
+        for one in unreadable:
+            typer.echo(json_text.dumps({"image": str(one.path), "error": one.reason}))
+    if not unreadable:
+        return
+    sys.stdout.flush()
+    for one in unreadable:
+        typer.echo(f"bnn: {harmless(str(one))}", err=True)
+    if len(unreadable) > 1:
+        typer.echo(f"bnn: {len(unreadable)} of {total} cannot be read", err=True)
+    raise typer.Exit(1)
 
 
 def check_takes_pictures(model: Model) -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnn.classifier import Classifier, Run
-    from bnn.data.walk import Unreadable
 
     #: Names, scores and classes of a batch, and the run's times.
     Results = tuple[list[str], NDArray[np.int32], NDArray[np.int64], Run]
@@ -111,7 +110,7 @@ def classify(
 
     Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
-    from bnn.commands.images import FILES_AT_ONCE, list_files, read_batches
+    from bnn.commands.images import FILES_AT_ONCE, end_with, list_files, read_batches
     from bnn.system.progress import progress_if
 
     classifier = _classifier(model, runtime, threads, trace, reject)
@@ -131,10 +130,7 @@ def classify(
         if not json:
             picture = images[0] if images[0].is_file() else "PICTURE"
             next_step("inspect", model, picture, why="what each layer makes of it")
-    if json:
-        for one in unreadable:
-            _print_json({"image": str(one.path), "error": one.reason})
-    _end_with(unreadable, total)
+    end_with(unreadable, total, json=json)
 
 
 def _print_results(
@@ -179,18 +175,6 @@ def _print_results(
     times |= {key: run.details[key] for key in simulation if key in run.details}
     for name, answer in zip(names, answers(classifier, scores, classes, top), strict=True):
         _print_json({"image": name, **answer, **times})
-
-
-def _end_with(unreadable: list[Unreadable], total: int) -> None:
-    """If files cannot be read, list them on standard error, and end with status 1."""
-    if not unreadable:
-        return
-    sys.stdout.flush()
-    for one in unreadable:
-        typer.echo(f"bnn: {harmless(str(one))}", err=True)
-    if len(unreadable) > 1:
-        typer.echo(f"bnn: {len(unreadable)} of {total} cannot be read", err=True)
-    raise typer.Exit(1)
 
 
 def evaluate(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json as json_text
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,33 +30,30 @@ def ocr(
 ) -> None:
     """Read lines of text, one picture each, and print what they say.
 
-    Files that cannot be read are listed, the others are read, and the exit status is 1.
+    Files that cannot be read are listed (with --json also as objects with an error), the others
+    are read, and the exit status is 1.
 
     Example: [bold]bnn ocr plain-w2a2 line.png --json[/bold]
     """
+    from bnn.commands.images import end_with, failed
+    from bnn.data.walk import Unreadable
     from bnn.errors import BnnError
     from bnn.reader import LineReader
     from bnn.system.progress import progress_if
 
     reader = LineReader(model, runtime)
-    failed = []
+    unreadable: list[Unreadable] = []
     with progress_if(len(images) > MAX_SILENT or runtime == "reference", "reading") as advance:
         for number, path in enumerate(images, 1):
             try:
                 told = _read(reader, path, prepared)
             except BnnError as reason:
-                failed.append(str(reason))
+                unreadable.append(failed(path, reason))
             else:
                 _print(told, len(images), json)
             if advance is not None:
                 advance(number, len(images))
-    sys.stdout.flush()
-    for line in failed:
-        typer.echo(f"bnn: {harmless(line)}", err=True)
-    if len(failed) > 1:
-        typer.echo(f"bnn: {len(failed)} of {len(images)} cannot be read", err=True)
-    if failed:
-        raise typer.Exit(1)
+    end_with(unreadable, len(images), json=json)
 
 
 def _read(reader: Any, path: Path, prepared: bool) -> dict[str, Any]:
