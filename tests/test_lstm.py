@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -129,6 +130,13 @@ def test_bnn_ocr(
     told = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert told[0]["text"] == "mally, the process has to be described in"
     assert told[1] == {"image": missing, "error": "cannot be read: No such file or directory"}
+    (tmp_path / "scans").mkdir()
+    Image.new("L", (90, 12), 255).save(tmp_path / "scans/blank.png")
+    shutil.copy(line, tmp_path / "scans/line.png")
+    assert _run(monkeypatch, "ocr", "plain-w2a2", str(tmp_path / "scans")) == 1
+    printed = capsys.readouterr()
+    assert printed.out.endswith("line.png: mally, the process has to be described in\n")
+    assert "blank.png: is blank" in printed.err
     # Converted, and shown.
     made = str(tmp_path / "m.bnn")
     header = os.fspath(lines_dir / "headers/W2A2.r_model_fw_bw.hpp.xz")

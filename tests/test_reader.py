@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 import bnn
 from bnn.data.pictures.lines import fraktur_columns, plain_codes, plain_columns
 from bnn.errors import (
     BnnError,
+    BnnWarning,
     DataError,
     InputError,
     ModelFileError,
@@ -43,12 +47,12 @@ def model(tmp_path: Path) -> Model:
 
 
 def test_a_line_is_scaled_inverted_and_read_column_by_column() -> None:
-    """Two black rows at the top, white below."""
+    """Three black rows at the top, white below."""
     grey = np.full((6, 8), 255, np.uint8)
-    grey[:2] = 0
+    grey[:3] = 0
     columns = plain_columns(grey, 6, 4, 1000)
     assert columns.shape == (8, 6)  # 8 * 6.1 / 6 is more than 8, and then the width is made even
-    assert columns[3].tolist() == [7, 7, -8, -8, -8, -8]
+    assert columns[3].tolist() == [7, 7, 7, -8, -8, -8]
     assert (columns == columns[0]).all()
 
 
@@ -59,10 +63,10 @@ def test_the_width_is_that_of_the_rule(width: int, height: int) -> None:
         2 * int(math.ceil(width * 32.1 / height) / 2),
     )
     if wanted:
-        assert plain_columns(line, 32, 2, 1 << 17).shape == (wanted, 32)
+        assert plain_columns(line, 32, 2, 1 << 17, original=True).shape == (wanted, 32)
         return
     with pytest.raises(DataError, match="too narrow"):
-        plain_columns(line, 32, 2, 1 << 17)
+        plain_columns(line, 32, 2, 1 << 17, original=True)
 
 
 def test_halves_become_even_codes_and_ends_saturate() -> None:
@@ -71,16 +75,25 @@ def test_halves_become_even_codes_and_ends_saturate() -> None:
     assert plain_codes(values, 4).tolist() == [-8, -8, -6, -2, 2, 6, 6, 7, 7]
 
 
+def _ends(height: int) -> NDArray[np.uint8]:
+    """One column, dark at its ends."""
+    line = np.full((height, 1), 255, np.uint8)
+    line[[0, -1]] = 0
+    return line
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         (np.zeros((0, 5), np.uint8), r"grey levels uint8 \(height, width\)"),
         (np.zeros((5, 5, 3), np.uint8), r"grey levels uint8 \(height, width\)"),
         (np.zeros((5, 5)), r"grey levels uint8 \(height, width\)"),
-        (np.zeros((6, 200_000), np.uint8), "lines of at most 131072 are read"),
-        (np.zeros((1, 30_000), np.uint8), "has 183000 columns"),
-        (np.zeros((500, 1), np.uint8), "1 x 500 pixels are too narrow"),
-        (Image.new("I;16", (5, 5)), "more than 8 bits"),
+        (200 - 99 * np.eye(6, 200_000, dtype=np.uint8), "lines of at most 131072 are read"),
+        (200 - 99 * np.eye(2, 60_000, dtype=np.uint8), "has 183000 columns"),
+        (_ends(500), "1 x 500 pixels are too narrow"),
+        (np.full((9, 30), 99, np.uint8), r"line: is blank \(grey levels 99 to 99\)"),
+        (np.eye(9, 30, dtype=np.uint8) * 15, r"is blank \(grey levels 0 to 15\)"),
+        (Image.new("RGBA", (30, 9)), "is completely transparent"),
         (5, "is a picture, its path or an array, not int"),
         ("no-such.png", "no-such.png"),
     ],
@@ -90,27 +103,125 @@ def test_lines_that_cannot_be_read(model: Model, line: Any, reason: str) -> None
         bnn.LineReader(model).read(line)
 
 
-def test_alpha_is_not_used_as_in_the_original(model: Model) -> None:
-    grey = np.random.default_rng(1).integers(0, 256, (9, 30)).astype(np.uint8)
+def test_the_originals_way_of_reading_a_picture(model: Model) -> None:
+    """Alpha is not used, nothing is turned, inverted or refused, not even a blank picture."""
+    grey = np.random.default_rng(1).integers(0, 99, (9, 30)).astype(np.uint8)
     clear = Image.fromarray(np.dstack([grey, grey, grey, 0 * grey]))
+    turned = Image.fromarray(grey)
+    turned.getexif()[274] = 6
     reader = bnn.LineReader(model)
-    np.testing.assert_array_equal(reader.columns(clear), reader.columns(grey))
+    wanted = reader.scores_of(PlainLines(4).columns(grey, 6, original=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for line in (grey, clear, turned):
+            np.testing.assert_array_equal(reader.scores(line, original=True), wanted)
+        assert reader.read(clear, original=True) == reader.text(wanted)
+        reader.scores(np.zeros((9, 30), np.uint8), original=True)
+    with pytest.raises(DataError, match="more than 8 bits"):
+        reader.read(Image.new("I;16", (5, 5)), original=True)
+
+
+def _text() -> NDArray[np.uint8]:
+    """Dark strokes on light paper, 90 x 12, from its first row to its last one."""
+    line = np.full((12, 90), 240, np.uint8)
+    line[:, 5::9] = 20
+    return line
+
+
+def _picture(kind: str) -> Image.Image:
+    line = Image.fromarray(_text())
+    match kind:
+        case "turned":
+            line = line.transpose(Image.Transpose.ROTATE_90)
+            line.getexif()[274] = 6
+        case "deep":
+            file = io.BytesIO()
+            Image.fromarray(_text().astype(np.uint16) * 257).save(file, "PNG")
+            line = Image.open(file)
+        case "palette":
+            line = line.convert("P")
+        case "on paper":
+            ink = np.where(_text() < 99, 255, 0).astype(np.uint8)
+            line = Image.fromarray(np.dstack([0 * ink + 20] * 3 + [ink]))
+    return line
+
+
+@pytest.mark.parametrize("kind", ["plain", "turned", "deep", "palette"])
+def test_a_line_is_read_as_a_person_sees_it(model: Model, kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = bnn.LineReader(model).columns(_picture(kind))
+    np.testing.assert_array_equal(found, plain_columns(_text(), 6, 4, 1000))
+
+
+def test_transparent_pixels_of_a_line_show_white_paper(model: Model) -> None:
+    white = np.where(_text() < 99, _text(), 255).astype(np.uint8)
+    found = bnn.LineReader(model).columns(_picture("on paper"))
+    np.testing.assert_array_equal(found, plain_columns(white, 6, 4, 1000))
+
+
+def _below(rows: int, times: int = 1) -> NDArray[np.uint8]:
+    """The text ``times`` times, one below the other, with ``rows`` empty rows after each."""
+    empty = np.full((rows, 90), 240, np.uint8)
+    return np.concatenate([_text(), empty] * times)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (255 - _text(), "is light text on dark; it is read inverted"),
+        (_below(19), "the text takes 38 % of the height; cut the picture to the line"),
+        (_below(2, 2), "seems to have several lines of text; give a picture of each line"),
+        (_below(2, 3), "seems to have several lines of text; give a picture of each line"),
+    ],
+)
+def test_what_is_told_of_a_line(model: Model, line: NDArray[np.uint8], said: str) -> None:
+    with pytest.warns(BnnWarning, match=f"^line: {said}$") as told:
+        bnn.LineReader(model).scores(line)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [_below(18), _below(0, 2), _text()[:, :20].repeat(2, axis=0), _below(3, 2)[:, 5:40]],
+    ids=["40 % of the height", "without a gap", "narrow", "as : is"],
+)
+def test_of_what_nothing_is_told(model: Model, line: NDArray[np.uint8]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bnn.LineReader(model).scores(line)
+
+
+def test_an_inverted_line_is_read_as_the_line(model: Model) -> None:
+    reader = bnn.LineReader(model)
+    with pytest.warns(BnnWarning, match="inverted"):
+        found = reader.columns(255 - _text())
+    np.testing.assert_array_equal(found, reader.columns(_text()))
+
+
+def test_the_first_frame_of_an_animation_is_told(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "line.gif"
+    Image.fromarray(_text()).save(path, save_all=True, append_images=[Image.new("L", (90, 12))])
+    with pytest.warns(BnnWarning, match="has 2 frames; the first one is used"):
+        bnn.LineReader(model).read(path)
 
 
 def test_fraktur_is_not_scaled() -> None:
     with pytest.raises(DataError, match="is 24 pixels high; this network takes 25"):
-        FRAKTUR.columns(np.ones((24, 9), np.uint8), 25)
+        FRAKTUR.columns(_text()[:1].repeat(24, axis=0), 25)
     with pytest.raises(DataError, match="black everywhere"):
+        FRAKTUR.columns(np.zeros((25, 9), np.uint8), 25, original=True)
+    with pytest.raises(DataError, match="is blank"):
         FRAKTUR.columns(np.zeros((25, 9), np.uint8), 25)
     with pytest.raises(DataError, match="columns; lines of at most 131072"):
-        FRAKTUR.columns(np.ones((25, 1 << 17), np.uint8), 25)
+        FRAKTUR.columns(200 - 99 * np.eye(25, 1 << 17, dtype=np.uint8), 25)
 
 
 @pytest.mark.parametrize(("width", "count"), [(1, 34), (2, 34), (3, 36)])
 def test_fraktur_has_a_border_and_an_even_number_of_pixels(width: int, count: int) -> None:
     line = np.full((25, width), 255, np.uint8)
     line[0, -1] = 0
-    columns = fraktur_columns(line, (0.5,) * 25, (0.25,) * 25, 1000)
+    columns = fraktur_columns(line, (0.5,) * 25, (0.25,) * 25, 1000, original=True)
     assert columns.shape == (count, 25)
     assert columns[0].tolist() == [-7] * 25  # -2 is clipped to -1.75
     assert columns[15 + width].tolist() == [8] + [-7] * 24

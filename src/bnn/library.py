@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -51,7 +52,7 @@ def load(source: str | os.PathLike[str]) -> Model:
 
         if lstm_pynq.is_source(path):
             return lstm_pynq.load(path)
-        _refuse_pictures(path)
+        _refuse_others(path)
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
         if name == f"{dataset}-{network}":
@@ -70,7 +71,13 @@ def load(source: str | os.PathLike[str]) -> Model:
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
-def _refuse_pictures(path: Path) -> None:
+#: First bytes and name endings of other frameworks' files: zip (npz, Keras, PyTorch) and HDF5.
+_FOREIGN = (b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")
+_FOREIGN_NAMES = (".onnx", ".npz", ".keras", ".h5", ".hdf5", ".pt", ".pth")
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse pictures and other frameworks' files, with what to do (`ParameterError`)."""
     if not path.is_file():
         return
     with open_file(path, sys.maxsize, ParameterError) as file:
@@ -78,6 +85,11 @@ def _refuse_pictures(path: Path) -> None:
     if head.startswith(_PICTURES) or (head.startswith(b"RIFF") and head.endswith(b"WEBP")):
         raise ParameterError(
             f"{path}: is a picture, not a model; name the model first, for example lfc-w1a1"
+        )
+    if head.startswith(_FOREIGN) or path.name.lower().endswith(_FOREIGN_NAMES):
+        raise ParameterError(
+            f"{path}: is another framework's file; convert it first: "
+            f"bnn convert {shlex.quote(str(path))} -o model.bnn"
         )
 
 

@@ -101,7 +101,7 @@ class PynqOCR(PynqLSTM):
 
     def inference(self, input_data: Image.Image) -> tuple[float, float, str]:
         """Return (million operations per second, milliseconds, text) of a picture of a line."""
-        text = self._reader.read(input_data)
+        text = self._reader.read(input_data, original=True)
         run = self._reader.last_run
         ms = max(1e3 * run.seconds, 1e-9)
         return 0.001 * self.ops_per_seq_element * run.columns / ms, ms, text

@@ -45,7 +45,9 @@ class LineReader:
         options: for the runtime, for example ``kernel="avx2"`` for ``cpu``.
 
     A *line* below is the path of a picture, a PIL picture, or grey levels uint8 (height, width):
-    dark text on light paper. It is prepared as the model says.
+    dark text on light paper. A picture is read as a person sees it: upright, transparent pixels
+    show white paper. Light text on dark is inverted, with a notice; small text and several lines
+    are told in a notice; a blank picture is refused.
 
     Raises:
         UnknownNameError: no such model or runtime.
@@ -77,22 +79,30 @@ class LineReader:
         """Height of a column."""
         return self.model.program.input.shape[0]
 
-    def read(self, line: Line) -> str:
-        """Return the text of a line."""
-        return self.text(self.scores(line))
+    def read(self, line: Line, *, original: bool = False) -> str:
+        """Return the text of a line; ``original`` as of :meth:`scores`."""
+        return self.text(self.scores(line, original=original))
 
-    def scores(self, line: Line) -> NDArray[np.int32]:
-        """Return the class sums of every column, int32 (columns, classes)."""
+    def scores(self, line: Line, *, original: bool = False) -> NDArray[np.int32]:
+        """Return the class sums of every column, int32 (columns, classes).
+
+        Args:
+            line: the line.
+            original: the picture is read as the original reads it, for equal class sums of any
+                picture: alpha is not used, it is not turned, not inverted, and not checked.
+        """
         start = time.perf_counter()
-        columns = self.columns(line)
+        columns = self.columns(line, original=original)
         prepared = time.perf_counter() - start
         scores = self.scores_of(columns)
         self.last_run = LineRun(len(columns), self.last_run.seconds, prepared)
         return scores
 
-    def columns(self, line: Line) -> NDArray[np.int16]:
-        """Return a line as the network reads it, int16 (columns, rows)."""
-        return self.lines.columns(line, self.rows)
+    def columns(self, line: Line, *, original: bool = False) -> NDArray[np.int16]:
+        """Return a line as the network reads it, int16 (columns, rows); ``original`` as of
+        :meth:`scores`.
+        """
+        return self.lines.columns(line, self.rows, original=original)
 
     def columns_of_file(self, path: str | os.PathLike[str]) -> NDArray[np.int16]:
         """Return the columns in a text file of prepared pixels, int16 (columns, rows)."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bnn.system.terminal import harmless
+from bnn.system.terminal import harmless, notice
 
 #: More lines than these, or a slow runtime, show progress.
 MAX_SILENT = 20
@@ -20,7 +20,8 @@ def ocr(
         str, typer.Argument(metavar="MODEL", help="plain-w4a4 ..., .bnn file, parameter file.")
     ],
     images: Annotated[
-        list[Path], typer.Argument(metavar="LINE...", help="Pictures of one line of text each.")
+        list[Path],
+        typer.Argument(metavar="LINE...", help="Pictures of one line of text each, or folders."),
     ],
     runtime: Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")] = "cpu",
     prepared: Annotated[
@@ -30,30 +31,31 @@ def ocr(
 ) -> None:
     """Read lines of text, one picture each, and print what they say.
 
-    Files that cannot be read are listed (with --json also as objects with an error), the others
-    are read, and the exit status is 1.
+    A folder stands for the pictures in it and in its subfolders. Files that cannot be read are
+    listed (with --json also as objects with an error), the others are read, and the exit status
+    is 1.
 
     Example: [bold]bnn ocr plain-w2a2 line.png --json[/bold]
     """
-    from bnn.commands.images import end_with, failed
-    from bnn.data.walk import Unreadable
+    from bnn.commands.images import end_with, failed, list_files
     from bnn.errors import BnnError
     from bnn.reader import LineReader
     from bnn.system.progress import progress_if
 
     reader = LineReader(model, runtime)
-    unreadable: list[Unreadable] = []
-    with progress_if(len(images) > MAX_SILENT or runtime == "reference", "reading") as advance:
-        for number, path in enumerate(images, 1):
+    files, unreadable = (images, []) if prepared else list_files(images)
+    total = len(files) + len(unreadable)
+    with progress_if(len(files) > MAX_SILENT or runtime == "reference", "reading") as advance:
+        for number, path in enumerate(files, 1):
             try:
                 told = _read(reader, path, prepared)
             except BnnError as reason:
                 unreadable.append(failed(path, reason))
             else:
-                _print(told, len(images), json)
+                _print(told, total, json)
             if advance is not None:
-                advance(number, len(images))
-    end_with(unreadable, len(images), json=json)
+                advance(number, len(files))
+    end_with(unreadable, total, json=json)
 
 
 def _read(reader: Any, path: Path, prepared: bool) -> dict[str, Any]:
@@ -69,6 +71,8 @@ def _read(reader: Any, path: Path, prepared: bool) -> dict[str, Any]:
 
 
 def _print(told: dict[str, Any], count: int, json: bool) -> None:
+    if not told["text"]:
+        notice(f"{told['image']}: no character was read")
     if json:
         typer.echo(json_text.dumps(told))
     elif count == 1:

@@ -70,6 +70,8 @@ def no_pictures(model: Model) -> str:
     """Say that a model does not take pictures, what it takes, and what to do."""
     shape, name = model.program.input.shape, model.name or "the model"
     taken = input_text(model.program.input, model.program.edges[INPUT])
+    if model.lines is not None:
+        return f"{name} reads lines of text; use bnn ocr or bnn.LineReader"
     advice = "give arrays to bnn.Classifier"
     if len(shape) == 3 and shape[2] in (1, 3):
         advice += ", or convert it with bnn convert --pictures unit (or symmetric, bytes)"

@@ -39,8 +39,15 @@ class Lines(ABC):
     kind: ClassVar[str]
 
     @abstractmethod
-    def columns(self, line: Line, rows: int) -> NDArray[np.int16]:
-        """Return a picture as columns int16 (columns, rows), which the model's program takes."""
+    def columns(self, line: Line, rows: int, *, original: bool = False) -> NDArray[np.int16]:
+        """Return a picture as columns int16 (columns, rows), which the model's program takes.
+
+        Args:
+            line: the picture, dark text on light paper.
+            rows: height of a column.
+            original: the picture is read as the original reads it: alpha is not used, the picture
+                is not turned, light text on dark is not inverted, and nothing is checked.
+        """
 
     @abstractmethod
     def _codes(self, values: NDArray[np.float64], name: str) -> NDArray[np.int16]:
@@ -156,11 +163,11 @@ class PlainLines(Lines):
         if type(self.bits) is not int or not 2 <= self.bits <= 8:
             raise InputError(f"bits of a pixel must be 2 to 8, not {self.bits!r}")
 
-    def columns(self, line: Line, rows: int) -> NDArray[np.int16]:
+    def columns(self, line: Line, rows: int, *, original: bool = False) -> NDArray[np.int16]:
         """Return a picture as columns; see :func:`bnn.data.pictures.lines.plain_columns`."""
         from bnn.data.pictures.lines import plain_columns
 
-        return plain_columns(line, rows, self.bits, MAX_COLUMNS)
+        return plain_columns(line, rows, self.bits, MAX_COLUMNS, original=original)
 
     def _codes(self, values: NDArray[np.float64], name: str) -> NDArray[np.int16]:
         from bnn.data.pictures.lines import plain_codes
@@ -201,12 +208,13 @@ class FrakturLines(Lines):
         if list(table) != sorted(table) or not table[-1]:
             raise InputError("exponentials must ascend")
 
-    def columns(self, line: Line, rows: int) -> NDArray[np.int16]:
+    def columns(self, line: Line, rows: int, *, original: bool = False) -> NDArray[np.int16]:
         """Return a picture as columns; see :func:`bnn.data.pictures.lines.fraktur_columns`."""
         from bnn.data.pictures.lines import fraktur_columns
 
         del rows
-        return fraktur_columns(line, self.mean, self.deviation, MAX_COLUMNS)
+        mean, deviation = self.mean, self.deviation
+        return fraktur_columns(line, mean, deviation, MAX_COLUMNS, original=original)
 
     def _codes(self, values: NDArray[np.float64], name: str) -> NDArray[np.int16]:
         from bnn.data.pictures.lines import FRAKTUR_ENDS, even_pixels

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnn.data.pictures.depth import is_deep
+from bnn.data.pictures.line_checks import dark_on_light
 from bnn.data.pictures.rules import decoding, picture_name
-from bnn.data.pictures.seen import open_one
+from bnn.data.pictures.seen import open_one, say_frames, seen
 from bnn.errors import DataError, InputError
 
 #: A picture, the path of a file of one, or grey levels uint8 (height, width).
@@ -27,28 +28,34 @@ FRAKTUR_ENDS = (-1.75, 3.75)
 
 
 @contextmanager
-def _grey(line: Line) -> Iterator[tuple[Image.Image, str]]:
+def _grey(line: Line, original: bool) -> Iterator[tuple[Image.Image, str]]:
     """Yield the picture of a line in grey levels, and its name for messages.
 
-    As in the original, alpha is not used, and the picture is not turned.
+    Args:
+        line: the line.
+        original: as the original reads it: alpha is not used, the picture is not turned, and
+            nothing is checked. Otherwise as a person sees it, see `bnn.data.pictures.seen`.
     """
     if isinstance(line, np.ndarray):
         if line.dtype != np.uint8 or line.ndim != 2 or not line.size:
             raise InputError(
                 f"a line is grey levels uint8 (height, width), not {line.dtype} {line.shape}"
             )
-        yield Image.fromarray(line), "line"
+        yield _checked(Image.fromarray(line), "line", original), "line"
     elif isinstance(line, Image.Image):
         with decoding(picture_name(line)):
-            yield _as_grey(line, picture_name(line)), picture_name(line)
+            yield _as_grey(line, picture_name(line), original), picture_name(line)
     elif isinstance(line, str | os.PathLike):
         with open_one(line) as opened, decoding(picture_name(opened)):
-            yield _as_grey(opened, os.fspath(line)), os.fspath(line)
+            yield _as_grey(opened, os.fspath(line), original), os.fspath(line)
     else:
         raise InputError(f"a line is a picture, its path or an array, not {type(line).__name__}")
 
 
-def _as_grey(image: Image.Image, name: str) -> Image.Image:
+def _as_grey(image: Image.Image, name: str, original: bool) -> Image.Image:
+    if not original:
+        say_frames(image)
+        return _checked(seen(image).image.convert("L"), name, original)
     if is_deep(image.mode):
         raise DataError(f"{name}: has more than 8 bits per pixel; save it with 8")
     if not image.width or not image.height:
@@ -56,7 +63,13 @@ def _as_grey(image: Image.Image, name: str) -> Image.Image:
     return image.convert("L")
 
 
-def plain_columns(line: Line, rows: int, bits: int, limit: int) -> NDArray[np.int16]:
+def _checked(grey: Image.Image, name: str, original: bool) -> Image.Image:
+    return grey if original else Image.fromarray(dark_on_light(np.asarray(grey), name))
+
+
+def plain_columns(
+    line: Line, rows: int, bits: int, limit: int, *, original: bool = False
+) -> NDArray[np.int16]:
     """Return a line as columns of signed integers with ``bits - 1`` bits after the point.
 
     The picture is inverted and scaled to ``rows`` pixels of height, and to an even width.
@@ -66,14 +79,15 @@ def plain_columns(line: Line, rows: int, bits: int, limit: int) -> NDArray[np.in
         rows: height of a column.
         bits: of a pixel.
         limit: most columns.
+        original: the picture is read as the original reads it, unchecked.
 
     Returns:
         int16 (columns, rows), top pixel first.
 
     Raises:
-        DataError: it cannot be read, or is so narrow that it has no column, or too wide.
+        DataError: it cannot be read, is blank, so narrow that it has no column, or too wide.
     """
-    with _grey(line) as (image, name):
+    with _grey(line, original) as (image, name):
         inverted = Image.fromarray(255 - np.asarray(image))
         width = 2 * int(math.ceil(inverted.width * (rows + 0.1) / inverted.height) / 2)
         if width == 0:
@@ -94,7 +108,12 @@ def plain_codes(values: NDArray[np.floating], bits: int) -> NDArray[np.int16]:
 
 
 def fraktur_columns(
-    line: Line, mean: tuple[float, ...], deviation: tuple[float, ...], limit: int
+    line: Line,
+    mean: tuple[float, ...],
+    deviation: tuple[float, ...],
+    limit: int,
+    *,
+    original: bool = False,
 ) -> NDArray[np.int16]:
     """Return a Fraktur line as columns of signed integers with 2 bits after the point.
 
@@ -102,14 +121,15 @@ def fraktur_columns(
         line: the picture, as high as there are numbers in ``mean``; dark text on light paper.
         mean, deviation: of each row of pixels.
         limit: most columns.
+        original: the picture is read as the original reads it, unchecked.
 
     Returns:
         int16 (columns, rows), top pixel first; 16 empty columns are added at both ends.
 
     Raises:
-        DataError: it cannot be read, has another height, is black or too wide.
+        DataError: it cannot be read, has another height, is blank, black or too wide.
     """
-    with _grey(line) as (image, name):
+    with _grey(line, original) as (image, name):
         if image.height != len(mean):
             raise DataError(
                 f"{name}: is {image.height} pixels high; this network takes {len(mean)}, and the "

@@ -43,6 +43,8 @@ NETWORKS = (
     ("plain", "W8A8"),
     ("fraktur", "W5A5"),
 )
+#: Name of the Fraktur network's archive.
+ARCHIVE = "W5A5.npz"
 #: Name of the folder under a root of data, and folders in a copy of the original's repository.
 FOLDER = "lstm-pynq"
 _PACKED = ("", ".xz", ".gz", ".bz2")
@@ -53,12 +55,12 @@ _TEXT_FOLDERS = ("", "{set}", "datasets/{set}")
 
 
 def is_source(path: Path) -> bool:
-    """Return whether ``path`` is a parameter file, or a folder with a header.
+    """Return whether ``path`` is a parameter file, or a folder with one.
 
     A header is told by its name (``.hpp``, maybe packed), an archive by what is in it.
     """
     if path.is_dir():
-        return _header_in(path) is not None
+        return _file_in(path) is not None
     if any(path.name.lower().endswith(f".hpp{packed}") for packed in _PACKED):
         return True
     return path.suffix == ".npz" and path.is_file() and _is_archive(path)
@@ -75,17 +77,17 @@ def load(path: str | os.PathLike[str]) -> Model:
     """Read a network of LSTM-PYNQ.
 
     Args:
-        path: a header of a plain network (maybe packed as xz, gz or bz2), its folder, or the
-            archive of the Fraktur network. The text files may be in the same folder, or where the
-            original's repository has them.
+        path: a header of a plain network (maybe packed as xz, gz or bz2), the archive of the
+            Fraktur network (``W5A5.npz``), or the folder of one of them. The text files may be in
+            the same folder, or where the original's repository has them.
 
     Raises:
         ParameterError: a file is missing, too large or damaged, or is not understood.
     """
     given = Path(path)
-    source = (_header_in(given) or given) if given.is_dir() else given
+    source = (_file_in(given) or given) if given.is_dir() else given
     if not is_source(source):
-        raise ParameterError(f"{given}: is not a parameter file of LSTM-PYNQ ({HEADER}, W5A5.npz)")
+        raise ParameterError(f"{given}: is not a parameter file of LSTM-PYNQ ({HEADER}, {ARCHIVE})")
     return _fraktur(source) if source.suffix == ".npz" else _plain(source)
 
 
@@ -131,8 +133,9 @@ def _model(
     )
 
 
-def _header_in(folder: Path) -> Path | None:
-    return next((p for p in (folder / f"{HEADER}{end}" for end in _PACKED) if p.is_file()), None)
+def _file_in(folder: Path) -> Path | None:
+    names = (*(f"{HEADER}{end}" for end in _PACKED), ARCHIVE)
+    return next((path for name in names if (path := folder / name).is_file()), None)
 
 
 def _beside(path: Path, set_name: str, name: str) -> Path:
@@ -158,7 +161,7 @@ def place_of(root: Path, set_name: str, network: str) -> Path | None:
     names = [f"{name}{packed}" for name in headers for packed in _PACKED]
     if set_name == "fraktur":
         names = [
-            f"{above}fraktur/{inner}W5A5.npz" for above in _ABOVE_SETS for inner in ("", "W5A5/")
+            f"{above}fraktur/{inner}{ARCHIVE}" for above in _ABOVE_SETS for inner in ("", "W5A5/")
         ]
     try:
         return next((root / name for name in names if (root / name).is_file()), None)
