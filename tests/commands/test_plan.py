@@ -87,3 +87,11 @@ def test_bad_wishes_are_one_line(args: tuple[str, ...], reason: str) -> None:
     assert isinstance(done.exception, PlanError)
     assert reason in str(done.exception)
     assert "\n" not in str(done.exception)
+
+
+@pytest.mark.parametrize("board", ["cora-z7", "zybo-z7-10"])
+def test_a_folding_that_is_too_large_for_the_board_is_not_built(tmp_path, board) -> None:
+    done = run("cnv-w1a1", "--board", board, "-o", str(tmp_path / "a"), command="build")
+    assert f"{board}: xc7z0" in str(done.exception)
+    assert "is too small for this folding: it takes about" in str(done.exception)
+    assert not (tmp_path / "a").exists()

@@ -21,6 +21,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bnn.system import heaps
+
 Mutate = Callable[[bytes], bytes]
 
 
@@ -54,6 +56,8 @@ def _h5(data: bytes, mutate: Mutate, rng: random.Random) -> bytes:
     """A value of a Keras model's configuration, or one of its arrays, is changed."""
     import h5py
 
+    if not heaps.ends(data):
+        raise ValueError("HDF5 would loop for ever here; the reader refuses such a file")
     buffer = io.BytesIO(data)
     with h5py.File(buffer, "r+") as file:
         if rng.random() < 0.6:

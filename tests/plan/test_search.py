@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 import bnn
 from bnn.errors import BuildError, PlanError
+from bnn.hw import boards
 from bnn.hw import folding as folds
 from bnn.hw.design import build
 from bnn.hw.folding import LayerFolding
 from bnn.plan import cost, plan, planner
 from bnn.plan.cost import Cost
+from bnn.plan.fit import too_many
 from bnn.plan.layers import Option
 from bnn.plan.search import Budget, Search, _least_price
 from bnn.program.inputs import IntegerInput
@@ -189,3 +191,18 @@ def test_block_rams_are_spared_where_that_costs_the_fewest_luts(brams: float) ->
     (chosen,) = _least_price(priced, brams)
     fitting = [each for each in options if each.cost.bram36 <= brams] or options[-1:]
     assert chosen.cost == min(fitting, key=lambda each: each.cost.lut).cost
+
+
+def test_a_design_that_no_part_of_this_size_contains_is_named() -> None:
+    """Each kind of cell from both sides of its limit: the estimate, less its largest error."""
+    design = plan(dense()).design
+    used = cost.of_design(design)
+    small = boards.find("xc7z020")[0]
+    large = replace(small, luts=10**6, ffs=10**6, bram36=10**6, dsps=10**6)
+    assert too_many(design, large) == ""
+    for kind, name, error in (("LUT", "luts", 0.1), ("FF", "ffs", 0.1), ("BRAM36", "bram36", 0.02)):
+        need = getattr(used, kind.lower()) / (1 + error)
+        assert too_many(design, replace(large, **{name: need * 1.001})) == ""
+        excess = too_many(design, replace(large, **{name: need * 0.999}))
+        assert excess.startswith(f"about {getattr(used, kind.lower()):,.0f} {kind} of ")
+        assert ("the weights of" in excess) == (kind == "BRAM36")

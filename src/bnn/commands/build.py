@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_text
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bnn.commands.plan import Fps, Most, check_choice
+from bnn.errors import BuildError
+
+if TYPE_CHECKING:
+    from bnn.hw.boards import Board
+    from bnn.hw.design import Design
 
 
 def build(
@@ -37,14 +43,15 @@ def build(
         bool | None,
         typer.Option(
             "--loadable/--constants",
-            help="Parameters written at run time, or baked into the circuit.",
+            help="Parameters written at run time, or constants of the circuit.",
+            show_default="as the folding says; constants with --fps or --max",
         ),
     ] = None,
     probes: Annotated[
         str | None,
         typer.Option(
             "--probes",
-            help="Streams that count their words and stalls: none, ends (of the memory), or all.",
+            help="Streams with a counter of words and waits: none, ends (to and from memory), all.",
             show_default="those of the folding, or none",
         ),
     ] = None,
@@ -86,6 +93,7 @@ def build(
     if probes is not None:
         chosen = dataclasses.replace(chosen, probes=folds.check_probes(probes, "--probes"))
     design = make(program, chosen)
+    _check_fits(design, target, model)
     cells = routed = None
     if synth:
         from bnn.hw.toolchain import synth as synthesis
@@ -99,3 +107,16 @@ def build(
             routed = implement(sources(design), target, fresh)
         values = export.write_into(design, target, fresh, cells, routed)
     typer.echo(json_text.dumps(values) if json else report.as_text(values), nl=json)
+
+
+def _check_fits(design: Design, target: Board, model: str) -> None:
+    """Refuse a design that the board's FPGA cannot contain (`BuildError`)."""
+    from bnn.plan.fit import too_many
+
+    excess = too_many(design, target.part)
+    if excess:
+        raise BuildError(
+            f"{target.name}: {target.part.name} is too small for this folding: it takes {excess}; "
+            f"bnn plan {shlex.quote(model)} --board {shlex.quote(target.name)} --max looks for one "
+            "that fits"
+        )

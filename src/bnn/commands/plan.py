@@ -17,7 +17,7 @@ Probes = Annotated[
     str,
     typer.Option(
         "--probes",
-        help="Streams that count their words and stalls: none, ends (of the memory), or all.",
+        help="Streams with a counter of words and waits: none, ends (to and from memory), all.",
     ),
 ]
 Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that may be used.")]

@@ -21,6 +21,7 @@ from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.plan.events import Timing
 from bnn.plan.fifos import sized
+from bnn.plan.fit import largest_memory
 from bnn.plan.search import Budget, Found, Search, none_so_fast
 from bnn.program.program import Program
 
@@ -210,8 +211,8 @@ def plan(
     clock = clock_mhz
     if clock is None:
         clock = target.clock_mhz if board is None else board.clock_mhz
-    if not (0 < clock <= 1000 and math.isfinite(clock)):
-        raise PlanError(f"clock is {clock:g} MHz; it must be above 0 and at most 1000")
+    if wrong := boards.clock_error(clock):
+        raise PlanError(wrong)
     if not 0 < fill <= 1:
         raise PlanError(f"fill is {100 * fill:g} %; it must be above 0 and at most 100 %")
     program = _program(model)
@@ -327,7 +328,7 @@ def _excess(search: Search, found: Found) -> str:
     text = " and ".join(parts)
     if "BRAM36" not in excess:
         return text
-    name, bram36 = _largest_memory(true)
+    name, bram36 = largest_memory(true.design)
     return f"{text}; the weights of {name} alone take {bram36:,.4g} BRAM36"
 
 
@@ -344,17 +345,6 @@ def _without_substitutes(search: Search, found: Found) -> Found:
     if other is not None and set(budget.excess(other.cost)) == {"BRAM36"}:
         return other
     return found
-
-
-def _largest_memory(found: Found) -> tuple[str, float]:
-    """Return the matrix whose memories use most block RAM, and how much it is."""
-    uses = {
-        each.block.name: cost.of_block(each.block).bram36
-        for each in found.design.instances
-        if isinstance(each.block, Matrix)
-    }
-    name = max(uses, key=lambda each: uses[each])
-    return name, uses[name]
 
 
 def _too_large(search: Search, target: Part) -> str:

@@ -205,7 +205,8 @@ def values(name: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
             alpha = 1.0 if settings["alpha"] is None else float(settings["alpha"])
             if settings["bits"] == 1 and settings["keep_negative"]:
                 return np.where(x >= 0, _F(1), _F(-1))
-            return _clipped(np.rint(x / _F(grid.unit / alpha)), grid)
+            with np.errstate(over="ignore"):  # infinite ones are clipped, as in QKeras
+                return _clipped(np.rint(x / _F(grid.unit / alpha)), grid)
         case "quantized_relu":
             return _relu(settings, grid, x)
         case "binary":

@@ -80,10 +80,8 @@ class Board:
 
     def at(self, clock_mhz: float) -> Board:
         """Return the board with another clock; :class:`BuildError` outside 1 to 1000 MHz."""
-        if not _MIN_MHZ <= clock_mhz <= _MAX_MHZ:
-            raise BuildError(
-                f"clock is {clock_mhz:g} MHz; it must be from {_MIN_MHZ} to {_MAX_MHZ}"
-            )
+        if wrong := clock_error(clock_mhz):
+            raise BuildError(wrong)
         return replace(self, clock_mhz=float(clock_mhz))
 
     def top_source(self) -> str:
@@ -265,6 +263,13 @@ def place_digest(name: str, base: int, span: int, mhz: float) -> str:
     """
     text = f"{name} {base:d} {span:d} {float(mhz)!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def clock_error(mhz: float) -> str:
+    """Return what is wrong with a clock in MHz; "" if it is within the range."""
+    if _MIN_MHZ <= mhz <= _MAX_MHZ:
+        return ""
+    return f"clock is {mhz:g} MHz; it must be from {_MIN_MHZ} to {_MAX_MHZ}"
 
 
 def planned_only(part: Part, board: Board | None = None) -> str:
