@@ -188,6 +188,36 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     assert capsys.readouterr().err.splitlines() == lines
 
 
+def test_progress_that_comes_later_shows_nothing_of_what_is_over_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.progress_later("doing") as advance:
+        now[0] = 100.99
+        advance(1, 3)
+        assert capsys.readouterr().err == ""
+        now[0] = 101.0
+        advance(2, 3)
+        advance(3, 3)
+    assert capsys.readouterr().err.splitlines() == ["doing: 2 of 3", "doing: 3 of 3"]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 59, 60, 80])
+def test_progress_is_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.progress("doing") as advance:
+        advance(37, 100)
+    shown = capsys.readouterr().err
+    assert re.search("37/100", shown)
+    assert ("━" in shown) == (columns >= 60)
+
+
 @pytest.mark.parametrize("columns", [30, 40, 60, 80, 200])
 def test_every_edge_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """Lines of text where the table has no room; every number is there."""

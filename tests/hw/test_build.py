@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -232,6 +234,23 @@ def test_missing_compiler_names_the_command(monkeypatch: pytest.MonkeyPatch) -> 
         verilator.compiler()
     with pytest.raises(RuntimeUnavailableError, match=re.escape(install.command("sim"))):
         verilator.verilator_root()
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_compiler_by_another_of_its_names_builds_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``make demo`` names c++, and ``bnn classify`` after it finds g++."""
+    monkeypatch.delenv("CXX", raising=False)
+    command = verilator.compiler()
+    if len(command) > 1:
+        pytest.skip("there is no compiler with a name")
+    made = verilator.build(sources(build(dense(), DENSE_FOLDING)), quick=True)
+    other = tmp_path / "my-c++"
+    other.symlink_to(os.path.realpath(str(shutil.which(command[0]))))
+    monkeypatch.setenv("CXX", str(other))
+    monkeypatch.setattr(verilator, "_run", lambda *_: pytest.fail("it is built again"))
+    assert verilator.build(sources(build(dense(), DENSE_FOLDING)), quick=True) == made
 
 
 @pytest.mark.usefixtures("simulator")

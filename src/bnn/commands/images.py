@@ -87,7 +87,7 @@ def read_batches(
         model: the model that takes them.
         files: see :func:`list_files`.
         unreadable: files that cannot be read are added to this list, and skipped.
-        advance: called with the number of files done and the number of all files.
+        advance: called before each file, with the number of files done and the number of all files.
 
     Raises:
         InputError: the model does not take pictures.
@@ -97,7 +97,9 @@ def read_batches(
     for start in range(0, len(files), step):
         names: list[str] = []
         parts = []
-        for path in files[start : start + step]:
+        for done, path in enumerate(files[start : start + step], start):
+            if advance is not None:
+                advance(done, len(files))
             try:
                 own, images = read_images(model, [path])
             except BnnError as error:
@@ -107,8 +109,6 @@ def read_batches(
             parts.append(images)
         if parts:
             yield names, np.concatenate(parts)
-        if advance is not None:
-            advance(min(start + step, len(files)), len(files))
 
 
 def failed(path: Path, error: BnnError) -> Unreadable:

@@ -111,7 +111,7 @@ def classify(
     Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
     from bnn.commands.images import FILES_AT_ONCE, end_with, list_files, read_batches
-    from bnn.system.progress import progress_if
+    from bnn.system.progress import progress_later
 
     classifier = _classifier(model, runtime, threads, trace, reject)
     files, unreadable = list_files(images)
@@ -119,7 +119,7 @@ def classify(
     at_once = FILES_AT_ONCE if trace is None else None  # waveforms are of one run
     found: list[Results] = []
     began, running = time.perf_counter(), 0.0
-    with progress_if(len(files) > FILES_AT_ONCE, "classifying") as advance:
+    with progress_later("classifying") as advance:
         for names, batch in read_batches(classifier.model, files, unreadable, advance, at_once):
             start = time.perf_counter()
             found.append((names, *classifier.run(batch), classifier.last_run))

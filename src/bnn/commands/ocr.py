@@ -11,9 +11,6 @@ import typer
 
 from bnn.system.terminal import harmless, notice
 
-#: More lines than these, or a slow runtime, show progress.
-MAX_SILENT = 20
-
 
 def ocr(
     model: Annotated[
@@ -40,21 +37,20 @@ def ocr(
     from bnn.commands.images import end_with, failed, list_files
     from bnn.errors import BnnError
     from bnn.reader import LineReader
-    from bnn.system.progress import progress_if
+    from bnn.system.progress import progress, progress_later
 
     reader = LineReader(model, runtime)
     files, unreadable = (images, []) if prepared else list_files(images)
     total = len(files) + len(unreadable)
-    with progress_if(len(files) > MAX_SILENT or runtime == "reference", "reading") as advance:
-        for number, path in enumerate(files, 1):
+    with (progress if runtime == "reference" else progress_later)("reading") as advance:
+        for done, path in enumerate(files):
+            advance(done, len(files))
             try:
                 told = _read(reader, path, prepared)
             except BnnError as reason:
                 unreadable.append(failed(path, reason))
             else:
                 _print(told, total, json)
-            if advance is not None:
-                advance(number, len(files))
     end_with(unreadable, total, json=json)
 
 

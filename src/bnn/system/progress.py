@@ -6,13 +6,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 
 from bnn.system.terminal import notice
 
 #: Seconds between two lines about progress if there is no terminal.
 INTERVAL_S = 5.0
-
+#: Seconds after which a command that may be over at once shows progress.
+SILENT_S = 1.0
+#: Columns of a terminal from which on progress is a bar, not only numbers.
+BAR_COLUMNS = 60
 
 #: Tells how much is done: (done, of).
 Advance = Callable[[int, int], None]
@@ -36,19 +39,36 @@ def progress(label: str) -> Iterator[Advance]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns: list[ProgressColumn] = [TextColumn(label), MofNCompleteColumn()]
+    if console.width >= BAR_COLUMNS:  # in a narrower terminal the numbers would be cut
+        columns[1:1] = [BarColumn()]
+        columns.append(TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def progress_if(wanted: bool, label: str) -> AbstractContextManager[Advance | None]:
-    """Show progress as :func:`progress` does, or yield None if it is not ``wanted``."""
-    return progress(label) if wanted else nullcontext()
+@contextmanager
+def progress_later(label: str) -> Iterator[Advance]:
+    """Show progress as :func:`progress` does, from the first call of ``advance`` that comes
+    :data:`SILENT_S` seconds or more after the beginning.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        shown: list[Advance] = []
+
+        def advance(done: int, of: int) -> None:
+            if not shown and time.monotonic() - began >= SILENT_S:
+                shown.append(stack.enter_context(progress(label)))
+            for one in shown:
+                one(done, of)
+
+        yield advance
 
 
 def _lines(label: str) -> Callable[[int, int], None]:

@@ -67,6 +67,11 @@ def compiler() -> list[str]:
     )
 
 
+def _one_name(command: list[str]) -> list[str]:
+    """Return a compiler's command with one name for a program that has several (c++, g++)."""
+    return [os.path.realpath(shutil.which(command[0]) or command[0]), *command[1:]]
+
+
 def build(
     sources: Sources, *, trace: bool = False, quick: bool = False, progress: Progress = silent
 ) -> Path:
@@ -90,7 +95,7 @@ def build(
             f"set {cache.VARIABLE}"
         )
     text = "\0".join(
-        [str(kept), sources.digest, harness, str(trace), str(root), *cxx, *_flags(trace)]
+        [str(kept), sources.digest, harness, str(trace), str(root), *_one_name(cxx), *_flags(trace)]
         + ["quick"] * quick
     )
     key = cache.digest(text.encode())[:32]
@@ -214,7 +219,7 @@ def _runtime(command: list[str], trace: bool) -> list[Path]:
         for name in names:
             _run(work, [*command, "-O2", "-c", "-o", f"made/{name}.o", str(include / name)])
 
-    key = cache.digest("\0".join(command).encode())[:16]
+    key = cache.digest("\0".join(_one_name(command)).encode())[:16]
     folder = cache.entry(_KIND, f"runtime-{key}", make, title="the simulator's own library")
     return [folder / f"{name}.o" for name in names]
 
