@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from bnn.train.certificate import machine
-from bnn.train.checkpoint import LAST
+from bnn.train.early import LAST
 from bnn.train.loop import FitOptions, restore
 from bnn.train.memory import keep_memory
 from bnn.train.run import Settings, learn, topology_of

@@ -30,8 +30,8 @@ from bnn.network import zoo
 from bnn.network.topology import Conv, Dense, Layer, Topology
 from bnn.train.augment import AUGMENTATIONS
 from bnn.train.certificate import machine
-from bnn.train.checkpoint import LAST
 from bnn.train.data import Batches, Part, Parts
+from bnn.train.early import LAST
 from bnn.train.loop import FitOptions, Task, fit, restore
 from bnn.train.memory import keep_memory
 from bnn.train.recipes import recipe_for

@@ -5,7 +5,8 @@ import json
 
 import torch
 
-from bnn.train.checkpoint import BEST, LAST, read_checkpoint
+from bnn.train.checkpoint import read_checkpoint
+from bnn.train.early import BEST, LAST
 
 
 def same(one, other, where=""):

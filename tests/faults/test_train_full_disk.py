@@ -15,7 +15,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
-from bnn.train.checkpoint import BEST, LAST, PREVIOUS, read_checkpoint  # noqa: E402
+from bnn.train.checkpoint import read_checkpoint  # noqa: E402
+from bnn.train.early import BEST, LAST, PREVIOUS  # noqa: E402
 from faults.compared import compare  # noqa: E402
 from faults.pictures import write_pictures  # noqa: E402
 from faults.train_child import TOPOLOGIES, begin, go_on, told  # noqa: E402

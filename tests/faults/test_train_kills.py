@@ -17,7 +17,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
 pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
-from bnn.train.checkpoint import LAST, PREVIOUS, CheckpointFiles, read_checkpoint  # noqa: E402
+from bnn.train.checkpoint import CheckpointFiles, read_checkpoint  # noqa: E402
+from bnn.train.early import LAST, PREVIOUS  # noqa: E402
 from faults.compared import compare, same  # noqa: E402
 from faults.pictures import write_pictures  # noqa: E402
 from faults.train_child import CALLS, TOPOLOGIES, begin, go_on  # noqa: E402

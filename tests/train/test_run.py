@@ -17,8 +17,9 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 import bnn  # noqa: E402
 from bnn.errors import BnnError, DataError, TrainError  # noqa: E402
 from bnn.train.augment import mix  # noqa: E402
-from bnn.train.checkpoint import BEST, LAST, read_checkpoint  # noqa: E402
+from bnn.train.checkpoint import read_checkpoint  # noqa: E402
 from bnn.train.data import load_parts  # noqa: E402
+from bnn.train.early import BEST, LAST  # noqa: E402
 from bnn.train.loop import FitOptions, Task, rate_factor  # noqa: E402
 from bnn.train.resume import where_stopped  # noqa: E402
 from bnn.train.run import (  # noqa: E402

@@ -21,7 +21,8 @@ pytest.importorskip("lightning", reason="needs bnn-pynq[train]")
 
 from bnn.errors import BnnError, TrainError  # noqa: E402
 from bnn.train.augment import AUGMENTATIONS  # noqa: E402
-from bnn.train.checkpoint import BEST, LAST, PREVIOUS, read_checkpoint, to_bytes  # noqa: E402
+from bnn.train.checkpoint import read_checkpoint, to_bytes  # noqa: E402
+from bnn.train.early import BEST, LAST, PREVIOUS  # noqa: E402
 from bnn.train.lock import exclusive  # noqa: E402
 from bnn.train.loop import FitOptions, Task  # noqa: E402
 from bnn.train.quantizers import ESTIMATORS  # noqa: E402
@@ -426,8 +427,8 @@ def test_a_signal_stops_it_with_a_line_and_it_can_go_on(done, tmp_path, number, 
     assert lines[0].startswith("Data: ")  # what was found comes first
     start = next(i for i, line in enumerate(lines) if "pictures to train on" in line)
     assert all(line.startswith("epoch") and len(line) < 80 for line in lines[start + 1 :])
-    stopped = errors.strip()
-    assert stopped.count("\n") == 0
+    begun, stopped = errors.strip().split("\n")
+    assert begun == "bnn: starting PyTorch"
     assert "of 1000" in stopped
     assert "bnn train --resume run" in stopped
     read_checkpoint(tmp_path / "run" / LAST)

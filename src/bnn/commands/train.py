@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ import typer
 from bnn.commands.hints import next_step
 from bnn.errors import TrainError
 from bnn.system import install
-from bnn.system.terminal import harmless
+from bnn.system.terminal import harmless, notice
 from bnn.train.memory import keep_memory
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 def train(
-    network: Annotated[
-        str | None,
+    networks: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="NET",
+            metavar="[NET]",
             help="A network's name, or a .toml topology file. With --resume alone, the run.",
         ),
     ] = None,
@@ -91,7 +92,6 @@ def train(
         typer.Option(help="Blend pictures in pairs, with shares as of Beta(MIX, MIX)."),
     ] = None,
     json: Json = False,
-    other: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
 ) -> None:
     """Train a network, deploy it to RUN/model.bnn, and prove that nothing was lost.
 
@@ -100,11 +100,12 @@ def train(
     Examples: [bold]bnn train lfc-w1a1 --data mnist -o runs/digits[/bold],
     [bold]bnn train --resume runs/digits[/bold] (after a crash or Ctrl-C; also with more --epochs)
     """
-    from bnn.train.early import check_given, check_run
+    from bnn.train.early import check_given, check_new, check_place, check_run
     from bnn.train.stop import Stopped, stoppable
 
-    if other:
-        raise typer.BadParameter(_too_many([network or "", *other], resume=resume))
+    if networks and len(networks) > 1:
+        raise typer.BadParameter(_too_many(networks, resume=resume))
+    network = networks[0] if networks else None
     if resume and output is None and network is not None:
         output, network = Path(network), None
     if output is None or not (resume or (network and data)):
@@ -132,8 +133,11 @@ def train(
         check_run(output)
     else:
         check_given(given)
+        check_place(output, str(data))
+        check_new(output)
     _require_extra()
     keep_memory()
+    _say_start()
     try:
         with stoppable():
             found = _train(output, given, resume=resume, json=json)
@@ -174,10 +178,7 @@ def _train(
     from bnn.train.run import Settings
     from bnn.train.run import train as start
 
-    def say(line: str) -> None:
-        # At once: a log that is written to a file is read while the training runs.
-        print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
-
+    say = partial(_say, json=json)
     tell = _tell if _is_first() and not json else None
     watch = (lambda: progress("reading pictures")) if _is_first() else nullcontext
     told = FitOptions(progress=sys.stdout.isatty() and not json, say=say)
@@ -217,9 +218,22 @@ def certify(
 
     check_run(run)
     _require_extra()
+    _say_start()
+    from bnn.system.progress import progress
     from bnn.train.run import recertify
 
-    _show(recertify(run), run, json)
+    found = recertify(run, partial(_say, json=json), lambda: progress("reading pictures"))
+    _show(found, run, json)
+
+
+def _say(line: str, *, json: bool) -> None:
+    """Print a line of progress at once: a log is read while the training runs."""
+    print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
+
+
+def _say_start() -> None:
+    if _is_first():
+        notice("starting PyTorch")  # it takes seconds
 
 
 def _tell(report: DataReport) -> None:

@@ -26,9 +26,8 @@ from torch import Tensor
 
 from bnn.errors import TrainError
 from bnn.system.files import parse_json, read_file, write_whole
+from bnn.train.early import LAST, PREVIOUS
 
-#: Checkpoints in a run's folder.
-BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 #: Larger files are refused unread: values and two moments of 2^28 weights.
 MAX_FILE_BYTES = 4 << 30
 FORMAT = 1

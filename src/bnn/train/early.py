@@ -17,6 +17,8 @@ from bnn.train.recipes import recipe_for
 
 #: The file of a run that has its settings.
 SETTINGS = "settings.json"
+#: The checkpoints of a run, see :mod:`bnn.train.checkpoint`.
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 #: Options that replace values of the recipe.
 CHANGES = ("taught", "epochs", "batch", "rate", "augment", "mix")
 
@@ -43,6 +45,21 @@ def check_given(given: Mapping[str, Any]) -> None:
         raise TrainError(
             "--patience needs a validation part, and --whole trains on it; give one of the two"
         )
+
+
+def check_place(folder: Path, data: str) -> None:
+    """Refuse a run's folder inside the data folder: it would change the data (`TrainError`)."""
+    if data in KNOWN or not Path(data).is_dir():
+        return
+    place, pictures = folder.resolve(), Path(data).resolve()
+    if place == pictures or pictures in place.parents:
+        raise TrainError(f"{folder}: is in the data folder {data}; choose another with -o")
+
+
+def check_new(folder: Path) -> None:
+    """Refuse the folder of a run that has begun, for a new run (`TrainError`)."""
+    if (folder / LAST).exists():
+        raise TrainError(f"{folder}: has a run already; resume it with --resume")
 
 
 def check_run(folder: Path) -> None:

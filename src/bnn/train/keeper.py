@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from bnn.errors import TrainError
 from bnn.system.files import write_whole
-from bnn.train.checkpoint import BEST, LAST
+from bnn.train.early import BEST, LAST
 
 #: The best epoch is chosen by this figure: accuracy of the deployed integers in validation.
 MONITOR = "validation_accuracy"

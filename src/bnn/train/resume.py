@@ -87,7 +87,8 @@ def _short(text: str) -> str:
 
 def where_stopped(folder: Path) -> str:
     """Return a message about the stopped training in ``folder``, and how to resume it."""
-    from bnn.train.checkpoint import BEST, newest
+    from bnn.train.checkpoint import newest
+    from bnn.train.early import BEST
     from bnn.train.run import history_of, read_settings
 
     try:

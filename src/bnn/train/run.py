@@ -44,9 +44,9 @@ from bnn.train.checked import (
     check_values,
     counted,
 )
-from bnn.train.checkpoint import BEST, LAST, PREVIOUS, newest, read_checkpoint
+from bnn.train.checkpoint import newest, read_checkpoint
 from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
-from bnn.train.early import SETTINGS, check_run
+from bnn.train.early import BEST, LAST, PREVIOUS, SETTINGS, check_place, check_run
 from bnn.train.extract import extract
 from bnn.train.finite import check_history
 from bnn.train.keeper import EPOCHS
@@ -196,7 +196,7 @@ def train(
     _make(folder, settings)
     with exclusive(folder):
         parts = _learn(settings, folder, options, resume=resume, tell=tell, watch=watch)
-        return None if parts is None else finish(settings, folder, parts)
+        return None if parts is None else finish(settings, folder, parts, options.say)
 
 
 def learn(
@@ -377,8 +377,17 @@ def trained(folder: Path) -> Stack:
     return stack
 
 
-def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
-    """Deploy and certify the run in ``folder``: its best epoch, or with ``whole`` its last."""
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def finish(
+    settings: Settings, folder: Path, parts: Parts, say: Callable[[str], None] = _silent
+) -> Certificate:
+    """Deploy and certify the run in ``folder``: its best epoch, or with ``whole`` its last.
+
+    ``say`` is called with a line about what is done now.
+    """
     stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
     path = folder / settings.deployed
     if not path.exists():
@@ -394,6 +403,7 @@ def finish(settings: Settings, folder: Path, parts: Parts) -> Certificate:
     told = {**describe(settings), "arithmetic": arithmetic_of(path)}
     parts = replace(parts, report=parts.report.with_arithmetic(told["arithmetic"]))
     told["recipe"]["batch"] = batch_for(settings.recipe.batch, len(parts.training))
+    say(f"deploying, and comparing scores of {counted(len(parts.test), 'test picture')}")
     return certify(stack, parts, history, told, folder)
 
 
@@ -408,15 +418,23 @@ def _check_trained(settings: Settings, parts: Parts, kept: Any, path: Path) -> N
     origin.check_data(kept, path)
 
 
-def recertify(folder: Path) -> Certificate:
-    """Certify the run in ``folder`` again, from its checkpoint and its data."""
+def recertify(
+    folder: Path, say: Callable[[str], None] = _silent, watch: Watch = nullcontext
+) -> Certificate:
+    """Certify the run in ``folder`` again, from its checkpoint and its data.
+
+    Args:
+        folder: the run's folder.
+        say: called with a line about what is done now.
+        watch: shows the progress of reading the pictures.
+    """
     settings = read_settings(folder)
     with exclusive(folder):
         began = newest(folder, lambda _: None) is not None
         given = open_data(settings.data, folder, began=began)
-        parts = _parts(settings, _topology(settings, given), given)
+        parts = _parts(settings, _topology(settings, given), given, watch)
         keep_report(folder, parts.report, began=began)
-        return finish(settings, folder, parts)
+        return finish(settings, folder, parts, say)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -441,11 +459,7 @@ def history_of(path: Path) -> list[dict[str, float]]:
 
 def _make(folder: Path, settings: Settings) -> None:
     """Make the run's folder; refuse one inside the data folder, which would change the data."""
-    data = Path(settings.data)
-    if settings.data not in KNOWN and data.is_dir():
-        place, pictures = folder.resolve(), data.resolve()
-        if place == pictures or pictures in place.parents:
-            raise TrainError(f"{folder}: is in the data folder {data}; choose another with -o")
+    check_place(folder, settings.data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
