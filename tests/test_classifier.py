@@ -15,7 +15,7 @@ from PIL import Image
 import bnn
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch
 from bnn.errors import BnnError, BnnWarning, DataError, InputError, UnknownNameError
-from bnn.model.calibration import Calibration
+from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
 from bnn.program.operations import Affine, ArgMax, Dot, Window
@@ -404,6 +404,11 @@ def test_without_a_calibration_there_are_no_probabilities() -> None:
         bnn.Classifier(_grey(), reject=0.5)
     with pytest.raises(InputError, match="model has no calibration"):
         bnn.Classifier(_grey()).probabilities(np.zeros((1, 2, 2, 1), np.uint8))
+    with pytest.raises(InputError, match="probabilities: its file was made without one$"):
+        bnn.Classifier(replace(_grey(), provenance={NO_CALIBRATION: 5}), reject=0.5)
+    told = replace(_grey(), provenance={NO_CALIBRATION: "there were few pictures"})
+    with pytest.raises(InputError, match="no probabilities: there were few pictures$"):
+        bnn.Classifier(told, reject=0.5)
 
 
 def test_tiles_of_a_frame_are_classified() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bnn.errors import DataError, InputError
 from bnn.library import load
 from bnn.model.batch import as_batch
-from bnn.model.calibration import Calibration
+from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.model import Model
 from bnn.program.program import Program
 from bnn.program.semantics import arg_max
@@ -341,9 +341,11 @@ def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:
 def calibration_of(model: Model) -> Calibration:
     """Return the calibration of a model; raise `InputError` if it has none."""
     if model.calibration is None:
+        known = model.provenance.get(NO_CALIBRATION)
+        reason = known if isinstance(known, str) else "its file was made without one"
         raise InputError(
-            f"{model.name or 'the model'} has no calibration, so it gives scores and no "
-            "probabilities; models from bnn train and the bundled ones have one"
+            f"this {model.name or 'model'} has no calibration, so it gives scores and no "
+            f"probabilities: {reason}"
         )
     return model.calibration
 

@@ -119,6 +119,7 @@ def test_the_report_tells_what_was_found(done):
     assert str(folder.parent) not in page, "a page is shared: it has no path of this machine"
     assert report["calibration"] is None
     assert "fewer than 100 pictures" in report["no_calibration"]
+    assert bnn.load(folder / "model.bnn").provenance["no calibration"] == report["no_calibration"]
     assert "no probabilities: the validation part has fewer than 100 pictures" in page
 
 

@@ -22,6 +22,10 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 1e9
 MIN_EXPONENT, MAX_EXPONENT = 0.25, 4.0
 
 
+#: Entry of a model's provenance: why it has no calibration.
+NO_CALIBRATION = "no calibration"
+
+
 @dataclass(frozen=True)
 class Calibration(Checked):
     """How logits become probabilities. It changes no score, no class and no order of classes.

@@ -32,7 +32,7 @@ from bnn.measure.calibration import (
     reliability,
     trade,
 )
-from bnn.model.calibration import Calibration
+from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.file import load, save
 from bnn.model.model import Model
 from bnn.run import prepare
@@ -154,6 +154,8 @@ def certify(
     model, missing = with_calibration(
         model, validated, parts.validation.labels.numpy(), whole=bool(settings.get("whole"))
     )
+    if missing:
+        model = replace(model, provenance={**model.provenance, NO_CALIBRATION: missing})
     save(model, folder / MODEL)
     found = _compare(stack, parts, history, settings, folder / MODEL)
     found = _judged(replace(found, no_calibration=missing), model)
