@@ -404,10 +404,10 @@ def test_without_a_calibration_there_are_no_probabilities() -> None:
         bnn.Classifier(_grey(), reject=0.5)
     with pytest.raises(InputError, match="model has no calibration"):
         bnn.Classifier(_grey()).probabilities(np.zeros((1, 2, 2, 1), np.uint8))
-    with pytest.raises(InputError, match="probabilities: its file was made without one$"):
+    with pytest.raises(InputError, match=r"probabilities: its file was made without one$"):
         bnn.Classifier(replace(_grey(), provenance={NO_CALIBRATION: 5}), reject=0.5)
     told = replace(_grey(), provenance={NO_CALIBRATION: "there were few pictures"})
-    with pytest.raises(InputError, match="no probabilities: there were few pictures$"):
+    with pytest.raises(InputError, match=r"no probabilities: there were few pictures$"):
         bnn.Classifier(told, reject=0.5)
 
 
