@@ -66,7 +66,8 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
     Args:
         path: a folder, or a tar archive (plain, gz, bz2, xz). A ``hw/config.h`` in it, as
             :func:`save` writes it, defines folding and network; else the folding is the original's.
-        network: such as ``cnvW1A1``; by default the one in the path, else the one that fits best.
+        network: such as ``cnvW1A1``. By default the network of ``hw/config.h``; without that file
+            the network that the path names, else the one that most files fit.
 
     Raises:
         ParameterError: a file is missing or has a wrong size; the message names it.
@@ -131,8 +132,8 @@ def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model
 def half_steps(raw: NDArray[np.int64]) -> str:
     """Return the lowest bits of the thresholds of CNV's first layer, as hexadecimal digits.
 
-    They have no effect (the sums are whole numbers, the thresholds have steps of 1/2). They are
-    kept so that the same file can be written again.
+    These bits have no effect: the sums are whole numbers, and the thresholds have steps of 1/2.
+    They are kept so that the same file can be written again.
     """
     return np.packbits((raw & 1).astype(np.uint8).ravel()).tobytes().hex()
 

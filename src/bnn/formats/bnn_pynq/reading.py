@@ -108,7 +108,12 @@ def _spelled(location: Path, name: str) -> str:
 
 
 def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
-    """Return the network called ``name``, else the one in the path, else the best fit."""
+    """Return the network of a parameter set.
+
+    If ``name`` is given, this is the network called so. Else it is the network that
+    ``hw/config.h`` describes; else the one whose name is in the last part of the path; else the
+    one that has the most files of the right size.
+    """
     if name is not None and name not in NETWORKS:
         name = _spelled(location, name)
     configured = _configured(files)
@@ -129,7 +134,7 @@ def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork
 def _configured(files: Files) -> OriginalNetwork | None:
     """Return the network and folding that a C header of constants describes, if there is one.
 
-    Headers of other programs, which contain less, are ignored.
+    A header without all constants of one of the five networks is ignored: it is another program's.
     """
     found = {
         (int(index), key.decode()): int(value)
@@ -191,11 +196,11 @@ def parse_classes(text: str) -> tuple[str, ...]:
 def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None:
     """Refuse parameter files that the network does not use: they belong to another network.
 
-    Thresholds of the last layer are accepted even if it uses none: the original's own sets have
-    them (specification, section 3).
+    Thresholds of the last layer are accepted even if the layer uses none: the original's own sets
+    have them (specification, section 3).
 
     Raises:
-        ParameterError: there is such a file; the message names it.
+        ParameterError: there is an unused file; the message names it.
     """
     known = {CONFIG, "classes.txt"}
     for index, layer in enumerate(network.layers):
@@ -234,7 +239,11 @@ def read_layer(
 def _words(
     location: Path, files: Files, name: str, shape: tuple[int, int], used_folds: int
 ) -> NDArray[np.uint64]:
-    """Read the words of a file, (folds, words per fold); words missing for pad rows are 0."""
+    """Return the words of the file ``name``, uint64 ``shape`` = (folds, words per fold).
+
+    The file may end after the first ``used_folds`` folds: the others have pad rows only, and
+    their words are 0.
+    """
     data = files.get(name)
     if data is None:
         raise ParameterError(f"{location}: {name} is missing")
