@@ -91,7 +91,12 @@ def read(
 
 
 def _by_numbers(reader: Assembly, topology: Topology) -> Converted:
-    """Return the network of the links in the order of their numbers, if no topology is given."""
+    """Return the network of ``topology``, which was made from the numbers in the links' names.
+
+    Raises:
+        FormatError: an array does not have the size that the layer before it needs: the links
+            may run in another order.
+    """
     try:
         return reader.converted(topology)
     except MismatchError as error:
@@ -179,7 +184,10 @@ def _natural(name: str) -> list[tuple[int, str, str]]:
 
 
 def _stack_of(links: Links) -> Topology:
-    """Return a topology of dense - batch norm - sign for all links; the last without sign."""
+    """Return a topology with dense, batch norm and sign for each link, in this order.
+
+    The last link has no sign; it may also have no batch norm.
+    """
     if links.convs:
         raise FormatError(
             "has convolutions, but the file does not specify their padding, pools and order; "

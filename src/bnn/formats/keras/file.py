@@ -138,7 +138,10 @@ def _version(path: Path, given: Any) -> int:
 def _places(
     path: Path, weights: archives.Hdf5, top: str, listed: list[_Listed]
 ) -> dict[str, str | None]:
-    """Return layer -> HDF5 group: the group that has the layer's name, or a class and number."""
+    """Return layer -> HDF5 group with the layer's arrays; None if the layer has no group.
+
+    A group notes the name of its layer, or is called after the layer's class and a number.
+    """
     named: dict[str, str] = {}
     for key in weights.keys(top):
         name = weights.attribute(f"{top}/{key}/vars", "name")
@@ -201,7 +204,7 @@ def _read_hdf5(path: Path, architecture: Path | None, quantizers: Quantizers) ->
 def _read_weights(
     path: Path, file: archives.Hdf5, architecture: Path, quantizers: Quantizers
 ) -> KerasModel:
-    """Read weights by the names of their layers, or by Keras 3's numbers."""
+    """Read a file of weights, whose groups are called after layers, or numbered (Keras 3)."""
     text = read_file(architecture, MAX_CONFIG, FormatError)
     config = _json(architecture, text, quantizers)
     listed = _listed(architecture, config)

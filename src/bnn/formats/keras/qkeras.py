@@ -68,8 +68,8 @@ MAX_TEXT = 300
 def called(text: str) -> tuple[str, Mapping[str, Any]] | None:
     """Return name and settings of a quantizer written as a call, ``quantized_bits(8, 0, 1)``.
 
-    Arguments are numbers, texts, True, False or None; nothing is run. Returns None if ``text`` is
-    not a call of a known quantizer with such arguments.
+    The arguments must be numbers, texts, True, False or None; nothing is run. Return None if
+    ``text`` is anything else than a call of a known quantizer with such arguments.
     """
     if len(text) > MAX_TEXT or "(" not in text:
         return None
@@ -99,7 +99,7 @@ def _literal(node: ast.expr) -> Any:
 
 @dataclass(frozen=True)
 class Grid:
-    """The values ``unit * v`` of a quantizer, whole v from low to high."""
+    """The values that a quantizer can give: ``unit * v`` for all whole numbers v, low to high."""
 
     unit: float
     low: int
@@ -110,7 +110,8 @@ def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
     """Return the values that a quantizer can give.
 
     Raises:
-        FormatError: they are not multiples of one number, or their scale depends on the batch.
+        FormatError: the values are not multiples of one number, or the quantizer computes their
+            scale from the batch.
     """
     match _ALIASES.get(name, name):
         case "quantized_bits":
@@ -181,7 +182,7 @@ def _check_slope(where: str, slope: float) -> None:
 
 
 def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the least and largest exponent of powers of two."""
+    """Return the least and the largest exponent of a quantizer to powers of two."""
     most_value = settings["max_value"]
     if most_value is not None and most_value <= 0:
         raise FormatError(f"{where}: {kind} has max_value {most_value:g}; it must be positive")
@@ -198,7 +199,10 @@ def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int,
 
 
 def values(name: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
-    """Return the whole numbers v of ``x`` quantized (float32, any shape), as float32."""
+    """Return ``x`` quantized, as whole numbers v: the quantized value is ``grid.unit * v``.
+
+    ``x`` and the result are float32, of any shape.
+    """
     low, unit = _F(grid.low), _F(grid.unit)
     match _ALIASES.get(name, name):
         case "quantized_bits":
@@ -253,7 +257,10 @@ def _relu(settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
 
 
 def _power(sizes: Real, settings: Mapping[str, Any], least: int, most: int) -> Real:
-    """Return the exponents of ``sizes`` (float32, none negative)."""
+    """Return the exponents of the powers of two to which ``sizes`` are rounded.
+
+    ``sizes`` are absolute values, float32; the exponents are float32 too.
+    """
     limited = np.maximum(sizes, _EPSILON)
     if settings["max_value"] is not None:
         limited = np.minimum(limited, _F(settings["max_value"]))
@@ -274,7 +281,7 @@ def _powers(kind: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real
 
 
 def quantized(where: str, name: str, settings: Mapping[str, Any], x: Real) -> Real:
-    """Return the real values of ``x`` quantized (a bias, a batch norm's parameters)."""
+    """Return ``x`` quantized, as real values. ``x`` is a bias or a parameter of a batch norm."""
     if name in ("quantized_po2", "quantized_relu_po2"):
         sizes = np.abs(x) if name == "quantized_po2" else np.maximum(x, _F(0))
         powers = _F(2) ** _power(sizes, settings, *_exponents(where, name, settings))
@@ -293,7 +300,8 @@ def activation_of(
     """Return the quantizer as an activation called ``layer``.
 
     Raises:
-        FormatError: it gives more than 256 values that are not evenly spaced.
+        FormatError: the quantizer needs a threshold for each value, and has more than 256 values;
+            or one of its settings cannot be converted.
     """
     grid = grid_of(where, name, settings)
     precision = _plain(name, settings, grid)
@@ -350,9 +358,8 @@ def weights_of(
 ) -> Weights:
     """Return latent weights (out, ...) quantized by the kernel quantizer ``name``.
 
-    ``multiplier`` is that of a depthwise layer, see
-    :func:`bnn.formats.keras.quantizers.weights_of`. Without ``alpha`` the scale is ``auto_po2``,
-    as in QKeras' layers.
+    For ``multiplier`` see :func:`bnn.formats.keras.quantizers.weights_of`. If ``alpha`` is not
+    set, the scale is computed as for ``auto_po2``, as QKeras' layers do.
 
     Raises:
         FormatError: the quantizer, or one of its settings, cannot be converted for a kernel.

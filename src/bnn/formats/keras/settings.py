@@ -34,8 +34,8 @@ class Rule:
 
     Attributes:
         parse: returns the value for the reader, or raises :class:`_WrongError`.
-        default: value of an absent key, before ``parse``.
-        is_read: whether a reader has to read it.
+        default: the value that ``parse`` gets if the key is absent.
+        is_read: whether a reader has to read the value.
     """
 
     parse: Callable[[Any], Any]
@@ -134,7 +134,7 @@ def pair(default: tuple[int, int] | None) -> Rule:
 
 
 def single(default: int | None) -> Rule:
-    """Return the rule of a size or stride of one dimension: that of a map of one row."""
+    """Return the rule of a size or stride of one dimension, which becomes (1, size)."""
 
     def parse(value: Any) -> tuple[int, int] | None:
         if value is None and default is None:
@@ -148,7 +148,10 @@ def single(default: int | None) -> Rule:
 
 
 def fixed(*allowed: Any, why: str = "") -> Rule:
-    """Return the rule of a setting that must be one of ``allowed`` (the first: default)."""
+    """Return the rule of a setting that must have one of the values ``allowed``.
+
+    The first of them is the default. ``why`` is the message for other values.
+    """
 
     def parse(value: Any) -> None:
         if not any(type(value) is type(one) and value == one for one in allowed):
