@@ -35,10 +35,11 @@ class Node:
     """One operation of the graph.
 
     Attributes:
-        name: its unique name, made up if the file gives none.
-        kind: operator type. domain: domain of the operator, "" for standard ONNX.
-        inputs, outputs: names of tensors; an empty input is an omitted one.
-        attributes: Python values and arrays.
+        name: unique name of the node. It is made up if the file gives none.
+        kind: type of the operator, such as ``Conv``.
+        domain: domain of the operator, "" for standard ONNX.
+        inputs, outputs: names of tensors; an empty name stands for an omitted input.
+        attributes: attributes by name, as Python values and arrays.
     """
 
     name: str
@@ -58,15 +59,16 @@ class Graph:
 
     Attributes:
         path: path of the file, for messages.
-        nodes: sorted so that every node comes after the nodes that it reads.
+        nodes: the nodes, sorted: every node comes after the nodes whose outputs it reads.
         constants: arrays by tensor name.
         input, output: names of the tensors.
         shape: shape of the input, with the batch; unknown sizes are 1.
-        opsets: version of the operator set by domain, "" for standard ONNX.
+        opsets: domain -> version of its operator set; the domain "" is standard ONNX.
         kind: NumPy dtype name of the input.
         datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
-        classes: names that :mod:`bnn.formats.qonnx.write` noted.
-        declared: shape that the file states for its output, unknown sizes are 0; () if none.
+        classes: names of the classes, if :mod:`bnn.formats.qonnx.write` wrote the file.
+        declared: shape that the file states for its output; unknown sizes are 0. () if the file
+            does not state a shape.
     """
 
     path: Path
@@ -86,7 +88,7 @@ def read(path: Path) -> Graph:
     """Return the graph in the ONNX file ``path``.
 
     Raises:
-        FormatError: it is missing, damaged, too large, or has several inputs or outputs.
+        FormatError: the file is missing, damaged, too large, or has several inputs or outputs.
     """
     try:
         import onnx
@@ -125,7 +127,8 @@ def _bytes(path: Path) -> bytes:
 def check_fields(path: Path, data: bytes, descriptor: Any) -> None:
     """Refuse a file with more fields than :data:`MAX_FIELDS`, before it is parsed.
 
-    A message of two bytes becomes an object of about a hundred. Only field lengths are read.
+    The parser makes an object of about a hundred bytes from each message (group of fields), even
+    if the message has two bytes in the file. This check reads only the lengths of the fields.
     """
     messages = [(descriptor, 0, len(data))]
     count = 0
@@ -360,7 +363,7 @@ def _array(path: Path, item: Any, name: str) -> NDArray[Any]:
 
 
 def _external(path: Path, item: Any) -> NDArray[Any]:
-    """Read a constant from a file next to the model; no file outside its folder is opened."""
+    """Read a constant from a data file; no file outside the model's folder is opened."""
     import onnx
 
     where = {entry.key: entry.value for entry in item.external_data}
@@ -399,7 +402,7 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
 
 @lru_cache(maxsize=8)  # each constant of a file names the checksum of the whole file
 def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a changed file is read anew)
-    """Return the SHA-1 of an external data file (ONNX's checksum is that of the whole file)."""
+    """Return the SHA-1 of a whole external data file, which ONNX states as its checksum."""
     total = hashlib.sha1(usedforsecurity=False)
     with open_file(path, MAX_EXTERNAL, FormatError) as file:
         while part := file.read(1 << 20):
@@ -408,7 +411,7 @@ def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a change
 
 
 def _whole(text: str) -> int:
-    """Parse a file offset: a whole number from 0; else ValueError."""
+    """Return the number in ``text``; raise ValueError if it is not a whole number from 0."""
     if len(text) > 12 or not text.isdecimal():
         raise ValueError
     return int(text)

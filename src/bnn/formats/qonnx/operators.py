@@ -38,11 +38,12 @@ class Operator:
     """How an operator is read.
 
     Attributes:
-        versions: versions that the rule knows, as the first operator set of each.
+        versions: versions of the operator that the rule knows. A version is called after the first
+            operator set that has it.
         tensors: positions of inputs that may depend on the graph's input; the others
             must be constants.
         read: attributes that the rule interprets.
-        fixed: attributes that must have one of these values, which have no effect.
+        fixed: attribute -> the values that are allowed; with these it has no effect.
         idle: attributes that have no effect on the result, whatever their value.
         result: position of the output that is computed; no node may read another one.
         outputs: number of outputs that may have a name.
@@ -310,14 +311,18 @@ class Op:
         return f"node {self.name!r} ({self.kind})"
 
     def attribute(self, name: str) -> Any:
-        """Return the value of an attribute; None if it is absent, or not in this version."""
+        """Return the value of the attribute ``name``.
+
+        Return None if the node does not have the attribute and it has no default, or if this
+        version of the operator does not have it.
+        """
         if name not in OPERATORS[self.kind].read:
             raise KeyError(f"{self.kind}: attribute {name} is not listed as read")
         return self.values.get(name)
 
     @property
     def is_last(self) -> bool:
-        """Whether the node reads maps with channels last."""
+        """Whether the node reads maps with the channels last."""
         return self.domain == CHANNELS_LAST or self.kind in ("Im2Col", "MaxPoolNHWC")
 
 
