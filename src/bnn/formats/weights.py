@@ -82,9 +82,10 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
 
 
 def from_any(real: NDArray[Any], name: str) -> Weights:
-    """Do :func:`from_real`; give weights that are not quantized 24 bits and a scale per row.
+    """Split weights as :func:`from_real` does; weights that are not quantized get 24 bits.
 
-    Layers of these are computed in fixed point (:mod:`bnn.lower.affine`), and the report says so.
+    They are then rounded to 24 bits and a sign, with a scale per row. Their layers are computed in
+    fixed point (:mod:`bnn.lower.affine`), and the report says so.
     """
     try:
         return from_real(real, name)
@@ -102,7 +103,10 @@ def from_any(real: NDArray[Any], name: str) -> Weights:
 
 
 def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return one scale per row such that rows / scale are small whole numbers, or None."""
+    """Return one scale per row such that rows / scale are small whole numbers.
+
+    Return None if there are no such scales.
+    """
     scales = np.ones(len(rows))
     for index, row in enumerate(rows):
         sizes = np.unique(np.abs(row[row != 0]))
@@ -128,9 +132,10 @@ def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def _power_of_two(rows: NDArray[np.float64]) -> float | None:
-    """Return a power of two of which all weights are multiples of 16 bits with sign, or None.
+    """Return the power of two of which all weights are multiples; None if there is none.
 
-    It is found for fixed-point weights, not for weights that are not quantized (24 bits).
+    The multiples must be integers of 16 bits, the sign included. Fixed-point weights have such a
+    power of two; weights that were not quantized do not have one.
     """
     largest = float(np.abs(rows).max(initial=0.0))
     if largest == 0.0:

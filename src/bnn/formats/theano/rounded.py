@@ -69,8 +69,8 @@ def parameters(
     """Return the values of the original's files; ``path`` is for error messages.
 
     Raises:
-        ParameterError: it is not one of the five networks, or the tool cannot round a value
-            (gamma or inv_std of zero, a two-bit weight above 1 or below -1).
+        ParameterError: the trained network is not one of the five networks, or the original's tool
+            cannot round a value (gamma or inv_std of zero, a two-bit weight above 1 or below -1).
     """
     network = NETWORKS.get(_original_name(trained.topology.name))
     if network is None or not _is_plain(trained.topology):
@@ -91,7 +91,10 @@ def parameters(
 
 
 def _is_plain(topology: Topology) -> bool:
-    """Return whether it equals the zoo's topology of its name, and has at most MAX_CLASSES."""
+    """Return whether ``topology`` equals the topology of the same name in :mod:`bnn.network.zoo`.
+
+    It must also have at most MAX_CLASSES classes.
+    """
     named = zoo.topology(topology.name, topology.classes)
     return named == topology and topology.classes <= bnn_pynq.MAX_CLASSES
 
@@ -126,7 +129,11 @@ def _layer(
 
 
 def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.bool_]) -> Float:
-    """Return the integer thresholds of real ones, by the cases in the table of section 9."""
+    """Return integer thresholds for the real thresholds ``t``.
+
+    Which rounding holds is in the table of section 9 of the specification. ``rises``: whether the
+    activation rises with the sum.
+    """
     layer = network.layers[index]
     outer = np.where(rises, np.floor(t), np.ceil(t))
     if layer.convolution and index == 0:
@@ -138,7 +145,11 @@ def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.
 
 
 def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> Whole:
-    """Return thresholds as stored: without pad columns, clipped to 16 bits (CNV's first: not)."""
+    """Return thresholds as the files store them.
+
+    With one-bit weights and two-bit activations the number of pad columns is subtracted. Then the
+    numbers are clipped to 16 bits, except in the first layer of CNV.
+    """
     whole = np.clip(raw, -(2.0**62), 2.0**62).astype(np.int64)
     if network.weight_bits == 1 and network.activation_bits == 2:
         whole = whole - (layer.columns - layer.used_columns)
