@@ -85,7 +85,8 @@ def read_npz(path: str) -> dict[Split, Arrays]:
     0 to 255, (N,) or (N, 1).
 
     Raises:
-        DataError: both parts are missing, or a part has another dtype or shape.
+        DataError: both parts are missing, a part has only one of its two arrays, or an array has
+            a wrong dtype or shape.
         ParameterError: the file is damaged.
     """
     arrays = npz.read(path)
@@ -128,7 +129,10 @@ def _npz_labels(path: str, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
-    """Return the forms (plain, .gz, .xz) in which each file exists; None if no file exists."""
+    """Return for each of the files ``names`` its paths: plain, .gz and .xz, those that exist.
+
+    Return None if none of the files exists. Raise `DataError` if only some of them exist.
+    """
     paths = [_find(folder, name) for name in names]
     there = [forms for forms in paths if forms]
     if there and len(there) < len(names):
@@ -141,13 +145,16 @@ def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
 
 
 def _find(folder: Path, name: str) -> list[Path]:
-    """Return the forms (plain, .gz, .xz) in which a file exists, plain first."""
+    """Return the existing paths of the file ``name``: plain, .gz and .xz, in this order."""
     paths = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
     return [path for path in paths if path.is_file()]
 
 
 def _same(forms: list[Path]) -> Path:
-    """Return the first form of a file, if all forms have the same contents."""
+    """Return the first of the paths of a file.
+
+    Raise `DataError` if the contents (unpacked) of the other paths differ from it.
+    """
     first, *others = forms
     if others:
         wanted = _digest(first)
