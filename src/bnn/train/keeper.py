@@ -22,7 +22,10 @@ EPOCHS = "epochs.csv"
 
 
 class History(Callback):
-    """One row of figures per epoch. Kept in the checkpoint, so that a resumed run continues it."""
+    """One row of figures per epoch.
+
+    The rows are in the checkpoint too, so that a resumed run continues them.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -48,9 +51,10 @@ class History(Callback):
 
 
 class Keeper(Checkpoint):
-    """Writes checkpoints, the best and the last one, and the table of epochs; then prints a line.
+    """After each epoch, writes checkpoints and the table of epochs, and then prints a line.
 
-    When the line of an epoch is printed, its checkpoint is on the disk.
+    The checkpoints are those of the last and of the best epoch. When the line of an epoch is
+    printed, the checkpoint of this epoch is on the disk.
 
     Args:
         folder: folder of the run.
@@ -107,7 +111,7 @@ class Keeper(Checkpoint):
 
 
 class Bar(Callback):
-    """One line on a terminal that shows how far the epoch is; the lines of epochs stay above it.
+    """A progress bar of the current epoch on a terminal; the lines of earlier epochs stay above it.
 
     Args:
         epochs: number of epochs of the run.

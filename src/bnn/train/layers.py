@@ -3,8 +3,9 @@
 
 In training mode they use PyTorch's fused kernels, in bfloat16 under autocast. In evaluation
 mode their arithmetic is *defined*: sums of integers are exact, and real values are float32 in
-the stated order of operations. ``bnn.train.extract`` turns what evaluation mode computes into a
-:class:`bnn.network.network.Network`, so the deployed integers equal the trained forward pass.
+the stated order of operations. ``bnn.train.extract`` makes a
+:class:`bnn.network.network.Network` that computes the same as evaluation mode. So the deployed
+integers equal the forward pass of the trained network in evaluation mode.
 
 Maps are (N, channels, height, width) in PyTorch's ``channels_last`` memory format.
 """
@@ -163,7 +164,10 @@ class BatchNorm(nn.Module):
         return 1 / torch.sqrt(self.variance + self.epsilon)
 
     def observe(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards those of ``count`` values (biased variance)."""
+        """Move the running statistics towards the statistics of a batch.
+
+        ``mean`` and ``variance`` (biased) are those of ``count`` values per channel.
+        """
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
@@ -173,7 +177,7 @@ class BatchNorm(nn.Module):
 
 
 class Activation(nn.Module):
-    """Quantize real values to ``precision``; see :mod:`bnn.train.quantizers`."""
+    """Quantizes real values to ``precision``; see :mod:`bnn.train.quantizers`."""
 
     def __init__(self, precision: Precision = BIPOLAR, estimator: str = "ste") -> None:
         super().__init__()
