@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The Python interface of LSTM-PYNQ: ``from bnn import lstm`` instead of ``import lstm``.
 
-The parameter files are looked for under the roots in ``BNN_PARAMS`` and ``BNN_DATA``. What differs
-from the original: nothing is loaded onto a board, ``RUNTIME_HW`` computes on the CPU with a notice,
-times are this machine's, and texts are not cut off after 95 characters.
+The parameter files are searched under the roots in ``BNN_PARAMS`` and ``BNN_DATA``. There are some
+differences from the original: nothing is loaded onto a board; ``RUNTIME_HW`` computes on the CPU,
+and prints a notice; times are those of this machine; texts are not cut off after 95 characters.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class PynqLSTM:
 
     @property
     def lstm_ops_per_seq_element(self) -> int:
-        """Operations of the LSTM per column: a multiplication and an addition are two."""
+        """Operations of the LSTM per column; a multiply-add counts as two operations."""
         inputs = self.input_size + self.hidden_size + int(self.bias_enabled)
         others = 3 * self.hidden_size * (2 if self.peepholes_enabled else 1)
         operations = 2 * inputs * 4 * self.hidden_size + others
@@ -95,7 +95,10 @@ class PynqOCR(PynqLSTM):
 
     @property
     def fc_ops_per_seq_element(self) -> int:
-        """Operations of the last layer per column; the original counts one direction of plain."""
+        """Operations of the last layer per column.
+
+        For plain networks the original counts only one of the two directions.
+        """
         directions = 2 if self.peepholes_enabled else 1
         return 2 * self.hidden_size * directions * self.alphabet_size
 

@@ -58,7 +58,10 @@ Ints = NDArray[np.int32]
 
 
 def available_params(network: str) -> list[str]:
-    """Return names of the data sets that have parameters for ``network``; none for other names."""
+    """Return the names of the data sets that have parameters for ``network``.
+
+    The list is empty if there is no network of this name.
+    """
     names = [dataset for dataset, known, _ in parameter_sets() if known == network]
     names += [dataset for dataset, known, _ in bundled_sets() if known == network]
     return list(dict.fromkeys(names))
@@ -81,18 +84,20 @@ class PynqBNN:
     """One network on one runtime.
 
     Args:
-        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime; :data:`RUNTIME_HW` the accelerator
-            that ``BNN_ACCELERATOR`` names, else a simulated one (slow, the same circuit).
-        network: ``cnvW1A1`` ...
-        load_overlay: accepted for old scripts; there is no overlay to share.
+        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime. :data:`RUNTIME_HW` is the accelerator
+            that ``BNN_ACCELERATOR`` names; if it names none, a simulation of the same circuit,
+            which is slow.
+        network: name of the network, such as ``cnvW1A1``.
+        load_overlay: accepted for old scripts, and ignored: there is no overlay to share.
 
     Attributes:
         classes: names of the classes, after :meth:`load_parameters`.
-        usecPerImage: microseconds per image of the last call, the network alone. Of a simulated
-            accelerator: its cycles at its clock, what it would take on a board.
+        usecPerImage: microseconds per image of the last call, for the network only. For a
+            simulated accelerator: its cycles divided by its clock, which is the time on a board.
 
     Raises:
-        RuntimeUnavailableError: RUNTIME_HW where there is neither board nor simulator.
+        RuntimeUnavailableError: the runtime is RUNTIME_HW, and this machine has neither an
+            accelerator nor a simulator.
         UnknownNameError: no such runtime or network.
     """
 
@@ -139,7 +144,7 @@ class PynqBNN:
                 ``BNN_PARAMS`` (or the data set of a bundled model).
 
         Raises:
-            ParameterError: there is none, or it is damaged.
+            ParameterError: there is no such parameter set, or it is damaged.
         """
         self._use(self._find(Path(params)))
 
@@ -256,7 +261,7 @@ def _identity(net: PynqBNN) -> tuple[Any, ...]:
 
 
 def _simulated(model: Model) -> Runtime:
-    """Return a simulated accelerator, with a notice and the progress of its build."""
+    """Return a simulated accelerator; print a notice, and show the progress of its build."""
     from bnn.system.progress import building
     from bnn.system.terminal import notice
 
@@ -280,8 +285,8 @@ def _check_runtime(runtime: str) -> None:
 def _fit_lfc(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return IDX images of at most 784 pixels, of any height and width, as (N, 28, 28, 1).
 
-    As in the original, pixels keep their order, without regard to rows and columns; missing ones
-    are 0. More pixels are refused: the original would multiply them by padding weights.
+    As in the original, pixels keep their order, whatever the rows and columns are; missing pixels
+    are 0. Larger images are refused: the original would multiply the rest by padding weights.
     """
     pixels = images.reshape(len(images), -1)
     if pixels.shape[1] > 784:
@@ -343,11 +348,11 @@ class CnvClassifier(_Classifier):
 
     Args:
         network: ``cnvW1A1``, ``cnvW1A2`` or ``cnvW2A2``.
-        params: name of a data set that has parameters for it.
+        params: name of a data set that has parameters for the network.
         runtime: :data:`RUNTIME_SW` or :data:`RUNTIME_HW`.
 
-    Pictures are PIL images and are left shrunk to 32x32, as the original left them. They are
-    not turned by EXIF data, and transparent pixels show their stored colour.
+    Pictures are PIL images. As in the original, the caller's picture is shrunk to 32x32 and stays
+    so. Pictures are not turned by EXIF data, and transparent pixels show their stored colour.
     """
 
     _family = "cnv"
@@ -415,7 +420,10 @@ def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
 
 
 def _check_several(given: Any, what: str) -> None:
-    """Refuse one picture or path if a list is needed: a text would be read letter by letter."""
+    """Refuse one picture or one path if a list is needed.
+
+    A text would otherwise be read letter by letter.
+    """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"give a list of {what}, not one {type(given).__name__}")
 
@@ -430,7 +438,10 @@ def _shrunk(im: Image.Image) -> NDArray[np.uint8]:
 
 
 def _check_depth(im: Image.Image) -> None:
-    """Refuse what Pillow would cut down to 255: values of more than 8 bits, or fractions."""
+    """Refuse pictures with values that are not whole numbers from 0 to 255.
+
+    Pillow would clip or truncate such values without an error.
+    """
     if not is_deep(im.mode):
         return
     values = np.asarray(im)
@@ -453,7 +464,7 @@ def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 class LfcClassifier(_Classifier):
     """Classify 28x28 grey pictures in MNIST's IDX format with an LFC network.
 
-    Arguments as for `CnvClassifier` (specification, section 5).
+    The arguments are those of `CnvClassifier` (specification, section 5).
     """
 
     _family = "lfc"

@@ -26,9 +26,9 @@ class LineRun:
     """Time of a reader's last line.
 
     Attributes:
-        columns: columns of the line, as the network read it.
-        seconds: spent on the class sums.
-        prepare_seconds: spent on reading, scaling and quantizing the picture.
+        columns: number of columns that the network read.
+        seconds: seconds spent on computing the class sums.
+        prepare_seconds: seconds spent on reading, scaling and quantizing the picture.
     """
 
     columns: int
@@ -42,10 +42,10 @@ class LineReader:
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
         runtime: ``cpu`` or ``reference``.
-        options: for the runtime, for example ``kernel="avx2"`` for ``cpu``.
+        options: options for the runtime, for example ``kernel="avx2"`` for ``cpu``.
 
     A *line* below is the path of a picture, a PIL picture, or grey levels uint8 (height, width):
-    dark text on light paper. It is prepared as the model says.
+    dark text on light paper. A line is prepared as the model file says.
 
     Raises:
         UnknownNameError: no such model or runtime.
@@ -99,13 +99,16 @@ class LineReader:
         return self.lines.prepared(path, self.rows)
 
     def scores_of(self, columns: NDArray[Any]) -> NDArray[np.int32]:
-        """Return the class sums, int32 (columns, classes), of integers (columns, rows)."""
+        """Return the class sums of prepared columns, int32 (columns, classes).
+
+        ``columns`` are the integers (columns, rows) of the network's input.
+        """
         outputs = self._runtime.run(self.model.program.input.check(columns))
         self.last_run = LineRun(len(columns), outputs.seconds)
         return outputs.scores
 
     def text(self, scores: NDArray[Any]) -> str:
-        """Return the characters that class sums (columns, classes) stand for."""
+        """Return the text that follows from the class sums ``scores`` (columns, classes)."""
         return self.lines.text(scores, self.model.classes)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files that a user names on the command line, as one batch of a model's input.
 
-A file is a picture, an IDX file of images (MNIST), or CIFAR-10 records; the last two
-hold many images, may be packed, and are recognised by their contents. A folder stands for
-the pictures in it and in its subfolders.
+A file is a picture, an IDX file of images (MNIST), or has CIFAR-10 records. Files of the last two
+kinds contain many images, and may be packed. A folder stands for the pictures in it and in its
+subfolders.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Images = tuple[list[str], NDArray[Any]]
 
 
 def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
-    """Return the files that ``paths`` mean, in order, and those that cannot be read.
+    """Return the files that ``paths`` name, in order, and the files that cannot be read.
 
-    A folder means the pictures in it and in its subfolders, sorted, without hidden files.
+    A folder stands for the pictures in it and in its subfolders, sorted, without hidden files.
     """
     files: list[Path] = []
     unreadable: list[Unreadable] = []
@@ -81,7 +81,7 @@ def read_batches(
     """Yield names and batches of the images in ``files``, ``size`` files at a time (None: all).
 
     Args:
-        model: the model that takes them.
+        model: the model that takes the images.
         files: see :func:`list_files`.
         unreadable: files that cannot be read are added to this list, and skipped.
         advance: called with the number of files done and the number of all files.
@@ -113,7 +113,7 @@ def _failed(path: Path, error: BnnError) -> Unreadable:
 
 
 def check_takes_pictures(model: Model) -> None:
-    """Refuse a model that is not about pictures, with what it takes (`InputError`)."""
+    """Raise `InputError` if the model does not take pictures; the message says what it takes."""
     if not isinstance(model.program.input, PictureInput):
         raise InputError(no_pictures(model))
 
@@ -139,9 +139,10 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
 
 
 def _read(path: Path, model: Model) -> Any:
-    """Return the images of a data file, or the path itself if it must be a picture.
+    """Return the images of an IDX or CIFAR-10 file; for any other file return its path.
 
-    Data files hold images as networks take them: those of another size are refused, not resized.
+    The images in such files have the size that networks take: images of another size are refused,
+    not resized.
     """
     shape = model.program.input.shape
     plain = path.with_suffix("") if path.suffix in PACKED else path
