@@ -68,7 +68,10 @@ class Run:
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulated accelerator computed; ``seconds`` is then not this machine's time."""
+        """Whether a simulated accelerator computed the scores.
+
+        If it did, ``seconds`` is not a time of this machine.
+        """
         return bool(self.details.get("simulated"))
 
     @property
@@ -159,7 +162,7 @@ class Classifier:
         self._runtime = prepare(runtime, self.model.program, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let copies and pickles prepare the same runtime anew."""
+        """Return how copy and pickle make this classifier again: they prepare a new runtime."""
         options = {**_portable(self.options), "reject": self.reject}
         return _again, (self.model, self.runtime, self.bgr, options, self.last_run)
 
@@ -200,10 +203,10 @@ class Classifier:
         return logits(self.model.program, self._run(images, bgr).scores)
 
     def probabilities(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
-        """Return how likely each class is, float64 (N, model's classes), each row of sum 1.
+        """Return the probability of each class, float64 (N, model's classes); each row sums to 1.
 
-        They follow from the logits and the model's calibration: see
-        :class:`bnn.model.calibration.Calibration`. The class "unknown" has no column.
+        The probabilities are computed from the logits with the model's calibration, see
+        :class:`bnn.model.calibration.Calibration`. There is no column for the class "unknown".
 
         Raises:
             InputError: the model has no calibration, or does not take these images.
@@ -362,7 +365,9 @@ def calibration_of(model: Model) -> Calibration:
 
 
 def probabilities(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return probabilities of scores (N, scores): float64 (N, classes), each row of sum 1.
+    """Return the probabilities of the classes, float64 (N, classes), for scores (N, scores).
+
+    Each row sums to 1.
 
     Raises:
         InputError: the model has no calibration.
@@ -394,7 +399,7 @@ def _rejecting(model: Model, reject: object) -> float:
 
 
 def _unknown_name(classes: Sequence[str]) -> str:
-    """Return a name that is not a class of the model."""
+    """Return the name of the class "unknown"; another name if a class of the model is called so."""
     return UNKNOWN if UNKNOWN not in classes else f"{UNKNOWN} (rejected)"
 
 

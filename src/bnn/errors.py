@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors that a user's input can cause, one class per kind of cause.
 
-Every message is one line that names the file (or argument) and the reason, and
-says what to do where that is not obvious. The command line prints that line and
-nothing else.
+Every message is one line. It names the file (or argument) and the reason, and says what
+to do if that is not obvious. The command line prints this line and nothing else; only for
+pictures that cannot be read it prints a line for each of them too.
 """
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn convert``: from another framework's file to ``.bnn``, or from a model elsewhere."""
+"""``bnn convert``: from another framework's file to ``.bnn``, or from a model to another format."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frames of a camera, a video, an animation or a folder, one after another.
 
-OpenCV is imported for cameras and videos alone; it is an optional part (``camera``).
+OpenCV is imported only for cameras and videos; it is an optional dependency (extra ``camera``).
 """
 
 from __future__ import annotations

@@ -119,13 +119,13 @@ def check_takes_pictures(model: Model) -> None:
 
 
 def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
-    """Return the names and batch (N, *input shape) of the images in ``paths``.
+    """Return the names of the images in ``paths``, and the images as a batch (N, *input shape).
 
-    An image of a file that holds several is called ``file[index]``.
+    The name of an image is the path of its file; in a file of several images, ``file[index]``.
 
     Raises:
         DataError: a file is missing, or is not a picture.
-        InputError: the model is not about pictures, or its input has another shape.
+        InputError: the model does not take pictures, or not images of this shape.
     """
     check_takes_pictures(model)
     names: list[str] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: parse, call, print. Work is imported by the command that does it."""
+"""The command line: parse, call, print. Each command imports what it needs when it is run."""
 
 from __future__ import annotations
 

@@ -76,12 +76,12 @@ def scores_table(
     Args:
         model: the model that classified.
         names: names of the pictures.
-        scores: (N, scores), as the runtime gave them.
-        classes: (N,), the class index that each picture got.
+        scores: int32 (N, scores), the scores that the runtime computed.
+        classes: (N,), the index of the class of each picture.
         us: runtime name -> microseconds per image, for the title.
-        names_of: names of the class indexes; by default those of the model. Needed if "unknown"
-            can be a class.
-        top: number of classes that get a bar.
+        names_of: names of the classes, by index; by default those of the model. It is needed if
+            "unknown" can be a class.
+        top: number of classes for which a bar is shown.
         truth: the true class of each picture, if known: wrong answers are then marked.
     """
     answers = model.classes if names_of is None else names_of
@@ -144,7 +144,10 @@ def bars(
 
 
 def percent_text(share: float) -> str:
-    """Return a share in percent with one decimal; ``< 0.1 %`` and ``> 99.9 %`` near the ends."""
+    """Return a share as text in percent with one decimal.
+
+    Shares near 0 and 1 are ``< 0.1 %`` and ``> 99.9 %``.
+    """
     if 0 < share < 0.001:
         return "< 0.1 %"
     if 0.999 < share < 1:

@@ -47,7 +47,7 @@ class _Readable(Protocol):
 
 
 class _Zlib:
-    """zlib's decompressor of one gz stream, with the interface of lzma's and bz2's."""
+    """zlib's decompressor of one gz stream, with the interface of the ones of lzma and bz2."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -179,8 +179,8 @@ def source_name(source: Source) -> str:
 def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
     """Open a plain, gz, xz or bz2 file (recognised by its first bytes) for bounded reading.
 
-    If the file is missing, truncated or damaged, a `DataError` names it. A packed file is read to
-    its end when it is closed, because its checksum is there.
+    If the file is missing, truncated or damaged, a `DataError` names it. When a packed file is
+    closed, the rest of it is read too, because its checksum is at the end.
     """
     name = source_name(source)
     try:

@@ -67,9 +67,10 @@ class PictureFolder:
             yield np.stack(images), self.labels[chosen]
 
     def labels_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
-        """Return the labels as indexes into other ``classes``, such as a model's; int64 (N,).
+        """Return the label of each picture as an index into ``classes``, int64 (N,).
 
-        Raises `DataError` if a subfolder is not one of them, see :func:`bnn.data.names.match`.
+        ``classes`` are other classes than those of the folder, for example a model's. Raises
+        `DataError` if a subfolder is not one of these classes, see :func:`bnn.data.names.match`.
         """
         return match(self.name, self.classes, classes).indexes[self.labels]
 

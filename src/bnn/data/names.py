@@ -64,7 +64,10 @@ def _natural(name: str) -> list[tuple[str, Decimal]]:
 
 
 def _composed(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC); zip files of macOS have NFD."""
+    """Return a name in Unicode's composed form (NFC).
+
+    Names in zip files of macOS are in the decomposed form (NFD).
+    """
     return unicodedata.normalize("NFC", name)
 
 

@@ -70,7 +70,7 @@ def members(
 
 
 class _Tar:
-    """A tar archive, and the position up to which it was read."""
+    """Reads a tar archive from its beginning to its end."""
 
     def __init__(self, stream: _Readable) -> None:
         self._stream = stream

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Chainer models saved with ``save_npz``, and trainer snapshots, to a network.
 
-Such a file contains arrays by the path of their link (``predictor/l1/W``), but not the forward
-pass. A topology gives the order of the layers; without one, links with weights and batch norms
-are paired by their numbers and read as dense - batch norm - sign, the layers of binarized
-multi-layer perceptrons. With GUINNESS' names (``conv0``, ``b0``, ``fc0``) the input is bytes, and
-a dense layer with as many inputs as channels reads the signs of an average over the whole map.
+Such a file contains arrays, named by the path of their link (``predictor/l1/W``), but not the
+forward pass. A topology gives the order of the layers. Without a topology, links with weights are
+paired with batch norms by the numbers in their names, and read as dense - batch norm - sign, the
+layers of binarized multi-layer perceptrons. If the links have GUINNESS' names (``conv0``, ``b0``,
+``fc0``), the input is bytes, and a dense layer with as many inputs as the map before it has
+channels reads the signs of an average over the whole map.
 """
 
 from __future__ import annotations
@@ -167,7 +168,10 @@ def _check_order(links: list[Link]) -> None:
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
-    """Return name in the file -> path in the model, for the arrays of the model."""
+    """Return the arrays of the model: name in the file -> path in the model.
+
+    In a trainer snapshot, the names of these arrays have a prefix, and other arrays are left out.
+    """
     main = "updater/model:main/"
     if any(name.startswith(main) for name in arrays):
         return {name: name[len(main) :] for name in arrays if name.startswith(main)}

@@ -453,10 +453,10 @@ def read_classes(path: Path_) -> tuple[str, ...]:
 
 
 def parse_folding(text: str) -> tuple[tuple[int, int], ...]:
-    """Parse (PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
+    """Return (PE, SIMD) of every layer from a text such as ``32x64,64x32,32x64,16x8``.
 
     Raises:
-        FormatError: ``text`` is not of this form.
+        FormatError: ``text`` is not a list of such pairs.
     """
     pairs = []
     for part in text.split(","):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Read files that have the arrays of layers, but not their order; a topology gives the order.
 
-Chainer's links and the modules of a PyTorch state dictionary become one network here. What
-differs between the frameworks is a :class:`Framework`.
+The links of Chainer and the modules of a PyTorch state dictionary are made a network in the same
+way here. What differs between the two frameworks is in a :class:`Framework`.
 """
 
 from __future__ import annotations

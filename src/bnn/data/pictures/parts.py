@@ -260,9 +260,10 @@ def _runs(mask: NDArray[np.bool_]) -> int:
 def are_several(ink: Mask) -> bool:
     """Whether ink shows more than one digit or letter.
 
-    Strokes of one digit stand close together: a bar above a 5, a dot on an i, the two strokes
-    of a 4. Parts are several digits if they are side by side with a gap, and each is nearly as
-    tall as all ink; or if they are one above the other and each is tall; or if they are far apart.
+    Strokes of one digit are close together: a bar above a 5, a dot on an i, the two strokes of a
+    4. Parts are several digits in three cases: they are side by side with a gap, and each is
+    nearly as tall as all ink together; they are one above the other, and each is tall; or they are
+    far apart.
     """
     _, boxes, _ = _found(ink)
     height = _height(boxes)

@@ -61,7 +61,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
 def open_bytes(data: bytes, name: str) -> Image.Image:
     """Open the bytes of a picture file without decoding them; ``name`` is for messages.
 
-    Raises `DataError` as `open_picture`.
+    Raises `DataError` for the same reasons as `open_picture`.
     """
     image = _opened(lambda: BytesIO(data), name, data.startswith(_JPEG))
     image.filename = name  # type: ignore[attr-defined]  # for messages

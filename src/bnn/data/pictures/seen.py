@@ -87,7 +87,7 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
 
 @contextmanager
 def open_one_of(data: bytes, name: str) -> Iterator[Image.Image]:
-    """Open the bytes of a picture file as :func:`open_one` opens a file."""
+    """Open the bytes of a picture file in the same way as :func:`open_one` opens a file."""
     with open_bytes(data, name) as image:
         _check_one(image)
         yield image

@@ -163,14 +163,17 @@ def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
 
 
 def _median(levels: NDArray[np.uint8]) -> int:
-    """Return the median, truncated, from the count of each level."""
+    """Return the median of ``levels``, truncated; it is found from the count of each level."""
     reached = np.cumsum(np.bincount(levels, minlength=256))
     middle = ((len(levels) - 1) // 2 + 1, len(levels) // 2 + 1)
     return int(np.searchsorted(reached, middle).sum()) // 2
 
 
 def _widened(values: NDArray[Any], margin: int, factor: int, around: int) -> NDArray[Any]:
-    """Do ``np.pad(values, margin, constant_values=around)[::factor, ::factor]`` in less memory."""
+    """Return ``np.pad(values, margin, constant_values=around)[::factor, ::factor]``.
+
+    It needs less memory than this expression.
+    """
     rows, columns = (np.arange(0, side + 2 * margin, factor) - margin for side in values.shape)
     within = [(i >= 0) & (i < n) for i, n in zip((rows, columns), values.shape, strict=True)]
     wider = np.full((len(rows), len(columns)), around, values.dtype)

@@ -87,18 +87,20 @@ def save(
 
     Args:
         model: one of the five networks: read from such a set, or trained and lowered.
-        folder: the folder to make; if it exists, it must be empty. Its ``hw/config.h`` has the
-            constants for the original's build.
+        folder: the folder to make; if it exists, it must be empty. Its file ``hw/config.h`` has
+            the constants for the original's build.
         folding: (PE, SIMD) of every layer; the original's by default.
-        fires_at: for an LFC network with logits: the output bit of a class is 1 if its logit is at
-            least this number. Default: the entry ``fires at`` of the model's provenance, or 0
-            without one. :func:`bnn.formats.bnn_pynq.extracting.firing_level` finds a good one.
+        fires_at: only for an LFC network with logits: the output bit of a class is 1 if the logit
+            of the class is at least this number. By default it is the entry ``fires at`` of the
+            model's provenance, or 0 if there is no such entry.
+            :func:`bnn.formats.bnn_pynq.extracting.firing_level` finds a good number.
 
     Returns:
         Notes on what the files cannot express, one line each.
 
     Raises:
-        ParameterError: the model is not such a network, or the files cannot express its values.
+        ParameterError: the model is not one of the five networks, or the files cannot express its
+            values.
     """
     parameters, notes = parameters_of(model, fires_at)
     if folding is not None:

@@ -88,7 +88,10 @@ def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: fl
 
 
 def _stages(model: Model) -> list[Stage]:
-    """Return the layers of the program, without the arg max; refuse edges with two readers."""
+    """Return the layers of the program, without the arg max.
+
+    Refuse a program that is not a plain stack, for example if two operations read the same edge.
+    """
     program = model.program
     readers: dict[str, list[Op]] = {}
     for op in program.ops:
@@ -326,7 +329,10 @@ def firing_level(logits: NDArray[np.float64]) -> float:
 
 
 def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDArray[np.int32]]:
-    """Return signs (classes,) and thresholds (classes, 1): a class fires at ``sign * sum >= T``."""
+    """Return for each class a sign, int64 (classes,), and a threshold T, int32 (classes, 1).
+
+    The output bit of a class is 1 if ``sign * sum >= T``.
+    """
     if program.affine is None:
         raise ParameterError(f"{stage.dot.name}: LFC needs a threshold or logits for each class")
     edge = program.edges[program.scores]

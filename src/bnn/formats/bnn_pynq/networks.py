@@ -40,17 +40,17 @@ class Layer:
 
     @property
     def neuron_fold(self) -> int:
-        """NF: threshold rows per PE (TMEM)."""
+        """Rows that each PE computes, one after the other; the original calls it NF or TMEM."""
         return self.rows // self.pe
 
     @property
     def synapse_fold(self) -> int:
-        """SF: weight words per row."""
+        """Weight words in a row; the original calls it SF."""
         return self.columns // self.simd
 
     @property
     def weight_words(self) -> int:
-        """WMEM: weight words per PE."""
+        """Weight words in the memory of each PE; the original calls it WMEM."""
         return self.neuron_fold * self.synapse_fold
 
 

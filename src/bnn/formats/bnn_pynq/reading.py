@@ -151,7 +151,7 @@ def _configured(files: Files) -> OriginalNetwork | None:
 
 
 def _fit(network: OriginalNetwork, files: Files) -> int:
-    """Return how many files have the size that this network expects."""
+    """Return how many of the files have the name and the size of a file of this network."""
     fit = 0
     for index, layer in enumerate(network.layers):
         for pe in range(layer.pe):
@@ -184,8 +184,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
     """Return the names in the text of a ``classes.txt``; an empty line is a class, too.
 
     Raises:
-        ParameterError: it contains control characters: it is another kind of file, or text in
-            another encoding, such as UTF-16.
+        ParameterError: the text contains control characters: then the file is not a text, or its
+            encoding is not UTF-8 (but UTF-16, for example).
     """
     text = text.removeprefix("\ufeff")  # Windows' editors put it before UTF-8
     if _CONTROL.search(text):

@@ -48,7 +48,7 @@ class Parameters:
 
 
 def encode(parameters: Parameters) -> Files:
-    """Return file name -> contents, in the folding of ``parameters.network``."""
+    """Return file name -> contents of a parameter set in the folding of ``parameters.network``."""
     network = parameters.network
     files: Files = {}
     for index, (layer, values) in enumerate(zip(network.layers, parameters.layers, strict=True)):

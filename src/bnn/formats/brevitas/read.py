@@ -153,7 +153,7 @@ def from_module(module: Any) -> Converted:
     """Return the network of a live bnn_pynq module, which has its bits as attributes.
 
     Raises:
-        FormatError: it is another kind of module.
+        FormatError: the module is not one of Brevitas' bnn_pynq networks.
     """
     check(module, _EPSILON, _TENSOR_NORM_EPSILON)
     state = _state(
@@ -197,7 +197,7 @@ def _named_bits(path: Path, network: str | None, held: Mapping[Any, Any]) -> Bit
 
 
 def _unknown(held: Mapping[Any, Any]) -> str:
-    """Return a message: what to do with a state whose network is not known."""
+    """Return a message that says what the user can do with a state of an unknown network."""
     own = any(isinstance(key, str) and key.split(".")[0] in _EPSILON for key in held)
     if own:
         return (

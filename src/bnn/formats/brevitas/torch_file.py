@@ -241,7 +241,7 @@ class _Program:
                 raise ValueError(name)
 
     def _marked(self) -> list[Any]:
-        """Pop what was pushed since the last mark."""
+        """Remove everything after the last mark from the stack, and return it."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
             place -= 1

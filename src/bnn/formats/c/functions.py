@@ -49,11 +49,11 @@ class Context:
     fused: Mapping[str, Window]
 
     def edge(self, name: str) -> Edge:
-        """The edge called ``name``."""
+        """Return the edge called ``name``."""
         return self.program.edges[name]
 
     def type_of(self, name: str) -> str:
-        """C type of the values of an edge."""
+        """Return the C type of the values of an edge."""
         edge = self.edge(name)
         return c_type(edge.low, edge.high)
 

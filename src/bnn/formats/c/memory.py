@@ -28,12 +28,12 @@ def c_type(low: int, high: int) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an edge lies.
+    """Where the values of an edge are stored.
 
     Attributes:
-        array: C type of its values, which is also that of the array.
-        first: index of its first value in that array.
-        size: number of its values.
+        array: C type of the values. There is one array for each type, which has this type.
+        first: index of the first value in this array.
+        size: number of values.
     """
 
     array: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes a folder with a model as C99."""
+"""Write a folder with a model as C99."""
 
 from __future__ import annotations
 

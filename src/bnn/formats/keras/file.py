@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading Keras model files as data: layers with their configuration and arrays.
 
-``.keras`` (a zip of JSON and HDF5, Keras 3 and late Keras 2), whole-model ``.h5``, and weights
-in ``.h5`` beside the JSON of their architecture.
+The files are ``.keras`` (a zip archive of JSON and HDF5; Keras 3 and the last versions of Keras 2),
+``.h5`` with a whole model, and ``.h5`` with weights only, next to a JSON file of the architecture.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class KerasLayer:
 
     Attributes:
         name: name of the layer.
-        kind: name of its class.
-        settings: its configuration, checked against the settings of its class.
-        sources: names of the layers that it reads.
-        arrays: its variables, by name if names are known (``.h5``), else in their
-            order as ``0``, ``1``, ...
+        kind: name of the layer's class.
+        settings: the layer's configuration, checked against the settings of its class.
+        sources: names of the layers that the layer reads.
+        arrays: the layer's variables by name. If the file has no names of variables, they are
+            called ``0``, ``1``, ... in their order.
     """
 
     name: str
@@ -236,7 +236,7 @@ def _read_weights(
 def _named(
     path: Path, file: archives.Hdf5, top: str, layer: str, kind: str
 ) -> dict[str, NDArray[Any]]:
-    """Return a layer's arrays by short name: ``kernel`` for ``a/b/kernel:0``."""
+    """Return a layer's arrays by their short names, such as ``kernel`` for ``a/b/kernel:0``."""
     names = file.attribute(f"{top}{layer}", "weight_names")
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):

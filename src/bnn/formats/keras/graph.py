@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which layers a layer of a Functional Keras model reads, as Keras 2 and 3 write it.
 
-Each layer must be called once, must read first outputs, and must have no argument that changes
-what it computes; everything else is refused.
+Each layer must be called once, may read only the first output of another layer's first call, and
+must not have an argument that changes what it computes. Everything else is refused.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QKeras' quantizers (qkeras.quantizers 0.9), and BinaryNet's and TernaryNet's for Keras.
 
-Each quantizer is computed in float32, in the order of operations of its package. For training,
-QKeras returns ``x + (q - x)`` instead of the quantized value q of x; here q itself is used, and
-:func:`inexact` counts for how many weights that sum is rounded to another number.
+Each quantizer is computed in float32, with the operations in the same order as in its package. For
+training, QKeras returns ``x + (q - x)`` instead of the quantized value q of x. Here q itself is
+used, and :func:`inexact` counts the weights for which float32 rounds this sum to another number
+than q.
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ def _clipped(x: Real, grid: Grid) -> Real:
 
 
 def _hard(x: Real) -> Real:
-    """Return BinaryNet's piecewise linear sigmoid of ``x``, also QKeras' default."""
+    """Return BinaryNet's piecewise linear sigmoid of ``x``. QKeras uses it too, by default."""
     made: Real = np.clip(_F(0.5) * x + _F(0.5), _F(0), _F(1))
     return made
 
@@ -383,7 +384,7 @@ def weights_of(
 def _scaled(
     where: str, kind: str, settings: Mapping[str, Any], latent: Real, multiplier: int
 ) -> Weights:
-    """Return weights with a scale per output, which is computed from the weights."""
+    """Return ``latent`` quantized, with a scale per output that is computed from the weights."""
     alpha = settings["alpha"] or "auto_po2"
     rows = latent.reshape(len(latent), -1)
     if multiplier:  # the last axis of a depthwise kernel is the multiplier
@@ -481,8 +482,8 @@ def inexact(weights: Weights, latent: Real) -> int:
 def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
     """Return the weights of BinaryNet's (``Binary...``) and TernaryNet's (``Ternary...``) layers.
 
-    As in hls4ml, a binary weight is the sign. A ternary one is +1 above 0.5, -1 at or below -0.5,
-    else 0.
+    As in hls4ml, a binary weight is the sign of the latent weight. A ternary weight is +1 if the
+    latent weight is above 0.5, -1 if it is at most -0.5, else 0.
 
     Raises:
         FormatError: a weight of a binary layer is 0, which has no sign.
@@ -501,7 +502,10 @@ def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
 
 
 def nearly_zero(kind: str, factor: float, latent: Real) -> int:
-    """Return how many positive weights BinaryNet's ``2 * round(0.5 * x + 0.5) - 1`` makes -1."""
+    """Return how many weights are positive, but become -1 in BinaryNet.
+
+    BinaryNet computes ``2 * round(0.5 * x + 0.5) - 1`` in float32.
+    """
     if kind.startswith("Ternary"):
         return 0
     x = latent / _F(factor)

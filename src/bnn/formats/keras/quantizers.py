@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Larq's quantizers (larq.quantizers 0.14) and Keras' activations, from their configuration.
 
-Each one is computed in float32, in the order of operations of its package. QKeras' quantizers are
-in :mod:`bnn.formats.keras.qkeras`.
+Each of them is computed in float32, with the operations in the same order as in its package.
+QKeras' quantizers are in :mod:`bnn.formats.keras.qkeras`.
 """
 
 from __future__ import annotations
