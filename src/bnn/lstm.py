@@ -37,7 +37,7 @@ class PynqLSTM:
     Args:
         runtime: :data:`RUNTIME_HW` or :data:`RUNTIME_SW`; both compute the same.
         dataset: ``plain`` or ``fraktur``.
-        network: such as ``W4A4``.
+        network: name of the network, such as ``W4A4``.
         load_overlay: accepted for old scripts; there is no overlay.
 
     Raises:
@@ -103,14 +103,20 @@ class PynqOCR(PynqLSTM):
         return 2 * self.hidden_size * directions * self.alphabet_size
 
     def inference(self, input_data: Image.Image) -> tuple[float, float, str]:
-        """Return (million operations per second, milliseconds, text) of a picture of a line."""
+        """Return the text of a picture of a line.
+
+        The result is (million operations per second, milliseconds, text).
+        """
         text = self._reader.read(input_data)
         run = self._reader.last_run
         ms = max(1e3 * run.seconds, 1e-9)
         return 0.001 * self.ops_per_seq_element * run.columns / ms, ms, text
 
     def inference_from_path(self, input_path: str | os.PathLike[str]) -> tuple[float, str]:
-        """Return (milliseconds, text) of a text file of prepared pixels, column by column."""
+        """Return (milliseconds, text) for a text file of prepared pixels.
+
+        The file has the pixels column by column.
+        """
         scores = self._reader.scores_of(self._reader.columns_of_file(input_path))
         return 1e3 * self._reader.last_run.seconds, self._reader.text(scores)
 

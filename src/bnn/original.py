@@ -116,7 +116,7 @@ class PynqBNN:
         self._runtime: Runtime | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the prepared runtime, which stays in its process."""
+        """Return the attributes without the prepared runtime, which another process cannot use."""
         return {**self.__dict__, "_runtime": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -181,21 +181,23 @@ class PynqBNN:
     def inference(self, path: str | os.PathLike[str]) -> int:
         """Return the class of the first image in a file, by the original's rule for one image.
 
-        CNV: the first maximal score. LFC: log2 of the word of fired bits, rounded.
+        For CNV it is the first maximal score. For LFC it is the rounded log2 of the word of the
+        classes' bits.
         """
         return self._single(self._read(path))[0]
 
     def detailed_inference(self, path: str | os.PathLike[str]) -> Ints:
         """Return the scores of the first image in a file, int32 (classes,).
 
-        LFC: 1 for the class of :meth:`inference`, else 0.
+        For LFC the score is 1 for the class that :meth:`inference` returns, and 0 for the others.
         """
         return self._single(self._read(path))[1]
 
     def inference_multiple(self, path: str | os.PathLike[str]) -> Ints:
         """Return classes of all images in a file, int32 (count,), by the rule for many images.
 
-        CNV: the first maximal score, or class 0 if it is not above 0. LFC: the highest fired bit.
+        For CNV it is the first maximal score, or class 0 if no score is above 0. For LFC it is the
+        highest class whose bit is 1.
         """
         return self._multiple(self._read(path))[0]
 
@@ -241,9 +243,10 @@ class PynqBNN:
         print(f"Classification rate: {1e6 / self.usecPerImage:.2f} images per second")
 
     def _lfc_single(self, outputs: Outputs) -> int:
-        """Return the class as the original did: log2 of the word of fired bits, rounded.
+        """Return the class in the same way as the original: log2 of the word of bits, rounded.
 
-        Halves are rounded up, so the result may be above the highest bit.
+        The word has a bit for each class. Halves are rounded up, so the result may be above the
+        highest bit that is 1.
         """
         assert self._model is not None
         program = self._model.program

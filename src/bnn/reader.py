@@ -65,7 +65,7 @@ class LineReader:
         self._runtime = prepare_sequence(runtime, self.model.program, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let copies and pickles prepare the same runtime anew."""
+        """Return how copy and pickle make this reader again: they prepare a new runtime."""
         return _again, (self.model, self.runtime, self.options)
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class LineReader:
 
     @property
     def rows(self) -> int:
-        """Height of a column."""
+        """Number of pixels in a column."""
         return self.model.program.input.shape[0]
 
     def read(self, line: Line) -> str:

@@ -64,7 +64,7 @@ def _show(name: str, folder: Path) -> Iterator[Any]:
 
 
 def _show_accelerator(name: str, folder: Path) -> Iterator[Any]:
-    """Yield parts of the output: a picture, classified on the cpu and in a simulated accelerator."""
+    """Yield the parts of the output that compare the cpu with a simulated accelerator."""
     model = load(name)
     paths = sorted(folder.glob("*.png"))[:1]
     _, batch = read_images(model, paths)

@@ -44,7 +44,7 @@ class Report:
     final: str = ""
 
     def used(self, layer: str, what: str, arrays: Mapping[str, Any] | None = None) -> None:
-        """Add a layer, and the arrays (by name) that it is made of."""
+        """Add a layer to the report, with the arrays (by name) from which it was made."""
         named = (f"{name} {_shape(array)}" for name, array in (arrays or {}).items())
         self.layers.append((layer, what, ", ".join(named)))
 
@@ -75,7 +75,10 @@ class Report:
 
 
 def _rounded(network: Network) -> str:
-    """Return a line on how many layers have sums that are not exact in float32, or ""."""
+    """Return a line that says how many layers have sums that are not exact in float32.
+
+    Return "" if there is no such layer.
+    """
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     count = sum(not _is_exact(layer, network) for layer in weighted)
     if not count:

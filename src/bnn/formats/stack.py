@@ -97,7 +97,7 @@ def extent(size: Pair, dilation: Pair) -> Pair:
 
 
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
-    """Return kernels (out, height, width, in) with zeros between their positions."""
+    """Return kernels (out, height, width, in) dilated: zeros are inserted between the positions."""
     out, height, width, channels = weights.shape
     size = extent((height, width), dilation)
     _check_size("a dilated convolution", (out, *size, channels))
@@ -154,7 +154,7 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
 
 
 def append_two_classes(stack: Stack, source: str) -> str:
-    """Append a layer that makes two scores, -x and x, of a quantized output; return its name."""
+    """Append a layer that makes two scores, -x and x, of a quantized output x; return its name."""
     weights = np.array([[-1], [1]], np.int16)
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 

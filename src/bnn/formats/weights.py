@@ -54,7 +54,9 @@ def whole(integers: NDArray[Any], scale: NDArray[Any], low: int, high: int) -> W
 
 
 def from_real(real: NDArray[Any], name: str) -> Weights:
-    """Split weights (out, ...) into integers times one scale, or times one scale per row.
+    """Return weights (out, ...) as small integers times a scale.
+
+    There is one scale for all weights if possible, else one scale per row (output).
 
     Raises:
         FormatError: no such integers and scales exist; the message begins with ``name``.

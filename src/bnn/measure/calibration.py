@@ -158,11 +158,11 @@ class Trade:
     refused: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return these figures as plain values, for JSON."""
         return asdict(self)
 
     def text(self) -> str:
-        """One line for a terminal or a page."""
+        """Return these figures as one line for a terminal or a page."""
         kept = "no answer is right"
         if self.right_kept is not None:
             kept = f"{100 * self.right_kept:.1f} % of the right answers kept"
@@ -182,7 +182,7 @@ def trade(
 
     Args:
         reject: the limit, 0 to 1.
-        sure, right: (N,) of a test part, as :func:`reliability` takes them.
+        sure, right: probability of each answer on a test part, and whether it is right, (N,).
         others: name -> probabilities (M,) of the answers to images that show no class.
     """
     kept = sure >= reject

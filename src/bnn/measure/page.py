@@ -123,7 +123,8 @@ def _wide(kind: str, head: str, rows: Sequence[str]) -> str:
 def confusion(classes: Sequence[str], matrix: NDArray[np.int64]) -> str:
     """Return the confusion matrix as a table; with more than 16 classes, cells show no numbers.
 
-    The larger a cell's share of its row, the stronger its colour: 3 errors in 1000 are pale.
+    The larger the share of a cell in its row is, the stronger is its colour: a cell with 3 of 1000
+    pictures is pale.
     """
     small = len(classes) > MAX_NUMBERED
     names = [escape(name) for name in classes]

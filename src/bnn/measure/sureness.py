@@ -24,7 +24,7 @@ MAX_OTHERS = 2000
 
 @dataclass(frozen=True)
 class Sureness:
-    """How reliable probabilities are.
+    """How reliable a classifier's probabilities are.
 
     Attributes:
         error: the expected calibration error, 0 to 1.
@@ -37,7 +37,7 @@ class Sureness:
     trades: tuple[Trade, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return these figures as plain values, for JSON."""
         return {
             "calibration_error": self.error,
             "rejecting": [one.as_json() for one in self.trades],

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files, pictures and arrays of any kind, as one batch of a model's input.
 
-Files, PIL pictures and arrays go through the same preparation, that of the model file. What is
-ambiguous is refused by name.
+Files, PIL pictures and arrays are prepared in the same way, as the model file says. An input that
+could be understood in two ways is refused, and the message says why.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _no_picture(value: Any) -> str:
-    """Return a message for something that is not a picture: what to give instead."""
+    """Return a message about a value that is not a picture; it says what to give instead."""
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | memoryview):
         return (
@@ -172,7 +172,7 @@ def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None
 
 
 def _pictures(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the pictures of an array, (height, width) or (height, width, channels) each."""
+    """Return the pictures of an array, each (height, width) or (height, width, channels)."""
     shape = array.shape
     if array.ndim == 2:
         return [array]

@@ -28,7 +28,8 @@ class Calibration(Checked):
     """How logits become probabilities. It changes no score, no class and no order of classes.
 
     A class whose logit is ``gap`` below the highest has a probability proportional to
-    exp(-(gap / temperature)^exponent). With the exponent 1 that is softmax(logits / temperature).
+    exp(-(gap / temperature)^exponent). If the exponent is 1, the probabilities are
+    softmax(logits / temperature).
     """
 
     temperature: float

@@ -235,9 +235,9 @@ def _plain_fields(part: Any) -> dict[str, Any]:
 
 
 def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
-    """Pack values (rows, columns) to bit-planes of their codes, (bits, rows, ceil(columns / 8)).
+    """Return the bit-planes of values (rows, columns): uint8 (bits, rows, ceil(columns / 8)).
 
-    The lowest bit of the codes is plane 0; column 0 is bit 0 of a byte.
+    Plane 0 has the lowest bit of each code. Column 0 is bit 0 of the first byte of a row.
     """
     rows, columns = values.shape
     packed = np.empty((precision.bits, rows, -(-columns // 8)), np.uint8)
@@ -346,7 +346,10 @@ def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, Any], Tensors]:
-    """Read the header and tensors of a safetensors file; the library checks the sizes in it."""
+    """Return the header and the tensors of a safetensors file.
+
+    The library safetensors checks the sizes in the file.
+    """
     from safetensors import SafetensorError, safe_open
 
     _check_head_size(path)
@@ -373,7 +376,7 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
 
 
 def _check_head_size(path: str | os.PathLike[str]) -> None:
-    """Refuse a header that is too large, because it is parsed at once."""
+    """Refuse a header that is too large; a header is parsed as a whole."""
     with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MAX_HEAD_BYTES:

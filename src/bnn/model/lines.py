@@ -118,7 +118,10 @@ def _mirrored(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _visits(count: int) -> list[int]:
-    """Return the order in which columns are visited: m, m-1, m+1, m-2, ... with m = count // 2."""
+    """Return the order in which columns are visited: m, m-1, m+1, m-2, ... with m = count // 2.
+
+    Positions outside the line are left out.
+    """
     middle = count // 2
     order = [middle]
     for distance in range(1, middle + 1):
@@ -251,5 +254,8 @@ _KINDS: dict[str, type[Lines]] = {cls.kind: cls for cls in (PlainLines, FrakturL
 
 
 def lines_from_json(value: object) -> Lines:
-    """Return what :meth:`Lines.to_json` described; :class:`ModelFileError` for anything else."""
+    """Return the lines that :meth:`Lines.to_json` described.
+
+    Raise :class:`ModelFileError` if ``values`` describe anything else.
+    """
     return of_kind("lines", value, _KINDS)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random variations of a batch of pictures, computed on the batch's own device.
 
-Every function takes and returns uint8 (N, height, width, channels), so that the network
-sees bytes of the same kind as after deployment.
+Every function takes and returns pictures as uint8 (N, height, width, channels), so that the
+network reads bytes in training too, as after deployment.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
 
 
 def distort(pictures: Tensor) -> Tensor:
-    """Rotate, shear, scale, shift and bend each picture a little, as handwriting differs.
+    """Return each picture rotated, sheared, scaled, shifted and bent a little at random.
 
-    Rotation up to 12 degrees, shear up to 0.2, scale 0.88 to 1.14 along each axis, shift up to a
-    fourteenth of the size, and a smooth random displacement field of 7 x 7 knots. Pixels
-    from outside are black.
+    So different handwriting is imitated. The rotation is at most 12 degrees, the shear at most 0.2,
+    the scale is 0.88 to 1.14 along each axis, and the shift is at most a fourteenth of the size.
+    Bending is a smooth random displacement field of 7 x 7 knots. Pixels from outside are black.
     """
     count, _, _, channels = pictures.shape
     maps = pictures.permute(0, 3, 1, 2).float()
@@ -124,7 +124,10 @@ def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tens
 
 
 def _affine(count: int, device: torch.device) -> Tensor:
-    """Return random maps (count, 2, 3) from target to source coordinates in [-1, 1]."""
+    """Return random affine maps (count, 2, 3), for rotation, shear, scale and shift.
+
+    A map takes coordinates of the result to coordinates of the picture; both are in [-1, 1].
+    """
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(count, device=device).uniform_(low, high)

@@ -172,10 +172,10 @@ def certify(
 
 
 def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
-    """Note in an LFC model the logit from which a class fires on the original's hardware.
+    """Return an LFC model with the entry ``fires at`` in its provenance.
 
-    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs this
-    logit (``fires at`` in the provenance). Other models are returned unchanged.
+    The original's hardware has one bit per class and no scores: the bit is 1 if the logit is at
+    least this number. ``bnn convert --to bnn-pynq`` needs it. Other models are returned unchanged.
 
     Args:
         scores: int32 (N, classes), scores of validation pictures.

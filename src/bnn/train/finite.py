@@ -54,7 +54,7 @@ def check_logits(stack: Stack, scores: Tensor, where: str) -> None:
 
 
 def check_history(rows: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Refuse figures of epochs that are not finite numbers."""
+    """Refuse a history in which a figure of an epoch is not a finite number."""
     for number, row in enumerate(rows, start=1):
         for key, value in row.items():
             if isinstance(value, bool) or not isinstance(value, int | float):

@@ -66,7 +66,7 @@ def quantizer_of(act: Activation) -> Quantizer:
 
 
 def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
-    """Return ``act(norm(x))`` of a training step; x: bfloat16 (N, channels[, height, width])."""
+    """Return ``act(norm(x))`` of a training step; x is bfloat16 (N, channels[, height, width])."""
     quantizer = quantizer_of(act)
     result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
     return result

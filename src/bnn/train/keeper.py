@@ -32,7 +32,7 @@ class History(Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Note the time at which the epoch begins (a Lightning hook)."""
+        """Keep the time at which the epoch begins (a Lightning hook)."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
@@ -72,7 +72,7 @@ class Keeper(Checkpoint):
         self._done = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Note the time at which the run begins (a Lightning hook)."""
+        """Keep the time at which the run begins (a Lightning hook)."""
         if self._begun is None:
             self._begun = time.perf_counter()
 
@@ -145,7 +145,7 @@ class Bar(Callback):
 
 
 def duration(seconds: float) -> str:
-    """Return the seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
+    """Return a number of seconds as a short text: ``8 s``, ``12 min`` or ``3.1 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -27,7 +27,8 @@ class Weighted(nn.Module):
     Args:
         shape: shape of the weights, outputs first.
         precision: precision of the integer weights.
-        bias: whether a real bias is added; a batch norm that follows has one already.
+        bias: whether a real bias is added. It is not needed before a batch norm, which has a bias
+            of its own (beta).
 
     Attributes:
         weight: float32 parameter of ``shape``, kept within [-1, 1] by :meth:`project`.
@@ -121,13 +122,14 @@ class BatchNorm(nn.Module):
     Evaluation: ``(x - mean) * (gamma * inv_std) + beta``, every operation rounded to
     float32, ``inv_std = 1 / sqrt(variance + epsilon)``.
 
-    gamma is kept positive. With a negative gamma the activation would fall, and a max pool would
-    have to come before it, which BNN-PYNQ's accelerators do not do (specification, section 8).
-    Nothing is lost: the layer before can negate a row of its weights instead.
+    gamma is kept positive. With a negative gamma the activation would fall when its input rises,
+    and a max pool after it would have to come before it; BNN-PYNQ's accelerators cannot do so
+    (specification, section 8). The network can still learn the same functions: the layer before
+    can negate a row of its weights instead.
 
     Args:
         channels: number of channels; 1 for one set of parameters for all values.
-        epsilon: added to the variance.
+        epsilon: number that is added to the variance.
         gain: initial value of gamma.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One process at a time in a run's folder."""
+"""Only one process at a time may work in a run's folder."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Task(L.LightningModule):
             self._teachers.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Reset the sums; in a resumed run set the random states (a Lightning hook)."""
+        """Reset the epoch's sums; in a resumed run, set the random states (a Lightning hook)."""
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
         self.begun = True
@@ -175,7 +175,7 @@ class Task(L.LightningModule):
             self._deployed = prepare("cpu", lower(extract(self.stack)), threads=threads)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
-        """Count the correct answers of the integer program that would be deployed now."""
+        """Log how many answers are right, of the program that would be deployed now."""
         pictures, labels = batch
         if self._deployed is None:
             scores = self.stack.scores(pictures)
@@ -224,7 +224,11 @@ def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> No
 
 
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """Return the factor of the learning rates: it rises to 1 in ``warm_up`` steps, then falls."""
+    """Return the factor of the learning rates at ``step`` of ``steps``.
+
+    It rises in the first ``warm_up`` steps (at most a fifth of all steps), and falls to 0 along
+    half a cosine.
+    """
     rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
     return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 

@@ -65,7 +65,7 @@ def _head(english: str, japanese: str) -> str:
 
 
 def _without_paths(found: Certificate, text: str) -> str:
-    """Return a text in which paths of this machine are replaced by their last part."""
+    """Return ``text`` with each path of this machine replaced by the last part of the path."""
     settings = found.settings
     named = [settings.get(key) for key in ("data", "network", "init")]
     places = [found.dataset, *named, *settings.get("teachers", ())]

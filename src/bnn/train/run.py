@@ -125,7 +125,7 @@ class Settings:
 
     @property
     def deployed(self) -> str:
-        """File name of the checkpoint that is deployed."""
+        """Name of the checkpoint file whose epoch is deployed."""
         return LAST if self.whole else BEST
 
     @classmethod
@@ -294,7 +294,7 @@ def _check_training(parts: Parts) -> None:
 
 
 def _beginning(settings: Settings, recipe: Recipe, parts: Parts, precision: str) -> str:
-    """Return one line about the training that starts."""
+    """Return one line about the training that begins: numbers of pictures, batch, arithmetic."""
     asked = settings.recipe.batch
     batch = f"batch {recipe.batch}"
     if recipe.batch != asked:
@@ -461,7 +461,10 @@ def history_of(path: Path) -> list[dict[str, float]]:
 
 
 def _make(folder: Path, settings: Settings) -> None:
-    """Make the run's folder; refuse one inside the data folder, which would change the data."""
+    """Make the run's folder; refuse a folder inside the data folder.
+
+    A run there would add files to the data.
+    """
     data = Path(settings.data)
     if settings.data not in KNOWN and data.is_dir():
         place, pictures = folder.resolve(), data.resolve()
@@ -543,7 +546,7 @@ def read_options(folder: Path) -> FitOptions:
     """Read the options of the run in ``folder`` from its settings file.
 
     Raises:
-        TrainError: as :func:`read_settings`.
+        TrainError: for the same reasons as in :func:`read_settings`.
     """
     path = folder / SETTINGS
     how = _table(folder).get(HOW, {})

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Execute an ONNX or QONNX file: the independent answer that ``--verify`` compares with.
+"""Execute an ONNX or QONNX file, to get independent answers that ``--verify`` compares with.
 
 ONNX's own operators run in ``onnx.reference``, which is ONNX's definition of them in NumPy.
-QONNX's are written here from their definitions (the operator documents of QONNX, and its
-executor). Nothing here is shared with the reader of such files, so that a mistake of the reader
-cannot be repeated here. Only these operators are run, never code from the file.
+QONNX's operators are written here from their definitions (the operator documents of QONNX, and its
+executor). No code is shared with the reader of such files, so that a mistake of the reader is not
+repeated here. Only these operators are run, never code from the file.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ class BipolarQuant(OpRun):
 
 
 class Trunc(OpRun):
-    """QONNX's Trunc: drops low bits; with six inputs (version 2) it clips to the output's bits."""
+    """QONNX's Trunc, which drops low bits.
+
+    With more than four inputs (version 2) it also clips the result to the output's bits.
+    """
 
     def _run(
         self,
@@ -259,7 +262,7 @@ class Hardmax(Softmax):
 class MaxPool(OpRun):
     """ONNX's MaxPool over one or two axes.
 
-    ``onnx.reference`` (1.23) computes SAME_LOWER as SAME_UPPER.
+    ``onnx.reference`` (1.23) computes a pool with SAME_LOWER as if it had SAME_UPPER.
     """
 
     op_domain = ""

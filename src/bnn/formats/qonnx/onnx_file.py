@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading an ONNX file as data: nodes, constants, shapes. Nothing is executed or trusted."""
+"""Read an ONNX file as data: nodes, constants, shapes. Nothing in it is executed or trusted."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _check_total(path: Path, graph: Any) -> None:
 
 
 def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str]) -> None:
-    """Refuse tensors that are made twice, and operators that the file defines itself."""
+    """Refuse a file in which two nodes make the same tensor, or that defines operators itself."""
     own = {(item.domain, item.name) for item in model.functions}
     made = set(known)
     for node in nodes:
@@ -226,7 +226,10 @@ def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str
 
 
 def _opsets(path: Path, model: Any) -> dict[str, int]:
-    """Return domain -> operator set version; a domain that occurs twice must have one version."""
+    """Return domain -> version of its operator set.
+
+    Refuse a file that declares two different versions for a domain.
+    """
     opsets: dict[str, int] = {}
     for item in model.opset_import:
         domain = "" if item.domain == "ai.onnx" else item.domain

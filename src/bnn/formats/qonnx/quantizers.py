@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QONNX's quantizers: what they compute, and activation layers that equal them.
 
-Definitions: the operator documents of the QONNX specification; the arithmetic is that of
-its executor (NumPy, float32), in its order of operations.
+They are defined by the operator documents of the QONNX specification. The arithmetic (float32)
+and the order of the operations are those of QONNX's executor in NumPy.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
 
 
 def flag(node: Op, name: str) -> bool:
-    """Return an attribute that must be 0 or 1, as a bool."""
+    """Return the attribute ``name`` as a bool; refuse values other than 0 and 1."""
     value = node.attribute(name)
     if value not in (0, 1):
         raise FormatError(f"{node}: {name}={value} must be 0 or 1")
@@ -164,8 +164,8 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
 
     Args:
         node: the node.
-        inputs: its inputs: the tensor, then the constants scale, zero point and bit width
-            (``BipolarQuant`` has the scale only).
+        inputs: the node's inputs: the tensor, and then the constants scale, zero point and bit
+            width (``BipolarQuant`` has only the scale).
     """
     if node.kind == "BipolarQuant":
         if len(inputs) != 2:

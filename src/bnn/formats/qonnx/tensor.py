@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tensors during the walk over an ONNX graph, and the order of their elements.
 
-ONNX tensors are mostly channels first; the layers of the network are channels last. No data are
-transposed: a tensor only notes the meaning of each axis, and a flattened map notes the order of
-its elements.
+Most ONNX tensors have the channels first; the layers of the network have the channels last. No
+data are transposed: a tensor only has the meaning of each axis, and a flattened map has the order
+of its elements.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold")
 
 
 class Walk:
-    """Values of tensors by name, and the layers made so far."""
+    """The walk over a graph: the values of tensors by name, and the layers made so far."""
 
     def __init__(self, graph: Graph, chosen: Grid | None) -> None:
         self.graph = graph
@@ -97,7 +97,7 @@ class Walk:
         return self.graph.output in node.outputs
 
     def tensor(self, node: Op, value: Value | None) -> Tensor:
-        """Return ``value`` as a tensor; a pending flattening is done."""
+        """Return ``value`` as a tensor; if a flattening is pending, it becomes a layer now."""
         tensor = self.on_map(node, value)
         if not tensor.flat:
             return tensor

@@ -48,7 +48,7 @@ class Trained:
     Attributes:
         topology: layers of the network.
         parameters: values of the layers that have parameters, in order.
-        arithmetic: dtype of the arrays, in which the training computed.
+        arithmetic: dtype of the arrays; training computed in this dtype.
         report: report on which array was used for what.
     """
 
@@ -191,7 +191,7 @@ def _statistics(shapes: tuple[Shape, ...], number: int, arrays: _Arrays) -> Stat
 def _weights(
     layer: Conv | Dense, before: tuple[int, int, int], number: int, arrays: _Arrays, flipped: bool
 ) -> Weights:
-    """Return the weights in the order of this package: units first, channels last."""
+    """Return the weights of a layer in this package's order of axes: units first, channels last."""
     height, width, channels = before
     what = f"weights of layer {number}"
     match layer:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Thresholds rounded as by the original's own tool (specification, section 9).
+"""Thresholds rounded in the same way as by the original's own tool (specification, section 9).
 
-The result is *not* what was trained: thresholds are moved by truncation, by a ceiling before a
-strict comparison, and because the order of pool and batch norm is ignored. The shipped parameter
-sets were made this way; :func:`bnn.lower.lower` is exact.
+The result is *not* what was trained. Thresholds change because they are truncated, because they
+are rounded up before a strict comparison, and because the order of pool and batch norm is ignored.
+The shipped parameter sets were made in this way; :func:`bnn.lower.lower` is exact.
 """
 
 from __future__ import annotations
@@ -159,7 +159,10 @@ def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> W
 
 
 def _quantized(weights: Float, bits: int) -> Whole:
-    """Return the integer weights: with 1 bit -1 if w < 0, else +1; with 2 bits floor(w + 0.5)."""
+    """Return the integer weights.
+
+    With one bit they are -1 if w < 0, else +1; with two bits they are floor(w + 0.5).
+    """
     if not np.isfinite(weights).all():
         raise ParameterError("a weight is not finite")
     if bits == 1:

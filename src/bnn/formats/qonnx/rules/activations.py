@@ -71,7 +71,7 @@ def _by_channel(walk: Walk, node: Op, tensor: Tensor, given: qonnx_quant.Quant) 
 
 
 def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Rule of Trunc, which drops low bits: becomes thresholds."""
+    """Rule of Trunc, which drops low bits: it becomes thresholds."""
     source, *parameters = inputs
     _check_ranks(node, source, parameters)
     tensor = walk.real(node, source)
@@ -119,7 +119,7 @@ def sign(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _check_ranks(node: Op, source: Any, parameters: Any) -> None:
-    """Refuse parameters with more axes than the tensor: the result would have more axes."""
+    """Refuse parameters with more axes than the tensor: the result would have more axes too."""
     for item in parameters:
         if isinstance(item, Constant) and item.value.ndim > len(source.axes):
             raise FormatError(

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of scales, offsets, sums and batch norms: pending factors, or real-valued layers."""
+"""Rules of scales, offsets, sums and batch norms.
+
+They become pending operations, which the next layer includes, or layers of real values."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def pad(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def _sides(
     node: Op, tensor: Tensor, pads: list[int], axes: Value | None
 ) -> dict[str, tuple[int, int]]:
-    """Return axis -> (positions added before, positions added after)."""
+    """Return for each axis (N, C, H, W) how many positions are added before and after it."""
     numbers = list(range(4))
     if isinstance(axes, Constant):
         numbers = [int(axis) for axis in axes.value.reshape(-1)]

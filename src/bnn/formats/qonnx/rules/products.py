@@ -92,7 +92,8 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Rule of XnorPopcountMatMul: the number of equal bits of two rows of 0 and 1.
 
-    The dot product with -1 for 0 is the number of equal bits minus that of unequal ones.
+    If 0 is replaced by -1, the dot product is the number of equal bits minus the number of unequal
+    bits.
     """
     tensor = walk.tensor(node, inputs[0])
     given = inputs[1]
