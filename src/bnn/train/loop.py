@@ -418,11 +418,11 @@ def _is_done(
 ) -> bool:
     """Return whether nothing is left to train.
 
-    All epochs are done, or training ended early because there was no better epoch for so long.
+    This is so if all epochs are done, or if training ended early with the same patience.
     """
     if len(rows) > task.recipe.epochs:
         raise TrainError(
-            f"it has trained {len(rows)} epochs already, more than {task.recipe.epochs}; "
+            f"the run has trained {len(rows)} epochs already, more than {task.recipe.epochs}; "
             "ask for more with --epochs"
         )
     ended = kept.get(ENDED)

@@ -115,10 +115,14 @@ def read_plain(path: Path) -> Plain:
     classes = header.number("NUMBER_OF_CLASSES")
     bits, weight_bits = header.number("PIXELWIDTH"), header.number("WEIGHTWIDTH")
     if not (1 <= units <= 1024 and 1 <= rows <= 1024 and 2 <= classes <= MAX_CLASSES):
-        raise ParameterError(f"{path}: a network of {rows} rows, {units} units, {classes} classes")
+        raise ParameterError(
+            f"{path}: has {rows} rows, {units} units and {classes} classes; rows and units must be "
+            f"1 to 1024, classes 2 to {MAX_CLASSES}"
+        )
     if not (2 <= bits <= 8 and 2 <= weight_bits <= 8):
         raise ParameterError(
-            f"{path}: pixels of {bits} bits and weights of {weight_bits}; from 2 to 8 are read"
+            f"{path}: has pixels of {bits} bits and weights of {weight_bits} bits; both must have "
+            "2 to 8 bits"
         )
     header.expect("OUTPUTACTIVATIONHIDDENLAYERWIDTH", bits)
     header.expect("OUTPUTACTIVATIONOUTPUTLAYERWIDTH", 16)
@@ -266,7 +270,10 @@ class _Header:
         pe = self.number("PE")
         simd = 1 if inputs == 1 else self.number(_SIMD[part])
         if pe < 1 or units % pe or simd < 1 or inputs % simd:
-            raise ParameterError(f"{self.path}: PE {pe} or {_SIMD[part]} {simd} divides no layer")
+            raise ParameterError(
+                f"{self.path}: PE {pe} must divide {units} units, and {_SIMD[part]} {simd} must "
+                f"divide {inputs} inputs"
+            )
         return pe, simd
 
     def finish(self) -> None:
