@@ -95,8 +95,8 @@ def _by_numbers(reader: Assembly, topology: Topology) -> Converted:
     """Return the network of ``topology``, which was made from the numbers in the links' names.
 
     Raises:
-        FormatError: an array does not have the size that the layer before it needs: the links
-            may run in another order.
+        FormatError: an array does not have the size that the layer before its layer requires: the
+            links may have to run in another order.
     """
     try:
         return reader.converted(topology)

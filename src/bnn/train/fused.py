@@ -43,7 +43,8 @@ def _suits(layers: Iterable[nn.Module], x: Tensor) -> bool:
 def _fused(layers: list[nn.Module]) -> Iterator[Any]:
     """Yield the layers as functions.
 
-    A batch norm and the activation after it become one function, and a 2x2 max pool :func:`pool`.
+    A batch norm per channel and the activation after it become one function; a 2x2 max pool
+    becomes :func:`pool`.
     """
     index = 0
     while index < len(layers):

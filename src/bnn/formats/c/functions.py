@@ -36,9 +36,9 @@ class Context:
     """What is needed to write the C function of one operation.
 
     Attributes:
-        program: the program that contains it.
-        number: its number; part of the names in C.
-        places: where the edges are stored.
+        program: the program that contains the operation.
+        number: number of the operation, which is part of the names in C.
+        places: name of each edge -> where the edge is stored.
         fused: name -> window, for the windows that have no function of their own, because the dots
             that read them copy each patch when they need it.
     """
