@@ -129,8 +129,8 @@ def seen(
 ) -> Seen:
     """Return a picture as a person sees it. The caller's picture is not changed, only decoded.
 
-    It is rotated by its EXIF orientation (tag 274); values of more than 8 bits are scaled by the
-    range that the file states; other colour spaces become RGB; transparent pixels show
+    The result is rotated by the EXIF orientation (tag 274). Values of more than 8 bits are scaled
+    by the range that the file states, other colour spaces become RGB, and transparent pixels show
     ``paper``.
 
     Args:
