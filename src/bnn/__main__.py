@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m bnn``: the command line, where ``bnn`` itself is not on the path."""
+"""``python -m bnn``: the command line, for shells that do not find the command ``bnn``."""
 
 from bnn.commands.main import main
 

@@ -11,7 +11,8 @@ from typing import Any
 class Checked:
     """Base of frozen dataclasses: copy and pickle call the constructor again.
 
-    So a copy, also one sent to a worker process, is validated and inferred again.
+    So every copy is checked again, and its derived values are computed again. This is also true of
+    copies that are sent to another process.
     """
 
     __slots__ = ()

@@ -33,11 +33,12 @@ class Tile:
     """A square of a frame, and what it was classified as.
 
     Attributes:
-        box: left, top, right, bottom in pixels of the frame, as PIL has them.
+        box: left, top, right and bottom of the square, in pixels of the frame; right and bottom
+            are the first ones outside, as in PIL.
         class_index: index of the class in the classifier's ``classes``.
         class_name: name of the class.
-        probability: probability of the model's own class, also if the tile is "unknown" because
-            this is too low; None if the model has no calibration.
+        probability: probability of the class that the model chose; None if the model has no
+            calibration. If it is too low, the tile's class is "unknown".
     """
 
     box: tuple[int, ...]
@@ -52,10 +53,12 @@ class Run:
 
     Attributes:
         images: number of images.
-        seconds: time spent on computing. For an accelerator, also a simulated one, its cycles at
-            its clock; ``details["simulation_seconds"]`` is the time of the simulation itself.
+        seconds: time spent on computing. For an accelerator, also a simulated one, this is its
+            number of cycles divided by its clock; the time that a simulation itself took is
+            ``details["simulation_seconds"]``.
         details: further figures of the runtime (cycles, stalls, bytes moved).
-        prepare_seconds: spent on reading, decoding, resizing, checking, quantizing and packing.
+        prepare_seconds: time spent on reading, decoding, resizing, checking, quantizing and packing
+            the images.
     """
 
     images: int
@@ -65,7 +68,10 @@ class Run:
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulated accelerator computed; ``seconds`` is then not this machine's time."""
+        """Whether a simulated accelerator computed the scores.
+
+        If it did, ``seconds`` is not a time of this machine.
+        """
         return bool(self.details.get("simulated"))
 
     @property
@@ -84,10 +90,11 @@ _SUMMED = ("cycles", "simulation_seconds")
 
 
 def total(runs: Sequence[Run]) -> Run:
-    """Return one run with the sums of several: images, times, cycles, simulation seconds.
+    """Return several runs as one run: the sums of images, times, cycles and simulation seconds.
 
     Args:
-        runs: at least one run of the same classifier; all other details are those of the last.
+        runs: at least one run, all of the same classifier. Details that are not summed are those
+            of the last run.
     """
     details = dict(runs[-1].details)
     for name in _SUMMED:
@@ -105,26 +112,26 @@ class Classifier:
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
         runtime: ``cpu``, ``reference``, ``sim`` or ``board`` (see :data:`bnn.run.RUNTIMES`).
-        bgr: whether arrays hold blue, green, red, as OpenCV's frames do. The methods below have
-            the same argument; it counts for one call.
-        reject: from 0 to 1, or None. An image whose class has a lower probability than this gets
-            the class "unknown", which is one more at the end of ``classes``. The model must have
-            a calibration.
-        options: for the runtime, for example ``threads=1`` for ``cpu``.
+        bgr: whether the channels of arrays are blue, green, red, as in OpenCV's frames. The methods
+            below have the same argument, for one call.
+        reject: a probability from 0 to 1, or None. If the class of an image has a lower
+            probability, the image gets the class "unknown", which is added at the end of
+            ``classes``. The model must have a calibration.
+        options: options for the runtime, for example ``threads=1`` for ``cpu``.
 
     Attributes:
         classes: names of the classes; with ``reject``, "unknown" is added at the end.
 
-    It can be copied, compared, pickled and sent to another process (joblib, multiprocessing);
-    a copy prepares its runtime anew, without the option ``progress``.
+    A classifier can be copied, compared, pickled and sent to another process (joblib,
+    multiprocessing); a copy prepares its runtime anew, without the option ``progress``.
 
     ``images`` below is any of: a picture (a PIL image, the path of a file, or an array uint8
     (height, width) or (height, width, channels) of any size, with 1, 3 or, with alpha, 4
-    channels); an array (N, height, width) or (N, height, width, channels) of several; a list
-    of any of the former. All are prepared as the model says; arrays that have its shape
-    already are taken as they are (digits that are dark on light become light on black). See
-    :func:`bnn.model.batch.as_batch`. Models that are not about pictures take arrays (N, ...) with
-    their input's shape and its declared type.
+    channels); an array (N, height, width) or (N, height, width, channels) of several pictures; a
+    list of these. Pictures are prepared as the model file says. Arrays that have the shape of the
+    model's input already are not changed (but digits that are dark on light become light on
+    black). See :func:`bnn.model.batch.as_batch`. Models that do not take pictures take arrays
+    (N, ...) with the shape and the declared type of their input.
 
     Raises:
         UnknownNameError: no such model or runtime.
@@ -155,12 +162,12 @@ class Classifier:
         self._runtime = prepare(runtime, self.model.program, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let copies and pickles prepare the same runtime anew."""
+        """Return how copy and pickle make this classifier again: they prepare a new runtime."""
         options = {**_portable(self.options), "reject": self.reject}
         return _again, (self.model, self.runtime, self.bgr, options, self.last_run)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both give the same answers in the same way: model, runtime and its options."""
+        """Whether both have equal models, runtimes and options, so that they give equal answers."""
         if not isinstance(other, Classifier):
             return NotImplemented
         return _identity(self) == _identity(other)
@@ -187,7 +194,7 @@ class Classifier:
     def scores(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int32]:
         """Return the integer scores, int32 (N, scores).
 
-        There is one per class, except for models whose last layer the host computes.
+        There is one score per class, except for models whose last layer the host computes.
         """
         return self._run(images, bgr).scores
 
@@ -196,10 +203,10 @@ class Classifier:
         return logits(self.model.program, self._run(images, bgr).scores)
 
     def probabilities(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
-        """Return how likely each class is, float64 (N, model's classes), each row of sum 1.
+        """Return the probability of each class, float64 (N, model's classes); each row sums to 1.
 
-        They follow from the logits and the model's calibration: see
-        :class:`bnn.model.calibration.Calibration`. The class "unknown" has no column.
+        The probabilities are computed from the logits with the model's calibration, see
+        :class:`bnn.model.calibration.Calibration`. There is no column for the class "unknown".
 
         Raises:
             InputError: the model has no calibration, or does not take these images.
@@ -209,7 +216,7 @@ class Classifier:
         return probabilities(self.model, self._run(images, bgr).scores)
 
     def classify(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int64]:
-        """Return the class indices, int64 (N,): places in ``classes``."""
+        """Return the class of each image, int64 (N,), as an index into ``classes``."""
         return self._decided(self._run(images, bgr))
 
     def run(
@@ -222,17 +229,19 @@ class Classifier:
     def classify_tiles(
         self, frame: Any, size: int, stride: int, *, bgr: bool | None = None
     ) -> list[Tile]:
-        """Classify squares of a larger picture; those that the preparation refuses are left out.
+        """Return the classes of squares of a larger picture.
+
+        Squares that the model's preparation refuses are left out: for example, the preparation of
+        digits refuses a square without a stroke.
 
         Args:
             frame: a picture, as :func:`bnn.tiles` takes it.
             size: side of a square, in pixels.
             stride: distance from one square to the next, in pixels.
-            bgr: whether an array has blue first; None: as the classifier was made.
+            bgr: whether blue is the first channel of an array; None: as for the classifier.
 
         Returns:
-            Tiles in rows from the top left: box, class and probability of each. A digit's
-            preparation refuses squares without a stroke.
+            The tiles, in rows from the top left: box, class and probability of each.
 
         Raises:
             InputError: size or stride does not fit the frame.
@@ -274,7 +283,10 @@ class Classifier:
         ]
 
     def _decided(self, outputs: Outputs) -> NDArray[np.int64]:
-        """Return the classes of a run; those that are not likely enough become "unknown"."""
+        """Return the classes of a run, int64 (N,).
+
+        With ``reject``, images whose class is not likely enough get the class "unknown".
+        """
         classes = decide(self.model.program, outputs)
         if self.reject is None:
             return classes
@@ -284,13 +296,14 @@ class Classifier:
     def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
         """Return every edge of the program by name: int32 (N, height, width, channels) each.
 
-        The edges are those of the reference runtime, in the order of the operations, ``input``
-        first. If the classifier's runtime can show its edges, they are compared, for example
-        with ``Classifier(model, runtime="sim", watched=True)``.
+        The edges are computed by the reference runtime. They are in the order of the operations;
+        the first is ``input``. If the classifier's runtime can show its edges, as
+        ``Classifier(model, runtime="sim", watched=True)`` can, they are compared with these.
 
         Raises:
-            InputError: so many images that their edges would need more than 2 GiB.
-            DisagreementError: the runtime has another value; names the edge and the first place.
+            InputError: there are so many images that their edges would need more than 2 GiB.
+            DisagreementError: the runtime has another value than the reference runtime; the
+                message names the edge and the first position.
         """
         from bnn.run.edges import compared
 
@@ -321,7 +334,7 @@ def _again(
 
 
 def _identity(classifier: Classifier) -> tuple[Any, ...]:
-    """Return what decides a classifier's answers and how it finds them."""
+    """Return everything that two classifiers must have in common to be equal."""
     options = _portable(classifier.options)
     return classifier.model, classifier.runtime, classifier.bgr, classifier.reject, options
 
@@ -332,7 +345,10 @@ def _portable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def logits(program: Program, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the logits of scores (N, scores), float64 (N, classes); the same without an affine."""
+    """Return the logits of scores (N, scores), float64 (N, classes).
+
+    If the program has no affine, the logits are the scores.
+    """
     if program.affine is None:
         return scores.astype(np.float64)
     return program.affine.logits(scores)
@@ -351,7 +367,9 @@ def calibration_of(model: Model) -> Calibration:
 
 
 def probabilities(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return probabilities of scores (N, scores): float64 (N, classes), each row of sum 1.
+    """Return the probabilities of the classes, float64 (N, classes), for scores (N, scores).
+
+    Each row sums to 1.
 
     Raises:
         InputError: the model has no calibration.
@@ -360,19 +378,22 @@ def probabilities(model: Model, scores: NDArray[np.int32]) -> NDArray[np.float64
 
 
 def chosen(model: Model, outputs: Outputs) -> NDArray[np.float64]:
-    """Return for each image of a run the probability of the class that was chosen, (N,)."""
+    """Return for each image of a run the probability of the class that was chosen, float64 (N,)."""
     found = probabilities(model, outputs.scores)
     sure: NDArray[np.float64] = found[np.arange(len(found)), decide(model.program, outputs)]
     return sure
 
 
 def chosen_of(classifier: Classifier, batch: NDArray[Any]) -> NDArray[np.float64]:
-    """Classify a prepared batch; return the probability of each chosen class, (N,)."""
+    """Classify a prepared batch; return the probability of each chosen class, float64 (N,)."""
     return chosen(classifier.model, classifier._run(batch, False))
 
 
 def _rejecting(model: Model, reject: object) -> float:
-    """Return ``reject`` as a float; `InputError` if it is wrong or there is no calibration."""
+    """Return ``reject`` as a float.
+
+    Raise `InputError` if it is not a probability, or if the model has no calibration.
+    """
     if isinstance(reject, bool) or not isinstance(reject, int | float) or not 0 <= reject <= 1:
         raise InputError(f"reject is a probability from 0 to 1, not {reject!r}")
     calibration_of(model)
@@ -380,12 +401,15 @@ def _rejecting(model: Model, reject: object) -> float:
 
 
 def _unknown_name(classes: Sequence[str]) -> str:
-    """Return a name that is not a class of the model."""
+    """Return the name of the class "unknown"; another name if a class of the model is called so."""
     return UNKNOWN if UNKNOWN not in classes else f"{UNKNOWN} (rejected)"
 
 
 def decide(program: Program, outputs: Outputs) -> NDArray[np.int64]:
-    """Return the classes (N,) of a run: the program's own arg max, else the first maximal logit."""
+    """Return the classes (N,) of a run.
+
+    A program with an arg max decides itself; else the class is the first with the maximal logit.
+    """
     if outputs.decisions is not None:
         return outputs.decisions
     if program.affine is None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors that a user's input can cause, one class per kind of cause.
 
-Every message is one line that names the file (or argument) and the reason, and
-says what to do where that is not obvious. The command line prints that line and
-nothing else.
+Every message is one line. It names the file (or argument) and the reason, and says what
+to do if that is not obvious. The command line prints this line and nothing else; only for
+pictures that cannot be read it prints a line for each of them too.
 """
 
 
@@ -36,7 +36,10 @@ class DataError(BnnError):
 
 
 class UnreadableError(DataError):
-    """Pictures of a data set cannot be read; ``lines`` has one line per picture, if several."""
+    """Pictures of a data set cannot be read.
+
+    ``lines`` has a line for each of the pictures if there are several; else it is empty.
+    """
 
     def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -68,7 +71,7 @@ class BuildError(BnnError):
 
 
 class PlanError(BnnError):
-    """A requested plan is impossible; the message says what is exceeded, and the nearest plan."""
+    """A requested plan is impossible; the message names the exceeded limit and the nearest plan."""
 
 
 class DriverError(BnnError, RuntimeError):
@@ -76,11 +79,14 @@ class DriverError(BnnError, RuntimeError):
 
 
 class DisagreementError(BnnError):
-    """A runtime's value differs from the reference's; names the edge and the first place."""
+    """A runtime's value differs from the reference's; the message names edge and position."""
 
 
 class CacheError(BnnError):
-    """The cache folder cannot be used: not private, not writable or full; names ``BNN_CACHE``."""
+    """The cache folder cannot be used: it is not private, not writable, or full.
+
+    The message names the environment variable ``BNN_CACHE``, which sets another folder.
+    """
 
 
 class FormatError(BnnError):
@@ -88,8 +94,8 @@ class FormatError(BnnError):
 
 
 class ServeError(BnnError):
-    """A server cannot start: its address, models, token or limits."""
+    """A server cannot start, because of its address, its models, its token or its limits."""
 
 
 class BulkError(BnnError):
-    """A bulk classification cannot start or go on: its sources, output folder or processes."""
+    """A bulk classification cannot start or go on, because of sources, output or processes."""

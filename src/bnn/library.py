@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Models by name or by place: bundled ones, ``.bnn`` files, original parameter sets."""
+"""Models by name or by path: bundled models, ``.bnn`` files, original parameter sets."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def load(source: str | os.PathLike[str]) -> Model:
     """Return the model called or stored at ``source``.
 
     Args:
-        source: a bundled name (``lfc-w1a1``, see :func:`bundled`), a ``.bnn`` file, or a
-            parameter folder or tar archive of the original BNN-PYNQ; also the name
-            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``. A
-            parameter file of LSTM-PYNQ, or the name of such a network (``plain-w4a4``) that is
-            under a root in ``BNN_PARAMS`` or ``BNN_DATA``.
+        source: one of: a bundled name (``lfc-w1a1``, see :func:`bundled`); the path of a ``.bnn``
+            file; the path of a parameter folder or tar archive of the original BNN-PYNQ; the name
+            ``<dataset>-<network>`` of a parameter set under a root in ``BNN_PARAMS``; the path of
+            a parameter file of LSTM-PYNQ; the name of such a network (``plain-w4a4``) under a root
+            in ``BNN_PARAMS`` or ``BNN_DATA``.
 
     Raises:
-        UnknownNameError: there is no such thing; the message lists what there is.
-        ModelFileError, ParameterError: it is there, but damaged.
+        UnknownNameError: there is no such model; the message lists the names that there are.
+        ModelFileError, ParameterError: the file or folder exists, but is damaged.
     """
     if not isinstance(source, str | os.PathLike) or not isinstance(os.fspath(source), str):
         raise UnknownNameError(f"a model's name or path is needed, not {type(source).__name__}")
@@ -121,7 +121,7 @@ def _folders(variable: str) -> list[Path]:
 
 
 def line_roots() -> list[Path]:
-    """Return the folders in which the parameter files of LSTM-PYNQ are looked for."""
+    """Return the folders in which the parameter files of LSTM-PYNQ are searched."""
     return _folders("BNN_PARAMS") + _folders("BNN_DATA")
 
 
@@ -145,8 +145,9 @@ def parameter_sets() -> list[tuple[str, str, Path]]:
 
 
 def bundled_sets() -> list[tuple[str, str, str]]:
-    """Return (data set, original network, bundled name) of each bundled model that can replace
-    an original parameter set.
+    """Return (data set, original network, bundled name) of some of the bundled models.
+
+    They are the models that can replace an original parameter set.
     """
     from bnn.formats import bnn_pynq
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The Python interface of LSTM-PYNQ: ``from bnn import lstm`` instead of ``import lstm``.
 
-The parameter files are looked for under the roots in ``BNN_PARAMS`` and ``BNN_DATA``. What differs
-from the original: nothing is loaded onto a board, ``RUNTIME_HW`` computes on the CPU with a notice,
-times are this machine's, and texts are not cut off after 95 characters.
+The parameter files are searched under the roots in ``BNN_PARAMS`` and ``BNN_DATA``. There are some
+differences from the original: nothing is loaded onto a board; ``RUNTIME_HW`` computes on the CPU,
+and prints a notice; times are those of this machine; texts are not cut off after 95 characters.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PynqLSTM:
     Args:
         runtime: :data:`RUNTIME_HW` or :data:`RUNTIME_SW`; both compute the same.
         dataset: ``plain`` or ``fraktur``.
-        network: such as ``W4A4``.
+        network: name of the network, such as ``W4A4``.
         load_overlay: accepted for old scripts; there is no overlay.
 
     Raises:
@@ -73,7 +73,7 @@ class PynqLSTM:
 
     @property
     def lstm_ops_per_seq_element(self) -> int:
-        """Operations of the LSTM per column: a multiplication and an addition are two."""
+        """Operations of the LSTM per column; a multiply-add counts as two operations."""
         inputs = self.input_size + self.hidden_size + int(self.bias_enabled)
         others = 3 * self.hidden_size * (2 if self.peepholes_enabled else 1)
         operations = 2 * inputs * 4 * self.hidden_size + others
@@ -95,19 +95,28 @@ class PynqOCR(PynqLSTM):
 
     @property
     def fc_ops_per_seq_element(self) -> int:
-        """Operations of the last layer per column; the original counts one direction of plain."""
+        """Operations of the last layer per column.
+
+        For plain networks the original counts only one of the two directions.
+        """
         directions = 2 if self.peepholes_enabled else 1
         return 2 * self.hidden_size * directions * self.alphabet_size
 
     def inference(self, input_data: Image.Image) -> tuple[float, float, str]:
-        """Return (million operations per second, milliseconds, text) of a picture of a line."""
+        """Return the text of a picture of a line.
+
+        The result is (million operations per second, milliseconds, text).
+        """
         text = self._reader.read(input_data, original=True)
         run = self._reader.last_run
         ms = max(1e3 * run.seconds, 1e-9)
         return 0.001 * self.ops_per_seq_element * run.columns / ms, ms, text
 
     def inference_from_path(self, input_path: str | os.PathLike[str]) -> tuple[float, str]:
-        """Return (milliseconds, text) of a text file of prepared pixels, column by column."""
+        """Return (milliseconds, text) for a text file of prepared pixels.
+
+        The file has the pixels column by column.
+        """
         scores = self._reader.scores_of(self._reader.columns_of_file(input_path))
         return 1e3 * self._reader.last_run.seconds, self._reader.text(scores)
 

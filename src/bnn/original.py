@@ -58,7 +58,10 @@ Ints = NDArray[np.int32]
 
 
 def available_params(network: str) -> list[str]:
-    """Return names of the data sets that have parameters for ``network``; none for other names."""
+    """Return the names of the data sets that have parameters for ``network``.
+
+    The list is empty if there is no network of this name.
+    """
     names = [dataset for dataset, known, _ in parameter_sets() if known == network]
     names += [dataset for dataset, known, _ in bundled_sets() if known == network]
     return list(dict.fromkeys(names))
@@ -81,18 +84,20 @@ class PynqBNN:
     """One network on one runtime.
 
     Args:
-        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime; :data:`RUNTIME_HW` the accelerator
-            that ``BNN_ACCELERATOR`` names, else a simulated one (slow, the same circuit).
-        network: ``cnvW1A1`` ...
-        load_overlay: accepted for old scripts; there is no overlay to share.
+        runtime: :data:`RUNTIME_SW` is the ``cpu`` runtime. :data:`RUNTIME_HW` is the accelerator
+            that ``BNN_ACCELERATOR`` names; if it names none, a simulation of the same circuit,
+            which is slow.
+        network: name of the network, such as ``cnvW1A1``.
+        load_overlay: accepted for old scripts, and ignored: there is no overlay to share.
 
     Attributes:
         classes: names of the classes, after :meth:`load_parameters`.
-        usecPerImage: microseconds per image of the last call, the network alone. Of a simulated
-            accelerator: its cycles at its clock, what it would take on a board.
+        usecPerImage: microseconds per image of the last call, for the network only. For a
+            simulated accelerator: its cycles divided by its clock, which is the time on a board.
 
     Raises:
-        RuntimeUnavailableError: RUNTIME_HW where there is neither board nor simulator.
+        RuntimeUnavailableError: the runtime is RUNTIME_HW, and this machine has neither an
+            accelerator nor a simulator.
         UnknownNameError: no such runtime or network.
     """
 
@@ -111,7 +116,7 @@ class PynqBNN:
         self._runtime: Runtime | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the prepared runtime, which stays in its process."""
+        """Return the attributes without the prepared runtime, which another process cannot use."""
         return {**self.__dict__, "_runtime": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -139,7 +144,7 @@ class PynqBNN:
                 ``BNN_PARAMS`` (or the data set of a bundled model).
 
         Raises:
-            ParameterError: there is none, or it is damaged.
+            ParameterError: there is no such parameter set, or it is damaged.
         """
         self._use(self._find(Path(params)))
 
@@ -176,21 +181,23 @@ class PynqBNN:
     def inference(self, path: str | os.PathLike[str]) -> int:
         """Return the class of the first image in a file, by the original's rule for one image.
 
-        CNV: the first maximal score. LFC: log2 of the word of fired bits, rounded.
+        For CNV it is the first maximal score. For LFC it is the rounded log2 of the word of the
+        classes' bits.
         """
         return self._single(self._read(path))[0]
 
     def detailed_inference(self, path: str | os.PathLike[str]) -> Ints:
         """Return the scores of the first image in a file, int32 (classes,).
 
-        LFC: 1 for the class of :meth:`inference`, else 0.
+        For LFC the score is 1 for the class that :meth:`inference` returns, and 0 for the others.
         """
         return self._single(self._read(path))[1]
 
     def inference_multiple(self, path: str | os.PathLike[str]) -> Ints:
         """Return classes of all images in a file, int32 (count,), by the rule for many images.
 
-        CNV: the first maximal score, or class 0 if it is not above 0. LFC: the highest fired bit.
+        For CNV it is the first maximal score, or class 0 if no score is above 0. For LFC it is the
+        highest class whose bit is 1.
         """
         return self._multiple(self._read(path))[0]
 
@@ -236,9 +243,10 @@ class PynqBNN:
         print(f"Classification rate: {1e6 / self.usecPerImage:.2f} images per second")
 
     def _lfc_single(self, outputs: Outputs) -> int:
-        """Return the class as the original did: log2 of the word of fired bits, rounded.
+        """Return the class in the same way as the original: log2 of the word of bits, rounded.
 
-        Halves are rounded up, so the result may be above the highest bit.
+        The word has a bit for each class. Halves are rounded up, so the result may be above the
+        highest bit that is 1.
         """
         assert self._model is not None
         program = self._model.program
@@ -256,7 +264,7 @@ def _identity(net: PynqBNN) -> tuple[Any, ...]:
 
 
 def _simulated(model: Model) -> Runtime:
-    """Return a simulated accelerator, with a notice and the progress of its build."""
+    """Return a simulated accelerator; print a notice, and show the progress of its build."""
     from bnn.system.progress import building
     from bnn.system.terminal import notice
 
@@ -280,8 +288,8 @@ def _check_runtime(runtime: str) -> None:
 def _fit_lfc(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return IDX images of at most 784 pixels, of any height and width, as (N, 28, 28, 1).
 
-    As in the original, pixels keep their order, without regard to rows and columns; missing ones
-    are 0. More pixels are refused: the original would multiply them by padding weights.
+    As in the original, pixels keep their order, whatever the rows and columns are; missing pixels
+    are 0. Larger images are refused: the original would multiply the rest by padding weights.
     """
     pixels = images.reshape(len(images), -1)
     if pixels.shape[1] > 784:
@@ -343,11 +351,11 @@ class CnvClassifier(_Classifier):
 
     Args:
         network: ``cnvW1A1``, ``cnvW1A2`` or ``cnvW2A2``.
-        params: name of a data set that has parameters for it.
+        params: name of a data set that has parameters for the network.
         runtime: :data:`RUNTIME_SW` or :data:`RUNTIME_HW`.
 
-    Pictures are PIL images and are left shrunk to 32x32, as the original left them. They are
-    not turned by EXIF data, and transparent pixels show their stored colour.
+    Pictures are PIL images. As in the original, the caller's picture is shrunk to 32x32 and stays
+    so. Pictures are not turned by EXIF data, and transparent pixels show their stored colour.
     """
 
     _family = "cnv"
@@ -415,7 +423,10 @@ def _cifar(ims: Sequence[Image.Image]) -> NDArray[np.uint8]:
 
 
 def _check_several(given: Any, what: str) -> None:
-    """Refuse one picture or path if a list is needed: a text would be read letter by letter."""
+    """Refuse one picture or one path if a list is needed.
+
+    A text would otherwise be read letter by letter.
+    """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"give a list of {what}, not one {type(given).__name__}")
 
@@ -430,7 +441,10 @@ def _shrunk(im: Image.Image) -> NDArray[np.uint8]:
 
 
 def _check_depth(im: Image.Image) -> None:
-    """Refuse what Pillow would cut down to 255: values of more than 8 bits, or fractions."""
+    """Refuse pictures with values that are not whole numbers from 0 to 255.
+
+    Pillow would clip or truncate such values without an error.
+    """
     if not is_deep(im.mode):
         return
     values = np.asarray(im)
@@ -453,7 +467,7 @@ def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 class LfcClassifier(_Classifier):
     """Classify 28x28 grey pictures in MNIST's IDX format with an LFC network.
 
-    Arguments as for `CnvClassifier` (specification, section 5).
+    The arguments are those of `CnvClassifier` (specification, section 5).
     """
 
     _family = "lfc"

@@ -26,9 +26,9 @@ class LineRun:
     """Time of a reader's last line.
 
     Attributes:
-        columns: columns of the line, as the network read it.
-        seconds: spent on the class sums.
-        prepare_seconds: spent on reading, scaling and quantizing the picture.
+        columns: number of columns that the network read.
+        seconds: seconds spent on computing the class sums.
+        prepare_seconds: seconds spent on reading, scaling and quantizing the picture.
     """
 
     columns: int
@@ -42,7 +42,7 @@ class LineReader:
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
         runtime: ``cpu`` or ``reference``.
-        options: for the runtime, for example ``kernel="avx2"`` for ``cpu``.
+        options: options for the runtime, for example ``kernel="avx2"`` for ``cpu``.
 
     A *line* below is the path of a picture, a PIL picture, or grey levels uint8 (height, width):
     dark text on light paper. A picture is read as a person sees it: upright, transparent pixels
@@ -67,7 +67,7 @@ class LineReader:
         self._runtime = prepare_sequence(runtime, self.model.program, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let copies and pickles prepare the same runtime anew."""
+        """Return how copy and pickle make this reader again: they prepare a new runtime."""
         return _again, (self.model, self.runtime, self.options)
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class LineReader:
 
     @property
     def rows(self) -> int:
-        """Height of a column."""
+        """Number of pixels in a column."""
         return self.model.program.input.shape[0]
 
     def read(self, line: Line, *, original: bool = False) -> str:
@@ -109,13 +109,16 @@ class LineReader:
         return self.lines.prepared(path, self.rows)
 
     def scores_of(self, columns: NDArray[Any]) -> NDArray[np.int32]:
-        """Return the class sums, int32 (columns, classes), of integers (columns, rows)."""
+        """Return the class sums of prepared columns, int32 (columns, classes).
+
+        ``columns`` are the integers (columns, rows) of the network's input.
+        """
         outputs = self._runtime.run(self.model.program.input.check(columns))
         self.last_run = LineRun(len(columns), outputs.seconds)
         return outputs.scores
 
     def text(self, scores: NDArray[Any]) -> str:
-        """Return the characters that class sums (columns, classes) stand for."""
+        """Return the text that follows from the class sums ``scores`` (columns, classes)."""
         return self.lines.text(scores, self.model.classes)
 
 

@@ -21,9 +21,10 @@ def answers(
     classes: NDArray[np.int64],
     top: int | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield class, scores and, if the model has a calibration, probability of each image.
+    """Yield for each image a dictionary with its class, its scores and, if known, its probability.
 
-    An image that was rejected has the class index None. ``top`` adds the most likely classes.
+    Probabilities are known if the model has a calibration. The class index of an image that was
+    rejected is None. ``top``: how many of the most likely classes are added; None: none.
     """
     model = classifier.model
     values = logits(model.program, scores)
@@ -52,7 +53,10 @@ def answers(
 
 
 def sureness_lines(found: Sureness | None) -> list[str]:
-    """Return lines for a terminal: calibration error and rejection, or "no probabilities"."""
+    """Return lines for a terminal: the calibration error, and how much each limit rejects.
+
+    If ``found`` is None, the only line says that the model gives no probabilities.
+    """
     if found is None:
         return ["no probabilities: the model file has no calibration"]
     error = f"expected calibration error {100 * found.error:.2f} % (15 bins of equal width)"

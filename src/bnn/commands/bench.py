@@ -125,7 +125,7 @@ def _print_layers(found: list[Layer], batch: int) -> None:
 
 
 def numbers(what: str, text: str) -> list[int]:
-    """Parse a text such as ``1,64,1000`` to numbers, each from 1 to a million."""
+    """Return the numbers in a text such as ``1,64,1000``, each from 1 to a million."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:
@@ -136,7 +136,7 @@ def numbers(what: str, text: str) -> list[int]:
 
 
 def show_cpu(json: bool) -> None:
-    """Print which kernel the cpu runtime takes here, and why."""
+    """Print which kernel the cpu runtime uses on this machine, and why."""
     from bnn.run.cpu import describe
 
     found = describe()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn convert``: from another framework's file to ``.bnn``, or from a model elsewhere."""
+"""``bnn convert``: from another framework's file to ``.bnn``, or from a model to another format."""
 
 from __future__ import annotations
 
@@ -167,7 +167,10 @@ def _told(text: str) -> tuple[str, str]:
 def _conversion(
     source: str, source_format: str | None, options: Options, *, is_exported: bool
 ) -> Conversion:
-    """Convert the file ``source``; a ``.bnn`` file or bundled model is only loaded, for export."""
+    """Return the conversion of the file ``source``.
+
+    A ``.bnn`` file or a bundled model is only loaded, because it will be exported.
+    """
     import bnn
     from bnn.errors import FormatError
     from bnn.formats.convert import Conversion, Options, convert, recognise
@@ -190,7 +193,7 @@ def _conversion(
 
 
 def _measured(model: Model, found: Verification) -> Model:
-    """Return an approximate model with the results of the comparisons in its provenance."""
+    """Return ``model``, which is approximate, with the comparisons' results in its provenance."""
     notes = [*model.provenance["approximate"], *(one.line() for one in found.comparisons)]
     return replace(model, provenance={**model.provenance, "approximate": notes})
 

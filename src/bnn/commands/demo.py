@@ -31,7 +31,7 @@ STREAM = 20
 
 
 def show() -> Iterator[Any]:
-    """Yield the parts of the demo's output, for printing one after the other."""
+    """Yield the parts of the demo's output; the caller prints each when it comes."""
     for name, folder in SHOWN.items():
         yield from _show(name, SAMPLES / folder)
     yield from _show_accelerator(ACCELERATED, SAMPLES / SHOWN[ACCELERATED])
@@ -39,7 +39,7 @@ def show() -> Iterator[Any]:
 
 
 def _command() -> str:
-    """Return the command to call this program: its name, or the path that `make` uses."""
+    """Return how the user can call this program: ``bnn``, or its path if ``bnn`` is not found."""
     called = Path(sys.argv[0])
     return "bnn" if shutil.which("bnn") or called.name != "bnn" else str(called)
 
@@ -64,7 +64,7 @@ def _show(name: str, folder: Path) -> Iterator[Any]:
 
 
 def _show_accelerator(name: str, folder: Path) -> Iterator[Any]:
-    """Yield parts of the output: the first picture on the cpu and the simulated accelerator."""
+    """Yield the parts of the output that compare the cpu with a simulated accelerator."""
     model = load(name)
     paths = sorted(folder.glob("*.png"))[:1]
     _, batch = read_images(model, paths)

@@ -22,13 +22,14 @@ from bnn.system.terminal import echo_folded, harmless
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that may be here.
+    """The check of one thing that this package can use.
 
     Attributes:
-        name: what it is for.
-        state: ``ok``; ``missing``: an optional part; ``broken``: something that every use needs.
-        found: what there is.
-        remedy: how to get it; "" if it is here.
+        name: what the thing is for.
+        state: ``ok`` if it is there; ``missing`` if it is an optional part that is not there;
+            ``broken`` if every use of the package needs it and it is not there.
+        found: what was found, such as a version.
+        remedy: how to get the thing; "" if it is there.
     """
 
     name: str

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frames of a camera, a video, an animation or a folder, one after another.
 
-OpenCV is imported for cameras and videos alone; it is an optional part (``camera``).
+OpenCV is imported only for cameras and videos; it is an optional dependency (extra ``camera``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 
 
 def is_camera(source: str) -> bool:
-    """Whether a source is a camera's number: its frames have no end, and each is soon old."""
+    """Return whether ``source`` is the number of a camera.
+
+    The frames of a camera have no end; a frame that is not taken at once is lost.
+    """
     return source.isdecimal() and not Path(source).exists()
 
 
@@ -36,7 +39,7 @@ def frames_of(source: str) -> Iterator[Frame]:
 
     Raises:
         DataError: the source does not exist, or cannot be read.
-        BnnError: a camera or a video, and OpenCV is missing.
+        BnnError: the source is a camera or a video, and OpenCV is missing.
     """
     path = Path(source)
     if path.is_dir():
@@ -101,7 +104,7 @@ def _of_video(source: int | str, name: str) -> Iterator[Frame]:
 
 
 def _why_closed(number: int) -> str:
-    """Return why a camera cannot be opened, as far as the system says it."""
+    """Return the most likely reason why a camera cannot be opened, judged by its device file."""
     cameras = sorted(_DEVICES.glob("video*"))
     numbers = [each.name.removeprefix("video") for each in cameras]
     device = _DEVICES / f"video{number}"

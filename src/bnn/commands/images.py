@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files that a user names on the command line, as one batch of a model's input.
 
-A file is a picture, an IDX file of images (MNIST), or CIFAR-10 records; the last two
-hold many images, may be packed, and are recognised by their contents. A folder stands for
-the pictures in it and in its subfolders.
+A file is a picture, an IDX file of images (MNIST), or has CIFAR-10 records. Files of the last two
+kinds contain many images, and may be packed. A folder stands for the pictures in it and in its
+subfolders.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Images = tuple[list[str], NDArray[Any]]
 
 
 def list_files(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
-    """Return the files that ``paths`` mean, in order, and those that cannot be read.
+    """Return the files that ``paths`` name, in order, and the files that cannot be read.
 
-    A folder means the pictures in it and in its subfolders, sorted, without hidden files.
+    A folder stands for the pictures in it and in its subfolders, sorted, without hidden files.
     """
     files: list[Path] = []
     unreadable: list[Unreadable] = []
@@ -84,7 +84,7 @@ def read_batches(
     """Yield names and batches of the images in ``files``, ``size`` files at a time (None: all).
 
     Args:
-        model: the model that takes them.
+        model: the model that takes the images.
         files: see :func:`list_files`.
         unreadable: files that cannot be read are added to this list, and skipped.
         advance: called before each file, with the number of files done and the number of all files.
@@ -138,19 +138,19 @@ def end_with(unreadable: list[Unreadable], total: int, *, json: bool) -> None:
 
 
 def check_takes_pictures(model: Model) -> None:
-    """Refuse a model that is not about pictures, with what it takes (`InputError`)."""
+    """Raise `InputError` if the model does not take pictures; the message says what it takes."""
     if not isinstance(model.program.input, PictureInput):
         raise InputError(no_pictures(model))
 
 
 def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray[Any]]:
-    """Return the names and batch (N, *input shape) of the images in ``paths``.
+    """Return the names of the images in ``paths``, and the images as a batch (N, *input shape).
 
-    An image of a file that holds several is called ``file[index]``.
+    The name of an image is the path of its file; in a file of several images, ``file[index]``.
 
     Raises:
         DataError: a file is missing, or is not a picture.
-        InputError: the model is not about pictures, or its input has another shape.
+        InputError: the model does not take pictures, or not images of this shape.
     """
     check_takes_pictures(model)
     names: list[str] = []
@@ -164,9 +164,10 @@ def read_images(model: Model, paths: Iterable[Path]) -> tuple[list[str], NDArray
 
 
 def _read(path: Path, model: Model) -> Any:
-    """Return the images of a data file, or the path itself if it must be a picture.
+    """Return the images of an IDX or CIFAR-10 file; for any other file return its path.
 
-    Data files hold images as networks take them: those of another size are refused, not resized.
+    The images in such files have the size that networks take: images of another size are refused,
+    not resized.
     """
     shape = model.program.input.shape
     plain = path.with_suffix("") if path.suffix in PACKED else path

@@ -92,7 +92,7 @@ def edges_table(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -
 
 
 def edges_text(model: Model, edges: dict[str, NDArray[np.int32]], title: str) -> Text:
-    """Return what :func:`edges_table` shows as lines of text, for narrow terminals."""
+    """Return the contents of :func:`edges_table` as lines of text, for narrow terminals."""
     from rich.text import Text
 
     lines = [harmless(title)]
@@ -119,9 +119,9 @@ def _rows(model: Model, edges: dict[str, NDArray[np.int32]]) -> Iterator[tuple[s
 def _compared(
     model: Model, batch: NDArray[np.generic], edges: dict[str, NDArray[np.int32]], runtime: str
 ) -> tuple[str, bool]:
-    """Compare ``edges`` with those of ``runtime``, or else the scores.
+    """Compare ``edges`` with the edges of ``runtime``; if it cannot show them, compare the scores.
 
-    Returns the result as text, and whether all is equal.
+    Return the result as text, and whether all values are equal.
     """
     import numpy as np
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: parse, call, print. Work is imported by the command that does it."""
+"""The command line: parse, call, print. Each command imports what it needs when it is run."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def evaluate(
 
 
 def _computed(classifier: Classifier) -> str:
-    """Return the runtime's name; after a simulation also the clock to which its times belong."""
+    """Return the runtime's name; after a simulation also the clock that its times assume."""
     run = classifier.last_run
     clock = f", simulated, at {run.details['mhz']:g} MHz" if run.simulated else ""
     return f"{classifier.runtime}{clock}"
@@ -339,9 +339,9 @@ def demo() -> None:
 
 
 def command_line(verb: str | None = None) -> typer.Typer:
-    """Return the command line with every verb, or with a known ``verb`` alone.
+    """Return the command line with every verb, or only with ``verb`` if it is the name of a verb.
 
-    Alone it starts sooner: other verbs are not imported, and their options not read.
+    With one verb it starts sooner, because the modules of the other verbs are not imported.
     """
     line = typer.Typer(
         name="bnn",
@@ -359,7 +359,7 @@ def command_line(verb: str | None = None) -> typer.Typer:
 
 
 def __getattr__(name: str) -> typer.Typer:
-    """Return ``app``, the whole command line, for those who run it without a process."""
+    """Return ``app``, the whole command line, for programs that call it in their own process."""
     if name != "app":
         raise AttributeError(name)
     app = globals()["app"] = command_line()
@@ -392,7 +392,10 @@ def _print_json(values: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run the command line on ``sys.argv``; what the user can mend is one line on stderr."""
+    """Run the command line on ``sys.argv``.
+
+    An error that the user can mend is printed as one line on standard error; the status is then 1.
+    """
     plain_where_needed()
     try:
         with notices_on_one_line():

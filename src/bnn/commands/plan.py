@@ -187,7 +187,10 @@ def draw_pareto(
 def _check_picture(
     pareto: Path | None, beside: list[str] | None, of_a_plan: dict[str, object]
 ) -> None:
-    """Refuse options of a plan with a picture, and options of a picture without one."""
+    """Check that options fit ``--pareto``, which draws a picture instead of making one plan.
+
+    Options of a single plan are refused with ``--pareto``; ``--with`` is refused without it.
+    """
     from bnn.errors import PlanError
 
     if pareto is None and beside:

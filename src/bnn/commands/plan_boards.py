@@ -21,12 +21,12 @@ from bnn.system.terminal import harmless
 
 @dataclass(frozen=True)
 class BoardPlan:
-    """The plan for a board, or why there is none.
+    """The plan for a board, or the reason why there is no plan.
 
     Attributes:
         board: the board.
-        plan: None where none fits.
-        reason: why none fits; "" where one does.
+        plan: the plan; None if no plan fits the board.
+        reason: why no plan fits the board; "" if there is a plan.
     """
 
     board: Board
@@ -34,7 +34,7 @@ class BoardPlan:
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plan as plain JSON values without its layers."""
+        """Return the plan as plain JSON values, without the layers of the plan."""
         about = {
             "board": self.board.name,
             "part": self.board.part.name,
@@ -57,7 +57,9 @@ def of_boards(
     probes: str = "none",
     fill: float,
 ) -> tuple[BoardPlan, ...]:
-    """Return a plan for each board by name; arguments as of :func:`bnn.plan.plan`.
+    """Return a plan for each board; the smallest part is first.
+
+    The arguments are those of :func:`bnn.plan.plan`.
 
     Boards with the same part and clock share a plan, which takes seconds.
 
@@ -92,7 +94,7 @@ def of_boards(
 
 
 def boards_table(rows: tuple[BoardPlan, ...], title: str) -> RenderableType:
-    """Return a table with a row for each board, then why some boards have no plan."""
+    """Return a table with a row for each board, and the reasons why some boards have no plan."""
     table = Table(title=harmless(title), title_justify="left", title_style="bold", box=None)
     for name in ("board", "part"):
         table.add_column(name)

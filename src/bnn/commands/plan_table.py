@@ -16,7 +16,7 @@ _BAR = 24
 
 
 def plan_table(plan: Plan, title: str) -> RenderableType:
-    """Return foldings, cycles and costs of the layers; use of the part; speed."""
+    """Return tables of a plan: foldings, cycles and costs of the layers; use of the part; speed."""
     said: list[RenderableType] = [_layers(plan, title), Text(), _parts(plan), Text(), _speed(plan)]
     if plan.planned_only:
         where = plan.part.name if plan.board is None else plan.board.name
@@ -78,7 +78,10 @@ def _speed(plan: Plan) -> Text:
 
 
 def _clock(plan: Plan) -> str:
-    """Return text: how the clock was tested, and the clock that the slowest block reached alone."""
+    """Return a text that says how the plan's clock was tested.
+
+    It also says which clock the slowest block reached when it was routed alone, if this is known.
+    """
     clock = f"The clock of {plan.clock_mhz:g} MHz is {plan.clock_is}"
     if plan.routed is None:
         which = "no block" if plan.folding.probes == "none" else "not every kind of its blocks"

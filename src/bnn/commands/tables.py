@@ -42,9 +42,9 @@ def simulated_text(run: Run) -> str:
 
 
 def timing_text(run: Run, reading: float = 0.0) -> str:
-    """Return the times of a run per image as text: preparing, computing.
+    """Return the times of a run per image as text: the time of preparing and of computing.
 
-    ``reading``: seconds spent on reading files, added to those of preparing.
+    ``reading``: seconds spent on reading files; they are added to the time of preparing.
     """
     images = max(run.images, 1)
     prepared = 1e6 * (run.prepare_seconds + reading) / images
@@ -53,7 +53,10 @@ def timing_text(run: Run, reading: float = 0.0) -> str:
 
 
 def width() -> int:
-    """Return the columns for text on standard output: the terminal's, or 80 without one."""
+    """Return how many columns text on standard output may have, 40 to 100.
+
+    It is the width of the terminal, or 80 if standard output is not a terminal.
+    """
     columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
     return min(max(columns, 40), 100)
 
@@ -73,12 +76,12 @@ def scores_table(
     Args:
         model: the model that classified.
         names: names of the pictures.
-        scores: (N, scores), as the runtime gave them.
-        classes: (N,), the class index that each picture got.
+        scores: int32 (N, scores), the scores that the runtime computed.
+        classes: (N,), the index of the class of each picture.
         us: runtime name -> microseconds per image, for the title.
-        names_of: names of the class indexes; by default those of the model. Needed if "unknown"
-            can be a class.
-        top: number of classes that get a bar.
+        names_of: names of the classes, by index; by default those of the model. It is needed if
+            "unknown" can be a class.
+        top: number of classes for which a bar is shown.
         truth: the true class of each picture, if known: wrong answers are then marked.
     """
     answers = model.classes if names_of is None else names_of
@@ -113,10 +116,10 @@ def bars(
     name_width: int = NAME_WIDTH,
     top: int = MAX_BARS,
 ) -> Text:
-    """Return a line for each of the best classes: score, bar, probability (if any), name.
+    """Return a line for each of the ``top`` best classes: score, bar, probability (if any), name.
 
-    The bar shows the probability; without a calibration it shows the score, from the picture's
-    lowest (empty) to its highest (full).
+    The bar shows the probability. If the model has no calibration, it shows the score: it is empty
+    for the lowest score of this picture, and full for the highest.
     """
     values = logits(model.program, scores[None])[0]
     best = np.argsort(-values, kind="stable")[:top]
@@ -141,7 +144,10 @@ def bars(
 
 
 def percent_text(share: float) -> str:
-    """Return a share in percent with one decimal; ``< 0.1 %`` and ``> 99.9 %`` near the ends."""
+    """Return a share as text in percent with one decimal.
+
+    Shares near 0 and 1 are ``< 0.1 %`` and ``> 99.9 %``.
+    """
     if 0 < share < 0.001:
         return "< 0.1 %"
     if 0.999 < share < 1:

@@ -149,7 +149,7 @@ def train(
 
 
 def _too_many(names: list[str], *, resume: bool) -> str:
-    """Return a hint for several arguments where only one is allowed."""
+    """Return a message for a user who gave several arguments where only one is allowed."""
     if resume:
         return (
             f"--resume takes the folder of a run alone, which knows its network: bnn train "
@@ -244,7 +244,10 @@ def _tell(report: DataReport) -> None:
 
 
 def _is_first() -> bool:
-    """Return whether this is the first of the processes that Lightning starts, one per device."""
+    """Return whether this is the first process of the training.
+
+    Lightning starts a process for each device.
+    """
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 

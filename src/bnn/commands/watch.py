@@ -92,7 +92,7 @@ def watch(
 
 @dataclass(frozen=True)
 class _Answer:
-    """Class and probability of a frame, or the reason why it has none."""
+    """Class and probability of a frame, or the reason why the frame has no class."""
 
     class_name: str | None
     probability: float | None = None
@@ -115,10 +115,13 @@ def _classified(classifier: Classifier, frame: NDArray[np.uint8] | Path | DataEr
 
 
 class _Lines:
-    """Prints answers: on a terminal the last one in one line; else a line for each, or JSON.
+    """Prints answers.
 
+    On a terminal, one line always shows the last answer. Elsewhere, and with ``json``, answers are
+    printed in lines of their own.
 
-    ``every``: whether each frame has a line; else there is one a second.
+    ``every``: whether each frame has a line. If not, a line is printed once a second (with
+    ``json`` each frame has one).
     """
 
     def __init__(self, *, json: bool, every: bool) -> None:

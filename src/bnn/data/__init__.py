@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From files on disk to uint8 arrays: one module per format, ``sets`` to find them.
+"""From files on disk to uint8 arrays: a module for each format; ``sets`` finds data sets.
 
 ``idx``     MNIST's IDX images and labels
 ``cifar``   CIFAR-10's binary records

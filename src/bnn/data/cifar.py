@@ -28,9 +28,9 @@ MAX_BYTES = 1 << 28
 def read_records(
     source: Source, *, lenient: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read records into images uint8 (N, 32, 32, 3), channels last, and labels uint8 (N,).
+    """Return the images, uint8 (N, 32, 32, 3), channels last, and labels, uint8 (N,), of a file.
 
-    An incomplete last record is an error; ``lenient`` drops it, as BNN-PYNQ did.
+    An incomplete last record is an error; with ``lenient`` it is dropped, as BNN-PYNQ did.
 
     Raises `DataError` for a file that is missing, damaged, or without a whole record.
     """
@@ -41,17 +41,19 @@ def read_records(
 def read_open_records(
     file: Unpacked, *, lenient: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Do `read_records` for a file that is open, at its beginning."""
+    """Return what `read_records` returns, for a file that is open at its beginning."""
     return _parse(file.read(), file.name, lenient=lenient)
 
 
 def read_archive(
     source: Source, members: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the files ``members`` of the official tar archive, one after the other.
+    """Return the images and labels in the files ``members`` of the official tar archive.
 
-    Nothing is unpacked to disk; folders inside the archive do not matter. Returns the same
-    arrays as `read_records`. Raises `DataError` as it does, and if a member is missing.
+    The arrays are those of `read_records`; the files follow each other in the order of
+    ``members``. Nothing is unpacked to disk, and folders inside the archive do not matter.
+
+    Raises `DataError` if a member is missing, or for the reasons of `read_records`.
     """
     name = source_name(source)
     parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
@@ -86,10 +88,10 @@ def _parse(
 
 
 def to_records(images: ArrayLike, labels: ArrayLike = 1) -> bytes:
-    """Return the records of images uint8 (N, 32, 32, 3) and labels (N,) or one label for all.
+    """Return the bytes of the records of images, uint8 (N, 32, 32, 3).
 
-    Without labels every record gets 1, as in BNN-PYNQ's own conversion. Raises
-    `InputError` for other shapes, types and label values beyond one byte.
+    ``labels`` are integers (N,), or one label for all records; by default 1, as in BNN-PYNQ's own
+    conversion. Raises `InputError` for other shapes and types, and for labels outside 0 to 255.
     """
     pixels, numbers = np.asarray(images), np.asarray(labels)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (32, 32, 3):
@@ -110,5 +112,5 @@ def to_records(images: ArrayLike, labels: ArrayLike = 1) -> bytes:
 
 
 def write_records(path: str | os.PathLike[str], images: ArrayLike, labels: ArrayLike = 1) -> None:
-    """Write `to_records` to a file (packed for a name in ``.gz``, ``.xz``)."""
+    """Write the bytes of `to_records` to a file, packed if its name ends in ``.gz`` or ``.xz``."""
     write_file(path, to_records(images, labels))

@@ -35,10 +35,11 @@ class Repeated:
     Attributes:
         where: where an equal picture was found: in another part (``parts``), in another class
             (``classes``) or in the same class (``class``).
-        nearly: whether the pictures are nearly equal (else: equal).
-        count: number of pictures that repeat an earlier one.
+        nearly: True if the pictures are nearly equal, False if they are equal.
+        count: number of pictures that repeat an earlier picture.
         examples: texts "name = name", with the parts of both pictures.
-        parts: only for ``parts``: the part of the repeated pictures, and that of the earlier ones.
+        parts: only if ``where`` is ``parts``: the part of the repeating pictures, and the part of
+            the earlier pictures.
     """
 
     where: str
@@ -57,9 +58,10 @@ class _Pairs:
 
 
 def repeated(looks: dict[str, Looks]) -> tuple[Repeated, ...]:
-    """Return which pictures of a data set occur more than once; ``looks``: part -> its looks.
+    """Return which pictures of a data set occur more than once.
 
-    Of two equal pictures the second one repeats the first: put the training part first.
+    ``looks`` has the name of each part -> the looks of its pictures. Of two equal pictures the
+    later one counts as the repetition, so the training part must be the first.
     """
     looks = {part: one for part, one in looks.items() if len(one)}
     if not looks:
@@ -110,10 +112,11 @@ def _told(
 def _equal(
     digests: NDArray[np.uint8], parts: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> tuple[_Pairs, NDArray[np.int64]]:
-    """Return the pairs of equal pictures, and for each picture whether no earlier one equals it.
+    """Return the pairs of equal pictures, and the indexes of the pictures that repeat no other.
 
-    In a group of equal pictures each one is paired only with the first one of each part and
-    label: pairs of all would be too many.
+    The indexes are int64, ascending; of equal pictures they have the first. In a group of equal
+    pictures, each picture is paired only with the first picture of each part and label, because
+    all pairs would be too many.
     """
     keys = np.ascontiguousarray(digests).view(np.uint64).reshape(len(digests), -1)
     order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
@@ -140,7 +143,10 @@ def _equal(
 def _firsts(
     members: NDArray[np.int64], parts: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the first picture of each part and label among the ascending ``members``."""
+    """Return, among the indexes ``members``, the first of each part and label.
+
+    ``members`` are ascending, and so is the result.
+    """
     kinds = parts[members] * (labels.max() + 1) + labels[members]
     _, places = np.unique(kinds, return_index=True)
     return members[np.sort(places)]

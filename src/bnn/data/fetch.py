@@ -21,7 +21,10 @@ def cache_folder() -> Path:
 
 
 def _whole(path: Path, sha256: str) -> bool:
-    """Return whether a file is in the cache and has the right checksum."""
+    """Return whether a file is in the cache and has the right checksum.
+
+    If it has a wrong checksum, a notice is printed.
+    """
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -32,10 +35,11 @@ def _whole(path: Path, sha256: str) -> bool:
 
 
 def cached_files(name: str, homes: Iterable[str], files: Mapping[str, str]) -> Path:
-    """Return the folder with the ``files`` (name -> SHA-256) of a data set; fetch missing ones.
+    """Return the folder that contains the ``files`` of a data set; missing files are fetched.
 
-    ``homes`` are addresses that are tried in order. A file is kept only if its checksum is right.
-    Raises `DataError`, which says where to put the files by hand, if they cannot be fetched.
+    ``files`` has the name of each file -> its SHA-256. ``homes`` are addresses, which are tried in
+    order. A fetched file is kept only if its checksum is right. Raises `DataError`, which says
+    where to put the files by hand, if they cannot be fetched.
     """
     folder = cache_folder() / name
     missing = {file: sha for file, sha in files.items() if not _whole(folder / file, sha)}

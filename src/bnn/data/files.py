@@ -47,7 +47,7 @@ class _Readable(Protocol):
 
 
 class _Zlib:
-    """zlib's decompressor of one gz stream, with the interface of lzma's and bz2's."""
+    """zlib's decompressor of one gz stream, with the interface of the ones of lzma and bz2."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -73,10 +73,10 @@ def _xz() -> lzma.LZMADecompressor:
 
 
 class _Stream:
-    """Decoder of a packed file, whose streams follow each other.
+    """Decoder of a packed file, which may consist of several packed streams, one after the other.
 
-    Unlike ``gzip.open`` and ``lzma.open``, it bounds the decoder's memory, and does not spend time
-    on endless headers or empty streams.
+    Unlike ``gzip.open`` and ``lzma.open``, this class bounds the decoder's memory, and does not
+    spend time on endless headers or empty streams.
     """
 
     def __init__(self, packed: BinaryIO, magic: bytes, make: Callable[[], Any]) -> None:
@@ -105,7 +105,10 @@ class _Stream:
         return data or self._packed.read(_CHUNK)
 
     def _next(self) -> bool:
-        """Begin the next stream, and return whether there is one; zeros may be between streams."""
+        """Begin the next packed stream of the file, and return whether there is one.
+
+        Zero bytes between two streams are skipped.
+        """
         rest: bytes = self._decoder.unused_data.lstrip(b"\0")
         while len(rest) < len(self._magic):
             more = self._more()
@@ -137,12 +140,15 @@ class Unpacked:
         self.name = name
 
     def peek(self, count: int) -> bytes:
-        """Return the next ``count`` bytes (fewer at the end); `read` returns them again."""
+        """Return the next ``count`` bytes (fewer at the end); `read` will return them again."""
         self._begun = bytes(self.read(count))
         return self._begun
 
     def read(self, count: int = -1) -> bytearray:
-        """Return ``count`` bytes, fewer only at the end of the data (-1: the rest)."""
+        """Return the next ``count`` bytes, or all the rest if ``count`` is -1.
+
+        There are fewer than ``count`` bytes only at the end of the data.
+        """
         data, self._begun = (
             bytearray(self._begun[: count if count >= 0 else None]),
             (b"" if count < 0 else self._begun[count:]),
@@ -173,8 +179,8 @@ def source_name(source: Source) -> str:
 def open_unpacked(source: Source, limit: int = MAX_BYTES) -> Iterator[Unpacked]:
     """Open a plain, gz, xz or bz2 file (recognised by its first bytes) for bounded reading.
 
-    If the file is missing, truncated or damaged, a `DataError` names it. A packed file is read to
-    its end when it is closed, because its checksum is there.
+    If the file is missing, truncated or damaged, a `DataError` names it. When a packed file is
+    closed, the rest of it is read too, because its checksum is at the end.
     """
     name = source_name(source)
     try:

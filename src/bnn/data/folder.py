@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A folder of pictures with one subfolder per class. Only names are read until pictures are."""
+"""A folder of pictures with one subfolder per class: names are listed, files opened when needed."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class PictureFolder:
     """Pictures and their classes; iterating yields (path, label) and reads nothing.
 
     Attributes:
-        name: the folder.
+        name: path of the folder, as text.
         classes: names of the subfolders with pictures, in the order of
             :func:`bnn.data.names.in_order`; or the classes that the caller gave.
-        paths: paths of the pictures, in the order of the labels, sorted within a class.
+        paths: path of each picture; ``labels[i]`` is the class of ``paths[i]``.
         labels: int64 (N,), indexes into ``classes``.
         notes: sentences on other files in the folder, and on how names were understood.
         unreadable: files with a picture's suffix that cannot be read, with the reason.
@@ -67,16 +67,17 @@ class PictureFolder:
             yield np.stack(images), self.labels[chosen]
 
     def labels_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
-        """Return the labels as indexes into other ``classes``, such as a model's; int64 (N,).
+        """Return the label of each picture as an index into ``classes``, int64 (N,).
 
-        Raises `DataError` if a subfolder is not one of them, see :func:`bnn.data.names.match`.
+        ``classes`` are other classes than those of the folder, for example a model's. Raises
+        `DataError` if a subfolder is not one of these classes, see :func:`bnn.data.names.match`.
         """
         return match(self.name, self.classes, classes).indexes[self.labels]
 
 
 @dataclass(frozen=True, eq=False)
 class _Listing:
-    """The files in the subfolders of a root, by subfolder, and those in the root itself."""
+    """The files in each subfolder of a folder, by its name, and the files in the folder itself."""
 
     below: dict[str, Found]
     beside: Found
@@ -89,7 +90,10 @@ def subfolders(root: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def class_names(root: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return the names of the subfolders of ``root`` that contain pictures, in order."""
+    """Return the names of the subfolders of ``root`` that contain pictures.
+
+    They are in the order of :func:`bnn.data.names.in_order`.
+    """
     return _classes(_list(Path(root)))
 
 
@@ -111,11 +115,13 @@ def open_folder(
         root: the folder.
         classes: names of the classes; subfolders are matched with them by name, see
             :func:`bnn.data.names.match`. By default the sorted names of the subfolders.
-        order: without ``classes``: the names of the subfolders in the order of an earlier run.
+        order: the names of the subfolders in the order that the classes shall have, for example
+            that of an earlier run; by default they are sorted. Not used with ``classes``.
 
     Raises:
-        DataError: ``root`` cannot be listed, has no subfolders with pictures, one of them
-            has files but no pictures, or its names cannot be told apart.
+        DataError: ``root`` cannot be listed or has no subfolders with pictures; a subfolder has
+            files, but no pictures; the names of two subfolders look the same; or ``order`` has
+            other names than the subfolders.
     """
     folder = Path(root)
     listing = _list(folder)
@@ -213,13 +219,16 @@ def _check_contents(folder: Path, listing: _Listing, names: Sequence[str]) -> No
 
 
 def _directly_below(folder: Path, paths: Sequence[Path]) -> set[str]:
-    """Return the subfolders of ``folder`` that contain pictures; "" for ``folder`` itself."""
+    """Return the names of the subfolders of ``folder`` in which ``paths`` are.
+
+    "" stands for ``folder`` itself.
+    """
     depth = len(folder.parts)
     return {path.parts[depth] if len(path.parts) > depth + 1 else "" for path in paths}
 
 
 def _passed_over(folder: Path, listing: _Listing) -> Iterator[str]:
-    """Yield notes on files in the folder that are not used as a user may expect."""
+    """Yield notes on files and subfolders that are not used, or not used as a user may expect."""
     empty = in_order(name for name, found in listing.below.items() if found.empty)
     if empty:
         yield f"empty subfolders are not classes: {_some(empty)}"

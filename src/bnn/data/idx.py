@@ -30,9 +30,9 @@ LENIENT_PIXELS = 160_000 * 28 * 28
 def read_images(source: Source, *, lenient: bool = False) -> NDArray[np.uint8]:
     """Read IDX images into uint8 (N, rows, columns).
 
-    The file must hold exactly as many pixels as its header says. ``lenient`` reads as
-    BNN-PYNQ did: pixels missing at the end are 0, surplus bytes are ignored. Then a file
-    with missing pixels may have at most `LENIENT_PIXELS`.
+    The file must contain exactly as many pixels as its header says. With ``lenient`` it is read as
+    by BNN-PYNQ: pixels that are missing at the end are 0, and bytes after the last pixel are
+    ignored; if pixels are missing, the header may state at most `LENIENT_PIXELS` pixels.
 
     Raises `DataError` for a file that is missing, truncated, of the wrong kind, or whose
     count and sizes are not positive or do not match its bytes.
@@ -42,14 +42,14 @@ def read_images(source: Source, *, lenient: bool = False) -> NDArray[np.uint8]:
 
 
 def read_open_images(file: Unpacked, *, lenient: bool = False) -> NDArray[np.uint8]:
-    """Do `read_images` for a file that is open, at its beginning."""
+    """Return what `read_images` returns, for a file that is open at its beginning."""
     shape = _header(file, _IMAGES, "image", 3)
     pixels = _exactly(file, shape) if not lenient else _padded(file, shape)
     return pixels.reshape(shape)
 
 
 def image_shape(head: bytes, name: str) -> tuple[int, ...]:
-    """Return count, rows and columns that the first 16 bytes of a plain file say.
+    """Return the count, rows and columns in ``head``, the first 16 bytes of a file of images.
 
     Raises `DataError` as `read_images`; ``name`` is for the message.
     """
@@ -73,7 +73,10 @@ def write_labels(path: str | os.PathLike[str], labels: ArrayLike) -> None:
 
 
 def _header(file: Unpacked, magic: int, kind: str, dimensions: int) -> tuple[int, ...]:
-    """Return the sizes in an IDX header, all positive; nothing is allocated."""
+    """Return the sizes in an IDX header, which must all be positive.
+
+    No memory is reserved for pixels here.
+    """
     head = file.read(4)
     if bytes(head) != struct.pack(">I", magic):
         raise DataError(

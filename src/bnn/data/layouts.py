@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Layouts of data sets in a folder: names of the files."""
+"""Read data sets whose files have fixed names: MNIST, CIFAR-10, and ``.npz`` files as of Keras."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def read_mnist_layout(folder: Path, split: Split) -> Arrays | None:
     """Read MNIST's files: ``train-`` or ``t10k-images-idx3-ubyte`` and labels; plain, gz or xz.
 
-    Returns None if images and labels are both missing. Raises `DataError` if only one of them is
-    missing, one is damaged, or a plain and a packed file of one name have different contents.
+    Returns None if images and labels are both missing. Raises `DataError` if only one of the two
+    files is missing, if a file is damaged, or if a plain and a packed file of the same name have
+    different contents.
     """
     names = _mnist_names(split)
     if (paths := _all_or_none(folder, names)) is None:
@@ -43,9 +44,9 @@ def _mnist_names(split: Split) -> list[str]:
 def read_cifar10_layout(folder: Path, split: Split) -> Arrays | None:
     """Read CIFAR-10's files: ``data_batch_1.bin`` ... or ``test_batch.bin``; plain, gz or xz.
 
-    They are searched in the folder, in its ``cifar-10-batches-bin`` and in the published
-    ``cifar-10-binary.tar.gz``. Returns None if no file is there. Raises `DataError` if files are
-    missing or damaged, or if two copies have different contents.
+    They are searched in the folder, in its subfolder ``cifar-10-batches-bin`` and in the published
+    archive ``cifar-10-binary.tar.gz``. Returns None if none of the files is there. Raises
+    `DataError` if some files are missing or damaged, or if two copies have different contents.
     """
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
     found: Arrays | None = None
@@ -85,7 +86,8 @@ def read_npz(path: str) -> dict[Split, Arrays]:
     0 to 255, (N,) or (N, 1).
 
     Raises:
-        DataError: both parts are missing, or a part has another dtype or shape.
+        DataError: both parts are missing, a part has only one of its two arrays, or an array has
+            a wrong dtype or shape.
         ParameterError: the file is damaged.
     """
     arrays = npz.read(path)
@@ -128,7 +130,10 @@ def _npz_labels(path: str, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
-    """Return the forms (plain, .gz, .xz) in which each file exists; None if no file exists."""
+    """Return for each of the files ``names`` its paths: plain, .gz and .xz, those that exist.
+
+    Return None if none of the files exists. Raise `DataError` if only some of them exist.
+    """
     paths = [_find(folder, name) for name in names]
     there = [forms for forms in paths if forms]
     if there and len(there) < len(names):
@@ -141,13 +146,16 @@ def _all_or_none(folder: Path, names: list[str]) -> list[list[Path]] | None:
 
 
 def _find(folder: Path, name: str) -> list[Path]:
-    """Return the forms (plain, .gz, .xz) in which a file exists, plain first."""
+    """Return the existing paths of the file ``name``: plain, .gz and .xz, in this order."""
     paths = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
     return [path for path in paths if path.is_file()]
 
 
 def _same(forms: list[Path]) -> Path:
-    """Return the first form of a file, if all forms have the same contents."""
+    """Return the first of the paths of a file.
+
+    Raise `DataError` if the contents (unpacked) of the other paths differ from it.
+    """
     first, *others = forms
     if others:
         wanted = _digest(first)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One pass over pictures: each is prepared for the network, and its properties are noted.
+"""One pass over pictures, which prepares each picture for the network and keeps its properties.
 
 About 300 bytes per picture are kept: a digest of its prepared pixels, a small fingerprint for
 finding nearly equal pictures, its size, and properties of its file.
@@ -58,10 +58,10 @@ class Looks:
         labels: int64 (N,).
         digests: uint8 (N, DIGEST_BYTES), digests of the prepared pixels.
         prints: uint8 (N, cells), fingerprints: grey levels on a coarse grid, scaled to mean 128.
-        contrast: float32 (N,), standard deviation on this grid before scaling, in levels.
+        contrast: float32 (N,), standard deviation of the grid's grey levels before scaling.
         marks: uint8 (N,), flags of :class:`Mark`.
-        sizes: int32 (N, 2), width and height in the file.
-        modes: uint8 (N,), an index into ``mode_names``.
+        sizes: int32 (N, 2), width and height of the picture in its file.
+        modes: uint8 (N,), indexes into ``mode_names``.
         mode_names: Pillow's names of the modes that occur.
         names: name of each picture, for messages.
     """
@@ -107,7 +107,7 @@ class Notebook:
     def add(
         self, pictures: NDArray[np.uint8], labels: NDArray[np.int64], facts: Sequence[Fact]
     ) -> None:
-        """Note a batch of prepared pictures, uint8 (n, height, width, channels)."""
+        """Add the looks of a batch of prepared pictures, uint8 (n, height, width, channels)."""
         prints, contrast = _fingerprints(pictures)
         self.labels.append(labels)
         self.digests.append(_digests(pictures))
@@ -141,7 +141,8 @@ class Notebook:
 class Fact:
     """Properties of a picture's file: width and height, Pillow's mode, marks.
 
-    ``inner``: slices of the prepared picture's rows and columns without the canvas around it.
+    ``inner`` are slices of the rows and columns of the prepared picture that the picture covers;
+    the rest is the canvas around the picture.
     """
 
     name: str
@@ -159,7 +160,10 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: Any, cell: tuple[int, ...]) ->
 
 
 def look_at_arrays(data: DataSet, rule: Preprocess | None = None) -> Looks:
-    """Return the looks of the pictures in a set of arrays, which ``rule`` makes ready."""
+    """Return the looks of the pictures in a set of arrays.
+
+    A picture that the preparation ``rule`` would change gets a mark.
+    """
     notebook = Notebook()
     height, width, channels = data.images.shape[1:]
     mode = "L" if channels == 1 else "RGB"
@@ -183,15 +187,15 @@ def look_at_arrays(data: DataSet, rule: Preprocess | None = None) -> Looks:
 
 @dataclass(eq=False)
 class Reader:
-    """Reads the pictures of folders once, and notes their looks.
+    """Reads the pictures of folders once, and collects their looks.
 
     Attributes:
         rule: preparation of the pictures.
         shape: (height, width, channels) of a prepared picture.
         total: number of pictures in all folders that will be read.
         advance: called after each batch with ``done`` and ``total``; or None.
-        done: number of pictures so far.
-        unreadable: files that could not be read, so far.
+        done: number of pictures that have been read so far.
+        unreadable: files that could not be read so far.
     """
 
     rule: Preprocess
@@ -208,7 +212,10 @@ class Reader:
     def batches(
         self, folder: PictureFolder, notebook: Notebook, size: int = 256
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        """Yield readable pictures, uint8 (n, *shape), and labels int64 (n,), n <= ``size``."""
+        """Yield batches of pictures, uint8 (n, *shape), and labels, int64 (n,), n <= ``size``.
+
+        Pictures that cannot be read are left out, and added to ``unreadable``.
+        """
         self.unreadable += folder.unreadable
         for start in range(0, len(folder), size):
             chosen = slice(start, start + size)
@@ -289,7 +296,10 @@ def _is_deep(raw: str) -> bool:
 
 
 def _inner(kind: str, size: tuple[int, int], shape: Shape) -> tuple[slice, slice]:
-    """Return the part of a prepared picture that shows the picture, not the canvas around it."""
+    """Return slices of the rows and columns that the picture covers after its preparation.
+
+    The rest is the canvas around the picture, which only the preparation ``thumbnail`` adds.
+    """
     if kind != "thumbnail":
         return _WHOLE
     height, width = shape[:2]
@@ -336,7 +346,11 @@ def _even(pixels: NDArray[np.uint8]) -> bool:
 def _fingerprints(
     pictures: NDArray[np.uint8],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return cell means of a coarse grid, scaled to equal mean and contrast; and the contrast."""
+    """Return the fingerprints and the contrasts of pictures, see :class:`Looks`.
+
+    A fingerprint has the mean grey level of each cell of a coarse grid, scaled so that all
+    fingerprints have the same mean and the same standard deviation.
+    """
     count, height, width, channels = pictures.shape
     across = np.repeat(_means(width), channels, axis=0) / np.float32(channels)
     rows = pictures.reshape(count, height, width * channels).astype(np.float32) @ across
@@ -347,7 +361,7 @@ def _fingerprints(
 
 
 def _means(length: int) -> NDArray[np.float32]:
-    """Return a matrix float32 (length, cells) whose columns compute the means over cells."""
+    """Return a matrix float32 (length, cells): ``row @ matrix`` has the mean of each cell."""
     cells = min(GRID, length)
     owner = np.arange(length) * cells // length
     member = (owner[:, None] == np.arange(cells)).astype(np.float32)

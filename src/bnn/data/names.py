@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Names of classes: their order, and which folder or label is which class of a model.
 
-Order: names that are all numbers are sorted as numbers (2 before 10), others by name with
-the numbers in them taken as numbers (class2 before class10).
+Order: if all names are numbers, they are sorted as numbers (2 before 10). Otherwise they are
+sorted as text, but numbers in them count as numbers (class2 before class10).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Match:
 
     Attributes:
         indexes: int64 (names,), indexes into the classes.
-        notes: sentences on names that were matched although they are not equal: they differ in
-            upper and lower case or leading zeros, or are positions.
+        notes: sentences on names that do not equal the class that they were matched with: they
+            differ in upper and lower case or leading zeros, or are positions.
     """
 
     indexes: NDArray[np.int64]
@@ -43,7 +43,11 @@ class Match:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Return ``names`` sorted: as numbers if all are, else by name, with numbers in order."""
+    """Return ``names`` sorted.
+
+    If all names are numbers, they are sorted as numbers. Otherwise they are sorted as text, but
+    numbers inside them count as numbers: class2 comes before class10.
+    """
     found = sorted(names)
     if all(_NUMBER.fullmatch(name) for name in found):
         return tuple(sorted(found, key=Decimal))
@@ -60,7 +64,10 @@ def _natural(name: str) -> list[tuple[str, Decimal]]:
 
 
 def _composed(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC); zip files of macOS have NFD."""
+    """Return a name in Unicode's composed form (NFC).
+
+    Names in zip files of macOS are in the decomposed form (NFD).
+    """
     return unicodedata.normalize("NFC", name)
 
 
@@ -73,7 +80,7 @@ def _number(name: str) -> Decimal | None:
 
 
 def twins(root: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the notes on classes whose names differ in upper and lower case only.
+    """Return notes on classes whose names differ in upper and lower case only.
 
     Raises:
         DataError: two names look the same (they differ in how accents are stored), or are
@@ -100,18 +107,19 @@ def match(
 ) -> Match:
     """Return which of ``classes`` each subfolder of ``root`` is, by its name.
 
-    Equal names come first; then names that differ in upper and lower case, in how accents are
-    stored, or in leading zeros (01 for 1). Numbers are taken as positions, counted from 0, only
-    if no name fits a class and no class is a number.
+    A subfolder is the class of the same name; if there is none, the class whose name differs only
+    in how accents are stored, in upper and lower case, or in leading zeros (01 for 1). Names that
+    are numbers are taken as positions of classes, counted from 0, only if no name fits a class and
+    no class is a number.
 
     Args:
         root: the folder, for messages.
-        names: names of its subfolders.
+        names: names of the folder's subfolders.
         classes: names of the classes.
-        what: noun for a thing with such a name, for messages.
+        what: what the names are names of, for messages, such as ``subfolder``.
 
     Raises:
-        DataError: a name fits no class or several, or two names fit one class.
+        DataError: a name fits no class or several classes, or two names fit the same class.
     """
     found = [_meant(root, name, classes) for name in names]
     if any(index is None for index in found):
@@ -137,7 +145,10 @@ def match(
 
 
 def _meant(root: str, name: str, classes: Sequence[str]) -> int | None:
-    """Return the index of the class of ``name``, by the first rule that finds one."""
+    """Return the index of the class that ``name`` is, or None.
+
+    The rules of :func:`match` are tried in their order; the first one that finds a class decides.
+    """
     keys: tuple[_Key, ...] = (str, _composed, _folded, _number)
     for key in keys:
         wanted = key(name)
@@ -153,7 +164,11 @@ def _meant(root: str, name: str, classes: Sequence[str]) -> int | None:
 def _positions(
     names: Sequence[str], classes: Sequence[str], found: Sequence[int | None]
 ) -> Match | None:
-    """Return numbers among ``names`` as positions of classes; None if they could be names."""
+    """Return the match in which ``names`` are the positions of classes, counted from 0.
+
+    Return None if a name is not such a position, if a name fits a class, or if the names of the
+    classes have numbers that are not their positions.
+    """
     numbers = [int(name) for name in names if re.fullmatch("[0-9]{1,9}", name)]
     if len(numbers) < len(names) or any(index is not None for index in found):
         return None
@@ -167,9 +182,9 @@ def _positions(
 
 
 def _in_their_places(classes: Sequence[str]) -> bool:
-    """Whether numbered names of classes have their position as number: class0, class1, class2.
+    """Return whether the number in the name of each class is its position: class0, class1, class2.
 
-    Also true if the names do not have one number each.
+    Return True too if the names are not all of this form (the same text with one number).
     """
     parts = [_DIGITS.split(_folded(one)) for one in classes]
     numbered = len({(one[0], one[2]) for one in parts if len(one) == 3}) == 1
@@ -203,15 +218,16 @@ def _unknown(
 def match_numbers(name: str, labels: Iterable[int], classes: Sequence[str]) -> Match:
     """Return which of ``classes`` each of the ``labels`` of a data set is.
 
-    By number if classes are numbers, else by position.
+    If the names of the classes are numbers, a label is the class with this number. Otherwise a
+    label is the position of its class.
 
     Args:
         name: name of the data set, for messages.
-        labels: labels that occur, counted from 0.
+        labels: the labels that occur, counted from 0.
         classes: names of the classes.
 
     Returns:
-        ``indexes`` has -1 for labels that do not occur.
+        The match: ``indexes[label]`` is the class of ``label``, -1 for labels that do not occur.
 
     Raises:
         DataError: a label is not one of the classes.

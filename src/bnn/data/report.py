@@ -41,7 +41,7 @@ class Finding:
             ``few``, ``unbalanced``, ``missing``, ``trained on``.
         count: number of pictures or classes.
         text: sentence for users, without the examples.
-        examples: names of some of these pictures or classes.
+        examples: names of some of the pictures or classes that are counted.
     """
 
     kind: str
@@ -57,22 +57,24 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class DataReport:
-    """Report on a data set of which every picture was read.
+    """Report on a data set; every picture of the set was read for it.
 
     Attributes:
         name: name of the data set.
         kind: ``pictures in folders`` or ``arrays``.
         classes: names of the classes, in order.
         counts: part -> number of pictures of each class.
-        origins: part -> where it comes from.
+        origins: part -> where the part comes from, as text.
         sizes: (width, height) -> number of pictures.
         modes: Pillow's mode -> number of pictures.
         prepared: description of how a picture becomes the network's input.
         notes: sentences on how folders and names were understood.
         findings: what looks wrong.
         skipped: files that could not be read and were skipped.
-        identity: digest of all pictures with their parts and labels.
-        arithmetic: arithmetic of the training, or None if it is not known.
+        identity: digest of the classes and, for each part, of the labels and sizes of the pictures,
+            and of the pixels of arrays or the names of picture files (not their contents).
+        arithmetic: name of the arithmetic in which the network is trained, such as ``bf16-mixed``;
+            None if it is not known.
     """
 
     name: str
@@ -182,9 +184,10 @@ def make_report(
     skipped: Sequence[Unreadable] = (),
     judged: str | None = None,
 ) -> DataReport:
-    """Make the report on a data set from the ``looks`` of its parts, the training part first.
+    """Return the report on a data set.
 
-    ``judged``: the part whose class counts are checked; None: the counts of all parts.
+    ``looks`` has the looks of each part; the training part must be the first. ``judged`` is the
+    part in which each class must have enough pictures; None: the pictures of all parts together.
     """
     counts = {
         part: tuple(np.bincount(one.labels, minlength=len(classes)).tolist())
@@ -271,7 +274,11 @@ def _identical(classes: Sequence[str], looks: Mapping[str, Looks]) -> Iterator[F
 
 
 def _counts(pictures: int, one: Repeated) -> bool:
-    """Whether repeated pictures are reported: a few nearly equal digits, for example, are not."""
+    """Return whether repeated pictures are reported.
+
+    Equal pictures are. Nearly equal pictures are only if there are many of them: in a set of
+    digits, for example, a few are normal.
+    """
     return not one.nearly or one.count * NEAR_SHARE >= pictures
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find data sets by name or by folder.
 
-A folder is in MNIST's layout, in CIFAR-10's, or holds pictures in one subfolder per class,
+A folder has the files of MNIST or of CIFAR-10, or has pictures in one subfolder per class,
 possibly in parts (``train``, ``test``, ``val``; see `bnn.data.splits`). An ``.npz`` file has
-Keras' names (``x_train``, ``y_train``, ``x_test``, ``y_test``).
+arrays with the names that Keras uses (``x_train``, ``y_train``, ``x_test``, ``y_test``).
 
-A known name (`bnn.data.known.KNOWN`) is looked up in the folder that the caller gives;
-else under every root in the environment variable ``BNN_DATA`` (separated like PATH), in
-``<root>/<name>`` or in ``<root>`` itself; else where Debian installs data sets; else it
-is fetched once from its home. Any other folder is recognised by its content.
+The files of a known name (`bnn.data.known.KNOWN`) are searched in the folder that the caller
+gives. Without such a folder they are searched under every root in the environment variable
+``BNN_DATA`` (separated like PATH), in ``<root>/<name>`` and in ``<root>`` itself; then where Debian
+installs data sets; and if they are not found, they are fetched once. The contents of any other
+folder show which kind it is.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ _Path = str | os.PathLike[str]
 class DataSet:
     """Images uint8 (N, height, width, channels), labels int64 (N,), names of the classes.
 
-    ``named`` is False if the files have numbers as labels, without names of classes.
+    ``named`` is False if the files have numbers as labels, and nothing says for certain which
+    names the classes have.
     """
 
     name: str
@@ -54,10 +56,11 @@ class DataSet:
         return len(self.labels)
 
     def match(self, classes: Sequence[str], labels: Iterable[int]) -> Match:
-        """Return which of a model's ``classes`` each class of this set is, or raise `DataError`.
+        """Return which of a model's ``classes`` each class of this set is.
 
-        Classes are matched by name; if the names are not known, the ``labels`` that occur are
-        taken as numbers or positions, with a note.
+        Classes are matched by name. If ``named`` is False, the ``labels`` that occur are matched
+        instead, see :func:`bnn.data.names.match_numbers`. Raises `DataError` if a class of this
+        set is not a class of the model.
         """
         if self.named:
             return match(self.name, self.classes, classes, "class")
@@ -70,10 +73,10 @@ Given = DataSet | PictureFolder
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The parts of a data set; a part that it does not have is None.
+    """The parts of a data set; a part is None if the set does not have it.
 
-    ``training`` is the whole data set if it has no parts. ``notes`` are sentences on how the folder
-    was understood.
+    If the set has no parts, ``training`` is the whole set. ``notes`` are sentences on how the
+    folder was understood.
     """
 
     name: str
@@ -89,7 +92,11 @@ class Splits:
         return self.training
 
     def evaluated(self) -> tuple[Kind, Given]:
-        """Return name and pictures of the part for measuring: test, else validation, else all."""
+        """Return the name and the pictures of the part on which a model is measured.
+
+        It is the test part; without one the validation part; without both the training part,
+        which is the whole set if the set has no parts.
+        """
         if self.test is not None:
             return "test", self.test
         if self.validation is not None:
@@ -98,7 +105,10 @@ class Splits:
 
 
 def notes_of(parts: Mapping[str, Given]) -> Iterator[str]:
-    """Yield the notes on folders of pictures; with several parts, after the part's name."""
+    """Yield the notes of the parts that are folders of pictures.
+
+    If there are several parts, each note begins with the name of its part.
+    """
     for part, one in parts.items():
         for note in one.notes if isinstance(one, PictureFolder) else ():
             yield f"{part} part: {note}" if len(parts) > 1 else note
@@ -108,8 +118,9 @@ def load_test(source: _Path, where: _Path | None = None) -> Given:
     """Return the test part of a data set: arrays, or a folder of pictures to be read.
 
     ``source`` is a known name ("mnist", "fashion-mnist", "cifar10"), a folder, or an
-    ``.npz`` file. If a folder of pictures has no test part, its validation part is returned, or
-    else all of it. ``where`` is the only folder to search for a known name.
+    ``.npz`` file. If a folder of pictures has no test part, its validation part is returned; if it
+    has no validation part either, all its pictures. ``where``: the files of a known name are
+    searched in this folder only.
 
     Raises `UnknownNameError` for a name that is neither known nor a folder, and
     `DataError` for a set that is missing, incomplete or damaged.
@@ -125,7 +136,7 @@ def load_test(source: _Path, where: _Path | None = None) -> Given:
 
 
 def load_train(source: _Path, where: _Path | None = None) -> Given:
-    """Return the training part of a data set; arguments and errors as `load_test`."""
+    """Return the training part of a data set; see `load_test` for the arguments and errors."""
     name = os.fspath(source)
     with _readable(name):
         if name in KNOWN:
@@ -140,12 +151,13 @@ def open_splits(
 
     Args:
         source: a known name, a folder or an ``.npz`` file, see `load_test`.
-        order: classes of a folder of pictures in another order (that of an earlier run).
-        classes: the model's classes, by whose names subfolders are matched; by default those of
-            the training part.
+        order: for a folder of pictures: names of all its classes in the order that they shall
+            have, for example that of an earlier run; None: they are sorted.
+        classes: names of a model's classes: subfolders are matched with these names. By default
+            the names are those of the subfolders of the training part.
 
     Raises:
-        UnknownNameError, DataError: as `load_test`.
+        UnknownNameError, DataError: for the same reasons as in `load_test`.
     """
     name = os.fspath(source)
     with _readable(name):
@@ -206,7 +218,10 @@ def _roots() -> Iterator[Path]:
 
 
 def _arrays(folder: Path, wanted: tuple[Split, ...]) -> Splits | None:
-    """Return the ``wanted`` parts of a folder in a layout of arrays; None for other folders."""
+    """Return the ``wanted`` parts of a folder that has the files of a known data set.
+
+    Return None for other folders.
+    """
     for usual in (known for known in KNOWN.values() if known.usual):
         found = {split: usual.read(folder, split) for split in wanted}
         if any(found.values()):
@@ -255,7 +270,10 @@ def _pictures(
 
 
 def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
-    """Return notes on classes called ``train`` or ``test``; `DataError` if they contain classes."""
+    """Return notes on classes that are called ``train`` or ``test``.
+
+    Raise `DataError` if such a folder has pictures only in its subfolders, like a part of a set.
+    """
     names = [name for name in whole.classes if is_word_for_a_part(name)]
     for name in names:
         place = Path(whole.name) / name
@@ -273,7 +291,10 @@ def _classes_like_parts(whole: PictureFolder) -> tuple[str, ...]:
 def _classes(
     folder: Path, usual: Known, parts: Mapping[Split, Arrays]
 ) -> tuple[tuple[str, ...], bool]:
-    """Return the names of the classes, and whether they are certain."""
+    """Return the names of the classes, and whether it is certain that these are their names.
+
+    They are certain if the folder has the name of a known data set.
+    """
     named = KNOWN.get(folder.name)
     if named is not None and named.read is usual.read:
         return named.classes, True

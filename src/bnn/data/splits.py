@@ -3,7 +3,7 @@
 
 The name of a part contains a word for it (``train``, ``Testing``, ``valid``), possibly with other
 words that all parts share (``seg_train`` and ``seg_test``, ``training_set`` and ``test_set``). A
-folder called ``train`` next to folders with other names is a class (a vehicle).
+folder called ``train`` next to folders that are not parts is a class (the vehicle).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def is_word_for_a_part(name: str) -> bool:
 def find_parts(root: Path, names: Sequence[str]) -> dict[Kind, str]:
     """Return part -> subfolder, for the subfolders ``names`` of ``root``; {} if they are not parts.
 
-    A single training or test part is a part only if there is no other folder.
+    A folder that would be the only part is a part only if it is the only folder.
 
     Raises:
-        DataError: two subfolders are the same part.
+        DataError: two subfolders are the same part, or there are parts of several data sets.
     """
     groups: dict[tuple[str, ...], dict[Kind, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in names:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bounded sequential reading of files in a tar archive.
 
-Python's ``tarfile`` trusts extended headers: it reads them whole, whatever their size, calls itself
-recursively for each, and needs quadratic time for some. This module needs little of tar: regular
-files, and their names in the three formats (ustar, pax, GNU).
+Python's ``tarfile`` trusts extended headers: it reads each of them whole, whatever its size, calls
+itself recursively for each, and needs quadratic time for some. This module reads only what is
+needed of tar: regular files, and their names in the three formats (ustar, pax, GNU).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHUNK = 1 << 20
 
 
 class NoTarError(DataError):
-    """The first header is not that of a tar archive: it is damaged, or another kind of file."""
+    """The first header is not a header of tar: the file is damaged, or is not a tar archive."""
 
 
 class _Readable(Protocol):
@@ -35,13 +35,13 @@ class _Readable(Protocol):
 def members(
     stream: _Readable, wanted: Callable[[str], bool], limit: int, most: int | None = None
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of the regular files whose names are ``wanted``, in order.
+    """Yield the name and the contents of each regular file that is wanted, in the archive's order.
 
     Args:
         stream: the unpacked archive; its attribute ``name`` is used in messages.
-        wanted: called with each file's full name; files for which it is false are skipped.
-        limit: most bytes of all wanted files together.
-        most: most members, including extended headers; None: 65 536.
+        wanted: called with each file's full name; returns whether the file is wanted.
+        limit: largest number of bytes of all wanted files together.
+        most: largest number of members, extended headers included; None: 65 536.
 
     Raises:
         DataError: the archive is damaged, truncated or too large, or one of the wanted names is a
@@ -70,7 +70,7 @@ def members(
 
 
 class _Tar:
-    """A tar archive, and the position up to which it was read."""
+    """Reads a tar archive from its beginning to its end."""
 
     def __init__(self, stream: _Readable) -> None:
         self._stream = stream
@@ -82,7 +82,7 @@ class _Tar:
         return DataError(f"{self._stream.name}: damaged tar archive: {what}")
 
     def header(self) -> tuple[str, bytes, int] | None:
-        """Read name, kind and size of the next member; None at the end."""
+        """Return name, kind and size of the next member; None at the end of the archive."""
         long_name: str | None = None
         records: dict[str, str] = {}
         for _ in range(8):  # extended headers in a row
@@ -106,13 +106,13 @@ class _Tar:
         raise self.wrong("has too many headers for one file")
 
     def content(self, size: int) -> bytes:
-        """Read the bytes of a member."""
+        """Return the bytes of a member of ``size`` bytes."""
         data = self._exactly(size)
         self._exactly(-size % _BLOCK)
         return bytes(data)
 
     def extended(self, size: int) -> bytes:
-        """Read the bytes of an extended header."""
+        """Return the bytes of an extended header of ``size`` bytes."""
         if size > _MAX_EXTENDED:
             raise self.wrong(f"has a header of {size} bytes")
         return self.content(size)

@@ -63,10 +63,11 @@ class Found:
 
     Attributes:
         pictures: pictures, sorted.
-        unreadable: files whose suffix is that of a picture format that cannot be read.
-        others: suffix in lower case -> number of other files.
-        passed: at most `MAX_NAMED` of the other files, the first by name.
-        links: linked folders, which were not entered.
+        unreadable: files with the suffix of a picture that cannot be read: of another format, not
+            a regular file, or a broken link.
+        others: suffix in lower case -> number of files that have no suffix of a picture.
+        passed: at most `MAX_NAMED` of these other files, the first by name.
+        links: links to folders, which were not followed.
     """
 
     pictures: list[Path] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Found:
     passed: list[Path] = field(default_factory=list)
 
     def pass_over(self, path: Path) -> None:
-        """Count a file whose name is not a picture's."""
+        """Count a file that does not have the suffix of a picture."""
         self.others[path.suffix.lower()] += 1
         self.passed = sorted([*self.passed, path])[:MAX_NAMED]
 
@@ -92,7 +93,10 @@ def is_hidden(name: str) -> bool:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what is not hidden in ``folder``, sorted; raises `DataError` if not listable."""
+    """Return the entries of ``folder`` that are not hidden, sorted by name.
+
+    Raises `DataError` if the folder cannot be listed.
+    """
     try:
         with os.scandir(folder) as listing:
             return sorted((e for e in listing if not is_hidden(e.name)), key=lambda e: e.name)
@@ -102,7 +106,7 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; a broken link is not."""
+    """Return whether ``entry`` is a folder or a link to a folder; a broken link is not."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
@@ -138,7 +142,7 @@ def _rising(
 
 
 def sort_in(entry: os.DirEntry[str], found: Found) -> None:
-    """Add one file or linked folder to ``found``; other folders are not added."""
+    """Add ``entry`` to ``found`` if it is a file or a link to a folder; ignore other folders."""
     path = Path(entry.path)
     suffix = path.suffix.lower()
     pictorial = suffix in SUFFIXES or suffix in FOREIGN

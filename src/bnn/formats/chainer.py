@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Chainer models saved with ``save_npz``, and trainer snapshots, to a network.
 
-Such a file contains arrays by the path of their link (``predictor/l1/W``), but not the forward
-pass. A topology gives the order of the layers; without one, links with weights and batch norms
-are paired by their numbers and read as dense - batch norm - sign, the layers of binarized
-multi-layer perceptrons. With GUINNESS' names (``conv0``, ``b0``, ``fc0``) the input is bytes, and
-a dense layer with as many inputs as channels reads the signs of an average over the whole map.
+Such a file contains arrays, named by the path of their link (``predictor/l1/W``), but not the
+forward pass. A topology gives the order of the layers. Without a topology, links with weights are
+paired with batch norms by the numbers in their names, and read as dense - batch norm - sign, the
+layers of binarized multi-layer perceptrons. If the links have GUINNESS' names (``conv0``, ``b0``,
+``fc0``), the input is bytes, and a dense layer with as many inputs as the map before it has
+channels reads the signs of an average over the whole map.
 """
 
 from __future__ import annotations
@@ -91,7 +92,12 @@ def read(
 
 
 def _by_numbers(reader: Assembly, topology: Topology) -> Converted:
-    """Return the network of the links in the order of their numbers, if no topology is given."""
+    """Return the network of ``topology``, which was made from the numbers in the links' names.
+
+    Raises:
+        FormatError: an array does not have the size that the layer before its layer requires: the
+            links may have to run in another order.
+    """
     try:
         return reader.converted(topology)
     except MismatchError as error:
@@ -162,7 +168,10 @@ def _check_order(links: list[Link]) -> None:
 
 
 def _model(arrays: Arrays) -> dict[str, str]:
-    """Return name in the file -> path in the model, for the arrays of the model."""
+    """Return the arrays of the model: name in the file -> path in the model.
+
+    In a trainer snapshot, the names of these arrays have a prefix, and other arrays are left out.
+    """
     main = "updater/model:main/"
     if any(name.startswith(main) for name in arrays):
         return {name: name[len(main) :] for name in arrays if name.startswith(main)}
@@ -179,7 +188,10 @@ def _natural(name: str) -> list[tuple[int, str, str]]:
 
 
 def _stack_of(links: Links) -> Topology:
-    """Return a topology of dense - batch norm - sign for all links; the last without sign."""
+    """Return a topology with dense, batch norm and sign for each link, in this order.
+
+    The last link has no sign; it may also have no batch norm.
+    """
     if links.convs:
         raise FormatError(
             "has convolutions, but the file does not specify their padding, pools and order; "

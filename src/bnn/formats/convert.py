@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From another framework's file to a model, and from a model to other formats.
 
-Each format has a module in :mod:`bnn.formats`; this module recognises a file, lets it be read,
-lowers and checks it. Nothing in a file is executed, and nothing is written before all checks.
+Each format has a module in :mod:`bnn.formats`. This module recognises the format of a file, calls
+the format's module to read it, and lowers and checks the network. Nothing in a file is executed,
+and nothing is written before all checks.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Options:
         quantizers: meanings of the user's own functions in a Keras file: pairs (name in the file,
             name of a known activation or quantizer), such as ``("my>bsign", "ste_sign")``. No
             code is run.
-        flipped: whether the kernels of a Theano archive are rotated by 180 degrees (Lasagne's
-            default; the original's are not).
+        flipped: whether the kernels of a Theano archive are applied rotated by 180 degrees, which
+            is Lasagne's default. The original's networks do not rotate them.
     """
 
     topology: Topology | str | None = None
@@ -228,7 +229,7 @@ def recognise(path: Path) -> str:
     """Return the format of a file or folder, recognised by its content.
 
     Raises:
-        FormatError: it has none of the formats in :data:`SOURCES`.
+        FormatError: the file cannot be read, or has none of the formats in :data:`SOURCES`.
     """
     from bnn.formats import lstm_pynq
     from bnn.formats.brevitas import torch_file
@@ -427,7 +428,8 @@ def read_classes(path: Path_) -> tuple[str, ...]:
     """Read class names from a text file, one per line (specification, section 3).
 
     Raises:
-        FormatError: it cannot be read, or has no names.
+        FormatError: the file cannot be read, has no names, has a line without a name, or has a
+            name twice.
     """
     from bnn.formats.bnn_pynq import parse_classes
 
@@ -451,10 +453,10 @@ def read_classes(path: Path_) -> tuple[str, ...]:
 
 
 def parse_folding(text: str) -> tuple[tuple[int, int], ...]:
-    """Parse (PE, SIMD) of every layer from text such as ``32x64,64x32,32x64,16x8``.
+    """Return (PE, SIMD) of every layer from a text such as ``32x64,64x32,32x64,16x8``.
 
     Raises:
-        FormatError: ``text`` is not of this form.
+        FormatError: ``text`` is not a list of such pairs.
     """
     pairs = []
     for part in text.split(","):
@@ -483,11 +485,11 @@ _MAPPINGS = ("unit", "symmetric", "bytes")
 
 
 def check_mapping(mapping: str, given_input: str | None = None) -> None:
-    """Check a mapping of bytes for :func:`taking_pictures`, and that ``--input`` agrees.
+    """Check the argument ``mapping`` of :func:`taking_pictures`, and that ``--input`` agrees.
 
     Raises:
-        FormatError: it is not ``unit``, ``symmetric`` or ``bytes``, or ``given_input`` is another
-            of these three.
+        FormatError: ``mapping`` is not ``unit``, ``symmetric`` or ``bytes``; or ``given_input`` is
+            one of these three, but not the same one as ``mapping``.
     """
     if mapping not in _MAPPINGS:
         raise FormatError(f"--pictures is unit, symmetric or bytes, not {mapping!r}")
@@ -499,7 +501,7 @@ def check_mapping(mapping: str, given_input: str | None = None) -> None:
 
 
 def rounded_text(model: Model, mapping: str) -> str:
-    """Return a note: by how much the model's input rounds the scaled bytes of pictures."""
+    """Return a note that says by how much the model's input rounds the scaled bytes of pictures."""
     from bnn.program.inputs import RealInput
     from bnn.program.precision import BIPOLAR
 
@@ -518,7 +520,7 @@ def rounded_text(model: Model, mapping: str) -> str:
 
 
 def taking_pictures(model: Model, mapping: str) -> Model:
-    """Return ``model`` with pictures as its input, whose bytes are scaled as ``mapping`` says.
+    """Return ``model`` with pictures as its input; ``mapping`` says how their bytes are scaled.
 
     Args:
         model: a model whose input is real values or integers, in the shape of a picture.
@@ -526,7 +528,8 @@ def taking_pictures(model: Model, mapping: str) -> Model:
             (byte / 255), ``symmetric`` (byte / 127.5 - 1) or ``bytes`` (not scaled).
 
     Raises:
-        FormatError: there is no such grid, or the model's input is not a picture.
+        FormatError: ``mapping`` is none of the three, the model takes pictures already, its input
+            does not have the shape of a picture, or it scales each channel differently.
     """
     from bnn.program.inputs import IntegerInput, PictureInput, RealInput
 
@@ -562,7 +565,10 @@ def taking_pictures(model: Model, mapping: str) -> Model:
 
 
 def byte_values(mapping: str) -> Any:
-    """Return the scaled values of the bytes 0 to 255, float32 (256,), computed in float32."""
+    """Return the value that each byte 0 to 255 stands for, float32 (256,).
+
+    ``mapping`` says how bytes are scaled, see :func:`taking_pictures`.
+    """
     byte = np.arange(256, dtype=np.float32)
     match mapping:
         case "unit":
@@ -619,7 +625,8 @@ def check_export(
     """Check the arguments of :func:`export` before a model is read.
 
     Raises:
-        FormatError: ``target`` is not a format, does not take an option, or does not fit ``out``.
+        FormatError: ``target`` is not a format, does not take one of the options, or ``out`` is
+            not a name that this format can have.
     """
     if target not in TARGETS:
         raise FormatError(f"no such format to write: {target!r}; there are {', '.join(TARGETS)}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Grids: the values that occur at an input that the source model does not quantize.
 
-A framework gives such a network real numbers; nearly always these are scaled bytes. A grid has
-their scale, so that every one is represented exactly. Values of sensors are rounded to a grid of
+A framework gives such a network real numbers; nearly always these are scaled bytes. A grid with
+the same scale represents each of these numbers exactly. Values of sensors are rounded to a grid of
 up to 16 bits; before that, each channel can be normalized by its mean and standard deviation.
 """
 
@@ -33,8 +33,9 @@ class Grid:
     Attributes:
         name: name on the command line.
         meaning: description of the values, for messages.
-        mean, std: one number per channel, or one for all: the host computes ``(x - mean) / std``
-            of each input x, and rounds it to the grid. If empty, it rounds x itself.
+        mean, std: one number per channel, or one for all channels. The host computes
+            ``(x - mean) / std`` of each input x, and rounds the result to the grid. If ``mean`` and
+            ``std`` are empty, the host rounds x itself.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Grid:
 
     @property
     def scale(self) -> float:
-        """Difference from one value to the next."""
+        """Difference between a value of the grid and the next one."""
         return 1 / self.divisor
 
     @property
@@ -56,7 +57,10 @@ class Grid:
         return self.minus * self.divisor
 
     def values(self) -> NDArray[np.float32]:
-        """Return the framework's input values, float32, one for each integer from low to high."""
+        """Return the framework's input value for each integer of the precision, float32 (values,).
+
+        They are in the order of the integers, from the lowest to the highest.
+        """
         q = np.arange(self.precision.low, self.precision.high + 1, dtype=np.float32)
         fed: NDArray[np.float32] = q / np.float32(self.divisor) - np.float32(self.minus)
         return fed
@@ -79,12 +83,14 @@ class Grid:
     def lattice(
         self, factor: float = 1.0, offset: float = 0.0, steps: Sequence[Step] | None = None
     ) -> Lattice:
-        """Return the real value of each integer of the grid after ``factor * x + offset``.
+        """Return the real values that the integers of the grid have after scaling.
+
+        The scaled value of an input x is ``factor * x + offset``.
 
         Args:
-            factor, offset: total product and sum that are applied to the input.
-            steps: the products and sums that the framework computes one after the other in
-                float32; by default one step.
+            factor, offset: product and sum of all the framework's steps together.
+            steps: pairs (product, sum) that the framework computes one after the other in
+                float32; by default one step with ``factor`` and ``offset``.
         """
         start = offset - factor * self.scale * self.zero_point
         formula = Lattice.of(factor * self.scale, start, "input")
@@ -129,10 +135,11 @@ def grid(name: str) -> Grid:
 
     A precision or fixed point can be followed by a mean and a standard deviation, as in
     ``int8/16,mean=0.5,std=0.25``. Numbers per channel have colons between them:
-    ``mean=0.49:0.46:0.41,std=0.23:0.22:0.23``, which without a grid is ``fixed<16,6>``.
+    ``mean=0.49:0.46:0.41,std=0.23:0.22:0.23``. Without a precision before it, as here, the grid
+    is ``fixed<16,6>``.
 
     Raises:
-        FormatError: there is no such grid.
+        FormatError: ``name`` is not the name of a grid.
     """
     first, *rest = re.split(r",(?![^<]*>)", name)
     if "=" in first:

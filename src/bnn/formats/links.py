@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Read files that have the arrays of layers, but not their order; a topology gives the order.
 
-Chainer's links and the modules of a PyTorch state dictionary become one network here. What
-differs between the frameworks is a :class:`Framework`.
+The links of Chainer and the modules of a PyTorch state dictionary are made a network in the same
+way here. What differs between the two frameworks is in a :class:`Framework`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """A link or module.
+    """A layer with parameters: a link of Chainer or a module of PyTorch.
 
     Attributes:
-        name: its path in the file.
-        arrays: its parameters, by Chainer's names (``W``, ``b``, ``gamma``).
+        name: path of the link in the file.
+        arrays: parameters of the link, by Chainer's names (``W``, ``b``, ``gamma``).
         spelled: Chainer's name -> name in the file, for messages.
     """
 
@@ -51,13 +51,13 @@ class Link:
         return self.arrays[key]
 
     def key(self, key: str) -> str:
-        """Return the file's name of the parameter ``key``."""
+        """Return the name that the parameter ``key`` has in the file."""
         return self.spelled.get(key, f"{self.name}/{key}")
 
 
 @dataclass(frozen=True)
 class Links:
-    """Links in the order of their numbers."""
+    """The links of a file: convolutions, dense layers and batch norms, each in order."""
 
     convs: tuple[Link, ...]
     denses: tuple[Link, ...]
@@ -81,9 +81,9 @@ class Framework:
     """The properties in which the frameworks differ.
 
     Attributes:
-        name: its name, for messages.
-        unit: its word for a layer, ``link`` or ``module``.
-        epsilon: the framework's default for batch norms, used if the topology has none.
+        name: name of the framework, for messages.
+        unit: the framework's word for a layer, ``link`` or ``module``.
+        epsilon: the framework's default for batch norms, used if the topology has no epsilon.
         partial_pools: kinds of pools, tried in this order until the dense layers fit: True if a
             pool has a last, partial window, else False.
         norm: makes a batch norm in the framework's order of operations from its name, gamma,
@@ -293,8 +293,9 @@ class MismatchError(FormatError):
 def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
     """Return a topology's input for a network that is given real values.
 
-    The values of a byte p are 2p/255 - 1, of which ``sign`` keeps the sign and ``fixed-point`` 8
-    bits (see :func:`bnn.network.quantizers.encoded_input`), or p/255 for ``bytes``.
+    With the encodings ``sign`` and ``fixed-point``, a byte p of a picture is the real value
+    2p/255 - 1; ``sign`` keeps the sign of this value, ``fixed-point`` rounds it to 8 bits (see
+    :func:`bnn.network.quantizers.encoded_input`). With ``bytes``, a byte p is the value p/255.
     """
     match encoding:
         case "sign":
@@ -305,10 +306,13 @@ def encoded_reals(shape: Shape, encoding: str) -> tuple[Input, Lattice]:
 
 
 def _next(links: list[Link], what: str, size: tuple[int, ...], name: str) -> Link:
-    """Remove and return the link called ``name``; without a name, the first of shape ``size``.
+    """Remove a link from ``links``, and return it.
 
-    Links of the same shape are in order. If none has this shape, the first link is returned, which
-    the caller then refuses.
+    It is the link called ``name``. If ``name`` is empty, it is the first link of shape ``size``;
+    if no link has this shape, it is the first link, and the caller refuses its shape.
+
+    Raises:
+        FormatError: there are no more links, or none is called ``name``.
     """
     if not links:
         raise FormatError(f"the topology has more {what} layers than the file")
@@ -323,7 +327,7 @@ def _next(links: list[Link], what: str, size: tuple[int, ...], name: str) -> Lin
 
 
 def size_of(link: Link) -> tuple[int, ...]:
-    """Return the shape of the weights, or of a batch norm's mean."""
+    """Return the shape of a link's weights; for a batch norm, the shape of its mean."""
     array = link.arrays.get("W", link.arrays.get("avg_mean"))
     return () if array is None else array.shape
 

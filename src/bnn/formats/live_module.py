@@ -50,7 +50,7 @@ def from_any(module: Any, example: Any, given_input: str | None = None) -> Conve
     Raises:
         FormatError: the module cannot be traced, a layer cannot be converted, or the network's
             outputs differ from the module's.
-        NetworkError: its layers are not a valid network.
+        NetworkError: the module's layers are not a valid network.
     """
     import torch
 
@@ -82,7 +82,7 @@ def _evaluating(module: Any) -> Iterator[None]:
 
 
 def _export(module: Any, row: Any, path: Path) -> None:
-    """Write the graph that the module computes for one input."""
+    """Trace the module with one input, and write the graph to ``path``."""
     quiet = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(quiet):
@@ -107,7 +107,7 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
     """Check that the module's own outputs are those of the network.
 
     Raises:
-        FormatError: they differ, so the trace is another function than the module.
+        FormatError: the outputs differ: the trace does not compute the same function as the module.
     """
     import torch
 
@@ -137,7 +137,11 @@ def _compare(module: Any, found: Converted, rows: Any) -> None:
 
 
 def _drawn(found: Converted, rows: Array) -> Array:
-    """Return random inputs (SAMPLES, ...) of values that occur at the module's input."""
+    """Return random inputs (SAMPLES, ...) for the module, float32.
+
+    Their values are drawn from the grid that was assumed for the input; without a grid, from the
+    values of the examples ``rows``.
+    """
     values: Any = rows.reshape(-1)
     if found.report.assumed:
         told = grid(found.report.assumed)
@@ -147,7 +151,7 @@ def _drawn(found: Converted, rows: Array) -> Array:
 
 
 def _as_model(batch: Array, network: Network) -> Array:
-    """Return inputs of the module as the network takes them: channels last."""
+    """Return a batch of inputs of the module with the channels last, as the network takes them."""
     shape = network.input.shape
     if batch.ndim == 4 and len(shape) == 3:
         batch = batch.transpose(0, 2, 3, 1)

@@ -17,21 +17,21 @@ from bnn.program.inputs import Input
 
 @dataclass
 class Report:
-    """Report on a conversion: what was read, not used and not kept; a reader adds to it.
+    """Report on a conversion: what was read, not used and not kept. The readers of files fill it.
 
     Attributes:
         format: name of the format that was read.
         layers: tuples (layer, description, arrays used as ``name (shape)``).
-        ignored: names of arrays and nodes without effect.
-        lost: notes on what the converted network does not keep, or changes.
-        approximate: a line for each layer whose values are rounded, and how; empty if the
+        ignored: names of arrays and nodes that have no effect.
+        lost: notes on what the converted network changes, or does not keep.
+        approximate: a line for each layer whose values are rounded, which says how; empty if the
             converted network is exact.
-        rounded: one line on how many layers have sums that the source rounds in float32; "" if
-            none has.
+        rounded: one line that says how many layers have sums that the source rounds in float32; ""
+            if there is no such layer.
         assumed: name of the grid (:mod:`bnn.formats.grids`) that was assumed for the input; ""
             if the file quantizes its input.
-        final: function after the scores in the source (``softmax``, ``sigmoid`` or
-            ``log_softmax``), so that its outputs are not logits; else "".
+        final: the function that the source applies to the scores (``softmax``, ``sigmoid`` or
+            ``log_softmax``): then the source's outputs are not logits; else "".
     """
 
     format: str
@@ -44,7 +44,7 @@ class Report:
     final: str = ""
 
     def used(self, layer: str, what: str, arrays: Mapping[str, Any] | None = None) -> None:
-        """Add a layer, and the arrays (by name) that it is made of."""
+        """Add a layer to the report, with the arrays (by name) from which it was made."""
         named = (f"{name} {_shape(array)}" for name, array in (arrays or {}).items())
         self.layers.append((layer, what, ", ".join(named)))
 
@@ -59,9 +59,13 @@ class Report:
         return text
 
     def network(self, given: Input, layers: Sequence[Layer], lattice: Lattice) -> Network:
-        """Return the network of the layers that were read; sums of real values are rewritten.
+        """Return the network of the layers that were read.
 
-        The report notes what is approximate. NetworkError: a layer does not fit.
+        Layers that sum real values are replaced by layers that sum integers; the lines of
+        ``approximate`` say which of them are not exact.
+
+        Raises:
+            NetworkError: a layer does not fit the layers before it.
         """
         made = reading_integers(given, lattice, layers)
         self.approximate += made.approximate
@@ -71,7 +75,10 @@ class Report:
 
 
 def _rounded(network: Network) -> str:
-    """Return a line on how many layers have sums that are not exact in float32, or ""."""
+    """Return a line that says how many layers have sums that are not exact in float32.
+
+    Return "" if there is no such layer.
+    """
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     count = sum(not _is_exact(layer, network) for layer in weighted)
     if not count:
@@ -83,7 +90,10 @@ def _rounded(network: Network) -> str:
 
 
 def _is_exact(layer: Weighted, network: Network) -> bool:
-    """Whether float32 holds every partial sum of a layer: few bits times a power of two."""
+    """Return whether float32 represents every partial sum of a layer exactly.
+
+    It does if the scales of its weights and of its inputs are powers of two.
+    """
     scales = np.append(vector(layer.scale, np.float64), network.source_scale(layer))
     return bool((np.abs(np.frexp(scales)[0]) == 0.5).all())
 

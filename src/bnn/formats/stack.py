@@ -60,7 +60,7 @@ class Stack:
 
 
 def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: str) -> Conv2d:
-    """Return an average pool as a convolution with weights 1: its integers are the sums."""
+    """Return an average pool as a convolution with weights 1, whose sums are scaled by 1 / taps."""
     taps = kernel[0] * kernel[1]
     if channels * channels * taps > MAX_AVERAGE_WEIGHTS:
         raise FormatError(
@@ -72,7 +72,10 @@ def average_pool(name: str, channels: int, kernel: Pair, stride: Pair, source: s
 
 
 def grouped(weights: NDArray[Any], groups: int) -> NDArray[Any]:
-    """Return kernels (out, height, width, in / groups) as (out, height, width, in) with zeros."""
+    """Return kernels (out, height, width, in / groups) as kernels (out, height, width, in).
+
+    Weights for the channels of other groups are 0.
+    """
     out, height, width, each = weights.shape
     _check_size("a convolution of groups", (out, height, width, each, groups))
     full = np.zeros((out, height, width, each * groups), weights.dtype)
@@ -94,7 +97,7 @@ def extent(size: Pair, dilation: Pair) -> Pair:
 
 
 def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
-    """Return kernels (out, height, width, in) with zeros between their positions."""
+    """Return kernels (out, height, width, in) dilated: zeros are inserted between the positions."""
     out, height, width, channels = weights.shape
     size = extent((height, width), dilation)
     _check_size("a dilated convolution", (out, *size, channels))
@@ -104,7 +107,11 @@ def dilated(weights: NDArray[Any], dilation: Pair) -> NDArray[Any]:
 
 
 def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True) -> Borders:
-    """Return ``same`` padding (top, left, bottom, right): it gives ceil(size / stride) windows."""
+    """Return the padding ``same`` as (top, left, bottom, right).
+
+    With it there are ceil(size / stride) windows along each axis. ``low_first``: whether the
+    smaller half of an odd number comes first (at the top and the left).
+    """
     pads = []
     for axis in range(2):
         windows = -(-size[axis] // stride[axis])
@@ -116,7 +123,10 @@ def same_padding(size: Pair, kernel: Pair, stride: Pair, low_first: bool = True)
 
 
 def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -> None:
-    """Turn one output x into two scores, -x and x: class 1 if x is positive."""
+    """Replace the layer that makes the only output x by one that makes two scores, -x and x.
+
+    So class 1 is chosen if x is positive.
+    """
     match network_output:
         case Linear():
             doubled = np.concatenate([-network_output.weights, network_output.weights])
@@ -144,7 +154,7 @@ def two_classes(stack: Stack, network_output: Activation | Layer, source: str) -
 
 
 def append_two_classes(stack: Stack, source: str) -> str:
-    """Append a layer that makes two scores, -x and x, of a quantized output; return its name."""
+    """Append a layer that makes two scores, -x and x, of a quantized output x; return its name."""
     weights = np.array([[-1], [1]], np.int16)
     return stack.add(Linear(stack.name("classes"), weights, BIPOLAR, source=source))
 
@@ -152,8 +162,9 @@ def append_two_classes(stack: Stack, source: str) -> str:
 def add_conv(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None = None) -> str:
     """Append ``conv``, whose name came from ``stack``, and return the name of its result.
 
-    Zero padding needs a code for 0, which bytes scaled to [-1, 1] do not have. Their positive and
-    negative parts have one: conv(x) = conv(x+) - conv(x-), exactly.
+    Zero padding needs a code for 0, which bytes scaled to [-1, 1] do not have. The positive part
+    x+ and the negative part x- of such values have a code for 0, and conv(x) = conv(x+) - conv(x-)
+    is exact: so two convolutions and a difference are appended.
 
     If these parts do not fit in 8 bits, the integers q of the network's input ``given`` and a map
     of ones are padded with zeros and convolved separately: the sum of ``step * q + base`` over the
@@ -214,7 +225,10 @@ def _inside(stack: Stack, conv: Conv2d, lattice: Lattice, given: Input | None) -
 
 
 def _parts(stack: Stack, scale: float) -> tuple[str, str]:
-    """Return the names of max(x, 0) and max(-x, 0) of the input x; the layers are made once."""
+    """Return the names of the layers max(x, 0) and max(-x, 0) of the input x.
+
+    They are appended in the first call.
+    """
     names = {layer.name for layer in stack.layers}
     if {"positive", "negative"} <= names:
         return "positive", "negative"
@@ -224,11 +238,12 @@ def _parts(stack: Stack, scale: float) -> tuple[str, str]:
 
 
 def zeros_fit(given: Input, layers: Sequence[Layer]) -> Input:
-    """Return ``given``; a bipolar input that a convolution pads with zeros becomes ternary.
+    """Return ``given``, or a ternary input instead of a bipolar one that is padded with zeros.
 
-    Its values are still -1 and +1: x / scale + zero point is multiplied until only its sign is
-    left, clipped to -1 .. 1, and rounded (halves up). Only numbers directly below the boundary
-    become 0: those within 1.75e-38 of it, or the last float32 before it.
+    The ternary input still has the values -1 and +1: x / scale + zero point is multiplied by a
+    factor so large that only the sign is left, clipped to -1 .. 1, and rounded (halves up). Only
+    numbers directly below the boundary become 0: numbers within 1.75e-38 of the boundary, or the
+    last float32 before it.
     """
     padded = any(
         isinstance(layer, Conv2d) and any(layer.padding) and abs(layer.pad_value) != 1

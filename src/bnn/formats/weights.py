@@ -54,7 +54,9 @@ def whole(integers: NDArray[Any], scale: NDArray[Any], low: int, high: int) -> W
 
 
 def from_real(real: NDArray[Any], name: str) -> Weights:
-    """Split weights (out, ...) into integers times one scale, or times one scale per row.
+    """Return weights (out, ...) as small integers times a scale.
+
+    There is one scale for all weights if possible, else one scale per row (output).
 
     Raises:
         FormatError: no such integers and scales exist; the message begins with ``name``.
@@ -82,9 +84,10 @@ def from_real(real: NDArray[Any], name: str) -> Weights:
 
 
 def from_any(real: NDArray[Any], name: str) -> Weights:
-    """Do :func:`from_real`; give weights that are not quantized 24 bits and a scale per row.
+    """Split weights as :func:`from_real` does; weights that are not quantized get 24 bits.
 
-    Layers of these are computed in fixed point (:mod:`bnn.lower.affine`), and the report says so.
+    They are then rounded to 24 bits and a sign, with a scale per row. Their layers are computed in
+    fixed point (:mod:`bnn.lower.affine`), and the report says so.
     """
     try:
         return from_real(real, name)
@@ -102,7 +105,10 @@ def from_any(real: NDArray[Any], name: str) -> Weights:
 
 
 def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return one scale per row such that rows / scale are small whole numbers, or None."""
+    """Return one scale per row such that rows / scale are small whole numbers.
+
+    Return None if there are no such scales.
+    """
     scales = np.ones(len(rows))
     for index, row in enumerate(rows):
         sizes = np.unique(np.abs(row[row != 0]))
@@ -128,9 +134,10 @@ def _scales(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def _power_of_two(rows: NDArray[np.float64]) -> float | None:
-    """Return a power of two of which all weights are multiples of 16 bits with sign, or None.
+    """Return the power of two of which all weights are multiples; None if there is none.
 
-    It is found for fixed-point weights, not for weights that are not quantized (24 bits).
+    The multiples must be integers of 16 bits, the sign included. Fixed-point weights have such a
+    power of two; weights that were not quantized do not have one.
     """
     largest = float(np.abs(rows).max(initial=0.0))
     if largest == 0.0:

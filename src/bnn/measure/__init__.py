@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures about a model: accuracy, agreement with what it was converted from, speed."""
+"""Figures about a model: accuracy, agreement with the network it was converted from, speed."""

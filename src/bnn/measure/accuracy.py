@@ -35,8 +35,9 @@ class Wrong:
 
     Attributes:
         picture: uint8 (height, width, channels), as the network sees it.
-        label, answer: the true class, and the class given.
-        margin: how far the logit of the answer is above that of the true class.
+        label: index of the true class.
+        answer: index of the class that the model gave.
+        margin: logit of the answer minus logit of the true class.
         sure: probability of the answer; None if the model has no calibration.
     """
 
@@ -52,14 +53,16 @@ class Evaluation:
     """Result of :func:`evaluate`.
 
     Attributes:
-        confusion: int64 (classes, classes): row, the true class; column, the class given.
+        confusion: int64 (classes, classes), numbers of pictures. The row is the true class, the
+            column is the class that the model gave.
         seconds: time spent on computing.
         data: what the pictures look like, and what looks wrong.
-        labels, answers: int64 (N,), the true class and the class given, in the order of the set.
+        labels: int64 (N,), the true classes, in the order of the set.
+        answers: int64 (N,), the classes that the model gave.
         sure: float64 (N,), probabilities of the answers; None if the model has no calibration.
         classes: names of the model's classes.
-        worst: at most 30 wrong answers, the highest probability first; without probabilities the
-            largest margin first.
+        worst: at most 30 wrong answers, those with the highest probabilities, the highest first.
+            Without probabilities, those with the largest margins.
     """
 
     confusion: NDArray[np.int64]
@@ -73,7 +76,7 @@ class Evaluation:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Bool (N,): which answers are right."""
+        """Whether each answer is right, bool (N,)."""
         right: NDArray[np.bool_] = self.labels == self.answers
         return right
 
@@ -94,7 +97,7 @@ class Evaluation:
 
     @property
     def us_per_image(self) -> float:
-        """Microseconds per image."""
+        """Microseconds of computing per image."""
         return 1e6 * self.seconds / self.images
 
     def as_json(self) -> dict[str, Any]:
@@ -118,19 +121,19 @@ def evaluate(
 ) -> Evaluation:
     """Classify the test part of ``data``, or all pictures of a folder that has no parts.
 
-    Every picture is also examined, including those of a folder's training part: the report says
-    which pictures of the training part are in the test part too.
+    Every picture is also examined, also the pictures of a folder's training part: the report says
+    which of them are in the test part too.
 
     Args:
         classifier: the model on its runtime.
         data: see :func:`bnn.data.sets.load_test`.
-        advance: called after every chunk with the pictures done and the number of all pictures.
-        skip_broken: go on without files that cannot be read.
+        advance: called after every batch with the number of pictures done and of all pictures.
+        skip_broken: leave out files that cannot be read, instead of raising an error.
 
     Raises:
         UnreadableError: pictures cannot be read; the error lists all of them.
         DataError: the data set is missing or damaged, or has classes that the model does not have.
-        InputError: the model does not take pictures, or pictures of another shape.
+        InputError: the model does not take pictures, or not pictures of the set's shape.
     """
     given = classifier.model.program.input
     if not isinstance(given, PictureInput):
@@ -274,7 +277,7 @@ def _same_folder(one: str, other: str) -> bool:
 
 
 class _Count:
-    """The confusion matrix so far, and the time that it took."""
+    """Collects the answers of batches: confusion matrix, time, probabilities, worst answers."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.confusion = np.zeros((len(classes), len(classes)), np.int64)
@@ -287,7 +290,7 @@ class _Count:
         self.worst: list[Wrong] = []
 
     def evaluation(self, report: DataReport) -> Evaluation:
-        """Return what was counted."""
+        """Return the result for all batches so far."""
         labels, answers = np.concatenate(self.labels), np.concatenate(self.answers)
         sure = np.concatenate(self.sure) if self.sure else None
         return Evaluation(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A converted model against what it was converted from.
+"""Compare a converted model with the network that it was converted from.
 
-Three sources of answers, from the best to the weakest:
+There are three sources of answers to compare with, from the most to the least convincing:
 
 - answers of the source framework itself, stored with the inputs;
 - for ONNX and QONNX, the file executed by ``onnx.reference``
@@ -49,16 +49,17 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs as the source model takes them (N, ...), and their known labels and answers.
+    """Inputs as the source model takes them, and the known labels and answers for them.
 
     Attributes:
-        labels: true classes, or None.
-        answers: classes that the source framework itself gave, or None.
-        logits: outputs of the source framework (N, classes), or (N, 1) of a network with one
-            output; or None.
-        final: function that made these outputs from the logits: ``softmax``, ``sigmoid``, or
-            "" if they are the logits.
-        notes: what cannot be compared, and why.
+        inputs: array (N, ...).
+        labels: true classes (N,), or None if they are not known.
+        answers: classes (N,) that the source framework itself gave, or None.
+        logits: outputs of the source framework, (N, classes), or (N, 1) for a network with one
+            output; None if they are not known.
+        final: the function that made ``logits`` from the real logits: ``softmax``, ``sigmoid``, or
+            "" if ``logits`` are the real ones.
+        notes: sentences on what cannot be compared, and why.
     """
 
     inputs: Array
@@ -76,8 +77,10 @@ class Comparison:
     Attributes:
         source: name of the program that gave the answers.
         samples: number of samples that were compared.
-        differing: number of predictions that differ, except where the source's scores are a tie.
-        off: largest difference of a logit, or None if the logits cannot be compared.
+        differing: number of samples whose predicted classes differ. It does not count samples for
+            which the source's scores of the two classes are nearly the same.
+        off: largest difference between a logit of the model and of the source, or None if the
+            logits cannot be compared.
         largest: largest absolute value of the source's logits.
         independent: whether the answers were computed without this package's code that reads
             the file.
@@ -104,11 +107,11 @@ class Verification:
 
     Attributes:
         samples: number of samples that were classified.
-        correct: number of correct classes; None without labels.
-        comparisons: one for each source of answers that exists.
-        off_grid: number of samples with a value that the assumed input does not have, so that it
-            was rounded or clipped; None if the source quantizes its input.
-        notes: what could not be compared, and why.
+        correct: number of samples that were classified correctly; None without labels.
+        comparisons: a comparison for each source of answers that there is.
+        off_grid: number of samples with a value that is not on the assumed grid, and was rounded or
+            clipped; None if no grid was assumed.
+        notes: sentences on what could not be compared, and why.
     """
 
     samples: int
@@ -119,7 +122,7 @@ class Verification:
 
     @property
     def failed(self) -> bool:
-        """Whether some prediction differs from the one that it was compared with."""
+        """Whether a predicted class differs in one of the comparisons."""
         return any(item.differing for item in self.comparisons)
 
     def lines(self) -> list[str]:
@@ -148,14 +151,14 @@ def verify(
     source: Path | None = None,
     advance: Advance | None = None,
 ) -> Verification:
-    """Classify ``samples`` with the converted model and compare.
+    """Classify ``samples`` with the converted model, and compare with all sources of answers.
 
     Args:
         conversion: what :func:`bnn.formats.convert.convert` returned.
         samples: inputs and their known labels and answers.
         runtime: name of the runtime that classifies.
-        source: the file that was converted; an ONNX file is executed.
-        advance: called with (done, all) while the file is executed.
+        source: the file that was converted. If it is an ONNX file, it is executed.
+        advance: called with the numbers of samples done and of all samples, while it is executed.
 
     Raises:
         InputError: the samples do not fit the model's input.
@@ -183,7 +186,10 @@ def verify(
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Classes (N,), and the logits (N, classes) or (N, 1) that they were chosen from, or None."""
+    """Classes (N,), and the logits from which they were chosen, if these are known.
+
+    The logits are (N, classes), or (N, 1) for a network with one output.
+    """
 
     classes: Array
     logits: Array | None = None
@@ -203,11 +209,11 @@ def compared(
         mine: answers of the converted model.
         theirs: answers of the source to the first samples of ``mine``, or to all of them.
         independent: see :class:`Comparison`.
-        order_only: compare only order and ties, because the source's outputs are not logits
-            (they are the results of a softmax, for example).
+        order_only: whether only the classes and ties are compared, not the values, because the
+            source's outputs are not logits (but the results of a softmax, for example).
 
     Raises:
-        DataError: the two have different numbers of classes.
+        DataError: the source and the model have different numbers of classes.
     """
     count = len(theirs.classes)
     classes, logits = mine.classes[:count], theirs.logits
@@ -232,7 +238,10 @@ def compared(
 
 
 def _stored(samples: Samples, mine: Answers) -> Comparison:
-    """Compare with the stored answers; if these are probabilities, with the model's too."""
+    """Return the comparison of the model's answers with the stored answers.
+
+    If the stored outputs are probabilities, the model's logits are made probabilities first.
+    """
     assert samples.answers is not None
     if samples.logits is None or mine.logits is None or not samples.final:
         return compared("the stored answers", mine, Answers(samples.answers, samples.logits))
@@ -280,10 +289,13 @@ def _executed(
 
 
 def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
-    """Return the model's inputs, channels last, as a graph with an input of ``shape`` takes them.
+    """Return a batch of the model's inputs in the shape in which an ONNX graph takes them.
+
+    The channels of pictures are last in ``batch``, and first in the result. ``shape`` is the shape
+    of the graph's input.
 
     Raises:
-        FormatError: the numbers of values differ.
+        FormatError: a sample has more or fewer values than the graph takes.
     """
     wanted = shape[1:]
     if batch.ndim == 4:
@@ -297,16 +309,20 @@ def as_graph(batch: Array, shape: tuple[int, ...]) -> Array:
 
 
 def classes_of(logits: Array, middle: float = 0.0) -> Array:
-    """Return classes (N,) of outputs (N, classes); a single output is class 1 above ``middle``."""
+    """Return the classes (N,) of outputs (N, classes): the index of the first maximum.
+
+    A single output (N, 1) means class 1 if it is above ``middle``, else class 0.
+    """
     if logits.shape[1] == 1:
         return (logits[:, 0] > middle).astype(np.int64)
     return np.asarray(logits.argmax(axis=1))
 
 
 def _off_grid(conversion: Conversion, inputs: Array) -> int | None:
-    """Return how many samples have a value that quantizing to the assumed input changes.
+    """Return how many samples have a value that is changed by rounding it to the assumed grid.
 
-    Changes below a thousandth of a step do not count. None if no input was assumed.
+    Changes by less than a thousandth of a step are not counted. Return None if no grid was assumed
+    for the input, or if only the signs of the values are used.
     """
     model, name = conversion.model, conversion.report.assumed
     given = model.program.input
@@ -326,17 +342,17 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
     """Return samples from an npz file, or from a data set of pictures by name or folder.
 
     Args:
-        source: an npz with ``inputs``, and maybe ``labels``, ``logits`` (the source
-            framework's outputs), ``probabilities`` (outputs after a softmax, or a
-            sigmoid where there is one) or ``predictions``; or what
-            :func:`bnn.data.sets.load_test` takes. Where the converted file itself ends in a
-            softmax or sigmoid, ``logits`` from 0 to 1 are probabilities.
-        conversion: the converted model, whose input the samples must fit.
-        mapping: what the bytes of pictures become, see
-            :func:`bnn.formats.convert.taking_pictures`; ``unit`` by default.
+        source: an npz file with the array ``inputs``, and maybe ``labels``, ``logits`` (outputs of
+            the source framework), ``probabilities`` (outputs after a softmax or sigmoid) or
+            ``predictions``; or a data set that :func:`bnn.data.sets.load_test` takes. If the
+            converted file ends in a softmax or sigmoid, and all ``logits`` are from 0 to 1, they
+            are taken as probabilities.
+        conversion: the converted model. The samples must fit its input.
+        mapping: how the bytes of pictures are scaled, see
+            :func:`bnn.formats.convert.taking_pictures`; by default ``unit``.
 
     Raises:
-        DataError, ParameterError: it cannot be read, or its parts do not fit together.
+        DataError, ParameterError: ``source`` cannot be read, or its arrays do not fit together.
     """
     if source.endswith(".npz"):
         return _from_arrays(source, npz.read(source), conversion)
@@ -358,7 +374,8 @@ def read_samples(source: str, conversion: Conversion, mapping: str | None = None
 def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[str, ...]]:
     """Return the labels of a data set as indexes of the model's classes, and notes for the user.
 
-    Classes are matched by name, or by position if the model's classes only have numbers.
+    Classes are matched by name; if the names of the model's classes are only numbers, labels are
+    taken as positions. The labels are None if they do not fit the model's classes.
     """
     used = np.unique(test.labels).tolist()
     unnamed = tuple(classes) == tuple(map(str, range(len(classes))))
@@ -418,9 +435,10 @@ def _from_arrays(source: str, arrays: Mapping[str, Array], conversion: Conversio
 
 
 def _final(logits: Array, of_file: str, *, told: bool) -> str:
-    """Return the function that made the stored outputs; "" if they are logits.
+    """Return the function that made the stored outputs from logits; "" if they are logits.
 
-    It is the last function of the converted file, if the outputs are probabilities.
+    ``of_file`` is the last function of the converted file. ``told`` is whether the outputs are
+    stored as probabilities; if not, they are taken as such only if all are from 0 to 1.
     """
     known = of_file if of_file in ("softmax", "sigmoid") else ""
     if told:

@@ -37,8 +37,8 @@ def find_calibration(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> 
         labels: int64 (N,), the true classes.
 
     Returns:
-        None for fewer than 100 pictures or 3 wrong answers, and for a model that is no better than
-        chance: nothing can be said about how sure it is.
+        The calibration. None if there are fewer than 100 pictures or 3 wrong answers, or if the
+        model is not better than chance: then nothing can be said about how sure it is.
     """
     right = logits.argmax(axis=1) == labels
     if len(labels) < MIN_PICTURES or len(labels) - int(right.sum()) < MIN_WRONG:
@@ -63,7 +63,11 @@ def error_of(
 def _best_temperature(
     logits: NDArray[np.float64], labels: NDArray[np.int64], exponent: float
 ) -> Calibration | None:
-    """Halve the interval of temperatures: the slope of the loss over 1 / temperature only rises."""
+    """Return the calibration with the best temperature for ``exponent``.
+
+    The interval of temperatures is halved many times, which finds the minimum of the loss: the
+    slope of the loss over 1 / temperature only rises. Return None if the interval has no minimum.
+    """
     gaps = (logits.max(axis=1, keepdims=True) - logits) ** exponent
     low, high = MAX_TEMPERATURE**-exponent, MIN_TEMPERATURE**-exponent
     if _slope(gaps, labels, low) >= 0 or _slope(gaps, labels, high) <= 0:
@@ -78,7 +82,10 @@ def _best_temperature(
 
 
 def _slope(gaps: NDArray[np.float64], labels: NDArray[np.int64], factor: float) -> float:
-    """Slope of the mean negative log likelihood of softmax(-factor * gaps) over the factor."""
+    """Return the derivative with respect to ``factor`` of the mean negative log likelihood.
+
+    The probabilities are softmax(-factor * gaps).
+    """
     shares = Calibration(1.0).probabilities(-factor * gaps)
     expected = (shares * gaps).sum(axis=1)
     return float((gaps[np.arange(len(labels)), labels] - expected).mean())
@@ -87,7 +94,7 @@ def _slope(gaps: NDArray[np.float64], labels: NDArray[np.int64], factor: float) 
 def _loss(
     calibration: Calibration, logits: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> float:
-    """Mean negative log likelihood of the true classes."""
+    """Return the mean negative log likelihood of the true classes."""
     found = calibration.probabilities(logits)[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(found, np.finfo(float).tiny)).mean())
 
@@ -97,9 +104,9 @@ class Bin:
     """The answers whose probability is in one interval.
 
     Attributes:
-        images: number of answers.
-        probability: mean of their probabilities.
-        accuracy: share of them that is right.
+        images: number of answers in this bin.
+        probability: mean of the probabilities of these answers.
+        accuracy: share of these answers that are right, 0 to 1.
     """
 
     images: int
@@ -108,8 +115,10 @@ class Bin:
 
 
 def reliability(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
-    """Return 15 bins of equal width. ``sure``, ``right``: (N,), each answer's probability, and
-    whether it is right.
+    """Return 15 bins of equal width with the answers in each.
+
+    ``sure`` has the probability of each answer, float64 (N,); ``right`` whether it is right, bool
+    (N,).
     """
     places = np.minimum((sure * BINS).astype(int), BINS - 1)
     return tuple(_bin(sure[places == place], right[places == place]) for place in range(BINS))
@@ -122,7 +131,11 @@ def _bin(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> Bin:
 
 
 def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Return the expected calibration error, 0 to 1: mean distance of probability and accuracy."""
+    """Return the expected calibration error of bins, 0 to 1.
+
+    It is the mean distance between the probability and the accuracy of a bin; each bin has the
+    weight of its number of answers.
+    """
     images = sum(one.images for one in bins)
     apart = (one.images * abs(one.probability - one.accuracy) for one in bins)
     return sum(apart) / images if images else 0.0
@@ -136,7 +149,7 @@ class Trade:
         reject: the limit: answers with a lower probability are rejected.
         right_kept: share of the right answers that are kept; None if no answer is right.
         wrong_refused: share of the wrong answers that are rejected; None if none is wrong.
-        refused: name of other images, such as ``noise`` -> share of them that is rejected.
+        refused: name of a set of other images, such as ``noise`` -> share of them that is rejected.
     """
 
     reject: float
@@ -145,11 +158,11 @@ class Trade:
     refused: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return these figures as plain values, for JSON."""
         return asdict(self)
 
     def text(self) -> str:
-        """One line for a terminal or a page."""
+        """Return these figures as one line for a terminal or a page."""
         kept = "no answer is right"
         if self.right_kept is not None:
             kept = f"{100 * self.right_kept:.1f} % of the right answers kept"
@@ -169,7 +182,7 @@ def trade(
 
     Args:
         reject: the limit, 0 to 1.
-        sure, right: (N,) of a test part, as :func:`reliability` takes them.
+        sure, right: probability of each answer on a test part, and whether it is right, (N,).
         others: name -> probabilities (M,) of the answers to images that show no class.
     """
     kept = sure >= reject

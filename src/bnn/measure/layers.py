@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What each step of the cpu runtime takes, and what limits it: ``bnn bench --layers``."""
+"""How long each step of the cpu runtime takes, and what limits the step: ``bnn bench --layers``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ BLOCK_IMAGES = 256
 
 @dataclass(frozen=True)
 class Layer:
-    """A step of the cpu runtime; a dot has its window, thresholds and pool with it.
+    """A step of the cpu runtime. The step of a dot includes its window, thresholds and pool.
 
     Attributes:
-        operation: the operation that it is for.
-        step: what it does.
-        seconds: per image, in the best of all rounds.
-        share: part of the time of all steps, 0 to 1.
-        multiply_adds: of an image.
-        instructions: name of the instructions whose limit it has (``bench/limit.py``); empty if
-            there is none, or it is not known.
-        of_limit: its multiply-adds per second divided by this limit; None without one.
-        bound: what limits it. ``input``: the caller's values become codes. ``memory``: values are
-            moved, or weights arrive slower than they are multiplied. ``compute``: the others.
+        operation: name of the operation that the step computes.
+        step: what the step does.
+        seconds: seconds per image, in the fastest of all rounds.
+        share: share of this step in the time of all steps, 0 to 1.
+        multiply_adds: number of multiply-adds of this step per image.
+        instructions: name of the instructions that limit the speed of this step
+            (``bench/limit.py``); "" if there are none, or they are not known.
+        of_limit: the step's multiply-adds per second divided by the limit of these instructions;
+            None if there is no such limit.
+        bound: what limits the step. ``input``: it makes codes of the caller's values. ``memory``:
+            it moves values, or weights are read more slowly than they are multiplied. ``compute``:
+            everything else.
     """
 
     operation: str
@@ -50,11 +52,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one core of this machine can do at most, measured.
+    """The measured limits of one core of this machine.
 
     Attributes:
-        multiply_adds: per second, by name of the instructions; of x86 only.
-        memory: bytes that it reads per second, from memory that no cache has.
+        multiply_adds: name of instructions -> multiply-adds per second; only for x86 processors.
+        memory: bytes per second that the core reads from memory that is in no cache.
     """
 
     multiply_adds: dict[str, float]
@@ -62,7 +64,7 @@ class Limits:
 
 
 def limits() -> Limits:
-    """Measure the limits of this machine, for about two seconds."""
+    """Return the limits of this machine; measuring them takes about two seconds."""
     native = cpu.native()
     rates = {name: rate for name, _, rate in native.limits()}
     return Limits(rates, native.memory_bandwidth())
@@ -71,14 +73,15 @@ def limits() -> Limits:
 def layers(
     program: Program, batch: int, most: Limits, *, kernel: str | None = None, rounds: int = 30
 ) -> list[Layer]:
-    """Time every step for a batch of random inputs, one thread.
+    """Return the time of every step for a batch of random inputs, with one thread.
 
     Args:
-        program: the network.
-        batch: images at a time.
+        program: the program whose steps are timed.
+        batch: number of images in the batch.
         most: the result of :func:`limits`.
-        kernel: a name from :func:`bnn.run.cpu.kernels`; None: the one that is used anyway.
-        rounds: the best of so many counts for each step.
+        kernel: a name from :func:`bnn.run.cpu.kernels`; None: the kernel that the cpu runtime
+            chooses.
+        rounds: how often the batch is run; the fastest time of each step is taken.
     """
     plan = cpu.prepare(program, threads=1, kernel=kernel).plan
     inputs = random_inputs(program, batch)

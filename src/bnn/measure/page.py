@@ -49,10 +49,11 @@ def report(name: str, data: str, result: Evaluation, sure: Sureness | None) -> s
     """Return one self-contained HTML page about a model on a test set.
 
     Args:
-        name: the model.
-        data: name of the data; of a folder its last part only: pages carry no path.
+        name: name of the model.
+        data: name of the data; for a folder the last part of its path, because pages must not
+            contain paths of this machine.
         result: answers, confusion matrix and worst pictures.
-        sure: how reliable the probabilities are; None without probabilities.
+        sure: how reliable the probabilities are; None if the model has no calibration.
     """
     classes = result.classes
     parts = [
@@ -112,7 +113,7 @@ def _each_class(classes: Sequence[str], matrix: NDArray[np.int64]) -> str:
 
 
 def _wide(kind: str, head: str, rows: Sequence[str]) -> str:
-    """Return a table that scrolls in its own box if it is too wide, also by the keyboard."""
+    """Return a table in a box; if it is too wide, it scrolls in the box, also by the keyboard."""
     return (
         f'<div class="wide" tabindex="0" role="group"><table class="{kind}">'
         f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -122,7 +123,8 @@ def _wide(kind: str, head: str, rows: Sequence[str]) -> str:
 def confusion(classes: Sequence[str], matrix: NDArray[np.int64]) -> str:
     """Return the confusion matrix as a table; with more than 16 classes, cells show no numbers.
 
-    The larger a cell's share of its row, the stronger its colour: 3 errors in 1000 are pale.
+    The larger the share of a cell in its row is, the stronger is its colour: a cell with 3 of 1000
+    pictures is pale.
     """
     small = len(classes) > MAX_NUMBERED
     names = [escape(name) for name in classes]
@@ -165,7 +167,7 @@ def _how_sure(sure: Sureness | None) -> str:
 
 
 def _trade(one: Trade) -> str:
-    """Return how many answers a limit keeps and rejects, as text in both languages."""
+    """Return a text in English and Japanese: how many answers a limit keeps and rejects."""
     shares = {} if one.wrong_refused is None else {"誤答": one.wrong_refused}
     names = {"noise": "ノイズ"}
     shares |= {names.get(name, escape(name)): share for name, share in one.refused.items()}
@@ -176,7 +178,7 @@ def _trade(one: Trade) -> str:
 
 
 def reliability_svg(bins: Sequence[Bin]) -> str:
-    """Return accuracy against probability as SVG, with the number of answers in each bin below."""
+    """Return a diagram as SVG: the accuracy over the probability, and the size of each bin."""
     width, side, low = 400, 200, 60
     most = max((one.images for one in bins), default=0) or 1
     step = (width - 60) / len(bins)
@@ -230,7 +232,7 @@ def _worst(classes: Sequence[str], worst: Sequence[Wrong]) -> str:
 
 
 def picture(pixels: NDArray[np.uint8], truth: str, answer: str, sure: str = "") -> str:
-    """Return a figure of a picture (height, width, 1 or 3): what it is, and was taken for."""
+    """Return an HTML figure: a picture (height, width, 1 or 3), its true class and the answer."""
     from PIL import Image
 
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast a model runs on this machine, measured so that other programs disturb little.
+"""How fast a model runs on this machine, measured so that other programs have little effect.
 
-Rounds go through all settings in turn, so that a busy minute hits them alike. Wall time
-is what a user waits for; CPU time (all threads of this process) is the cost of the work,
-also while others use the machine. The median round shows the usual speed, the best round what
-the machine can do.
+Each round times all settings one after the other, so that a minute in which the machine is busy
+affects all of them. Wall time is how long a user waits. CPU time (of all threads of this process)
+is the cost of the work, also while other programs use the machine. The median round shows the
+usual speed, the best round shows what the machine can do.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ MIN_SAMPLE_S = 0.02
 
 @dataclass
 class Timing:
-    """Samples of one setting.
+    """The times of one setting.
 
     Attributes:
-        label: what was run.
-        batch, threads: images per call; threads allowed.
-        operations: multiplications and additions of one image.
-        wall, cpu: seconds per image, one entry per round.
+        label: name of what was run.
+        batch: images per call.
+        threads: largest number of threads.
+        operations: multiplications and additions for one image.
+        wall, cpu: wall time and CPU time in seconds per image, one entry for each round.
     """
 
     label: str
@@ -59,12 +60,16 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """Time of the slowest round divided by that of the fastest, by wall time."""
+        """Wall time of the slowest round divided by that of the fastest round."""
         return max(self.wall) / min(self.wall)
 
     @property
     def texts(self) -> tuple[str, str, str, str, str]:
-        """Images/s, us/image, slowest by fastest, images per CPU second, GOP/s, for tables."""
+        """Return texts for a table.
+
+        They are: images per second, microseconds per image, time of the slowest round divided by
+        that of the fastest, images per CPU second, and billions of operations per second.
+        """
         values = self.as_dict()
         return (
             f"{values['images_per_second']:,.0f}",
@@ -91,14 +96,17 @@ class Timing:
 
 @dataclass
 class Subject:
-    """A function without arguments that runs one batch, and the list that collects its times."""
+    """A function without arguments that runs one batch, and the timing that collects its times."""
 
     run: Callable[[], object]
     timing: Timing
 
 
 def measure(subjects: Sequence[Subject], rounds: int = 7) -> list[Timing]:
-    """Warm every subject up, then time them in turn, ``rounds`` times."""
+    """Run every subject once, then time all of them one after the other, ``rounds`` times.
+
+    Return their timings.
+    """
     calls = [_calls(subject) for subject in subjects]
     for _ in range(rounds):
         for subject, count in zip(subjects, calls, strict=True):
@@ -112,7 +120,10 @@ def measure(subjects: Sequence[Subject], rounds: int = 7) -> list[Timing]:
 
 
 def _calls(subject: Subject) -> int:
-    """Return the number of calls that make one sample; the first call is the warm-up."""
+    """Return how many calls are timed together, so that one time is long enough to be measured.
+
+    The subject is run twice here: once to warm up, and once to measure a call.
+    """
     subject.run()
     start = time.perf_counter()
     subject.run()
@@ -128,15 +139,16 @@ def bench(
     rounds: int = 7,
     **options: Any,
 ) -> list[Timing]:
-    """Time ``program`` for each batch size and number of threads.
+    """Return the times of ``program`` for each batch size and number of threads.
 
     Args:
-        program: the network; inputs are random, because speed does not depend on them.
-        batches: images per call.
-        threads: thread counts; runtimes without threads take 1 only.
+        program: the program to run. Its inputs are random, because the speed does not depend on
+            them.
+        batches: numbers of images per call.
+        threads: numbers of threads; a runtime without threads takes only 1.
         runtime: a name of :data:`bnn.run.RUNTIMES`.
-        rounds: samples of each setting.
-        options: passed on to the runtime.
+        rounds: how often each setting is timed.
+        options: options for the runtime.
     """
     subjects = []
     for count in threads:
@@ -155,7 +167,7 @@ def operations(program: Program) -> int:
 
 
 def random_inputs(program: Program, batch: int) -> NDArray[Any]:
-    """Return a random batch (N, *input shape) as runtimes take it."""
+    """Return a random batch (N, *input shape): uint8 pictures, or int16 integers of the input."""
     random = np.random.default_rng(0)
     shape = (batch, *program.input.shape)
     if isinstance(program.input, PictureInput):

@@ -29,9 +29,9 @@ def speed_page(name: str, machine: str, timings: Sequence[Timing]) -> str:
     """Return one self-contained HTML page.
 
     Args:
-        name: the model.
-        machine: the processor that was measured.
-        timings: one for each batch and number of threads.
+        name: name of the model.
+        machine: name of the processor that was measured.
+        timings: a timing for each batch size and number of threads.
     """
     most = max(timing.images_per_second for timing in timings)
     head = "".join(f'<th scope="col">{both(*one)}</th>' for one in _HEADS)

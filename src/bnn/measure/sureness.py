@@ -24,7 +24,7 @@ MAX_OTHERS = 2000
 
 @dataclass(frozen=True)
 class Sureness:
-    """How reliable probabilities are.
+    """How reliable a classifier's probabilities are.
 
     Attributes:
         error: the expected calibration error, 0 to 1.
@@ -37,7 +37,7 @@ class Sureness:
     trades: tuple[Trade, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return these figures as plain values, for JSON."""
         return {
             "calibration_error": self.error,
             "rejecting": [one.as_json() for one in self.trades],
@@ -50,12 +50,12 @@ def sureness(
     limits: Sequence[float] = (),
     against: Sequence[str] = (),
 ) -> Sureness | None:
-    """Return how reliable a classifier's probabilities are; None if it has none.
+    """Return how reliable a classifier's probabilities are; None if its model has no calibration.
 
     Args:
         classifier: the model on its runtime.
-        result: its answers on a test set.
-        limits: probabilities below which answers are rejected.
+        result: the classifier's answers on a test set.
+        limits: limits of probability: answers below a limit are rejected.
         against: names or folders of data sets whose pictures show no class of the model.
 
     Raises:
@@ -77,7 +77,7 @@ def sureness(
 def _of_set(classifier: Classifier, name: str) -> NDArray[np.float64]:
     """Return the probabilities of the answers to the first pictures of a data set.
 
-    A picture that the preparation refuses counts with probability 0.
+    A picture that the preparation refuses gets the probability 0.
     """
     given = load_test(name)
     pictures = given.images if isinstance(given, DataSet) else list(given.paths)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files, pictures and arrays of any kind, as one batch of a model's input.
 
-Files, PIL pictures and arrays go through the same preparation, that of the model file. What is
-ambiguous is refused by name.
+Files, PIL pictures and arrays are prepared in the same way, as the model file says. An input that
+could be understood in two ways is refused, and the message says why.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     Args:
         model: the model that will read the batch.
         images: an array, a picture, the path of one, or a list of these.
-        bgr: whether arrays hold blue, green, red (as OpenCV's frames) and not red, green,
-            blue. Pictures and files define their own colours.
+        bgr: whether the channels of arrays are blue, green, red (as in OpenCV's frames), not red,
+            green, blue. Pictures and files define their own colours.
 
-    Arrays that have the model's shape already, one or a batch, are taken as they are, but with the
-    preparation ``digit`` those that are dark on light become light on black
-    (:meth:`bnn.data.pictures.preprocess.Preprocess.ready`). Others must be uint8, or bool (True is
-    white): (height, width), (height, width, 1, 3 or 4) or a batch of these, (N, height, width) or
-    (N, height, width, channels). They are prepared as pictures are; a fourth channel is alpha.
+    An array of the model's input shape, or a batch of such arrays, is not prepared again; but with
+    the preparation ``digit``, pictures that are dark on light become light on black
+    (:meth:`bnn.data.pictures.preprocess.Preprocess.ready`). Other arrays must be uint8, or bool
+    (True is white), with the shape (height, width), (height, width, 1, 3 or 4), (N, height, width)
+    or (N, height, width, channels). They are prepared like pictures; a fourth channel is alpha.
 
     Raises:
         InputError: ``images`` is of another kind or ambiguous, or the model does not take
@@ -67,7 +67,7 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
 
 
 def no_pictures(model: Model) -> str:
-    """Say that a model does not take pictures, what it takes, and what to do."""
+    """Return a message: the model does not take pictures; what it takes, and what to do."""
     shape, name = model.program.input.shape, model.name or "the model"
     taken = input_text(model.program.input, model.program.edges[INPUT])
     if model.lines is not None:
@@ -83,12 +83,12 @@ def _is_picture(images: Any) -> bool:
 
 
 def _is_tensor(value: Any) -> bool:
-    """Return whether it is an array of another package (PyTorch, TensorFlow, JAX, pandas)."""
+    """Return whether ``value`` is an array of another package, such as PyTorch, JAX or pandas."""
     return hasattr(value, "__array__") and hasattr(value, "shape")
 
 
 def _no_picture(value: Any) -> str:
-    """Return a message for something that is not a picture: what to give instead."""
+    """Return a message about a value that is not a picture; it says what to give instead."""
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | memoryview):
         return (
@@ -122,7 +122,7 @@ def _array(model: Model, values: Any) -> NDArray[Any]:
 
 
 def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
-    """Return an array of one picture or of several, as a batch."""
+    """Return an array of one picture or of several pictures as a batch for the model."""
     array = _levels(array)
     batch = _fitting(model.program.input.shape, array)
     if batch is not None:
@@ -133,10 +133,10 @@ def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
 
 
 def _levels(array: NDArray[Any]) -> NDArray[Any]:
-    """Return black and white (bool) as levels 0 and 255; other arrays as they are.
+    """Return an array of bool as levels 0 and 255; return other arrays unchanged.
 
-    A picture of the levels 0 and 1 alone would be nearly black. It is more likely that 1 means
-    white, so a warning says that.
+    A picture with only the levels 0 and 1 would be nearly black. Probably 1 means white in such an
+    array, so a warning is printed.
     """
     if array.dtype == np.bool_:
         return np.where(array, np.uint8(255), np.uint8(0))
@@ -156,9 +156,10 @@ def _is_of_0_and_1(array: NDArray[Any]) -> bool:
 
 
 def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None:
-    """Return an array of exactly the model's shape, of one or of a batch, as a batch; else None.
+    """Return an array as a batch if it has the model's input shape, or is a batch of this shape.
 
-    Grey pictures may leave out their one channel.
+    The axis of the channels may be missing if there is only one channel. Return None for arrays of
+    other shapes.
     """
     if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
         return array
@@ -173,7 +174,7 @@ def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None
 
 
 def _pictures(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the pictures of an array, (height, width) or (height, width, channels) each."""
+    """Return the pictures of an array, each (height, width) or (height, width, channels)."""
     shape = array.shape
     if array.ndim == 2:
         return [array]
@@ -250,7 +251,7 @@ def _single(model: Model, image: NDArray[Any], index: int, bgr: bool) -> NDArray
 
 
 def _ready(model: Model, batch: NDArray[Any]) -> NDArray[Any]:
-    """Return a batch of the model's shape as its preparation leaves such pictures."""
+    """Return a batch of pictures of the model's input size after the model's preparation."""
     if model.preprocess is None or batch.dtype != np.uint8:
         return batch
     return model.preprocess.ready(batch)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From logits to probabilities that are as often right as they say.
+"""From logits to probabilities.
 
-Source of the temperature: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks",
-ICML 2017. The exponent is an addition: training with smoothed labels draws the highest logits
-together, which one temperature cannot undo.
+They are calibrated: of all answers with a probability of 80 %, about 80 % are right. Source of the
+temperature: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
+The exponent is an addition of this package: training with smoothed labels makes the differences
+between the highest logits smaller, which a temperature alone cannot correct.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Calibration(Checked):
     """How logits become probabilities. It changes no score, no class and no order of classes.
 
     A class whose logit is ``gap`` below the highest has a probability proportional to
-    exp(-(gap / temperature)^exponent). With the exponent 1 that is softmax(logits / temperature).
+    exp(-(gap / temperature)^exponent). If the exponent is 1, the probabilities are
+    softmax(logits / temperature).
     """
 
     temperature: float
@@ -57,7 +59,10 @@ class Calibration(Checked):
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Calibration:
-        """Return the calibration from what :meth:`to_json` returned; else `ModelFileError`."""
+        """Return the calibration that :meth:`to_json` described.
+
+        Raise `ModelFileError` if ``values`` do not describe a calibration.
+        """
         if values.keys() != {"temperature", "exponent"}:
             raise ModelFileError(
                 "calibration must have a temperature and an exponent, not "

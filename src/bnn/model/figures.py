@@ -44,13 +44,13 @@ class Row:
 
     Attributes:
         name, kind: name and kind of the operation.
-        shape: shape of its result, (height, width, channels).
-        precision: precision of its result.
-        weights: spelling of the weights' precision, empty without weights.
-        operations: per image, of a sequence per column; a multiply-add counts as two, as in the
-            original's figures.
-        parameter_bits: weights at their precision, thresholds and biases at the width of
-            their accumulator.
+        shape: shape of the operation's result, (height, width, channels).
+        precision: precision of the operation's result.
+        weights: name of the weights' precision; "" if the operation has no weights.
+        operations: number of operations per image, for a sequence per column. A multiply-add
+            counts as two operations, as in the original's figures.
+        parameter_bits: number of bits of all parameters: each weight has the bits of its
+            precision, each threshold and bias the bits of its accumulator.
     """
 
     name: str
@@ -116,14 +116,17 @@ def input_text(given: Input, edge: Edge) -> str:
 
 
 def takes_text(model: Model) -> str:
-    """Return what the model takes: its input, and the user's name for the values if given."""
+    """Return a text about the model's input; it has the user's name for the values if given."""
     told = model.provenance.get("input")
     text = input_text(model.program.input, model.program.edges[INPUT])
     return f"{text} ({told})" if isinstance(told, str) else text
 
 
 def _values_text(given: RealInput) -> str:
-    """Return range and step of the values, by channel where they differ."""
+    """Return a text with the range and the step of the input values.
+
+    If they differ by channel, it has those of each channel.
+    """
     scale, zero = (np.asarray(one, np.float64) for one in (given.scale, given.zero_point))
     step = 1 / scale if given.multiplied else scale
     if given.precision == BIPOLAR:
@@ -133,7 +136,11 @@ def _values_text(given: RealInput) -> str:
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
-    """Return one number if all are equal, each of up to four, or the lowest and the highest."""
+    """Return numbers per channel as text.
+
+    If all are equal, it is one number. If there are at most four channels, it has all numbers;
+    otherwise the lowest and the highest.
+    """
     texts = [f"{value + 0.0:.6g}" for value in values.tolist()]
     if len(set(texts)) == 1:
         return texts[0]
@@ -143,7 +150,10 @@ def _numbers(values: NDArray[np.float64]) -> str:
 
 
 def as_json(model: Model) -> dict[str, Any]:
-    """Return name, classes, input, layers, totals, digest, calibration and provenance, for JSON."""
+    """Return the model as plain JSON values.
+
+    They are its name, classes, input, layers, totals, digest, calibration and provenance.
+    """
     table = rows(model.program)
     return {
         "name": model.name,

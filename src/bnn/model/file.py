@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The ``.bnn`` file: one safetensors file that holds a whole model.
+"""The ``.bnn`` file: one safetensors file with a whole model.
 
 The metadata entry ``bnn`` is a JSON text with the program (without its arrays), the class names,
-the preparation and the provenance. If a model has so many classes that they have only numbers,
-their count is stored. The arrays are tensors:
+the preparation and the provenance. If a model has very many classes and their names are only the
+numbers from 0, the number of classes is stored instead of the names. The arrays are tensors:
 
 ======================  =======  ==============================================
 tensor                  dtype    shape
@@ -23,20 +23,21 @@ tensor                  dtype    shape
 ``dense.ends``          float64  (2,): lowest and highest input of the matrix
 ======================  =======  ==============================================
 
-An operation in the body of a scan is called ``<scan>.<op>`` there.
+In the names of tensors an operation in the body of a scan is called ``<scan>.<op>``.
 
 Loading executes nothing from the file, and everything in it goes through the same
 checks as a program made in Python.
 
 Since format 2 the JSON text has a ``digest``: the SHA-256 of all its other entries (as JSON
 with sorted keys) and of every tensor's name, dtype, shape and bytes, in the order of names. A
-file whose contents do not match it is refused, so a flipped bit cannot change an answer
-unnoticed. Files of format 1 have none; they load with an :class:`~bnn.errors.OldFormatWarning`.
+file whose contents do not match its digest is refused, so a flipped bit cannot change an answer
+unnoticed. Files of format 1 have no digest; they are loaded with an
+:class:`~bnn.errors.OldFormatWarning`.
 
-The entry ``calibration`` may be absent. It makes probabilities of logits and changes no score
-and no class, so the format's number stays: earlier versions read such a file, and ignore the entry.
-The entry ``lines`` may be absent. Models that have it have a scan too, which earlier versions
-refuse.
+The entry ``calibration`` may be absent. It makes probabilities of logits, and changes no score
+and no class. Therefore files with it have the same format number as files without it: earlier
+versions of this package read them, and ignore the entry. The entry ``lines`` may be absent too.
+Models with this entry also have a scan, which earlier versions refuse.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write ``model`` to ``path``, whole or not at all.
 
     Raises:
-        ModelFileError: it cannot be written.
+        ModelFileError: the file cannot be written.
     """
     from safetensors.numpy import save as serialize
 
@@ -173,7 +174,10 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def _described_classes(names: tuple[str, ...]) -> list[str] | int:
-    """Return the class names; only their count if they are many and all are numbers."""
+    """Return the class names as the file has them.
+
+    If there are very many, and they are only the numbers from 0, return how many there are.
+    """
     numbered = len(names) > MAX_NAMES and all(name == str(i) for i, name in enumerate(names))
     return len(names) if numbered else list(names)
 
@@ -186,7 +190,7 @@ def _classes(head: Mapping[str, Any], count: int) -> tuple[str, ...]:
 
 
 def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
-    """Return SHA-256 over the head, the digest itself left out, and over every tensor."""
+    """Return the SHA-256 of the head without its digest, and of every tensor."""
     told = {key: value for key, value in head.items() if key != "digest"}
     hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -197,7 +201,10 @@ def _digest(head: Mapping[str, Any], tensors: Tensors) -> str:
 
 
 def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Tensors) -> Any:
-    """Return ``part`` as JSON values; its arrays are put into ``tensors``."""
+    """Return a dataclass ``part`` as JSON values; its arrays are put into ``tensors``.
+
+    ``kinds`` has the name of each kind -> the class; ``name`` begins the names of the tensors.
+    """
     kind = next(kind for kind, cls in kinds.items() if type(part) is cls)
     described: dict[str, Any] = {"kind": kind}
     for item in fields(part):
@@ -222,15 +229,15 @@ def _describe(name: str, part: Any, kinds: Mapping[str, type[Any]], tensors: Ten
 
 
 def _plain_fields(part: Any) -> dict[str, Any]:
-    """The attributes of a small dataclass as JSON values."""
+    """Return the attributes of a dataclass without arrays as JSON values."""
     values = {item.name: getattr(part, item.name) for item in fields(part)}
     return {key: v.name if isinstance(v, Precision) else v for key, v in values.items()}
 
 
 def pack_planes(values: NDArray[Any], precision: Precision) -> NDArray[np.uint8]:
-    """Pack values (rows, columns) to bit-planes of their codes, (bits, rows, ceil(columns / 8)).
+    """Return the bit-planes of values (rows, columns): uint8 (bits, rows, ceil(columns / 8)).
 
-    The lowest bit of the codes is plane 0; column 0 is bit 0 of a byte.
+    Plane 0 has the lowest bit of each code. Column 0 is bit 0 of the first byte of a row.
     """
     rows, columns = values.shape
     packed = np.empty((precision.bits, rows, -(-columns // 8)), np.uint8)
@@ -248,7 +255,7 @@ def unpack_planes(
 ) -> NDArray[np.signedinteger[Any]]:
     """Unpack bit-planes to values (rows, columns): the inverse of :func:`pack_planes`.
 
-    They are int8 where the precision fits it, else int16.
+    The values are int8 if the precision fits in 8 bits, else int16.
     """
     if planes.ndim != 3 or planes.shape[0] != precision.bits:
         raise ModelFileError(f"weights of shape {planes.shape} are not {precision.bits} bit-planes")
@@ -273,7 +280,10 @@ def unpack_planes(
 
 
 def _unpacked(planes: NDArray[np.uint8], precision: Precision, columns: int) -> NDArray[np.int16]:
-    """Return the values as :meth:`Precision.decode` does, but in int16, which is faster."""
+    """Return the values of bit-planes, int16; raise ModelFileError if a code has no value.
+
+    :meth:`Precision.decode` computes the same values, but not in int16, and is slower.
+    """
     if columns % 8 and (planes[:, :, -1] >> columns % 8).any():
         raise ModelFileError("weights have bits after their last column")
     values = np.zeros((planes.shape[1], columns), np.int16)
@@ -295,8 +305,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     """Read a model.
 
     Raises:
-        ModelFileError: the file is missing, damaged, or does not hold a legal program;
-            the message names the file and the reason.
+        ModelFileError: the file is missing or damaged, or does not contain a valid program; the
+            message names the file and the reason.
     """
     try:
         head, tensors = _read(path)
@@ -321,10 +331,12 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return where the model in a file came from; its tensors are neither read nor checked.
+    """Return the provenance of the model in a file, as JSON values.
+
+    The tensors of the file are neither read nor checked.
 
     Raises:
-        ModelFileError: as :func:`load` does.
+        ModelFileError: the file is missing, or is not a ``.bnn`` file.
     """
     try:
         head, _ = _read(path, arrays=False)
@@ -334,7 +346,10 @@ def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, Any], Tensors]:
-    """Read the header and tensors of a safetensors file; the library checks the sizes in it."""
+    """Return the header and the tensors of a safetensors file.
+
+    The library safetensors checks the sizes in the file.
+    """
     from safetensors import SafetensorError, safe_open
 
     _check_head_size(path)
@@ -361,7 +376,7 @@ def _read(path: str | os.PathLike[str], arrays: bool = True) -> tuple[dict[str, 
 
 
 def _check_head_size(path: str | os.PathLike[str]) -> None:
-    """Refuse a header that is too large, because it is parsed at once."""
+    """Refuse a header that is too large; a header is parsed as a whole."""
     with open_file(path, MAX_FILE_BYTES, ModelFileError) as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MAX_HEAD_BYTES:
@@ -454,7 +469,7 @@ def _dense(tensors: Tensors) -> Dense | None:
 def _build(
     name: str, given: dict[str, Any], kinds: Mapping[str, type[Any]], tensors: Tensors
 ) -> Any:
-    """Build what :func:`_describe` described: its inverse."""
+    """Return the dataclass that :func:`_describe` described."""
     given = dict(given)
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:
@@ -487,7 +502,9 @@ def _body(name: str, described: list[Any], tensors: Tensors) -> Iterator[Any]:
     for each in described:
         inner = f"{name}.{_op_name(each)}"
         if each.get("kind") == "scan":
-            raise ModelFileError(f"{inner}: the body of a scan has no scan")
+            raise ModelFileError(
+                f"{inner}: is a scan in the body of a scan; scans cannot be nested"
+            )
         yield _build(inner, each, OPS, tensors)
 
 

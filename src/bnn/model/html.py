@@ -20,7 +20,10 @@ _HEADS, _TEXTS = ("layer", "kind", "output", "precision", "weights", "operations
 
 
 def escape(text: str) -> str:
-    """Return ``text`` for HTML; characters that reverse or hide text are shown by their code."""
+    """Return ``text`` with HTML's special characters escaped.
+
+    Characters that reverse or hide text are replaced by their code.
+    """
     return html.escape(harmless(text))
 
 
@@ -36,7 +39,10 @@ def model_html(model: Model) -> str:
 
 
 def run_html(model: Model, text: str, speed: str) -> str:
-    """Return HTML that shows how a classifier was made, its speed ("": not run yet), its model."""
+    """Return HTML that shows how a classifier was made, its speed and its model.
+
+    ``text`` is how it was made; ``speed`` is "" if it was not run yet.
+    """
     told = f"{text}; last run: {speed}" if speed else f"{text}; not run yet"
     return f"<p><code>{escape(told)}</code></p>{model_html(model)}"
 
@@ -67,5 +73,8 @@ def _line(texts: tuple[str, ...], numbers: tuple[int, ...]) -> str:
 
 
 def _opened(tag: str, is_number: bool) -> str:
-    """Return the opening tag of a cell; numbers are right-aligned in any notebook's style."""
+    """Return the opening tag of a table's cell; numbers are aligned to the right.
+
+    The style is in the tag, so that every notebook program shows it in the same way.
+    """
     return f'<{tag} style="padding: 0 .6em; text-align: {"right" if is_number else "left"}">'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Lines of text: how a picture becomes columns, and how class sums become characters.
 
-The rules of LSTM-PYNQ. Its label maker is not the usual CTC rule: of every run of columns without
-a blank it takes the one class with the greatest value.
+The rules are those of LSTM-PYNQ. How it finds the characters is not the usual CTC rule: of each run
+of columns without a blank it takes one class, the one with the greatest value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Peaks = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Lines(ABC):
-    """Base of the two kinds of lines; stored as JSON in the model file."""
+    """Base of the rules of the plain and the Fraktur networks; stored as JSON in the model file."""
 
     kind: ClassVar[str]
 
@@ -55,13 +55,14 @@ class Lines(ABC):
 
     @abstractmethod
     def _values(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the values (columns, classes) whose peaks decide."""
+        """Return values (columns, classes); the greatest of a column decides its class."""
 
     def prepared(self, path: str | os.PathLike[str], rows: int) -> NDArray[np.int16]:
         """Return the columns in a text file of prepared pixels, column by column.
 
         Raises:
-            DataError: it cannot be read, or has no whole number of columns.
+            DataError: the file cannot be read, has anything else than numbers, has an incomplete
+                last column, or has too many columns.
         """
         try:
             words = read_file(path, MAX_TEXT_BYTES, DataError).decode("ascii").split()
@@ -77,11 +78,12 @@ class Lines(ABC):
         return self._codes(values.reshape(-1, rows), str(path))
 
     def peaks(self, scores: NDArray[np.integer]) -> Peaks:
-        """Return the class and the value of each column, two int64 (columns,), of the class sums.
+        """Return the class of each column, int64 (columns,), and its value, int64 (columns,).
 
-        The columns are visited from the middle outwards; one without a positive value takes the
-        class of the column visited before. An odd number of columns, which only a file of prepared
-        pixels can have, is read from right to left, as the original's hardware does.
+        ``scores`` are the class sums (columns, classes). The columns are visited from the middle
+        outwards; a column without a positive value gets the class of the column that was visited
+        before it. If the number of columns is odd, which is possible only with a file of prepared
+        pixels, the columns are read from right to left, as by the original's hardware.
         """
         values = self._values(_mirrored(scores.astype(np.int64)))
         best = values.argmax(axis=1) if len(values) else np.zeros(0, np.int64)
@@ -97,8 +99,8 @@ class Lines(ABC):
         """Return the characters of a line.
 
         Args:
-            scores: integers (columns, classes), what the program made of the columns.
-            alphabet: a character for each class; class 0 is blank.
+            scores: class sums, integers (columns, classes): the scores of the program.
+            alphabet: a character for each class; class 0 is the blank.
         """
         if scores.ndim != 2 or scores.shape[1] != len(alphabet):
             raise InputError(f"scores are (columns, {len(alphabet)}), not {scores.shape}")
@@ -114,15 +116,19 @@ class Lines(ABC):
 
 
 def _mirrored(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the columns from right to left if they are odd in number: as the original does.
+    """Return ``values`` with the columns from right to left if their number is odd.
 
-    Only a file of prepared pixels can be so, and its text comes out from the end to the start.
+    The original does so too. Only a file of prepared pixels can have an odd number of columns; the
+    characters of its text then come in the reverse order.
     """
     return values[::-1] if len(values) % 2 else values
 
 
 def _visits(count: int) -> list[int]:
-    """Return the order in which columns are visited: m, m-1, m+1, m-2, ... with m = count // 2."""
+    """Return the order in which columns are visited: m, m-1, m+1, m-2, ... with m = count // 2.
+
+    Positions outside the line are left out.
+    """
     middle = count // 2
     order = [middle]
     for distance in range(1, middle + 1):
@@ -131,10 +137,11 @@ def _visits(count: int) -> list[int]:
 
 
 def _runs(labels: NDArray[np.int64], tops: NDArray[np.int64], replaces: bool) -> list[int]:
-    """Return one class for each run of columns that are not blank: that of the greatest value.
+    """Return one class for each run of columns between blanks: the class of its greatest value.
 
     Args:
-        labels, tops: class and value of each column.
+        labels: class of each column.
+        tops: value of each column.
         replaces: whether the first column after a blank is taken even if its value is 0.
     """
     found: list[int] = []
@@ -150,10 +157,12 @@ def _runs(labels: NDArray[np.int64], tops: NDArray[np.int64], replaces: bool) ->
 
 @dataclass(frozen=True)
 class PlainLines(Lines):
-    """Lines of the plain networks: scaled to the network's height; a blank has no value.
+    """The rules of the plain networks.
+
+    Pictures are scaled to the network's height. The greatest class sum of a column decides.
 
     Attributes:
-        bits: of a pixel, 2 to 8.
+        bits: number of bits of a pixel, 2 to 8.
     """
 
     kind: ClassVar[str] = "plain"
@@ -184,11 +193,13 @@ class PlainLines(Lines):
 
 @dataclass(frozen=True)
 class FrakturLines(Lines):
-    """Lines of the Fraktur network: as high as they are; the soft-max of the class sums decides.
+    """The rules of the Fraktur network.
+
+    Pictures are not scaled. The greatest value of the soft-max of a column's class sums decides.
 
     Attributes:
-        mean, deviation: of each row of pixels.
-        exponentials: 256 whole numbers: the original's table of the exponential.
+        mean, deviation: mean and standard deviation of each row of pixels.
+        exponentials: the original's table of the exponential function, 256 whole numbers.
     """
 
     kind: ClassVar[str] = "fraktur"
@@ -225,7 +236,10 @@ class FrakturLines(Lines):
         return even_pixels(codes.astype(np.int16))
 
     def _values(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The soft-max, 7 bits after the point, of sums with 5 (LSTM-PYNQ, section 7)."""
+        """Return the soft-max of the class sums (LSTM-PYNQ, section 7).
+
+        The sums have 5 bits after the point, the soft-max has 7.
+        """
         scaled = 32 * sums
         moved = _to_zero(scaled + 6437, 1) * 116
         places = np.where(scaled <= -6437, 0, np.where(scaled >= 11519, 255, _to_zero(moved, 12)))
@@ -248,5 +262,8 @@ _KINDS: dict[str, type[Lines]] = {cls.kind: cls for cls in (PlainLines, FrakturL
 
 
 def lines_from_json(value: object) -> Lines:
-    """Return what :meth:`Lines.to_json` described; :class:`ModelFileError` for anything else."""
+    """Return the lines that :meth:`Lines.to_json` described.
+
+    Raise :class:`ModelFileError` if ``values`` describe anything else.
+    """
     return of_kind("lines", value, _KINDS)

@@ -18,19 +18,21 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True, eq=False)
 class Model(Checked):
-    """The contents of a ``.bnn`` file: a program, class names, preparation and provenance.
+    """A program with everything that is needed to use it; the contents of a ``.bnn`` file.
 
     Attributes:
-        program: what runs.
-        classes: a name for each score, in order.
-        preprocess: how any picture becomes the input's bytes; None for models that
-            are not about pictures.
-        provenance: where it came from, as plain JSON values (training recipe,
-            accuracy, converted file ...). Nothing here changes a result.
-        name: its name, for messages.
-        lines: how pictures of text lines become columns, and class sums characters; None for
-            models of other things. Its classes are the alphabet, class 0 is blank.
-        calibration: how logits become probabilities; None: not measured, so there are only scores.
+        program: the program that is run.
+        classes: the name of each class, in order.
+        preprocess: how any picture becomes the input's bytes; None for models that do not take
+            pictures, and for models of text lines.
+        provenance: where the model came from, as plain JSON values (training recipe, accuracy,
+            converted file ...). Nothing here changes a result.
+        name: name of the model, for messages.
+        lines: how a picture of a text line becomes columns, and how the class sums of the columns
+            become characters; None for other models. The classes of a model with ``lines`` are
+            the characters of its alphabet; class 0 is the blank.
+        calibration: how logits become probabilities; None if this was not measured: then the model
+            gives scores and logits, but no probabilities.
     """
 
     program: Program

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training: the only room that knows PyTorch. It needs the extra ``bnn-pynq[train]``."""
+"""Training. PyTorch is imported only here and in :mod:`bnn.formats.live_module`.
+
+Training needs the extra ``bnn-pynq[train]``.
+"""

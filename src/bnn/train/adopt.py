@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Continue training from a deployed model or an original parameter set: ``bnn train --init MODEL``.
 
-A program keeps integer weights and thresholds; the batch norms that these came from are gone.
-Any batch norms that give the same thresholds can replace them. The ones made here also have the
-mean and variance that the model's sums have on real pictures, so that training starts from
-exactly the deployed function.
+A program contains integer weights and thresholds, but not the batch norms from which the thresholds
+were made. Any batch norms that give the same thresholds can replace them. The batch norms made here
+also have the mean and variance that the model's sums have on real pictures. So training starts
+from exactly the deployed function.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ TERNARY_MAGNITUDE = 0.75
 def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> Stack:
     """Return a trainable stack that gives the same scores as ``program``.
 
-    Bipolar and ternary activations switch at exactly the program's thresholds; finer ones
-    get the evenly spaced steps nearest to them.
+    Bipolar and ternary activations switch at exactly the program's thresholds. Activations with
+    more levels get evenly spaced thresholds, near those of the program.
 
     Args:
         program: what ``bnn train`` deployed, or what an original parameter set contains.
@@ -148,7 +148,8 @@ def _thresholds(
 ) -> tuple[NDArray[np.float64], int]:
     """Return real thresholds for the dot's sums, and the activation's lowest value.
 
-    Thresholds are (rows, levels), each halfway between two integers: no sum is equal to one.
+    Thresholds are float64 (rows, levels), each halfway between two integers, so that no sum is
+    equal to a threshold.
     """
     assert steps is not None  # else _precision raised an error
     levels = steps.thresholds.astype(np.float64)
@@ -180,7 +181,10 @@ def _take_thresholds(norm: BatchNorm, x: Tensor, levels: NDArray[np.float64], le
 
 
 def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
-    """Set ``norm`` to make the program's logits; without an affine those of a new network."""
+    """Set ``norm`` so that it makes the program's logits.
+
+    If the program has no affine, ``norm`` keeps the gamma and beta of a new network.
+    """
     mean, variance = _measured(x.reshape(-1, 1))
     norm.mean.copy_(mean)
     norm.variance.copy_(variance)
@@ -191,6 +195,9 @@ def _take_logits(norm: BatchNorm, x: Tensor, program: Program) -> None:
 
 
 def _measured(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance per channel, float64; variance at least 1: sums are integers."""
+    """Return the mean and the variance per channel, float64.
+
+    The variance is at least 1, because sums are integers.
+    """
     rows = x.double().transpose(0, 1).flatten(1)
     return rows.mean(1), rows.var(1, unbiased=False).clamp(min=1.0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random variations of a batch of pictures, computed on the batch's own device.
 
-Every function takes and returns uint8 (N, height, width, channels), so that the network
-sees bytes of the same kind as after deployment.
+Every function takes and returns pictures as uint8 (N, height, width, channels), so that the
+network reads bytes in training too, as after deployment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from torch import Tensor
 
 
 def shift(pictures: Tensor, reach: int = 3) -> Tensor:
-    """Move each picture up to ``reach`` pixels along each axis, its border reflected."""
+    """Return each picture moved at random by up to ``reach`` pixels along each axis.
+
+    The pixels from outside are those of the picture, reflected at its border.
+    """
     count, height, width, _ = pictures.shape
     rows = _shifted(count, height, reach, pictures.device)
     columns = _shifted(count, width, reach, pictures.device)
@@ -24,7 +27,10 @@ def shift(pictures: Tensor, reach: int = 3) -> Tensor:
 
 
 def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
-    """Mirror half of the pictures, then :func:`shift`; only where mirror images are valid."""
+    """Return the pictures after :func:`shift`; before it, a random half of them is mirrored.
+
+    Use this only for classes whose mirror images are valid too.
+    """
     count, height, width, _ = pictures.shape
     rows = _shifted(count, height, reach, pictures.device)
     columns = _shifted(count, width, reach, pictures.device)
@@ -33,11 +39,11 @@ def flip_and_shift(pictures: Tensor, reach: int = 3) -> Tensor:
 
 
 def flip_shift_and_cut(pictures: Tensor, reach: int = 4, side: int = 10) -> Tensor:
-    """:func:`flip_and_shift`, then change contrast and brightness and cover a square with grey.
+    """Return the pictures after :func:`flip_and_shift`, changed in light, with a grey square.
 
-    The square, up to ``side`` pixels wide and cut where it crosses the border, is DeVries and
-    Taylor's "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
-    Contrast is between 0.75 and 1.25 times, brightness within 25 of 255.
+    Contrast is multiplied by 0.75 to 1.25, and -25 to 25 (of 255) is added to brightness. The
+    square is ``side`` pixels wide, and is smaller if it crosses the border of the picture: DeVries
+    and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
     """
     count, height, width, _ = pictures.shape
     device = pictures.device
@@ -50,7 +56,10 @@ def flip_shift_and_cut(pictures: Tensor, reach: int = 4, side: int = 10) -> Tens
 
 
 def _strip(count: int, size: int, side: int, device: torch.device) -> Tensor:
-    """Return bool (count, size): True at up to ``side`` positions around a random one per row."""
+    """Return bool (count, size): in each row True at ``side`` positions around a random position.
+
+    Positions outside the row are left out.
+    """
     centre = torch.randint(0, size, (count, 1), device=device)
     first = centre - side // 2
     place = torch.arange(size, device=device)
@@ -63,7 +72,10 @@ def _gather(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
-    """Return source positions (count, size) along one axis, shifted at random, ends reflected."""
+    """Return source positions (count, size) along one axis, shifted at random.
+
+    Positions outside the axis are reflected at its ends.
+    """
     moved = torch.arange(size, device=device) + torch.randint(
         -reach, reach + 1, (count, 1), device=device
     )
@@ -72,11 +84,11 @@ def _shifted(count: int, size: int, reach: int, device: torch.device) -> Tensor:
 
 
 def distort(pictures: Tensor) -> Tensor:
-    """Rotate, shear, scale, shift and bend each picture a little, as handwriting differs.
+    """Return each picture rotated, sheared, scaled, shifted and bent a little at random.
 
-    Rotation up to 12 degrees, shear up to 0.2, scale 0.88 to 1.14 along each axis, shift up to a
-    fourteenth of the size, and a smooth random displacement field of 7 x 7 knots. Pixels
-    from outside are black.
+    So different handwriting is imitated. The rotation is at most 12 degrees, the shear at most 0.2,
+    the scale is 0.88 to 1.14 along each axis, and the shift is at most a fourteenth of the size.
+    Bending is a smooth random displacement field of 7 x 7 knots. Pixels from outside are black.
     """
     count, _, _, channels = pictures.shape
     maps = pictures.permute(0, 3, 1, 2).float()
@@ -91,16 +103,16 @@ def distort(pictures: Tensor) -> Tensor:
 
 
 def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tensor]:
-    """Blend each picture, and its class probabilities, with another one of the batch.
+    """Return pictures and targets, each blended with those of another picture of the batch.
 
-    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. Each picture has a random share
-    of its own; the results are rounded to bytes.
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. The share of the picture itself
+    is random, and is drawn for each picture. The blended pictures are rounded to bytes.
 
     Args:
         pictures: uint8 (N, height, width, channels).
-        wanted: the target: probability of each class, float (N, classes).
-        evenness: shares are distributed as Beta(evenness, evenness): near 0, one of the two
-            is nearly all; at 1, any share is as likely as another.
+        wanted: the targets: probability of each class, float (N, classes).
+        evenness: the shares have the distribution Beta(evenness, evenness). Near 0, one of the two
+            pictures has nearly the whole share; at 1, every share is equally likely.
     """
     other = torch.randperm(len(pictures), device=pictures.device)
     # As a float32 it must not become 0: a Beta distribution has no such shape.
@@ -112,7 +124,10 @@ def mix(pictures: Tensor, wanted: Tensor, evenness: float) -> tuple[Tensor, Tens
 
 
 def _affine(count: int, device: torch.device) -> Tensor:
-    """Return random maps (count, 2, 3) from target to source coordinates in [-1, 1]."""
+    """Return random affine maps (count, 2, 3), for rotation, shear, scale and shift.
+
+    A map takes coordinates of the result to coordinates of the picture; both are in [-1, 1].
+    """
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(count, device=device).uniform_(low, high)

@@ -58,8 +58,8 @@ class Certificate:
         network, dataset: names of the network and of the data set.
         classes: names of the classes.
         sha256: SHA-256 of the model file, in hex digits.
-        differing: runtime name -> number of scores (of images times classes) that differ
-            from PyTorch's.
+        differing: runtime name -> number of scores that differ from PyTorch's; there are images
+            times classes scores.
         accuracy: ``pytorch`` or runtime name -> accuracy on the test part, 0 to 1.
         labels, predicted: int64 (images,), the true class, and the class that PyTorch gives.
         scores: int32 (images, classes), computed by PyTorch.
@@ -67,10 +67,11 @@ class Certificate:
         settings: settings of the run, as plain values.
         machine: processor and GPU that computed this.
         data: what the data contain and what looks wrong, see :mod:`bnn.data.report`.
-        calibration: how logits become probabilities; None: it could not be found.
-        no_calibration: why there is none; "" if there is one.
+        calibration: how logits become probabilities; None if no calibration was found.
+        no_calibration: why there is no calibration; "" if there is one.
         error: the expected calibration error on the test part; None without a calibration.
-        trades: how many answers limits of probability reject, on the test part and on noise.
+        trades: for each of several limits of probability, how many answers it rejects, on the test
+            part and on noise.
     """
 
     network: str
@@ -99,7 +100,11 @@ class Certificate:
         return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
     def most_confused(self, most: int) -> NDArray[np.int64]:
-        """Return the indexes of at most ``most`` wrong answers, the largest margin first."""
+        """Return the indexes of at most ``most`` wrong answers, those with the largest margin.
+
+        The margin is the score of the predicted class minus that of the true class. The answer
+        with the largest margin is the first.
+        """
         rows = np.arange(len(self.labels))
         margin = self.scores[rows, self.predicted] - self.scores[rows, self.labels]
         wrong = np.flatnonzero(self.predicted != self.labels)
@@ -137,8 +142,8 @@ def certify(
     """Deploy ``stack`` into ``folder``, compare, and write the results there.
 
     Raises:
-        TrainError: a value is not finite (then nothing is written), or a score differs (a defect
-            of this package; then the results are written).
+        TrainError: a value is not finite; then nothing is written. Or a score differs, which is a
+            defect of this package; then the results are written.
     """
     from bnn.train.page import card, page
 
@@ -169,10 +174,10 @@ def certify(
 
 
 def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
-    """Note in an LFC model the logit from which a class fires on the original's hardware.
+    """Return an LFC model with the entry ``fires at`` in its provenance.
 
-    That hardware has one bit per class and no scores, so ``bnn convert --to bnn-pynq`` needs this
-    logit (``fires at`` in the provenance). Other models are returned unchanged.
+    The original's hardware has one bit per class and no scores: the bit is 1 if the logit is at
+    least this number. ``bnn convert --to bnn-pynq`` needs it. Other models are returned unchanged.
 
     Args:
         scores: int32 (N, classes), scores of validation pictures.
@@ -186,13 +191,15 @@ def with_firing_level(model: Model, scores: NDArray[np.int32]) -> Model:
 def with_calibration(
     model: Model, scores: NDArray[np.int32], labels: NDArray[np.int64], *, whole: bool
 ) -> tuple[Model, str]:
-    """Return the model with a calibration and ""; or the model unchanged and why it has none.
+    """Return the model with a calibration, and "".
+
+    If no calibration can be found, return the model unchanged, and the reason.
 
     Args:
         model: the deployed model.
         scores, labels: scores (N, classes) and true classes (N,) of the validation part.
-        whole: whether the validation part was trained on. Then no calibration is found, because
-            the model's probabilities on it are too high.
+        whole: whether the validation part was trained on. Then no calibration is searched, because
+            the model's probabilities on pictures that it was trained on are too high.
     """
     if whole:
         return model, "the validation part was trained on (--whole)"
@@ -206,7 +213,10 @@ def with_calibration(
 
 
 def _judged(found: Certificate, model: Model) -> Certificate:
-    """Add the calibration, its error on the test part, and what limits of probability reject."""
+    """Return the certificate with the attributes that depend on the model's calibration.
+
+    If the model has no calibration, return the certificate unchanged.
+    """
     if model.calibration is None:
         return found
     sure = probabilities(model, found.scores).max(axis=1)

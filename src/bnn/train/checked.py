@@ -16,7 +16,7 @@ MAX_QUOTED = 60
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``; with ``above``, ``low`` itself is not allowed."""
+    """The numbers from ``low`` to ``high``; if ``above`` is True, ``low`` itself is not allowed."""
 
     low: float
     high: float
@@ -40,7 +40,10 @@ def short(value: Any) -> str:
 
 
 def counted(count: int, one: str, several: str = "") -> str:
-    """Return a number with its noun: ``1 class``, ``2 classes``; ``several``: the plural."""
+    """Return a number with its noun, such as ``1 class`` or ``2 classes``.
+
+    ``one`` is the singular of the noun; ``several`` the plural, by default with an s.
+    """
     return f"{count} {one if count == 1 else several or one + 's'}"
 
 
@@ -102,7 +105,8 @@ def check_keys(where: str, table: Any, kind: type[Any], more: Collection[str] = 
     """Check that the keys of ``table`` are fields of the dataclass ``kind``, or in ``more``.
 
     Raises:
-        TrainError: ``table`` is not a dict, has another key, or lacks a field without default.
+        TrainError: ``table`` is not a dict, has a key that is not allowed, or does not have a
+            field that has no default.
     """
     if not isinstance(table, dict):
         raise TrainError(f"{where} must be a table, not {short(table)}")

@@ -6,8 +6,8 @@ begin with their kind (``["dict", [key, value], ...]``, ``["list", ...]``, ``["t
 ``["tensor", name, order of its axes in memory]``). The entry ``digest`` is the SHA-256 of this
 text and of all tensors, so that damage is seen.
 
-A run keeps three: :data:`LAST`; :data:`PREVIOUS`, the one before it, in case the last one is
-damaged; and :data:`BEST`.
+A run keeps three checkpoints: :data:`LAST`, of the last epoch; :data:`PREVIOUS`, of the epoch
+before, in case the last one is damaged; and :data:`BEST`, of the best epoch.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ def to_bytes(checkpoint: dict[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint: nested dicts, lists, tuples, tensors and plain values; no code is run.
+    """Return the contents of a checkpoint: nested dicts, lists, tuples, tensors and plain values.
+
+    No code is run.
 
     Raises:
-        TrainError: it is missing, damaged or not a checkpoint of this package.
+        TrainError: the file is missing, damaged or not a checkpoint of this package.
     """
     data = read_file(path, MAX_FILE_BYTES, TrainError)
     try:
@@ -142,7 +144,10 @@ def _decoded(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 class CheckpointFiles(CheckpointIO):
-    """Lightning's interface to checkpoints; each is written durably, and whole or not at all."""
+    """Writes and reads checkpoints for Lightning.
+
+    A checkpoint is written whole or not at all, and it is on the disk when the call returns.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -167,7 +172,7 @@ class CheckpointFiles(CheckpointIO):
 
 
 def _keep_previous(last: Path) -> None:
-    """Keep the last checkpoint as the previous one too, before a new one replaces it."""
+    """Keep the file of the last checkpoint as the previous one, before a new one replaces it."""
     previous, linked = last.with_name(PREVIOUS), last.with_name(".previous.tmp")
     with contextlib.suppress(FileNotFoundError):
         linked.unlink(missing_ok=True)
@@ -186,11 +191,11 @@ def _keep_previous(last: Path) -> None:
 def newest(folder: Path, say: Callable[[str], None]) -> Path | None:
     """Return the checkpoint to resume from: the last, or the previous one if the last is damaged.
 
-    None if there is no checkpoint.
+    Return None if there is no checkpoint.
 
     Args:
         folder: folder of the run.
-        say: called with a message if the previous one is returned.
+        say: called with a message if the previous checkpoint is returned.
 
     Raises:
         TrainError: there are checkpoints, but none can be used.

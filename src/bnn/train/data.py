@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Data to train on: three parts in memory as bytes, and batches drawn from them by index.
 
-No epoch copies the data; a batch is gathered in the memory that holds the data, which is the
-GPU's if there is one.
+The data are not copied for an epoch. The pictures of a batch are gathered in the memory in which
+the data are: the GPU's memory, if there is a GPU.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Training, validation and test part of a data set called ``name``, and a report on it."""
+    """The training, validation and test part of a data set, and a report on the data set."""
 
     name: str
     classes: tuple[str, ...]
@@ -65,7 +65,7 @@ class Parts:
     report: DataReport
 
     def with_all_to_train(self) -> Parts:
-        """Return the parts whose training part contains the validation part, too."""
+        """Return these parts, but with a training part that also contains the validation part."""
         both = self.training, self.validation
         pictures, labels = (torch.cat(kind) for kind in zip(*map(_tensors, both), strict=True))
         report = self.report.with_note("the validation part is also trained on (--whole)")
@@ -82,7 +82,7 @@ class Reading:
 
     Attributes:
         skip_broken: skip files that cannot be read, instead of raising an error.
-        advance: called with the number of pictures read so far, and in total.
+        advance: called with the number of pictures read so far, and the number of all pictures.
     """
 
     skip_broken: bool = False
@@ -112,16 +112,16 @@ def load_parts(
     Args:
         data: a known name or a folder, see :func:`bnn.data.sets.load_train`.
         size: (height, width, channels) that the network takes.
-        preprocess: how the pictures of a folder reach that shape, one of
+        preprocess: how the pictures of a folder become pictures of this size, one of
             :data:`PREPROCESSES`; by default ``thumbnail`` for colour, ``stretch`` for grey.
-        given: result of :func:`bnn.data.sets.open_splits` for ``data``, if the caller has it
-            already: some sets take half a minute to read.
+        given: result of :func:`bnn.data.sets.open_splits` for ``data``, if the caller has called
+            it already: opening some sets takes half a minute.
         reading: whether to skip unreadable files, and a callback for progress.
 
     Raises:
         UnreadableError: some pictures cannot be read; the error lists all of them.
-        DataError: pictures have another shape, classes are missing, or all pictures are
-            equal once prepared.
+        DataError: the pictures do not have the shape ``size``, there is only one class, a class
+            has no pictures to train on, or all pictures are equal after they are prepared.
     """
     given = open_splits(data) if given is None else given
     reading = reading or Reading()
@@ -233,13 +233,14 @@ def _check_classes(given: Given, seen: Mapping[str, _Seen]) -> None:
 
 
 def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
-    """Return the pictures without a random tenth (the same one each time), and that tenth.
+    """Return two parts: the pictures that remain, and the pictures that are held out.
 
-    If the draw misses a class or takes all of it, a tenth of each class is drawn instead.
+    A random tenth is held out, the same in every call. If this tenth has no picture of a class, or
+    all pictures of a class, a tenth of each class is drawn instead.
 
     Args:
         whole: the pictures to draw from.
-        draws: number of parts that are still to be drawn from ``whole``, including this one.
+        draws: number of parts that are still to be drawn from ``whole``, this part included.
         name: name of the data, for error messages.
     """
     size = len(whole.part)
@@ -262,10 +263,10 @@ def _hold_out(whole: _Seen, draws: int, name: str) -> tuple[_Seen, _Seen]:
 def _of_each_class(
     labels: NDArray[np.int64], order: NDArray[np.int64], share: float, draws: int
 ) -> NDArray[np.int64]:
-    """Return a ``share`` of the indexes of each class, the first in ``order``.
+    """Return a ``share`` of the indexes of each class: those that are first in ``order``.
 
-    At least one per class, but none of a class with at most ``draws`` pictures: a picture must
-    remain to train on.
+    There is at least one index of each class, except of a class with at most ``draws`` pictures:
+    a picture of each class must remain to train on.
     """
     chosen = [order[:0]]
     for label in np.unique(labels):
@@ -280,8 +281,8 @@ class Batches:
 
     Args:
         part: pictures and labels, from which batches are drawn.
-        size: pictures per batch. When shuffled, an incomplete last batch is dropped.
-        seed: seed of this epoch's random order; None keeps the part's own order.
+        size: pictures per batch. In a random order, an incomplete last batch is dropped.
+        seed: seed of this epoch's random order; None: the order of the part.
         rank, ranks: index of this process, and how many processes share the batches.
     """
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of a training's settings that need no PyTorch, so that mistakes are told before it."""
+"""Checks of a training's settings that need no PyTorch.
+
+So mistakes in the settings are reported before PyTorch is imported, which takes seconds.
+"""
 
 from __future__ import annotations
 

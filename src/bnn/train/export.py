@@ -27,8 +27,8 @@ def to_model(
         stack: the trained network; it is put into evaluation mode.
         classes: names of the classes, in the order of the scores.
         preprocess: how a picture becomes the network's input.
-        dataset: name of the data set that it was trained on.
-        history: how it was trained, as plain JSON values; goes into the provenance.
+        dataset: name of the data set on which the network was trained.
+        history: how the network was trained, as plain JSON values for the provenance.
     """
     stack.eval()
     name = stack.topology.name

@@ -22,7 +22,8 @@ def extract(stack: Stack) -> net.Network:
     """Return the values of ``stack`` as a network; the stack is not changed.
 
     Raises:
-        NetworkError: the layers do not make a network (a dense layer on real values, say).
+        NetworkError: the layers are not a valid network, for example a dense layer reads real
+            values.
     """
     trained = (*stack.body, *stack.head)
     kept = tuple(_layer(layer, f"layer{index}") for index, layer in enumerate(trained))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numbers that are not finite (NaN, infinite) are refused, with the name of the layer.
 
-A network with such a value still gives classes, and all runtimes give the same ones: comparing
-scores alone would not find it.
+A network with such a value still gives classes, and all runtimes give the same classes. So a
+comparison of the scores would not find the value.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from bnn.train.stack import Stack
 def check_stack(stack: Stack, where: str) -> None:
     """Refuse a stack with a value that is not finite.
 
-    Looks at weights, biases, batch norms' gamma, beta, mean and variance, and the scale that
-    these make.
+    Weights, biases, the gamma, beta, mean and variance of batch norms, and the scale that follows
+    from gamma and variance are checked.
 
     Args:
         stack: the network to check.
         where: start of the error message: a file, or an epoch.
 
     Raises:
-        TrainError: a value is not finite; the message names the layer and the value.
+        TrainError: a value is not finite, or a variance is negative; the message names the layer
+            and the value.
     """
     for index, layer in enumerate((*stack.body, *stack.head)):
         name = f"layer {index} ({type(layer).__name__})"
@@ -44,7 +45,7 @@ def check_stack(stack: Stack, where: str) -> None:
 
 
 def check_logits(stack: Stack, scores: Tensor, where: str) -> None:
-    """Refuse logits that are not finite, made from the stack's ``scores``, int32 (N, classes)."""
+    """Refuse scores, int32 (N, classes), from which the stack makes logits that are not finite."""
     x = scores.float()
     with torch.no_grad():
         for layer in stack.head:
@@ -53,7 +54,7 @@ def check_logits(stack: Stack, scores: Tensor, where: str) -> None:
 
 
 def check_history(rows: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Refuse figures of epochs that are not finite numbers."""
+    """Refuse a history in which a figure of an epoch is not a finite number."""
     for number, row in enumerate(rows, start=1):
         for key, value in row.items():
             if isinstance(value, bool) or not isinstance(value, int | float):

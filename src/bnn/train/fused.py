@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Batch norm and activation in one step, and 2x2 pools, in C++, for training on a CPU.
 
-Between two convolutions, PyTorch reads and writes each map a dozen times. That takes most of the
-time, not the arithmetic. The functions here pass over a map twice forward and twice backward, and
-keep one map instead of three. They are used only in training and in bfloat16, where results may be
-rounded in any way: what is deployed is computed by :mod:`bnn.train.layers` alone.
+Between two convolutions, PyTorch reads and writes each map a dozen times. This takes more time than
+the arithmetic. The functions here read or write a map twice forward and twice backward, and keep
+one map instead of three. They are used only in training and in bfloat16, where it does not matter
+how results are rounded: what is deployed is computed by :mod:`bnn.train.layers`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ Quantizer: TypeAlias = tuple[float, float, bool, bool]
 
 
 def run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Return the result of ``layers`` in order; neighbours are fused if that is faster."""
+    """Return the result of ``layers``, applied to ``x`` one after the other.
+
+    Layers for which there is a faster function here are replaced by it, if ``x`` allows it.
+    """
     for layer in _fused(list(layers)) if _suits(layers, x) else layers:
         x = layer(x)
     return x
@@ -38,7 +41,11 @@ def _suits(layers: Iterable[nn.Module], x: Tensor) -> bool:
 
 
 def _fused(layers: list[nn.Module]) -> Iterator[Any]:
-    """Yield the layers as functions; a batch norm and its activation become one function."""
+    """Yield the layers as functions.
+
+    A batch norm per channel and the activation after it become one function; a 2x2 max pool
+    becomes :func:`pool`.
+    """
     index = 0
     while index < len(layers):
         match layers[index : index + 2]:
@@ -53,14 +60,14 @@ def _fused(layers: list[nn.Module]) -> Iterator[Any]:
 
 
 def quantizer_of(act: Activation) -> Quantizer:
-    """Return the arguments with which the native module describes an activation."""
+    """Return the description of an activation that functions of the native module take."""
     low, high = float(act.precision.low), float(act.precision.high)
     bipolar = act.precision == BIPOLAR
     return low, high, bipolar, bipolar and act.estimator == "approx"
 
 
 def norm_act(x: Tensor, norm: BatchNorm, act: Activation) -> Tensor:
-    """Return ``act(norm(x))`` of a training step; x: bfloat16 (N, channels[, height, width])."""
+    """Return ``act(norm(x))`` of a training step; x is bfloat16 (N, channels[, height, width])."""
     quantizer = quantizer_of(act)
     result: Tensor = _NormAct.apply(x, norm.gamma, norm.beta, norm, quantizer)  # type: ignore[no-untyped-call]
     return result
@@ -151,7 +158,10 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def array_of(tensor: Tensor) -> NDArray[Any]:
-    """Return an array that shares the tensor's memory; bfloat16 is given as its bits, uint16."""
+    """Return an array that shares the tensor's memory.
+
+    NumPy has no bfloat16: the array of such a tensor has its bits, as uint16.
+    """
     plain = tensor.detach()
     bits = plain.dtype == torch.bfloat16
     return plain.view(torch.int16).numpy().view(np.uint16) if bits else plain.numpy()

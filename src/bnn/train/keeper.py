@@ -22,14 +22,17 @@ EPOCHS = "epochs.csv"
 
 
 class History(Callback):
-    """One row of figures per epoch. Kept in the checkpoint, so that a resumed run continues it."""
+    """One row of figures per epoch.
+
+    The rows are in the checkpoint too, so that a resumed run continues them.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
         self._start = 0.0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Note the time at which the epoch begins (a Lightning hook)."""
+        """Keep the time at which the epoch begins (a Lightning hook)."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
@@ -48,9 +51,10 @@ class History(Callback):
 
 
 class Keeper(Checkpoint):
-    """Writes checkpoints, the best and the last one, and the table of epochs; then prints a line.
+    """After each epoch, writes checkpoints and the table of epochs, and then prints a line.
 
-    When the line of an epoch is printed, its checkpoint is on the disk.
+    The checkpoints are those of the last and of the best epoch. When the line of an epoch is
+    printed, the checkpoint of this epoch is on the disk.
 
     Args:
         folder: folder of the run.
@@ -68,7 +72,7 @@ class Keeper(Checkpoint):
         self._done = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Note the time at which the run begins (a Lightning hook)."""
+        """Keep the time at which the run begins (a Lightning hook)."""
         if self._begun is None:
             self._begun = time.perf_counter()
 
@@ -107,7 +111,7 @@ class Keeper(Checkpoint):
 
 
 class Bar(Callback):
-    """One line on a terminal that shows how far the epoch is; the lines of epochs stay above it.
+    """A progress bar of the current epoch on a terminal; the lines of earlier epochs stay above it.
 
     Args:
         epochs: number of epochs of the run.
@@ -141,7 +145,7 @@ class Bar(Callback):
 
 
 def duration(seconds: float) -> str:
-    """Return the seconds in one or two units: ``8 s``, ``12 min``, ``3.1 h``."""
+    """Return a number of seconds as a short text: ``8 s``, ``12 min`` or ``3.1 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -3,8 +3,9 @@
 
 In training mode they use PyTorch's fused kernels, in bfloat16 under autocast. In evaluation
 mode their arithmetic is *defined*: sums of integers are exact, and real values are float32 in
-the stated order of operations. ``bnn.train.extract`` turns what evaluation mode computes into a
-:class:`bnn.network.network.Network`, so the deployed integers equal the trained forward pass.
+the stated order of operations. ``bnn.train.extract`` makes a
+:class:`bnn.network.network.Network` that computes the same as evaluation mode. So the deployed
+integers equal the forward pass of the trained network in evaluation mode.
 
 Maps are (N, channels, height, width) in PyTorch's ``channels_last`` memory format.
 """
@@ -26,7 +27,8 @@ class Weighted(nn.Module):
     Args:
         shape: shape of the weights, outputs first.
         precision: precision of the integer weights.
-        bias: whether a real bias is added; a batch norm that follows has one already.
+        bias: whether a real bias is added. It is not needed before a batch norm, which has a bias
+            of its own (beta).
 
     Attributes:
         weight: float32 parameter of ``shape``, kept within [-1, 1] by :meth:`project`.
@@ -120,13 +122,14 @@ class BatchNorm(nn.Module):
     Evaluation: ``(x - mean) * (gamma * inv_std) + beta``, every operation rounded to
     float32, ``inv_std = 1 / sqrt(variance + epsilon)``.
 
-    gamma is kept positive. With a negative gamma the activation would fall, and a max pool would
-    have to come before it, which BNN-PYNQ's accelerators do not do (specification, section 8).
-    Nothing is lost: the layer before can negate a row of its weights instead.
+    gamma is kept positive. With a negative gamma the activation would fall when its input rises,
+    and a max pool after it would have to come before it; BNN-PYNQ's accelerators cannot do so
+    (specification, section 8). The network can still learn the same functions: the layer before
+    can negate a row of its weights instead.
 
     Args:
         channels: number of channels; 1 for one set of parameters for all values.
-        epsilon: added to the variance.
+        epsilon: number that is added to the variance.
         gain: initial value of gamma.
     """
 
@@ -163,7 +166,10 @@ class BatchNorm(nn.Module):
         return 1 / torch.sqrt(self.variance + self.epsilon)
 
     def observe(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards those of ``count`` values (biased variance)."""
+        """Move the running statistics towards the statistics of a batch.
+
+        ``mean`` and ``variance`` (biased) are those of ``count`` values per channel.
+        """
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
@@ -173,7 +179,7 @@ class BatchNorm(nn.Module):
 
 
 class Activation(nn.Module):
-    """Quantize real values to ``precision``; see :mod:`bnn.train.quantizers`."""
+    """Quantizes real values to ``precision``; see :mod:`bnn.train.quantizers`."""
 
     def __init__(self, precision: Precision = BIPOLAR, estimator: str = "ste") -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One process at a time in a run's folder."""
+"""Only one process at a time may work in a run's folder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 def exclusive(folder: Path) -> Iterator[None]:
     """Lock ``folder`` for this process; the lock also ends when the process is killed.
 
-    Further processes that Lightning starts for the same run do not lock it again.
+    The other processes that Lightning starts for the same run do not lock the folder again.
+    Windows has no such lock.
 
     Raises:
-        TrainError: another process has it.
+        TrainError: another process has locked the folder, or it cannot be locked.
     """
     try:
         import fcntl

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The report on a run's data: kept in its folder, and compared when the run is resumed.
+"""The report on a run's data. It is kept in the run's folder, and compared when the run is resumed.
 
-If pictures were added or removed meanwhile, the parts would be drawn anew, and pictures that were
-held out would be trained on.
+If pictures were added or removed meanwhile, other pictures would be drawn for each part, and
+pictures that were held out before would be trained on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def open_data(data: str, folder: Path, *, began: bool) -> Splits:
     Args:
         data: name or folder, see :func:`bnn.data.sets.open_splits`.
         folder: folder of the run.
-        began: whether the folder has a checkpoint already.
+        began: whether the folder has a checkpoint already: then its report has the order.
 
     Raises:
         BnnError: the data set or the kept report cannot be read.
@@ -44,7 +44,7 @@ def keep_report(folder: Path, report: DataReport, *, began: bool) -> None:
     """Write the report on the data, or, if the run ``began`` before, compare it with the kept one.
 
     Raises:
-        TrainError: they differ, or the kept report is damaged.
+        TrainError: the data are not those of the kept report, or the kept report is damaged.
     """
     before = _before(folder) if began else None
     if before is None:

@@ -64,7 +64,7 @@ class Task(L.LightningModule):
     """A stack, its data and its recipe, as a module that Lightning trains.
 
     Args:
-        stack: trained in place.
+        stack: the network; training changes its parameters.
         parts: the data; all of it is moved to the device when training starts.
         recipe: settings of the training.
         seed: seed of the order of the pictures.
@@ -90,7 +90,7 @@ class Task(L.LightningModule):
         self._augment = AUGMENTATIONS[recipe.augment]
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Called by Lightning: move the data to the device of the network."""
+        """Move the data to the device of the network (a Lightning hook)."""
         device = self.trainer.strategy.root_device
         self._training = self.parts.training.to(device)
         self._validation = self.parts.validation.to(device)
@@ -98,7 +98,7 @@ class Task(L.LightningModule):
             self._teachers.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Reset the sums; in a resumed run set the random states (a Lightning hook)."""
+        """Reset the epoch's sums; in a resumed run, set the random states (a Lightning hook)."""
         self._losses = torch.zeros((), device=self.device)
         self._right = torch.zeros((), dtype=torch.int64, device=self.device)
         self.begun = True
@@ -144,7 +144,7 @@ class Task(L.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Called by Lightning: note network, arithmetic and origin in the checkpoint."""
+        """Add network, arithmetic, random states and origin to a checkpoint (a Lightning hook)."""
         checkpoint[OWNER] = repr(self.stack.topology)
         checkpoint[ARITHMETIC] = INTEGER if self.stack.uses_luts else str(self.trainer.precision)
         checkpoint[RANDOM] = random_states(self.device)
@@ -153,17 +153,18 @@ class Task(L.LightningModule):
         checkpoint[ENDED] = stops[0].patience if stops and self.trainer.should_stop else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Called by Lightning: keep the generators' states for the start of the next epoch."""
+        """Keep a checkpoint's random states until the next epoch starts (a Lightning hook)."""
         self._states = checkpoint[RANDOM]
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Called by Lightning after the optimiser's step."""
+        """Clip the parameters after the optimiser's step (a Lightning hook)."""
         self.stack.project()
 
     def on_validation_epoch_start(self) -> None:
-        """Called by Lightning: measure the batch norms, and prepare what will be deployed.
+        """Measure the batch norms' statistics, and prepare the validation (a Lightning hook).
 
-        Without a GPU the ``cpu`` runtime computes the same scores much faster.
+        On a CPU the ``cpu`` runtime validates the program that would be deployed: it computes the
+        same scores as PyTorch, much faster.
         """
         self._check_loss(self._losses)  # a sum: of all steps
         measure_norms(self.stack, self._training, self.recipe, self.seed)
@@ -174,7 +175,7 @@ class Task(L.LightningModule):
             self._deployed = prepare("cpu", lower(extract(self.stack)), threads=threads)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
-        """Count the correct answers of the integer program that would be deployed now."""
+        """Log how many answers are right, of the program that would be deployed now."""
         pictures, labels = batch
         if self._deployed is None:
             scores = self.stack.scores(pictures)
@@ -184,7 +185,7 @@ class Task(L.LightningModule):
         self.log(MONITOR, right, prog_bar=True, batch_size=len(labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Called by Lightning at the end of every epoch of training."""
+        """Log the loss and the training accuracy of the epoch (a Lightning hook)."""
         steps = self.trainer.num_training_batches
         self.log("loss", self._losses / steps, sync_dist=True)
         right = self._right / (steps * self.recipe.batch)
@@ -213,7 +214,8 @@ def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> No
     Args:
         stack: the network; its weights are not changed.
         training: part from which batches are drawn; the same ones in all processes.
-        recipe: augments them as in training, because the weights were trained on such pictures.
+        recipe: the pictures are augmented as this recipe says, because the weights were trained on
+            augmented pictures.
         seed: seed of the draw.
     """
     batches = Batches(training, min(VALIDATION_BATCH, len(training)), seed)
@@ -222,7 +224,11 @@ def measure_norms(stack: Stack, training: Part, recipe: Recipe, seed: int) -> No
 
 
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """Return the factor of the learning rates: it rises to 1 in ``warm_up`` steps, then falls."""
+    """Return the factor of the learning rates at ``step`` of ``steps``.
+
+    It rises in the first ``warm_up`` steps (at most a fifth of all steps), and falls to 0 along
+    half a cosine.
+    """
     rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
     return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
@@ -254,19 +260,23 @@ def restore(stack: Stack, path: Path) -> list[dict[str, float]]:
 
 
 def arithmetic_of(path: Path) -> str:
-    """Return the arithmetic of the last epoch of a checkpoint: a precision, or ``unknown``.
+    """Return the arithmetic in which the last epoch of a checkpoint was trained.
+
+    It is a precision such as ``bf16-mixed``, or ``unknown``.
 
     Raises:
-        TrainError: it cannot be read.
+        TrainError: the checkpoint cannot be read.
     """
     return str(read_checkpoint(path).get(ARITHMETIC, "unknown"))
 
 
 def classes_of(path: Path) -> int:
-    """Return the number of classes of a checkpoint's network: the outputs of its last weights.
+    """Return the number of classes of a checkpoint's network.
+
+    It is the number of outputs of the last layer with weights.
 
     Raises:
-        TrainError: it cannot be read, or has no weights.
+        TrainError: the checkpoint cannot be read, or has no weights.
     """
     state = read_checkpoint(path).get("state_dict")
     keys = state if isinstance(state, dict) else {}
@@ -290,11 +300,12 @@ def fit(
 
     ``accepted`` is called after all checks, before the first step.
 
-    Returns whether this process is the first of those that trained together: that one deploys
+    Several processes may train together. Return whether this is the first of them, which deploys
     and certifies.
 
     Raises:
-        TrainError: the loss is not finite, the disk is full, or a checkpoint does not fit.
+        TrainError: the loss is not finite, the disk is full, or a checkpoint is not one of this
+            run.
         KeyboardInterrupt: Ctrl-C; the checkpoint of the last complete epoch is kept.
     """
     precision = lightning_precision(task.stack, options.precision)
@@ -360,10 +371,10 @@ def _trainer(
 
 
 def check_options(options: FitOptions) -> None:
-    """Refuse a precision or devices that no machine has, before any data are read.
+    """Refuse a precision and devices that are not valid on any machine, before data are read.
 
     Raises:
-        TrainError: names the option and what it takes.
+        TrainError: a value is not valid; the message names the option and the valid values.
     """
     _check_precision(options.precision)
     _check_devices(options.devices)
@@ -376,7 +387,7 @@ def _check_precision(wanted: str | None) -> None:
 
 
 def _check_devices(devices: str) -> None:
-    """Refuse values that ``--devices`` does not allow, before Lightning does."""
+    """Refuse values that ``--devices`` does not allow, and more processes than processors."""
     text = devices.replace(" ", "")
     if not (
         text == "auto"
@@ -405,10 +416,13 @@ def _check_processors(devices: str) -> None:
 def _is_done(
     rows: list[dict[str, float]], kept: dict[str, Any], task: Task, options: FitOptions
 ) -> bool:
-    """Whether all epochs are done, or training stopped because no better epoch came."""
+    """Return whether nothing is left to train.
+
+    This is so if all epochs are done, or if training ended early with the same patience.
+    """
     if len(rows) > task.recipe.epochs:
         raise TrainError(
-            f"it has trained {len(rows)} epochs already, more than {task.recipe.epochs}; "
+            f"the run has trained {len(rows)} epochs already, more than {task.recipe.epochs}; "
             "ask for more with --epochs"
         )
     ended = kept.get(ENDED)
@@ -421,13 +435,14 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Options of a training that do not change its result.
+    """Options of how a training is run. They are not part of :class:`bnn.train.run.Settings`.
 
     Attributes:
         devices: ``auto``, a number of devices, or a list like ``0,2``, as Lightning takes it.
         precision: :data:`INTEGER`, or a precision of Lightning (``32-true``, ``bf16-mixed``);
             None for the fastest.
-        patience: stop after this number of epochs without a better one; None: never.
+        patience: stop after so many epochs of which none is better than the best before; None: do
+            not stop early.
         progress: whether to show progress bars.
         say: called with each line of output, for example one per epoch.
     """
@@ -440,15 +455,17 @@ class FitOptions:
 
 
 def lightning_precision(stack: Stack, wanted: str | None) -> str:
-    """Return the precision for Lightning.
+    """Return the precision that Lightning is given.
 
-    ``stack`` is set to use look-up tables if integers are requested, or are faster here.
+    ``stack`` is set to use look-up tables if integers are requested; and if no precision is
+    requested and integers are faster on this machine.
 
     On a CPU without AMX, few-bit layers train several times faster in integers than in floating
     point (``bench/train_step.py``).
 
     Raises:
-        TrainError: integers are requested and ``stack`` has other layers.
+        TrainError: integers are requested, and ``stack`` has layers that cannot be trained in
+            integers.
     """
     if wanted == INTEGER or (wanted is None and _integers_pay()):
         if stack.use_luts():
@@ -511,7 +528,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C: Lightning would end the process."""
+    """Raise KeyboardInterrupt when Lightning ends the process because of Ctrl-C."""
     try:
         yield
     except SystemExit as ended:

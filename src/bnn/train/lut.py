@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A whole training step in small integers, by the native module's look-up tables, on a CPU.
 
-Binary and ternary layers need no floating-point products, neither deployed nor in training.
-Forward, sums are the deployed integers. Backward, gradients are rounded to 6 or 7 bits at random
-(up or down in proportion), so that they are right on average: Zhou et al., "DoReFa-Net: Training
-Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients", 2016, section 2.4.
-Gradients of inputs have one scale per image, gradients of weights one per channel.
+Binary and ternary layers need no floating-point products, neither after deployment nor in
+training. In the forward pass, the sums are the integers that the deployed network has. In the
+backward pass, gradients are rounded to 6 or 7 bits at random (up or down in proportion), so that
+their mean is right: Zhou et al., "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks
+with Low Bitwidth Gradients", 2016, section 2.4. Gradients of inputs have a scale for each image,
+gradients of weights have a scale for each channel.
 
-The first layer reads bytes. Its convolutions are computed in C++, too (``first_layer.hpp``), exact
-forward and in float32 backward; PyTorch computes dense first layers, and what follows the scores.
+The first layer reads bytes. If it is a convolution, it is computed in C++ too
+(``first_layer.hpp``): exactly in the forward pass, in float32 in the backward pass. PyTorch
+computes a dense first layer, and everything after the scores.
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ MAX_SUM = 2**15 - 1
 
 @dataclass(frozen=True)
 class Stage:
-    """Weights and what follows them up to the next weights.
+    """A layer with weights, and the layers after it up to the next layer with weights.
 
     Attributes:
-        weighted: the layer with the weights.
-        bipolar_inputs: whether its inputs are -1 and +1 only; None if inputs or weights have other
-            values than -1, 0, +1 (as in the first layer).
+        weighted: the layer with weights.
+        bipolar_inputs: True if the inputs of this layer are -1 and +1 only, False if they are also
+            0; None if inputs or weights have other values (as in the first layer).
         pool_sums: whether a pool of 2x2 comes before the batch norm.
-        norm, act: batch norm and activation; None at the end.
+        norm, act: batch norm and activation; None in the last stage.
         pool_codes: whether a pool of 2x2 comes after the activation.
     """
 
@@ -73,7 +75,8 @@ def stages_of(body: Sequence[nn.Module], inputs: Collection[int]) -> list[Stage]
     """Return the layers of a stack as stages, or None if look-up tables cannot compute all of them.
 
     Args:
-        body: layers from the input's integers to the scores.
+        body: layers of the network; the first reads the input's integers, the last makes the
+            scores.
         inputs: the values that the input's integers may have.
     """
     stages: list[Stage] = []
@@ -96,7 +99,11 @@ def _values(precision: Precision) -> Collection[int]:
 def _first_stage(
     layers: list[nn.Module], values: Collection[int]
 ) -> tuple[Stage | None, list[nn.Module]]:
-    """Return the first stage of ``layers`` (None if there is none), and the layers after it."""
+    """Return the first stage of ``layers``, and the layers after it.
+
+    The stage is None if the first layers cannot be a stage. ``values`` are the values that the
+    first layer may read.
+    """
     weighted, *rest = layers
     if not isinstance(weighted, Conv2d | Dense) or not _suits(weighted, max(map(abs, values))):
         return None, rest
@@ -126,7 +133,11 @@ def _is_small(precision: Precision) -> bool:
 
 
 def _suits(weighted: Weighted, most: int) -> bool:
-    """Whether a layer has no bias, no stride, and sums that fit 16 bits."""
+    """Return whether look-up tables can compute a layer.
+
+    It must have no bias, no stride, a padding smaller than its kernel, and sums that fit in 16
+    bits. ``most`` is the largest absolute value that it reads.
+    """
     if weighted.bias is not None:
         return False
     if isinstance(weighted, Conv2d):
@@ -153,7 +164,7 @@ def scores(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
 
 @dataclass
 class _Kept:
-    """Results of a stage's forward pass that its backward pass needs; maps are channels last."""
+    """The results of a stage's forward pass that its backward pass needs; channels are last."""
 
     inputs: Tensor
     weights: Tensor
@@ -240,7 +251,7 @@ def _sums(stage: Stage, x: Tensor) -> _Kept:
 
 
 def _activate(stage: Stage, kept: _Kept) -> None:
-    """Compute what follows the sums of a stage: pool, batch norm, activation."""
+    """Compute what follows the sums of a stage: pool, batch norm, activation; fill ``kept``."""
     assert kept.sums is not None
     kept.pooled = kept.outputs = _pooled(kept.sums) if stage.pool_sums else kept.sums
     if stage.norm is None or stage.act is None:
@@ -267,7 +278,10 @@ def _activate(stage: Stage, kept: _Kept) -> None:
 
 
 def _deactivate(stage: Stage, kept: _Kept, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Compute the gradients of a stage's sums, gamma and beta from that of its outputs."""
+    """Return the gradient of a stage's sums, and those of gamma and beta.
+
+    ``grad`` is the gradient of the stage's outputs.
+    """
     norms: list[Tensor] = []
     if stage.norm is not None and stage.act is not None:
         assert kept.codes is not None
@@ -324,7 +338,7 @@ def _gradient(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
 
 
 def _back(stage: Stage, kept: _Kept, grad: Tensor) -> Tensor:
-    """Return the gradient of a stage's inputs from that of its sums."""
+    """Return the gradient of a stage's inputs; ``grad`` is the gradient of its sums."""
     result = torch.empty(kept.inputs.shape, dtype=torch.bfloat16)
     bipolar = stage.weighted.precision == BIPOLAR
     _native.correlate_back(
@@ -347,7 +361,7 @@ def _pooled(maps: Tensor) -> Tensor:
 
 
 def _spread(grad: Tensor, maps: Tensor | None, pooled: Tensor | None) -> Tensor:
-    """Return the gradient of maps from that of their pooled maps."""
+    """Return the gradient of ``maps``; ``grad`` is the gradient of the pooled maps."""
     assert maps is not None
     assert pooled is not None
     result = torch.empty(maps.shape, dtype=torch.bfloat16)
@@ -362,7 +376,10 @@ def _threads() -> int:
 
 
 def _seed() -> int:
-    """Draw the seed of one random rounding from PyTorch's generator: a run can be repeated."""
+    """Return the seed of one random rounding.
+
+    It is drawn from PyTorch's generator, so that a run can be repeated.
+    """
     return int(torch.randint(0, 2**32, ()))
 
 

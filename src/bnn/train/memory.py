@@ -13,13 +13,14 @@ NEVER, AHEAD = 2**31 - 1, 2**26
 
 
 def keep_memory() -> bool:
-    """Keep freed memory, and use large pages; call this before PyTorch is imported.
+    """Set the C library to keep freed memory, and PyTorch to use large pages.
 
-    By default glibc asks the operating system for each large tensor and gives it back, and
-    clearing those pages takes a quarter of a training step on a CPU.
+    Call this before PyTorch is imported. By default glibc gets the memory of each large tensor
+    from the operating system, and returns it when the tensor is freed. The operating system clears
+    this memory every time, which takes a quarter of a training step on a CPU.
 
     Returns:
-        Whether the C library here supports it.
+        Whether the C library keeps freed memory from now on.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if platform.libc_ver()[0] != "glibc":

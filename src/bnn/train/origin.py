@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The origin of a run: what must not change if a resumed run is to equal an uninterrupted one.
+"""The origin of a run: what must stay the same, so that a resumed run equals an uninterrupted one.
 
-It is kept in every checkpoint. Other settings, data or teachers are refused; for another machine
-or number of threads, which may round differently, a message is printed.
+It is in every checkpoint. A run is not resumed with other settings, data or teachers. If the
+machine or the number of threads is another one, sums may be rounded differently: then a message is
+printed, and the run is resumed.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Origin:
     """Settings, data and teachers that a run was trained with.
 
     Attributes:
-        settings: settings as plain values, without those that may change.
-        data: SHA-256 of the training and validation part, or "".
+        settings: settings as plain values, without the settings that may change.
+        data: SHA-256 of the training and validation part, or "" if it is not known.
         teachers: SHA-256 of each teacher's scores on some pictures.
     """
 
@@ -77,7 +78,7 @@ class Origin:
             say(f"going on, but sums may be rounded differently: {'; '.join(changed)}")
 
     def check_data(self, kept: Any, path: Path) -> None:
-        """Refuse other data than those of the checkpoint; see :meth:`check`."""
+        """Refuse to go on if the checkpoint has other data than this origin; see :meth:`check`."""
         if kept.get("data") != self.data:
             raise TrainError(
                 f"{path}: the data are not those that it was trained on: pictures were added, "
@@ -85,7 +86,7 @@ class Origin:
             )
 
     def check_settings(self, kept: Any, path: Path) -> None:
-        """Refuse other settings than those of the checkpoint; see :meth:`check`."""
+        """Refuse to go on if the checkpoint has other settings; see :meth:`check`."""
         if not isinstance(kept, dict) or not isinstance(kept.get("settings"), dict):
             raise TrainError(f"{path}: does not name its run: it is damaged")
         difference = first_difference(kept["settings"], self.settings)
@@ -97,7 +98,10 @@ class Origin:
 
 
 def first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """Return the first key whose values differ, and both values; nested tables are compared too."""
+    """Return the first key whose values differ, the old value and the new one; None if all agree.
+
+    Nested tables are compared too.
+    """
     for key in (*old, *(key for key in new if key not in old)):
         one, other = old.get(key), new.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -114,7 +118,7 @@ def _plain(value: Any) -> Any:
 
 
 def environment() -> dict[str, str]:
-    """Return what may change how sums are rounded: processor, threads, versions."""
+    """Return what decides how sums are rounded: processor, threads, processes and versions."""
     return {
         "PyTorch": torch.__version__,
         "Lightning": lightning.__version__,
@@ -140,7 +144,7 @@ def _add(digest: Any, part: Part) -> None:
 
 
 def answers_of(teachers: Teachers | None, parts: Parts) -> tuple[str, ...]:
-    """Return the SHA-256 of each teacher's scores on some pictures."""
+    """Return the SHA-256 of each teacher's scores on some pictures of the validation part."""
     if teachers is None:
         return ()
     pictures = parts.validation.pictures[:TEACHER_PICTURES].cpu().numpy()

@@ -65,7 +65,7 @@ def _head(english: str, japanese: str) -> str:
 
 
 def _without_paths(found: Certificate, text: str) -> str:
-    """Return a text in which paths of this machine are replaced by their last part."""
+    """Return ``text`` with each path of this machine replaced by the last part of the path."""
     settings = found.settings
     named = [settings.get(key) for key in ("data", "network", "init")]
     places = [found.dataset, *named, *settings.get("teachers", ())]
@@ -95,7 +95,10 @@ def _accuracies(found: Certificate) -> str:
 
 
 def _sureness(found: Certificate) -> str:
-    """Return the part of the page about probabilities: reliability, and what limits reject."""
+    """Return the part of the page about probabilities.
+
+    It has the calibration and its error, and how many answers several limits reject.
+    """
     lines = [f"The model has no calibration, so no probabilities: {found.no_calibration}."]
     if found.calibration is not None and found.error is not None:
         first = (
@@ -124,7 +127,10 @@ def _curves(history: Sequence[dict[str, float]]) -> str:
 
 
 def _curve(values: Sequence[float], what: str) -> str:
-    """Return a curve over the epochs as SVG, scaled from its smallest to its largest value."""
+    """Return a curve of ``values`` over the epochs as SVG.
+
+    The vertical axis goes from the smallest to the largest of the values.
+    """
     if not values:
         return ""
     low, high = min(values), max(values)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Quantizers: real numbers to small integers, with a pseudo-gradient for training.
 
-A quantizer's true derivative is zero almost everywhere, so each one defines a *pseudo-gradient*
-for its backward pass. Forward results are whole numbers (stored as floats), exactly those that
-the deployed network computes with. There is no scale: the next batch norm would remove it. The
-code makes few passes over memory, which would otherwise take most of the time on a CPU.
+A quantizer's true derivative is zero almost everywhere, so each quantizer defines a
+*pseudo-gradient* for its backward pass. The results of the forward pass are whole numbers (stored
+as floats), exactly those that the deployed network computes with. A quantizer has no scale: the
+next batch norm would remove it. The code reads and writes memory as few times as possible, because
+this takes most of the time on a CPU.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class _ApproxSign(_Sign):
 class _Uniform(torch.autograd.Function):
     """``q = floor(clip(x, low, high) + 1/2)``; ``dq/dx := 1 where low < x < high, else 0``.
 
-    ``low`` and ``high`` are the precision's bounds. Ternary (2-bit) activations are
-    -1, 0 and +1 with the boundaries -1/2 and +1/2, each going up (specification, section 8).
+    ``low`` and ``high`` are the precision's bounds. Ternary (2-bit) activations are -1, 0 and +1,
+    with the boundaries -1/2 and +1/2; a value on a boundary becomes the upper number
+    (specification, section 8).
     """
 
     @staticmethod
@@ -123,6 +125,9 @@ def _sign(x: Tensor) -> Tensor:
 
 
 def _inside(grad: Tensor, x: Tensor, low: float, high: float) -> Tensor:
-    """Return ``grad`` where low < x < high, else 0, in one pass over memory instead of four."""
+    """Return ``grad`` where low < x < high, and 0 elsewhere.
+
+    It reads memory once; comparisons and a product would read it four times.
+    """
     result: Tensor = torch.ops.aten.hardtanh_backward(grad, x, low, high)
     return result

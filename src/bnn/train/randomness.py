@@ -2,8 +2,8 @@
 """States of all random generators, kept in checkpoints: a resumed run draws the same numbers.
 
 PyTorch's generator draws augmentation, blending and the seeds of the rounding in ``lut``. The
-order of the pictures depends on seed and epoch only. The generators of NumPy and Python are kept
-too, though nothing here uses them.
+order of the pictures depends on the seed and the epoch only. The states of the generators of NumPy
+and Python are kept too, although nothing in training uses these generators.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any], device: torch.device) -> None:
-    """Set all generators to ``states``; the state of a device that is missing is ignored."""
+    """Set all generators to ``states``; the state of a missing device is ignored."""
     torch.set_rng_state(states["torch"])
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Recipes: all settings of a training, one row each.
 
-``docs/training.md`` says what each choice brought in measurements.
+``docs/training.md`` has measurements of how much each choice improves the accuracy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Recipe:
         rate: Adam's learning rate of the real weights, which are in [-1, 1]; large, because
             only a weight that crosses a step of its quantizer changes the network.
         norm_rate: Adam's learning rate of all other parameters.
-        warm_up: number of steps.
+        warm_up: number of steps of the warm-up.
         smoothing: label smoothing in the cross entropy, 0 to 1.
         augment: one of ``bnn.train.augment.AUGMENTATIONS``.
         mix: ``evenness`` of blending two pictures, see ``bnn.train.augment.mix``; 0: no blending.
@@ -88,7 +88,8 @@ def recipe_for(topology: Topology, data: str, *, started: bool = False) -> Recip
     Args:
         topology: topology of the network.
         data: name or folder of the data set.
-        started: whether it starts from another network's weights.
+        started: whether training starts from another network's weights: then the recipe has fewer
+            epochs and a lower rate.
     """
     weights = [one.weights for one in topology.layers if isinstance(one, Weighted)]
     if any(isinstance(layer, Conv) for layer in topology.layers):

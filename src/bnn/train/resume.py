@@ -27,11 +27,12 @@ def resumed(
 
     Args:
         folder: folder of the run.
-        given: options of the command line by name; None: not given.
-        options: ``progress`` and ``say``, which are not kept with the run.
+        given: name of an option of the command line -> its value; None if it was not given.
+        options: its ``progress`` and ``say`` are used; the run does not keep these two.
 
     Raises:
-        TrainError: there is no run, or an option differs from the one of the run.
+        TrainError: ``folder`` has no run, or an option that cannot change has another value than
+            in the run.
     """
     from bnn.train.run import read_options, read_settings
 
@@ -73,7 +74,10 @@ def _in_run(value: str) -> str:
 
 
 def _same(value: Any, own: Any) -> bool:
-    """Whether both mean the same: a path may be relative to here, a float may be an integer."""
+    """Return whether an option's value ``value`` is the same as the run's value ``own``.
+
+    A path may be relative to the current folder, and a float may be given as an integer.
+    """
     if isinstance(value, list) and isinstance(own, list):
         return len(value) == len(own) and all(map(_same, value, own))
     if isinstance(value, str) and isinstance(own, str):

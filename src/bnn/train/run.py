@@ -3,11 +3,12 @@
 
 settings.json           what the user requested; resuming and certifying read it
 data.json               what the data contained when the run began (bnn.train.looked)
-best.ckpt, last.ckpt    the best epoch on the validation part, and the last one
-previous.ckpt           the one before the last, in case the last is damaged
+best.ckpt               checkpoint of the epoch that is the best on the validation part
+last.ckpt               checkpoint of the last epoch
+previous.ckpt           checkpoint of the epoch before it, in case last.ckpt is damaged
 epochs.csv, tensorboard/    figures of every epoch
 run.lock                locked by the process that works in the folder
-model.bnn               the deployed epoch: the best one (the last, if nothing was held out)
+model.bnn               the deployed model: of the best epoch, or with --whole of the last
 report.json, .html      the certificate (bnn.train.certificate)
 card.md                 the model card
 """
@@ -94,16 +95,16 @@ MIN_BATCH = 16
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that decide the result of a training.
+    """What is trained on which data, and how.
 
     Attributes:
         network: a name of ``bnn.network.zoo``, or a topology file.
         data: name or folder of a data set, see ``bnn.data.sets``.
-        preprocess: how pictures reach the network's input, see ``bnn.train.data``.
+        preprocess: how pictures become the network's input, see ``bnn.train.data``.
         seed: seed of weights, order and augmentation.
         recipe: see ``bnn.train.recipes``.
-        init: where initial weights come from: folder of a run, or a model by name or file;
-            None: random weights.
+        init: the source of the initial weights: folder of a run, or a model by name or file; None:
+            the weights are random.
         teachers: networks to learn from: folders of runs, or models by name or file.
         whole: also train on the validation part, and deploy the last epoch.
         skip_broken: skip pictures that cannot be read, instead of raising an error.
@@ -124,7 +125,7 @@ class Settings:
 
     @property
     def deployed(self) -> str:
-        """File name of the checkpoint that is deployed."""
+        """Name of the checkpoint file whose epoch is deployed."""
         return LAST if self.whole else BEST
 
     @classmethod
@@ -140,10 +141,12 @@ class Settings:
         skip_broken: bool = False,
         **changes: float | str | None,
     ) -> Settings:
-        """Return the settings with the network's recipe, in which ``changes`` replace values.
+        """Return the settings of a training with the recipe for the network and the data.
+
+        ``changes`` replace values of the recipe; a value of None changes nothing.
 
         Raises:
-            BnnError: unknown names, or values out of range.
+            BnnError: a name is unknown, or a value is outside its range.
         """
         topology = topology_of(network, 2, check=False)
         recipe = recipe_for(topology, data, started=init is not None)
@@ -159,12 +162,15 @@ class Settings:
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
-    """Return the absolute path if the file exists, else ``source``: the name of a model."""
+    """Return ``source`` as an absolute path if it exists; else unchanged, as a model's name."""
     return os.path.abspath(source) if Path(source).exists() else os.fspath(source)  # noqa: PTH100
 
 
 def topology_of(network: str, classes: int, *, check: bool = True) -> Topology:
-    """Return the topology of a zoo name or file, for ``classes`` classes."""
+    """Return the topology of a network of ``bnn.network.zoo`` or of a TOML file.
+
+    It has ``classes`` classes; with ``check`` a file that has another number is refused.
+    """
     if not network.endswith(".toml"):
         return zoo.topology(network, classes)
     found = topologies.load(network)
@@ -185,12 +191,12 @@ def train(
     tell: Callable[[DataReport], None] | None = None,
     watch: Watch = nullcontext,
 ) -> Certificate | None:
-    """Train into ``folder``, deploy the best epoch and certify it.
+    """Train, deploy the best epoch (with ``whole``: the last one) and certify it, in ``folder``.
 
     Arguments and errors are those of :func:`learn`.
 
     Returns:
-        The certificate; None in all processes but the first, if there are several.
+        The certificate. If several processes train together, None in all except the first.
     """
     folder = Path(folder)
     _make(folder, settings)
@@ -212,18 +218,20 @@ def learn(
 
     Args:
         settings: what to train.
-        folder: folder of the run; made if missing.
-        options: options that do not change the result.
-        resume: continue the run in ``folder`` (``settings`` may have more epochs).
+        folder: folder of the run. It is made if it is missing.
+        options: how the training is run, see :class:`~bnn.train.loop.FitOptions`.
+        resume: whether to continue the run in ``folder`` (``settings`` may have more epochs).
         tell: called with the report on the data, before training starts.
-        watch: context manager that is open while pictures are read; yields the callback for
-            progress, called with the pictures done and in total.
+        watch: returns a context manager that is open while pictures are read. It yields a callback
+            for progress, which is called with the number of pictures read and of all pictures.
 
     Returns:
-        The data, for :func:`finish`; None in all processes but the first, if there are several.
+        The data, for :func:`finish`. If several processes train together, None in all except the
+        first.
 
     Raises:
-        BnnError: wrong input, in one line. What was trained so far is kept.
+        BnnError: an argument or the data are wrong; the message is one line. What was trained so
+            far is kept.
     """
     _make(folder, settings)
     with exclusive(folder):
@@ -266,14 +274,14 @@ def _learn(
 
 
 def batch_for(wanted: int, pictures: int) -> int:
-    """Return the pictures per step: ``wanted``, or fewer for small data sets."""
+    """Return the number of pictures per step: ``wanted``, or fewer for a small data set."""
     if wanted <= pictures:
         return wanted
     return min(pictures, max(MIN_BATCH, pictures // 4))
 
 
 def _check_training(parts: Parts) -> None:
-    """Refuse data that have classes without a training picture after parts were held out."""
+    """Refuse data in which a class has no picture left to train on, or with only one picture."""
     counts = parts.training.labels.bincount(minlength=len(parts.classes)).tolist()
     for name, count in zip(parts.classes, counts, strict=True):
         if count == 0:
@@ -286,7 +294,7 @@ def _check_training(parts: Parts) -> None:
 
 
 def _beginning(settings: Settings, recipe: Recipe, parts: Parts, precision: str) -> str:
-    """Return one line about the training that starts."""
+    """Return one line about the training that begins: numbers of pictures, batch, arithmetic."""
     asked = settings.recipe.batch
     batch = f"batch {recipe.batch}"
     if recipe.batch != asked:
@@ -329,7 +337,11 @@ def _parts(
 def _learn_from(
     settings: Settings, stack: Stack, parts: Parts, *, started: bool
 ) -> Teachers | None:
-    """Start ``stack`` from another network, and find its teachers, as the settings say."""
+    """Return the teachers that the settings name, or None.
+
+    If the settings name a network to start from, and training has not ``started`` yet, its weights
+    are copied into ``stack`` before.
+    """
     if settings.init is not None and not started:
         transfer(_start(settings.init, stack.topology, parts), stack, Path(settings.init))
     teachers = [_teacher(one) for one in settings.teachers]
@@ -339,7 +351,7 @@ def _learn_from(
 
 
 def _check_sources(settings: Settings) -> None:
-    """Refuse runs and models to start or learn from that cannot be read, before the data are."""
+    """Refuse initial weights and teachers that cannot be read, before the data are read."""
     for source in (*filter(None, (settings.init,)), *settings.teachers):
         if _is_run(source):
             read_settings(Path(source))
@@ -348,7 +360,10 @@ def _check_sources(settings: Settings) -> None:
 
 
 def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
-    """Load the deployed epoch of a run, or a model, as a stack with the layers of ``wanted``."""
+    """Return a stack to start from: the deployed epoch of a run, or a model.
+
+    A model must have the layers of ``wanted``.
+    """
     if _is_run(source):
         return trained(Path(source))
     pictures = parts.training.pictures[:MEASURED_PICTURES]
@@ -356,7 +371,7 @@ def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
 
 
 def _teacher(source: str) -> Teacher:
-    """Load the deployed epoch of a run, or a model by name or file, as a teacher."""
+    """Return a teacher: the deployed epoch of a run, or a model by name or file."""
     if _is_run(source):
         return Teacher.of(trained(Path(source)))
     return Teacher(load(source).program)
@@ -368,7 +383,7 @@ def _is_run(source: str) -> bool:
 
 
 def trained(folder: Path) -> Stack:
-    """Load the deployed epoch of the run in ``folder``."""
+    """Return the trained stack of the deployed epoch of the run in ``folder``."""
     settings = read_settings(folder)
     path = folder / settings.deployed
     classes = classes_of(path)  # the data may be missing
@@ -384,9 +399,10 @@ def _silent(_: str) -> None:
 def finish(
     settings: Settings, folder: Path, parts: Parts, say: Callable[[str], None] = _silent
 ) -> Certificate:
-    """Deploy and certify the run in ``folder``: its best epoch, or with ``whole`` its last.
+    """Deploy and certify the run in ``folder``, and return the certificate.
 
-    ``say`` is called with a line about what is done now.
+    The best epoch is deployed; with ``whole`` the last one. ``say`` is called with a line about
+    what is done now.
     """
     stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
     path = folder / settings.deployed
@@ -408,7 +424,7 @@ def finish(
 
 
 def _check_trained(settings: Settings, parts: Parts, kept: Any, path: Path) -> None:
-    """Refuse to certify with other settings or data than the training's."""
+    """Refuse to certify if the settings or the data are not those of the training."""
     wanted = _fixed(settings)
     origin = Origin(wanted, digest_of(parts))
     if isinstance(kept, dict) and isinstance(kept.get("settings"), dict):
@@ -458,7 +474,10 @@ def history_of(path: Path) -> list[dict[str, float]]:
 
 
 def _make(folder: Path, settings: Settings) -> None:
-    """Make the run's folder; refuse one inside the data folder, which would change the data."""
+    """Make the run's folder; refuse a folder inside the data folder.
+
+    A run there would add files to the data.
+    """
     check_place(folder, settings.data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -469,7 +488,10 @@ def _make(folder: Path, settings: Settings) -> None:
 
 
 def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: bool) -> None:
-    """Check that the folder may be used, and remove files that a killed run left."""
+    """Check that the run may use ``folder``, remove temporary files of a killed run, and begin.
+
+    A new run writes its settings, so that it can be resumed from then on.
+    """
     there = newest(folder, lambda _: None) is not None
     if there and not resume:
         raise TrainError(f"{folder}: has a run already; resume it with --resume")
@@ -492,7 +514,10 @@ def _prepare(folder: Path, settings: Settings, options: FitOptions, *, resume: b
 
 
 def _check_replaces_nothing(folder: Path) -> None:
-    """Refuse a folder in which a new run would replace files that are not of an interrupted run."""
+    """Refuse a folder in which a new run would replace results, or files of another program.
+
+    The files of a run that was interrupted before its first checkpoint may be replaced.
+    """
     for name in RESULTS:
         if (folder / name).exists():
             raise TrainError(f"{folder}: has a file {name} already; choose a new folder with -o")
@@ -510,8 +535,8 @@ def read_settings(folder: Path) -> Settings:
     """Read the settings of the run in ``folder``; they may have been edited, so all are checked.
 
     Raises:
-        TrainError: there is no run, or its settings are damaged, of wrong types, outside their
-            ranges or unknown.
+        TrainError: the folder has no run; or its settings are damaged, of wrong types, outside
+            their ranges or unknown.
     """
     path = folder / SETTINGS
     values = _table(folder)
@@ -530,7 +555,7 @@ def read_options(folder: Path) -> FitOptions:
     """Read the options of the run in ``folder`` from its settings file.
 
     Raises:
-        TrainError: as :func:`read_settings`.
+        TrainError: for the same reasons as in :func:`read_settings`.
     """
     path = folder / SETTINGS
     how = _table(folder).get(HOW, {})

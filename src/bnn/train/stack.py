@@ -24,13 +24,13 @@ class Stack(nn.Module):
     """A trainable network from uint8 (N, *input shape) to logits, float32 (N, classes).
 
     Args:
-        topology: layers of the network; they are changed by :func:`deployable`.
+        topology: layers of the network; :func:`deployable` of them is trained.
         estimator: pseudo-gradient of the sign, see ``bnn.train.quantizers``.
 
     Attributes:
-        topology: layers that are trained.
-        body: layers up to the integer scores.
-        head: a batch norm that makes logits of the scores, or no layer.
+        topology: the layers that are trained.
+        body: the layers that make the integer scores from the input's integers.
+        head: the layers that make logits from the scores: one batch norm.
     """
 
     table: Tensor
@@ -51,7 +51,7 @@ class Stack(nn.Module):
         """Use small integers in training steps from now on (``bnn.train.lut``), if possible.
 
         Returns:
-            Whether it is possible; if not, nothing changes.
+            Whether it is possible; if it is not, floating point is used.
         """
         inputs = {int(value) for value in self.table.flatten().tolist()}
         self._stages = lut.stages_of(list(self.body), inputs)
@@ -63,7 +63,11 @@ class Stack(nn.Module):
         return self._stages is not None
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits; under autocast all but the head is rounded to bfloat16, not exact."""
+        """Return the logits, float32 (N, classes).
+
+        Under autocast everything before the head is rounded to autocast's dtype (bfloat16), and so
+        is not exact.
+        """
         device = pictures.device.type
         fast = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if fast else torch.float32
@@ -84,7 +88,7 @@ class Stack(nn.Module):
             return self._sums(pictures, torch.float32).to(torch.int32)
 
     def weights(self) -> list[nn.Parameter]:
-        """Return the real weights; the optimiser has another learning rate for them."""
+        """Return the real weights. Their learning rate is not that of the other parameters."""
         return [layer.weight for layer in self.body if isinstance(layer, layers.Weighted)]
 
     def project(self) -> None:
@@ -96,7 +100,8 @@ class Stack(nn.Module):
     def measure(self, batches: Iterable[Tensor]) -> None:
         """Set the batch norms' statistics to the mean over ``batches``, with the present weights.
 
-        Running statistics come from earlier weights, and from a few batches only.
+        The running statistics of training are less exact: they are from earlier weights too, and
+        mostly from the last few batches.
 
         Args:
             batches: at least one; each uint8 (N, *input shape), all of the same size.
@@ -123,11 +128,11 @@ class Stack(nn.Module):
 
 
 def deployable(topology: Topology) -> Topology:
-    """Return ``topology`` without settings that have no effect in training or are harmful.
+    """Return ``topology`` as it is trained: without biases that have no effect, with one last norm.
 
-    A bias before a batch norm has no effect: the batch norm subtracts it. The last layer becomes
-    one batch norm with the same parameters for all classes: then the largest integer score
-    decides, and no runtime and no accelerator needs real numbers.
+    A bias before a batch norm has no effect, because the batch norm subtracts it. Batch norms at
+    the end are replaced by one with the same parameters for all classes: then the largest integer
+    score decides, and neither a runtime nor an accelerator needs real numbers.
     """
     kept = list(topology.layers)
     for index, layer in enumerate(kept):
@@ -164,7 +169,7 @@ def _layers(topology: Topology, estimator: str) -> Iterator[nn.Module]:
 
 
 def _gain(topology: Topology, index: int) -> float:
-    """Return the initial gamma of a batch norm, by the range of the activation after it."""
+    """Return the initial gamma of a batch norm; it depends on the range of the activation after."""
     for layer in topology.layers[index + 1 :]:
         if isinstance(layer, Act):
             high = 1.0 if layer.precision == BIPOLAR else float(layer.precision.high)

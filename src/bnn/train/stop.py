@@ -14,7 +14,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the training to stop.
 
     Attributes:
-        signal: its number; a shell expects the exit code 128 + this.
+        signal: number of the signal; a shell expects the exit code 128 + this number.
     """
 
     def __init__(self, number: int) -> None:
@@ -31,7 +31,10 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise :class:`Stopped` on SIGINT and SIGTERM within the body; only in the main thread."""
+    """Within the body, raise :class:`Stopped` on SIGINT and SIGTERM.
+
+    In a thread that is not the main thread this does nothing. Signals that are ignored stay so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -27,12 +27,13 @@ from bnn.train.stack import Stack
 class Teacher:
     """A trained network that answers with logits.
 
-    Without a GPU the ``cpu`` runtime computes its answers: exact, and several times faster than
-    a forward pass of PyTorch.
+    Without a GPU the ``cpu`` runtime computes the teacher's answers: exactly, and several times
+    faster than a forward pass of PyTorch.
 
     Args:
         program: integer program of the network.
-        stack: the network for PyTorch, used on a GPU; None if there is none.
+        stack: the same network in PyTorch, which is used on a GPU; None if there is only the
+            program.
     """
 
     def __init__(self, program: Program, stack: Stack | None = None) -> None:
@@ -60,7 +61,7 @@ class Teacher:
         return torch.from_numpy(logits(self.program, scores)).float().to(pictures.device)
 
     def check(self, student: Topology, name: str) -> None:
-        """Refuse a student with another input shape or other classes.
+        """Refuse a student whose input shape or number of classes is not the teacher's.
 
         Raises:
             TrainError: ``student`` does not fit; the message begins with the teacher's ``name``.
@@ -73,12 +74,12 @@ class Teacher:
 
 
 class Teachers:
-    """Teachers; a student learns the mean of their probabilities.
+    """Several teachers; a student learns the mean of their probabilities.
 
     Args:
-        teachers: at least one.
-        temperature: logits of teachers and student are divided by it; a larger one gives
-            more weight to less likely classes.
+        teachers: at least one teacher.
+        temperature: the logits of teachers and student are divided by it. The higher it is, the
+            more weight have the less likely classes.
     """
 
     def __init__(self, teachers: Sequence[Teacher], temperature: float) -> None:
@@ -90,7 +91,9 @@ class Teachers:
             teacher.to(device)
 
     def loss(self, pictures: Tensor, answers: Tensor) -> Tensor:
-        """Return the cross entropy to the teachers' probabilities, scaled by temperature squared.
+        """Return the cross entropy of the student and the mean of the teachers' probabilities.
+
+        It is multiplied by the square of the temperature, so that the gradients keep their size.
 
         Args:
             pictures: uint8 (N, *input shape).

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Start from the weights of another run: ``bnn train --init RUN``.
 
-A network of few bits learns faster from one of more bits and the same shape than from random
-weights.
+A network of few bits is trained faster if it starts from the weights of a network of the same
+shape with more bits than if it starts from random weights.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ MEAN_MAGNITUDE, BIPOLAR_MEAN_MAGNITUDE = 0.7, 0.25
 
 
 def transfer(source: Stack, target: Stack, path: Path) -> int:
-    """Copy the values of ``source`` that fit into ``target``.
+    """Copy the values of ``source`` into ``target``, for the layers that have the same shape.
 
-    Layers are compared in order, and copied if their shapes are equal; their precisions may
-    differ. With another number of classes, for example, the last layer is not copied. The running
-    statistics of batch norms are copied only if all layers are the same.
+    Layers are compared in order; their precisions may differ. If the numbers of classes differ,
+    for example, the last layer is not copied. Weights, gamma and beta are copied, and rescaled for
+    other precisions. The running statistics of batch norms are copied only if all layers of the
+    two networks are the same.
 
     Args:
         source, target: networks; ``target`` is changed.
@@ -63,7 +64,10 @@ def _weighted(stack: Stack) -> Iterator[Weighted]:
 
 
 def _norms(stack: Stack) -> Iterator[tuple[BatchNorm, int]]:
-    """Yield each batch norm and the largest value of the activation after it (1 if none)."""
+    """Yield each batch norm, and the largest value of the activation after it.
+
+    The value is 1 if there is no activation.
+    """
     layers: list[nn.Module] = [*stack.body, *stack.head]
     for index, layer in enumerate(layers):
         if isinstance(layer, BatchNorm):
@@ -73,7 +77,10 @@ def _norms(stack: Stack) -> Iterator[tuple[BatchNorm, int]]:
 
 
 def _rescaled(weights: Tensor, before: Precision, after: Precision) -> Tensor:
-    """Return weights rescaled for precision ``after``; the next batch norm removes any factor."""
+    """Return ``weights``, rescaled if the precision changes from ``before`` to ``after``.
+
+    The factor does not change the network, because the next batch norm removes it.
+    """
     if before == after:
         return weights
     wanted = BIPOLAR_MEAN_MAGNITUDE if after == BIPOLAR else MEAN_MAGNITUDE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures of more than 8 bits or of real numbers, converted to 8 bits by their file's range.
+"""Pictures of more than 8 bits, or of real numbers, are converted to 8 bits here.
 
 Pillow's own conversion of such pictures clips values to 255, so that most become white. Here black
 and white are defined by the file; a picture without this information is refused.
@@ -33,10 +33,10 @@ _ADVICE = "convert it to 8 bits first, with the range that you know"
 
 @dataclass(frozen=True)
 class Range:
-    """The values of black and white, and whether the file declares them.
+    """The values of black and of white in a picture.
 
-    ``black`` is the larger one in pictures where 0 is white. ``declared`` is false if the range
-    is only that of the number type.
+    ``black`` is larger than ``white`` in pictures where 0 is white. ``declared`` is False if the
+    file does not state the two values: then they are the ends of the number type's range.
     """
 
     black: float
@@ -52,11 +52,11 @@ def is_deep(mode: str) -> bool:
 def to_8_bits(image: Image.Image, name: str) -> NDArray[np.uint8]:
     """Return grey levels, uint8 (height, width), of a picture for which :func:`is_deep` is true.
 
-    Black becomes 0, white 255, and what is between is rounded to the nearest level.
+    Black becomes 0, white becomes 255, and values between them are rounded to the nearest level.
 
     Raises:
-        DataError: the values of black and white are unknown, or pixels are outside their range or
-            NaN.
+        DataError: the values of black and white are unknown, a pixel is outside their range or
+            NaN, or the picture is nearly black although the file does not state its range.
     """
     stated = stated_range(image, name)
     values: NDArray[Any] = np.asarray(image)
@@ -91,10 +91,10 @@ def _rounded(values: NDArray[Any], stated: Range) -> NDArray[np.uint8]:
 
 
 def stated_range(image: Image.Image, name: str) -> Range:
-    """Return the values of black and white in a deep picture, from its file.
+    """Return the values of black and white in a deep picture, by its format and its file.
 
     Raises:
-        DataError: the file does not contain them, or the picture has no file.
+        DataError: the file does not state them, or the picture does not come from a file.
     """
     if image.format == "PNG" and image.mode != "F":
         return Range(0, 65535, declared=False)
@@ -143,7 +143,10 @@ def _of_tiff(tags: Any, name: str) -> Range:
 
 
 def _number(tags: Any, tag: int, default: float | None) -> float | None:
-    """Return the finite number of a tag if it is the same for all samples, else ``default``."""
+    """Return the number of a TIFF tag; ``default`` if it is missing or not finite.
+
+    Return ``default`` too if the samples (colours) of a pixel have different numbers.
+    """
     value = tags.get(tag)
     values = value if isinstance(value, tuple) else (value,)
     if len(set(values)) != 1:
@@ -159,8 +162,8 @@ def check_tiff(image: Image.Image, name: str) -> None:
     """Refuse TIFF files of 8 bits whose values Pillow reads wrongly.
 
     Raises:
-        DataError: the file has signed bytes, colours of 16 bits with another range, or a palette
-            of 8 bits instead of 16 (it would be black).
+        DataError: the file has signed bytes, colours of 16 bits whose range is not 0 to 65535, or
+            a palette of 8 bits instead of 16 (the picture would be black).
     """
     tags = getattr(image, "tag_v2", None)
     if image.format != "TIFF" or tags is None or is_deep(image.mode):
@@ -179,10 +182,12 @@ def check_tiff(image: Image.Image, name: str) -> None:
 
 
 def check_colours(image: Image.Image, raw: str, name: str) -> None:
-    """Refuse colours of 16 bits (raw mode ``raw``) that are nearly black.
+    """Refuse a picture with colours of 16 bits that is nearly black.
+
+    ``raw`` is Pillow's raw mode of the picture.
 
     Raises:
-        DataError: the largest value is a smaller share of the range than `MIN_RANGE`.
+        DataError: the largest value divided by the largest possible value is below `MIN_RANGE`.
     """
     if ";16" not in raw or is_deep(image.mode) or image.mode == "CMYK":
         return

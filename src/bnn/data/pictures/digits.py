@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The preparation `Digit` (`preprocess`): the original's rule, and another one if it fails."""
+"""The preparation `Digit` (`preprocess`): the original's rule, and an adaptive rule if it fails."""
 
 from __future__ import annotations
 
@@ -47,15 +47,18 @@ _NO_STROKE = (
 def digit_pixels(
     look: Seen, shape: tuple[int, int], options: Digit, name: str
 ) -> NDArray[np.uint8]:
-    """Return a picture of the stroke, uint8 (height, width) of ``shape``: 255, background 1.
+    """Return a picture of the stroke, uint8 (height, width) of ``shape``, light on dark.
 
-    A picture that has the size already is not searched for a stroke, unless it has transparent
-    pixels (it was drawn on a transparent canvas): it is converted to grey levels and, with
+    The stroke is 255 and the background 1; with ``options.like_mnist`` the picture is as in MNIST.
+
+    A picture that has this size already is not searched for a stroke, unless it has transparent
+    pixels (then it was drawn on a transparent canvas). It is converted to grey levels and, with
     ``options.like_mnist``, becomes light on black (`bnn.data.pictures.polarity`). If it is unclear
-    what in it is ground, it is searched as others are.
+    which of its pixels are the background, it is searched like pictures of other sizes.
 
     Raises:
-        DataError: there is no stroke (with ``options.adaptive``); the message begins with ``name``.
+        DataError: only with ``options.adaptive``: the picture has no stroke, several digits, or
+            lines through the digit; the message begins with ``name``.
     """
     grey = grey_levels(look.image)
     if grey.size == shape[::-1] and not look.transparent:
@@ -72,14 +75,14 @@ def digit_pixels(
 
 
 def is_turned(look: Seen, shape: tuple[int, int], options: Digit) -> bool:
-    """Whether a picture of the input's size is changed to light strokes on black."""
+    """Return whether `digit_pixels` changes a picture of the input's size to light on black."""
     if not options.like_mnist or look.image.size != shape[::-1] or look.transparent:
         return False
     return bool(changed(np.array(grey_levels(look.image))[None])[0])
 
 
 def say_if_changed(pictures: NDArray[np.uint8]) -> None:
-    """Print a notice if pictures (N, height, width) are not light on black but are taken as is."""
+    """Warn about pictures (N, height, width) that are not light on black, but are not changed."""
     count = int(changed(pictures).sum())
     if count:
         many = "a picture" if count == 1 else f"{count} pictures"
@@ -99,9 +102,10 @@ def _fixed(grey: Image.Image, options: Digit) -> Image.Image:
 def _one_stroke(
     grey: Image.Image, shape: tuple[int, int], options: Digit, name: str, framed: bool = False
 ) -> Image.Image:
-    """Return black ink on white: by the fixed rule if it finds a stroke, else by the adaptive one.
+    """Return the stroke of a picture as black ink on white.
 
-    ``framed``: whether this is the inside of a frame.
+    The fixed rule finds the ink; if what it finds is not a stroke, the adaptive rule does.
+    ``framed``: whether ``grey`` is the inside of a printed frame that was found before.
     """
     border = options.border
     sheet = _fixed(grey, options)
@@ -136,7 +140,10 @@ def _one_stroke(
 
 
 def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mask | None:
-    """Return a better mask of the ink if the fixed rule's result is not a stroke; else None."""
+    """Return a mask of the ink found by the adaptive rule, if the fixed rule's ink is not a stroke.
+
+    Return None if the fixed rule's ink is a stroke.
+    """
     ink = fixed == 0
     if is_stroke(grey, ink, fixed < 255):
         if is_solid(ink) or is_panel(ink):
@@ -152,7 +159,10 @@ def _better(grey: NDArray[np.uint8], fixed: NDArray[np.uint8], name: str) -> Mas
 
 
 def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
-    """Return the stroke in a picture with any light, also on a sheet on a table."""
+    """Return a mask of the stroke in a picture; None if there is none.
+
+    The light may be uneven, and the stroke may be on a sheet of paper that lies on a table.
+    """
     found = find_stroke(grey)
     sheet = on_table(grey)
     if sheet is None or (on_sheet := find_stroke(sheet)) is None:
@@ -170,7 +180,7 @@ def _on_any_ground(grey: NDArray[np.uint8]) -> Mask | None:
 
 
 def _is_light(grey: NDArray[np.uint8], ink: Mask) -> bool:
-    """Whether ink is lighter than its surroundings."""
+    """Return whether the ink is on average lighter than the rest of the picture."""
     factor = -(-max(grey.shape) // max(ink.shape))
     levels = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
     return bool(levels[ink].mean() > levels[~ink].mean())

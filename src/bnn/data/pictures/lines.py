@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures of text lines to columns of integers, by LSTM-PYNQ's rules, equal to the integer."""
+"""Pictures of text lines to columns of integers, by LSTM-PYNQ's rules.
+
+Every integer equals the one that LSTM-PYNQ computes."""
 
 from __future__ import annotations
 
@@ -76,16 +78,17 @@ def plain_columns(
 
     Args:
         line: the picture; dark text on light paper.
-        rows: height of a column.
-        bits: of a pixel.
-        limit: most columns.
+        rows: number of pixels in a column.
+        bits: number of bits of a pixel.
+        limit: largest number of columns.
         original: the picture is read as the original reads it, unchecked.
 
     Returns:
-        int16 (columns, rows), top pixel first.
+        int16 (columns, rows), the top pixel first.
 
     Raises:
-        DataError: it cannot be read, is blank, so narrow that it has no column, or too wide.
+        DataError: the picture cannot be read, is blank, is so narrow that it has no column, or has
+            more columns than ``limit``.
     """
     with _grey(line, original) as (image, name):
         inverted = Image.fromarray(255 - np.asarray(image))
@@ -100,7 +103,10 @@ def plain_columns(
 
 
 def plain_codes(values: NDArray[np.floating], bits: int) -> NDArray[np.int16]:
-    """Return real pixel values from -1 to 1 as signed integers of ``bits`` bits, int16."""
+    """Return real pixel values from -1 to 1 as signed integers of ``bits`` bits, int16.
+
+    They have ``bits - 1`` bits after the point; 1 becomes the largest of them.
+    """
     scale = 1 << (bits - 1)
     clipped = np.clip(values, -1.0, 1.0 - 1.0 / scale)
     codes: NDArray[np.int16] = np.rint(clipped * scale).astype(np.int16)
@@ -119,15 +125,16 @@ def fraktur_columns(
 
     Args:
         line: the picture, as high as there are numbers in ``mean``; dark text on light paper.
-        mean, deviation: of each row of pixels.
-        limit: most columns.
+        mean, deviation: mean and standard deviation of each row of pixels.
+        limit: largest number of columns.
         original: the picture is read as the original reads it, unchecked.
 
     Returns:
-        int16 (columns, rows), top pixel first; 16 empty columns are added at both ends.
+        int16 (columns, rows), the top pixel first; 16 empty columns are added at both ends.
 
     Raises:
-        DataError: it cannot be read, has another height, is blank, black or too wide.
+        DataError: the picture cannot be read, does not have as many rows as ``mean`` has numbers,
+            is blank, is black everywhere, or has more columns than ``limit``.
     """
     with _grey(line, original) as (image, name):
         if image.height != len(mean):
@@ -149,9 +156,9 @@ def fraktur_columns(
 
 
 def even_pixels(columns: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Return the columns, the last one twice if they have an odd number of pixels in all.
+    """Return the columns; if their total number of pixels is odd, the last column is there twice.
 
-    The original's host code does so, because its memory takes two pixels at a time.
+    The original's host code does so, because the board's memory takes two pixels at a time.
     """
     if columns.size % 2:
         return np.concatenate([columns, columns[-1:]])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Dark parts that are not one stroke: a table around the sheet, a frame, a second digit.
 
-`strokes` finds dark parts on light paper; this module interprets them together.
+The module `strokes` finds dark parts on light paper. This module decides what they are together.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ _FINE = 4
 
 
 def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np.uint8] | None:
-    """Return the part of a picture that is a sheet of paper on a darker ground, else None.
+    """Return the sheet of paper in a picture of a sheet that lies on a darker table.
 
     Args:
         grey: uint8 (height, width).
-        whole_side: whether the ground must cover a whole side of the picture.
+        whole_side: whether the table must cover a whole side of the picture.
 
     Returns:
-        uint8 (height, width) of the sheet; ground in its corners gets the level of the paper. A
-        ground is dark, and extends to the picture's edge.
+        uint8 (height, width) of the sheet; where its corners show the table, the level of the
+        paper. None if there is no table: a dark area that extends to the picture's edge.
     """
     cell = -(-max(grey.shape) // _GRID)
     small = np.asarray(Image.fromarray(grey).reduce(cell)) if cell > 1 else grey
@@ -107,7 +107,10 @@ def _between(values: NDArray[np.uint8]) -> int:
 
 
 def _step(levels: NDArray[np.uint8], ground: Mask) -> float:
-    """Return the typical difference of brightness of neighbouring pixels at ``ground``'s edge."""
+    """Return how much the brightness typically changes within 5 pixels at the edge of ``ground``.
+
+    ``ground`` is the mask of the table.
+    """
     image = Image.fromarray(levels)
     most, least = (
         np.asarray(image.filter(kind(5)), np.float32)
@@ -124,7 +127,10 @@ def _grown(mask: Mask, size: int) -> Mask:
 
 
 def _has_room(covered: Mask, ground: Mask) -> bool:
-    """Whether a sheet has areas without ink, as paper has and strokes of chalk do not."""
+    """Return whether a sheet has areas without ink, as paper has.
+
+    Strokes of chalk on a board, which may be taken for a sheet, have no such areas.
+    """
     sheet = box_of(~ground)
     side = max(int(_SQUARE * min(sheet.sides)) // 2 * 2 + 1, 3)
     padded = np.pad(covered, side, constant_values=True)
@@ -133,7 +139,10 @@ def _has_room(covered: Mask, ground: Mask) -> bool:
 
 
 def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
-    """Return a grid cell's size, and for each part of the ink (no dust) its box and its mask."""
+    """Return the size of a grid cell in pixels, and the box and the mask of each part of the ink.
+
+    Boxes and masks are on the grid. Dust (very small parts) is left out.
+    """
     cell = -(-max(ink.shape) // _GRID)
     amounts = pooled(ink, cell)
     labels = parts(amounts > 0)
@@ -145,10 +154,10 @@ def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
 
 
 def within_frame(ink: Mask) -> Box | None:
-    """Return the inside of a printed frame with ink in it, in pixels of ``ink``; else None.
+    """Return the inside of a printed frame that has ink in it, in pixels; None if there is none.
 
-    The frame is a rectangle of lines, which may lack one side; the ink in it must be large enough
-    to be a digit.
+    A frame is a rectangle of four lines, or ruled lines above or below the ink. The ink in a
+    rectangle must be large enough to be a digit.
     """
     cell, boxes, masks = _found(ink)
     for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
@@ -174,7 +183,10 @@ def within_frame(ink: Mask) -> Box | None:
 
 
 def _between_rules(boxes: list[Box]) -> Box | None:
-    """Return the area above, below or between ruled lines, if there are any, else None."""
+    """Return the area above, below or between ruled lines that has all the other ink in it.
+
+    Return None if there are no ruled lines, or if they run through the other ink.
+    """
     rules = [b for b in boxes if b.sides[0] <= max(_FLAT * b.sides[1], 2)]
     others = [b for b in boxes if b not in rules]
     if not rules or not others:
@@ -193,9 +205,10 @@ def _between_rules(boxes: list[Box]) -> Box | None:
 
 
 def _lines(mask: Mask, box: Box) -> tuple[Box, Box] | None:
-    """Return the inside of a frame if a part is a frame, else None.
+    """Return two boxes of the inside of a frame; None if the part is not a frame.
 
-    First what is surely inside, then all that its lines do not cover if they are straight.
+    The first box is surely inside the frame. The second is larger: it is inside the lines if these
+    are straight.
     """
     part = mask[box.top : box.bottom, box.left : box.right]
     height, width = part.shape
@@ -222,10 +235,10 @@ def _lines(mask: Mask, box: Box) -> tuple[Box, Box] | None:
 
 
 def is_ruled(ink: Mask) -> bool:
-    """Whether lines of the paper run through the ink: no digit can be told from them.
+    """Return whether ruled lines of the paper run through the ink, so that no digit can be read.
 
-    Such a line is as long as all of the ink, which is wider than a digit, and the other ink is
-    narrower; or lines are many.
+    One line is a ruled line if it is as long as all ink together, longer than a digit is wide, and
+    the other ink is narrower. Many parallel lines are always ruled lines.
     """
     box = box_of(ink)
     part = ink[box.top : box.bottom, box.left : box.right]
@@ -240,16 +253,17 @@ def is_ruled(ink: Mask) -> bool:
 
 
 def _runs(mask: NDArray[np.bool_]) -> int:
-    """Return how often true values begin."""
+    """Return the number of runs of successive true values."""
     return int(np.count_nonzero(mask & ~np.concatenate([[False], mask[:-1]])))
 
 
 def are_several(ink: Mask) -> bool:
     """Whether ink shows more than one digit or letter.
 
-    Strokes of one digit stand close together: a bar above a 5, a dot on an i, the two strokes
-    of a 4. Parts are several digits if they are side by side with a gap, and each is nearly as
-    tall as all ink; or if they are one above the other and each is tall; or if they are far apart.
+    Strokes of one digit are close together: a bar above a 5, a dot on an i, the two strokes of a
+    4. Parts are several digits in three cases: they are side by side with a gap, and each is
+    nearly as tall as all ink together; they are one above the other, and each is tall; or they are
+    far apart.
     """
     _, boxes, _ = _found(ink)
     height = _height(boxes)
@@ -263,7 +277,10 @@ def are_several(ink: Mask) -> bool:
 
 
 def _joined(spans: list[tuple[int, int, Box]], gap: float) -> list[list[Box]]:
-    """Return the groups of boxes that are separated by at least ``gap`` along one axis."""
+    """Return the boxes in groups; between two groups there is a distance of at least ``gap``.
+
+    ``spans`` has the first and the last position of each box along an axis.
+    """
     groups: list[list[Box]] = []
     end = 0
     for start, stop, box in sorted(spans, key=lambda span: span[:2]):
@@ -295,10 +312,11 @@ def _are_far(boxes: list[Box]) -> bool:
 
 
 def thickened(ink: Mask, shape: tuple[int, int]) -> Mask | None:
-    """Return thin ink thickened, so that it stays connected when shrunk to ``shape``; else None.
+    """Return thin ink made thicker, so that its lines stay connected when it shrinks to ``shape``.
 
-    Shrinking samples one of many pixels: a line narrower than the step would break or vanish.
-    Returns bool (height, width) at a reduced size; None if the ink is not thin.
+    Shrinking takes one of several pixels: a line that is narrower than the distance between these
+    would break or vanish. The result is bool (height, width) at a reduced size; None if the ink is
+    not thin.
     """
     box = box_of(ink)
     part = ink[box.top : box.bottom, box.left : box.right]
@@ -322,19 +340,21 @@ def _stroke_width(ink: Mask) -> float:
 
 
 def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
-    """Whether dark ink may be the hole in a light stroke: its box is not larger.
+    """Return whether dark ink may be the hole in a light stroke.
+
+    It may if the box around the ink is not larger than the box around the stroke.
 
     Args:
-        inner: mask of what is dark on light.
-        outer: mask of what is light on dark.
-        ratio: pixels of ``outer`` per pixel of ``inner``.
+        inner: mask of the ink that is dark on light.
+        outer: mask of the stroke that is light on dark.
+        ratio: how many pixels of ``outer`` are as long as one pixel of ``inner``.
     """
     small, large = box_of(inner).sides, box_of(outer).sides
     return max(small) * ratio <= max(large)
 
 
 def is_panel(ink: Mask) -> bool:
-    """Whether ink is a dark rectangle with something light in it, and not a digit."""
+    """Return whether the ink is a dark rectangle, in which something light may be, not a digit."""
     box = box_of(ink)
     part = ink[box.top : box.bottom, box.left : box.right]
     sides = part[0], part[-1], part[:, 0], part[:, -1]
@@ -344,7 +364,7 @@ def is_panel(ink: Mask) -> bool:
 
 
 def is_all_light(grey: NDArray[np.uint8], found: Mask) -> bool:
-    """Whether a light stroke that was found is nearly all that is light in a picture."""
+    """Return whether the light stroke ``found`` has nearly all light pixels of the picture."""
     factor = -(-max(grey.shape) // max(found.shape))
     levels = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
     light = levels > _between(levels)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures that have the input's size already: light strokes on dark, as MNIST has, or not.
+"""Pictures of digits that have the input's size already are made light on black, as in MNIST.
 
-Networks of digits were trained on light strokes on a black ground. A picture of the input's size is
-not searched for a stroke, so its ground decides what it shows.
+Networks of digits were trained on light strokes on a black background. A picture of the input's
+size is not searched for a stroke, so it must be light on black already, or is changed here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ GROUND_TENTHS = 6
 
 
 def settled(levels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return a picture as light strokes on black; None if it is unclear what is ground.
+    """Return a picture as light strokes on black; None if its background cannot be recognised.
 
-    A picture like MNIST's is returned as it is. In others, most of which is an even ground, the
-    ground becomes 0 and what differs from it most becomes 255.
+    A picture with a dark background and light pixels, as in MNIST, is returned as it is. If most
+    of another picture is an even background, the background becomes 0, and the levels that differ
+    most from it become 255.
 
     Args:
         levels: uint8 (height, width).
@@ -50,14 +51,14 @@ def settled(levels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def changed(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which of pictures uint8 (N, height, width) `settled` would change: bool (N,)."""
+    """Return which of the pictures, uint8 (N, height, width), `settled` would change: bool (N,)."""
     found = np.zeros(len(pictures), np.bool_)
     found[[index for index, _ in _changes(pictures)]] = True
     return found
 
 
 def _changes(pictures: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield (index, what `settled` makes of it) of pictures (N, height, width) that it changes."""
+    """Yield the index and the changed picture of each of the pictures that `settled` changes."""
     if not pictures.size:
         return
     for index in _unlike_mnist(pictures.reshape(len(pictures), -1)).tolist():
@@ -67,9 +68,10 @@ def _changes(pictures: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint
 
 
 def _unlike_mnist(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the indexes of pictures (N, pixels) that have a light ground or no light pixel.
+    """Return the indexes of pictures (N, pixels) that have a light background or no light pixel.
 
-    These are few in most sets, so that they alone need sorting.
+    In most sets they are few. `settled` sorts the pixels of a picture, and needs to do so only for
+    these.
     """
     pale = flat.max(axis=1) < MIN_STROKE
     # With a ground above MAX_GROUND, half of the pixels are above it.
@@ -81,7 +83,10 @@ def _unlike_mnist(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def all_settled(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pictures uint8 (N, height, width, 1) as `settled` makes them, unclear ones as is."""
+    """Return pictures, uint8 (N, height, width, 1), as `settled` makes them.
+
+    Pictures for which it returns None are not changed.
+    """
     made = pictures
     for index, now in _changes(pictures[..., 0]):
         made = pictures.copy() if made is pictures else made

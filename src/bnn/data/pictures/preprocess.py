@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How pictures are prepared for a model: a small frozen description in the model file.
 
-Three kinds: `Thumbnail` (the original's rule for CNV networks), `Digit` (its rule for LFC
-networks) and `Stretch` (plain). Pillow is imported when the first picture is prepared.
+There are three kinds: `Thumbnail` (the original's rule for CNV networks), `Digit` (the original's
+rule for LFC networks) and `Stretch` (resizing only). Pillow is imported when the first picture is
+prepared.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class Preprocess(ABC):
         """Return a picture or picture file as uint8 (height, width, channels) of ``shape``.
 
         The picture is read as a person sees it: upright, on white paper where it is transparent,
-        in 8 bits; see `seen`. A picture that has this height and width already is only
-        converted to grey or RGB, but see `Digit`. The caller's picture is not changed, except
-        that it is decoded.
+        in 8 bits; see `bnn.data.pictures.seen.seen`. A picture that has this height and width
+        already is only converted to grey or RGB, except by `Digit`. The caller's picture is not
+        changed, except that it is decoded.
 
         Raises `DataError` for a file that is not a picture, cannot be decoded or has values
         without a known range, and `InputError` for a shape that is not that of a picture.
@@ -57,15 +58,18 @@ class Preprocess(ABC):
             return self._pixels(opened, shape).reshape(shape)
 
     def ready(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return pictures of the input's size, uint8 (N, height, width, channels), as its bytes.
+        """Return prepared pictures for pictures that have the input's size already.
 
-        They are returned as they are, except by `Digit`.
+        Both are uint8 (N, height, width, channels). Only `Digit` changes such pictures.
         """
         return pictures
 
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
-        """Return what `to_array` returns, in any shape of that size; may decode the picture."""
+        """Return the pixels that `to_array` returns; the caller reshapes them to ``shape``.
+
+        The picture may be decoded, but is not changed.
+        """
 
     def to_json(self) -> dict[str, object]:
         """Return a dictionary of JSON values, from which `from_json` makes an equal object."""
@@ -83,7 +87,7 @@ class Preprocess(ABC):
 
 @dataclass(frozen=True)
 class Thumbnail(Preprocess):
-    """Shrink to fit, never enlarge, centre on ``background`` (red, green, blue).
+    """Shrink a picture to fit the input, never enlarge it, and centre it on ``background``.
 
     The original's rule for CNV networks; see `bnn.data.pictures.rules.on_canvas`.
     """
@@ -113,17 +117,19 @@ class Thumbnail(Preprocess):
 
 @dataclass(frozen=True)
 class Digit(Preprocess):
-    """Find a dark stroke on light paper, centre and invert it: stroke 255, background 1.
+    """Find a dark stroke on light paper, centre it and invert it: stroke 255, background 1.
 
-    The original's rule for LFC networks; see `bnn.data.pictures.rules.digit_array` for the options.
-    That rule has a fixed threshold. With ``adaptive``, if it does not find a stroke (pencil,
-    chalk, shadows), pixels are compared with the light around them, and a sheet without a
-    stroke is an error (`DataError`); see `bnn.data.pictures.strokes`.
+    This is the original's rule for LFC networks; `bnn.data.pictures.rules.digit_array` describes
+    the options. The original's rule has a fixed threshold. With ``adaptive``, if the fixed
+    threshold does not find a stroke (pencil, chalk, shadows), pixels are compared with the light
+    around them, and a sheet without a stroke is an error (`DataError`); see
+    `bnn.data.pictures.strokes`.
 
-    With ``like_mnist``, the stroke is placed as in MNIST: it fits a box of 20x20 of 28x28 pixels,
-    with its centre of mass in the middle, on 0 (`bnn.data.pictures.rules.mnist_array`); else it
-    fills the input, as in the original's notebooks, on 1. Also, a picture of the input's size that
-    is dark on light, or pale, becomes light on black (`bnn.data.pictures.polarity`).
+    With ``like_mnist``, the stroke is placed as in MNIST: it fits a box of 20x20 of the 28x28
+    pixels, its centre of mass is in the middle, and the background is 0
+    (`bnn.data.pictures.rules.mnist_array`). Also, a picture of the input's size that is dark on
+    light, or pale, becomes light on black (`bnn.data.pictures.polarity`). Without ``like_mnist``,
+    the stroke fills the input, as in the original's notebooks, and the background is 1.
     """
 
     kind: ClassVar[str] = "digit"
@@ -149,9 +155,10 @@ class Digit(Preprocess):
                 raise InputError(f"{name} must be true or false, not {getattr(self, name)!r}")
 
     def ready(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return pictures of the input's size with light strokes on black; see ``like_mnist``.
+        """Return pictures of the input's size; with ``like_mnist``, as light strokes on black.
 
-        Pictures that are not of this kind (noise, colours) are returned as they are.
+        Without ``like_mnist`` they are not changed, and a warning is printed if they are not light
+        on black. Pictures that show no strokes (noise, colours) are not changed.
         """
         if pictures.ndim != 4 or pictures.shape[3] != 1:
             return pictures
@@ -175,7 +182,10 @@ class Digit(Preprocess):
 
 @dataclass(frozen=True)
 class Stretch(Preprocess):
-    """Convert to grey or RGB, and resize bilinearly to the whole input, whatever the aspect."""
+    """Convert a picture to grey or RGB, and resize it to the size of the input (bilinear).
+
+    The ratio of width to height may change.
+    """
 
     kind: ClassVar[str] = "stretch"
 

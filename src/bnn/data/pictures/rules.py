@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pictures to uint8 arrays, by the original's rules, exact to the byte.
 
-Section 4 of the behavioural specification: the thumbnail rule of Pillow before version 7,
-its JPEG draft mode, the white canvas of the CIFAR conversion, and the rule of the webcam
-notebooks for handwritten digits. Works alike with every Pillow from 9.1 on.
+Section 4 of the specification describes them: the thumbnail rule of Pillow before version 7, its
+JPEG draft mode, the white canvas of the CIFAR conversion, and the rule of the webcam notebooks for
+handwritten digits. The results are the same with every Pillow from 9.1 on.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Open a picture file without decoding it, so that JPEG draft mode still applies.
 
     Raises `DataError` if the file is missing, not a picture of `FORMATS`, or has too many pixels
-    (`MAX_PIXELS`). Damage further inside shows when it is decoded.
+    (`MAX_PIXELS`). Damage of the pixels is found only when the picture is decoded.
     """
     with open_file(path, MAX_FILE_BYTES, DataError) as file:
         is_jpeg = file.read(3) == _JPEG
@@ -61,7 +61,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
 def open_bytes(data: bytes, name: str) -> Image.Image:
     """Open the bytes of a picture file without decoding them; ``name`` is for messages.
 
-    Raises `DataError` as `open_picture`.
+    Raises `DataError` for the same reasons as `open_picture`.
     """
     image = _opened(lambda: BytesIO(data), name, data.startswith(_JPEG))
     image.filename = name  # type: ignore[attr-defined]  # for messages
@@ -136,7 +136,7 @@ def picture_name(image: Image.Image) -> str:
 
 
 def twin(image: Image.Image) -> Image.Image:
-    """Return a copy of a picture; the copy of an undecoded JPEG is undecoded."""
+    """Return a copy of a picture; the copy of a JPEG that is not decoded yet is not decoded."""
     with decoding(picture_name(image)):
         if isinstance(image, JpegImageFile) and image.tile and not image.decoderconfig:
             assert image.fp is not None, "its file was closed before it was decoded"
@@ -151,10 +151,10 @@ def twin(image: Image.Image) -> Image.Image:
 def thumbnail_pillow6(image: Image.Image, size: tuple[int, int]) -> None:
     """Shrink a picture in place to fit ``size`` (width, height) as Pillow before 7 did.
 
-    The shorter side is truncated, not rounded; a JPEG not decoded yet is decoded at 1/2,
-    1/4 or 1/8 scale where that is still large enough; then one Lanczos resize, on
-    premultiplied colours where there is alpha. Never enlarges. Raises `DataError` if the
-    picture cannot be decoded.
+    The length of the shorter side is truncated, not rounded. A JPEG that is not decoded yet is
+    decoded at 1/2, 1/4 or 1/8 scale, if it is still large enough then. After that the picture is
+    resized once (Lanczos); colours with alpha are premultiplied. A picture is never enlarged.
+    Raises `DataError` if the picture cannot be decoded.
     """
     target = fitted(image.size, size)
     if target == image.size:
@@ -166,7 +166,7 @@ def thumbnail_pillow6(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
-    """Return the (width, height) to which Pillow before 7 shrank ``size``, to fit ``into``."""
+    """Return the (width, height) to which Pillow before 7 shrinks ``size`` to fit ``into``."""
     width, height = size
     if width > into[0]:
         width, height = into[0], int(max(height * into[0] / width, 1))
@@ -176,10 +176,11 @@ def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
 
 
 def _resized(image: Image.Image, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
-    """Resize rows first, then columns, with 8 bits in between.
+    """Return a picture resized: first along the rows, then along the columns.
 
-    So did Pillow for a long time; newer versions resize the columns of tall pictures first, which
-    gives other bytes. Resizing in one direction gives the same bytes in all versions.
+    The result of the first step has 8 bits. Pillow did so for a long time; newer versions resize
+    tall pictures along the columns first, which gives other bytes. Resizing in one direction only
+    gives the same bytes in all versions.
     """
     premultiplied = {"LA": "La", "RGBA": "RGBa"}.get(image.mode, image.mode)
     rows = image.convert(premultiplied).resize((size[0], image.height), filter_)
@@ -187,7 +188,10 @@ def _resized(image: Image.Image, size: tuple[int, int], filter_: Image.Resamplin
 
 
 def _become(image: Image.Image, other: Image.Image) -> None:
-    """Give ``image`` the pixels and size of ``other``, as Pillow's own thumbnail does."""
+    """Replace the pixels and the size of ``image`` by those of ``other``.
+
+    Pillow's own thumbnail does the same.
+    """
     image.im = other.im
     image._size = other.size  # Pillow offers no other way to change a picture's size in place
     image.readonly = 0
@@ -239,11 +243,11 @@ def turn_back(image: Image.Image) -> None:
 def on_canvas(
     image: Image.Image, shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
-    """Shrink to fit and centre on a canvas: uint8 (height, width, 3); ``shape``: (height, width).
+    """Return a picture, shrunk to fit, in the middle of a canvas: uint8 (height, width, 3).
 
-    The caller's picture is shrunk in place by `thumbnail_pillow6`. Then it is pasted without a
-    mask, and alpha is dropped: transparent pixels show their stored colour. Raises `DataError`
-    if the picture cannot be decoded.
+    ``shape`` is (height, width) of the canvas. The caller's picture is shrunk in place by
+    `thumbnail_pillow6`. Then it is pasted without a mask, and alpha is dropped: transparent pixels
+    show their stored colour. Raises `DataError` if the picture cannot be decoded.
     """
     height, width = shape
     thumbnail_pillow6(image, (width, height))
@@ -254,10 +258,10 @@ def on_canvas(
 def thumbnail_array(
     image: Image.Image, size: tuple[int, int], shape: tuple[int, int], background: Colour = WHITE
 ) -> NDArray[np.uint8]:
-    """Do `on_canvas` for an opaque picture that may have been decoded at a reduced scale.
+    """Return what `on_canvas` returns, for an opaque picture decoded at full or reduced scale.
 
-    ``image`` has mode L or RGB; ``size`` is its (width, height) at full scale, see
-    `bnn.data.pictures.seen.Seen`. The result is uint8 (height, width, 3), by ``shape``.
+    ``image`` has mode L or RGB, and is not changed; ``size`` is the (width, height) of the picture
+    at full scale, see `bnn.data.pictures.seen.Seen`. The result is uint8 (*shape, 3).
     """
     target = fitted(size, shape[::-1])
     if image.size != target:
@@ -281,9 +285,10 @@ def image_to_cifar_array(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def stretched(image: Image.Image, shape: tuple[int, int], mode: str) -> NDArray[np.uint8]:
-    """Convert to ``mode`` ("L" or "RGB") and resize bilinearly to (height, width) of ``shape``.
+    """Return a picture in ``mode`` ("L" or "RGB"), resized (bilinear) to ``shape``.
 
-    Returns uint8 (height, width) or (height, width, 3); the caller's picture is only decoded.
+    ``shape`` is (height, width). The result is uint8 (height, width) or (height, width, 3). The
+    caller's picture is decoded, but not changed.
     """
     with decoding(picture_name(image)):
         flat = image.convert(mode)
@@ -301,16 +306,16 @@ def digit_array(
 ) -> NDArray[np.uint8]:
     """Return a dark stroke on light paper as a white stroke on black: uint8 (height, width).
 
-    A picture that has the size already is only converted to grey levels. Others are prepared by
-    the rule of the original's webcam notebooks: enhance contrast, then brightness; with
-    ``cut``, make levels above it white and the others black; surround with ``border``
-    white pixels; crop to what is not white; resize to fit ``shape`` (nearest neighbour,
-    also enlarging), centred on white; invert. Pixels that are then exactly 255 (the
+    A picture that has this size already is only converted to grey levels. Other pictures are
+    prepared by the rule of the original's webcam notebooks: enhance contrast, then brightness;
+    with ``cut``, make levels above ``cut`` white and the others black; surround with ``border``
+    white pixels; crop to the rectangle that is not white; resize to fit ``shape`` (nearest
+    neighbour, also enlarging), centred on white; invert. Pixels that are then exactly 255 (the
     stroke) stay 255, all others become 1. An empty sheet gives 1 everywhere.
 
-    The defaults are those for MNIST; for the letters of NIST the notebook had contrast 5,
-    brightness 2, cut 180. The caller's picture is only decoded. Raises `DataError` if
-    that fails.
+    The defaults are those of the notebook for MNIST; for the letters of NIST the notebook had
+    contrast 5, brightness 2, cut 180. The caller's picture is decoded, but not changed. Raises
+    `DataError` if it cannot be decoded.
     """
     height, width = shape
     with decoding(picture_name(image)):
@@ -323,7 +328,10 @@ def digit_array(
 def ink_sheet(
     grey: Image.Image, contrast: float, brightness: float, cut: int | None, border: int
 ) -> Image.Image:
-    """Return grey levels on which all but ink is white, with a white border: see `digit_array`."""
+    """Return the first half of `digit_array`: grey levels after contrast, brightness and ``cut``.
+
+    ``border`` white pixels are added on each side.
+    """
     grey = ImageEnhance.Contrast(grey).enhance(contrast)
     grey = ImageEnhance.Brightness(grey).enhance(brightness)
     if cut is not None:
@@ -332,7 +340,7 @@ def ink_sheet(
 
 
 def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Crop to what is not white, fit to ``shape`` and invert: second half of `digit_array`."""
+    """Return the second half of `digit_array`: the ink, cropped, fitted to ``shape``, inverted."""
     height, width = shape
     stroke = sheet.crop(ImageOps.invert(sheet).getbbox())
     fitting = stroke.resize(_fit(stroke.size, (width, height)), Image.Resampling.NEAREST)
@@ -342,7 +350,10 @@ def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def in_box(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of the box that digits are fitted to, 20 of 28 as in MNIST."""
+    """Return the height and width of the box into which digits are fitted.
+
+    It is 20/28 of each side of ``shape``, as in MNIST.
+    """
     height, width = (
         max((side * _MNIST_BOX + _MNIST_SIDE // 2) // _MNIST_SIDE, 1) for side in shape
     )
@@ -350,10 +361,11 @@ def in_box(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def mnist_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return black ink as MNIST was made, uint8 (height, width): light on 0, smoothed.
+    """Return black ink as a picture like those of MNIST, uint8 (height, width).
 
-    Its aspect is kept; it fits a box of 20x20 of 28x28, and its centre of mass is in the middle
-    (LeCun et al., "Gradient-based learning applied to document recognition", section III.A).
+    The ink becomes light on 0, and is smoothed. Its ratio of width to height is kept; it fits a
+    box of 20x20 of 28x28 pixels, and its centre of mass is in the middle of the picture (LeCun et
+    al., "Gradient-based learning applied to document recognition", section III.A).
     """
     ink = Image.fromarray(np.where(np.asarray(sheet) == 0, np.uint8(255), np.uint8(0)))
     made = np.zeros(shape, np.uint8)
@@ -370,7 +382,10 @@ def mnist_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def _start(mass: NDArray[np.int64], length: int) -> int:
-    """Return where to put ``mass`` along a side, so that its centre is in the middle."""
+    """Return the first position for ``mass`` on a side of ``length``.
+
+    The centre of the mass is then in the middle of the side, if there is enough room.
+    """
     total = int(mass.sum())
     twice = int((mass * (2 * np.arange(len(mass)) + 1)).sum())
     start = (length * total - twice + total) // (2 * total)  # rounded, a half up
@@ -378,7 +393,10 @@ def _start(mass: NDArray[np.int64], length: int) -> int:
 
 
 def grey_levels(image: Image.Image) -> Image.Image:
-    """Return the grey levels as Pillow before 7: the weighted sum is truncated, not rounded."""
+    """Return a picture in grey levels as Pillow before 7 computed them.
+
+    The weighted sum of the colours is truncated, not rounded.
+    """
     if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")
     colours = image if image.mode == "RGB" else image.convert("RGB")
@@ -391,7 +409,10 @@ def grey_levels(image: Image.Image) -> Image.Image:
 
 
 def _fit(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
-    """Return the largest (width, height) with the same aspect that fits ``into``, truncated."""
+    """Return the largest (width, height) that fits ``into`` with the ratio of sides of ``size``.
+
+    The shorter side is truncated.
+    """
     across, down = into[0] / size[0], into[1] / size[1]
     if across < down:
         return into[0], max(int(size[1] * across), 1)

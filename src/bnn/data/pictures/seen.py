@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Any picture as a person sees it: upright, laid on paper, in grey or RGB of 8 bits.
 
-All pictures for a model are read by `seen`, in training and in use. Only
-`bnn.original`, which keeps the bytes of the original package, does not.
+All pictures for a model are read by `seen`, in training and in use. The exception is
+`bnn.original`, which must give the same bytes as the original package.
 
 Colour profiles (ICC) and gamma are ignored; levels are taken as sRGB.
 """
@@ -60,11 +60,11 @@ class Seen:
     """A picture as a person sees it.
 
     Attributes:
-        image: decoded, upright, opaque, of mode ``L`` or ``RGB``; maybe the caller's own, so
-            it must not be changed.
-        size: (width, height) of the whole picture, upright; ``image`` is smaller where a JPEG
+        image: the picture, decoded, upright, opaque, of mode ``L`` or ``RGB``. It may be the
+            caller's own object, so it must not be changed.
+        size: (width, height) of the upright picture at full scale; ``image`` is smaller if a JPEG
             was decoded at a reduced scale.
-        transparent: whether any pixel was transparent, so that paper shows.
+        transparent: whether some pixel was transparent, so that the paper shows there.
     """
 
     image: Image.Image
@@ -74,10 +74,11 @@ class Seen:
 
 @contextmanager
 def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open a picture file for `seen`; of an animation, its first frame.
+    """Open a picture file for `seen`; if it is an animation, open the first frame.
 
     Raises:
-        DataError: as `bnn.data.pictures.rules.open_picture`; or a TIFF file has several pages.
+        DataError: for the reasons of `bnn.data.pictures.rules.open_picture`, and for a TIFF file
+            with several pages.
     """
     with open_picture(path) as image:
         _check_one(image)
@@ -86,7 +87,7 @@ def open_one(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
 
 @contextmanager
 def open_one_of(data: bytes, name: str) -> Iterator[Image.Image]:
-    """Open the bytes of a picture file as :func:`open_one` opens a file."""
+    """Open the bytes of a picture file in the same way as :func:`open_one` opens a file."""
     with open_bytes(data, name) as image:
         _check_one(image)
         yield image
@@ -128,8 +129,8 @@ def seen(
 ) -> Seen:
     """Return a picture as a person sees it. The caller's picture is not changed, only decoded.
 
-    It is rotated by its EXIF orientation (tag 274); values of more than 8 bits are scaled by the
-    range that the file states; other colour spaces become RGB; transparent pixels show
+    The result is rotated by the EXIF orientation (tag 274). Values of more than 8 bits are scaled
+    by the range that the file states, other colour spaces become RGB, and transparent pixels show
     ``paper``.
 
     Args:
@@ -139,8 +140,8 @@ def seen(
             reduced scale for it, as `bnn.data.pictures.rules.thumbnail_pillow6` does.
 
     Raises:
-        DataError: it cannot be decoded, has no pixels, is completely transparent, or its values
-            have no known range.
+        DataError: the picture cannot be decoded, has no pixels, is completely transparent, or has
+            values without a known range.
     """
     name = picture_name(picture)
     with decoding(name):
@@ -191,7 +192,10 @@ def _of_jpeg(picture: Image.Image, within: tuple[int, int] | None) -> Seen:
 
 
 def _reduced(size: tuple[int, int]) -> tuple[int, int]:
-    """Return width and height of a huge JPEG at 1/2, 1/4 or 1/8 scale, small enough for memory."""
+    """Return the width and height at which a JPEG is decoded.
+
+    A huge JPEG is decoded at 1/2, 1/4 or 1/8 scale, so that it needs less memory.
+    """
     width, height = size
     while width * height > _WHOLE:
         width, height = width // 2, height // 2
@@ -203,7 +207,7 @@ def _turned(image: Image.Image, turn: int) -> Image.Image:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Return Pillow's raw mode of a picture that is not decoded yet; else ""."""
+    """Return Pillow's raw mode of a picture, such as ``RGB;16B``; "" if it is decoded already."""
     tile = getattr(image, "tile", None)
     args = tile[0][3] if tile else ""
     first = args[0] if isinstance(args, tuple) and args else args
@@ -211,7 +215,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _on_paper(image: Image.Image, raw: str, paper: Colour, name: str) -> tuple[Image.Image, bool]:
-    """Return the picture in mode L or RGB, and whether paper shows through it."""
+    """Return the picture on paper, in mode L or RGB, and whether the paper shows somewhere."""
     if image.mode in ("La", "RGBa"):
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     key = image.info.get("transparency")
@@ -239,7 +243,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _is_key(image: Image.Image, key: object, raw: str, name: str) -> NDArray[np.bool_]:
-    """Return where the transparent colour (PNG's tRNS) is, bool (height, width)."""
+    """Return which pixels have the transparent colour (PNG's tRNS), bool (height, width)."""
     parts = key if isinstance(key, tuple) else (key,)
     if not all(type(part) is int for part in parts) or len(parts) != len(image.getbands()):
         raise DataError(

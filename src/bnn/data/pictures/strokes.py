@@ -56,7 +56,7 @@ _SOLID, _NARROW = 0.8, 2.0
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of pixels; ``bottom`` and ``right`` are the first ones outside."""
+    """A rectangle of pixels; ``bottom`` and ``right`` are the first row and column outside it."""
 
     top: int
     bottom: int
@@ -73,7 +73,7 @@ class Box:
         return Box(self.top * factor, self.bottom * factor, self.left * factor, self.right * factor)
 
     def within(self, other: Box, margin: float) -> bool:
-        """Whether this box extends at most ``margin`` pixels beyond ``other`` on every side."""
+        """Return whether this box is inside ``other``, if ``other`` grows by ``margin`` pixels."""
         return (
             self.top >= other.top - margin
             and self.left >= other.left - margin
@@ -83,16 +83,16 @@ class Box:
 
 
 def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
-    """Whether a threshold found a stroke.
+    """Return whether the ink that a threshold found is a stroke.
 
     Args:
         grey: the picture, uint8 (height, width).
         ink: bool (height, width), the ink that was found.
-        dirty: bool (height, width), where the sheet is not white after the threshold.
+        dirty: bool (height, width), the pixels that are not white after the threshold.
 
-    It is a stroke if ink is in a few parts and the rest of the sheet is white. If ink reaches the
-    edge of the picture (shadows, dark boards, but also a digit that was cut out), the adaptive
-    method must find the same ink.
+    The ink is a stroke if it is in a few parts and the rest of the sheet is white. If it reaches
+    the edge of the picture (shadows and dark boards do, but also a digit in a cropped picture), the
+    adaptive method must find the same ink, or ink and paper must have one grey level each.
     """
     if dirty.mean() > _MAX_INK or ink.sum() < _MIN_INK * dirty.sum():
         return False
@@ -108,7 +108,10 @@ def is_stroke(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
 
 
 def _is_cut_out(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
-    """Whether this is a cropped picture: a stroke of one grey level on paper of one grey level."""
+    """Return whether this is a picture cropped to its stroke.
+
+    Its ink reaches all four edges, and ink and paper have one grey level each.
+    """
     sides = _sides(ink)
     if dirty.all() or not all(side.any() for side in sides):
         return False
@@ -119,16 +122,20 @@ def _is_cut_out(grey: NDArray[np.uint8], ink: Mask, dirty: Mask) -> bool:
 
 
 def _deviation(levels: NDArray[np.uint8]) -> float:
-    """Return the standard deviation, from the count of each level: `std` needs more memory."""
+    """Return the standard deviation, computed from the count of each level.
+
+    NumPy's `std` would need more memory.
+    """
     counts = np.bincount(levels, minlength=256).astype(np.float64)
     values = np.arange(256) - float((counts * np.arange(256)).sum() / counts.sum())
     return float(np.sqrt((counts * values**2).sum() / counts.sum()))
 
 
 def _reaches_out(ink: Mask) -> bool:
-    """Whether ink at the edge can be a stroke that continues outside the picture.
+    """Return whether ink at the edge of the picture can be a stroke that continues outside.
 
-    No other ink may be in the picture; it must not cover a whole side or be thick like a shadow.
+    It can if there is no other ink in the picture, and if it neither covers a whole side nor is
+    thick like a shadow.
     """
     if max(float(side.mean()) for side in _sides(ink)) > _MAX_OF_SIDE:
         return False
@@ -142,7 +149,7 @@ def _reaches_out(ink: Mask) -> bool:
 
 
 def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
-    """Whether the adaptive method finds the same ink if paper is added on all sides."""
+    """Return whether the adaptive method finds the same ink after paper is added on all sides."""
     height, width = ink.shape
     if ink.all() or max(height, width) < _MIN_PIXELS:
         return False
@@ -156,14 +163,17 @@ def _agrees(grey: NDArray[np.uint8], ink: Mask) -> bool:
 
 
 def _median(levels: NDArray[np.uint8]) -> int:
-    """Return the median, truncated, from the count of each level."""
+    """Return the median of ``levels``, truncated; it is found from the count of each level."""
     reached = np.cumsum(np.bincount(levels, minlength=256))
     middle = ((len(levels) - 1) // 2 + 1, len(levels) // 2 + 1)
     return int(np.searchsorted(reached, middle).sum()) // 2
 
 
 def _widened(values: NDArray[Any], margin: int, factor: int, around: int) -> NDArray[Any]:
-    """Do ``np.pad(values, margin, constant_values=around)[::factor, ::factor]`` in less memory."""
+    """Return ``np.pad(values, margin, constant_values=around)[::factor, ::factor]``.
+
+    It needs less memory than this expression.
+    """
     rows, columns = (np.arange(0, side + 2 * margin, factor) - margin for side in values.shape)
     within = [(i >= 0) & (i < n) for i, n in zip((rows, columns), values.shape, strict=True)]
     wider = np.full((len(rows), len(columns)), around, values.dtype)
@@ -179,7 +189,7 @@ def is_solid(ink: Mask) -> bool:
 
 
 def inside(grey: NDArray[np.uint8], ink: Mask) -> Mask | None:
-    """Return a stroke within an area that was found as ink (a shadow, for example), else None."""
+    """Return a stroke inside the area ``ink``, which may be a shadow; None if there is none."""
     box = box_of(ink)
     trim = [max(side // 10, 1) for side in box.sides]
     part = grey[box.top + trim[0] : box.bottom - trim[0], box.left + trim[1] : box.right - trim[1]]
@@ -189,8 +199,9 @@ def inside(grey: NDArray[np.uint8], ink: Mask) -> Mask | None:
 def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
     """Find the stroke in a picture with any light, uint8 (height, width).
 
-    It may be dark on light or light on dark. Returns bool (height, width), at a reduced size for
-    large pictures, with the stroke True; None if there is nothing that looks like one.
+    The stroke may be dark on light or light on dark. The result is bool (height, width), True
+    where the stroke is, at a reduced size for large pictures. It is None if nothing in the picture
+    looks like a stroke.
     """
     image = Image.fromarray(np.ascontiguousarray(grey))
     if (factor := -(-max(image.size) // _SEARCHED)) > 1:
@@ -208,7 +219,10 @@ def find_stroke(grey: NDArray[np.uint8]) -> Mask | None:
 
 
 def _skew(image: Image.Image) -> float:
-    """Return the skewness of differences from the local light: negative if dark is rarer."""
+    """Return the skewness of the differences between each pixel and the mean around it.
+
+    It is negative if few pixels are darker than their surroundings, positive if few are lighter.
+    """
     values = np.asarray(image, np.float32)
     reach = max(min(image.size) / 6, 1)
     light = np.asarray(image.filter(ImageFilter.BoxBlur(reach)), np.float32)
@@ -217,9 +231,10 @@ def _skew(image: Image.Image) -> float:
 
 
 def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -> Mask | None:
-    """Return what is darker than the paper around it, if it looks like a stroke, else None.
+    """Return the pixels that are darker than the paper around them, as a mask.
 
-    ``edge``: the largest share of the picture's edge that it may cover. ``fading``: see `_paper`.
+    Return None if they do not look like a stroke. ``edge`` is the largest share of the picture's
+    edge that the stroke may cover. For ``fading`` see `_paper`.
     """
     light = np.maximum(_paper(sheet, fading), 8.0)
     share = sheet / light
@@ -246,13 +261,19 @@ def _darker(sheet: NDArray[np.uint8], edge: float = 1.0, fading: bool = False) -
 
 
 def spans(found: Mask) -> bool:
-    """Whether ink extends from side to side, like the rim of a table."""
+    """Return whether the ink extends from one side of the picture to the opposite side.
+
+    The rim of a table does so.
+    """
     height, width = box_of(found).sides
     return bool(height > _SPAN * found.shape[0] or width > _SPAN * found.shape[1])
 
 
 def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
-    """Whether ink that was removed because it reaches the edge belongs to the same stroke."""
+    """Return whether the ink that is not in ``found`` belongs to the same stroke.
+
+    It was removed because it reaches the edge; it belongs to the stroke if it is as dark.
+    """
     other = ink & ~found
     if other.sum() < _MIN_REST * found.sum():
         return False
@@ -261,10 +282,10 @@ def _is_rest(sheet: NDArray[np.uint8], ink: Mask, found: Mask) -> bool:
 
 
 def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
-    """Estimate the light of the paper at every pixel, also under the ink: float32 (height, width).
+    """Return the estimated level of the paper at every pixel, also under the ink.
 
-    A dark and narrow area along the edge of the picture is a table; with ``fading`` it is paper
-    with less light.
+    The result is float32 (height, width). A dark and narrow area along the edge of the picture is
+    taken to be a table; with ``fading`` it is taken to be paper with less light.
     """
     image = Image.fromarray(np.ascontiguousarray(sheet))
     step = max(min(image.size) / _STEPS, 1.0)
@@ -279,9 +300,10 @@ def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
 
 
 def _clean(ink: Mask, edges: bool = False) -> Mask | None:
-    """Return ink without dust and, unless ``edges``, without parts that reach the picture's edge.
+    """Return the ink without dust, and without the parts that reach the picture's edge.
 
-    None if the rest is too small or in too many parts for a stroke.
+    With ``edges`` the parts that reach the edge are kept. Return None if what is left is too small
+    for a stroke, or has too many parts.
     """
     if not ink.any():
         return None
@@ -313,7 +335,10 @@ def pooled(ink: Mask, cell: int) -> NDArray[np.int64]:
 
 
 def parts(mask: Mask) -> NDArray[np.int64]:
-    """Return numbers from 1 for the connected parts of a mask (also by corners), 0 elsewhere."""
+    """Return for each pixel of a mask the number of its connected part, from 1; 0 elsewhere.
+
+    Pixels that touch at a corner are connected.
+    """
     numbers = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int64)
     inner = numbers[1:-1, 1:-1]
     inner[mask] = np.arange(1, mask.sum() + 1)

@@ -17,7 +17,7 @@ MAX_TILES = 1 << 20
 
 
 def tiles(frame: Any, size: int, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return the squares of a picture and where each lies.
+    """Return the squares of a picture, and the position of each.
 
     Args:
         frame: uint8 (height, width) or (height, width, 1, 3 or 4), a PIL picture, or a file's path.
@@ -27,8 +27,9 @@ def tiles(frame: Any, size: int, stride: int) -> tuple[NDArray[np.uint8], NDArra
 
     Returns:
         Pictures uint8 (N, size, size[, channels]), in rows from the top left, and their boxes,
-        int32 (N, 4): left, top, right, bottom. If the last square does not end at the border, one
-        that does is added, so with a stride of at most ``size`` every pixel is in a tile.
+        int32 (N, 4): left, top, right, bottom. If the last square of a row or column does not end
+        at the border, another square that ends there is added. So every pixel is in a square, if
+        ``stride`` is at most ``size``.
 
     Raises:
         InputError: the frame is not a picture or smaller than a tile, or has too many tiles.

@@ -66,7 +66,8 @@ def load(path: str | os.PathLike[str], network: str | None = None) -> Model:
     Args:
         path: a folder, or a tar archive (plain, gz, bz2, xz). A ``hw/config.h`` in it, as
             :func:`save` writes it, defines folding and network; else the folding is the original's.
-        network: such as ``cnvW1A1``; by default the one in the path, else the one that fits best.
+        network: such as ``cnvW1A1``. By default the network of ``hw/config.h``; without that file
+            the network that the path names, else the one that most files fit.
 
     Raises:
         ParameterError: a file is missing or has a wrong size; the message names it.
@@ -86,18 +87,20 @@ def save(
 
     Args:
         model: one of the five networks: read from such a set, or trained and lowered.
-        folder: the folder to make; if it exists, it must be empty. Its ``hw/config.h`` has the
-            constants for the original's build.
+        folder: the folder to make; if it exists, it must be empty. Its file ``hw/config.h`` has
+            the constants for the original's build.
         folding: (PE, SIMD) of every layer; the original's by default.
-        fires_at: for an LFC network with logits: the output bit of a class is 1 if its logit is at
-            least this number. Default: the entry ``fires at`` of the model's provenance, or 0
-            without one. :func:`bnn.formats.bnn_pynq.extracting.firing_level` finds a good one.
+        fires_at: only for an LFC network with logits: the output bit of a class is 1 if the logit
+            of the class is at least this number. By default it is the entry ``fires at`` of the
+            model's provenance, or 0 if there is no such entry.
+            :func:`bnn.formats.bnn_pynq.extracting.firing_level` finds a good number.
 
     Returns:
         Notes on what the files cannot express, one line each.
 
     Raises:
-        ParameterError: the model is not such a network, or the files cannot express its values.
+        ParameterError: the model is not one of the five networks, or the files cannot express its
+            values.
     """
     parameters, notes = parameters_of(model, fires_at)
     if folding is not None:
@@ -131,8 +134,8 @@ def from_files(location: Path, files: Files, original: OriginalNetwork) -> Model
 def half_steps(raw: NDArray[np.int64]) -> str:
     """Return the lowest bits of the thresholds of CNV's first layer, as hexadecimal digits.
 
-    They have no effect (the sums are whole numbers, the thresholds have steps of 1/2). They are
-    kept so that the same file can be written again.
+    These bits have no effect: the sums are whole numbers, and the thresholds have steps of 1/2.
+    They are kept so that the same file can be written again.
     """
     return np.packbits((raw & 1).astype(np.uint8).ravel()).tobytes().hex()
 

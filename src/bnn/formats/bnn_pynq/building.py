@@ -2,8 +2,9 @@
 """From the numbers of a parameter set to a program (specification, section 2).
 
 With one-bit weights and activations the original counts equal bits. Here hidden layers use the
-signed sum s instead (count = (columns + s) / 2, so thresholds are doubled). The last layer keeps
-the count, which is its score: its inputs are 0 and 1, and its bias is the number of -1 weights.
+signed sum s instead (count = (columns + s) / 2, so thresholds are doubled). The last layer still
+counts, because the counts are the scores: the inputs of its dot are 0 and 1, and the bias of a row
+is the number of -1 weights in the row.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ def program_of(network: OriginalNetwork, parsed: Parsed) -> Program:
 
 
 def _weight_precision(weights: NDArray[np.int64], bits: int) -> Precision:
-    """Two-bit weights are ternary, unless one is -2, which no shipped set has."""
+    """Return the precision of weights of ``bits`` bits.
+
+    One bit: bipolar. Two bits: ternary, or ``int2`` if a weight is -2; no shipped set has one.
+    """
     if bits == 1:
         return BIPOLAR
     return TERNARY if TERNARY.allows(weights) else INT(2)
@@ -41,7 +45,7 @@ def _activation(
     """Return the threshold operation that compares the sums of row r with ``reached[r]``.
 
     Args:
-        as_bits: one-bit outputs are 0 and 1 instead of -1 and +1.
+        as_bits: whether one-bit outputs are 0 and 1 instead of -1 and +1.
     """
     ascending = np.sort(reached, axis=1)
     if bits == 2:
@@ -52,7 +56,11 @@ def _activation(
 
 
 def _last_dot(name: str, source: str, weights: NDArray[np.int64], network: OriginalNetwork) -> Dot:
-    """Return the dot of the scores: a count of equal bits (inputs 0 and 1), or a signed sum."""
+    """Return the dot whose sums are the scores.
+
+    With one-bit activations the dot reads 0 and 1, and counts equal bits. With two-bit
+    activations it reads -1, 0 and 1, and computes signed sums.
+    """
     counts = network.activation_bits == 1
     return Dot(
         name,
@@ -121,7 +129,10 @@ def _cnv(network: OriginalNetwork, parsed: Parsed) -> Program:
 
 
 def _lfc(network: OriginalNetwork, parsed: Parsed) -> Program:
-    """Return an LFC program: one bit per class; the highest that fires is the class (section 5)."""
+    """Return an LFC program: one bit per class.
+
+    The class is the highest index whose bit is 1 (specification, section 5).
+    """
     ops, scores = _body(network, parsed, "pixels")
     bits = Threshold("fired", scores, parsed[-1][1] + 1, UINT(1))
     return Program(

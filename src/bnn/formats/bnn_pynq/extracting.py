@@ -88,7 +88,10 @@ def _check_firing(model: Model, network: OriginalNetwork, last: Stage, level: fl
 
 
 def _stages(model: Model) -> list[Stage]:
-    """Return the layers of the program, without the arg max; refuse edges with two readers."""
+    """Return the layers of the program, without the arg max.
+
+    Refuse a program that is not a plain stack, for example if two operations read the same edge.
+    """
     program = model.program
     readers: dict[str, list[Op]] = {}
     for op in program.ops:
@@ -112,7 +115,9 @@ def _stages(model: Model) -> list[Stage]:
         dot = found.get(Dot)
         if dot is None:
             names = ", ".join(op.name for op in readers[edge])
-            raise ParameterError(f"{model.name}: {names} does not exist in an original network")
+            raise ParameterError(
+                f"{model.name}: no layer of an original network has {names} in this place"
+            )
         if isinstance(dot, Dot) and dot.product_shift:
             raise ParameterError(
                 f"{model.name}: {dot.name} rounds its products, unlike the original"
@@ -186,8 +191,8 @@ def _check_input(model: Model, network: OriginalNetwork) -> None:
 class Sums:
     """Relation between a dot's sums and those of the original's hardware.
 
-    The inputs of the dot are activations with ``levels`` thresholds each. One that has reached
-    ``count`` of them has the value ``-1 + (2 / levels) * count`` in the original, and
+    The inputs of the dot are activations with ``levels`` thresholds each. An activation that has
+    reached ``count`` thresholds has the value ``-1 + (2 / levels) * count`` in the original, and
     ``base + step * count`` in the program. With S the sum of a row's weights, the original's sum
     is ``-S + (2 / levels) * (program's sum - bias - base * S) / step``.
     """
@@ -215,7 +220,7 @@ class Sums:
 
     @property
     def offset(self) -> Whole:
-        """The program's sums if every count is 0, int64 (rows,)."""
+        """The program's sums if no input reaches a threshold (every count is 0), int64 (rows,)."""
         bias = 0 if self.dot.bias is None else self.dot.bias.astype(np.int64)
         return bias + self.base * self.row_sums
 
@@ -248,9 +253,10 @@ def _hidden(
 
 
 def raw_thresholds(network: OriginalNetwork, layer: Layer, reached: Whole) -> Whole:
-    """Return the thresholds as numbers in the files.
+    """Return the thresholds (rows, levels) as the numbers that the files contain.
 
-    ``reached`` (rows, levels) has the smallest signed sum, without pad columns, of each level.
+    ``reached`` (rows, levels) has the smallest signed sum at which each level begins; pad columns
+    are not in this sum.
     """
     if network.activation_bits == 1:
         raw = (reached + layer.used_columns - 1) // 2  # T < (columns + sum) / 2
@@ -303,8 +309,10 @@ def _score_sign(program: Program, stage: Stage, sums: Sums) -> int:
 def firing_level(logits: NDArray[np.float64]) -> float:
     """Return the level for which "the highest class that reaches it" best agrees with the arg max.
 
-    LFC sets have no scores: every class has one bit, and the highest that fires is the
-    class. A network that was trained for the largest logit needs a level that fits it.
+    LFC sets have no scores: every class has one bit, which is 1 if the class's logit reaches the
+    level. The answer is the highest class whose bit is 1. A network is trained so that its answer
+    is the largest logit; this function tries many levels, and takes the one that gives the same
+    answer for the most pictures.
 
     Args:
         logits: float64 (N, classes), of typical pictures; no labels are needed.
@@ -321,7 +329,10 @@ def firing_level(logits: NDArray[np.float64]) -> float:
 
 
 def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDArray[np.int32]]:
-    """Return signs (classes,) and thresholds (classes, 1): a class fires at ``sign * sum >= T``."""
+    """Return for each class a sign, int64 (classes,), and a threshold T, int32 (classes, 1).
+
+    The output bit of a class is 1 if ``sign * sum >= T``.
+    """
     if program.affine is None:
         raise ParameterError(f"{stage.dot.name}: LFC needs a threshold or logits for each class")
     edge = program.edges[program.scores]
@@ -342,7 +353,10 @@ def _fires(program: Program, stage: Stage, fires_at: float) -> tuple[Whole, NDAr
 
 
 def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) -> LayerParameters:
-    """Return the first layer with the lowest bits of its thresholds, if the reader kept them."""
+    """Return the first layer with the lowest bits of its thresholds as in the file that was read.
+
+    If the model has no such bits in its provenance, or they do not fit, return ``first`` unchanged.
+    """
     kept = model.provenance.get("half steps")
     if not network.is_cnv or not isinstance(kept, str):
         return first
@@ -358,7 +372,10 @@ def _half_steps(model: Model, network: OriginalNetwork, first: LayerParameters) 
 
 
 def classes_text(model: Model) -> str:
-    """Return the contents of ``classes.txt``: as it was read, else one name per line.
+    """Return the contents of ``classes.txt``.
+
+    They are the text that was read, if its names are still those of the model; else one name per
+    line.
 
     Raises:
         ParameterError: reading the text would not give the same names.

@@ -24,9 +24,9 @@ class Layer:
         rows, columns: size of the padded weight matrix.
         pe, simd: rows and columns computed in parallel (the folding).
         used_columns: columns before padding.
-        convolution: whether it has a 3x3 window before the dot.
-        pool: whether it has a 2x2 maximum after the activation.
-        last: whether it is the last layer, whose rows after the classes are padding.
+        convolution: whether the layer has a 3x3 window before the dot.
+        pool: whether the layer has a 2x2 maximum after the activation.
+        last: whether this is the last layer. Its rows after the classes are padding.
     """
 
     rows: int
@@ -40,17 +40,17 @@ class Layer:
 
     @property
     def neuron_fold(self) -> int:
-        """NF: threshold rows per PE (TMEM)."""
+        """Rows that each PE computes, one after the other; the original calls it NF or TMEM."""
         return self.rows // self.pe
 
     @property
     def synapse_fold(self) -> int:
-        """SF: weight words per row."""
+        """Weight words in a row; the original calls it SF."""
         return self.columns // self.simd
 
     @property
     def weight_words(self) -> int:
-        """WMEM: weight words per PE."""
+        """Weight words in the memory of each PE; the original calls it WMEM."""
         return self.neuron_fold * self.synapse_fold
 
 
@@ -71,7 +71,7 @@ class OriginalNetwork:
 
     @property
     def is_cnv(self) -> bool:
-        """Whether it is convolutional (ends in scores), not fully connected (ends in bits)."""
+        """Whether this is a CNV network (ends in scores), not an LFC network (ends in bits)."""
         return self.name.startswith("cnv")
 
     def levels(self, index: int) -> int:
@@ -117,7 +117,8 @@ def refold(network: OriginalNetwork, folding: Folding) -> OriginalNetwork:
     """Return ``network`` with another (PE, SIMD) for each layer.
 
     Raises:
-        ParameterError: PE or SIMD does not divide a layer, or SIMD weights exceed a word.
+        ParameterError: ``folding`` has too few or too many pairs, a PE does not divide the rows
+            of its layer, a SIMD does not divide the columns, or SIMD weights exceed a word.
     """
     if len(folding) != len(network.layers):
         raise ParameterError(

@@ -108,7 +108,12 @@ def _spelled(location: Path, name: str) -> str:
 
 
 def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork:
-    """Return the network called ``name``, else the one in the path, else the best fit."""
+    """Return the network of a parameter set.
+
+    If ``name`` is given, this is the network called so. Else it is the network that
+    ``hw/config.h`` describes; else the one whose name is in the last part of the path; else the
+    one that has the most files of the right size.
+    """
     if name is not None and name not in NETWORKS:
         name = _spelled(location, name)
     configured = _configured(files)
@@ -129,7 +134,7 @@ def recognise(location: Path, files: Files, name: str | None) -> OriginalNetwork
 def _configured(files: Files) -> OriginalNetwork | None:
     """Return the network and folding that a C header of constants describes, if there is one.
 
-    Headers of other programs, which contain less, are ignored.
+    A header without all constants of one of the five networks is ignored: it is another program's.
     """
     found = {
         (int(index), key.decode()): int(value)
@@ -146,7 +151,7 @@ def _configured(files: Files) -> OriginalNetwork | None:
 
 
 def _fit(network: OriginalNetwork, files: Files) -> int:
-    """Return how many files have the size that this network expects."""
+    """Return how many of the files have the name and the size of a file of this network."""
     fit = 0
     for index, layer in enumerate(network.layers):
         for pe in range(layer.pe):
@@ -179,8 +184,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
     """Return the names in the text of a ``classes.txt``; an empty line is a class, too.
 
     Raises:
-        ParameterError: it contains control characters: it is another kind of file, or text in
-            another encoding, such as UTF-16.
+        ParameterError: the text contains control characters: then the file is not a text, or its
+            encoding is not UTF-8 (but UTF-16, for example).
     """
     text = text.removeprefix("\ufeff")  # Windows' editors put it before UTF-8
     if _CONTROL.search(text):
@@ -191,11 +196,11 @@ def parse_classes(text: str) -> tuple[str, ...]:
 def check_unused(location: Path, files: Files, network: OriginalNetwork) -> None:
     """Refuse parameter files that the network does not use: they belong to another network.
 
-    Thresholds of the last layer are accepted even if it uses none: the original's own sets have
-    them (specification, section 3).
+    Thresholds of the last layer are accepted even if the layer uses none: the original's own sets
+    have them (specification, section 3).
 
     Raises:
-        ParameterError: there is such a file; the message names it.
+        ParameterError: there is an unused file; the message names it.
     """
     known = {CONFIG, "classes.txt"}
     for index, layer in enumerate(network.layers):
@@ -234,7 +239,11 @@ def read_layer(
 def _words(
     location: Path, files: Files, name: str, shape: tuple[int, int], used_folds: int
 ) -> NDArray[np.uint64]:
-    """Read the words of a file, (folds, words per fold); words missing for pad rows are 0."""
+    """Return the words of the file ``name``, uint64 ``shape`` = (folds, words per fold).
+
+    The file may end after the first ``used_folds`` folds: the others have pad rows only, and
+    their words are 0.
+    """
     data = files.get(name)
     if data is None:
         raise ParameterError(f"{location}: {name} is missing")

@@ -48,7 +48,7 @@ class Parameters:
 
 
 def encode(parameters: Parameters) -> Files:
-    """Return file name -> contents, in the folding of ``parameters.network``."""
+    """Return file name -> contents of a parameter set in the folding of ``parameters.network``."""
     network = parameters.network
     files: Files = {}
     for index, (layer, values) in enumerate(zip(network.layers, parameters.layers, strict=True)):
@@ -66,7 +66,11 @@ def encode(parameters: Parameters) -> Files:
 def _weight_words(
     layer: Layer, weights: NDArray[np.int64], bits: int
 ) -> Iterator[NDArray[np.uint64]]:
-    """Yield the weight words of each PE. Pad columns are +1; pad rows +1 (one bit) or 0 (two)."""
+    """Yield the weight words of each PE.
+
+    Weights in pad columns are +1. Weights in pad rows are +1 if weights have one bit, 0 if they
+    have two.
+    """
     rows, columns = weights.shape
     padded = np.full((layer.rows, layer.columns), 1 if bits == 1 else 0, np.int64)
     padded[:rows, :columns] = weights

@@ -43,7 +43,7 @@ _SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def check(module: Any, epsilons: Mapping[str, float], tensor_norm: float) -> None:
-    """Refuse modules whose results depend on settings that are not in their tensors.
+    """Refuse a network with a setting that is not in its tensors and differs from bnn_pynq's.
 
     Args:
         module: the network.

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """PyTorch checkpoints: Brevitas' bnn_pynq networks (TFC, SFC, LFC, CNV), and others by a topology.
 
-The quantizers of the bnn_pynq networks have constant scales, so that the tensors of the state
-and the numbers of bits say all; a live module of them is read in the same way. Other states need
-a topology (:mod:`bnn.formats.brevitas.state`). Other Brevitas modules are exported to QONNX and
-read by :mod:`bnn.formats.qonnx.read`.
+The quantizers of the bnn_pynq networks have constant scales, so the tensors of the state and the
+numbers of bits are enough to build the network. A live module of these networks is read in the
+same way. Other states need a topology (:mod:`bnn.formats.brevitas.state`). Other Brevitas modules
+are exported to QONNX, and the QONNX file is read by :mod:`bnn.formats.qonnx.read`.
 
-Layers: FC: 2x - 1, quantizer, three times (dense, batch norm, quantizer), dense, tensor
-norm. CNV: 2x - 1, 8-bit quantizer, six convolutions and two dense layers with batch norm
-and quantizer each, dense, tensor norm. A module number that is missing after a convolution's
-quantizer is a max pool.
+Layers of TFC, SFC and LFC: 2x - 1, quantizer, three times (dense, batch norm, quantizer), dense,
+tensor norm. Layers of CNV: 2x - 1, 8-bit quantizer, six convolutions and two dense layers with
+batch norm and quantizer each, dense, tensor norm. A module number that is missing after a
+convolution's quantizer is a max pool.
 """
 
 from __future__ import annotations
@@ -79,11 +79,13 @@ def read(
     """Read the network in a checkpoint.
 
     Args:
-        path: a file of ``torch.save`` with a state dictionary, or with one as ``state_dict``.
-        network: its topology, or the name of a bnn_pynq network (``cnv-w1a1``, ``TFC_1W1A``),
-            which defines the bits; by default the file's name is searched for one.
-        given_input: with a topology: the values that occur at the input, a name of
-            :func:`bnn.formats.grids.grid`.
+        path: a file of ``torch.save``: a state dictionary, or a dictionary that has the state
+            dictionary under ``state_dict``.
+        network: the network's topology, or the name of a bnn_pynq network (``cnv-w1a1``,
+            ``TFC_1W1A``), which defines the bits. By default the file's name must contain the
+            name of a bnn_pynq network.
+        given_input: only if ``network`` is a topology: the values that occur at the input, a name
+            of :func:`bnn.formats.grids.grid`.
 
     Raises:
         FormatError: the file is damaged, or its network is not known: ``network`` is not given and
@@ -100,7 +102,8 @@ def read(
         bits = _named_bits(path, network, held)
         if given_input is not None:
             raise FormatError(
-                "--input is for a state with a topology in TOML; this network quantizes its input"
+                "this network quantizes its input: remove --input, which is for a state with a "
+                "topology in TOML"
             )
         if network is None:
             report.lost.append(
@@ -113,7 +116,10 @@ def read(
 
 
 def _dictionary(held: Any, report: Report) -> Mapping[Any, Any] | None:
-    """Return the state dictionary, at whichever place in the file it is."""
+    """Return the state dictionary: one of the entries ``_PLACES`` of the file, or the whole file.
+
+    Return None if the file does not contain a dictionary.
+    """
     if not isinstance(held, dict):
         return None
     for place in _PLACES:
@@ -147,7 +153,7 @@ def from_module(module: Any) -> Converted:
     """Return the network of a live bnn_pynq module, which has its bits as attributes.
 
     Raises:
-        FormatError: it is another kind of module.
+        FormatError: the module is not one of Brevitas' bnn_pynq networks.
     """
     check(module, _EPSILON, _TENSOR_NORM_EPSILON)
     state = _state(
@@ -191,7 +197,7 @@ def _named_bits(path: Path, network: str | None, held: Mapping[Any, Any]) -> Bit
 
 
 def _unknown(held: Mapping[Any, Any]) -> str:
-    """Return a message: what to do with a state whose network is not known."""
+    """Return a message that says what the user can do with a state of an unknown network."""
     own = any(isinstance(key, str) and key.split(".")[0] in _EPSILON for key in held)
     if own:
         return (
@@ -227,7 +233,10 @@ Module = tuple[str, int, dict[str, NDArray[Any]]]
 
 
 def _modules(state: State, report: Report) -> list[Module]:
-    """Return the modules in order, each as name of its list, its number in it, its tensors."""
+    """Return the modules in the order in which they run.
+
+    Each is a tuple: name of the module list, number in this list, tensors by name.
+    """
     found: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
     for key, value in state.items():
         part = key.split(".")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""State dictionaries of any PyTorch module, read with a topology.
+"""State dictionaries of PyTorch modules with linear, convolution and batch norm layers.
 
-The state has tensors under the paths of their modules. It does not have the order in which the
-modules run, nor strides, padding, pools, activations or bits: the topology has them. Modules of
-equal size are used in the order of the file, in which they were defined, unless the topology names
-them. Weights are latent: they are quantized to the topology's precision, bipolar ones by sign.
+The state has tensors under the paths of their modules. It does not contain the order in which the
+modules run, nor strides, padding, pools, activations or bits: a topology says these. If several
+modules have weights of the same shape, and the topology does not name them, they are used in the
+order of their tensors in the file. The weights in the file are latent (real numbers): they are
+quantized to the topology's precision; bipolar weights are the signs of the latent ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """PyTorch checkpoints (``torch.save``'s files) read as data, without torch or pickle.
 
-Today's are zip files; before version 1.6 they were several pickles in a row, and then the
-numbers of each storage.
+Since version 1.6 PyTorch writes zip files. Earlier versions wrote several pickles in a row, and
+after them the numbers of each storage.
 
 A checkpoint is a pickle program that builds dictionaries of tensors. Here the program is only
 parsed (:mod:`pickletools`): containers and tensors are understood; everything else becomes an
@@ -70,10 +70,12 @@ MAX_OLD = 1 << 30
 
 
 def read(path: Path) -> Any:
-    """Read the checkpoint ``path``: dictionaries, lists, numbers, text and arrays.
+    """Return the contents of the checkpoint ``path``.
+
+    They are dictionaries, lists, numbers, text and arrays; other objects are :class:`Inert`.
 
     Raises:
-        FormatError: it is damaged, or is not such a checkpoint.
+        FormatError: the file is damaged, or is not a PyTorch checkpoint.
     """
     with archives.size_checked(path).open("rb") as file:
         is_old = file.read(len(OLD)) == OLD
@@ -106,8 +108,9 @@ def read(path: Path) -> Any:
 def _read_old(path: Path) -> Any:
     """Read a checkpoint of PyTorch before version 1.6.
 
-    Its parts: a number, a version, the machine's sizes, the object, the keys of its storages,
-    and for each of these how many numbers it has and the numbers.
+    The file has, in this order: a fixed number, the version, the sizes of the machine's number
+    types, the saved object, the keys of the storages; and then, for each storage, how many
+    numbers it has, and the numbers.
     """
     data = io.BytesIO(read_file(path, MAX_OLD, FormatError))
     storages: dict[str, tuple[int, int]] = {}
@@ -238,7 +241,7 @@ class _Program:
                 raise ValueError(name)
 
     def _marked(self) -> list[Any]:
-        """Pop what was pushed since the last mark."""
+        """Remove everything after the last mark from the stack, and return it."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
             place -= 1

@@ -20,11 +20,11 @@ _PER_LINE = 8
 
 @dataclass(frozen=True)
 class Planes:
-    """How an integer is a sum of its bits: ``low + sum(factor * bit)``.
+    """How a value is computed from the bits of its code: ``low + sum(factor * bit)``.
 
     Attributes:
-        factors: one for each bit of the code, from the lowest.
-        low: the value of a code of zeros.
+        factors: a factor for each bit of the code, from the lowest bit to the highest.
+        low: the value whose code has only zeros.
     """
 
     factors: tuple[int, ...]
@@ -55,7 +55,7 @@ def packed(op: Dot) -> NDArray[np.uint32]:
 
 
 def array(c: str, name: str, values: NDArray[Any], *, hexadecimal: bool = False) -> str:
-    """Return the definition of a constant array, flat."""
+    """Return C text that defines the constant array ``name`` of type ``c``, with one dimension."""
     flat = [int(value) for value in values.reshape(-1)]
     if hexadecimal:
         texts = [f"0x{value:08x}u" for value in flat]
@@ -67,7 +67,11 @@ def array(c: str, name: str, values: NDArray[Any], *, hexadecimal: bool = False)
 
 
 def _number(value: int) -> str:
-    """An integer constant; C has no negative ones, and -2^31, -2^63 need a difference."""
+    """Return a C expression for an integer.
+
+    C has no negative constants: ``-2147483648`` is minus of a number that does not fit in 32 bits.
+    Therefore -2^31 and -2^63 are written as differences.
+    """
     if value == -(1 << 63):
         return "(-INT64_C(9223372036854775807) - 1)"
     if not -(1 << 31) < value < 1 << 31:

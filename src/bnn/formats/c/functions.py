@@ -33,13 +33,14 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True)
 class Context:
-    """The facts about one operation that its C function is made from.
+    """What is needed to write the C function of one operation.
 
     Attributes:
-        program: the program that contains it.
-        number: its number; part of the names in C.
-        places: where the edges are stored.
-        fused: name -> window, for windows that dots gather patch by patch.
+        program: the program that contains the operation.
+        number: number of the operation, which is part of the names in C.
+        places: name of each edge -> where the edge is stored.
+        fused: name -> window, for the windows that have no function of their own, because the dots
+            that read them copy each patch when they need it.
     """
 
     program: Program
@@ -48,17 +49,21 @@ class Context:
     fused: Mapping[str, Window]
 
     def edge(self, name: str) -> Edge:
-        """The edge called ``name``."""
+        """Return the edge called ``name``."""
         return self.program.edges[name]
 
     def type_of(self, name: str) -> str:
-        """C type of the values of an edge."""
+        """Return the C type of the values of an edge."""
         edge = self.edge(name)
         return c_type(edge.low, edge.high)
 
 
 def function(op: Op, context: Context) -> str:
-    """Return C text: the constants of an operation, and its ``opN(sources..., result)``."""
+    """Return C text: the constants of an operation, and its function ``opN(sources..., result)``.
+
+    Raises:
+        FormatError: no C code can be written yet for operations of this kind.
+    """
     match op:
         case Window():
             return _window(op, context)
@@ -94,7 +99,7 @@ def _head(context: Context, *sources: tuple[str, str], result: str, to: str = "y
 
 
 def _gather(op: Window, context: Context, name: str, patch: str) -> str:
-    """A function that copies one patch of a map: ``name(map, row, column, patch)``."""
+    """Return the C function ``name(map, row, column, patch)``, which copies a patch of a map."""
     height, width, channels = context.edge(op.source).shape
     (rows, columns), (down, right) = op.kernel, op.stride
     top, left = op.padding[:2]
@@ -156,14 +161,14 @@ def _dot(op: Dot, context: Context) -> str:
 
 
 def _biases(op: Dot, low: int) -> NDArray[np.int64]:
-    """Return the bias of each row plus ``low`` times the sum of its weights."""
+    """Return for each row of weights: the row's bias plus ``low`` times the sum of the weights."""
     bias = np.zeros(len(op.weights), np.int64) if op.bias is None else op.bias.astype(np.int64)
     biases: NDArray[np.int64] = bias + low * op.weights.astype(np.int64).sum(axis=1)
     return biases
 
 
 def _sum_type(op: Dot, inputs: Planes, weights: Planes) -> str:
-    """A type that holds every partial sum of the counted products."""
+    """Return a C type that holds every partial sum of the products that :func:`_counted` counts."""
     columns = op.weights.shape[1]
     steps = sum(map(abs, inputs.factors)) * (sum(map(abs, weights.factors)) + abs(weights.low))
     most = columns * steps + int(np.abs(_biases(op, inputs.low)).max())
@@ -171,7 +176,11 @@ def _sum_type(op: Dot, inputs: Planes, weights: Planes) -> str:
 
 
 def _counted(op: Dot, context: Context) -> str:
-    """``productN``: bit planes, AND and popcount; with BNN_PLAIN bit by bit from the same data."""
+    """Return the function ``productN`` of a dot that counts bits.
+
+    It uses AND and popcount on bit planes. If BNN_PLAIN is defined when the C code is compiled, it
+    reads the same bit planes, but multiplies and adds value by value.
+    """
     number, (rows, columns) = context.number, op.weights.shape
     source = context.edge(op.source)
     inputs, weights = planes_of(source.precision), planes_of(op.precision)
@@ -232,7 +241,7 @@ def _signed(value: int) -> str:
 
 
 def _multiplied(op: Dot, context: Context) -> str:
-    """``productN`` with weights stored as numbers and multiplied."""
+    """Return the function ``productN`` of a dot whose weights are stored as numbers."""
     number, (rows, columns) = context.number, op.weights.shape
     made, weight = context.type_of(op.name), c_type(int(op.weights.min()), int(op.weights.max()))
     bias = op.bias is not None and op.bias.any()

@@ -28,12 +28,12 @@ def c_type(low: int, high: int) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an edge lies.
+    """Where the values of an edge are stored.
 
     Attributes:
-        array: C type of its values, which is also that of the array.
-        first: index of its first value in that array.
-        size: number of its values.
+        array: C type of the values. There is one array for each type, which has this type.
+        first: index of the first value in this array.
+        size: number of values.
     """
 
     array: str
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def text(self) -> str:
-        """C expression: pointer to the first value."""
+        """C expression of a pointer to the first value."""
         return f"{array_name(self.array)} + {self.first}"
 
 
@@ -62,8 +62,8 @@ def places(program: Program, fused: Iterable[str]) -> dict[str, Place]:
 
     Args:
         program: the program.
-        fused: edges that are never stored: windows that a dot gathers patch by patch. What they
-            read stays alive until their last reader has run.
+        fused: edges that are never stored: windows whose patches a dot copies one by one. The
+            edge that such a window reads stays alive until the last of these dots has run.
     """
     alive: dict[str, Place] = {}
     found: dict[str, Place] = {}
@@ -78,7 +78,10 @@ def places(program: Program, fused: Iterable[str]) -> dict[str, Place]:
 
 
 def _last_use(program: Program, fused: set[str]) -> dict[str, int]:
-    """Step (0 is the input, 1 the first operation) after which an edge is not read any more."""
+    """Return for each edge the last step that reads the edge (step 1 is the first operation).
+
+    For edges that no operation reads, this is a step after the last operation: they are results.
+    """
     steps = {op.name: step for step, op in enumerate(program.ops, 1)}
     never = len(steps) + 1
     last = {edge: steps[name] for name, edges in last_readers(program).items() for edge in edges}
@@ -91,7 +94,7 @@ def _last_use(program: Program, fused: set[str]) -> dict[str, int]:
 
 
 def _free(alive: Mapping[str, Place], array: str, size: int) -> Place:
-    """The lowest place of ``size`` values that overlaps no place that is alive."""
+    """Return the first place in ``array`` for ``size`` values that is free of living edges."""
     first = 0
     for place in sorted(alive.values(), key=lambda each: each.first):
         if place.array == array and first < place.first + place.size and place.first < first + size:

@@ -165,9 +165,10 @@ int main(void)
 
 
 def quantize(given: RealInput, name: str, size: int) -> str:
-    """``NAME_quantize``, in float32 as :meth:`~bnn.program.inputs.RealInput.quantized` computes.
+    """Return the C function ``NAME_quantize``.
 
-    volatile: no compiler fuses or widens what float32 rounds.
+    It computes in float32, like :meth:`~bnn.program.inputs.RealInput.quantized`. Its variables are
+    ``volatile``, so that a compiler neither fuses operations nor computes with more bits.
     """
     scale = "scale[0]" if given.scale.size == 1 else f"scale[i % {given.scale.size}]"
     zero = "zero_point[0]"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes a folder with a model as C99."""
+"""Write a folder with a model as C99."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         A note on what the code does not do. ``NAME.h`` says how much memory it takes.
 
     Raises:
-        FormatError: the folder exists, its name is not a C identifier, or the model ends in a layer
-            of real weights or is too large.
+        FormatError: the folder exists, its name is not a C identifier, or the model is too large,
+            ends in a layer of real weights, or has an operation that cannot be written in C yet.
     """
     target = check_folder(folder)
     name = target.name
@@ -83,7 +83,8 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     """Return the path of a folder that :func:`save` can write.
 
     Raises:
-        FormatError: it exists, or its name is not a C identifier.
+        FormatError: the folder exists, its name is not a C identifier, or the folder that would
+            contain it does not exist.
     """
     target = Path(folder)
     if reason := _unusable(target.name):
@@ -101,7 +102,7 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def _unusable(name: str) -> str:
-    """Return why a name cannot begin the names of functions and files; "" if it can."""
+    """Return why functions and files cannot be called after ``name``; "" if they can."""
     if name in _RESERVED:
         return f"{name!r} is a word of C or C++"
     if name in _STANDARD:
@@ -214,7 +215,10 @@ def _scratch(program: Program, fused: dict[str, Window]) -> tuple[str, int]:
 
 
 def _packs(program: Program) -> str:
-    """Return C functions: popcount, and for each input type of dots one that packs bit planes."""
+    """Return C functions: popcount, and a function that packs bit planes for each input type.
+
+    Return "" if no dot counts bits.
+    """
     edges = [
         program.edges[op.source]
         for op in program.ops
@@ -272,7 +276,10 @@ def _end(program: Program, name: str, found: dict[str, Place], calls: list[str])
 
 
 def _class(program: Program, name: str) -> str:
-    """``NAME_class``: the first maximum of the logits, or of the scores."""
+    """Return the function ``NAME_class``: the first maximum of the logits.
+
+    If the model has no logits, it is the first maximum of the scores.
+    """
     if program.affine is None:
         return texts.CLASS_OF_SCORES.replace("@NAME@", name).replace("@N@", str(program.classes))
     scale, offset = program.affine.scale, program.affine.offset
@@ -289,7 +296,11 @@ def _classes(model: Model, name: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A C string of UTF-8 bytes; octal escapes end after three digits, unlike hexadecimal ones."""
+    """Return a C string literal with the UTF-8 bytes of ``text``.
+
+    Other bytes than plain letters are octal escapes: these end after three digits, while a
+    hexadecimal escape would continue into the next letters.
+    """
     plain = set(range(0x20, 0x7F)) - set(b'"\\?')
     return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
 
@@ -333,7 +344,7 @@ def _header(model: Model, name: str, sizes: tuple[int, int]) -> str:
 
 
 def _test(model: Model, name: str) -> str:
-    """A program that compares a few answers with those of the reference runtime."""
+    """Return a C program that compares a few answers with those of the reference runtime."""
     program = model.program
     inputs = _sample(program)
     edges = evaluate(program, inputs)
@@ -355,7 +366,7 @@ def _test(model: Model, name: str) -> str:
 
 
 def _sample(program: Program) -> NDArray[Any]:
-    """Inputs (TESTED, *shape) as the runtimes take them."""
+    """Return random inputs (TESTED, *shape): uint8 pictures, or int16 integers of the input."""
     random = np.random.default_rng(0)
     shape = (TESTED, *program.input.shape)
     if isinstance(program.input, PictureInput):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading Keras model files as data: layers with their configuration and arrays.
 
-``.keras`` (a zip of JSON and HDF5, Keras 3 and late Keras 2), whole-model ``.h5``, and weights
-in ``.h5`` beside the JSON of their architecture.
+The files are ``.keras`` (a zip archive of JSON and HDF5; Keras 3 and the last versions of Keras 2),
+``.h5`` with a whole model, and ``.h5`` with weights only, next to a JSON file of the architecture.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class KerasLayer:
 
     Attributes:
         name: name of the layer.
-        kind: name of its class.
-        settings: its configuration, checked against the settings of its class.
-        sources: names of the layers that it reads.
-        arrays: its variables, by name if names are known (``.h5``), else in their
-            order as ``0``, ``1``, ...
+        kind: name of the layer's class.
+        settings: the layer's configuration, checked against the settings of its class.
+        sources: names of the layers that the layer reads.
+        arrays: the layer's variables by name. If the file has no names of variables, they are
+            called ``0``, ``1``, ... in their order.
     """
 
     name: str
@@ -138,7 +138,10 @@ def _version(path: Path, given: Any) -> int:
 def _places(
     path: Path, weights: archives.Hdf5, top: str, listed: list[_Listed]
 ) -> dict[str, str | None]:
-    """Return layer -> HDF5 group: the group that has the layer's name, or a class and number."""
+    """Return layer -> HDF5 group with the layer's arrays; None if the layer has no group.
+
+    A group notes the name of its layer, or is called after the layer's class and a number.
+    """
     named: dict[str, str] = {}
     for key in weights.keys(top):
         name = weights.attribute(f"{top}/{key}/vars", "name")
@@ -201,7 +204,7 @@ def _read_hdf5(path: Path, architecture: Path | None, quantizers: Quantizers) ->
 def _read_weights(
     path: Path, file: archives.Hdf5, architecture: Path, quantizers: Quantizers
 ) -> KerasModel:
-    """Read weights by the names of their layers, or by Keras 3's numbers."""
+    """Read a file of weights, whose groups are called after layers, or numbered (Keras 3)."""
     text = read_file(architecture, MAX_CONFIG, FormatError)
     config = _json(architecture, text, quantizers)
     listed = _listed(architecture, config)
@@ -233,7 +236,7 @@ def _read_weights(
 def _named(
     path: Path, file: archives.Hdf5, top: str, layer: str, kind: str
 ) -> dict[str, NDArray[Any]]:
-    """Return a layer's arrays by short name: ``kernel`` for ``a/b/kernel:0``."""
+    """Return a layer's arrays by their short names, such as ``kernel`` for ``a/b/kernel:0``."""
     names = file.attribute(f"{top}{layer}", "weight_names")
     found: dict[str, NDArray[Any]] = {}
     for name in [] if names is None else np.asarray(names).reshape(-1):

@@ -4,8 +4,9 @@
 Each channel has its own number of bits and of integer bits; numbers that differ between the
 positions of a map are refused. ``TRN`` rounds downwards; ``RND`` rounds to the nearest, halves
 upwards. Values outside the range wrap around, as in hardware (``WRAP``). If proved bounds show that
-no value wraps, one activation is the quantizer. Else two are: the first has enough bits not to
-wrap, and from it is subtracted the second, the part of each value that wrapping takes away.
+no value wraps, the quantizer becomes one activation. Else it becomes two activations and their
+difference: the first activation has enough bits not to wrap; the second has the part that wrapping
+takes away from each value.
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ class FixedPoint:
     """A fixed-point quantizer.
 
     Attributes:
-        signed: 1 if values have a sign, else 0; float32 (1,) or (channels,), like the next two.
-        bits: number of bits.
-        whole: how many of the bits are before the point, with the sign.
+        signed: 1 if values have a sign, else 0; float32 (1,) or (channels,).
+        bits: number of bits; float32 (1,) or (channels,).
+        whole: how many of the bits are before the point, the sign included; float32 (1,) or
+            (channels,).
         rounding: HGQ's name of the rounding, such as ``TRN``.
         wraps: whether values outside the range wrap around; if not, they saturate.
     """
@@ -82,16 +84,16 @@ class FixedPoint:
 
     @property
     def low(self) -> Array:
-        """Smallest integer."""
+        """Smallest integer that the quantizer gives, per channel."""
         return np.asarray(-self.signed * _F(2) ** (self.bits - self.signed))
 
     @property
     def high(self) -> Array:
-        """Largest integer."""
+        """Largest integer that the quantizer gives, per channel."""
         return np.asarray(_F(2) ** (self.bits - self.signed) - _F(1))
 
     def __call__(self, x: Array) -> Array:
-        """Quantize ``x`` (n, channels), float32; values outside saturate."""
+        """Return ``x`` (n, channels) quantized, float32; values outside the range saturate."""
         scaled = x / self.unit
         match self.rounding:
             case "TRN":
@@ -106,19 +108,23 @@ class FixedPoint:
         return np.asarray(np.where(self.bits == 0, _F(0), held).astype(np.float32))
 
     def precision(self) -> Precision | None:
-        """Return the precision of its integers; None if channels differ."""
+        """Return the precision of the quantizer's integers.
+
+        Return None if channels have different bits, or if there are no bits or more than 32.
+        """
         if self.bits.size > 1 or not 1 <= self.bits[0] <= 32:
             return None
         bits = int(self.bits[0])
         return INT(bits) if self.signed[0] else UINT(bits)
 
     def common(self, halves: bool = False) -> FixedPoint | None:
-        """Return one quantizer for all channels that has the values of each.
+        """Return one quantizer for all channels that has the values of every channel.
 
-        None if it needs more than 32 bits.
+        Return None if this quantizer would need more than 32 bits, or if no channel has bits.
 
         Args:
-            halves: whether it also has the values halfway between two of these: one bit more.
+            halves: whether the quantizer also has the values halfway between two neighbouring
+                values, which needs one bit more.
         """
         all_signed, all_bits, all_whole = np.broadcast_arrays(self.signed, self.bits, self.whole)
         used = all_bits > 0
@@ -170,7 +176,7 @@ def activation_of(
 
     Args:
         chain: the functions in order; each reads the result of the one before it.
-        span: bounds of what the first one reads.
+        span: bounds of the values that the first function reads.
 
     Raises:
         FormatError: the result has too many values.
@@ -206,7 +212,10 @@ def activation_of(
 
 
 def _falls(function: Function, span: Span, channels: int) -> bool:
-    """Return whether ``function`` is lower at the upper than at the lower bound in a channel."""
+    """Return whether ``function`` falls: whether it is lower at the upper bound than at the lower.
+
+    One channel in which it is lower is enough.
+    """
     low, high = (function(np.broadcast_to(end, (1, channels)).astype(np.float32)) for end in span)
     return bool((high < low).any())
 
@@ -214,9 +223,10 @@ def _falls(function: Function, span: Span, channels: int) -> bool:
 def _bisected(
     name: str, function: Function, last: FixedPoint, channels: int, source: str
 ) -> MultiThreshold | None:
-    """Return ``function``, which ends in ``last``, as thresholds; None if they are too many.
+    """Return ``function``, whose last step is the quantizer ``last``, as thresholds.
 
-    Quantizers and clips never fall, so ``function`` does not either, and bisection is enough.
+    Return None if there would be too many thresholds. Bisection finds them all, because
+    ``function`` never falls: it consists of quantizers and clips.
     """
     values = last.common()
     if values is None:
@@ -244,7 +254,10 @@ def composed(chain: Sequence[Function]) -> Function:
 
 
 def _reached(last: FixedPoint, before: Function, span: Span, channels: int) -> tuple[Array, Array]:
-    """Return the least and largest integer (channels,) of ``last`` if it had enough bits."""
+    """Return the least and the largest integer (channels,) before the values wrap around.
+
+    They are the integers that ``last`` would give if it had 32 bits.
+    """
     wide = replace(last, signed=np.ones(1, np.float32), bits=np.full(1, 32, np.float32))
     wide = replace(wide, whole=32 + last.whole - last.bits)  # of the same unit
     ends = [np.broadcast_to(end, (1, channels)).astype(np.float32) for end in span]
@@ -253,7 +266,7 @@ def _reached(last: FixedPoint, before: Function, span: Span, channels: int) -> t
 
 
 def may_wrap(last: FixedPoint, before: Function, span: Span, channels: int) -> bool:
-    """Return whether a value between the bounds is outside the range of ``last``, and wraps."""
+    """Return whether ``last`` wraps values around, for values between the bounds ``span``."""
     if not last.wraps:
         return False
     low, high = _reached(last, before, span, channels)
@@ -270,15 +283,16 @@ def wrapped(
 ) -> tuple[Activation, Activation, Add] | None:
     """Return ``last``, whose values wrap around, as three layers.
 
-    They are the rounded values with enough bits, by how much these wrap around, and the difference.
+    The first layer has the rounded values, with so many bits that they do not wrap. The second
+    layer has the amounts by which wrapping changes them. The third layer is the difference.
 
     Args:
         names: names of the three layers.
         before: the function whose result ``last`` reads.
-        span: bounds of what ``before`` reads.
+        span: bounds of the values that ``before`` reads.
 
     Returns:
-        The layers; None if one would have too many values.
+        The layers; None if one of them would have too many values.
     """
     low, high = _reached(last, before, span, channels)
     used = np.broadcast_to(last.bits > 0, channels)
@@ -314,7 +328,10 @@ def wrapped(
 
 
 def span_of(name: str, layers: Sequence[Layer], given: Span) -> Span:
-    """Return bounds of the real values of the layer ``name``; ``given`` has those of the input."""
+    """Return bounds of the real values of the layer ``name``.
+
+    ``given`` has the bounds of the network's input.
+    """
     by_name = {layer.name: layer for layer in with_sources(layers)}
     path: list[Layer] = []
     while name != "input" and name:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which layers a layer of a Functional Keras model reads, as Keras 2 and 3 write it.
 
-Each layer must be called once, must read first outputs, and must have no argument that changes
-what it computes; everything else is refused.
+Each layer must be called once, may read only the first output of another layer's first call, and
+must not have an argument that changes what it computes. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def node_sources(where: str, nodes: Any) -> tuple[str, ...]:
 
     Args:
         where: the layer, for messages.
-        nodes: its ``inbound_nodes``.
+        nodes: the layer's ``inbound_nodes``.
 
     Raises:
         FormatError: the layer is called twice, or in a way that cannot be converted.
@@ -106,7 +106,11 @@ def _check_arguments(where: str, given: Any) -> None:
 
 
 def output_name(path: Path, config: dict[str, Any]) -> str:
-    """Return the name of the layer whose result is the model's output; there must be one."""
+    """Return the name of the layer whose result is the model's output.
+
+    Raises:
+        FormatError: the model does not have exactly one output.
+    """
     outputs = config.get("output_layers")
     if isinstance(outputs, list) and len(outputs) == 1 and isinstance(outputs[0], list):
         outputs = outputs[0]

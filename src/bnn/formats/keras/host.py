@@ -19,9 +19,10 @@ MAX_INTEGER = 32767
 
 
 def host_input(where: str, given: Named, shape: Shape) -> tuple[RealInput, Lattice] | None:
-    """Return the input that quantizes every float32 as ``given`` does, and its real values.
+    """Return an input of the host that quantizes every float32 as ``given`` does.
 
-    None if the host has no such input; then the caller must know which values the input has.
+    The second result has the real values of the input's integers. Return None if the host has no
+    such input; then the caller must know which values occur at the input.
     """
     match given.name:
         case name if name in SIGNS:
@@ -67,7 +68,7 @@ def _input(
 
 
 def _same(where: str, given: Named, host: RealInput) -> bool:
-    """Return whether ``host`` reaches each level at the same float32 as ``given``."""
+    """Return whether ``host`` and ``given`` change from level to level at the same float32."""
     made = activation_of(where, given, "input", "")
     alone = replace(host, shape=(1,))
 

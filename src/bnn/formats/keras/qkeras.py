@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QKeras' quantizers (qkeras.quantizers 0.9), and BinaryNet's and TernaryNet's for Keras.
 
-Each quantizer is computed in float32, in the order of operations of its package. For training,
-QKeras returns ``x + (q - x)`` instead of the quantized value q of x; here q itself is used, and
-:func:`inexact` counts for how many weights that sum is rounded to another number.
+Each quantizer is computed in float32, with the operations in the same order as in its package. For
+training, QKeras returns ``x + (q - x)`` instead of the quantized value q of x. Here q itself is
+used, and :func:`inexact` counts the weights for which float32 rounds this sum to another number
+than q.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ MAX_TEXT = 300
 def called(text: str) -> tuple[str, Mapping[str, Any]] | None:
     """Return name and settings of a quantizer written as a call, ``quantized_bits(8, 0, 1)``.
 
-    Arguments are numbers, texts, True, False or None; nothing is run. Returns None if ``text`` is
-    not a call of a known quantizer with such arguments.
+    The arguments must be numbers, texts, True, False or None; nothing is run. Return None if
+    ``text`` is anything else than a call of a known quantizer with such arguments.
     """
     if len(text) > MAX_TEXT or "(" not in text:
         return None
@@ -99,7 +100,7 @@ def _literal(node: ast.expr) -> Any:
 
 @dataclass(frozen=True)
 class Grid:
-    """The values ``unit * v`` of a quantizer, whole v from low to high."""
+    """The values that a quantizer can give: ``unit * v`` for all whole numbers v, low to high."""
 
     unit: float
     low: int
@@ -110,7 +111,8 @@ def grid_of(where: str, name: str, settings: Mapping[str, Any]) -> Grid:
     """Return the values that a quantizer can give.
 
     Raises:
-        FormatError: they are not multiples of one number, or their scale depends on the batch.
+        FormatError: the values are not multiples of one number, or the quantizer computes their
+            scale from the batch.
     """
     match _ALIASES.get(name, name):
         case "quantized_bits":
@@ -181,7 +183,7 @@ def _check_slope(where: str, slope: float) -> None:
 
 
 def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the least and largest exponent of powers of two."""
+    """Return the least and the largest exponent of a quantizer to powers of two."""
     most_value = settings["max_value"]
     if most_value is not None and most_value <= 0:
         raise FormatError(f"{where}: {kind} has max_value {most_value:g}; it must be positive")
@@ -198,7 +200,10 @@ def _exponents(where: str, kind: str, settings: Mapping[str, Any]) -> tuple[int,
 
 
 def values(name: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
-    """Return the whole numbers v of ``x`` quantized (float32, any shape), as float32."""
+    """Return ``x`` quantized, as whole numbers v: the quantized value is ``grid.unit * v``.
+
+    ``x`` and the result are float32, of any shape.
+    """
     low, unit = _F(grid.low), _F(grid.unit)
     match _ALIASES.get(name, name):
         case "quantized_bits":
@@ -237,7 +242,7 @@ def _clipped(x: Real, grid: Grid) -> Real:
 
 
 def _hard(x: Real) -> Real:
-    """Return BinaryNet's piecewise linear sigmoid of ``x``, also QKeras' default."""
+    """Return BinaryNet's piecewise linear sigmoid of ``x``. QKeras uses it too, by default."""
     made: Real = np.clip(_F(0.5) * x + _F(0.5), _F(0), _F(1))
     return made
 
@@ -254,7 +259,10 @@ def _relu(settings: Mapping[str, Any], grid: Grid, x: Real) -> Real:
 
 
 def _power(sizes: Real, settings: Mapping[str, Any], least: int, most: int) -> Real:
-    """Return the exponents of ``sizes`` (float32, none negative)."""
+    """Return the exponents of the powers of two to which ``sizes`` are rounded.
+
+    ``sizes`` are absolute values, float32; the exponents are float32 too.
+    """
     limited = np.maximum(sizes, _EPSILON)
     if settings["max_value"] is not None:
         limited = np.minimum(limited, _F(settings["max_value"]))
@@ -275,7 +283,7 @@ def _powers(kind: str, settings: Mapping[str, Any], grid: Grid, x: Real) -> Real
 
 
 def quantized(where: str, name: str, settings: Mapping[str, Any], x: Real) -> Real:
-    """Return the real values of ``x`` quantized (a bias, a batch norm's parameters)."""
+    """Return ``x`` quantized, as real values. ``x`` is a bias or a parameter of a batch norm."""
     if name in ("quantized_po2", "quantized_relu_po2"):
         sizes = np.abs(x) if name == "quantized_po2" else np.maximum(x, _F(0))
         powers = _F(2) ** _power(sizes, settings, *_exponents(where, name, settings))
@@ -294,7 +302,8 @@ def activation_of(
     """Return the quantizer as an activation called ``layer``.
 
     Raises:
-        FormatError: it gives more than 256 values that are not evenly spaced.
+        FormatError: the quantizer needs a threshold for each value, and has more than 256 values;
+            or one of its settings cannot be converted.
     """
     grid = grid_of(where, name, settings)
     precision = _plain(name, settings, grid)
@@ -351,9 +360,8 @@ def weights_of(
 ) -> Weights:
     """Return latent weights (out, ...) quantized by the kernel quantizer ``name``.
 
-    ``multiplier`` is that of a depthwise layer, see
-    :func:`bnn.formats.keras.quantizers.weights_of`. Without ``alpha`` the scale is ``auto_po2``,
-    as in QKeras' layers.
+    For ``multiplier`` see :func:`bnn.formats.keras.quantizers.weights_of`. If ``alpha`` is not
+    set, the scale is computed as for ``auto_po2``, as QKeras' layers do.
 
     Raises:
         FormatError: the quantizer, or one of its settings, cannot be converted for a kernel.
@@ -377,7 +385,7 @@ def weights_of(
 def _scaled(
     where: str, kind: str, settings: Mapping[str, Any], latent: Real, multiplier: int
 ) -> Weights:
-    """Return weights with a scale per output, which is computed from the weights."""
+    """Return ``latent`` quantized, with a scale per output that is computed from the weights."""
     alpha = settings["alpha"] or "auto_po2"
     rows = latent.reshape(len(latent), -1)
     if multiplier:  # the last axis of a depthwise kernel is the multiplier
@@ -475,8 +483,8 @@ def inexact(weights: Weights, latent: Real) -> int:
 def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
     """Return the weights of BinaryNet's (``Binary...``) and TernaryNet's (``Ternary...``) layers.
 
-    As in hls4ml, a binary weight is the sign. A ternary one is +1 above 0.5, -1 at or below -0.5,
-    else 0.
+    As in hls4ml, a binary weight is the sign of the latent weight. A ternary weight is +1 if the
+    latent weight is above 0.5, -1 if it is at most -0.5, else 0.
 
     Raises:
         FormatError: a weight of a binary layer is 0, which has no sign.
@@ -495,7 +503,10 @@ def plain_kernel(where: str, kind: str, factor: float, latent: Real) -> Weights:
 
 
 def nearly_zero(kind: str, factor: float, latent: Real) -> int:
-    """Return how many positive weights BinaryNet's ``2 * round(0.5 * x + 0.5) - 1`` makes -1."""
+    """Return how many weights are positive, but become -1 in BinaryNet.
+
+    BinaryNet computes ``2 * round(0.5 * x + 0.5) - 1`` in float32.
+    """
     if kind.startswith("Ternary"):
         return 0
     x = latent / _F(factor)

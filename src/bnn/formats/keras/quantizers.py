@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Larq's quantizers (larq.quantizers 0.14) and Keras' activations, from their configuration.
 
-Each one is computed in float32, in the order of operations of its package. QKeras' quantizers are
-in :mod:`bnn.formats.keras.qkeras`.
+Each of them is computed in float32, with the operations in the same order as in its package.
+QKeras' quantizers are in :mod:`bnn.formats.keras.qkeras`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class Named:
 
     @classmethod
     def plain(cls, where: str, name: str, config: Mapping[str, Any] | None = None) -> Named:
-        """Return the object by plain name, with checked settings of ``config`` or the defaults."""
+        """Return the quantizer or activation with the plain name ``name``.
+
+        Its settings are those of ``config``, checked; for missing ones their defaults.
+        """
         schema = THINGS.get(name, {})
         if config and name not in THINGS:
             raise FormatError(f"{where}: {name!r} cannot be converted")
@@ -70,8 +73,8 @@ def named(where: str, given: Any) -> Named | None:
     """Return the quantizer or activation in a configuration: a name, an object, or None.
 
     Raises:
-        FormatError: it is unknown, a class or function of the user, or has a setting that
-            cannot be converted.
+        FormatError: the quantizer or activation is unknown, is a class or function of the user, or
+            has a setting that cannot be converted.
     """
     if given is None or given == "linear":
         return None
@@ -134,10 +137,11 @@ def plain(where: str, name: str) -> str:
 
 
 def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 0) -> Weights:
-    """Return latent weights (out, ...) quantized by ``given``, or as they are if it is None.
+    """Return latent weights (out, ...) quantized by ``given``.
 
-    ``multiplier``: how many successive rows of a depthwise layer belong to one channel; 0 for
-    other layers.
+    If ``given`` is None, the weights must be small integers times a scale already; other weights
+    get 24 bits (:func:`bnn.formats.weights.from_any`). ``multiplier``: how many successive rows of
+    a depthwise layer belong to one channel; 0 for other layers.
     """
     latent = latent.astype(np.float32)
     if not np.isfinite(latent).all():
@@ -166,10 +170,11 @@ def weights_of(where: str, given: Named | None, latent: Real, multiplier: int = 
 
 
 def _magnitudes(latent: Real, multiplier: int) -> Real:
-    """Return the means of absolute weights over all axes of Larq's kernel but the last.
+    """Return the scale of each output (out,): a mean of absolute weights, as Larq computes it.
 
-    The last axis of a dense or convolution kernel is its outputs. That of a depthwise kernel
-    (height, width, channels, multiplier) is the multiplier, so all channels share a scale.
+    Larq takes the mean over all axes of its kernel except the last. The last axis of a dense or
+    convolution kernel is the outputs. The last axis of a depthwise kernel (height, width,
+    channels, multiplier) is the multiplier, so all channels share a scale.
     """
     sizes = np.abs(latent).reshape(len(latent), -1)
     if not multiplier:
@@ -264,7 +269,7 @@ def real_activation(given: Named, name: str, source: str) -> RealLayer | None:
 
 
 def of_zero(where: str, given: Named) -> float:
-    """Return the real value of the quantizing activation ``given`` at 0."""
+    """Return the real value that the quantizing activation ``given`` makes of 0."""
     made = activation_of(where, given, "zero", "")
     level = int(made.level(np.zeros((1, 1), np.float32))[0, 0])
     return float(_F(made.scale) * _F(made.base + made.step * level))

@@ -6,8 +6,8 @@ What is read: ``.keras`` and whole-model ``.h5`` files of Sequential and Functio
 ``.h5`` beside the JSON of their architecture. Layers that hold code (Lambda, subclasses) are
 refused.
 
-Plain Keras layers must have weights that already are small integers times a scale; Larq's and
-QKeras' say by their quantizers how their latent weights are to be taken.
+Layers of Larq and QKeras have kernel quantizers, which are applied to the latent weights of the
+file. Plain Keras layers have none: their weights should be small integers times a scale already.
 """
 
 from __future__ import annotations
@@ -113,12 +113,13 @@ class _Flow:
     """The result of a layer.
 
     Attributes:
-        layer: the network's layer that makes it, or "" for the input itself.
+        layer: name of the network's layer that makes this result, or "" for the input itself.
         shape: (height, width, channels).
-        rank: number of axes in Keras, with the batch.
+        rank: number of axes that the result has in Keras, the batch included.
         steps: products and sums applied to the input itself, in order.
         padding: zeros that the next convolution has to add (ZeroPadding2D).
-        flat: whether Keras has flattened it; here it stays a map until its values are quantized.
+        flat: whether Keras has flattened this map; here it stays a map until its values are
+            quantized.
         chain: fixed-point quantizers and the functions between them, which become one
             activation later.
         final: the function at the end of the model that does not change the class (softmax), or "".
@@ -237,7 +238,11 @@ class _Reader:
         return replace(flow, layer="input", steps=(), flat=flat)
 
     def _grid(self, flow: _Flow) -> _Flow:
-        """Return the input on an 8-bit grid, for a model that does not quantize it."""
+        """Return the input of a model that does not quantize its input, on a grid.
+
+        The grid is the one that the caller chose. By default the values are bytes if the model
+        scales its input itself, else bytes scaled to [-1, 1].
+        """
         chosen = self.chosen
         if chosen is None:
             chosen = grid("bytes" if flow.steps else "symmetric")
@@ -252,7 +257,11 @@ class _Reader:
         return self._fed(flow, chosen.input(self.input_shape), lattice)
 
     def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:
-        """Return the input quantized by the host as ``given`` does; None if the host cannot."""
+        """Return the input, quantized by the host in the same way as by the quantizer ``given``.
+
+        Return None if the host cannot quantize every float32 in this way, if the model scales its
+        input first, or if the caller has chosen another grid for the input.
+        """
         if self.chosen is not None:
             self.report.lost.append(
                 f"the file quantizes its input ({given.name}); as asked, its values are taken as "
@@ -270,7 +279,10 @@ class _Reader:
         return self._fed(flow, *held)
 
     def _known(self, flow: _Flow) -> _Flow:
-        """Return ``flow`` as the result of a layer, and flattened if Keras has flattened it."""
+        """Return ``flow`` as the result of a layer of the network.
+
+        A map that Keras has flattened is flattened here too.
+        """
         flow = self._map(flow)
         if not flow.flat:
             return flow
@@ -279,12 +291,15 @@ class _Reader:
         return replace(flow, layer=name, flat=False)
 
     def _map(self, flow: _Flow) -> _Flow:
-        """Return ``flow`` as the result of a layer; a map that Keras has flattened stays a map."""
+        """Return ``flow`` as the result of a layer of the network.
+
+        A map that Keras has flattened stays a map.
+        """
         flow = flow if flow.layer else self._grid(flow)
         return self._settled(flow) if flow.chain else flow
 
     def _settled(self, flow: _Flow) -> _Flow:
-        """Return ``flow`` with its chain as one activation."""
+        """Add the fixed-point quantizers of ``flow`` as an activation, and return its result."""
         assert self.input is not None
         precision, lattice = self.input.precision, self.lattice
         given = tuple(
@@ -302,9 +317,10 @@ class _Reader:
         return replace(flow, layer=name, chain=())
 
     def _unwrapped(self, flow: _Flow, span: fixed_point.Span) -> tuple[tuple[Function, ...], str]:
-        """Add layers for quantizers that wrap around.
+        """Add layers for the quantizers of a chain whose values may wrap around.
 
-        Returns the functions of the chain after them, and the name of the layer that these read.
+        Return the functions of the chain after the last of these quantizers, and the name of the
+        layer that these functions read.
         """
         chain, source, channels = flow.chain, flow.layer, flow.shape[2]
         at = 0
@@ -351,9 +367,10 @@ class _Reader:
     def _host_fixed_point(
         self, layer: KerasLayer, flow: _Flow, given: fixed_point.FixedPoint
     ) -> _Flow | None:
-        """Return the input as the host rounds it; None if the host cannot.
+        """Return the input, rounded by the host in the same way as by the quantizer ``given``.
 
-        If bits differ by channel, the host rounds all to the finest unit.
+        If the channels have different bits, the host rounds all of them to the finest unit. Return
+        None if the host cannot round in this way.
         """
         precision, rounding = given.precision(), given.rounding
         held = given
@@ -383,7 +400,7 @@ class _Reader:
     # --- layers with weights ---------------------------------------------------------
 
     def _codes(self, layer: KerasLayer, flow: _Flow) -> _Flow:
-        """Return ``flow`` after the layer's input quantizer."""
+        """Return ``flow`` after the layer's input quantizer, or unchanged if there is none."""
         where = str(layer)
         given = _input_quantizer(layer)
         if given is None:
@@ -399,7 +416,10 @@ class _Reader:
         return self._known(replace(flow, layer=name))
 
     def _variables(self, layer: KerasLayer, *wanted: str) -> list[NDArray[Any]]:
-        """Return the layer's arrays called ``wanted`` (or in that order); refuse others."""
+        """Return the layer's arrays in the order of the names ``wanted``; refuse other arrays.
+
+        If the arrays of the file have numbers as names, their order in the file is this order.
+        """
         arrays = layer.arrays
         if "depthwise_kernel" in wanted and "depthwise_kernel" not in arrays and "kernel" in arrays:
             # as Keras 3 calls it in an .h5 file
@@ -463,7 +483,7 @@ class _Reader:
     def _taken(
         self, layer: KerasLayer, given: Named | None, latent: NDArray[Any], multiplier: int
     ) -> Weights:
-        """Return the weights that the layer makes of latent weights (out, ...)."""
+        """Return the weights that the layer's quantizer makes from latent weights (out, ...)."""
         where = str(layer)
         if layer.kind.startswith(("Binary", "Ternary")):
             self.report.lost.append(
@@ -490,7 +510,7 @@ class _Reader:
         return weights
 
     def _rounded(self, layer: KerasLayer, key: str, values: NDArray[Any]) -> NDArray[Any]:
-        """Return parameters after the quantizer that the setting ``key`` names, if there is one."""
+        """Return ``values`` after the quantizer in the setting ``key``; unchanged without one."""
         where = str(layer)
         given = named(where, layer.settings.get(key))
         if given is None:
@@ -525,7 +545,10 @@ class _Reader:
         return self._activated(layer, made)
 
     def _is_real_end(self, layer: KerasLayer) -> bool:
-        """Return whether ``layer`` is the last one with weights, and they are not quantized."""
+        """Return whether ``layer`` is the last layer with weights, and its weights are real.
+
+        Real weights are not small integers times a scale.
+        """
         later = self.model.layers[self.model.layers.index(layer) + 1 :]
         if layer.kind != "Dense" or any(one.kind not in _ENDING for one in later):
             return False
@@ -646,7 +669,10 @@ class _Reader:
         before: Borders,
         ending: str = "",
     ) -> _Flow:
-        """Add a convolution of ``flow``; ``before``: the padding before its input quantizer."""
+        """Add a convolution of ``flow``, and return its result.
+
+        ``before`` is the padding that comes before the layer's input quantizer (ZeroPadding2D).
+        """
         spread = layer.settings["dilation_rate"]
         try:
             integers = weights.integers if groups == 1 else grouped(weights.integers, groups)
@@ -910,7 +936,10 @@ def _quantizer_of(kernel: str) -> str:
 
 
 def _folded_names(layer: KerasLayer) -> list[str]:
-    """Return the names of the batch norm's arrays in a QKeras layer, in the order of its file."""
+    """Return the names of the batch norm's arrays in a QKeras layer that includes a batch norm.
+
+    They are in the order of the arrays in the file; [] for other layers.
+    """
     if not layer.kind.endswith("Batchnorm"):
         return []
     settings = layer.settings
@@ -943,7 +972,7 @@ def _folded(
 
 
 def _sizes(flow: _Flow) -> tuple[int, ...]:
-    """Return the shape of one sample, as Keras has it."""
+    """Return the shape that one sample of this result has in Keras."""
     return flow.shape[4 - flow.rank :]
 
 
@@ -967,7 +996,7 @@ def _depthwise(kernel: NDArray[Any], channels: int, multiplier: int) -> NDArray[
 
 
 def _told(layer: KerasLayer, key: str, found: Any) -> None:
-    """Refuse arrays of another size than in the layer's settings."""
+    """Refuse a layer whose setting ``key`` is not the size ``found`` of its arrays."""
     said = layer.settings[key]
     if said is not None and said != found:
         raise FormatError(f"{layer}: {key} is {said}, but its arrays are for {found}")
@@ -990,8 +1019,8 @@ def _padding(layer: KerasLayer, flow: _Flow, size: Pair, stride: Pair) -> Border
 def _border(layer: KerasLayer, before: Borders, padding: Borders) -> float:
     """Return the real value with which the quantized input of a convolution is padded.
 
-    ZeroPadding2D comes before the layer's input quantizer, so its zeros are quantized: the
-    sign of 0 is +1. The layer's own padding comes after its quantizer.
+    The zeros of a ZeroPadding2D come before the layer's input quantizer, so they are quantized:
+    the sign of 0 is +1. The layer's own padding comes after the quantizer.
     """
     own = float(layer.settings.get("pad_values", 0.0))
     if not any(before):

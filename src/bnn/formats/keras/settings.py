@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """All settings that a Keras or Larq layer may have, and their allowed values.
 
-A layer's configuration can only be seen through :class:`Settings`: each key of each class is
-listed here as *read* (its value is checked and given to the reader), *fixed* (must have a value
-with which it has no effect) or *inert* (has no effect on a trained layer). A key that is not
-listed, a value that is not allowed, and a key to be read that the reader did not read are refused;
-the message names layer and key.
+The reader sees a layer's configuration only through :class:`Settings`. Each key of each class is
+listed here as *read* (its value is checked, and given to the reader), *fixed* (it must have a value
+with which it has no effect) or *inert* (it has no effect on a trained layer). Three things are
+refused, with a message that names layer and key: a key that is not listed, a value that is not
+allowed, and a key listed as *read* that the reader did not read.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Rule:
 
     Attributes:
         parse: returns the value for the reader, or raises :class:`_WrongError`.
-        default: value of an absent key, before ``parse``.
-        is_read: whether a reader has to read it.
+        default: the value that ``parse`` gets if the key is absent.
+        is_read: whether a reader has to read the value.
     """
 
     parse: Callable[[Any], Any]
@@ -134,7 +134,7 @@ def pair(default: tuple[int, int] | None) -> Rule:
 
 
 def single(default: int | None) -> Rule:
-    """Return the rule of a size or stride of one dimension: that of a map of one row."""
+    """Return the rule of a size or stride of one dimension, which becomes (1, size)."""
 
     def parse(value: Any) -> tuple[int, int] | None:
         if value is None and default is None:
@@ -148,7 +148,10 @@ def single(default: int | None) -> Rule:
 
 
 def fixed(*allowed: Any, why: str = "") -> Rule:
-    """Return the rule of a setting that must be one of ``allowed`` (the first: default)."""
+    """Return the rule of a setting that must have one of the values ``allowed``.
+
+    The first of them is the default. ``why`` is the message for other values.
+    """
 
     def parse(value: Any) -> None:
         if not any(type(value) is type(one) and value == one for one in allowed):
@@ -232,7 +235,7 @@ POLICY = Rule(_policy, is_read=False)
 
 
 def _alpha(value: Any) -> Any:
-    """Parse QKeras' scale: None, a positive number, or a name of a rule to compute it."""
+    """Return QKeras' scale: None, a positive number, or the name of a rule that computes it."""
     if value is None or value in ("auto", "auto_po2"):
         return value
     if isinstance(value, list | tuple):

@@ -17,11 +17,11 @@ KNOWN = frozenset(THINGS) | _BARE
 
 
 def checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return ``pairs`` as name in the file -> known name, without blanks around them.
+    """Return ``pairs`` as a dictionary: name in the file -> known name; blanks are removed.
 
     Raises:
-        FormatError: a name in the file occurs twice or is known itself (to Keras, Larq or QKeras),
-            or the name after ``=`` is not known.
+        FormatError: a name in the file is given twice, or is the name of a function of Keras, Larq
+            or QKeras; or the name after ``=`` is not the name of such a function.
     """
     told: dict[str, str] = {}
     for given_name, given_known in pairs:
@@ -54,7 +54,10 @@ def _is_known(text: str) -> bool:
 
 
 def missing(path: Path, name: str, found: Iterable[str]) -> FormatError:
-    """Return the error for a name that the file does not have; ``found`` has its functions."""
+    """Return the error for a function name that the file does not contain.
+
+    ``found`` has the names of the functions that the file contains.
+    """
     own = sorted({other for other in found if not _is_known(other)})
     there = f"it has {', '.join(map(short, own))}" if own else "all its functions are known"
     return FormatError(

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Networks of LSTM-PYNQ, the original's sister project: text lines by an LSTM of few bits.
 
-``reading``   its parameter files to numbers
-``tables``    its sigmoid and tanh
+``reading``   LSTM-PYNQ's parameter files to numbers
+``tables``    LSTM-PYNQ's sigmoid and tanh
 ``building``  numbers to a program
 
-A plain network (W2A2, W2A4, W4A4, W4A8, W8A8) is one header, ``r_model_fw_bw.hpp``; the Fraktur
-network W5A5 is an ``.npz`` of the arrays that its library makes. Beside them are needed
-``alphabet.txt`` and, for Fraktur, ``mean.txt`` and ``std_deviation.txt``.
+The parameters of a plain network (W2A2, W2A4, W4A4, W4A8, W8A8) are in a C++ header,
+``r_model_fw_bw.hpp``. Those of the Fraktur network W5A5 are in an ``.npz`` file of the arrays that
+the original's library makes when it is loaded. Every network also needs ``alphabet.txt``; Fraktur
+also needs ``mean.txt`` and ``std_deviation.txt``.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _TEXT_FOLDERS = ("", "{set}", "datasets/{set}")
 def is_source(path: Path) -> bool:
     """Return whether ``path`` is a parameter file, or a folder with one.
 
-    A header is told by its name (``.hpp``, maybe packed), an archive by what is in it.
+    A header is recognised by its name (``.hpp``, maybe packed), an archive by its contents.
     """
     if path.is_dir():
         return _file_in(path) is not None
@@ -139,7 +140,13 @@ def _file_in(folder: Path) -> Path | None:
 
 
 def _beside(path: Path, set_name: str, name: str) -> Path:
-    """Return the text file called ``name`` that belongs to a parameter file."""
+    """Return the path of the text file ``name`` that belongs to the parameter file ``path``.
+
+    It is searched in the folder of ``path``, and in the folders above.
+
+    Raises:
+        ParameterError: there is no such file.
+    """
     for folder in list(path.absolute().parents)[:_ABOVE]:
         for inner in _TEXT_FOLDERS:
             found = folder / inner.format(set=set_name) / name
@@ -170,7 +177,10 @@ def place_of(root: Path, set_name: str, network: str) -> Path | None:
 
 
 def datasets_folder(roots: list[Path]) -> str:
-    """Return the folder with ``plain/alphabet.txt`` under ``roots``, as text; empty if none."""
+    """Return the first folder under ``roots`` that contains ``plain/alphabet.txt``.
+
+    Return "" if there is none.
+    """
     for given in roots:
         for root in (given, given / FOLDER):
             for inner in ("", "datasets", "lstm/datasets"):
@@ -183,7 +193,10 @@ _ABOVE_SETS = ("", "src/network/", "lstm/src/network/")
 
 
 def sets(roots: list[Path]) -> Iterator[tuple[str, str, Path]]:
-    """Yield (set, network, parameter file) of every network under ``roots``, each once."""
+    """Yield (set, network, parameter file) of every network that is found under ``roots``.
+
+    If several roots have the same network, only the first one is yielded.
+    """
     for set_name, network in NETWORKS:
         for root in (each for given in roots for each in (given, given / FOLDER)):
             place = place_of(root, set_name, network)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """LSTM-PYNQ's networks as programs: integers that equal the original's, bit for bit.
 
-Both directions are a scan each. "F" are the bits after the point of a fixed-point number. The
-sigmoid and the tanh of the original are tables of 256 entries; of an integer sum they are steps
-that only rise, so each is a threshold.
+Each of the two directions is a scan. "F" is the number of bits after the point of a fixed-point
+number. The sigmoid and the tanh of the original are tables of 256 entries. As functions of an
+integer sum they rise in steps and never fall, so each of them is a threshold operation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _REACH = 1 << 15
 
 
 def program_of(given: Plain | Fraktur) -> Program:
-    """Return the program of a network: a column of pixels in, the class sums out."""
+    """Return the program of a network: it reads columns of pixels, its scores are class sums."""
     match given:
         case Plain():
             return _plain(given)
@@ -115,7 +115,10 @@ def _scaled(
     rounding: Rounding = "even",
     wrap: bool = False,
 ) -> Rescale:
-    """``(by * x + offsets) / 2**shift`` within all of ``precision``."""
+    """Return the rescale ``(by * x + offsets) / 2**shift`` to the whole range of ``precision``.
+
+    Results outside the range wrap around if ``wrap`` is true, else they saturate.
+    """
     multipliers = np.broadcast_to(by, (channels,))
     return Rescale(
         name,
@@ -159,7 +162,10 @@ def _fraktur_scan(given: Fraktur, direction: int, name: str, reverse: bool) -> S
         body += _fraktur_sums(gate, given.weights[direction, index], given.biases[direction, index])
 
     def wrapped(name: str, source: str, bits: int, **more: Any) -> Rescale:
-        """Every conversion of this network rounds halves to zero, and wraps."""
+        """Return a rescale to ``bits`` bits that rounds halves towards zero, and wraps.
+
+        All conversions of the Fraktur network do so.
+        """
         return _scaled(name, source, units, INT(bits), rounding="zero", wrap=True, **more)
 
     body += [
@@ -204,7 +210,10 @@ def _fraktur_scan(given: Fraktur, direction: int, name: str, reverse: bool) -> S
 
 
 def _fraktur_sums(gate: str, weights: Integers, biases: Integers) -> tuple[BodyOp, ...]:
-    """Sums of a gate with F 5: products of pixels are exact, those of hidden values rounded."""
+    """Return the operations that compute the sums of a gate (F is 5 for the sums).
+
+    The products with pixels are exact; the products with hidden values are rounded.
+    """
     fraction, units = _FRACTION[gate], len(weights)
     pixels, hidden = weights[:, :_PIXELS], weights[:, _PIXELS:]
     by, offsets = 1 << (3 - fraction), biases << (5 - fraction)
@@ -225,9 +234,10 @@ def _fraktur_sums(gate: str, weights: Integers, biases: Integers) -> tuple[BodyO
 def _table(
     name: str, source: str, units: int, curve: str, fraction: int, *, nearest: bool = False
 ) -> Threshold:
-    """The original's sigmoid or tanh of integers with ``fraction`` bits after the point.
+    """Return the original's sigmoid or tanh as a threshold operation.
 
-    Plain networks round the place in the table down, Fraktur to the nearest entry.
+    It reads integers with ``fraction`` bits after the point. The plain networks round an index
+    into the table down; the Fraktur network rounds it to the nearest entry (``nearest``).
     """
     levels = _levels(curve, fraction, nearest)
     thresholds = np.repeat(levels[np.newaxis], units, axis=0)
@@ -238,7 +248,10 @@ def _table(
 
 @cache
 def _levels(curve: str, fraction: int, nearest: bool) -> Integers:
-    """Return the least integer that reaches each level, ascending."""
+    """Return the thresholds of ``curve``: for each output level, the least input that reaches it.
+
+    They are ascending. Inputs are integers with ``fraction`` bits after the point.
+    """
     limit, factor = (5, 51) if curve == "sigmoid" else (3, 85)
     table = sigmoid_table() if curve == "sigmoid" else tanh_table()
     base, step = (0, 2) if curve == "sigmoid" else (-64, 1)
@@ -251,7 +264,7 @@ def _levels(curve: str, fraction: int, nearest: bool) -> Integers:
 
 
 def _places(x: Integers, limit: int, factor: int, fraction: int, nearest: bool) -> Integers:
-    """Return the entry of the table for each integer ``x``."""
+    """Return for each integer of ``x`` the index of the table's entry that the original takes."""
     end, shift = limit << fraction, fraction + 1
     exact = (x + end) * factor
     inner = exact >> shift

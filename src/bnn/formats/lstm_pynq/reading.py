@@ -3,8 +3,8 @@
 
 The plain networks' numbers are in a C++ header, ``r_model_fw_bw.hpp``: lines ``#define NAME value``
 and arrays ``const ap_uint<BITS> NAME [d1][d2].. = { .. };``. Nothing is compiled: the header is
-matched against exactly that grammar, and what is not of it is refused. The Fraktur network's
-numbers are an ``.npz`` of the arrays that its library makes when it is loaded.
+matched against exactly this grammar, and everything else is refused. The Fraktur network's
+numbers are in an ``.npz`` file of the arrays that the original's library makes when it is loaded.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ class Plain:
     """Parameters of a plain network, whole numbers as in the file.
 
     Attributes:
-        weight_bits: of the gates' weights; 1 bit is before the point.
-        bits: of pixels and hidden values; 1 bit is before the point.
-        weights: (direction, gate, unit, pixel or hidden value); pixels first.
-        biases: (direction, gate, unit), the sum of both biases, 7 bits after the point.
-        out_weights: (direction, class, unit), 7 bits after the point.
-        out_biases: (direction, class), 7 bits after the point.
+        weight_bits: number of bits of the gates' weights; 1 bit is before the point.
+        bits: number of bits of pixels and hidden values; 1 bit is before the point.
+        weights: int64 (direction, gate, unit, input); the inputs are the pixels, and after them
+            the hidden values.
+        biases: int64 (direction, gate, unit), sums of the two biases of a gate, with 7 bits after
+            the point.
+        out_weights: int64 (direction, class, unit), 7 bits after the point.
+        out_biases: int64 (direction, class), 7 bits after the point.
     """
 
     weight_bits: int
@@ -58,7 +60,7 @@ class Plain:
 
     @property
     def rows(self) -> int:
-        """Number of pixels of a column."""
+        """Number of pixels in a column."""
         return int(self.weights.shape[3] - self.weights.shape[2])
 
 
@@ -67,9 +69,9 @@ class Fraktur:
     """Parameters of the Fraktur network W5A5, whole numbers as in the file.
 
     Attributes:
-        weights, biases, out_weights, out_biases: as in :class:`Plain`, of 5 bits.
-        peepholes: (direction, input, forget or output gate, unit), of 8 bits.
-        exponentials: (256,): the table of the soft-max.
+        weights, biases, out_weights, out_biases: as in :class:`Plain`, but all have 5 bits.
+        peepholes: int64 (direction, gate, unit) of 8 bits; the gates are input, forget and output.
+        exponentials: int64 (256,): the table of the soft-max.
     """
 
     weights: Integers
@@ -105,17 +107,22 @@ def read_plain(path: Path) -> Plain:
     """Return the parameters in a header of a plain network; it may be packed (xz, gz, bz2).
 
     Raises:
-        ParameterError: it is missing, too large or damaged, or something in it is not understood.
+        ParameterError: the header is missing, too large or damaged, or something in the header is
+            not understood.
     """
     header = _Header(path, _text(path))
     units, rows = header.number("NUMBER_OF_NEURONS"), header.number("HEIGHT_IN_PIX")
     classes = header.number("NUMBER_OF_CLASSES")
     bits, weight_bits = header.number("PIXELWIDTH"), header.number("WEIGHTWIDTH")
     if not (1 <= units <= 1024 and 1 <= rows <= 1024 and 2 <= classes <= MAX_CLASSES):
-        raise ParameterError(f"{path}: a network of {rows} rows, {units} units, {classes} classes")
+        raise ParameterError(
+            f"{path}: has {rows} rows, {units} units and {classes} classes; rows and units must be "
+            f"1 to 1024, classes 2 to {MAX_CLASSES}"
+        )
     if not (2 <= bits <= 8 and 2 <= weight_bits <= 8):
         raise ParameterError(
-            f"{path}: pixels of {bits} bits and weights of {weight_bits}; from 2 to 8 are read"
+            f"{path}: has pixels of {bits} bits and weights of {weight_bits} bits; both must have "
+            "2 to 8 bits"
         )
     header.expect("OUTPUTACTIVATIONHIDDENLAYERWIDTH", bits)
     header.expect("OUTPUTACTIVATIONOUTPUTLAYERWIDTH", 16)
@@ -156,7 +163,7 @@ def _text(path: Path) -> str:
 
 
 class _Header:
-    """The definitions, types and arrays of a header; each is taken once."""
+    """The definitions, types and arrays of a header. The caller takes every array once."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -206,12 +213,15 @@ class _Header:
         return self._numbers[name]
 
     def expect(self, name: str, wanted: int) -> None:
-        """Refuse another value of ``name`` than ``wanted``."""
+        """Refuse the header if the value of ``name`` is not ``wanted``."""
         if self.number(name) != wanted:
             raise ParameterError(f"{self.path}: {name} is {self.number(name)}, not {wanted}")
 
     def array(self, name: str, bits: int, shape: tuple[int, ...]) -> Integers:
-        """Return the array called ``name``: two's complement of ``bits`` bits, of ``shape``."""
+        """Return the array called ``name``, int64 of ``shape``.
+
+        Its numbers in the header are codes of ``bits`` bits in two's complement.
+        """
         if name not in self._arrays:
             raise ParameterError(f"{self.path}: has no array {name}")
         given_bits, sizes, text = self._arrays.pop(name)
@@ -235,7 +245,11 @@ class _Header:
         return (values - ((values >> (bits - 1)) << bits)).reshape(shape)
 
     def weights(self, gate: str, part: str, inputs: int, units: int, bits: int) -> Integers:
-        """Return a gate's weights (direction, unit, input): of pixels (ih) or hidden values."""
+        """Return weights of a gate, int64 (direction, unit, input).
+
+        ``part`` says which: ``ih`` for the weights of the pixels, ``hh`` for those of the hidden
+        values.
+        """
         pe, simd = self._folding(part, inputs, units)
         name = f"{_kind('w', gate)}_{part}"
         given = self.array(name, bits, (simd, inputs // simd, pe, 2 * units // pe))
@@ -244,7 +258,7 @@ class _Header:
         return folded.transpose(3, 4, 2, 1, 0).reshape(2, units, inputs)
 
     def biases(self, gate: str, units: int) -> Integers:
-        """Return the sum of a gate's two biases (direction, unit)."""
+        """Return the sums of a gate's two biases, int64 (direction, unit)."""
         pe, _ = self._folding("ih", 1, units)
         both = [
             self.array(f"{_kind('b', gate)}_{part}", _OTHER_BITS, (pe, 2 * units // pe))
@@ -256,11 +270,14 @@ class _Header:
         pe = self.number("PE")
         simd = 1 if inputs == 1 else self.number(_SIMD[part])
         if pe < 1 or units % pe or simd < 1 or inputs % simd:
-            raise ParameterError(f"{self.path}: PE {pe} or {_SIMD[part]} {simd} divides no layer")
+            raise ParameterError(
+                f"{self.path}: PE {pe} must divide {units} units, and {_SIMD[part]} {simd} must "
+                f"divide {inputs} inputs"
+            )
         return pe, simd
 
     def finish(self) -> None:
-        """Refuse arrays that were not taken."""
+        """Refuse a header with arrays that the caller did not take."""
         if self._arrays:
             raise ParameterError(f"{self.path}: has an unknown array {min(self._arrays)}")
 
@@ -275,12 +292,18 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _kind(what: str, gate: str) -> str:
-    """``wgi`` for the input gate's weights, ``wci`` for the candidate's (the file's names)."""
+    """Return the name that an array of a gate has in the file.
+
+    Examples: ``wgi`` for the weights of the input gate, ``wci`` for those of the candidate.
+    """
     return f"{what}ci" if gate == "c" else f"{what}g{gate}"
 
 
 def _is_nested(text: str, groups: int) -> bool:
-    """Whether braces are balanced, in one whole, and as many as there are groups."""
+    """Return whether the braces of ``text`` are balanced, and one pair is around all the others.
+
+    There must be exactly ``groups`` pairs, and no other characters than those of a list.
+    """
     depth = 0
     marks = re.sub(r"[^{}]", "", text)
     for place, mark in enumerate(marks, 1):
@@ -300,8 +323,9 @@ def read_fraktur(path: Path) -> Fraktur:
     """Return the parameters in an archive of the Fraktur network W5A5.
 
     Raises:
-        ParameterError: it is missing, too large or damaged, an array is missing, has another size
-            or values of more bits, or a table is not the one that is computed here.
+        ParameterError: the archive is missing, too large or damaged; an array is missing, unknown,
+            has the wrong size or has values with too many bits; or the archive's tables of sigmoid
+            and tanh are not those of :mod:`bnn.formats.lstm_pynq.tables`.
     """
     arrays = dict(npz.read(path))
 
@@ -345,7 +369,10 @@ def _exponentials(path: Path, octets: Integers) -> Integers:
 
 
 def _check_tables(path: Path, take: object) -> None:
-    """Refuse other tables than those of the formulas, and copies that differ."""
+    """Refuse an archive whose tables of sigmoid and tanh are not those of the formulas.
+
+    The archive has two copies of each table, and both are checked.
+    """
     assert callable(take)
     for suffix in ("", "_a"):
         same = np.array_equal(take(f"lut_sigmoid{suffix}", (TABLE,), 8, False), sigmoid_table())
@@ -358,10 +385,13 @@ def _check_tables(path: Path, take: object) -> None:
 
 
 def read_alphabet(path: Path, classes: int) -> tuple[str, ...]:
-    """Return the characters of an alphabet file, one per line; the first one, blank, is empty.
+    """Return the characters of an alphabet file, one per line.
+
+    The first line stands for blank, and is empty.
 
     Raises:
-        ParameterError: it is missing, is not UTF-8, or has another number of lines.
+        ParameterError: the file is missing, is not UTF-8, does not have as many lines as the
+            network has classes, or has a line that is not one character.
     """
     lines = _utf8(path).split("\n")
     if lines and lines[-1] == "":
@@ -380,7 +410,7 @@ def read_numbers(path: Path, count: int) -> tuple[float, ...]:
     """Return the ``count`` finite numbers of a text file, separated by white space.
 
     Raises:
-        ParameterError: it is missing or contains something else.
+        ParameterError: the file is missing, or contains anything else than ``count`` numbers.
     """
     words = _utf8(path).split()
     try:

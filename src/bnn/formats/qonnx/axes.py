@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find which axis of a QONNX graph's picture input is the channels."""
+"""Find which axis of a QONNX graph's picture input has the channels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _PINNING = {
 
 
 def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
-    """Return the axes of a picture input, found by the operations that read it."""
+    """Return the meaning of each axis of the graph's input, such as N, C, H, W.
+
+    The first operations that read a picture show where it has its channels. If they do not show
+    it, the axes are guessed from the shape.
+    """
     if len(graph.shape) == 3:
         return ROW_FIRST
     names, perm = {graph.input}, list(range(4))
@@ -46,7 +50,10 @@ def input_axes(graph: Graph, nodes: list[Op]) -> tuple[str, ...]:
 
 
 def picture_axes(shape: tuple[int, ...], nodes: list[Op]) -> tuple[str, ...]:
-    """Guess the axes of a picture of ``shape``."""
+    """Guess the axes of a picture of ``shape``: channels last if that axis alone is at most 4.
+
+    Else channels are last if a node reads maps with the channels last; otherwise they are first.
+    """
     few = (1, 2, 3, 4)
     if shape[3] in few and shape[1] not in few:
         return LAST
@@ -55,13 +62,16 @@ def picture_axes(shape: tuple[int, ...], nodes: list[Op]) -> tuple[str, ...]:
 
 
 def _reads_last(node: Op) -> bool:
-    """Whether ``node`` reads maps with channels last."""
+    """Return whether ``node`` reads maps with the channels last."""
     if node.kind == "MultiThreshold":
         return threshold_axis(node, 4) == 3
     return node.is_last or node.kind == "MatMul"
 
 
 def threshold_axis(node: Op, rank: int) -> int:
-    """Return the channel axis of a MultiThreshold; guessed by rank if the node does not say it."""
+    """Return the index of the channel axis of a MultiThreshold.
+
+    If the node has no ``data_layout``, it is guessed from the number of axes, ``rank``.
+    """
     layout = node.attribute("data_layout") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
     return layout.index("C") if "C" in layout else 1

@@ -24,8 +24,8 @@ class Constant:
 
     Attributes:
         value: the real values.
-        integers, scale: if it was quantized: ``value = scale * integers``, both of the shape
-            of ``value``; else None.
+        integers, scale: for a quantized constant ``value = scale * integers``, and both have the
+            shape of ``value``; for other constants both are None.
         low, high: bounds of the quantizer's integers.
     """
 
@@ -45,7 +45,9 @@ class Constant:
 
 
 def fold(node: Op, inputs: list[Constant | None]) -> Constant | None:
-    """Return the result of ``node`` on constants; None if the operation is not known here.
+    """Return the result of ``node``, whose inputs are all constants.
+
+    Return None if this module does not know the operation.
 
     Raises:
         FormatError: the inputs do not fit the operation.
@@ -133,7 +135,7 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
     """Return the result of an elementwise operation on arrays that broadcast to each other.
 
     Raises:
-        FormatError: their types differ, or the operation does not take their type.
+        FormatError: the arrays have different types, or a type that the operation does not take.
     """
     given = [value for value in values if value is not None]
     kinds = {value.dtype for value in given}
@@ -166,7 +168,10 @@ def elementwise(node: Op, values: list[Array | None]) -> Array:
 
 
 def _quantized(node: Op, values: list[Array | None]) -> Array:
-    """Return ``saturate(round(x / scale) + zero)``, halves to even; scale, zero broadcast to x."""
+    """Return ``saturate(round(x / scale) + zero)``; halves are rounded to even.
+
+    scale and zero broadcast to x.
+    """
     x, scale, zero = [*values, None][:3]
     assert x is not None
     assert scale is not None
@@ -198,7 +203,10 @@ def _dequantized_values(node: Op, values: list[Array | None]) -> Array:
 
 
 def _aligned(node: Op, values: list[Array | None]) -> list[Array | None]:
-    """Return scale and zero point of a (De)QuantizeLinear, one for each position of its axis."""
+    """Return scale and zero point of a (De)QuantizeLinear, shaped to broadcast to its input.
+
+    Each of them is one number, or has a number for each position of the node's ``axis``.
+    """
     assert values[0] is not None
     return [
         None if value is None else along_axis(node, value, values[0].ndim) for value in values[1:]
@@ -218,7 +226,10 @@ def along_axis(node: Op, value: Array, rank: int) -> Array:
 
 
 def _dequantized(node: Op, values: list[Array | None]) -> Constant:
-    """Return a constant that was stored as integers, with these integers."""
+    """Return the constant that a DequantizeLinear makes of stored integers.
+
+    It keeps the integers (minus the zero point), if they have at most 16 bits.
+    """
     q = values[0]
     assert q is not None
     scale, zero = [*_aligned(node, values), None][:2]
@@ -235,7 +246,10 @@ def _dequantized(node: Op, values: list[Array | None]) -> Constant:
 
 
 def axes_of(node: Op, values: list[Array]) -> list[int] | None:
-    """Return the axes from the attribute (old ONNX) or the second input (new ONNX)."""
+    """Return the axes of an operation; None if it has none.
+
+    Newer versions of ONNX have them as the second input, older ones as an attribute.
+    """
     if len(values) > 1:
         return [int(axis) for axis in values[1].reshape(-1)]
     axes = node.attribute("axes")
@@ -243,7 +257,10 @@ def axes_of(node: Op, values: list[Array]) -> list[int] | None:
 
 
 def reshaped(node: Op, shape: tuple[int, ...], wanted: Array) -> tuple[int, ...]:
-    """Return the target shape of a Reshape: 0 copies a size, -1 is the rest."""
+    """Return the shape that a Reshape makes of ``shape``.
+
+    In ``wanted`` a 0 means the same size as before, and a -1 means the size that remains.
+    """
     if wanted.ndim != 1 or wanted.dtype != np.int64:
         raise FormatError(f"{node}: its shape is not a vector of 64-bit integers")
     sizes = [int(size) for size in wanted]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Execute an ONNX or QONNX file: the independent answer that ``--verify`` compares with.
+"""Execute an ONNX or QONNX file, to get independent answers that ``--verify`` compares with.
 
 ONNX's own operators run in ``onnx.reference``, which is ONNX's definition of them in NumPy.
-QONNX's are written here from their definitions (the operator documents of QONNX, and its
-executor). Nothing here is shared with the reader of such files, so that a mistake of the reader
-cannot be repeated here. Only these operators are run, never code from the file.
+QONNX's operators are written here from their definitions (the operator documents of QONNX, and its
+executor). No code is shared with the reader of such files, so that a mistake of the reader is not
+repeated here. Only these operators are run, never code from the file.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ def bounds(bits: float, signed: int, narrow: int) -> tuple[Any, Any]:
 
 
 class Quant(OpRun):
-    """QONNX's Quant: clip, then round: ``(round(clip(x / scale + zero)) - zero) * scale``."""
+    """QONNX's Quant: ``(round(clip(x / scale + zero)) - zero) * scale``.
+
+    With one signed bit, +1 or -1 takes the place of the clipped and rounded value.
+    """
 
     def _run(
         self,
@@ -99,7 +102,10 @@ class BipolarQuant(OpRun):
 
 
 class Trunc(OpRun):
-    """QONNX's Trunc: drops low bits; with six inputs (version 2) it clips to the output's bits."""
+    """QONNX's Trunc, which drops low bits.
+
+    With more than four inputs (version 2) it also clips the result to the output's bits.
+    """
 
     def _run(
         self,
@@ -147,7 +153,10 @@ class MultiThreshold(OpRun):
 
 
 class Im2Col(OpRun):
-    """FINN's Im2Col: patches of a channels-last map: kernel row, kernel column, channel."""
+    """FINN's Im2Col: the patches of a channels-last map.
+
+    The values of a patch are in the order kernel row, kernel column, channel.
+    """
 
     def _run(
         self,
@@ -183,16 +192,17 @@ class Im2Col(OpRun):
 
 
 class XnorPopcountMatMul(OpRun):
-    """FINN's XnorPopcountMatMul: how many bits of two rows of 0 and 1 are equal."""
+    """FINN's XnorPopcountMatMul: the number of equal bits in two rows of 0 and 1."""
 
     def _run(self, a: Any, b: Any) -> Any:
         return ((((2 * a - 1) @ (2 * b - 1) + a.shape[-1]) * np.float32(0.5)).astype(np.float32),)
 
 
 class BatchNormalization(OpRun):
-    """ONNX's BatchNormalization before operator set 14, with one output, not in training.
+    """ONNX's BatchNormalization of the operator sets 7 to 13, with one output, not in training.
 
-    ``onnx.reference`` (1.23) treats it as training, and fails before operator set 9.
+    ``onnx.reference`` (1.23) uses the batch's own mean and variance in sets 9 to 13, as in
+    training, and fails in sets 7 and 8.
     """
 
     op_domain = ""
@@ -221,7 +231,7 @@ class BatchNormalization(OpRun):
 class Softmax(OpRun):
     """ONNX's Softmax before operator set 13: over all axes from ``axis`` (default 1) together.
 
-    ``onnx.reference`` takes ``axis`` alone, which is right since operator set 13.
+    ``onnx.reference`` computes the softmax over one axis only; this is right since operator set 13.
     """
 
     op_domain = ""
@@ -252,7 +262,7 @@ class Hardmax(Softmax):
 class MaxPool(OpRun):
     """ONNX's MaxPool over one or two axes.
 
-    ``onnx.reference`` (1.23) computes SAME_LOWER as SAME_UPPER.
+    ``onnx.reference`` (1.23) computes a pool with SAME_LOWER as if it had SAME_UPPER.
     """
 
     op_domain = ""
@@ -311,7 +321,10 @@ class MaxPool(OpRun):
 
 
 class QuantizeLinear(OpRun):
-    """ONNX's before operator set 19, which ``onnx.reference`` (1.23) does not have."""
+    """ONNX's QuantizeLinear before operator set 19.
+
+    ``onnx.reference`` (1.23) has only the operator of set 19 and later.
+    """
 
     op_domain = ""
 
@@ -328,7 +341,10 @@ class QuantizeLinear(OpRun):
 
 
 class DequantizeLinear(OpRun):
-    """ONNX's before operator set 19, which ``onnx.reference`` (1.23) does not have."""
+    """ONNX's DequantizeLinear before operator set 19.
+
+    ``onnx.reference`` (1.23) has only the operator of set 19 and later.
+    """
 
     op_domain = ""
 
@@ -359,16 +375,17 @@ class Executor:
 
     Attributes:
         shape: shape of the graph's input, with the batch; unknown sizes are 1.
-        ending: ``class`` if the graph gives the number of a class, ``squashed`` if it
+        ending: ``class`` if the graph's output is the number of a class, ``squashed`` if the graph
             ends in a softmax or sigmoid, else ``scores``.
-        sigmoid: whether it ends in a sigmoid, so that 0.5 separates two classes.
+        sigmoid: whether the graph ends in a sigmoid: then 0.5 separates two classes.
     """
 
     def __init__(self, path: Path | ModelProto) -> None:
         """Load the file ``path``, or take a model that is loaded already.
 
         Raises:
-            FormatError: it holds an operator that is not defined here or in ``onnx.reference``.
+            FormatError: the model has an operator that is defined neither here nor in
+                ``onnx.reference``.
         """
         try:
             self._prepare(load(str(path)) if isinstance(path, Path) else path)
@@ -417,8 +434,8 @@ class Executor:
     ) -> Array:
         """Return the graph's first output, (n, ...), for the first n of ``inputs`` (N, *shape[1:]).
 
-        n is less than N if it takes more than ``seconds``. ``report(done, all)`` is called for
-        progress.
+        n is less than N if the computation takes more than ``seconds``: then the rest is not
+        computed. ``report(done, all)`` is called with numbers of inputs, for progress.
 
         Raises:
             FormatError: an operator fails on these inputs.
@@ -451,7 +468,10 @@ def _line(error: Exception) -> str:
 
 
 def _producers(model: ModelProto) -> Iterator[Any]:
-    """Yield nodes backwards from the graph's first output, while each reads only one tensor."""
+    """Yield the node that makes the graph's first output, and the nodes before it.
+
+    The node before a node is the one that makes its first input.
+    """
     by_output = {name: node for node in model.graph.node for name in node.output}
     node = by_output.get(model.graph.output[0].name)
     while node is not None:
@@ -460,7 +480,10 @@ def _producers(model: ModelProto) -> Iterator[Any]:
 
 
 def _ending(model: ModelProto) -> tuple[str, str]:
-    """Return ``ending`` of :class:`Executor`, and the operation type that makes it so."""
+    """Return the attribute ``ending`` of :class:`Executor`, and the type of the ending operation.
+
+    The type is "" if the graph ends in scores.
+    """
     ending, last = "scores", ""
     for node in _producers(model):
         if node.op_type in CHOOSING:
@@ -494,7 +517,11 @@ def _renamed(node: Any, kind: str) -> Any:
 
 
 def _between_transpositions(node: Any, index: int) -> list[Any]:
-    """Return ``node`` for channels-first maps, between transpositions."""
+    """Return nodes that do the same as the channels-last ``node``.
+
+    They transpose its inputs to channels first, do ONNX's own operation, and transpose the result
+    back.
+    """
     made = _renamed(node, node.op_type)
     made.domain = ""
     before = []

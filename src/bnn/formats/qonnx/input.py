@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The input of a QONNX graph: quantized by the graph itself, or on an 8-bit grid."""
+"""The input of a QONNX graph: quantized by the graph itself, or on a grid."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ MAX_STEPS = 1 << 20
 
 @dataclass(frozen=True)
 class Fed:
-    """The input of a network, and the real values of its integers."""
+    """The input of a network, and the real values that the input's integers stand for."""
 
     input: RealInput
     lattice: Lattice
 
 
 def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], levels: int) -> bool:
-    """Whether ``host`` gives the same integer as the graph for every float32 input.
+    """Return whether ``host`` gives the same integer as the graph for every float32 input.
 
-    Both rise with the input, so they are equal if they change at the same numbers.
+    Both rise with the input, so they are equal if they change at the same numbers. Return False
+    too if there are so many steps that comparing them would take too long.
 
     Args:
         level: the graph's function from scaled inputs, float32 (n, channels), to 0, 1, ...
-        levels: its largest value.
+        levels: the largest value of ``level``.
     """
     channels = max(raw.factor.size, raw.offset.size)
     if channels * levels > MAX_STEPS:
@@ -60,9 +61,10 @@ def is_exact(host: RealInput, raw: RawInput, level: Callable[[Array], Array], le
 
 
 def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
-    """Return the host's quantizer that equals ``given`` on ``factor * x + offset``.
+    """Return an input quantizer of the host that equals ``given`` of ``factor * x + offset``.
 
-    None if the host has no such quantizer (other rounding, more than 16 bits, negative factor).
+    Return None if the host has no such quantizer: for other roundings than to even, more than 16
+    bits, a factor that is not positive, or a scale or zero point per channel.
     """
     factor = raw.factor.astype(np.float64)
     if (factor <= 0).any() or given.scale.size != 1 or given.zero_point.size != 1:
@@ -87,7 +89,11 @@ def quantized_input(given: Quant, raw: RawInput) -> Fed | None:
 
 
 def thresholded_input(raw: RawInput, table: object, levels: Lattice) -> Fed | None:
-    """Return the host's quantizer that equals evenly spaced thresholds of the input, or None."""
+    """Return an input quantizer of the host that equals the thresholds ``table`` of the input.
+
+    Return None if the host has no such quantizer, for example if the thresholds are not evenly
+    spaced or differ by channel.
+    """
     if not isinstance(table, Constant) or table.value.ndim != 2 or (raw.factor <= 0).any():
         return None
     if len(table.value) not in (1, raw.channels):
@@ -144,9 +150,10 @@ def check_fed(graph: Graph, chosen: Grid) -> None:
 def unquantized_input(graph: Graph, raw: RawInput) -> Grid:
     """Return the grid that is assumed for an input that the graph does not quantize.
 
-    FINN's annotation if there is one; bytes if the graph scales them itself (divides by 255, for
-    example); else square pictures have values in [0, 1], as PyTorch loads them, and other inputs
-    are whole numbers.
+    It is FINN's annotation of the input, if there is one; else the input's own type, if that is an
+    integer type; else bytes, if the graph scales its input itself (divides by 255, for example).
+    Otherwise square pictures are taken to have values in [0, 1], as PyTorch loads them, and other
+    inputs to be whole numbers of 8 bits.
     """
     if graph.datatype and graph.datatype != "FLOAT32":
         name = graph.datatype.lower()

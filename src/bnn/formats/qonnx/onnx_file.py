@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading an ONNX file as data: nodes, constants, shapes. Nothing is executed or trusted."""
+"""Read an ONNX file as data: nodes, constants, shapes. Nothing in it is executed or trusted."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class Node:
     """One operation of the graph.
 
     Attributes:
-        name: its unique name, made up if the file gives none.
-        kind: operator type. domain: domain of the operator, "" for standard ONNX.
-        inputs, outputs: names of tensors; an empty input is an omitted one.
-        attributes: Python values and arrays.
+        name: unique name of the node. It is made up if the file gives none.
+        kind: type of the operator, such as ``Conv``.
+        domain: domain of the operator, "" for standard ONNX.
+        inputs, outputs: names of tensors; an empty name stands for an omitted input.
+        attributes: attributes by name, as Python values and arrays.
     """
 
     name: str
@@ -58,15 +59,16 @@ class Graph:
 
     Attributes:
         path: path of the file, for messages.
-        nodes: sorted so that every node comes after the nodes that it reads.
+        nodes: the nodes, sorted: every node comes after the nodes whose outputs it reads.
         constants: arrays by tensor name.
         input, output: names of the tensors.
         shape: shape of the input, with the batch; unknown sizes are 1.
-        opsets: version of the operator set by domain, "" for standard ONNX.
+        opsets: domain -> version of its operator set; the domain "" is standard ONNX.
         kind: NumPy dtype name of the input.
         datatype: FINN's annotation of the input (``UINT8``, ``BIPOLAR``), or "".
-        classes: names that :mod:`bnn.formats.qonnx.write` noted.
-        declared: shape that the file states for its output, unknown sizes are 0; () if none.
+        classes: names of the classes, if :mod:`bnn.formats.qonnx.write` wrote the file.
+        declared: shape that the file states for its output; unknown sizes are 0. () if the file
+            does not state a shape.
     """
 
     path: Path
@@ -86,7 +88,7 @@ def read(path: Path) -> Graph:
     """Return the graph in the ONNX file ``path``.
 
     Raises:
-        FormatError: it is missing, damaged, too large, or has several inputs or outputs.
+        FormatError: the file is missing, damaged, too large, or has several inputs or outputs.
     """
     try:
         import onnx
@@ -125,7 +127,8 @@ def _bytes(path: Path) -> bytes:
 def check_fields(path: Path, data: bytes, descriptor: Any) -> None:
     """Refuse a file with more fields than :data:`MAX_FIELDS`, before it is parsed.
 
-    A message of two bytes becomes an object of about a hundred. Only field lengths are read.
+    The parser makes an object of about a hundred bytes from each message (group of fields), even
+    if the message has two bytes in the file. This check reads only the lengths of the fields.
     """
     messages = [(descriptor, 0, len(data))]
     count = 0
@@ -208,7 +211,7 @@ def _check_total(path: Path, graph: Any) -> None:
 
 
 def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str]) -> None:
-    """Refuse tensors that are made twice, and operators that the file defines itself."""
+    """Refuse a file in which two nodes make the same tensor, or that defines operators itself."""
     own = {(item.domain, item.name) for item in model.functions}
     made = set(known)
     for node in nodes:
@@ -223,7 +226,10 @@ def _check_names(path: Path, model: Any, nodes: tuple[Node, ...], known: set[str
 
 
 def _opsets(path: Path, model: Any) -> dict[str, int]:
-    """Return domain -> operator set version; a domain that occurs twice must have one version."""
+    """Return domain -> version of its operator set.
+
+    Refuse a file that declares two different versions for a domain.
+    """
     opsets: dict[str, int] = {}
     for item in model.opset_import:
         domain = "" if item.domain == "ai.onnx" else item.domain
@@ -360,7 +366,7 @@ def _array(path: Path, item: Any, name: str) -> NDArray[Any]:
 
 
 def _external(path: Path, item: Any) -> NDArray[Any]:
-    """Read a constant from a file next to the model; no file outside its folder is opened."""
+    """Read a constant from a data file; no file outside the model's folder is opened."""
     import onnx
 
     where = {entry.key: entry.value for entry in item.external_data}
@@ -399,7 +405,7 @@ def _external(path: Path, item: Any) -> NDArray[Any]:
 
 @lru_cache(maxsize=8)  # each constant of a file names the checksum of the whole file
 def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a changed file is read anew)
-    """Return the SHA-1 of an external data file (ONNX's checksum is that of the whole file)."""
+    """Return the SHA-1 of a whole external data file, which ONNX states as its checksum."""
     total = hashlib.sha1(usedforsecurity=False)
     with open_file(path, MAX_EXTERNAL, FormatError) as file:
         while part := file.read(1 << 20):
@@ -408,7 +414,7 @@ def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a change
 
 
 def _whole(text: str) -> int:
-    """Parse a file offset: a whole number from 0; else ValueError."""
+    """Return the number in ``text``; raise ValueError if it is not a whole number from 0."""
     if len(text) > 12 or not text.isdecimal():
         raise ValueError
     return int(text)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Operators that can be read, with each version, attribute and input that they may have.
 
-The meaning of an ONNX operator changes with the version of its operator set: defaults,
-axes, attributes that became inputs. :func:`understood` looks up which version a node has,
-which attributes and inputs exist there (ONNX's own schemas; QONNX's are listed below), and
-refuses by name what :data:`OPERATORS` does not know. A rule gets an :class:`Op`, which only
-:func:`understood` makes, and which gives it no attribute that is not listed here.
+The meaning of an ONNX operator changes with the version of its operator set: defaults and axes
+change, and attributes become inputs. :func:`understood` looks up which version a node has, and
+which attributes and inputs this version has (in ONNX's own schemas; the schemas of QONNX are
+below). What :data:`OPERATORS` does not list is refused by name. Rules read a node as an
+:class:`Op`: only :func:`understood` makes one, and it gives only the attributes listed here.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ class Operator:
     """How an operator is read.
 
     Attributes:
-        versions: versions that the rule knows, as the first operator set of each.
+        versions: versions of the operator that the rule knows. A version is called after the first
+            operator set that has it.
         tensors: positions of inputs that may depend on the graph's input; the others
             must be constants.
         read: attributes that the rule interprets.
-        fixed: attributes that must have one of these values, which have no effect.
+        fixed: attribute -> the values that are allowed; with these it has no effect.
         idle: attributes that have no effect on the result, whatever their value.
         result: position of the output that is computed; no node may read another one.
         outputs: number of outputs that may have a name.
@@ -209,10 +210,10 @@ OPERATORS: dict[str, Operator] = {
 
 @dataclass(frozen=True)
 class Signature:
-    """One version of an operator: numbers of inputs, and (type, default) of each attribute.
+    """One version of an operator: how many inputs it has, and its attributes.
 
-    A default is None if an absent attribute has a meaning of its own, and
-    :data:`REQUIRED` if it must be present.
+    ``attributes`` has the name -> (type, default) of each attribute. The default is None if it
+    means something that the attribute is absent, and :data:`REQUIRED` if it must be present.
     """
 
     least: int
@@ -293,9 +294,9 @@ class Op:
 
     Attributes:
         name, kind, domain, inputs, outputs: as in :class:`bnn.formats.qonnx.onnx_file.Node`.
-        version: version of the operator: the first operator set that defines it like this.
-        values: values of the attributes that the rule reads, by name; defaults are filled in,
-            None means absent.
+        version: version of the operator, called after the first operator set that has it.
+        values: the attributes that the rule reads: name -> value. Absent attributes have their
+            default, or None if they have no default.
     """
 
     name: str
@@ -310,14 +311,18 @@ class Op:
         return f"node {self.name!r} ({self.kind})"
 
     def attribute(self, name: str) -> Any:
-        """Return the value of an attribute; None if it is absent, or not in this version."""
+        """Return the value of the attribute ``name``.
+
+        Return None if the node does not have the attribute and it has no default, or if this
+        version of the operator does not have it.
+        """
         if name not in OPERATORS[self.kind].read:
             raise KeyError(f"{self.kind}: attribute {name} is not listed as read")
         return self.values.get(name)
 
     @property
     def is_last(self) -> bool:
-        """Whether the node reads maps with channels last."""
+        """Whether the node reads maps with the channels last."""
         return self.domain == CHANNELS_LAST or self.kind in ("Im2Col", "MaxPoolNHWC")
 
 

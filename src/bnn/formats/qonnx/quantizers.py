@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QONNX's quantizers: what they compute, and activation layers that equal them.
 
-Definitions: the operator documents of the QONNX specification; the arithmetic is that of
-its executor (NumPy, float32), in its order of operations.
+They are defined by the operator documents of the QONNX specification. The arithmetic (float32)
+and the order of the operations are those of QONNX's executor in NumPy.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Quant:
         node: the node, for messages.
         scale, zero_point: float32 arrays that broadcast to the tensor.
         low, high: bounds of the integers, with the zero point added.
-        bipolar: whether it takes the sign (-1, +1) instead of rounding.
+        bipolar: whether the node takes the sign (-1, +1) instead of rounding.
         rounding: a key of :data:`ROUND`.
     """
 
@@ -80,7 +80,7 @@ class Quant:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has one scale and one whole zero point for all channels."""
+        """Whether the node has one scale, and one whole zero point, for all channels."""
         return self.scale.size == 1 and self.zero_point.size == 1 and self.whole_zero_point
 
     @property
@@ -93,7 +93,7 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
     """Return the quantizer of ``node`` with constant parameters.
 
     Raises:
-        FormatError: the parameters are not valid, or it has more than 16 bits.
+        FormatError: the parameters are not valid, or the quantizer has more than 16 bits.
     """
     _check_types(node, np.asarray(scale), np.asarray(zero_point))
     scale = np.asarray(scale, np.float32)
@@ -118,9 +118,10 @@ def quant(node: Op, scale: Array, zero_point: Array, bits: Array | None) -> Quan
 
 
 def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
-    """Refuse parameters of another dtype than float32, except where it makes no difference.
+    """Refuse a scale or a zero point that is not float32.
 
-    It makes none if the scale is a power of two and the zero point is 0.
+    Two cases are allowed, because the dtype makes no difference there: a scale that is a power of
+    two, and a zero point of 0.
     """
     exact = scale.dtype.kind == "f" and bool((np.frexp(scale)[0] == 0.5).all())
     if scale.dtype != np.float32 and not exact:
@@ -132,7 +133,7 @@ def _check_types(node: Op, scale: Array, zero_point: Array) -> None:
 
 
 def flag(node: Op, name: str) -> bool:
-    """Return an attribute that must be 0 or 1, as a bool."""
+    """Return the attribute ``name`` as a bool; refuse values other than 0 and 1."""
     value = node.attribute(name)
     if value not in (0, 1):
         raise FormatError(f"{node}: {name}={value} must be 0 or 1")
@@ -149,7 +150,10 @@ def _rounding(node: Op) -> str:
 
 
 def _bounds(bits: float, signed: bool, narrow: bool) -> tuple[float, float]:
-    """Return the least and the largest value of ``bits`` bits; fractions if ``bits`` is one."""
+    """Return the least and the largest value of ``bits`` bits.
+
+    They are whole numbers only if ``bits`` is a whole number.
+    """
     levels = 2.0**bits
     low = -levels / 2 + narrow if signed else 0.0
     return low, levels / 2 - 1 if signed else levels - 1 - narrow
@@ -160,8 +164,8 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
 
     Args:
         node: the node.
-        inputs: its inputs: the tensor, then the constants scale, zero point and bit width
-            (``BipolarQuant`` has the scale only).
+        inputs: the node's inputs: the tensor, and then the constants scale, zero point and bit
+            width (``BipolarQuant`` has only the scale).
     """
     if node.kind == "BipolarQuant":
         if len(inputs) != 2:
@@ -174,7 +178,10 @@ def quantizer(node: Op, inputs: list[Constant]) -> Quant:
 
 @dataclass(frozen=True, eq=False)
 class Trunc:
-    """A Trunc node; its results are ``scale * level + offset``, levels ``low`` to ``high``."""
+    """A Trunc node: its results are ``scale * level + offset``.
+
+    A level is a whole number from ``low`` to ``high``; ``integers`` computes the levels.
+    """
 
     integers: Callable[[Array], Array]
     low: int
@@ -186,7 +193,7 @@ class Trunc:
 def trunc(node: Op, values: list[Array], least: float, most: float) -> Trunc:
     """Return the Trunc node with parameters ``values``, for inputs from ``least`` to ``most``.
 
-    Version 1 does not clip, so its lowest and highest level follow from its inputs.
+    Version 1 of Trunc does not clip, so its lowest and highest level follow from these bounds.
     """
     if any(value.size != 1 or not np.isfinite(value).all() for value in values):
         raise FormatError(f"{node}: its parameters must be single finite numbers")
@@ -266,7 +273,7 @@ def _one_scale(given: Quant) -> float:
 def float_thresholds(level: Callable[[Array], Array], levels: int) -> NDArray[np.float32]:
     """Return the smallest float32 at which the rising ``level`` reaches 1, 2, ..., ``levels``.
 
-    They are found by bisection over all float32, so all rounding is included exactly.
+    They are found by bisection over all float32, so every rounding of ``level`` has its effect.
     """
     row: NDArray[np.float32] = channel_thresholds(lambda x: level(x[:, 0])[:, None], levels, 1)[0]
     return row
@@ -277,7 +284,8 @@ def channel_thresholds(
 ) -> NDArray[np.float32]:
     """Return :func:`float_thresholds` per channel: float32 (channels, levels).
 
-    ``level`` takes and returns (levels, channels). What it never reaches has an infinite threshold.
+    ``level`` takes and returns arrays (levels, channels). The threshold of a level that it never
+    reaches is infinite.
     """
     wanted = np.arange(1, levels + 1)[:, None]
     most = _ordinal(np.float32(np.inf))
@@ -294,11 +302,14 @@ def channel_thresholds(
 
 
 def _ordinal(x: Any) -> int:
-    """Return the position of a non-negative float32 among all float32, in order."""
+    """Return the position of a non-negative float32 in the list of all float32 in order.
+
+    0 has the position 0.
+    """
     return int(np.asarray(x, np.float32).view(np.int32))
 
 
 def _float(ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the float32 at these positions; negative positions are negative numbers."""
+    """Return the float32 at the positions ``ordinals``; negative positions are negative numbers."""
     sizes = np.abs(ordinals).astype(np.int32).view(np.float32)
     return np.where(ordinals < 0, -sizes, sizes).astype(np.float32)

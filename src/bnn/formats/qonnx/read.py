@@ -9,7 +9,7 @@ that it cannot turn into one of these is refused by name.
 ``walk``       state of the walk: tensors and layers so far
 ``rules``      what each operation becomes
 ``tensor``     the order of a tensor's elements in the network's layout (channels last)
-``axes``       which axis of a picture is the channels
+``axes``       which axis of a picture has the channels
 ``quantizers`` what quantizers compute
 ``weights``    weights in the layout of the network's layers
 ``input``      the input's quantizer
@@ -123,7 +123,10 @@ def _folded(node: Op, inputs: list[Constant | None]) -> Constant:
 
 
 def _check_waiting(node: Op, tensor: Tensor | RawInput) -> None:
-    """Refuse ``tensor`` if its pending operations cannot be done after ``node``."""
+    """Refuse ``tensor`` as an input of ``node`` if ``node`` cannot follow what made ``tensor``.
+
+    These are a softmax, a Pad, an Im2Col, and a dtype in which ``node`` cannot compute.
+    """
     if tensor.kind != "float32" and node.kind not in LAYOUT | FINAL | {"Shape"}:
         raise FormatError(f"{node}: computes in {tensor.kind}; only float32 can be converted")
     if isinstance(tensor, RawInput):

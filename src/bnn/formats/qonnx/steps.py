@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find all values of a function of float32 that has few, and the smallest x of each value."""
+"""Find all values of a function of float32 x that has few values, and where each value begins."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Staircase:
 
     Attributes:
         values: float64 (levels + 1,), ascending.
-        table: float32 (channels, levels): the smallest x at which each value but the first is
-            reached. In channels where the function falls, it is the smallest -x.
-        falls: bool (channels,): channels in which it falls.
-        noise: largest distance between the function and these values.
+        table: float32 (channels, levels): for each value except the lowest, the smallest x at
+            which the function reaches it. In channels in which the function falls, the smallest -x.
+        falls: bool (channels,): whether the function falls in this channel.
+        noise: largest distance between the function and ``values``.
     """
 
     values: Array
@@ -58,15 +58,17 @@ def explored(
     """Return the steps of ``function`` between two bounds.
 
     Args:
-        function: float32 (n, channels) to any real numbers of that shape.
+        function: takes x, float32 (n, channels), and returns real numbers of the same shape.
         channels: number of channels.
         span: lower and upper bound of x.
-        meetings: functions of x, of the same shapes, that are -1, 0 and 1, in this or the
-            reverse order; only where one is 0, ``function`` may turn from rising to falling.
-        is_rounded: whether values may differ by the rounding of the largest x to float32.
+        meetings: functions like ``function`` that have the values -1, 0 and 1, and only rise or
+            only fall. ``function`` may change from rising to falling, or back, only where one of
+            them is 0.
+        is_rounded: whether two results that should be equal may differ by the rounding of the
+            largest x to float32.
 
     Raises:
-        StepsError: the function both rises and falls, has more than 256 values, or has some that
+        StepsError: the function both rises and falls, has more than 256 values, or has values that
             are not finite; the message says which.
     """
     low, high = _position(span[0]), _position(span[1])
@@ -119,7 +121,10 @@ def _explored(
 
 
 def _samples(low: int, high: int) -> list[int]:
-    """Return positions from low to high: evenly spaced as numbers, as positions, and around 0."""
+    """Return positions of samples from ``low`` to ``high``.
+
+    Some are evenly spaced as numbers, some are evenly spaced as positions, and some are around 0.
+    """
     a, b = float(_number(np.int64(low))), float(_number(np.int64(high)))
     evenly = [_position(x) for x in np.linspace(a, b, SAMPLES)]
     placed = np.linspace(low, high, SAMPLES).astype(np.int64).tolist()
@@ -127,10 +132,10 @@ def _samples(low: int, high: int) -> list[int]:
 
 
 def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: int) -> Array:
-    """Return where each channel's ``meeting``, a monotone function, begins and ends to be 0.
+    """Return where ``meeting``, which only rises or only falls in each channel, is 0.
 
-    int64 (4, channels): the first position with 0, that before it, the first after 0, the last
-    with 0.
+    The result is int64 (4, channels), positions: the first at which it is 0, the position before
+    that one, the first after the zeros, and the last at which it is 0.
     """
     found = []
     ends = _values(meeting, np.array([[low] * channels, [high] * channels]))
@@ -151,7 +156,11 @@ def _around(meeting: Callable[[Array], Array], low: int, high: int, channels: in
 def _all_values(
     function: Callable[[Array], Array], places: Array, y: Array, tolerance: float
 ) -> Array:
-    """Return every value between the samples, found by halving where two neighbours differ."""
+    """Return every value that the function has from the first to the last sample.
+
+    Where two neighbouring samples have different values, the interval between them is halved until
+    no new value is found.
+    """
     found = [np.unique(y)]
     first, last, below, above = places[:-1], places[1:], y[:-1], y[1:]
     while True:
@@ -178,7 +187,10 @@ def _all_values(
 
 
 def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
-    """Return the middle value of each group of values within ``tolerance``, and their spread."""
+    """Return one value for each group of nearly equal values, and the largest distance to it.
+
+    Neighbouring values in a group differ by at most ``tolerance``.
+    """
     ordered = np.unique(values)
     groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > tolerance) + 1)
     middles = np.array([_plain(group) for group in groups])
@@ -189,7 +201,7 @@ def _clusters(values: Array, tolerance: float) -> tuple[Array, float]:
 
 
 def _plain(group: Array) -> float:
-    """Return, of nearly equal numbers, the one with the fewest significant bits."""
+    """Return the number of ``group`` with the fewest significant bits."""
     return min((float(one) for one in group), key=lambda x: (_bits(x), abs(x)))
 
 
@@ -199,7 +211,10 @@ def _bits(x: float) -> int:
 
 
 def _table(function: Callable[[Array], Array], values: Array, lows: Array, highs: Array) -> Array:
-    """Return the least float32 (channels, levels) at which each value but the first is reached."""
+    """Return for each value except the first the least float32 at which it is reached.
+
+    The result has the shape (channels, levels).
+    """
     middles = (values[1:] + values[:-1])[:, None] / 2
     shape = (len(middles), len(lows))
     first = np.broadcast_to(lows, shape).astype(np.int64)
@@ -233,7 +248,7 @@ def _position(x: float) -> int:
 
 
 def _number(places: Any) -> Array:
-    """Return the float32 at these positions."""
+    """Return the float32 numbers at the positions ``places``."""
     sizes = np.abs(places).astype(np.int32).view(np.float32)
     found: Array = np.where(np.asarray(places) < 0, -sizes, sizes).astype(np.float32)
     return found

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tensors during the walk over an ONNX graph, and the order of their elements.
 
-ONNX tensors are mostly channels first; the layers of the network are channels last. No data are
-transposed: a tensor only notes the meaning of each axis, and a flattened map notes the order of
-its elements.
+Most ONNX tensors have the channels first; the layers of the network have the channels last. No
+data are transposed: a tensor only has the meaning of each axis, and a flattened map has the order
+of its elements.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ class Tensor:
     """A tensor that depends on the input.
 
     Attributes:
-        layer: the network's layer that makes it.
-        shape: shape in ONNX, with the batch.
-        axes: meaning of each axis.
-        low, high: bounds of its real values.
-        order: for a flattened map: its element i is element ``order[i]`` of the map that the
-            network flattens, channels last; None if the orders are the same.
-        quantized: whether the layer is quantized, so that ``steps`` may be pending.
+        layer: name of the network's layer whose result the tensor is, before ``steps``.
+        shape: shape in ONNX, the batch included.
+        axes: meaning of each axis, such as N, C, H, W.
+        low, high: bounds of the tensor's real values.
+        order: for a flattened map: element i in ONNX is element ``order[i]`` of the map that the
+            network flattens, whose channels are last; None if the orders are the same.
+        quantized: whether the layer is quantized. Only then ``steps`` may be pending.
         steps: pending operations with one number on the layer's values, which the next layer
             includes. Together they are a rising function: a maximum, a threshold or an arg
             max may be done before them.
-        kind: its NumPy dtype name; arithmetic is done on float32 only.
+        kind: name of the tensor's NumPy dtype; arithmetic is done on float32 only.
         padding, pad_value: positions that the next convolution has to add (from a Pad node).
         patches: kernel, stride and dilation of an Im2Col, which the next product makes a
             convolution.
-        flat: name of a flattening that is done when the values of the map are quantized, or "".
-        ending: ``scores`` if only the order of the values is used (after a softmax), ``squashed``
-            after a sigmoid (which makes large values equal in float32), ``class`` if it is the
+        flat: name for the layer Flatten of a flattening that is still to be done, when the values
+            of the map are quantized; "" if there is none.
+        ending: ``scores`` after a softmax, which keeps the order of the values; ``squashed`` after
+            a sigmoid, which makes large values equal in float32; ``class`` if the tensor is the
             number of a class; else "".
     """
 
@@ -102,7 +103,7 @@ class Tensor:
         return sizes.get("H", 1), sizes.get("W", 1)
 
     def slid(self, layer: str, height: int, width: int, channels: int, **change: Any) -> Tensor:
-        """Return the map of another size that ``layer`` makes of this one."""
+        """Return the map that ``layer`` makes of this map, with the given size."""
         sizes = {"N": self.shape[self.axes.index("N")], "H": height, "W": width, "C": channels}
         shape = tuple(sizes[axis] for axis in self.axes)
         return replace(self, layer=layer, shape=shape, **change)
@@ -116,7 +117,8 @@ class RawInput:
         shape, axes, kind: as in :class:`Tensor`.
         factor, offset: float64, (1,) or (channels,).
         steps: the single operations that make ``factor`` and ``offset``, in the graph's order.
-        map: the picture of which this is the flattened one, or None; the user gives pictures.
+        map: for a flattened picture: the picture before it was flattened, because the user gives
+            pictures; else None.
     """
 
     shape: tuple[int, ...]
@@ -143,7 +145,7 @@ class RawInput:
         return sizes.get("H", 1), sizes["W"], sizes["C"]
 
     def scaled(self, x: Array) -> Array:
-        """Return the graph's scaled values of inputs ``x``, float32 (..., channels)."""
+        """Return inputs ``x``, float32 (..., channels), after the graph's scaling."""
         for step in self.steps:
             x = done(step, x)
         return x
@@ -154,11 +156,10 @@ class Curve:
     """A tensor that is a function of another one, value by value, and not a layer yet.
 
     Attributes:
-        base: the other tensor, with no pending steps.
-        function: float32 (n, channels) to numbers of any type, of the same shape.
-        made: the node that makes it, for messages.
-        points: functions that are 0 where ``function`` may turn from rising to falling: at a
-            comparison.
+        base: the other tensor, without pending steps.
+        function: takes float32 (n, channels), and returns numbers of any type, of the same shape.
+        made: the node that makes this tensor, for messages.
+        points: functions that are 0 where ``function`` may change from rising to falling, or back.
     """
 
     base: Tensor | RawInput
@@ -188,7 +189,7 @@ class Curve:
 
 
 def done(step: Step, x: Array) -> Array:
-    """Return the result of one operation with a constant on ``x`` (..., channels), in its dtype."""
+    """Return ``x`` (..., channels) after one operation with a constant, in the dtype of ``x``."""
     kind, value, first = step
     value = value.astype(x.dtype)
     match kind:
@@ -204,7 +205,7 @@ def done(step: Step, x: Array) -> Array:
 
 
 def _composed(steps: tuple[Step, ...]) -> tuple[float, float]:
-    """Return the factor and offset of all steps together."""
+    """Return the factor and the offset of all steps, done one after the other."""
     at_zero, at_one = np.zeros(1), np.ones(1)
     for step in steps:
         at_zero, at_one = done(step, at_zero), done(_without_offset(step), at_one)
@@ -217,9 +218,9 @@ def _without_offset(step: Step) -> Step:
 
 
 def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Array:
-    """Return a constant that is combined with ``tensor``, as (1,) or (channels,).
+    """Return the constant ``value``, which is combined with ``tensor``, as (1,) or (channels,).
 
-    The channels of a flattened map are in the order of the network (see :func:`ordered`).
+    If ``tensor`` is a flattened map, the numbers are in the network's order (:func:`ordered`).
 
     Raises:
         FormatError: the constant differs by position, or would make the tensor larger.
@@ -239,7 +240,10 @@ def per_channel(node: Op, value: Array, tensor: Tensor | RawInput | Curve) -> Ar
 
 
 def ordered(channels: Array, tensor: Tensor | RawInput | Curve) -> Array:
-    """Return ``channels``, (1, ...) or (channels, ...) in ONNX's order, in the network's order."""
+    """Return ``channels`` in the network's order of channels.
+
+    ``channels`` is (channels, ...) in ONNX's order, or (1, ...), which stays as it is.
+    """
     if tensor.order is None or len(channels) == 1:
         return channels
     mine = np.empty_like(channels)
@@ -258,7 +262,10 @@ def transposed(node: Op, tensor: Any, perm: list[int] | None) -> Any:
 
 
 def flat_order(tensor: Tensor | RawInput) -> NDArray[np.int64] | None:
-    """Return the index, channels last, of each element of a flattened map; None if it is equal."""
+    """Return for each element of a flattened map its index in the map with the channels last.
+
+    Return None if these are 0, 1, 2, ...: then both orders are the same.
+    """
     if len(tensor.axes) == 2:
         return tensor.order
     if tensor.order is not None:
@@ -281,7 +288,10 @@ def flattened(name: str, tensor: Tensor) -> Tensor:
 
 
 def in_order(weights: Array, tensor: Tensor | RawInput) -> Array:
-    """Return the weights (units, inputs) with their columns in the network's order."""
+    """Return ``weights`` (units, inputs) with the columns in the network's order.
+
+    ``tensor`` is the tensor that the weights multiply.
+    """
     if tensor.order is None:
         return weights
     mine = np.empty_like(weights)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """State of the walk over a QONNX graph: tensors and layers so far.
 
-Rules (:mod:`bnn.formats.qonnx.rules`) get their inputs here in the form that they need: with its
-own shape, without pending operations, or as a map; and they add their layers to the stack.
+Rules (:mod:`bnn.formats.qonnx.rules`) ask here for their inputs in the form that they need, for
+example as a map, or without pending operations; and they add their layers to the stack.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold")
 
 
 class Walk:
-    """Values of tensors by name, and the layers made so far."""
+    """The walk over a graph: the values of tensors by name, and the layers made so far."""
 
     def __init__(self, graph: Graph, chosen: Grid | None) -> None:
         self.graph = graph
@@ -68,7 +68,10 @@ class Walk:
         return self.values[name]
 
     def note_values(self, value: Value) -> None:
-        """Note the bounds of the layer that ``value`` is, if it is one."""
+        """Keep the bounds and channels of the layer whose result ``value`` is.
+
+        Values with pending operations, and values that are not the result of a layer, are ignored.
+        """
         if isinstance(value, Tensor) and not value.steps and not value.ending:
             self.bounds.setdefault(value.layer, (value.low, value.high))
             if value.quantized:
@@ -77,7 +80,7 @@ class Walk:
                 self.channels.setdefault(value.layer, value.channels)
 
     def note_constants(self, node: Op, inputs: Inputs) -> None:
-        """Note which arrays of the file each constant comes from."""
+        """Keep the names of the file's arrays from which ``node``, if constant, is computed."""
         origins = [self.origins.get(name, ()) for name in node.inputs if name]
         found = tuple(dict.fromkeys(name for names in origins for name in names))
         self.used.update(found)
@@ -85,7 +88,7 @@ class Walk:
             self.origins[node.outputs[0]] = found
 
     def arrays(self, node: Op) -> dict[str, Array]:
-        """Return the arrays of the file that ``node`` is made of, by name."""
+        """Return the arrays of the file from which the constants of ``node`` come, by name."""
         names = [name for given in node.inputs for name in self.origins.get(given, ())]
         return {name: self.graph.constants[name] for name in dict.fromkeys(names)}
 
@@ -94,7 +97,7 @@ class Walk:
         return self.graph.output in node.outputs
 
     def tensor(self, node: Op, value: Value | None) -> Tensor:
-        """Return ``value`` as a tensor; a pending flattening is done."""
+        """Return ``value`` as a tensor; if a flattening is pending, it becomes a layer now."""
         tensor = self.on_map(node, value)
         if not tensor.flat:
             return tensor
@@ -137,18 +140,21 @@ class Walk:
         return self.fed(chosen.input(value.given_shape), value)
 
     def real(self, node: Op, value: Value | None) -> Tensor:
-        """Return ``value`` as a tensor without pending steps; these become layers."""
+        """Return ``value`` as a tensor without pending steps; the steps become layers."""
         return self.real_map(node, self.tensor(node, value))
 
     def real_map(self, node: Op, value: Value | None) -> Tensor:
-        """Do :meth:`real`, but leave a pending flattening pending."""
+        """Return ``value`` as a tensor without pending steps; a pending flattening stays pending.
+
+        The steps become layers.
+        """
         tensor = self.on_map(node, value)
         for step in tensor.steps:
             tensor = self.scaled(node, replace(tensor, steps=()), step)
         return tensor
 
     def map_of(self, node: Op, value: Value | None) -> Tensor:
-        """Return ``value`` as a tensor that must be a map."""
+        """Return ``value`` as a tensor; raise FormatError if it is not a map."""
         tensor = self.tensor(node, value)
         if len(tensor.axes) == 2:
             raise FormatError(f"{node}: reads a tensor of shape {tensor.shape}; it must be a map")
@@ -174,7 +180,11 @@ class Walk:
         return replace(tensor, layer=name, quantized=False, low=low, high=high)
 
     def fed(self, given: Input, raw: RawInput) -> Tensor:
-        """Note the network's input, whose integers are now known, and return it as a tensor."""
+        """Keep ``given`` as the network's input, and return it as a tensor.
+
+        Raises:
+            FormatError: the network has another input already.
+        """
         if self.input is None:
             self.input, self.fed_lattice = given, self.lattice
         elif not (_is_same(self.input, given) and self.fed_lattice == self.lattice):

@@ -33,7 +33,10 @@ def _constant(node: Op, inputs: Sequence[object], index: int, what: str) -> Cons
 
 
 def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
-    """Return the weights that the graph quantizes; None if ``node`` is not a quantizer."""
+    """Return the result of the quantizer ``node`` on constant weights.
+
+    Return None if ``node`` is not a quantizer.
+    """
     if node.kind not in QUANTS:
         return None
     given = quantizer(node, inputs)
@@ -63,7 +66,8 @@ def quantized_constant(node: Op, inputs: list[Constant]) -> Constant | None:
 def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> Weights:
     """Return kernels (out, height, width, in) of a Conv on ``channels`` channels.
 
-    Groups and dilation are filled with zeros: the kernels read all channels and are not dilated.
+    The kernels have zeros for the channels of other groups and between dilated positions: so they
+    read all channels, and are not dilated.
     """
     given = _constant(node, inputs, 1, "weights")
     row = given.value.ndim == 3 and not last
@@ -104,7 +108,7 @@ def kernel_of(node: Op, inputs: Sequence[object], channels: int, last: bool) -> 
 
 
 def check_size(node: Op, shape: tuple[int, ...], channels: int, spread: Pair) -> None:
-    """Refuse a convolution that would be too large once its zeros are filled in.
+    """Refuse a convolution whose kernels with the zeros of :func:`kernel_of` would be too large.
 
     Args:
         node: the convolution.

@@ -2,9 +2,9 @@
 """Write a program as streamlined QONNX: integer weights and MultiThreshold, no real numbers.
 
 FINN calls a graph "streamlined" if all scales are included in thresholds (arXiv 1709.04060).
-Every edge of the program becomes a tensor, annotated with its datatype; maps are channels first,
-the batch is 1. qonnx's executor computes in float32; a program whose sums are not exact in
-float32 is refused.
+Every edge of the program becomes a tensor, annotated with its datatype. Maps have the channels
+first, and the batch is 1. The executor of the package qonnx computes in float32, so a program
+whose sums are not exact in float32 is refused.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Write ``model`` to the file ``path``.
 
     Returns:
-        What the file cannot express, one line each.
+        Notes on what the file cannot express, one line each.
 
     Raises:
-        FormatError: sums are too large for float32, or QONNX lacks an operation; nothing is
-            written.
+        FormatError: sums are too large for float32, or the program has an operation that QONNX
+            does not have; nothing is written.
         ModelFileError: the file cannot be written.
     """
     try:
@@ -84,7 +84,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def datatype(precision: Precision) -> str:
-    """Return QONNX's name of a precision: BIPOLAR, TERNARY, UINT4, INT3 ..."""
+    """Return QONNX's name of a precision: BIPOLAR, TERNARY, BINARY (``uint1``), UINT4, INT3 ..."""
     if precision == BIPOLAR:
         return "BIPOLAR"
     if precision == TERNARY:
@@ -95,7 +95,7 @@ def datatype(precision: Precision) -> str:
 
 
 class _Writer:
-    """Nodes, constants and annotations in the order of the program."""
+    """Collects the nodes, constants and annotations of the graph, in the order of the program."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -172,7 +172,7 @@ class _Writer:
         )
 
     def _made(self, name: str, rank: int) -> None:
-        """Note the shape and datatype of an edge's tensor."""
+        """Add the shape and the datatype of the tensor of the edge ``name`` to the graph."""
         edge = self.program.edges[name]
         height, width, channels = edge.shape
         self._shaped(name, [1, channels] if rank == 2 else [1, channels, height, width])
@@ -185,7 +185,7 @@ class _Writer:
         self.values.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape))
 
     def _between(self, like: str, tensor: str) -> None:
-        """Note an intermediate tensor with the shape of the edge ``like``."""
+        """Add the shape of an intermediate tensor, which is that of the edge ``like``."""
         height, width, channels = self.program.edges[like].shape
         vector = self.rank.get(like, 2 if len(self.program.input.shape) == 1 else 4) == 2
         self._shaped(tensor, [1, channels] if vector else [1, channels, height, width])
@@ -212,7 +212,10 @@ class _Writer:
         self.rank[INPUT] = rank
 
     def _coded(self, source: str, thresholds: Array, rank: int) -> None:
-        """Write thresholds that turn the input into integers (steps of 2 for bipolar ones)."""
+        """Write the thresholds that make the program's integers of the graph's input.
+
+        Every threshold adds 1 to the integer; for a bipolar input it adds 2.
+        """
         precision = self.program.input.precision
         table = self._constant("input_thresholds", thresholds[None, :])
         step = 2 if precision == BIPOLAR else 1
@@ -316,7 +319,10 @@ class _Writer:
                 assert_never(op)
 
     def _two(self, kind: str, op: Add | Concat, **more: Any) -> None:
-        """Write a node of type ``kind`` that reads two edges, as vectors if one is a vector."""
+        """Write a node of type ``kind`` that reads two edges.
+
+        If one of them is a vector and the other a 1x1 map, it reads both as vectors.
+        """
         one, other = self._read(op.source), self._read(op.other)
         if self.rank[one] != self.rank[other]:
             one, other = self._vector(one), self._vector(other)
@@ -515,7 +521,7 @@ class _Writer:
 
 
 def _picture_thresholds(given: PictureInput) -> Array:
-    """Return the smallest byte at which each integer is reached."""
+    """Return for each integer of the input except the lowest the smallest byte that reaches it."""
     if (np.diff(given.table) < 0).any():
         raise FormatError(
             "the input's table from bytes to integers falls somewhere; QONNX cannot express it"
@@ -529,7 +535,10 @@ def _picture_thresholds(given: PictureInput) -> Array:
 
 
 def _real_thresholds(given: RealInput) -> Array:
-    """Return the smallest scaled value at which each integer is reached."""
+    """Return for each integer of the input except the lowest where it begins.
+
+    This is the smallest scaled value (before clipping and rounding) that becomes this integer.
+    """
     low, high = given.precision.low, given.precision.high
 
     def level(x: Array) -> Array:

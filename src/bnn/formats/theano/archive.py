@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Networks of Theano and Lasagne, saved as ``arr_0, arr_1, ...`` (specification, section 9).
 
-Every layer with weights and its batch norm, in order: W, bias (where it has one), beta,
-gamma, mean, inv_std. Dense W is [inputs, units], conv W is [out, in, kernel row, kernel
-column]; maps are channels first, and so is what a dense layer reads of them.
+The arrays of every layer with weights and of its batch norm are, in this order: W, bias (if the
+layer has one), beta, gamma, mean, inv_std. W of a dense layer is [inputs, units], W of a
+convolution is [out, in, kernel row, kernel column]. Maps have the channels first, also where a
+dense layer reads a flattened map.
 
 The trained network is lowered exactly, or with the rounding of the original's own tool
 (:mod:`bnn.formats.theano.rounded`).
@@ -47,7 +48,7 @@ class Trained:
     Attributes:
         topology: layers of the network.
         parameters: values of the layers that have parameters, in order.
-        arithmetic: dtype of the arrays, in which the training computed.
+        arithmetic: dtype of the arrays; training computed in this dtype.
         report: report on which array was used for what.
     """
 
@@ -60,7 +61,10 @@ class Trained:
 def read(
     path: str | os.PathLike[str], network: str | Topology | None = None, *, flipped: bool = False
 ) -> Converted:
-    """Read the trained network in an archive; arguments and errors as :func:`open_archive`."""
+    """Return the trained network in an archive, and a report on the conversion.
+
+    The arguments and errors are those of :func:`open_archive`.
+    """
     return _converted(path, open_archive(path, network, flipped=flipped))
 
 
@@ -81,7 +85,8 @@ def load(
             ``original``: they are rounded as by the original's own tool.
 
     Raises:
-        ParameterError: as :func:`open_archive`, or there are too few or too many names.
+        ParameterError: as for :func:`open_archive`; or there are more or fewer names in ``classes``
+            than the network has classes.
     """
     trained = open_archive(path, network, flipped=flipped)
     names = _names(path, classes, trained.topology.classes)
@@ -101,11 +106,11 @@ def open_archive(
 
     Args:
         path: the ``.npz`` file.
-        network: a topology, or the name of one in :mod:`bnn.network.zoo`. By default it is
-            recognised by the shapes of the arrays and the file's name (``mnist-1w-2a.npz``); this
-            must give the same family if ``network`` is only ``lfc`` or ``cnv``.
-        flipped: whether kernels are applied as true convolutions, rotated by 180 degrees
-            (Lasagne's default; the original's networks do not).
+        network: a topology, or the name of one in :mod:`bnn.network.zoo`. By default the topology
+            is recognised by the shapes of the arrays and the file's name (``mnist-1w-2a.npz``).
+            With ``lfc`` or ``cnv`` it is recognised too, and must be one of this family.
+        flipped: whether kernels are applied rotated by 180 degrees, as true convolutions. This is
+            Lasagne's default; the original's networks do not rotate them.
 
     Raises:
         ParameterError: an array is missing, unused or has a wrong shape, or the file is not
@@ -186,7 +191,7 @@ def _statistics(shapes: tuple[Shape, ...], number: int, arrays: _Arrays) -> Stat
 def _weights(
     layer: Conv | Dense, before: tuple[int, int, int], number: int, arrays: _Arrays, flipped: bool
 ) -> Weights:
-    """Return the weights in the order of this package: units first, channels last."""
+    """Return the weights of a layer in this package's order of axes: units first, channels last."""
     height, width, channels = before
     what = f"weights of layer {number}"
     match layer:
@@ -207,7 +212,7 @@ def _weights(
 def _topology(path: Any, given: dict[str, NDArray[Any]], name: str | None) -> Topology:
     """Return the topology called ``name``, or the one recognised by shapes and file name.
 
-    The last dense layer gives its number of classes.
+    The number of its classes is the number of units of the last dense layer in the archive.
     """
     first = given.get("arr_0")
     if first is None:
@@ -257,7 +262,7 @@ def _names(path: Any, classes: Sequence[str] | None, count: int) -> tuple[str, .
 
 
 def preprocess(shape: Shape) -> Preprocess | None:
-    """Return how pictures become an input of ``shape``; None if it is not that of a picture."""
+    """Return how pictures become an input of ``shape``; None if no picture has this shape."""
     if shape == (28, 28, 1):
         return Digit()
     if shape == (32, 32, 3):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Thresholds rounded as by the original's own tool (specification, section 9).
+"""Thresholds rounded in the same way as by the original's own tool (specification, section 9).
 
-The result is *not* what was trained: thresholds are moved by truncation, by a ceiling before a
-strict comparison, and because the order of pool and batch norm is ignored. The shipped parameter
-sets were made this way; :func:`bnn.lower.lower` is exact.
+The result is *not* what was trained. Thresholds change because they are truncated, because they
+are rounded up before a strict comparison, and because the order of pool and batch norm is ignored.
+The shipped parameter sets were made in this way; :func:`bnn.lower.lower` is exact.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def parameters(
     """Return the values of the original's files; ``path`` is for error messages.
 
     Raises:
-        ParameterError: it is not one of the five networks, or the tool cannot round a value
-            (gamma or inv_std of zero, a two-bit weight above 1 or below -1).
+        ParameterError: the trained network is not one of the five networks, or the original's tool
+            cannot round a value (gamma or inv_std of zero, a two-bit weight above 1 or below -1).
     """
     network = NETWORKS.get(_original_name(trained.topology.name))
     if network is None or not _is_plain(trained.topology):
@@ -91,7 +91,10 @@ def parameters(
 
 
 def _is_plain(topology: Topology) -> bool:
-    """Return whether it equals the zoo's topology of its name, and has at most MAX_CLASSES."""
+    """Return whether ``topology`` equals the topology of the same name in :mod:`bnn.network.zoo`.
+
+    It must also have at most MAX_CLASSES classes.
+    """
     named = zoo.topology(topology.name, topology.classes)
     return named == topology and topology.classes <= bnn_pynq.MAX_CLASSES
 
@@ -126,7 +129,11 @@ def _layer(
 
 
 def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.bool_]) -> Float:
-    """Return the integer thresholds of real ones, by the cases in the table of section 9."""
+    """Return integer thresholds for the real thresholds ``t``.
+
+    Which rounding holds is in the table of section 9 of the specification. ``rises``: whether the
+    activation rises with the sum.
+    """
     layer = network.layers[index]
     outer = np.where(rises, np.floor(t), np.ceil(t))
     if layer.convolution and index == 0:
@@ -138,7 +145,11 @@ def _integers(network: OriginalNetwork, index: int, t: Float, rises: NDArray[np.
 
 
 def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> Whole:
-    """Return thresholds as stored: without pad columns, clipped to 16 bits (CNV's first: not)."""
+    """Return thresholds as the files store them.
+
+    With one-bit weights and two-bit activations the number of pad columns is subtracted. Then the
+    numbers are clipped to 16 bits, except in the first layer of CNV.
+    """
     whole = np.clip(raw, -(2.0**62), 2.0**62).astype(np.int64)
     if network.weight_bits == 1 and network.activation_bits == 2:
         whole = whole - (layer.columns - layer.used_columns)
@@ -148,7 +159,10 @@ def _stored(network: OriginalNetwork, index: int, layer: Layer, raw: Float) -> W
 
 
 def _quantized(weights: Float, bits: int) -> Whole:
-    """Return the integer weights: with 1 bit -1 if w < 0, else +1; with 2 bits floor(w + 0.5)."""
+    """Return the integer weights.
+
+    With one bit they are -1 if w < 0, else +1; with two bits they are floor(w + 0.5).
+    """
     if not np.isfinite(weights).all():
         raise ParameterError("a weight is not finite")
     if bits == 1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules: what each ONNX operation becomes, a layer or a noted change of layout.
+"""Rules: what each ONNX operation becomes, a layer or a change of a tensor's layout.
 
 ``activations``  quantizers and thresholds
 ``affine``       scales, offsets, sums, batch norms
@@ -11,7 +11,7 @@
 ``pools``        maxima and means
 ``sliding``      strides and padding, for the three above
 ``layout``       reshapes and transposes
-``ending``       softmax and its like, and the output
+``ending``       softmax and similar operations, and the output
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _by_channel(walk: Walk, node: Op, tensor: Tensor, given: qonnx_quant.Quant) 
 
 
 def trunc(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Rule of Trunc, which drops low bits: becomes thresholds."""
+    """Rule of Trunc, which drops low bits: it becomes thresholds."""
     source, *parameters = inputs
     _check_ranks(node, source, parameters)
     tensor = walk.real(node, source)
@@ -119,7 +119,7 @@ def sign(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _check_ranks(node: Op, source: Any, parameters: Any) -> None:
-    """Refuse parameters with more axes than the tensor: the result would have more axes."""
+    """Refuse parameters with more axes than the tensor: the result would have more axes too."""
     for item in parameters:
         if isinstance(item, Constant) and item.value.ndim > len(source.axes):
             raise FormatError(
@@ -128,13 +128,19 @@ def _check_ranks(node: Op, source: Any, parameters: Any) -> None:
 
 
 def _at_least(table: Array) -> Array:
-    """Return the smallest float32 >= each threshold: for float32 x, x >= T does not change."""
+    """Return for each threshold T the smallest float32 that is at least T.
+
+    A float32 x reaches this number if and only if it reaches T.
+    """
     near = table.astype(np.float32)
     return np.where(near < table, np.nextafter(near, np.float32(np.inf)), near)
 
 
 def _fed(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int) -> Tensor:
-    """Return the input quantized on the host as ``node`` does."""
+    """Return the network's input, quantized by the host in the same way as by ``node``.
+
+    If rounding in float32 can make a difference, the report says so.
+    """
     if not is_exact(fed.input, raw, level, levels):
         walk.report.lost.append(
             f"{node}: the input's scaling and this quantizer are done in one; inputs within "
@@ -145,7 +151,7 @@ def _fed(walk: Walk, node: Op, fed: Fed, raw: RawInput, level: Any, levels: int)
 
 
 def _quantized(walk: Walk, tensor: Tensor, layer: Activation) -> Tensor:
-    """Add ``layer`` and return its result on ``tensor``."""
+    """Add the activation ``layer``, which reads ``tensor``, and return its result."""
     name = walk.stack.add(layer)
     ends = [layer.scale * (layer.base + layer.step * level) for level in (0, layer.levels)]
     return replace(tensor, layer=name, quantized=True, steps=(), low=ends[0], high=ends[1])
@@ -154,7 +160,11 @@ def _quantized(walk: Walk, tensor: Tensor, layer: Activation) -> Tensor:
 def _thresholds(
     walk: Walk, node: Op, tensor: Tensor, table: Array, scale: float, offset: float
 ) -> Tensor:
-    """Add thresholds with values ``scale * count + offset``; a negative scale is made positive."""
+    """Add a layer of thresholds, and return its result: ``scale * count + offset``.
+
+    ``count`` is the number of thresholds reached. If ``scale`` is negative, the input is negated
+    first, so that the layer rises.
+    """
     walk.report.used(node.name, f"{table.shape[1]} thresholds", walk.arrays(node))
     source = tensor.layer
     if scale < 0:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of scales, offsets, sums and batch norms: pending factors, or real-valued layers."""
+"""Rules of scales, offsets, sums and batch norms.
+
+They become pending operations, which the next layer includes, or layers of real values."""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ Array = NDArray[Any]
 
 
 def elementwise(walk: Walk, node: Op, inputs: Inputs) -> Value:
-    """Rule of Add, Sub, Mul, Div: with a constant, or the sum of two tensors."""
+    """Rule of Add, Sub, Mul and Div: of a tensor and a constant, or a sum of two tensors."""
     one, two = inputs
     if not isinstance(one, Constant) and not isinstance(two, Constant):
         return _add_tensors(walk, node, one, two)
@@ -119,7 +121,7 @@ def batch_norm(walk: Walk, node: Op, inputs: Inputs) -> Value:
 
 
 def _as_row(walk: Walk, raw: RawInput) -> RawInput:
-    """Return the flattened input as a vector, so that each number can be scaled differently."""
+    """Return the flattened input as a vector: then each of its numbers can have its own scale."""
     if raw.map is None:
         return raw
     walk.report.lost.append(
@@ -129,7 +131,7 @@ def _as_row(walk: Walk, raw: RawInput) -> RawInput:
 
 
 def _scaled_input(raw: RawInput, step: Step) -> RawInput:
-    """Return the input after one operation with a constant."""
+    """Return the input after one more operation with a constant, ``step``."""
     # In float64, so that a scale that was split is the same float32 again.
     kind, value, first = step
     factor = done((kind, value, False), raw.factor) if kind in ("Mul", "Div") else raw.factor

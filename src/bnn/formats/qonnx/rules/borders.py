@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of Pad and Im2Col: noted for the convolution that follows."""
+"""Rules of Pad and Im2Col: the tensor keeps their settings until the convolution that follows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from bnn.program.operations import Borders
 
 
 def im2col(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Rule of Im2Col: patches of a channels-last map: kernel row, kernel column, channel."""
+    """Rule of Im2Col, the patches of a channels-last map.
+
+    The values of a patch are in the order kernel row, kernel column, channel.
+    """
     tensor = walk.map_of(node, inputs[0])
     if tensor.axes != LAST:
         raise FormatError(f"{node}: only patches of a channels-last map can be converted")
@@ -64,7 +67,7 @@ def pad(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def _sides(
     node: Op, tensor: Tensor, pads: list[int], axes: Value | None
 ) -> dict[str, tuple[int, int]]:
-    """Return axis -> (positions added before, positions added after)."""
+    """Return for each axis (N, C, H, W) how many positions are added before and after it."""
     numbers = list(range(4))
     if isinstance(axes, Constant):
         numbers = [int(axis) for axis in axes.value.reshape(-1)]

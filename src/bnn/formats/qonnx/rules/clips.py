@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of Relu, Clip and similar: a layer for real values, fewer levels for quantized values."""
+"""Rules of Relu, Clip and similar operations.
+
+On real values they become a layer that clips. On quantized values they become an activation that
+has only the levels between the bounds."""
 
 from __future__ import annotations
 
@@ -65,7 +68,10 @@ def _clipped(
 
 
 def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
-    """Return a Clip's bounds: attributes in version 6, inputs since; infinite if omitted."""
+    """Return the lower and the upper bound of a Clip; an omitted bound is infinite.
+
+    They are attributes in version 6 of Clip, and inputs in later versions.
+    """
     given = [node.attribute("min"), node.attribute("max")]
     for index, item in enumerate(inputs[1:3]):
         if isinstance(item, Constant):
@@ -82,7 +88,10 @@ def _bounds(node: Op, inputs: Inputs) -> tuple[float, float]:
 def _clipped_codes(
     walk: Walk, node: Op, tensor: Tensor, low: float, high: float, ends: tuple[float, float]
 ) -> Tensor:
-    """Return the clipped quantized tensor, which has fewer levels."""
+    """Return the quantized tensor, clipped: an activation with the levels between the bounds.
+
+    If a bound is between two levels, return the result of a layer for real values.
+    """
     made = activation_of(walk, tensor)
     levels = np.arange(made.levels + 1)
     values = (made.base + made.step * levels).astype(np.float32) * np.float32(made.scale)
@@ -102,7 +111,11 @@ def _clipped_codes(
 
 
 def activation_of(walk: Walk, tensor: Tensor) -> Any:
-    """Return the activation layer that makes a tensor's values; pools and flattening keep them."""
+    """Return the activation layer that makes the values of ``tensor``.
+
+    Max pools and flattening after this layer do not change the values. If no layer makes them,
+    return the values of the network's input.
+    """
     by_name = {layer.name: layer for layer in walk.stack.layers}
     layer = by_name.get(tensor.layer)
     while isinstance(layer, MaxPool | Flatten):
@@ -114,7 +127,7 @@ def activation_of(walk: Walk, tensor: Tensor) -> Any:
 
 
 class _InputLevels:
-    """The values of the network's input, with the fields that an activation layer has."""
+    """The values of the network's input, with the attributes that an activation layer has."""
 
     def __init__(self, given: Input | None, lattice: Lattice) -> None:
         assert given is not None

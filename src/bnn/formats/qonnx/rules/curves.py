@@ -2,10 +2,10 @@
 """Chains of operations on each value alone, as one function that must have few values.
 
 Exporters write a quantizer as several operations: comparisons, Where, casts, rounding, and the
-straight-through ``x + (q - x)``. Here such a chain is one function of the layer that it begins
-with. When an operation outside the chain reads the result, the function is evaluated in float32,
-in the graph's order of operations, and becomes thresholds. It must only rise or only fall, and
-have at most 256 values.
+straight-through ``x + (q - x)``. Here such a chain is one function of the layer whose values it
+reads. When an operation outside the chain reads the result, the function is evaluated in float32,
+in the graph's order of operations, and becomes thresholds. The function must only rise or only
+fall, and have at most 256 values.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CURVED = {
 
 
 def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
-    """Return whether ``node`` continues a chain."""
+    """Return whether ``node`` begins or continues a chain."""
     if node.kind == "Sigmoid":
         return not _ends(walk, node)
     if node.kind in STARTING:
@@ -76,7 +76,7 @@ def goes_on(walk: Walk, node: Op, inputs: Inputs) -> bool:
 
 
 def _ends(walk: Walk, node: Op) -> bool:
-    """Return whether only reshapes and casts follow ``node``, so that it ends the network."""
+    """Return whether ``node`` is the end of the network: only reshapes and casts follow."""
     readers = [later for later in walk.nodes if set(node.outputs) & set(later.inputs)]
     return all(later.kind in _UNCHANGED and _ends(walk, later) for later in readers)
 
@@ -85,7 +85,7 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
     """Return what ``node`` computes, as a function of the one tensor that all its inputs depend on.
 
     Raises:
-        FormatError: there is no such tensor, or a constant differs between positions.
+        FormatError: the inputs depend on several tensors, or a constant differs between positions.
     """
     places = [
         index
@@ -117,7 +117,10 @@ def start(walk: Walk, node: Op, inputs: Inputs) -> Curve:
 
 
 def as_curve(node: Op, value: Value | None) -> Curve:
-    """Return ``value`` as a curve; one that is not a curve yet becomes a function of itself."""
+    """Return ``value`` as a curve.
+
+    A tensor becomes the function that its pending operations compute of its layer's values.
+    """
     if isinstance(value, Curve):
         return value
     if isinstance(value, RawInput):
@@ -136,7 +139,10 @@ def as_curve(node: Op, value: Value | None) -> Curve:
 
 
 def _joined(walk: Walk, curves: list[Curve]) -> list[Curve]:
-    """Return all curves as functions of one layer, the last that all depend on; [] without one."""
+    """Return the curves as functions of the same layer; [] if they do not depend on a common one.
+
+    It is the last layer on which all of them depend.
+    """
     first = curves[0]
     if isinstance(first.base, RawInput):
         return curves if all(_is_alike(curve.base, first.base) for curve in curves) else []
@@ -148,7 +154,7 @@ def _joined(walk: Walk, curves: list[Curve]) -> list[Curve]:
 
 
 def _is_alike(one: Tensor | RawInput, two: Tensor | RawInput) -> bool:
-    """Return whether the elements of both tensors are at the same positions."""
+    """Return whether both tensors have the same shape, and their elements in the same order."""
     if isinstance(one, Tensor) != isinstance(two, Tensor):
         return False
     same_order = one.order is two.order or (
@@ -159,7 +165,11 @@ def _is_alike(one: Tensor | RawInput, two: Tensor | RawInput) -> bool:
 
 
 def _beginnings(walk: Walk, curve: Curve) -> dict[str, Curve]:
-    """Return layer name -> the curve as a function of that layer, from its base backwards."""
+    """Return the curve as a function of its base, and of each layer before the base.
+
+    The result has the name of the layer -> the curve as a function of this layer. It begins with
+    the base, and ends before the first layer that is not a function of each value alone.
+    """
     by_name = {layer.name: layer for layer in walk.stack.layers}
     base = curve.base
     assert isinstance(base, Tensor)
@@ -190,7 +200,10 @@ def _source(walk: Walk, layer: Layer) -> str:
 
 
 def width(walk: Walk, curve: Curve) -> int:
-    """Return the channels of the curve's function; for a flattened map, those of the map."""
+    """Return the number of channels of the curve's function.
+
+    If the base is a flattened map, it is the number of channels of the map.
+    """
     base = curve.base
     if isinstance(base, Tensor) and base.flat:
         return walk.channels.get(base.layer, base.channels)
@@ -204,7 +217,10 @@ def _all_done(steps: Any, x: Array) -> Array:
 
 
 def _of_each(layer: Layer) -> Function | None:
-    """Return ``layer`` as a function of each value (n, channels); None if it is not one."""
+    """Return the function that ``layer`` computes of each value; it takes (n, channels).
+
+    Return None if a result of the layer depends on several values.
+    """
     match layer:
         case BatchNorm() | Scale() | Clip():
             return lambda x: real_layer(layer, x)
@@ -217,7 +233,10 @@ def _of_each(layer: Layer) -> Function | None:
 
 
 def _constant(node: Op, value: Array, first: Curve) -> Function:
-    """Return a constant as a function of the values of ``first``, with which it is combined."""
+    """Return a constant as a function of values (n, channels), whose result is always the constant.
+
+    ``first`` is the curve with which the constant is combined.
+    """
     if node.kind in _LINEAR:
         value = along_axis(node, value, len(first.axes))
     value = per_channel(node, value, first)
@@ -263,10 +282,10 @@ def _cast(node: Op, x: Array, kind: np.dtype[Any]) -> Array:
 
 
 def _turns(node: Op, parts: list[Function | None]) -> list[Function]:
-    """Return functions that are -1, 0 and 1 below, at and above each turning point of ``node``.
+    """Return a function for each turning point of ``node``: -1 below, 0 at and 1 above the point.
 
-    Between its turning points ``node`` only rises or only falls, so that samples at these points
-    show whether a whole chain does.
+    Between two neighbouring turning points ``node`` only rises or only falls. Therefore samples at
+    these points show whether the whole chain only rises or only falls.
     """
     given = [part for part in parts if part is not None]
     if node.kind == "HardSwish":  # it falls from -3 to -1.5
@@ -295,10 +314,11 @@ class _Held:
 
 
 def settled(walk: Walk, node: Op, curve: Curve) -> Tensor:
-    """Return the chain as an activation; ``node`` needs its result.
+    """Return the result of the chain, which becomes an activation; ``node`` reads the result.
 
     Raises:
-        FormatError: it neither rises nor falls, or has more than 256 values.
+        FormatError: the chain rises in some places and falls in others, has more than 256 values,
+            or its values are not evenly spaced.
     """
     _, known = walk.settled.get(id(curve), (curve, None))
     if known is None:
@@ -374,7 +394,10 @@ def _held(node: Op, stairs: Staircase) -> _Held:
 
 
 def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
-    """Return the input as quantized by the host; None if the host cannot compute this chain."""
+    """Return the input, quantized by the host in the same way as by the chain ``curve``.
+
+    Return None if the host cannot compute this chain exactly.
+    """
     largest = float(np.finfo(np.float32).max)
     span = (-largest, largest)
     try:
@@ -393,7 +416,7 @@ def _host(walk: Walk, node: Op, curve: Curve, raw: RawInput) -> Tensor | None:
 
 
 def _hosts(raw: RawInput, held: _Held) -> Iterator[Fed]:
-    """Yield the host's quantizers that may have the steps of ``held``."""
+    """Yield input quantizers of the host that may equal ``held``; the caller compares them."""
     count, lattice, row = held.table.shape[1], held.lattice, held.table[0].astype(np.float64)
     if count == 1:
         fed = thresholded_input(raw, Constant(held.table), lattice)

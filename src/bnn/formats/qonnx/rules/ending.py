@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The end of the graph: softmax and its like, and what the output must be."""
+"""The end of the graph: softmax and similar operations, and checks of the graph's output."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ CHOICES = ("ArgMax", "TopK")
 
 
 def _check_axis(node: Op, tensor: Tensor) -> None:
-    """Refuse a ``node`` that does not compare the classes, or compares more than these.
+    """Refuse a ``node`` that does not work along the classes, or along other axes too.
 
-    Before version 13, Softmax and similar operators take all axes from ``axis`` on as one.
+    Before version 13, Softmax and similar operators take ``axis`` and all axes after it together.
     """
     axis, count = int(node.attribute("axis")), len(tensor.axes)
     if not -count <= axis < count:
@@ -72,7 +72,7 @@ def _check_count(node: Op, inputs: Inputs) -> None:
 
 
 def finish(walk: Walk, value: Value) -> None:
-    """Check the graph's output, and turn it into the scores of a network."""
+    """Check the graph's output ``value``, and make it the scores of the network."""
     if not isinstance(value, Tensor) or not walk.stack.layers:
         raise FormatError("the output does not depend on any layer")
     value = walk.real(walk.nodes[-1], value)
@@ -91,7 +91,7 @@ def finish(walk: Walk, value: Value) -> None:
 
 
 def _flat_map(walk: Walk, value: Tensor) -> Tensor:
-    """Return an output that is a map as a row of scores: row, column, channel."""
+    """Flatten an output that is a map; its scores are in the order row, column, channel."""
     height, width = value.height_width
     if value.ending == "class":
         raise FormatError("the output is a map of classes; only one class per sample can be given")
@@ -105,7 +105,7 @@ def _flat_map(walk: Walk, value: Tensor) -> Tensor:
 
 
 def _check_declared(declared: tuple[int, ...], scores: int) -> None:
-    """Refuse a file that states another shape for its output than the graph gives."""
+    """Refuse a file whose stated output shape does not fit the number of ``scores``."""
     if declared and all(declared[1:]) and math.prod(declared[1:]) != scores:
         raise FormatError(
             f"the file states the shape {declared} for its output, but the graph gives "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of layout: no data are moved; a tensor only notes how it was reshaped."""
+"""Rules of layout: no data are moved; a tensor keeps the order that its elements have in ONNX."""
 
 from __future__ import annotations
 
@@ -119,8 +119,9 @@ def dropout(_walk: Walk, node: Op, inputs: Inputs) -> Value:
 def cast(walk: Walk, node: Op, inputs: Inputs) -> Value:
     """Rule of Cast: it may change the dtype, but no value.
 
-    An input may be cast to float32, as the host does. Whole numbers may become integers if all
-    are in the range; other numbers would be truncated.
+    The graph's input may be cast to float32, which the host does too. A tensor of whole numbers
+    may be cast to an integer type if all its values are in the range of the type. A cast of real
+    numbers truncates them: it begins a chain (:mod:`bnn.formats.qonnx.rules.curves`).
     """
     kind = kind_of(node)
     tensor = inputs[0]
@@ -149,7 +150,10 @@ _EXACT_INPUTS = ("float32", "float64", "float16", "uint8", "int8", "uint16", "in
 
 
 def _values(walk: Walk, tensor: Tensor) -> Array | None:
-    """Return all values that the tensor can have, float64; None if they are too many."""
+    """Return all values that the tensor can have, float64.
+
+    Return None if the tensor is not quantized, or comes after a softmax or sigmoid.
+    """
     if tensor.ending == "class":
         return np.arange(tensor.channels, dtype=np.float64)
     if not tensor.quantized or tensor.ending:

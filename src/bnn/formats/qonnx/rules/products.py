@@ -92,7 +92,8 @@ def matmul(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
     """Rule of XnorPopcountMatMul: the number of equal bits of two rows of 0 and 1.
 
-    The dot product with -1 for 0 is the number of equal bits minus that of unequal ones.
+    If 0 is replaced by -1, the dot product is the number of equal bits minus the number of unequal
+    bits.
     """
     tensor = walk.tensor(node, inputs[0])
     given = inputs[1]
@@ -120,7 +121,7 @@ def xnor_popcount(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
 
 
 def _check_kept(walk: Walk, node: Op, tensor: Tensor, weights: Weights) -> None:
-    """Refuse binary weights that read a hard tanh which nothing quantizes.
+    """Refuse a product with binary weights that reads the unquantized result of a hard tanh.
 
     BinaryNet.pytorch and its many copies take signs by a change of ``.data``, which PyTorch's
     exporters do not see: the file computes something else than the network that was trained.
@@ -141,7 +142,10 @@ _AFTER |= {"Hardmax", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", 
 
 
 def _real_weights(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor) -> Array | None:
-    """Return the real weights (units, inputs) of the graph's last product; None if quantized."""
+    """Return the weights (units, inputs) of ``node`` if they are real and ``node`` is the last.
+
+    Return None if the weights are quantized, or other layers follow.
+    """
     given = inputs[1] if len(inputs) > 1 else None
     later = walk.nodes[walk.nodes.index(node) + 1 :]
     if not isinstance(given, Constant) or given.integers is not None or len(tensor.axes) != 2:
@@ -180,7 +184,7 @@ def _real_dense(walk: Walk, node: Op, inputs: Inputs, tensor: Tensor, real: Arra
 def _patched(
     walk: Walk, node: Op, tensor: Tensor, weights: Weights, scale: Array, bias: Any
 ) -> Tensor:
-    """Return the convolution made of an Im2Col and a matrix product."""
+    """Add the convolution that an Im2Col and a matrix product make, and return its result."""
     size, stride, dilation = tensor.patches
     kernel = weights.integers.reshape(len(weights.integers), *size, -1)
     precision = weights.precision
@@ -206,7 +210,7 @@ def _patched(
 
 
 def _shifted_bias(weights: Weights, bias: Any, shift: float) -> Any:
-    """Return ``bias`` plus what a ``shift`` of every input adds to the sums."""
+    """Return ``bias`` plus the change of the sums if ``shift`` is added to every input."""
     if not shift:
         return bias
     sums = weights.integers.reshape(len(weights.integers), -1).sum(axis=1)

@@ -11,9 +11,10 @@ from bnn.program.operations import Borders, Pair
 
 
 def pair(node: Op, key: str, default: Pair, rows: bool = False) -> Pair:
-    """Return the two positive numbers of an attribute.
+    """Return the two positive numbers of the attribute ``key``; ``default`` if it is absent.
 
-    ``rows``: for a node of one dimension, whose one number becomes the second, after a 1.
+    ``rows``: whether the node has one dimension. Then the attribute has one number n, and the
+    result is (1, n).
     """
     values = node.attribute(key)
     if values is None:
@@ -39,7 +40,10 @@ def check_axes(node: Op, tensor: Tensor) -> None:
 
 
 def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
-    """Return the stride and padding of a convolution or pool, without the tensor's own padding."""
+    """Return the stride and the padding of a convolution or pool.
+
+    The padding does not include the padding of a Pad before the node.
+    """
     row = len(tensor.axes) == 3
     stride = pair(node, "strides", (1, 1), row)
     how = node.attribute("auto_pad") if node.kind != "MaxPoolNHWC" else None
@@ -61,7 +65,10 @@ def slide(node: Op, tensor: Tensor, size: Pair) -> tuple[Pair, Borders]:
 
 
 def slid(node: Op, size: Pair, kernel: Pair, stride: Pair, padding: Borders) -> Pair:
-    """Return the height and width of the result of windows on a map of ``size``."""
+    """Return the height and width of the result: the number of windows along each axis.
+
+    ``size`` is the height and width of the map that the windows read.
+    """
     height = size[0] + padding[0] + padding[2] - kernel[0]
     width = size[1] + padding[1] + padding[3] - kernel[1]
     if min(height, width) < 0 or min(stride) < 1:
@@ -70,10 +77,10 @@ def slid(node: Op, size: Pair, kernel: Pair, stride: Pair, padding: Borders) -> 
 
 
 def check_pool(node: Op, size: Pair, padding: Borders) -> None:
-    """Refuse a dilated pool, and one with windows in the padding only.
+    """Refuse a dilated pool, and a pool with a window that is completely in the padding.
 
     Raises:
-        FormatError: the pool is dilated, or its padding is as large as its kernel.
+        FormatError: the pool is dilated, or its padding is not smaller than its kernel.
     """
     dilations = None if node.kind == "MaxPoolNHWC" else node.attribute("dilations")
     if any(d != 1 for d in dilations or []):
@@ -83,7 +90,11 @@ def check_pool(node: Op, size: Pair, padding: Borders) -> None:
 
 
 def ceil_padding(node: Op, tensor: Tensor, size: Pair, stride: Pair, padding: Borders) -> Borders:
-    """Return the padding, enlarged at the end if ``ceil_mode`` adds a last, partial window."""
+    """Return the padding of a pool with ``ceil_mode``.
+
+    If this mode adds a last, partial window, the padding at the end is larger, so that the window
+    is complete. Without this mode the padding is returned unchanged.
+    """
     if not node.attribute("ceil_mode"):
         return padding
     pads = list(padding)
