@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from bnn.data.pictures.seen import Seen
 
 _NO_STROKE = (
-    "{}: no stroke found; draw one dark stroke on light, even paper, with paper on all sides of it"
+    "{}: no stroke found; draw one dark stroke on light, even paper without lines, with paper on "
+    "all sides of it"
 )
 
 
