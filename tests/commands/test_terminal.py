@@ -7,6 +7,9 @@ import dataclasses
 import errno
 import io
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +101,17 @@ def test_a_full_disk_is_one_line(
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 1
-    assert capsys.readouterr().err == "bnn: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == "bnn: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_fault(closed: str) -> None:
+    """As some daemons and cron jobs start programs: Python's sys.stdout is then None."""
+    words = (sys.executable, "-m", "bnn", "classify", "lfc-w1a1", THREE)
+    run = f"{shlex.join(words)} {closed}"
+    done = subprocess.run(run, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("3" in done.stdout) == (closed == "2>&-")
 
 
 def test_harmless_leaves_text_alone() -> None:

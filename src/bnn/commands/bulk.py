@@ -79,7 +79,11 @@ def bulk(
         raise typer.Exit(130) from None
     kept = f", {done.kept} rows kept" if done.kept else ""
     typer.echo(harmless(f"{out}: {done.line()}{kept}"))
-    if done.errors and done.errors == done.rows + done.kept:
+    if not done.errors:
+        return
+    if done.errors < done.rows + done.kept:
+        notice(f"{out}: the column error says of each what is wrong")
+    else:
         notice(f"{out}: none of the {done.errors} could be read; the column error says why")
         raise typer.Exit(1)
 

@@ -414,5 +414,6 @@ def main() -> None:
         sys.exit(1)
     except OSError as reason:
         # For example a full disk. Errors of a user's files are BnnErrors already.
-        typer.echo(f"bnn: {harmless(str(reason))}", err=True)
+        where = "standard output" if reason.filename is None else str(reason.filename)
+        typer.echo(f"bnn: {harmless(where)}: {reason.strerror or reason}", err=True)
         sys.exit(1)

@@ -12,6 +12,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnn.errors import BnnWarning
@@ -46,7 +47,14 @@ def notice(text: str) -> None:
 
 
 def plain_where_needed() -> None:
-    """Let standard output accept any text: characters that its encoding lacks are replaced."""
+    """Let standard output accept any text: characters that its encoding lacks are replaced.
+
+    Where a stream is closed (``>&-``, as some daemons start programs), what is printed is lost.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nothing = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # to the end
+            setattr(sys, name, nothing)
     codecs.register_error(_HANDLER, _plainer)
     # COLUMNS=0 means "not known", but Rich would print lines of width 0.
     if not _is_positive(os.environ.get("COLUMNS", "")):

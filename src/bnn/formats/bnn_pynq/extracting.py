@@ -283,7 +283,11 @@ def _last(
     if stage.threshold is not None and program.affine is None:
         reached, weights = stage.threshold.thresholds, stage.dot.weights.astype(np.int64)
     else:
-        notes = (f"the class is the highest one whose logit reaches {fires_at:g}, not the largest",)
+        note = (
+            "the largest logit as the class: the original's LFC has one bit per class, here 1 for "
+            f"a logit of at least {fires_at:g}, and takes the last class with a 1"
+        )
+        notes = (note,)
         signs, reached = _fires(program, stage, fires_at)
         weights = stage.dot.weights.astype(np.int64) * signs[:, None]
         bias = None if stage.dot.bias is None else (stage.dot.bias * signs).astype(np.int32)
