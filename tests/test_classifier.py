@@ -17,7 +17,7 @@ from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch
 from bnn.errors import BnnError, BnnWarning, DataError, InputError, UnknownNameError
 from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.model import Model
-from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
+from bnn.program.inputs import IntegerInput, PictureInput, RealInput, check_batch, identity_table
 from bnn.program.operations import Affine, ArgMax, Dot, Window
 from bnn.program.precision import INT, UINT
 from bnn.program.program import Program
@@ -430,3 +430,11 @@ def test_tiles_without_a_digit_are_left_out() -> None:
     assert [one.box for one in found] == [(56, 0, 112, 56)]
     assert found[0].class_name == "1"
     assert bnn.Classifier("lfc-w1a1").classify_tiles(page[:, :56], 56, 56) == []
+
+
+@pytest.mark.parametrize("given", [(2, 1024), (2, 1, 1024), (1024, 2, 1)])
+def test_inputs_with_their_axes_in_another_order_are_told_so(given: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"the model takes \(N, 1, 1024, 2\); bring its axes"):
+        check_batch(np.zeros((3, *given)), (1, 1024, 2))
+    with pytest.raises(InputError, match=r"the model takes \(N, 1, 1024, 2\)$"):
+        check_batch(np.zeros((3, *given[:-1], 5)), (1, 1024, 2))

@@ -321,8 +321,11 @@ def test_no_columns_and_one_column(model: Model) -> None:
         scores = reader.scores_of(np.zeros((count, 6), np.int16))
         assert scores.shape == (count, 5)
         assert reader.text(scores) == ""
-    with pytest.raises(InputError, match=r"scores are \(columns, 5\)"):
+    with pytest.raises(InputError, match=r"scores are integers \(columns, 5\), not \(3, 4\)"):
         reader.text(np.zeros((3, 4), np.int32))
+    for wrong, kind in (("x", "str"), (np.zeros((3, 5)), "float64"), (None, "NoneType")):
+        with pytest.raises(InputError, match=rf"scores are integers \(columns, 5\), not {kind}"):
+            reader.text(wrong)
     with pytest.raises(InputError, match=r"\(N, 6\)"):
         reader.scores_of(np.zeros((3, 5), np.int16))
     with pytest.raises(InputError, match="outside int4"):

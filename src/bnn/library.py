@@ -102,6 +102,7 @@ def _unknown(name: str) -> str:
     hint = f"did you mean {near[0]!r}?" if near else f"known models: {', '.join(known) or 'none'}"
     if name.lower() in (f"{kind}-{network.lower()}" for kind, network in lstm_pynq.NETWORKS):
         hint = "give the folder of LSTM-PYNQ's parameter files in BNN_PARAMS"
+        hint += "".join(f" (no folder: {root})" for root in line_roots() if not root.is_dir())
     return f"{name}: no such file, folder or model; {hint}"
 
 

@@ -102,8 +102,12 @@ class Lines(ABC):
             scores: class sums, integers (columns, classes): the scores of the program.
             alphabet: a character for each class; class 0 is the blank.
         """
+        wanted = f"scores are integers (columns, {len(alphabet)})"
+        if not isinstance(scores, np.ndarray) or scores.dtype.kind not in "iu":
+            kind = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
+            raise InputError(f"{wanted}, not {kind}")
         if scores.ndim != 2 or scores.shape[1] != len(alphabet):
-            raise InputError(f"scores are (columns, {len(alphabet)}), not {scores.shape}")
+            raise InputError(f"{wanted}, not {scores.shape}")
         return "".join(alphabet[label] for label in self._labels(*self.peaks(scores)))
 
     @abstractmethod

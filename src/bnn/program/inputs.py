@@ -41,7 +41,10 @@ def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
     batch = np.asarray(array)
     if batch.shape[1:] != shape or batch.ndim != len(shape) + 1:
         wanted = ", ".join(map(str, ("N", *shape)))
-        raise InputError(f"inputs have shape {batch.shape}, the model takes ({wanted})")
+        sizes = sorted(size for size in batch.shape[1:] if size > 1)
+        order = "; bring its axes into this order: height, width, channels"
+        advice = order if len(sizes) > 1 and sizes == sorted(n for n in shape if n > 1) else ""
+        raise InputError(f"inputs have shape {batch.shape}, the model takes ({wanted}){advice}")
     return batch
 
 
