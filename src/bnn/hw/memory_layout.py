@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How images and results are stored in memory, and how the host packs them.
 
-Values of b bits follow each other, the lowest bits first. Every image begins at a new 64-bit word.
-If the circuit would need too wide a register to make its stream words from memory words, each
-stream word is stored in a larger slot: a power of two of bits, or whole 64-bit words.
+Every image begins at a new 64-bit word. Values follow each other without gaps, each with its lowest
+bit first. One exception: the circuit makes stream words from memory words in a register. If this
+register would exceed 576 bits, each stream word of an image gets a *slot* in memory with unused
+bits at its end. The bits of a slot are a power of two, or a multiple of 64.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class InputLayout:
     """How images are stored in memory.
 
     Attributes:
-        values: number of values per image; zero codes follow, up to a multiple of ``lanes``.
+        values: number of values per image; codes 0 fill the last stream word.
         lanes: values per stream word.
         precision: precision of a value.
     """
@@ -50,7 +51,7 @@ class InputLayout:
 
     @property
     def slot_bits(self) -> int:
-        """Bits of memory per stream word."""
+        """Bits of memory that a stream word takes."""
         if math.lcm(self.word_bits, MEMORY_BITS) <= max(MAX_CONVERTER_BITS, self.word_bits):
             return self.word_bits
         if self.word_bits > MEMORY_BITS:
@@ -59,7 +60,7 @@ class InputLayout:
 
     @property
     def gear_bits(self) -> int:
-        """Bits of the register that joins memory words and is split into slots."""
+        """Bits of the register that collects memory words and is then cut into slots."""
         return math.lcm(self.slot_bits, MEMORY_BITS)
 
     @property
@@ -69,7 +70,7 @@ class InputLayout:
         return gears * self.gear_bits // MEMORY_BITS
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        """Return the memory words uint64 (N, memory_words) of integers (N, ...)."""
+        """Return the memory words uint64 (N, memory_words) of the integers ``values`` (N, ...)."""
         flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))
@@ -102,9 +103,9 @@ class OutputLayout:
 
     Attributes:
         values: number of values per image.
-        rows: number of values per image with padding.
+        rows: number of values per image, values of padding rows included.
         bits: bits of a value in the circuit.
-        precision: whether these bits are bipolar, unsigned or signed.
+        precision: precision of a value.
     """
 
     values: int
@@ -114,7 +115,7 @@ class OutputLayout:
 
     @property
     def element_bits(self) -> int:
-        """Bits of one value in memory: the next power of two."""
+        """Bits of one value in memory: the smallest power of two of at least :attr:`bits`."""
         return 1 << (self.bits - 1).bit_length()
 
     @property
@@ -128,7 +129,7 @@ class OutputLayout:
         return -(-self.rows // self.elements)
 
     def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Return the integers int32 (N, values) in memory words (N, memory_words)."""
+        """Return the integers int32 (N, values) in ``words`` (N, memory_words), without padding."""
         if not len(words):
             return np.zeros((0, self.values), np.int32)
         raw = np.ascontiguousarray(words).astype("<u8", copy=False)
