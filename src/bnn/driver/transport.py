@@ -101,9 +101,7 @@ class Transport(Protocol):
         ...
 
     def wait(self) -> bool:
-        """Wait for the accelerator's interrupt; return False if it does not come within the time
-        limit.
-        """
+        """Wait for the accelerator's interrupt; return False if the time limit passes first."""
         ...
 
     def now(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class _Asgi:
-    """An endpoint as an ASGI application, which Starlette calls without a ``Request`` object."""
+    """An ASGI application that calls an endpoint; Starlette makes no ``Request`` object for it."""
 
     def __init__(self, kind: str, endpoint: Endpoint) -> None:
         self._kind, self._endpoint = kind, endpoint
@@ -60,9 +60,9 @@ class _Asgi:
 
 
 class Service:
-    """All addresses of the protocol, for the models of a repository.
+    """The service: all addresses of the protocol, for the models of a repository.
 
-    ``app`` is the ASGI application.
+    The attribute ``app`` is the ASGI application.
 
     Args:
         repository: the models.
@@ -116,7 +116,7 @@ class Service:
         ]
 
     def _renew(self) -> None:
-        """Make a batcher for every served model, and drop those of models no longer served."""
+        """Make a batcher for each new model, and drop those of models that are not served now."""
         self._batchers = {
             served: self._batchers.get(served) or self._batcher(served)
             for served in self._models.all
@@ -264,7 +264,7 @@ class Service:
 
 
 def _check_no_picture(body: bytes) -> None:
-    """Refuse a picture that was sent as something else."""
+    """Refuse a body that is a picture file, but whose content type is not a picture's."""
     for begin, kind in _BEGINNINGS.items():
         if body.startswith(begin):
             raise RefusedError(415, f"the request is a picture; set Content-Type: {kind}")
