@@ -250,8 +250,8 @@ def _scan_edges(op: Scan, source: Edge, total: _Total) -> dict[str, Edge]:
             if isinstance(inner, Window | Pool | ArgMax | Scan):
                 kind = type(inner).__name__.lower()
                 raise ProgramError(
-                    f"{inner.name}: {kind} is not possible in the body of a scan; use dot, threshold, "
-                    "add, multiply, concat or rescale"
+                    f"{inner.name}: {kind} is not possible in the body of a scan; use dot, "
+                    "threshold, add, multiply, concat or rescale"
                 )
             _add_op(inner, own, total)
         for each in op.carried:
