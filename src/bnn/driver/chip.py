@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The board's chip: which process owns it, calls of PYNQ, PYNQ's errors as errors of this package.
 
-One process owns the chip, from its first board classifier until its last one is deleted. A lock
-file names this process. The file is in ``/run``, so that processes with different cache folders
-find the same file; if ``/run`` cannot be written, it is in the cache folder. Within the process
-all classifiers share the chip.
+One process owns the chip, from its first board classifier until its last board classifier is
+deleted. A lock file contains the number of this process. The lock file is in ``/run``, so that
+processes with different cache folders find the same file; if ``/run`` cannot be written, it is in
+the cache folder. All classifiers of the process share the chip.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How images and results are stored in memory, and how the host packs them.
 
-Every image begins at a new 64-bit word. Values follow each other without gaps, each with its lowest
-bit first. One exception: the circuit makes stream words from memory words in a register. If this
-register would exceed 576 bits, each stream word of an image gets a *slot* in memory with unused
-bits at its end. The bits of a slot are a power of two, or a multiple of 64.
+Every image, and every result, begins at a new 64-bit word. The values of an image follow each other
+without gaps, each with its lowest bit first. One exception: the circuit makes stream words from
+memory words in a register. If this register would exceed 576 bits, each stream word gets a *slot*
+in memory with unused bits at its end. The bits of a slot are a power of two, or a multiple of 64. A
+value of a result takes 1, 2, 4, 8, 16 or 32 bits in memory, so no value is in two memory words.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class _Form:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Layers after :func:`reading_integers`.
+    """The result of :func:`reading_integers`.
 
     Attributes:
         layers: the layers in order.
@@ -135,8 +135,8 @@ def reading_integers(
         layers: the layers in order, as :class:`~bnn.network.network.Network` takes them.
         dtype: NumPy type of the network's arithmetic.
 
-        Raises:
-            NetworkError: weights are not quantized, and the layer cannot be put in fixed point.
+    Raises:
+        NetworkError: weights are not quantized, and the layer cannot be put in fixed point.
     """
     _check_quantized(layers)
     walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})

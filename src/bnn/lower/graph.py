@@ -493,7 +493,7 @@ def _is_negatable(layer: Weighted) -> bool:
 
 
 def _code(name: str, pad: int, step: int, base: int) -> int:
-    """Return the integer q for which ``step * q + base`` is ``pad``."""
+    """Return the integer q for which ``step * q + base`` is ``pad``; NetworkError if none is."""
     code, rest = divmod(pad - base, step)
     if rest:
         raise NetworkError(f"{name}: the next convolution's pad value must be one of its values")

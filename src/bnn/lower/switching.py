@@ -37,7 +37,7 @@ def switching_points(
 
     Returns:
         int64 (channels, levels), ascending along levels. If a level is reached for every q, the
-            result is the smallest t; if it is not reached for any q, the largest t plus one.
+        result is the smallest t; if it is not reached for any q, the largest t plus one.
 
     Raises:
         NetworkError: ``level`` is not monotone, so thresholds cannot express it.

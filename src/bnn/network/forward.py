@@ -110,12 +110,13 @@ def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
 
 
 def head(network: Network) -> Head:
-    """Return the end of ``network`` after the last integer sum, as one affine function.
+    """Return the end of ``network`` after the last integer sum, as one :class:`Affine`.
 
-    It is composed in float64, whatever the network's arithmetic is.
+    It is composed in float64, whatever the network's arithmetic is. If the network ends in a layer
+    of real weights, the affine has a dense layer.
 
     Raises:
-        NetworkError: a layer after the last integer sum is not affine.
+        NetworkError: a layer after the last integer sum cannot be in a head.
     """
     by_name = {layer.name: layer for layer in network.layers}
     after: list[BatchNorm | Scale | Clip | RealDense] = []
@@ -131,7 +132,7 @@ def head(network: Network) -> Head:
             after.insert(0, layer)
         is_dense = is_dense or isinstance(layer, RealDense)
         if layer.source == INPUT:
-            raise NetworkError("a network has at least one convolution or dense layer")
+            raise NetworkError("the network has no convolution or dense layer")
         layer = by_name[layer.source]
     return Head(layer.name, _compose(layer, after, network))
 

@@ -296,7 +296,7 @@ class Sign:
     def __post_init__(self) -> None:
         _positive(self.name, self.scale)
         if self.at_zero not in (1, 0, -1):
-            raise NetworkError(f"{self.name}: the sign of zero cannot be {self.at_zero!r}")
+            raise NetworkError(f"{self.name}: at_zero must be 1, 0 or -1, not {self.at_zero!r}")
 
     @property
     def levels(self) -> int:
@@ -548,7 +548,9 @@ class RealDense:
         if self.bias is not None:
             _freeze(self, "bias")
             if np.size(self.bias) != len(table):
-                raise NetworkError(f"{self.name}: bias is for {np.size(self.bias)} units")
+                raise NetworkError(
+                    f"{self.name}: bias is for {np.size(self.bias)} units, weights for {len(table)}"
+                )
 
 
 Weighted = Conv2d | Linear

@@ -135,7 +135,7 @@ class Network(Checked):
         if self.arithmetic not in ("float32", "float64"):
             raise NetworkError(f"arithmetic is float32 or float64, not {self.arithmetic!r}")
         if not self.layers:
-            raise NetworkError("a network has at least one layer")
+            raise NetworkError("the network has no layers")
         object.__setattr__(self, "layers", with_sources(self.layers))
         object.__setattr__(self, "signals", MappingProxyType(_infer(self)))
 
@@ -168,7 +168,7 @@ def _infer(network: Network) -> dict[str, Signal]:
     signals = {INPUT: Signal((height, width, channels), network.lattice.scale)}
     for layer in network.layers:
         if not isinstance(layer.name, str) or not layer.name or layer.name in signals:
-            raise NetworkError(f"layer names must be unique, not empty, not {layer.name!r}")
+            raise NetworkError(f"layer names must be unique and not empty; {layer.name!r} is not")
         signals[layer.name] = signal_of(layer, signals, network.dtype)
     if signals[network.layers[-1].name].shape[:2] != (1, 1):
         raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
@@ -202,7 +202,7 @@ def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal
             rows = np.asarray(layer.thresholds).shape[0]
             if rows not in (1, source.shape[2]):
                 raise NetworkError(
-                    f"{layer.name}: thresholds for {rows} channels, not {source.shape[2]}"
+                    f"{layer.name}: has thresholds for {rows} channels, but reads {source.shape[2]}"
                 )
             return Signal(source.shape, float(dtype(layer.scale)))
         case MaxPool():

@@ -150,7 +150,9 @@ class Topology:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.layers) <= MAX_LAYERS:
-            raise NetworkError(f"{self.name}: a topology has 1 to {MAX_LAYERS} layers")
+            raise NetworkError(
+                f"{self.name}: has {len(self.layers)} layers; from 1 to {MAX_LAYERS} are possible"
+            )
         if self.encoding not in ENCODINGS:
             raise NetworkError(
                 f"{self.name}: encoding is one of {', '.join(ENCODINGS)}, not {self.encoding!r}"
@@ -211,7 +213,7 @@ def _is_quantized(where: str, layer: Layer, before: bool) -> bool:
     match layer:
         case Conv() | Dense():
             if not before:
-                raise NetworkError(f"{where}: put an activation before it")
+                raise NetworkError(f"{where}: reads real values; put an activation before it")
             return False
         case Norm():
             return False

@@ -539,12 +539,12 @@ def _rescale_edge(op: Rescale, source: Edge) -> Edge:
     size = op.high - op.low + 1
     if op.overflow == "wrap" and size & (size - 1):
         raise ProgramError(
-            f"{op.name}: what wraps has a power of two of values, not {op.low} to {op.high}"
+            f"{op.name}: wraps {op.low} to {op.high}, which is not a power of two of values"
         )
     if op.precision == BIPOLAR or not op.precision.covers(op.low, op.high):
         raise ProgramError(f"{op.name}: {op.low} to {op.high} do not fit {op.precision}")
     if op.precision.high > np.iinfo(np.int32).max:
-        raise ProgramError(f"{op.name}: results have at most 32 bits with a sign")
+        raise ProgramError(f"{op.name}: {op.precision} exceeds 32 bits with a sign")
     return _edge(op.name, source.shape, op.precision, *rescale_bounds(op, source.low, source.high))
 
 

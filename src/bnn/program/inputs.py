@@ -208,8 +208,8 @@ def ready(given: Input, batch: Any) -> NDArray[Any]:
     Returns:
         ``batch`` itself for pictures; for other inputs ``batch`` as int16.
 
-        Raises:
-            InputError: ``batch`` has another shape or type, or values outside the precision.
+    Raises:
+        InputError: ``batch`` has another shape or type, or values outside the precision.
     """
     if isinstance(given, PictureInput):
         return given.check(batch)

@@ -87,14 +87,16 @@ class SequenceRuntime:
             columns: what the ``check`` method of the program's input returned, (columns, *shape),
                 with 0 to :data:`~bnn.program.operations.MAX_COLUMNS` columns.
 
-            Returns:
-                Outputs whose N is the number of columns.
+        Returns:
+            Outputs whose N is the number of columns.
 
-            Raises:
-                InputError: ``columns`` are too many, or have another shape or dtype.
+        Raises:
+            InputError: ``columns`` are too many, or have another shape or dtype.
         """
         if len(columns) > MAX_COLUMNS:
-            raise InputError(f"a sequence of {len(columns)} columns: at most {MAX_COLUMNS} are run")
+            raise InputError(
+                f"the sequence has {len(columns)} columns; at most {MAX_COLUMNS} are possible"
+            )
         return self._runtime.run(columns)
 
 

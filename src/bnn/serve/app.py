@@ -184,7 +184,7 @@ class Service:
         await answer_json(send, {})
 
     async def _control(self, scope: Scope, receive: Receive) -> None:
-        """Read the body of a request to the repository, which must not ask for anything else."""
+        """Read the body of a request to the repository; InputError if it has other parameters."""
         with Body(scope, receive, _MAX_CONTROL, self._room) as body:
             text = (await body.read()).strip()
         try:
@@ -230,7 +230,7 @@ class Service:
     async def _read(
         self, scope: Scope, served: Served, body: bytes
     ) -> tuple[Request, NDArray[Any]]:
-        """Return a request and its checked batch; what takes long is done in a thread."""
+        """Return a request and its checked batch; steps that take long run in a thread."""
         if header(scope, b"content-encoding") not in (None, b"identity"):
             raise RefusedError(415, "Content-Encoding: send the request uncompressed")
         kind = (header(scope, b"content-type") or JSON).split(b";")[0].strip().lower()

@@ -59,7 +59,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def number(text: bytes | None, what: str) -> int | None:
-    """Return the whole number that a header's value ``text`` is; None if it is None.
+    """Return the value ``text`` of a header as a whole number; None if ``text`` is None.
 
     ``what``: name of the header, for the message.
 

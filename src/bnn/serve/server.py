@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         self._state.ended = self.force_exit
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say where."""
+        """Begin to listen, and call ``started`` with the address."""
         await super().startup(sockets)
         if self.should_exit or not self.servers:
             return
@@ -76,7 +76,7 @@ class Server(uvicorn.Server):
         self._started(f"{scheme}://{shown}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what was accepted, then close."""
+        """Finish the requests that were accepted, then close the server."""
         self._state.draining = True
         self._state.log.event("ending", in_progress=self._state.in_progress)
         if not self.force_exit:

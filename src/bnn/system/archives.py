@@ -67,8 +67,8 @@ def size_checked(path: Path) -> Path:
 def unpacked_limit(size: int) -> int:
     """Return how many bytes a packed file of ``size`` bytes may contain at most.
 
-    The limit is 40 times the size: trained weights can hardly be compressed, and whole numbers as
-    float32 become 30 times smaller.
+    The limit is 40 times the size, but at least 64 MiB and at most 256 MiB. Trained weights can
+    hardly be compressed, and whole numbers as float32 become about 30 times smaller.
     """
     return min(MAX_UNPACKED_BYTES, max(_UNDOUBTED, MAX_RATIO * size))
 

@@ -241,7 +241,7 @@ def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
 
 
 def check_replaceable(path: StrPath, error: type[BnnError]) -> None:
-    """Raise ``error`` if ``path`` exists, but is not a regular file, so that it is not replaced."""
+    """Raise ``error`` if ``path`` exists and is not a regular file: it must not be replaced."""
     try:
         _mode_of(path, Path(os.path.realpath(path)), error)
     except (OSError, ValueError, RuntimeError) as reason:

@@ -72,14 +72,15 @@ def _is_positive(text: str) -> bool:
 def print_whole(renderable: RenderableType, least: int | None = None) -> None:
     """Print to standard output; no cell of a table is cut off.
 
-    If the terminal is narrow (fewer than 80 columns) and a table is wider than it, the table is
-    printed as a list: for each row the first cell, and below it a line for each other cell. A wider
-    terminal wraps or scrolls lines that are too long.
+    If the terminal is narrow, and a table is wider than it, the table is printed as a list: for
+    each row the first cell, and below it a line for each other cell. A terminal that is not narrow
+    wraps or scrolls lines that are too long.
 
     Args:
         renderable: a table, a text, or a Rich group of tables and texts.
-        least: number of columns that the table needs if its cells may be wrapped; None: cells are
-            not wrapped.
+        least: number of columns that the tables need if their cells are wrapped; a terminal with
+            fewer than ``least`` + 20 columns is narrow. None: cells are not wrapped, and a terminal
+            with fewer than 80 columns is narrow.
     """
     from rich.console import Console
     from rich.measure import Measurement

@@ -18,9 +18,9 @@ other, other              AND     1     0
 The reason: for bits x_i in {0, 1} and bipolar weights w_i, ``sum_i w_i x_i = popcount(XNOR) - n``,
 where n is the number of -1 weights. This holds for each bit-plane of the inputs. Plane j has the
 factor 2^j; the top plane of a signed number has the factor -2^j. The sum of the factors is 2^b - 1
-for unsigned inputs, and -1 for signed inputs. The circuit does not compute acc: it compares A with
-the threshold ``ceil((T - beta)/alpha)``, because ``T <= acc`` iff that is at most A. The weights of
-padding columns add 0 to A, because their inputs have code 0. If inputs of more than 2 bits are
+for unsigned inputs, and -1 for signed inputs. The circuit does not compute acc. It compares A with
+other thresholds: ``T <= acc`` is true if and only if ``ceil((T - beta)/alpha) <= A``. The weights
+of padding columns add 0 to A, because their inputs have code 0. If inputs of more than 2 bits are
 summed in pairs (``bnn_dot_adder_chain.sv``), A is larger by 1 for each pair whose first weight is
 -1; ternary products (``bnn_ternary.sv``) make A larger by 2 per column. beta is reduced by as much.
 
