@@ -18,7 +18,7 @@ from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
-#: Seconds after which a start counts as lost, in addition to the time of its cycles.
+#: Seconds to wait for a start in addition to the time of its cycles.
 START_TIMEOUT_S = 60.0
 
 

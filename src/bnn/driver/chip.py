@@ -29,15 +29,15 @@ from bnn.system import cache
 
 #: The lock file's name.
 LOCK = "board.lock"
-#: Where it is, if this process may write there, as root may: PYNQ needs root. Else in the cache.
+#: Folder of the lock file, if this process may write to it (PYNQ needs root); else the cache.
 MACHINE = Path("/run")
 #: Seconds to wait for another process to end.
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
-#: Share by which a clock may be above the requested one: it is read back as a rounded number.
+#: Share by which a clock may exceed the requested clock: PYNQ returns a rounded number.
 _CLOCK_TOLERANCE = 0.001
-#: PYNQ takes the nearest clock that whole dividers make. Lower ones are requested in steps of
-#: this share, down to half the clock, until the nearest one is not above what the design takes.
+#: PYNQ sets the nearest clock that its dividers make. If it is too high for the design, lower
+#: clocks are requested, in steps of this share, down to half of the clock.
 _CLOCK_STEP = 0.01
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnn.driver.transport import NoRoomError
 from bnn.errors import DriverError
 
-#: Bytes of the largest buffer: an accelerator is busy for long enough with these.
+#: Bytes of the largest buffer: with larger buffers, an accelerator would hardly be faster.
 MAX_BUFFER_BYTES = 8 << 20
 #: Most bytes of unused buffers that are kept for later.
 KEPT = 16 << 20

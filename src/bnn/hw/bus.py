@@ -91,7 +91,7 @@ MASTER = _ports(
     ("input", 1, "bvalid"),
     ("output", 1, "bready"),
 )
-#: No block reads it: the reader counts.
+#: Port that no block reads: ``bnn_reader`` counts words instead.
 UNREAD = "m_axi_rlast"
 
 

@@ -37,7 +37,7 @@ _ROUTED_MHZ = {
     "bnn_probe": 205.6,
 }
 _AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
-#: Only in designs with probes; what chooses a count was not routed yet.
+#: Blocks that only designs with probes have; ``bnn_probe_select`` was not routed yet.
 _PROBES = ("bnn_probe", "bnn_probe_select")
 
 

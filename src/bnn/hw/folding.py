@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 1 << 22
 #: Largest depth of a FIFO in words; largest PE, SIMD, pixels or rows.
 _MAX_DEPTH, _MAX_PARALLEL = 1 << 20, 1 << 16
 STYLES = ("auto", "block", "distributed")
-#: Which streams have a probe (``bnn_probe``): none; those at both ends of the memory; all.
+#: Which streams have a probe (``bnn_probe``): none; the two from and to memory; all.
 PROBES = ("none", "ends", "all")
 
 
@@ -152,7 +152,7 @@ def original(program: Program) -> Folding:
 _FINN_MATRIX = re.compile(
     r"(?:MVAU|MatrixVectorActivation|StreamingFCLayer_Batch)\w*?_([0-9]{1,6})"
 )
-#: FINN nodes whose folding follows from the matrices' here.
+#: FINN nodes that are ignored: their folding follows from the folding of the matrices.
 _FINN_OTHER = re.compile(
     r"(?:ConvolutionInputGenerator|StreamingFIFO|StreamingDataWidthConverter|StreamingMaxPool|FMPadding"
     r"|LabelSelect|Thresholding|IODMA|AddStreams|DuplicateStreams|ChannelwiseOp|Pool|Defaults)\w*"

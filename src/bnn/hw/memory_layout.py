@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bnn.program.precision import Precision
 
 MEMORY_BITS = 64
-#: Most bits of a register that splits memory words; wider stream words get slots of their own.
+#: Most bits of the register that splits memory words; if it needed more, slots are used.
 MAX_CONVERTER_BITS = 576
 #: Bits that are unpacked at a time, to bound memory.
 _CHUNK = 1 << 22

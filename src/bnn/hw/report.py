@@ -17,7 +17,7 @@ from bnn.hw.design import Design, Instance
 from bnn.hw.toolchain.route import Routed
 from bnn.system.page import STRIPED, page
 
-#: Utilisation of one block or of all: cell kind -> count.
+#: Cells of one block or of a whole design: kind of cell -> number.
 Cells = dict[str, float]
 
 
@@ -77,7 +77,7 @@ def _clock_is(design: Design, board: Board, routed: Routed | None) -> str:
     return "routed" if routed.fmax_mhz >= board.clock_mhz else "not reached"
 
 
-#: What a clock is -> what a reader must know of the speed.
+#: Value of ``clock_is`` -> sentence about the clock for the reader of the report.
 _CLOCKS = {
     "routed": "the whole design reached it when it was routed",
     "not reached": "the whole design did not reach it when it was routed",

@@ -19,7 +19,7 @@ from bnn.system.files import read_file
 
 Value = TypeVar("Value")
 
-#: Most bytes of a user's own file; ours have less than a thousand.
+#: Most bytes of a user's own file; the bundled files have fewer than a thousand.
 _MAX_OWN_BYTES = 1 << 16
 
 

@@ -21,7 +21,7 @@ from bnn.system.files import new_folder, parse_json, read_file, sync_folder, wri
 MANIFEST = "manifest.json"
 #: The file that marks a complete build: written last, and removed first.
 LAST = "driver.json"
-#: Files that Vivado makes in the folder by our script: they belong to the sources beside them.
+#: Files that Vivado makes in the folder when it runs build.tcl; they belong to these sources.
 _VIVADO = re.compile(
     r"bnn\.bit|timing\.rpt|utilization\.rpt|clockInfo\.txt|vivado[^/]*\.(log|jou|str)"
     r"|usage_statistics_webtalk\.(html|xml)|\.Xil/.*"

@@ -76,14 +76,14 @@ from bnn.program.precision import Precision
 Vector = NDArray[np.float64]
 #: Layers that act on each channel alone.
 _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
-#: Bits of values in fixed point, of sums of them, and of the factors that make them.
+#: Bits of values in fixed point, of sums of such values, and of the factors in a rescale.
 _FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 28, 30, 26
 #: Bits of sums of real weights.
 _FIXED_SUM_BITS = 29
 _UNQUANTIZED = "its weights are not quantized (no small integers times a scale)"
 #: Largest multiple of a unit that may become a factor of weights.
 _MAX_MULTIPLE = 1 << 12
-#: Most weights of a convolution that includes an average, and most positions of that average.
+#: Most weights of a convolution that includes an average; most positions of the average.
 _MAX_WEIGHTS, _MAX_TAPS = 1 << 24, 1 << 14
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bits of accumulators, without the sign, and of a part of a weight.
+#: Bits of accumulators, without the sign; most bits of a part of a weight.
 SUM_BITS, PART_BITS = 30, 14
-#: With fewer, there would be too many parts.
+#: Fewest bits of a part: with fewer bits, there would be too many parts.
 MIN_PART_BITS = 4
-#: Of whole weights, without their sign.
+#: Bits of weights that are not split, without the sign.
 WEIGHT_BITS = 23
 
 

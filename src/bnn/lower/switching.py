@@ -13,9 +13,9 @@ from bnn.network.network import Integers
 #: Points at which monotonicity is checked before the bisection.
 PROBES = 65
 
-#: Evaluations that a bisection takes for a level, about.
+#: About how many evaluations a bisection takes per level.
 _BISECTIONS = 8
-#: Values that are computed at a time, and those of a table, to bound memory.
+#: Most values that are computed at a time, and most values of a table, to bound memory.
 _PIECE, _TABLE = 1 << 20, 1 << 24
 
 LevelFunction = Callable[[Integers], Integers]

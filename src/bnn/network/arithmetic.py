@@ -107,7 +107,7 @@ class Units:
     unit: float
 
 
-#: Multiples up to here are small: sums stay within 32 bits.
+#: Largest multiple that is used: with it, sums fit in 32 bits.
 MAX_MULTIPLE = 1 << 20
 
 

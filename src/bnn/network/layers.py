@@ -95,7 +95,7 @@ class Lattice:
         return cls(scale / step, step, fraction.numerator)
 
 
-#: Integers that are the real values themselves.
+#: The lattice of integers whose real values are the integers themselves.
 UNIT = Lattice()
 
 # --- layers with weights -------------------------------------------------------------
@@ -602,10 +602,11 @@ def used_layers(layers: Iterable[Layer], last: str = "") -> tuple[Layer, ...]:
 
 # --- checks --------------------------------------------------------------------------
 
-#: The smallest normal float32. TensorFlow, and others if set so, compute with 0 in place of
-#: smaller numbers, NumPy does not.
+#: The smallest normal float32. TensorFlow, and other frameworks if they are set so, compute with
+#: 0 instead of smaller numbers; NumPy does not.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-#: Offsets above this absorb any sum (below 2^24) times a smaller factor than `_SMALLEST`.
+#: An offset above this does not change in float32 when a sum (below 2^24) times a factor below
+#: `_SMALLEST` is added.
 _ABSORBING = 2.0**-70
 
 

@@ -18,7 +18,7 @@ from bnn.hw.blocks.plumbing import Fifo, Fork
 from bnn.hw.design import Design, build
 from bnn.plan.events import Timing, simulate
 
-#: Most words that a run may move; number of images that show the pace (cycles per image).
+#: Most words that a run of the event model may move; most images of a run.
 _MAX_WORDS = 1_200_000
 _IMAGES = 4
 

@@ -30,12 +30,12 @@ from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 
-#: Costs are computed for foldings whose guessed number of LUTs is at most this multiple of the
-#: smallest, and for at most so many of them.
+#: Costs are computed for foldings whose rough number of LUTs is at most this multiple of the
+#: smallest rough number; and for at most this number of foldings.
 _SLACK, _MAX_COSTED = 2.0, 60
 #: Largest SIMD: a popcount of more columns would need more pipeline stages.
 _MAX_COLUMNS = 1152
-#: Largest word between converters, in values; wider ones cost more than they bring.
+#: Most values of a word between two converters; wider words cost more LUTs than they save.
 _MAX_COMMON_WIDTH = 4608
 STYLES = ("auto", "block", "distributed")
 

@@ -18,7 +18,7 @@ Process = Generator[Events, None, None]
 
 #: 64-bit words of a 4 KiB page and of the longest burst; most outstanding bursts.
 _PAGE, _BURST, _MAX_OUTSTANDING = 512, 16, 8
-#: Registers between a beat and the reader's FIFO.
+#: Registers between the memory bus and the reader's FIFO.
 _READ_REGISTERS = 1
 #: Words of the FIFOs of ``bnn_reader`` and ``bnn_writer``.
 _READ_DEPTH, _WRITE_DEPTH = 64, 32

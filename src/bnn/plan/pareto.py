@@ -11,7 +11,7 @@ from bnn.hw.parts import Part
 from bnn.plan.search import Budget, Found, Search
 from bnn.program.program import Program
 
-#: Plans that are tried per doubling of the speed.
+#: Number of limits of cycles that are tried while the speed doubles.
 _PLANS_PER_DOUBLING = 3
 #: The slowest plan takes at most this multiple of the fastest plan's cycles.
 _MAX_SLOWDOWN = 100

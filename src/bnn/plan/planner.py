@@ -26,7 +26,7 @@ from bnn.program.program import Program
 
 #: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
 FILL = 0.85
-#: If FIFOs make a plan too large, the cycles of the next one that is tried are more by 1 / this.
+#: If FIFOs make a plan too large, the next limit of cycles is larger by 1/16 of this one.
 _SLOWER = 16
 _KINDS = ("LUT", "FF", "BRAM36", "DSP")
 

@@ -25,7 +25,7 @@ from bnn.program.program import Program
 #: Highest price of a block RAM, in LUTs.
 _MAX_PRICE = 1 << 12
 _ROUNDS = 6
-#: Number of smaller bounds that are tried after the bisection, and the factor between them.
+#: How many smaller limits of cycles are tried after the bisection; factor from one to the next.
 _MAX_TRIES, _STEP = 14, 0.94
 
 

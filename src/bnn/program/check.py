@@ -62,7 +62,7 @@ MAX_SHIFT = 62
 MAX_OFFSET = (1 << 62) - 1
 #: A product of two values of 16 bits has no more bits to shift away.
 MAX_PRODUCT_SHIFT = 30
-#: Base, step and pad values are within this, in both directions.
+#: Largest magnitude of base, step and pad values.
 MAX_CONSTANT = (1 << MAX_VALUE_BITS) - 1
 #: Products of one matrix that are computed at a time, to bound memory.
 _PIECE = 1 << 20

@@ -44,9 +44,9 @@ MAX_PARAMETERS = 1 << 28
 MAX_WORK = 1 << 38
 #: Most columns of a sequence.
 MAX_COLUMNS = 1 << 17
-#: Widest inputs, weights and activations. Sums may have up to 32 bits, and a dot may read them.
+#: Most bits of inputs, weights and activations. Sums may have up to 32 bits; a dot may read sums.
 MAX_VALUE_BITS = 16
-#: Widest inputs, weights and activations of the hardware, and of what is meant for it.
+#: Most bits of inputs, weights and activations in the hardware.
 NARROW_VALUE_BITS = 8
 
 #: Thresholds of a channel above which a runtime searches instead of counting.
@@ -336,7 +336,7 @@ class Scan(Checked):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
-#: What the body of a scan may hold.
+#: Operations that the body of a scan may have.
 BodyOp = Dot | Threshold | Add | Multiply | Concat | Rescale
 Op = Window | Dot | Threshold | Pool | Add | Multiply | Concat | Rescale | ArgMax | Scan
 
@@ -362,8 +362,8 @@ def each_op(ops: tuple[Op, ...]) -> Iterator[Op]:
 RULES = ("first", "first-positive", "highest-positive")
 ROUNDINGS = ("even", "up", "zero", "floor")
 OVERFLOWS = ("saturate", "wrap")
-#: Attributes that came later. At their defaults they are left out of digests and files, which so
-#: stay as they were before.
+#: Attributes that were added later. Digests and files do not contain them if they have their
+#: defaults, so digests and files of older programs do not change.
 ADDED = ("product_shift", "product_rounding", "overflow")
 
 

@@ -24,7 +24,7 @@ from bnn.scale.running import Engine
 from bnn.scale.sources import Shard
 from bnn.scale.work import Done, Job, Worker
 
-#: How often processes may be killed without any shard done in between.
+#: After this number of killed processes, without a shard done between them, the run ends.
 _MAX_KILLED = 3
 
 

@@ -27,11 +27,11 @@ from bnn.system.files import TEMPORARY, parse_json, read_file, write_whole
 
 _PLAN = "_plan.json"
 _SUMMARY = "_summary.json"
-#: What classified: processes load it from here, and the results say what they are of.
+#: File of the model in the folder of the results: processes load it from there.
 _MODEL = "_model.bnn"
 _MAX_PLAN = 1 << 20
 
-#: Runs shards (number, shard) of a job; yields number and result of each that is done.
+#: Function that classifies the shards (number, shard) of a job; yields (number, what was done).
 Engine = Callable[[Job, list[tuple[int, Shard]]], Iterator[tuple[int, Done]]]
 
 

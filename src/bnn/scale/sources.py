@@ -37,7 +37,7 @@ _MAX_FILE, _MAX_PICTURE, _MAX_MEMBERS = 1 << 40, 1 << 29, 1 << 24
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz")
 _TABLES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
-#: Columns that hold pictures, if no name is given.
+#: Usual names of columns with pictures.
 _COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "picture", "bytes", "pixels", "array")
 
 Kind = Literal["files", "tar", "table", "arrays"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bnn.errors import BnnError, BulkError, DataError
 from bnn.system.files import open_file
 
-#: Name of what a part says of its shard, in the metadata of its schema.
+#: Key of the shard's fingerprint in the metadata of a part's schema.
 _SHARD = b"bnn_shard"
 
 #: Columns of the results.

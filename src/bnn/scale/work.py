@@ -218,7 +218,7 @@ def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
         return model.preprocess.to_array(opened, (height, width, channels))
 
 
-#: What a file may say of itself without any effect on its pixels.
+#: Metadata of a picture file that have no effect on its pixels.
 _HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}
 
 

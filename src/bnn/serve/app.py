@@ -37,7 +37,7 @@ from bnn.serve.wire import JSON_LENGTH, Request, Tensor, parse, respond
 from bnn.system.files import parse_json
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
-#: JSON of more bytes is parsed in a thread.
+#: Longer JSON, in bytes, is parsed in a thread.
 _SHORT = 1 << 16
 #: Content types of a request that is one picture file.
 _PICTURE_TYPES = (b"image/png", b"image/jpeg")
@@ -270,7 +270,7 @@ def _check_no_picture(body: bytes) -> None:
             raise RefusedError(415, f"the request is a picture; set Content-Type: {kind}")
 
 
-#: How files of pictures begin -> their type.
+#: First bytes of a picture file -> its content type.
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-#: What curl sends if no type is given.
+#: Content type that curl sends if no type is given.
 _FORM = b"application/x-www-form-urlencoded"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bnn.run import Outputs
 from bnn.serve.models import Served
 
-#: Most images of requests that are joined. A request of more is a batch of its own.
+#: Most images of a batch of several requests. A request with more images is a batch of its own.
 MAX_JOINED = 256
 #: Most seconds of computing in the event loop, during which no other request is read.
 MAX_INLINE_S = 0.002

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bnn.serve.settings import Limits
 
-#: Most bytes of a request that are not its body: its line, its headers, the lengths of its chunks.
+#: Most bytes of a request besides its body: request line, headers, lengths of chunks.
 MAX_HEAD = 1 << 16
 
 _TOO_MANY = "too many connections; try again"

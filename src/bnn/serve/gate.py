@@ -32,10 +32,11 @@ from bnn.serve.settings import Settings
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Answered without a token and however much is in progress: they tell nothing of the models.
+#: Addresses that are answered without a token, and if too many requests are in progress: the
+#: answers have no information about the models.
 _HEALTH = "/v2/health/"
 _METRICS = "/metrics"
-#: Names under which programs on this machine ask; another name is that of another site's page.
+#: Host names that programs on this machine use; a web page of another site uses another name.
 _OWN_NAMES = (b"127.0.0.1", b"localhost", b"[::1]")
 
 

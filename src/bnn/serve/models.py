@@ -23,7 +23,7 @@ from bnn.serve.tensors import Spec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-#: Runs of one image before a model is served: its time, and its memory is there.
+#: Runs of one image before a model is served: they measure its time and allocate its memory.
 _TRIALS = 3
 
 

@@ -25,7 +25,7 @@ from bnn.run import Outputs
 from bnn.serve.tensors import BYTES, DTYPES, Spec, Values
 from bnn.serve.wire import Tensor
 
-#: Names of the input for arrays, and of that for picture files.
+#: Name of the input for arrays; name of the input for picture files.
 ARRAYS, PICTURES = "input", "pictures"
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import InputError
 
-#: NumPy's type of each datatype; those of BYTES are bytes objects.
+#: NumPy type of each datatype; elements of BYTES are bytes objects.
 DTYPES: dict[str, np.dtype[Any]] = {
     "UINT8": np.dtype("<u1"),
     "UINT16": np.dtype("<u2"),
@@ -35,7 +35,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 BYTES = "BYTES"
 
 Shape = tuple[int, ...]
-#: Numbers, or the bytes of each element.
+#: Values of a tensor: an array of numbers, or for BYTES the bytes of each element.
 Values = NDArray[Any] | list[bytes]
 
 

@@ -18,10 +18,10 @@ from bnn.system.files import parse_json
 #: Header with the length of the JSON if binary tensors follow it, in lower case.
 JSON_LENGTH = b"inference-header-content-length"
 _MAX_ID = 256
-#: Most bytes of a JSON whose contents are kept for the next request with the same.
+#: Most bytes of a JSON that is kept after parsing, for the next request with an equal JSON.
 _MAX_KEPT = 1 << 10
 _MAX_DIMENSIONS = 8
-#: Largest dimension; a product of 8 of them is still a whole number of Python's.
+#: Largest dimension of a tensor.
 _MAX_DIMENSION = 1 << 31
 
 

@@ -31,7 +31,7 @@ MAX_UNPACKED_BYTES = 1 << 28
 MAX_MEMBERS = 1 << 13
 #: Most bytes of the list of members.
 MAX_DIRECTORY_BYTES = 1 << 21
-#: A packed file may contain this multiple of its own bytes, or 64 MiB if that is more.
+#: A packed file may contain this multiple of its own bytes, but at least 64 MiB.
 MAX_RATIO = 40
 _UNDOUBTED = 1 << 26
 #: Most values of one array, and of all arrays together.

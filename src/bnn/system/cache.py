@@ -32,7 +32,7 @@ from bnn.errors import CacheError
 from bnn.system.files import parse_json, read_file
 from bnn.system.terminal import notice
 
-#: Environment variable that names the folder.
+#: Environment variable that names the cache folder.
 VARIABLE = "BNN_CACHE"
 #: File of an entry with the digests of all its other files.
 MANIFEST = "manifest.json"

@@ -25,14 +25,14 @@ StrPath = str | os.PathLike[str]
 
 #: Name of temporary files and folders.
 TEMPORARY = ".bnn-{}.tmp"
-#: A temporary file that is older was left by a killed process.
+#: Age in seconds above which a temporary file was left by a killed process.
 STALE_AFTER_S = 3600.0
 #: Errors of file systems that cannot synchronize folders.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 
 #: Most digits of a number in JSON; longer ones take quadratic time to parse.
 _MAX_DIGITS = 400
-#: Python's own limit, if nobody has changed it.
+#: Python's own limit of digits, by default.
 _PYTHON_DIGITS = 4300
 
 _KINDS = (

@@ -20,7 +20,7 @@ from bnn.system import archives
 
 #: Most bytes of a whole archive, unpacked; far more than a binarized network needs.
 MAX_BYTES = 1 << 28
-#: Most bytes of an array's header; usual ones have about a hundred.
+#: Most bytes of an array's header; usual headers have about a hundred.
 MAX_HEADER_BYTES = 4096
 
 

@@ -51,7 +51,7 @@ html[lang=en] span[lang=ja], html[lang=ja] span[lang=en] {{ display: none }}
 </body></html>
 """
 
-#: Shows the reader's language, and changes it. The page loads nothing, so this is in it.
+#: Button and script that show and change the language. A page loads no files, so it has these.
 _LANGUAGE = """<button id="language" type="button" lang="ja" hidden>日本語</button>
 <script>
 const root = document.documentElement, button = document.getElementById("language");

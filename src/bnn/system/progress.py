@@ -14,7 +14,7 @@ from bnn.system.terminal import notice
 INTERVAL_S = 5.0
 
 
-#: Tells how much is done: (done, of).
+#: Function of (number of things that are done, number of all things) that shows progress.
 Advance = Callable[[int, int], None]
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 #: Columns of the usual terminal: on a narrower one, tables become lists.
 NARROW = 80
-#: Columns beyond those that a table needs at least, below which it is a list.
+#: A table becomes a list if the terminal has fewer columns than the table needs, plus these.
 _SPACE = 20
-#: Spaces before a cell of a list, at most.
+#: Most spaces before a cell of a list.
 _INDENT = 4
 #: Replacements of drawing characters for outputs without Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}

@@ -20,7 +20,7 @@ from bnn.model.model import Model
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
 from bnn.system import page as frame
 
-#: Tiles side by side, and the columns of squares of a vector.
+#: Number of tiles side by side; number of columns in the picture of a vector.
 _ACROSS, _VECTOR = 16, 32
 #: Channels whose sums are drawn.
 MAX_DRAWN = 8

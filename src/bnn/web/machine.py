@@ -22,7 +22,7 @@ from bnn.library import bundled, load
 from bnn.program.inputs import PictureInput
 from bnn.system.terminal import harmless
 
-#: Requests at a time: one that runs, and these that wait.
+#: Most requests at a time: one runs, the others wait.
 MAX_REQUESTS = 4
 #: Runtimes that the page can be served with.
 RUNTIMES = ("cpu", "sim", "board")

@@ -21,11 +21,11 @@ from bnn.web.machine import Busy, Failed, Machine
 from bnn.web.site import TYPES
 
 HOST = "127.0.0.1"
-#: Names under which a browser on this machine asks; another name is another site's page.
+#: Host names that a browser on this machine uses; a page of another site uses another name.
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 #: Seconds after which a connection that sends nothing is closed.
 _TIMEOUT_S = 30
-#: Type of a body that is posted. A page of another site cannot send it without asking first.
+#: Content type of a POST request; a browser lets no page of another site send it.
 _BODY_TYPE = "application/octet-stream"
 _MAX_DIGITS = 9
 _HEADERS = {

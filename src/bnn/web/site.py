@@ -17,7 +17,7 @@ from bnn.system.files import write_whole
 
 SITE = Path(__file__).parent / "site"
 SAMPLES = Path(__file__).parents[1] / "samples"
-#: Content type of each ending; a browser runs modules and WebAssembly only under theirs.
+#: Ending of a name -> content type; browsers run modules and WebAssembly only with this type.
 TYPES: Mapping[str, str] = MappingProxyType(
     {
         ".bnn": "application/octet-stream",

@@ -48,8 +48,8 @@ from bnn.program.precision import BIPOLAR, TERNARY, Precision
 # STAGES and SUMS, and read from there by the cost model.
 #: Most columns that are counted in one step.
 _FLAT = 6
-#: Most columns of which all that is left after one step of counters is added in one step;
-#: ternary products give three times the bits to count.
+#: Most columns for which one stage of counters is enough; ternary products have three times
+#: the bits to count.
 _STEP, _TERNARY_STEP = 144, 48
 #: Most columns whose numbers a chain of adders sums.
 _MAX_CHAIN = 16

@@ -21,10 +21,10 @@ from bnn.hw import tables
 from bnn.hw.parts import Part, parts
 from bnn.hw.tables import Table
 
-#: The original's clock, which every design here is made for, and by which simulations tell time.
+#: The original's clock in MHz; simulations compute seconds from cycles with it.
 CLOCK_MHZ = 100.0
 _MIN_MHZ, _MAX_MHZ = 1, 1000
-#: Number of addresses of a 32-bit processor's bus; smallest window of the registers, in bytes.
+#: Number of addresses on a 32-bit processor's bus; smallest register window in bytes.
 _MAX_ADDRESS, _MIN_SPAN = 1 << 32, 1 << 8
 #: What can be tried with designs for a board, the cheapest first.
 VERIFIED = ("simulated", "synthesized", "routed", "board")

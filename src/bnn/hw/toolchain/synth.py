@@ -27,7 +27,7 @@ from bnn.system import install
 
 #: Family of the Zynq-7000, as ``synth_xilinx`` calls it.
 SEVEN_SERIES = "xc7"
-#: Kind of cell -> what one of them counts as.
+#: Kind of cell -> number of LUTs that one such cell counts as.
 _LUTS = {
     **{f"LUT{n}": 1 for n in range(1, 7)},
     "INV": 1,

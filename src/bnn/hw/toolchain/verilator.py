@@ -25,7 +25,7 @@ from bnn.hw.render import Sources
 from bnn.system import cache, install
 
 _KIND = "sim"
-#: The shared library of an entry.
+#: File name of the shared library in an entry of the cache.
 LIBRARY = f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
 
 Progress = Callable[[str, float], None]
@@ -184,7 +184,7 @@ def _build(
     progress("compiling the simulator", 1.0)
 
 
-#: Free bytes below which a failure is taken as that of a full disk.
+#: With fewer free bytes than this, a failure of a tool is reported as a full disk.
 _MIN_FREE_BYTES = 1 << 20
 #: Source bytes of a compilation unit: most of the time of a small one goes into headers.
 _UNIT_BYTES = 400_000
