@@ -50,7 +50,9 @@ def write(
 def write_into(
     design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
 ) -> dict[str, Any]:
-    """Write the files of :func:`write` into ``folder``, which is new; return the report.
+    """Write the files of :func:`write` into ``folder``, which must have none of them yet.
+
+    Return the report.
 
     Raises:
         OSError: ``folder`` cannot be written.

@@ -277,7 +277,10 @@ def _carried_edge(carried: Carried) -> Edge:
 
 
 def _check_invariant(carried: Carried, made: Edge) -> None:
-    """Refuse a body whose new vector ``made`` may not fit the carried vector it replaces."""
+    """Refuse a body that makes a vector of another length or precision than it carries.
+
+    ``made``: the edge of the body that becomes the carried vector of the next column.
+    """
     if made.shape != (1, 1, carried.channels):
         raise ProgramError(
             f"{carried.name}: {carried.next!r} has {made.shape[2]} channels, not {carried.channels}"

@@ -135,7 +135,7 @@ def of_threshold(
 
     Args:
         threshold: the operation.
-        acc: bits of A; one threshold per channel may need more bits.
+        acc: bits of A; the circuit may get more bits if there is one threshold per channel.
         low, high: least and largest value of A.
         falling: whether to support channels with sign -1; None: only if a channel has this sign.
     """

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Make a design of a program and a folding: blocks, the streams between them, memory contents.
 
-Each operation becomes one or more blocks. A threshold that is the only reader of a dot has no block
-of its own: the dot's matrix unit computes it. If a block makes words of another width than the next
-block reads, converters or serializers are added between them. If an edge has several readers, a
-fork is added after it. The accelerator delivers the scores; the host computes the operations after
-the scores, such as the arg max, see :mod:`bnn.hw.host_tail`.
+Each operation becomes one or more blocks, with two exceptions: a threshold that is the only reader
+of a dot is computed in the dot's matrix unit, and a window of the whole map needs no block. If a
+block makes words of another width than the next block reads, converters or serializers are added
+between them. If an edge has several readers, a fork is added after it. The accelerator delivers the
+scores; the host computes the operations after the scores, such as the arg max, see
+:mod:`bnn.hw.host_tail`.
 """
 
 from __future__ import annotations
